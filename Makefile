@@ -1,0 +1,50 @@
+# Everything a newcomer needs: `make demo` and `make test`. Each sets up .venv itself, once.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+WORKERS ?= 2
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+.PHONY: demo test check bench chaos test-vllm setup clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       watch the lake and the runner at work (under ./demo)"
+	@echo "make test       all tests"
+	@echo "make check      format, lint, types, import floors"
+	@echo "make bench      every benchmark, each prints its table"
+	@echo "make chaos      kill runs at random, many times, and compare bytes"
+	@echo "make test-vllm  the vLLM lane, in an environment of its own"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "dmforge needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Mend: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python -m benchmarks.demo demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest tests/foundation/test_house.py
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.grammar
+	$(BIN)/python -m benchmarks.runner
+
+chaos: $(STAMP)
+	$(BIN)/python -m benchmarks.chaos --kills 200
+
+test-vllm:
+	@echo "nothing here yet: the first engine tests come with generators/engines"
+
+clean:
+	rm -rf .venv demo .pytest_cache .ruff_cache .hypothesis build *.egg-info

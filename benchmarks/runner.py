@@ -1,0 +1,116 @@
+"""What the runner itself costs: a stage that does nothing, over many records, with isolation, batches, commits and compaction.
+
+The baseline is the script one would write instead: one process, a loop over the same records, one Parquet file at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from benchmarks.memory import PeakMemory
+from benchmarks.tables import show
+from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.runner import Driver
+from dmforge.curation.settled import Key, Made, Origin, Result, settle
+from dmforge.curation.stage import Each, EachConfig
+from dmforge.curation.trial import Count, CountConfig
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.records import Task, Verdict
+
+
+class NothingConfig(EachConfig):
+    """Nothing can be told to nothing."""
+
+
+class Nothing(Each[Task, Verdict]):
+    """The stage that does nothing."""
+
+    name, version = "nothing", 1
+    config: NothingConfig
+
+    def process(self, item: Task) -> Result:
+        return Made(())
+
+
+def work(workspace: Workspace, records: int, until: str) -> None:
+    """Run the two stages up to one, as `dmforge run` would."""
+    stages = (Count(CountConfig(tasks=records, reject_every=0)), Nothing(NothingConfig()))
+    wanted = stages[: 1 + [stage.name for stage in stages].index(until)]
+    with workspace.held("benchmark"):
+        for report in Driver(Lake(workspace), stages, LocalExecutor(), Console(stderr=True)).run(wanted):
+            if report.tally.pending:
+                sys.exit(f"{report.name} left {report.tally.pending} pending")
+
+
+def loop(workspace: Workspace) -> None:
+    """The baseline."""
+    origin, outcomes = Origin("nothing", b"\0" * 16), []
+    stage = Nothing(NothingConfig())
+    for path in sorted((workspace.lake / "tasks").glob("*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(1000):
+            tasks = from_arrow(Task, batch)
+            results = [stage.process(task) for task in tasks]
+            outcomes.append(settle(origin, [Key(task.id, task.video) for task in tasks], results, (Verdict,)).outcomes)
+    pq.write_table(pa.concat_tables(outcomes), workspace.root / "baseline.parquet")
+
+
+def measured(root: Path, records: int, what: str) -> dict[str, float]:
+    """One whole process, from the interpreter's start to its end."""
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "benchmarks.runner", "--inside", str(root), "--records", str(records), "--what", what]
+    with subprocess.Popen(command, text=True) as process, PeakMemory(process) as memory:
+        if process.wait():
+            sys.exit(f"{what} failed")
+    return {"s": time.perf_counter() - started, "mb": memory.peak_mb}
+
+
+def compare(records: list[int]) -> list[dict[str, float]]:
+    """Every measurement for each number of records."""
+    found: list[dict[str, float]] = []
+    for number in records:
+        with tempfile.TemporaryDirectory(prefix="dmforge-") as folder:
+            root = Path(folder)
+            makes, nothing, again, plain = (measured(root, number, what) for what in ("count", "nothing", "nothing", "loop"))
+        found.append(
+            {"records": number, "makes_s": makes["s"], "s": nothing["s"], "mb": nothing["mb"], "again_s": again["s"], "loop_s": plain["s"]}
+        )  # fmt: skip
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, nargs="+", default=[250_000, 1_000_000])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--inside", help=argparse.SUPPRESS)
+    parser.add_argument("--what", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.inside:
+        workspace = Workspace(Path(asked.inside))
+        loop(workspace) if asked.what == "loop" else work(workspace, asked.records[0], asked.what)
+        return
+    found = compare(asked.records)
+    if asked.json:
+        print(json.dumps(found))
+        return
+    columns = ["records", "no-op stage s", "records/s", "peak MB, all processes", "run again s", "plain loop s", "records made s"]
+    rows = [
+        [r["records"], f"{r['s']:.1f}", f"{r['records'] / r['s']:.0f}", f"{r['mb']:.0f}", f"{r['again_s']:.2f}", f"{r['loop_s']:.1f}",
+         f"{r['makes_s']:.1f}"] for r in found
+    ]  # fmt: skip
+    show("The runner's own cost: whole processes, start to end", "python -m benchmarks.runner", columns, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The command line: parse, call, print. What is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dmforge.schemas.errors import DmforgeError, InputError
+
+if TYPE_CHECKING:
+    from dmforge.curation.lake.views import Tally
+
+app = typer.Typer(
+    help="Build and judge the data that teaches a model to think with video, and train on it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+
+WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+    recipe: Annotated[str, typer.Option(help="The recipe to start from.")],
+) -> None:
+    """Make a workspace from a recipe."""
+    from dmforge import pipeline
+
+    workspace = pipeline.init(folder, recipe)
+    out.print(f"{workspace.root} is ready. Read {workspace.recipe}, then: dmforge plan -w {workspace.root}", markup=False)
+
+
+@app.command()
+def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Say what a run would do and cost. Nothing is written."""
+    from dmforge import pipeline
+
+    forecasts = pipeline.plan(_workspace(workspace))
+    cost = sum(forecast.cost_usd for forecast in forecasts)
+    if as_json:
+        stages = [
+            _counts(f.name, f.tally) | {"expected": f.expected, "superseded": f.superseded, "cost": f.cost_usd}
+            for f in forecasts
+        ]
+        _print_json({"stages": stages, "cost": cost})
+        return
+    columns = ["stage", "to do", "expected more", "reused", "superseded", "cost $"]
+    _print_table(
+        columns, [[f.name, f.tally.pending, f.expected, f.tally.settled, f.superseded, f"{f.cost_usd:.2f}"] for f in forecasts]
+    )
+
+
+@app.command()
+def run(
+    workspace: WorkspaceOption = Path(),
+    until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
+    videos: Annotated[int | None, typer.Option(min=1, help="A pilot on so many videos; later runs reuse it.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Do what is pending. Stop it whenever you like: the same command goes on."""
+    from dmforge import pipeline
+
+    reports = []
+    for report in pipeline.run(_workspace(workspace), err, _command(), until, videos):
+        reports.append(report)
+        for reason, number in sorted(report.deferred.items()):
+            err.print(f"{report.name}: {number} pending: {reason}", markup=False, highlight=False)
+    stages = [_counts(report.name, report.tally) | {"deferred": report.deferred} for report in reports]
+    if as_json:
+        _print_json({"stages": stages, "cost": pipeline.runs.spent_usd(_workspace(workspace))})
+    else:
+        _print_tallies({report.name: report.tally for report in reports})
+    if any(report.tally.pending for report in reports):
+        err.print("unfinished: run the same command again to go on")
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Say where each stage stands."""
+    from dmforge import pipeline
+
+    place = _workspace(workspace)
+    tallies = pipeline.status(place)
+    if as_json:
+        stages = [_counts(name, tally) for name, tally in tallies.items()]
+        _print_json({"stages": stages, "cost": pipeline.runs.spent_usd(place)})
+    else:
+        _print_tallies(tallies)
+
+
+@app.command()
+def digest(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Check every part and print the logical digest: equal digests are equal corpora, whatever their history."""
+    from dmforge import pipeline
+
+    tables = pipeline.digest(_workspace(workspace))
+    total = pipeline.logical.whole(tables)
+    rows = [[table.table, table.rows, table.sha256] for table in tables]
+    if as_json:
+        _print_json({"columns": ["table", "rows", "sha256"], "rows": rows, "digest": total})
+    else:
+        _print_table(["table", "rows", "sha256"], rows)
+        out.print(f"digest {total}", highlight=False)
+
+
+@app.command()
+def forget(
+    reason: Annotated[str, typer.Option(help="Why; it is written to inputs/forgotten.jsonl.")],
+    video: Annotated[str | None, typer.Argument(help="The video's id, video_...")] = None,
+    source: Annotated[str | None, typer.Option(help="Every video of this source instead.")] = None,
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Take a video down: its rows, media and journal lines, for good."""
+    from dmforge import pipeline
+
+    if (video is None) == (source is None):
+        raise InputError("give either a video or --source", where="forget", mend="dmforge forget video_... --reason R")
+    if source is not None:
+        removed = pipeline.forget(
+            _workspace(workspace), _command(), reason, lambda lake: pipeline.forgetting.videos_of(lake, source)
+        )
+    else:
+        wanted = pipeline.video_id(video or "")
+        removed = pipeline.forget(_workspace(workspace), _command(), reason, lambda _: [wanted])
+    counts = {name: getattr(removed, name) for name in ("videos", "rows", "journal_lines", "media_files")}
+    if as_json:
+        _print_json({"removed": counts})
+    else:
+        out.print(
+            "removed " + ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items()), highlight=False
+        )
+
+
+def main() -> None:
+    """The entry point. Every error that a person can mend is a message and an exit code, not a traceback."""
+    try:
+        app()
+    except DmforgeError as error:
+        err.print(f"error: {error}", markup=False, highlight=False, style="red" if err.is_terminal else None)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("interrupted: run the same command again to go on")
+        sys.exit(130)
+
+
+def _workspace(root: Path) -> Any:
+    from dmforge.curation.lake.workspace import Workspace
+
+    return Workspace(root)
+
+
+def _command() -> str:
+    """What was typed, for the lock and the run's record. No key ever stands in an argument."""
+    return " ".join(["dmforge", *sys.argv[1:]])
+
+
+def _counts(name: str, tally: Tally) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"name": name, **asdict(tally)}
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json.dumps(document, indent=1, ensure_ascii=False))  # noqa: T201 (the one place that prints a result as it is)
+
+
+def _print_tallies(tallies: dict[str, Tally]) -> None:
+    rows = [[name, t.pending, t.made, t.rejected, t.quarantined] for name, t in tallies.items()]
+    _print_table(["stage", "pending", "made", "rejected", "quarantined"], rows)
+
+
+def _print_table(columns: list[str], rows: list[list[object]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column, sample in zip(columns, rows[0] if rows else columns, strict=True):
+        table.add_column(
+            column, justify="left" if isinstance(sample, str) and not sample.replace(".", "").isdigit() else "right"
+        )
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    out.print(table)
+
+
+if __name__ == "__main__":
+    main()

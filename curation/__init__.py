@@ -1,0 +1,1 @@
+"""Everything that touches a disk: sources, video, lake, executors, shards, audit. Knows no model."""

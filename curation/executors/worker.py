@@ -1,0 +1,123 @@
+"""The killable process in which an Each stage works: it says which input it is at, and dies with its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import MutableSequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pyarrow as pa
+
+from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.settled import Key, Result, settle, to_bytes
+from dmforge.curation.stage import Each
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.errors import Transient
+from dmforge.schemas.records import Record
+
+IDLE = -1
+"""What stands in the shared cell while no input is being worked on."""
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Inputs that travel together: Arrow IPC of the records, and their videos."""
+
+    items: bytes
+    videos: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What an input did instead of giving a result."""
+
+    index: int
+    reason: str
+    detail: str
+    transient: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of a chunk: Arrow IPC by table of what was settled, and the faults of the rest."""
+
+    settled: dict[str, bytes]
+    faults: tuple[Fault, ...]
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """The stage itself couldn't be opened: no input is to blame."""
+
+    message: str
+
+
+def serve(connection: Connection, stage: Each[Record, Record], root: str, memory_mb: int, at: MutableSequence[int]) -> None:
+    """Work on chunks until there are no more. `at[0]` always holds the index of the input at hand, for whoever watches."""
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the driver decides what ends
+    try:
+        stage.open(Workspace(Path(root)))
+    except Exception as error:  # whatever it is, it must reach the driver, which stops the run with it
+        connection.send(Unfit(f"{type(error).__name__}: {error}"))
+        return
+    _limit_memory(memory_mb)
+    while True:
+        try:
+            chunk: Chunk = connection.recv()
+        except EOFError:
+            return
+        reply = _work(stage, chunk, at)
+        at[0] = IDLE
+        connection.send(reply)
+
+
+def _work(stage: Each[Record, Record], chunk: Chunk, at: MutableSequence[int]) -> Reply:
+    began_s = time.monotonic()
+    items = from_arrow(stage.reads, pa.ipc.open_stream(chunk.items).read_all())
+    keys: list[Key] = []
+    results: list[Result] = []
+    faults: list[Fault] = []
+    for index, (item, video) in enumerate(zip(items, chunk.videos, strict=True)):
+        at[0] = index
+        try:
+            results.append(stage.process(item))
+            keys.append(Key(item.id, video))
+        except Transient as error:
+            faults.append(Fault(index, "transient", str(error), transient=True))
+        except MemoryError:
+            faults.append(Fault(index, "memory", "over its memory limit", transient=False))
+        except Exception as error:  # foreign bytes raise anything; the input is tried once more, then quarantined with this
+            faults.append(Fault(index, type(error).__name__, str(error), transient=False))
+    return Reply(to_bytes(settle(stage.origin, keys, results, stage.makes)), tuple(faults), time.monotonic() - began_s)
+
+
+def _die_with_parent() -> None:
+    """A driver that is SIGKILLed can't tidy up: let the kernel do it."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def _limit_memory(memory_mb: int) -> None:
+    """Bound what the process may allocate from now on. RLIMIT_DATA counts what is really its own; RLIMIT_AS would also
+    count libraries and mapped files, of which torch alone has gigabytes."""
+    limit = _data_bytes() + (memory_mb << 20)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _data_bytes() -> int:
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData:"))

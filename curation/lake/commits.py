@@ -1,0 +1,192 @@
+"""What no commit names does not exist: one file a batch, naming the parts it made, published after they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from dmforge.curation.lake.atomic import TEMPORARY, sync_folder, write_json
+from dmforge.curation.lake.parts import Extent, Part, write_part
+from dmforge.curation.lake.workspace import Workspace
+from dmforge.schemas.columns import id_list
+from dmforge.schemas.errors import LakeError
+from dmforge.schemas.ids import Id, base32
+from dmforge.schemas.records import Outcome
+
+Kind = Literal["batch", "roster", "collective", "compaction", "forgetting"]
+WORD = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One published fact: these inputs of this stage have these outcomes, and these parts hold what they gave."""
+
+    kind: Kind
+    stage: str
+    variant: str
+    id: str
+    config: Mapping[str, Any]
+    """The semantic config that `variant` is the digest of: a commit says by itself what made it."""
+    first: str
+    """The smallest (video, id), in hex: compaction orders by it, so that a video's rows stay together."""
+    made: int
+    rejected: int
+    quarantined: int
+    parts: tuple[Part, ...]
+    supersedes: tuple[str, ...] = ()
+    """Commits that stop counting as this one appears. Emptied once they are removed."""
+
+    @property
+    def inputs(self) -> int:
+        return self.made + self.rejected + self.quarantined
+
+    def of(self, table: str) -> tuple[Part, ...]:
+        return tuple(part for part in self.parts if part.table == table)
+
+    def path(self, commits: Path) -> Path:
+        return commits / self.stage / f"{self.id}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A commit before its parts are written."""
+
+    kind: Kind
+    stage: str
+    variant: Id
+    id: Id
+    config: Mapping[str, Any]
+    supersedes: tuple[str, ...] = ()
+
+
+class Lake:
+    """The commits that count, read once; and the only way to publish another."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        found = [_read(path) for path in sorted(workspace.commits.glob("*/*.json"))]
+        dead = {gone for commit in found for gone in commit.supersedes}
+        self._dead = [commit for commit in found if commit.id in dead]
+        self.commits: dict[str, Commit] = {commit.id: commit for commit in found if commit.id not in dead}
+        for commit in self.commits.values():
+            for part in commit.parts:
+                part.check_size(workspace.lake)
+
+    def of(self, stage: str, variant: Id) -> list[Commit]:
+        """The commits of a stage as it is configured now."""
+        name = base32(variant)
+        return [commit for commit in self.commits.values() if commit.stage == stage and commit.variant == name]
+
+    def roster(self, stage: str) -> Commit | None:
+        """What a stage at the root was last given to work on."""
+        return next((c for c in self.commits.values() if c.stage == stage and c.kind == "roster"), None)
+
+    def publish(self, draft: Draft, tables: Mapping[str, Iterable[pa.Table]]) -> Commit:
+        """Parts first, whole and fsynced; then the one file that makes them exist."""
+        lake, letters = self.workspace.lake, base32(draft.id)
+        name = f"part-{draft.stage}-{letters}.parquet"
+        count = _Tally()
+        parts: list[Part] = []
+        for table, pieces in tables.items():
+            part = write_part(lake, table, name, count.watched(pieces) if table == Outcome.table else pieces)
+            if part is not None:
+                parts.append(part)
+                sync_folder(lake / table)
+        commit = Commit(
+            draft.kind, draft.stage, base32(draft.variant), letters, draft.config,
+            count.first, count.made, count.rejected, count.quarantined, tuple(parts), draft.supersedes,
+        )  # fmt: skip
+        write_commit(self.workspace.commits, commit)
+        for gone in draft.supersedes:
+            dead = self.commits.pop(gone, None)
+            if dead is not None:
+                self._dead.append(dead)
+        self.commits[commit.id] = commit
+        return commit
+
+    def sweep(self) -> None:
+        """Remove what a kill or a superseding commit left behind. Waits for another time while someone reads."""
+        with self.workspace.unread() as alone:
+            if alone:
+                self._remove_superseded()
+                self._remove_orphans()
+
+    def _remove_superseded(self) -> None:
+        for dead in self._dead:
+            for part in dead.parts:
+                part.path(self.workspace.lake).unlink(missing_ok=True)
+            dead.path(self.workspace.commits).unlink(missing_ok=True)
+        self._dead.clear()
+        for commit in [commit for commit in self.commits.values() if commit.supersedes]:
+            # a batch that is done again later may get a removed one's id: it must not be born dead
+            self.commits[commit.id] = replace(commit, supersedes=())
+            write_commit(self.workspace.commits, self.commits[commit.id])
+
+    def _remove_orphans(self) -> None:
+        lake = self.workspace.lake
+        known = {part.path(lake) for commit in self.commits.values() for part in commit.parts}
+        for path in lake.glob("*/part-*.parquet*"):
+            if path not in known:
+                path.unlink(missing_ok=True)
+        for path in self.workspace.commits.glob(f"*/*{TEMPORARY}"):
+            path.unlink(missing_ok=True)
+
+
+class _Tally:
+    """Counts outcomes as they stream past, and notes the first key."""
+
+    def __init__(self) -> None:
+        self.made = self.rejected = self.quarantined = 0
+        self.first = ""
+
+    def watched(self, pieces: Iterable[pa.Table]) -> Iterable[pa.Table]:
+        for piece in pieces:
+            if piece.num_rows:
+                firsts = (id_list(piece.column(name).slice(0, 1))[0].hex() for name in ("video", "input"))
+                self.first = self.first or "".join(firsts)
+            counts = Counter(piece.column("status").to_pylist())
+            self.made += counts["made"]
+            self.rejected += counts["rejected"]
+            self.quarantined += counts["quarantined"]
+            yield piece
+
+
+def extent_of(parts: Iterable[Part]) -> Extent:
+    """The extent of some parts together, from what their commits say: nothing is read."""
+    return sum((part.extent for part in parts), Extent())
+
+
+def write_commit(commits: Path, commit: Commit) -> None:
+    content = asdict(commit)
+    write_json(commit.path(commits), content | {"sha256": _seal(content)})
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _read(path: Path) -> Commit:
+    try:
+        content = json.loads(path.read_bytes())
+        seal = content.pop("sha256")
+        if seal != _seal(content):
+            raise ValueError("its content doesn't match its seal")
+        parts = tuple(Part(**part) for part in content.pop("parts"))
+        commit = Commit(**content | {"parts": parts, "supersedes": tuple(content["supersedes"])})
+        if commit.stage != path.parent.name or commit.id != path.stem or not WORD.fullmatch(commit.stage):
+            raise ValueError("its name isn't the one it was written under")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise LakeError(
+            f"the commit file was changed after it was written: {error}",
+            where=str(path),
+            mend="restore it from a backup; or delete it, and its batch will be done again",
+        ) from None
+    return commit

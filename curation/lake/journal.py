@@ -1,0 +1,153 @@
+"""Every answer that was paid for, one fsynced line each: it is read before the network, so nothing is paid for twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.lake.atomic import disk_errors, writing
+from dmforge.curation.lake.workspace import Workspace
+from dmforge.schemas.errors import LakeError
+from dmforge.schemas.ids import Id, show
+
+HEAD = re.compile(rb'\{"key": "(ask_[a-z2-7]{26})", "video": "(video_[a-z2-7]{26})", ')
+"""Every line begins so: the index is made, and lines are forgotten, without parsing what was answered."""
+
+
+class Journal:
+    """The answers of one model. All writers' lines are read; one writer's file is appended to."""
+
+    def __init__(self, workspace: Workspace, model: str, writer: str = "main") -> None:
+        self._folder = workspace.journal / _file_name(model)
+        self._path = self._folder / f"{_file_name(writer)}.jsonl"
+        self._where: dict[str, tuple[Path, int]] = {}
+        self._waiting: list[tuple[str, bytes, asyncio.Future[None]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+        with disk_errors(self._path):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        _cut_torn_line(self._file)
+        for path in sorted(self._folder.glob("*.jsonl")):
+            for key, offset in _index(path):
+                self._where.setdefault(key, (path, offset))
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def find(self, key: Id) -> dict[str, Any] | None:
+        """What was answered to this very question, if it was ever asked."""
+        place = self._where.get(show("ask", key))
+        if place is None:
+            return None
+        path, offset = place
+        with path.open("rb") as file:
+            file.seek(offset)
+            return _parsed(path, offset, file.readline())["answer"]
+
+    async def record(self, key: Id, video: Id, answer: dict[str, Any]) -> None:
+        """Returns once the line is on the disk: then, and only then, the answer is acknowledged."""
+        name = show("ask", key)
+        line = json.dumps({"key": name, "video": show("video", video), "answer": answer}, ensure_ascii=True) + "\n"
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((name, line.encode("ascii"), done))
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush())
+        await done
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    async def _flush(self) -> None:
+        # one fsync for all that wait: a disk that takes 5 ms for each would otherwise bound us to 200 answers/s
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            start = os.fstat(self._file).st_size
+            try:
+                await asyncio.to_thread(self._append, start, b"".join(line for _, line, _ in batch))
+            except (OSError, LakeError) as error:
+                for _, _, done in batch:
+                    if not done.done():
+                        done.set_exception(error)
+                continue
+            for name, line, done in batch:
+                self._where[name] = (self._path, start)
+                start += len(line)
+                if not done.done():  # its asker was interrupted; the answer is kept all the same
+                    done.set_result(None)
+
+    def _append(self, start: int, data: bytes) -> None:
+        with disk_errors(self._path):
+            try:
+                written = 0
+                while written < len(data):
+                    written += os.pwrite(self._file, data[written:], start + written)
+                os.fsync(self._file)
+            except OSError:
+                os.ftruncate(self._file, start)  # half a line on a full disk must not join the next one
+                raise
+
+
+def forget_answers(workspace: Workspace, videos: Collection[Id]) -> int:
+    """Remove the lines about some videos from every writer's file."""
+    names = {show("video", video).encode() for video in videos}
+    removed = 0
+    for path in sorted(workspace.journal.glob("*/*.jsonl")):
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if not ((head := HEAD.match(line)) and head[2] in names)]
+        if len(kept) < len(lines):
+            removed += len(lines) - len(kept)
+            with writing(path) as file:
+                file.write(b"".join(kept))
+    return removed
+
+
+def _index(path: Path) -> Iterator[tuple[str, int]]:
+    offset = 0
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):  # else another writer is at it, or was killed: not acknowledged
+                head = HEAD.match(line)
+                if head is None:
+                    raise _damaged(path, offset, "it doesn't begin with a key")
+                yield head[1].decode(), offset
+            offset += len(line)
+
+
+def _parsed(path: Path, offset: int, line: bytes) -> dict[str, Any]:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise _damaged(path, offset, str(error)) from None
+
+
+def _damaged(path: Path, offset: int, why: str) -> LakeError:
+    return LakeError(
+        f"the line at byte {offset} isn't one that was written here: {why}",
+        where=str(path),
+        mend="restore the file from a backup, or delete that one line: its question will be asked again",
+    )
+
+
+def _cut_torn_line(descriptor: int) -> None:
+    """A kill can leave half a line at the end. It was never acknowledged: cut it, or the next line would grow onto it."""
+    end = os.fstat(descriptor).st_size
+    position = end
+    while position > 0:
+        start = max(0, position - 65_536)
+        newline = os.pread(descriptor, position - start, start).rfind(b"\n")
+        if newline >= 0:
+            position = start + newline + 1
+            break
+        position = start
+    if position < end:
+        os.ftruncate(descriptor, position)
+
+
+def _file_name(name: str) -> str:
+    """A model's name as a folder's: `org/model` must not become two folders, nor `..` lead anywhere."""
+    return re.sub(r"[^A-Za-z0-9_.-]|^\.+", "-", name) or "-"

@@ -1,0 +1,141 @@
+"""A part is one immutable Parquet file of one table, known by its length, its sha256 and the sum of its ids."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dmforge.curation.lake.atomic import disk_errors, writing
+from dmforge.schemas.columns import id_matrix
+from dmforge.schemas.errors import LakeError
+from dmforge.schemas.records import Outcome
+
+if TYPE_CHECKING:
+    from dmforge.schemas.columns import IdColumn
+
+ROW_GROUP = 32_768
+NAME = re.compile(r"part-[a-z0-9_-]+\.parquet")
+TABLE = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How many ids a set has and what they sum to: equal extents are equal sets, since ids are digests."""
+
+    count: int = 0
+    low: int = 0
+    high: int = 0
+
+    def __add__(self, other: Extent) -> Extent:
+        mask = 2**64 - 1
+        return Extent(self.count + other.count, (self.low + other.low) & mask, (self.high + other.high) & mask)
+
+    @classmethod
+    def of(cls, ids: IdColumn) -> Extent:
+        """The extent of a column of ids. Two sums of 64 bits, modulo 2**64."""
+        halves = id_matrix(ids).view("<u8").reshape(-1, 2)
+        low, high = (int(half) for half in halves.sum(axis=0, dtype=np.uint64)) if len(halves) else (0, 0)
+        return cls(len(halves), low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a commit says of a part."""
+
+    table: str
+    name: str
+    rows: int
+    size_bytes: int
+    sha256: str
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        # a commit file could come from anywhere: its names must not lead out of the lake
+        if not (TABLE.fullmatch(self.table) and NAME.fullmatch(self.name)):
+            raise ValueError(f"{self.table}/{self.name} is no part's name")
+
+    @property
+    def extent(self) -> Extent:
+        return Extent(self.rows, self.low, self.high)
+
+    def path(self, lake: Path) -> Path:
+        return lake / self.table / self.name
+
+    def check_size(self, lake: Path) -> None:
+        """Cheap, at every opening: catches a missing and a truncated part."""
+        path = self.path(lake)
+        found = path.stat().st_size if path.is_file() else None
+        if found != self.size_bytes:
+            there = "is missing" if found is None else f"has {found} bytes"
+            raise LakeError(f"the part {there}; its commit says {self.size_bytes}", where=str(path), mend=RESTORE)
+
+    def check_bytes(self, lake: Path) -> None:
+        """Reads it all: catches any change."""
+        path = self.path(lake)
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != self.sha256:
+            raise LakeError(f"the part's sha256 is {found}; its commit says {self.sha256}", where=str(path), mend=RESTORE)
+
+
+RESTORE = "restore the file from a backup; or delete the commit file that names it, and its batch will be done again"
+
+
+def id_column(table: str) -> str:
+    """What a part's extent is taken over: outcomes count inputs, everything else its own rows."""
+    return "input" if table == Outcome.table else "id"
+
+
+def write_part(lake: Path, table: str, name: str, pieces: Iterable[pa.Table]) -> Part | None:
+    """Pieces streamed into one part, in row groups of one size whatever the sizes of the pieces. None if there are no rows."""
+    chunks = _regrouped(pieces)
+    first = next(chunks, None)
+    if first is None:
+        return None
+    strings = [field.name for field in first.schema if pa.types.is_string(field.type)]
+    path, extent = lake / table / name, Extent()
+    with disk_errors(path), writing(path) as file:
+        # a dictionary of ids would only be built to be thrown away; the stubs think that it is a bool
+        writer = pq.ParquetWriter(
+            pa.PythonFile(file, "w"), first.schema, compression="zstd", use_dictionary=cast("bool", strings)
+        )
+        with writer:
+            for chunk in itertools.chain([first], chunks):
+                writer.write_table(chunk, row_group_size=ROW_GROUP)
+                extent += Extent.of(chunk.column(id_column(table)))
+    return Part(table, name, extent.count, file.size_bytes, file.sha256, extent.low, extent.high)
+
+
+def read_part(lake: Path, part: Part) -> Iterator[pa.Table]:
+    """A part's rows a row group at a time, after its bytes were checked."""
+    part.check_bytes(lake)
+    with pq.ParquetFile(part.path(lake)) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group)
+
+
+def _regrouped(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
+    rows = 0
+    for piece in pieces:
+        if not piece.num_rows:
+            continue
+        held.append(piece)
+        rows += piece.num_rows
+        if rows >= ROW_GROUP:
+            whole = pa.concat_tables(held)
+            full = rows - rows % ROW_GROUP
+            yield whole.slice(0, full)
+            held, rows = ([whole.slice(full)], rows - full) if rows > full else ([], 0)
+    if held:
+        yield pa.concat_tables(held)

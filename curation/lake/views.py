@@ -1,0 +1,223 @@
+"""The lake as a recipe sees it: of every table, the rows whose whole ancestry is current. DuckDB reads, nothing is written."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from dmforge.curation.lake.commits import Commit, Lake, extent_of
+from dmforge.curation.lake.parts import Extent, Part
+from dmforge.curation.settled import row_schema
+from dmforge.curation.stage import Collective, Root, Stage
+from dmforge.schemas.columns import schema
+from dmforge.schemas.ids import Id, base32, digest
+from dmforge.schemas.records import RECORDS, Outcome, Record
+
+AnyStage = Stage[Record, Record]
+LAST = b"\xff" * 17
+"""Greater than any id."""
+CONNECTION: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A set of rows as SQL. Its extent is known without reading where all of its parts count."""
+
+    sql: str
+    record: type[Record]
+    parts: tuple[Part, ...]
+    whole: bool
+    """Every row of the parts is current: no join is needed, and the extent is the sum of theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Where a stage stands, counted in inputs."""
+
+    pending: int
+    made: int
+    rejected: int
+    quarantined: int
+
+    @property
+    def settled(self) -> int:
+        return self.made + self.rejected + self.quarantined
+
+
+class View:
+    """What the stages of a recipe have made so far. A snapshot: commits published later are seen by the next view."""
+
+    def __init__(self, lake: Lake, stages: Sequence[AnyStage], scanned: Mapping[str, pa.Table] | None = None) -> None:
+        """`scanned` are lists of root stages that stand in for the published ones: what a plan would work on."""
+        self.lake, self.stages, self._scanned = lake, tuple(stages), scanned or {}
+        self._inputs: dict[str, Rows] = {}
+        self._made: dict[tuple[str, str], Rows] = {}
+        self._extents: dict[str, Extent] = {}
+
+    @cached_property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Every table of the recipe as a view of its current rows; `outcomes` of all stages."""
+        connection = self._bare
+        records = {record.table: record for record in (*RECORDS, *(made for stage in self.stages for made in stage.makes))}
+        for table, record in records.items():
+            connection.execute(f'CREATE VIEW "{table}" AS {self.rows(record).sql}')
+        outcomes = [self.outcomes(stage) for stage in self.stages]
+        connection.execute(f"CREATE VIEW outcomes AS {_union(outcomes) or self._files(schema(Outcome), ())}")
+        return connection
+
+    def inputs(self, stage: AnyStage) -> Rows:
+        """What a stage has to work on: its roster if it stands at the root, else what the stages before it made."""
+        if stage.name not in self._inputs:
+            self._inputs[stage.name] = self._roster(stage) if isinstance(stage, Root) else self.rows(stage.reads, before=stage)
+        return self._inputs[stage.name]
+
+    def rows(self, record: type[Record], before: AnyStage | None = None) -> Rows:
+        """The current rows of a table, as made by the stages before one, or by all."""
+        upto = self.stages.index(before) if before is not None else len(self.stages)
+        made = [self._made_by(stage, record) for stage in self.stages[:upto] if record in stage.makes]
+        sql = _union([rows.sql for rows in made]) or self._files(row_schema(record), ())
+        return Rows(sql, record, tuple(part for rows in made for part in rows.parts), all(rows.whole for rows in made))
+
+    def outcomes(self, stage: AnyStage) -> str:
+        """SQL of a stage's outcomes that count now: those of current inputs."""
+        files = self._files(schema(Outcome), self._parts(stage, Outcome.table))
+        if self._complete(stage):
+            return files
+        return f"SELECT * FROM ({files}) o SEMI JOIN ({self.inputs(stage).sql}) i ON o.input = i.id"
+
+    def variant(self, stage: AnyStage) -> Id:
+        """What with an input makes the work key. A Collective's holds the set of ids that it sees."""
+        if not isinstance(stage, Collective):
+            return stage.variant
+        reads = [self.rows(record, before=stage) for record in (stage.reads, *stage.also_reads)]
+        extents = [self.extent(rows) for rows in reads]
+        seen = [[rows.record.table, e.count, e.low, e.high] for rows, e in zip(reads, extents, strict=True)]
+        return digest("set", [stage.variant, seen])
+
+    def tally(self, stage: AnyStage, upto: Id | None = None) -> Tally:
+        """Where a stage stands, or the share of it that is about videos up to one (a pilot)."""
+        if upto is None and self._complete(stage):
+            commits = self._commits(stage)
+            return Tally(0, sum(c.made for c in commits), sum(c.rejected for c in commits), sum(c.quarantined for c in commits))
+        limit = upto or LAST
+        by_status = f"SELECT status, count(*) FROM ({self.outcomes(stage)}) WHERE video <= $upto GROUP BY status"
+        counts = {str(status): count for status, count in self._rows(by_status, {"upto": limit})}
+        waiting = f"SELECT count(DISTINCT id) FROM ({self.pending(stage)})"
+        ((pending,),) = self._rows(waiting, {"low": b"", "high": LAST, "upto": limit})
+        return Tally(pending, counts.get("made", 0), counts.get("rejected", 0), counts.get("quarantined", 0))
+
+    def pending(self, stage: AnyStage) -> str:
+        """SQL of the inputs without an outcome about videos from $low to below $high and up to $upto."""
+        inputs = self.inputs(stage)
+        video = inputs.record.video_column
+        renamed = "" if video == "video" else f", {video} AS video"
+        done = self._files(schema(Outcome), self._parts(stage, Outcome.table))
+        return f"""
+            SELECT i.*{renamed} FROM ({inputs.sql}) i
+            ANTI JOIN (SELECT input FROM ({done}) WHERE video >= $low AND video < $high) o ON o.input = i.id
+            WHERE i.{video} >= $low AND i.{video} < $high AND i.{video} <= $upto"""
+
+    def yield_of(self, stage: AnyStage, record: type[Record]) -> float:
+        """Rows of a table that an input of a stage gave so far, on average; one each where nothing is known."""
+        commits = self._commits(stage)
+        settled = sum(commit.inputs for commit in commits)
+        return sum(part.rows for commit in commits for part in commit.of(record.table)) / settled if settled else 1.0
+
+    def superseded(self, stage: AnyStage) -> int:
+        """Outcomes that an earlier config or version left; going back to it costs nothing."""
+        variant = base32(self.variant(stage))
+        return sum(c.inputs for c in self.lake.commits.values() if c.stage == stage.name and c.variant != variant)
+
+    def extent(self, rows: Rows) -> Extent:
+        """How many rows, and which: from the commits where they all count, else by reading ids."""
+        if rows.whole:
+            return extent_of(rows.parts)
+        if rows.sql not in self._extents:
+            reader = self._bare.cursor().sql(f"SELECT id FROM ({rows.sql})").to_arrow_reader(100_000)
+            self._extents[rows.sql] = sum((Extent.of(batch.column(0)) for batch in reader), Extent())
+        return self._extents[rows.sql]
+
+    def table(self, sql: str, values: Mapping[str, object] | None = None) -> pa.Table:
+        """What a query over this view's own SQL gives."""
+        return self._bare.cursor().sql(sql, params=values).to_arrow_table()
+
+    def first_videos(self, stage: AnyStage, number: int) -> Id | None:
+        """The id up to which a pilot on so many videos of a stage's inputs goes. Ids are digests: it is a fair draw."""
+        inputs = self.inputs(stage)
+        column = inputs.record.video_column
+        found = self._rows(f"SELECT DISTINCT {column} FROM ({inputs.sql}) ORDER BY 1 LIMIT {int(number)}", {})
+        return found[-1][0] if found else None
+
+    def _rows(self, sql: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        return self._bare.cursor().execute(sql, values).fetchall()
+
+    @cached_property
+    def _bare(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect(config=CONNECTION)
+
+    def _commits(self, stage: AnyStage) -> list[Commit]:
+        return self.lake.of(stage.name, self.variant(stage))
+
+    def _parts(self, stage: AnyStage, table: str) -> tuple[Part, ...]:
+        return tuple(part for commit in self._commits(stage) for part in commit.of(table))
+
+    def _complete(self, stage: AnyStage) -> bool:
+        """The stage's outcomes are exactly its current inputs: nothing is pending and nothing is left over."""
+        return extent_of(self._parts(stage, Outcome.table)) == self.extent(self.inputs(stage))
+
+    def _roster(self, stage: AnyStage) -> Rows:
+        if stage.name in self._scanned:
+            sql = self._held(f"scanned_{stage.name}", self._scanned[stage.name])
+            return Rows(sql, stage.reads, (), whole=False)
+        commit = self.lake.roster(stage.name)
+        parts = commit.of(stage.reads.table) if commit else ()
+        return Rows(self._files(schema(stage.reads), parts), stage.reads, parts, whole=True)
+
+    def _made_by(self, stage: AnyStage, record: type[Record]) -> Rows:
+        key = (stage.name, record.table)
+        if key not in self._made:
+            parts = self._parts(stage, record.table)
+            files = self._files(row_schema(record), parts)
+            whole = not parts or self._complete(stage)
+            joined = f"SELECT * FROM ({files}) r SEMI JOIN ({self.inputs(stage).sql}) i ON r.made_from = i.id"
+            self._made[key] = Rows(files if whole else joined, record, parts, whole)
+        return self._made[key]
+
+    def _files(self, columns: pa.Schema, parts: Sequence[Part]) -> str:
+        names = ", ".join(f'"{name}"' for name in columns.names)
+        if parts:
+            paths = ", ".join(_literal(part.path(self.lake.workspace.lake)) for part in parts)
+            return f"SELECT {names} FROM read_parquet([{paths}])"
+        return self._held(f"empty_{digest('schema', columns.to_string()).hex()}", columns.empty_table())
+
+    def _held(self, name: str, rows: pa.Table) -> str:
+        """Rows that lie in no part, as SQL. A table of its own, since what is merely registered is unknown to other cursors."""
+        self._bare.register("coming", rows)
+        self._bare.execute(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM coming")
+        self._bare.unregister("coming")
+        return f"SELECT * FROM {name}"
+
+
+def _union(selects: Sequence[str]) -> str:
+    return " UNION ALL BY NAME ".join(f"({select})" if len(selects) > 1 else select for select in selects)
+
+
+def _literal(path: object) -> str:
+    """A path as an SQL string that names this very file: quotes doubled, wildcards taken literally."""
+    plain = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
+    return "'" + plain.replace("'", "''") + "'"
+
+
+def id_ranges(pieces: int) -> Iterator[tuple[bytes, bytes]]:
+    """All ids cut into so many ranges, low to below high. Ids are digests: equal ranges hold about equally many."""
+    bounds = [(step * 2**32 // pieces).to_bytes(4, "big") for step in range(pieces)] + [LAST]
+    return itertools.pairwise(bounds)

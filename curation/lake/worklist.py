@@ -1,0 +1,77 @@
+"""A stage's work: its inputs minus their outcomes, cut into batches in (video, id) order, in memory that doesn't grow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from dmforge.curation.lake.views import LAST, AnyStage, View, id_ranges
+from dmforge.curation.settled import Key
+from dmforge.schemas.columns import id_list, id_matrix, schema
+from dmforge.schemas.ids import Id
+
+RANGE_ROWS = 50_000
+RANGE_BYTES = 16 << 20
+"""A range of video ids holds about so many inputs, or so many bytes of Parquet: what is in memory at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkBatch:
+    """Inputs that are committed together."""
+
+    items: pa.Table
+    """In the columns of the record that the stage reads."""
+    videos: list[Id]
+
+    def keys(self) -> list[Key]:
+        return [Key(key, video) for key, video in zip(id_list(self.items.column("id")), self.videos, strict=True)]
+
+
+def pending_batches(view: View, stage: AnyStage, upto: Id | None = None) -> Iterator[WorkBatch]:
+    """What is still to be done, lazily. Whole batches that are done leave the cut of the others as it was."""
+    size = stage.config.batch_items
+    held: list[pa.Table] = []
+    rows = 0
+    for table in _ranges(view, stage, upto):
+        held.append(table)
+        rows += table.num_rows
+        if rows < size:
+            continue
+        whole = pa.concat_tables(held)
+        for start in range(0, rows - rows % size, size):
+            yield _batch(stage, whole.slice(start, size))
+        held, rows = [whole.slice(rows - rows % size)], rows % size
+    if rows:
+        yield _batch(stage, pa.concat_tables(held))
+
+
+def _batch(stage: AnyStage, table: pa.Table) -> WorkBatch:
+    return WorkBatch(table.select(schema(stage.reads).names), id_list(table.column("video")))
+
+
+def _ranges(view: View, stage: AnyStage, upto: Id | None) -> Iterator[pa.Table]:
+    """The pending inputs, range by range of video ids."""
+    inputs = view.inputs(stage)
+    columns = schema(stage.reads)
+    if stage.reads.video_column != "video":
+        columns = columns.append(pa.field("video", columns.field("id").type))
+    stored = sum(part.size_bytes for part in inputs.parts)
+    pieces = max(1, sum(part.rows for part in inputs.parts) // RANGE_ROWS, stored // RANGE_BYTES)
+    sql = f"SELECT * FROM ({view.pending(stage)}) ORDER BY video, id"
+    for low, high in id_ranges(pieces):
+        if upto is not None and low > upto:
+            return
+        found = view.table(sql, {"low": low, "high": high, "upto": upto or LAST})
+        if found.num_rows:
+            yield _distinct(found.select(columns.names).cast(columns))
+
+
+def _distinct(table: pa.Table) -> pa.Table:
+    """The same content made from two inputs is one input here: equal ids stand side by side."""
+    ids = id_matrix(table.column("id"))
+    fresh = np.ones(len(ids), bool)
+    fresh[1:] = (ids[1:] != ids[:-1]).any(axis=1)
+    return table if fresh.all() else table.filter(pa.array(fresh))

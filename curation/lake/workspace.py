@@ -1,0 +1,137 @@
+"""A workspace is a folder that explains itself, and one writer at a time holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmforge.curation.lake.atomic import disk_errors
+from dmforge.schemas.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The folders of a workspace."""
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.root / "recipe.toml"
+
+    @property
+    def inputs(self) -> Path:
+        """What people put in."""
+        return self.root / "inputs"
+
+    @property
+    def forgotten(self) -> Path:
+        return self.inputs / "forgotten.jsonl"
+
+    @property
+    def lake(self) -> Path:
+        return self.root / "lake"
+
+    @property
+    def commits(self) -> Path:
+        return self.lake / "commits"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal"
+
+    @property
+    def media(self) -> Path:
+        return self.root / "media"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    def require(self) -> Workspace:
+        """This workspace, if it is one."""
+        if not self.recipe.is_file():
+            raise InputError(
+                "no workspace here: there is no recipe.toml",
+                where=str(self.root),
+                mend="give the workspace with -w, or make one: dmforge init DIR --recipe NAME",
+            )
+        return self
+
+    @contextmanager
+    def held(self, command: str) -> Generator[None]:
+        """Hold the workspace for writing. The lock goes with the process, however it dies."""
+        path = self.runs / "lock"
+        with disk_errors(path):
+            self.runs.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"another run holds this workspace: {_holder(descriptor)}",
+                    where=str(self.root),
+                    mend="wait for it, or stop it; nothing was changed",
+                ) from None
+            holder = {"pid": os.getpid(), "host": socket.gethostname(), "user": user_name(), "command": command}
+            with disk_errors(path):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, (json.dumps(holder) + "\n").encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def reading(self) -> Generator[None]:
+        """While someone reads, files that were superseded stay; they are removed by a later run."""
+        if not os.access(self.runs, os.W_OK):  # a read-only copy has no writer that could remove anything
+            yield
+            return
+        with self._readers_lock() as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def unread(self) -> Generator[bool]:
+        """Whether nobody reads at this moment; nobody starts to while the block lasts."""
+        with self._readers_lock() as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    @contextmanager
+    def _readers_lock(self) -> Generator[int]:
+        with disk_errors(self.runs):
+            self.runs.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.runs / "readers", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def user_name() -> str:
+    """Who is at work; a container without a user database has a number only."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        told = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {told['pid']} of {told['user']} on {told['host']} ({told['command']})"
+    except (ValueError, KeyError, TypeError):
+        return "a process that has not yet said its name"

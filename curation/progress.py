@@ -1,0 +1,59 @@
+"""What a person sees while a stage runs: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+EVERY_S = 30.0
+"""Seconds between plain lines; the first comes after a third of it, so that a log shows soon that something moves."""
+
+
+class StageProgress:
+    """Progress of one stage on stderr. Nothing is shown for a stage with nothing to do."""
+
+    def __init__(self, console: Console, stage: str, total: int) -> None:
+        self._console, self._stage, self._total = console, stage, total
+        self._done = 0
+        self._started_s = time.monotonic()
+        self._next_line_s = self._started_s + EVERY_S / 3
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal and self._total:
+            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console)
+            self._task = self._bar.add_task(self._stage, total=self._total, rate="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, number: int) -> None:
+        """So many more inputs were dealt with."""
+        self._done += number
+        now = time.monotonic()
+        if self._bar:
+            self._bar.update(self._task, completed=self._done, rate=f"{self._rate(now):.0f}/s")
+        elif now >= self._next_line_s:
+            self._next_line_s = now + EVERY_S
+            self.line(f"{self._done} of {self._total}, {self._rate(now):.1f}/s, {self._left(now)} left")
+
+    def line(self, text: str) -> None:
+        """One plain line about this stage."""
+        self._console.print(f"{self._stage}: {text}", markup=False, highlight=False)
+
+    def _rate(self, now: float) -> float:
+        return self._done / max(now - self._started_s, 1e-9)
+
+    def _left(self, now: float) -> str:
+        seconds = int((self._total - self._done) / max(self._rate(now), 1e-9))
+        hours, minutes = divmod(seconds // 60, 60)
+        return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s"

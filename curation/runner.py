@@ -1,0 +1,120 @@
+"""The driver: stage after stage, it finds what is pending, has it worked on, and commits. It alone writes the lake."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from rich.console import Console
+
+from dmforge.curation.executors.finished import Executor
+from dmforge.curation.lake.commits import Draft, Lake
+from dmforge.curation.lake.compaction import compact
+from dmforge.curation.lake.parts import Extent
+from dmforge.curation.lake.roster import enrol
+from dmforge.curation.lake.views import AnyStage, Tally, View
+from dmforge.curation.lake.worklist import pending_batches
+from dmforge.curation.progress import StageProgress
+from dmforge.curation.settled import Origin, Settled
+from dmforge.curation.stage import Collective, Root
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.ids import Id, digest
+from dmforge.schemas.records import Outcome, Record
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """How a stage stands after a run, and why what is pending is."""
+
+    name: str
+    tally: Tally
+    deferred: dict[str, int]
+    """Reason -> inputs that stay pending for it."""
+
+
+class Driver:
+    """Runs stages over a lake that is held for writing."""
+
+    def __init__(self, lake: Lake, stages: Sequence[AnyStage], executor: Executor, console: Console) -> None:
+        self._lake, self._stages, self._executor, self._console = lake, stages, executor, console
+
+    def run(self, stages: Sequence[AnyStage], videos: int | None = None) -> Iterator[StageReport]:
+        """Bring each of these stages as far as it comes. With `videos`, only what is about the first so many videos."""
+        self._lake.sweep()
+        for stage in self._stages:
+            if isinstance(stage, Root):
+                enrol(self._lake, stage)
+        upto = self._pilot(videos) if videos is not None else None
+        waiting = 0
+        for stage in stages:
+            view = View(self._lake, self._stages)
+            if not isinstance(stage, Collective):
+                deferred = self._work(view, stage, upto)
+            elif waiting:
+                deferred = {f"waits for {waiting} pending inputs of earlier stages": 1}
+            else:
+                deferred = self._gather(view, stage)
+            report = self._report(stage, upto, deferred)
+            waiting += report.tally.pending
+            yield report
+
+    def _work(self, view: View, stage: AnyStage, upto: Id | None) -> dict[str, int]:
+        pending = view.tally(stage, upto).pending
+        if not pending:
+            return {}
+        deferred: Counter[str] = Counter()
+        origin, config = stage.origin, stage.config.semantic()
+        with StageProgress(self._console, stage.name, pending) as progress:
+            batches = pending_batches(view, stage, upto)
+            for finished in self._executor.execute(stage, self._lake.workspace, batches, progress.advance):
+                if finished.settled is not None:
+                    draft = Draft("batch", stage.name, origin.variant, _batch_id(origin, finished.settled), config)
+                    self._lake.publish(draft, _tables(finished.settled))
+                deferred.update(item.reason for item in finished.deferred)
+        if not deferred and upto is None:
+            compact(self._lake, stage.name, origin.variant)
+        return dict(deferred)
+
+    def _gather(self, view: View, stage: Collective[Record, Record]) -> dict[str, int]:
+        origin = Origin(stage.name, view.variant(stage))
+        inputs = view.extent(view.inputs(stage))
+        if view.tally(stage).pending == 0:
+            return {}
+        before = View(self._lake, self._stages[: self._stages.index(stage)])
+        with StageProgress(self._console, stage.name, inputs.count) as progress:
+            pieces: list[Settled] = []
+            for piece in stage.process(before, origin):
+                pieces.append(piece)
+                progress.advance(piece.outcomes.num_rows)
+        settled = sum((Extent.of(piece.outcomes.column("input")) for piece in pieces), Extent())
+        if settled != inputs:
+            raise DmforgeError(
+                f"stage {stage.name!r} settled {settled.count} inputs; it was given {inputs.count}, each needs an outcome"
+            )
+        draft = Draft(
+            "collective",
+            stage.name,
+            origin.variant,
+            digest("collective", [stage.name, origin.variant]),
+            stage.config.semantic(),
+        )
+        tables = {Outcome.table: [piece.outcomes for piece in pieces]}
+        self._lake.publish(draft, tables | {table: [piece.rows[table] for piece in pieces] for table in pieces[0].rows})
+        return {}
+
+    def _report(self, stage: AnyStage, upto: Id | None, deferred: dict[str, int]) -> StageReport:
+        return StageReport(stage.name, View(self._lake, self._stages).tally(stage, upto), deferred)
+
+    def _pilot(self, videos: int) -> Id | None:
+        view = View(self._lake, self._stages)
+        return next((view.first_videos(stage, videos) for stage in self._stages if isinstance(stage, Root)), None)
+
+
+def _batch_id(origin: Origin, settled: Settled) -> Id:
+    return digest("batch", [origin.stage, origin.variant, settled.outcomes.column("input").to_pylist()])
+
+
+def _tables(settled: Settled) -> dict[str, list[pa.Table]]:
+    return {Outcome.table: [settled.outcomes]} | {table: [rows] for table, rows in settled.rows.items()}

@@ -1,0 +1,78 @@
+"""The record of a run: who ran what, when, with which resolved recipe and versions. Clocks and hosts speak here only."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import socket
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from dmforge.curation.lake.atomic import write_json
+from dmforge.curation.lake.workspace import Workspace, user_name
+from dmforge.schemas.errors import DmforgeError
+
+Ending = Literal["done", "unfinished", "failed", "interrupted"]
+PACKAGES = ("dmforge", "duckdb", "pyarrow", "av", "pydantic")
+
+
+class Run:
+    """One run under way. Its file says `running` until it ends; one that was killed says so for ever, and harms nothing."""
+
+    def __init__(self, workspace: Workspace, command: str, recipe: Mapping[str, Any]) -> None:
+        started = datetime.now(UTC)
+        # the random part keeps names apart when a clock was set back
+        self.path: Path = workspace.runs / f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
+        self.ending: Ending | None = None
+        self.cost_usd = 0.0
+        self._content: dict[str, Any] = {
+            "command": command, "state": "running", "started": started.isoformat(), "ended": None,
+            "user": user_name(), "host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version(),
+            "packages": {name: _version(name) for name in PACKAGES}, "cost_usd": 0.0, "stages": [], "recipe": recipe,
+        }  # fmt: skip
+        write_json(self.path, self._content)
+
+    def stage(self, name: str, counts: Mapping[str, Any]) -> None:
+        """Note how a stage ended."""
+        self._content["stages"].append({"name": name, **counts})
+
+    def close(self, ending: Ending) -> None:
+        self._content |= {"state": self.ending or ending, "ended": datetime.now(UTC).isoformat(), "cost_usd": self.cost_usd}
+        write_json(self.path, self._content)
+
+
+@contextmanager
+def recorded(workspace: Workspace, command: str, recipe: Mapping[str, Any]) -> Generator[Run]:
+    """A run that is written down however it ends, a kill excepted."""
+    run = Run(workspace, command, recipe)
+    try:
+        yield run
+    except KeyboardInterrupt:
+        run.close("interrupted")
+        raise
+    except BaseException as error:
+        try:
+            run.close("failed")
+        except DmforgeError:
+            # a full disk fails the record too: the first error is the one to show
+            raise error from None
+        raise
+    run.close("done")
+
+
+def spent_usd(workspace: Workspace) -> float:
+    """What the runs of a workspace have cost together."""
+    return sum(json.loads(path.read_bytes())["cost_usd"] for path in sorted(workspace.runs.glob("*.json")))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,135 @@
+"""Finished work in Arrow form: an outcome for every input that has one, and the rows that were made, by table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from dmforge.schemas.columns import id_list, schema, to_arrow
+from dmforge.schemas.ids import ID_BYTES, Id
+from dmforge.schemas.records import Outcome, Record
+
+MADE_FROM = "made_from"
+"""The column beside every row that names the input it was made from: a row is current while that input is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The rows that an input gave; none is a fine answer too."""
+
+    rows: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The input is fit, but not wanted: it was judged."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """The input can't be worked on: it is damaged, hostile, or not what it says it is."""
+
+    reason: str
+    detail: str = ""
+
+
+Result = Made | Rejected | Quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What an outcome is about: the input, and the video whose work should stay together."""
+
+    input: Id
+    video: Id
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who settled it: constant over a commit."""
+
+    stage: str
+    variant: Id
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Outcomes and rows, ready to be written. SQL-based stages build it directly, the others by `settle`."""
+
+    outcomes: pa.Table
+    rows: Mapping[str, pa.Table]
+
+
+def row_schema(record: type[Record]) -> pa.Schema:
+    """How a record stands in the lake: its own columns and where it was made from."""
+    return schema(record).append(pa.field(MADE_FROM, pa.binary(ID_BYTES)))
+
+
+def settle(origin: Origin, keys: Sequence[Key], results: Sequence[Result], makes: tuple[type[Record], ...]) -> Settled:
+    """Results of the inputs `keys`, in their order, as Arrow."""
+    outcomes = [_outcome(origin, key, result) for key, result in zip(keys, results, strict=True)]
+    made = [(key, row) for key, result in zip(keys, results, strict=True) if isinstance(result, Made) for row in result.rows]
+    for _, row in made:
+        if type(row) not in makes:
+            raise TypeError(
+                f"stage {origin.stage!r} made a {type(row).__name__}; it declares {[record.__name__ for record in makes]}"
+            )
+    return Settled(
+        pa.Table.from_batches([to_arrow(Outcome, outcomes)]),
+        {record.table: _rows(record, [(key, row) for key, row in made if type(row) is record]) for record in makes},
+    )
+
+
+def joined(pieces: Sequence[Settled], keys: Sequence[Key]) -> Settled:
+    """Pieces of one batch as one, in the order of `keys`, whatever order they were finished in."""
+    position = {key.input: index for index, key in enumerate(keys)}
+    outcomes = pa.concat_tables([piece.outcomes for piece in pieces])
+    rows = {table: pa.concat_tables([piece.rows[table] for piece in pieces]) for table in pieces[0].rows}
+    return Settled(
+        _sorted(outcomes, "input", position), {table: _sorted(made, MADE_FROM, position) for table, made in rows.items()}
+    )
+
+
+def to_bytes(settled: Settled) -> dict[str, bytes]:
+    """For the way between processes: Arrow IPC, which copies columns and no objects."""
+    return {table: _ipc(rows) for table, rows in {Outcome.table: settled.outcomes, **settled.rows}.items()}
+
+
+def from_bytes(data: Mapping[str, bytes]) -> Settled:
+    tables = {table: pa.ipc.open_stream(stream).read_all() for table, stream in data.items()}
+    return Settled(tables.pop(Outcome.table), tables)
+
+
+def _ipc(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def _sorted(table: pa.Table, column: str, position: Mapping[Id, int]) -> pa.Table:
+    order = np.array([position[key] for key in id_list(table.column(column))], np.int64)
+    if bool((order[1:] >= order[:-1]).all()):
+        return table
+    return table.take(np.argsort(order, kind="stable"))
+
+
+def _outcome(origin: Origin, key: Key, result: Result) -> Outcome:
+    if isinstance(result, Made):
+        return Outcome(key.input, key.video, origin.stage, origin.variant, "made", "", "", len(result.rows))
+    status = "rejected" if isinstance(result, Rejected) else "quarantined"
+    return Outcome(key.input, key.video, origin.stage, origin.variant, status, result.reason, result.detail, 0)
+
+
+def _rows(record: type[Record], made: list[tuple[Key, Record]]) -> pa.Table:
+    batch = to_arrow(record, [row for _, row in made])
+    table = pa.Table.from_batches([batch])
+    return table.append_column(
+        row_schema(record).field(MADE_FROM), pa.array([key.input for key, _ in made], pa.binary(ID_BYTES))
+    )

@@ -1,0 +1,159 @@
+"""What a stage is: four shapes, one contract. A stage knows its work and its config, and nothing of how it is run."""
+
+from __future__ import annotations
+
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.settled import Key, Made, Origin, Quarantined, Rejected, Result, Settled
+from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.ids import Id, digest
+from dmforge.schemas.records import Record
+
+if TYPE_CHECKING:
+    from dmforge.curation.lake.views import View
+
+__all__ = ["Ask", "AskConfig", "Batch", "Collective", "Each", "EachConfig", "Key", "Made", "Quarantined", "Rejected"]
+__all__ += ["Result", "Root", "Settled", "Stage", "StageConfig"]
+
+In = TypeVar("In", bound=Record)
+Out = TypeVar("Out", bound=Record)
+
+
+def _is_declaration(base: Any) -> bool:
+    args = typing.get_args(base)
+    return bool(args) and not any(isinstance(arg, TypeVar) for arg in args)
+
+
+class StageConfig(Config):
+    """What every stage can be told."""
+
+    batch_items: Operational[int] = 1000
+    """Inputs that are committed together. Small where an input takes long: what a kill undoes is at most the open batches."""
+
+
+class EachConfig(StageConfig):
+    """Limits of the killable processes in which foreign things are opened."""
+
+    workers: Operational[int] = 0
+    """Processes at work; 0 means one for each core."""
+    cpu_s: Operational[float] = 60.0
+    """CPU seconds that one input may use."""
+    memory_mb: Operational[int] = 2048
+    """Memory that a process may take beyond what it had when it started."""
+    still_s: Operational[float] = 30.0
+    """Seconds that a process may stand still, using no CPU although the machine is free: hung."""
+    wall_s: Operational[float] = 900.0
+    """The backstop: seconds after which even a process that still computes is ended. Its input stays pending."""
+
+
+class AskConfig(StageConfig):
+    """How many questions are on their way at once."""
+
+    concurrency: Operational[int] = 16
+    """Requests in flight."""
+
+
+class Stage(ABC, Generic[In, Out]):
+    """Turns records of one table into records of others. `class Blind(Batch[Task, Verdict])` is the whole declaration.
+
+    It is picklable, and opens what is heavy in `open`, in the process that does the work.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    """Raised when the code changes what comes out: part of the work key."""
+    reads: ClassVar[type[Record]]
+    makes: ClassVar[tuple[type[Record], ...]]
+    config_class: ClassVar[type[StageConfig]]
+    config: StageConfig
+
+    def __init__(self, config: StageConfig) -> None:
+        self.config = config
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        shape = next((base for base in getattr(cls, "__orig_bases__", ()) if _is_declaration(base)), None)
+        if shape is not None:  # a concrete stage: what it reads and makes stands in its bases, its config in its annotations
+            reads, makes = typing.get_args(shape)
+            cls.reads, cls.makes = reads, typing.get_args(makes) or (makes,)
+            cls.config_class = typing.get_type_hints(cls, localns={"View": object})["config"]
+
+    @cached_property
+    def variant(self) -> Id:
+        """Digest of all that decides what comes out of an input. With the input's id it is the work key."""
+        return digest("variant", [self.name, self.version, self.config.semantic()])
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.name, self.variant)
+
+    def open(self, workspace: Workspace) -> None:
+        """Open what the work needs. Called once in each process that does the work."""
+
+    def cost_usd(self, inputs: int) -> float:
+        """What so many inputs should cost. Nothing, unless a stage says otherwise."""
+        del inputs
+        return 0.0
+
+    def __repr__(self) -> str:
+        made = ", ".join(record.table for record in self.makes)
+        return f"{type(self).__name__}({self.reads.table} -> {made}; {self.config!r})"
+
+
+class Each(Stage[In, Out]):
+    """One input at a time, in a process that may be killed: decoding, probing, whatever opens foreign bytes."""
+
+    config: EachConfig
+
+    @abstractmethod
+    def process(self, item: In) -> Result:
+        """What became of this input. An exception is tried once more, then quarantined; `Transient` stays pending."""
+
+
+class Ask(Stage[In, Out]):
+    """One input at a time, many in flight: teachers and other servers."""
+
+    config: AskConfig
+
+    @abstractmethod
+    async def process(self, item: In) -> Result:
+        """What became of this input. `Transient` leaves it pending; any other exception stops the stage."""
+
+
+class Batch(Stage[In, Out]):
+    """A stream of inputs to a stream of results: engines, which batch as they please."""
+
+    config: StageConfig
+
+    @abstractmethod
+    def process(self, items: Iterator[In]) -> Iterator[Result]:
+        """One result for each input, in the order of the inputs; it may take inputs ahead of its results."""
+
+
+class Collective(Stage[In, Out]):
+    """Needs all of its tables at once: duplicates, select, pack. Done again whenever the set of ids that it saw changes."""
+
+    config: StageConfig
+    also_reads: ClassVar[tuple[type[Record], ...]] = ()
+    """Further tables that it looks at; what is settled are the inputs of `reads`."""
+
+    @abstractmethod
+    def process(self, view: View, origin: Origin) -> Iterator[Settled]:
+        """Outcomes for every row of `reads`, in pieces of any size."""
+
+
+class Root(ABC):
+    """A stage at the start of the chain: its inputs come from outside the lake."""
+
+    @abstractmethod
+    def edition(self, workspace: Workspace) -> str:
+        """What the list is made from, in few words: a digest, a number. While it stays the same, nothing is scanned again."""
+
+    @abstractmethod
+    def scan(self, workspace: Workspace) -> Iterator[Record]:
+        """Every input there is, always all of them: one that is no longer listed is no longer current."""

@@ -1,0 +1,184 @@
+"""A rehearsal without videos or models: one small stage of each shape, to see that machine and disk keep our promises.
+
+Numbers become tasks, tasks are scored (by a loop, or by asking a server), and the best are kept. Some numbers misbehave on
+purpose, so that what happens to a file that hangs or crashes a decoder can be watched before it happens for real.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx2
+
+from dmforge.curation.lake.journal import Journal
+from dmforge.curation.lake.views import View
+from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
+from dmforge.curation.stage import Ask, AskConfig, Batch, Collective, Each, EachConfig, Root, StageConfig
+from dmforge.schemas.config import Operational
+from dmforge.schemas.errors import DmforgeError, Transient
+from dmforge.schemas.ids import Id, digest, show
+from dmforge.schemas.records import Record, Sample, Task, Verdict
+
+TASKS_A_VIDEO = 8
+SELECT = 10_000
+"""Rows that the Collective settles at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seed(Record):
+    """A number: what this trial has instead of a file."""
+
+    kind = "seed"
+    table = "seeds"
+
+    video: Id
+    number: int
+
+
+class CountConfig(EachConfig):
+    """How many numbers there are, and which of them are trouble."""
+
+    tasks: Operational[int] = 1000
+    """Numbers to begin with. More of them later leave the work on the first ones as it is."""
+    reject_every: int = 10
+    """Every so many numbers one is rejected; 0 for none."""
+    hang_every: int = 0
+    """Every so many numbers one stands still for ever; 0 for none."""
+    crash_every: int = 0
+    """Every so many numbers one crashes its process; 0 for none."""
+    work_ms: Operational[float] = 0.0
+    """CPU milliseconds that each number costs."""
+
+
+class Count(Root, Each[Seed, Task]):
+    """Numbers to tasks, in killable processes."""
+
+    name, version = "count", 1
+    config: CountConfig
+
+    def edition(self, workspace: Workspace) -> str:
+        return f"numbers below {self.config.tasks}"
+
+    def scan(self, workspace: Workspace) -> Iterator[Seed]:
+        for number in range(self.config.tasks):
+            yield Seed(digest("trial-video", number // TASKS_A_VIDEO), number)
+
+    def process(self, item: Seed) -> Result:
+        config = self.config
+        if _falls_on(item.number, config.hang_every):
+            time.sleep(1e6)
+        if _falls_on(item.number, config.crash_every):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if _falls_on(item.number, config.reject_every):
+            return Rejected("unlucky", f"every number {config.reject_every} in a row is")
+        _burn(config.work_ms)
+        return Made((Task(item.video, "open", f"What is the square of {item.number}?", (), str(item.number**2), (), "any"),))
+
+
+class ScoreConfig(StageConfig):
+    """How tasks are scored without a server."""
+
+    salt: str = ""
+    """Another salt gives other scores."""
+
+
+class Score(Batch[Task, Verdict]):
+    """Tasks to scores between 0 and 1, as a stream."""
+
+    name, version = "score", 1
+    config: ScoreConfig
+
+    def process(self, items: Iterator[Task]) -> Iterator[Result]:
+        for task in items:
+            score = digest("score", [self.config.salt, task.id])[0] / 255
+            yield Made((Verdict(task.video, task.id, "task", "score", score, 1),))
+
+
+class InquireConfig(AskConfig):
+    """Whom to ask for scores."""
+
+    url: Operational[str] = "http://127.0.0.1:8765"
+    """The server. It gets `{"prompt": ..., "question": ...}` and answers `{"score": ...}`."""
+    prompt: str = "How hard is this, from 0 to 1?"
+    """What is asked about each task."""
+    timeout_s: Operational[float] = 30.0
+    """Seconds until a request is given up; its task stays pending."""
+
+
+class Inquire(Ask[Task, Verdict]):
+    """Tasks to scores, by asking a server: the journal is read before the network, and written before the answer is used."""
+
+    name, version = "inquire", 1
+    config: InquireConfig
+
+    def open(self, workspace: Workspace) -> None:
+        self._journal = Journal(workspace, "trial")
+        self._client = httpx2.AsyncClient(timeout=self.config.timeout_s)
+
+    async def process(self, item: Task) -> Result:
+        key = digest("ask", [self.name, self.config.prompt, item.video, item.question])
+        answer = self._journal.find(key)
+        if answer is None:
+            answer = await self._asked(item, key)
+            await self._journal.record(key, item.video, answer)
+        return Made((Verdict(item.video, item.id, "task", "score", float(answer["score"]), 1),))
+
+    async def _asked(self, item: Task, key: Id) -> dict[str, float]:
+        question = {"prompt": self.config.prompt, "question": item.question}
+        try:
+            reply = await self._client.post(self.config.url, json=question, headers={"Idempotency-Key": show("ask", key)})
+        except httpx2.HTTPError as error:
+            raise Transient(f"{type(error).__name__} from the server") from error
+        if reply.status_code >= 500:
+            raise Transient(f"status {reply.status_code} from the server")
+        if reply.status_code != 200:
+            raise DmforgeError(f"the server at {self.config.url} answered {reply.status_code}", mend="check stages.inquire.url")
+        return reply.json()
+
+
+class KeepConfig(StageConfig):
+    """Which tasks are good enough."""
+
+    threshold: float = 0.5
+    """The least score of a task that is kept."""
+
+
+class Keep(Collective[Task, Sample]):
+    """Tasks and their scores to a corpus."""
+
+    name, version = "keep", 1
+    config: KeepConfig
+    also_reads = (Verdict,)
+
+    def process(self, view: View, origin: Origin) -> Iterator[Settled]:
+        best = (
+            "SELECT t.id, any_value(t.video), max(v.score) FROM tasks t LEFT JOIN verdicts v ON v.subject = t.id GROUP BY t.id"
+        )
+        reader = view.connection.sql(f"SELECT * FROM ({best}) ORDER BY ALL").to_arrow_reader(SELECT)
+        for batch in reader:
+            tasks, videos, scores = (column.to_pylist() for column in batch.columns)
+            keys = [Key(task, video) for task, video in zip(tasks, videos, strict=True)]
+            results = [self._judged(key, score) for key, score in zip(keys, scores, strict=True)]
+            yield settle(origin, keys, results, self.makes)
+
+    def _judged(self, key: Key, score: float | None) -> Result:
+        if score is None:
+            return Rejected("unscored")
+        if score < self.config.threshold:
+            return Rejected("below threshold", f"{score:.3f} < {self.config.threshold:g}")
+        return Made((Sample(key.video, "trial", key.input, None, None, None),))
+
+
+def _falls_on(number: int, every: int) -> bool:
+    return every > 0 and number % every == every - 1
+
+
+def _burn(milliseconds: float) -> None:
+    end = time.process_time() + milliseconds / 1000
+    while time.process_time() < end:
+        pass

@@ -1,0 +1,1 @@
+"""Everything that judges: rules, blind answering, replay, duplicates, contamination, selection, human review."""

@@ -1,0 +1,206 @@
+"""The composition root: a recipe becomes an ordered list of stages, and the commands become what is done with them."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from dmforge.curation import runs, trial
+from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.lake import forgetting, logical
+from dmforge.curation.lake.atomic import disk_errors
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.roster import unpublished
+from dmforge.curation.lake.views import AnyStage, Tally, View
+from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.runner import Driver, StageReport
+from dmforge.curation.stage import Collective, Root, Stage
+from dmforge.schemas.config import Config, nearest, parse_config
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import Id
+from dmforge.schemas.ids import read as read_id
+
+STAGES: dict[str, type[Stage[Any, Any]]] = {
+    stage.name: stage for stage in (trial.Count, trial.Score, trial.Inquire, trial.Keep)
+}
+"""Every stage that a recipe may name."""
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class RecipeFile(Config):
+    """What stands in recipe.toml."""
+
+    name: str
+    """What the recipe is called."""
+    description: str = ""
+    """What corpus it builds, for people."""
+    stages: dict[str, dict[str, Any]]
+    """A table for each stage, `[stages.NAME]`, in the order in which they run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A recipe with every stage configured and every default filled in."""
+
+    name: str
+    stages: tuple[AnyStage, ...]
+
+    def resolved(self) -> dict[str, Any]:
+        """As it is frozen into a run's record."""
+        return {"name": self.name, "stages": {stage.name: stage.config.model_dump(mode="json") for stage in self.stages}}
+
+    def upto(self, until: str | None) -> tuple[AnyStage, ...]:
+        """The stages up to and including one."""
+        names = [stage.name for stage in self.stages]
+        if until is not None and until not in names:
+            raise InputError(f"the recipe has no stage {until!r}", where="--until", mend=nearest(until, names))
+        return self.stages if until is None else self.stages[: names.index(until) + 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run would do at one stage."""
+
+    name: str
+    tally: Tally
+    expected: int
+    """Inputs that the pending work of earlier stages should add, going by what it gave so far."""
+    superseded: int
+    cost_usd: float
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe, or one error that names the key and the mend."""
+    try:
+        with disk_errors(path):
+            content = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not TOML: {error}", where=str(path), mend="correct the line it names") from None
+    file = parse_config(RecipeFile, content, where=str(path))
+    stages: list[AnyStage] = []
+    for name, values in file.stages.items():
+        where = f"{path}: [stages.{name}]"
+        if name not in STAGES:
+            raise InputError(f"there is no stage {name!r}", where=where, mend=nearest(name, list(STAGES)))
+        kind = STAGES[name]
+        stages.append(kind(parse_config(kind.config_class, values, where=where)))
+        _check_order(stages, where)
+    return Recipe(file.name, tuple(stages))
+
+
+def init(folder: Path, name: str) -> Workspace:
+    """A new workspace from a named recipe."""
+    source = RECIPES / f"{name}.toml"
+    known = sorted(path.stem for path in RECIPES.glob("*.toml"))
+    if name not in known:
+        raise InputError(f"there is no recipe {name!r}", where="--recipe", mend=nearest(name, known))
+    workspace = Workspace(folder)
+    if workspace.recipe.exists():
+        raise InputError(
+            "there is a workspace here already", where=str(workspace.recipe), mend="choose another folder, or edit that recipe"
+        )
+    with disk_errors(folder):
+        workspace.inputs.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, workspace.recipe)
+    return workspace
+
+
+def plan(workspace: Workspace) -> list[Forecast]:
+    """What a run would do, stage by stage. Writes nothing."""
+    recipe = read_recipe(workspace.require().recipe)
+    with workspace.reading():
+        lake = Lake(workspace)
+        scans = {stage.name: unpublished(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
+        view = View(lake, recipe.stages, {name: scan for name, scan in scans.items() if scan is not None})
+        forecasts: list[Forecast] = []
+        for stage in recipe.stages:
+            tally, expected = view.tally(stage), _expected(view, stage, forecasts)
+            if isinstance(stage, Collective) and expected and not tally.pending:
+                tally = Tally(tally.settled, 0, 0, 0)  # it is done again, whole, once its tables have grown
+            forecasts.append(
+                Forecast(stage.name, tally, expected, view.superseded(stage), stage.cost_usd(tally.pending + expected))
+            )
+        return forecasts
+
+
+def run(
+    workspace: Workspace, console: Console, command: str, until: str | None = None, videos: int | None = None
+) -> Iterator[StageReport]:
+    """Do what is pending; a report as each stage ends."""
+    recipe = read_recipe(workspace.require().recipe)
+    stages = recipe.upto(until)
+    with workspace.held(command):
+        forgetting.forget(lake := Lake(workspace))  # a takedown that was cut short is finished first
+        before = {stage.name: View(lake, recipe.stages).tally(stage).settled for stage in stages}
+        with runs.recorded(workspace, command, recipe.resolved()) as record:
+            for stage, report in zip(
+                stages, Driver(lake, recipe.stages, LocalExecutor(), console).run(stages, videos), strict=True
+            ):
+                record.stage(report.name, asdict(report.tally) | {"deferred": report.deferred})
+                record.cost_usd += stage.cost_usd(max(0, report.tally.settled - before[stage.name]))
+                if report.tally.pending:
+                    record.ending = "unfinished"
+                yield report
+
+
+def status(workspace: Workspace) -> dict[str, Tally]:
+    """Where each stage stands, by what was last scanned. Reads the lake only."""
+    recipe = read_recipe(workspace.require().recipe)
+    with workspace.reading():
+        view = View(Lake(workspace), recipe.stages)
+        return {stage.name: view.tally(stage) for stage in recipe.stages}
+
+
+def digest(workspace: Workspace) -> list[logical.TableDigest]:
+    """The logical digest of the lake under its recipe."""
+    recipe = read_recipe(workspace.require().recipe)
+    with workspace.reading():
+        return logical.table_digests(View(Lake(workspace), recipe.stages))
+
+
+def forget(workspace: Workspace, command: str, reason: str, find: Callable[[Lake], Sequence[Id]]) -> forgetting.Removed:
+    """Take videos down: written down first, then done."""
+    with workspace.require().held(command):
+        lake = Lake(workspace)
+        lake.sweep()
+        forgetting.request(workspace, find(lake), reason)
+        return forgetting.forget(lake)
+
+
+def _expected(view: View, stage: AnyStage, earlier: Sequence[Forecast]) -> int:
+    if isinstance(stage, Root):
+        return 0
+    total = 0.0
+    for before, forecast in zip(view.stages, earlier, strict=False):
+        coming = forecast.tally.pending + forecast.expected
+        if stage.reads in before.makes and coming:
+            total += coming * view.yield_of(before, stage.reads)
+    return math.ceil(total)
+
+
+def _check_order(stages: Sequence[AnyStage], where: str) -> None:
+    *earlier, stage = stages
+    if isinstance(stage, Root):
+        return
+    made = {record for before in earlier for record in before.makes}
+    needs = [stage.reads, *(stage.also_reads if isinstance(stage, Collective) else ())]
+    for record in needs:
+        if record not in made:
+            makers = sorted(name for name, kind in STAGES.items() if record in kind.makes)
+            mend = f"put one of these before it: {', '.join(makers)}" if makers else "leave it out"
+            raise InputError(f"it reads {record.table}, which no earlier stage makes", where=where, mend=mend)
+
+
+def video_id(text: str) -> Id:
+    """A video's id as a person gives it."""
+    kind, raw = read_id(text)
+    if kind != "video":
+        raise InputError(f"{text} is the id of a {kind}", where="forget", mend="give the id of a video, video_...")
+    return raw

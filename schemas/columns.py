@@ -1,0 +1,153 @@
+"""A record's Arrow schema follows from its type annotations, so a table and its class can't drift apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from dmforge.schemas.ids import ID_BYTES
+
+T = TypeVar("T")
+Convert = Callable[[Any], Any] | None
+"""A conversion of one value, or None where the value passes as it is (the common case, and the fast one)."""
+
+FRACTION = pa.struct([pa.field("num", pa.int64(), nullable=False), pa.field("den", pa.int64(), nullable=False)])
+if typing.TYPE_CHECKING:
+    IdColumn = pa.Array[Any] | pa.ChunkedArray[Any]
+    """A column of ids, however Arrow happens to hold it."""
+
+PLAIN = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), bytes: pa.binary(ID_BYTES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How one annotated type stands in Arrow. `encode` also gives the plain value that ids are digested from."""
+
+    type: pa.DataType
+    nullable: bool = False
+    encode: Convert = None
+    decode: Convert = None
+
+
+@cache
+def column(annotation: Any) -> Column:
+    """The column of a field annotation: bytes are ids, fractions and dataclasses structs, tuples lists, `X | None` nullable."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in PLAIN:
+        return Column(PLAIN[annotation])
+    if annotation is Fraction:
+        return Column(FRACTION, encode=_from_fraction, decode=_to_fraction)
+    if origin is Literal:
+        return Column(pa.string())
+    if origin in (typing.Union, types.UnionType) and len(args) == 2 and type(None) in args:
+        inner = column(next(arg for arg in args if arg is not type(None)))
+        return Column(inner.type, True, _unless_none(inner.encode), _unless_none(inner.decode))
+    if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
+        return _list_of(column(args[0]))
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        return _struct_of(annotation)
+    raise TypeError(
+        f"{annotation} has no column: use str, int, float, bool, bytes, Fraction, Literal, tuple[X, ...] or a dataclass"
+    )
+
+
+@cache
+def fields(record: type) -> tuple[tuple[str, Column], ...]:
+    """Name and column of each field, in the order of declaration."""
+    hints = typing.get_type_hints(record)
+    return tuple((field.name, column(hints[field.name])) for field in dataclasses.fields(record))
+
+
+@cache
+def schema(record: type) -> pa.Schema:
+    """The Arrow schema of a record class."""
+    return pa.schema([pa.field(name, col.type, nullable=col.nullable) for name, col in fields(record)])
+
+
+def to_arrow(record: type[T], rows: Sequence[T]) -> pa.RecordBatch:
+    """Records as one record batch in the class's schema."""
+    arrays: list[pa.Array[Any]] = []
+    for name, col in fields(record):
+        values: list[Any] = [getattr(row, name) for row in rows]
+        if col.encode:
+            values = [col.encode(value) for value in values]
+        arrays.append(pa.array(values, col.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema(record))
+
+
+def from_arrow(record: type[T], batch: pa.RecordBatch | pa.Table) -> list[T]:
+    """The inverse of `to_arrow`; columns that the class doesn't have are left out."""
+    values: dict[str, list[Any]] = {}
+    for name, col in fields(record):
+        cells: list[Any] = batch.column(name).to_pylist()
+        values[name] = [col.decode(cell) for cell in cells] if col.decode else cells
+    names = list(values)
+    return [record(**dict(zip(names, row, strict=True))) for row in zip(*values.values(), strict=True)]
+
+
+def id_list(column: IdColumn) -> list[bytes]:
+    """A column of ids as Python bytes."""
+    return typing.cast("list[bytes]", column.to_pylist())
+
+
+def id_matrix(column: IdColumn) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    """A column of ids as n rows of 16 bytes, without copying where Arrow holds it in one piece."""
+    ids = column.cast(pa.binary(ID_BYTES))
+    if isinstance(ids, pa.ChunkedArray):
+        ids = ids.combine_chunks()
+    data = ids.buffers()[1]
+    if data is None or not len(ids):
+        return np.empty((0, ID_BYTES), np.uint8)
+    start = ids.offset * ID_BYTES
+    return np.frombuffer(memoryview(data), np.uint8)[start : start + len(ids) * ID_BYTES].reshape(-1, ID_BYTES)
+
+
+def plain(record: object, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """A record's content as plain values, to be digested."""
+    return {
+        name: col.encode(getattr(record, name)) if col.encode else getattr(record, name)
+        for name, col in fields(type(record))
+        if name not in without
+    }
+
+
+def _list_of(item: Column) -> Column:
+    encode, decode = item.encode, item.decode
+    return Column(
+        pa.list_(pa.field("item", item.type, nullable=item.nullable)),
+        encode=(lambda values: [encode(value) for value in values]) if encode else list,
+        decode=(lambda cells: tuple(decode(cell) for cell in cells)) if decode else tuple,
+    )
+
+
+def _struct_of(record: type) -> Column:
+    inner = fields(record)
+    arrow = pa.struct([pa.field(name, col.type, nullable=col.nullable) for name, col in inner])
+
+    def decode(cell: dict[str, Any]) -> Any:
+        return record(**{name: col.decode(cell[name]) if col.decode else cell[name] for name, col in inner})
+
+    return Column(arrow, encode=plain, decode=decode)
+
+
+def _unless_none(convert: Convert) -> Convert:
+    if convert is None:
+        return None
+    return lambda value: None if value is None else convert(value)
+
+
+def _from_fraction(value: Fraction) -> dict[str, int]:
+    return {"num": value.numerator, "den": value.denominator}
+
+
+def _to_fraction(cell: dict[str, int]) -> Fraction:
+    return Fraction(cell["num"], cell["den"])

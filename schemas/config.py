@@ -1,0 +1,73 @@
+"""Configuration as typed documents: every field says what it is for, unknown keys are refused, and each field is semantic
+(a change makes new work) or operational (it does not)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dmforge.schemas.errors import InputError
+
+
+class _OperationalMark:
+    """Marks a field that changes how work is done, never what comes out of it."""
+
+
+T = TypeVar("T")
+Operational = Annotated[T, _OperationalMark()]
+C = TypeVar("C", bound="Config")
+
+
+class Config(BaseModel):
+    """The base of all configuration. Fields are semantic unless typed `Operational[...]`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+    def semantic(self) -> dict[str, Any]:
+        """The part that decides what comes out: it is digested into every work key."""
+        values: dict[str, Any] = {}
+        for name, info in type(self).model_fields.items():
+            if any(isinstance(mark, _OperationalMark) for mark in info.metadata):
+                continue
+            value = getattr(self, name)
+            values[name] = value.semantic() if isinstance(value, Config) else self.model_dump(mode="json", include={name})[name]
+        return values
+
+
+def parse_config(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
+    """Values from a file as a checked config, or one error that names every wrong field and how to mend it."""
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        faults = [_fault(kind, values, fault) for fault in error.errors(include_url=False)]
+        raise InputError(
+            "; ".join(what for what, _ in faults), where=where, mend="; ".join(mend for _, mend in faults)
+        ) from None
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The mend for a word that isn't known: the one that was probably meant, or all there are."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(sorted(known)) or 'none'}"
+
+
+def _fault(kind: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tuple[str, str]:
+    path = [str(step) for step in fault["loc"]]
+    key = ".".join(path)
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {key!r}", nearest(path[-1], _keys_at(kind, path[:-1]))
+    if fault["type"] == "missing":
+        return f"key {key!r} is missing", f"add {key} = ..."
+    return f"{key} = {fault['input']!r}: {fault['msg'].lower()}", f"correct {key!r}"
+
+
+def _keys_at(kind: type[BaseModel], path: list[str]) -> list[str]:
+    for step in path:
+        inner = kind.model_fields[step].annotation if step in kind.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        kind = inner
+    return list(kind.model_fields)

@@ -1,0 +1,39 @@
+"""Every error a person can meet says where it happened, what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+
+class DmforgeError(Exception):
+    """The one family of errors that dmforge raises on purpose; the command line prints it without a traceback."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+        """`where` names file and field, `what` the fault with its value, `mend` what to do about it."""
+        super().__init__(what)
+        self.what, self.where, self.mend = what, where, mend
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{head}\n  mend: {self.mend}" if self.mend else head
+
+    def __reduce__(self):  # keyword-only arguments would be lost on the way back from a worker process
+        return _rebuild, (type(self), self.what, self.where, self.mend)
+
+
+def _rebuild(kind: type[DmforgeError], what: str, where: str, mend: str) -> DmforgeError:
+    return kind(what, where=where, mend=mend)
+
+
+class InputError(DmforgeError):
+    """The caller gave something that can't be used: wrong usage, a bad file, a bad value. Nothing was changed."""
+
+    exit_code = 2
+
+
+class LakeError(DmforgeError):
+    """What is on the disk isn't what the lake wrote there, or the disk refused. Nothing acknowledged is lost."""
+
+
+class Transient(DmforgeError):
+    """It may work the next time (network, full disk, quota): the item gets no outcome and stays pending."""

@@ -1,0 +1,103 @@
+"""One parser and one renderer for what a policy writes, exact inverses of each other, total on any string.
+
+    <think>T1 <span>12.00 - 20.00</span><fps>2</fps>T2</think><answer>A</answer>
+
+Well-formed means canonical, so that what is parsed prints back to the byte: numbers only in their one printed form, nothing
+between `</span>` and `<fps>`, before `<think>` or after `</answer>`. T1, T2 and the answer are kept verbatim, white space
+included. White space (blank, tab, line ends) between `</think>` and `<answer>` is well-formed, since teachers do write it, and
+is kept in `gap`. No text field may hold a tag. Whether a window lies inside its video is a rule elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from dmforge.schemas.defects import GAP, Defect, find_defects
+from dmforge.schemas.looks import Look, Window, print_density, print_span, read_density, read_span
+from dmforge.schemas.tags import CLOSE, OPEN, TAG
+from dmforge.schemas.transcript import Piece, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """Thoughts with a look after each but the last, then an answer. No look at all is well-formed."""
+
+    thoughts: tuple[str, ...]
+    looks: tuple[Look, ...]
+    answer: str
+    gap: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.thoughts) != len(self.looks) + 1:
+            raise ValueError(f"{len(self.looks)} looks need {len(self.looks) + 1} thoughts, not {len(self.thoughts)}")
+        if not self.answer.strip():
+            raise ValueError("the answer is empty")
+        if self.gap.strip(GAP):
+            raise ValueError(f"only white space may stand between think and answer, not {self.gap[:40]!r}")
+        if any(map(TAG.search, (*self.thoughts, self.answer))):
+            raise ValueError("a thought or an answer holds a tag")
+
+
+def parse(text: str, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:
+    """The trajectory, or why it isn't one: at least one defect, in the order of their offsets."""
+    parts = TAG.split(text)  # text, tag, text, ... tag, text
+    looks = (len(parts) - 9) // 8
+    if 0 <= looks <= max_looks and parts[1::2] == _tags(looks):
+        trajectory = _read(parts[0::2])
+        if trajectory is not None:
+            return trajectory
+    return find_defects(text, max_looks)
+
+
+@cache
+def _tags(looks: int) -> list[str]:
+    """The only sequence of tags that is well-formed with so many looks."""
+    look = [OPEN["span"], CLOSE["span"], OPEN["fps"], CLOSE["fps"]]
+    return [OPEN["think"], *look * looks, CLOSE["think"], OPEN["answer"], CLOSE["answer"]]
+
+
+def _read(texts: list[str]) -> Trajectory | None:
+    """What stands between the tags: before, (thought, span, nothing, density) a look, thought, gap, answer, after."""
+    gap, answer, after = texts[-3:]
+    if texts[0] or after or any(texts[3:-3:4]) or gap.strip(GAP) or not answer.strip():
+        return None
+    looks: list[Look] = []
+    for span, density in zip(texts[2:-3:4], texts[4:-3:4], strict=True):
+        times, fps = read_span(span), read_density(density)
+        if times is None or fps is None or times[0] >= times[1] or fps <= 0:
+            return None
+        looks.append(Look(Window(*times), fps))
+    return Trajectory(tuple(texts[1:-3:4]), tuple(looks), answer, gap)
+
+
+def render(trajectory: Trajectory) -> str:
+    """The text that parses to this trajectory."""
+    return "".join(_policy_texts(trajectory))
+
+
+def _policy_texts(trajectory: Trajectory) -> list[str]:
+    """The rendered text, cut after every `</fps>`: there the policy stops and the runtime injects."""
+    texts = [
+        f"{thought}{OPEN['span']}{print_span(look.window)}{CLOSE['span']}{OPEN['fps']}{print_density(look.fps)}{CLOSE['fps']}"
+        for thought, look in zip(trajectory.thoughts, trajectory.looks, strict=False)  # the last thought has no look
+    ]
+    answer = f"{trajectory.gap}{OPEN['answer']}{trajectory.answer}{CLOSE['answer']}"
+    texts.append(f"{trajectory.thoughts[-1]}{CLOSE['think']}{answer}")
+    texts[0] = OPEN["think"] + texts[0]
+    return texts
+
+
+def transcribe(prompt: tuple[Piece, ...], trajectory: Trajectory) -> Transcript:
+    """The transcript of a policy that wrote this after the prompt, with the clip of every look behind its `</fps>`."""
+    pieces = list(prompt)
+    for text, look in zip(_policy_texts(trajectory), (*trajectory.looks, None), strict=True):
+        pieces.append(Piece("policy", text))
+        if look is not None:
+            pieces.append(Piece("runtime", look=look))
+    return Transcript(tuple(pieces))
+
+
+def trajectory_of(transcript: Transcript, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:
+    """The inverse of `transcribe`; offsets of defects count in the transcript's `trajectory_text`."""
+    return parse(transcript.trajectory_text, max_looks)

@@ -1,0 +1,59 @@
+"""Ids are digests of content: the same thing has the same name on every machine, so work is never done twice by accident."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from fractions import Fraction
+from typing import Any
+
+from dmforge.schemas.errors import InputError
+
+Id = bytes
+"""16 bytes. Raw in memory and on disk; printed for people as `<kind>_<26 base32 letters>`."""
+
+ID_BYTES = 16
+
+
+def digest(kind: str, content: object) -> Id:
+    """The id of some content: nested str, int, float, bool, None, bytes, Fraction, list, tuple and str-keyed dict.
+
+    `kind` is hashed too, so that a task and a candidate with equal content never share an id.
+    """
+    # json.dumps sorts keys and prints the shortest exact float, ASCII only: one text for one content, lone surrogates included
+    text = json.dumps([kind, content], sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+    return hashlib.sha256(text.encode("ascii")).digest()[:ID_BYTES]
+
+
+def _plain(value: object) -> Any:
+    # tagged, so that b"x" and "x", or Fraction(2) and 2, never collide
+    if isinstance(value, bytes):
+        return {"#bytes": value.hex()}
+    if isinstance(value, Fraction):
+        return {"#fraction": [value.numerator, value.denominator]}
+    raise TypeError(f"{type(value).__name__} has no canonical form: build ids from plain values")
+
+
+def base32(raw: bytes) -> str:
+    """Lower-case base32 without padding: 26 letters for an id; safe in file names that ignore case."""
+    return base64.b32encode(raw).decode("ascii").rstrip("=").lower()
+
+
+def show(kind: str, raw: Id) -> str:
+    """An id as people read it, `task_mzxw6...`."""
+    return f"{kind}_{base32(raw)}"
+
+
+def read(text: str) -> tuple[str, Id]:
+    """The inverse of `show`."""
+    kind, _, letters = text.strip().rpartition("_")
+    try:
+        raw = base64.b32decode(letters.upper() + "=" * (-len(letters) % 8))
+    except ValueError:
+        raw = b""
+    if not kind or len(raw) != ID_BYTES or base32(raw) != letters:
+        raise InputError(
+            f"{text!r} is not an id", mend="give it as it is printed: a kind, an underscore and 26 letters, like task_mzxw6..."
+        )
+    return kind, raw

@@ -1,0 +1,107 @@
+"""A look is exact: its window counts whole centiseconds, its density is a fraction, and each has one printed form."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+MAX_CS = 999_999_999
+"""The latest time a window may name, 9999999.99 s (115 days): what can be built can be printed and read back."""
+
+MAX_DENSITY_PART = 1_000_000
+"""The largest numerator or denominator of a density; 24000/1001 fits, a number made of megabytes doesn't."""
+
+_SPAN = re.compile(r"(0|[1-9][0-9]{0,6})\.([0-9]{2}) - (0|[1-9][0-9]{0,6})\.([0-9]{2})")
+# 19 decimals: the longest terminating decimal that MAX_DENSITY_PART allows is that of 1/2**19
+_DENSITY = re.compile(r"-?[0-9]{1,7}(?:\.[0-9]{1,19}|/[0-9]{1,7})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of a video from `start_cs` up to, not including, `end_cs`, counted from the first displayed frame."""
+
+    start_cs: int
+    end_cs: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_cs < self.end_cs <= MAX_CS:
+            raise ValueError(f"no window from {self.start_cs} to {self.end_cs} cs: 0 <= start < end <= {MAX_CS} must hold")
+
+    @property
+    def start_s(self) -> Fraction:
+        """Where the window begins, in seconds."""
+        return Fraction(self.start_cs, 100)
+
+    @property
+    def end_s(self) -> Fraction:
+        """Where the window ends, in seconds."""
+        return Fraction(self.end_cs, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A retrieval command: where to look, and how densely in frames per second."""
+
+    window: Window
+    fps: Fraction
+
+    def __post_init__(self) -> None:
+        if self.fps <= 0 or not _in_bounds(self.fps):
+            raise ValueError(f"no density of {self.fps} fps: it must be positive, with no part above {MAX_DENSITY_PART}")
+
+
+def print_seconds(time_cs: int) -> str:
+    """`1200` is `12.00`."""
+    return f"{time_cs // 100}.{time_cs % 100:02d}"
+
+
+def print_span(window: Window) -> str:
+    """`12.00 - 20.00`."""
+    return f"{print_seconds(window.start_cs)} - {print_seconds(window.end_cs)}"
+
+
+def read_span(text: str) -> tuple[int, int] | None:
+    """Start and end in centiseconds if the text is a canonical span, even an empty or reversed one; else None."""
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        return None
+    start_s, start_rest, end_s, end_rest = found.groups()
+    return int(start_s + start_rest), int(end_s + end_rest)
+
+
+def print_density(fps: Fraction) -> str:
+    """An integer `2`, else a terminating decimal `0.5`, else a reduced fraction `1/3`."""
+    decimals = _decimals(fps.denominator)
+    if decimals is None:
+        return f"{fps.numerator}/{fps.denominator}"
+    digits = str(abs(fps.numerator) * 10**decimals // fps.denominator).rjust(decimals + 1, "0")
+    cut = len(digits) - decimals
+    return "-" * (fps < 0) + digits[:cut] + "." * (decimals > 0) + digits[cut:]
+
+
+@lru_cache(maxsize=256)  # a corpus uses a handful of densities, and building a Fraction costs as much as the rest of a parse
+def read_density(text: str) -> Fraction | None:
+    """The density if the text is canonical, even one that is zero or negative; else None."""
+    if _DENSITY.fullmatch(text) is None:
+        return None
+    try:
+        fps = Fraction(text)
+    except ZeroDivisionError:
+        return None
+    return fps if _in_bounds(fps) and print_density(fps) == text else None
+
+
+def _in_bounds(fps: Fraction) -> bool:
+    return abs(fps.numerator) <= MAX_DENSITY_PART and fps.denominator <= MAX_DENSITY_PART
+
+
+def _decimals(denominator: int) -> int | None:
+    """How many decimals 1/denominator has, None if they never end."""
+    counts = {2: 0, 5: 0}
+    for prime in counts:
+        while denominator % prime == 0:
+            denominator //= prime
+            counts[prime] += 1
+    return max(counts.values()) if denominator == 1 else None

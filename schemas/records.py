@@ -1,0 +1,190 @@
+"""The records of the lake. Frozen, typed, and named by a digest of what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from functools import cache
+from typing import ClassVar, Literal
+
+from dmforge.schemas.columns import plain
+from dmforge.schemas.ids import Id, digest, show
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.transcript import Transcript
+
+TaskKind = Literal["grounding", "mcq", "grounded_mcq", "open"]
+Needs = Literal["any", "all"]
+WindowSource = Literal["teacher", "gold_padded", "gold"]
+TargetSource = Literal["gold", "replay", "teacher"]
+SubjectKind = Literal["video", "task", "candidate"]
+Mode = Literal["free", "forced"]
+Status = Literal["made", "rejected", "quarantined"]
+
+UNKNOWN = "unknown"
+"""What a source, licence or namespace says when nobody said it: a value that `select` can filter on, not an absence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row of one table. Its id is computed from its content unless it is being read back."""
+
+    kind: ClassVar[str]
+    table: ClassVar[str]
+    video_column: ClassVar[str] = "video"
+    """The column that holds the video a row is about: batches are cut in its order."""
+
+    id: Id = field(default=b"", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            object.__setattr__(self, "id", digest(self.kind, plain(self, _aside(type(self)))))
+
+    def __str__(self) -> str:
+        return show(self.kind, self.id)
+
+
+@cache
+def _aside(record: type[Record]) -> frozenset[str]:
+    """Fields that say where a row came from, not what it is: two rows that differ only there are the same row."""
+    return frozenset(f.name for f in fields(record) if f.name == "id" or f.metadata.get("aside"))
+
+
+def aside(default: str = UNKNOWN) -> str:
+    """A field outside the id: provenance."""
+    return field(default=default, kw_only=True, metadata={"aside": True})
+
+
+@dataclass(frozen=True, slots=True)
+class Video(Record):
+    """One file, known by the sha256 of its bytes."""
+
+    kind = "video"
+    table = "videos"
+    video_column = "id"
+
+    sha256: str
+    duration_cs: int
+    width: int
+    height: int
+    rate_fps: Fraction
+    codec: str
+    rotation: int
+    size_bytes: int
+    source: str = aside()
+    licence: str = aside()
+    namespace: str = aside()
+    source_id: str = aside("")
+
+    def __post_init__(self) -> None:
+        # not digested again: the file's bytes are the content, whoever probed them and whatever they read there
+        object.__setattr__(self, "id", bytes.fromhex(self.sha256)[:16])
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Record):
+    """One question about one video."""
+
+    kind = "task"
+    table = "tasks"
+
+    video: Id
+    task_kind: TaskKind
+    question: str
+    options: tuple[str, ...]
+    answer: str
+    windows: tuple[Window, ...]
+    needs: Needs
+    source: str = aside()
+    licence: str = aside()
+    origin: str = aside("")
+    """File and row that it was imported from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate(Record):
+    """A teacher's whole trajectory for a task."""
+
+    kind = "candidate"
+    table = "candidates"
+
+    video: Id
+    task: Id
+    attempt: int
+    teacher: str
+    transcript: Transcript
+    looks: tuple[Look, ...]
+    answer: str
+    window_source: WindowSource
+    requests: tuple[Id, ...]
+    """The journal keys of the answers it was made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout(Record):
+    """A student's trajectory for a task: `free`, or with the look `forced` on it."""
+
+    kind = "rollout"
+    table = "rollouts"
+
+    video: Id
+    task: Id
+    student: Id
+    mode: Mode
+    index: int
+    transcript: Transcript
+    looks: tuple[Look, ...]
+    answer: str
+    ending: str
+    """How it ended: `answered`, or which defect ended it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Record):
+    """A filter's measurement of one subject. Never a bare boolean: `select` decides, from the score."""
+
+    kind = "verdict"
+    table = "verdicts"
+
+    video: Id
+    subject: Id
+    subject_kind: SubjectKind
+    filter: str
+    score: float
+    n: int
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Record):
+    """What selection kept: for `cot` a candidate, for `rl` a task with a target."""
+
+    kind = "sample"
+    table = "samples"
+
+    video: Id
+    corpus: str
+    task: Id
+    candidate: Id | None
+    target: Look | None
+    target_source: TargetSource | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one input of one stage. Every input has exactly one, or is still pending."""
+
+    table: ClassVar[str] = "outcomes"
+
+    input: Id
+    video: Id
+    stage: str
+    variant: Id
+    """Digest of the stage's name, version and semantic config. With the input it is the work key."""
+    status: Status
+    reason: str
+    detail: str
+    rows: int
+
+
+RECORDS: tuple[type[Record], ...] = (Video, Task, Candidate, Rollout, Verdict, Sample)

@@ -1,0 +1,152 @@
+"""How an answer, a window and a density are scored, in one place: filters, rewards and evaluation must agree."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from fractions import Fraction
+from typing import Literal
+
+from dmforge.schemas.looks import Window
+
+MAX_ANSWER_CHARS = 2_000
+"""Longer texts are compared as they are: NFKC takes quadratic time on long runs of combining marks (20,000 take .3 s)."""
+
+_FLAGS = re.IGNORECASE | re.DOTALL
+_LEAD = re.compile(r"((the|my)\s+)?((final|correct|best)\s+)?(answer|option|choice)(\s+is\b\s*:?|\s*:)\s*", _FLAGS)
+_LETTER = re.compile(r"(?:(?:option|choice)\s+)?(?:\(([a-z])\)|\[([a-z])\]|([a-z]))[.):]?", _FLAGS)
+_LETTER_AND_TEXT = re.compile(r"(?:\(([a-z])\)\s*[.:]?|\[([a-z])\]\s*[.:]?|([a-z])[.):])\s*(\S.*)", _FLAGS)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3}){1,5}|[0-9]{1,18})(?:\.[0-9]{1,18})?")
+_TEENS = (
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+)
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", *_TEENS)
+_WRAPPING = " \t\r\n*`\"'"
+_ARTICLES = frozenset({"a", "an", "the"})
+
+
+def matches(given: str, gold: str, options: tuple[str, ...] = ()) -> bool:
+    """Do two answers say the same? With options, do they name the same one, by letter or by its text?
+
+    Two options with the same text are one. Without options (or where gold names none) numbers are compared as numbers, and
+    other texts in their normal form. An empty answer matches nothing.
+    """
+    if not given.strip() or not gold.strip():
+        return False
+    wanted = choice(gold, options)
+    if wanted is None:
+        return _same(given, gold)
+    chosen = choice(given, options)
+    return chosen is not None and (chosen == wanted or _same(options[chosen], options[wanted]))
+
+
+def choice(text: str, options: tuple[str, ...]) -> int | None:
+    """The option that a text names: `B`, `(b)`, `B.`, `B) its text`, `Answer: B`, `its text`; None if none or two of them.
+
+    Options stand here without their letters.
+    """
+    text = _without_lead(text)
+    alone = _LETTER.fullmatch(text)
+    if alone is not None:
+        index = _index(alone)
+        if index < len(options):
+            return index
+    # an option may itself begin like a letter with text ("A. Lincoln"), so whole texts come first
+    named = _named(text, options)
+    if named is not None:
+        return named
+    lettered = _LETTER_AND_TEXT.fullmatch(text)
+    if lettered is None or _index(lettered) >= len(options):
+        return None
+    index, named = _index(lettered), _named(lettered.group(4), options)
+    contradicts = named is not None and not _same(options[named], options[index])
+    return None if contradicts else index
+
+
+def number(text: str) -> Fraction | None:
+    """The number that a text is, as a whole: `3`, `3.0`, `1,000`, `-2.5`, `three` (up to twenty); else None."""
+    text = text.strip().rstrip(".").casefold()
+    if _NUMBER.fullmatch(text):
+        return Fraction(text.replace(",", ""))
+    return Fraction(_WORDS.index(text)) if text in _WORDS else None
+
+
+def normalised(text: str) -> str:
+    """NFKC, casefold, no punctuation, no articles, single blanks; what would leave nothing is not taken away."""
+    if len(text) > MAX_ANSWER_CHARS:
+        return text.strip()
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    words = "".join(map(_letter_or_blank, text)).split()
+    return " ".join([word for word in words if word not in _ARTICLES] or words or text.split())
+
+
+def measure_cs(windows: tuple[Window, ...]) -> int:
+    """How long the union of the windows is."""
+    total = reached = 0
+    for window in sorted(windows, key=lambda window: window.start_cs):
+        total += max(0, window.end_cs - max(window.start_cs, reached))
+        reached = max(reached, window.end_cs)
+    return total
+
+
+def overlap_cs(found: tuple[Window, ...], gold: tuple[Window, ...]) -> int:
+    """How long the intersection of two unions is: coverage and IoP are this over a measure."""
+    return measure_cs(found) + measure_cs(gold) - measure_cs(found + gold)
+
+
+def iou(found: tuple[Window, ...], gold: tuple[Window, ...]) -> Fraction:
+    """Intersection over union of two sets of windows; 0 where both are empty."""
+    union = measure_cs(found + gold)
+    return Fraction(overlap_cs(found, gold), union) if union else Fraction(0)
+
+
+def window_score(found: tuple[Window, ...], gold: tuple[Window, ...], needs: Literal["any", "all"]) -> Fraction:
+    """IoU against gold: with the best single gold window if any of them will do, with their union if all are needed."""
+    if needs == "all":
+        return iou(found, gold)
+    return max((iou(found, (window,)) for window in gold), default=Fraction(0))
+
+
+def density_error(fps: Fraction, target_fps: Fraction) -> Fraction:
+    """How far a density is from its target, in frames per second."""
+    return abs(fps - target_fps)
+
+
+def _same(given: str, gold: str) -> bool:
+    given, gold = _without_lead(given), _without_lead(gold)
+    counts = number(given), number(gold)
+    if None not in counts:
+        return counts[0] == counts[1]
+    return normalised(given) == normalised(gold)
+
+
+def _named(text: str, options: tuple[str, ...]) -> int | None:
+    """The first option with this text, if any."""
+    return next((index for index, option in enumerate(options) if _same(text, option)), None)
+
+
+def _index(letter: re.Match[str]) -> int:
+    return ord(next(filter(None, letter.groups()[:3])).lower()) - ord("a")
+
+
+def _without_lead(text: str) -> str:
+    """Without `Answer:`, `The answer is`, `**` and their like, unless there is nothing else."""
+    bare = text.strip(_WRAPPING)
+    lead = _LEAD.match(bare)
+    return (bare[lead.end() :].strip(_WRAPPING) if lead else "") or bare or text
+
+
+def _letter_or_blank(char: str) -> str:
+    if char in "'\u2019":  # "don't" is one word
+        return ""
+    return " " if unicodedata.category(char).startswith("P") else char

@@ -1,0 +1,35 @@
+"""Shared by all tests: where real data lies, and how much of `make test` each issue's folder may take."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+SHARES_S = {"foundation": 60}
+"""Seconds of `make test` on two cores that each folder under tests/ may take."""
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The real files, for tests marked `real_data`; skips where there are none."""
+    folder = os.environ.get("DMFORGE_REAL_DATA")
+    if not folder:
+        pytest.skip("DMFORGE_REAL_DATA is not set: point it to a folder with annotations/, benchmark_ids/ and videos/")
+    return Path(folder)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what each folder took, and which took more than its share."""
+    spent_s: defaultdict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                spent_s[Path(report.nodeid).parts[1]] += report.duration
+    workers = config.getoption("numprocesses", None) or 1
+    for folder, seconds in sorted(spent_s.items()):
+        share = SHARES_S.get(folder)
+        over = " OVER ITS SHARE" if share is not None and seconds / workers > share else ""
+        terminalreporter.write_line(f"tests/{folder}: {seconds / workers:.0f} s of {share} s on {workers} cores{over}")

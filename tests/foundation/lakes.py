@@ -1,0 +1,59 @@
+"""Small lakes to test on: the trial stages over a few numbers, and what is seen of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from dmforge import pipeline
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.logical import table_digests, whole
+from dmforge.curation.lake.views import View
+from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.runner import StageReport
+
+TRIAL = """
+name = "test"
+[stages.count]
+tasks = {tasks}
+reject_every = 10
+workers = 2
+batch_items = {batch}
+[stages.score]
+salt = "{salt}"
+batch_items = {batch}
+[stages.keep]
+threshold = {threshold}
+"""
+
+
+def write_recipe(root: Path, tasks: int = 200, batch: int = 20, salt: str = "", threshold: float = 0.5) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "recipe.toml").write_text(TRIAL.format(tasks=tasks, batch=batch, salt=salt, threshold=threshold))
+
+
+def run(root: Path, until: str | None = None, videos: int | None = None) -> dict[str, StageReport]:
+    console = Console(file=io.StringIO())
+    return {report.name: report for report in pipeline.run(Workspace(root), console, "test", until, videos)}
+
+
+def fingerprint(root: Path) -> dict[str, str]:
+    """Every file of the lake with its sha256."""
+    lake = root / "lake"
+    files = sorted(path for path in lake.rglob("*") if path.is_file())
+    return {str(path.relative_to(lake)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def view(root: Path) -> View:
+    return View(Lake(Workspace(root)), pipeline.read_recipe(root / "recipe.toml").stages)
+
+
+def logical(root: Path) -> str:
+    return whole(table_digests(view(root)))
+
+
+def count(root: Path, sql: str) -> int:
+    return view(root).connection.execute(sql).fetchall()[0][0]

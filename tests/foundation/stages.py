@@ -1,0 +1,148 @@
+"""Stages that misbehave in every way that a decoder of foreign files has been seen to."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from dmforge.curation.executors.finished import Finished
+from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.lake.worklist import WorkBatch
+from dmforge.curation.settled import Made, Rejected, Result
+from dmforge.curation.stage import Ask, AskConfig, Batch, Each, EachConfig, Stage, StageConfig
+from dmforge.curation.trial import Seed
+from dmforge.schemas.columns import to_arrow
+from dmforge.schemas.errors import DmforgeError, Transient
+from dmforge.schemas.ids import Id, digest
+from dmforge.schemas.records import Verdict
+
+VIDEO = digest("video", "one")
+
+
+class MisbehaveConfig(EachConfig):
+    """What one number does."""
+
+    how: str
+    """How it misbehaves."""
+    number: int = 5
+    """Which number it is."""
+    traces: str = ""
+    """A folder in which every try leaves a file."""
+
+
+class Misbehave(Each[Seed, Verdict]):
+    name, version = "misbehave", 1
+    config: MisbehaveConfig
+
+    def process(self, item: Seed) -> Result:
+        if self.config.traces:
+            (Path(self.config.traces) / f"{item.number}-{time.monotonic_ns()}").touch()
+        if item.number == self.config.number or self.config.how == "all_raise":
+            misbehave(self.config.how)
+        return Made((verdict(item),))
+
+
+class EchoConfig(AskConfig):
+    """How long and which."""
+
+    slow: int = -1
+    """The number that takes `slow_s`."""
+    slow_s: float = 0.0
+    """Seconds that it takes."""
+    transient: int = -1
+    """The number that fails for now."""
+    fatal: int = -1
+    """The number that stops the stage."""
+
+
+class Echo(Ask[Seed, Verdict]):
+    name, version = "echo", 1
+    config: EchoConfig
+
+    def open(self, workspace: Workspace) -> None:
+        self.in_flight = self.most_in_flight = 0
+
+    async def process(self, item: Seed) -> Result:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        await asyncio.sleep(self.config.slow_s if item.number == self.config.slow else 0.001)
+        self.in_flight -= 1
+        if item.number == self.config.transient:
+            raise Transient("quota")
+        if item.number == self.config.fatal:
+            raise DmforgeError("the key was refused")
+        return Made((verdict(item),))
+
+
+class Ahead(Batch[Seed, Verdict]):
+    """Reads ahead over the ends of batches, as an engine with continuous batching does."""
+
+    name, version = "ahead", 1
+    config: StageConfig
+
+    def process(self, items: Iterator[Seed]) -> Iterator[Result]:
+        taken: list[Seed] = []
+        for item in items:
+            taken.append(item)
+            if len(taken) == 7:
+                yield from (Made((verdict(seed),)) for seed in taken)
+                taken.clear()
+        yield from (Rejected("late") for _ in taken)
+
+
+def verdict(item: Seed) -> Verdict:
+    return Verdict(item.video, item.id, "task", "misbehave", float(item.number), 1)
+
+
+def misbehave(how: str) -> None:
+    match how:
+        case "sleep":
+            time.sleep(1e6)
+        case "sleep_holding_the_gil":
+            ctypes.PyDLL(None).sleep(1_000_000)
+        case "spin":
+            while True:
+                pass
+        case "eat_memory":
+            hoard = [bytearray(10 << 20) for _ in range(1000)]
+            del hoard
+        case "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "exit":
+            os._exit(3)
+        case "raise" | "all_raise":
+            raise ValueError("not what it says it is")
+        case "transient":
+            raise Transient("the disk was busy")
+        case _:
+            pass
+
+
+def seeds(count: int) -> list[Seed]:
+    return [Seed(VIDEO, number) for number in range(count)]
+
+
+def batches(count: int, size: int) -> Iterator[WorkBatch]:
+    all_seeds = seeds(count)
+    for start in range(0, count, size):
+        part = all_seeds[start : start + size]
+        yield WorkBatch(pa.Table.from_batches([to_arrow(Seed, part)]), [VIDEO] * len(part))
+
+
+def execute(stage: Stage[Seed, Verdict], workspace: Path, count: int, size: int) -> list[Finished]:
+    return list(LocalExecutor().execute(stage, Workspace(workspace), batches(count, size), lambda _: None))
+
+
+def statuses(finished: list[Finished]) -> dict[Id, tuple[str, str]]:
+    """Outcome and reason of each input."""
+    rows = [row for batch in finished if batch.settled for row in batch.settled.outcomes.to_pylist()]
+    assert len(rows) == len({row["input"] for row in rows})
+    return {row["input"]: (row["status"], row["reason"]) for row in rows}

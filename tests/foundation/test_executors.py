@@ -1,0 +1,112 @@
+"""A worker that misbehaves takes down its input and nothing else; a slow one holds up nothing else."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from tests.foundation.stages import Ahead, Echo, EchoConfig, Misbehave, MisbehaveConfig, execute, seeds, statuses
+
+from dmforge.curation.stage import StageConfig
+from dmforge.schemas.errors import DmforgeError
+
+COUNT, SIZE, BAD = 30, 10, 5
+
+
+def misbehaving(how: str, tmp_path: Path, **limits: float) -> Misbehave:
+    told = {"how": how, "workers": 2, "cpu_s": 20, "still_s": 20, "wall_s": 60, "memory_mb": 300, "traces": str(tmp_path)} | limits
+    return Misbehave(MisbehaveConfig.model_validate(told))
+
+
+def tries(tmp_path: Path, number: int) -> int:
+    return len(list(tmp_path.glob(f"{number}-*")))
+
+
+@pytest.mark.parametrize(
+    ("how", "limits", "reason"),
+    [
+        ("sleep", {"still_s": 0.5}, "still"),
+        ("sleep_holding_the_gil", {"still_s": 0.5}, "still"),
+        ("spin", {"cpu_s": 0.5}, "cpu"),
+        ("eat_memory", {}, "memory"),
+        ("segfault", {}, "died"),
+        ("exit", {}, "died"),
+        ("raise", {}, "ValueError"),
+    ],
+)
+def test_what_misbehaves_is_tried_twice_then_quarantined_alone(how: str, limits: dict[str, float], reason: str, tmp_path: Path) -> None:
+    finished = execute(misbehaving(how, tmp_path, **limits), tmp_path, COUNT, SIZE)
+    found = statuses(finished)
+    assert len(found) == COUNT
+    for seed in seeds(COUNT):
+        assert found[seed.id] == (("quarantined", reason) if seed.number == BAD else ("made", ""))
+    assert tries(tmp_path, BAD) == 2
+    assert not any(batch.deferred for batch in finished)
+
+
+def test_rows_and_outcomes_keep_the_order_of_the_inputs_whatever_was_tried_again(tmp_path: Path) -> None:
+    first = next(batch for batch in execute(misbehaving("exit", tmp_path), tmp_path, SIZE, SIZE) if batch.settled)
+    assert first.settled is not None
+    expected = [seed.id for seed in seeds(SIZE)]
+    assert first.settled.outcomes.column("input").to_pylist() == expected
+    assert first.settled.rows["verdicts"].column("made_from").to_pylist() == [key for key in expected if key != expected[BAD]]
+
+
+def test_the_backstop_leaves_what_was_still_computing_pending(tmp_path: Path) -> None:
+    finished = execute(misbehaving("spin", tmp_path, cpu_s=60, wall_s=0.7), tmp_path, COUNT, SIZE)
+    deferred = [item for batch in finished for item in batch.deferred]
+    assert [item.key.input for item in deferred] == [seeds(COUNT)[BAD].id]
+    assert "still computing" in deferred[0].reason
+    assert len(statuses(finished)) == COUNT - 1
+
+
+def test_a_transient_fault_leaves_its_input_pending(tmp_path: Path) -> None:
+    finished = execute(misbehaving("transient", tmp_path), tmp_path, COUNT, SIZE)
+    assert [item.reason for batch in finished for item in batch.deferred] == ["the disk was busy"]
+    assert len(statuses(finished)) == COUNT - 1
+    assert tries(tmp_path, BAD) == 1
+
+
+def test_a_stage_that_fails_on_everything_stops_instead_of_quarantining_a_corpus(tmp_path: Path) -> None:
+    with pytest.raises(DmforgeError, match="all failed alike: ValueError"):
+        execute(misbehaving("all_raise", tmp_path), tmp_path, COUNT, SIZE)
+
+
+def test_one_slow_answer_stalls_nothing_else(tmp_path: Path) -> None:
+    stage = Echo(EchoConfig(concurrency=4, slow=0, slow_s=1.0))
+    started = time.monotonic()
+    order = [batch.settled.outcomes.num_rows for batch in execute(stage, tmp_path, 95, 10) if batch.settled]
+    assert time.monotonic() - started < 2.0
+    assert order == [10] * 8 + [5] + [10]  # the batch of the slow answer is the last to be finished
+
+
+def test_no_more_than_the_concurrency_is_in_flight_and_no_less(tmp_path: Path) -> None:
+    stage = Echo(EchoConfig(concurrency=5))
+    execute(stage, tmp_path, 60, 7)
+    assert stage.most_in_flight == 5
+
+
+def test_an_answer_that_fails_for_now_stays_pending(tmp_path: Path) -> None:
+    finished = execute(Echo(EchoConfig(transient=3)), tmp_path, 20, 10)
+    assert [item.reason for batch in finished for item in batch.deferred] == ["quota"]
+    assert len(statuses(finished)) == 19
+
+
+def test_a_refused_key_stops_the_stage_after_what_was_finished(tmp_path: Path) -> None:
+    stage = Echo(EchoConfig(concurrency=1, fatal=25))
+    seen: list[int] = []
+    from tests.foundation.stages import batches
+
+    from dmforge.curation.executors.local import LocalExecutor
+    from dmforge.curation.lake.workspace import Workspace
+
+    with pytest.raises(DmforgeError, match="key was refused"):
+        for batch in LocalExecutor().execute(stage, Workspace(tmp_path), batches(40, 10), lambda _: None):
+            seen.append(batch.settled.outcomes.num_rows if batch.settled else 0)
+    assert seen == [10, 10]
+
+
+def test_an_engine_may_read_ahead_over_the_ends_of_batches(tmp_path: Path) -> None:
+    found = statuses(execute(Ahead(StageConfig()), tmp_path, 30, 10))
+    assert [found[seed.id][0] for seed in seeds(30)] == ["made"] * 28 + ["rejected"] * 2

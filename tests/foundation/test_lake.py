@@ -1,0 +1,250 @@
+"""The seven rules of the lake, and what is said when a disk or a hand has broken it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tests.foundation.lakes import count, fingerprint, logical, run, view, write_recipe
+
+from dmforge.curation.lake import compaction
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.workspace import Workspace
+from dmforge.schemas.errors import InputError, LakeError
+
+TABLES = {"commits", "outcomes", "samples", "seeds", "tasks", "verdicts"}
+
+
+@pytest.fixture
+def done(tmp_path: Path) -> Path:
+    root = tmp_path / "ws"
+    write_recipe(root)
+    run(root)
+    return root
+
+
+def test_rule_1_ids_are_the_same_on_any_machine_and_in_any_folder(done: Path, tmp_path: Path) -> None:
+    other = tmp_path / "it's [another] folder?"
+    write_recipe(other)
+    run(other)
+    assert fingerprint(other) == fingerprint(done)
+    assert logical(other) == logical(done)
+
+
+def test_rule_2_work_is_inputs_minus_outcomes(done: Path) -> None:
+    before = fingerprint(done)
+    run(done)
+    assert fingerprint(done) == before
+    write_recipe(done, tasks=220)
+    run(done)
+    assert {name: before[name] for name in before if "commits/keep" not in name and "roster" not in name}.items() <= {
+        **fingerprint(done), **{name: digest for name, digest in before.items() if "seeds" in name or "commits/count" in name}
+    }.items()  # fmt: skip
+    assert count(done, "SELECT count(*) FROM outcomes WHERE stage = 'count'") == 220
+
+
+def test_rule_3_every_input_has_one_outcome(done: Path) -> None:
+    sql = "SELECT count(*) FROM (SELECT stage, input FROM outcomes GROUP BY ALL HAVING count(*) <> 1)"
+    assert count(done, sql) == 0
+    assert count(done, "SELECT count(*) FROM outcomes WHERE stage = 'count'") == 200
+    made = count(done, "SELECT count(*) FROM outcomes WHERE stage = 'count' AND status = 'made'")
+    assert made == count(done, "SELECT count(*) FROM tasks") == count(done, "SELECT count(*) FROM outcomes WHERE stage = 'score'")
+    assert count(done, "SELECT count(*) FROM outcomes WHERE stage = 'count' AND status = 'rejected' AND reason = 'unlucky'") == 20
+
+
+def test_rule_4_what_no_commit_names_does_not_exist(done: Path) -> None:
+    before, tasks = fingerprint(done), count(done, "SELECT count(*) FROM tasks")
+    lake = done / "lake"
+    part = next((lake / "tasks").iterdir())
+    (lake / "tasks/part-count-orphan.parquet").write_bytes(part.read_bytes())
+    (lake / "tasks/part-count-half.parquet.writing").write_bytes(b"PAR1")
+    (lake / "commits/count/half.json.writing").write_text("{")
+    assert count(done, "SELECT count(*) FROM tasks") == tasks
+    run(done)
+    assert fingerprint(done) == before
+
+
+def test_rule_4_a_batch_holds_one_videos_work_together(done: Path) -> None:
+    for part in Lake(Workspace(done)).of("count", view(done).stages[0].variant):
+        path = next(p.path(done / "lake") for p in part.of("outcomes"))
+        keys = [(row["video"], row["input"]) for row in pq.read_table(path).to_pylist()]
+        assert keys == sorted(keys)
+
+
+def test_rule_5_another_history_ends_with_the_same_digest(done: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    write_recipe(other, tasks=90, batch=7)
+    run(other, videos=3)
+    run(other, until="score")
+    write_recipe(other, salt="x")
+    run(other)
+    write_recipe(other, batch=33)
+    run(other)
+    assert fingerprint(other) != fingerprint(done)
+    assert logical(other) == logical(done)
+
+
+def test_rule_7_a_threshold_calls_nothing_but_select(done: Path) -> None:
+    commits = {stage: set((done / "lake/commits" / stage).iterdir()) for stage in ("count", "score")}
+    write_recipe(done, threshold=0.9)
+    reports = run(done)
+    assert {stage: set((done / "lake/commits" / stage).iterdir()) for stage in commits} == commits
+    assert 0 < reports["keep"].tally.made < 60
+
+
+def test_only_what_is_current_is_seen_and_going_back_costs_nothing(done: Path) -> None:
+    first, digest = fingerprint(done), logical(done)
+    write_recipe(done, salt="other")
+    run(done)
+    assert count(done, "SELECT count(*) FROM verdicts") == 180
+    assert count(done, "SELECT count(*) FROM outcomes WHERE stage = 'score'") == 180
+    assert logical(done) != digest
+    write_recipe(done)
+    after = fingerprint(done)
+    assert logical(done) == digest
+    run(done)
+    assert fingerprint(done) == after
+    assert first.items() <= after.items()
+
+
+def test_inputs_that_are_no_longer_listed_are_no_longer_current(done: Path, tmp_path: Path) -> None:
+    write_recipe(done, tasks=100)
+    run(done)
+    fresh = tmp_path / "fresh"
+    write_recipe(fresh, tasks=100)
+    run(fresh)
+    assert count(done, "SELECT count(*) FROM tasks") == 90
+    assert logical(done) == logical(fresh)
+
+
+def test_compaction_changes_no_row_and_is_itself_repeatable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, compacted, again = tmp_path / "plain", tmp_path / "compacted", tmp_path / "again"
+    write_recipe(plain)
+    run(plain)
+    monkeypatch.setattr(compaction, "MANY", 3)
+    for root in (compacted, again):
+        write_recipe(root)
+        run(root)
+    assert len(list((compacted / "lake/commits/score").iterdir())) == 1
+    assert len(list((plain / "lake/commits/score").iterdir())) == 9
+    assert fingerprint(compacted) == fingerprint(again)
+    assert logical(compacted) == logical(plain)
+    before = fingerprint(compacted)
+    run(compacted)
+    assert fingerprint(compacted) == before
+
+
+def test_a_compaction_that_was_cut_short_is_finished_by_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calm, cut = tmp_path / "calm", tmp_path / "cut"
+    monkeypatch.setattr(compaction, "MANY", 3)
+    write_recipe(calm)
+    run(calm)
+    write_recipe(cut)
+    with monkeypatch.context() as patched:
+        patched.setattr(Lake, "sweep", lambda self: None)
+        run(cut)
+    assert logical(cut) == logical(calm)
+    assert fingerprint(cut) != fingerprint(calm)
+    run(cut)
+    assert fingerprint(cut) == fingerprint(calm)
+
+
+def test_what_is_superseded_stays_while_someone_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "ws"
+    monkeypatch.setattr(compaction, "MANY", 3)
+    write_recipe(root)
+    run(root, until="count")
+    with Workspace(root).reading():
+        run(root)
+        assert len(list((root / "lake/commits/score").iterdir())) > 3
+    run(root)
+    assert len(list((root / "lake/commits/score").iterdir())) == 1
+
+
+def test_a_truncated_part_is_named_with_its_mend(done: Path) -> None:
+    part = next((done / "lake/tasks").iterdir())
+    part.write_bytes(part.read_bytes()[:-10])
+    with pytest.raises(LakeError, match="its commit says") as error:
+        run(done)
+    assert str(part) in str(error.value)
+    assert "restore" in error.value.mend
+
+
+def test_a_missing_part_is_named_and_its_batch_can_be_done_again(done: Path) -> None:
+    before = fingerprint(done)
+    part = next((done / "lake/verdicts").iterdir())
+    part.unlink()
+    with pytest.raises(LakeError, match="missing"):
+        run(done)
+    next((done / "lake/commits/score").glob(f"{part.stem.rpartition('-')[2]}.json")).unlink()
+    run(done)
+    assert fingerprint(done) == before
+
+
+def test_a_changed_byte_is_found_by_digest(done: Path) -> None:
+    part = next((done / "lake/verdicts").iterdir())
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    with pytest.raises(LakeError, match="sha256"):
+        logical(done)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text.replace('"made": ', '"made": 1'),
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: text.replace("part-", "../part-"),
+    ],
+)
+def test_a_commit_file_edited_by_hand_is_refused(done: Path, edit: object) -> None:
+    path = next((done / "lake/commits/score").iterdir())
+    path.write_text(edit(path.read_text()))  # type: ignore[operator]
+    with pytest.raises(LakeError, match="changed after it was written") as error:
+        run(done)
+    assert str(path) in str(error.value)
+
+
+def test_a_commit_cannot_lead_out_of_the_lake(done: Path) -> None:
+    from dmforge.curation.lake.commits import _seal
+
+    path = next((done / "lake/commits/score").iterdir())
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    content["parts"][0]["name"] = "../../../part-x.parquet"
+    path.write_text(json.dumps(content | {"sha256": _seal(content)}))
+    with pytest.raises(LakeError, match="no part's name"):
+        run(done)
+
+
+def test_two_runs_at_once_the_second_says_who_holds_the_workspace(done: Path) -> None:
+    with Workspace(done).held("dmforge run"), pytest.raises(InputError, match=r"process \d+ of .* \(dmforge run\)") as error:
+        run(done)
+    assert error.value.exit_code == 2
+
+
+def test_a_clock_that_jumps_changes_nothing(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datetime import UTC, datetime
+
+    from dmforge.curation import runs
+
+    class Jumping(datetime):
+        jumps = iter([2031, 1971, 2026, 1999, 2040, 1980])
+
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return datetime(next(cls.jumps), 1, 1, tzinfo=UTC)
+
+    monkeypatch.setattr(runs, "datetime", Jumping)
+    monkeypatch.setattr(time, "time", lambda: -1e9)
+    other = tmp_path / "other"
+    write_recipe(other)
+    run(other, until="count")
+    run(other)
+    assert fingerprint(other) == fingerprint(done)
+    assert len(list((other / "runs").glob("*.json"))) == 2

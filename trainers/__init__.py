@@ -1,0 +1,1 @@
+"""Everything that learns: SFT, SD-GRPO, rewards, evaluation."""
