@@ -3,7 +3,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= 2
-export PYTHONDONTWRITEBYTECODE ?= 1
 
 .PHONY: demo test check bench chaos test-vllm setup clean
 .DEFAULT_GOAL := help

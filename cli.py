@@ -10,13 +10,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 from dmforge.schemas.errors import DmforgeError, InputError
 
 if TYPE_CHECKING:
     from dmforge.curation.lake.views import Tally
 
+
+class Commands(TyperGroup):
+    """Every error that a person can mend is a message and an exit code, not a traceback; and so is Ctrl-C."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DmforgeError as error:
+            err.print(f"error: {error}", markup=False, highlight=False, style="red" if err.is_terminal else None)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            err.print("interrupted: run the same command again to go on")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Build and judge the data that teaches a model to think with video, and train on it.",
     no_args_is_help=True,
     add_completion=False,
@@ -144,15 +161,8 @@ def forget(
 
 
 def main() -> None:
-    """The entry point. Every error that a person can mend is a message and an exit code, not a traceback."""
-    try:
-        app()
-    except DmforgeError as error:
-        err.print(f"error: {error}", markup=False, highlight=False, style="red" if err.is_terminal else None)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print("interrupted: run the same command again to go on")
-        sys.exit(130)
+    """The entry point."""
+    app()
 
 
 def _workspace(root: Path) -> Any:

@@ -80,13 +80,9 @@ def kill_until_done(workspace: Path, url: str, tally: Tally, kills: int, rng: ra
     """Run one workspace to its end, killing it on the way as long as kills are left. Checks after each kill."""
     while True:
         before, known = asked(url), acknowledged(workspace)
-        records = _records(workspace)
         process = run(workspace)
         try:
-            if tally.kills < kills:
-                code = _wait_for_a_moment(process, workspace, records, rng)
-            else:
-                code = process.wait()
+            code = _wait_for_a_moment(process, workspace, rng) if tally.kills < kills else process.wait()
         except subprocess.TimeoutExpired:
             members = tree(process.pid)
             process.kill()
@@ -137,17 +133,18 @@ def _check_questions(before: Counter[str], after: Counter[str], known: set[str],
     tally.most_twice_a_kill = max(tally.most_twice_a_kill, len(again))
 
 
-def _wait_for_a_moment(process: subprocess.Popen[str], workspace: Path, records: int, rng: random.Random) -> int:
-    """Up to two seconds after the run has begun to work, or, one time in ten, while it starts up."""
-    if rng.random() < 0.1:
-        return process.wait(rng.uniform(0, 0.8))
-    while process.poll() is None and _records(workspace) == records:
-        time.sleep(0.005)
-    return process.wait(rng.uniform(0, 2.0))
+def _wait_for_a_moment(process: subprocess.Popen[str], workspace: Path, rng: random.Random) -> int:
+    """Some commits later and then a little, or, one time in six, while the run starts up."""
+    if rng.random() < 1 / 6:
+        return process.wait(rng.uniform(0, 1.0))
+    enough = _commits(workspace) + rng.randrange(4)
+    while process.poll() is None and _commits(workspace) <= enough:
+        time.sleep(0.002)
+    return process.wait(rng.uniform(0, 0.05))
 
 
-def _records(workspace: Path) -> int:
-    return len(list(workspace.glob("runs/*.json")))
+def _commits(workspace: Path) -> int:
+    return len(list(workspace.glob("lake/commits/*/*.json")))
 
 
 def _stage_under_way(workspace: Path) -> str:
@@ -183,7 +180,12 @@ def main() -> None:
     rows = [["kills", tally.kills], ["workspaces finished, all byte-identical to the undisturbed one", tally.rounds]]
     rows += [["questions asked twice, in all", tally.asked_twice], ["most of them for one kill", tally.most_twice_a_kill]]
     rows += [[f"killed {where}", number] for where, number in sorted(tally.killed_in.items())]
-    show("Killed anywhere, same bytes", f"python -m benchmarks.chaos --kills {told.kills} --seed {told.seed}", ["what", "number"], rows)
+    show(
+        "Killed anywhere, same bytes",
+        f"python -m benchmarks.chaos --kills {told.kills} --seed {told.seed}",
+        ["what", "number"],
+        rows,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A server for the Inquire stage, in a process of its own: it answers with a score, and remembers every question it was asked."""
+"""A server for the Inquire stage, in a process of its own: it answers with a score, and counts what it was asked."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 
 class Handler(BaseHTTPRequestHandler):
     """POST asks, GET tells how often each question was asked."""
 
     protocol_version = "HTTP/1.1"
-    asked: Counter[str] = Counter()
+    asked: ClassVar[Counter[str]] = Counter()
     lock = threading.Lock()
     delay_s = 0.0
     fail_every = 0

@@ -53,7 +53,7 @@ class Driver:
             if not isinstance(stage, Collective):
                 deferred = self._work(view, stage, upto)
             elif waiting:
-                deferred = {f"waits for {waiting} pending inputs of earlier stages": 1}
+                deferred = {f"waits for {waiting} inputs of earlier stages": view.tally(stage, upto).pending}
             else:
                 deferred = self._gather(view, stage)
             report = self._report(stage, upto, deferred)

@@ -73,6 +73,13 @@ def row_schema(record: type[Record]) -> pa.Schema:
 
 def settle(origin: Origin, keys: Sequence[Key], results: Sequence[Result], makes: tuple[type[Record], ...]) -> Settled:
     """Results of the inputs `keys`, in their order, as Arrow."""
+    try:
+        return _settle(origin, keys, results, makes)
+    except UnicodeEncodeError:  # half a surrogate pair, as broken JSON escapes leave behind, can't be stored as text
+        return _settle(origin, keys, [_storable(result) for result in results], makes)
+
+
+def _settle(origin: Origin, keys: Sequence[Key], results: Sequence[Result], makes: tuple[type[Record], ...]) -> Settled:
     outcomes = [_outcome(origin, key, result) for key, result in zip(keys, results, strict=True)]
     made = [(key, row) for key, result in zip(keys, results, strict=True) if isinstance(result, Made) for row in result.rows]
     for _, row in made:
@@ -124,7 +131,19 @@ def _outcome(origin: Origin, key: Key, result: Result) -> Outcome:
     if isinstance(result, Made):
         return Outcome(key.input, key.video, origin.stage, origin.variant, "made", "", "", len(result.rows))
     status = "rejected" if isinstance(result, Rejected) else "quarantined"
-    return Outcome(key.input, key.video, origin.stage, origin.variant, status, result.reason, result.detail, 0)
+    detail = result.detail.encode("utf-8", "backslashreplace").decode()
+    return Outcome(key.input, key.video, origin.stage, origin.variant, status, result.reason, detail, 0)
+
+
+def _storable(result: Result) -> Result:
+    """A result whose rows hold text that isn't Unicode is no result: the input is quarantined, and its neighbours are not."""
+    if isinstance(result, Made):
+        for row in result.rows:
+            try:
+                to_arrow(type(row), [row])
+            except UnicodeEncodeError as error:
+                return Quarantined("not_unicode", str(error))
+    return result
 
 
 def _rows(record: type[Record], made: list[tuple[Key, Record]]) -> pa.Table:

@@ -12,8 +12,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import httpx2
-
 from dmforge.curation.lake.journal import Journal
 from dmforge.curation.lake.views import View
 from dmforge.curation.lake.workspace import Workspace
@@ -117,6 +115,8 @@ class Inquire(Ask[Task, Verdict]):
     config: InquireConfig
 
     def open(self, workspace: Workspace) -> None:
+        import httpx2
+
         self._journal = Journal(workspace, "trial")
         self._client = httpx2.AsyncClient(timeout=self.config.timeout_s)
 
@@ -129,6 +129,8 @@ class Inquire(Ask[Task, Verdict]):
         return Made((Verdict(item.video, item.id, "task", "score", float(answer["score"]), 1),))
 
     async def _asked(self, item: Task, key: Id) -> dict[str, float]:
+        import httpx2
+
         question = {"prompt": self.config.prompt, "question": item.question}
         try:
             reply = await self._client.post(self.config.url, json=question, headers={"Idempotency-Key": show("ask", key)})

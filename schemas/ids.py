@@ -27,11 +27,11 @@ def digest(kind: str, content: object) -> Id:
 
 
 def _plain(value: object) -> Any:
-    # tagged, so that b"x" and "x", or Fraction(2) and 2, never collide
+    # tagged, so that b"x" and "x", or Fraction(2) and 2, never collide; half a surrogate, since no real text holds that tag
     if isinstance(value, bytes):
-        return {"#bytes": value.hex()}
+        return {"\ud800bytes": value.hex()}
     if isinstance(value, Fraction):
-        return {"#fraction": [value.numerator, value.denominator]}
+        return {"\ud800fraction": [value.numerator, value.denominator]}
     raise TypeError(f"{type(value).__name__} has no canonical form: build ids from plain values")
 
 

@@ -51,12 +51,12 @@ class HashedFile(io.RawIOBase):
 
 
 @contextmanager
-def writing(path: Path) -> Generator[HashedFile]:
+def writing(path: Path, mode: int = 0o666) -> Generator[HashedFile]:
     """A file that appears at `path` when the block ends well, and not at all when it doesn't."""
     beside = path.with_name(path.name + TEMPORARY)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         try:
             yield HashedFile(descriptor)
             os.fsync(descriptor)

@@ -19,6 +19,10 @@ HEAD = re.compile(rb'\{"key": "(ask_[a-z2-7]{26})", "video": "(video_[a-z2-7]{26
 """Every line begins so: the index is made, and lines are forgotten, without parsing what was answered."""
 
 
+PRIVATE = 0o600
+"""Answers may be about material that others on the machine have no right to."""
+
+
 class Journal:
     """The answers of one model. All writers' lines are read; one writer's file is appended to."""
 
@@ -30,7 +34,7 @@ class Journal:
         self._flushing: asyncio.Task[None] | None = None
         with disk_errors(self._path):
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, PRIVATE)
         _cut_torn_line(self._file)
         for path in sorted(self._folder.glob("*.jsonl")):
             for key, offset in _index(path):
@@ -101,7 +105,7 @@ def forget_answers(workspace: Workspace, videos: Collection[Id]) -> int:
         kept = [line for line in lines if not ((head := HEAD.match(line)) and head[2] in names)]
         if len(kept) < len(lines):
             removed += len(lines) - len(kept)
-            with writing(path) as file:
+            with writing(path, PRIVATE) as file:
                 file.write(b"".join(kept))
     return removed
 

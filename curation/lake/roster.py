@@ -33,7 +33,7 @@ def enrol(lake: Lake, stage: Stage[Record, Record]) -> None:
 
 
 def unpublished(lake: Lake, stage: Stage[Record, Record]) -> pa.Table | None:
-    """The list as a run would publish it, or None where the one that stands there is right: for a plan, which writes nothing."""
+    """The list as a run would publish it, or None if the one that stands there is right: for a plan, which writes nothing."""
     if _stands(lake, stage):
         return None
     return pa.Table.from_batches(list(_chunks(lake.workspace, stage)), schema(stage.reads))

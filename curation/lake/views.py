@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,8 @@ from dmforge.schemas.records import RECORDS, Outcome, Record
 AnyStage = Stage[Record, Record]
 LAST = b"\xff" * 17
 """Greater than any id."""
+RANGE_ROWS = 250_000
+"""Rows of a range of ids that are counted at once."""
 CONNECTION: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -108,23 +111,33 @@ class View:
         if upto is None and self._complete(stage):
             commits = self._commits(stage)
             return Tally(0, sum(c.made for c in commits), sum(c.rejected for c in commits), sum(c.quarantined for c in commits))
-        limit = upto or LAST
-        by_status = f"SELECT status, count(*) FROM ({self.outcomes(stage)}) WHERE video <= $upto GROUP BY status"
-        counts = {str(status): count for status, count in self._rows(by_status, {"upto": limit})}
-        waiting = f"SELECT count(DISTINCT id) FROM ({self.pending(stage)})"
-        ((pending,),) = self._rows(waiting, {"low": b"", "high": LAST, "upto": limit})
-        return Tally(pending, counts.get("made", 0), counts.get("rejected", 0), counts.get("quarantined", 0))
+        counts: Counter[str] = Counter()
+        for low, high in id_ranges(1 + sum(part.rows for part in self.inputs(stage).parts) // RANGE_ROWS):
+            bounds = {"low": low, "high": high, "upto": upto or LAST}
+            counts.update(dict(self._rows(f"SELECT status, count(*) FROM ({self._settled(stage)}) GROUP BY status", bounds)))
+            counts["pending"] += self._rows(f"SELECT count(DISTINCT id) FROM ({self.pending(stage)})", bounds)[0][0]
+        return Tally(**{status: counts[status] for status in ("pending", "made", "rejected", "quarantined")})
 
     def pending(self, stage: AnyStage) -> str:
         """SQL of the inputs without an outcome about videos from $low to below $high and up to $upto."""
-        inputs = self.inputs(stage)
-        video = inputs.record.video_column
-        renamed = "" if video == "video" else f", {video} AS video"
+        inputs, done = self._within(stage)
+        return f"SELECT i.* FROM ({inputs}) i ANTI JOIN ({done}) o ON o.input = i.id"
+
+    def _settled(self, stage: AnyStage) -> str:
+        """SQL of the outcomes that count, within the same bounds."""
+        inputs, done = self._within(stage)
+        return f"SELECT o.status FROM ({done}) o SEMI JOIN ({inputs}) i ON o.input = i.id"
+
+    def _within(self, stage: AnyStage) -> tuple[str, str]:
+        """A stage's inputs and outcomes, both bounded: what is in memory at once doesn't grow with the lake."""
+        inputs, column = self.inputs(stage), self.inputs(stage).record.video_column
+        renamed = "" if column == "video" else f", {column} AS video"
+        bounds = "{0} >= $low AND {0} < $high AND {0} <= $upto"
         done = self._files(schema(Outcome), self._parts(stage, Outcome.table))
-        return f"""
-            SELECT i.*{renamed} FROM ({inputs.sql}) i
-            ANTI JOIN (SELECT input FROM ({done}) WHERE video >= $low AND video < $high) o ON o.input = i.id
-            WHERE i.{video} >= $low AND i.{video} < $high AND i.{video} <= $upto"""
+        return (
+            f"SELECT *{renamed} FROM ({inputs.sql}) WHERE {bounds.format(column)}",
+            f"SELECT input, status FROM ({done}) WHERE {bounds.format('video')}",
+        )
 
     def yield_of(self, stage: AnyStage, record: type[Record]) -> float:
         """Rows of a table that an input of a stage gave so far, on average; one each where nothing is known."""

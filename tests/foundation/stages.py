@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from dmforge.curation.executors.finished import Finished
 from dmforge.curation.executors.local import LocalExecutor
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.lake.worklist import WorkBatch
+from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.settled import Made, Rejected, Result
 from dmforge.curation.stage import Ask, AskConfig, Batch, Each, EachConfig, Stage, StageConfig
 from dmforge.curation.trial import Seed

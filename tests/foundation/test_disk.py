@@ -1,0 +1,92 @@
+"""A full disk, a read-only folder, a file-size limit: a clear error, nothing lost, and the same command goes on afterwards."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.foundation.lakes import fingerprint, run, write_recipe
+
+NAMESPACE = ["unshare", "-rm"]
+
+
+def in_namespace(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell script where mounting is allowed and seen by nobody else."""
+    environment = os.environ | {"PYTHON": sys.executable} | variables
+    return subprocess.run([*NAMESPACE, "sh", "-c", script], capture_output=True, text=True, env=environment, timeout=120)
+
+
+@pytest.fixture
+def mounts() -> None:
+    """Real mounts, where the machine allows them."""
+    tried = in_namespace("mount -t tmpfs -o size=64k none /mnt")
+    if tried.returncode:
+        pytest.skip(f"mounting in a namespace isn't allowed here: {tried.stderr.strip()}")
+
+
+@pytest.mark.usefixtures("mounts")
+def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+    small, calm = tmp_path / "small", tmp_path / "calm"
+    small.mkdir()
+    write_recipe(calm, tasks=2000, batch=50)
+    run(calm)
+    script = """
+        mount -t tmpfs -o size=400k none "$SMALL" && cp "$CALM/recipe.toml" "$SMALL" || exit 99
+        "$PYTHON" -m dmforge.cli run -w "$SMALL" && exit 98
+        test $? = 1 || exit 97
+        find "$SMALL" -name '*.writing' | grep . && exit 96
+        mount -o remount,size=20m "$SMALL"
+        "$PYTHON" -m dmforge.cli run -w "$SMALL" || exit 95
+        cp -r "$SMALL/lake" "$RESULT"
+    """
+    result = tmp_path / "result"
+    result.mkdir()
+    done = in_namespace(script, SMALL=str(small), CALM=str(calm), RESULT=str(result))
+    assert done.returncode == 0, done.stderr
+    assert "no space left on device" in done.stderr
+    assert "free some space and run the same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert fingerprint(result) == fingerprint(calm)
+
+
+@pytest.mark.usefixtures("mounts")
+def test_a_read_only_workspace_can_be_looked_at_and_says_why_it_cannot_be_run(tmp_path: Path) -> None:
+    root = tmp_path / "ws"
+    write_recipe(root, tasks=40)
+    run(root, until="score")
+    script = """
+        mount --bind "$ROOT" "$ROOT" && mount -o remount,ro,bind "$ROOT" || exit 99
+        "$PYTHON" -m dmforge.cli status -w "$ROOT" || exit 98
+        "$PYTHON" -m dmforge.cli digest -w "$ROOT" || exit 97
+        "$PYTHON" -m dmforge.cli run -w "$ROOT"
+    """
+    done = in_namespace(script, ROOT=str(root))
+    assert done.returncode == 1, done.stderr
+    assert "read-only file system" in done.stderr
+    assert "make the folder writable" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_size_limit_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+    calm, limited = tmp_path / "calm", tmp_path / "limited"
+    for root in (calm, limited):
+        write_recipe(root, tasks=400, batch=200)
+    run(calm)
+    command = [sys.executable, "-m", "dmforge.cli", "run", "-w", str(limited)]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, resource.RLIM_INFINITY))
+
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, timeout=60)
+    assert done.returncode == 1
+    assert "file too large" in done.stderr
+    assert "ulimit -f" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(limited.rglob("*.writing"))
+    run(limited)
+    assert fingerprint(limited) == fingerprint(calm)

@@ -1,0 +1,115 @@
+"""A paid answer is acknowledged when it is on the disk, and is never paid for twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from dmforge.curation.lake.journal import Journal, forget_answers
+from dmforge.curation.lake.workspace import Workspace
+from dmforge.schemas.errors import LakeError
+from dmforge.schemas.ids import digest
+
+VIDEO = digest("video", 1)
+
+
+def key(number: int) -> bytes:
+    return digest("ask", number)
+
+
+def write(workspace: Workspace, numbers: range, video: bytes = VIDEO, writer: str = "main") -> None:
+    async def all_at_once() -> None:
+        journal = Journal(workspace, "org/model", writer)
+        await asyncio.gather(*(journal.record(key(n), video, {"score": n, "text": "é\n\ud800"}) for n in numbers))
+        journal.close()
+
+    asyncio.run(all_at_once())
+
+
+def file_of(workspace: Workspace) -> Path:
+    return workspace.journal / "org-model" / "main.jsonl"
+
+
+def test_what_was_recorded_is_found_by_the_next_run_and_by_other_writers(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write(workspace, range(100))
+    write(workspace, range(100, 120), writer="rank-1")
+    journal = Journal(workspace, "org/model", "rank-2")
+    assert len(journal) == 120
+    for number in range(120):
+        assert journal.find(key(number)) == {"score": number, "text": "é\n\ud800"}
+    assert journal.find(key(120)) is None
+
+
+def test_many_answers_share_a_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushes = []
+    plain = Journal._append
+    monkeypatch.setattr(Journal, "_append", lambda self, start, data: (flushes.append(len(data)), plain(self, start, data))[1])
+    write(Workspace(tmp_path), range(200))
+    assert len(flushes) < 20
+    assert len(file_of(Workspace(tmp_path)).read_text().splitlines()) == 200
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60])
+def test_a_torn_last_line_is_cut_and_nothing_else_is_lost(tmp_path: Path, cut: int) -> None:
+    workspace = Workspace(tmp_path)
+    write(workspace, range(10))
+    whole = file_of(workspace).read_bytes()
+    file_of(workspace).write_bytes(whole[:-cut])
+    journal = Journal(workspace, "org/model")
+    assert len(journal) == 9
+    write(workspace, range(9, 11))
+    lines = file_of(workspace).read_text().splitlines()
+    assert [json.loads(line)["answer"]["score"] for line in lines] == list(range(11))
+
+
+def test_a_torn_line_longer_than_what_is_read_at_once_is_cut(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write(workspace, range(2))
+    whole = file_of(workspace).read_bytes()
+    file_of(workspace).write_bytes(whole + b'{"key": "' + b"x" * 200_000)
+    assert len(Journal(workspace, "org/model")) == 2
+    assert file_of(workspace).read_bytes() == whole
+
+
+def test_a_journal_of_half_a_line_is_empty(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    file_of(workspace).parent.mkdir(parents=True)
+    file_of(workspace).write_bytes(b'{"key": "ask_')
+    assert len(Journal(workspace, "org/model")) == 0
+
+
+def test_a_damaged_line_is_named_with_its_place(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write(workspace, range(3))
+    path = file_of(workspace)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"not a line\n" + lines[2])
+    with pytest.raises(LakeError, match=f"byte {len(lines[0])}") as error:
+        Journal(workspace, "org/model")
+    assert str(path) in str(error.value)
+
+
+def test_lines_about_a_forgotten_video_go_and_the_others_stay(tmp_path: Path) -> None:
+    workspace, other = Workspace(tmp_path), digest("video", 2)
+    write(workspace, range(5))
+    write(workspace, range(5, 9), video=other)
+    assert forget_answers(workspace, [VIDEO]) == 5
+    journal = Journal(workspace, "org/model")
+    assert [number for number in range(9) if journal.find(key(number))] == [5, 6, 7, 8]
+    assert file_of(workspace).stat().st_mode & 0o077 == 0
+
+
+def test_a_models_name_makes_one_folder_inside_the_journal(tmp_path: Path) -> None:
+    for name in ("../../evil", "a/b", "..", ""):
+        Journal(Workspace(tmp_path), name, name).close()
+    assert all(path.parent.parent == tmp_path / "journal" for path in tmp_path.rglob("*.jsonl"))
+    assert len(list(tmp_path.rglob("*.jsonl"))) == 3
+
+
+def test_others_on_the_machine_cannot_read_the_journal(tmp_path: Path) -> None:
+    write(Workspace(tmp_path), range(1))
+    assert file_of(Workspace(tmp_path)).stat().st_mode & 0o077 == 0
