@@ -82,13 +82,14 @@ def run(
     workspace: WorkspaceOption = Path(),
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
     videos: Annotated[int | None, typer.Option(min=1, help="A pilot on so many videos; later runs reuse it.")] = None,
+    retry_quarantined: Annotated[bool, typer.Option("--retry-quarantined", help="Try again what was quarantined.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Do what is pending. Stop it whenever you like: the same command goes on."""
     from dmforge import pipeline
 
     reports = []
-    for report in pipeline.run(_workspace(workspace), err, _command(), until, videos):
+    for report in pipeline.run(_workspace(workspace), err, _command(), until, videos, retry_quarantined):
         reports.append(report)
         for reason, number in sorted(report.deferred.items()):
             err.print(f"{report.name}: {number} pending: {reason}", markup=False, highlight=False)

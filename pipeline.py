@@ -14,7 +14,7 @@ from rich.console import Console
 
 from dmforge.curation import runs, trial
 from dmforge.curation.executors.local import LocalExecutor
-from dmforge.curation.lake import forgetting, logical
+from dmforge.curation.lake import forgetting, logical, reopening
 from dmforge.curation.lake.atomic import disk_errors
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.roster import unpublished
@@ -131,13 +131,20 @@ def plan(workspace: Workspace) -> list[Forecast]:
 
 
 def run(
-    workspace: Workspace, console: Console, command: str, until: str | None = None, videos: int | None = None
+    workspace: Workspace,
+    console: Console,
+    command: str,
+    until: str | None = None,
+    videos: int | None = None,
+    retry_quarantined: bool = False,
 ) -> Iterator[StageReport]:
     """Do what is pending; a report as each stage ends."""
     recipe = read_recipe(workspace.require().recipe)
     stages = recipe.upto(until)
     with workspace.held(command):
         forgetting.forget(lake := Lake(workspace))  # a takedown that was cut short is finished first
+        if retry_quarantined:
+            reopening.reopen_quarantined(lake, {stage.name for stage in stages})
         before = {stage.name: View(lake, recipe.stages).tally(stage).settled for stage in stages}
         with runs.recorded(workspace, command, recipe.resolved()) as record:
             for stage, report in zip(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from dmforge.curation.lake.atomic import TEMPORARY, sync_folder, write_json
+from dmforge.curation.lake.atomic import TEMPORARY, disk_errors, sync_folder, write_json
 from dmforge.curation.lake.parts import Extent, Part, write_part
 from dmforge.curation.lake.workspace import Workspace
 from dmforge.schemas.columns import id_list
@@ -21,7 +21,7 @@ from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, base32
 from dmforge.schemas.records import Outcome
 
-Kind = Literal["batch", "roster", "collective", "compaction", "forgetting"]
+Kind = Literal["batch", "roster", "collective", "compaction", "rewriting"]
 WORD = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -112,17 +112,23 @@ class Lake:
         self.commits[commit.id] = commit
         return commit
 
+    def withdraw(self, commit: Commit) -> None:
+        """Let a commit never have been. Its parts are orphans then."""
+        del self.commits[commit.id]
+        path = commit.path(self.workspace.commits)
+        with disk_errors(path):
+            path.unlink()
+        sync_folder(path.parent)
+
     def sweep(self) -> None:
         """Remove what a kill or a superseding commit left behind. Waits for another time while someone reads."""
-        with self.workspace.unread() as alone:
+        with self.workspace.unread() as alone, disk_errors(self.workspace.lake):
             if alone:
                 self._remove_superseded()
                 self._remove_orphans()
 
     def _remove_superseded(self) -> None:
         for dead in self._dead:
-            for part in dead.parts:
-                part.path(self.workspace.lake).unlink(missing_ok=True)
             dead.path(self.workspace.commits).unlink(missing_ok=True)
         self._dead.clear()
         for commit in [commit for commit in self.commits.values() if commit.supersedes]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dmforge.curation.lake.atomic import disk_errors, writing
-from dmforge.curation.lake.commits import Commit, Draft, Lake
+from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import forget_answers
-from dmforge.curation.lake.parts import Part, read_part
+from dmforge.curation.lake.parts import read_part
+from dmforge.curation.lake.rewriting import Removal
 from dmforge.curation.lake.workspace import Workspace
 from dmforge.schemas.columns import id_list
 from dmforge.schemas.errors import InputError
@@ -73,37 +72,14 @@ def forget(lake: Lake) -> Removed:
     videos = forgotten_videos(lake.workspace)
     if not videos:
         return Removed(0, 0, 0, 0)
-    gone = pa.array(sorted(videos), pa.binary(ID_BYTES))
-    rows = sum(_rewrite(lake, commit, gone) for commit in list(lake.commits.values()))
+    name = f"forgetting {digest('videos', sorted(videos)).hex()}"
+    removal = Removal(name, _video_column, pa.array(sorted(videos), pa.binary(ID_BYTES)))
+    rows = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))
     lake.sweep()
     return Removed(len(videos), rows, forget_answers(lake.workspace, videos), _remove_media(lake.workspace, videos))
 
 
-def _rewrite(lake: Lake, commit: Commit, gone: pa.Array[Any]) -> int:
-    touched = {part.table: _mentions(lake, part, gone) for part in commit.parts}
-    if not any(touched.values()):
-        return 0
-    draft = Draft(
-        "roster" if commit.kind == "roster" else "forgetting", commit.stage, _raw(commit.variant),
-        digest("forgetting", [commit.id, id_list(gone)]), commit.config, supersedes=(commit.id,),
-    )  # fmt: skip
-    lake.publish(draft, {part.table: _kept(lake, part, gone) for part in commit.parts})
-    return sum(touched.values())
-
-
-def _mentions(lake: Lake, part: Part, gone: pa.Array[Any]) -> int:
-    # one column only: this is asked of every part whenever a run starts on a workspace with takedowns
-    column = video_column(part.table)
-    videos = pq.read_table(part.path(lake.workspace.lake), columns=[column]).column(column)
-    return videos.filter(pc.is_in(videos, gone)).length()
-
-
-def _kept(lake: Lake, part: Part, gone: pa.Array[Any]) -> Iterator[pa.Table]:
-    for table in read_part(lake.workspace.lake, part):
-        yield table.filter(pc.invert(pc.is_in(table.column(video_column(part.table)), gone)))
-
-
-def video_column(table: str) -> str:
+def _video_column(table: str) -> str:
     return next((record.video_column for record in RECORDS if record.table == table), "video")
 
 
@@ -115,7 +91,3 @@ def _remove_media(workspace: Workspace, videos: frozenset[Id]) -> int:
                 path.unlink()
             removed += 1
     return removed
-
-
-def _raw(letters: str) -> Id:
-    return read(f"variant_{letters}")[1]

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
+from dmforge import pipeline
 from dmforge.curation.lake import compaction
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.workspace import Workspace
@@ -256,3 +258,23 @@ def test_a_clock_that_jumps_changes_nothing(done: Path, tmp_path: Path, monkeypa
     run(other)
     assert fingerprint(other) == fingerprint(done)
     assert len(list((other / "runs").glob("*.json"))) == 2
+
+
+def test_what_was_quarantined_is_tried_again_when_asked(tmp_path: Path) -> None:
+    root = tmp_path / "ws"
+    write_recipe(root, tasks=60, batch=10)
+    recipe = root / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("reject_every = 10", "crash_every = 30"))
+    assert run(root)["count"].tally.quarantined == 2
+    before = fingerprint(root)
+    run(root)
+    assert fingerprint(root) == before
+    again = {report.name: report for report in pipeline.run(Workspace(root), Console(), "test", retry_quarantined=True)}
+    assert again["count"].tally.quarantined == 2
+    digest = logical(root)
+    assert count(root, "SELECT count(*) FROM outcomes WHERE stage = 'count'") == 60
+    assert count(root, "SELECT count(*) FROM tasks") == 60 - 2 - 4
+    write_recipe(tmp_path / "calm", tasks=60, batch=10)
+    (tmp_path / "calm/recipe.toml").write_text(recipe.read_text())
+    run(tmp_path / "calm")
+    assert logical(tmp_path / "calm") == digest
