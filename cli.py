@@ -167,7 +167,7 @@ def main() -> None:
 
 
 def _workspace(root: Path) -> Any:
-    from dmforge.curation.lake.workspace import Workspace
+    from dmforge.curation.workspace import Workspace
 
     return Workspace(root)
 

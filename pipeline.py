@@ -13,15 +13,15 @@ from typing import Any
 from rich.console import Console
 
 from dmforge.curation import runs, trial
+from dmforge.curation.atomic import disk_errors
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake import forgetting, logical, reopening
-from dmforge.curation.lake.atomic import disk_errors
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.roster import unpublished
 from dmforge.curation.lake.views import AnyStage, Tally, View
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.runner import Driver, StageReport
 from dmforge.curation.stage import Collective, Root, Stage
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id

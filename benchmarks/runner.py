@@ -21,11 +21,11 @@ from benchmarks.memory import PeakMemory
 from benchmarks.tables import show
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.runner import Driver
 from dmforge.curation.settled import Key, Made, Origin, Result, settle
 from dmforge.curation.stage import Each, EachConfig
 from dmforge.curation.trial import Count, CountConfig
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.records import Task, Verdict
 

@@ -14,8 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from dmforge.curation.lake.atomic import write_json
-from dmforge.curation.lake.workspace import Workspace, user_name
+from dmforge.curation.atomic import write_json
+from dmforge.curation.workspace import Workspace, user_name
 from dmforge.schemas.errors import DmforgeError
 
 Ending = Literal["done", "unfinished", "failed", "interrupted"]

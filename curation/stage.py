@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.settled import Key, Made, Origin, Quarantined, Rejected, Result, Settled
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Config, Operational
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Record

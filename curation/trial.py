@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from dmforge.curation.lake.journal import Journal
 from dmforge.curation.lake.views import View
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
 from dmforge.curation.stage import Ask, AskConfig, Batch, Collective, Each, EachConfig, Root, StageConfig
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Operational
 from dmforge.schemas.errors import DmforgeError, Transient
 from dmforge.schemas.ids import Id, digest, show

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from dmforge.curation.executors.finished import Advance, Deferred, Finished
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.settled import Key, Result, settle
 from dmforge.curation.stage import Ask
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import Transient
 from dmforge.schemas.records import Record

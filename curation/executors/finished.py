@@ -8,8 +8,8 @@ from typing import Protocol
 
 from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.settled import Key, Settled
+from dmforge.curation.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

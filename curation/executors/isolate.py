@@ -25,21 +25,18 @@ from types import TracebackType
 import pyarrow as pa
 
 from dmforge.curation.executors.finished import Advance, Deferred, Finished
+from dmforge.curation.executors.watch import TICK_S, Verdict, Watch, cpu_seconds
 from dmforge.curation.executors.worker import IDLE, Chunk, Fault, Reply, Unfit, serve
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.settled import Key, Quarantined, Settled, from_bytes, joined, settle
-from dmforge.curation.stage import Each, EachConfig
+from dmforge.curation.stage import Each
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.records import Record
 
-TICK_S = 0.1
-"""How often the processes are looked at, and the heartbeat that shows whether the machine was free."""
 CHUNK_S = 0.2
 """Inputs travel in chunks of about this much work: fewer messages where they are quick, one by one where they are slow."""
 MAX_CHUNK = 1024
-STILL_SHARE = 0.01
-"""A process that uses less of a core than this stands still. A starved one on a loaded machine gets more."""
 TRIES = 2
 ALIKE = 20
 """So many first inputs failing with one and the same exception are a mistake in the stage, not in the data."""
@@ -65,16 +62,9 @@ class _Span:
     stop: int
     attempt: int = 1
 
-
-@dataclass
-class _Watch:
-    """What was seen of a process since it began the input it is at."""
-
-    index: int
-    since_s: float
-    cpu_at_start_s: float
-    cpu_s: float
-    still_s: float = 0.0
+    def part(self, start: int, stop: int) -> _Span:
+        """Some of these inputs."""
+        return _Span(self.opened, start, stop, self.attempt)
 
 
 @dataclass
@@ -83,16 +73,7 @@ class _Worker:
     connection: Connection
     at: list[int]
     span: _Span | None = None
-    watch: _Watch | None = None
-
-
-@dataclass(frozen=True)
-class _Verdict:
-    """Why a process was ended."""
-
-    reason: str
-    detail: str
-    computing: bool = False
+    watch: Watch | None = None
 
 
 class KillablePool:
@@ -149,8 +130,8 @@ class KillablePool:
             span = self._spans.popleft()
             size = max(1, min(MAX_CHUNK, int(CHUNK_S / self._pace_s)))
             if span.stop - span.start > size:
-                self._spans.appendleft(_Span(span.opened, span.start + size, span.stop, span.attempt))
-                span = _Span(span.opened, span.start, span.start + size, span.attempt)
+                self._spans.appendleft(span.part(span.start + size, span.stop))
+                span = span.part(span.start, span.start + size)
             worker.at[0] = IDLE
             worker.span, worker.watch = span, None
             try:
@@ -177,7 +158,7 @@ class KillablePool:
             try:
                 reply = worker.connection.recv()
             except (EOFError, OSError):
-                self._bury(worker, None, advance)
+                self._mourn(worker, advance)
                 continue
             if isinstance(reply, Unfit):
                 raise DmforgeError(f"stage {self._stage.name!r} could not be opened: {reply.message}")
@@ -189,9 +170,8 @@ class KillablePool:
         number = span.stop - span.start
         self._pace_s = 0.5 * self._pace_s + 0.5 * max(reply.took_s / number, 1e-6)
         for fault in reply.faults:
-            self._judge_fault(
-                _Span(span.opened, span.start + fault.index, span.start + fault.index + 1, span.attempt), fault, advance
-            )
+            at = span.start + fault.index
+            self._judge_fault(span.part(at, at + 1), fault, advance)
         if number > len(reply.faults):
             self._any_fit = True
             self._settle(span.opened, from_bytes(reply.settled), number - len(reply.faults), advance)
@@ -199,46 +179,54 @@ class KillablePool:
     def _patrol(self, advance: Advance) -> None:
         """Look at each process, at most once a tick."""
         now = time.monotonic()
-        elapsed, on_time = now - self._looked_s, now - self._looked_s < 3 * TICK_S
+        elapsed = now - self._looked_s
         if elapsed < TICK_S:
             return
         self._looked_s = now
         for worker in [worker for worker in self._workers if worker.span is not None]:
-            index = worker.at[0]
-            cpu_s = _cpu_seconds(worker.process.pid)
-            if index == IDLE or cpu_s is None:
-                continue
+            index, cpu_s = worker.at[0], cpu_seconds(worker.process.pid)
+            if cpu_s is None:
+                continue  # it is dead: the next listening will tell
             if worker.watch is None or worker.watch.index != index:
-                worker.watch = _Watch(index, now, cpu_s, cpu_s)
+                worker.watch = Watch(index, now, cpu_s)
                 continue
-            watch = worker.watch
-            if cpu_s - watch.cpu_s >= STILL_SHARE * elapsed:
-                watch.still_s = 0.0
-            elif on_time:  # our own heartbeat came on time, so the machine was free: the process could have worked
-                watch.still_s += elapsed
-            watch.cpu_s = cpu_s
-            verdict = _verdict(watch, now, self._limits)
-            if verdict is not None:
-                worker.process.kill()
-                worker.process.join()
-                self._bury(worker, verdict if worker.at[0] == index else None, advance)
+            verdict = worker.watch.look(now, cpu_s, elapsed, self._limits)
+            if verdict is None:
+                continue
+            if index == IDLE:
+                raise DmforgeError(f"stage {self._stage.name!r} never came to its first input: {verdict.detail}")
+            worker.process.kill()
+            span = self._bury(worker)
+            if worker.at[0] == index:
+                self._blame(span, index, verdict, advance)
+            else:  # it went on to another input just before it was killed: this one was in time, and nobody is to blame
+                self._spans.appendleft(span)
 
-    def _bury(self, worker: _Worker, verdict: _Verdict | None, advance: Advance) -> None:
-        """A process is gone: blame the input that it was at, and give the others back."""
+    def _mourn(self, worker: _Worker, advance: Advance) -> None:
+        """A process died by itself."""
+        span, index = self._bury(worker), worker.at[0]
+        verdict = Verdict("died", _cause_of_death(worker.process.exitcode))
+        if index != IDLE or span.stop - span.start == 1:
+            self._blame(span, max(index, 0), verdict, advance)
+        else:  # it was at none of them: ask one by one which it was
+            self._spans.extendleft(span.part(i, i + 1) for i in reversed(range(span.start, span.stop)))
+
+    def _bury(self, worker: _Worker) -> _Span:
+        """Remove a process that is gone; what it was working on."""
         worker.process.join()
         worker.connection.close()
         self._workers.remove(worker)
-        span, index = worker.span, worker.at[0]
-        if span is None:
-            return
-        if verdict is None:
-            verdict = _Verdict("died", _cause_of_death(worker.process.exitcode))
-        culprit = span.start + index if index != IDLE else span.start if span.stop - span.start == 1 else None
-        if culprit is None:  # between inputs, or while packing results: ask one by one who it was
-            self._spans.extendleft(_Span(span.opened, i, i + 1, span.attempt) for i in reversed(range(span.start, span.stop)))
-            return
-        rest = [_Span(span.opened, culprit + 1, span.stop, span.attempt), _Span(span.opened, span.start, culprit, span.attempt)]
-        self._spans.extendleft(part for part in rest if part.stop > part.start)
+        assert worker.span is not None
+        return worker.span
+
+    def _blame(self, span: _Span, index: int, verdict: Verdict, advance: Advance) -> None:
+        """One input of a span brought its process down: the others are given back."""
+        culprit = span.start + index
+        others = [
+            _Span(span.opened, culprit + 1, span.stop, span.attempt),
+            _Span(span.opened, span.start, culprit, span.attempt),
+        ]
+        self._spans.extendleft(other for other in others if other.stop > other.start)
         at_fault = _Span(span.opened, culprit, culprit + 1, span.attempt)
         if verdict.computing:
             self._defer(at_fault, f"{verdict.reason}: {verdict.detail}", advance)
@@ -281,17 +269,6 @@ class KillablePool:
             self._ready.append(opened)
 
 
-def _verdict(watch: _Watch, now: float, limits: EachConfig) -> _Verdict | None:
-    """Whether a process has to be ended. The details name the limit, not the measurement: outcomes must not vary."""
-    if watch.cpu_s - watch.cpu_at_start_s > limits.cpu_s:
-        return _Verdict("cpu", f"over its limit of {limits.cpu_s:g} CPU seconds")
-    if watch.still_s > limits.still_s:
-        return _Verdict("still", f"no CPU used for {limits.still_s:g} s on a free machine")
-    if now - watch.since_s > limits.wall_s:
-        return _Verdict("backstop", f"still computing after {limits.wall_s:g} s", computing=True)
-    return None
-
-
 def _finished(opened: _Opened) -> Finished:
     return Finished(joined(opened.pieces, opened.keys) if opened.pieces else None, tuple(opened.deferred))
 
@@ -308,16 +285,6 @@ def _cause_of_death(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
         return signal.Signals(-exit_code).name
     return f"exit code {exit_code}"
-
-
-def _cpu_seconds(pid: int | None) -> float | None:
-    """CPU time that a process has used, or None where it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            user, system = stat.read().rpartition(b")")[2].split()[11:13]
-    except (OSError, ValueError):
-        return None
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @cache

@@ -11,9 +11,9 @@ from dmforge.curation.executors.finished import Advance, Finished
 from dmforge.curation.executors.isolate import KillablePool
 from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.settled import Key, Result, settle
 from dmforge.curation.stage import Ask, Batch, Each
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.records import Record
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.settled import Key, Result, settle, to_bytes
 from dmforge.curation.stage import Each
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import Transient
 from dmforge.schemas.records import Record

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from dmforge.curation.lake.atomic import TEMPORARY, disk_errors, sync_folder, write_json
+from dmforge.curation.atomic import TEMPORARY, disk_errors, sync_folder, write_json
 from dmforge.curation.lake.parts import Extent, Part, write_part
-from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import id_list
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, base32

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dmforge.curation.lake.atomic import disk_errors, writing
+from dmforge.curation.atomic import disk_errors, writing
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import forget_answers
 from dmforge.curation.lake.parts import read_part
 from dmforge.curation.lake.rewriting import Removal
-from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import id_list
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, base32, digest, read, show

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.lake.atomic import disk_errors, writing
-from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.atomic import disk_errors, writing
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, show
 

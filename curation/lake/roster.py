@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from dmforge.curation.lake.commits import Draft, Lake
 from dmforge.curation.lake.forgetting import forgotten_videos
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.stage import Root, Stage
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import schema, to_arrow
 from dmforge.schemas.ids import Id, base32, digest
 from dmforge.schemas.records import Record

@@ -12,8 +12,8 @@ from dmforge import pipeline
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.logical import table_digests, whole
 from dmforge.curation.lake.views import View
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.runner import StageReport
+from dmforge.curation.workspace import Workspace
 
 TRIAL = """
 name = "test"

@@ -15,10 +15,10 @@ import pyarrow as pa
 from dmforge.curation.executors.finished import Finished
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.lake.workspace import Workspace
 from dmforge.curation.settled import Made, Rejected, Result
 from dmforge.curation.stage import Ask, AskConfig, Batch, Each, EachConfig, Stage, StageConfig
 from dmforge.curation.trial import Seed
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import to_arrow
 from dmforge.schemas.errors import DmforgeError, Transient
 from dmforge.schemas.ids import Id, digest
@@ -48,6 +48,13 @@ class Misbehave(Each[Seed, Verdict]):
         if item.number == self.config.number or self.config.how == "all_raise":
             misbehave(self.config.how)
         return Made((verdict(item),))
+
+
+class Stuck(Misbehave):
+    """Hangs before it has an input to blame."""
+
+    def open(self, workspace: Workspace) -> None:
+        time.sleep(1e6)
 
 
 class EchoConfig(AskConfig):

@@ -8,10 +8,22 @@ from pathlib import Path
 import pytest
 
 from dmforge.curation.executors.local import LocalExecutor
-from dmforge.curation.lake.workspace import Workspace
-from dmforge.curation.stage import StageConfig
+from dmforge.curation.executors.watch import Watch
+from dmforge.curation.stage import EachConfig, StageConfig
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError
-from tests.foundation.stages import Ahead, Echo, EchoConfig, Misbehave, MisbehaveConfig, batches, execute, seeds, statuses
+from tests.foundation.stages import (
+    Ahead,
+    Echo,
+    EchoConfig,
+    Misbehave,
+    MisbehaveConfig,
+    Stuck,
+    batches,
+    execute,
+    seeds,
+    statuses,
+)
 
 COUNT, SIZE, BAD = 30, 10, 5
 
@@ -116,3 +128,39 @@ def test_a_refused_key_stops_the_stage_after_what_was_finished(tmp_path: Path) -
 def test_an_engine_may_read_ahead_over_the_ends_of_batches(tmp_path: Path) -> None:
     found = statuses(execute(Ahead(StageConfig()), tmp_path, 30, 10))
     assert [found[seed.id][0] for seed in seeds(30)] == ["made"] * 28 + ["rejected"] * 2
+
+
+def looks(shape: list[tuple[float, float]], **limits: float) -> list[str | None]:
+    """What a watch says after each (seconds since the last look, CPU seconds used in them)."""
+    told = EachConfig.model_validate({"cpu_s": 5, "still_s": 2, "wall_s": 100} | limits)
+    watch, now, cpu, said = Watch(0, 0.0, 0.0), 0.0, 0.0, []
+    for elapsed, used in shape:
+        now, cpu = now + elapsed, cpu + used
+        verdict = watch.look(now, cpu, elapsed, told)
+        said.append(verdict.reason if verdict else None)
+    return said
+
+
+def test_a_process_stands_still_only_while_the_machine_is_free() -> None:
+    free, late = 0.1, 1.0
+    assert looks([(free, 0.0)] * 19) == [None] * 19
+    assert looks([(free, 0.0)] * 22)[-1] == "still"
+    assert not any(looks([(late, 0.0)] * 60))  # our own heartbeat was late: the machine was busy, the process is not to blame
+    assert looks([(late, 0.0)] * 101)[-1] == "backstop"
+
+
+def test_a_process_that_only_ticks_over_stands_still_and_a_starved_one_does_not() -> None:
+    ticking = [(0.1, 0.01 if n % 20 == 0 else 0.0) for n in range(60)]
+    starved = [(0.1, 0.004)] * 300
+    assert "still" in looks(ticking)
+    assert not any(looks(starved))
+
+
+def test_cpu_time_counts_however_long_it_took() -> None:
+    assert looks([(1.0, 0.1)] * 49, wall_s=1000) == [None] * 49
+    assert looks([(1.0, 0.1)] * 52, wall_s=1000)[-1] == "cpu"
+
+
+def test_a_stage_that_hangs_before_its_first_input_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(DmforgeError, match=r"never came to its first input: no CPU used for 0\.5 s"):
+        execute(Stuck(MisbehaveConfig(how="", still_s=0.5, workers=1)), tmp_path, 3, 3)

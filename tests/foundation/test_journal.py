@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dmforge.curation.lake.journal import Journal, forget_answers
-from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import digest
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from dmforge import pipeline
 from dmforge.curation.lake import compaction
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError, LakeError
 from tests.foundation.lakes import count, fingerprint, logical, run, view, write_recipe
 

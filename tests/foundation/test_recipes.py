@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.score_server import asked, serving
 from dmforge import pipeline
-from dmforge.curation.lake.workspace import Workspace
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 from tests.foundation.lakes import fingerprint, logical, run
 

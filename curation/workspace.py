@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmforge.curation.lake.atomic import disk_errors
+from dmforge.curation.atomic import disk_errors
 from dmforge.schemas.errors import InputError
 
 
