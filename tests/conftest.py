@@ -21,6 +21,21 @@ def real_data() -> Path:
     return Path(folder)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Where real data is there, a whole session in which no test read it has failed: it would hide that they all skip."""
+    config = session.config
+    whole = (
+        config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword and not config.option.markexpr
+    )
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("DMFORGE_REAL_DATA") or not whole or exitstatus:
+        return
+    if not any("real_data" in report.keywords for report in reporter.stats.get("passed", [])):
+        reporter.write_line("DMFORGE_REAL_DATA is set, but no test that reads real data ran", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what each folder took, and which took more than its share."""
     spent_s: defaultdict[str, float] = defaultdict(float)

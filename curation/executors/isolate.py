@@ -222,12 +222,9 @@ class KillablePool:
     def _blame(self, span: _Span, index: int, verdict: Verdict, advance: Advance) -> None:
         """One input of a span brought its process down: the others are given back."""
         culprit = span.start + index
-        others = [
-            _Span(span.opened, culprit + 1, span.stop, span.attempt),
-            _Span(span.opened, span.start, culprit, span.attempt),
-        ]
+        others = span.part(culprit + 1, span.stop), span.part(span.start, culprit)
         self._spans.extendleft(other for other in others if other.stop > other.start)
-        at_fault = _Span(span.opened, culprit, culprit + 1, span.attempt)
+        at_fault = span.part(culprit, culprit + 1)
         if verdict.computing:
             self._defer(at_fault, f"{verdict.reason}: {verdict.detail}", advance)
         else:
