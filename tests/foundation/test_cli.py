@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from benchmarks.memory import tree
 from dmforge import cli
@@ -30,6 +30,13 @@ def dmforge(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[st
     return done
 
 
+def inside(*words: str | Path, code: int = 0) -> Result:
+    """The same command line in this process: for what needs no interpreter of its own."""
+    told = CliRunner().invoke(cli.app, list(map(str, words)))
+    assert told.exit_code == code, told.output
+    return told
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     write_recipe(tmp_path / "ws", tasks=60)
@@ -39,17 +46,17 @@ def root(tmp_path: Path) -> Path:
 def test_a_newcomers_first_commands(tmp_path: Path) -> None:
     root = tmp_path / "new"
     assert "ready" in dmforge("init", root, "--recipe", "trial").stdout
-    assert "count" in dmforge("plan", "-w", root).stdout
+    assert "count" in inside("plan", "-w", root).stdout
     ran = dmforge("run", "-w", root, "--until", "count", "--videos", "30")
     assert "quarantined" in ran.stdout
     assert dmforge("status", "-w", root).stdout.splitlines()[0] == ran.stdout.splitlines()[0]
 
 
 def test_json_keys_are_a_contract(root: Path) -> None:
-    plan = json.loads(dmforge("plan", "-w", root, "--json").stdout)
+    plan = json.loads(inside("plan", "-w", root, "--json").stdout)
     ran = json.loads(dmforge("run", "-w", root, "--json").stdout)
-    status = json.loads(dmforge("status", "-w", root, "--json").stdout)
-    digest = json.loads(dmforge("digest", "-w", root, "--json").stdout)
+    status = json.loads(inside("status", "-w", root, "--json").stdout)
+    digest = json.loads(inside("digest", "-w", root, "--json").stdout)
     for document in (plan, ran, status):
         assert {"stages", "cost"} <= document.keys()
         assert [stage["name"] for stage in document["stages"]] == ["count", "score", "keep"]
@@ -64,7 +71,7 @@ def test_json_keys_are_a_contract(root: Path) -> None:
 def test_a_pilot_is_reused_by_the_whole_run(root: Path, tmp_path: Path) -> None:
     pilot = json.loads(dmforge("run", "-w", root, "--videos", "2", "--json").stdout)
     assert pilot["stages"][0]["made"] + pilot["stages"][0]["rejected"] == 16
-    assert json.loads(dmforge("status", "-w", root, "--json").stdout)["stages"][0]["pending"] == 44
+    assert json.loads(inside("status", "-w", root, "--json").stdout)["stages"][0]["pending"] == 44
     run(root)
     write_recipe(tmp_path / "whole", tasks=60)
     run(tmp_path / "whole")
@@ -104,9 +111,7 @@ def test_wrong_usage_exits_2_and_says_how_to_mend_it(
 ) -> None:
     monkeypatch.chdir(root.parent)
     before = sorted(path for path in root.parent.rglob("*"))
-    # in this process: a dozen interpreters would cost more than they show
-    told = CliRunner().invoke(cli.app, [word.format(root=root) for word in words])
-    assert told.exit_code == 2
+    told = inside(*(word.format(root=root) for word in words), code=2)
     assert message in " ".join(told.stderr.replace("│", " ").split())
     assert sorted(path for path in root.parent.rglob("*") if path.name not in ("runs", "lock")) == before
 
