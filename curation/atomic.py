@@ -25,6 +25,7 @@ MENDS = {
     errno.EACCES: "give yourself write permission on the folder, or run as its owner",
     errno.EPERM: "give yourself write permission on the folder, or run as its owner",
 }
+OTHERWISE = "see what stands there and what the disk says; what was acknowledged is not lost"
 
 
 class HashedFile(io.RawIOBase):
@@ -91,7 +92,5 @@ def disk_errors(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in MENDS:
-            raise
-        reason = (error.strerror or "the disk refused").lower()
-        raise LakeError(f"can't be written: {reason}", where=str(path), mend=MENDS[error.errno]) from error
+        reason = (error.strerror or str(error)).lower()
+        raise LakeError(f"the disk refused: {reason}", where=str(path), mend=MENDS.get(error.errno or 0, OTHERWISE)) from error

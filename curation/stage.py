@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+
 from dmforge.curation.settled import Key, Made, Origin, Quarantined, Rejected, Result, Settled
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Config, Operational
@@ -32,29 +34,29 @@ def _is_declaration(base: Any) -> bool:
 class StageConfig(Config):
     """What every stage can be told."""
 
-    batch_items: Operational[int] = 1000
+    batch_items: Operational[PositiveInt] = 1000
     """Inputs that are committed together. Small where an input takes long: what a kill undoes is at most the open batches."""
 
 
 class EachConfig(StageConfig):
     """Limits of the killable processes in which foreign things are opened."""
 
-    workers: Operational[int] = 0
+    workers: Operational[NonNegativeInt] = 0
     """Processes at work; 0 means one for each core."""
-    cpu_s: Operational[float] = 60.0
+    cpu_s: Operational[PositiveFloat] = 60.0
     """CPU seconds that one input may use."""
-    memory_mb: Operational[int] = 2048
+    memory_mb: Operational[PositiveInt] = 2048
     """Memory that a process may take beyond what it had when it started."""
-    still_s: Operational[float] = 30.0
+    still_s: Operational[PositiveFloat] = 30.0
     """Seconds that a process may stand still, using no CPU although the machine is free: hung."""
-    wall_s: Operational[float] = 900.0
+    wall_s: Operational[PositiveFloat] = 900.0
     """The backstop: seconds after which even a process that still computes is ended. Its input stays pending."""
 
 
 class AskConfig(StageConfig):
     """How many questions are on their way at once."""
 
-    concurrency: Operational[int] = 16
+    concurrency: Operational[PositiveInt] = 16
     """Requests in flight."""
 
 

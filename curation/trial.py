@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+
 from dmforge.curation.lake.journal import Journal
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
@@ -41,15 +43,15 @@ class Seed(Record):
 class CountConfig(EachConfig):
     """How many numbers there are, and which of them are trouble."""
 
-    tasks: Operational[int] = 1000
+    tasks: Operational[NonNegativeInt] = 1000
     """Numbers to begin with. More of them later leave the work on the first ones as it is."""
-    reject_every: int = 10
+    reject_every: NonNegativeInt = 10
     """Every so many numbers one is rejected; 0 for none."""
-    hang_every: int = 0
+    hang_every: NonNegativeInt = 0
     """Every so many numbers one stands still for ever; 0 for none."""
-    crash_every: int = 0
+    crash_every: NonNegativeInt = 0
     """Every so many numbers one crashes its process; 0 for none."""
-    work_ms: Operational[float] = 0.0
+    work_ms: Operational[NonNegativeFloat] = 0.0
     """CPU milliseconds that each number costs."""
 
 
@@ -104,7 +106,7 @@ class InquireConfig(AskConfig):
     """The server. It gets `{"prompt": ..., "question": ...}` and answers `{"score": ...}`."""
     prompt: str = "How hard is this, from 0 to 1?"
     """What is asked about each task."""
-    timeout_s: Operational[float] = 30.0
+    timeout_s: Operational[PositiveFloat] = 30.0
     """Seconds until a request is given up; its task stays pending."""
 
 

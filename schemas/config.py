@@ -24,7 +24,9 @@ C = TypeVar("C", bound="Config")
 class Config(BaseModel):
     """The base of all configuration. Fields are semantic unless typed `Operational[...]`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
 
     def semantic(self) -> dict[str, Any]:
         """The part that decides what comes out: it is digested into every work key."""

@@ -165,6 +165,13 @@ def test_an_answer_survives_its_lake(lab: Lab) -> None:
         ('name = "x"\n[stages.count]\ntasks = "many"', "[stages.count]", "tasks = 'many'", "correct 'tasks'"),
         ('name = "x"\n[stages.score]', "[stages.score]", "reads tasks, which no earlier stage makes", "count"),
         ('name = "x"\n[stages]\ncount = 3', "recipe.toml", "stages.count = 3", "correct"),
+        (
+            'name = "x"\n[stages.count]\nworkers = -3\nbatch_items = 0',
+            "[stages.count]",
+            "batch_items = 0",
+            "correct 'batch_items'",
+        ),
+        ('name = "x"\n[stages.count]\nwork_ms = nan', "[stages.count]", "work_ms = nan", "correct 'work_ms'"),
         ('name = "\udce9"', "recipe.toml", "not TOML", ""),
     ],
 )
