@@ -73,6 +73,7 @@ class Driver:
                     draft = Draft("batch", stage.name, origin.variant, _batch_id(origin, finished.settled), config)
                     self._lake.publish(draft, _tables(finished.settled))
                 deferred.update(item.reason for item in finished.deferred)
+        self._refuse_repeats(stage)
         if not deferred and upto is None:
             compact(self._lake, stage.name, origin.variant)
         return dict(deferred)
@@ -103,6 +104,15 @@ class Driver:
         tables = {Outcome.table: [piece.outcomes for piece in pieces]}
         self._lake.publish(draft, tables | {table: [piece.rows[table] for piece in pieces] for table in pieces[0].rows})
         return {}
+
+    def _refuse_repeats(self, stage: AnyStage) -> None:
+        # once a run, on what it has just made: later stages and corpora would count such a row twice
+        repeated = None if stage.repeats else View(self._lake, self._stages).repeated(stage)
+        if repeated is not None:
+            raise DmforgeError(
+                f"stage {stage.name!r} made one and the same row from two inputs: {repeated.hex()}",
+                mend=f"if that is as it should be, set `repeats = True` in {type(stage).__name__}",
+            )
 
     def _report(self, stage: AnyStage, upto: Id | None, deferred: dict[str, int]) -> StageReport:
         return StageReport(stage.name, View(self._lake, self._stages).tally(stage, upto), deferred)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from dmforge.curation.atomic import write_json
 from dmforge.curation.workspace import Workspace, user_name
-from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.errors import DmforgeError, LakeError
 
 Ending = Literal["done", "unfinished", "failed", "interrupted"]
 PACKAGES = ("dmforge", "duckdb", "pyarrow", "av", "pydantic")
@@ -68,7 +68,14 @@ def recorded(workspace: Workspace, command: str, recipe: Mapping[str, Any]) -> G
 
 def spent_usd(workspace: Workspace) -> float:
     """What the runs of a workspace have cost together."""
-    return sum(json.loads(path.read_bytes())["cost_usd"] for path in sorted(workspace.runs.glob("*.json")))
+    return sum(_cost_usd(path) for path in sorted(workspace.runs.glob("*.json")))
+
+
+def _cost_usd(path: Path) -> float:
+    try:
+        return float(json.loads(path.read_bytes())["cost_usd"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise LakeError(f"no record of a run: {error}", where=str(path), mend="restore the file, or move it away") from None
 
 
 def _version(package: str) -> str | None:

@@ -69,6 +69,8 @@ class Stage(ABC, Generic[In, Out]):
     name: ClassVar[str]
     version: ClassVar[int]
     """Raised when the code changes what comes out: part of the work key."""
+    repeats: ClassVar[bool] = False
+    """Two inputs may give the same row, as when a question stands in two files: it is one row then. Costs a sort to see."""
     reads: ClassVar[type[Record]]
     makes: ClassVar[tuple[type[Record], ...]]
     config_class: ClassVar[type[StageConfig]]

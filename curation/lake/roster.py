@@ -25,10 +25,10 @@ def enrol(lake: Lake, stage: Stage[Record, Record]) -> None:
         return
     current = lake.roster(stage.name)
     edition = _edition(lake.workspace, stage)
-    draft = Draft(
-        "roster", stage.name, digest("roster", stage.name), digest("roster", [stage.name, edition]),
-        {EDITION: base32(edition)}, supersedes=(current.id,) if current else (),
-    )  # fmt: skip
+    replaced = (current.id,) if current else ()
+    # named by what it replaces, too: a list that goes back to what it was must not take the name of the one it superseded
+    name = digest("roster", [stage.name, edition, *replaced])
+    draft = Draft("roster", stage.name, digest("roster", stage.name), name, {EDITION: base32(edition)}, supersedes=replaced)
     lake.publish(draft, {stage.reads.table: map(_as_table, _chunks(lake.workspace, stage))})
 
 

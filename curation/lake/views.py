@@ -86,9 +86,24 @@ class View:
     def rows(self, record: type[Record], before: AnyStage | None = None) -> Rows:
         """The current rows of a table, as made by the stages before one, or by all."""
         upto = self.stages.index(before) if before is not None else len(self.stages)
-        made = [self._made_by(stage, record) for stage in self.stages[:upto] if record in stage.makes]
+        makers = [stage for stage in self.stages[:upto] if record in stage.makes]
+        made = [self._made_by(stage, record) for stage in makers]
+        parts = tuple(part for rows in made for part in rows.parts)
         sql = _union([rows.sql for rows in made]) or self._files(row_schema(record), ())
-        return Rows(sql, record, tuple(part for rows in made for part in rows.parts), all(rows.whole for rows in made))
+        if any(stage.repeats for stage in makers):
+            once = f"SELECT * FROM ({sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
+            return Rows(once, record, parts, whole=False)
+        return Rows(sql, record, parts, all(rows.whole for rows in made))
+
+    def repeated(self, stage: AnyStage) -> Id | None:
+        """A row that a stage made from two inputs, if there is one."""
+        for record in stage.makes:
+            made = self._made_by(stage, record)
+            sql = f"SELECT id FROM ({made.sql}) WHERE id >= $low AND id < $high GROUP BY id HAVING count(*) > 1 LIMIT 1"
+            for low, high in id_ranges(1 + sum(part.rows for part in made.parts) // RANGE_ROWS):
+                if found := self._rows(sql, {"low": low, "high": high}):
+                    return found[0][0]
+        return None
 
     def outcomes(self, stage: AnyStage) -> str:
         """SQL of a stage's outcomes that count now: those of current inputs."""

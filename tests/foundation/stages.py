@@ -16,13 +16,13 @@ from dmforge.curation.executors.finished import Finished
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.settled import Made, Rejected, Result
-from dmforge.curation.stage import Ask, AskConfig, Batch, Each, EachConfig, Stage, StageConfig
+from dmforge.curation.stage import Ask, AskConfig, Batch, Each, EachConfig, Root, Stage, StageConfig
 from dmforge.curation.trial import Seed
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import to_arrow
 from dmforge.schemas.errors import DmforgeError, Transient
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.records import Verdict
+from dmforge.schemas.records import Task, Verdict
 
 VIDEO = digest("video", "one")
 
@@ -153,3 +153,25 @@ def statuses(finished: list[Finished]) -> dict[Id, tuple[str, str]]:
     rows = [row for batch in finished if batch.settled for row in batch.settled.outcomes.to_pylist()]
     assert len(rows) == len({row["input"] for row in rows})
     return {row["input"]: (row["status"], row["reason"]) for row in rows}
+
+
+class Halve(Root, Each[Seed, Task]):
+    """Two numbers give the same task."""
+
+    name, version = "halve", 1
+    config: EachConfig
+
+    def edition(self, workspace: Workspace) -> str:
+        return "forty"
+
+    def scan(self, workspace: Workspace) -> Iterator[Seed]:
+        yield from seeds(40)
+
+    def process(self, item: Seed) -> Result:
+        return Made((Task(VIDEO, "open", f"half of {item.number // 2 * 2}", (), "", (), "any"),))
+
+
+class HalveOnce(Halve):
+    """The same, and says so."""
+
+    repeats = True

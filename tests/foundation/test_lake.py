@@ -12,11 +12,17 @@ import pytest
 from rich.console import Console
 
 from dmforge import pipeline
+from dmforge.curation import trial
+from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake import compaction
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import AnyStage, Tally, View
+from dmforge.curation.runner import Driver
+from dmforge.curation.stage import EachConfig
 from dmforge.curation.workspace import Workspace
-from dmforge.schemas.errors import InputError, LakeError
+from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 from tests.foundation.lakes import count, fingerprint, logical, run, view, write_recipe
+from tests.foundation.stages import Halve, HalveOnce
 
 
 @pytest.fixture(scope="module")
@@ -278,3 +284,37 @@ def test_what_was_quarantined_is_tried_again_when_asked(tmp_path: Path) -> None:
     (tmp_path / "calm/recipe.toml").write_text(recipe.read_text())
     run(tmp_path / "calm")
     assert logical(tmp_path / "calm") == digest
+
+
+def drive(root: Path, *stages: AnyStage) -> dict[str, Tally]:
+    with Workspace(root).held("test"):
+        driver = Driver(Lake(Workspace(root)), stages, LocalExecutor(), Console())
+        return {report.name: report.tally for report in driver.run(stages)}
+
+
+def test_the_same_row_from_two_inputs_is_one_row(tmp_path: Path) -> None:
+    stages = HalveOnce(EachConfig(batch_items=7)), trial.Score(trial.ScoreConfig()), trial.Keep(trial.KeepConfig())
+    for _ in range(2):
+        tallies = drive(tmp_path, *stages)
+        assert [tallies[name].made for name in ("halve", "score")] == [40, 20]
+        assert tallies["keep"].made + tallies["keep"].rejected == 20
+        assert not any(tally.pending for tally in tallies.values())
+    seen = View(Lake(Workspace(tmp_path)), stages)
+    assert seen.connection.execute("SELECT count(*), count(DISTINCT id) FROM tasks").fetchall() == [(20, 20)]
+
+
+def test_a_row_that_is_made_twice_by_mistake_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(DmforgeError, match="from two inputs") as error:
+        drive(tmp_path, Halve(EachConfig()))
+    assert "repeats = True" in error.value.mend
+
+
+def test_a_list_that_goes_back_to_what_it_was_is_current_again_also_while_someone_reads(done: Path) -> None:
+    digest = logical(done)
+    with Workspace(done).reading():
+        for tasks in (100, 200):
+            write_recipe(done, tasks=tasks)
+            run(done)
+        assert logical(done) == digest
+    run(done)
+    assert logical(done) == digest
