@@ -1,6 +1,6 @@
 """A pool of killable processes: an input that hangs, crashes, or eats time or memory takes down itself and nothing else.
 
-What is ended and what becomes of it (each input gets a second try in a fresh process first):
+What is ended and what becomes of it (each input gets a second try first):
 
     over its CPU seconds, over its memory, dead, or raising     quarantined
     standing still: no CPU used while the machine was free      quarantined
@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from dmforge.curation.executors.finished import Advance, Deferred, Finished
 from dmforge.curation.executors.watch import TICK_S, Verdict, Watch, cpu_seconds
-from dmforge.curation.executors.worker import IDLE, Chunk, Fault, Reply, Unfit, serve
+from dmforge.curation.executors.worker import IDLE, MEMORY, Chunk, Fault, Reply, Unfit, serve
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.settled import Key, Quarantined, Settled, from_bytes, joined, settle
 from dmforge.curation.stage import Each
@@ -172,6 +172,9 @@ class KillablePool:
         for fault in reply.faults:
             at = span.start + fault.index
             self._judge_fault(span.part(at, at + 1), fault, advance)
+        if any(fault.reason == MEMORY for fault in reply.faults):
+            worker.process.kill()
+            self._remove(worker)
         if number > len(reply.faults):
             self._any_fit = True
             self._settle(span.opened, from_bytes(reply.settled), number - len(reply.faults), advance)
@@ -213,11 +216,14 @@ class KillablePool:
 
     def _bury(self, worker: _Worker) -> _Span:
         """Remove a process that is gone; what it was working on."""
+        self._remove(worker)
+        assert worker.span is not None
+        return worker.span
+
+    def _remove(self, worker: _Worker) -> None:
         worker.process.join()
         worker.connection.close()
         self._workers.remove(worker)
-        assert worker.span is not None
-        return worker.span
 
     def _blame(self, span: _Span, index: int, verdict: Verdict, advance: Advance) -> None:
         """One input of a span brought its process down: the others are given back."""
@@ -234,7 +240,7 @@ class KillablePool:
         if fault.transient:
             self._defer(span, fault.detail, advance)
             return
-        self._first_faults[fault.reason] += span.attempt == 1 and fault.reason != "memory"
+        self._first_faults[fault.reason] += span.attempt == 1 and fault.reason != MEMORY
         if not self._any_fit and self._first_faults[fault.reason] >= ALIKE:
             raise DmforgeError(
                 f"the first {ALIKE} inputs of stage {self._stage.name!r} all failed alike: {fault.reason}: {fault.detail}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import sys
@@ -22,9 +23,13 @@ from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import Transient
 from dmforge.schemas.records import Record
 
+MEMORY = "memory"
+"""The fault after which the process is replaced: what ate the memory may still hold it."""
+DETAIL_CHARS = 500
 IDLE = -1
 """What stands in the shared cell while no input is being worked on."""
 PR_SET_PDEATHSIG = 1
+ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +100,15 @@ def _work(stage: Each[Record, Record], chunk: Chunk, at: MutableSequence[int]) -
         except Transient as error:
             faults.append(Fault(index, "transient", str(error), transient=True))
         except MemoryError:
-            faults.append(Fault(index, "memory", "over its memory limit", transient=False))
+            faults.append(Fault(index, MEMORY, "over its memory limit", transient=False))
         except Exception as error:  # foreign bytes raise anything; the input is tried once more, then quarantined with this
-            faults.append(Fault(index, type(error).__name__, str(error), transient=False))
+            faults.append(Fault(index, type(error).__name__, _lasting(error), transient=False))
     return Reply(to_bytes(settle(stage.origin, keys, results, stage.makes)), tuple(faults), time.monotonic() - began_s)
+
+
+def _lasting(error: Exception) -> str:
+    """What an exception says, without what changes from run to run: outcomes must not vary."""
+    return ADDRESS.sub("0x...", str(error))[:DETAIL_CHARS]
 
 
 def _die_with_parent() -> None:

@@ -127,6 +127,8 @@ def misbehave(how: str) -> None:
             os._exit(3)
         case "raise" | "all_raise":
             raise ValueError("not what it says it is")
+        case "raise_with_address":
+            raise ValueError(f"no stream in {object()}")
         case "transient":
             raise Transient("the disk was busy")
         case _:

@@ -164,3 +164,13 @@ def test_cpu_time_counts_however_long_it_took() -> None:
 def test_a_stage_that_hangs_before_its_first_input_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(DmforgeError, match=r"never came to its first input: no CPU used for 0\.5 s"):
         execute(Stuck(MisbehaveConfig(how="", still_s=0.5, workers=1)), tmp_path, 3, 3)
+
+
+def test_what_an_exception_says_is_kept_without_what_varies(tmp_path: Path) -> None:
+    details = [
+        row["detail"]
+        for batch in execute(misbehaving("raise_with_address", tmp_path), tmp_path, COUNT, SIZE)
+        for row in (batch.settled.outcomes.to_pylist() if batch.settled else [])
+        if row["status"] == "quarantined"
+    ]
+    assert details == ["no stream in <object object at 0x...>"]
