@@ -105,7 +105,7 @@ def joined(pieces: Sequence[Settled], keys: Sequence[Key]) -> Settled:
 
 def to_bytes(settled: Settled) -> dict[str, bytes]:
     """For the way between processes: Arrow IPC, which copies columns and no objects."""
-    return {table: _ipc(rows) for table, rows in {Outcome.table: settled.outcomes, **settled.rows}.items()}
+    return {table: ipc_bytes(rows) for table, rows in {Outcome.table: settled.outcomes, **settled.rows}.items()}
 
 
 def from_bytes(data: Mapping[str, bytes]) -> Settled:
@@ -113,7 +113,8 @@ def from_bytes(data: Mapping[str, bytes]) -> Settled:
     return Settled(tables.pop(Outcome.table), tables)
 
 
-def _ipc(table: pa.Table) -> bytes:
+def ipc_bytes(table: pa.Table) -> bytes:
+    """A table as one Arrow stream; only its own rows, where it is a slice of a larger one."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

@@ -22,13 +22,11 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 
-import pyarrow as pa
-
 from dmforge.curation.executors.finished import Advance, Deferred, Finished
 from dmforge.curation.executors.watch import TICK_S, Verdict, Watch, cpu_seconds
 from dmforge.curation.executors.worker import IDLE, MEMORY, Chunk, Fault, Reply, Unfit, serve
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.settled import Key, Quarantined, Settled, from_bytes, joined, settle
+from dmforge.curation.settled import Key, Quarantined, Settled, from_bytes, ipc_bytes, joined, settle
 from dmforge.curation.stage import Each
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError
@@ -278,10 +276,7 @@ def _finished(opened: _Opened) -> Finished:
 
 def _chunk(span: _Span) -> Chunk:
     rows = span.opened.batch.items.slice(span.start, span.stop - span.start)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    return Chunk(sink.getvalue().to_pybytes(), [key.video for key in span.opened.keys[span.start : span.stop]])
+    return Chunk(ipc_bytes(rows), [key.video for key in span.opened.keys[span.start : span.stop]])
 
 
 def _cause_of_death(exit_code: int | None) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks import chaos
 from dmforge import pipeline
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.logical import table_digests, whole
@@ -42,9 +42,7 @@ def run(root: Path, until: str | None = None, videos: int | None = None) -> dict
 
 def fingerprint(root: Path) -> dict[str, str]:
     """Every file of the lake with its sha256."""
-    lake = root / "lake"
-    files = sorted(path for path in lake.rglob("*") if path.is_file())
-    return {str(path.relative_to(lake)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return chaos.fingerprint(root / "lake")
 
 
 def view(root: Path) -> View:
