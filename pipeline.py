@@ -169,7 +169,9 @@ def digest(workspace: Workspace) -> list[logical.TableDigest]:
     """The logical digest of the lake under its recipe."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
-        return logical.table_digests(View(Lake(workspace), recipe.stages))
+        lake = Lake(workspace)
+        logical.check_every_part(lake)
+        return logical.table_digests(View(lake, recipe.stages))
 
 
 def forget(workspace: Workspace, command: str, reason: str, find: Callable[[Lake], Sequence[Id]]) -> forgetting.Removed:

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
+from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View, id_ranges
 from dmforge.curation.settled import MADE_FROM
 from dmforge.schemas.records import Outcome, Record
@@ -24,11 +25,15 @@ class TableDigest:
     sha256: str
 
 
-def table_digests(view: View) -> list[TableDigest]:
-    """One digest for each table that the recipe's stages fill, and one for the outcomes; every part read is checked first."""
-    for commit in view.lake.commits.values():
+def check_every_part(lake: Lake) -> None:
+    """Every byte of every part is what its commit says: else an error that names the part."""
+    for commit in lake.commits.values():
         for part in commit.parts:
-            part.check_bytes(view.lake.workspace.lake)
+            part.check_bytes(lake.workspace.lake)
+
+
+def table_digests(view: View) -> list[TableDigest]:
+    """One digest for each table that the recipe's stages fill, and one for the outcomes."""
     records = {record.table: record for stage in view.stages for record in stage.makes}
     found = [_digest(view, table, _identity(record), "id", f'"{table}"') for table, record in sorted(records.items())]
     return [*found, _digest(view, Outcome.table, ["stage", "input", "status", "reason", "rows"], "input", Outcome.table)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,7 +61,12 @@ class View:
 
     def __init__(self, lake: Lake, stages: Sequence[AnyStage], scanned: Mapping[str, pa.Table] | None = None) -> None:
         """`scanned` are lists of root stages that stand in for the published ones: what a plan would work on."""
-        self.lake, self.stages, self._scanned = lake, tuple(stages), scanned or {}
+        self.stages, self._scanned, self._folder = tuple(stages), scanned or {}, lake.workspace.lake
+        self.commits = tuple(lake.commits.values())
+        self._by_variant: defaultdict[tuple[str, str], list[Commit]] = defaultdict(list)
+        for commit in self.commits:
+            self._by_variant[commit.stage, commit.variant].append(commit)
+        self._variants: dict[str, Id] = {}
         self._inputs: dict[str, Rows] = {}
         self._made: dict[tuple[str, str], Rows] = {}
         self._extents: dict[str, Extent] = {}
@@ -114,12 +119,9 @@ class View:
 
     def variant(self, stage: AnyStage) -> Id:
         """What with an input makes the work key. A Collective's holds the set of ids that it sees."""
-        if not isinstance(stage, Collective):
-            return stage.variant
-        reads = [self.rows(record, before=stage) for record in (stage.reads, *stage.also_reads)]
-        extents = [self.extent(rows) for rows in reads]
-        seen = [[rows.record.table, e.count, e.low, e.high] for rows, e in zip(reads, extents, strict=True)]
-        return digest("set", [stage.variant, seen])
+        if stage.name not in self._variants:
+            self._variants[stage.name] = self._seeing(stage) if isinstance(stage, Collective) else stage.variant
+        return self._variants[stage.name]
 
     def tally(self, stage: AnyStage, upto: Id | None = None) -> Tally:
         """Where a stage stands, or the share of it that is about videos up to one (a pilot)."""
@@ -163,7 +165,7 @@ class View:
     def superseded(self, stage: AnyStage) -> int:
         """Outcomes that an earlier config or version left; going back to it costs nothing."""
         variant = base32(self.variant(stage))
-        return sum(c.inputs for c in self.lake.commits.values() if c.stage == stage.name and c.variant != variant)
+        return sum(c.inputs for c in self.commits if c.stage == stage.name and c.variant != variant)
 
     def extent(self, rows: Rows) -> Extent:
         """How many rows, and which: from the commits where they all count, else by reading ids."""
@@ -193,7 +195,7 @@ class View:
         return duckdb.connect(config=CONNECTION)
 
     def _commits(self, stage: AnyStage) -> list[Commit]:
-        return self.lake.of(stage.name, self.variant(stage))
+        return self._by_variant[stage.name, base32(self.variant(stage))]
 
     def _parts(self, stage: AnyStage, table: str) -> tuple[Part, ...]:
         return tuple(part for commit in self._commits(stage) for part in commit.of(table))
@@ -202,11 +204,17 @@ class View:
         """The stage's outcomes are exactly its current inputs: nothing is pending and nothing is left over."""
         return extent_of(self._parts(stage, Outcome.table)) == self.extent(self.inputs(stage))
 
+    def _seeing(self, stage: Collective[Record, Record]) -> Id:
+        reads = [self.rows(record, before=stage) for record in (stage.reads, *stage.also_reads)]
+        extents = [self.extent(rows) for rows in reads]
+        seen = [[rows.record.table, e.count, e.low, e.high] for rows, e in zip(reads, extents, strict=True)]
+        return digest("set", [stage.variant, seen])
+
     def _roster(self, stage: AnyStage) -> Rows:
         if stage.name in self._scanned:
             sql = self._held(f"scanned_{stage.name}", self._scanned[stage.name])
             return Rows(sql, stage.reads, (), whole=False)
-        commit = self.lake.roster(stage.name)
+        commit = next((commit for commit in self.commits if commit.stage == stage.name and commit.kind == "roster"), None)
         parts = commit.of(stage.reads.table) if commit else ()
         return Rows(self._files(schema(stage.reads), parts), stage.reads, parts, whole=True)
 
@@ -223,7 +231,7 @@ class View:
     def _files(self, columns: pa.Schema, parts: Sequence[Part]) -> str:
         names = ", ".join(f'"{name}"' for name in columns.names)
         if parts:
-            paths = ", ".join(_literal(part.path(self.lake.workspace.lake)) for part in parts)
+            paths = ", ".join(_literal(part.path(self._folder)) for part in parts)
             return f"SELECT {names} FROM read_parquet([{paths}])"
         return self._held(f"empty_{digest('schema', columns.to_string()).hex()}", columns.empty_table())
 

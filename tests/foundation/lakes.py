@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmarks import chaos
 from dmforge import pipeline
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.logical import table_digests, whole
+from dmforge.curation.lake.logical import whole
 from dmforge.curation.lake.views import View
 from dmforge.curation.runner import StageReport
 from dmforge.curation.workspace import Workspace
@@ -50,7 +50,7 @@ def view(root: Path) -> View:
 
 
 def logical(root: Path) -> str:
-    return whole(table_digests(view(root)))
+    return whole(pipeline.digest(Workspace(root)))
 
 
 def count(root: Path, sql: str) -> int:
