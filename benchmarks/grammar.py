@@ -1,4 +1,4 @@
-"""How fast are trajectories parsed, beside a bare split on the tags? Run: python -m benchmarks.grammar"""
+"""How fast are trajectories parsed? The baseline is a bare split on the tags."""
 
 from __future__ import annotations
 
@@ -7,36 +7,20 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 
+from benchmarks.tables import show
 from dmforge.schemas.grammar import Trajectory, parse, render
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.tags import TAG
 
 TRAJECTORIES = 100_000
-WORDS = [
-    "a",
-    "the",
-    "person",
-    "then",
-    "opens",
-    "door",
-    "at",
-    "14.3",
-    "seconds,",
-    "where",
-    "two",
-    "others",
-    "look",
-    "back.",
-    "<",
-    "so",
-]
+TEXT = "a the person then opens door at 14.3 seconds, where two others look back. < so"
 
 
 def trajectory(rng: random.Random) -> Trajectory:
     """About 800 characters of invented thoughts around one look."""
     start = rng.randrange(100_000)
     look = Look(Window(start, start + rng.randrange(1, 5000)), Fraction(rng.choice([1, 2, 3, 4, 6])))
-    first, second = (" ".join(rng.choices(WORDS, k=words)) for words in (30, 125))
+    first, second = (" ".join(rng.choices(TEXT.split(), k=words)) for words in (30, 125))
     return Trajectory((first, second), (look,), rng.choice("ABCD"), rng.choice(["", "\n"]))
 
 
@@ -57,20 +41,22 @@ def main() -> None:
     cut_off = [text[: rng.randrange(len(text))] for text in texts]
     assert [parse(text) for text in texts] == built
 
-    print(f"{TRAJECTORIES:,} trajectories, {sum(map(len, texts)) / TRAJECTORIES:.0f} characters each, one core, best of 3")
-    print(f"{'':<28}{'CPU s':>8}{'per s':>12}{'MB/s':>8}{'x split':>9}")
-    rows: list[tuple[str, list[str], Callable[[], object]]] = [
+    works: list[tuple[str, list[str], Callable[[], object]]] = [
         ("re.split on the tags", texts, lambda: [TAG.split(text) for text in texts]),
         ("parse, well-formed", texts, lambda: [parse(text) for text in texts]),
         ("parse, cut off at random", cut_off, lambda: [parse(text) for text in cut_off]),
         ("render", texts, lambda: [render(one) for one in built]),
     ]
-    baseline = 0.0
-    for name, of, work in rows:
+    rows: list[list[object]] = []
+    baseline_s = 0.0
+    for name, of, work in works:
         seconds = cpu_seconds(work)
-        baseline = baseline or seconds
-        size_mb = sum(map(len, of)) / 1e6
-        print(f"{name:<28}{seconds:>8.2f}{TRAJECTORIES / seconds:>12,.0f}{size_mb / seconds:>8.0f}{seconds / baseline:>9.1f}")
+        baseline_s = baseline_s or seconds
+        rate, megabytes = TRAJECTORIES / seconds, sum(map(len, of)) / 1e6 / seconds
+        rows.append([name, f"{seconds:.2f}", f"{rate:,.0f}", f"{megabytes:.0f}", f"{seconds / baseline_s:.1f}"])
+    characters = sum(map(len, texts)) // TRAJECTORIES
+    title = f"{TRAJECTORIES:,} trajectories of {characters} characters: CPU time on one core, best of 3"
+    show(title, "python -m benchmarks.grammar", ["what", "CPU s", "trajectories/s", "MB/s", "x split"], rows)
 
 
 if __name__ == "__main__":

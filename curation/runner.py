@@ -62,8 +62,13 @@ class Driver:
 
     def _work(self, view: View, stage: AnyStage, upto: Id | None) -> dict[str, int]:
         pending = view.tally(stage, upto).pending
-        if not pending:
-            return {}
+        deferred = self._settle(view, stage, upto, pending) if pending else {}
+        if not deferred and upto is None:
+            # also where nothing was pending: a kill may have come between the last batch and this
+            compact(self._lake, stage.name, stage.variant)
+        return deferred
+
+    def _settle(self, view: View, stage: AnyStage, upto: Id | None, pending: int) -> dict[str, int]:
         deferred: Counter[str] = Counter()
         origin, config = stage.origin, stage.config.semantic()
         with StageProgress(self._console, stage.name, pending) as progress:
@@ -74,8 +79,6 @@ class Driver:
                     self._lake.publish(draft, _tables(finished.settled))
                 deferred.update(item.reason for item in finished.deferred)
         self._refuse_repeats(stage)
-        if not deferred and upto is None:
-            compact(self._lake, stage.name, origin.variant)
         return dict(deferred)
 
     def _gather(self, view: View, stage: Collective[Record, Record]) -> dict[str, int]:
@@ -92,7 +95,8 @@ class Driver:
         settled = sum((Extent.of(piece.outcomes.column("input")) for piece in pieces), Extent())
         if settled != inputs:
             raise DmforgeError(
-                f"stage {stage.name!r} settled {settled.count} inputs; it was given {inputs.count}, each needs an outcome"
+                f"stage {stage.name!r} settled {settled.count} inputs; it was given {inputs.count}, each needs an outcome",
+                mend=f"each row of {stage.reads.table} needs one; if rows come twice, a stage before it has to say `repeats`",
             )
         draft = Draft(
             "collective",

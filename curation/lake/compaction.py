@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -18,35 +19,32 @@ WHOLE_BYTES = 128 << 20
 
 
 def compact(lake: Lake, stage: str, variant: Id) -> None:
-    """Join a stage's small commits, in (video, id) order. Called when nothing is pending: a kill can't change the cut."""
-    small = sorted(
-        (commit for commit in lake.of(stage, variant) if _size(commit) < SMALL_BYTES), key=lambda commit: commit.first
-    )
-    if len(small) <= MANY:
-        return
-    for group in _groups(small):
-        draft = Draft(
-            "compaction", stage, variant, digest("compaction", [commit.id for commit in group]), group[0].config,
-            supersedes=tuple(commit.id for commit in group),
-        )  # fmt: skip
+    """Join a stage's small commits, in (video, id) order. Called when nothing is pending: a kill can't change the cut.
+
+    One group at a time, and looking anew before each: a kill between two groups goes on as if it had not been.
+    """
+    while len(small := _small(lake, stage, variant)) > MANY:
+        group = _first_group(small)
+        name, gone = digest("compaction", [commit.id for commit in group]), tuple(commit.id for commit in group)
         tables = sorted({part.table for commit in group for part in commit.parts})
+        draft = Draft("compaction", stage, variant, name, group[0].config, supersedes=gone)
         lake.publish(draft, {table: _rows(lake, table, group) for table in tables})
         lake.sweep()
+
+
+def _small(lake: Lake, stage: str, variant: Id) -> list[Commit]:
+    small = [commit for commit in lake.of(stage, variant) if _size(commit) < SMALL_BYTES]
+    return sorted(small, key=lambda commit: commit.first)
 
 
 def _size(commit: Commit) -> int:
     return sum(part.size_bytes for part in commit.parts)
 
 
-def _groups(commits: Sequence[Commit]) -> Iterator[list[Commit]]:
-    group: list[Commit] = []
-    for commit in commits:
-        group.append(commit)
-        if sum(map(_size, group)) >= WHOLE_BYTES:
-            yield group
-            group = []
-    if len(group) > 1:
-        yield group
+def _first_group(commits: Sequence[Commit]) -> list[Commit]:
+    sizes = list(itertools.accumulate(map(_size, commits)))
+    enough = next((number for number, size in enumerate(sizes, 1) if size >= WHOLE_BYTES), len(commits))
+    return list(commits[: max(2, enough)])
 
 
 def _rows(lake: Lake, table: str, commits: Sequence[Commit]) -> Iterator[pa.Table]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
@@ -15,7 +17,7 @@ from dmforge import pipeline
 from dmforge.curation import trial
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake import compaction
-from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.commits import Commit, Draft, Lake
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.runner import Driver
 from dmforge.curation.stage import EachConfig
@@ -318,3 +320,30 @@ def test_a_list_that_goes_back_to_what_it_was_is_current_again_also_while_someon
         assert logical(done) == digest
     run(done)
     assert logical(done) == digest
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_kill_before_or_between_compactions_changes_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    calm, cut = tmp_path / "calm", tmp_path / "cut"
+    monkeypatch.setattr(compaction, "MANY", 3)
+    monkeypatch.setattr(compaction, "WHOLE_BYTES", 20_000)  # some commits a group: there are several groups
+    write_recipe(calm, batch=10)
+    run(calm)
+    assert len(list((calm / "lake/commits/score").iterdir())) > 1
+    write_recipe(cut, batch=10)
+    publish, left = Lake.publish, [after]
+
+    def killed(self: Lake, draft: Draft, tables: Mapping[str, Iterable[pa.Table]]) -> Commit:
+        left[0] -= draft.kind == "compaction"
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return publish(self, draft, tables)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lake, "publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(cut)
+    run(cut)
+    assert fingerprint(cut) == fingerprint(calm)
