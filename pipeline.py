@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from dmforge.curation import runs, trial
-from dmforge.curation.atomic import disk_errors
+from dmforge.curation.atomic import disk_errors, make_folder, writing
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake import forgetting, logical, reopening
 from dmforge.curation.lake.commits import Lake
@@ -107,8 +106,9 @@ def init(folder: Path, name: str) -> Workspace:
             "there is a workspace here already", where=str(workspace.recipe), mend="choose another folder, or edit that recipe"
         )
     with disk_errors(folder):
-        workspace.inputs.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, workspace.recipe)
+        make_folder(workspace.inputs)
+    with writing(workspace.recipe) as file:
+        file.write(source.read_bytes())
     return workspace
 
 
@@ -118,11 +118,11 @@ def plan(workspace: Workspace) -> list[Forecast]:
     with workspace.reading():
         lake = Lake(workspace)
         scans = {stage.name: unpublished(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
-        view = View(lake, recipe.stages, {name: scan for name, scan in scans.items() if scan is not None})
+        view = View(lake, recipe.stages, scanned={name: scan for name, scan in scans.items() if scan is not None})
         forecasts: list[Forecast] = []
         for stage in recipe.stages:
             tally, expected = view.tally(stage), _expected(view, stage, forecasts)
-            if isinstance(stage, Collective) and expected and not tally.pending:
+            if isinstance(stage, Collective) and not tally.pending and _grows(stage, recipe.stages, forecasts):
                 tally = Tally(tally.settled, 0, 0, 0)  # it is done again, whole, once its tables have grown
             forecasts.append(
                 Forecast(stage.name, tally, expected, view.superseded(stage), stage.cost_usd(tally.pending + expected))
@@ -142,19 +142,20 @@ def run(
     recipe = read_recipe(workspace.require().recipe)
     stages = recipe.upto(until)
     with workspace.held(command):
-        forgetting.forget(lake := Lake(workspace))  # a takedown that was cut short is finished first
+        lake = Lake(workspace)
+        forgetting.finish_forgetting(lake)
         if retry_quarantined:
-            reopening.reopen_quarantined(lake, {stage.name for stage in stages})
-        before = {stage.name: View(lake, recipe.stages).tally(stage).settled for stage in stages}
+            reopening.reopen_quarantined(lake, stages)
+        driver = Driver(lake, recipe.stages, LocalExecutor(), console)
         with runs.recorded(workspace, command, recipe.resolved()) as record:
-            for stage, report in zip(
-                stages, Driver(lake, recipe.stages, LocalExecutor(), console).run(stages, videos), strict=True
-            ):
-                record.stage(report.name, asdict(report.tally) | {"deferred": report.deferred})
-                record.cost_usd += stage.cost_usd(max(0, report.tally.settled - before[stage.name]))
-                if report.tally.pending:
-                    record.ending = "unfinished"
-                yield report
+            try:
+                for report in driver.run(stages, videos):
+                    record.stage(report.name, asdict(report.tally) | {"deferred": report.deferred})
+                    if report.tally.pending:
+                        record.ending = "unfinished"
+                    yield report
+            finally:
+                record.cost_usd = driver.cost_usd
 
 
 def status(workspace: Workspace) -> dict[str, Tally]:
@@ -181,6 +182,13 @@ def forget(workspace: Workspace, command: str, reason: str, find: Callable[[Lake
         lake.sweep()
         forgetting.request(workspace, find(lake), reason)
         return forgetting.forget(lake)
+
+
+def _grows(stage: Collective[Any, Any], stages: Sequence[AnyStage], earlier: Sequence[Forecast]) -> bool:
+    """Whether anything is coming in a table that a Collective looks at."""
+    looked_at = {stage.reads, *stage.also_reads}
+    pairs = zip(stages, earlier, strict=False)
+    return any(looked_at & set(before.makes) and forecast.tally.pending + forecast.expected for before, forecast in pairs)
 
 
 def _expected(view: View, stage: AnyStage, earlier: Sequence[Forecast]) -> int:

@@ -56,7 +56,7 @@ def writing(path: Path, mode: int = 0o666) -> Generator[HashedFile]:
     """A file that appears at `path` when the block ends well, and not at all when it doesn't."""
     beside = path.with_name(path.name + TEMPORARY)
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         try:
             yield HashedFile(descriptor)
@@ -67,6 +67,14 @@ def writing(path: Path, mode: int = 0o666) -> Generator[HashedFile]:
             raise
         finally:
             os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """A folder whose name is as durable as what will be put into it."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ from dmforge.curation.lake.commits import Draft, Lake
 from dmforge.curation.lake.compaction import compact
 from dmforge.curation.lake.parts import Extent
 from dmforge.curation.lake.roster import enrol
-from dmforge.curation.lake.views import AnyStage, Tally, View
+from dmforge.curation.lake.views import AnyStage, Tally, View, interruptible
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.progress import StageProgress
 from dmforge.curation.settled import Origin, Settled
@@ -39,6 +39,9 @@ class Driver:
 
     def __init__(self, lake: Lake, stages: Sequence[AnyStage], executor: Executor, console: Console) -> None:
         self._lake, self._stages, self._executor, self._console = lake, stages, executor, console
+        self._upto: Id | None = None
+        self.cost_usd = 0.0
+        """What was spent so far."""
 
     def run(self, stages: Sequence[AnyStage], videos: int | None = None) -> Iterator[StageReport]:
         """Bring each of these stages as far as it comes. With `videos`, only what is about the first so many videos."""
@@ -46,37 +49,40 @@ class Driver:
         for stage in self._stages:
             if isinstance(stage, Root):
                 enrol(self._lake, stage)
-        upto = self._pilot(videos) if videos is not None else None
+        self._upto = None if videos is None else View(self._lake, self._stages).last_of_first(videos)
         waiting = 0
         for stage in stages:
-            view = View(self._lake, self._stages)
+            view = self._view()
             if not isinstance(stage, Collective):
-                deferred = self._work(view, stage, upto)
+                deferred = self._work(view, stage)
             elif waiting:
-                deferred = {f"waits for {waiting} inputs of earlier stages": view.tally(stage, upto).pending}
+                deferred = {f"waits for {waiting} inputs of earlier stages": view.tally(stage).pending}
             else:
                 deferred = self._gather(view, stage)
-            report = self._report(stage, upto, deferred)
+            report = StageReport(stage.name, self._view().tally(stage), deferred)
             waiting += report.tally.pending
             yield report
 
-    def _work(self, view: View, stage: AnyStage, upto: Id | None) -> dict[str, int]:
-        pending = view.tally(stage, upto).pending
-        deferred = self._settle(view, stage, upto, pending) if pending else {}
-        if not deferred and upto is None:
+    def _view(self) -> View:
+        return View(self._lake, self._stages, upto=self._upto)
+
+    def _work(self, view: View, stage: AnyStage) -> dict[str, int]:
+        pending = view.tally(stage).pending
+        deferred = self._settle(view, stage, pending) if pending else {}
+        if not deferred and self._upto is None:
             # also where nothing was pending: a kill may have come between the last batch and this
             compact(self._lake, stage.name, stage.variant)
         return deferred
 
-    def _settle(self, view: View, stage: AnyStage, upto: Id | None, pending: int) -> dict[str, int]:
+    def _settle(self, view: View, stage: AnyStage, pending: int) -> dict[str, int]:
         deferred: Counter[str] = Counter()
         origin, config = stage.origin, stage.config.semantic()
         with StageProgress(self._console, stage.name, pending) as progress:
-            batches = pending_batches(view, stage, upto)
+            batches = pending_batches(view, stage)
             for finished in self._executor.execute(stage, self._lake.workspace, batches, progress.advance):
                 if finished.settled is not None:
                     draft = Draft("batch", stage.name, origin.variant, _batch_id(origin, finished.settled), config)
-                    self._lake.publish(draft, _tables(finished.settled))
+                    self.cost_usd += stage.cost_usd(self._lake.publish(draft, _tables(finished.settled)).inputs)
                 deferred.update(item.reason for item in finished.deferred)
         self._refuse_repeats(stage)
         return dict(deferred)
@@ -86,25 +92,23 @@ class Driver:
         inputs = view.extent(view.inputs(stage))
         if view.tally(stage).pending == 0:
             return {}
-        before = View(self._lake, self._stages[: self._stages.index(stage)])
+        before = View(self._lake, self._stages[: self._stages.index(stage)], upto=self._upto)
         with StageProgress(self._console, stage.name, inputs.count) as progress:
             pieces: list[Settled] = []
-            for piece in stage.process(before, origin):
-                pieces.append(piece)
-                progress.advance(piece.outcomes.num_rows)
+            with interruptible():
+                for piece in stage.process(before, origin):
+                    pieces.append(piece)
+                    progress.advance(piece.outcomes.num_rows)
         settled = sum((Extent.of(piece.outcomes.column("input")) for piece in pieces), Extent())
         if settled != inputs:
             raise DmforgeError(
                 f"stage {stage.name!r} settled {settled.count} inputs; it was given {inputs.count}, each needs an outcome",
                 mend=f"each row of {stage.reads.table} needs one; if rows come twice, a stage before it has to say `repeats`",
             )
-        draft = Draft(
-            "collective",
-            stage.name,
-            origin.variant,
-            digest("collective", [stage.name, origin.variant]),
-            stage.config.semantic(),
-        )
+        # what stands under this variant was settled in part only (rows were taken down, or reopened): it is all settled anew
+        partial = tuple(sorted(commit.id for commit in self._lake.of(stage.name, origin.variant)))
+        name = digest("collective", [stage.name, origin.variant, *partial])
+        draft = Draft("collective", stage.name, origin.variant, name, stage.config.semantic(), supersedes=partial)
         tables = {Outcome.table: [piece.outcomes for piece in pieces]}
         self._lake.publish(draft, tables | {table: [piece.rows[table] for piece in pieces] for table in pieces[0].rows})
         return {}
@@ -117,13 +121,6 @@ class Driver:
                 f"stage {stage.name!r} made one and the same row from two inputs: {repeated.hex()}",
                 mend=f"if that is as it should be, set `repeats = True` in {type(stage).__name__}",
             )
-
-    def _report(self, stage: AnyStage, upto: Id | None, deferred: dict[str, int]) -> StageReport:
-        return StageReport(stage.name, View(self._lake, self._stages).tally(stage, upto), deferred)
-
-    def _pilot(self, videos: int) -> Id | None:
-        view = View(self._lake, self._stages)
-        return next((view.first_videos(stage, videos) for stage in self._stages if isinstance(stage, Root)), None)
 
 
 def _batch_id(origin: Origin, settled: Settled) -> Id:

@@ -9,11 +9,16 @@ import numpy as np
 import pyarrow as pa
 
 from dmforge.schemas.columns import id_list, schema, to_arrow
+from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.records import Outcome, Record
 
 MADE_FROM = "made_from"
 """The column beside every row that names the input it was made from: a row is current while that input is."""
+
+
+UNSTORABLE = (UnicodeEncodeError, OverflowError, pa.ArrowException)
+"""Half a surrogate pair, as broken JSON escapes leave behind; a number beyond 64 bits; a value of another type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ def settle(origin: Origin, keys: Sequence[Key], results: Sequence[Result], makes
     """Results of the inputs `keys`, in their order, as Arrow."""
     try:
         return _settle(origin, keys, results, makes)
-    except UnicodeEncodeError:  # half a surrogate pair, as broken JSON escapes leave behind, can't be stored as text
+    except UNSTORABLE:
         return _settle(origin, keys, [_storable(result) for result in results], makes)
 
 
@@ -84,7 +89,7 @@ def _settle(origin: Origin, keys: Sequence[Key], results: Sequence[Result], make
     made = [(key, row) for key, result in zip(keys, results, strict=True) if isinstance(result, Made) for row in result.rows]
     for _, row in made:
         if type(row) not in makes:
-            raise TypeError(
+            raise DmforgeError(
                 f"stage {origin.stage!r} made a {type(row).__name__}; it declares {[record.__name__ for record in makes]}"
             )
     return Settled(
@@ -137,13 +142,13 @@ def _outcome(origin: Origin, key: Key, result: Result) -> Outcome:
 
 
 def _storable(result: Result) -> Result:
-    """A result whose rows hold text that isn't Unicode is no result: the input is quarantined, and its neighbours are not."""
+    """A result with a value that can't be stored is no result: its input is quarantined, and its neighbours are not."""
     if isinstance(result, Made):
         for row in result.rows:
             try:
                 to_arrow(type(row), [row])
-            except UnicodeEncodeError as error:
-                return Quarantined("not_unicode", str(error))
+            except UNSTORABLE as error:
+                return Quarantined("unstorable", f"{type(error).__name__}: {error}")
     return result
 
 

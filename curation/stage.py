@@ -99,6 +99,9 @@ class Stage(ABC, Generic[In, Out]):
     def open(self, workspace: Workspace) -> None:
         """Open what the work needs. Called once in each process that does the work."""
 
+    def close(self) -> None:
+        """Close what was opened. Called where the work ends in order; a killed process closes nothing."""
+
     def cost_usd(self, inputs: int) -> float:
         """What so many inputs should cost. Nothing, unless a stage says otherwise."""
         del inputs

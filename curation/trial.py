@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-from dmforge.curation.lake.journal import Journal
+from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
 from dmforge.curation.stage import Ask, AskConfig, Batch, Collective, Each, EachConfig, Root, StageConfig
@@ -122,15 +122,18 @@ class Inquire(Ask[Task, Verdict]):
         self._journal = Journal(workspace, "trial")
         self._client = httpx2.AsyncClient(timeout=self.config.timeout_s)
 
+    def close(self) -> None:
+        self._journal.close()
+
     async def process(self, item: Task) -> Result:
         key = digest("ask", [self.name, self.config.prompt, item.video, item.question])
-        answer = self._journal.find(key)
-        if answer is None:
-            answer = await self._asked(item, key)
-            await self._journal.record(key, item.video, answer)
-        return Made((Verdict(item.video, item.id, "task", "score", float(answer["score"]), 1),))
+        answer = await self._journal.answer(key, item.video, lambda: self._asked(item, key))
+        score = answer.get("score")
+        if not isinstance(score, float) or not 0 <= score <= 1:
+            return Rejected("no score", "the server's answer holds no score between 0 and 1")
+        return Made((Verdict(item.video, item.id, "task", "score", score, 1),))
 
-    async def _asked(self, item: Task, key: Id) -> dict[str, float]:
+    async def _asked(self, item: Task, key: Id) -> Answer:
         import httpx2
 
         question = {"prompt": self.config.prompt, "question": item.question}

@@ -22,6 +22,17 @@ class Workspace:
 
     root: Path
 
+    def __post_init__(self) -> None:
+        # absolute, so that nobody downstream takes `~x` or `file:x` for more than a name
+        object.__setattr__(self, "root", Path(os.path.abspath(self.root)))
+        try:
+            str(self.root).encode("utf-8")
+        except UnicodeEncodeError:
+            mend = "give the workspace a path in UTF-8"
+            raise InputError(
+                "the path is not UTF-8, and Parquet readers need that", where=ascii(str(self.root)), mend=mend
+            ) from None
+
     @property
     def recipe(self) -> Path:
         return self.root / "recipe.toml"
@@ -92,33 +103,36 @@ class Workspace:
     @contextmanager
     def reading(self) -> Generator[None]:
         """While someone reads, files that were superseded stay; they are removed by a later run."""
-        if not os.access(self.runs, os.W_OK):  # a read-only copy has no writer that could remove anything
+        try:
+            descriptor = os.open(self._readers, os.O_RDONLY)
+        except FileNotFoundError:  # nobody has ever written here, so nobody will remove anything meanwhile
             yield
             return
-        with self._readers_lock() as descriptor:
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             yield
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def unread(self) -> Generator[bool]:
         """Whether nobody reads at this moment; nobody starts to while the block lasts."""
-        with self._readers_lock() as descriptor:
+        with disk_errors(self.runs):
+            self.runs.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._readers, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 yield False
             else:
                 yield True
-
-    @contextmanager
-    def _readers_lock(self) -> Generator[int]:
-        with disk_errors(self.runs):
-            self.runs.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.runs / "readers", os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            yield descriptor
         finally:
             os.close(descriptor)
+
+    @property
+    def _readers(self) -> Path:
+        return self.runs / "readers"
 
 
 def user_name() -> str:

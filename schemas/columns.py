@@ -25,7 +25,7 @@ if typing.TYPE_CHECKING:
     IdColumn = pa.Array[Any] | pa.ChunkedArray[Any]
     """A column of ids, however Arrow happens to hold it."""
 
-PLAIN = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), bytes: pa.binary(ID_BYTES)}
+PLAIN = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), bytes: pa.binary(ID_BYTES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Column:
 def column(annotation: Any) -> Column:
     """The column of a field annotation: bytes are ids, fractions and dataclasses structs, tuples lists, `X | None` nullable."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is float:
+        return Column(pa.float64(), encode=float)  # 1 and 1.0 are one score, and must be one id
     if annotation in PLAIN:
         return Column(PLAIN[annotation])
     if annotation is Fraction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from dmforge.curation.executors.finished import Advance, Deferred, Finished
@@ -26,7 +27,8 @@ def ask(stage: AnyAsk, workspace: Workspace, batches: Iterator[WorkBatch], advan
             while (batch := runner.run(_following(finished))) is not None:
                 yield batch
         finally:
-            runner.run(finished.aclose())
+            with suppress(RuntimeError):  # a second Ctrl-C left it running: the runner cancels what is left
+                runner.run(finished.aclose())
 
 
 @dataclass
@@ -67,7 +69,7 @@ async def _finished(
 
     askers = [asyncio.create_task(askers_turn()) for _ in range(stage.config.concurrency)]
     everyone = asyncio.gather(*askers)
-    everyone.add_done_callback(lambda _: ready.put_nowait(None))
+    everyone.add_done_callback(lambda done: (done.cancelled() or done.exception(), ready.put_nowait(None)))
     try:
         while (batch := await ready.get()) is not None:
             yield batch
@@ -76,6 +78,7 @@ async def _finished(
         for asker in askers:
             asker.cancel()
         await asyncio.gather(*askers, return_exceptions=True)
+        stage.close()
 
 
 def _items(stage: AnyAsk, batches: Iterator[WorkBatch]) -> Iterator[tuple[_Opened, int, Record]]:

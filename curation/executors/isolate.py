@@ -24,7 +24,7 @@ from types import TracebackType
 
 from dmforge.curation.executors.finished import Advance, Deferred, Finished
 from dmforge.curation.executors.watch import TICK_S, Verdict, Watch, cpu_seconds
-from dmforge.curation.executors.worker import IDLE, MEMORY, Chunk, Fault, Reply, Unfit, serve
+from dmforge.curation.executors.worker import IDLE, MEMORY, Chunk, Fault, Opened, Reply, Unfit, serve
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.settled import Key, Quarantined, Settled, from_bytes, ipc_bytes, joined, settle
 from dmforge.curation.stage import Each
@@ -36,8 +36,9 @@ CHUNK_S = 0.2
 """Inputs travel in chunks of about this much work: fewer messages where they are quick, one by one where they are slow."""
 MAX_CHUNK = 1024
 TRIES = 2
+MAX_LOSSES = 100
 ALIKE = 20
-"""So many first inputs failing with one and the same exception are a mistake in the stage, not in the data."""
+"""So many first inputs failing for one and the same reason are a mistake in the stage or its limits, not in the data."""
 
 
 @dataclass
@@ -70,6 +71,7 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     at: list[int]
+    is_open: bool = False
     span: _Span | None = None
     watch: Watch | None = None
 
@@ -87,6 +89,7 @@ class KillablePool:
         self._looked_s = time.monotonic()
         self._first_faults: Counter[str] = Counter()
         self._any_fit = False
+        self._losses = 0
 
     def __enter__(self) -> KillablePool:
         return self
@@ -119,23 +122,27 @@ class KillablePool:
                 yield _finished(self._ready.popleft())
 
     def _hand_out(self) -> None:
-        while self._spans:
-            worker = next((worker for worker in self._workers if worker.span is None), None)
-            if worker is None:
-                if len(self._workers) == self._size:
-                    return
-                worker = self._hire()
-            span = self._spans.popleft()
-            size = max(1, min(MAX_CHUNK, int(CHUNK_S / self._pace_s)))
-            if span.stop - span.start > size:
-                self._spans.appendleft(span.part(span.start + size, span.stop))
-                span = span.part(span.start, span.start + size)
+        while self._spans and (worker := self._idle()) is not None:
             worker.at[0] = IDLE
-            worker.span, worker.watch = span, None
+            worker.span, worker.watch = self._next_span(), None
             try:
-                worker.connection.send(_chunk(span))
-            except OSError:  # it died while it was idle: its sentinel tells, and nobody is to blame
-                continue
+                worker.connection.send(_chunk(worker.span))
+            except OSError:
+                self._lose(worker)
+        while self._spans and len(self._workers) < self._size:
+            self._hire()
+
+    def _idle(self) -> _Worker | None:
+        # only what has said that it is open: a large message to a process that hangs in `open` would hang us, too
+        return next((worker for worker in self._workers if worker.is_open and worker.span is None), None)
+
+    def _next_span(self) -> _Span:
+        span = self._spans.popleft()
+        size = max(1, min(MAX_CHUNK, int(CHUNK_S / self._pace_s)))
+        if span.stop - span.start <= size:
+            return span
+        self._spans.appendleft(span.part(span.start + size, span.stop))
+        return span.part(span.start, span.start + size)
 
     def _hire(self) -> _Worker:
         context = _context()
@@ -150,17 +157,21 @@ class KillablePool:
         return worker
 
     def _listen(self, advance: Advance) -> None:
-        by_connection = {worker.connection: worker for worker in self._workers if worker.span is not None}
+        by_connection = {worker.connection: worker for worker in self._workers}
         for connection in wait(list(by_connection), TICK_S):
             worker = by_connection[connection]  # pyright: ignore[reportArgumentType] (only what was given is returned)
             try:
-                reply = worker.connection.recv()
+                message = worker.connection.recv()
             except (EOFError, OSError):
                 self._mourn(worker, advance)
                 continue
-            if isinstance(reply, Unfit):
-                raise DmforgeError(f"stage {self._stage.name!r} could not be opened: {reply.message}")
-            self._take(worker, reply, advance)
+            match message:
+                case Opened():
+                    worker.is_open = True
+                case Unfit():
+                    raise DmforgeError(f"stage {self._stage.name!r} can't be run: {message.message}")
+                case _:
+                    self._take(worker, message, advance)
 
     def _take(self, worker: _Worker, reply: Reply, advance: Advance) -> None:
         span, worker.span = worker.span, None
@@ -184,7 +195,7 @@ class KillablePool:
         if elapsed < TICK_S:
             return
         self._looked_s = now
-        for worker in [worker for worker in self._workers if worker.span is not None]:
+        for worker in [worker for worker in self._workers if worker.span is not None or not worker.is_open]:
             index, cpu_s = worker.at[0], cpu_seconds(worker.process.pid)
             if cpu_s is None:
                 continue  # it is dead: the next listening will tell
@@ -205,12 +216,24 @@ class KillablePool:
 
     def _mourn(self, worker: _Worker, advance: Advance) -> None:
         """A process died by itself."""
-        span, index = self._bury(worker), worker.at[0]
-        verdict = Verdict("died", _cause_of_death(worker.process.exitcode))
-        if index != IDLE or span.stop - span.start == 1:
-            self._blame(span, max(index, 0), verdict, advance)
-        else:  # it was at none of them: ask one by one which it was
-            self._spans.extendleft(span.part(i, i + 1) for i in reversed(range(span.start, span.stop)))
+        worker.process.join()
+        cause = _cause_of_death(worker.process.exitcode)
+        if not worker.is_open:
+            raise DmforgeError(f"stage {self._stage.name!r} can't be run: its process died before the first input ({cause})")
+        if worker.span is None:
+            self._remove(worker)
+        elif worker.at[0] == IDLE:
+            self._lose(worker)
+        else:
+            index = worker.at[0]
+            self._blame(self._bury(worker), index, Verdict("died", cause), advance)
+
+    def _lose(self, worker: _Worker) -> None:
+        """A process died at none of its inputs: nobody is to blame, unless it goes on like that."""
+        self._spans.appendleft(self._bury(worker))
+        self._losses += 1
+        if self._losses > MAX_LOSSES:
+            raise DmforgeError(f"processes of stage {self._stage.name!r} keep dying between inputs: something else kills them")
 
     def _bury(self, worker: _Worker) -> _Span:
         """Remove a process that is gone; what it was working on."""
@@ -238,22 +261,26 @@ class KillablePool:
         if fault.transient:
             self._defer(span, fault.detail, advance)
             return
-        self._first_faults[fault.reason] += span.attempt == 1 and fault.reason != MEMORY
-        if not self._any_fit and self._first_faults[fault.reason] >= ALIKE:
-            raise DmforgeError(
-                f"the first {ALIKE} inputs of stage {self._stage.name!r} all failed alike: {fault.reason}: {fault.detail}",
-                mend="this looks like a mistake in the stage or its config, not in the data; nothing was quarantined for it",
-            )
         self._fail(span, fault.reason, fault.detail, advance)
 
     def _fail(self, span: _Span, reason: str, detail: str, advance: Advance) -> None:
         if span.attempt < TRIES:
+            self._note_first_fault(reason, detail)
             self._spans.append(_Span(span.opened, span.start, span.stop, span.attempt + 1))
             return
         key = span.opened.keys[span.start]
         self._settle(
             span.opened, settle(self._stage.origin, [key], [Quarantined(reason, detail)], self._stage.makes), 1, advance
         )
+
+    def _note_first_fault(self, reason: str, detail: str) -> None:
+        self._first_faults[reason] += 1
+        if not self._any_fit and self._first_faults[reason] >= ALIKE:
+            raise DmforgeError(
+                f"the first {ALIKE} inputs of stage {self._stage.name!r} all failed alike: {reason}: {detail}",
+                mend="this looks like a mistake in the stage or its limits, not in the data; mend it and run again, "
+                "with --retry-quarantined for what was quarantined before it was noticed",
+            )
 
     def _defer(self, span: _Span, reason: str, advance: Advance) -> None:
         span.opened.deferred.append(Deferred(span.opened.keys[span.start], reason))

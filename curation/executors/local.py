@@ -15,6 +15,7 @@ from dmforge.curation.settled import Key, Result, settle
 from dmforge.curation.stage import Ask, Batch, Each
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.records import Record
 
 
@@ -54,13 +55,14 @@ def _stream(
 
     stage.open(workspace)
     for result in stage.process(feed()):
+        if not opened:
+            raise DmforgeError(f"stage {stage.name!r} gave more results than it was given inputs")
         first = opened[0]
         first.results.append(result)
         advance(1)
         if len(first.results) == len(first.keys):
             opened.popleft()
             yield Finished(settle(stage.origin, first.keys, first.results, stage.makes))
-    if opened:
-        raise TypeError(
-            f"stage {stage.name!r} ended with {sum(len(o.keys) - len(o.results) for o in opened)} inputs unanswered"
-        )
+    stage.close()
+    if opened or next(batches, None) is not None:
+        raise DmforgeError(f"stage {stage.name!r} ended before all of its inputs were answered")

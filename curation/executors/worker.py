@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import MutableSequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -60,8 +61,13 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """The process is ready for its first chunk."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unfit:
-    """The stage itself couldn't be opened: no input is to blame."""
+    """The stage itself can't be run: no input is to blame."""
 
     message: str
 
@@ -72,18 +78,18 @@ def serve(connection: Connection, stage: Each[Record, Record], root: str, memory
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the driver decides what ends
     try:
         stage.open(Workspace(Path(root)))
-    except Exception as error:  # whatever it is, it must reach the driver, which stops the run with it
+        _limit_memory(memory_mb)
+        connection.send(Opened())
+        while True:
+            try:
+                chunk: Chunk = connection.recv()
+            except EOFError:
+                return
+            reply = _work(stage, chunk, at)
+            at[0] = IDLE
+            connection.send(reply)
+    except Exception as error:  # of the stage itself, not of an input: it must reach the driver, which stops the run with it
         connection.send(Unfit(f"{type(error).__name__}: {error}"))
-        return
-    _limit_memory(memory_mb)
-    while True:
-        try:
-            chunk: Chunk = connection.recv()
-        except EOFError:
-            return
-        reply = _work(stage, chunk, at)
-        at[0] = IDLE
-        connection.send(reply)
 
 
 def _work(stage: Each[Record, Record], chunk: Chunk, at: MutableSequence[int]) -> Reply:
@@ -112,12 +118,19 @@ def _lasting(error: Exception) -> str:
 
 
 def _die_with_parent() -> None:
-    """A driver that is SIGKILLed can't tidy up: let the kernel do it."""
+    """A driver that is SIGKILLed can't tidy up: let the kernel do it.
+
+    Our parent is the fork server. It ends when nobody holds the other end of its pipe; it gives each child that end, so that
+    a child that hangs would keep it, and so itself, alive for ever: it is closed here.
+    """
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+    alive: int | None = forkserver._forkserver._forkserver_alive_fd  # pyright: ignore (there is no public way to it)
+    if alive is not None:
+        os.close(alive)
 
 
 def _limit_memory(memory_mb: int) -> None:

@@ -72,7 +72,8 @@ class Lake:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        found = [_read(path) for path in sorted(workspace.commits.glob("*/*.json"))]
+        read = (_read(path) for path in sorted(workspace.commits.glob("*/*.json")))
+        found = [commit for commit in read if commit is not None]
         dead = {gone for commit in found for gone in commit.supersedes}
         self._dead = [commit for commit in found if commit.id in dead]
         self.commits: dict[str, Commit] = {commit.id: commit for commit in found if commit.id not in dead}
@@ -120,16 +121,18 @@ class Lake:
             path.unlink()
         sync_folder(path.parent)
 
-    def sweep(self) -> None:
-        """Remove what a kill or a superseding commit left behind. Waits for another time while someone reads."""
+    def sweep(self) -> bool:
+        """Remove what a kill or a superseding commit left behind. Not while someone reads: then it says so."""
         with self.workspace.unread() as alone, disk_errors(self.workspace.lake):
             if alone:
                 self._remove_superseded()
                 self._remove_orphans()
+            return alone
 
     def _remove_superseded(self) -> None:
         for dead in self._dead:
-            dead.path(self.workspace.commits).unlink(missing_ok=True)
+            if dead.id not in self.commits:
+                dead.path(self.workspace.commits).unlink(missing_ok=True)
         self._dead.clear()
         for commit in [commit for commit in self.commits.values() if commit.supersedes]:
             # a batch that is done again later may get a removed one's id: it must not be born dead
@@ -179,9 +182,14 @@ def _seal(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _read(path: Path) -> Commit:
+def _read(path: Path) -> Commit | None:
+    """A commit file, checked; None where it was withdrawn while we looked."""
     try:
-        content = json.loads(path.read_bytes())
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        content = json.loads(raw)
         seal = content.pop("sha256")
         if seal != _seal(content):
             raise ValueError("its content doesn't match its seal")

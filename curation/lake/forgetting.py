@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dmforge.curation.atomic import disk_errors, writing
+from dmforge.curation.atomic import disk_errors, sync_folder, writing
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import forget_answers
 from dmforge.curation.lake.parts import read_part
@@ -23,12 +23,13 @@ from dmforge.schemas.records import RECORDS, Video
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What a takedown took, counted."""
+    """What a takedown took, counted. Where someone was reading, the files themselves go with the next run."""
 
     videos: int
     rows: int
     journal_lines: int
     media_files: int
+    swept: bool
 
 
 def forgotten_videos(workspace: Workspace) -> frozenset[Id]:
@@ -37,24 +38,30 @@ def forgotten_videos(workspace: Workspace) -> frozenset[Id]:
     if not path.exists():
         return frozenset()
     found: set[Id] = set()
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    # cut at line feeds only: a reason may hold any of the other characters that end a line somewhere
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         try:
-            found.add(read(json.loads(line)["video"])[1])
+            if line.strip():
+                found.add(read(json.loads(line)["video"])[1])
         except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
             raise InputError(
-                f"not a takedown: {error}", where=f"{path}:{number}", mend='write {"video": "video_...", "reason": "..."}'
+                f"not a takedown: {error}",
+                where=f"{path}:{number}",
+                mend='write {"video": "video_...", "reason": "..."}',
             ) from None
     return frozenset(found)
 
 
 def request(workspace: Workspace, videos: Sequence[Id], reason: str) -> None:
     """Write the takedown down before anything is removed: a kill in the middle is finished by the next run."""
-    path = workspace.forgotten
-    known = forgotten_videos(workspace)
+    path, known = workspace.forgotten, forgotten_videos(workspace)
     before = path.read_bytes() if path.exists() else b""
+    if before and not before.endswith(b"\n"):
+        before += b"\n"
     fresh = [{"video": show("video", video), "reason": reason} for video in videos if video not in known]
     with writing(path) as file:
-        file.write(before + "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in fresh).encode())
+        file.write(before + "".join(json.dumps(line) + "\n" for line in fresh).encode("ascii"))
+    sync_folder(path.parent)
 
 
 def videos_of(lake: Lake, source: str) -> list[Id]:
@@ -68,15 +75,24 @@ def videos_of(lake: Lake, source: str) -> list[Id]:
 
 
 def forget(lake: Lake) -> Removed:
-    """Make the lake what it would be had the forgotten videos never come in. Does nothing where that is so."""
+    """Make the workspace what it would be had the forgotten videos never come in."""
     videos = forgotten_videos(lake.workspace)
-    if not videos:
-        return Removed(0, 0, 0, 0)
-    name = f"forgetting {digest('videos', sorted(videos)).hex()}"
-    removal = Removal(name, _video_column, pa.array(sorted(videos), pa.binary(ID_BYTES)))
+    lines, files = forget_answers(lake.workspace, videos), _remove_media(lake.workspace, videos)
+    removal = _removal(videos)
     rows = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))
-    lake.sweep()
-    return Removed(len(videos), rows, forget_answers(lake.workspace, videos), _remove_media(lake.workspace, videos))
+    return Removed(len(videos), rows, lines, files, lake.sweep())
+
+
+def finish_forgetting(lake: Lake) -> None:
+    """Finish a takedown that was cut short. Rows go last, so where there are none left, nothing else is."""
+    videos = forgotten_videos(lake.workspace)
+    if videos and any(_removal(videos).count(lake, commit) for commit in lake.commits.values()):
+        forget(lake)
+
+
+def _removal(videos: frozenset[Id]) -> Removal:
+    ids = sorted(videos)
+    return Removal(f"forgetting {digest('videos', ids).hex()}", _video_column, pa.array(ids, pa.binary(ID_BYTES)))
 
 
 def _video_column(table: str) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import itertools
 import json
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.atomic import disk_errors, writing
+from dmforge.curation.atomic import disk_errors, make_folder, sync_folder, writing
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, show
@@ -19,6 +21,8 @@ HEAD = re.compile(rb'\{"key": "(ask_[a-z2-7]{26})", "video": "(video_[a-z2-7]{26
 """Every line begins so: the index is made, and lines are forgotten, without parsing what was answered."""
 
 
+Answer = dict[str, Any]
+"""What a server said, as JSON."""
 PRIVATE = 0o600
 """Answers may be about material that others on the machine have no right to."""
 
@@ -31,10 +35,12 @@ class Journal:
         self._path = self._folder / f"{_file_name(writer)}.jsonl"
         self._where: dict[str, tuple[Path, int]] = {}
         self._waiting: list[tuple[str, bytes, asyncio.Future[None]]] = []
+        self._asking: dict[str, asyncio.Future[None]] = {}
         self._flushing: asyncio.Task[None] | None = None
         with disk_errors(self._path):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, PRIVATE)
+            sync_folder(self._folder)
         _cut_torn_line(self._file)
         for path in sorted(self._folder.glob("*.jsonl")):
             for key, offset in _index(path):
@@ -43,7 +49,7 @@ class Journal:
     def __len__(self) -> int:
         return len(self._where)
 
-    def find(self, key: Id) -> dict[str, Any] | None:
+    def find(self, key: Id) -> Answer | None:
         """What was answered to this very question, if it was ever asked."""
         place = self._where.get(show("ask", key))
         if place is None:
@@ -53,9 +59,30 @@ class Journal:
             file.seek(offset)
             return _parsed(path, offset, file.readline())["answer"]
 
-    async def record(self, key: Id, video: Id, answer: dict[str, Any]) -> None:
-        """Returns once the line is on the disk: then, and only then, the answer is acknowledged."""
+    async def answer(self, key: Id, video: Id, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer to a question: from the journal if it was ever given, else by asking.
+
+        It is returned once its line is on the disk: then, and only then, it is acknowledged. Who asks the same question while
+        it is on its way waits for that answer.
+        """
+        known = self.find(key)
+        if known is not None:
+            return known
         name = show("ask", key)
+        while name in self._asking:
+            await asyncio.wait([self._asking[name]])
+            known = self.find(key)
+            if known is not None:
+                return known
+        self._asking[name] = asyncio.get_running_loop().create_future()
+        try:
+            answer = await ask()
+            await self._record(name, video, answer)
+        finally:
+            self._asking.pop(name).set_result(None)
+        return answer
+
+    async def _record(self, name: str, video: Id, answer: Answer) -> None:
         line = json.dumps({"key": name, "video": show("video", video), "answer": answer}, ensure_ascii=True) + "\n"
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((name, line.encode("ascii"), done))
@@ -99,14 +126,23 @@ class Journal:
 def forget_answers(workspace: Workspace, videos: Collection[Id]) -> int:
     """Remove the lines about some videos from every writer's file."""
     names = {show("video", video).encode() for video in videos}
-    removed = 0
-    for path in sorted(workspace.journal.glob("*/*.jsonl")):
-        lines = path.read_bytes().splitlines(keepends=True)
-        kept = [line for line in lines if not ((head := HEAD.match(line)) and head[2] in names)]
-        if len(kept) < len(lines):
-            removed += len(lines) - len(kept)
+    return sum(_without(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
+
+
+def _without(path: Path, names: Collection[bytes]) -> int:
+    """Rewrite one file without the lines about these videos, if it has any; how many it had."""
+
+    def is_about(line: bytes) -> bool:
+        head = HEAD.match(line)
+        return head is not None and head[2] in names
+
+    with path.open("rb") as lines:
+        removed = sum(map(is_about, lines))
+        if removed:
+            lines.seek(0)
             with writing(path, PRIVATE) as file:
-                file.write(b"".join(kept))
+                for line in itertools.filterfalse(is_about, lines):
+                    file.write(line)
     return removed
 
 
@@ -153,5 +189,6 @@ def _cut_torn_line(descriptor: int) -> None:
 
 
 def _file_name(name: str) -> str:
-    """A model's name as a folder's: `org/model` must not become two folders, nor `..` lead anywhere."""
-    return re.sub(r"[^A-Za-z0-9_.-]|^\.+", "-", name) or "-"
+    """A model's name as a folder's: `org/model` must not become two folders, nor `..` lead anywhere, nor be too long."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]|^\.+", "-", name) or "-"
+    return plain if len(plain) <= 100 else f"{plain[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"

@@ -13,6 +13,7 @@ import pyarrow as pa
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View, id_ranges
 from dmforge.curation.settled import MADE_FROM
+from dmforge.schemas.errors import LakeError
 from dmforge.schemas.records import Outcome, Record
 
 RANGE_ROWS = 250_000
@@ -62,6 +63,9 @@ def _digest(view: View, table: str, columns: list[str], key: str, source: str) -
             cells = cast("list[bytes]", raw.to_pylist())
             lengths[index].update(np.fromiter(map(len, cells), "<i8", len(cells)).tobytes())
             values[index].update(b"".join(cells))
+    ((count,),) = view.connection.cursor().execute(f"SELECT count(*) FROM {source}").fetchall()
+    if rows != count:
+        raise LakeError(f"{count - rows} rows of {table} stand there twice", mend="please report this: it should not happen")
     return TableDigest(table, rows, hashlib.sha256(b"".join(h.digest() for h in (*lengths, *values))).hexdigest())
 
 

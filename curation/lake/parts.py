@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dmforge.curation.atomic import disk_errors, writing
+from dmforge.curation.atomic import writing
 from dmforge.schemas.columns import id_matrix
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.records import Outcome
@@ -104,7 +104,7 @@ def write_part(lake: Path, table: str, name: str, pieces: Iterable[pa.Table]) ->
         return None
     strings = [field.name for field in first.schema if pa.types.is_string(field.type)]
     path, extent = lake / table / name, Extent()
-    with disk_errors(path), writing(path) as file:
+    with writing(path) as file:
         # a dictionary of ids would only be built to be thrown away; the stubs think that it is a bool
         writer = pq.ParquetWriter(
             pa.PythonFile(file, "w"), first.schema, compression="zstd", use_dictionary=cast("bool", strings)

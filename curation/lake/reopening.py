@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.rewriting import Removal
+from dmforge.curation.lake.views import AnyStage, View
+from dmforge.schemas.ids import base32
 from dmforge.schemas.records import Outcome
 
 
-def reopen_quarantined(lake: Lake, stages: Collection[str]) -> int:
-    """Make the quarantined inputs of some stages pending; how many there were. Nothing else would: limits are operational."""
+def reopen_quarantined(lake: Lake, stages: Sequence[AnyStage]) -> int:
+    """Make the quarantined inputs of stages, as they are configured now, pending; how many there were."""
+    view = View(lake, stages)
+    current = {(stage.name, base32(view.variant(stage))) for stage in stages}
     removal = Removal("reopening", _status_column, pa.array(["quarantined"]))
-    reopened = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()) if commit.stage in stages)
+    commits = [commit for commit in lake.commits.values() if (commit.stage, commit.variant) in current]
+    reopened = sum(removal.apply(lake, commit) for commit in commits)
     lake.sweep()
     return reopened
 

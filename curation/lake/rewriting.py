@@ -22,15 +22,21 @@ class Removal:
 
     def apply(self, lake: Lake, commit: Commit) -> int:
         """Replace a commit by one without these rows, if it has any; how many there were."""
-        removed = sum(self._count(lake, part) for part in commit.parts)
+        removed = self.count(lake, commit)
         if removed and removed == sum(part.rows for part in commit.parts):
             lake.withdraw(commit)
         elif removed:
-            kind = "roster" if commit.kind == "roster" else "rewriting"
+            roster = commit.kind == "roster"
+            # a shortened roster is of no edition: the next run scans again
+            kind, config = ("roster", {}) if roster else ("rewriting", commit.config)
             variant = read(f"variant_{commit.variant}")[1]
-            draft = Draft(kind, commit.stage, variant, digest(self._name, commit.id), commit.config, supersedes=(commit.id,))
+            draft = Draft(kind, commit.stage, variant, digest(self._name, commit.id), config, supersedes=(commit.id,))
             lake.publish(draft, {part.table: self._kept(lake, part) for part in commit.parts})
         return removed
+
+    def count(self, lake: Lake, commit: Commit) -> int:
+        """How many rows of a commit would go."""
+        return sum(self._count(lake, part) for part in commit.parts)
 
     def _count(self, lake: Lake, part: Part) -> int:
         column = self._column(part.table)

@@ -41,7 +41,7 @@ def unpublished(lake: Lake, stage: Stage[Record, Record]) -> pa.Table | None:
 
 def _stands(lake: Lake, stage: Stage[Record, Record]) -> bool:
     current = lake.roster(stage.name)
-    return current is not None and current.config[EDITION] == base32(_edition(lake.workspace, stage))
+    return current is not None and current.config.get(EDITION) == base32(_edition(lake.workspace, stage))
 
 
 def _edition(workspace: Workspace, stage: Stage[Record, Record]) -> Id:

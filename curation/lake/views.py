@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -59,9 +60,20 @@ class Tally:
 class View:
     """What the stages of a recipe have made so far. A snapshot: commits published later are seen by the next view."""
 
-    def __init__(self, lake: Lake, stages: Sequence[AnyStage], scanned: Mapping[str, pa.Table] | None = None) -> None:
-        """`scanned` are lists of root stages that stand in for the published ones: what a plan would work on."""
-        self.stages, self._scanned, self._folder = tuple(stages), scanned or {}, lake.workspace.lake
+    def __init__(
+        self,
+        lake: Lake,
+        stages: Sequence[AnyStage],
+        *,
+        scanned: Mapping[str, pa.Table] | None = None,
+        upto: Id | None = None,
+    ) -> None:
+        """`scanned` are lists of root stages that stand in for the published ones: what a plan would work on.
+
+        `upto` is the last video of a pilot: what is about later ones isn't current in this view, at any stage.
+        """
+        self.stages, self._scanned, self._upto = tuple(stages), scanned or {}, upto
+        self._folder = lake.workspace.lake
         self.commits = tuple(lake.commits.values())
         self._by_variant: defaultdict[tuple[str, str], list[Commit]] = defaultdict(list)
         for commit in self.commits:
@@ -123,20 +135,20 @@ class View:
             self._variants[stage.name] = self._seeing(stage) if isinstance(stage, Collective) else stage.variant
         return self._variants[stage.name]
 
-    def tally(self, stage: AnyStage, upto: Id | None = None) -> Tally:
-        """Where a stage stands, or the share of it that is about videos up to one (a pilot)."""
-        if upto is None and self._complete(stage):
+    def tally(self, stage: AnyStage) -> Tally:
+        """Where a stage stands."""
+        if self._complete(stage):
             commits = self._commits(stage)
             return Tally(0, sum(c.made for c in commits), sum(c.rejected for c in commits), sum(c.quarantined for c in commits))
         counts: Counter[str] = Counter()
         for low, high in id_ranges(1 + sum(part.rows for part in self.inputs(stage).parts) // RANGE_ROWS):
-            bounds = {"low": low, "high": high, "upto": upto or LAST}
+            bounds = {"low": low, "high": high}
             counts.update(dict(self._rows(f"SELECT status, count(*) FROM ({self._settled(stage)}) GROUP BY status", bounds)))
             counts["pending"] += self._rows(f"SELECT count(DISTINCT id) FROM ({self.pending(stage)})", bounds)[0][0]
         return Tally(**{status: counts[status] for status in ("pending", "made", "rejected", "quarantined")})
 
     def pending(self, stage: AnyStage) -> str:
-        """SQL of the inputs without an outcome about videos from $low to below $high and up to $upto."""
+        """SQL of the inputs without an outcome about videos from $low to below $high."""
         inputs, done = self._within(stage)
         return f"SELECT i.* FROM ({inputs}) i ANTI JOIN ({done}) o ON o.input = i.id"
 
@@ -149,7 +161,7 @@ class View:
         """A stage's inputs and outcomes, both bounded: what is in memory at once doesn't grow with the lake."""
         inputs, column = self.inputs(stage), self.inputs(stage).record.video_column
         renamed = "" if column == "video" else f", {column} AS video"
-        bounds = "{0} >= $low AND {0} < $high AND {0} <= $upto"
+        bounds = "{0} >= $low AND {0} < $high"
         done = self._files(schema(Outcome), self._parts(stage, Outcome.table))
         return (
             f"SELECT *{renamed} FROM ({inputs.sql}) WHERE {bounds.format(column)}",
@@ -172,23 +184,29 @@ class View:
         if rows.whole:
             return extent_of(rows.parts)
         if rows.sql not in self._extents:
-            reader = self._bare.cursor().sql(f"SELECT id FROM ({rows.sql})").to_arrow_reader(100_000)
-            self._extents[rows.sql] = sum((Extent.of(batch.column(0)) for batch in reader), Extent())
+            with interruptible():
+                reader = self._bare.cursor().sql(f"SELECT id FROM ({rows.sql})").to_arrow_reader(100_000)
+                self._extents[rows.sql] = sum((Extent.of(batch.column(0)) for batch in reader), Extent())
         return self._extents[rows.sql]
 
     def table(self, sql: str, values: Mapping[str, object] | None = None) -> pa.Table:
         """What a query over this view's own SQL gives."""
-        return self._bare.cursor().sql(sql, params=values).to_arrow_table()
+        with interruptible():
+            return self._bare.cursor().sql(sql, params=values).to_arrow_table()
 
-    def first_videos(self, stage: AnyStage, number: int) -> Id | None:
-        """The id up to which a pilot on so many videos of a stage's inputs goes. Ids are digests: it is a fair draw."""
-        inputs = self.inputs(stage)
-        column = inputs.record.video_column
-        found = self._rows(f"SELECT DISTINCT {column} FROM ({inputs.sql}) ORDER BY 1 LIMIT {int(number)}", {})
-        return found[-1][0] if found else None
+    def last_of_first(self, videos: int) -> Id:
+        """The id up to which a pilot on so many videos goes. Ids are digests, so the first ones are a fair draw."""
+        lists = [
+            f"SELECT {stage.reads.video_column} AS video FROM ({self.inputs(stage).sql})"
+            for stage in self.stages
+            if isinstance(stage, Root)
+        ]
+        found = self._rows(f"SELECT DISTINCT video FROM ({_union(lists)}) ORDER BY 1 LIMIT {int(videos)}", {})
+        return found[-1][0] if found else b""
 
     def _rows(self, sql: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        return self._bare.cursor().execute(sql, values).fetchall()
+        with interruptible():
+            return self._bare.cursor().execute(sql, values).fetchall()
 
     @cached_property
     def _bare(self) -> duckdb.DuckDBPyConnection:
@@ -214,9 +232,13 @@ class View:
         if stage.name in self._scanned:
             sql = self._held(f"scanned_{stage.name}", self._scanned[stage.name])
             return Rows(sql, stage.reads, (), whole=False)
-        commit = next((commit for commit in self.commits if commit.stage == stage.name and commit.kind == "roster"), None)
+        commit = next((c for c in self.commits if c.stage == stage.name and c.kind == "roster"), None)
         parts = commit.of(stage.reads.table) if commit else ()
-        return Rows(self._files(schema(stage.reads), parts), stage.reads, parts, whole=True)
+        files = self._files(schema(stage.reads), parts)
+        if self._upto is None:
+            return Rows(files, stage.reads, parts, whole=True)
+        pilot = f"SELECT * FROM ({files}) WHERE {stage.reads.video_column} <= unhex('{self._upto.hex()}')"
+        return Rows(pilot, stage.reads, parts, whole=False)
 
     def _made_by(self, stage: AnyStage, record: type[Record]) -> Rows:
         key = (stage.name, record.table)
@@ -232,7 +254,7 @@ class View:
         names = ", ".join(f'"{name}"' for name in columns.names)
         if parts:
             paths = ", ".join(_literal(part.path(self._folder)) for part in parts)
-            return f"SELECT {names} FROM read_parquet([{paths}])"
+            return f"SELECT {names} FROM read_parquet([{paths}], hive_partitioning = false)"
         return self._held(f"empty_{digest('schema', columns.to_string()).hex()}", columns.empty_table())
 
     def _held(self, name: str, rows: pa.Table) -> str:
@@ -241,6 +263,17 @@ class View:
         self._bare.execute(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM coming")
         self._bare.unregister("coming")
         return f"SELECT * FROM {name}"
+
+
+@contextmanager
+def interruptible() -> Generator[None]:
+    """Ctrl-C during a query reaches Python as DuckDB's own error: here it is Ctrl-C again."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "interrupted" not in str(error).lower():
+            raise
+        raise KeyboardInterrupt from None
 
 
 def _union(selects: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from dmforge.curation.lake.views import LAST, AnyStage, View, id_ranges
+from dmforge.curation.lake.views import AnyStage, View, id_ranges
 from dmforge.curation.settled import Key
 from dmforge.schemas.columns import id_list, id_matrix, schema
 from dmforge.schemas.ids import Id
@@ -30,12 +30,12 @@ class WorkBatch:
         return [Key(key, video) for key, video in zip(id_list(self.items.column("id")), self.videos, strict=True)]
 
 
-def pending_batches(view: View, stage: AnyStage, upto: Id | None = None) -> Iterator[WorkBatch]:
+def pending_batches(view: View, stage: AnyStage) -> Iterator[WorkBatch]:
     """What is still to be done, lazily. Whole batches that are done leave the cut of the others as it was."""
     size = stage.config.batch_items
     held: list[pa.Table] = []
     rows = 0
-    for table in _ranges(view, stage, upto):
+    for table in _ranges(view, stage):
         held.append(table)
         rows += table.num_rows
         if rows < size:
@@ -52,7 +52,7 @@ def _batch(stage: AnyStage, table: pa.Table) -> WorkBatch:
     return WorkBatch(table.select(schema(stage.reads).names), id_list(table.column("video")))
 
 
-def _ranges(view: View, stage: AnyStage, upto: Id | None) -> Iterator[pa.Table]:
+def _ranges(view: View, stage: AnyStage) -> Iterator[pa.Table]:
     """The pending inputs, range by range of video ids."""
     inputs = view.inputs(stage)
     columns = schema(stage.reads)
@@ -62,9 +62,7 @@ def _ranges(view: View, stage: AnyStage, upto: Id | None) -> Iterator[pa.Table]:
     pieces = max(1, sum(part.rows for part in inputs.parts) // RANGE_ROWS, stored // RANGE_BYTES)
     sql = f"SELECT * FROM ({view.pending(stage)}) ORDER BY video, id"
     for low, high in id_ranges(pieces):
-        if upto is not None and low > upto:
-            return
-        found = view.table(sql, {"low": low, "high": high, "upto": upto or LAST})
+        found = view.table(sql, {"low": low, "high": high})
         if found.num_rows:
             yield _distinct(found.select(columns.names).cast(columns))
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from dmforge.curation.lake.journal import Journal, forget_answers
+from dmforge.curation.lake.journal import Answer, Journal, forget_answers
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import digest
@@ -20,10 +21,18 @@ def key(number: int) -> bytes:
     return digest("ask", number)
 
 
+def answering(answer: Answer) -> Callable[[], Awaitable[Answer]]:
+    async def ask() -> Answer:
+        await asyncio.sleep(0)
+        return answer
+
+    return ask
+
+
 def write(workspace: Workspace, numbers: range, video: bytes = VIDEO, writer: str = "main") -> None:
     async def all_at_once() -> None:
         journal = Journal(workspace, "org/model", writer)
-        await asyncio.gather(*(journal.record(key(n), video, {"score": n, "text": "é\n\ud800"}) for n in numbers))
+        await asyncio.gather(*(journal.answer(key(n), video, answering({"score": n, "text": "é\n\ud800"})) for n in numbers))
         journal.close()
 
     asyncio.run(all_at_once())
