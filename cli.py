@@ -156,9 +156,10 @@ def forget(
     if as_json:
         _print_json({"removed": counts})
     else:
-        out.print(
-            "removed " + ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items()), highlight=False
-        )
+        words = (f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
+        out.print("removed " + ", ".join(words), highlight=False)
+    if not removed.swept:
+        err.print("someone is reading: the files that held the rows go with the next run")
 
 
 def main() -> None:

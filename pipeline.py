@@ -180,8 +180,7 @@ def forget(workspace: Workspace, command: str, reason: str, find: Callable[[Lake
     with workspace.require().held(command):
         lake = Lake(workspace)
         lake.sweep()
-        forgetting.request(workspace, find(lake), reason)
-        return forgetting.forget(lake)
+        return forgetting.take_down(lake, find(lake), reason)
 
 
 def _grows(stage: Collective[Any, Any], stages: Sequence[AnyStage], earlier: Sequence[Forecast]) -> bool:

@@ -155,13 +155,14 @@ def _stage_under_way(workspace: Path) -> str:
 def _gone(members: list[int]) -> None:
     """A SIGKILLed driver takes its workers along."""
     deadline = time.monotonic() + 5
-    while alive := [pid for pid in members if _runs(pid)]:
+    while alive := [pid for pid in members if runs_still(pid)]:
         if time.monotonic() > deadline:
             sys.exit(f"processes {alive} of a killed run are still there")
         time.sleep(0.02)
 
 
-def _runs(pid: int) -> bool:
+def runs_still(pid: int) -> bool:
+    """Whether a process is there, and not merely waiting to be reaped."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:

@@ -17,7 +17,7 @@ MADE_FROM = "made_from"
 """The column beside every row that names the input it was made from: a row is current while that input is."""
 
 
-UNSTORABLE = (UnicodeEncodeError, OverflowError, pa.ArrowException)
+UNSTORABLE = (ValueError, TypeError, OverflowError, pa.ArrowException)
 """Half a surrogate pair, as broken JSON escapes leave behind; a number beyond 64 bits; a value of another type."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -52,8 +52,13 @@ def forgotten_videos(workspace: Workspace) -> frozenset[Id]:
     return frozenset(found)
 
 
-def request(workspace: Workspace, videos: Sequence[Id], reason: str) -> None:
-    """Write the takedown down before anything is removed: a kill in the middle is finished by the next run."""
+def take_down(lake: Lake, videos: Sequence[Id], reason: str) -> Removed:
+    """Write the takedown down, then do it: a kill in the middle is finished by the next run."""
+    fresh = _request(lake.workspace, videos, reason)
+    return replace(forget(lake), videos=fresh)
+
+
+def _request(workspace: Workspace, videos: Sequence[Id], reason: str) -> int:
     path, known = workspace.forgotten, forgotten_videos(workspace)
     before = path.read_bytes() if path.exists() else b""
     if before and not before.endswith(b"\n"):
@@ -62,6 +67,7 @@ def request(workspace: Workspace, videos: Sequence[Id], reason: str) -> None:
     with writing(path) as file:
         file.write(before + "".join(json.dumps(line) + "\n" for line in fresh).encode("ascii"))
     sync_folder(path.parent)
+    return len(fresh)
 
 
 def videos_of(lake: Lake, source: str) -> list[Id]:

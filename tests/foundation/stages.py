@@ -45,7 +45,7 @@ class Misbehave(Each[Seed, Verdict]):
     def process(self, item: Seed) -> Result:
         if self.config.traces:
             (Path(self.config.traces) / f"{item.number}-{time.monotonic_ns()}").touch()
-        if item.number == self.config.number or self.config.how == "all_raise":
+        if item.number == self.config.number or self.config.how.startswith("all_"):
             misbehave(self.config.how)
         return Made((verdict(item),))
 
@@ -55,6 +55,13 @@ class Stuck(Misbehave):
 
     def open(self, workspace: Workspace) -> None:
         time.sleep(1e6)
+
+
+class Dies(Misbehave):
+    """Its process dies before it has an input."""
+
+    def open(self, workspace: Workspace) -> None:
+        os._exit(3)
 
 
 class EchoConfig(AskConfig):
@@ -123,7 +130,7 @@ def misbehave(how: str) -> None:
             del hoard
         case "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
-        case "exit":
+        case "exit" | "all_exit":
             os._exit(3)
         case "raise" | "all_raise":
             raise ValueError("not what it says it is")
@@ -177,3 +184,16 @@ class HalveOnce(Halve):
     """The same, and says so."""
 
     repeats = True
+
+
+def misbehaving(how: str, tmp_path: Path, **limits: float) -> Misbehave:
+    told = {
+        "how": how,
+        "workers": 2,
+        "cpu_s": 20,
+        "still_s": 20,
+        "wall_s": 60,
+        "memory_mb": 300,
+        "traces": str(tmp_path),
+    } | limits
+    return Misbehave(MisbehaveConfig.model_validate(told))

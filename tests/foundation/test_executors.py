@@ -16,29 +16,16 @@ from tests.foundation.stages import (
     Ahead,
     Echo,
     EchoConfig,
-    Misbehave,
     MisbehaveConfig,
     Stuck,
     batches,
     execute,
+    misbehaving,
     seeds,
     statuses,
 )
 
 COUNT, SIZE, BAD = 30, 10, 5
-
-
-def misbehaving(how: str, tmp_path: Path, **limits: float) -> Misbehave:
-    told = {
-        "how": how,
-        "workers": 2,
-        "cpu_s": 20,
-        "still_s": 20,
-        "wall_s": 60,
-        "memory_mb": 300,
-        "traces": str(tmp_path),
-    } | limits
-    return Misbehave(MisbehaveConfig.model_validate(told))
 
 
 def tries(tmp_path: Path, number: int) -> int:

@@ -322,10 +322,8 @@ def test_a_list_that_goes_back_to_what_it_was_is_current_again_also_while_someon
     assert logical(done) == digest
 
 
-@pytest.mark.parametrize("after", [0, 1, 2])
-def test_a_kill_before_or_between_compactions_changes_no_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_kill_around_a_compaction_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     calm, cut = tmp_path / "calm", tmp_path / "cut"
     monkeypatch.setattr(compaction, "MANY", 3)
     monkeypatch.setattr(compaction, "WHOLE_BYTES", 20_000)  # some commits a group: there are several groups

@@ -1,0 +1,282 @@
+"""What a review found and proved: each of these was wrong once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.chaos import runs_still
+from benchmarks.memory import tree
+from dmforge import pipeline
+from dmforge.curation import trial
+from dmforge.curation.executors.isolate import KillablePool
+from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.journal import Answer, Journal
+from dmforge.curation.lake.views import View, interruptible
+from dmforge.curation.runner import Driver
+from dmforge.curation.settled import Key, Made, Origin, settle
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.ids import digest, show
+from dmforge.schemas.records import Verdict
+from tests.foundation.lakes import count, fingerprint, logical, run, view, write_recipe
+from tests.foundation.stages import Dies, MisbehaveConfig, batches, execute, misbehaving, statuses
+
+
+def take_down(root: Path, reason: str = "asked", nth: int = 0) -> bytes:
+    video: bytes = view(root).connection.execute(f"SELECT DISTINCT video FROM tasks ORDER BY 1 OFFSET {nth}").fetchall()[0][0]
+    pipeline.forget(Workspace(root), "test", reason, lambda _: [video])
+    return video
+
+
+@pytest.mark.parametrize("name", ["number=5", "status=made"])
+def test_a_folder_that_looks_like_a_hive_partition_is_only_a_folder(tmp_path: Path, name: str) -> None:
+    plain, odd = tmp_path / "plain", tmp_path / name / "ws"
+    for root in (plain, odd):
+        write_recipe(root, tasks=30)
+        run(root)
+    assert fingerprint(odd) == fingerprint(plain)
+    assert logical(odd) == logical(plain)
+
+
+def test_a_takedown_that_is_undone_brings_the_video_back_once(tmp_path: Path) -> None:
+    root, calm = tmp_path / "ws", tmp_path / "calm"
+    for each in (root, calm):
+        write_recipe(each)
+        run(each)
+    take_down(root)
+    run(root)
+    assert count(root, "SELECT count(*) FROM outcomes WHERE stage = 'count'") < 200
+    (root / "inputs/forgotten.jsonl").unlink()
+    run(root)
+    assert logical(root) == logical(calm)
+    assert count(root, "SELECT count(*) FROM samples") == count(calm, "SELECT count(*) FROM samples")
+    assert count(root, "SELECT count(*) FROM outcomes") == count(calm, "SELECT count(*) FROM outcomes")
+
+
+@pytest.mark.parametrize("reason", ["line\u2028paragraph\u2029next\x85", 'quote " and \\', "\udcff", "two\nlines"])
+def test_any_reason_for_a_takedown_can_be_read_back(tmp_path: Path, reason: str) -> None:
+    write_recipe(tmp_path, tasks=40)
+    run(tmp_path)
+    take_down(tmp_path, reason)
+    take_down(tmp_path, "another", nth=1)
+    lines = (tmp_path / "inputs/forgotten.jsonl").read_bytes().split(b"\n")[:-1]
+    assert [json.loads(line)["reason"] for line in lines] == [reason, "another"]
+    run(tmp_path)
+
+
+def test_a_takedown_list_without_a_last_line_feed_is_completed(tmp_path: Path) -> None:
+    write_recipe(tmp_path, tasks=40)
+    run(tmp_path)
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs/forgotten.jsonl").write_text(json.dumps({"video": show("video", digest("video", 1)), "reason": ""}))
+    take_down(tmp_path)
+    assert len((tmp_path / "inputs/forgotten.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_stage_whose_process_dies_at_once_quarantines_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DmforgeError, match="died before the first input"):
+        execute(Dies(MisbehaveConfig(how="", workers=2)), tmp_path, 30, 10)
+
+
+def test_inputs_are_not_charged_for_processes_that_were_killed_while_idle(tmp_path: Path) -> None:
+    stage = misbehaving("", tmp_path, workers=1)
+    with KillablePool(stage, Workspace(tmp_path)) as pool:
+        finished = []
+        for batch in pool.execute(batches(8, 1), lambda _: None):
+            finished.append(batch)
+            for worker in pool._workers:
+                if worker.span is None:
+                    worker.process.kill()
+                    worker.process.join()
+    assert {status for status, _ in statuses(finished).values()} == {"made"}
+    assert len(list(tmp_path.glob("*-*"))) == 8
+
+
+def test_a_stage_that_kills_every_process_stops_instead_of_quarantining_a_corpus(tmp_path: Path) -> None:
+    with pytest.raises(DmforgeError, match="all failed alike: died: exit code 3"):
+        execute(misbehaving("all_exit", tmp_path), tmp_path, 60, 60)
+
+
+def test_a_hung_worker_dies_with_a_killed_driver(tmp_path: Path) -> None:
+    write_recipe(tmp_path, tasks=40)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("reject_every = 10", "hang_every = 5"))
+    command = [sys.executable, "-m", "dmforge.cli", "run", "-w", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 20
+        while len(tree(process.pid)) < 5:  # the driver, the fork server, its tracker, two workers
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.5)
+        members = tree(process.pid)
+        process.kill()
+    deadline = time.monotonic() + 5
+    while any(map(runs_still, members)):
+        assert time.monotonic() < deadline, [pid for pid in members if runs_still(pid)]
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("field", "value"), [("n", 2**70), ("detail", "\ud800"), ("score", "high"), ("reason", 7)])
+def test_a_value_that_cannot_be_stored_takes_down_its_own_input_only(field: str, value: object) -> None:
+    keys = [Key(bytes([n]) * 16, b"v" * 16) for n in range(3)]
+    rows = [Verdict(b"v" * 16, key.input, "task", "f", 0.5, 1) for key in keys]
+    object.__setattr__(rows[1], field, value)
+    settled = settle(Origin("s", b"0" * 16), keys, [Made((row,)) for row in rows], (Verdict,))
+    assert settled.outcomes.column("status").to_pylist() == ["made", "quarantined", "made"]
+    assert settled.outcomes.column("reason").to_pylist() == ["", "unstorable", ""]
+
+
+def test_equal_scores_are_one_verdict() -> None:
+    scores: tuple[float, float] = (1, 1.0)
+    assert len({Verdict(b"v" * 16, b"s" * 16, "task", "f", score, 1).id for score in scores}) == 1
+
+
+def test_a_question_that_is_on_its_way_is_not_asked_again(tmp_path: Path) -> None:
+    asked = []
+
+    async def ask() -> Answer:
+        asked.append(1)
+        await asyncio.sleep(0.01)
+        return {"score": 1}
+
+    async def at_once() -> list[Answer]:
+        journal = Journal(Workspace(tmp_path), "m")
+        answers = await asyncio.gather(*(journal.answer(digest("ask", 1), digest("video", 1), ask) for _ in range(5)))
+        journal.close()
+        return answers
+
+    assert asyncio.run(at_once()) == [{"score": 1}] * 5
+    assert len(asked) == 1
+    assert len((tmp_path / "journal/m/main.jsonl").read_text().splitlines()) == 1
+
+
+class Priced(trial.Score):
+    """A cent an input."""
+
+    name, version = "priced", 1
+    config: trial.ScoreConfig
+
+    def cost_usd(self, inputs: int) -> float:
+        return inputs / 100
+
+
+def test_what_was_spent_is_what_was_settled_however_it_ended(tmp_path: Path) -> None:
+    stages = trial.Count(trial.CountConfig(tasks=100, reject_every=0)), Priced(trial.ScoreConfig(batch_items=20))
+    costs = []
+    for videos in (3, 3, None):
+        driver = Driver(Lake(Workspace(tmp_path)), stages, LocalExecutor(), Console())
+        list(driver.run(stages, videos))
+        costs.append(round(driver.cost_usd, 2))
+    assert costs == [0.24, 0.0, 0.76]
+
+
+def test_a_pilot_sees_nothing_but_its_videos_at_any_stage(tmp_path: Path) -> None:
+    root, pilot = tmp_path / "ws", tmp_path / "pilot"
+    write_recipe(root)
+    write_recipe(pilot)
+    run(root, until="count")
+    mixed, clean = run(root, videos=3), run(pilot, videos=3)
+    assert mixed["keep"].tally == clean["keep"].tally
+    assert mixed["keep"].tally.settled == mixed["score"].tally.made <= 24
+    assert {f.name: (f.tally.pending, f.expected) for f in pipeline.plan(Workspace(root))}["score"] == (
+        180 - mixed["score"].tally.made,
+        0,
+    )
+    run(root)
+    run(pilot)
+    assert logical(root) == logical(pilot)
+
+
+class Empty(trial.Count):
+    """A root with nothing to list."""
+
+    name, version = "empty", 1
+    config: trial.CountConfig
+
+    def scan(self, workspace: Workspace) -> Iterator[trial.Seed]:
+        yield from ()
+
+
+def test_a_pilot_is_bounded_whichever_root_has_the_videos(tmp_path: Path) -> None:
+    stages = Empty(trial.CountConfig()), trial.Count(trial.CountConfig(tasks=100))
+    driver = Driver(Lake(Workspace(tmp_path)), stages, LocalExecutor(), Console())
+    assert [report.tally.settled for report in driver.run(stages, 2)] == [0, 16]
+
+
+def test_ctrl_c_in_a_query_is_ctrl_c() -> None:
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        raise RuntimeError("Query interrupted")
+    with pytest.raises(RuntimeError, match="else"), interruptible():
+        raise RuntimeError("something else")
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+import duckdb
+from dmforge.curation.lake.views import interruptible
+def impatient():
+    while True:
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=impatient, daemon=True).start()
+try:
+    with interruptible():
+        duckdb.connect().execute("SELECT sum(a.i * b.i) FROM range(1000000) a(i), range(1000000) b(i)")
+except KeyboardInterrupt:
+    os._exit(130)
+"""
+
+
+def test_ctrl_c_in_a_real_query_is_ctrl_c() -> None:
+    assert subprocess.run([sys.executable, "-c", INTERRUPTED], timeout=60, capture_output=True).returncode == 130
+
+
+def test_a_commit_that_goes_while_one_looks_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_recipe(tmp_path, tasks=40)
+    run(tmp_path)
+    gone = next((tmp_path / "lake/commits/score").iterdir())
+    read = Path.read_bytes
+
+    def vanishing(self: Path) -> bytes:
+        if self == gone:
+            gone.unlink(missing_ok=True)
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", vanishing)
+    assert all(commit.id != gone.stem for commit in Lake(Workspace(tmp_path)).commits.values())
+
+
+def test_a_reader_without_the_right_to_write_still_holds_what_it_reads(tmp_path: Path) -> None:
+    write_recipe(tmp_path, tasks=40)
+    run(tmp_path)
+    (tmp_path / "runs/readers").chmod(0o444)
+    with Workspace(tmp_path).reading(), Workspace(tmp_path).unread() as alone:
+        assert not alone
+
+
+def test_a_workspace_may_be_named_like_a_url_or_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("~x", "file:x", "s3:"):
+        write_recipe(Path(name), tasks=20)
+        assert run(Path(name))["count"].tally.made == 18
+
+
+def test_a_view_is_a_snapshot(tmp_path: Path) -> None:
+    write_recipe(tmp_path, tasks=40)
+    run(tmp_path, until="count")
+    stages = pipeline.read_recipe(tmp_path / "recipe.toml").stages
+    lake = Lake(Workspace(tmp_path))
+    seen = View(lake, stages)
+    list(Driver(lake, stages, LocalExecutor(), Console()).run(stages))
+    assert seen.tally(stages[1]).pending == 36
+    assert View(lake, stages).tally(stages[1]).pending == 0
