@@ -45,7 +45,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_a_newcomers_first_commands(tmp_path: Path) -> None:
     root = tmp_path / "new"
-    assert "ready" in dmforge("init", root, "--recipe", "trial").stdout
+    assert "ready" in inside("init", root, "--recipe", "trial").stdout
     assert "count" in inside("plan", "-w", root).stdout
     ran = dmforge("run", "-w", root, "--until", "count", "--videos", "30")
     assert "quarantined" in ran.stdout
@@ -54,7 +54,7 @@ def test_a_newcomers_first_commands(tmp_path: Path) -> None:
 
 def test_json_keys_are_a_contract(root: Path) -> None:
     plan = json.loads(inside("plan", "-w", root, "--json").stdout)
-    ran = json.loads(dmforge("run", "-w", root, "--json").stdout)
+    ran = json.loads(inside("run", "-w", root, "--json").stdout)
     status = json.loads(inside("status", "-w", root, "--json").stdout)
     digest = json.loads(inside("digest", "-w", root, "--json").stdout)
     for document in (plan, ran, status):
@@ -69,7 +69,7 @@ def test_json_keys_are_a_contract(root: Path) -> None:
 
 
 def test_a_pilot_is_reused_by_the_whole_run(root: Path, tmp_path: Path) -> None:
-    pilot = json.loads(dmforge("run", "-w", root, "--videos", "2", "--json").stdout)
+    pilot = json.loads(inside("run", "-w", root, "--videos", "2", "--json").stdout)
     assert pilot["stages"][0]["made"] + pilot["stages"][0]["rejected"] == 16
     assert json.loads(inside("status", "-w", root, "--json").stdout)["stages"][0]["pending"] == 44
     run(root)
@@ -156,7 +156,7 @@ def test_what_stays_pending_exits_1_and_says_why(tmp_path: Path) -> None:
     (root / "recipe.toml").write_text(
         f'name = "x"\n[stages.count]\ntasks = 12\nreject_every = 0\n[stages.inquire]\nurl = "{url}"\n[stages.keep]'
     )
-    done = dmforge("run", "-w", root, "--json", code=1)
+    done = inside("run", "-w", root, "--json", code=1)
     stages = {stage["name"]: stage for stage in json.loads(done.stdout)["stages"]}
     assert (stages["count"]["made"], stages["inquire"]["pending"], stages["keep"]["pending"]) == (12, 12, 12)
     assert "inquire: 12 pending: ConnectError from the server" in done.stderr
@@ -170,7 +170,7 @@ def test_a_forgotten_video_is_gone_for_good(root: Path, tmp_path: Path) -> None:
     media = root / "media" / "ab" / f"{show('video', video).removeprefix('video_')}.mp4"
     media.parent.mkdir(parents=True)
     media.touch()
-    removed = json.loads(dmforge("forget", "-w", root, show("video", video), "--reason", "the owner asked", "--json").stdout)[
+    removed = json.loads(inside("forget", "-w", root, show("video", video), "--reason", "the owner asked", "--json").stdout)[
         "removed"
     ]
     assert removed["videos"] == 1
@@ -191,7 +191,7 @@ def test_a_forgotten_video_is_gone_for_good(root: Path, tmp_path: Path) -> None:
 def test_a_takedown_list_with_nonsense_is_refused(root: Path) -> None:
     (root / "inputs").mkdir()
     (root / "inputs/forgotten.jsonl").write_text('{"video": "video_x"}\n')
-    assert "forgotten.jsonl:1" in dmforge("run", "-w", root, code=2).stderr
+    assert "forgotten.jsonl:1" in inside("run", "-w", root, code=2).stderr
 
 
 def test_a_terminal_sees_a_bar_with_rate_and_time_left(root: Path) -> None:

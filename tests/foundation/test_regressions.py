@@ -220,27 +220,6 @@ def test_ctrl_c_in_a_query_is_ctrl_c() -> None:
         raise RuntimeError("something else")
 
 
-INTERRUPTED = """
-import os, signal, threading, time
-import duckdb
-from dmforge.curation.lake.views import interruptible
-def impatient():
-    while True:
-        time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)
-threading.Thread(target=impatient, daemon=True).start()
-try:
-    with interruptible():
-        duckdb.connect().execute("SELECT sum(a.i * b.i) FROM range(1000000) a(i), range(1000000) b(i)")
-except KeyboardInterrupt:
-    os._exit(130)
-"""
-
-
-def test_ctrl_c_in_a_real_query_is_ctrl_c() -> None:
-    assert subprocess.run([sys.executable, "-c", INTERRUPTED], timeout=60, capture_output=True).returncode == 130
-
-
 def test_a_commit_that_goes_while_one_looks_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_recipe(tmp_path, tasks=40)
     run(tmp_path)
