@@ -1,4 +1,4 @@
-"""A frame plan follows the formulae of the design, checked here against slow and independent ones."""
+"""A frame plan follows its formulae, checked here against slow and independent ones."""
 
 from fractions import Fraction
 from math import ceil
