@@ -39,6 +39,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+REASONS = 5
+"""Reasons that are printed for what stays pending; all of them stand in the run's record."""
 out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder.")]
@@ -91,8 +93,7 @@ def run(
     reports = []
     for report in pipeline.run(_workspace(workspace), err, _command(), until, videos, retry_quarantined):
         reports.append(report)
-        for reason, number in sorted(report.deferred.items()):
-            err.print(f"{report.name}: {number} pending: {reason}", markup=False, highlight=False)
+        _print_deferred(report.name, report.deferred)
     stages = [_counts(report.name, report.tally) | {"deferred": report.deferred} for report in reports]
     if as_json:
         _print_json({"stages": stages, "cost": pipeline.runs.spent_usd(_workspace(workspace))})
@@ -182,6 +183,15 @@ def _counts(name: str, tally: Tally) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {"name": name, **asdict(tally)}
+
+
+def _print_deferred(stage: str, deferred: dict[str, int]) -> None:
+    """Why inputs stay pending, the commonest reasons first; a server can give every input one of its own."""
+    by_number = sorted(deferred.items(), key=lambda pair: (-pair[1], pair[0]))
+    for reason, number in by_number[:REASONS]:
+        err.print(f"{stage}: {number} pending: {reason}", markup=False, highlight=False)
+    if rest := by_number[REASONS:]:
+        err.print(f"{stage}: {sum(number for _, number in rest)} pending for {len(rest)} other reasons", highlight=False)
 
 
 def _print_json(document: dict[str, Any]) -> None:
