@@ -102,7 +102,7 @@ def kill_until_done(workspace: Path, url: str, tally: Tally, kills: int, rng: ra
 def chaos(kills: int, tasks: int, seed: int) -> Tally:
     """Kill runs of one recipe, in fresh workspaces as each is finished, and compare each with an undisturbed one."""
     rng, tally = random.Random(seed), Tally()
-    crash_every = max(20, tasks // 4)
+    crash_every = max(20, tasks // 2)
     with tempfile.TemporaryDirectory(prefix="dmforge-chaos-") as folder:
         calm = Path(folder) / "calm"
         with serving(delay_s=0.02) as url:
