@@ -33,6 +33,15 @@ def edit(workspace: Path, old: str, new: str) -> None:
     print(f"$ sed -i 's/{old}/{new}/' {recipe}", flush=True)
 
 
+def clear(folder: Path) -> None:
+    """Remove what an earlier demo left, and nothing else."""
+    if folder.exists() and {path.name for path in folder.iterdir()} - {"calm", "shaken"}:
+        sys.exit(f"{folder} holds something else than a demo: give another folder")
+    for workspace in (folder / "calm", folder / "shaken"):
+        if (workspace / "recipe.toml").is_file():
+            shutil.rmtree(workspace)
+
+
 def killed_once(workspace: str) -> None:
     """A run that is SIGKILLed after some commits."""
     print(f"$ dmforge run -w {workspace}   # and kill -9 after a moment", flush=True)
@@ -47,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args().folder
-    shutil.rmtree(folder, ignore_errors=True)
+    clear(folder)
     calm, shaken = str(folder / "calm"), str(folder / "shaken")
 
     say("Two workspaces from one recipe. Read the recipe: it is the documentation of what it builds.")
