@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import hashlib
 import os
 import signal
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +24,7 @@ from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import to_arrow
 from dmforge.schemas.errors import DmforgeError, Transient
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.records import Task, Verdict
+from dmforge.schemas.records import Task, Verdict, Video
 
 VIDEO = digest("video", "one")
 
@@ -197,3 +199,25 @@ def misbehaving(how: str, tmp_path: Path, **limits: float) -> Misbehave:
         "traces": str(tmp_path),
     } | limits
     return Misbehave(MisbehaveConfig.model_validate(told))
+
+
+class Film(Root, Each[Seed, Video]):
+    """Numbers to videos of two sources."""
+
+    name, version = "film", 1
+    config: EachConfig
+
+    def edition(self, workspace: Workspace) -> str:
+        return "ten"
+
+    def scan(self, workspace: Workspace) -> Iterator[Seed]:
+        for number in range(10):
+            yield Seed(film(number).id, number)
+
+    def process(self, item: Seed) -> Result:
+        return Made((film(item.number),))
+
+
+def film(number: int) -> Video:
+    sha256 = hashlib.sha256(str(number).encode()).hexdigest()
+    return Video(sha256, 100, 64, 64, Fraction(25), "h264", 0, 1000, source="theirs" if number % 2 else "ours")

@@ -16,7 +16,7 @@ from rich.console import Console
 from dmforge import pipeline
 from dmforge.curation import trial
 from dmforge.curation.executors.local import LocalExecutor
-from dmforge.curation.lake import compaction
+from dmforge.curation.lake import compaction, forgetting
 from dmforge.curation.lake.commits import Commit, Draft, Lake
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.runner import Driver
@@ -24,7 +24,7 @@ from dmforge.curation.stage import EachConfig
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 from tests.foundation.lakes import count, fingerprint, logical, run, view, write_recipe
-from tests.foundation.stages import Halve, HalveOnce
+from tests.foundation.stages import Film, Halve, HalveOnce
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +303,19 @@ def test_the_same_row_from_two_inputs_is_one_row(tmp_path: Path) -> None:
         assert not any(tally.pending for tally in tallies.values())
     seen = View(Lake(Workspace(tmp_path)), stages)
     assert seen.connection.execute("SELECT count(*), count(DISTINCT id) FROM tasks").fetchall() == [(20, 20)]
+
+
+def test_a_source_is_taken_down_with_all_its_videos(tmp_path: Path) -> None:
+    drive(tmp_path, Film(EachConfig()))
+    with Workspace(tmp_path).held("test"):
+        lake = Lake(Workspace(tmp_path))
+        wanted = forgetting.videos_of(lake, "theirs")
+        removed = forgetting.take_down(lake, wanted, "their licence ended")
+    assert (removed.videos, removed.rows, removed.swept) == (5, 15, True)  # of each: roster, outcome, video
+    for _ in range(2):
+        seen = View(Lake(Workspace(tmp_path)), (Film(EachConfig()),))
+        assert seen.connection.execute("SELECT DISTINCT source FROM videos").fetchall() == [("ours",)]
+        assert drive(tmp_path, Film(EachConfig()))["film"].made == 5
 
 
 def test_a_row_that_is_made_twice_by_mistake_stops_the_run(tmp_path: Path) -> None:
