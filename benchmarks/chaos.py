@@ -139,7 +139,7 @@ def _wait_for_a_moment(process: subprocess.Popen[str], workspace: Path, rng: ran
         return process.wait(rng.uniform(0, 1.0))
     enough = _commits(workspace) + rng.randrange(4)
     while process.poll() is None and _commits(workspace) <= enough:
-        time.sleep(0.002)
+        time.sleep(0.01)
     return process.wait(rng.uniform(0, 0.05))
 
 

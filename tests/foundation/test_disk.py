@@ -33,10 +33,10 @@ def mounts() -> None:
 def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     small, calm = tmp_path / "small", tmp_path / "calm"
     small.mkdir()
-    write_recipe(calm, tasks=2000, batch=50)
+    write_recipe(calm, tasks=1000, batch=50)
     run(calm)
     script = """
-        mount -t tmpfs -o size=400k none "$SMALL" && cp "$CALM/recipe.toml" "$SMALL" || exit 99
+        mount -t tmpfs -o size=250k none "$SMALL" && cp "$CALM/recipe.toml" "$SMALL" || exit 99
         "$PYTHON" -m dmforge.cli run -w "$SMALL" && exit 98
         test $? = 1 || exit 97
         find "$SMALL" -name '*.writing' | grep . && exit 96
