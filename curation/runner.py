@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -82,7 +82,7 @@ class Driver:
             for finished in self._executor.execute(stage, self._lake.workspace, batches, progress.advance):
                 if finished.settled is not None:
                     draft = Draft("batch", stage.name, origin.variant, _batch_id(origin, finished.settled), config)
-                    self.cost_usd += stage.cost_usd(self._lake.publish(draft, _tables(finished.settled)).inputs)
+                    self._publish(stage, draft, _tables(finished.settled))
                 deferred.update(item.reason for item in finished.deferred)
         self._refuse_repeats(stage)
         return dict(deferred)
@@ -110,8 +110,12 @@ class Driver:
         name = digest("collective", [stage.name, origin.variant, *partial])
         draft = Draft("collective", stage.name, origin.variant, name, stage.config.semantic(), supersedes=partial)
         tables = {Outcome.table: [piece.outcomes for piece in pieces]}
-        self._lake.publish(draft, tables | {table: [piece.rows[table] for piece in pieces] for table in pieces[0].rows})
+        self._publish(stage, draft, tables | {table: [piece.rows[table] for piece in pieces] for table in pieces[0].rows})
         return {}
+
+    def _publish(self, stage: AnyStage, draft: Draft, tables: Mapping[str, list[pa.Table]]) -> None:
+        """Commit, and count what it cost: an interrupted run has spent what it has committed."""
+        self.cost_usd += stage.cost_usd(self._lake.publish(draft, tables).inputs)
 
     def _refuse_repeats(self, stage: AnyStage) -> None:
         # once a run, on what it has just made: later stages and corpora would count such a row twice

@@ -144,7 +144,7 @@ class KillablePool:
         self._spans.appendleft(span.part(span.start + size, span.stop))
         return span.part(span.start, span.start + size)
 
-    def _hire(self) -> _Worker:
+    def _hire(self) -> None:
         context = _context()
         ours, theirs = context.Pipe()
         at = context.RawArray("q", [IDLE])
@@ -152,9 +152,8 @@ class KillablePool:
         process = context.Process(target=serve, args=arguments, daemon=True)
         process.start()
         theirs.close()
-        worker = _Worker(process, ours, at)  # pyright: ignore[reportArgumentType] (a shared array behaves as a list of one)
-        self._workers.append(worker)
-        return worker
+        # a shared array behaves as a list of one
+        self._workers.append(_Worker(process, ours, at))  # pyright: ignore[reportArgumentType]
 
     def _listen(self, advance: Advance) -> None:
         by_connection = {worker.connection: worker for worker in self._workers}
@@ -260,8 +259,8 @@ class KillablePool:
     def _judge_fault(self, span: _Span, fault: Fault, advance: Advance) -> None:
         if fault.transient:
             self._defer(span, fault.detail, advance)
-            return
-        self._fail(span, fault.reason, fault.detail, advance)
+        else:
+            self._fail(span, fault.reason, fault.detail, advance)
 
     def _fail(self, span: _Span, reason: str, detail: str, advance: Advance) -> None:
         if span.attempt < TRIES:
