@@ -206,7 +206,7 @@ def _check_order(stages: Sequence[AnyStage], where: str) -> None:
     if isinstance(stage, Root):
         return
     made = {record for before in earlier for record in before.makes}
-    needs = [stage.reads, *(stage.also_reads if isinstance(stage, Collective) else ())]
+    needs = [stage.reads, *stage.beside.values(), *(stage.also_reads if isinstance(stage, Collective) else ())]
     for record in needs:
         if record not in made:
             makers = sorted(name for name, kind in STAGES.items() if record in kind.makes)

@@ -21,7 +21,7 @@ from dmforge.curation.settled import Origin, Settled
 from dmforge.curation.stage import Collective, Root
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.records import Outcome, Record
+from dmforge.schemas.records import Item, Outcome, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Driver:
         self._refuse_repeats(stage)
         return dict(deferred)
 
-    def _gather(self, view: View, stage: Collective[Record, Record]) -> dict[str, int]:
+    def _gather(self, view: View, stage: Collective[Item, Record]) -> dict[str, int]:
         origin = Origin(stage.name, view.variant(stage))
         inputs = view.extent(view.inputs(stage))
         if view.tally(stage).pending == 0:

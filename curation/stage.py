@@ -14,7 +14,7 @@ from dmforge.curation.settled import Key, Made, Origin, Quarantined, Rejected, R
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Config, Operational
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.records import Record
+from dmforge.schemas.records import Item, Joined, Record
 
 if TYPE_CHECKING:
     from dmforge.curation.lake.views import View
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Ask", "AskConfig", "Batch", "Collective", "Each", "EachConfig", "Key", "Made", "Quarantined", "Rejected"]
 __all__ += ["Result", "Root", "Settled", "Stage", "StageConfig"]
 
-In = TypeVar("In", bound=Record)
+In = TypeVar("In", bound=Item)
 Out = TypeVar("Out", bound=Record)
 
 
@@ -71,7 +71,11 @@ class Stage(ABC, Generic[In, Out]):
     """Raised when the code changes what comes out: part of the work key."""
     repeats: ClassVar[bool] = False
     """Two inputs may give the same row, as when a question stands in two files: it is one row then. Costs a sort to see."""
+    item: ClassVar[type[Item]]
+    """What `process` is given: a row of the table that the stage reads, alone or beside rows that it names."""
     reads: ClassVar[type[Record]]
+    beside: ClassVar[dict[str, type[Record]]]
+    """Of a joined item: the column of the input that names a row, and what that row is."""
     makes: ClassVar[tuple[type[Record], ...]]
     config_class: ClassVar[type[StageConfig]]
     config: StageConfig
@@ -83,8 +87,10 @@ class Stage(ABC, Generic[In, Out]):
         super().__init_subclass__()
         shape = next((base for base in getattr(cls, "__orig_bases__", ()) if _is_declaration(base)), None)
         if shape is not None:  # a concrete stage: what it reads and makes stands in its bases, its config in its annotations
-            reads, makes = typing.get_args(shape)
-            cls.reads, cls.makes = reads, typing.get_args(makes) or (makes,)
+            item, makes = typing.get_args(shape)
+            rows = typing.get_type_hints(item) if issubclass(item, Joined) else {"": item}
+            cls.item, (cls.reads, *_), cls.makes = item, rows.values(), typing.get_args(makes) or (makes,)
+            cls.beside = dict(list(rows.items())[1:])
             cls.config_class = typing.get_type_hints(cls, localns={"View": object})["config"]
 
     @cached_property

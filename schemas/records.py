@@ -43,6 +43,21 @@ class Record:
         return show(self.kind, self.id)
 
 
+class Joined:
+    """A row beside rows that it names. The first field is the input of a stage; every other one is called like the column of
+    the input that holds its id."""
+
+    __slots__ = ()
+
+    @property
+    def id(self) -> Id:
+        return getattr(self, fields(self)[0].name).id  # pyright: ignore[reportArgumentType] (every kind is a dataclass)
+
+
+Item = Record | Joined
+"""What a stage is given."""
+
+
 @cache
 def _aside(record: type[Record]) -> frozenset[str]:
     """Fields that say where a row came from, not what it is: two rows that differ only there are the same row."""
@@ -117,6 +132,14 @@ class Candidate(Record):
     window_source: WindowSource
     requests: tuple[Id, ...]
     """The journal keys of the answers it was made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(Joined):
+    """A candidate beside its task: what most filters judge."""
+
+    candidate: Candidate
+    task: Task
 
 
 @dataclass(frozen=True, slots=True)

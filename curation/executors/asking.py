@@ -14,9 +14,9 @@ from dmforge.curation.stage import Ask
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import Transient
-from dmforge.schemas.records import Record
+from dmforge.schemas.records import Item, Record
 
-AnyAsk = Ask[Record, Record]
+AnyAsk = Ask[Item, Record]
 
 
 def ask(stage: AnyAsk, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[Finished]:
@@ -81,8 +81,8 @@ async def _finished(
         stage.close()
 
 
-def _items(stage: AnyAsk, batches: Iterator[WorkBatch]) -> Iterator[tuple[_Opened, int, Record]]:
+def _items(stage: AnyAsk, batches: Iterator[WorkBatch]) -> Iterator[tuple[_Opened, int, Item]]:
     for batch in batches:
         opened = _Opened(batch.keys(), batch.items.num_rows)
-        for index, item in enumerate(from_arrow(stage.reads, batch.items)):
+        for index, item in enumerate(from_arrow(stage.item, batch.items)):
             yield opened, index, item

@@ -30,7 +30,7 @@ from dmforge.curation.settled import Key, Quarantined, Settled, from_bytes, ipc_
 from dmforge.curation.stage import Each
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError
-from dmforge.schemas.records import Record
+from dmforge.schemas.records import Item, Record
 
 CHUNK_S = 0.2
 """Inputs travel in chunks of about this much work: fewer messages where they are quick, one by one where they are slow."""
@@ -79,7 +79,7 @@ class _Worker:
 class KillablePool:
     """Processes for one Each stage. A context manager: on the way out, all of them are gone."""
 
-    def __init__(self, stage: Each[Record, Record], workspace: Workspace) -> None:
+    def __init__(self, stage: Each[Item, Record], workspace: Workspace) -> None:
         self._stage, self._limits, self._root = stage, stage.config, str(workspace.root)
         self._size = self._limits.workers or os.cpu_count() or 1
         self._workers: list[_Worker] = []

@@ -16,7 +16,7 @@ from dmforge.curation.stage import Ask, Batch, Each
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import DmforgeError
-from dmforge.schemas.records import Record
+from dmforge.schemas.records import Item, Record
 
 
 class LocalExecutor:
@@ -43,15 +43,15 @@ class _Opened:
 
 
 def _stream(
-    stage: Batch[Record, Record], workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
+    stage: Batch[Item, Record], workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
 ) -> Iterator[Finished]:
     """Feed a Batch stage. It may read ahead over the ends of batches; its results come in the order of its inputs."""
     opened: deque[_Opened] = deque()
 
-    def feed() -> Iterator[Record]:
+    def feed() -> Iterator[Item]:
         for batch in batches:
             opened.append(_Opened(batch.keys()))
-            yield from from_arrow(stage.reads, batch.items)
+            yield from from_arrow(stage.item, batch.items)
 
     stage.open(workspace)
     for result in stage.process(feed()):

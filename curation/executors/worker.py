@@ -22,7 +22,7 @@ from dmforge.curation.stage import Each
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import Transient
-from dmforge.schemas.records import Record
+from dmforge.schemas.records import Item, Record
 
 MEMORY = "memory"
 """The fault after which the process is replaced: what ate the memory may still hold it."""
@@ -72,7 +72,7 @@ class Unfit:
     message: str
 
 
-def serve(connection: Connection, stage: Each[Record, Record], root: str, memory_mb: int, at: MutableSequence[int]) -> None:
+def serve(connection: Connection, stage: Each[Item, Record], root: str, memory_mb: int, at: MutableSequence[int]) -> None:
     """Work on chunks until there are no more. `at[0]` always holds the index of the input at hand, for whoever watches."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the driver decides what ends
@@ -92,9 +92,9 @@ def serve(connection: Connection, stage: Each[Record, Record], root: str, memory
         connection.send(Unfit(f"{type(error).__name__}: {error}"))
 
 
-def _work(stage: Each[Record, Record], chunk: Chunk, at: MutableSequence[int]) -> Reply:
+def _work(stage: Each[Item, Record], chunk: Chunk, at: MutableSequence[int]) -> Reply:
     began_s = time.monotonic()
-    items = from_arrow(stage.reads, pa.ipc.open_stream(chunk.items).read_all())
+    items = from_arrow(stage.item, pa.ipc.open_stream(chunk.items).read_all())
     keys: list[Key] = []
     results: list[Result] = []
     faults: list[Fault] = []

@@ -13,13 +13,13 @@ from dmforge.curation.stage import Root, Stage
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import schema, to_arrow
 from dmforge.schemas.ids import Id, base32, digest
-from dmforge.schemas.records import Record
+from dmforge.schemas.records import Item, Record
 
 CHUNK = 10_000
 EDITION = "edition"
 
 
-def enrol(lake: Lake, stage: Stage[Record, Record]) -> None:
+def enrol(lake: Lake, stage: Stage[Item, Record]) -> None:
     """Publish a root stage's list of inputs, unless the one that stands there is still right."""
     if _stands(lake, stage):
         return
@@ -32,23 +32,23 @@ def enrol(lake: Lake, stage: Stage[Record, Record]) -> None:
     lake.publish(draft, {stage.reads.table: map(_as_table, _chunks(lake.workspace, stage))})
 
 
-def unpublished(lake: Lake, stage: Stage[Record, Record]) -> pa.Table | None:
+def unpublished(lake: Lake, stage: Stage[Item, Record]) -> pa.Table | None:
     """The list as a run would publish it, or None if the one that stands there is right: for a plan, which writes nothing."""
     if _stands(lake, stage):
         return None
     return pa.Table.from_batches(list(_chunks(lake.workspace, stage)), schema(stage.reads))
 
 
-def _stands(lake: Lake, stage: Stage[Record, Record]) -> bool:
+def _stands(lake: Lake, stage: Stage[Item, Record]) -> bool:
     current = lake.roster(stage.name)
     return current is not None and current.config.get(EDITION) == base32(_edition(lake.workspace, stage))
 
 
-def _edition(workspace: Workspace, stage: Stage[Record, Record]) -> Id:
+def _edition(workspace: Workspace, stage: Stage[Item, Record]) -> Id:
     return digest(EDITION, [_root(stage).edition(workspace), sorted(forgotten_videos(workspace))])
 
 
-def _chunks(workspace: Workspace, stage: Stage[Record, Record]) -> Iterator[pa.RecordBatch]:
+def _chunks(workspace: Workspace, stage: Stage[Item, Record]) -> Iterator[pa.RecordBatch]:
     hidden, column = forgotten_videos(workspace), stage.reads.video_column
     seen = (record for record in _root(stage).scan(workspace) if getattr(record, column) not in hidden)
     while chunk := list(itertools.islice(seen, CHUNK)):
@@ -59,7 +59,7 @@ def _as_table(batch: pa.RecordBatch) -> pa.Table:
     return pa.Table.from_batches([batch])
 
 
-def _root(stage: Stage[Record, Record]) -> Root:
+def _root(stage: Stage[Item, Record]) -> Root:
     if not isinstance(stage, Root):
         raise TypeError(f"{stage.name} reads a table: only a root has a list of its own")
     return stage

@@ -19,9 +19,9 @@ from dmforge.curation.settled import row_schema
 from dmforge.curation.stage import Collective, Root, Stage
 from dmforge.schemas.columns import schema
 from dmforge.schemas.ids import Id, base32, digest
-from dmforge.schemas.records import RECORDS, Outcome, Record
+from dmforge.schemas.records import RECORDS, Item, Outcome, Record
 
-AnyStage = Stage[Record, Record]
+AnyStage = Stage[Item, Record]
 LAST = b"\xff" * 17
 """Greater than any id."""
 RANGE_ROWS = 250_000
@@ -222,7 +222,7 @@ class View:
         """The stage's outcomes are exactly its current inputs: nothing is pending and nothing is left over."""
         return extent_of(self._parts(stage, Outcome.table)) == self.extent(self.inputs(stage))
 
-    def _seeing(self, stage: Collective[Record, Record]) -> Id:
+    def _seeing(self, stage: Collective[Item, Record]) -> Id:
         reads = [self.rows(record, before=stage) for record in (stage.reads, *stage.also_reads)]
         extents = [self.extent(rows) for rows in reads]
         seen = [[rows.record.table, e.count, e.low, e.high] for rows, e in zip(reads, extents, strict=True)]

@@ -12,6 +12,7 @@ from dmforge.curation.lake.views import AnyStage, View, id_ranges
 from dmforge.curation.settled import Key
 from dmforge.schemas.columns import id_list, id_matrix, schema
 from dmforge.schemas.ids import Id
+from dmforge.schemas.records import Record
 
 RANGE_ROWS = 50_000
 RANGE_BYTES = 16 << 20
@@ -23,7 +24,7 @@ class WorkBatch:
     """Inputs that are committed together."""
 
     items: pa.Table
-    """In the columns of the record that the stage reads."""
+    """In the columns of what the stage is given, with the inputs' ids."""
     videos: list[Id]
 
     def keys(self) -> list[Key]:
@@ -49,22 +50,36 @@ def pending_batches(view: View, stage: AnyStage) -> Iterator[WorkBatch]:
 
 
 def _batch(stage: AnyStage, table: pa.Table) -> WorkBatch:
-    return WorkBatch(table.select(schema(stage.reads).names), id_list(table.column("video")))
+    columns = dict.fromkeys([*schema(stage.item).names, "id"])
+    return WorkBatch(table.select(list(columns)), id_list(table.column("video")))
 
 
 def _ranges(view: View, stage: AnyStage) -> Iterator[pa.Table]:
     """The pending inputs, range by range of video ids."""
     inputs = view.inputs(stage)
-    columns = schema(stage.reads)
-    if stage.reads.video_column != "video":
-        columns = columns.append(pa.field("video", columns.field("id").type))
+    columns = list(dict.fromkeys([*schema(stage.item).names, "id", "video"]))
     stored = sum(part.size_bytes for part in inputs.parts)
     pieces = max(1, sum(part.rows for part in inputs.parts) // RANGE_ROWS, stored // RANGE_BYTES)
-    sql = f"SELECT * FROM ({view.pending(stage)}) ORDER BY video, id"
+    sql = f"SELECT * FROM ({_items(view, stage)}) ORDER BY video, id"
     for low, high in id_ranges(pieces):
         found = view.table(sql, {"low": low, "high": high})
         if found.num_rows:
-            yield _distinct(found.select(columns.names).cast(columns))
+            yield _distinct(found.select(columns))
+
+
+def _items(view: View, stage: AnyStage) -> str:
+    """SQL of the pending inputs as the stage wants them. What an input names is older than itself, so it is always there."""
+    if not stage.beside:
+        return view.pending(stage)
+    first, *_ = schema(stage.item).names
+    columns = [f"{_packed('i', stage.reads)} AS {first}"]
+    columns += [f"{_packed(name, record)} AS {name}" for name, record in stage.beside.items()]
+    joins = [f"JOIN ({view.rows(r, before=stage).sql}) {name} ON {name}.id = i.{name}" for name, r in stage.beside.items()]
+    return f"SELECT i.id, i.video, {', '.join(columns)} FROM ({view.pending(stage)}) i {' '.join(joins)}"
+
+
+def _packed(row: str, record: type[Record]) -> str:
+    return "struct_pack(" + ", ".join(f'"{name}" := {row}."{name}"' for name in schema(record).names) + ")"
 
 
 def _distinct(table: pa.Table) -> pa.Table:

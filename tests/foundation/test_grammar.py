@@ -136,11 +136,26 @@ def test_any_text_is_a_trajectory_or_has_defects_that_lie_inside_it(text: str, m
 
 
 _TEXT = f"(?:(?!{'|'.join(TAGS)}).)*"
-_LOOK = r"<span>12\.00 - 20\.00</span><fps>(?:2|0\.5|1/3)</fps>"  # the only well-formed numbers among FRAGMENTS
-ORACLE = re.compile(
+_TIME = r"((?:0|[1-9][0-9]{0,6})\.[0-9][0-9])"
+_LOOK = rf"<span>{_TIME} - {_TIME}</span><fps>([0-9]+|[0-9]+\.[0-9]+|[0-9]+/[0-9]+)</fps>"
+_SHAPE = re.compile(
     rf"<think>{_TEXT}(?:{_LOOK}{_TEXT})?</think>[ \t\r\n]*<answer>(?!\s*</answer>){_TEXT}</answer>",
     re.DOTALL,
 )
+
+
+def by_definition(text: str) -> bool:
+    """What the grammar accepts, said once more: the shape by a regular expression, the numbers by arithmetic."""
+    found = _SHAPE.fullmatch(text)
+    if found is None or found[1] is None:
+        return found is not None
+    start, end, density = found.groups()
+    if float(start) >= float(end) or set(density.partition("/")[2]) == {"0"}:
+        return False
+    fps = Fraction(density)
+    decimal = next((f"{float(fps):.{n}f}" for n in range(20) if Fraction(f"{float(fps):.{n}f}") == fps), None)
+    printed = f"{fps.numerator}/{fps.denominator}" if decimal is None else decimal
+    return fps > 0 and max(fps.numerator, fps.denominator) <= 1_000_000 and density == printed
 
 
 def filled(tag: str) -> str:
@@ -166,14 +181,16 @@ def test_of_all_sequences_two_edits_from_a_look_exactly_those_that_the_grammar_a
     texts = {"".join(map(filled, tags)) for once in edits(tuple(TAG.findall(GOOD))) for tags in edits(once)}
     assert len(texts) > 7_000
     accepted = {text for text in texts if isinstance(parse(text), Trajectory)}
-    assert accepted == {text for text in texts if ORACLE.fullmatch(text)} != set()
+    assert accepted == {text for text in texts if by_definition(text)} != set()
 
 
 @given(st.one_of(soup, damaged))
 @example("<think></think> <answer>x</answer>")
+@example("<think>T1 <span>12.00 - 200.00</span><fps>2</fps>T2</think><answer>A</answer>")
+@example("<think>T1 <span>12.00 - 20.00</span><fps>2.0</fps>T2</think><answer>A</answer>")
 @example("<think><span>12.00 - 20.00</span><fps>1/3</fps></think>\n<answer>2</answer>")
 def test_a_regular_expression_written_from_the_definition_agrees(text: str) -> None:
-    assert isinstance(parse(text), Trajectory) == (ORACLE.fullmatch(text) is not None)
+    assert isinstance(parse(text), Trajectory) == by_definition(text)
 
 
 BROKEN_UNITS = ["<", "</", "<think>", "</fps>", "<span>", "<answer><think>", "<think>" + "<" * 50, "<think>x</span>", "\ud800"]

@@ -1,0 +1,84 @@
+"""A stage may be given a row beside the rows that it names: whole, and the very ones."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import AnyStage, View
+from dmforge.curation.runner import Driver
+from dmforge.curation.settled import Made, Result
+from dmforge.curation.stage import Ask, AskConfig, Batch, Each, EachConfig, StageConfig
+from dmforge.curation.trial import Count, CountConfig
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.ids import show
+from dmforge.schemas.records import Attempt, Candidate, Task, Verdict
+from dmforge.schemas.transcript import COARSE, Piece, Transcript
+
+
+class Answer(Batch[Task, Candidate]):
+    """Two candidates a task."""
+
+    name, version = "answer", 1
+    config: StageConfig
+
+    def process(self, items: Iterator[Task]) -> Iterator[Result]:
+        for task in items:
+            pieces = Transcript((COARSE, Piece("prompt", task.question), Piece("policy", "x")))
+            yield Made(tuple(Candidate(task.video, task.id, n, "t", pieces, (), task.answer, "gold", ()) for n in range(2)))
+
+
+def judged(name: str, item: Attempt) -> Made:
+    right = item.candidate.task == item.task.id and item.candidate.answer == item.task.answer
+    detail = f"{show('task', item.task.id)} {item.task.question}"
+    return Made((Verdict(item.task.video, item.candidate.id, "candidate", name, float(right), 1, detail=detail),))
+
+
+class InStreams(Batch[Attempt, Verdict]):
+    name, version = "streams", 1
+    config: StageConfig
+
+    def process(self, items: Iterator[Attempt]) -> Iterator[Result]:
+        return (judged(self.name, item) for item in items)
+
+
+class InProcesses(Each[Attempt, Verdict]):
+    name, version = "processes", 1
+    config: EachConfig
+
+    def process(self, item: Attempt) -> Result:
+        return judged(self.name, item)
+
+
+class InFlight(Ask[Attempt, Verdict]):
+    name, version = "flight", 1
+    config: AskConfig
+
+    async def process(self, item: Attempt) -> Result:
+        return judged(self.name, item)
+
+
+def test_every_shape_is_given_a_candidate_beside_its_own_task(tmp_path: Path) -> None:
+    small = {"batch_items": 7}
+    stages: list[AnyStage] = [
+        Count(CountConfig(tasks=40, reject_every=10, workers=1)),
+        Answer(StageConfig(**small)),
+        InStreams(StageConfig(**small)),
+        InProcesses(EachConfig(**small, workers=2)),
+        InFlight(AskConfig(**small)),
+    ]
+    lake = Lake(Workspace(tmp_path))
+    reports = list(Driver(lake, stages, LocalExecutor(), Console(file=io.StringIO())).run(stages))
+    assert [report.tally.made for report in reports] == [36, 36, 72, 72, 72]
+    assert not any(report.tally.pending for report in reports)
+    sql = """
+        SELECT filter, count(*), count(DISTINCT v.subject), min(score), bool_and(ends_with(v.detail, t.question))
+        FROM verdicts v JOIN candidates c ON c.id = v.subject JOIN tasks t ON t.id = c.task GROUP BY filter ORDER BY filter
+    """
+    found = View(lake, stages).connection.execute(sql).fetchall()
+    assert found == [(name, 72, 72, 1.0, True) for name in ("flight", "processes", "streams")]
