@@ -1,0 +1,1 @@
+"""Short rendered videos about which everything is known: what is shown when, what may be asked, and what it takes to see it."""

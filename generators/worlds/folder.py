@@ -1,0 +1,163 @@
+"""Worlds as a folder: videos, an annotation file as people have them, and the truth that only oracles and tests may read.
+
+    videos/world-000000.mp4    what a camera would have brought
+    tasks.jsonl                one task a line, in the shape that `import jsonl` reads
+    truth.jsonl                the settings, then for each video its seed, and for each question what it takes to answer it
+
+The same settings give the same bytes, so a folder that was cut short is simply made again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from dmforge.curation.atomic import sync_folder, writing
+from dmforge.generators.worlds.imagine import MAX_DURATION_S, MIN_DURATION_S, Knobs, imagine
+from dmforge.generators.worlds.questions import Question, questions
+from dmforge.generators.worlds.render import render
+from dmforge.generators.worlds.script import Script
+from dmforge.generators.worlds.verify import Measured, measure
+from dmforge.schemas.config import Config, parse_config
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import print_density
+from dmforge.schemas.sizes import CELL
+
+SEEDS_APART = 10_000_000
+SOURCE, LICENCE = "dmforge-worlds", "CC0-1.0"
+
+
+class Settings(Config):
+    """All that decides what is in a folder of worlds."""
+
+    version: Literal[1] = 1
+    """Raised when the same settings give other worlds."""
+    videos: PositiveInt
+    """How many worlds."""
+    seed: NonNegativeInt = 0
+    """Another seed gives other worlds."""
+    knobs: Knobs = Field(default_factory=Knobs)
+    """How hard they are."""
+    duration_s: int = Field(MIN_DURATION_S, ge=MIN_DURATION_S, le=MAX_DURATION_S)
+    """How long each is: room for three stays, and no more than the timecode can count."""
+    width: int = Field(64, ge=2 * CELL, multiple_of=CELL)
+    """Pixels, whole cells."""
+    height: int = Field(64, ge=2 * CELL, multiple_of=CELL)
+    """Pixels, whole cells."""
+
+    def script(self, number: int) -> Script:
+        return imagine(self.seed * SEEDS_APART + number, self.knobs, self.duration_s)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One rendered world."""
+
+    number: int
+    script: Script
+    questions: tuple[Question, ...]
+    measured: tuple[Measured, ...]
+    file: bytes
+
+    @property
+    def name(self) -> str:
+        return f"world-{self.number:06d}.mp4"
+
+    def tasks(self) -> Iterator[dict[str, Any]]:
+        """Its lines in tasks.jsonl."""
+        for question in self.questions:
+            shown = question.windows if question.kind != "mcq" else ()
+            windows = [[window.start_cs / 100, window.end_cs / 100] for window in shown]
+            yield {
+                "video": self.name, "kind": question.kind, "question": question.text, "options": list(question.options),
+                "answer": question.answer, "windows": windows, "needs": question.needs,
+            }  # fmt: skip
+
+    def truth(self) -> dict[str, Any]:
+        """Its line in truth.jsonl."""
+        asked = [
+            {
+                "kind": question.kind, "question": question.text, "answer": question.answer,
+                "windows": [[window.start_cs / 100, window.end_cs / 100] for window in question.windows],
+                "lowest_fps": _printed(measured.lowest_fps), "from_coarse": measured.from_coarse,
+                "from_text": question.from_text,
+            }
+            for question, measured in zip(self.questions, self.measured, strict=True)
+        ]  # fmt: skip
+        return {"video": self.name, "sha256": sha256(self.file).hexdigest(), "seed": self.script.seed, "questions": asked}
+
+
+def make_worlds(folder: Path, settings: Settings) -> None:
+    """Bring a folder to hold these worlds; one that does already is left alone."""
+    if _stands(folder, settings):
+        return
+    (folder / "truth.jsonl").unlink(missing_ok=True)  # nothing may say that other worlds are these
+    truth = [settings.model_dump_json()]
+    tasks: list[str] = []
+    last = ""
+    for world in _rendered(settings):
+        with writing(folder / "videos" / world.name) as file:
+            file.write(world.file)
+        tasks += map(json.dumps, world.tasks())
+        last = world.name
+        truth.append(json.dumps(world.truth()))
+    for path in (folder / "videos").glob("world-*.mp4"):
+        if path.name > last:
+            path.unlink()
+    _write_lines(folder / "tasks.jsonl", tasks)
+    _write_lines(folder / "truth.jsonl", truth)
+
+
+def read_settings(folder: Path) -> Settings:
+    """The settings that a folder was made with."""
+    path = folder / "truth.jsonl"
+    try:
+        with path.open(encoding="utf-8") as lines:
+            header = json.loads(lines.readline())
+    except (OSError, ValueError) as error:
+        raise InputError(f"no folder of worlds: {error}", where=str(path), mend="make one: dmforge worlds DIR") from None
+    return parse_config(Settings, header, where=str(path))
+
+
+def _stands(folder: Path, settings: Settings) -> bool:
+    if not (folder / "truth.jsonl").exists() or read_settings(folder) != settings:
+        return False
+    return len(list((folder / "videos").glob("world-*.mp4"))) == settings.videos
+
+
+def _rendered(settings: Settings) -> Iterator[World]:
+    cores = len(os.sched_getaffinity(0))
+    make = partial(_world, settings)
+    if settings.videos < 2 * cores:
+        yield from map(make, range(settings.videos))
+        return
+    with ProcessPoolExecutor(cores, get_context("forkserver")) as pool:
+        yield from pool.map(make, range(settings.videos), chunksize=8)
+
+
+def _world(settings: Settings, number: int) -> World:
+    script = settings.script(number)
+    file = render(script, settings.width, settings.height)
+    asked = questions(script)
+    return World(number, script, asked, measure(script, asked, file), file)
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    with writing(path) as file:
+        file.write("".join(line + "\n" for line in lines).encode("ascii"))
+    sync_folder(path.parent)
+
+
+def _printed(fps: Fraction | None) -> str | None:
+    return None if fps is None else print_density(fps)
