@@ -31,6 +31,11 @@ def _is_declaration(base: Any) -> bool:
     return bool(args) and not any(isinstance(arg, TypeVar) for arg in args)
 
 
+def _record(annotation: Any) -> type[Record]:
+    """The record of a joined row: of `X | None` it is X."""
+    return next((arg for arg in typing.get_args(annotation) if arg is not type(None)), annotation)
+
+
 class StageConfig(Config):
     """What every stage can be told."""
 
@@ -90,17 +95,21 @@ class Stage(ABC, Generic[In, Out]):
             item, makes = typing.get_args(shape)
             rows = typing.get_type_hints(item) if issubclass(item, Joined) else {"": item}
             cls.item, (cls.reads, *_), cls.makes = item, rows.values(), typing.get_args(makes) or (makes,)
-            cls.beside = dict(list(rows.items())[1:])
+            cls.beside = {name: _record(row) for name, row in list(rows.items())[1:]}
             cls.config_class = typing.get_type_hints(cls, localns={"View": object})["config"]
 
     @cached_property
     def variant(self) -> Id:
         """Digest of all that decides what comes out of an input. With the input's id it is the work key."""
-        return digest("variant", [self.name, self.version, self.config.semantic()])
+        return digest("variant", [self.name, self.version, self.config.semantic(), self.ingredients()])
 
     @property
     def origin(self) -> Origin:
         return Origin(self.name, self.variant)
+
+    def ingredients(self) -> list[str]:
+        """What decides the result beside name, version and config: the text of prompts, say."""
+        return []
 
     def open(self, workspace: Workspace) -> None:
         """Open what the work needs. Called once in each process that does the work."""

@@ -73,29 +73,27 @@ def _read(texts: list[str]) -> Trajectory | None:
 
 def render(trajectory: Trajectory) -> str:
     """The text that parses to this trajectory."""
-    return "".join(_policy_texts(trajectory))
-
-
-def _policy_texts(trajectory: Trajectory) -> list[str]:
-    """The rendered text, cut after every `</fps>`: there the policy stops and the runtime injects."""
-    texts = [
-        f"{thought}{OPEN['span']}{print_span(look.window)}{CLOSE['span']}{OPEN['fps']}{print_density(look.fps)}{CLOSE['fps']}"
-        for thought, look in zip(trajectory.thoughts, trajectory.looks, strict=False)  # the last thought has no look
-    ]
-    answer = f"{trajectory.gap}{OPEN['answer']}{trajectory.answer}{CLOSE['answer']}"
-    texts.append(f"{trajectory.thoughts[-1]}{CLOSE['think']}{answer}")
-    texts[0] = OPEN["think"] + texts[0]
-    return texts
+    return transcribe((), trajectory).policy_text
 
 
 def transcribe(prompt: tuple[Piece, ...], trajectory: Trajectory) -> Transcript:
     """The transcript of a policy that wrote this after the prompt, with the clip of every look behind its `</fps>`."""
+    return assemble(prompt, trajectory.thoughts, trajectory.looks, trajectory.answer, trajectory.gap)
+
+
+def assemble(
+    prompt: tuple[Piece, ...], thoughts: tuple[str, ...], looks: tuple[Look, ...], answer: str, gap: str = ""
+) -> Transcript:
+    """The same from words that may hold anything: a teacher's. Whether it is well-formed is for filters to find out."""
     pieces = list(prompt)
-    for text, look in zip(_policy_texts(trajectory), (*trajectory.looks, None), strict=True):
-        pieces.append(Piece("policy", text))
-        if look is not None:
-            pieces.append(Piece("runtime", look=look))
-    return Transcript(tuple(pieces))
+    opening = OPEN["think"]
+    for thought, look in zip(thoughts, looks, strict=False):  # the last thought has no look
+        span, fps = print_span(look.window), print_density(look.fps)
+        words = f"{opening}{thought}{OPEN['span']}{span}{CLOSE['span']}{OPEN['fps']}{fps}{CLOSE['fps']}"
+        pieces += [Piece("policy", words), Piece("runtime", look=look)]
+        opening = ""
+    ending = f"{CLOSE['think']}{gap}{OPEN['answer']}{answer}{CLOSE['answer']}"
+    return Transcript((*pieces, Piece("policy", f"{opening}{thoughts[-1]}{ending}")))
 
 
 def trajectory_of(transcript: Transcript, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:

@@ -45,7 +45,7 @@ class Record:
 
 class Joined:
     """A row beside rows that it names. The first field is the input of a stage; every other one is called like the column of
-    the input that holds its id."""
+    the input that holds its id. `X | None` is for a row that may not be there."""
 
     __slots__ = ()
 
@@ -116,6 +116,14 @@ class Task(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Shown(Joined):
+    """A task beside its video, which is not there if it was quarantined."""
+
+    task: Task
+    video: Video | None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate(Record):
     """A teacher's whole trajectory for a task."""
 
@@ -136,10 +144,11 @@ class Candidate(Record):
 
 @dataclass(frozen=True, slots=True)
 class Attempt(Joined):
-    """A candidate beside its task: what most filters judge."""
+    """A candidate beside its task and its video: what most filters judge."""
 
     candidate: Candidate
     task: Task
+    video: Video | None
 
 
 @dataclass(frozen=True, slots=True)

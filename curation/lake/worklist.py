@@ -18,17 +18,21 @@ RANGE_ROWS = 50_000
 RANGE_BYTES = 16 << 20
 """A range of video ids holds about so many inputs, or so many bytes of Parquet: what is in memory at once."""
 
+INPUT, VIDEO = "input_id", "input_video"
+"""Columns beside the items: what their outcomes will be about. No record has fields of these names."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkBatch:
     """Inputs that are committed together."""
 
     items: pa.Table
-    """In the columns of what the stage is given, with the inputs' ids."""
+    """In the columns of what the stage is given."""
+    inputs: list[Id]
     videos: list[Id]
 
     def keys(self) -> list[Key]:
-        return [Key(key, video) for key, video in zip(id_list(self.items.column("id")), self.videos, strict=True)]
+        return [Key(key, video) for key, video in zip(self.inputs, self.videos, strict=True)]
 
 
 def pending_batches(view: View, stage: AnyStage) -> Iterator[WorkBatch]:
@@ -50,17 +54,16 @@ def pending_batches(view: View, stage: AnyStage) -> Iterator[WorkBatch]:
 
 
 def _batch(stage: AnyStage, table: pa.Table) -> WorkBatch:
-    columns = dict.fromkeys([*schema(stage.item).names, "id"])
-    return WorkBatch(table.select(list(columns)), id_list(table.column("video")))
+    return WorkBatch(table.select(schema(stage.item).names), id_list(table.column(INPUT)), id_list(table.column(VIDEO)))
 
 
 def _ranges(view: View, stage: AnyStage) -> Iterator[pa.Table]:
     """The pending inputs, range by range of video ids."""
     inputs = view.inputs(stage)
-    columns = list(dict.fromkeys([*schema(stage.item).names, "id", "video"]))
+    columns = [*schema(stage.item).names, INPUT, VIDEO]
     stored = sum(part.size_bytes for part in inputs.parts)
     pieces = max(1, sum(part.rows for part in inputs.parts) // RANGE_ROWS, stored // RANGE_BYTES)
-    sql = f"SELECT * FROM ({_items(view, stage)}) ORDER BY video, id"
+    sql = f"SELECT * FROM ({_items(view, stage)}) ORDER BY {VIDEO}, {INPUT}"
     for low, high in id_ranges(pieces):
         found = view.table(sql, {"low": low, "high": high})
         if found.num_rows:
@@ -68,23 +71,25 @@ def _ranges(view: View, stage: AnyStage) -> Iterator[pa.Table]:
 
 
 def _items(view: View, stage: AnyStage) -> str:
-    """SQL of the pending inputs as the stage wants them. What an input names is older than itself, so it is always there."""
+    """SQL of the pending inputs as the stage wants them."""
+    keys = f"i.id AS {INPUT}, i.video AS {VIDEO}"
     if not stage.beside:
-        return view.pending(stage)
+        return f"SELECT *, {keys} FROM ({view.pending(stage)}) i"
     first, *_ = schema(stage.item).names
     columns = [f"{_packed('i', stage.reads)} AS {first}"]
     columns += [f"{_packed(name, record)} AS {name}" for name, record in stage.beside.items()]
-    joins = [f"JOIN ({view.rows(r, before=stage).sql}) {name} ON {name}.id = i.{name}" for name, r in stage.beside.items()]
-    return f"SELECT i.id, i.video, {', '.join(columns)} FROM ({view.pending(stage)}) i {' '.join(joins)}"
+    joins = [f"LEFT JOIN ({view.rows(r, before=stage).sql}) {name} ON {name}.id = i.{name}" for name, r in stage.beside.items()]
+    return f"SELECT {keys}, {', '.join(columns)} FROM ({view.pending(stage)}) i {' '.join(joins)}"
 
 
 def _packed(row: str, record: type[Record]) -> str:
-    return "struct_pack(" + ", ".join(f'"{name}" := {row}."{name}"' for name in schema(record).names) + ")"
+    columns = ", ".join(f'"{name}" := {row}."{name}"' for name in schema(record).names)
+    return f"CASE WHEN {row}.id IS NOT NULL THEN struct_pack({columns}) END"
 
 
 def _distinct(table: pa.Table) -> pa.Table:
     """The same content made from two inputs is one input here: equal ids stand side by side."""
-    ids = id_matrix(table.column("id"))
+    ids = id_matrix(table.column(INPUT))
     fresh = np.ones(len(ids), bool)
     fresh[1:] = (ids[1:] != ids[:-1]).any(axis=1)
     return table if fresh.all() else table.filter(pa.array(fresh))

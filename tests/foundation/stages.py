@@ -152,7 +152,7 @@ def batches(count: int, size: int) -> Iterator[WorkBatch]:
     all_seeds = seeds(count)
     for start in range(0, count, size):
         part = all_seeds[start : start + size]
-        yield WorkBatch(pa.Table.from_batches([to_arrow(Seed, part)]), [VIDEO] * len(part))
+        yield WorkBatch(pa.Table.from_batches([to_arrow(Seed, part)]), [seed.id for seed in part], [VIDEO] * len(part))
 
 
 def execute(stage: Stage[Seed, Verdict], workspace: Path, count: int, size: int) -> list[Finished]:

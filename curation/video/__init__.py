@@ -1,0 +1,1 @@
+"""Files that people bring, what stands in `media/`, and the frames that are read from it."""

@@ -1,0 +1,53 @@
+"""Frames as JPEG and back: how they travel to a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from dmforge.curation.video.frames import Frames
+from dmforge.schemas.errors import InputError
+
+QUALITY = 2
+"""The quantiser, 2 to 31: 2 is hardly to be told from the original."""
+FORMAT = "yuvj444p"
+"""Colour at full size: on small frames, half of it would blur what a question is about."""
+ENCODING = f"jpeg q{QUALITY}"
+"""How frames travel, for the key under which an answer is kept."""
+
+
+def to_jpeg(frames: Frames) -> list[bytes]:
+    """Each frame as a JPEG of its own."""
+    _, height, width, _ = frames.shape
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, FORMAT
+    encoder.time_base, encoder.qmin, encoder.qmax, encoder.thread_count = Fraction(1, 1), QUALITY, QUALITY, 1
+    to_yuv = VideoReformatter()
+    images: list[bytes] = []
+    for index, frame in enumerate(frames):
+        picture = to_yuv.reformat(av.VideoFrame.from_ndarray(frame, format="rgb24"), format=FORMAT)
+        picture.pts = index
+        images += map(bytes, encoder.encode(picture))
+    return [*images, *map(bytes, encoder.encode(None))]
+
+
+def from_jpeg(images: Sequence[bytes]) -> list[NDArray[np.uint8]]:
+    """Pictures from JPEGs of any size."""
+    found: list[NDArray[np.uint8]] = []
+    for number, image in enumerate(images):
+        decoder = av.CodecContext.create("mjpeg", "r")
+        decoder.thread_count = 1
+        try:
+            frames = [*decoder.decode(av.Packet(image)), *decoder.decode(None)]
+        except FFmpegError:
+            frames = []
+        if len(frames) != 1:
+            raise InputError("not a JPEG", where=f"image {number}", mend="send JPEG images")
+        found.append(np.asarray(frames[0].to_ndarray(format="rgb24"), np.uint8))
+    return found

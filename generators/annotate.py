@@ -1,0 +1,138 @@
+"""Tasks become candidates: a teacher looks at the coarse clip and says where to look closer; then it sees that, and answers.
+
+The gold answer is in neither call, and the second shows the closer clip alone: what it says must stand on what a student will see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from fractions import Fraction
+from typing import TypeVar
+
+from pydantic import Field, PositiveInt
+
+from dmforge.curation.lake.journal import Answer, Journal
+from dmforge.curation.settled import Made, Quarantined, Rejected, Result
+from dmforge.curation.stage import Ask
+from dmforge.curation.video.frames import read_frames
+from dmforge.curation.video.images import ENCODING, to_jpeg
+from dmforge.curation.video.media import media_path
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.prompts import instruction
+from dmforge.generators.teacher.client import Part, Teacher, TeacherConfig
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.frames import FramePlan, NoFrames
+from dmforge.schemas.grammar import assemble
+from dmforge.schemas.ids import Id, digest, show
+from dmforge.schemas.looks import Look, print_density, print_span
+from dmforge.schemas.prompts import prompt, question_text
+from dmforge.schemas.records import Candidate, Shown, Task, Video
+from dmforge.schemas.replies import AnswerReply, LookReply, Reply, read_reply
+from dmforge.schemas.sizes import Size
+from dmforge.schemas.stamps import patch_times, stamp
+
+R = TypeVar("R", bound=Reply)
+
+
+class AnnotateConfig(TeacherConfig):
+    """How candidates are made."""
+
+    clips: Clips = Field(default_factory=Clips)
+    """Which frames the teacher is shown: those that the student will see."""
+    attempts: PositiveInt = 3
+    """How often a task is put to the teacher until both replies can be read."""
+
+
+class Unreadable(Exception):
+    """A reply that can't be used; the message says why, in words that don't vary."""
+
+
+class Annotate(Ask[Shown, Candidate]):
+    """Tasks to candidates, two questions each."""
+
+    name, version = "annotate", 1
+    config: AnnotateConfig
+
+    def ingredients(self) -> list[str]:
+        return [instruction(LookReply.name), instruction(AnswerReply.name)]
+
+    def open(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._journal = Journal(workspace, self.config.model)
+        self._teacher = Teacher(self.config)
+
+    def close(self) -> None:
+        self._journal.close()
+
+    async def process(self, item: Shown) -> Result:
+        if item.video is None:
+            return Quarantined("no video", "the task's video is not in the lake")
+        why = ""
+        for attempt in range(self.config.attempts):
+            try:
+                return Made((await self._candidate(item.task, item.video, attempt),))
+            except Unreadable as error:
+                why = str(error)
+        return Rejected("no readable reply", why)
+
+    async def _candidate(self, task: Task, video: Video, attempt: int) -> Candidate:
+        question = question_text(task)
+        plan, size = self.config.clips.coarse(video)
+        text = f"The video lasts {float(Fraction(video.duration_cs, 100)):.2f} seconds.\n\n{question}"
+        first, where = await self._reply(LookReply, video, plan, size, text, attempt)
+        look = where.look()
+        if look is None:
+            raise Unreadable("look: the window is empty")
+        try:
+            plan, size = self.config.clips.look(video, look)
+        except NoFrames:
+            raise Unreadable("look: the window begins after the end") from None
+        second, what = await self._reply(AnswerReply, video, plan, size, f"{_announced(look)}\n\n{question}", attempt)
+        transcript = assemble(prompt(task), (where.thought, what.thought), (look,), what.answer)
+        return Candidate(
+            video.id, task.id, attempt, self.config.model, transcript, (look,), what.answer, "teacher", (first, second)
+        )
+
+    async def _reply(self, kind: type[R], video: Video, plan: FramePlan, size: Size, text: str, attempt: int) -> tuple[Id, R]:
+        """The key of the question, and what was replied."""
+        wanted = instruction(kind.name)
+        asked = [self.config.model, self.config.temperature, wanted, text, video.id, plan.content(), [size.width, size.height]]
+        key = digest("ask", [*asked, ENCODING, attempt])
+
+        async def ask() -> Answer:
+            images = await asyncio.to_thread(self._images, video, plan, size)
+            parts = [*_clip_parts(plan, images), _text(text)]
+            return await self._teacher.ask(show("ask", key), wanted, parts, kind, attempt)
+
+        answer = await self._journal.answer(key, video.id, ask)
+        if answer.get("refusal"):
+            raise Unreadable(f"{kind.name}: the teacher refused")
+        found = read_reply(kind, str(answer.get("content", "")))
+        if isinstance(found, str):
+            raise Unreadable(f"{kind.name}: {found}")
+        return key, found
+
+    def _images(self, video: Video, plan: FramePlan, size: Size) -> list[bytes]:
+        return to_jpeg(read_frames(media_path(self._workspace, video.id), plan.times_s, size))
+
+
+def _announced(look: Look) -> str:
+    return f"You are shown {print_span(look.window)} seconds at {print_density(look.fps)} frames per second."
+
+
+def _clip_parts(plan: FramePlan, images: list[bytes]) -> list[Part]:
+    """Two images under each stamp, as the student's patches have them: an odd last frame stands twice."""
+    parts: list[Part] = []
+    for number, time_s in enumerate(patch_times(plan.times_s)):
+        pair = (images[2 * number : 2 * number + 2] * 2)[:2]
+        parts += [_text(stamp(time_s)), *map(_image, pair)]
+    return parts
+
+
+def _text(text: str) -> Part:
+    return {"type": "text", "text": text}
+
+
+def _image(jpeg: bytes) -> Part:
+    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"}}

@@ -1,0 +1,1 @@
+"""Teachers: models behind an OpenAI-compatible endpoint that are shown frames and paid for their answers."""

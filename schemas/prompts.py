@@ -1,0 +1,19 @@
+"""How a task is put to a policy: the coarse clip, then the question. Teacher and student are asked in the same words."""
+
+from __future__ import annotations
+
+from string import ascii_uppercase
+
+from dmforge.schemas.records import Task
+from dmforge.schemas.transcript import COARSE, Piece
+
+
+def question_text(task: Task) -> str:
+    """The question with its lettered options, if it has any."""
+    options = zip(ascii_uppercase, task.options, strict=False)
+    return "\n".join([task.question, *(f"{letter}. {option}" for letter, option in options)])
+
+
+def prompt(task: Task) -> tuple[Piece, ...]:
+    """What stands before everything that the policy writes."""
+    return COARSE, Piece("prompt", question_text(task))
