@@ -19,15 +19,18 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.roster import unpublished
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.runner import Driver, StageReport
+from dmforge.curation.sources.jsonl import Import
 from dmforge.curation.stage import Collective, Root, Stage
+from dmforge.curation.video.ingest import Ingest
 from dmforge.curation.workspace import Workspace
+from dmforge.generators.annotate import Annotate
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
 from dmforge.schemas.ids import read as read_id
 
 STAGES: dict[str, type[Stage[Any, Any]]] = {
-    stage.name: stage for stage in (trial.Count, trial.Score, trial.Inquire, trial.Keep)
+    stage.name: stage for stage in (Ingest, Import, Annotate, trial.Count, trial.Score, trial.Inquire, trial.Keep)
 }
 """Every stage that a recipe may name."""
 RECIPES = Path(__file__).parent / "recipes"

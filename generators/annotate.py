@@ -1,6 +1,6 @@
 """Tasks become candidates: a teacher looks at the coarse clip and says where to look closer; then it sees that, and answers.
 
-The gold answer is in neither call, and the second shows the closer clip alone: what it says must stand on what a student will see.
+The gold answer is in neither call, and the second one shows the closer clip alone: what it says must stand on that.
 """
 
 from __future__ import annotations

@@ -63,6 +63,7 @@ class Teacher:
         """The model's answer, good or not. `name` lets a server that knows how answer the same request once only."""
         import openai
 
+        broken = (openai.APIConnectionError, openai.InternalServerError, openai.APIResponseValidationError, ValueError)
         pause_s, failures, began_s = 0.5, 0, time.monotonic()
         while True:
             try:
@@ -71,12 +72,7 @@ class Teacher:
                 if time.monotonic() - began_s > self._config.patience_s:
                     raise Transient("the teacher is asked too much") from error
                 wait_s = _told_to_wait_s(error) or pause_s
-            except (
-                openai.APIConnectionError,
-                openai.InternalServerError,
-                openai.APIResponseValidationError,
-                ValueError,
-            ) as error:
+            except broken as error:
                 failures += 1
                 if failures > self._config.retries:
                     raise Transient(f"{type(error).__name__} from the teacher") from error

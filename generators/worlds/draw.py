@@ -35,7 +35,7 @@ WHITE = 255
 
 def draw(script: Script, frame: int, width: int, height: int) -> Picture:
     """One frame of a world."""
-    picture = _backdrop(script.seed, width, height)
+    picture = backdrop(script.seed, width, height)
     picture = np.roll(picture, frame, axis=1) if script.drifts else picture.copy()
     for sprite in script.scene(frame):
         _put(picture, sprite)
@@ -72,7 +72,7 @@ def _put_timecode(picture: Picture, frame: int) -> None:
 
 
 @lru_cache(maxsize=8)
-def _backdrop(seed: int, width: int, height: int) -> Picture:
+def backdrop(seed: int, width: int, height: int) -> Picture:
     """A dim texture that wraps around: random colours on a coarse grid, joined linearly, with a little grain."""
     draw = Random(f"backdrop {seed}")
     low, high = TEXTURE

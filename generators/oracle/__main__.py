@@ -1,0 +1,23 @@
+"""The process behind `serving`: worlds, behaviour as JSON, and the truth file or nothing. People use `dmforge oracle`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from dmforge.generators.oracle.behaviour import Behaviour
+from dmforge.generators.oracle.serve import serve
+from dmforge.schemas.errors import DmforgeError
+
+
+def main() -> None:
+    worlds, told, truth = sys.argv[1:]
+    try:
+        behaviour = Behaviour.model_validate_json(told)
+        serve(Path(worlds), 0, behaviour, Path(truth) if truth else None, until_stdin_closes=True)
+    except DmforgeError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

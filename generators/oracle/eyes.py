@@ -1,0 +1,112 @@
+"""Which world is it, and which of its frames were really shown? Found in the pictures, and compared with the script."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmforge.generators.oracle.request import Asked
+from dmforge.generators.worlds.draw import Picture, backdrop, read_timecode
+from dmforge.generators.worlds.folder import read_settings
+from dmforge.generators.worlds.questions import Question, questions
+from dmforge.generators.worlds.script import FPS, Script
+from dmforge.generators.worlds.sight import GRID, ROWS, Cells, Eye, cells
+from dmforge.schemas.frames import NoFrames, plan_coarse, plan_look
+from dmforge.schemas.stamps import patch_times, stamp
+
+BLOCKS = (5, 4)
+"""Rows and columns of the grid that a signature takes together."""
+TOLERANCE = 12.0
+"""How far, on average, a picture may be from what the script shows. Two encodings cost about 4; another world is 20 away."""
+VOTERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a request showed."""
+
+    number: int
+    script: Script
+    questions: tuple[Question, ...]
+    frames: frozenset[int]
+    """Frames that are what the script shows at the time that their stamp says."""
+    stamps: dict[int, str]
+    """The stamp over each of them."""
+
+
+class Gallery:
+    """All worlds of a folder, to be recognised by their backdrops."""
+
+    def __init__(self, folder: Path) -> None:
+        self._settings = read_settings(folder)
+        numbers = range(self._settings.videos)
+        self._scripts = [self._settings.script(number) for number in numbers]
+        self._signatures = np.stack([_signature(cells(self._backdrop(script))) for script in self._scripts])
+
+    def see(self, asked: Asked) -> Seen | None:
+        """What a request shows of one world, or None where that is not to be told."""
+        shown = [picture for pair in asked.pictures for picture in pair]
+        number = self._recognised(shown)
+        if number is None:
+            return None
+        script = self._scripts[number]
+        eye = Eye(script, self._settings.width, self._settings.height)
+        stamps: dict[int, str] = {}
+        for pair, printed, expected, indices in zip(asked.pictures, asked.stamps, *_planned(script, asked), strict=False):
+            for picture, frame in zip(pair, indices, strict=False):
+                if printed == expected and read_timecode(picture) == frame and _is(cells(picture), eye.expected(frame)):
+                    stamps[frame] = printed
+        return Seen(number, script, questions(script), frozenset(stamps), stamps)
+
+    def name(self, number: int) -> str:
+        """The file of a world."""
+        return f"world-{number:06d}.mp4"
+
+    def _recognised(self, shown: list[Picture]) -> int | None:
+        votes: Counter[int] = Counter()
+        for picture in shown[:: max(1, len(shown) // VOTERS)]:
+            frame = read_timecode(picture)
+            if frame is None or min(picture.shape[:2]) < GRID:
+                continue
+            signature = _signature(cells(np.roll(picture, -self._drift(picture, frame), axis=1)))
+            distances = np.median(np.abs(self._signatures - signature).max(axis=2), axis=1)
+            votes[int(distances.argmin())] += 1
+        return votes.most_common(1)[0][0] if votes else None
+
+    def _drift(self, picture: Picture, frame: int) -> int:
+        """How far the backdrop has moved, in pixels of this picture."""
+        return frame * picture.shape[1] // self._settings.width if self._settings.knobs.drifts else 0
+
+    def _backdrop(self, script: Script) -> Picture:
+        return backdrop(script.seed, self._settings.width, self._settings.height)
+
+
+def _planned(script: Script, asked: Asked) -> tuple[list[str], list[tuple[int, ...]]]:
+    """The stamps and frames, pair by pair, that a clip of this world must show, going by what was said about it."""
+    try:
+        if asked.look is not None:
+            times = plan_look(asked.look, script.duration_s).times_s
+        else:
+            count = sum(map(len, asked.pictures))
+            times = plan_coarse(script.duration_s, Fraction(count) / script.duration_s).times_s
+    except (NoFrames, ValueError):
+        return [], []
+    frames = [int(time_s * FPS) for time_s in times]
+    pairs = [tuple((frames[at : at + 2] * 2)[:2]) for at in range(0, len(frames), 2)]
+    return [stamp(time_s) for time_s in patch_times(times)], pairs
+
+
+def _is(seen: Cells, expected: Cells) -> bool:
+    return float(np.abs(seen - expected).mean()) < TOLERANCE
+
+
+def _signature(seen: Cells) -> NDArray[np.float32]:
+    """A few blocks of colour, most of which no object ever covers: blocks x 3."""
+    rows, columns = BLOCKS
+    blocks = seen[: ROWS // rows * rows].reshape(ROWS // rows, rows, GRID // columns, columns, 3).mean(axis=(1, 3))
+    return blocks.reshape(-1, 3)

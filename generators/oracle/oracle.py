@@ -1,0 +1,103 @@
+"""A request becomes a reply: seen, understood, answered, and spoilt where it was told so."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from dmforge.generators.oracle.behaviour import Behaviour, spoilt
+from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS, Situation
+from dmforge.generators.oracle.eyes import Gallery, Seen
+from dmforge.generators.oracle.mind import choose_answer, choose_look, known_question
+from dmforge.generators.oracle.request import Asked
+from dmforge.generators.worlds.questions import Question
+from dmforge.schemas.replies import LookReply, Reply
+from dmforge.schemas.sizes import CELL
+
+TOKEN_CHARS = 4
+"""Characters of a token, about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is sent back: the text of the reply, or a refusal, and what both sides cost."""
+
+    text: str
+    refusal: str | None
+    finish: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A defect in a reply, for the truth file."""
+
+    video: str
+    question: str
+    reply: str
+    attempt: int
+    defect: str
+
+
+class Oracle:
+    """Answers requests about the worlds of a folder."""
+
+    def __init__(self, folder: Path, behaviour: Behaviour) -> None:
+        self._gallery, self._behaviour = Gallery(folder), behaviour
+
+    def answer(self, asked: Asked, body: bytes) -> tuple[Said, Planted | None]:
+        """The reply to a request whose body is `body`."""
+        unknown = self._behaviour.draw("unknown", body).random() < self._behaviour.unknown
+        seen = None if unknown else self._gallery.see(asked)
+        draw = self._behaviour.draw("guess", body)
+        reply = choose_look(asked, seen, draw) if asked.reply == LookReply.name else choose_answer(asked, seen, draw)
+        planted = None
+        question = known_question(asked, seen)
+        if seen is not None and question is not None:
+            reply, defect = self._planted(reply, _situation(asked, seen, question), self._behaviour.draw("defect", body))
+            if defect is not None:
+                planted = Planted(self._gallery.name(seen.number), asked.question, asked.reply, asked.attempt, defect)
+        return self._said(asked, reply, self._behaviour.reply_fault(body)), planted
+
+    def _planted(self, reply: Reply, situation: Situation, draw: Random) -> tuple[Reply, str | None]:
+        """The reply with at most one defect."""
+        planters: dict[str, Any] = {**(LOOK_DEFECTS if isinstance(reply, LookReply) else ANSWER_DEFECTS)}
+        for name, rate in sorted(self._behaviour.defects.items()):
+            if name in planters and draw.random() < rate:
+                worse = planters[name](reply, situation, draw)
+                if worse is not None:
+                    return worse, name
+        return reply, None
+
+    def _said(self, asked: Asked, reply: Reply, fault: str | None) -> Said:
+        text = json.dumps({name: _number(value) for name, value in reply.model_dump().items()}, ensure_ascii=False)
+        if fault is not None:
+            text = spoilt(text, fault)
+        cells = sum(p.shape[0] // CELL * (p.shape[1] // CELL) for pair in asked.pictures for p in pair)
+        return Said(
+            text=text,
+            refusal="I can't help with that." if fault == "refusal" else None,
+            finish="length" if fault == "truncated" else "stop",
+            prompt_tokens=cells + sum(map(len, (asked.text, *asked.stamps))) // TOKEN_CHARS,
+            completion_tokens=len(text) // TOKEN_CHARS,
+        )
+
+
+def _situation(asked: Asked, seen: Seen, question: Question) -> Situation:
+    return Situation(
+        kind=question.kind,
+        options=question.options,
+        answer=question.answer,
+        windows=question.windows,
+        duration_cs=seen.script.duration_cs,
+        stamps=asked.stamps,
+        shown=asked.look.window if asked.look else None,
+    )
+
+
+def _number(value: Any) -> Any:
+    return value if isinstance(value, str) else float(value)

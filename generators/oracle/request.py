@@ -1,0 +1,124 @@
+"""What an oracle is asked: the text, the stamps and the images of a chat request, and nothing else of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from dmforge.curation.video.images import from_jpeg
+from dmforge.generators.worlds.draw import Picture
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import Look, Window, read_density, read_span
+from dmforge.schemas.replies import REPLIES
+
+STAMP = re.compile(r"<[0-9]+\.[0-9] seconds>")
+LOOK = re.compile(r"shown ([0-9.]+ - [0-9.]+) seconds at ([0-9./]+) frames")
+OPTION = re.compile(r"([A-Z])\. (.+)")
+JPEG = "data:image/jpeg;base64,"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as it was understood."""
+
+    reply: str
+    """Which reply is wanted: `look` or `answer`."""
+    question: str
+    options: tuple[str, ...]
+    look: Look | None
+    """What the text says is shown; None where it is the coarse clip."""
+    stamps: tuple[str, ...]
+    pictures: tuple[tuple[Picture, ...], ...]
+    """The pictures under each stamp."""
+    attempt: int
+    text: str
+
+
+class BadRequest(Exception):
+    """The server can't make sense of a request: status 400, with the field."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def read_request(body: bytes) -> Asked:
+    """Understand a chat request, or say what is wrong with it."""
+    try:
+        request = json.loads(body)
+        messages = request["messages"]
+        parts: list[Any] = [part for message in messages if message["role"] == "user" for part in _parts(message["content"])]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadRequest(f"this is no chat request: {error!r}", "messages") from None
+    if not isinstance(request.get("model"), str):
+        raise BadRequest("you must name a model", "model")
+    text, stamps, pictures = _content(parts)
+    question, *options = text.rpartition("\n\n")[2].split("\n")
+    return Asked(
+        reply=_reply(request),
+        question=question,
+        options=tuple(found[2] for option in options if (found := OPTION.fullmatch(option))),
+        look=_look(text),
+        stamps=tuple(stamps),
+        pictures=tuple(map(tuple, pictures)),
+        attempt=request.get("seed") or 0,
+        text=text,
+    )
+
+
+def _parts(content: Any) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _content(parts: list[Any]) -> tuple[str, list[str], list[list[Picture]]]:
+    texts: list[str] = []
+    stamps: list[str] = []
+    pictures: list[list[Picture]] = []
+    for number, part in enumerate(parts):
+        kind = part.get("type")
+        if kind == "text" and STAMP.fullmatch(part["text"]):
+            stamps.append(part["text"])
+            pictures.append([])
+        elif kind == "text":
+            texts.append(part["text"])
+        elif kind == "image_url":
+            if not pictures:
+                raise BadRequest("an image without a stamp before it", f"messages.content[{number}]")
+            pictures[-1].append(_picture(part, number))
+        else:
+            raise BadRequest(f"content of type {kind!r} is not supported", f"messages.content[{number}].type")
+    return "\n\n".join(texts), stamps, pictures
+
+
+def _picture(part: Any, number: int) -> Picture:
+    field = f"messages.content[{number}].image_url"
+    try:
+        url = part["image_url"]["url"]
+        if not url.startswith(JPEG):
+            raise BadRequest("only JPEG images in data URLs are supported", field)
+        return from_jpeg([base64.b64decode(url[len(JPEG) :], validate=True)])[0]
+    except (KeyError, TypeError, AttributeError, ValueError, InputError):
+        raise BadRequest("this image can't be read", field) from None
+
+
+def _reply(request: Any) -> str:
+    try:
+        name = request["response_format"]["json_schema"]["name"]
+    except (KeyError, TypeError):
+        raise BadRequest("ask for a reply by its JSON schema", "response_format") from None
+    if name not in REPLIES:
+        raise BadRequest(f"no schema {name!r} is known here: {', '.join(sorted(REPLIES))}", "response_format.json_schema.name")
+    return name
+
+
+def _look(text: str) -> Look | None:
+    found = LOOK.search(text)
+    if found is None:
+        return None
+    span, fps = read_span(found[1]), read_density(found[2])
+    if span is None or span[0] >= span[1] or not fps or fps <= 0:
+        raise BadRequest("the window or the density that is shown can't be read", "messages")
+    return Look(Window(*span), fps)

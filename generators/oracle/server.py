@@ -1,0 +1,166 @@
+"""The oracle behind the chat completions protocol, on loopback: answers, usage figures, the standard errors, and faults."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.atomic import make_folder
+from dmforge.generators.oracle.behaviour import Behaviour
+from dmforge.generators.oracle.oracle import Oracle, Planted, Said
+from dmforge.generators.oracle.request import BadRequest, read_request
+
+PATH = "/v1/chat/completions"
+MODEL = "oracle"
+MAX_BODY = 256 << 20
+HINT_S = 0.2
+
+
+class Ledger:
+    """What was asked and what was planted, across all connections."""
+
+    def __init__(self, truth: Path | None) -> None:
+        self._truth, self._lock = truth, threading.Lock()
+        self.asked: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        """By the name that the asker gave its question, if it gave one."""
+        self._planted: set[str] = set()
+        if truth is not None:
+            make_folder(truth.parent)
+            truth.touch()
+            self._planted = set(truth.read_text("utf-8").splitlines())
+
+    def ask(self, request: str) -> int:
+        """How often this very request came before."""
+        with self._lock:
+            self.asked[request] += 1
+            return self.asked[request] - 1
+
+    def answer(self, name: str, planted: Planted | None) -> None:
+        """An answer is on its way. The truth file has each defect once, however often it is asked for."""
+        with self._lock:
+            self.answered[name] += 1
+            if planted is None or self._truth is None:
+                return
+            line = json.dumps(asdict(planted), ensure_ascii=False)
+            if line not in self._planted:
+                self._planted.add(line)
+                with self._truth.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+
+    def report(self) -> dict[str, Any]:
+        with self._lock:
+            return {"requests": self.asked.total(), "answered": dict(self.answered)}
+
+
+class Server(ThreadingHTTPServer):
+    """One thread a connection. Askers that are killed leave connections cut: no news."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, oracle: Oracle, behaviour: Behaviour, ledger: Ledger, key: str | None = None) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.oracle, self.behaviour, self.ledger, self.key = oracle, behaviour, ledger, key
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Quiet."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """POST asks; GET /v1/models lists the one model; GET /asked tells what was asked so far."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_GET(self) -> None:
+        if self.path == "/asked":
+            self._send(200, self.server.ledger.report())
+        elif self.path == "/v1/models":
+            self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "dmforge"}]})
+        else:
+            self._refuse(404, "there is nothing here", "not_found_error", None)
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or int(length) > MAX_BODY:
+            self.close_connection = True
+            self._refuse(413, "say how long the request is, and keep it short", "invalid_request_error", None)
+            return
+        body = self.rfile.read(int(length))
+        if self.path != PATH:
+            self._refuse(404, f"ask at {PATH}", "not_found_error", None)
+        elif self.server.key is not None and self.headers.get("Authorization") != f"Bearer {self.server.key}":
+            self._refuse(401, "the API key is wrong or missing", "authentication_error", None)
+        else:
+            self._answer(body)
+
+    def _answer(self, body: bytes) -> None:
+        behaviour, ledger = self.server.behaviour, self.server.ledger
+        fault = behaviour.server_fault(body, ledger.ask(hashlib.sha256(body).hexdigest()))
+        if fault is not None and fault != "cut":
+            self._fail(fault)
+            return
+        try:
+            said, planted = self.server.oracle.answer(read_request(body), body)
+        except BadRequest as error:
+            self._refuse(400, str(error), "invalid_request_error", error.field)
+            return
+        time.sleep(behaviour.delay_s)
+        if fault == "cut":
+            self._send(200, _completion(said), cut=True)
+            return
+        ledger.answer(self.headers.get("Idempotency-Key", ""), planted)
+        self._send(200, _completion(said))
+
+    def _fail(self, fault: str) -> None:
+        if fault == "hang":
+            time.sleep(self.server.behaviour.hang_s)
+            self.close_connection = True
+        elif fault == "500":
+            self._refuse(500, "something broke", "server_error", None)
+        else:
+            hint = {"Retry-After": str(HINT_S)} if fault == "429_hint" else {}
+            self._refuse(429, "you ask too much at once", "rate_limit_error", None, hint)
+
+    def _refuse(self, status: int, message: str, kind: str, field: str | None, headers: dict[str, str] | None = None) -> None:
+        self._send(status, {"error": {"message": message, "type": kind, "param": field, "code": None}}, headers)
+
+    def _send(self, status: int, content: object, headers: dict[str, str] | None = None, cut: bool = False) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if cut:
+            self.close_connection = True
+            body = body[: len(body) // 2]
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+def _completion(said: Said) -> dict[str, Any]:
+    message = {"role": "assistant", "content": said.text if said.refusal is None else None, "refusal": said.refusal}
+    return {
+        "id": "chatcmpl-oracle",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": MODEL,
+        "choices": [{"index": 0, "message": message, "finish_reason": said.finish, "logprobs": None}],
+        "usage": {
+            "prompt_tokens": said.prompt_tokens,
+            "completion_tokens": said.completion_tokens,
+            "total_tokens": said.prompt_tokens + said.completion_tokens,
+        },
+    }
