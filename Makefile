@@ -8,7 +8,7 @@ WORKERS ?= 2
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo       watch the lake and the runner at work (under ./demo)"
+	@echo "make demo       the whole chain on synthetic worlds (under ./demo)"
 	@echo "make test       all tests"
 	@echo "make check      format, lint, types, import floors"
 	@echo "make bench      every benchmark, each prints its table"
@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/python -m benchmarks.demo demo
+	$(BIN)/dmforge demo --out demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

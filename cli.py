@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from typer.core import TyperGroup
 from dmforge.schemas.errors import DmforgeError, InputError
 
 if TYPE_CHECKING:
+    from dmforge.curation.audit.query import Answer
     from dmforge.curation.lake.views import Tally
 
 
@@ -99,9 +101,7 @@ def run(
         _print_json({"stages": stages, "cost": pipeline.runs.spent_usd(_workspace(workspace))})
     else:
         _print_tallies({report.name: report.tally for report in reports})
-    if any(report.tally.pending for report in reports):
-        err.print("unfinished: run the same command again to go on")
-        raise typer.Exit(1)
+    _unfinished_if(any(report.tally.pending for report in reports))
 
 
 @app.command()
@@ -141,7 +141,7 @@ def forget(
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
-    """Take a video down: its rows, media and journal lines, for good."""
+    """Take a video down: its rows, media, journal lines and shards, for good."""
     from dmforge import pipeline
 
     if (video is None) == (source is None):
@@ -153,7 +153,7 @@ def forget(
     else:
         wanted = pipeline.video_id(video or "")
         removed = pipeline.forget(_workspace(workspace), _command(), reason, lambda _: [wanted])
-    counts = {name: getattr(removed, name) for name in ("videos", "rows", "journal_lines", "media_files")}
+    counts = {name: getattr(removed, name) for name in ("videos", "rows", "journal_lines", "media_files", "selections")}
     if as_json:
         _print_json({"removed": counts})
     else:
@@ -161,6 +161,135 @@ def forget(
         out.print("removed " + ", ".join(words), highlight=False)
     if not removed.swept:
         err.print("someone is reading: the files that held the rows go with the next run")
+
+
+@app.command()
+def demo(
+    out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path("demo"),
+    videos: Annotated[int, typer.Option(min=1, help="How many worlds are rendered.")] = 24,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole chain on synthetic worlds, with an oracle as the teacher: no data, no key, no GPU."""
+    from dmforge import demo as chain
+
+    finished = chain.demo(out_folder, videos, err, _command())
+    corpora = {
+        manifest.corpus: {
+            "selection": manifest.selection, "path": str(folder), "videos": len(manifest.videos),
+            "samples": sum(shard.samples for shard in manifest.shards), "shards": len(manifest.shards),
+            "bytes": sum(shard.bytes for shard in manifest.shards),
+        }
+        for folder, manifest in finished.corpora.items()
+    }  # fmt: skip
+    if as_json:
+        stages = [_counts(report.name, report.tally) for report in finished.stages]
+        funnel = {"columns": finished.funnel.columns, "rows": finished.funnel.rows}
+        _print_json({"stages": stages, "corpora": corpora, "funnel": funnel, "digest": finished.digest})
+    else:
+        _print_funnel(finished.funnel)
+        for name, corpus in corpora.items():
+            counts = ", ".join(f"{corpus[key]} {key}" for key in ("samples", "videos", "shards", "bytes"))
+            out.print(f"\n{name}: {counts}\n  {corpus['path']}", markup=False, highlight=False)
+        out.print(f"\ndigest {finished.digest}", highlight=False)
+        out.print(
+            f"Look around: {finished.workspace.root} explains itself; its recipe.toml says what each stage does.", markup=False
+        )
+    _unfinished_if(any(report.tally.pending for report in finished.stages))
+
+
+@app.command()
+def worlds(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to fill.")],
+    videos: Annotated[int, typer.Option(min=1, help="How many.")] = 24,
+    level: Annotated[int, typer.Option(help="How hard: 0 is one object; each further level adds one difficulty.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other worlds.")] = 0,
+) -> None:
+    """Render synthetic videos about which everything is known: videos/, tasks.jsonl and truth.jsonl."""
+    from dmforge.generators.worlds.folder import Settings, make_worlds
+    from dmforge.generators.worlds.imagine import knobs_of
+
+    make_worlds(folder, Settings(videos=videos, seed=seed, knobs=knobs_of(level)))
+    out.print(
+        f"{videos} worlds in {folder}: dmforge oracle {folder} answers questions about them", markup=False, highlight=False
+    )
+
+
+@app.command()
+def oracle(
+    folder: Annotated[Path, typer.Argument(metavar="WORLDS", help="A folder of worlds.")],
+    port: Annotated[int, typer.Option(help="Where to listen on loopback; 0 takes a free port.")] = 0,
+    unknown: Annotated[float, typer.Option(help="Share of requests in which it sees nothing and guesses.")] = 0.0,
+    defect: Annotated[list[str] | None, typer.Option(metavar="NAME=RATE", help="Plant a defect in so many replies.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(metavar="NAME=RATE", help="Fail so many requests.")] = None,
+    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="Where planted defects are written down.")] = None,
+) -> None:
+    """Serve a teacher for worlds: an OpenAI-compatible endpoint on loopback that looks at what it is sent."""
+    from dmforge.generators.oracle.behaviour import Behaviour
+    from dmforge.generators.oracle.serve import serve
+    from dmforge.schemas.config import parse_config
+
+    told = {"unknown": unknown, "defects": _rates("--defect", defect), "faults": _rates("--fault", fault)}
+    serve(folder, port, parse_config(Behaviour, told, where="oracle"), truth)
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Video files, and folders of them.")],
+    source: Annotated[str, typer.Option(help="Where they come from.")] = "unknown",
+    licence: Annotated[str, typer.Option(help="Under which licence.")] = "unknown",
+    namespace: Annotated[str, typer.Option(help="Whose ids their names are, as in youtube.")] = "unknown",
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Bring videos into the lake."""
+    from dmforge import intake
+    from dmforge.curation.sources.videos import Origin
+
+    done = intake.ingest(_workspace(workspace), err, _command(), paths, Origin(source, licence, namespace))
+    counts = {"ingested": done.ingested, "known": done.known, "quarantined": done.quarantined}
+    if as_json:
+        _print_json(counts)
+    else:
+        out.print(", ".join(f"{number} {name}" for name, number in counts.items()), highlight=False)
+    _unfinished_if(done.pending > 0)
+
+
+@app.command("import")
+def import_tasks(
+    form: Annotated[str, typer.Argument(metavar="FORMAT", help="The format of the files: jsonl.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Annotation files.")],
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Bring annotations into the lake, as tasks about videos that are there."""
+    from dmforge import intake
+
+    done = intake.import_tasks(_workspace(workspace), err, _command(), form, files)
+    if as_json:
+        _print_json({"tasks": done.tasks, "identical": done.identical, "flagged": done.flagged, "rejected": done.rejected})
+    else:
+        out.print(f"{done.tasks} tasks, {done.identical} identical, {sum(done.rejected.values())} rejected", highlight=False)
+        for reason, number in done.rejected.items():
+            out.print(f"  {number} {reason}", markup=False, highlight=False)
+    _unfinished_if(done.pending > 0)
+
+
+@app.command()
+def audit(
+    query: Annotated[str, typer.Argument(help="A named query: funnel.")] = "funnel",
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the lake a named question."""
+    from dmforge import pipeline
+
+    answer = pipeline.audit(_workspace(workspace), query)
+    if as_json:
+        _print_json({"columns": answer.columns, "rows": answer.rows})
+    elif query == "funnel":
+        _print_funnel(answer)
+    else:
+        _print_table(answer.columns, answer.rows)
 
 
 def main() -> None:
@@ -185,6 +314,24 @@ def _counts(name: str, tally: Tally) -> dict[str, Any]:
     return {"name": name, **asdict(tally)}
 
 
+def _unfinished_if(pending: bool) -> None:
+    if pending:
+        err.print("unfinished: run the same command again to go on")
+        raise typer.Exit(1)
+
+
+def _rates(option: str, given: list[str] | None) -> dict[str, float]:
+    """`NAME=RATE`, several times."""
+    rates: dict[str, float] = {}
+    for text in given or []:
+        name, _, rate = text.partition("=")
+        try:
+            rates[name] = float(rate)
+        except ValueError:
+            raise InputError(f"{text!r} has no rate", where=option, mend=f"write {option} {name}=0.1") from None
+    return rates
+
+
 def _print_deferred(stage: str, deferred: dict[str, int]) -> None:
     """Why inputs stay pending, the commonest reasons first; a server can give every input one of its own."""
     by_number = sorted(deferred.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -203,7 +350,16 @@ def _print_tallies(tallies: dict[str, Tally]) -> None:
     _print_table(["stage", "pending", "made", "rejected", "quarantined"], rows)
 
 
-def _print_table(columns: list[str], rows: list[list[object]]) -> None:
+def _print_funnel(answer: Answer) -> None:
+    """A stage's name stands once, over what became of its inputs."""
+    rows, last = [], ""
+    for stage, status, reason, inputs, made in answer.rows:
+        rows.append(["" if stage == last else stage, status, reason, inputs, "" if made is None else made])
+        last = stage
+    _print_table(answer.columns, rows)
+
+
+def _print_table(columns: list[str], rows: Sequence[Sequence[object]]) -> None:
     table = Table(box=None, pad_edge=False)
     for column, sample in zip(columns, rows[0] if rows else columns, strict=True):
         table.add_column(

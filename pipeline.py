@@ -13,16 +13,22 @@ from rich.console import Console
 
 from dmforge.curation import runs, trial
 from dmforge.curation.atomic import disk_errors, make_folder, writing
+from dmforge.curation.audit.query import Answer, ask
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake import forgetting, logical, reopening
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.roster import unpublished
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.runner import Driver, StageReport
+from dmforge.curation.shards.folders import Manifest, read_manifest
+from dmforge.curation.shards.pack import Pack, Packed
 from dmforge.curation.sources.jsonl import Import
 from dmforge.curation.stage import Collective, Root, Stage
 from dmforge.curation.video.ingest import Ingest
 from dmforge.curation.workspace import Workspace
+from dmforge.filters.rules import Rules
+from dmforge.filters.select import SelectCot
+from dmforge.filters.verify import Verify
 from dmforge.generators.annotate import Annotate
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
@@ -30,7 +36,11 @@ from dmforge.schemas.ids import Id
 from dmforge.schemas.ids import read as read_id
 
 STAGES: dict[str, type[Stage[Any, Any]]] = {
-    stage.name: stage for stage in (Ingest, Import, Annotate, trial.Count, trial.Score, trial.Inquire, trial.Keep)
+    stage.name: stage
+    for stage in (
+        *(Ingest, Import, Annotate, Rules, Verify, SelectCot, Pack),
+        *(trial.Count, trial.Score, trial.Inquire, trial.Keep),
+    )
 }
 """Every stage that a recipe may name."""
 RECIPES = Path(__file__).parent / "recipes"
@@ -138,7 +148,7 @@ def run(
     console: Console,
     command: str,
     until: str | None = None,
-    videos: int | None = None,
+    pilot: int | None = None,
     retry_quarantined: bool = False,
 ) -> Iterator[StageReport]:
     """Do what is pending; a report as each stage ends."""
@@ -152,13 +162,30 @@ def run(
         driver = Driver(lake, recipe.stages, LocalExecutor(), console)
         with runs.recorded(workspace, command, recipe.resolved()) as record:
             try:
-                for report in driver.run(stages, videos):
+                for report in driver.run(stages, pilot):
                     record.stage(report.name, asdict(report.tally) | {"deferred": report.deferred})
                     if report.tally.pending:
                         record.ending = "unfinished"
                     yield report
             finally:
                 record.cost_usd = driver.cost_usd
+
+
+def audit(workspace: Workspace, query: str) -> Answer:
+    """The answer to a named query."""
+    recipe = read_recipe(workspace.require().recipe)
+    with workspace.reading():
+        return ask(View(Lake(workspace), recipe.stages), query)
+
+
+def corpora(workspace: Workspace) -> dict[Path, Manifest]:
+    """What is packed now: the selection of each corpus that the recipe's last run made."""
+    recipe = read_recipe(workspace.require().recipe)
+    with workspace.reading():
+        view = View(Lake(workspace), recipe.stages)
+        current = view.connection.cursor().execute(f"SELECT DISTINCT corpus, selection FROM {Packed.table}").fetchall()
+    wanted = [workspace.shards / corpus / selection for corpus, selection in sorted(current)]
+    return {folder: read_manifest(folder) for folder in wanted}
 
 
 def status(workspace: Workspace) -> dict[str, Tally]:

@@ -95,10 +95,12 @@ class Driver:
         before = View(self._lake, self._stages[: self._stages.index(stage)], upto=self._upto)
         with StageProgress(self._console, stage.name, inputs.count) as progress:
             pieces: list[Settled] = []
+            stage.open(self._lake.workspace)
             with interruptible():
                 for piece in stage.process(before, origin):
                     pieces.append(piece)
                     progress.advance(piece.outcomes.num_rows)
+            stage.close()
         settled = sum((Extent.of(piece.outcomes.column("input")) for piece in pieces), Extent())
         if settled != inputs:
             raise DmforgeError(

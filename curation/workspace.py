@@ -63,6 +63,10 @@ class Workspace:
         return self.root / "media"
 
     @property
+    def shards(self) -> Path:
+        return self.root / "shards"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs"
 

@@ -9,7 +9,10 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dmforge.schemas.looks import MAX_DENSITY_PART, Look, Window
+from dmforge.schemas.looks import Look, Window
+
+MAX_FPS = 1000
+"""Densities from 1/1000 to 1000, with no larger denominator: both parts of such a fraction are small enough for a look."""
 
 R = TypeVar("R", bound="Reply")
 Seconds = Annotated[Decimal, Field(ge=0, le=9_999_999)]
@@ -42,7 +45,7 @@ class LookReply(Reply):
     """Where the window begins, in seconds."""
     end_s: Seconds
     """Where the window ends, in seconds."""
-    fps: Annotated[Decimal, Field(ge=Decimal("0.001"), le=1000)]
+    fps: Annotated[Decimal, Field(ge=Decimal("0.001"), le=MAX_FPS)]
     """How densely to look at it, in frames per second."""
 
     def look(self) -> Look | None:
@@ -50,7 +53,7 @@ class LookReply(Reply):
         start_cs, end_cs = round(self.start_s * 100), round(self.end_s * 100)
         if start_cs >= end_cs:
             return None
-        return Look(Window(start_cs, end_cs), Fraction(self.fps).limit_denominator(MAX_DENSITY_PART))
+        return Look(Window(start_cs, end_cs), Fraction(self.fps).limit_denominator(MAX_FPS))
 
 
 class AnswerReply(Reply):

@@ -1,4 +1,4 @@
-"""Takedown: a video's rows, media and journal lines go, and nothing about it is made again."""
+"""Takedown: a video's rows, media, journal lines and shards go, and nothing about it is made again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import forget_answers
 from dmforge.curation.lake.parts import read_part
 from dmforge.curation.lake.rewriting import Removal
+from dmforge.curation.shards.folders import remove_with
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import id_list
 from dmforge.schemas.errors import InputError
@@ -29,6 +30,7 @@ class Removed:
     rows: int
     journal_lines: int
     media_files: int
+    selections: int
     swept: bool
 
 
@@ -84,9 +86,10 @@ def forget(lake: Lake) -> Removed:
     """Make the workspace what it would be had the forgotten videos never come in."""
     videos = forgotten_videos(lake.workspace)
     lines, files = forget_answers(lake.workspace, videos), _remove_media(lake.workspace, videos)
+    selections = remove_with(lake.workspace, videos)
     removal = _removal(videos)
     rows = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))
-    return Removed(len(videos), rows, lines, files, lake.sweep())
+    return Removed(len(videos), rows, lines, files, selections, lake.sweep())
 
 
 def finish_forgetting(lake: Lake) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
 
 from dmforge.curation.atomic import disk_errors, sync_folder, writing
 from dmforge.curation.sources.videos import Listed, listed
@@ -32,12 +31,12 @@ class Row(Record):
     """The file and the number of the line."""
 
 
-def add(workspace: Workspace, file: Path) -> int:
-    """Take an annotation file in, after a look at each of its lines. How many there are."""
+def add(workspace: Workspace, file: Path) -> list[Id]:
+    """Take an annotation file in, after a look at each of its lines: the rows that they are."""
     with disk_errors(file):
         content = file.read_bytes()
     videos = by_name(listed(workspace).values())
-    rows = sum(1 for _ in rows_of(content, str(file), videos))
+    rows = [row.id for row in rows_of(content, str(file), videos)]
     place = _folder(workspace) / f"{hashlib.sha256(content).hexdigest()[:16]}-{file.name}"
     if not place.exists():
         with writing(place) as copy:
@@ -62,7 +61,7 @@ def edition(workspace: Workspace) -> str:
     return digest("annotations", [[path.name for path in _files(workspace)], videos]).hex()
 
 
-def by_name(videos: Iterator[Listed] | Any) -> dict[str, Listed]:
+def by_name(videos: Iterable[Listed]) -> dict[str, Listed]:
     """Videos by the stem of their file's name, by which annotations name them."""
     return {video.source_id: video for video in videos}
 

@@ -243,12 +243,11 @@ def _doubled_answer(answer: str, situation: Situation, draw: Random) -> str | No
     other = _wrong_answer(answer, situation, draw)
     if other is None:
         return None
-    both = [answer, other]
-    draw.shuffle(both)
-    tagged, joined = (CLOSE["answer"] + OPEN["answer"]).join(both), " or ".join(both)
+    joints, orders = (CLOSE["answer"] + OPEN["answer"], " or "), ((answer, other), (other, answer))
+    texts = (joint.join(both) for joint in joints for both in orders)
     # "(B) or red" is read as option B, and "red or blue" may itself be one
-    as_one = choice(joined, situation.options) is not None or matches(joined, situation.answer, situation.options)
-    return tagged if as_one else draw.choice((tagged, joined))
+    doubled = [text for text in texts if choice(text, situation.options) is None]
+    return draw.choice(doubled) if doubled else None
 
 
 def _text_after_answer(answer: str, situation: Situation, draw: Random) -> str:

@@ -49,11 +49,11 @@ class Settings(Config):
     """Another seed gives other worlds."""
     knobs: Knobs = Field(default_factory=Knobs)
     """How hard they are."""
-    duration_s: int = Field(MIN_DURATION_S, ge=MIN_DURATION_S, le=MAX_DURATION_S)
+    duration_s: int = Field(default=MIN_DURATION_S, ge=MIN_DURATION_S, le=MAX_DURATION_S)
     """How long each is: room for three stays, and no more than the timecode can count."""
-    width: int = Field(64, ge=2 * CELL, multiple_of=CELL)
+    width: int = Field(default=64, ge=2 * CELL, multiple_of=CELL)
     """Pixels, whole cells."""
-    height: int = Field(64, ge=2 * CELL, multiple_of=CELL)
+    height: int = Field(default=64, ge=2 * CELL, multiple_of=CELL)
     """Pixels, whole cells."""
 
     def script(self, number: int) -> Script:

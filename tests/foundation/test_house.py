@@ -16,12 +16,22 @@ from dmforge import pipeline
 from dmforge.schemas.config import Config
 
 ROOT = Path(__file__).parents[2]
-FLOORS = {"cli": 5, "pipeline": 4, "trainers": 3, "filters": 3, "generators": 2, "curation": 1, "schemas": 0}
+FLOORS = {
+    "cli": 7,
+    "demo": 6,
+    "intake": 5,
+    "pipeline": 4,
+    "trainers": 3,
+    "filters": 3,
+    "generators": 2,
+    "curation": 1,
+    "schemas": 0,
+}
 HEAVY = {"torch", "transformers", "trl", "vllm", "ray", "datasets", "decord"}
 
 
 def modules() -> Iterator[Path]:
-    yield from (ROOT / "cli.py", ROOT / "pipeline.py")
+    yield from sorted(ROOT.glob("*.py"))
     for floor in FLOORS:
         yield from sorted((ROOT / floor).rglob("*.py"))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -48,7 +49,7 @@ def seconds(time_cs: int) -> Decimal:
 def golds(draw: Random, duration_cs: int) -> tuple[Window, ...]:
     if draw.random() < 0.1:
         return (Window(0, duration_cs),)
-    cuts = sorted(draw.sample(range(duration_cs), 2 * draw.randint(1, 2)))
+    cuts = sorted(draw.sample(range(0, duration_cs, 100), 2 * draw.randint(1, 2)))
     return tuple(Window(start, end) for start, end in zip(cuts[::2], cuts[1::2], strict=True))
 
 
@@ -87,7 +88,7 @@ def make_case(seed: int) -> Case:
     )
 
 
-CASES = tuple(map(make_case, range(150)))
+CASES = tuple(map(make_case, range(60)))
 
 
 # how each defect shows, by other means than those that planted it
@@ -101,7 +102,7 @@ def off_stamps(time_cs: int, times_s: tuple[Fraction, ...]) -> bool:
     """Farther than half a patch from each patch, as it was shown and as it was printed."""
     printed = [Fraction(f"{float(time):.1f}") for time in times_s]
     for stamps in (times_s, printed):
-        half = max((b - a for a, b in zip(stamps, stamps[1:], strict=False)), default=Fraction(10**6)) / 2
+        half = max((b - a for a, b in pairwise(stamps)), default=Fraction(10**6)) / 2
         if any(abs(Fraction(time_cs, 100) - time) <= half for time in stamps):
             return False
     return True
@@ -118,7 +119,7 @@ def thought_signs(thought: str, situation: Situation, times_s: tuple[Fraction, .
     inside = [time for time in cited_cs(thought) if shown.start_cs <= time < shown.end_cs]
     if re.search("ground truth|annotation|correct answer|expected answer", thought):
         yield "leaked_gold"
-    if any(off_stamps(time_cs, times_s) for time_cs in inside):
+    if any(off_stamps(time_cs, times_s) for time_cs in set(inside)):
         yield "cited_off_stamps"
     if not is_well_formed(t1=thought) and not is_well_formed(t2=thought):
         yield "malformed_tags"
@@ -126,7 +127,7 @@ def thought_signs(thought: str, situation: Situation, times_s: tuple[Fraction, .
         yield "empty_thought"
     if max(Counter(re.split(r"(?<=\.) ", thought)).values()) > 10:
         yield "repetition"
-    if words and not words & {"the", "it", "is", "nothing"}:
+    if words and not words & {"the", "it", "is", "so", "nothing"}:
         yield "other_language"
     if words & {"heard", "voice", "sound"}:
         yield "needs_audio"
@@ -153,7 +154,8 @@ def answer_signs(reply: AnswerReply, case: Case) -> set[str]:
     situation, good, answer = case.answer, case.answer_reply.answer, reply.answer
     signs = {f"{sign}_t2" for sign in thought_signs(reply.thought, situation, case.close_times_s)}
     assert situation.shown is not None
-    if any(not situation.shown.start_cs - 100 < time <= situation.shown.end_cs + 100 for time in cited_cs(reply.thought)):
+    around = range(situation.shown.start_cs - 100, situation.shown.end_cs + 100)
+    if any(time not in around for time in cited_cs(reply.thought)):
         signs.add("cited_outside_window_t2")
     parts = re.split(r"</answer><answer>| or ", answer)
     if not answer.strip():
@@ -181,6 +183,10 @@ def is_wrong(answer: str, situation: Situation) -> bool:
 # every planter
 
 
+def names(*beginnings: str) -> list[str]:
+    return [name for name in (*LOOK_DEFECTS, *ANSWER_DEFECTS) if name.startswith(beginnings)]
+
+
 def planted_looks(name: str) -> Iterator[tuple[Case, LookReply]]:
     for seed, case in enumerate(CASES):
         reply = LOOK_DEFECTS[name](case.look_reply, case.look, Random(seed))
@@ -196,9 +202,10 @@ def planted_answers(name: str) -> Iterator[tuple[Case, AnswerReply]]:
 
 
 def test_the_names_are_fixed_and_disjoint() -> None:
-    thoughts = "leaked_gold cited_off_stamps malformed_tags empty_thought repetition other_language needs_audio".split()
-    looks = "wrong_window window_past_end needless_density low_density span_equals_answer".split()
-    answers = "wrong_answer cited_outside_window_t2 missing_answer doubled_answer text_after_answer".split()
+    thoughts = ["leaked_gold", "cited_off_stamps", "malformed_tags", "empty_thought"]
+    thoughts += ["repetition", "other_language", "needs_audio"]
+    looks = ["wrong_window", "window_past_end", "needless_density", "low_density", "span_equals_answer"]
+    answers = ["wrong_answer", "cited_outside_window_t2", "missing_answer", "doubled_answer", "text_after_answer"]
     assert set(LOOK_DEFECTS) == {*looks, *(f"{name}_t1" for name in thoughts)}
     assert set(ANSWER_DEFECTS) == {*answers, *(f"{name}_t2" for name in thoughts)}
     assert not LOOK_DEFECTS.keys() & ANSWER_DEFECTS.keys()
@@ -241,10 +248,8 @@ def test_a_spoilt_answer_is_a_reply_that_differs_in_one_thing(name: str) -> None
         assert {field for field, value in reply.model_dump().items() if value != good[field]} == {spoilt}
 
 
-@pytest.mark.parametrize("name", [*LOOK_DEFECTS, *ANSWER_DEFECTS])
+@pytest.mark.parametrize("name", names("leaked", "cited", "malformed", "needs_audio"))
 def test_what_is_put_into_a_thought_leaves_its_sentences_as_they_were(name: str) -> None:
-    if not name.startswith(("leaked", "cited", "malformed", "needs_audio")):
-        pytest.skip("puts nothing into a thought")
     pairs = (
         ((case.look_reply.thought, reply.thought) for case, reply in planted_looks(name))
         if name in LOOK_DEFECTS
@@ -256,7 +261,7 @@ def test_what_is_put_into_a_thought_leaves_its_sentences_as_they_were(name: str)
         assert any(spoilt[:at] + spoilt[at + extra :] == good for at in range(len(good) + 1))
 
 
-@pytest.mark.parametrize("name", [*LOOK_DEFECTS, *ANSWER_DEFECTS])
+@pytest.mark.parametrize("name", names(""))
 def test_the_same_draws_plant_the_same(name: str) -> None:
     plant: Callable[[Case, int], object] = (
         (lambda case, seed: LOOK_DEFECTS[name](case.look_reply, case.look, Random(seed)))
@@ -267,15 +272,13 @@ def test_the_same_draws_plant_the_same(name: str) -> None:
         assert plant(case, 7) == plant(case, 7)
 
 
-@pytest.mark.parametrize("name", [*LOOK_DEFECTS, *ANSWER_DEFECTS])
+@pytest.mark.parametrize("name", names(""))
 def test_a_defect_that_is_never_out_of_place_is_always_planted(name: str) -> None:
     planted = len(list((planted_looks if name in LOOK_DEFECTS else planted_answers)(name)))
-    assert planted == len(CASES) or (name in SOMETIMES_IMPOSSIBLE and 20 < planted < len(CASES))
+    assert planted == len(CASES) or (name in SOMETIMES_IMPOSSIBLE and 10 < planted < len(CASES))
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in [*LOOK_DEFECTS, *ANSWER_DEFECTS] if name.startswith(("leaked", "malformed", "other", "doubled"))]
-)
+@pytest.mark.parametrize("name", names("leaked", "malformed", "other", "doubled"))
 def test_where_there_are_several_ways_all_are_drawn(name: str) -> None:
     case = CASES[0]
     if name in LOOK_DEFECTS:
@@ -301,7 +304,7 @@ gold_windows = st.lists(
 ).map(tuple)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(gold_windows, st.integers(20, 800), st.integers(1, 500), st.integers(0, 9))
 def test_a_wrong_window_lies_in_the_video_and_meets_gold_only_where_gold_is_everywhere(
     gold: tuple[Window, ...], duration_cs: int, length_cs: int, seed: int
@@ -371,6 +374,16 @@ def test_a_late_citation_stays_in_the_video_though_the_window_goes_on() -> None:
         assert 5_180 < cited_cs(spoilt.thought)[0] < 6_000
 
 
+def test_a_citation_is_off_the_true_time_of_a_patch_too_not_only_off_its_rounded_stamp() -> None:
+    times_s = patch_times(plan_coarse(Fraction(10)).times_s)
+    assert (times_s[-1], stamp(times_s[-1])) == (Fraction(37, 4), "<9.2 seconds>")
+    coarse = situation(duration_cs=1_000, stamps=tuple(map(stamp, times_s)))
+    for seed in range(100):
+        spoilt = LOOK_DEFECTS["cited_off_stamps_t1"](LOOK, coarse, Random(seed))
+        assert spoilt is not None
+        assert off_stamps(cited_cs(spoilt.thought)[0], times_s)
+
+
 def test_between_even_stamps_no_time_is_off_all_of_them() -> None:
     even = situation(stamps=tuple(f"<{time}.5 seconds>" for time in range(10, 20)), shown=Window(1_000, 2_000))
     assert ANSWER_DEFECTS["cited_off_stamps_t2"](ANSWER, even, Random(0)) is None
@@ -401,6 +414,29 @@ def test_a_wrong_open_answer_is_of_the_same_kind(gold: str, kindred: tuple[str, 
     asked, good = situation(kind="open", options=(), answer=gold), ANSWER.model_copy(update={"answer": gold})
     drawn = {ANSWER_DEFECTS["wrong_answer"](good, asked, Random(seed)) for seed in range(100)}
     assert {reply.answer for reply in drawn if reply} == set(kindred) - {gold.lower()}
+
+
+def test_a_wrong_span_misses_the_answer_as_well_as_the_windows() -> None:
+    answered = situation(kind="grounding", answer="0.00 - 50.00", windows=(Window(0, 1_000), Window(4_000, 5_000)))
+    for asked in (answered, replace(answered, windows=())):
+        for seed in range(50):
+            spoilt = ANSWER_DEFECTS["wrong_answer"](ANSWER, asked, Random(seed))
+            assert spoilt is not None
+            assert is_wrong(spoilt.answer, asked)
+
+
+def test_without_any_gold_span_no_span_is_wrong() -> None:
+    asked = situation(kind="grounding", answer="never", windows=())
+    assert ANSWER_DEFECTS["wrong_answer"](ANSWER, asked, Random(0)) is None
+
+
+@pytest.mark.parametrize("answer", ["B", "red"])
+def test_an_explained_answer_is_not_read_as_an_option_that_stands_alone(answer: str) -> None:
+    asked = situation(options=("blue", "red"))
+    for seed in range(10):
+        spoilt = ANSWER_DEFECTS["text_after_answer"](ANSWER.model_copy(update={"answer": answer}), asked, Random(seed))
+        assert spoilt is not None
+        assert not matches(spoilt.answer, "red", asked.options)
 
 
 @pytest.mark.parametrize("answer", ["B", "(B)", "B) red", "red"])

@@ -1,0 +1,1 @@
+"""The lake seen with SQL."""

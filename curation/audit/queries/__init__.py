@@ -1,0 +1,1 @@
+"""Named queries: each `.sql` file begins with the question that it answers."""

@@ -1,0 +1,1 @@
+"""Corpora as plain WebDataset tars."""

@@ -1,0 +1,71 @@
+"""Scores become a corpus: thresholds are applied here and nowhere else, in SQL, so that changing one asks no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pydantic import Field
+
+from dmforge.curation.lake.views import View
+from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
+from dmforge.curation.stage import Collective, StageConfig
+from dmforge.schemas.records import Candidate, Sample, Task, Verdict
+
+CHUNK = 10_000
+"""Candidates that are settled at a time."""
+JUDGED = """
+WITH measured AS (
+    SELECT subject, filter, min(score) AS score FROM verdicts GROUP BY subject, filter
+), failed AS (
+    SELECT c.id, arg_min({'filter': l.filter, 'score': m.score, 'least': l.least}, l.position) AS first
+    FROM candidates c CROSS JOIN least l LEFT JOIN measured m ON m.subject = c.id AND m.filter = l.filter
+    WHERE m.score IS NULL OR m.score < l.least
+    GROUP BY c.id
+), ranked AS (
+    SELECT c.id, row_number() OVER (PARTITION BY c.task ORDER BY c.attempt, c.id) AS place
+    FROM candidates c ANTI JOIN failed f ON f.id = c.id
+)
+SELECT c.id, c.video, c.task, f.first.filter, f.first.score, f.first.least, r.place
+FROM candidates c LEFT JOIN failed f ON f.id = c.id LEFT JOIN ranked r ON r.id = c.id
+ORDER BY c.video, c.id
+"""
+
+
+class SelectCotConfig(StageConfig):
+    """What a candidate needs to be kept."""
+
+    corpus: str = Field("cot", pattern="^[a-z][a-z0-9_-]*$")
+    """The name of the corpus."""
+    least: dict[str, float] = Field(default_factory=dict)
+    """Filter -> the least score. The first that a candidate misses, in the order of the recipe, is its reason."""
+
+
+class SelectCot(Collective[Candidate, Sample]):
+    """Candidates to samples: those that pass every threshold, the earliest attempt of each task."""
+
+    name, version = "select_cot", 1
+    config: SelectCotConfig
+    also_reads = (Task, Verdict)
+
+    def process(self, view: View, origin: Origin) -> Iterator[Settled]:
+        names, least = list(self.config.least), list(self.config.least.values())
+        connection = view.connection.cursor()
+        table = pa.table({"filter": pa.array(names, pa.string()), "least": pa.array(least, pa.float64())})
+        connection.register("least", table.append_column("position", pa.array(range(len(names)), pa.int64())))
+        for batch in connection.sql(JUDGED).to_arrow_reader(CHUNK):
+            rows = batch.to_pylist()
+            keys = [Key(row["id"], row["video"]) for row in rows]
+            results = [self._result(**row) for row in rows]
+            yield settle(origin, keys, results, self.makes)
+
+    def _result(
+        self, id: bytes, video: bytes, task: bytes, filter: str | None, score: float | None, least: float, place: int | None
+    ) -> Result:
+        if filter is not None and score is None:
+            return Rejected(f"no score: {filter}", "no filter of the recipe has measured it")
+        if filter is not None:
+            return Rejected(f"below threshold: {filter}", f"{score:.3f} < {least:g}")
+        if place != 1:
+            return Rejected("another candidate of the task was kept")
+        return Made((Sample(video, self.config.corpus, task, id, None, None),))
