@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -48,12 +49,13 @@ class Imported:
 
 def ingest(workspace: Workspace, console: Console, command: str, paths: Sequence[Path], origin: Origin) -> Ingested:
     """Videos into the lake."""
-    known = add_videos(workspace, command, paths, origin)
+    brought = add_videos(workspace, command, paths, origin)
     _run(workspace, console, command, Ingest.name)
-    statuses = _outcomes(workspace, Ingest.name, known.videos)
-    bad = sum(number for (status, _), number in statuses.items() if status == "quarantined")
-    settled = sum(statuses.values())
-    return Ingested(known.new - bad, known.known, bad, len(known.videos) - settled)
+    new = _outcomes(workspace, Ingest.name, "video", brought.new)
+    known = _outcomes(workspace, Ingest.name, "video", brought.known)
+    statuses = Counter(status for status, _ in (new + known).elements())
+    pending = len(brought.new) + len(brought.known) - statuses.total()
+    return Ingested(new["made", ""], len(brought.known), statuses["quarantined"], pending)
 
 
 def import_tasks(workspace: Workspace, console: Console, command: str, form: str, files: Sequence[Path]) -> Imported:
@@ -62,7 +64,7 @@ def import_tasks(workspace: Workspace, console: Console, command: str, form: str
         raise InputError(f"there is no format {form!r}", where="import", mend=nearest(form, list(FORMATS)))
     rows = add_annotations(workspace, command, files)
     _run(workspace, console, command, Import.name)
-    outcomes = _outcomes(workspace, Import.name, rows)
+    outcomes = _outcomes(workspace, Import.name, "input", rows)
     rejected = {reason: number for (status, reason), number in sorted(outcomes.items()) if status != "made"}
     tasks = _tasks(workspace, rows)
     pending = len(set(rows)) - sum(outcomes.values())
@@ -87,11 +89,13 @@ def _run(workspace: Workspace, console: Console, command: str, until: str) -> No
             console.print(f"{report.name}: {number} pending: {reason}", markup=False, highlight=False)
 
 
-def _outcomes(workspace: Workspace, stage: str, inputs: Sequence[Id]) -> Counter[tuple[str, str]]:
-    """How often each status and reason stands for these inputs of a stage."""
-    sql = "SELECT status, reason, count(*) FROM outcomes WHERE stage = $stage AND input IN $inputs GROUP BY ALL"
+def _outcomes(
+    workspace: Workspace, stage: str, column: Literal["input", "video"], ids: Sequence[Id]
+) -> Counter[tuple[str, str]]:
+    """How often each status and reason stands at a stage for these inputs, or for what is about these videos."""
+    sql = f"SELECT status, reason, count(*) FROM outcomes WHERE stage = $stage AND {column} IN $ids GROUP BY ALL"
     with workspace.reading():
-        found = _view(workspace).connection.cursor().execute(sql, {"stage": stage, "inputs": list(set(inputs))}).fetchall()
+        found = _view(workspace).connection.cursor().execute(sql, {"stage": stage, "ids": list(set(ids))}).fetchall()
     return Counter({(status, reason): number for status, reason, number in found})
 
 

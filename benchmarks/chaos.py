@@ -1,8 +1,9 @@
-"""Killed anywhere, same bytes: a three-stage pipeline is SIGKILLed at random moments until it has had enough kills.
+"""Killed anywhere, same bytes: a pipeline is SIGKILLed at random moments until it has had enough kills.
 
-The baseline, in the same run, is one undisturbed run of the same recipe. What must hold:
-the lake ends byte-identical; no answer that was acknowledged (fsynced in the journal) is asked for again; a kill makes no more
-questions be asked twice than were in flight; and no process of a killed run lives on.
+The subject is either the rehearsal (three small stages) or the whole chain from worlds to shards. The baseline, in the same
+run, is one undisturbed run of the same recipe. What must hold: lake and shards end byte-identical; no answer that was
+acknowledged (fsynced in the journal) is asked for again; a kill makes no more questions be asked twice than were in flight; and
+no process of a killed run lives on.
 """
 
 from __future__ import annotations
@@ -12,21 +13,30 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from benchmarks.memory import tree
 from benchmarks.score_server import asked, serving
 from benchmarks.tables import show
+from dmforge import intake, pipeline
+from dmforge.curation.sources.videos import Origin
+from dmforge.generators.oracle.behaviour import Behaviour
+from dmforge.generators.oracle.serve import serving as oracle_serving
+from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds
 
 CONCURRENCY = 8
-RECIPE = """
+TRIAL = """
 name = "chaos"
 [stages.count]
 tasks = {tasks}
@@ -34,12 +44,84 @@ crash_every = {crash_every}
 work_ms = 1
 batch_items = 20
 [stages.inquire]
-url = "{url}"
 concurrency = {concurrency}
 batch_items = 20
 [stages.keep]
 threshold = 0.5
 """
+
+
+class Subject(Protocol):
+    """What is killed."""
+
+    def serving(self) -> AbstractContextManager[str]:
+        """A fresh server, and its address."""
+        ...
+
+    def prepare(self, workspace: Path, url: str) -> None:
+        """Make a workspace, ready to run."""
+        ...
+
+    def environment(self, url: str) -> dict[str, str]:
+        """What a run finds in its environment."""
+        ...
+
+    def asked(self, url: str) -> Counter[str]:
+        """How often the server has answered each question."""
+        ...
+
+
+class Rehearsal:
+    """Numbers through three small stages: many commits, and little else."""
+
+    def __init__(self, tasks: int) -> None:
+        self.tasks = tasks
+
+    def serving(self) -> AbstractContextManager[str]:
+        return serving(delay_s=0.02)
+
+    def prepare(self, workspace: Path, url: str) -> None:
+        (workspace / "inputs").mkdir(parents=True)
+        recipe = TRIAL.format(tasks=self.tasks, crash_every=max(20, self.tasks // 2), concurrency=CONCURRENCY)
+        (workspace / "recipe.toml").write_text(recipe.replace("[stages.inquire]", f'[stages.inquire]\nurl = "{url}"'))
+
+    def environment(self, url: str) -> dict[str, str]:
+        return {}
+
+    def asked(self, url: str) -> Counter[str]:
+        return asked(url)
+
+
+class WholeChain:
+    """Worlds, ingest, import, annotate, rules, verify, select, pack, with an oracle that errs and fails."""
+
+    BEHAVIOUR = Behaviour(
+        unknown=0.05,
+        defects={"wrong_answer": 0.1, "malformed_tags_t1": 0.1},
+        faults={"429_hint": 0.05, "500": 0.05, "cut": 0.05, "truncated": 0.05, "prose": 0.05, "refusal": 0.03},
+        delay_s=0.02,
+    )
+
+    def __init__(self, videos: int, folder: Path) -> None:
+        self.worlds = folder / "worlds"
+        make_worlds(self.worlds, Settings(videos=videos))
+
+    def serving(self) -> AbstractContextManager[str]:
+        return oracle_serving(self.worlds, self.BEHAVIOUR)
+
+    def prepare(self, workspace: Path, url: str) -> None:
+        place = pipeline.init(workspace, "demo")
+        recipe = place.recipe.read_text()
+        place.recipe.write_text(re.sub(r"batch_items = \d+", "batch_items = 4", recipe))
+        intake.add_videos(place, "chaos", [self.worlds / "videos"], Origin(SOURCE, LICENCE, SOURCE))
+        intake.add_annotations(place, "chaos", [self.worlds / "tasks.jsonl"])
+
+    def environment(self, url: str) -> dict[str, str]:
+        return {"OPENAI_BASE_URL": url, "OMP_NUM_THREADS": "1"}
+
+    def asked(self, url: str) -> Counter[str]:
+        with urllib.request.urlopen(url.removesuffix("/v1") + "/asked") as reply:
+            return Counter(json.load(reply)["answered"])
 
 
 @dataclass
@@ -65,22 +147,22 @@ def acknowledged(workspace: Path) -> set[str]:
     return {json.loads(line)["key"] for line in lines}
 
 
-def prepare(workspace: Path, url: str, tasks: int, crash_every: int) -> None:
-    (workspace / "inputs").mkdir(parents=True)
-    recipe = RECIPE.format(url=url, tasks=tasks, crash_every=crash_every, concurrency=CONCURRENCY)
-    (workspace / "recipe.toml").write_text(recipe)
+def outcome(workspace: Path) -> dict[str, str]:
+    """All that must be the same whatever happened on the way."""
+    return {f"{part}/{name}": sha256 for part in ("lake", "shards") for name, sha256 in fingerprint(workspace / part).items()}
 
 
-def run(workspace: Path) -> subprocess.Popen[str]:
+def run(workspace: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "dmforge.cli", "run", "-w", str(workspace)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    told = {**os.environ, **environment}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=told)
 
 
-def kill_until_done(workspace: Path, url: str, tally: Tally, kills: int, rng: random.Random) -> None:
+def kill_until_done(workspace: Path, subject: Subject, url: str, tally: Tally, kills: int, rng: random.Random) -> None:
     """Run one workspace to its end, killing it on the way as long as kills are left. Checks after each kill."""
     while True:
-        before, known = asked(url), acknowledged(workspace)
-        process = run(workspace)
+        before, known = subject.asked(url), acknowledged(workspace)
+        process = run(workspace, subject.environment(url))
         try:
             code = _wait_for_a_moment(process, workspace, rng) if tally.kills < kills else process.wait()
         except subprocess.TimeoutExpired:
@@ -94,32 +176,31 @@ def kill_until_done(workspace: Path, url: str, tally: Tally, kills: int, rng: ra
             if code:
                 assert process.stderr is not None
                 sys.exit(f"a run failed with {code}: {process.stderr.read()}")
-        _check_questions(before, asked(url), known, tally)
+        _check_questions(before, subject.asked(url), known, tally)
         if process.returncode == 0:
             return
 
 
-def chaos(kills: int, tasks: int, seed: int) -> Tally:
+def chaos(subject: Subject, kills: int, seed: int) -> Tally:
     """Kill runs of one recipe, in fresh workspaces as each is finished, and compare each with an undisturbed one."""
     rng, tally = random.Random(seed), Tally()
-    crash_every = max(20, tasks // 2)
     with tempfile.TemporaryDirectory(prefix="dmforge-chaos-") as folder:
         calm = Path(folder) / "calm"
-        with serving(delay_s=0.02) as url:
-            prepare(calm, url, tasks, crash_every)
-            if run(calm).wait():
+        with subject.serving() as url:
+            subject.prepare(calm, url)
+            if run(calm, subject.environment(url)).wait():
                 sys.exit("the undisturbed run failed")
-        expected = fingerprint(calm / "lake")
+        expected = outcome(calm)
         while tally.kills < kills:
             tally.rounds += 1
             shaken = Path(folder) / f"shaken{tally.rounds}"
-            with serving(delay_s=0.02) as url:
-                prepare(shaken, url, tasks, crash_every)
-                kill_until_done(shaken, url, tally, kills, rng)
-            found = fingerprint(shaken / "lake")
+            with subject.serving() as url:
+                subject.prepare(shaken, url)
+                kill_until_done(shaken, subject, url, tally, kills, rng)
+            found = outcome(shaken)
             if found != expected:
                 differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-                sys.exit(f"seed {seed}: after {tally.kills} kills the lake differs in {differing[:5]}")
+                sys.exit(f"seed {seed}: after {tally.kills} kills these differ: {differing[:5]}")
     return tally
 
 
@@ -148,8 +229,9 @@ def _commits(workspace: Path) -> int:
 
 
 def _stage_under_way(workspace: Path) -> str:
-    done = [stage for stage in ("keep", "inquire", "count") if any((workspace / "lake/commits" / stage).glob("*.json"))]
-    return f"after first commit of {done[0]}" if done else "before any commit"
+    commits = [path for path in (workspace / "lake/commits").glob("*/*.json") if b'"roster"' not in path.read_bytes()]
+    last = max(commits, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return f"after a commit of {last.parent.name}" if last else "before any commit"
 
 
 def _gone(members: list[int]) -> None:
@@ -174,16 +256,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--tasks", type=int, default=1500)
+    parser.add_argument("--chain", type=int, metavar="VIDEOS", help="kill the whole chain on so many worlds instead")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     told = parser.parse_args()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    tally = chaos(told.kills, told.tasks, told.seed)
+    with tempfile.TemporaryDirectory(prefix="dmforge-worlds-") as folder:
+        subject = WholeChain(told.chain, Path(folder)) if told.chain else Rehearsal(told.tasks)
+        tally = chaos(subject, told.kills, told.seed)
     rows = [["kills", tally.kills], ["workspaces finished, all byte-identical to the undisturbed one", tally.rounds]]
-    rows += [["questions asked twice, in all", tally.asked_twice], ["most of them for one kill", tally.most_twice_a_kill]]
+    rows += [["questions answered twice, in all", tally.asked_twice], ["most of them for one kill", tally.most_twice_a_kill]]
     rows += [[f"killed {where}", number] for where, number in sorted(tally.killed_in.items())]
+    chain = f" --chain {told.chain}" if told.chain else ""
     show(
         "Killed anywhere, same bytes",
-        f"python -m benchmarks.chaos --kills {told.kills} --seed {told.seed}",
+        f"python -m benchmarks.chaos{chain} --kills {told.kills} --seed {told.seed}",
         ["what", "number"],
         rows,
     )

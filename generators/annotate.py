@@ -88,7 +88,7 @@ class Annotate(Ask[Shown, Candidate]):
             plan, size = self.config.clips.look(video, look)
         except NoFrames:
             raise Unreadable("look: the window begins after the end") from None
-        second, what = await self._reply(AnswerReply, video, plan, size, f"{_announced(look)}\n\n{question}", attempt)
+        second, what = await self._reply(AnswerReply, video, plan, size, f"{announced(look)}\n\n{question}", attempt)
         transcript = assemble(prompt(task), (where.thought, what.thought), (look,), what.answer)
         return Candidate(
             video.id, task.id, attempt, self.config.model, transcript, (look,), what.answer, "teacher", (first, second)
@@ -102,7 +102,7 @@ class Annotate(Ask[Shown, Candidate]):
 
         async def ask() -> Answer:
             images = await asyncio.to_thread(self._images, video, plan, size)
-            parts = [*_clip_parts(plan, images), _text(text)]
+            parts = [*clip_parts(plan, images), text_part(text)]
             return await self._teacher.ask(show("ask", key), wanted, parts, kind, attempt)
 
         answer = await self._journal.answer(key, video.id, ask)
@@ -117,22 +117,22 @@ class Annotate(Ask[Shown, Candidate]):
         return to_jpeg(read_frames(media_path(self._workspace, video.id), plan.times_s, size))
 
 
-def _announced(look: Look) -> str:
+def announced(look: Look) -> str:
     return f"You are shown {print_span(look.window)} seconds at {print_density(look.fps)} frames per second."
 
 
-def _clip_parts(plan: FramePlan, images: list[bytes]) -> list[Part]:
+def clip_parts(plan: FramePlan, images: list[bytes]) -> list[Part]:
     """Two images under each stamp, as the student's patches have them: an odd last frame stands twice."""
     parts: list[Part] = []
     for number, time_s in enumerate(patch_times(plan.times_s)):
         pair = (images[2 * number : 2 * number + 2] * 2)[:2]
-        parts += [_text(stamp(time_s)), *map(_image, pair)]
+        parts += [text_part(stamp(time_s)), *map(_image_part, pair)]
     return parts
 
 
-def _text(text: str) -> Part:
+def text_part(text: str) -> Part:
     return {"type": "text", "text": text}
 
 
-def _image(jpeg: bytes) -> Part:
+def _image_part(jpeg: bytes) -> Part:
     return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"}}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from dmforge.curation.atomic import disk_errors, sync_folder, writing
-from dmforge.curation.sources.videos import Listed, listed
+from dmforge.curation.sources.videos import Listed, by_name, listed
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest
@@ -33,6 +33,8 @@ class Row(Record):
 
 def add(workspace: Workspace, file: Path) -> list[Id]:
     """Take an annotation file in, after a look at each of its lines: the rows that they are."""
+    if not file.is_file():
+        raise InputError("there is no such file", where=str(file), mend="correct the path")
     with disk_errors(file):
         content = file.read_bytes()
     videos = by_name(listed(workspace).values())
@@ -57,16 +59,11 @@ def all_rows(workspace: Workspace) -> Iterator[Row]:
 
 def edition(workspace: Workspace) -> str:
     """What the files say: the digest that each is named by."""
-    videos = sorted((video.source_id, video.sha256) for video in listed(workspace).values())
-    return digest("annotations", [[path.name for path in _files(workspace)], videos]).hex()
+    named = sorted((name, video.sha256) for name, videos in by_name(listed(workspace).values()).items() for video in videos)
+    return digest("annotations", [[path.name for path in _files(workspace)], named]).hex()
 
 
-def by_name(videos: Iterable[Listed]) -> dict[str, Listed]:
-    """Videos by the stem of their file's name, by which annotations name them."""
-    return {video.source_id: video for video in videos}
-
-
-def rows_of(content: bytes, name: str, videos: Mapping[str, Listed]) -> Iterator[Row]:
+def rows_of(content: bytes, name: str, videos: Mapping[str, list[Listed]]) -> Iterator[Row]:
     """The lines of a file, each with its video."""
     # cut at line feeds only: JSON strings may hold any of the other characters that end a line somewhere
     for number, line in enumerate(content.split(b"\n"), 1):
@@ -78,11 +75,15 @@ def rows_of(content: bytes, name: str, videos: Mapping[str, Listed]) -> Iterator
             named = json.loads(text)["video"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"no task: {error}", where=where, mend='write {"video": ..., "kind": ..., ...}') from None
-        video = videos.get(PurePath(str(named)).stem)
-        if video is None:
+        found = videos.get(PurePath(str(named)).stem, [])
+        if len(found) > 1:
+            mend = "rename one of them and ingest it again"
+            raise InputError(f"{len(found)} videos are called {named!r}", where=f"{where}: video", mend=mend)
+        if not found:
             raise InputError(
                 f"there is no video {named!r} here", where=f"{where}: video", mend="ingest it first, or correct its name"
             )
+        (video,) = found
         yield Row(video.video, text, source=video.source, licence=video.licence, origin=where)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -37,19 +38,20 @@ class Listed:
     licence: str
     namespace: str
     source_id: str
+    also: list[str]
+    """Other names that the same bytes came under: annotations may use any of them."""
 
     @property
     def video(self) -> Id:
-        return bytes.fromhex(self.sha256)[:ID_BYTES]
+        return _video_id(self.sha256)
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What registering did: how many are new, how many were known, and which these are."""
+    """Which of the files that were brought are new, and which were known."""
 
-    new: int
-    known: int
-    videos: tuple[Id, ...]
+    new: tuple[Id, ...]
+    known: tuple[Id, ...]
 
 
 def listed(workspace: Workspace) -> dict[str, Listed]:
@@ -72,29 +74,45 @@ def listed(workspace: Workspace) -> dict[str, Listed]:
 
 
 def register(workspace: Workspace, paths: Sequence[Path], origin: Origin) -> Registered:
-    """Write files down, and the videos in folders. One whose bytes are known stays as it is, but for a path that is gone."""
+    """Write files down, and the videos in folders. Of one whose bytes are known, only another name or place is added."""
     known = listed(workspace)
-    new: dict[str, Listed] = {}
-    moved: dict[str, Listed] = {}
+    now = dict(known)
     seen: dict[str, None] = {}
     for path in _files(paths):
         sha256 = _sha256(path)
         seen[sha256] = None
-        if sha256 not in known:
-            new.setdefault(sha256, Listed(sha256, str(path.resolve()), **asdict(origin), source_id=path.stem))
-        elif not Path(known[sha256].path).exists():
-            moved[sha256] = replace(known[sha256], path=str(path.resolve()))
-    if new or moved:
-        lines = [json.dumps(asdict(video)) + "\n" for video in (known | moved | new).values()]
+        fresh = Listed(sha256, str(path.resolve()), **asdict(origin), source_id=path.stem, also=[])
+        now[sha256] = _joined(now[sha256], fresh) if sha256 in now else fresh
+    if now != known:
         with writing(_list(workspace)) as file:
-            file.write("".join(lines).encode("ascii"))
+            file.write("".join(json.dumps(asdict(video)) + "\n" for video in now.values()).encode("ascii"))
         sync_folder(workspace.inputs)
-    return Registered(len(new), len(seen) - len(new), tuple(bytes.fromhex(sha256)[:ID_BYTES] for sha256 in seen))
+    new = [sha256 for sha256 in seen if sha256 not in known]
+    return Registered(tuple(map(_video_id, new)), tuple(_video_id(sha256) for sha256 in seen if sha256 in known))
+
+
+def by_name(videos: Iterable[Listed]) -> dict[str, list[Listed]]:
+    """Videos by what their files are called without suffix, as annotations name them. A name may be that of several."""
+    found: defaultdict[str, list[Listed]] = defaultdict(list)
+    for video in videos:
+        for name in (video.source_id, *video.also):
+            found[name].append(video)
+    return found
 
 
 def edition(videos: Iterable[Listed]) -> str:
     """What a list of videos says; where they lie is not part of it."""
     return digest("videos", sorted([v.sha256, v.source, v.licence, v.namespace, v.source_id] for v in videos)).hex()
+
+
+def _joined(known: Listed, fresh: Listed) -> Listed:
+    names = [known.source_id, *known.also]
+    also = known.also if fresh.source_id in names else [*known.also, fresh.source_id]
+    return replace(known, path=known.path if Path(known.path).exists() else fresh.path, also=also)
+
+
+def _video_id(sha256: str) -> Id:
+    return bytes.fromhex(sha256)[:ID_BYTES]
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -37,17 +37,28 @@ def to_jpeg(frames: Frames) -> list[bytes]:
     return [*images, *map(bytes, encoder.encode(None))]
 
 
+class NoImage(InputError):
+    """One of some images is no JPEG; `number` says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("not a JPEG", where=f"image {number}", mend="send JPEG images")
+        self.number = number
+
+
 def from_jpeg(images: Sequence[bytes]) -> list[NDArray[np.uint8]]:
     """Pictures from JPEGs of any size."""
-    found: list[NDArray[np.uint8]] = []
-    for number, image in enumerate(images):
-        decoder = av.CodecContext.create("mjpeg", "r")
-        decoder.thread_count = 1
-        try:
-            frames = [*decoder.decode(av.Packet(image)), *decoder.decode(None)]
-        except FFmpegError:
-            frames = []
-        if len(frames) != 1:
-            raise InputError("not a JPEG", where=f"image {number}", mend="send JPEG images")
-        found.append(np.asarray(frames[0].to_ndarray(format="rgb24"), np.uint8))
-    return found
+    to_rgb = VideoReformatter()
+    frames = (to_rgb.reformat(_decoded(image, number), format="rgb24") for number, image in enumerate(images))
+    return [np.asarray(frame.to_ndarray(), np.uint8) for frame in frames]
+
+
+def _decoded(image: bytes, number: int) -> av.VideoFrame:
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.thread_count = 1
+    try:
+        frames = [*decoder.decode(av.Packet(image)), *decoder.decode(None)]
+    except FFmpegError:
+        frames = []
+    if len(frames) != 1:
+        raise NoImage(number)
+    return frames[0]

@@ -49,10 +49,10 @@ def choose_answer(asked: Asked, seen: Seen | None, draw: Random) -> AnswerReply:
     if asked.question in KNOWN:
         return AnswerReply(thought="This can be said without looking.", answer=_as_option(KNOWN[asked.question], asked.options))
     question = known_question(asked, seen)
-    if seen is None or question is None:
+    if seen is None or question is None or not any(_inside(window, seen) for window in question.windows):
         return AnswerReply(thought="These frames do not show it. I have to guess.", answer=_any_answer(asked, draw))
     if question.kind == "grounding":
-        return _when(question, seen, draw)
+        return _when(question, seen)
     left = {question.answer, *(answer for answer, rival in question.rivals if not _told(seen, rival))}
     answer = draw.choice(sorted(left))
     if len(left) > 1:
@@ -63,11 +63,9 @@ def choose_answer(asked: Asked, seen: Seen | None, draw: Random) -> AnswerReply:
     return AnswerReply(thought=thought, answer=_as_option(answer, asked.options))
 
 
-def _when(question: Question, seen: Seen, draw: Random) -> AnswerReply:
+def _when(question: Question, seen: Seen) -> AnswerReply:
     window = question.windows[0]
     inside = sorted(_inside(window, seen))
-    if not inside:
-        return AnswerReply(thought="It is nowhere in these frames. I have to guess.", answer=print_span(_any_window(draw)))
     before = _inside(Window(max(0, window.start_cs - MARGIN_CS), window.start_cs), seen)
     after = _inside(Window(window.end_cs, window.end_cs + MARGIN_CS), seen)
     if not (before and after):  # an edge was not shown: all that is known is what was seen

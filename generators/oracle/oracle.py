@@ -47,12 +47,12 @@ class Oracle:
     """Answers requests about the worlds of a folder."""
 
     def __init__(self, folder: Path, behaviour: Behaviour) -> None:
-        self._gallery, self._behaviour = Gallery(folder), behaviour
+        self.gallery, self._behaviour = Gallery(folder), behaviour
 
     def answer(self, asked: Asked, body: bytes) -> tuple[Said, Planted | None]:
         """The reply to a request whose body is `body`."""
         unknown = self._behaviour.draw("unknown", body).random() < self._behaviour.unknown
-        seen = None if unknown else self._gallery.see(asked)
+        seen = None if unknown else self.gallery.see(asked)
         draw = self._behaviour.draw("guess", body)
         reply = choose_look(asked, seen, draw) if asked.reply == LookReply.name else choose_answer(asked, seen, draw)
         planted = None
@@ -60,7 +60,7 @@ class Oracle:
         if seen is not None and question is not None:
             reply, defect = self._planted(reply, _situation(asked, seen, question), self._behaviour.draw("defect", body))
             if defect is not None:
-                planted = Planted(self._gallery.name(seen.number), asked.question, asked.reply, asked.attempt, defect)
+                planted = Planted(self.gallery.name(seen.number), asked.question, asked.reply, asked.attempt, defect)
         return self._said(asked, reply, self._behaviour.reply_fault(body)), planted
 
     def _planted(self, reply: Reply, situation: Situation, draw: Random) -> tuple[Reply, str | None]:

@@ -8,9 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from dmforge.curation.video.images import from_jpeg
+from dmforge.curation.video.images import NoImage, from_jpeg
 from dmforge.generators.worlds.draw import Picture
-from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window, read_density, read_span
 from dmforge.schemas.replies import REPLIES
 
@@ -74,34 +73,41 @@ def _parts(content: Any) -> list[Any]:
 
 
 def _content(parts: list[Any]) -> tuple[str, list[str], list[list[Picture]]]:
+    """The text, the stamps, and the pictures under each stamp."""
     texts: list[str] = []
     stamps: list[str] = []
-    pictures: list[list[Picture]] = []
+    images: list[bytes] = []
+    above: list[int] = []
     for number, part in enumerate(parts):
-        kind = part.get("type")
+        kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text" and STAMP.fullmatch(part["text"]):
             stamps.append(part["text"])
-            pictures.append([])
         elif kind == "text":
             texts.append(part["text"])
         elif kind == "image_url":
-            if not pictures:
+            if not stamps:
                 raise BadRequest("an image without a stamp before it", f"messages.content[{number}]")
-            pictures[-1].append(_picture(part, number))
+            images.append(_image(part, f"messages.content[{number}].image_url"))
+            above.append(len(stamps) - 1)
         else:
             raise BadRequest(f"content of type {kind!r} is not supported", f"messages.content[{number}].type")
+    pictures: list[list[Picture]] = [[] for _ in stamps]
+    try:
+        for stamp, picture in zip(above, from_jpeg(images), strict=True):
+            pictures[stamp].append(picture)
+    except NoImage as error:
+        raise BadRequest(f"image {error.number} can't be read", "messages.content") from None
     return "\n\n".join(texts), stamps, pictures
 
 
-def _picture(part: Any, number: int) -> Picture:
-    field = f"messages.content[{number}].image_url"
+def _image(part: Any, field: str) -> bytes:
     try:
         url = part["image_url"]["url"]
-        if not url.startswith(JPEG):
-            raise BadRequest("only JPEG images in data URLs are supported", field)
-        return from_jpeg([base64.b64decode(url[len(JPEG) :], validate=True)])[0]
-    except (KeyError, TypeError, AttributeError, ValueError, InputError):
-        raise BadRequest("this image can't be read", field) from None
+        if url.startswith(JPEG):
+            return base64.b64decode(url[len(JPEG) :], validate=True)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        pass
+    raise BadRequest("only JPEG images in data URLs are supported", field)
 
 
 def _reply(request: Any) -> str:
