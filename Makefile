@@ -41,6 +41,7 @@ bench: $(STAMP)
 
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --kills 200
+	$(BIN)/python -m benchmarks.chaos --chain 8 --kills 100
 
 test-vllm:
 	@echo "nothing here yet: the first engine tests come with generators/engines"
