@@ -39,7 +39,7 @@ def draw(script: Script, frame: int, width: int, height: int) -> Picture:
     picture = np.roll(picture, frame, axis=1) if script.drifts else picture.copy()
     for sprite in script.scene(frame):
         _put(picture, sprite)
-    _put_timecode(picture, frame)
+    put_timecode(picture, frame)
     return picture
 
 
@@ -64,11 +64,12 @@ def _check(index: int) -> int:
     return (index * KEY + 11) % (1 << (CELLS - INDEX_BITS))
 
 
-def _put_timecode(picture: Picture, frame: int) -> None:
+def put_timecode(picture: Picture, frame: int) -> None:
     height, width = picture.shape[:2]
     code = frame | _check(frame) << INDEX_BITS
     bits = np.array([code >> place & 1 for place in range(CELLS)], np.uint8) * WHITE
-    picture[picture_rows(height) :] = np.repeat(bits, width // CELLS)[None, :, None]
+    cell = width // CELLS
+    picture[picture_rows(height) :, : cell * CELLS] = np.repeat(bits, cell)[None, :, None]
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,36 @@
+"""Decoders: one protocol, several backends. Each gives the frame that was on screen, or says why it can't."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmforge.schemas.sizes import Size
+
+Frames = NDArray[np.uint8]
+"""Frames x height x width x RGB, upright, with square pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Frames that were asked for, in the order of the request."""
+
+    frames: Frames
+    shown_s: tuple[Fraction, ...]
+    """When each of them was first shown: at most the time that was asked for."""
+
+
+class Decoder(Protocol):
+    """Reads frames from files. Stateless: a file is opened for each clip."""
+
+    name: str
+
+    def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> Clip:
+        """The frames on screen at these times, counted from the first frame; as large as they are displayed, or at `size`."""
+        ...

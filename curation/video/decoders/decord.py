@@ -1,0 +1,62 @@
+"""decord: fast on files that are as simple as our renditions. By timestamps only, and only where they agree with the packets.
+
+Its frame numbers are wrong for variable rates, it ignores edit lists, gives other frames with open GOPs, and hangs on transport
+streams while it holds the interpreter: on all of these it refuses, before it has opened the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from dmforge.curation.video.decoders import Clip
+from dmforge.curation.video.errors import Unusable
+from dmforge.curation.video.timeline import Timeline, read_timeline
+from dmforge.schemas.sizes import Size
+
+CONTAINERS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".m4v"})
+TOLERANCE_S = 0.002
+"""Its timestamps are single floats."""
+
+
+class Decord:
+    """The decoder for renditions, where it is installed."""
+
+    name = "decord"
+
+    def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> Clip:
+        timeline = read_timeline(path)
+        wanted = [timeline.shown_at(time_s) for time_s in times_s]
+        _refuse(path, timeline)
+        try:
+            import decord  # pyright: ignore[reportMissingTypeStubs] (it has none)
+        except ImportError:
+            raise Unusable("not installed", "decord", where=str(path)) from None
+        width, height = (size.width, size.height) if size else (-1, -1)
+        try:
+            reader = decord.VideoReader(str(path), width=width, height=height, num_threads=1)
+            starts_s = np.asarray(reader.get_frame_timestamp(np.arange(len(reader))))[:, 0]
+            expected_s = np.array([float(timeline.time_s(pts)) for pts in timeline.pts])
+            if len(starts_s) != len(expected_s) or np.abs(starts_s - starts_s[0] - expected_s).max() > TOLERANCE_S:
+                raise Unusable("not this backend", "decord counts its frames otherwise", where=str(path))
+            place = {pts: number for number, pts in enumerate(timeline.pts)}
+            frames = reader.get_batch([place[pts] for pts in wanted]).asnumpy()
+        except decord.DECORDError:
+            raise Unusable("not this backend", "decord can't read it", where=str(path)) from None
+        return Clip(frames, tuple(timeline.time_s(pts) for pts in wanted))
+
+
+def _refuse(path: Path, timeline: Timeline) -> None:
+    faults = {
+        "decord hangs on such containers": path.suffix.lower() not in CONTAINERS,
+        "decord takes no notice of edit lists": bool(timeline.hidden),
+        "decord gives other frames where a GOP is open": timeline.leading,
+        "decord knows square pixels only": timeline.aspect != 1,
+        "decord turns some files and not others": bool(timeline.turn),
+    }
+    for fault, found in faults.items():
+        if found:
+            raise Unusable("not this backend", fault, where=str(path))

@@ -1,0 +1,38 @@
+"""Why a video can't be used, in few and fixed words, so that reasons can be counted."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dmforge.schemas.errors import InputError
+
+Reason = Literal[
+    "not a video", "no video stream", "no frames", "no times", "damaged", "beyond the end", "not this backend", "not installed"
+]
+
+MENDS: dict[Reason, str] = {
+    "not a video": "bring the file again: it is empty, of another kind, or cut off before its index",
+    "no video stream": "leave it out: it holds sound or text only",
+    "no frames": "bring the file again: it holds no picture",
+    "no times": "remux it with a tool that writes timestamps",
+    "damaged": "bring the file again from where it came",
+    "beyond the end": "ask for times inside the video",
+    "not this backend": "use --backend pyav, which reads it",
+    "not installed": "install it, or use --backend pyav",
+}
+
+
+class Unusable(InputError):
+    """A video that can't be used, or not so."""
+
+    def __init__(self, reason: Reason, detail: str = "", *, where: str = "") -> None:
+        """`detail` is what else there is to say; it must not vary from run to run."""
+        super().__init__(f"{reason}: {detail}" if detail else reason, where=where, mend=MENDS[reason])
+        self.reason, self.detail = reason, detail
+
+    def __reduce__(self):  # pyright: ignore[reportIncompatibleMethodOverride] (built from other arguments)
+        return _rebuild, (self.reason, self.detail, self.where)
+
+
+def _rebuild(reason: Reason, detail: str, where: str) -> Unusable:
+    return Unusable(reason, detail, where=where)
