@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 from rich.console import Console
 
 from dmforge.curation import runs, trial
@@ -53,6 +54,8 @@ class RecipeFile(Config):
     """What the recipe is called."""
     description: str = ""
     """What corpus it builds, for people."""
+    clips: dict[str, Any] = Field(default_factory=dict)
+    """Which frames a policy is shown, and how large: one setting for all stages that have a say in it."""
     stages: dict[str, dict[str, Any]]
     """A table for each stage, `[stages.NAME]`, in the order in which they run."""
 
@@ -102,6 +105,8 @@ def read_recipe(path: Path) -> Recipe:
         if name not in STAGES:
             raise InputError(f"there is no stage {name!r}", where=where, mend=nearest(name, list(STAGES)))
         kind = STAGES[name]
+        if file.clips and "clips" in kind.config_class.model_fields:
+            values = {"clips": file.clips, **values}
         stages.append(kind(parse_config(kind.config_class, values, where=where)))
         _check_order(stages, where)
     return Recipe(file.name, tuple(stages))

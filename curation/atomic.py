@@ -69,6 +69,25 @@ def writing(path: Path, mode: int = 0o666) -> Generator[HashedFile]:
             os.close(descriptor)
 
 
+@contextmanager
+def placing(path: Path) -> Generator[Path]:
+    """The same for writers that want a name: what they write under the given one appears at `path` when the block ends well."""
+    beside = path.with_name(path.name + TEMPORARY)
+    with disk_errors(path):
+        make_folder(path.parent)
+        try:
+            yield beside
+            descriptor = os.open(beside, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(beside, path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+
 def make_folder(folder: Path) -> None:
     """A folder whose name is as durable as what will be put into it."""
     if not folder.is_dir():

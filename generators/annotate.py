@@ -15,9 +15,9 @@ from pydantic import Field, PositiveInt
 from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
 from dmforge.curation.stage import Ask
-from dmforge.curation.video.frames import read_frames
 from dmforge.curation.video.images import ENCODING, to_jpeg
-from dmforge.curation.video.media import media_path
+from dmforge.curation.video.media import Media, require_clips
+from dmforge.curation.video.read import read_coarse, read_grid
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.client import Part, Teacher, TeacherConfig
@@ -58,6 +58,7 @@ class Annotate(Ask[Shown, Candidate]):
         return [instruction(LookReply.name), instruction(AnswerReply.name)]
 
     def open(self, workspace: Workspace) -> None:
+        require_clips(workspace, self.config.clips)
         self._workspace = workspace
         self._journal = Journal(workspace, self.config.model)
         self._teacher = Teacher(self.config)
@@ -78,17 +79,20 @@ class Annotate(Ask[Shown, Candidate]):
 
     async def _candidate(self, task: Task, video: Video, attempt: int) -> Candidate:
         question = question_text(task)
-        plan, size = self.config.clips.coarse(video)
+        clips = self.config.clips
+        plan = clips.coarse(video)
         text = f"The video lasts {float(Fraction(video.duration_cs, 100)):.2f} seconds.\n\n{question}"
-        first, where = await self._reply(LookReply, video, plan, size, text, attempt)
+        first, where = await self._reply(LookReply, video, plan, clips.coarse_size(video), text, attempt)
         look = where.look()
         if look is None:
             raise Unreadable("look: the window is empty")
         try:
-            plan, size = self.config.clips.look(video, look)
+            plan = clips.look(video, look)
         except NoFrames:
             raise Unreadable("look: the window begins after the end") from None
-        second, what = await self._reply(AnswerReply, video, plan, size, f"{announced(look)}\n\n{question}", attempt)
+        second, what = await self._reply(
+            AnswerReply, video, plan, clips.look_size(video), f"{announced(look)}\n\n{question}", attempt
+        )
         transcript = assemble(prompt(task), (where.thought, what.thought), (look,), what.answer)
         return Candidate(
             video.id, task.id, attempt, self.config.model, transcript, (look,), what.answer, "teacher", (first, second)
@@ -101,7 +105,7 @@ class Annotate(Ask[Shown, Candidate]):
         key = digest("ask", [*asked, ENCODING, attempt])
 
         async def ask() -> Answer:
-            images = await asyncio.to_thread(self._images, video, plan, size)
+            images = await asyncio.to_thread(self._images, kind, video, plan)
             parts = [*clip_parts(plan, images), text_part(text)]
             return await self._teacher.ask(show("ask", key), wanted, parts, kind, attempt)
 
@@ -113,8 +117,11 @@ class Annotate(Ask[Shown, Candidate]):
             raise Unreadable(f"{kind.name}: {found}")
         return key, found
 
-    def _images(self, video: Video, plan: FramePlan, size: Size) -> list[bytes]:
-        return to_jpeg(read_frames(media_path(self._workspace, video.id), plan.times_s, size))
+    def _images(self, kind: type[Reply], video: Video, plan: FramePlan) -> list[bytes]:
+        media = Media(self._workspace, video.id)
+        if kind is LookReply:
+            return to_jpeg(read_coarse(media.coarse, plan.indices))
+        return to_jpeg(read_grid(media.grid, plan.indices))
 
 
 def announced(look: Look) -> str:

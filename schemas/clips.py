@@ -8,32 +8,59 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 
 from dmforge.schemas.config import Config
-from dmforge.schemas.frames import COARSE_FPS, MAX_FRAMES, MIN_COARSE_FRAMES, FramePlan, plan_coarse, plan_look
+from dmforge.schemas.frames import (
+    COARSE_FPS,
+    GRID_FPS,
+    MAX_FRAMES,
+    MIN_COARSE_FRAMES,
+    FramePlan,
+    last_index,
+    plan_coarse,
+    plan_look,
+)
+from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Video
 from dmforge.schemas.sizes import Size, plan_size
 
-Frames = Annotated[int, Field(ge=MIN_COARSE_FRAMES)]
-
 
 class Clips(Config):
-    """How V0 and V1 are cut."""
+    """How V0 and V1 are cut. Their frames are stored as they will be shown, so each video has one size for each."""
 
     coarse_fps: Annotated[Fraction, Field(gt=0)] = COARSE_FPS
-    """Frames per second of the coarse clip, as long as they are no more than `max_frames`."""
-    max_frames: Frames = MAX_FRAMES
-    """Most frames of a clip."""
+    """Frames per second of the coarse clip, as long as they are no more than `coarse_frames`."""
+    coarse_frames: Annotated[int, Field(ge=MIN_COARSE_FRAMES)] = MAX_FRAMES
+    """Most frames of the coarse clip."""
     coarse_tokens: PositiveInt = 12_288
-    """Most visual tokens of the coarse clip: its frames are shown as large as this allows."""
+    """Most visual tokens of the coarse clip: its frames are as large as this allows, so larger in a shorter video."""
+    look_frames: Annotated[int, Field(ge=2)] = 64
+    """Most frames of a look; one that asks for more is shown less densely."""
     look_tokens: PositiveInt = 8_192
-    """Most visual tokens of a look."""
+    """Most visual tokens of a look of so many frames: this decides how large its frames are."""
 
-    def coarse(self, video: Video) -> tuple[FramePlan, Size]:
-        """V0 of a video."""
-        plan = plan_coarse(Fraction(video.duration_cs, 100), self.coarse_fps, self.max_frames)
-        return plan, plan_size(len(plan.times_s), video.width, video.height, self.coarse_tokens)
+    def coarse(self, video: Video) -> FramePlan:
+        """The frames of V0."""
+        return plan_coarse(duration_s(video), self.coarse_fps, self.coarse_frames)
 
-    def look(self, video: Video, look: Look) -> tuple[FramePlan, Size]:
-        """V1 of a look at a video. Raises `NoFrames` where it begins after the end."""
-        plan = plan_look(look, Fraction(video.duration_cs, 100), max_frames=self.max_frames)
-        return plan, plan_size(len(plan.times_s), video.width, video.height, self.look_tokens)
+    def coarse_size(self, video: Video) -> Size:
+        return plan_size(len(self.coarse(video).times_s), video.width, video.height, self.coarse_tokens)
+
+    def grid_times_s(self, video: Video, grid_fps: int = GRID_FPS) -> tuple[Fraction, ...]:
+        """Every time on the grid within a video: the frames that looks are cut from."""
+        return tuple(Fraction(index, grid_fps) for index in range(last_index(duration_s(video), grid_fps) + 1))
+
+    def look(self, video: Video, look: Look) -> FramePlan:
+        """The frames of V1 for a look at a video. Raises `NoFrames` where it begins after the end."""
+        return plan_look(look, duration_s(video), max_frames=self.look_frames)
+
+    def look_size(self, video: Video) -> Size:
+        return plan_size(self.look_frames, video.width, video.height, self.look_tokens)
+
+    @property
+    def digest(self) -> Id:
+        """What decides the frames: renditions that were made with other settings hold others."""
+        return digest("clips", self.semantic())
+
+
+def duration_s(video: Video) -> Fraction:
+    return Fraction(video.duration_cs, 100)

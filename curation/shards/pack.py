@@ -1,4 +1,4 @@
-"""Samples become tars: one key a video, its file and its samples; the same bytes for the same selection."""
+"""Samples become tars: one key a video, its renditions and its samples; the same bytes for the same selection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Settled, settle
 from dmforge.curation.shards.folders import Manifest, Shard, published, selection_folder, write_manifest
 from dmforge.curation.stage import Collective, StageConfig
-from dmforge.curation.video.media import media_path
+from dmforge.curation.video.media import Media
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, base32, digest, show
@@ -97,9 +97,10 @@ class Pack(Collective[Sample, Packed]):
         packed: list[Sample] = []
         with TarWriter(file, user=USER, group=USER, mode=MODE, mtime=0) as tar:
             for video, samples in videos:
-                clip = media_path(self._workspace, video).read_bytes()
+                media = Media(self._workspace, video)
                 document = json.dumps(_document(rows.videos[video], samples, rows), ensure_ascii=False)
-                tar.write({"__key__": base32(video), "mp4": clip, "json": document.encode()})
+                files = {"coarse.mp4": media.coarse.read_bytes(), "mp4": media.grid.read_bytes(), "json": document.encode()}
+                tar.write({"__key__": base32(video), **files})
                 packed += samples
                 if file.size_bytes >= self.config.shard_mb << 20:
                     break

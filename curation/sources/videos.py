@@ -79,7 +79,7 @@ def register(workspace: Workspace, paths: Sequence[Path], origin: Origin) -> Reg
     now = dict(known)
     seen: dict[str, None] = {}
     for path in _files(paths):
-        sha256 = _sha256(path)
+        sha256 = sha256_of(path)
         seen[sha256] = None
         fresh = Listed(sha256, str(path.resolve()), **asdict(origin), source_id=path.stem, also=[])
         now[sha256] = _joined(now[sha256], fresh) if sha256 in now else fresh
@@ -125,7 +125,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             raise InputError("there is no such file or folder", where=str(path), mend="correct the path")
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     with disk_errors(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -11,7 +11,7 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from dmforge.curation.video.frames import Frames
+from dmforge.curation.video.decoders import Frames
 from dmforge.schemas.errors import InputError
 
 QUALITY = 2

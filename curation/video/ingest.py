@@ -1,23 +1,29 @@
-"""Videos into the lake: each file is checked, probed and given its place in `media/`, in a process that may be killed."""
+"""Videos into the lake: each file is checked, probed and rendered into `media/`, in a process that may be killed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
-from dmforge.curation.atomic import sync_folder, writing
+from pydantic import Field, PositiveFloat
+
 from dmforge.curation.settled import Made, Quarantined, Result
-from dmforge.curation.sources.videos import Listed, edition, listed
+from dmforge.curation.sources.videos import Listed, edition, listed, sha256_of
 from dmforge.curation.stage import Each, EachConfig, Root
-from dmforge.curation.video.media import media_path
-from dmforge.curation.video.probe import Probe, Unusable, probe
+from dmforge.curation.video.errors import Unusable
+from dmforge.curation.video.media import Media, Receipt, require_clips, write_receipt
+from dmforge.curation.video.probe import Probe, probe
+from dmforge.curation.video.renditions import COARSE, COARSE_RATE, ENCODER, GRID, Wanted, make_renditions
+from dmforge.curation.video.timeline import Timeline, read_timeline
 from dmforge.curation.workspace import Workspace
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.config import Operational
 from dmforge.schemas.errors import Transient
+from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Record, Video, aside
-
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +42,20 @@ class File(Record):
 
 
 class IngestConfig(EachConfig):
-    """How files are read."""
+    """How files are read and what is made of them."""
+
+    cpu_s: Operational[PositiveFloat] = 3600.0
+    """CPU seconds that one file may use: encoding takes about a tenth of its length."""
+    wall_s: Operational[PositiveFloat] = 14_400.0
+    """The backstop: seconds after which even a process that still computes is ended. Its input stays pending."""
+    clips: Clips = Field(default_factory=Clips)
+    """Which frames the renditions hold, and how large."""
 
 
 class Ingest(Root, Each[File, Video]):
     """Files to videos."""
 
-    name, version = "ingest", 1
+    name, version = "ingest", 2
     config: IngestConfig
 
     def edition(self, workspace: Workspace) -> str:
@@ -54,29 +67,35 @@ class Ingest(Root, Each[File, Video]):
 
     def open(self, workspace: Workspace) -> None:
         self._workspace, self._listed = workspace, listed(workspace)
+        require_clips(workspace, self.config.clips)
 
     def process(self, item: File) -> Result:
-        source, place = Path(self._listed[item.sha256].path), media_path(self._workspace, item.video)
+        source = Path(self._listed[item.sha256].path)
         if not source.is_file():
             raise Transient(f"{source} is not there: bring it back, or ingest the file again from where it is")
-        if _copied(source, place) != item.sha256:
-            place.unlink()
+        if sha256_of(source) != item.sha256:
             return Quarantined("changed", "its bytes are no longer those that were ingested")
         try:
-            found = probe(place)
+            timeline = read_timeline(source)
+            video = _video(item, probe(source, timeline), source.stat().st_size)
+            self._render(source, timeline, video)
         except Unusable as error:
-            place.unlink()
             return Quarantined(error.reason, error.detail)
-        return Made((_video(item, found, place.stat().st_size),))
+        return Made((video,))
 
-
-def _copied(source: Path, place: Path) -> str:
-    """Copy a file; the sha256 of what was copied."""
-    with source.open("rb") as file, writing(place) as copy:
-        while block := file.read(BLOCK):
-            copy.write(block)
-    sync_folder(place.parent)
-    return copy.sha256
+    def _render(self, source: Path, timeline: Timeline, video: Video) -> None:
+        clips, media = self.config.clips, Media(self._workspace, video.id)
+        coarse, grid = clips.coarse(video).times_s, clips.grid_times_s(video)
+        make_renditions(
+            source,
+            timeline,
+            [
+                Wanted(media.coarse, coarse, clips.coarse_size(video), COARSE_RATE, COARSE),
+                Wanted(media.grid, grid, clips.look_size(video), Fraction(GRID_FPS), GRID),
+            ],
+        )
+        shas = sha256_of(media.grid), sha256_of(media.coarse)
+        write_receipt(media, Receipt(video.sha256, *shas, clips.digest.hex(), ENCODER))
 
 
 def _file(video: Listed) -> File:
@@ -88,6 +107,6 @@ def _file(video: Listed) -> File:
 
 def _video(file: File, found: Probe, size_bytes: int) -> Video:
     return Video(
-        file.sha256, found.duration_cs, found.width, found.height, found.rate_fps, found.codec, 0, size_bytes,
-        source=file.source, licence=file.licence, namespace=file.namespace, source_id=file.source_id,
+        file.sha256, int(found.duration_s * 100), found.width, found.height, found.rate_fps, found.codec, found.rotation,
+        size_bytes, source=file.source, licence=file.licence, namespace=file.namespace, source_id=file.source_id,
     )  # fmt: skip

@@ -1,14 +1,93 @@
-"""Where a video's own copy lies in a workspace: named by its id, so that no path ever matters again."""
+"""What stands in `media/` for a video: its renditions, named by its id, and the receipt that says what they were made from."""
 
 from __future__ import annotations
 
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dmforge.curation.atomic import disk_errors, write_json
 from dmforge.curation.workspace import Workspace
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import Id, base32
 
 
-def media_path(workspace: Workspace, video: Id) -> Path:
-    """`media/ab/<id>.mp4`; folders by the first two letters, so that none grows too large."""
-    name = base32(video)
-    return workspace.media / name[:2] / f"{name}.mp4"
+@dataclass(frozen=True, slots=True)
+class Media:
+    """The files of one video: `media/ab/<id>.mp4`; folders by the first two letters, so that none grows too large."""
+
+    workspace: Workspace
+    video: Id
+
+    @property
+    def grid(self) -> Path:
+        """12 frames a second, at V1's size."""
+        return self._place(".mp4")
+
+    @property
+    def coarse(self) -> Path:
+        """The frames of V0."""
+        return self._place(".coarse.mp4")
+
+    @property
+    def receipt(self) -> Path:
+        return self._place(".json")
+
+    def _place(self, suffix: str) -> Path:
+        name = base32(self.video)
+        return self.workspace.media / name[:2] / f"{name}{suffix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What renditions were made from, and how. A consumer with other plans refuses them."""
+
+    source_sha256: str
+    grid_sha256: str
+    coarse_sha256: str
+    clips: str
+    """Digest of the settings that decide which frames they hold."""
+    encoder: str
+
+
+def write_receipt(media: Media, receipt: Receipt) -> None:
+    write_json(media.receipt, asdict(receipt))
+
+
+def read_receipt(media: Media) -> Receipt:
+    """The receipt of a video's renditions."""
+    try:
+        with disk_errors(media.receipt):
+            return Receipt(**json.loads(media.receipt.read_bytes()))
+    except (ValueError, TypeError) as error:
+        mend = "remove the file; `dmforge run --retry-quarantined` makes the renditions anew"
+        raise LakeError(f"no receipt: {error}", where=str(media.receipt), mend=mend) from None
+
+
+def require_clips(workspace: Workspace, clips: Clips) -> None:
+    """A workspace holds renditions of one kind: with other clips they would hold other frames than the text speaks of."""
+    path = workspace.media / "clips.json"
+    told = clips.semantic()
+    if not path.exists():
+        _write_once(path, told)
+    with disk_errors(path):
+        found = json.loads(path.read_bytes())
+    if found != told:
+        differing = ", ".join(sorted(name for name in told if found.get(name) != told[name]))
+        raise InputError(
+            f"the renditions in media/ were made with other clips: {differing}",
+            where=f"{workspace.recipe}: [clips]",
+            mend="put the old values back, or make another workspace for the new ones",
+        )
+
+
+def _write_once(path: Path, content: object) -> None:
+    """Several workers begin at once: the first one's file stands."""
+    own = path.with_name(f"{path.name}.{os.getpid()}")
+    write_json(own, content)
+    with disk_errors(path), suppress(FileExistsError):
+        os.link(own, path)
+    own.unlink()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dmforge.curation.video.frames import read_frames
+from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.images import to_jpeg
 from dmforge.generators.annotate import announced, clip_parts, text_part
 from dmforge.generators.worlds.folder import Settings, make_worlds
@@ -97,7 +97,7 @@ class Worlds:
         return self.answer_chat(number, question, Look(window, fps), size)
 
     def _images(self, number: int, times_s: tuple[Fraction, ...], size: int) -> tuple[bytes, ...]:
-        return tuple(to_jpeg(read_frames(self.folder / f"videos/world-{number:06d}.mp4", times_s, Size(size, size))))
+        return tuple(to_jpeg(PyAV().read(self.folder / f"videos/world-{number:06d}.mp4", times_s, Size(size, size)).frames))
 
 
 def blank(images: tuple[bytes, ...], size: int = 64) -> tuple[bytes, ...]:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from benchmarks.chaos import fingerprint
-from dmforge.curation.video.frames import read_frames
+from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.images import from_jpeg, to_jpeg
 from dmforge.generators.worlds.draw import CELLS, backdrop, draw, read_timecode
 from dmforge.generators.worlds.folder import Settings, make_worlds, read_settings
@@ -73,7 +73,7 @@ def test_the_timecode_survives_jpeg_and_the_smallest_size(tmp_path: Path) -> Non
     path = tmp_path / "world.mp4"
     path.write_bytes(render(imagine(2, knobs_of(5)), 64, 64))
     times = [Fraction(frame, FPS) for frame in range(144)]
-    pictures = from_jpeg(to_jpeg(read_frames(path, times, Size(32, 32))))
+    pictures = from_jpeg(to_jpeg(PyAV().read(path, times, Size(32, 32)).frames))
     assert [read_timecode(picture) for picture in pictures] == list(range(144))
 
 
@@ -210,7 +210,7 @@ def test_pictures_of_two_worlds_are_far_apart_and_two_encodings_are_not(tmp_path
     script, other = imagine(1, knobs_of(5)), imagine(2, knobs_of(5))
     path = tmp_path / "world.mp4"
     path.write_bytes(render(script, 64, 64))
-    pictures = from_jpeg(to_jpeg(read_frames(path, [Fraction(frame, 2) for frame in range(20)], Size(32, 32))))
+    pictures = from_jpeg(to_jpeg(PyAV().read(path, [Fraction(frame, 2) for frame in range(20)], Size(32, 32)).frames))
     eye, stranger = Eye(script, 64, 64), Eye(other, 64, 64)
     near = [np.abs(cells(picture) - eye.expected(6 * number)).mean() for number, picture in enumerate(pictures)]
     far = [np.abs(cells(picture) - stranger.expected(6 * number)).mean() for number, picture in enumerate(pictures)]

@@ -1,0 +1,110 @@
+"""A foreign file becomes two renditions, once: the coarse clip as it will be shown, and the grid that looks are cut from.
+
+All later reads are of these, so teacher, student and trainer see the same pixels. The libx264 inside PyAV encodes them on one
+thread: pinning `av` pins the bytes.
+
+- coarse: exactly the frames of V0 at V0's size. They are always read together, so one GOP without B-frames.
+- grid: 12 frames a second at V1's size, a closed GOP each second, so that a look decodes little before it begins; B-frames that
+  nothing leans on, so that a decoder may drop them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.metadata import version
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from dmforge.curation.atomic import placing, sync_folder
+from dmforge.curation.video.decoders.pyav import upright, wanted_frames
+from dmforge.curation.video.timeline import Timeline
+from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.sizes import Size
+
+SHARED = {"preset": "veryfast", "tune": "fastdecode", "crf": "27", "threads": "1", "flags": "+bitexact", "sc_threshold": "0"}
+COARSE = {**SHARED, "g": "256", "keyint_min": "256", "bf": "0"}
+GRID = {
+    **SHARED, "g": str(GRID_FPS), "keyint_min": str(GRID_FPS), "bf": "3",
+    "x264-params": "b-pyramid=none:b-adapt=0:scenecut=0:open-gop=0:weightp=0",
+}  # fmt: skip
+MUXER = {"movflags": "+faststart", "fflags": "+bitexact"}
+COARSE_RATE = Fraction(2)
+"""At which the frames of the coarse rendition follow each other. It means nothing: they are read by their numbers."""
+ENCODER = f"libx264 of av {version('av')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One rendition: which frames, at which size."""
+
+    path: Path
+    times_s: tuple[Fraction, ...]
+    size: Size
+    rate_fps: Fraction
+    options: dict[str, str]
+
+
+def make_renditions(source: Path, timeline: Timeline, wanted: Sequence[Wanted]) -> None:
+    """Decode a file once, and write all of its renditions."""
+    places: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    for number, rendition in enumerate(wanted):
+        for index, time_s in enumerate(rendition.times_s):
+            places[timeline.shown_at(time_s)].append((number, index))
+    with ExitStack() as stack:
+        writers = [stack.enter_context(_writer(rendition)) for rendition in wanted]
+        for pts, frame in wanted_frames(source, timeline, sorted(places)):
+            for number, indices in groupby(places[pts], key=itemgetter(0)):
+                writers[number].write(frame, timeline, [index for _, index in indices])
+    for rendition in wanted:
+        sync_folder(rendition.path.parent)
+
+
+class _Writer:
+    """The encoder of one rendition."""
+
+    def __init__(self, container: OutputContainer, rendition: Wanted) -> None:
+        self._container, self._rendition, self._scaler = container, rendition, VideoReformatter()
+        self._stream = container.add_stream("libx264", rate=rendition.rate_fps, options=rendition.options)
+        self._stream.width, self._stream.height = rendition.size.width, rendition.size.height
+        self._stream.pix_fmt = "yuv420p"
+
+    def write(self, frame: VideoFrame, timeline: Timeline, indices: list[int]) -> None:
+        """One frame of the source, as often as it is shown."""
+        picture = self._fitted(frame, timeline)
+        for index in indices:
+            picture.pts, picture.time_base = index, 1 / self._rendition.rate_fps
+            picture.pict_type = PictureType.NONE  # the encoder decides, not the source
+            self._container.mux(self._stream.encode(picture))
+
+    def finish(self) -> None:
+        self._container.mux(self._stream.encode(None))
+
+    def _fitted(self, frame: VideoFrame, timeline: Timeline) -> VideoFrame:
+        """At the size of the rendition, upright, in the one colour space that decoders assume of untagged files."""
+        size = self._rendition.size
+        if timeline.turn:
+            turned = np.ascontiguousarray(upright(frame, timeline.aspect, self._scaler, size))
+            frame = VideoFrame.from_ndarray(turned, format="rgb24")
+        return self._scaler.reformat(
+            frame, size.width, size.height, "yuv420p", interpolation=Interpolation.AREA,
+            dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG,
+        )  # fmt: skip
+
+
+@contextmanager
+def _writer(rendition: Wanted) -> Generator[_Writer]:
+    with placing(rendition.path) as beside, av.open(f"file:{beside}", "w", format="mp4", options=MUXER) as container:
+        writer = _Writer(container, rendition)
+        yield writer
+        writer.finish()
