@@ -217,7 +217,7 @@ def worlds(
 @app.command()
 def oracle(
     folder: Annotated[Path, typer.Argument(metavar="WORLDS", help="A folder of worlds.")],
-    port: Annotated[int, typer.Option(help="Where to listen on loopback; 0 takes a free port.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on loopback; 0 takes a free port.")] = 0,
     unknown: Annotated[float, typer.Option(help="Share of requests in which it sees nothing and guesses.")] = 0.0,
     defect: Annotated[list[str] | None, typer.Option(metavar="NAME=RATE", help="Plant a defect in so many replies.")] = None,
     fault: Annotated[list[str] | None, typer.Option(metavar="NAME=RATE", help="Fail so many requests.")] = None,

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from dmforge import pipeline
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.lake.views import View
 from dmforge.curation.sources import annotations, videos
 from dmforge.curation.sources.jsonl import Import
@@ -54,7 +55,7 @@ def ingest(workspace: Workspace, console: Console, command: str, paths: Sequence
     new = _outcomes(workspace, Ingest.name, "video", brought.new)
     known = _outcomes(workspace, Ingest.name, "video", brought.known)
     statuses = Counter(status for status, _ in (new + known).elements())
-    pending = len(brought.new) + len(brought.known) - statuses.total()
+    pending = len({*brought.new, *brought.known} - forgotten_videos(workspace)) - statuses.total()
     return Ingested(new["made", ""], len(brought.known), statuses["quarantined"], pending)
 
 
@@ -80,7 +81,7 @@ def add_videos(workspace: Workspace, command: str, paths: Sequence[Path], origin
 def add_annotations(workspace: Workspace, command: str, files: Sequence[Path]) -> list[Id]:
     """Take annotation files in; a run imports them. The rows that they hold."""
     with workspace.require().held(command):
-        return [row for file in files for row in annotations.add(workspace, file)]
+        return annotations.add(workspace, files)
 
 
 def _run(workspace: Workspace, console: Console, command: str, until: str) -> None:

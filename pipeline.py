@@ -21,6 +21,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.roster import unpublished
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.runner import Driver, StageReport
+from dmforge.curation.shards import folders
 from dmforge.curation.shards.folders import Manifest, read_manifest
 from dmforge.curation.shards.pack import Pack, Packed
 from dmforge.curation.sources.jsonl import Import
@@ -161,6 +162,7 @@ def run(
     stages = recipe.upto(until)
     with workspace.held(command):
         lake = Lake(workspace)
+        folders.sweep(workspace)
         forgetting.finish_forgetting(lake)
         if retry_quarantined:
             reopening.reopen_quarantined(lake, stages)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import duckdb
 import pyarrow as pa
 from pydantic import Field
 
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
 from dmforge.curation.stage import Collective, StageConfig
+from dmforge.schemas.config import nearest
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Candidate, Sample, Task, Verdict
 
 CHUNK = 10_000
@@ -38,7 +41,7 @@ class SelectCotConfig(StageConfig):
     corpus: str = Field("cot", pattern="^[a-z][a-z0-9_-]*$")
     """The name of the corpus."""
     least: dict[str, float] = Field(default_factory=dict)
-    """Filter -> the least score. The first that a candidate misses, in the order of the recipe, is its reason."""
+    """Filter -> the least score. The first that a candidate misses, in the order of the alphabet, is its reason."""
 
 
 class SelectCot(Collective[Candidate, Sample]):
@@ -49,8 +52,11 @@ class SelectCot(Collective[Candidate, Sample]):
     also_reads = (Task, Verdict)
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
-        names, least = list(self.config.least), list(self.config.least.values())
+        # not in the recipe's order: that is no part of the work key
+        names = sorted(self.config.least)
+        least = [self.config.least[name] for name in names]
         connection = view.connection.cursor()
+        _refuse_unknown(connection, names)
         table = pa.table({"filter": pa.array(names, pa.string()), "least": pa.array(least, pa.float64())})
         connection.register("least", table.append_column("position", pa.array(range(len(names)), pa.int64())))
         for batch in connection.sql(JUDGED).to_arrow_reader(CHUNK):
@@ -69,3 +75,11 @@ class SelectCot(Collective[Candidate, Sample]):
         if place != 1:
             return Rejected("another candidate of the task was kept")
         return Made((Sample(video, self.config.corpus, task, id, None, None),))
+
+
+def _refuse_unknown(connection: duckdb.DuckDBPyConnection, names: list[str]) -> None:
+    """A threshold on what no filter measures would reject everything."""
+    known = [row[0] for row in connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()]
+    for name in names:
+        if known and name not in known:
+            raise InputError(f"no filter measures {name!r}", where="[stages.select_cot.least]", mend=nearest(name, known))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from fractions import Fraction
 from typing import TypeVar
 
@@ -55,7 +56,7 @@ class Annotate(Ask[Shown, Candidate]):
     config: AnnotateConfig
 
     def ingredients(self) -> list[str]:
-        return [instruction(LookReply.name), instruction(AnswerReply.name)]
+        return [text for kind in (LookReply, AnswerReply) for text in (instruction(kind.name), json.dumps(kind.json_schema()))]
 
     def open(self, workspace: Workspace) -> None:
         require_clips(workspace, self.config.clips)
@@ -101,7 +102,16 @@ class Annotate(Ask[Shown, Candidate]):
     async def _reply(self, kind: type[R], video: Video, plan: FramePlan, size: Size, text: str, attempt: int) -> tuple[Id, R]:
         """The key of the question, and what was replied."""
         wanted = instruction(kind.name)
-        asked = [self.config.model, self.config.temperature, wanted, text, video.id, plan.content(), [size.width, size.height]]
+        asked = [
+            kind.json_schema(),
+            self.config.model,
+            self.config.temperature,
+            wanted,
+            text,
+            video.id,
+            plan.content(),
+            [size.width, size.height],
+        ]
         key = digest("ask", [*asked, ENCODING, attempt])
 
         async def ask() -> Answer:

@@ -21,7 +21,7 @@ from dmforge.curation.settled import Key, Result, settle, to_bytes
 from dmforge.curation.stage import Each
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
-from dmforge.schemas.errors import Transient
+from dmforge.schemas.errors import LakeError, Transient
 from dmforge.schemas.records import Item, Record
 
 MEMORY = "memory"
@@ -103,7 +103,7 @@ def _work(stage: Each[Item, Record], chunk: Chunk, at: MutableSequence[int]) -> 
         try:
             results.append(stage.process(item))
             keys.append(Key(item.id, video))
-        except Transient as error:
+        except (Transient, LakeError) as error:  # of the second, the disk is to blame, not the input
             faults.append(Fault(index, "transient", str(error), transient=True))
         except MemoryError:
             faults.append(Fault(index, MEMORY, "over its memory limit", transient=False))

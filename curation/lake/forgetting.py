@@ -11,14 +11,16 @@ import pyarrow.compute as pc
 
 from dmforge.curation.atomic import disk_errors, sync_folder, writing
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.lake.journal import forget_answers
 from dmforge.curation.lake.parts import read_part
 from dmforge.curation.lake.rewriting import Removal
 from dmforge.curation.shards.folders import remove_with
+from dmforge.curation.sources.annotations import forget_lines
+from dmforge.curation.sources.videos import listed
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import id_list
-from dmforge.schemas.errors import InputError
-from dmforge.schemas.ids import ID_BYTES, Id, base32, digest, read, show
+from dmforge.schemas.ids import ID_BYTES, Id, base32, digest, show
 from dmforge.schemas.records import RECORDS, Video
 
 
@@ -32,26 +34,6 @@ class Removed:
     media_files: int
     selections: int
     swept: bool
-
-
-def forgotten_videos(workspace: Workspace) -> frozenset[Id]:
-    """The videos that people asked to forget: `inputs/forgotten.jsonl`, one `{"video": id, "reason": text}` a line."""
-    path = workspace.forgotten
-    if not path.exists():
-        return frozenset()
-    found: set[Id] = set()
-    # cut at line feeds only: a reason may hold any of the other characters that end a line somewhere
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-        try:
-            if line.strip():
-                found.add(read(json.loads(line)["video"])[1])
-        except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
-            raise InputError(
-                f"not a takedown: {error}",
-                where=f"{path}:{number}",
-                mend='write {"video": "video_...", "reason": "..."}',
-            ) from None
-    return frozenset(found)
 
 
 def take_down(lake: Lake, videos: Sequence[Id], reason: str) -> Removed:
@@ -73,8 +55,8 @@ def _request(workspace: Workspace, videos: Sequence[Id], reason: str) -> int:
 
 
 def videos_of(lake: Lake, source: str) -> list[Id]:
-    """Every video that came from a source, under whichever recipe it came in."""
-    found: set[Id] = set()
+    """Every video that came from a source, under whichever recipe it came in, or is only written down so far."""
+    found = {video.video for video in listed(lake.workspace).values() if video.source == source}
     for commit in lake.commits.values():
         for part in commit.of(Video.table):
             for table in read_part(lake.workspace.lake, part):
@@ -86,6 +68,7 @@ def forget(lake: Lake) -> Removed:
     """Make the workspace what it would be had the forgotten videos never come in."""
     videos = forgotten_videos(lake.workspace)
     lines, files = forget_answers(lake.workspace, videos), _remove_media(lake.workspace, videos)
+    lines += forget_lines(lake.workspace, videos)
     selections = remove_with(lake.workspace, videos)
     removal = _removal(videos)
     rows = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))

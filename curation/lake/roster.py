@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from dmforge.curation.lake.commits import Draft, Lake
-from dmforge.curation.lake.forgetting import forgotten_videos
+from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.stage import Root, Stage
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import schema, to_arrow

@@ -68,12 +68,15 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
+        if not path.exists():
+            mend = "remove the files in lake/commits/pack, and run again: it is packed anew"
+            raise LakeError("the shards are gone", where=str(folder), mend=mend)
         with disk_errors(path):
             content: dict[str, Any] = json.loads(path.read_bytes())
         shards = tuple(Shard(**shard) for shard in content["shards"])
         return Manifest(content["corpus"], content["selection"], tuple(content["videos"]), shards)
     except (ValueError, KeyError, TypeError) as error:
-        mend = "remove the folder and run again: it is packed anew"
+        mend = "remove the folder and the files in lake/commits/pack, and run again: it is packed anew"
         raise LakeError(f"no manifest of shards: {error}", where=str(path), mend=mend) from None
 
 
@@ -82,9 +85,17 @@ def manifests(workspace: Workspace) -> dict[Path, Manifest]:
     return {path.parent: read_manifest(path.parent) for path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}"))}
 
 
+def sweep(workspace: Workspace) -> None:
+    """Remove what a kill left half written."""
+    for folder in workspace.shards.glob(f"*/*{TEMPORARY}"):
+        with disk_errors(folder):
+            shutil.rmtree(folder)
+
+
 def remove_with(workspace: Workspace, videos: Collection[Id]) -> int:
     """Remove every selection that holds one of these videos; the next run packs what is left. How many there were."""
     keys = {base32(video) for video in videos}
+    sweep(workspace)
     doomed = [folder for folder, manifest in manifests(workspace).items() if keys & set(manifest.videos)]
     for folder in doomed:
         with disk_errors(folder):

@@ -16,9 +16,11 @@ from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Settled, settle
 from dmforge.curation.shards.folders import Manifest, Shard, published, selection_folder, write_manifest
 from dmforge.curation.stage import Collective, StageConfig
-from dmforge.curation.video.media import Media
+from dmforge.curation.video.media import Media, read_renditions
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.config import nearest
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, base32, digest, show
 from dmforge.schemas.looks import print_density, print_span
 from dmforge.schemas.records import Candidate, Record, Sample, Task, Video
@@ -65,6 +67,10 @@ class Pack(Collective[Sample, Packed]):
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         samples = sorted(_rows(view, Sample).values(), key=lambda sample: (sample.video, sample.id))
         wanted = [sample for sample in samples if sample.corpus == self.config.corpus]
+        if samples and not wanted:
+            known = sorted({sample.corpus for sample in samples})
+            mend = nearest(self.config.corpus, known)
+            raise InputError(f"there is no corpus {self.config.corpus!r}", where="[stages.pack] corpus", mend=mend)
         selection = digest("selection", [self.config.semantic(), [sample.id for sample in wanted]])
         rows = _Rows(_rows(view, Candidate), _rows(view, Task), _rows(view, Video))
         places: dict[Id, str] = {}
@@ -99,8 +105,7 @@ class Pack(Collective[Sample, Packed]):
             for video, samples in videos:
                 media = Media(self._workspace, video)
                 document = json.dumps(_document(rows.videos[video], samples, rows), ensure_ascii=False)
-                files = {"coarse.mp4": media.coarse.read_bytes(), "mp4": media.grid.read_bytes(), "json": document.encode()}
-                tar.write({"__key__": base32(video), **files})
+                tar.write({"__key__": base32(video), **read_renditions(media), "json": document.encode()})
                 packed += samples
                 if file.size_bytes >= self.config.shard_mb << 20:
                     break

@@ -23,6 +23,7 @@ from dmforge.schemas.looks import Window
 from dmforge.schemas.records import Needs, Task, TaskKind
 from dmforge.schemas.scoring import choice
 
+Words = Annotated[str, Field(pattern=r"\S")]
 Seconds = Annotated[float, Field(ge=0, le=9_999_999)]
 
 
@@ -33,9 +34,9 @@ class Line(BaseModel):
 
     video: str
     kind: TaskKind
-    question: Annotated[str, Field(min_length=1)]
-    options: tuple[str, ...] = ()
-    answer: Annotated[str, Field(min_length=1)]
+    question: Words
+    options: Annotated[tuple[str, ...], Field(max_length=26)] = ()
+    answer: Words
     windows: tuple[tuple[Seconds, Seconds], ...] = ()
     needs: Needs = "any"
 
@@ -67,13 +68,14 @@ def _read(row: Row) -> Result:
     except ValidationError as error:
         fault: Any = error.errors(include_url=False, include_input=False)[0]
         return Rejected("not a task", f"{row.origin}: {'.'.join(map(str, fault['loc']))}: {fault['msg'].lower()}")
-    if any(start >= end for start, end in line.windows):
+    spans = [(round(start * 100), round(end * 100)) for start, end in line.windows]
+    if any(start >= end for start, end in spans):
         return Rejected("window ends before it begins", row.origin)
     if line.kind == "grounding" and not line.windows:
         return Rejected("grounding without a window", row.origin)
     if "mcq" in line.kind and choice(line.answer, line.options) is None:
         return Rejected("answer not among the options", row.origin)
-    windows = tuple(Window(round(start * 100), round(end * 100)) for start, end in line.windows)
+    windows = tuple(Window(*span) for span in spans)
     return Made((
         Task(row.video, line.kind, line.question, line.options, line.answer, windows, line.needs,
              source=row.source, licence=row.licence, origin=row.origin),

@@ -12,7 +12,7 @@ from pathlib import Path
 from dmforge.curation.atomic import disk_errors, sync_folder, writing
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.ids import ID_BYTES, Id, digest
+from dmforge.schemas.ids import ID_BYTES, Id, digest, show
 from dmforge.schemas.records import UNKNOWN
 
 SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".ts", ".mpg", ".mpeg", ".3gp", ".flv"})
@@ -66,7 +66,8 @@ def listed(workspace: Workspace) -> dict[str, Listed]:
         try:
             if line.strip():
                 video = Listed(**json.loads(line))
-                found[video.sha256] = video if len(bytes.fromhex(video.sha256)) == 32 else _refuse("no sha256")
+                found[video.sha256] = video
+                _check(video)
         except (ValueError, TypeError) as error:
             mend = "correct the line, or delete it and ingest the file again"
             raise InputError(f"not a video: {error}", where=f"{path}:{number}", mend=mend) from None
@@ -78,7 +79,7 @@ def register(workspace: Workspace, paths: Sequence[Path], origin: Origin) -> Reg
     known = listed(workspace)
     now = dict(known)
     seen: dict[str, None] = {}
-    for path in _files(paths):
+    for path in map(_printable, _files(paths)):
         sha256 = sha256_of(path)
         seen[sha256] = None
         fresh = Listed(sha256, str(path.resolve()), **asdict(origin), source_id=path.stem, also=[])
@@ -92,10 +93,10 @@ def register(workspace: Workspace, paths: Sequence[Path], origin: Origin) -> Reg
 
 
 def by_name(videos: Iterable[Listed]) -> dict[str, list[Listed]]:
-    """Videos by what their files are called without suffix, as annotations name them. A name may be that of several."""
+    """Videos by their id and by what their files are called without suffix. Such a name may be that of several."""
     found: defaultdict[str, list[Listed]] = defaultdict(list)
     for video in videos:
-        for name in (video.source_id, *video.also):
+        for name in dict.fromkeys((show("video", video.video), video.source_id, *video.also)):
             found[name].append(video)
     return found
 
@@ -125,6 +126,15 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             raise InputError("there is no such file or folder", where=str(path), mend="correct the path")
 
 
+def _printable(path: Path) -> Path:
+    try:
+        str(path.resolve()).encode("utf-8")
+    except UnicodeEncodeError:
+        mend = "rename the file: lists of videos are UTF-8"
+        raise InputError("its name is not UTF-8", where=ascii(str(path)), mend=mend) from None
+    return path
+
+
 def sha256_of(path: Path) -> str:
     with disk_errors(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -134,5 +144,7 @@ def _list(workspace: Workspace) -> Path:
     return workspace.inputs / "videos.jsonl"
 
 
-def _refuse(what: str) -> Listed:
-    raise ValueError(what)
+def _check(video: Listed) -> None:
+    texts = (video.sha256, video.path, video.source, video.licence, video.namespace, video.source_id, *video.also)
+    if not all(isinstance(text, str) for text in texts) or len(bytes.fromhex(video.sha256)) != 32:  # pyright: ignore
+        raise ValueError("each field is a text, and sha256 one of 64 letters")

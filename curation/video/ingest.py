@@ -78,6 +78,8 @@ class Ingest(Root, Each[File, Video]):
         try:
             timeline = read_timeline(source)
             video = _video(item, probe(source, timeline), source.stat().st_size)
+            if not video.duration_cs:
+                raise Unusable("no frames", "it lasts less than a hundredth of a second")
             self._render(source, timeline, video)
         except Unusable as error:
             return Quarantined(error.reason, error.detail)

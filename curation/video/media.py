@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from contextlib import suppress
@@ -13,6 +14,8 @@ from dmforge.curation.workspace import Workspace
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import Id, base32
+
+MEND = "remove the files in lake/commits/ingest, and run again: renditions are made anew from the files that were ingested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,22 @@ def read_receipt(media: Media) -> Receipt:
         with disk_errors(media.receipt):
             return Receipt(**json.loads(media.receipt.read_bytes()))
     except (ValueError, TypeError) as error:
-        mend = "remove the file; `dmforge run --retry-quarantined` makes the renditions anew"
-        raise LakeError(f"no receipt: {error}", where=str(media.receipt), mend=mend) from None
+        raise LakeError(f"no receipt: {error}", where=str(media.receipt), mend=MEND) from None
+
+
+def read_renditions(media: Media) -> dict[str, bytes]:
+    """Both files, by the suffix that they have in shards; they are what the receipt says."""
+    receipt = read_receipt(media)
+    found: dict[str, bytes] = {}
+    for suffix, path, sha256 in (
+        ("coarse.mp4", media.coarse, receipt.coarse_sha256),
+        ("mp4", media.grid, receipt.grid_sha256),
+    ):
+        with disk_errors(path):
+            found[suffix] = path.read_bytes()
+        if hashlib.sha256(found[suffix]).hexdigest() != sha256:
+            raise LakeError("the rendition is not what its receipt says", where=str(path), mend=MEND)
+    return found
 
 
 def require_clips(workspace: Workspace, clips: Clips) -> None:

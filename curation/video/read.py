@@ -13,11 +13,10 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from dmforge.curation.video.decoders import Frames
+from dmforge.curation.video.media import MEND
 from dmforge.curation.video.renditions import COARSE_RATE
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.frames import GRID_FPS
-
-MEND = "remove the file; `dmforge run --retry-quarantined` makes it anew"
 
 
 def read_coarse(path: Path, indices: Sequence[int]) -> Frames:

@@ -49,6 +49,9 @@ class Behaviour(Config):
     @field_validator("faults")
     @classmethod
     def _known_faults(cls, rates: dict[str, float]) -> dict[str, float]:
+        for names in (SERVER_FAULTS, REPLY_FAULTS):
+            if sum(rates.get(name, 0.0) for name in names) > 1:
+                raise ValueError(f"the rates of {', '.join(names)} are more than 1 together")
         return _known(rates, [*SERVER_FAULTS, *REPLY_FAULTS])
 
     def draw(self, about: str, request: bytes) -> Random:

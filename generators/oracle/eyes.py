@@ -16,13 +16,15 @@ from dmforge.generators.worlds.folder import read_settings
 from dmforge.generators.worlds.questions import Question, questions
 from dmforge.generators.worlds.script import FPS, Script
 from dmforge.generators.worlds.sight import GRID, ROWS, Cells, Eye, cells
-from dmforge.schemas.frames import NoFrames, plan_coarse, plan_look
+from dmforge.schemas.frames import MIN_COARSE_FRAMES, NoFrames, plan_coarse, plan_look
 from dmforge.schemas.stamps import patch_times, stamp
 
 BLOCKS = (5, 4)
 """Rows and columns of the grid that a signature takes together."""
-TOLERANCE = 12.0
-"""How far, on average, a picture may be from what the script shows. Two encodings cost about 4; another world is 20 away."""
+TOLERANCE = 14.0
+"""How far, on average, a picture may be from what the script shows. Three encodings cost about 6; another world is 25 away."""
+WRONG, SPECKS = 110, 2
+"""Cells that are so far off are not what the script shows; an edge may have some of them, even the smallest object has more."""
 VOTERS = 5
 
 
@@ -33,10 +35,19 @@ class Seen:
     number: int
     script: Script
     questions: tuple[Question, ...]
-    frames: frozenset[int]
-    """Frames that are what the script shows at the time that their stamp says."""
+    eye: Eye
+    pictures: dict[int, Cells]
+    """By frame: those that are what the script shows at the time that their stamp says."""
     stamps: dict[int, str]
     """The stamp over each of them."""
+
+    @property
+    def frames(self) -> frozenset[int]:
+        return frozenset(self.pictures)
+
+    def told(self, rival: Script) -> bool:
+        """Whether the pictures, not the script, rule a rival out."""
+        return any(self.eye.tells(rival, frame, picture) for frame, picture in self.pictures.items())
 
 
 class Gallery:
@@ -56,12 +67,13 @@ class Gallery:
             return None
         script = self._scripts[number]
         eye = Eye(script, self._settings.width, self._settings.height)
+        pictures: dict[int, Cells] = {}
         stamps: dict[int, str] = {}
         for pair, printed, expected, indices in zip(asked.pictures, asked.stamps, *_planned(script, asked), strict=False):
             for picture, frame in zip(pair, indices, strict=False):
-                if printed == expected and read_timecode(picture) == frame and _is(cells(picture), eye.expected(frame)):
-                    stamps[frame] = printed
-        return Seen(number, script, questions(script), frozenset(stamps), stamps)
+                if printed == expected and read_timecode(picture) == frame and is_of(cells(picture), eye.expected(frame)):
+                    pictures[frame], stamps[frame] = cells(picture), printed
+        return Seen(number, script, questions(script), eye, pictures, stamps)
 
     def name(self, number: int) -> str:
         """The file of a world."""
@@ -93,7 +105,7 @@ def _planned(script: Script, asked: Asked) -> tuple[list[str], list[tuple[int, .
             times = plan_look(asked.look, script.duration_s).times_s
         else:
             count = sum(map(len, asked.pictures))
-            times = plan_coarse(script.duration_s, Fraction(count) / script.duration_s).times_s
+            times = plan_coarse(script.duration_s, Fraction(count) / script.duration_s, max(count, MIN_COARSE_FRAMES)).times_s
     except (NoFrames, ValueError):
         return [], []
     frames = [int(time_s * FPS) for time_s in times]
@@ -101,8 +113,10 @@ def _planned(script: Script, asked: Asked) -> tuple[list[str], list[tuple[int, .
     return [stamp(time_s) for time_s in patch_times(times)], pairs
 
 
-def _is(seen: Cells, expected: Cells) -> bool:
-    return float(np.abs(seen - expected).mean()) < TOLERANCE
+def is_of(seen: Cells, expected: Cells) -> bool:
+    """Whether a picture is what the script shows: on the whole, and with nothing in it that should not be, or missing."""
+    far = np.abs(seen - expected).max(axis=2)
+    return float(far.mean()) < TOLERANCE and int((far > WRONG).sum()) <= SPECKS
 
 
 def _signature(seen: Cells) -> NDArray[np.float32]:

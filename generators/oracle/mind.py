@@ -10,7 +10,7 @@ from string import ascii_uppercase
 from dmforge.generators.oracle.eyes import Seen
 from dmforge.generators.oracle.request import Asked
 from dmforge.generators.worlds.questions import DENSITIES, GENERAL, Question
-from dmforge.generators.worlds.script import COLOURS, DIRECTIONS, FPS, MAX_DOTS, Script, tells
+from dmforge.generators.worlds.script import COLOURS, DIRECTIONS, FPS, MAX_DOTS
 from dmforge.schemas.frames import plan_look
 from dmforge.schemas.looks import Look, Window, print_density, print_span
 from dmforge.schemas.replies import AnswerReply, LookReply
@@ -53,7 +53,7 @@ def choose_answer(asked: Asked, seen: Seen | None, draw: Random) -> AnswerReply:
         return AnswerReply(thought="These frames do not show it. I have to guess.", answer=_any_answer(asked, draw))
     if question.kind == "grounding":
         return _when(question, seen)
-    left = {question.answer, *(answer for answer, rival in question.rivals if not _told(seen, rival))}
+    left = {question.answer, *(answer for answer, rival in question.rivals if not seen.told(rival))}
     answer = draw.choice(sorted(left))
     if len(left) > 1:
         thought = "These frames leave more than one answer open. I have to guess."
@@ -83,10 +83,6 @@ def _has_seen(question: Question, seen: Seen) -> bool:
 
 def _inside(window: Window, seen: Seen) -> frozenset[int]:
     return frozenset(frame for frame in seen.frames if window.start_cs * FPS <= 100 * frame < window.end_cs * FPS)
-
-
-def _told(seen: Seen, rival: Script) -> bool:
-    return tells(seen.script, (rival,), seen.frames)
 
 
 def _would_tell(question: Question, seen: Seen, look: Look) -> bool:

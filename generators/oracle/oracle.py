@@ -61,7 +61,9 @@ class Oracle:
             reply, defect = self._planted(reply, _situation(asked, seen, question), self._behaviour.draw("defect", body))
             if defect is not None:
                 planted = Planted(self.gallery.name(seen.number), asked.question, asked.reply, asked.attempt, defect)
-        return self._said(asked, reply, self._behaviour.reply_fault(body)), planted
+        fault = self._behaviour.reply_fault(body)
+        # what nobody can read holds no defect
+        return self._said(asked, reply, fault), planted if fault in (None, "prose") else None
 
     def _planted(self, reply: Reply, situation: Situation, draw: Random) -> tuple[Reply, str | None]:
         """The reply with at most one defect."""

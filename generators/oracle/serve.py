@@ -35,11 +35,15 @@ def serve(worlds: Path, port: int, behaviour: Behaviour, truth: Path | None, *, 
 
 
 @contextmanager
-def serving(worlds: Path, behaviour: Behaviour | None = None, truth: Path | None = None) -> Generator[str]:
+def serving(
+    worlds: Path, behaviour: Behaviour | None = None, truth: Path | None = None, key: str | None = None
+) -> Generator[str]:
     """The address of an oracle that runs while the block lasts, and never longer than this process."""
     told = (behaviour or Behaviour()).model_dump_json()
     command = [sys.executable, "-m", "dmforge.generators.oracle", str(worlds), told, str(truth or "")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    told_key = {} if key is None else {KEY: key}
+    environment = {name: value for name, value in os.environ.items() if name != KEY} | told_key
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:

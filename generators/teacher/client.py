@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import NonNegativeInt, PositiveFloat
 
@@ -48,7 +50,7 @@ class Teacher:
     """A model behind an endpoint."""
 
     def __init__(self, config: TeacherConfig) -> None:
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
         self._config = config
         url = config.base_url or os.environ.get(URL)
@@ -56,8 +58,10 @@ class Teacher:
             raise InputError(
                 "no endpoint is named", where="base_url", mend=f"set it in the recipe, or {URL} in the environment"
             )
-        key = os.environ.get(KEY) or "none"  # a server on one's own machine wants none
-        self._client = AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=config.timeout_s)
+        self._key = os.environ.get(KEY) or "none"  # a server on one's own machine wants none
+        # a proxy of the environment is for the world outside
+        http = DefaultAsyncHttpxClient(trust_env=False) if _is_here(url) else None
+        self._client = AsyncOpenAI(base_url=url, api_key=self._key, max_retries=0, timeout=config.timeout_s, http_client=http)
 
     async def ask(self, name: str, instruction: str, parts: Sequence[Part], reply: type[Reply], attempt: int) -> Answer:
         """The model's answer, good or not. `name` lets a server that knows how answer the same request once only."""
@@ -80,12 +84,18 @@ class Teacher:
             except openai.APIStatusError as error:
                 if error.status_code not in (408, 409):
                     mend = "check the model's name, the key and the endpoint; nothing was lost"
-                    raise DmforgeError(f"the teacher refuses with {error.status_code}: {error.message}", mend=mend) from None
+                    said = f"the teacher refuses with {error.status_code}: {error.message}"
+                    raise DmforgeError(said.replace(self._key, "(the key)"), mend=mend) from None
+                failures += 1
+                if failures > self._config.retries:
+                    raise Transient(f"the teacher answers {error.status_code}") from None
                 wait_s = pause_s
             await asyncio.sleep(wait_s * random.uniform(1, 1.25))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _asked(self, name: str, instruction: str, parts: Sequence[Part], reply: type[Reply], attempt: int) -> Answer:
+        from openai.types.chat import ChatCompletion
+
         schema = {"name": reply.name, "strict": True, "schema": reply.json_schema()}
         messages: Any = [{"role": "system", "content": instruction}, {"role": "user", "content": list(parts)}]
         completion = await self._client.chat.completions.create(
@@ -96,8 +106,9 @@ class Teacher:
             response_format={"type": "json_schema", "json_schema": schema},  # pyright: ignore[reportArgumentType]
             extra_headers={"Idempotency-Key": name},
         )
-        if not completion.choices:
-            raise ValueError("an answer without a choice")
+        # what an address gives that is no such endpoint: a page, a list, anything
+        if not isinstance(completion, ChatCompletion) or not completion.choices or not completion.choices[0].message:  # pyright: ignore
+            raise ValueError("an answer that is no chat completion")
         message = completion.choices[0].message
         usage = completion.usage.model_dump(include={"prompt_tokens", "completion_tokens"}) if completion.usage else {}
         return {
@@ -105,13 +116,15 @@ class Teacher:
             "finish": completion.choices[0].finish_reason, "usage": usage,
         }  # fmt: skip
 
-    async def close(self) -> None:
-        await self._client.close()
-
 
 def _told_to_wait_s(error: APIStatusError) -> float:
     """Seconds that the server asks for, or 0 if it doesn't say."""
     try:
-        return min(max(float(error.response.headers.get("retry-after", "0")), 0.0), LONGEST_PAUSE_S)
+        told_s = float(error.response.headers.get("retry-after", "0"))
     except ValueError:
         return 0.0
+    return min(max(told_s, 0.0), LONGEST_PAUSE_S) if math.isfinite(told_s) else 0.0
+
+
+def _is_here(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

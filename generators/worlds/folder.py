@@ -34,6 +34,8 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import print_density
 from dmforge.schemas.sizes import CELL
 
+UNDER_WAY = ".worlds"
+"""Stands in a folder while worlds are made in it."""
 SEEDS_APART = 10_000_000
 SOURCE, LICENCE = "dmforge-worlds", "CC0-1.0"
 
@@ -102,7 +104,12 @@ def make_worlds(folder: Path, settings: Settings) -> None:
     """Bring a folder to hold these worlds; one that does already is left alone."""
     if _stands(folder, settings):
         return
-    (folder / "truth.jsonl").unlink(missing_ok=True)  # nothing may say that other worlds are these
+    known = (folder / "truth.jsonl").exists() or (folder / UNDER_WAY).exists()
+    if not known and folder.is_dir() and any(folder.iterdir()):
+        raise InputError("this folder holds something else than worlds", where=str(folder), mend="give an empty one")
+    # nothing may say that other worlds are these, and a folder that was cut short must say whose it is
+    _write_lines(folder / UNDER_WAY, [])
+    (folder / "truth.jsonl").unlink(missing_ok=True)
     truth = [settings.model_dump_json()]
     tasks: list[str] = []
     last = ""
@@ -112,11 +119,12 @@ def make_worlds(folder: Path, settings: Settings) -> None:
         tasks += map(json.dumps, world.tasks())
         last = world.name
         truth.append(json.dumps(world.truth()))
-    for path in (folder / "videos").glob("world-*.mp4"):
+    for path in (folder / "videos").glob("world-[0-9][0-9][0-9][0-9][0-9][0-9].mp4"):
         if path.name > last:
             path.unlink()
     _write_lines(folder / "tasks.jsonl", tasks)
     _write_lines(folder / "truth.jsonl", truth)
+    (folder / UNDER_WAY).unlink()
 
 
 def read_settings(folder: Path) -> Settings:
@@ -133,7 +141,16 @@ def read_settings(folder: Path) -> Settings:
 def _stands(folder: Path, settings: Settings) -> bool:
     if not (folder / "truth.jsonl").exists() or read_settings(folder) != settings:
         return False
-    return len(list((folder / "videos").glob("world-*.mp4"))) == settings.videos
+    return (folder / "tasks.jsonl").exists() and all(_is_whole(folder, line) for line in _truth(folder))
+
+
+def _truth(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "truth.jsonl").read_text("utf-8").splitlines()[1:]]
+
+
+def _is_whole(folder: Path, line: dict[str, Any]) -> bool:
+    path = folder / "videos" / line["video"]
+    return path.is_file() and sha256(path.read_bytes()).hexdigest() == line["sha256"]
 
 
 def _rendered(settings: Settings) -> Iterator[World]:

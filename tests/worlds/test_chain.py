@@ -248,13 +248,8 @@ def test_the_tars_are_read_by_webdataset(demo: tuple[Path, str]) -> None:
     workspace = demo[0] / "workspace"
     (url,) = map(str, workspace.glob("shards/cot/*/*.tar"))
     read = {sample["__key__"]: sample for sample in webdataset.WebDataset(url, shardshuffle=False)}
-    files = members(workspace)
-    assert {f"{key}.mp4": sample["mp4"] for key, sample in read.items()} == {
-        n: d for n, d in files.items() if n.endswith(".mp4")
-    }
-    assert {f"{key}.json": sample["json"] for key, sample in read.items()} == {
-        n: d for n, d in files.items() if n.endswith(".json")
-    }
+    found = {f"{key}.{suffix}": sample[suffix] for key, sample in read.items() for suffix in ("mp4", "coarse.mp4", "json")}
+    assert found == members(workspace)
 
 
 def test_a_smaller_shard_size_cuts_more_shards_with_the_same_content(workspace: Path) -> None:
@@ -304,6 +299,11 @@ def test_a_forgotten_video_leaves_the_shards_too(workspace: Path) -> None:
     left = documents(workspace)
     assert left
     assert video not in [document["video"] for document in left]
+    worlds = workspace.parent / "worlds"  # bringing it again is no error, and brings nothing
+    assert printed_json("ingest", "-w", str(workspace), str(worlds / "videos"))["known"] == VIDEOS
+    brought = printed_json("import", "jsonl", "-w", str(workspace), str(worlds / "tasks.jsonl"))
+    assert brought["rejected"] == {}
+    assert len(documents(workspace)) == len(left)
     key = video.removeprefix("video_").encode()
     assert not [
         path
@@ -420,6 +420,9 @@ def test_an_annotation_file_that_is_none_names_the_line(line: bytes, said: str, 
     done = inside("import", "jsonl", str(tmp_path / "tasks.jsonl"), "-w", ws, code=2)
     assert said in done.stderr
     assert not list(Path(ws).glob("inputs/annotations/*"))
+    good = str(worlds / "tasks.jsonl")
+    inside("import", "jsonl", good, str(tmp_path / "tasks.jsonl"), "-w", ws, code=2)  # all of them, or none
+    assert not list(Path(ws).glob("inputs/annotations/*"))
 
 
 def test_without_an_endpoint_it_says_which_setting_is_missing(
@@ -435,11 +438,10 @@ def test_without_an_endpoint_it_says_which_setting_is_missing(
 
 def test_a_key_stands_nowhere(worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     canary = "sk-canary-0123456789"
-    monkeypatch.setenv("DMFORGE_ORACLE_KEY", "another")
     ws = begun(tmp_path)
     inside("ingest", "-w", ws, str(worlds / "videos"))
     inside("import", "jsonl", "-w", ws, str(worlds / "tasks.jsonl"))
-    with serving(worlds, Behaviour()) as url:
+    with serving(worlds, Behaviour(), key="another") as url:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         monkeypatch.setenv("OPENAI_API_KEY", canary)
         done = inside("run", "-w", ws, code=1)
@@ -453,3 +455,48 @@ def test_a_demo_leaves_other_folders_alone(tmp_path: Path) -> None:
     done = inside("demo", "--out", str(tmp_path), code=2)
     assert "something else than a demo" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_two_videos_of_one_name_are_told_apart_by_their_ids(worlds: Path, tmp_path: Path) -> None:
+    ws = begun(tmp_path)
+    inside("ingest", "-w", ws, str(worlds / "videos"))
+    inside("import", "jsonl", "-w", ws, str(worlds / "tasks.jsonl"))
+    (tmp_path / "other").mkdir()
+    shutil.copy(worlds / "videos/world-000001.mp4", tmp_path / "other/world-000002.mp4")
+    data = (worlds / "videos/world-000001.mp4").read_bytes()
+    (tmp_path / "other/world-000000.mp4").write_bytes(data + b"\0" * 8)
+    assert printed_json("ingest", "-w", ws, str(tmp_path / "other"))["ingested"] == 1  # what was imported stays as it was
+    lines = (worlds / "tasks.jsonl").read_text().splitlines()
+    file = tmp_path / "more.jsonl"
+    file.write_text(json.dumps({**json.loads(lines[0]), "question": "What else?"}))
+    told = inside("import", "jsonl", str(file), "-w", ws, code=2).stderr
+    assert "2 videos are called 'world-000000.mp4'" in told
+    video = re.findall(r"video_[a-z2-7]{26}", told)[0]
+    file.write_text(json.dumps({**json.loads(lines[0]), "question": "What else?", "video": video}))
+    assert printed_json("import", "jsonl", str(file), "-w", ws)["tasks"] == 1
+
+
+def test_a_full_disk_is_not_the_videos_fault(worlds: Path, tmp_path: Path) -> None:
+    ws = begun(tmp_path)
+    command = f"ulimit -f 8; exec {sys.executable} -m dmforge.cli ingest -w {ws} {worlds}/videos"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "the disk refused" in done.stderr
+    assert printed_json("ingest", "-w", ws, str(worlds / "videos")) == {"ingested": 0, "known": 3, "quarantined": 0}
+    assert len(rows(Path(ws), "videos")) == 3
+
+
+def test_what_a_kill_left_of_shards_goes_with_the_next_run(workspace: Path) -> None:
+    left = next(workspace.glob("shards/cot/*")).with_suffix(".writing")
+    left.mkdir()
+    (left / "train-000000.tar").write_bytes(b"half")
+    inside("run", "-w", str(workspace))
+    assert not left.exists()
+
+
+def test_a_rendition_that_was_damaged_is_not_packed(workspace: Path) -> None:
+    grid = next(path for path in workspace.glob("media/*/*.mp4") if "coarse" not in path.name)
+    grid.write_bytes(b"damaged!")
+    shutil.rmtree(workspace / "lake/commits/pack")
+    told = inside("run", "-w", str(workspace), code=1)
+    assert f"{grid}: the rendition is not what its receipt says" in told.stderr.replace("\n", "")

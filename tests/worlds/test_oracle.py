@@ -11,15 +11,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openai
 import pytest
 
+from dmforge.curation.video.images import to_jpeg
 from dmforge.generators.oracle.behaviour import REPLY_FAULTS, SERVER_FAULTS, Behaviour
 from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS
 from dmforge.generators.oracle.oracle import Oracle
 from dmforge.generators.oracle.request import read_request
-from dmforge.generators.oracle.serve import KEY, serving
-from dmforge.generators.worlds.questions import GENERAL, Question
+from dmforge.generators.oracle.serve import serving
+from dmforge.generators.worlds.draw import draw
+from dmforge.generators.worlds.folder import Settings, make_worlds
+from dmforge.generators.worlds.questions import GENERAL, Question, questions
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import plan_look
 from dmforge.schemas.looks import Look, Window
@@ -124,6 +128,28 @@ def test_images_of_another_world_are_not_taken_for_this_one(level_0: Worlds, ora
     share = right_share(oracle, chats)
     expected = sum(chance(question) for _, question in level_0.asked) / len(chats)
     assert share <= expected + 0.08
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (256, 64), (64, 256)])
+def test_pictures_in_which_another_answer_is_right_are_not_answered_with_gold(width: int, height: int, tmp_path: Path) -> None:
+    """The same world to the pixel but for what is asked about: only the pixels can tell."""
+    settings = Settings(videos=8, width=width, height=height)
+    make_worlds(tmp_path, settings)
+    oracle, right, asked_rivals = Oracle(tmp_path, Behaviour()), 0, 0
+    for number in range(8):
+        script = settings.script(number)
+        for question in questions(script):
+            if question.from_text:
+                continue
+            plan = plan_look(Look(question.look, Fraction(12)), script.duration_s)
+            rival = question.rivals[0][1]
+            drawn = np.stack([draw(rival, frame, width, height) for frame in plan.indices])
+            look = Look(question.look, Fraction(12))
+            chat = Chat(script, question, AnswerReply.name, plan, look, tuple(to_jpeg(drawn)))
+            right += is_right(chat, answered(oracle, chat))
+            asked_rivals += 1
+    assert asked_rivals > 20
+    assert right / asked_rivals < 0.4
 
 
 def test_a_shift_by_one_frame_is_noticed_on_every_request(level_0: Worlds, oracle: Oracle) -> None:
@@ -271,10 +297,9 @@ def test_images_that_are_none_are_refused(served: str, level_0: Worlds) -> None:
         ask(served, chat.showing((*chat.images[:3], b"GIF89a", *chat.images[4:])).body())
 
 
-def test_a_key_is_asked_for_if_it_was_told_one(level_0: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KEY, "right")
+def test_a_key_is_asked_for_if_it_was_told_one(level_0: Worlds) -> None:
     chat = level_0.look_chat(*level_0.asked[0])
-    with serving(level_0.folder) as url:
+    with serving(level_0.folder, key="right") as url:
         with pytest.raises(openai.AuthenticationError):
             ask(url, chat.body(), key="wrong")
         assert ask(url, chat.body(), key="right").choices

@@ -225,6 +225,7 @@ def test_a_folder_is_made_once_and_mended_if_it_was_cut_short(tmp_path: Path) ->
     assert len(whole) == 7
     make_worlds(tmp_path / "a", settings)
     (tmp_path / "a/truth.jsonl").unlink()
+    (tmp_path / "a/.worlds").touch()  # so a kill leaves it
     (tmp_path / "a/videos/world-000002.mp4").unlink()
     make_worlds(tmp_path / "a", settings)
     assert fingerprint(tmp_path / "a") == whole
@@ -270,3 +271,20 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "truth.jsonl").read_text() == "my own truth\n"
     with pytest.raises(InputError, match="no level 9"):
         knobs_of(9)
+
+
+def test_other_peoples_files_are_never_taken_for_worlds(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos/world-cup-final.mp4").write_text("mine")
+    (tmp_path / "tasks.jsonl").write_text("mine, too")
+    with pytest.raises(InputError, match="something else than worlds"):
+        make_worlds(tmp_path, Settings(videos=1))
+    assert (tmp_path / "videos/world-cup-final.mp4").read_text() == (tmp_path / "tasks.jsonl").read_text()[:4] == "mine"
+
+
+def test_a_video_that_was_changed_is_made_again(tmp_path: Path) -> None:
+    make_worlds(tmp_path, Settings(videos=2))
+    whole = fingerprint(tmp_path)
+    (tmp_path / "videos/world-000001.mp4").write_bytes(b"changed")
+    make_worlds(tmp_path, Settings(videos=2))
+    assert fingerprint(tmp_path) == whole
