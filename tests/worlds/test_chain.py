@@ -27,7 +27,7 @@ from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.ids import show
 from dmforge.schemas.scoring import matches
 
-VIDEOS = 6
+VIDEOS = 5
 STAGES = ["ingest", "import", "annotate", "rules", "verify", "select_cot", "pack"]
 
 
@@ -177,7 +177,7 @@ def test_a_second_demo_changes_nothing_and_asks_nothing(demo: tuple[Path, str]) 
 
 def test_the_chain_killed_fifteen_times_ends_with_the_same_bytes(tmp_path: Path) -> None:
     # another seed every time: what fails is printed with the seed that repeats it
-    tally = chaos(WholeChain(4, tmp_path), kills=15, seed=int.from_bytes(os.urandom(3), "big"))
+    tally = chaos(WholeChain(3, tmp_path), kills=15, seed=int.from_bytes(os.urandom(3), "big"))
     assert tally.kills == 15
     assert tally.most_twice_a_kill <= CONCURRENCY
 

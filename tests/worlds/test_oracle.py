@@ -31,7 +31,7 @@ from dmforge.schemas.replies import AnswerReply, LookReply, read_reply
 from dmforge.schemas.scoring import matches
 from tests.worlds.chats import Chat, Worlds, blank
 
-VIDEOS = 40
+VIDEOS = 30
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +82,12 @@ def test_both_calls_with_the_right_pictures_are_right_at_level_0(level_0: Worlds
     for number, question in level_0.asked:
         look = looked(oracle, level_0.look_chat(number, question))
         right += is_right(chat := level_0.answer_chat(number, question, look), answered(oracle, chat))
-    assert len(level_0.asked) > 100
+    assert len(level_0.asked) > 80
     assert right / len(level_0.asked) >= 0.99
 
 
 def test_it_sees_as_well_at_the_smallest_size(level_0: Worlds, oracle: Oracle) -> None:
-    assert right_share(oracle, [level_0.gold_chat(number, question, 32) for number, question in level_0.asked[:60]]) >= 0.99
+    assert right_share(oracle, [level_0.gold_chat(number, question, 32) for number, question in level_0.asked[:50]]) >= 0.99
 
 
 @pytest.mark.parametrize("level", [2, 5])
@@ -186,7 +186,7 @@ def test_too_low_a_density_does_not_answer_a_quick_question(level_0: Worlds, ora
         for number, question in level_0.asked
         if question.lowest_fps(level_0.settings.script(number)) in (4, 6) and question.options
     ]
-    assert len(quick) >= 10
+    assert len(quick) >= 5
     slow = [level_0.answer_chat(number, question, Look(question.look, Fraction(1))) for number, question in quick]
     right = [level_0.gold_chat(number, question) for number, question in quick]
     assert right_share(oracle, right) == 1.0
@@ -212,7 +212,7 @@ def test_what_anyone_knows_it_knows_without_pictures(level_0: Worlds, oracle: Or
 
 
 def test_the_look_holds_the_window_at_the_lowest_density(level_0: Worlds, oracle: Oracle) -> None:
-    for number, question in level_0.asked[:60]:
+    for number, question in level_0.asked[:50]:
         look = looked(oracle, level_0.look_chat(number, question))
         assert look.window.start_cs <= question.look.start_cs
         assert look.window.end_cs >= question.look.end_cs
