@@ -38,6 +38,7 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.grammar
 	$(BIN)/python -m benchmarks.runner
+	$(BIN)/python -m benchmarks.reads
 
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --kills 200

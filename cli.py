@@ -233,6 +233,54 @@ def oracle(
 
 
 @app.command()
+def probe(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Video files.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what files are, or why they can't be used."""
+    from dmforge.curation.video.inspect import inspected
+
+    found = [inspected(path) for path in files]
+    if as_json:
+        _print_json(found)
+        return
+    for one in found:
+        what = "{codec}, {width}x{height}, {duration:.2f} s, {fps:.2f} fps, turned by {rotation}" if one["ok"] else "{reason}"
+        out.print(f"{one['path']}: {what.format(**one)}", markup=False, highlight=False)
+
+
+@app.command()
+def frames(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A video file.")],
+    span: Annotated[tuple[float, float] | None, typer.Option(metavar="A B", help="The window, in seconds.")] = None,
+    fps: Annotated[float, typer.Option(min=0.001, help="Frames per second.")] = 1.0,
+    coarse: Annotated[bool, typer.Option("--coarse", help="The coarse clip of the whole video instead.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Without snapping to the grid.")] = False,
+    backend: Annotated[str, typer.Option(help="Which decoder.")] = "pyav",
+    as_json: JsonOption = False,
+) -> None:
+    """Decode frames as training would, and say which they are."""
+    from dmforge.curation.video import shots
+
+    if coarse == (span is not None):
+        raise InputError("give either --span or --coarse", where="frames", mend="dmforge frames FILE --span 2 5 --fps 4")
+    if span is None:
+        shot = shots.coarse_shot(file, backend)
+    elif exact:
+        shot = shots.exact_shot(file, backend, _look(span, fps))
+    else:
+        shot = shots.look_shot(file, backend, _look(span, fps))
+    times, pts = [float(time) for time in shot.times_s], [float(time) for time in shot.clip.shown_s]
+    if as_json:
+        size = [shot.size.width, shot.size.height]
+        _print_json({"times": times, "pts": pts, "sha256": shot.sha256, "backend": shot.backend, "size": size})
+        return
+    rows = [[f"{time:.3f}", f"{shown:.3f}", sha256] for time, shown, sha256 in zip(times, pts, shot.sha256, strict=True)]
+    _print_table(["time s", "shown since s", "sha256"], rows)
+    out.print(f"{len(rows)} frames of {shot.size.width}x{shot.size.height}, by {shot.backend}", highlight=False)
+
+
+@app.command()
 def ingest(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Video files, and folders of them.")],
     source: Annotated[str, typer.Option(help="Where they come from.")] = "unknown",
@@ -320,6 +368,19 @@ def _unfinished_if(pending: bool) -> None:
         raise typer.Exit(1)
 
 
+def _look(span: tuple[float, float], fps: float) -> Any:
+    from fractions import Fraction
+
+    from dmforge.schemas.looks import Look, Window
+
+    try:
+        return Look(Window(round(span[0] * 100), round(span[1] * 100)), Fraction(fps).limit_denominator(1000))
+    except ValueError as error:
+        raise InputError(
+            str(error), where="--span, --fps", mend="give a window that begins before it ends, as --span 2 5"
+        ) from None
+
+
 def _rates(option: str, given: list[str] | None) -> dict[str, float]:
     """`NAME=RATE`, several times."""
     rates: dict[str, float] = {}
@@ -341,7 +402,7 @@ def _print_deferred(stage: str, deferred: dict[str, int]) -> None:
         err.print(f"{stage}: {sum(number for _, number in rest)} pending for {len(rest)} other reasons", highlight=False)
 
 
-def _print_json(document: dict[str, Any]) -> None:
+def _print_json(document: dict[str, Any] | list[dict[str, Any]]) -> None:
     print(json.dumps(document, indent=1, ensure_ascii=False))  # noqa: T201 (the one place that prints a result as it is)
 
 

@@ -36,6 +36,8 @@ class Timeline:
     """Frames that are decoded and not shown: an edit list leaves them out."""
     leading: bool
     """Some frames stand after a keyframe and are shown before it: they can't be decoded from there."""
+    container: str
+    """What the file is, by its content: a suffix may say anything."""
     aspect: Fraction
     """Width of a stored pixel over its height."""
     turn: int
@@ -118,6 +120,7 @@ def read_timeline(path: Path) -> Timeline:
             stream.time_base,
             hidden=hidden,
             leading=leading,
+            container=container.format.name,
             aspect=aspect_of(stream),
             turn=turn,
         )

@@ -17,7 +17,7 @@ from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.timeline import Timeline, read_timeline
 from dmforge.schemas.sizes import Size
 
-CONTAINERS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".m4v"})
+CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 TOLERANCE_S = 0.002
 """Its timestamps are single floats."""
 
@@ -51,7 +51,7 @@ class Decord:
 
 def _refuse(path: Path, timeline: Timeline) -> None:
     faults = {
-        "decord hangs on such containers": path.suffix.lower() not in CONTAINERS,
+        "decord hangs on such containers": timeline.container not in CONTAINERS,
         "decord takes no notice of edit lists": bool(timeline.hidden),
         "decord gives other frames where a GOP is open": timeline.leading,
         "decord knows square pixels only": timeline.aspect != 1,
