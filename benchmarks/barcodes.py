@@ -42,6 +42,8 @@ class Case:
     """What is done to the bytes once the file is whole."""
     turn: int = 0
     """Degrees clockwise that the file says it is to be turned by; so it is stored turned the other way."""
+    first: int = 0
+    """The number of the first frame."""
     hidden: int = 0
     """Frames at the beginning that an edit list leaves out."""
     lasts_s: Fraction | None = None
@@ -91,7 +93,7 @@ def _encode(case: Case, path: Path) -> None:
         clock = Fraction(1, RATE) if case.suffix == "avi" or case.codec in OF_CONSTANT_RATE else CLOCK
         stream.codec_context.time_base = clock
         for number, time_s in enumerate(case.times_s):
-            stored = np.ascontiguousarray(np.rot90(picture(number, case.width, case.height), case.turn // 90))
+            stored = np.ascontiguousarray(np.rot90(picture(case.first + number, case.width, case.height), case.turn // 90))
             frame = av.VideoFrame.from_ndarray(stored, format="rgb24").reformat(format=case.pixels)
             frame.pts, frame.time_base = int((time_s + case.start_s) / clock), clock
             container.mux(stream.encode(frame))

@@ -21,16 +21,22 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
+from benchmarks import barcodes
 from benchmarks.memory import tree
 from benchmarks.score_server import asked, serving
 from benchmarks.tables import show
 from dmforge import intake, pipeline
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import View
 from dmforge.curation.sources.videos import Origin
+from dmforge.curation.workspace import Workspace
 from dmforge.generators.oracle.behaviour import Behaviour
 from dmforge.generators.oracle.serve import serving as oracle_serving
 from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds
@@ -70,8 +76,11 @@ class Subject(Protocol):
         """How often the server has answered each question."""
         ...
 
+    def check(self, workspace: Path) -> None:
+        """What else must hold in a finished workspace."""
 
-class Rehearsal:
+
+class Rehearsal(Subject):
     """Numbers through three small stages: many commits, and little else."""
 
     def __init__(self, tasks: int) -> None:
@@ -92,7 +101,54 @@ class Rehearsal:
         return asked(url)
 
 
-class WholeChain:
+class Intake(Subject):
+    """Many short videos, one in ten of them bad, through `ingest`."""
+
+    def __init__(self, videos: int, folder: Path) -> None:
+        self.videos = folder / "videos"
+        self.videos.mkdir()
+        self.bad: Counter[str] = Counter()
+        good = barcodes.Case("good", width=64, height=64, times_s=tuple(Fraction(n, barcodes.RATE) for n in range(25)))
+        for number in range(videos):
+            whole = barcodes.write(replace(good, file_name=f"{number:04d}.mp4", first=number), self.videos)
+            if number % 10 == 9:
+                reason, spoil = BAD[number // 10 % len(BAD)]
+                whole.write_bytes(spoil(whole.read_bytes()) + str(number).encode())
+                self.bad[reason] += 1
+
+    def serving(self) -> AbstractContextManager[str]:
+        return nullcontext("")
+
+    def prepare(self, workspace: Path, url: str) -> None:
+        (workspace / "inputs").mkdir(parents=True)
+        (workspace / "recipe.toml").write_text('name = "intake"\n[stages.ingest]\nbatch_items = 10\n')
+        intake.add_videos(Workspace(workspace), "chaos", [self.videos], Origin())
+
+    def environment(self, url: str) -> dict[str, str]:
+        return {"OMP_NUM_THREADS": "1"}
+
+    def asked(self, url: str) -> Counter[str]:
+        return Counter()
+
+    def check(self, workspace: Path) -> None:
+        """All good ones are in, all bad ones are quarantined for the right reason."""
+        view = View(Lake(Workspace(workspace)), pipeline.read_recipe(workspace / "recipe.toml").stages)
+        found = view.connection.execute("SELECT status, reason, count(*) FROM outcomes GROUP BY ALL").fetchall()
+        reasons = Counter({reason: number for status, reason, number in found if status == "quarantined"})
+        made = sum(number for status, _, number in found if status == "made")
+        if reasons != self.bad or made != len(list(self.videos.iterdir())) - self.bad.total():
+            sys.exit(f"expected {self.bad} to be quarantined, not {found}")
+
+
+BAD: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
+    ("not a video", lambda data: b""),
+    ("not a video", lambda data: data[: len(data) // 2]),
+    ("damaged", barcodes.scratched),
+    ("not a video", lambda data: random.Random(1).randbytes(5000)),
+)
+
+
+class WholeChain(Subject):
     """Worlds, ingest, import, annotate, rules, verify, select, pack, with an oracle that errs and fails."""
 
     BEHAVIOUR = Behaviour(
@@ -149,7 +205,8 @@ def acknowledged(workspace: Path) -> set[str]:
 
 def outcome(workspace: Path) -> dict[str, str]:
     """All that must be the same whatever happened on the way."""
-    return {f"{part}/{name}": sha256 for part in ("lake", "shards") for name, sha256 in fingerprint(workspace / part).items()}
+    parts = ("lake", "media", "shards")
+    return {f"{part}/{name}": sha256 for part in parts for name, sha256 in fingerprint(workspace / part).items()}
 
 
 def run(workspace: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
@@ -190,6 +247,7 @@ def chaos(subject: Subject, kills: int, seed: int) -> Tally:
             subject.prepare(calm, url)
             if run(calm, subject.environment(url)).wait():
                 sys.exit("the undisturbed run failed")
+        subject.check(calm)
         expected = outcome(calm)
         while tally.kills < kills:
             tally.rounds += 1
@@ -257,16 +315,21 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--tasks", type=int, default=1500)
     parser.add_argument("--chain", type=int, metavar="VIDEOS", help="kill the whole chain on so many worlds instead")
+    parser.add_argument("--intake", type=int, metavar="VIDEOS", help="kill the ingestion of so many files instead")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     told = parser.parse_args()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     with tempfile.TemporaryDirectory(prefix="dmforge-worlds-") as folder:
-        subject = WholeChain(told.chain, Path(folder)) if told.chain else Rehearsal(told.tasks)
+        subject: Subject = Rehearsal(told.tasks)
+        if told.chain:
+            subject = WholeChain(told.chain, Path(folder))
+        elif told.intake:
+            subject = Intake(told.intake, Path(folder))
         tally = chaos(subject, told.kills, told.seed)
     rows = [["kills", tally.kills], ["workspaces finished, all byte-identical to the undisturbed one", tally.rounds]]
     rows += [["questions answered twice, in all", tally.asked_twice], ["most of them for one kill", tally.most_twice_a_kill]]
     rows += [[f"killed {where}", number] for where, number in sorted(tally.killed_in.items())]
-    chain = f" --chain {told.chain}" if told.chain else ""
+    chain = f" --chain {told.chain}" if told.chain else f" --intake {told.intake}" if told.intake else ""
     show(
         "Killed anywhere, same bytes",
         f"python -m benchmarks.chaos{chain} --kills {told.kills} --seed {told.seed}",

@@ -13,8 +13,10 @@ from dmforge.curation.settled import Made, Quarantined, Result
 from dmforge.curation.sources.videos import Listed, edition, listed, sha256_of
 from dmforge.curation.stage import Each, EachConfig, Root
 from dmforge.curation.video.errors import Unusable
+from dmforge.curation.video.fingerprint import Fingerprint, hashes, sampled
 from dmforge.curation.video.media import Media, Receipt, require_clips, write_receipt
 from dmforge.curation.video.probe import Probe, probe
+from dmforge.curation.video.read import stream_grid
 from dmforge.curation.video.renditions import COARSE, COARSE_RATE, ENCODER, GRID, Wanted, make_renditions
 from dmforge.curation.video.timeline import Timeline, read_timeline
 from dmforge.curation.workspace import Workspace
@@ -52,10 +54,10 @@ class IngestConfig(EachConfig):
     """Which frames the renditions hold, and how large."""
 
 
-class Ingest(Root, Each[File, Video]):
-    """Files to videos."""
+class Ingest(Root, Each[File, Video | Fingerprint]):
+    """Files to videos and what they look like."""
 
-    name, version = "ingest", 2
+    name, version = "ingest", 3
     config: IngestConfig
 
     def edition(self, workspace: Workspace) -> str:
@@ -83,7 +85,9 @@ class Ingest(Root, Each[File, Video]):
             self._render(source, timeline, video)
         except Unusable as error:
             return Quarantined(error.reason, error.detail)
-        return Made((video,))
+        indices = sampled(len(self.config.clips.grid_times_s(video)))
+        looks = hashes(stream_grid(Media(self._workspace, video.id).grid, indices))
+        return Made((video, Fingerprint(video.id, looks)))
 
     def _render(self, source: Path, timeline: Timeline, video: Video) -> None:
         clips, media = self.config.clips, Media(self._workspace, video.id)

@@ -29,6 +29,13 @@ def read_grid(path: Path, indices: Sequence[int]) -> Frames:
     return _read(path, indices, Fraction(GRID_FPS), gop=GRID_FPS)
 
 
+def stream_grid(path: Path, indices: Sequence[int]) -> Iterator[Frames]:
+    """Frames of the grid one by one, ascending: for those who look at a whole video, however long."""
+    to_rgb = VideoReformatter()
+    for _, frame in _decoded(path, indices, Fraction(GRID_FPS), GRID_FPS):
+        yield np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), np.uint8)
+
+
 def _read(path: Path, indices: Sequence[int], rate_fps: Fraction, gop: int | None) -> Frames:
     wanted = sorted(set(indices))
     to_rgb = VideoReformatter()

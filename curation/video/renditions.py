@@ -33,10 +33,11 @@ from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.sizes import Size
 
 SHARED = {"preset": "veryfast", "tune": "fastdecode", "crf": "27", "threads": "1", "flags": "+bitexact", "sc_threshold": "0"}
-COARSE = {**SHARED, "g": "256", "keyint_min": "256", "bf": "0"}
+# mbtree reads memory that nobody wrote where frames are small: 64 x 64 gave up to ten different files from one input
+COARSE = {**SHARED, "g": "256", "keyint_min": "256", "bf": "0", "x264-params": "mbtree=0"}
 GRID = {
     **SHARED, "g": str(GRID_FPS), "keyint_min": str(GRID_FPS), "bf": "3",
-    "x264-params": "b-pyramid=none:b-adapt=0:scenecut=0:open-gop=0:weightp=0",
+    "x264-params": "b-pyramid=none:b-adapt=0:scenecut=0:open-gop=0:weightp=0:mbtree=0",
 }  # fmt: skip
 MUXER = {"movflags": "+faststart", "fflags": "+bitexact"}
 COARSE_RATE = Fraction(2)
@@ -78,6 +79,8 @@ class _Writer:
         self._stream = container.add_stream("libx264", rate=rendition.rate_fps, options=rendition.options)
         self._stream.width, self._stream.height = rendition.size.width, rendition.size.height
         self._stream.pix_fmt = "yuv420p"
+        # PyAV's own default would win over the option, and more threads give other bytes from run to run
+        self._stream.codec_context.thread_count = 1
 
     def write(self, frame: VideoFrame, timeline: Timeline, indices: list[int]) -> None:
         """One frame of the source, as often as it is shown."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dmforge.generators.worlds.draw import Picture, draw
 from dmforge.generators.worlds.script import FPS, Script
 
-ENCODER = {"preset": "veryfast", "crf": "18", "threads": "1", "flags": "+bitexact"}
+# mbtree reads memory that nobody wrote where frames are small: bytes would differ from run to run
+ENCODER = {"preset": "veryfast", "crf": "18", "threads": "1", "flags": "+bitexact", "x264-params": "mbtree=0"}
 MUXER = {"fflags": "+bitexact"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -105,10 +106,9 @@ def test_decord_and_pyav_see_the_same_pixels(folder: Path) -> None:
 
 
 def test_the_same_file_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    case = next(case for case in CASES if case.name == "B-frames")
-    first, second = rendered(case, folder), rendered(case, tmp_path)
-    assert first[0].read_bytes() == second[0].read_bytes()
-    assert first[1].read_bytes() == second[1].read_bytes()
+    case = replace(next(case for case in CASES if case.name == "constant rate"), width=64, height=64)
+    made = [[path.read_bytes() for path in rendered(case, tmp_path, Size(64, 64))[:2]] for _ in range(20)]
+    assert all(one == made[0] for one in made)  # with x264's mbtree about one in three differs
 
 
 def test_the_grid_has_a_closed_gop_each_second_and_no_frame_leans_on_a_b_frame(folder: Path) -> None:

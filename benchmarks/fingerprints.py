@@ -1,0 +1,108 @@
+"""Are copies found, and only copies? Planted ones of textured worlds against worlds that are different, and real clips.
+
+A copy is one of: re-encoded hard, resized, brightened, trimmed by up to a fifth at either end. What is compared are
+fingerprints as `ingest` makes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import random
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.tables import show
+from dmforge.curation.video.errors import Unusable
+from dmforge.curation.video.fingerprint import are_copies, hashes, sampled
+from dmforge.curation.video.probe import probe
+from dmforge.curation.video.read import stream_grid
+from dmforge.curation.video.renditions import GRID, Wanted, make_renditions
+from dmforge.curation.video.timeline import read_timeline
+from dmforge.generators.worlds.draw import draw
+from dmforge.generators.worlds.imagine import imagine, knobs_of
+from dmforge.generators.worlds.script import FPS
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.records import Video
+
+KINDS = ("re-encoded", "resized", "brightened", "trimmed")
+SIDE = 96
+
+
+def fingerprint(path: Path, folder: Path) -> tuple[int, ...]:
+    """As `ingest` makes it."""
+    timeline = read_timeline(path)
+    found = probe(path, timeline)
+    video = Video("00" * 32, int(found.duration_s * 100), found.width, found.height, found.rate_fps, found.codec, 0, 1)
+    clips = Clips()
+    times, grid = clips.grid_times_s(video), folder / "grid.mp4"
+    make_renditions(path, timeline, [Wanted(grid, times, clips.look_size(video), Fraction(GRID_FPS), GRID)])
+    return hashes(stream_grid(grid, sampled(len(times))))
+
+
+def written(path: Path, pictures: NDArray[np.uint8], crf: int = 20, size: int = SIDE) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": str(crf)})
+        stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
+        for picture in pictures:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            container.mux(stream.encode(frame.reformat(size, size, "yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def copied(pictures: NDArray[np.uint8], kind: str, chance: random.Random, path: Path) -> Path:
+    """The same video as someone else would have it."""
+    if kind == "re-encoded":
+        return written(path, pictures, crf=chance.choice((32, 36)))
+    if kind == "resized":
+        return written(path, pictures, size=chance.choice((64, 128, 160)))
+    if kind == "brightened":
+        brighter = pictures.astype(np.float32) * chance.uniform(0.7, 1.3) + chance.uniform(-20, 20)
+        return written(path, brighter.clip(0, 255).astype(np.uint8))
+    first = chance.randrange(len(pictures) // 5)
+    return written(path, pictures[first : len(pictures) - chance.randrange(len(pictures) // 5)])
+
+
+def worlds(count: int, folder: Path) -> tuple[list[tuple[int, ...]], dict[str, list[bool]]]:
+    """Fingerprints of originals, and for each kind of copy whether it was found."""
+    chance = random.Random(1)
+    originals: list[tuple[int, ...]] = []
+    found: dict[str, list[bool]] = {kind: [] for kind in KINDS}
+    for seed in range(count):
+        script, kind = imagine(seed, knobs_of(5 * (seed % 2))), KINDS[seed % len(KINDS)]
+        pictures = np.stack([draw(script, frame, SIDE, SIDE) for frame in range(script.frames)])
+        originals.append(fingerprint(written(folder / "original.mp4", pictures), folder))
+        copy = fingerprint(copied(pictures, kind, chance, folder / "copy.mp4"), folder)
+        found[kind].append(are_copies(originals[-1], copy))
+    return originals, found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--worlds", type=int, default=200)
+    parser.add_argument("--real", type=Path, help="a folder of clips, no two of which are copies")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dmforge-fingerprints-") as place:
+        originals, found = worlds(told.worlds, Path(place))
+        real: list[tuple[int, ...]] = []
+        for path in sorted(told.real.iterdir()) if told.real else []:
+            try:
+                real.append(fingerprint(path, Path(place)))
+            except Unusable:
+                continue
+    rows = [[f"copies found, {kind}", f"{sum(one)} of {len(one)}"] for kind, one in found.items()]
+    for name, prints in (("different worlds", originals), ("real clips", real)):
+        pairs = [are_copies(*pair) for pair in itertools.combinations(prints, 2)]
+        rows.append([f"{name}: pairs called copies", f"{sum(pairs)} of {len(pairs)}"])
+    show("Fingerprints", f"python -m benchmarks.fingerprints --worlds {told.worlds}", ["what", "number"], rows)
+
+
+if __name__ == "__main__":
+    main()
