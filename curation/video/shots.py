@@ -10,6 +10,7 @@ from pathlib import Path
 from dmforge.curation.video.decoders import Clip, Decoder
 from dmforge.curation.video.decoders.decord import Decord
 from dmforge.curation.video.decoders.pyav import PyAV
+from dmforge.curation.video.decoders.torchcodec import TorchCodec
 from dmforge.curation.video.probe import Probe, probe
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import nearest
@@ -18,7 +19,7 @@ from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Video
 from dmforge.schemas.sizes import Size
 
-DECODERS: dict[str, Decoder] = {decoder.name: decoder for decoder in (PyAV(), Decord())}
+DECODERS: dict[str, Decoder] = {decoder.name: decoder for decoder in (PyAV(), Decord(), TorchCodec())}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from benchmarks.barcodes import CASES, Case, write
 from dmforge.curation.video.decoders import Decoder
 from dmforge.curation.video.decoders.decord import Decord
 from dmforge.curation.video.decoders.pyav import PyAV
+from dmforge.curation.video.decoders.torchcodec import TorchCodec
 from dmforge.curation.video.errors import Unusable
 from dmforge.generators.worlds.draw import read_timecode
 
@@ -80,7 +81,34 @@ PLAIN = ("constant rate", "variable rate with a hole", "B-frames", "HEVC", "VP9"
 """What decord must not refuse."""
 
 
+@pytest.fixture(scope="session")
+def torchcodec() -> TorchCodec:
+    try:
+        import torchcodec.decoders
+    except (ImportError, RuntimeError):
+        pytest.skip("torchcodec is not installed, or FFmpeg's libraries are not")
+    assert torchcodec.decoders
+    return TorchCodec()
+
+
+@pytest.mark.parametrize("case", READABLE, ids=lambda case: case.name)
+def test_torchcodec_gives_the_frame_on_screen_or_refuses(case: Case, folder: Path, torchcodec: TorchCodec) -> None:
+    times = inside(case)
+    try:
+        found = read(torchcodec, made(case, folder), times)
+    except Unusable as refusal:
+        found, reason = None, refusal.reason
+        assert reason == "not this backend"
+        assert case.name not in PLAIN
+    assert found in (None, [case.on_screen(asked) for asked in times])
+
+
 BROKEN = [case for case in CASES if case.bad]
+
+
+CONCEALS = pytest.mark.xfail(strict=True, reason="it conceals damage inside frames and says nothing")
+BUT_ONE = [pytest.param(case, marks=CONCEALS) if case.name == "damaged middle" else case for case in BROKEN]
+"""For backends that decode by forgiving settings of their own."""
 
 
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
@@ -88,16 +116,7 @@ def test_pyav_says_what_is_broken(case: Case, folder: Path) -> None:
     assert_refused(PyAV(), case, folder)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, marks=pytest.mark.xfail(strict=True, reason="decord conceals damage inside frames and says nothing"))
-        if case.name == "damaged middle"
-        else case
-        for case in BROKEN
-    ],
-    ids=lambda case: case.name,
-)
+@pytest.mark.parametrize("case", BUT_ONE, ids=lambda case: case.name)
 def test_decord_says_what_is_broken(case: Case, folder: Path) -> None:
     assert_refused(Decord(), case, folder)
 
@@ -107,3 +126,21 @@ def assert_refused(decoder: Decoder, case: Case, folder: Path) -> None:
         read(decoder, made(case, folder), times_of(case))
     assert caught.value.reason in ("not a video", "no video stream", "damaged", "no frames", "not this backend")
     assert "mend:" in str(caught.value)
+
+
+@pytest.mark.parametrize("case", BUT_ONE, ids=lambda case: case.name)
+def test_torchcodec_says_what_is_broken(case: Case, folder: Path, torchcodec: TorchCodec) -> None:
+    assert_refused(torchcodec, case, folder)
+
+
+def test_whatever_a_file_is_called_decord_does_not_open_a_container_on_which_it_hangs(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "renamed.mp4"
+    path.write_bytes(made(next(case for case in CASES if case.name == "MPEG-TS"), folder).read_bytes())
+    with pytest.raises(Unusable, match="hangs on such containers"):
+        Decord().read(path, [Fraction(0)])
+
+
+def test_one_pixel_is_a_video_too(folder: Path) -> None:
+    case = next(case for case in CASES if case.name == "one pixel")
+    clip = PyAV().read(made(case, folder), [Fraction(0), Fraction(1)])
+    assert clip.frames.shape == (2, 1, 1, 3)

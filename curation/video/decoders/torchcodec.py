@@ -1,0 +1,63 @@
+"""torchcodec, in its exact mode: optional, for those who have torch. Every timestamp is compared with the packets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.video.decoders import Clip
+from dmforge.curation.video.errors import Unusable
+from dmforge.curation.video.timeline import Timeline, read_timeline
+from dmforge.schemas.sizes import Size
+
+TOLERANCE_S = 1e-4
+
+
+class TorchCodec:
+    """The decoder for those who have torch at hand, and FFmpeg's own libraries."""
+
+    name = "torchcodec"
+
+    def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> Clip:
+        timeline = read_timeline(path)
+        wanted = [timeline.shown_at(time_s) for time_s in times_s]
+        _refuse(path, timeline)
+        # by number: by time it doesn't find a last frame that doesn't say how long it is shown
+        number = {pts: place for place, pts in enumerate(timeline.pts)}
+        decoder = _opened(path, size)
+        try:
+            found = decoder.get_frames_at([number[pts] for pts in wanted])
+        except (RuntimeError, IndexError, ValueError):
+            raise Unusable("not this backend", "torchcodec can't decode it", where=str(path)) from None
+        expected_s = [float(pts * timeline.tick_s) for pts in wanted]
+        if any(abs(shown - meant) > TOLERANCE_S for shown, meant in zip(found.pts_seconds.tolist(), expected_s, strict=True)):
+            raise Unusable("not this backend", "torchcodec gives frames of other times", where=str(path))
+        return Clip(found.data.numpy(), tuple(timeline.time_s(pts) for pts in wanted))
+
+
+def _opened(path: Path, size: Size | None) -> Any:
+    try:
+        from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
+        from torchcodec.transforms import Resize  # pyright: ignore[reportPrivateImportUsage]
+    except (ImportError, RuntimeError):  # the second where FFmpeg's libraries are missing
+        raise Unusable("not installed", "torchcodec, or the FFmpeg libraries that it needs", where=str(path)) from None
+    scaled = [Resize((size.height, size.width))] if size else []
+    try:
+        return VideoDecoder(
+            str(path.resolve()), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact", transforms=scaled
+        )
+    except (RuntimeError, ValueError):
+        raise Unusable("not this backend", "torchcodec can't open it", where=str(path)) from None
+
+
+def _refuse(path: Path, timeline: Timeline) -> None:
+    faults = {
+        "torchcodec's times are wrong in transport streams": timeline.container == "mpegts",
+        "torchcodec takes no notice of how a picture is turned": bool(timeline.turn),
+        "torchcodec gives pixels as they are stored, and these are not square": timeline.aspect != 1,
+    }
+    for fault, found in faults.items():
+        if found:
+            raise Unusable("not this backend", fault, where=str(path))
