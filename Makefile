@@ -39,10 +39,13 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.grammar
 	$(BIN)/python -m benchmarks.runner
 	$(BIN)/python -m benchmarks.reads
+	$(BIN)/python -m benchmarks.fingerprints
+	$(BIN)/python -m benchmarks.memory4k
 
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --kills 200
 	$(BIN)/python -m benchmarks.chaos --chain 8 --kills 100
+	$(BIN)/python -m benchmarks.chaos --intake 500 --kills 10
 
 test-vllm:
 	@echo "nothing here yet: the first engine tests come with generators/engines"

@@ -6,13 +6,14 @@ import math
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 from rich.console import Console
 
-from dmforge.curation import runs, trial
+from dmforge.curation import runs
 from dmforge.curation.atomic import disk_errors, make_folder, writing
 from dmforge.curation.audit.query import Answer, ask
 from dmforge.curation.executors.local import LocalExecutor
@@ -23,28 +24,27 @@ from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.runner import Driver, StageReport
 from dmforge.curation.shards import folders
 from dmforge.curation.shards.folders import Manifest, read_manifest
-from dmforge.curation.shards.pack import Pack, Packed
-from dmforge.curation.sources.jsonl import Import
 from dmforge.curation.stage import Collective, Root, Stage
-from dmforge.curation.video.ingest import Ingest
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.rules import Rules
-from dmforge.filters.select import SelectCot
-from dmforge.filters.verify import Verify
-from dmforge.generators.annotate import Annotate
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
 from dmforge.schemas.ids import read as read_id
 
-STAGES: dict[str, type[Stage[Any, Any]]] = {
-    stage.name: stage
-    for stage in (
-        *(Ingest, Import, Annotate, Rules, Verify, SelectCot, Pack),
-        *(trial.Count, trial.Score, trial.Inquire, trial.Keep),
-    )
+STAGES = {
+    "ingest": "curation.video.ingest:Ingest",
+    "import": "curation.sources.jsonl:Import",
+    "annotate": "generators.annotate:Annotate",
+    "rules": "filters.rules:Rules",
+    "verify": "filters.verify:Verify",
+    "select_cot": "filters.select:SelectCot",
+    "pack": "curation.shards.pack:Pack",
+    "count": "curation.trial:Count",
+    "score": "curation.trial:Score",
+    "inquire": "curation.trial:Inquire",
+    "keep": "curation.trial:Keep",
 }
-"""Every stage that a recipe may name."""
+"""Every stage that a recipe may name, and where it is: only those that a recipe names are imported."""
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -105,12 +105,18 @@ def read_recipe(path: Path) -> Recipe:
         where = f"{path}: [stages.{name}]"
         if name not in STAGES:
             raise InputError(f"there is no stage {name!r}", where=where, mend=nearest(name, list(STAGES)))
-        kind = STAGES[name]
+        kind = stage_class(name)
         if file.clips and "clips" in kind.config_class.model_fields:
             values = {"clips": file.clips, **values}
         stages.append(kind(parse_config(kind.config_class, values, where=where)))
         _check_order(stages, where)
     return Recipe(file.name, tuple(stages))
+
+
+def stage_class(name: str) -> type[Stage[Any, Any]]:
+    """The stage of this name."""
+    module, _, kind = STAGES[name].partition(":")
+    return getattr(import_module(f"dmforge.{module}"), kind)
 
 
 def init(folder: Path, name: str) -> Workspace:
@@ -190,7 +196,7 @@ def corpora(workspace: Workspace) -> dict[Path, Manifest]:
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         view = View(Lake(workspace), recipe.stages)
-        current = view.connection.cursor().execute(f"SELECT DISTINCT corpus, selection FROM {Packed.table}").fetchall()
+        current = view.connection.cursor().execute("SELECT DISTINCT corpus, selection FROM packed").fetchall()
     wanted = [workspace.shards / corpus / selection for corpus, selection in sorted(current)]
     return {folder: read_manifest(folder) for folder in wanted}
 
@@ -246,7 +252,7 @@ def _check_order(stages: Sequence[AnyStage], where: str) -> None:
     needs = [stage.reads, *stage.beside.values(), *(stage.also_reads if isinstance(stage, Collective) else ())]
     for record in needs:
         if record not in made:
-            makers = sorted(name for name, kind in STAGES.items() if record in kind.makes)
+            makers = sorted(name for name in STAGES if record in stage_class(name).makes)
             mend = f"put one of these before it: {', '.join(makers)}" if makers else "leave it out"
             raise InputError(f"it reads {record.table}, which no earlier stage makes", where=where, mend=mend)
 

@@ -90,7 +90,7 @@ def test_a_whole_run_imports_nothing_heavy(tmp_path: Path) -> None:
 
 
 def configs() -> list[type[Config]]:
-    return [pipeline.RecipeFile, *(stage.config_class for stage in pipeline.STAGES.values())]
+    return [pipeline.RecipeFile, *(pipeline.stage_class(name).config_class for name in pipeline.STAGES)]
 
 
 @pytest.mark.parametrize("config", configs(), ids=lambda config: config.__name__)
@@ -111,3 +111,8 @@ def test_the_wheel_lists_every_package() -> None:
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     folders = {path.parent for path in modules()} - {ROOT}
     assert {"dmforge", "dmforge.recipes"} | {"dmforge." + str(f.relative_to(ROOT)).replace("/", ".") for f in folders} == listed
+
+
+@pytest.mark.parametrize("name", pipeline.STAGES)
+def test_a_stage_is_where_it_is_said_to_be_and_called_so(name: str) -> None:
+    assert pipeline.stage_class(name).name == name
