@@ -168,7 +168,7 @@ class KillablePool:
                 case Opened():
                     worker.is_open = True
                 case Unfit():
-                    raise DmforgeError(f"stage {self._stage.name!r} can't be run: {message.message}")
+                    raise message.told or DmforgeError(f"stage {self._stage.name!r} can't be run: {message.message}")
                 case _:
                     self._take(worker, message, advance)
 

@@ -21,7 +21,7 @@ from dmforge.curation.settled import Key, Result, settle, to_bytes
 from dmforge.curation.stage import Each
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
-from dmforge.schemas.errors import LakeError, Transient
+from dmforge.schemas.errors import DmforgeError, LakeError, Transient
 from dmforge.schemas.records import Item, Record
 
 MEMORY = "memory"
@@ -67,9 +67,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """The stage itself can't be run: no input is to blame."""
+    """The stage itself can't be run: no input is to blame. `told` is what was raised on purpose: it says itself what to do."""
 
     message: str
+    told: DmforgeError | None = None
 
 
 def serve(connection: Connection, stage: Each[Item, Record], root: str, memory_mb: int, at: MutableSequence[int]) -> None:
@@ -89,7 +90,7 @@ def serve(connection: Connection, stage: Each[Item, Record], root: str, memory_m
             at[0] = IDLE
             connection.send(reply)
     except Exception as error:  # of the stage itself, not of an input: it must reach the driver, which stops the run with it
-        connection.send(Unfit(f"{type(error).__name__}: {error}"))
+        connection.send(Unfit(f"{type(error).__name__}: {error}", error if isinstance(error, DmforgeError) else None))
 
 
 def _work(stage: Each[Item, Record], chunk: Chunk, at: MutableSequence[int]) -> Reply:

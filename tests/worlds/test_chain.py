@@ -501,3 +501,14 @@ def test_a_rendition_that_was_damaged_is_not_packed(workspace: Path) -> None:
     shutil.rmtree(workspace / "lake/commits/pack")
     told = inside("run", "-w", str(workspace), code=1)
     assert f"{grid}: the rendition is not what its receipt says" in told.stderr.replace("\n", "")
+
+
+def test_other_clips_than_the_media_were_made_for_are_refused_before_anything_is_done(workspace: Path) -> None:
+    before = outcome(workspace)
+    edit(workspace / "recipe.toml", "look_tokens = 8192", "look_tokens = 4096")
+    told = inside("run", "-w", str(workspace), code=2).stderr
+    assert "made with other clips: look_tokens" in told
+    assert "mend: put the old values back" in told
+    edit(workspace / "recipe.toml", "look_tokens = 4096", "look_tokens = 8192")
+    inside("run", "-w", str(workspace))
+    assert outcome(workspace) == before
