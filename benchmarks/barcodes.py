@@ -6,8 +6,10 @@ whatever a decoder hands out for a time can be held against what was on screen t
 
 from __future__ import annotations
 
+import io
 import random
 import struct
+import wave
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -162,6 +164,28 @@ def scratched(data: bytes) -> bytes:
     return data[:at] + noise + data[at + len(noise) :]
 
 
+def hummed() -> bytes:
+    """A second of sound as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(random.Random(3).randbytes(16_000))
+    return file.getvalue()
+
+
+def recorded() -> bytes:
+    """The same as AAC in an mp4."""
+    file = io.BytesIO()
+    with av.open(io.BytesIO(hummed())) as sound, av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=8000)
+        for frame in sound.decode(audio=0):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
 def _with_hole() -> tuple[Fraction, ...]:
     """Frames 20 to 29 come at half the rate, and after frame 40 nothing happens for 2 s."""
     times, now = [], Fraction(0)
@@ -232,6 +256,8 @@ CASES: tuple[Case, ...] = (
     Case("truncated matroska", suffix="mkv", options=GOP, mend=cut_off(0.6), lasts_s=Fraction(34, RATE)),
     Case("damaged middle", options=GOP, muxer=START, mend=scratched, bad=True),
     Case("damaged transport stream", suffix="ts", options=GOP, mend=scratched, bad=True),
+    Case("sound only", codec="", file_name="sound only.wav", mend=lambda data: hummed(), bad=True),
+    Case("sound in a video's container", codec="", mend=lambda data: recorded(), bad=True),
     Case("zero bytes", codec="", mend=lambda data: b"", bad=True),
     Case("text", codec="", mend=lambda data: b"WEBVTT\n\n00:00.000 --> 00:01.000\nno video\n", bad=True),
     Case("noise", codec="", mend=lambda data: random.Random(2).randbytes(50_000), bad=True),
