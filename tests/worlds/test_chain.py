@@ -27,7 +27,7 @@ from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.ids import show
 from dmforge.schemas.scoring import matches
 
-VIDEOS = 5
+VIDEOS = 4
 STAGES = ["ingest", "import", "annotate", "rules", "verify", "select_cot", "pack"]
 
 

@@ -31,7 +31,7 @@ from dmforge.schemas.replies import AnswerReply, LookReply, read_reply
 from dmforge.schemas.scoring import matches
 from tests.worlds.chats import Chat, Worlds, blank
 
-VIDEOS = 30
+VIDEOS = 24
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_both_calls_with_the_right_pictures_are_right_at_level_0(level_0: Worlds
     for number, question in level_0.asked:
         look = looked(oracle, level_0.look_chat(number, question))
         right += is_right(chat := level_0.answer_chat(number, question, look), answered(oracle, chat))
-    assert len(level_0.asked) > 80
+    assert len(level_0.asked) > 70
     assert right / len(level_0.asked) >= 0.99
 
 
@@ -186,7 +186,7 @@ def test_too_low_a_density_does_not_answer_a_quick_question(level_0: Worlds, ora
         for number, question in level_0.asked
         if question.lowest_fps(level_0.settings.script(number)) in (4, 6) and question.options
     ]
-    assert len(quick) >= 5
+    assert len(quick) >= 4
     slow = [level_0.answer_chat(number, question, Look(question.look, Fraction(1))) for number, question in quick]
     right = [level_0.gold_chat(number, question) for number, question in quick]
     assert right_share(oracle, right) == 1.0
