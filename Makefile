@@ -38,6 +38,8 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.grammar
 	$(BIN)/python -m benchmarks.runner
+	$(BIN)/python -m benchmarks.demo
+	$(BIN)/python -m benchmarks.oracle
 	$(BIN)/python -m benchmarks.reads
 	$(BIN)/python -m benchmarks.fingerprints
 	$(BIN)/python -m benchmarks.memory4k

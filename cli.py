@@ -153,7 +153,10 @@ def forget(
     else:
         wanted = pipeline.video_id(video or "")
         removed = pipeline.forget(_workspace(workspace), _command(), reason, lambda _: [wanted])
-    counts = {name: getattr(removed, name) for name in ("videos", "rows", "journal_lines", "media_files", "selections")}
+    counts = {
+        name: getattr(removed, name)
+        for name in ("videos", "rows", "journal_lines", "annotation_lines", "media_files", "selections")
+    }
     if as_json:
         _print_json({"removed": counts})
     else:
@@ -175,12 +178,13 @@ def demo(
     finished = chain.demo(out_folder, videos, err, _command())
     corpora = {
         manifest.corpus: {
-            "selection": manifest.selection, "path": str(folder), "videos": len(manifest.videos),
-            "samples": sum(shard.samples for shard in manifest.shards), "shards": len(manifest.shards),
-            "bytes": sum(shard.bytes for shard in manifest.shards),
+            "selection": manifest.selection, "path": str(folder), "samples": manifest.samples, "videos": len(manifest.videos),
+            "shards": len(manifest.shards), "bytes": manifest.bytes,
         }
         for folder, manifest in finished.corpora.items()
     }  # fmt: skip
+    for report in finished.stages:
+        _print_deferred(report.name, report.deferred)
     if as_json:
         stages = [_counts(report.name, report.tally) for report in finished.stages]
         funnel = {"columns": finished.funnel.columns, "rows": finished.funnel.rows}
@@ -291,9 +295,10 @@ def ingest(
 ) -> None:
     """Bring videos into the lake."""
     from dmforge import intake
-    from dmforge.curation.sources.videos import Origin
+    from dmforge.curation.sources.videos import Provenance
 
-    done = intake.ingest(_workspace(workspace), err, _command(), paths, Origin(source, licence, namespace))
+    done = intake.ingest(_workspace(workspace), err, _command(), paths, Provenance(source, licence, namespace))
+    _print_deferred("ingest", done.deferred)
     counts = {"ingested": done.ingested, "known": done.known, "quarantined": done.quarantined}
     if as_json:
         _print_json(counts)

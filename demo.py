@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from dmforge import intake, pipeline
 from dmforge.curation.audit.query import Answer
 from dmforge.curation.runner import StageReport
 from dmforge.curation.shards.folders import Manifest
-from dmforge.curation.sources.videos import Origin
+from dmforge.curation.sources.videos import Provenance
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.oracle.behaviour import Behaviour
 from dmforge.generators.oracle.serve import serving
@@ -50,10 +50,10 @@ def demo(folder: Path, videos: int, console: Console, command: str) -> Finished:
     make_worlds(worlds, Settings(videos=videos))
     if not workspace.recipe.exists():
         pipeline.init(workspace.root, RECIPE)
-    intake.add_videos(workspace, command, [worlds / "videos"], Origin(SOURCE, LICENCE, SOURCE))
+    intake.add_videos(workspace, command, [worlds / "videos"], Provenance(SOURCE, LICENCE, SOURCE))
     intake.add_annotations(workspace, command, [worlds / "tasks.jsonl"])
     with serving(worlds, MISTAKES, folder / "planted.jsonl") as url, _teacher_at(url):
-        reports = list(_run(workspace, console, command))
+        reports = list(pipeline.run(workspace, console, command))
     return Finished(
         workspace,
         reports,
@@ -61,13 +61,6 @@ def demo(folder: Path, videos: int, console: Console, command: str) -> Finished:
         pipeline.corpora(workspace),
         pipeline.logical.whole(pipeline.digest(workspace)),
     )
-
-
-def _run(workspace: Workspace, console: Console, command: str) -> Iterator[StageReport]:
-    for report in pipeline.run(workspace, console, command):
-        for reason, number in report.deferred.items():
-            console.print(f"{report.name}: {number} pending: {reason}", markup=False, highlight=False)
-        yield report
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.lake.views import View
 from dmforge.curation.sources import annotations, videos
 from dmforge.curation.sources.jsonl import Import
-from dmforge.curation.sources.videos import Origin
+from dmforge.curation.sources.videos import Provenance
 from dmforge.curation.video.ingest import Ingest
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import nearest
@@ -35,6 +36,8 @@ class Ingested:
     known: int
     quarantined: int
     pending: int
+    deferred: dict[str, int]
+    """Why some stay pending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +51,16 @@ class Imported:
     pending: int
 
 
-def ingest(workspace: Workspace, console: Console, command: str, paths: Sequence[Path], origin: Origin) -> Ingested:
+def ingest(workspace: Workspace, console: Console, command: str, paths: Sequence[Path], provenance: Provenance) -> Ingested:
     """Videos into the lake."""
-    brought = add_videos(workspace, command, paths, origin)
-    _run(workspace, console, command, Ingest.name)
-    new = _outcomes(workspace, Ingest.name, "video", brought.new)
-    known = _outcomes(workspace, Ingest.name, "video", brought.known)
+    brought = add_videos(workspace, command, paths, provenance)
+    *_, report = pipeline.run(workspace, console, command, Ingest.name)
+    with _current(workspace) as view:
+        new = _outcomes(view, Ingest.name, "video", brought.new)
+        known = _outcomes(view, Ingest.name, "video", brought.known)
     statuses = Counter(status for status, _ in (new + known).elements())
     pending = len({*brought.new, *brought.known} - forgotten_videos(workspace)) - statuses.total()
-    return Ingested(new["made", ""], len(brought.known), statuses["quarantined"], pending)
+    return Ingested(new["made", ""], len(brought.known), statuses["quarantined"], pending, report.deferred)
 
 
 def import_tasks(workspace: Workspace, console: Console, command: str, form: str, files: Sequence[Path]) -> Imported:
@@ -64,18 +68,19 @@ def import_tasks(workspace: Workspace, console: Console, command: str, form: str
     if form not in FORMATS:
         raise InputError(f"there is no format {form!r}", where="import", mend=nearest(form, list(FORMATS)))
     rows = add_annotations(workspace, command, files)
-    _run(workspace, console, command, Import.name)
-    outcomes = _outcomes(workspace, Import.name, "input", rows)
+    list(pipeline.run(workspace, console, command, Import.name))  # to its end: no line waits for anything
+    with _current(workspace) as view:
+        outcomes = _outcomes(view, Import.name, "input", rows)
+        tasks = _tasks(view, rows)
     rejected = {reason: number for (status, reason), number in sorted(outcomes.items()) if status != "made"}
-    tasks = _tasks(workspace, rows)
     pending = len(set(rows)) - sum(outcomes.values())
     return Imported(tasks, len(rows) - tasks - sum(rejected.values()) - pending, {}, rejected, pending)
 
 
-def add_videos(workspace: Workspace, command: str, paths: Sequence[Path], origin: Origin) -> videos.Registered:
+def add_videos(workspace: Workspace, command: str, paths: Sequence[Path], provenance: Provenance) -> videos.Registered:
     """Write videos down; a run ingests them."""
     with workspace.require().held(command):
-        return videos.register(workspace, paths, origin)
+        return videos.register(workspace, paths, provenance)
 
 
 def add_annotations(workspace: Workspace, command: str, files: Sequence[Path]) -> list[Id]:
@@ -84,28 +89,21 @@ def add_annotations(workspace: Workspace, command: str, files: Sequence[Path]) -
         return annotations.add(workspace, files)
 
 
-def _run(workspace: Workspace, console: Console, command: str, until: str) -> None:
-    for report in pipeline.run(workspace, console, command, until):
-        for reason, number in report.deferred.items():
-            console.print(f"{report.name}: {number} pending: {reason}", markup=False, highlight=False)
-
-
-def _outcomes(
-    workspace: Workspace, stage: str, column: Literal["input", "video"], ids: Sequence[Id]
-) -> Counter[tuple[str, str]]:
+def _outcomes(view: View, stage: str, column: Literal["input", "video"], ids: Sequence[Id]) -> Counter[tuple[str, str]]:
     """How often each status and reason stands at a stage for these inputs, or for what is about these videos."""
     sql = f"SELECT status, reason, count(*) FROM outcomes WHERE stage = $stage AND {column} IN $ids GROUP BY ALL"
-    with workspace.reading():
-        found = _view(workspace).connection.cursor().execute(sql, {"stage": stage, "ids": list(set(ids))}).fetchall()
+    found = view.connection.cursor().execute(sql, {"stage": stage, "ids": list(set(ids))}).fetchall()
     return Counter({(status, reason): number for status, reason, number in found})
 
 
-def _tasks(workspace: Workspace, rows: Sequence[Id]) -> int:
+def _tasks(view: View, rows: Sequence[Id]) -> int:
     """How many tasks came from these rows."""
     sql = "SELECT count(DISTINCT id) FROM tasks WHERE made_from IN $rows"
+    return view.connection.cursor().execute(sql, {"rows": list(set(rows))}).fetchall()[0][0]
+
+
+@contextmanager
+def _current(workspace: Workspace) -> Generator[View]:
+    """The lake as its recipe sees it now."""
     with workspace.reading():
-        return _view(workspace).connection.cursor().execute(sql, {"rows": list(set(rows))}).fetchall()[0][0]
-
-
-def _view(workspace: Workspace) -> View:
-    return View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages)
+        yield View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages)

@@ -26,6 +26,7 @@ from dmforge.curation.shards import folders
 from dmforge.curation.shards.folders import Manifest, read_manifest
 from dmforge.curation.stage import Collective, Root, Stage
 from dmforge.curation.workspace import Workspace
+from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
@@ -55,7 +56,7 @@ class RecipeFile(Config):
     """What the recipe is called."""
     description: str = ""
     """What corpus it builds, for people."""
-    clips: dict[str, Any] = Field(default_factory=dict)
+    clips: Clips = Field(default_factory=Clips)
     """Which frames a policy is shown, and how large: one setting for all stages that have a say in it."""
     stages: dict[str, dict[str, Any]]
     """A table for each stage, `[stages.NAME]`, in the order in which they run."""
@@ -106,7 +107,7 @@ def read_recipe(path: Path) -> Recipe:
         if name not in STAGES:
             raise InputError(f"there is no stage {name!r}", where=where, mend=nearest(name, list(STAGES)))
         kind = stage_class(name)
-        if file.clips and "clips" in kind.config_class.model_fields:
+        if "clips" in kind.config_class.model_fields:
             values = {"clips": file.clips, **values}
         stages.append(kind(parse_config(kind.config_class, values, where=where)))
         _check_order(stages, where)

@@ -29,7 +29,6 @@ from dmforge.generators.worlds.imagine import imagine, knobs_of
 from dmforge.generators.worlds.script import FPS
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import GRID_FPS
-from dmforge.schemas.records import Video
 
 KINDS = ("re-encoded", "resized", "brightened", "trimmed")
 SIDE = 96
@@ -38,11 +37,10 @@ SIDE = 96
 def fingerprint(path: Path, folder: Path) -> tuple[int, ...]:
     """As `ingest` makes it."""
     timeline = read_timeline(path)
-    found = probe(path, timeline)
-    video = Video("00" * 32, int(found.duration_s * 100), found.width, found.height, found.rate_fps, found.codec, 0, 1)
+    video = probe(timeline).as_video("00" * 32, 1)
     clips = Clips()
     times, grid = clips.grid_times_s(video), folder / "grid.mp4"
-    make_renditions(path, timeline, [Wanted(grid, times, clips.look_size(video), Fraction(GRID_FPS), GRID)])
+    make_renditions(timeline, [Wanted(grid, times, clips.look_size(video), Fraction(GRID_FPS), GRID)])
     return hashes(stream_grid(grid, sampled(len(times))))
 
 

@@ -28,7 +28,6 @@ from dmforge.curation.video.timeline import read_timeline
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.looks import Look, Window
-from dmforge.schemas.records import Video
 from dmforge.schemas.sizes import CELL, Size
 
 RATE = 30
@@ -91,8 +90,8 @@ def measure(raw: Path, pixels: int, folder: Path) -> list[object]:
     import decord  # pyright: ignore[reportMissingTypeStubs]
 
     timeline = read_timeline(raw)
-    found = probe(raw, timeline)
-    video = Video("00" * 32, int(found.duration_s * 100), found.width, found.height, found.rate_fps, found.codec, 0, 1)
+    found = probe(timeline)
+    video = found.as_video("00" * 32, 1)
     tokens = pixels // CELL**2
     coarse_frames = min(256, int(found.duration_s * 2))
     clips = Clips(coarse_tokens=tokens * ((coarse_frames + 1) // 2), look_tokens=tokens * 32)
@@ -103,7 +102,7 @@ def measure(raw: Path, pixels: int, folder: Path) -> list[object]:
         Wanted(coarse, plan.times_s, v0_size, COARSE_RATE, COARSE),
         Wanted(grid, clips.grid_times_s(video), size, Fraction(GRID_FPS), GRID),
     ]
-    make_renditions(raw, timeline, wanted)
+    make_renditions(timeline, wanted)
     made_s = time.process_time() - began
     draw = random.Random(1)
     start = draw.randrange(0, video.duration_cs - 1000)

@@ -45,6 +45,8 @@ class Driver:
 
     def run(self, stages: Sequence[AnyStage], videos: int | None = None) -> Iterator[StageReport]:
         """Bring each of these stages as far as it comes. With `videos`, only what is about the first so many videos."""
+        for stage in stages:
+            stage.begin(self._lake.workspace)
         self._lake.sweep()
         for stage in self._stages:
             if isinstance(stage, Root):

@@ -111,6 +111,9 @@ class Stage(ABC, Generic[In, Out]):
         """What decides the result beside name, version and config: the text of prompts, say."""
         return []
 
+    def begin(self, workspace: Workspace) -> None:
+        """Called once, by the driver, before any stage works: what can't be done is refused while nothing has changed."""
+
     def open(self, workspace: Workspace) -> None:
         """Open what the work needs. Called once in each process that does the work."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from fractions import Fraction
 from typing import TypeVar
 
 from pydantic import Field, PositiveInt
@@ -26,7 +25,7 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import FramePlan, NoFrames
 from dmforge.schemas.grammar import assemble
 from dmforge.schemas.ids import Id, digest, show
-from dmforge.schemas.looks import Look, print_density, print_span
+from dmforge.schemas.looks import Look, print_density, print_seconds, print_span
 from dmforge.schemas.prompts import prompt, question_text
 from dmforge.schemas.records import Candidate, Shown, Task, Video
 from dmforge.schemas.replies import AnswerReply, LookReply, Reply, read_reply
@@ -58,8 +57,10 @@ class Annotate(Ask[Shown, Candidate]):
     def ingredients(self) -> list[str]:
         return [text for kind in (LookReply, AnswerReply) for text in (instruction(kind.name), json.dumps(kind.json_schema()))]
 
-    def open(self, workspace: Workspace) -> None:
+    def begin(self, workspace: Workspace) -> None:
         require_clips(workspace, self.config.clips)
+
+    def open(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._journal = Journal(workspace, self.config.model)
         self._teacher = Teacher(self.config)
@@ -82,7 +83,7 @@ class Annotate(Ask[Shown, Candidate]):
         question = question_text(task)
         clips = self.config.clips
         plan = clips.coarse(video)
-        text = f"The video lasts {float(Fraction(video.duration_cs, 100)):.2f} seconds.\n\n{question}"
+        text = f"The video lasts {print_seconds(video.duration_cs)} seconds.\n\n{question}"
         first, where = await self._reply(LookReply, video, plan, clips.coarse_size(video), text, attempt)
         look = where.look()
         if look is None:

@@ -45,9 +45,9 @@ class Clips(Config):
     def coarse_size(self, video: Video) -> Size:
         return plan_size(len(self.coarse(video).times_s), video.width, video.height, self.coarse_tokens)
 
-    def grid_times_s(self, video: Video, grid_fps: int = GRID_FPS) -> tuple[Fraction, ...]:
+    def grid_times_s(self, video: Video) -> tuple[Fraction, ...]:
         """Every time on the grid within a video: the frames that looks are cut from."""
-        return tuple(Fraction(index, grid_fps) for index in range(last_index(duration_s(video), grid_fps) + 1))
+        return tuple(Fraction(index, GRID_FPS) for index in range(last_index(duration_s(video)) + 1))
 
     def look(self, video: Video, look: Look) -> FramePlan:
         """The frames of V1 for a look at a video. Raises `NoFrames` where it begins after the end."""

@@ -10,8 +10,12 @@ from dmforge.schemas.transcript import COARSE, Piece
 
 def question_text(task: Task) -> str:
     """The question with its lettered options, if it has any."""
-    options = zip(ascii_uppercase, task.options, strict=False)
-    return "\n".join([task.question, *(f"{letter}. {option}" for letter, option in options)])
+    return "\n".join([task.question, *lettered(task.options)])
+
+
+def lettered(options: tuple[str, ...]) -> list[str]:
+    """`A. red`, `B. blue`, ...: as options are shown."""
+    return [f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False)]
 
 
 def prompt(task: Task) -> tuple[Piece, ...]:

@@ -31,6 +31,7 @@ class Removed:
     videos: int
     rows: int
     journal_lines: int
+    annotation_lines: int
     media_files: int
     selections: int
     swept: bool
@@ -67,12 +68,12 @@ def videos_of(lake: Lake, source: str) -> list[Id]:
 def forget(lake: Lake) -> Removed:
     """Make the workspace what it would be had the forgotten videos never come in."""
     videos = forgotten_videos(lake.workspace)
-    lines, files = forget_answers(lake.workspace, videos), _remove_media(lake.workspace, videos)
-    lines += forget_lines(lake.workspace, videos)
+    answers, annotated = forget_answers(lake.workspace, videos), forget_lines(lake.workspace, videos)
+    files = _remove_media(lake.workspace, videos)
     selections = remove_with(lake.workspace, videos)
     removal = _removal(videos)
     rows = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))
-    return Removed(len(videos), rows, lines, files, selections, lake.sweep())
+    return Removed(len(videos), rows, answers, annotated, files, selections, lake.sweep())
 
 
 def finish_forgetting(lake: Lake) -> None:

@@ -40,6 +40,15 @@ class Manifest:
     """The keys, in the order of the shards."""
     shards: tuple[Shard, ...]
 
+    @property
+    def samples(self) -> int:
+        return sum(shard.samples for shard in self.shards)
+
+    @property
+    def bytes(self) -> int:
+        """Of the tars together."""
+        return sum(shard.bytes for shard in self.shards)
+
 
 def selection_folder(workspace: Workspace, corpus: str, selection: Id) -> Path:
     return workspace.shards / corpus / base32(selection)
@@ -50,7 +59,8 @@ def published(folder: Path) -> Generator[Path]:
     """A folder that appears at its place when the block ends well, and not at all when it doesn't."""
     beside = folder.with_name(folder.name + TEMPORARY)
     with disk_errors(folder):
-        shutil.rmtree(beside, ignore_errors=True)
+        if beside.exists():
+            shutil.rmtree(beside)
         make_folder(beside)
     yield beside
     with disk_errors(folder):

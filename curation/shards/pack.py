@@ -6,7 +6,6 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from string import ascii_uppercase
 from typing import Any
 
 from pydantic import Field, PositiveInt
@@ -23,6 +22,7 @@ from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, base32, digest, show
 from dmforge.schemas.looks import print_density, print_span
+from dmforge.schemas.prompts import lettered
 from dmforge.schemas.records import Candidate, Record, Sample, Task, Video
 from dmforge.schemas.transcript import Piece
 
@@ -137,10 +137,9 @@ def _document(video: Video, samples: list[Sample], rows: _Rows) -> dict[str, Any
 
 
 def _sample(sample: Sample, task: Task, candidate: Candidate) -> dict[str, Any]:
-    options = zip(ascii_uppercase, task.options, strict=False)
     return {
         "id": str(sample), "corpus": sample.corpus, "task": str(task), "kind": task.task_kind, "question": task.question,
-        "options": "\n".join(f"{letter}. {option}" for letter, option in options), "gold": task.answer,
+        "options": "\n".join(lettered(task.options)), "gold": task.answer,
         "windows": ", ".join(map(print_span, task.windows)), "needs": task.needs, "candidate": show("candidate", candidate.id),
         "teacher": candidate.teacher, "window_source": candidate.window_source, "answer": candidate.answer,
         "pieces": [_piece(piece) for piece in candidate.transcript.pieces],

@@ -20,7 +20,7 @@ SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".ts", ".
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class Provenance:
     """Where videos come from, as the person who brings them says."""
 
     source: str = UNKNOWN
@@ -74,7 +74,7 @@ def listed(workspace: Workspace) -> dict[str, Listed]:
     return found
 
 
-def register(workspace: Workspace, paths: Sequence[Path], origin: Origin) -> Registered:
+def register(workspace: Workspace, paths: Sequence[Path], provenance: Provenance) -> Registered:
     """Write files down, and the videos in folders. Of one whose bytes are known, only another name or place is added."""
     known = listed(workspace)
     now = dict(known)
@@ -82,7 +82,7 @@ def register(workspace: Workspace, paths: Sequence[Path], origin: Origin) -> Reg
     for path in map(_printable, _files(paths)):
         sha256 = sha256_of(path)
         seen[sha256] = None
-        fresh = Listed(sha256, str(path.resolve()), **asdict(origin), source_id=path.stem, also=[])
+        fresh = Listed(sha256, str(path.resolve()), **asdict(provenance), source_id=path.stem, also=[])
         now[sha256] = _joined(now[sha256], fresh) if sha256 in now else fresh
     if now != known:
         with writing(_list(workspace)) as file:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, PositiveFloat
 
@@ -15,7 +16,7 @@ from dmforge.curation.stage import Each, EachConfig, Root
 from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.fingerprint import Fingerprint, hashes, sampled
 from dmforge.curation.video.media import Media, Receipt, require_clips, write_receipt
-from dmforge.curation.video.probe import Probe, probe
+from dmforge.curation.video.probe import probe
 from dmforge.curation.video.read import stream_grid
 from dmforge.curation.video.renditions import COARSE, COARSE_RATE, ENCODER, GRID, Wanted, make_renditions
 from dmforge.curation.video.timeline import Timeline, read_timeline
@@ -60,6 +61,9 @@ class Ingest(Root, Each[File, Video | Fingerprint]):
     name, version = "ingest", 3
     config: IngestConfig
 
+    def begin(self, workspace: Workspace) -> None:
+        require_clips(workspace, self.config.clips)
+
     def edition(self, workspace: Workspace) -> str:
         return edition(listed(workspace).values())
 
@@ -69,7 +73,6 @@ class Ingest(Root, Each[File, Video | Fingerprint]):
 
     def open(self, workspace: Workspace) -> None:
         self._workspace, self._listed = workspace, listed(workspace)
-        require_clips(workspace, self.config.clips)
 
     def process(self, item: File) -> Result:
         source = Path(self._listed[item.sha256].path)
@@ -79,21 +82,20 @@ class Ingest(Root, Each[File, Video | Fingerprint]):
             return Quarantined("changed", "its bytes are no longer those that were ingested")
         try:
             timeline = read_timeline(source)
-            video = _video(item, probe(source, timeline), source.stat().st_size)
+            video = replace(probe(timeline).as_video(item.sha256, source.stat().st_size), **_provenance(item))
             if not video.duration_cs:
                 raise Unusable("no frames", "it lasts less than a hundredth of a second")
-            self._render(source, timeline, video)
+            self._render(timeline, video)
         except Unusable as error:
             return Quarantined(error.reason, error.detail)
         indices = sampled(len(self.config.clips.grid_times_s(video)))
         looks = hashes(stream_grid(Media(self._workspace, video.id).grid, indices))
         return Made((video, Fingerprint(video.id, looks)))
 
-    def _render(self, source: Path, timeline: Timeline, video: Video) -> None:
+    def _render(self, timeline: Timeline, video: Video) -> None:
         clips, media = self.config.clips, Media(self._workspace, video.id)
         coarse, grid = clips.coarse(video).times_s, clips.grid_times_s(video)
         make_renditions(
-            source,
             timeline,
             [
                 Wanted(media.coarse, coarse, clips.coarse_size(video), COARSE_RATE, COARSE),
@@ -105,14 +107,9 @@ class Ingest(Root, Each[File, Video | Fingerprint]):
 
 
 def _file(video: Listed) -> File:
-    return File(
-        video.video, video.sha256, source=video.source, licence=video.licence, namespace=video.namespace,
-        source_id=video.source_id,
-    )  # fmt: skip
+    return File(video.video, video.sha256, **_provenance(video))
 
 
-def _video(file: File, found: Probe, size_bytes: int) -> Video:
-    return Video(
-        file.sha256, int(found.duration_s * 100), found.width, found.height, found.rate_fps, found.codec, found.rotation,
-        size_bytes, source=file.source, licence=file.licence, namespace=file.namespace, source_id=file.source_id,
-    )  # fmt: skip
+def _provenance(said: Listed | File) -> dict[str, Any]:
+    """Where it came from: on the list, on the file and on the video alike."""
+    return {name: getattr(said, name) for name in ("source", "licence", "namespace", "source_id")}

@@ -10,6 +10,7 @@ from typing import Any
 
 from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.probe import probe
+from dmforge.curation.video.timeline import read_timeline
 
 DEADLINE_S = 120
 
@@ -35,7 +36,7 @@ def _unusable(reason: str) -> dict[str, Any]:
 def main() -> None:
     path = Path(sys.argv[1])
     try:
-        found = probe(path)
+        found = probe(read_timeline(path))
         told = {
             "ok": True, "reason": "", "duration": float(found.duration_s), "fps": float(found.rate_fps), "width": found.width,
             "height": found.height, "codec": found.codec, "rotation": found.rotation,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,7 +44,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What renditions were made from, and how. A consumer with other plans refuses them."""
+    """What renditions were made from, and how: who reads them can tell whether they are still what they were."""
 
     source_sha256: str
     grid_sha256: str
@@ -89,7 +87,7 @@ def require_clips(workspace: Workspace, clips: Clips) -> None:
     path = workspace.media / "clips.json"
     told = clips.semantic()
     if not path.exists():
-        _write_once(path, told)
+        write_json(path, told)
     with disk_errors(path):
         found = json.loads(path.read_bytes())
     if found != told:
@@ -99,12 +97,3 @@ def require_clips(workspace: Workspace, clips: Clips) -> None:
             where=f"{workspace.recipe}: [clips]",
             mend="put the old values back, or make another workspace for the new ones",
         )
-
-
-def _write_once(path: Path, content: object) -> None:
-    """Several workers begin at once: the first one's file stands."""
-    own = path.with_name(f"{path.name}.{os.getpid()}")
-    write_json(own, content)
-    with disk_errors(path), suppress(FileExistsError):
-        os.link(own, path)
-    own.unlink()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 from dmforge.curation.video.geometry import displayed_size
-from dmforge.curation.video.timeline import Timeline, opened, read_timeline
+from dmforge.curation.video.timeline import Timeline, opened
+from dmforge.schemas.records import Video
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,17 @@ class Probe:
     codec: str
     rotation: int
     """Degrees clockwise that its frames are turned by."""
-    frames: int
+
+    def as_video(self, sha256: str, size_bytes: int) -> Video:
+        """The record of a file of which this was found."""
+        duration_cs = int(self.duration_s * 100)
+        return Video(sha256, duration_cs, self.width, self.height, self.rate_fps, self.codec, self.rotation, size_bytes)
 
 
-def probe(path: Path, timeline: Timeline | None = None) -> Probe:
-    """What a file is, or `Unusable` with the reason."""
-    timeline = timeline or read_timeline(path)
-    with opened(path) as (_, stream):
+def probe(timeline: Timeline) -> Probe:
+    """What a file is, beside when its frames are shown."""
+    with opened(timeline.path) as (_, stream):
         width, height = displayed_size(stream.width, stream.height, timeline.aspect, timeline.turn)
         codec = stream.codec_context.codec.canonical_name
-    count = len(timeline.pts)
-    rate = (count / timeline.duration_s).limit_denominator(1001)
-    return Probe(timeline.duration_s, width, height, rate, codec, timeline.turn, count)
+    rate = (len(timeline.pts) / timeline.duration_s).limit_denominator(1001)
+    return Probe(timeline.duration_s, width, height, rate, codec, timeline.turn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -31,27 +32,31 @@ def read_grid(path: Path, indices: Sequence[int]) -> Frames:
 
 def stream_grid(path: Path, indices: Sequence[int]) -> Iterator[Frames]:
     """Frames of the grid one by one, ascending: for those who look at a whole video, however long."""
-    to_rgb = VideoReformatter()
-    for _, frame in _decoded(path, indices, Fraction(GRID_FPS), GRID_FPS):
-        yield np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), np.uint8)
+    return (picture for _, picture in _pictures(path, indices, Fraction(GRID_FPS), GRID_FPS))
 
 
 def _read(path: Path, indices: Sequence[int], rate_fps: Fraction, gop: int | None) -> Frames:
-    wanted = sorted(set(indices))
+    places: defaultdict[int, list[int]] = defaultdict(list)
+    for place, index in enumerate(indices):
+        places[index].append(place)
+    frames: Frames | None = None
+    for index, picture in _pictures(path, sorted(places), rate_fps, gop):
+        if frames is None:
+            frames = np.empty((len(indices), *picture.shape), np.uint8)
+        frames[places[index]] = picture
+    if frames is None:
+        raise ValueError("no frame was asked for")
+    return frames
+
+
+def _pictures(path: Path, wanted: Sequence[int], rate_fps: Fraction, gop: int | None) -> Iterator[tuple[int, Frames]]:
+    """The wanted frames in RGB, ascending; each of them, or an error."""
     to_rgb = VideoReformatter()
-    pictures: dict[int, Frames] = {}
     try:
         for index, frame in _decoded(path, wanted, rate_fps, gop):
-            pictures[index] = np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), np.uint8)
+            yield index, np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), np.uint8)
     except FFmpegError as error:
         raise LakeError(f"the rendition can't be read: {error.strerror}", where=str(path), mend=MEND) from None
-    if missing := set(wanted) - pictures.keys():
-        raise LakeError(f"the rendition has no frame {min(missing)}", where=str(path), mend=MEND)
-    first = pictures[wanted[0]]
-    frames = np.empty((len(indices), *first.shape), np.uint8)
-    for place, index in enumerate(indices):
-        frames[place] = pictures[index]
-    return frames
 
 
 def _decoded(path: Path, wanted: Sequence[int], rate_fps: Fraction, gop: int | None) -> Iterator[tuple[int, VideoFrame]]:
@@ -59,20 +64,16 @@ def _decoded(path: Path, wanted: Sequence[int], rate_fps: Fraction, gop: int | N
     with av.open(f"file:{path}", "r") as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        waiting = list(reversed(wanted))
-        at = -1
-        frames: Iterator[VideoFrame] = iter(())
-        while waiting:
-            index = waiting.pop()
-            if at < 0 or (gop is not None and index // gop > (at + 1) // gop):
-                if gop is not None and index >= gop and stream.time_base:
-                    container.seek(int(index // gop * gop / rate_fps / stream.time_base), stream=stream)
+        tick_s = stream.time_base or 1 / rate_fps
+        at, frames = -1, container.decode(stream)
+        for index in wanted:
+            if gop is not None and index // gop > (at + 1) // gop:
+                container.seek(int(index // gop * gop / rate_fps / tick_s), stream=stream)
                 frames = container.decode(stream)
             for frame in frames:
-                if frame.pts is None or stream.time_base is None:
-                    continue
-                at = round(frame.pts * stream.time_base * rate_fps)
+                at = round((frame.pts or 0) * tick_s * rate_fps)
                 if at >= index:
                     break
-            if at == index:
-                yield index, frame  # pyright: ignore[reportPossiblyUnboundVariable] (`at` was taken from it)
+            else:
+                raise LakeError(f"the rendition has no frame {index}", where=str(path), mend=MEND)
+            yield index, frame

@@ -56,7 +56,7 @@ class Wanted:
     options: dict[str, str]
 
 
-def make_renditions(source: Path, timeline: Timeline, wanted: Sequence[Wanted]) -> None:
+def make_renditions(timeline: Timeline, wanted: Sequence[Wanted]) -> None:
     """Decode a file once, and write all of its renditions."""
     places: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for number, rendition in enumerate(wanted):
@@ -64,7 +64,7 @@ def make_renditions(source: Path, timeline: Timeline, wanted: Sequence[Wanted]) 
             places[timeline.shown_at(time_s)].append((number, index))
     with ExitStack() as stack:
         writers = [stack.enter_context(_writer(rendition)) for rendition in wanted]
-        for pts, frame in wanted_frames(source, timeline, sorted(places)):
+        for pts, frame in wanted_frames(timeline, sorted(places)):
             for number, indices in groupby(places[pts], key=itemgetter(0)):
                 writers[number].write(frame, timeline, [index for _, index in indices])
     for rendition in wanted:

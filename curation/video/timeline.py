@@ -1,4 +1,4 @@
-"""When each frame of a file is shown: read from its packets, without decoding any. Headers are not believed."""
+"""When each frame of a file is shown: read from its packets, of which only the first is decoded. Headers are not believed."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from dmforge.curation.video.geometry import aspect_of, rotation_of
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The times of all displayed frames, in ticks of `tick_s`."""
+    """The times of all displayed frames of a file, in ticks of `tick_s`."""
 
+    path: Path
     pts: tuple[int, ...]
     """When each frame is first shown, ascending; as the packets say, so not counted from 0."""
     end: int
@@ -50,7 +51,8 @@ class Timeline:
     def shown_at(self, time_s: Fraction) -> int:
         """The pts of the frame on screen at a time that counts from the first frame."""
         if not 0 <= time_s < self.duration_s:
-            raise Unusable("beyond the end", f"{float(time_s):g} s in a video of {float(self.duration_s):g} s")
+            detail = f"{float(time_s):g} s in a video of {float(self.duration_s):g} s"
+            raise Unusable("beyond the end", detail, where=str(self.path))
         ticks = self.pts[0] + time_s / self.tick_s
         return self.pts[bisect_right(self.pts, ticks) - 1]
 
@@ -114,6 +116,7 @@ def read_timeline(path: Path) -> Timeline:
         ordered = sorted(set(shown))
         end = ordered[-1] + (lengths[shown.index(ordered[-1])] or _usual_gap(ordered, stream.time_base))
         return Timeline(
+            path,
             tuple(ordered),
             end,
             tuple(sorted(keys)),

@@ -34,12 +34,8 @@ class Behaviour(Config):
     """Share of the replies that a defect fits into which get it."""
     faults: dict[str, Rate] = Field(default_factory=dict)
     """Share of requests that meet a fault."""
-    seed: int = 0
-    """Another seed, other requests."""
     delay_s: NonNegativeFloat = 0.0
     """Seconds before each answer."""
-    hang_s: NonNegativeFloat = 3600.0
-    """Seconds that a request hangs which does."""
 
     @field_validator("defects")
     @classmethod
@@ -56,7 +52,7 @@ class Behaviour(Config):
 
     def draw(self, about: str, request: bytes) -> Random:
         """Chance that depends on the request alone."""
-        return Random(hashlib.sha256(f"{self.seed} {about} ".encode() + request).digest())
+        return Random(hashlib.sha256(f"{about} ".encode() + request).digest())
 
     def server_fault(self, request: bytes, asked_before: int) -> str | None:
         """What happens to this request instead of an answer."""

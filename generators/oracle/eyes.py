@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ TOLERANCE = 14.0
 WRONG, SPECKS = 110, 2
 """Cells that are so far off are not what the script shows; an edge may have some of them, even the smallest object has more."""
 VOTERS = 5
+WORLDS_KEPT = 16
+"""Worlds whose drawn frames are kept: requests about one video come together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Gallery:
         self._settings = read_settings(folder)
         numbers = range(self._settings.videos)
         self._scripts = [self._settings.script(number) for number in numbers]
+        self._known = lru_cache(maxsize=WORLDS_KEPT)(self._opened)
         self._signatures = np.stack([_signature(cells(self._backdrop(script))) for script in self._scripts])
 
     def see(self, asked: Asked) -> Seen | None:
@@ -66,18 +70,22 @@ class Gallery:
         if number is None:
             return None
         script = self._scripts[number]
-        eye = Eye(script, self._settings.width, self._settings.height)
+        eye, asked_of_it = self._known(number)
         pictures: dict[int, Cells] = {}
         stamps: dict[int, str] = {}
         for pair, printed, expected, indices in zip(asked.pictures, asked.stamps, *_planned(script, asked), strict=False):
             for picture, frame in zip(pair, indices, strict=False):
-                if printed == expected and read_timecode(picture) == frame and is_of(cells(picture), eye.expected(frame)):
-                    pictures[frame], stamps[frame] = cells(picture), printed
-        return Seen(number, script, questions(script), eye, pictures, stamps)
+                if (
+                    printed == expected
+                    and read_timecode(picture) == frame
+                    and is_of(seen := cells(picture), eye.expected(frame))
+                ):
+                    pictures[frame], stamps[frame] = seen, printed
+        return Seen(number, script, asked_of_it, eye, pictures, stamps)
 
-    def name(self, number: int) -> str:
-        """The file of a world."""
-        return f"world-{number:06d}.mp4"
+    def _opened(self, number: int) -> tuple[Eye, tuple[Question, ...]]:
+        script = self._scripts[number]
+        return Eye(script, self._settings.width, self._settings.height), questions(script)
 
     def _recognised(self, shown: list[Picture]) -> int | None:
         votes: Counter[int] = Counter()

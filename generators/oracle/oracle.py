@@ -13,6 +13,7 @@ from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS, Situ
 from dmforge.generators.oracle.eyes import Gallery, Seen
 from dmforge.generators.oracle.mind import choose_answer, choose_look, known_question
 from dmforge.generators.oracle.request import Asked
+from dmforge.generators.worlds.folder import file_name
 from dmforge.generators.worlds.questions import Question
 from dmforge.schemas.replies import LookReply, Reply
 from dmforge.schemas.sizes import CELL
@@ -60,7 +61,7 @@ class Oracle:
         if seen is not None and question is not None:
             reply, defect = self._planted(reply, _situation(asked, seen, question), self._behaviour.draw("defect", body))
             if defect is not None:
-                planted = Planted(self.gallery.name(seen.number), asked.question, asked.reply, asked.attempt, defect)
+                planted = Planted(file_name(seen.number), asked.question, asked.reply, asked.attempt, defect)
         fault = self._behaviour.reply_fault(body)
         # what nobody can read holds no defect
         return self._said(asked, reply, fault), planted if fault in (None, "prose") else None

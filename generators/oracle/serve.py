@@ -21,9 +21,9 @@ KEY = "DMFORGE_ORACLE_KEY"
 
 def serve(worlds: Path, port: int, behaviour: Behaviour, truth: Path | None, *, until_stdin_closes: bool = False) -> None:
     """Answer until the process ends."""
-    oracle = Oracle(worlds, behaviour)
+    oracle, ledger = Oracle(worlds, behaviour), Ledger(truth)
     try:
-        server = Server(port, oracle, behaviour, Ledger(truth), os.environ.get(KEY))
+        server = Server(port, oracle, behaviour, ledger, os.environ.get(KEY))
     except OSError as error:
         raise InputError(
             f"can't listen there: {error.strerror}", where=f"port {port}", mend="give another port, or 0"
@@ -43,7 +43,10 @@ def serving(
     command = [sys.executable, "-m", "dmforge.generators.oracle", str(worlds), told, str(truth or "")]
     told_key = {} if key is None else {KEY: key}
     environment = {name: value for name, value in os.environ.items() if name != KEY} | told_key
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    # in a session of its own: Ctrl-C is for whoever started it, who ends it then
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.atomic import make_folder
+from dmforge.curation.atomic import disk_errors, make_folder
 from dmforge.generators.oracle.behaviour import Behaviour
 from dmforge.generators.oracle.oracle import Oracle, Planted, Said
 from dmforge.generators.oracle.request import BadRequest, read_request
@@ -21,6 +21,7 @@ PATH = "/v1/chat/completions"
 MODEL = "oracle"
 MAX_BODY = 256 << 20
 HINT_S = 0.2
+HANG_S = 3600.0
 
 
 class Ledger:
@@ -33,9 +34,10 @@ class Ledger:
         """By the name that the asker gave its question, if it gave one."""
         self._planted: set[str] = set()
         if truth is not None:
-            make_folder(truth.parent)
-            truth.touch()
-            self._planted = set(truth.read_text("utf-8").splitlines())
+            with disk_errors(truth):
+                make_folder(truth.parent)
+                truth.touch()
+                self._planted = set(truth.read_text("utf-8").splitlines())
 
     def ask(self, request: str) -> int:
         """How often this very request came before."""
@@ -122,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _fail(self, fault: str) -> None:
         if fault == "hang":
-            time.sleep(self.server.behaviour.hang_s)
+            time.sleep(HANG_S)
             self.close_connection = True
         elif fault == "500":
             self._refuse(500, "something broke", "server_error", None)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 LONGEST_PAUSE_S = 30.0
+PASSING = (408, 409)
+"""Refusals that may be otherwise the next time: a time-out, a conflict. All from 500 on may, too."""
 
 Part = dict[str, Any]
 """A part of a message: text or an image."""
@@ -67,7 +69,6 @@ class Teacher:
         """The model's answer, good or not. `name` lets a server that knows how answer the same request once only."""
         import openai
 
-        broken = (openai.APIConnectionError, openai.InternalServerError, openai.APIResponseValidationError, ValueError)
         pause_s, failures, began_s = 0.5, 0, time.monotonic()
         while True:
             try:
@@ -76,22 +77,21 @@ class Teacher:
                 if time.monotonic() - began_s > self._config.patience_s:
                     raise Transient("the teacher is asked too much") from error
                 wait_s = _told_to_wait_s(error) or pause_s
-            except broken as error:
-                failures += 1
-                if failures > self._config.retries:
-                    raise Transient(f"{type(error).__name__} from the teacher") from error
-                wait_s = pause_s
-            except openai.APIStatusError as error:
-                if error.status_code not in (408, 409):
+            except (openai.APIError, ValueError) as error:
+                status = error.status_code if isinstance(error, openai.APIStatusError) else None
+                if status is not None and status < 500 and status not in PASSING:
                     mend = "check the model's name, the key and the endpoint; nothing was lost"
-                    said = f"the teacher refuses with {error.status_code}: {error.message}"
-                    raise DmforgeError(said.replace(self._key, "(the key)"), mend=mend) from None
+                    raise DmforgeError(f"the teacher refuses with {status}: {self._without_key(error)}", mend=mend) from None
                 failures += 1
                 if failures > self._config.retries:
-                    raise Transient(f"the teacher answers {error.status_code}") from None
+                    raise Transient(f"the teacher fails: {status or type(error).__name__}") from error
                 wait_s = pause_s
             await asyncio.sleep(wait_s * random.uniform(1, 1.25))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _without_key(self, error: Exception) -> str:
+        """What the server said; some send back the key that they were shown."""
+        return str(error).replace(self._key, "(the key)")
 
     async def _asked(self, name: str, instruction: str, parts: Sequence[Part], reply: type[Reply], attempt: int) -> Answer:
         from openai.types.chat import ChatCompletion

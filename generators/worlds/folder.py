@@ -74,7 +74,7 @@ class World:
 
     @property
     def name(self) -> str:
-        return f"world-{self.number:06d}.mp4"
+        return file_name(self.number)
 
     def tasks(self) -> Iterator[dict[str, Any]]:
         """Its lines in tasks.jsonl."""
@@ -98,6 +98,11 @@ class World:
             for question, measured in zip(self.questions, self.measured, strict=True)
         ]  # fmt: skip
         return {"video": self.name, "sha256": sha256(self.file).hexdigest(), "seed": self.script.seed, "questions": asked}
+
+
+def file_name(number: int) -> str:
+    """What the video of a world is called."""
+    return f"world-{number:06d}.mp4"
 
 
 def make_worlds(folder: Path, settings: Settings) -> None:

@@ -56,14 +56,13 @@ def rendered(case: Case, folder: Path, size: Size = SIZE) -> tuple[Path, Path, V
     coarse, grid = folder / f"{case.name} coarse.mp4", folder / f"{case.name} grid.mp4"
     source = write(case, folder)
     timeline = read_timeline(source)
-    found = probe(source, timeline)
-    video = Video("00" * 32, int(found.duration_s * 100), found.width, found.height, found.rate_fps, found.codec, 0, 1)
+    video = probe(timeline).as_video("00" * 32, 1)
     clips = Clips()
     wanted = [
         Wanted(coarse, clips.coarse(video).times_s, size, COARSE_RATE, COARSE),
         Wanted(grid, clips.grid_times_s(video), size, Fraction(GRID_FPS), GRID),
     ]
-    make_renditions(source, timeline, wanted)
+    make_renditions(timeline, wanted)
     return coarse, grid, video
 
 
@@ -214,4 +213,4 @@ def test_a_disk_that_refuses_is_said(tmp_path: Path) -> None:
     source = write(next(case for case in CASES if case.name == "constant rate"), tmp_path)
     timeline = read_timeline(source)
     with pytest.raises(LakeError, match="the disk refused"):
-        make_renditions(source, timeline, [Wanted(Path("/proc/nowhere/x.mp4"), (Fraction(0),), SIZE, COARSE_RATE, COARSE)])
+        make_renditions(timeline, [Wanted(Path("/proc/nowhere/x.mp4"), (Fraction(0),), SIZE, COARSE_RATE, COARSE)])

@@ -15,6 +15,7 @@ import numpy as np
 import openai
 import pytest
 
+from benchmarks.chats import Chat, Worlds, answered, blank, chance, is_right, right_share
 from dmforge.curation.video.images import to_jpeg
 from dmforge.generators.oracle.behaviour import REPLY_FAULTS, SERVER_FAULTS, Behaviour
 from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS
@@ -28,8 +29,6 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import plan_look
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.replies import AnswerReply, LookReply, read_reply
-from dmforge.schemas.scoring import matches
-from tests.worlds.chats import Chat, Worlds, blank
 
 VIDEOS = 24
 
@@ -44,14 +43,6 @@ def oracle(level_0: Worlds) -> Oracle:
     return Oracle(level_0.folder, Behaviour())
 
 
-def answered(oracle: Oracle, chat: Chat) -> str:
-    body = chat.bytes()
-    said, _ = oracle.answer(read_request(body), body)
-    reply = read_reply(AnswerReply, said.text)
-    assert isinstance(reply, AnswerReply)
-    return reply.answer
-
-
 def looked(oracle: Oracle, chat: Chat) -> Look:
     body = chat.bytes()
     said, _ = oracle.answer(read_request(body), body)
@@ -60,21 +51,6 @@ def looked(oracle: Oracle, chat: Chat) -> Look:
     look = reply.look()
     assert look is not None
     return look
-
-
-def is_right(chat: Chat, answer: str) -> bool:
-    return matches(answer, chat.question.answer, chat.question.options)
-
-
-def right_share(oracle: Oracle, chats: list[Chat]) -> float:
-    return sum(is_right(chat, answered(oracle, chat)) for chat in chats) / len(chats)
-
-
-def chance(question: Question) -> float:
-    """What a guess in the form of the answer gets at most."""
-    if question.options:
-        return 1 / len(question.options)
-    return {"When": 1 / 9, "How ": 1 / 5}.get(question.text[:4], 1 / 4)
 
 
 def test_both_calls_with_the_right_pictures_are_right_at_level_0(level_0: Worlds, oracle: Oracle) -> None:
@@ -121,10 +97,7 @@ def _deranged(images: tuple[bytes, ...], draw: random.Random) -> tuple[bytes, ..
 
 def test_images_of_another_world_are_not_taken_for_this_one(level_0: Worlds, oracle: Oracle) -> None:
     """The question is about a world that is not shown: only its words could help."""
-    chats: list[Chat] = []
-    for number, question in level_0.asked:
-        chat = level_0.gold_chat(number, question)
-        chats.append(chat.showing(level_0.images((number + 7) % VIDEOS, chat.plan.times_s, 64)))
+    chats = [level_0.elsewhere(number, level_0.gold_chat(number, question)) for number, question in level_0.asked]
     share = right_share(oracle, chats)
     expected = sum(chance(question) for _, question in level_0.asked) / len(chats)
     assert share <= expected + 0.08

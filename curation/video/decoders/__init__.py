@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dmforge.curation.video.errors import Unusable
 from dmforge.schemas.sizes import Size
 
 Frames = NDArray[np.uint8]
@@ -24,6 +25,13 @@ class Clip:
     frames: Frames
     shown_s: tuple[Fraction, ...]
     """When each of them was first shown: at most the time that was asked for."""
+
+
+def refuse_if(faults: Mapping[str, bool], path: Path) -> None:
+    """Refuse a file for the first of these faults that it has: what a backend is known to get wrong it must not guess."""
+    for fault, found in faults.items():
+        if found:
+            raise Unusable("not this backend", fault, where=str(path))
 
 
 class Decoder(Protocol):

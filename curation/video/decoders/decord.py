@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmforge.curation.video.decoders import Clip
+from dmforge.curation.video.decoders import Clip, refuse_if
 from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.timeline import Timeline, read_timeline
 from dmforge.schemas.sizes import Size
@@ -30,7 +30,7 @@ class Decord:
     def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> Clip:
         timeline = read_timeline(path)
         wanted = [timeline.shown_at(time_s) for time_s in times_s]
-        _refuse(path, timeline)
+        refuse_if(_known_faults(timeline), path)
         try:
             import decord  # pyright: ignore[reportMissingTypeStubs] (it has none)
         except ImportError:
@@ -49,14 +49,12 @@ class Decord:
         return Clip(frames, tuple(timeline.time_s(pts) for pts in wanted))
 
 
-def _refuse(path: Path, timeline: Timeline) -> None:
-    faults = {
+def _known_faults(timeline: Timeline) -> dict[str, bool]:
+    """What it gets wrong, and whether this file is such a one."""
+    return {
         "decord hangs on such containers": timeline.container not in CONTAINERS,
         "decord takes no notice of edit lists": bool(timeline.hidden),
         "decord gives other frames where a GOP is open": timeline.leading,
         "decord knows square pixels only": timeline.aspect != 1,
         "decord turns some files and not others": bool(timeline.turn),
     }
-    for fault, found in faults.items():
-        if found:
-            raise Unusable("not this backend", fault, where=str(path))

@@ -34,7 +34,7 @@ class PyAV:
             places[timeline.shown_at(time_s)].append(place)
         frames: Frames | None = None
         scaler = VideoReformatter()
-        for pts, frame in wanted_frames(path, timeline, sorted(places)):
+        for pts, frame in wanted_frames(timeline, sorted(places)):
             picture = upright(frame, timeline.aspect, scaler, size)
             if frames is None:
                 frames = np.empty((len(times_s), *picture.shape), np.uint8)
@@ -45,19 +45,15 @@ class PyAV:
         return Clip(frames, tuple(shown[place] for place in range(len(times_s))))
 
 
-def wanted_frames(path: Path, timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+def wanted_frames(timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     """The frames with these pts, ascending; each exactly, or an error."""
     found = 0
-    if any(timeline.key_before(pts) != timeline.keys[0] for pts in wanted):
-        for pts, frame in _by_seeking(path, timeline, wanted):
+    beginning = (None, *timeline.keys[:1])  # some streams mark no keyframe at all
+    if any(timeline.key_before(pts) not in beginning for pts in wanted):
+        for pts, frame in _by_seeking(timeline, wanted):
             yield pts, frame
             found += 1
-    yield from _from_the_beginning(path, timeline, wanted[found:])
-
-
-def every_frame(path: Path, timeline: Timeline) -> Iterator[tuple[int, VideoFrame]]:
-    """All displayed frames in order; each exactly, or an error."""
-    return _from_the_beginning(path, timeline, timeline.pts)
+    yield from _from_the_beginning(timeline, wanted[found:])
 
 
 def upright(frame: VideoFrame, aspect: Fraction, scaler: VideoReformatter, size: Size | None) -> Frames:
@@ -70,9 +66,9 @@ def upright(frame: VideoFrame, aspect: Fraction, scaler: VideoReformatter, size:
     return np.rot90(np.asarray(picture.to_ndarray(), np.uint8), -(turn // 90))
 
 
-def _by_seeking(path: Path, timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+def _by_seeking(timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     """The same, as far as the container can be led to its keyframes; where it can't, this ends early."""
-    with opened(path) as (container, stream):
+    with opened(timeline.path) as (container, stream):
         frames: Iterator[VideoFrame] = iter(())
         at: int | None = None
         for pts in wanted:
@@ -103,19 +99,21 @@ def _from_key(container: InputContainer, stream: VideoStream, key: int) -> Itera
                 yield frame
 
 
-def _from_the_beginning(path: Path, timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+def _from_the_beginning(timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     if not wanted:
         return
     waiting = iter(wanted)
     pts = next(waiting, None)
-    with opened(path) as (container, stream):
+    with opened(timeline.path) as (container, stream):
         frames = container.decode(stream)
         while pts is not None:
             try:
                 frame = next((frame for frame in frames if frame.pts is not None and frame.pts >= pts), None)
             except FFmpegError as error:
-                raise Unusable("damaged", (error.strerror or "").lower(), where=str(path)) from None
+                raise Unusable("damaged", (error.strerror or "").lower(), where=str(timeline.path)) from None
             if frame is None or frame.pts != pts or frame.is_corrupt:
-                raise Unusable("damaged", f"the frame at {float(timeline.time_s(pts)):g} s can't be decoded", where=str(path))
+                raise Unusable(
+                    "damaged", f"the frame at {float(timeline.time_s(pts)):g} s can't be decoded", where=str(timeline.path)
+                )
             yield pts, frame
             pts = next(waiting, None)

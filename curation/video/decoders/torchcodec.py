@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.video.decoders import Clip
+from dmforge.curation.video.decoders import Clip, refuse_if
 from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.timeline import Timeline, read_timeline
 from dmforge.schemas.sizes import Size
@@ -23,7 +23,7 @@ class TorchCodec:
     def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> Clip:
         timeline = read_timeline(path)
         wanted = [timeline.shown_at(time_s) for time_s in times_s]
-        _refuse(path, timeline)
+        refuse_if(_known_faults(timeline), path)
         # by number: by time it doesn't find a last frame that doesn't say how long it is shown
         number = {pts: place for place, pts in enumerate(timeline.pts)}
         decoder = _opened(path, size)
@@ -52,12 +52,10 @@ def _opened(path: Path, size: Size | None) -> Any:
         raise Unusable("not this backend", "torchcodec can't open it", where=str(path)) from None
 
 
-def _refuse(path: Path, timeline: Timeline) -> None:
-    faults = {
+def _known_faults(timeline: Timeline) -> dict[str, bool]:
+    """What it gets wrong, and whether this file is such a one."""
+    return {
         "torchcodec's times are wrong in transport streams": timeline.container == "mpegts",
         "torchcodec takes no notice of how a picture is turned": bool(timeline.turn),
         "torchcodec gives pixels as they are stored, and these are not square": timeline.aspect != 1,
     }
-    for fault, found in faults.items():
-        if found:
-            raise Unusable("not this backend", fault, where=str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -14,7 +15,9 @@ import numpy as np
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.images import to_jpeg
 from dmforge.generators.annotate import announced, clip_parts, text_part
-from dmforge.generators.worlds.folder import Settings, make_worlds
+from dmforge.generators.oracle.oracle import Oracle
+from dmforge.generators.oracle.request import read_request
+from dmforge.generators.worlds.folder import Settings, file_name, make_worlds
 from dmforge.generators.worlds.imagine import knobs_of
 from dmforge.generators.worlds.questions import Question, questions
 from dmforge.generators.worlds.script import Script
@@ -22,7 +25,8 @@ from dmforge.schemas.frames import FramePlan, plan_coarse, plan_look
 from dmforge.schemas.looks import Look
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Task
-from dmforge.schemas.replies import REPLIES, AnswerReply, LookReply
+from dmforge.schemas.replies import REPLIES, AnswerReply, LookReply, read_reply
+from dmforge.schemas.scoring import matches
 from dmforge.schemas.sizes import Size
 
 
@@ -96,9 +100,38 @@ class Worlds:
             )
         return self.answer_chat(number, question, Look(window, fps), size)
 
+    def elsewhere(self, number: int, chat: Chat) -> Chat:
+        """The same stamps over pictures of another world."""
+        return chat.showing(self.images((number + 7) % self.settings.videos, chat.plan.times_s, 64))
+
     def _images(self, number: int, times_s: tuple[Fraction, ...], size: int) -> tuple[bytes, ...]:
-        return tuple(to_jpeg(PyAV().read(self.folder / f"videos/world-{number:06d}.mp4", times_s, Size(size, size)).frames))
+        return tuple(to_jpeg(PyAV().read(self.folder / "videos" / file_name(number), times_s, Size(size, size)).frames))
 
 
 def blank(images: tuple[bytes, ...], size: int = 64) -> tuple[bytes, ...]:
     return tuple(to_jpeg(np.full((len(images), size, size, 3), 90, np.uint8)))
+
+
+def answered(oracle: Oracle, chat: Chat) -> str:
+    """What the oracle answers to the second call."""
+    body = chat.bytes()
+    said, _ = oracle.answer(read_request(body), body)
+    reply = read_reply(AnswerReply, said.text)
+    assert isinstance(reply, AnswerReply)
+    return reply.answer
+
+
+def is_right(chat: Chat, answer: str) -> bool:
+    return matches(answer, chat.question.answer, chat.question.options)
+
+
+def right_share(oracle: Oracle, chats: Sequence[Chat]) -> float:
+    """How many of so many answers are gold."""
+    return sum(is_right(chat, answered(oracle, chat)) for chat in chats) / len(chats)
+
+
+def chance(question: Question) -> float:
+    """What a guess in the form of the answer gets at most."""
+    if question.options:
+        return 1 / len(question.options)
+    return {"When": 1 / 9, "How ": 1 / 5}.get(question.text[:4], 1 / 4)
