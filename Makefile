@@ -40,6 +40,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.runner
 	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.oracle
+	$(BIN)/python -m benchmarks.conformance
 	$(BIN)/python -m benchmarks.reads
 	$(BIN)/python -m benchmarks.fingerprints
 	$(BIN)/python -m benchmarks.memory4k

@@ -286,7 +286,10 @@ def frames(
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Video files, and folders of them.")],
+    places: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Video files and folders of them, here or at an address (https, s3, ...)."),
+    ],
     source: Annotated[str, typer.Option(help="Where they come from.")] = "unknown",
     licence: Annotated[str, typer.Option(help="Under which licence.")] = "unknown",
     namespace: Annotated[str, typer.Option(help="Whose ids their names are, as in youtube.")] = "unknown",
@@ -297,7 +300,7 @@ def ingest(
     from dmforge import intake
     from dmforge.curation.sources.videos import Provenance
 
-    done = intake.ingest(_workspace(workspace), err, _command(), paths, Provenance(source, licence, namespace))
+    done = intake.ingest(_workspace(workspace), err, _command(), places, Provenance(source, licence, namespace))
     _print_deferred("ingest", done.deferred)
     counts = {"ingested": done.ingested, "known": done.known, "quarantined": done.quarantined}
     if as_json:

@@ -50,7 +50,7 @@ def demo(folder: Path, videos: int, console: Console, command: str) -> Finished:
     make_worlds(worlds, Settings(videos=videos))
     if not workspace.recipe.exists():
         pipeline.init(workspace.root, RECIPE)
-    intake.add_videos(workspace, command, [worlds / "videos"], Provenance(SOURCE, LICENCE, SOURCE))
+    intake.add_videos(workspace, command, [str(worlds / "videos")], Provenance(SOURCE, LICENCE, SOURCE))
     intake.add_annotations(workspace, command, [worlds / "tasks.jsonl"])
     with serving(worlds, MISTAKES, folder / "planted.jsonl") as url, _teacher_at(url):
         reports = list(pipeline.run(workspace, console, command))

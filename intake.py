@@ -51,9 +51,9 @@ class Imported:
     pending: int
 
 
-def ingest(workspace: Workspace, console: Console, command: str, paths: Sequence[Path], provenance: Provenance) -> Ingested:
+def ingest(workspace: Workspace, console: Console, command: str, places: Sequence[str], provenance: Provenance) -> Ingested:
     """Videos into the lake."""
-    brought = add_videos(workspace, command, paths, provenance)
+    brought = add_videos(workspace, command, places, provenance)
     *_, report = pipeline.run(workspace, console, command, Ingest.name)
     with _current(workspace) as view:
         new = _outcomes(view, Ingest.name, "video", brought.new)
@@ -77,10 +77,10 @@ def import_tasks(workspace: Workspace, console: Console, command: str, form: str
     return Imported(tasks, len(rows) - tasks - sum(rejected.values()) - pending, {}, rejected, pending)
 
 
-def add_videos(workspace: Workspace, command: str, paths: Sequence[Path], provenance: Provenance) -> videos.Registered:
+def add_videos(workspace: Workspace, command: str, places: Sequence[str], provenance: Provenance) -> videos.Registered:
     """Write videos down; a run ingests them."""
     with workspace.require().held(command):
-        return videos.register(workspace, paths, provenance)
+        return videos.register(workspace, places, provenance)
 
 
 def add_annotations(workspace: Workspace, command: str, files: Sequence[Path]) -> list[Id]:

@@ -122,7 +122,7 @@ class Intake(Subject):
     def prepare(self, workspace: Path, url: str) -> None:
         (workspace / "inputs").mkdir(parents=True)
         (workspace / "recipe.toml").write_text('name = "intake"\n[stages.ingest]\nbatch_items = 10\n')
-        intake.add_videos(Workspace(workspace), "chaos", [self.videos], Provenance())
+        intake.add_videos(Workspace(workspace), "chaos", [str(self.videos)], Provenance())
 
     def environment(self, url: str) -> dict[str, str]:
         return {"OMP_NUM_THREADS": "1"}
@@ -169,7 +169,7 @@ class WholeChain(Subject):
         place = pipeline.init(workspace, "demo")
         recipe = place.recipe.read_text()
         place.recipe.write_text(re.sub(r"batch_items = \d+", "batch_items = 4", recipe))
-        intake.add_videos(place, "chaos", [self.worlds / "videos"], Provenance(SOURCE, LICENCE, SOURCE))
+        intake.add_videos(place, "chaos", [str(self.worlds / "videos")], Provenance(SOURCE, LICENCE, SOURCE))
         intake.add_annotations(place, "chaos", [self.worlds / "tasks.jsonl"])
 
     def environment(self, url: str) -> dict[str, str]:

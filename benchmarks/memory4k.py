@@ -54,7 +54,7 @@ def ingested(path: Path, folder: Path) -> list[object]:
     workspace = Workspace(folder / path.stem)
     workspace.inputs.mkdir(parents=True)
     workspace.recipe.write_text(RECIPE)
-    intake.add_videos(workspace, "memory", [path], Provenance())
+    intake.add_videos(workspace, "memory", [str(path)], Provenance())
     began = time.monotonic()
     command = [sys.executable, "-m", "dmforge.cli", "run", "-w", str(workspace.root)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dmforge.curation.atomic import disk_errors, sync_folder, writing
+from dmforge.curation.sources import places
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, digest, show
@@ -74,15 +74,15 @@ def listed(workspace: Workspace) -> dict[str, Listed]:
     return found
 
 
-def register(workspace: Workspace, paths: Sequence[Path], provenance: Provenance) -> Registered:
+def register(workspace: Workspace, brought: Sequence[str], provenance: Provenance) -> Registered:
     """Write files down, and the videos in folders. Of one whose bytes are known, only another name or place is added."""
     known = listed(workspace)
     now = dict(known)
     seen: dict[str, None] = {}
-    for path in map(_printable, _files(paths)):
-        sha256 = sha256_of(path)
+    for place in places.files(brought, SUFFIXES):
+        sha256 = places.sha256_of(place)
         seen[sha256] = None
-        fresh = Listed(sha256, str(path.resolve()), **asdict(provenance), source_id=path.stem, also=[])
+        fresh = Listed(sha256, place, **asdict(provenance), source_id=places.stem(place), also=[])
         now[sha256] = _joined(now[sha256], fresh) if sha256 in now else fresh
     if now != known:
         with writing(_list(workspace)) as file:
@@ -109,35 +109,11 @@ def edition(videos: Iterable[Listed]) -> str:
 def _joined(known: Listed, fresh: Listed) -> Listed:
     names = [known.source_id, *known.also]
     also = known.also if fresh.source_id in names else [*known.also, fresh.source_id]
-    return replace(known, path=known.path if Path(known.path).exists() else fresh.path, also=also)
+    return replace(known, path=known.path if places.exists(known.path) else fresh.path, also=also)
 
 
 def _video_id(sha256: str) -> Id:
     return bytes.fromhex(sha256)[:ID_BYTES]
-
-
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        elif path.is_file():
-            yield path
-        else:
-            raise InputError("there is no such file or folder", where=str(path), mend="correct the path")
-
-
-def _printable(path: Path) -> Path:
-    try:
-        str(path.resolve()).encode("utf-8")
-    except UnicodeEncodeError:
-        mend = "rename the file: lists of videos are UTF-8"
-        raise InputError("its name is not UTF-8", where=ascii(str(path)), mend=mend) from None
-    return path
-
-
-def sha256_of(path: Path) -> str:
-    with disk_errors(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _list(workspace: Workspace) -> Path:

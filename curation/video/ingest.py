@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -10,8 +11,10 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat
 
+from dmforge.curation.atomic import disk_errors
 from dmforge.curation.settled import Made, Quarantined, Result
-from dmforge.curation.sources.videos import Listed, edition, listed, sha256_of
+from dmforge.curation.sources.places import at_hand, sha256_of
+from dmforge.curation.sources.videos import Listed, edition, listed
 from dmforge.curation.stage import Each, EachConfig, Root
 from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.fingerprint import Fingerprint, hashes, sampled
@@ -23,10 +26,12 @@ from dmforge.curation.video.timeline import Timeline, read_timeline
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Operational
-from dmforge.schemas.errors import Transient
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Record, Video, aside
+
+COPIES = "copies"
+"""Under `runs/`: files from elsewhere while they are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,10 @@ class Ingest(Root, Each[File, Video | Fingerprint]):
 
     def begin(self, workspace: Workspace) -> None:
         require_clips(workspace, self.config.clips)
+        copies = workspace.runs / COPIES
+        if copies.exists():  # of processes that were killed
+            with disk_errors(copies):
+                shutil.rmtree(copies)
 
     def edition(self, workspace: Workspace) -> str:
         return edition(listed(workspace).values())
@@ -75,9 +84,10 @@ class Ingest(Root, Each[File, Video | Fingerprint]):
         self._workspace, self._listed = workspace, listed(workspace)
 
     def process(self, item: File) -> Result:
-        source = Path(self._listed[item.sha256].path)
-        if not source.is_file():
-            raise Transient(f"{source} is not there: bring it back, or ingest the file again from where it is")
+        with at_hand(self._listed[item.sha256].path, self._workspace.runs / COPIES / item.sha256) as source:
+            return self._taken_in(item, source)
+
+    def _taken_in(self, item: File, source: Path) -> Result:
         if sha256_of(source) != item.sha256:
             return Quarantined("changed", "its bytes are no longer those that were ingested")
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.barcodes import CASES, Case, write
+from benchmarks.conformance import times_of
 from dmforge.curation.video.decoders import Decoder
 from dmforge.curation.video.decoders.decord import Decord
 from dmforge.curation.video.decoders.pyav import PyAV
@@ -30,22 +31,6 @@ def made(case: Case, folder: Path) -> Path:
     return path if path.exists() else write(case, folder)
 
 
-def times_of(case: Case) -> list[Fraction]:
-    """At, just before and between the times at which frames come, out of order and some twice."""
-    shown = case.shown_s
-    if len(shown) == 1:
-        return [Fraction(0)]
-    picked = [shown[n * (len(shown) - 1) // 9] for n in range(10)]
-    between = [time + Fraction(1, 70) for time in picked[:-1]]
-    before = [time - Fraction(1, 500) for time in picked[1:]]
-    return [*picked[::-1], *between, *before, picked[3]]
-
-
-def inside(case: Case) -> list[Fraction]:
-    """These, as far as the file goes."""
-    return [asked for asked in times_of(case) if case.lasts_s is None or asked < case.lasts_s]
-
-
 def read(decoder: Decoder, path: Path, times: list[Fraction]) -> list[int | None]:
     began = time.monotonic()
     try:
@@ -59,13 +44,13 @@ def read(decoder: Decoder, path: Path, times: list[Fraction]) -> list[int | None
 
 @pytest.mark.parametrize("case", READABLE, ids=lambda case: case.name)
 def test_pyav_gives_the_frame_on_screen(case: Case, folder: Path) -> None:
-    times = inside(case)
+    times = times_of(case)
     assert read(PyAV(), made(case, folder), times) == [case.on_screen(asked) for asked in times]
 
 
 @pytest.mark.parametrize("case", READABLE, ids=lambda case: case.name)
 def test_decord_gives_the_frame_on_screen_or_refuses(case: Case, folder: Path) -> None:
-    times = inside(case)
+    times = times_of(case)
     if case.name in PLAIN:
         assert read(Decord(), made(case, folder), times) == [case.on_screen(asked) for asked in times]
         return
@@ -93,7 +78,7 @@ def torchcodec() -> TorchCodec:
 
 @pytest.mark.parametrize("case", READABLE, ids=lambda case: case.name)
 def test_torchcodec_gives_the_frame_on_screen_or_refuses(case: Case, folder: Path, torchcodec: TorchCodec) -> None:
-    times = inside(case)
+    times = times_of(case)
     try:
         found = read(torchcodec, made(case, folder), times)
     except Unusable as refusal:

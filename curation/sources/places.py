@@ -1,0 +1,146 @@
+"""Where foreign files lie: in folders here, or at an address that fsspec reaches. A place is a text in either case."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from dmforge.curation.atomic import disk_errors, make_folder
+from dmforge.schemas.errors import InputError, Transient
+
+CHUNK = 1 << 20
+SILENT_S = 20.0
+"""A server that sends nothing for so long is given up on for now."""
+
+
+def is_remote(place: str) -> bool:
+    return "://" in place
+
+
+def stem(place: str) -> str:
+    """What a file is called, without its suffix."""
+    return PurePosixPath(unquote(urlsplit(place).path) if is_remote(place) else place).stem
+
+
+def exists(place: str) -> bool:
+    """Whether a local file is there; an address is believed until it is read."""
+    return is_remote(place) or Path(place).exists()
+
+
+def files(places: Sequence[str], suffixes: frozenset[str]) -> Iterator[str]:
+    """These files, and those with such suffixes in these folders, by their absolute names."""
+    for place in places:
+        yield from _remote_files(place, suffixes) if is_remote(place) else _local_files(Path(place), suffixes)
+
+
+def sha256_of(place: str | Path) -> str:
+    """Of a file's bytes; one that lies elsewhere is read through and not kept."""
+    if isinstance(place, str) and is_remote(place):
+        with _read_errors(place):
+            return _sha256(_chunks(place))
+    with disk_errors(Path(place)), open(place, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def at_hand(place: str, copy: Path) -> Generator[Path]:
+    """The file as one that can be opened here: a remote one as a copy, which is gone afterwards. Its absence may pass."""
+    if not is_remote(place):
+        if not Path(place).is_file():
+            raise Transient(f"{place} is not there: bring it back, or ingest the file again from where it is")
+        yield Path(place)
+        return
+    make_folder(copy.parent)
+    try:
+        with disk_errors(copy), open(copy, "wb") as file:
+            for chunk in _patiently(place):
+                file.write(chunk)
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _local_files(path: Path, suffixes: frozenset[str]) -> Iterator[str]:
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+    elif path.is_file():
+        found = [path]
+    else:
+        raise InputError("there is no such file or folder", where=str(path), mend="correct the path")
+    yield from (_printable(file.resolve()) for file in found)
+
+
+def _printable(path: Path) -> str:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        mend = "rename the file: lists of videos are UTF-8"
+        raise InputError("its name is not UTF-8", where=ascii(str(path)), mend=mend) from None
+    return str(path)
+
+
+def _remote_files(address: str, suffixes: frozenset[str]) -> Iterator[str]:
+    with _read_errors(address):
+        system, path = _reached(address)
+        if not address.endswith("/") and system.isfile(path):
+            found = [path]
+        else:
+            found = sorted(file for file in system.find(path) if PurePosixPath(urlsplit(file).path).suffix.lower() in suffixes)
+            if not found:
+                raise FileNotFoundError("no such file, and no folder with videos")
+    yield from (system.unstrip_protocol(file) for file in found)
+
+
+def _reached(address: str) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs  # pyright: ignore[reportMissingTypeStubs]
+
+    told = urlsplit(address)
+    if "@" in told.netloc or told.query:  # places are written down in plain text
+        mend = "give the plain address; keys go by the environment or the configuration of its storage, as fsspec reads them"
+        raise InputError("an address with a key or a query in it", where=f"{told.scheme}://{told.hostname}", mend=mend)
+    options: dict[str, Any] = {}
+    if told.scheme in ("http", "https"):
+        import aiohttp
+
+        silence = aiohttp.ClientTimeout(total=None, sock_connect=SILENT_S, sock_read=SILENT_S)
+        options["client_kwargs"] = {"timeout": silence}
+    return url_to_fs(address, **options)
+
+
+def _chunks(address: str) -> Iterator[bytes]:
+    system, path = _reached(address)
+    with system.open(path, "rb", block_size=8 * CHUNK, cache_type="readahead") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _patiently(address: str) -> Iterator[bytes]:
+    """As they come; what goes wrong on the way may go right another time."""
+    try:
+        yield from _chunks(address)
+    except Exception as error:  # every storage has errors of its own
+        raise Transient(f"{address} can't be read: {type(error).__name__}") from error
+
+
+@contextmanager
+def _read_errors(address: str) -> Generator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except ImportError as error:
+        raise InputError(f"this kind of address needs a package: {error}", where=address, mend="install it") from None
+    except Exception as error:  # every storage has errors of its own
+        mend = "correct the address, or try again when its server answers; nothing was changed"
+        raise InputError(f"can't be read: {str(error) or type(error).__name__}", where=address, mend=mend) from None
+
+
+def _sha256(chunks: Iterator[bytes]) -> str:
+    whole = hashlib.sha256()
+    for chunk in chunks:
+        whole.update(chunk)
+    return whole.hexdigest()
