@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,6 +106,45 @@ def run(
 
 
 @app.command()
+def pack(
+    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="The corpus, as selection calls it: cot, say.")],
+    partial: Annotated[bool, typer.Option("--partial", help="Although earlier stages still have work to do.")] = False,
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Pack what is selected as shards, with an index and a card."""
+    from dmforge import pipeline
+
+    folder, manifest = pipeline.pack(_workspace(workspace), err, _command(), corpus, partial)
+    told = {"shards": len(manifest.shards), "samples": manifest.samples, "bytes": manifest.bytes}
+    if as_json:
+        _print_json({**told, "selection": manifest.selection, "path": str(folder), "partial": manifest.partial})
+    else:
+        out.print(f"{folder}: " + ", ".join(f"{n} {name}" for name, n in told.items()), markup=False, highlight=False)
+
+
+@app.command()
+def verify(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A folder of shards, here or at an address.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check every byte of a folder of shards."""
+    from dmforge.curation.shards.verify import verify as verified
+
+    found = verified(folder)
+    if as_json:
+        told = asdict(found)
+        _print_json({"ok": not told["defects"], **told})
+    else:
+        for defect in found.defects:
+            place = f"{defect.shard}: {defect.key or '-'} at {defect.offset}"
+            out.print(f"{place}: {defect.reason}", markup=False, highlight=False)
+        sound = f"sound: {found.samples} samples in {found.shards} shards, {found.bytes} bytes"
+        out.print(f"{len(found.defects)} defects" if found.defects else sound, highlight=False)
+    _unfinished_if(bool(found.defects))
+
+
+@app.command()
 def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say where each stage stands."""
     from dmforge import pipeline
@@ -178,7 +218,7 @@ def demo(
     finished = chain.demo(out_folder, videos, err, _command())
     corpora = {
         manifest.corpus: {
-            "selection": manifest.selection, "path": str(folder), "samples": manifest.samples, "videos": len(manifest.videos),
+            "selection": manifest.selection, "path": str(folder), "samples": manifest.samples, "videos": manifest.videos,
             "shards": len(manifest.shards), "bytes": manifest.bytes,
         }
         for folder, manifest in finished.corpora.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,7 @@ def plan(workspace: Workspace) -> list[Forecast]:
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         lake = Lake(workspace)
-        scans = {stage.name: unpublished(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
-        view = View(lake, recipe.stages, scanned={name: scan for name, scan in scans.items() if scan is not None})
+        view = View(lake, recipe.stages, scanned=_unpublished(lake, recipe))
         forecasts: list[Forecast] = []
         for stage in recipe.stages:
             tally, expected = view.tally(stage), _expected(view, stage, forecasts)
@@ -185,6 +184,49 @@ def run(
                 record.cost_usd = driver.cost_usd
 
 
+def pack(workspace: Workspace, console: Console, command: str, corpus: str, partial: bool) -> tuple[Path, Manifest]:
+    """Pack what is selected now, asking nobody anything. Where earlier stages have work left, only on demand."""
+    recipe = read_recipe(workspace.require().recipe)
+    if partial:
+        recipe = replace(recipe, stages=tuple(_partial(stage) if stage.name == "pack" else stage for stage in recipe.stages))
+    stages = recipe.upto("pack")
+    with workspace.held(command):
+        lake = Lake(workspace)
+        folders.sweep(workspace)
+        forgetting.finish_forgetting(lake)
+        view = View(lake, recipe.stages, scanned=_unpublished(lake, recipe))
+        waiting = {s.name: view.tally(s).pending for s in stages if not isinstance(s, Collective)}
+        if any(waiting.values()) and not partial:
+            told = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
+            mend = "dmforge run first; or pack what there is with --partial, and the card says so"
+            raise InputError(f"the selection is not finished: {told} are pending", where=str(workspace.root), mend=mend)
+        gathering = [stage for stage in stages if isinstance(stage, Collective)]
+        with runs.recorded(workspace, command, recipe.resolved()):
+            list(Driver(lake, recipe.stages, LocalExecutor(), console).run(gathering, partial=partial))
+        found = _packed(View(lake, recipe.stages), workspace)
+    if corpus not in found:
+        mend = (
+            nearest(corpus, sorted(found)) if found else "select something first: dmforge audit funnel says what became of it"
+        )
+        raise InputError(f"there is no corpus {corpus!r}", where="CORPUS", mend=mend)
+    return found[corpus], read_manifest(found[corpus])
+
+
+def _partial(stage: AnyStage) -> AnyStage:
+    return type(stage)(stage.config.model_copy(update={"partial": True}))
+
+
+def _unpublished(lake: Lake, recipe: Recipe) -> dict[str, Any]:
+    """Lists of inputs that were changed since the last run, as they are now."""
+    scans = {stage.name: unpublished(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
+    return {name: scan for name, scan in scans.items() if scan is not None}
+
+
+def _packed(view: View, workspace: Workspace) -> dict[str, Path]:
+    current = view.connection.cursor().execute("SELECT DISTINCT corpus, selection FROM packed").fetchall()
+    return {corpus: workspace.shards / corpus / selection for corpus, selection in sorted(current)}
+
+
 def audit(workspace: Workspace, query: str) -> Answer:
     """The answer to a named query."""
     recipe = read_recipe(workspace.require().recipe)
@@ -196,10 +238,8 @@ def corpora(workspace: Workspace) -> dict[Path, Manifest]:
     """What is packed now: the selection of each corpus that the recipe's last run made."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
-        view = View(Lake(workspace), recipe.stages)
-        current = view.connection.cursor().execute("SELECT DISTINCT corpus, selection FROM packed").fetchall()
-    wanted = [workspace.shards / corpus / selection for corpus, selection in sorted(current)]
-    return {folder: read_manifest(folder) for folder in wanted}
+        found = _packed(View(Lake(workspace), recipe.stages), workspace)
+    return {folder: read_manifest(folder) for folder in found.values()}
 
 
 def status(workspace: Workspace) -> dict[str, Tally]:

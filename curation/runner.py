@@ -43,8 +43,11 @@ class Driver:
         self.cost_usd = 0.0
         """What was spent so far."""
 
-    def run(self, stages: Sequence[AnyStage], videos: int | None = None) -> Iterator[StageReport]:
-        """Bring each of these stages as far as it comes. With `videos`, only what is about the first so many videos."""
+    def run(self, stages: Sequence[AnyStage], videos: int | None = None, *, partial: bool = False) -> Iterator[StageReport]:
+        """Bring each of these stages as far as it comes. With `videos`, only what is about the first so many videos.
+
+        A Collective waits until all inputs of earlier stages are settled; with `partial` it takes what there is.
+        """
         for stage in stages:
             stage.begin(self._lake.workspace)
         self._lake.sweep()
@@ -57,7 +60,7 @@ class Driver:
             view = self._view()
             if not isinstance(stage, Collective):
                 deferred = self._work(view, stage)
-            elif waiting:
+            elif waiting and not partial:
                 deferred = {f"waits for {waiting} inputs of earlier stages": view.tally(stage).pending}
             else:
                 deferred = self._gather(view, stage)

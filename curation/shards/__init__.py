@@ -1,1 +1,5 @@
-"""Corpora as plain WebDataset tars."""
+"""Corpora as tars: packed, checked, read at random or as a stream."""
+
+from dmforge.curation.shards.streaming import stream
+
+__all__ = ["stream"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
@@ -12,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from dmforge.curation.atomic import TEMPORARY, disk_errors, make_folder, sync_folder, write_json
+from dmforge.curation.shards.index import keys_of
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, base32
 
 MANIFEST = "manifest.json"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,17 @@ class Manifest:
 
     corpus: str
     selection: str
-    videos: tuple[str, ...]
-    """The keys, in the order of the shards."""
+    partial: bool
+    """Packed while earlier stages still had work to do."""
+    clips: dict[str, Any]
+    """How the frames were cut and sized: a reader that would cut others refuses."""
     shards: tuple[Shard, ...]
+    files: dict[str, str]
+    """sha256 of what lies beside the shards: the index, the card, its machine-readable twin."""
+
+    @property
+    def videos(self) -> int:
+        return sum(shard.videos for shard in self.shards)
 
     @property
     def samples(self) -> int:
@@ -72,27 +84,39 @@ def published(folder: Path) -> Generator[Path]:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    write_json(folder / MANIFEST, asdict(manifest))
+    """Last of all files: a folder with a manifest is whole."""
+    content = asdict(manifest)
+    write_json(folder / MANIFEST, content | {"sha256": _own_sha256(content)})
 
 
 def read_manifest(folder: Path) -> Manifest:
+    """What a folder of the workspace says that it holds."""
     path = folder / MANIFEST
+    if not path.exists():
+        mend = "remove the files in lake/commits/pack, and run again: it is packed anew"
+        raise LakeError("the shards are gone", where=str(folder), mend=mend)
+    with disk_errors(path):
+        return parse_manifest(path.read_bytes(), str(path))
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """A manifest, if not a bit of it was changed."""
     try:
-        if not path.exists():
-            mend = "remove the files in lake/commits/pack, and run again: it is packed anew"
-            raise LakeError("the shards are gone", where=str(folder), mend=mend)
-        with disk_errors(path):
-            content: dict[str, Any] = json.loads(path.read_bytes())
-        shards = tuple(Shard(**shard) for shard in content["shards"])
-        return Manifest(content["corpus"], content["selection"], tuple(content["videos"]), shards)
-    except (ValueError, KeyError, TypeError) as error:
-        mend = "remove the folder and the files in lake/commits/pack, and run again: it is packed anew"
-        raise LakeError(f"no manifest of shards: {error}", where=str(path), mend=mend) from None
+        content: dict[str, Any] = json.loads(data)
+        if content.pop("sha256") != _own_sha256(content):
+            raise ValueError("it was changed after it was written")
+        shards = tuple(Shard(**shard) for shard in content.pop("shards"))
+        for name in (*(shard.name for shard in shards), *content["files"]):
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a file beside it")
+        return Manifest(shards=shards, **content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        mend = "fetch it again; or remove the folder and the files in lake/commits/pack, and run: it is packed anew"
+        raise LakeError(f"no manifest of shards: {error}", where=where, mend=mend) from None
 
 
-def manifests(workspace: Workspace) -> dict[Path, Manifest]:
-    """Every packed selection by its folder."""
-    return {path.parent: read_manifest(path.parent) for path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}"))}
+def _own_sha256(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def sweep(workspace: Workspace) -> None:
@@ -106,7 +130,7 @@ def remove_with(workspace: Workspace, videos: Collection[Id]) -> int:
     """Remove every selection that holds one of these videos; the next run packs what is left. How many there were."""
     keys = {base32(video) for video in videos}
     sweep(workspace)
-    doomed = [folder for folder, manifest in manifests(workspace).items() if keys & set(manifest.videos)]
+    doomed = [path.parent for path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}")) if keys_of(path.parent) & keys]
     for folder in doomed:
         with disk_errors(folder):
             shutil.rmtree(folder)

@@ -85,7 +85,7 @@ def _printable(path: Path) -> str:
 
 def _remote_files(address: str, suffixes: frozenset[str]) -> Iterator[str]:
     with _read_errors(address):
-        system, path = _reached(address)
+        system, path = reached(address)
         if not address.endswith("/") and system.isfile(path):
             found = [path]
         else:
@@ -95,7 +95,7 @@ def _remote_files(address: str, suffixes: frozenset[str]) -> Iterator[str]:
     yield from (system.unstrip_protocol(file) for file in found)
 
 
-def _reached(address: str) -> tuple[Any, str]:
+def reached(address: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs  # pyright: ignore[reportMissingTypeStubs]
 
     told = urlsplit(address)
@@ -112,7 +112,7 @@ def _reached(address: str) -> tuple[Any, str]:
 
 
 def _chunks(address: str) -> Iterator[bytes]:
-    system, path = _reached(address)
+    system, path = reached(address)
     with system.open(path, "rb", block_size=8 * CHUNK, cache_type="readahead") as file:
         while chunk := file.read(CHUNK):
             yield chunk

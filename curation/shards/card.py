@@ -1,0 +1,184 @@
+"""What a folder of shards says about itself: README.md for people and the Hub, croissant.json for machines. No dates."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from dmforge.curation.atomic import writing
+from dmforge.curation.audit.query import ask
+from dmforge.curation.lake.views import View
+from dmforge.curation.shards.document import ShardSample
+from dmforge.curation.shards.folders import Manifest
+from dmforge.curation.shards.index import INDEX, SUFFIXES
+from dmforge.schemas.records import UNKNOWN, Video
+
+README, CROISSANT = "README.md", "croissant.json"
+HUB_LICENCES = frozenset({
+    "cc0-1.0", "cc-by-4.0", "cc-by-3.0", "cc-by-2.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0",
+    "cc-by-nd-4.0", "mit", "apache-2.0", "bsd-3-clause", "odc-by", "odbl", UNKNOWN,
+})  # fmt: skip
+"""Those that the Hub knows by this name; any other is `other` there, and named."""
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+WHAT = {
+    "cot": "Trajectories in which a model looks again at a stretch of a video while it thinks, for supervised training.",
+    "rl": "Questions about videos with the windows and densities that rewards are measured against, for reinforcement.",
+}
+OTHERWISE = "Samples about videos."
+PARTIAL = "**Partial: packed while earlier stages still had inputs to work on. A later selection will hold more.**"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the card is about."""
+
+    manifest: Manifest
+    videos: Sequence[Video]
+    samples: Sequence[ShardSample]
+    view: View
+    """The stages before packing, for the funnel."""
+
+
+def write_card(folder: Path, contents: Contents) -> dict[str, str]:
+    """Both files; their names and sha256."""
+    texts = {README: _readme(contents), CROISSANT: json.dumps(_croissant(contents), indent=1, ensure_ascii=False) + "\n"}
+    written: dict[str, str] = {}
+    for name, text in texts.items():
+        with writing(folder / name) as file:
+            file.write(text.encode())
+        written[name] = hashlib.sha256(text.encode()).hexdigest()
+    return written
+
+
+def _readme(contents: Contents) -> str:
+    manifest, samples = contents.manifest, contents.samples
+    template = Template((Path(__file__).parent / "card.md").read_text("utf-8"))
+    return template.substitute(
+        front_matter=_front_matter(contents),
+        corpus=manifest.corpus,
+        what=WHAT.get(manifest.corpus, OTHERWISE),
+        samples=manifest.samples,
+        videos=manifest.videos,
+        shards=len(manifest.shards),
+        selection=manifest.selection,
+        partial=f"\n{PARTIAL}\n" if manifest.partial else "",
+        kinds=_counted("kind of question", Counter(sample.kind for sample in samples)),
+        teachers=_counted("teacher", Counter(sample.teacher or "-" for sample in samples)),
+        windows=_counted("who chose the window", Counter(s.window_source or s.target_source or "-" for s in samples)),
+        funnel=_funnel(contents.view),
+        sources=_sources(contents),
+        limits="\n".join(f"- {limit}" for limit in _limits(contents)),
+    )
+
+
+def _front_matter(contents: Contents) -> str:
+    manifest = contents.manifest
+    licences = sorted({video.licence for video in contents.videos} or {UNKNOWN})
+    known = licences[0].lower() if len(licences) == 1 else ""
+    other = ["license: other", f"license_name: {json.dumps(', '.join(licences))}"]
+    lines = [f"license: {known}"] if known in HUB_LICENCES else other
+    size = next((name for least, name in SIZES if manifest.samples < least), "n>10M")
+    lines += [
+        f"pretty_name: {json.dumps(manifest.corpus)}",
+        "task_categories:", "- video-text-to-text", "- visual-question-answering",
+        "tags:", "- webdataset", "- video", "- dmforge",
+        "size_categories:", f"- {size}",
+        "configs:", "- config_name: default", "  data_files:", "  - split: train", "    path: train-*.tar",
+    ]  # fmt: skip
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _funnel(view: View) -> str:
+    found = ask(view, "funnel")
+    return _rows(found.columns, found.rows)
+
+
+def _sources(contents: Contents) -> str:
+    videos = Counter((video.source, video.licence) for video in contents.videos)
+    rows = [[source, licence, number] for (source, licence), number in sorted(videos.items())]
+    return _rows(["source", "licence", "videos"], rows)
+
+
+def _limits(contents: Contents) -> list[str]:
+    samples, videos = contents.samples, contents.videos
+    limits = ["What teachers wrote was judged by the filters above and by no one else, unless the funnel names people."]
+    if any(video.licence == UNKNOWN for video in videos):
+        limits.append(f"The licence of {sum(video.licence == UNKNOWN for video in videos)} videos is unknown.")
+    if len({sample.teacher for sample in samples if sample.teacher}) == 1:
+        limits.append("All trajectories come from one teacher, and share its habits.")
+    if videos:
+        longest = max(video.duration_cs for video in videos) / 100
+        limits.append(f"No video is longer than {longest:.2f} s: nothing is said about longer ones.")
+    given = sum(sample.window_source in ("gold", "gold_padded") for sample in samples)
+    if given:
+        limits.append(f"The window of {given} trajectories was given to the teacher, not found by it.")
+    return limits
+
+
+def _croissant(contents: Contents) -> dict[str, Any]:
+    """ML Commons Croissant 1.0: the files, and the records that they hold."""
+    manifest = contents.manifest
+    files = [
+        {"@type": "cr:FileObject", "@id": shard.name, "name": shard.name, "contentUrl": shard.name, "sha256": shard.sha256,
+         "contentSize": f"{shard.bytes} B", "encodingFormat": "application/x-tar"}
+        for shard in manifest.shards
+    ]  # fmt: skip
+    index = {"@type": "cr:FileObject", "@id": INDEX, "name": INDEX, "contentUrl": INDEX, "sha256": manifest.files[INDEX],
+             "encodingFormat": "application/x-parquet"}  # fmt: skip
+    inside = [{"@id": shard.name} for shard in manifest.shards]
+    members = [
+        {"@type": "cr:FileSet", "@id": suffix, "name": suffix, "containedIn": inside,
+         "includes": f"*.{suffix}", "encodingFormat": "application/json" if suffix == "json" else "video/mp4"}
+        for suffix in SUFFIXES
+    ]  # fmt: skip
+    licences = sorted({video.licence for video in contents.videos} or {UNKNOWN})
+    return {
+        "@context": CONTEXT, "@type": "sc:Dataset", "name": manifest.corpus, "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "description": WHAT.get(manifest.corpus, OTHERWISE), "version": f"1.0.0+{manifest.selection}",
+        "license": licences, "distribution": [*files, index, *members],
+        "recordSet": [{
+            "@type": "cr:RecordSet", "@id": "videos", "name": "videos",
+            "field": [_field("json", "json", "sc:Text"), _field("coarse", "coarse.mp4", "sc:VideoObject"),
+                      _field("grid", "mp4", "sc:VideoObject")],
+        }],
+    }  # fmt: skip
+
+
+def _field(name: str, member: str, kind: str) -> dict[str, Any]:
+    source = {"fileSet": {"@id": member}, "extract": {"fileProperty": "content"}}
+    return {"@type": "cr:Field", "@id": f"videos/{name}", "name": name, "dataType": kind, "source": source}
+
+
+CONTEXT = {
+    "@language": "en", "@vocab": "https://schema.org/", "sc": "https://schema.org/", "cr": "http://mlcommons.org/croissant/",
+    "dct": "http://purl.org/dc/terms/", "conformsTo": "dct:conformsTo", "citeAs": "cr:citeAs", "column": "cr:column",
+    "data": {"@id": "cr:data", "@type": "@json"}, "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"}, "extract": "cr:extract", "field": "cr:field",
+    "fileObject": "cr:fileObject", "fileProperty": "cr:fileProperty", "fileSet": "cr:fileSet", "format": "cr:format",
+    "includes": "cr:includes", "isLiveDataset": "cr:isLiveDataset", "jsonPath": "cr:jsonPath", "key": "cr:key", "md5": "cr:md5",
+    "parentField": "cr:parentField", "path": "cr:path", "recordSet": "cr:recordSet", "references": "cr:references",
+    "regex": "cr:regex", "repeated": "cr:repeated", "replace": "cr:replace", "separator": "cr:separator", "source": "cr:source",
+    "subField": "cr:subField", "transform": "cr:transform",
+}  # fmt: skip
+
+
+def _counted(name: str, counts: Counter[str]) -> str:
+    most_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return _rows([name, "samples"], [[value, number] for value, number in most_first])
+
+
+def _rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """A value in a table: what people called their sources can't break out of it."""
+    text = "" if value is None else " ".join(str(value).split())
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

@@ -1,0 +1,179 @@
+"""The index of a packed selection: where each video lies, what its members are, which samples it has and what they cost.
+
+`index.parquet` is for DuckDB and for people: a row a video. A reader wants a few numbers of one sample among millions, at
+random, and there are many readers. So it spools the numbers into a file without a name and maps that: its memory doesn't grow
+with the corpus.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dmforge.curation.atomic import disk_errors, writing
+from dmforge.schemas.errors import InputError
+
+INDEX = "index.parquet"
+SUFFIXES = ("coarse.mp4", "json", "mp4")
+"""The members of a video, in their order."""
+ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A video in a shard."""
+
+    shard: str
+    key: str
+    offset: int
+    """Where its first header begins; its members lie one behind the other."""
+    size: int
+    """Up to where the next video begins."""
+    coarse_offset: int
+    coarse_size: int
+    coarse_sha256: str
+    json_offset: int
+    json_size: int
+    json_sha256: str
+    grid_offset: int
+    grid_size: int
+    grid_sha256: str
+    samples: tuple[str, ...]
+    visual_tokens: tuple[int, ...]
+    """Of each sample: of all clips in its transcript."""
+    text_bytes: tuple[int, ...]
+    """Of each sample: of all texts in its transcript, and the stamps of its clips."""
+
+
+SCHEMA = pa.schema([
+    *((name, pa.string()) for name in ("shard", "key")),
+    *((name, pa.int64()) for name in ("offset", "size")),
+    *(
+        column
+        for member in ("coarse", "json", "grid")
+        for column in ((f"{member}_offset", pa.int64()), (f"{member}_size", pa.int64()), (f"{member}_sha256", pa.string()))
+    ),
+    ("samples", pa.list_(pa.string())),
+    ("visual_tokens", pa.list_(pa.int64())),
+    ("text_bytes", pa.list_(pa.int64())),
+])  # fmt: skip
+
+VIDEO = np.dtype([
+    ("shard", "<u4"), ("offset", "<i8"), ("size", "<i8"),
+    *((f"{member}_{what}", "<i8") for member in ("coarse", "json", "grid") for what in ("offset", "size")),
+])  # fmt: skip
+SAMPLE = np.dtype([("video", "<u4"), ("nth", "<u4"), ("cost", "<i8")])
+TEXT_BYTES_A_TOKEN = 3
+"""A cautious guess; who has a tokenizer can count instead."""
+
+
+def write_index(path: Path, rows: Iterable[Row]) -> str:
+    """The index as a file; its sha256."""
+    with writing(path) as file, pq.ParquetWriter(pa.PythonFile(file, "w"), SCHEMA, compression="zstd") as parquet:
+        for chunk in _chunks(rows):
+            columns = {field.name: [getattr(row, field.name) for row in chunk] for field in fields(Row)}
+            parquet.write_table(pa.table(columns, schema=SCHEMA))
+    return file.sha256
+
+
+def read_rows(file: IO[bytes], where: str) -> list[Row]:
+    """Every row, of one shard after the other."""
+    found: list[Row] = []
+    for batch in _batches(file, where):
+        for told in batch.to_pylist():
+            values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in told.items()}
+            found.append(Row(**values))
+    return found
+
+
+def keys_of(folder: Path) -> set[str]:
+    """The keys of all videos in a folder of shards."""
+    path = folder / INDEX
+    with disk_errors(path), path.open("rb") as file:
+        return {key for batch in _batches(file, str(path)) for key in _texts(batch, "key")}
+
+
+class Places:
+    """Where every sample lies, as mapped arrays: `videos`, and `samples` in the order of the shards."""
+
+    def __init__(self, file: IO[bytes], shards: Sequence[str], where: str) -> None:
+        numbers = {name: number for number, name in enumerate(shards)}
+        with tempfile.TemporaryFile() as videos, tempfile.TemporaryFile() as samples:
+            count = 0
+            for batch in _batches(file, where):
+                unknown = set(_texts(batch, "shard")) - set(numbers)
+                if unknown:
+                    raise InputError(f"the index names shards that there are not: {sorted(unknown)}", where=where, mend=MEND)
+                _spool_videos(videos, batch, numbers)
+                _spool_samples(samples, batch, count)
+                count += batch.num_rows
+            self.videos = _mapped(videos, VIDEO)
+            self.samples = _mapped(samples, SAMPLE)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+MEND = "fetch the folder again, or pack it anew"
+
+
+def _chunks(rows: Iterable[Row]) -> Iterable[list[Row]]:
+    chunk: list[Row] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == ROWS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _batches(file: IO[bytes], where: str) -> Iterable[pa.RecordBatch]:
+    try:
+        parquet = pq.ParquetFile(file)
+        if not parquet.schema_arrow.equals(SCHEMA):
+            raise InputError("this is no index of shards", where=where, mend=MEND)
+        yield from parquet.iter_batches(ROWS)
+    except pa.ArrowException as error:
+        raise InputError(f"the index can't be read: {error}", where=where, mend=MEND) from None
+
+
+def _texts(batch: pa.RecordBatch, column: str) -> list[str]:
+    texts: list[Any] = batch.column(column).to_pylist()
+    return texts
+
+
+def _spool_videos(file: IO[bytes], batch: pa.RecordBatch, numbers: dict[str, int]) -> None:
+    rows = np.empty(batch.num_rows, VIDEO)
+    rows["shard"] = [numbers[name] for name in _texts(batch, "shard")]
+    for name in VIDEO.names or ():
+        if name != "shard":
+            rows[name] = batch.column(name).to_numpy()
+    file.write(rows.tobytes())
+
+
+def _spool_samples(file: IO[bytes], batch: pa.RecordBatch, first: int) -> None:
+    tokens: Any = batch.column("visual_tokens")
+    counts = np.diff(tokens.offsets.to_numpy())
+    rows = np.empty(int(counts.sum()), SAMPLE)
+    rows["video"] = np.repeat(np.arange(first, first + len(counts)), counts)
+    starts = np.cumsum(counts) - counts
+    rows["nth"] = np.arange(len(rows)) - np.repeat(starts, counts)
+    texts: Any = batch.column("text_bytes")
+    rows["cost"] = tokens.flatten().to_numpy() + texts.flatten().to_numpy() // TEXT_BYTES_A_TOKEN
+    file.write(rows.tobytes())
+
+
+def _mapped(file: IO[bytes], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    file.flush()
+    if not file.tell():
+        return np.empty(0, kind)
+    return np.memmap(file, kind, mode="r")  # pyright: ignore[reportArgumentType, reportCallIssue] (any open file will do)

@@ -1,0 +1,193 @@
+"""What is read is what was packed: by us from here and elsewhere, by webdataset, by datasets."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import pickle
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from benchmarks.corpora import corpus, entries, entry, publish
+from dmforge.curation.shards import stream
+from dmforge.curation.shards.corpus import Corpus, Example
+from dmforge.curation.shards.document import read_document, write_document
+from dmforge.curation.shards.write import Entry, write_shards
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import InputError
+
+SIZES = (700, 900)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus(tmp_path_factory.mktemp("packed"), 12, 2, SIZES, 10_000)
+
+
+def packed() -> list[Entry]:
+    return list(entries(12, 2, SIZES))
+
+
+def assert_all(examples: list[Example]) -> None:
+    wanted = [(e.video, sample, e.coarse, e.grid) for e in packed() for sample in e.samples]
+    assert [(e.video, e.sample, e.coarse, e.grid) for e in examples] == wanted
+
+
+def test_any_sample_by_its_number(folder: Path) -> None:
+    found = Corpus(str(folder))
+    assert_all([found[number] for number in range(len(found))])
+    assert_all(pickle.loads(pickle.dumps(found)).read(range(len(found))))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_documents_come_back_as_they_were(sparse: bool) -> None:
+    wanted = entry(1, 3, b"", b"", sparse=sparse)
+    data = write_document(wanted.video, wanted.samples)
+    assert read_document(data, "x") == (wanted.video, list(wanted.samples))
+    assert_steady(json.loads(data))
+
+
+def assert_steady(value: Any) -> None:
+    """Nothing from which a reader would infer a schema that the next record breaks."""
+    assert value is not None
+    if isinstance(value, dict):
+        for part in value.values():
+            assert_steady(part)
+    elif isinstance(value, list):
+        assert value
+        for part in value:
+            assert_steady(part)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b'{"samples": 1}', b"[" * 100_000, b"\xff"])
+def test_nonsense_is_no_document(data: bytes) -> None:
+    with pytest.raises(InputError, match="shard-7"):
+        read_document(data, "shard-7")
+
+
+class Ranges(http.server.SimpleHTTPRequestHandler):
+    """A server of files that knows ranges."""
+
+    asked: list[str] = []  # noqa: RUF012
+
+    def log_message(self, format: str, *args: object) -> None:
+        del format, args
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def answer(self, *, body: bool) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        data, told = path.read_bytes(), self.headers.get("Range")
+        begin, end = 0, len(data)
+        if told:
+            first, _, last = told.removeprefix("bytes=").partition("-")
+            begin, end = int(first), int(last) + 1 if last else len(data)
+            if body:
+                self.asked.append(told)
+        self.send_response(206 if told else 200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(data[begin:end])))
+        if told:
+            self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{len(data)}")
+        self.end_headers()
+        if body:
+            self.wfile.write(data[begin:end])
+
+
+@pytest.fixture
+def url(folder: Path) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Ranges, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_from_elsewhere_only_what_is_asked_for_travels(folder: Path, url: str) -> None:
+    found = Corpus(url)
+    Ranges.asked.clear()
+    example = found[5]
+    assert example == Corpus(str(folder))[5]
+    assert len(Ranges.asked) == 1
+    begin, _, end = Ranges.asked[0].removeprefix("bytes=").partition("-")
+    assert int(end) - int(begin) < 10_000
+    assert_all(found.read(range(len(found))))
+
+
+def test_from_any_file_system(folder: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    for path in folder.iterdir():
+        memory.pipe(f"/corpus/{path.name}", path.read_bytes())
+    assert_all(Corpus("memory://corpus").read(range(24)))
+    assert_streamed(stream("memory://corpus"))
+
+
+def test_other_clips_are_refused(folder: Path) -> None:
+    assert len(Corpus(str(folder), Clips())) == 24
+    with pytest.raises(InputError, match="other clips"):
+        Corpus(str(folder), Clips(look_tokens=4096))
+
+
+def assert_streamed(samples: Any) -> None:
+    found = list(samples)
+    wanted = [(sample, e.coarse, e.grid) for e in packed() for sample in e.samples]
+    assert [(told["sample"], told["coarse.mp4"], told["mp4"]) for told in found] == wanted
+
+
+def test_our_stream_of_webdataset(folder: Path) -> None:
+    assert_streamed(stream(str(folder)))
+
+
+def test_webdataset_itself(folder: Path) -> None:
+    import webdataset as wds
+
+    shards = sorted(map(str, folder.glob("*.tar")))
+    found = list(wds.WebDataset(shards, shardshuffle=False))
+    assert len(found) == 12
+    for told, wanted in zip(found, packed(), strict=True):
+        assert told["__key__"] == wanted.key
+        assert read_document(told["json"], "x") == (wanted.video, list(wanted.samples))
+        assert (told["coarse.mp4"], told["mp4"]) == (wanted.coarse, wanted.grid)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Entry]]:
+    """The sparsest records first, and a density of a half after one of 2."""
+    videos = [
+        *(entry(number, 1, b"c", b"g", sparse=True) for number in range(3)),
+        *(entry(number, 2, b"cc", b"gg", fps=Fraction(2)) for number in range(3, 6)),
+        *(entry(number, 3, b"ccc", b"ggg", fps=Fraction(1, 2)) for number in range(6, 9)),
+    ]
+    folder = tmp_path_factory.mktemp("mixed")
+    return publish(folder, *write_shards(folder, videos, 20_000), "mixed"), videos
+
+
+def test_datasets_infers_one_schema_whatever_comes_first(mixed: tuple[Path, list[Entry]], tmp_path: Path) -> None:
+    import datasets
+
+    folder, wanted = mixed
+    shards = sorted(map(str, folder.glob("*.tar")))
+    loaded: Any = datasets.load_dataset("webdataset", data_files=shards, split="train", cache_dir=str(tmp_path))
+    for column in ("coarse.mp4", "mp4"):
+        loaded = loaded.cast_column(column, datasets.Video(decode=False))
+    assert len(loaded) == len(wanted)
+    for told, video in zip(loaded, wanted, strict=True):
+        assert told["__key__"] == video.key
+        assert read_document(json.dumps(told["json"]).encode(), "x") == (video.video, list(video.samples))
+        assert (told["coarse.mp4"]["bytes"], told["mp4"]["bytes"]) == (video.coarse, video.grid)
+    densities = [piece["fps"] for told in loaded for sample in told["json"]["samples"] for piece in sample["pieces"]]
+    assert {"2", "0.5"} <= set(densities)
