@@ -400,8 +400,10 @@ def _workspace(root: Path) -> Any:
 
 
 def _command() -> str:
-    """What was typed, for the lock and the run's record. No key ever stands in an argument."""
-    return " ".join(["dmforge", *sys.argv[1:]])
+    """What was typed, for the lock and the run's record; of addresses without what may be a key."""
+    from dmforge.curation.sources.places import plain
+
+    return " ".join(["dmforge", *map(plain, sys.argv[1:])])
 
 
 def _counts(name: str, tally: Tally) -> dict[str, Any]:
@@ -423,7 +425,7 @@ def _look(span: tuple[float, float], fps: float) -> Any:
 
     try:
         return Look(Window(round(span[0] * 100), round(span[1] * 100)), Fraction(fps).limit_denominator(1000))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(
             str(error), where="--span, --fps", mend="give a window that begins before it ends, as --span 2 5"
         ) from None

@@ -102,8 +102,8 @@ def _encode(case: Case, path: Path) -> None:
         container.mux(stream.encode(None))
 
 
-FORMATS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm", "ts": "mpegts", "avi": "avi"}
-OF_CONSTANT_RATE = ("mpeg4",)
+FORMATS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm", "ts": "mpegts", "avi": "avi", "mpg": "mpeg"}
+OF_CONSTANT_RATE = ("mpeg4", "mpeg1video", "mpeg2video")
 CLOCK = Fraction(1, 12_000)
 
 
@@ -143,6 +143,27 @@ def beginning_later(frames: int) -> Callable[[bytes], bytes]:
         return data[: at + 16] + entry + data[at + 24 :]
 
     return mend
+
+
+def mirrored(data: bytes) -> bytes:
+    """A display matrix that shows the picture as in a mirror."""
+    (at,) = boxes(data, b"tkhd")
+    one = 1 << 16
+    return data[: at + 48] + struct.pack(">9i", -one, 0, 0, 0, one, 0, 0, 0, 1 << 30) + data[at + 84 :]
+
+
+def painted() -> bytes:
+    """A PNG."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="image2pipe") as container:
+        stream = container.add_stream("png", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "rgb24"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(1, 64, 64), format="rgb24")))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.4,\nMPEG-TS.ts\n#EXT-X-ENDLIST\n"
 
 
 def longer_header(data: bytes) -> bytes:
@@ -256,6 +277,13 @@ CASES: tuple[Case, ...] = (
     Case("truncated matroska", suffix="mkv", options=GOP, mend=cut_off(0.6), lasts_s=Fraction(34, RATE)),
     Case("damaged middle", options=GOP, muxer=START, mend=scratched, bad=True),
     Case("damaged transport stream", suffix="ts", options=GOP, mend=scratched, bad=True),
+    Case("mirrored", mend=mirrored, bad=True),
+    Case(
+        "several recordings in one", suffix="mpg", codec="mpeg1video", options={"bf": "0"}, mend=lambda data: data * 2, bad=True
+    ),
+    Case("a list of other files", codec="", mend=lambda data: b"ffconcat version 1.0\nfile 'constant rate.mp4'\n", bad=True),
+    Case("a playlist", codec="", mend=lambda data: PLAYLIST, bad=True),
+    Case("a picture", suffix="png", codec="", mend=lambda data: painted(), bad=True),
     Case("sound only", codec="", file_name="sound only.wav", mend=lambda data: hummed(), bad=True),
     Case("sound in a video's container", codec="", mend=lambda data: recorded(), bad=True),
     Case("zero bytes", codec="", mend=lambda data: b"", bad=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -49,13 +49,13 @@ class EachConfig(StageConfig):
     workers: Operational[NonNegativeInt] = 0
     """Processes at work; 0 means one for each core."""
     cpu_s: Operational[PositiveFloat] = 60.0
-    """CPU seconds that one input may use."""
+    """CPU seconds that one input may use without getting on."""
     memory_mb: Operational[PositiveInt] = 2048
     """Memory that a process may take beyond what it had when it started."""
     still_s: Operational[PositiveFloat] = 30.0
     """Seconds that a process may stand still, using no CPU although the machine is free: hung."""
     wall_s: Operational[PositiveFloat] = 900.0
-    """The backstop: seconds after which even a process that still computes is ended. Its input stays pending."""
+    """The backstop: seconds without getting on after which even a process that computes is ended. Its input stays pending."""
 
 
 class AskConfig(StageConfig):
@@ -134,6 +134,8 @@ class Each(Stage[In, Out]):
     """One input at a time, in a process that may be killed: decoding, probing, whatever opens foreign bytes."""
 
     config: EachConfig
+    gets_on: Callable[[], None] = staticmethod(lambda: None)
+    """To be called by work that takes long, as it gets on: what an input may use counts from there."""
 
     @abstractmethod
     def process(self, item: In) -> Result:

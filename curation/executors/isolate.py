@@ -147,12 +147,12 @@ class KillablePool:
     def _hire(self) -> None:
         context = _context()
         ours, theirs = context.Pipe()
-        at = context.RawArray("q", [IDLE])
+        at = context.RawArray("q", [IDLE, 0])
         arguments = (theirs, self._stage, self._root, self._limits.memory_mb, at)
         process = context.Process(target=serve, args=arguments, daemon=True)
         process.start()
         theirs.close()
-        # a shared array behaves as a list of one
+        # a shared array behaves as a list
         self._workers.append(_Worker(process, ours, at))  # pyright: ignore[reportArgumentType]
 
     def _listen(self, advance: Advance) -> None:
@@ -195,11 +195,11 @@ class KillablePool:
             return
         self._looked_s = now
         for worker in [worker for worker in self._workers if worker.span is not None or not worker.is_open]:
-            index, cpu_s = worker.at[0], cpu_seconds(worker.process.pid)
+            (index, step), cpu_s = worker.at[:], cpu_seconds(worker.process.pid)
             if cpu_s is None:
                 continue  # it is dead: the next listening will tell
-            if worker.watch is None or worker.watch.index != index:
-                worker.watch = Watch(index, now, cpu_s)
+            if worker.watch is None or worker.watch.at != (index, step):
+                worker.watch = Watch((index, step), now, cpu_s)
                 continue
             verdict = worker.watch.look(now, cpu_s, elapsed, self._limits)
             if verdict is None:

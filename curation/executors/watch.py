@@ -26,10 +26,10 @@ class Verdict:
 
 
 class Watch:
-    """What was seen of a process since it began with the input it is at."""
+    """What was seen of a process since it began with the input it is at, or last said that it gets on with it."""
 
-    def __init__(self, index: int, now_s: float, cpu_s: float) -> None:
-        self.index = index
+    def __init__(self, at: tuple[int, int], now_s: float, cpu_s: float) -> None:
+        self.at = at
         self._since_s, self._cpu_at_start_s, self._cpu_s = now_s, cpu_s, cpu_s
         self._still_s = self._used_s = 0.0
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import MutableSequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -74,10 +75,12 @@ class Unfit:
 
 
 def serve(connection: Connection, stage: Each[Item, Record], root: str, memory_mb: int, at: MutableSequence[int]) -> None:
-    """Work on chunks until there are no more. `at[0]` always holds the index of the input at hand, for whoever watches."""
+    """Work on chunks until there are no more. `at` is for whoever watches: the index of the input at hand, and how often its
+    work has got on."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the driver decides what ends
     try:
+        stage.gets_on = partial(_step, at)
         stage.open(Workspace(Path(root)))
         _limit_memory(memory_mb)
         connection.send(Opened())
@@ -91,6 +94,10 @@ def serve(connection: Connection, stage: Each[Item, Record], root: str, memory_m
             connection.send(reply)
     except Exception as error:  # of the stage itself, not of an input: it must reach the driver, which stops the run with it
         connection.send(Unfit(f"{type(error).__name__}: {error}", error if isinstance(error, DmforgeError) else None))
+
+
+def _step(at: MutableSequence[int]) -> None:
+    at[1] += 1
 
 
 def _work(stage: Each[Item, Record], chunk: Chunk, at: MutableSequence[int]) -> Reply:

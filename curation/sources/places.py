@@ -21,14 +21,17 @@ def is_remote(place: str) -> bool:
     return "://" in place
 
 
+def plain(address: str) -> str:
+    """An address without what may be a secret in it: for logs and messages."""
+    if not is_remote(address):
+        return address
+    told = urlsplit(address)
+    return f"{told.scheme}://{told.netloc.rpartition('@')[2]}{told.path}"
+
+
 def stem(place: str) -> str:
     """What a file is called, without its suffix."""
     return PurePosixPath(unquote(urlsplit(place).path) if is_remote(place) else place).stem
-
-
-def exists(place: str) -> bool:
-    """Whether a local file is there; an address is believed until it is read."""
-    return is_remote(place) or Path(place).exists()
 
 
 def files(places: Sequence[str], suffixes: frozenset[str]) -> Iterator[str]:
@@ -67,8 +70,13 @@ def at_hand(place: str, copy: Path) -> Generator[Path]:
 def _local_files(path: Path, suffixes: frozenset[str]) -> Iterator[str]:
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+        if not found:
+            mend = f"name the files themselves, or give them a suffix that is known: {' '.join(sorted(suffixes))}"
+            raise InputError("no videos in this folder", where=str(path), mend=mend)
     elif path.is_file():
         found = [path]
+    elif path.exists():
+        raise InputError("neither a file nor a folder", where=str(path), mend="give files and folders")
     else:
         raise InputError("there is no such file or folder", where=str(path), mend="correct the path")
     yield from (_printable(file.resolve()) for file in found)
@@ -89,7 +97,9 @@ def _remote_files(address: str, suffixes: frozenset[str]) -> Iterator[str]:
         if not address.endswith("/") and system.isfile(path):
             found = [path]
         else:
-            found = sorted(file for file in system.find(path) if PurePosixPath(urlsplit(file).path).suffix.lower() in suffixes)
+            # a listing may link to anything; addresses with a query are never written down
+            files = [file for file in system.find(path) if not urlsplit(file).query]
+            found = sorted(file for file in files if PurePosixPath(urlsplit(file).path).suffix.lower() in suffixes)
             if not found:
                 raise FileNotFoundError("no such file, and no folder with videos")
     yield from (system.unstrip_protocol(file) for file in found)
@@ -99,9 +109,11 @@ def reached(address: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs  # pyright: ignore[reportMissingTypeStubs]
 
     told = urlsplit(address)
-    if "@" in told.netloc or told.query:  # places are written down in plain text
+    if "::" in address:
+        raise InputError("a chain of file systems", where=address, mend="unpack it first, or give the address itself")
+    if "@" in told.netloc or told.query or told.fragment:  # places are written down in plain text
         mend = "give the plain address; keys go by the environment or the configuration of its storage, as fsspec reads them"
-        raise InputError("an address with a key or a query in it", where=f"{told.scheme}://{told.hostname}", mend=mend)
+        raise InputError("an address with a key or a query in it", where=plain(address), mend=mend)
     options: dict[str, Any] = {}
     if told.scheme in ("http", "https"):
         import aiohttp
@@ -113,7 +125,9 @@ def reached(address: str) -> tuple[Any, str]:
 
 def _chunks(address: str) -> Iterator[bytes]:
     system, path = reached(address)
-    with system.open(path, "rb", block_size=8 * CHUNK, cache_type="readahead") as file:
+    # read through once: over HTTP as one stream, which servers without ranges give, too
+    how = {"block_size": 0} if address.startswith("http") else {"block_size": 8 * CHUNK, "cache_type": "readahead"}
+    with system.open(path, "rb", **how) as file:
         while chunk := file.read(CHUNK):
             yield chunk
 
@@ -122,8 +136,10 @@ def _patiently(address: str) -> Iterator[bytes]:
     """As they come; what goes wrong on the way may go right another time."""
     try:
         yield from _chunks(address)
+    except FileNotFoundError:
+        raise Transient(f"{address} is not there: ingest the file again from where it is") from None
     except Exception as error:  # every storage has errors of its own
-        raise Transient(f"{address} can't be read: {type(error).__name__}") from error
+        raise Transient(f"{address} can't be read: {str(error) or type(error).__name__}") from error
 
 
 @contextmanager

@@ -15,7 +15,10 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, digest, show
 from dmforge.schemas.records import UNKNOWN
 
-SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".ts", ".mpg", ".mpeg", ".3gp", ".flv"})
+SUFFIXES = frozenset({
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".3gp", ".flv", ".wmv",
+    ".asf", ".ogv", ".mxf", ".gif",
+})  # fmt: skip
 """What counts as a video in a folder; a file that is named is taken whatever it is called."""
 
 
@@ -79,15 +82,17 @@ def register(workspace: Workspace, brought: Sequence[str], provenance: Provenanc
     known = listed(workspace)
     now = dict(known)
     seen: dict[str, None] = {}
-    for place in places.files(brought, SUFFIXES):
-        sha256 = places.sha256_of(place)
-        seen[sha256] = None
-        fresh = Listed(sha256, place, **asdict(provenance), source_id=places.stem(place), also=[])
-        now[sha256] = _joined(now[sha256], fresh) if sha256 in now else fresh
-    if now != known:
-        with writing(_list(workspace)) as file:
-            file.write("".join(json.dumps(asdict(video)) + "\n" for video in now.values()).encode("ascii"))
-        sync_folder(workspace.inputs)
+    try:
+        for place in places.files(brought, SUFFIXES):
+            sha256 = places.sha256_of(place)
+            seen[sha256] = None
+            fresh = Listed(sha256, place, **asdict(provenance), source_id=places.stem(place), also=[])
+            now[sha256] = _joined(now[sha256], fresh) if sha256 in now else fresh
+    finally:  # what was read so far needn't be read again, however this ends
+        if now != known:
+            with writing(_list(workspace)) as file:
+                file.write("".join(json.dumps(asdict(video)) + "\n" for video in now.values()).encode("ascii"))
+            sync_folder(workspace.inputs)
     new = [sha256 for sha256 in seen if sha256 not in known]
     return Registered(tuple(map(_video_id, new)), tuple(_video_id(sha256) for sha256 in seen if sha256 in known))
 
@@ -109,7 +114,7 @@ def edition(videos: Iterable[Listed]) -> str:
 def _joined(known: Listed, fresh: Listed) -> Listed:
     names = [known.source_id, *known.also]
     also = known.also if fresh.source_id in names else [*known.also, fresh.source_id]
-    return replace(known, path=known.path if places.exists(known.path) else fresh.path, also=also)
+    return replace(known, path=fresh.path, also=also)  # its bytes were seen there just now
 
 
 def _video_id(sha256: str) -> Id:

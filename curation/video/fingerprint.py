@@ -22,6 +22,8 @@ SAMPLES_FPS = 4
 SIDE = 8
 LEAST_CONTRAST = 4.0
 """Standard deviation of luma, of 255, below which a frame is as good as blank."""
+AT_ONCE = 1 << 20
+"""Pairs of frames that are compared at once: ten hours against ten hours would not fit into memory."""
 NEAR_BITS = 9
 """Frames with hashes that differ in no more bits look the same. Unrelated ones differ in 32, the nearest of hundreds in 15."""
 COPY_SHARE = 0.7
@@ -55,8 +57,12 @@ def likeness(one: Sequence[int], other: Sequence[int]) -> float:
     shorter, longer = sorted((_unsigned(one), _unsigned(other)), key=len)
     if not len(shorter):
         return 0.0
-    differing = np.bitwise_count(shorter[:, None] ^ longer[None, :]).min(axis=1)
-    return float((differing <= NEAR_BITS).mean())
+    rows = max(1, AT_ONCE // len(longer))
+    found = 0
+    for begin in range(0, len(shorter), rows):
+        differing = np.bitwise_count(shorter[begin : begin + rows, None] ^ longer[None, :]).min(axis=1)
+        found += int((differing <= NEAR_BITS).sum())
+    return found / len(shorter)
 
 
 def are_copies(one: Sequence[int], other: Sequence[int]) -> bool:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from dmforge.curation.video.errors import Unusable
 
-def rotation_of(frame: VideoFrame) -> int:
-    """Degrees clockwise that a stored frame is turned by to be seen upright: 0, 90, 180 or 270."""
-    return round(-frame.rotation / 90) * 90 % 360
+
+def rotation_of(frame: VideoFrame, path: Path) -> int:
+    """Degrees clockwise that a stored frame is turned by to be seen upright: 0, 90, 180 or 270; mirrored ones are refused."""
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return 0
+    (a, b), (c, d) = np.frombuffer(bytes(matrix), "<i4").reshape(3, 3)[:2, :2].astype(float) / (1 << 16)
+    turns = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}
+    turn = turns.get((round(a, 3), round(b, 3), round(c, 3), round(d, 3)))
+    if turn is None:
+        raise Unusable("orientation", "its picture is mirrored, scaled or turned by no right angle", where=str(path))
+    return turn
 
 
 def displayed_size(width: int, height: int, aspect: Fraction, turn: int) -> tuple[int, int]:

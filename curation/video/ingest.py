@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -11,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat
 
-from dmforge.curation.atomic import disk_errors
+from dmforge.curation.atomic import TEMPORARY, disk_errors
 from dmforge.curation.settled import Made, Quarantined, Result
 from dmforge.curation.sources.places import at_hand, sha256_of
 from dmforge.curation.sources.videos import Listed, edition, listed
@@ -26,6 +25,7 @@ from dmforge.curation.video.timeline import Timeline, read_timeline
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Operational
+from dmforge.schemas.errors import Transient
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Record, Video, aside
@@ -52,10 +52,10 @@ class File(Record):
 class IngestConfig(EachConfig):
     """How files are read and what is made of them."""
 
-    cpu_s: Operational[PositiveFloat] = 3600.0
-    """CPU seconds that one file may use: encoding takes about a tenth of its length."""
-    wall_s: Operational[PositiveFloat] = 14_400.0
-    """The backstop: seconds after which even a process that still computes is ended. Its input stays pending."""
+    cpu_s: Operational[PositiveFloat] = 600.0
+    """CPU seconds that a file may use between one frame and the next that it needs: a long film takes long, and gets on."""
+    longest_s: PositiveFloat = 43_200.0
+    """Seconds of the longest video: a broken clock makes days out of nothing."""
     clips: Clips = Field(default_factory=Clips)
     """Which frames the renditions hold, and how large."""
 
@@ -68,10 +68,9 @@ class Ingest(Root, Each[File, Video | Fingerprint]):
 
     def begin(self, workspace: Workspace) -> None:
         require_clips(workspace, self.config.clips)
-        copies = workspace.runs / COPIES
-        if copies.exists():  # of processes that were killed
-            with disk_errors(copies):
-                shutil.rmtree(copies)
+        with disk_errors(workspace.media):  # what processes that were killed have left
+            for copy in (*workspace.runs.glob(f"{COPIES}/*"), *workspace.media.glob(f"*/*{TEMPORARY}")):
+                copy.unlink()
 
     def edition(self, workspace: Workspace) -> str:
         return edition(listed(workspace).values())
@@ -89,10 +88,12 @@ class Ingest(Root, Each[File, Video | Fingerprint]):
 
     def _taken_in(self, item: File, source: Path) -> Result:
         if sha256_of(source) != item.sha256:
-            return Quarantined("changed", "its bytes are no longer those that were ingested")
+            raise Transient(f"{source} holds other bytes now: ingest an intact copy, from wherever it is")
         try:
             timeline = read_timeline(source)
             video = replace(probe(timeline).as_video(item.sha256, source.stat().st_size), **_provenance(item))
+            if video.duration_cs > self.config.longest_s * 100:
+                raise Unusable("too long", f"more than {self.config.longest_s:g} s")
             if not video.duration_cs:
                 raise Unusable("no frames", "it lasts less than a hundredth of a second")
             self._render(timeline, video)
@@ -105,13 +106,11 @@ class Ingest(Root, Each[File, Video | Fingerprint]):
     def _render(self, timeline: Timeline, video: Video) -> None:
         clips, media = self.config.clips, Media(self._workspace, video.id)
         coarse, grid = clips.coarse(video).times_s, clips.grid_times_s(video)
-        make_renditions(
-            timeline,
-            [
-                Wanted(media.coarse, coarse, clips.coarse_size(video), COARSE_RATE, COARSE),
-                Wanted(media.grid, grid, clips.look_size(video), Fraction(GRID_FPS), GRID),
-            ],
-        )
+        wanted = [
+            Wanted(media.coarse, coarse, clips.coarse_size(video), COARSE_RATE, COARSE),
+            Wanted(media.grid, grid, clips.look_size(video), Fraction(GRID_FPS), GRID),
+        ]
+        make_renditions(timeline, wanted, self.gets_on)
         shas = sha256_of(media.grid), sha256_of(media.coarse)
         write_receipt(media, Receipt(video.sha256, *shas, clips.digest.hex(), ENCODER))
 

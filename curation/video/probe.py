@@ -34,5 +34,6 @@ def probe(timeline: Timeline) -> Probe:
     with opened(timeline.path) as (_, stream):
         width, height = displayed_size(stream.width, stream.height, timeline.aspect, timeline.turn)
         codec = stream.codec_context.codec.canonical_name
-    rate = (len(timeline.pts) / timeline.duration_s).limit_denominator(1001)
+    rate = len(timeline.pts) / timeline.duration_s
+    rate = rate.limit_denominator(1001) if rate > 1 else rate
     return Probe(timeline.duration_s, width, height, rate, codec, timeline.turn)

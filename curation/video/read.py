@@ -70,10 +70,7 @@ def _decoded(path: Path, wanted: Sequence[int], rate_fps: Fraction, gop: int | N
             if gop is not None and index // gop > (at + 1) // gop:
                 container.seek(int(index // gop * gop / rate_fps / tick_s), stream=stream)
                 frames = container.decode(stream)
-            for frame in frames:
-                at = round((frame.pts or 0) * tick_s * rate_fps)
-                if at >= index:
-                    break
-            else:
+            frame = next((f for f in frames if (at := round((f.pts or 0) * tick_s * rate_fps)) >= index), None)
+            if frame is None or at != index:
                 raise LakeError(f"the rendition has no frame {index}", where=str(path), mend=MEND)
             yield index, frame

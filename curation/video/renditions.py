@@ -11,7 +11,7 @@ thread: pinning `av` pins the bytes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,8 +28,9 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from dmforge.curation.atomic import placing, sync_folder
 from dmforge.curation.video.decoders.pyav import upright, wanted_frames
-from dmforge.curation.video.timeline import Timeline
+from dmforge.curation.video.timeline import Timeline, ffmpeg_errors
 from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.ids import base32, digest
 from dmforge.schemas.sizes import Size
 
 SHARED = {"preset": "veryfast", "tune": "fastdecode", "crf": "27", "threads": "1", "flags": "+bitexact", "sc_threshold": "0"}
@@ -42,7 +43,8 @@ GRID = {
 MUXER = {"movflags": "+faststart", "fflags": "+bitexact"}
 COARSE_RATE = Fraction(2)
 """At which the frames of the coarse rendition follow each other. It means nothing: they are read by their numbers."""
-ENCODER = f"libx264 of av {version('av')}"
+ENCODER = f"libx264 of av {version('av')}, settings {base32(digest('settings', [COARSE, GRID, MUXER]))[:8]}"
+"""What decides the bytes of a rendition, beside its frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class Wanted:
     options: dict[str, str]
 
 
-def make_renditions(timeline: Timeline, wanted: Sequence[Wanted]) -> None:
-    """Decode a file once, and write all of its renditions."""
+def make_renditions(timeline: Timeline, wanted: Sequence[Wanted], gets_on: Callable[[], None] = lambda: None) -> None:
+    """Decode a file once, and write all of its renditions. `gets_on` is called with every frame of the file that is needed."""
     places: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for number, rendition in enumerate(wanted):
         for index, time_s in enumerate(rendition.times_s):
@@ -65,6 +67,7 @@ def make_renditions(timeline: Timeline, wanted: Sequence[Wanted]) -> None:
     with ExitStack() as stack:
         writers = [stack.enter_context(_writer(rendition)) for rendition in wanted]
         for pts, frame in wanted_frames(timeline, sorted(places)):
+            gets_on()
             for number, indices in groupby(places[pts], key=itemgetter(0)):
                 writers[number].write(frame, timeline, [index for _, index in indices])
     for rendition in wanted:
@@ -97,12 +100,13 @@ class _Writer:
         """At the size of the rendition, upright, in the one colour space that decoders assume of untagged files."""
         size = self._rendition.size
         if timeline.turn:
-            turned = np.ascontiguousarray(upright(frame, timeline.aspect, self._scaler, size))
+            turned = np.ascontiguousarray(upright(frame, timeline, self._scaler, size))
             frame = VideoFrame.from_ndarray(turned, format="rgb24")
-        return self._scaler.reformat(
-            frame, size.width, size.height, "yuv420p", interpolation=Interpolation.AREA,
-            dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG,
-        )  # fmt: skip
+        with ffmpeg_errors(timeline.path, "colours"):
+            return self._scaler.reformat(
+                frame, size.width, size.height, "yuv420p", interpolation=Interpolation.AREA,
+                dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG,
+            )  # fmt: skip
 
 
 @contextmanager

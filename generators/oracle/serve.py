@@ -40,7 +40,7 @@ def serving(
 ) -> Generator[str]:
     """The address of an oracle that runs while the block lasts, and never longer than this process."""
     told = (behaviour or Behaviour()).model_dump_json()
-    command = [sys.executable, "-m", "dmforge.generators.oracle", str(worlds), told, str(truth or "")]
+    command = [sys.executable, "-P", "-m", "dmforge.generators.oracle", str(worlds), told, str(truth or "")]
     told_key = {} if key is None else {KEY: key}
     environment = {name: value for name, value in os.environ.items() if name != KEY} | told_key
     # in a session of its own: Ctrl-C is for whoever started it, who ends it then

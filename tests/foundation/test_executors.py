@@ -120,7 +120,7 @@ def test_an_engine_may_read_ahead_over_the_ends_of_batches(tmp_path: Path) -> No
 def looks(shape: list[tuple[float, float]], **limits: float) -> list[str | None]:
     """What a watch says after each (seconds since the last look, CPU seconds used in them)."""
     told = EachConfig.model_validate({"cpu_s": 5, "still_s": 2, "wall_s": 100} | limits)
-    watch, now, cpu, said = Watch(0, 0.0, 0.0), 0.0, 0.0, []
+    watch, now, cpu, said = Watch((0, 0), 0.0, 0.0), 0.0, 0.0, []
     for elapsed, used in shape:
         now, cpu = now + elapsed, cpu + used
         verdict = watch.look(now, cpu, elapsed, told)

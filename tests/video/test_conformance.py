@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from fractions import Fraction
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
+from av.stream import Disposition
 
 from benchmarks.barcodes import CASES, Case, write
 from benchmarks.conformance import times_of
@@ -15,6 +19,8 @@ from dmforge.curation.video.decoders.decord import Decord
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.decoders.torchcodec import TorchCodec
 from dmforge.curation.video.errors import Unusable
+from dmforge.curation.video.inspect import inspected
+from dmforge.curation.video.timeline import read_timeline
 from dmforge.generators.worlds.draw import read_timecode
 
 DEADLINE_S = 10
@@ -88,6 +94,8 @@ def test_torchcodec_gives_the_frame_on_screen_or_refuses(case: Case, folder: Pat
     assert found in (None, [case.on_screen(asked) for asked in times])
 
 
+REASONS = {"not a video", "no video stream", "damaged", "no frames", "no times", "orientation"}
+"""Why a file of the suite can't be used."""
 BROKEN = [case for case in CASES if case.bad]
 
 
@@ -109,7 +117,7 @@ def test_decord_says_what_is_broken(case: Case, folder: Path) -> None:
 def assert_refused(decoder: Decoder, case: Case, folder: Path) -> None:
     with pytest.raises(Unusable) as caught:
         read(decoder, made(case, folder), times_of(case))
-    assert caught.value.reason in ("not a video", "no video stream", "damaged", "no frames", "not this backend")
+    assert caught.value.reason in {*REASONS, "not this backend"}
     assert "mend:" in str(caught.value)
 
 
@@ -129,3 +137,56 @@ def test_one_pixel_is_a_video_too(folder: Path) -> None:
     case = next(case for case in CASES if case.name == "one pixel")
     clip = PyAV().read(made(case, folder), [Fraction(0), Fraction(1)])
     assert clip.frames.shape == (2, 1, 1, 3)
+
+
+def test_of_several_streams_the_one_is_read_that_players_show(tmp_path: Path, torchcodec: TorchCodec) -> None:
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        streams[1].disposition = Disposition.default
+        for stream, side in zip(streams, (64, 320), strict=True):
+            stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
+        for number in range(25):
+            for stream, shade in zip(streams, (20, 200), strict=True):
+                picture = np.full((stream.height, stream.width, 3), shade, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            del number
+        for stream in streams:
+            container.mux(stream.encode(None))
+    for decoder in (PyAV(), torchcodec):
+        clip = decoder.read(path, [Fraction(0), Fraction(1, 2)])
+        assert clip.frames.shape[1:3] == (320, 320)
+        assert clip.frames.mean() > 150
+    with pytest.raises(Unusable, match="another stream"):
+        Decord().read(path, [Fraction(0)])
+
+
+def test_a_recording_that_was_cut_begins_where_it_can_be_decoded(tmp_path: Path) -> None:
+    case = Case("MPEG-2", suffix="mkv", codec="mpeg2video", options={"bf": "2", "g": "12"})  # whose GOPs are open
+    whole, path = write(case, tmp_path), tmp_path / "cut.mkv"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as container:
+        stream = source.streams.video[0]
+        out = container.add_stream_from_template(stream)
+        packets = [packet for packet in source.demux(stream) if packet.size]
+        (_, second, *_) = [place for place, packet in enumerate(packets) if packet.is_keyframe]
+        for packet in packets[second:]:
+            packet.stream = out
+            container.mux(packet)
+    timeline = read_timeline(path)
+    assert timeline.leading
+    times = [timeline.time_s(pts) for pts in timeline.pts]
+    numbers = [read_timecode(frame) for frame in PyAV().read(path, times).frames]
+    assert numbers == list(range(numbers[0] or 0, 60))  # from the keyframe on: what leans on lost frames is never shown
+
+
+def test_probing_imports_nothing_from_where_one_stands(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = made(CASES[0], folder)
+    (tmp_path / "statistics.py").write_text("raise SystemExit('taken over')")
+    monkeypatch.chdir(tmp_path)
+    assert inspected(path)["ok"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(Unusable, match="neither a file"):
+        read_timeline(tmp_path / "pipe.mp4")

@@ -14,15 +14,16 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.barcodes import CASES, Case, write
-from dmforge import cli, pipeline
+from dmforge import cli, intake, pipeline
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.sources.places import sha256_of
+from dmforge.curation.sources.videos import Provenance
 from dmforge.curation.workspace import Workspace
+from tests.video.test_conformance import REASONS
 
 WALL_S = 10
 """A good or bad file of the suite may take so long, and not more, whatever it does."""
-REASONS = {"not a video", "no video stream", "damaged", "no frames"}
 
 
 def dmforge(*words: object, code: int = 0) -> Any:
@@ -133,3 +134,21 @@ def test_addresses_that_cannot_be_used(server: tuple[Server, Path], tmp_path: Pa
     assert "mend" in told
     assert "secret" not in told
     assert not (place / "inputs/videos.jsonl").exists()
+
+
+def test_an_intact_copy_mends_what_is_gone_or_was_changed(tmp_path: Path) -> None:
+    path = write(Case("one"), tmp_path)
+    place, copy = workspace(tmp_path), tmp_path / "copy.mp4"
+    copy.write_bytes(path.read_bytes())
+    (place / "recipe.toml").write_text('name = "videos"\n[stages.ingest]\n')
+    intake.add_videos(Workspace(place), "test", [str(path)], Provenance())
+    path.write_bytes(b"overwritten")
+    assert "other bytes now" in dmforge("run", "-w", place, code=1)
+    assert dmforge("ingest", copy, "-w", place, "--json")["known"] == 1
+    assert rows(place, "SELECT count(*) FROM videos") == [(1,)]
+
+
+def test_what_was_read_before_an_error_is_kept(tmp_path: Path) -> None:
+    place = workspace(tmp_path)
+    dmforge("ingest", write(Case("one"), tmp_path), tmp_path / "none.mp4", "-w", place, code=2)
+    assert len((place / "inputs/videos.jsonl").read_text().splitlines()) == 1

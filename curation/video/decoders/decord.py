@@ -23,7 +23,7 @@ TOLERANCE_S = 0.002
 
 
 class Decord:
-    """The decoder for renditions, where it is installed."""
+    """For those who compare backends: nothing of ours depends on it."""
 
     name = "decord"
 
@@ -55,6 +55,7 @@ def _known_faults(timeline: Timeline) -> dict[str, bool]:
         "decord hangs on such containers": timeline.container not in CONTAINERS,
         "decord takes no notice of edit lists": bool(timeline.hidden),
         "decord gives other frames where a GOP is open": timeline.leading,
+        "decord may take another stream": timeline.streams > 1,
         "decord knows square pixels only": timeline.aspect != 1,
         "decord turns some files and not others": bool(timeline.turn),
     }

@@ -17,8 +17,8 @@ from av.video.stream import VideoStream
 
 from dmforge.curation.video.decoders import Clip, Frames
 from dmforge.curation.video.errors import Unusable
-from dmforge.curation.video.geometry import displayed_size, rotation_of
-from dmforge.curation.video.timeline import Timeline, opened, read_timeline
+from dmforge.curation.video.geometry import displayed_size
+from dmforge.curation.video.timeline import Timeline, ffmpeg_errors, opened, read_timeline
 from dmforge.schemas.sizes import Size
 
 
@@ -35,7 +35,7 @@ class PyAV:
         frames: Frames | None = None
         scaler = VideoReformatter()
         for pts, frame in wanted_frames(timeline, sorted(places)):
-            picture = upright(frame, timeline.aspect, scaler, size)
+            picture = upright(frame, timeline, scaler, size)
             if frames is None:
                 frames = np.empty((len(times_s), *picture.shape), np.uint8)
             frames[places[pts]] = picture
@@ -47,6 +47,14 @@ class PyAV:
 
 def wanted_frames(timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     """The frames with these pts, ascending; each exactly, or an error."""
+    for pts, frame in _wanted_frames(timeline, wanted):
+        if (frame.width, frame.height) != timeline.stored:
+            detail = f"at {float(timeline.time_s(pts)):g} s to {frame.width} x {frame.height}"
+            raise Unusable("changes size", detail, where=str(timeline.path))
+        yield pts, frame
+
+
+def _wanted_frames(timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     found = 0
     beginning = (None, *timeline.keys[:1])  # some streams mark no keyframe at all
     if any(timeline.key_before(pts) not in beginning for pts in wanted):
@@ -56,13 +64,14 @@ def wanted_frames(timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[i
     yield from _from_the_beginning(timeline, wanted[found:])
 
 
-def upright(frame: VideoFrame, aspect: Fraction, scaler: VideoReformatter, size: Size | None) -> Frames:
-    """A frame as it is seen: square pixels, turned as the file says, RGB."""
-    turn = rotation_of(frame)
-    width, height = (size.width, size.height) if size else displayed_size(frame.width, frame.height, aspect, turn)
+def upright(frame: VideoFrame, timeline: Timeline, scaler: VideoReformatter, size: Size | None) -> Frames:
+    """A frame as it is seen: square pixels, turned as the file says, RGB; at a size of its own or at this one."""
+    turn = timeline.turn
+    width, height = (size.width, size.height) if size else displayed_size(*timeline.stored, timeline.aspect, turn)
     if turn % 180:
         width, height = height, width
-    picture = scaler.reformat(frame, width, height, "rgb24", interpolation=Interpolation.AREA)
+    with ffmpeg_errors(timeline.path, "colours"):
+        picture = scaler.reformat(frame, width, height, "rgb24", interpolation=Interpolation.AREA)
     return np.rot90(np.asarray(picture.to_ndarray(), np.uint8), -(turn // 90))
 
 
@@ -107,10 +116,8 @@ def _from_the_beginning(timeline: Timeline, wanted: Sequence[int]) -> Iterator[t
     with opened(timeline.path) as (container, stream):
         frames = container.decode(stream)
         while pts is not None:
-            try:
+            with ffmpeg_errors(timeline.path, "damaged"):
                 frame = next((frame for frame in frames if frame.pts is not None and frame.pts >= pts), None)
-            except FFmpegError as error:
-                raise Unusable("damaged", (error.strerror or "").lower(), where=str(timeline.path)) from None
             if frame is None or frame.pts != pts or frame.is_corrupt:
                 raise Unusable(
                     "damaged", f"the frame at {float(timeline.time_s(pts)):g} s can't be decoded", where=str(timeline.path)

@@ -26,7 +26,7 @@ class TorchCodec:
         refuse_if(_known_faults(timeline), path)
         # by number: by time it doesn't find a last frame that doesn't say how long it is shown
         number = {pts: place for place, pts in enumerate(timeline.pts)}
-        decoder = _opened(path, size)
+        decoder = _opened(timeline, size)
         try:
             found = decoder.get_frames_at([number[pts] for pts in wanted])
         except (RuntimeError, IndexError, ValueError):
@@ -37,7 +37,8 @@ class TorchCodec:
         return Clip(found.data.numpy(), tuple(timeline.time_s(pts) for pts in wanted))
 
 
-def _opened(path: Path, size: Size | None) -> Any:
+def _opened(timeline: Timeline, size: Size | None) -> Any:
+    path, stream = timeline.path, timeline.stream
     try:
         from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
         from torchcodec.transforms import Resize  # pyright: ignore[reportPrivateImportUsage]
@@ -46,7 +47,12 @@ def _opened(path: Path, size: Size | None) -> Any:
     scaled = [Resize((size.height, size.width))] if size else []
     try:
         return VideoDecoder(
-            str(path.resolve()), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact", transforms=scaled
+            str(path.resolve()),
+            dimension_order="NHWC",
+            num_ffmpeg_threads=1,
+            seek_mode="exact",
+            transforms=scaled,
+            stream_index=stream,
         )
     except (RuntimeError, ValueError):
         raise Unusable("not this backend", "torchcodec can't open it", where=str(path)) from None
