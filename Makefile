@@ -44,6 +44,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.reads
 	$(BIN)/python -m benchmarks.fingerprints
 	$(BIN)/python -m benchmarks.memory4k
+	$(BIN)/python -m benchmarks.shards
 
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --kills 200

@@ -145,6 +145,24 @@ def verify(
 
 
 @app.command()
+def export(
+    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="A corpus that is packed.")],
+    to: Annotated[str, typer.Option(help="dynframe, llamafactory, trl or hf.")],
+    folder: Annotated[Path | None, typer.Option("--out", help="Where to; under exports/ in the workspace if not said.")] = None,
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Write a packed corpus in the shape that another trainer reads."""
+    from dmforge import pipeline
+
+    place, written = pipeline.export(_workspace(workspace), corpus, to, folder)
+    if as_json:
+        _print_json({"samples": written.samples, "left_out": written.left_out, "path": str(place)})
+    else:
+        out.print(f"{place}: {written.samples} samples, {written.left_out} left out", markup=False, highlight=False)
+
+
+@app.command()
 def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say where each stage stands."""
     from dmforge import pipeline

@@ -17,12 +17,15 @@ from dmforge.curation import runs
 from dmforge.curation.atomic import disk_errors, make_folder, writing
 from dmforge.curation.audit.query import Answer, ask
 from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.exports import Exported
+from dmforge.curation.exports import export as write_export
 from dmforge.curation.lake import forgetting, logical, reopening
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.roster import unpublished
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.runner import Driver, StageReport
 from dmforge.curation.shards import folders
+from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import Manifest, read_manifest
 from dmforge.curation.stage import Collective, Root, Stage
 from dmforge.curation.workspace import Workspace
@@ -225,6 +228,16 @@ def _unpublished(lake: Lake, recipe: Recipe) -> dict[str, Any]:
 def _packed(view: View, workspace: Workspace) -> dict[str, Path]:
     current = view.connection.cursor().execute("SELECT DISTINCT corpus, selection FROM packed").fetchall()
     return {corpus: workspace.shards / corpus / selection for corpus, selection in sorted(current)}
+
+
+def export(workspace: Workspace, corpus: str, to: str, folder: Path | None) -> tuple[Path, Exported]:
+    """The packed selection of a corpus in another format."""
+    found = {manifest.corpus: place for place, manifest in corpora(workspace).items()}
+    if corpus not in found:
+        mend = nearest(corpus, sorted(found)) if found else "pack it first: dmforge pack, or dmforge run"
+        raise InputError(f"no corpus {corpus!r} is packed", where="CORPUS", mend=mend)
+    place = folder or workspace.root / "exports" / to / corpus / found[corpus].name
+    return place, write_export(Corpus(str(found[corpus])), to, place)
 
 
 def audit(workspace: Workspace, query: str) -> Answer:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,21 +13,61 @@ import numpy.typing as npt
 
 from dmforge.curation.shards.document import ShardSample, ShardVideo, read_document
 from dmforge.curation.shards.folders import MANIFEST, parse_manifest
-from dmforge.curation.shards.index import INDEX, Places
-from dmforge.curation.shards.stores import Store, store
+from dmforge.curation.shards.index import INDEX, SUFFIXES, Place, Places
+from dmforge.curation.shards.stores import Store, Stretch, store
 from dmforge.curation.shards.tars import BLOCK, BadShard, split
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError, LakeError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class PackedVideo:
+    """A video with all of its samples. Its document is parsed when someone asks for it."""
+
+    key: str
+    coarse: bytes
+    grid: bytes
+    document: bytes
+    where: str
+
+    @property
+    def video(self) -> ShardVideo:
+        return self._told[0]
+
+    @property
+    def samples(self) -> list[ShardSample]:
+        return self._told[1]
+
+    @cached_property
+    def _told(self) -> tuple[ShardVideo, list[ShardSample]]:
+        return read_document(self.document, self.where)
+
+
+@dataclass(frozen=True)
 class Example:
     """A sample with its video's renditions."""
 
-    video: ShardVideo
-    sample: ShardSample
-    coarse: bytes
-    grid: bytes
+    packed: PackedVideo
+    nth: int
+
+    @property
+    def video(self) -> ShardVideo:
+        return self.packed.video
+
+    @property
+    def coarse(self) -> bytes:
+        return self.packed.coarse
+
+    @property
+    def grid(self) -> bytes:
+        return self.packed.grid
+
+    @property
+    def sample(self) -> ShardSample:
+        if self.nth >= len(self.packed.samples):
+            told = f"it has no sample {self.nth}: the index is of other shards, verify the folder"
+            raise InputError(told, where=self.packed.where, mend=REPACK)
+        return self.packed.samples[self.nth]
 
 
 class Corpus:
@@ -68,29 +108,41 @@ class Corpus:
 
     def read(self, numbers: Sequence[int]) -> list[Example]:
         """Several samples at once: from elsewhere they travel together."""
-        places = [self._places.samples[number] for number in numbers]
-        videos = [self._places.videos[place["video"]] for place in places]
-        asked = [(self._names[video["shard"]], int(video["offset"]), int(video["size"])) for video in videos]
-        read = zip(numbers, places, videos, self._store.ranges(asked), strict=True)
-        return [self._example(number, place["nth"], video, data) for number, place, video, data in read]
+        samples = [self._places.samples[number] for number in numbers]
+        videos = [self._places.video(sample["video"]) for sample in samples]
+        read = self._store.read([self._stretch(video) for video in videos])
+        packed = map(self._unpacked, videos, read)
+        return [Example(video, int(sample["nth"])) for sample, video in zip(samples, packed, strict=True)]
 
-    def _example(self, number: int, nth: int, video: Any, data: bytes) -> Example:
-        shard, begin = self._names[video["shard"]], int(video["offset"])
-        members: dict[str, bytes] = {}
-        key = ""
-        for member, suffix in (("coarse", "coarse.mp4"), ("json", "json"), ("grid", "mp4")):
-            at, size = int(video[f"{member}_offset"]) - begin, int(video[f"{member}_size"])
-            name = data[at - BLOCK : at][: tarfile.LENGTH_NAME].rstrip(b"\0").decode("utf-8", "replace")
-            found, found_suffix = split(name)
-            key = key or found
-            if (found, found_suffix) != (key, suffix) or len(data) < at + size:
-                told = f"the index says that {suffix} of sample {number} lies here, and it doesn't: verify the folder"
-                raise BadShard(f"{self.place}/{shard}", key, begin + at, told)
-            members[suffix] = data[at : at + size]
-        told, samples = read_document(members["json"], f"{self.place}/{shard}: {key}")
-        if nth >= len(samples):
-            raise BadShard(f"{self.place}/{shard}", key, begin, f"it has no sample {nth}: verify the folder")
-        return Example(told, samples[nth], members["coarse.mp4"], members["mp4"])
+    def videos(self) -> Iterator[PackedVideo]:
+        """Every video, in the order of the shards."""
+        for number in range(len(self._places.videos)):
+            place = self._places.video(number)
+            (parts,) = self._store.read([self._stretch(place)])
+            yield self._unpacked(place, parts)
+
+    def _stretch(self, place: Place) -> Stretch:
+        """The members of a video, each behind its header."""
+        offsets = (place.coarse_offset, place.json_offset, place.grid_offset)
+        sizes = (place.coarse_size, place.json_size, place.grid_size)
+        members = zip(offsets, sizes, strict=True)
+        parts = tuple(part for offset, size in members for part in ((offset - BLOCK, BLOCK), (offset, size)))
+        return Stretch(self._names[place.shard], parts)
+
+    def _unpacked(self, place: Place, parts: list[bytes]) -> PackedVideo:
+        _, coarse, _, document, _, grid = parts
+        key = split(_name(parts[0]))[0]
+        expected = [(f"{key}.{suffix}", size) for suffix, size in zip(SUFFIXES, place[4::2], strict=True)]
+        shard = f"{self.place}/{self._names[place.shard]}"
+        if [(_name(parts[at]), len(parts[at + 1])) for at in (0, 2, 4)] != expected:
+            raise BadShard(shard, key, place.offset, "the index is of another shard: verify the folder")
+        return PackedVideo(key, coarse, grid, document, f"{shard}: {key}")
 
 
+def _name(header: bytes) -> str:
+    return header[:NAME_BYTES].rstrip(b"\0").decode("utf-8", "replace")
+
+
+NAME_BYTES = 100
+"""Of a header: where the name stands."""
 REPACK = "verify the folder; fetch it again, or pack it anew"

@@ -37,6 +37,13 @@ class ShardVideo:
     source_id: str
     receipt: Receipt
 
+    def as_record(self) -> Video:
+        """As those know it who plan frames; what only the lake knows is left open."""
+        return Video(
+            self.receipt.source_sha256, self.duration_cs, self.width, self.height, Fraction(0), "", 0, 0,
+            source=self.source, licence=self.licence, namespace=self.namespace, source_id=self.source_id,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class ShardSample:
@@ -103,7 +110,7 @@ def write_document(video: ShardVideo, samples: Sequence[ShardSample]) -> bytes:
     """The document of a video and its samples."""
     content = asdict(video)
     told = {"video": content.pop("video"), "duration_s": content.pop("duration_cs") / 100, **content}
-    return json.dumps({**told, "samples": [_written(sample) for sample in samples]}, ensure_ascii=False).encode()
+    return json.dumps({**told, "samples": [as_json(sample) for sample in samples]}, ensure_ascii=False).encode()
 
 
 def read_document(data: bytes, where: str) -> tuple[ShardVideo, list[ShardSample]]:
@@ -117,7 +124,8 @@ def read_document(data: bytes, where: str) -> tuple[ShardVideo, list[ShardSample
         raise InputError(f"not a document of samples: {type(error).__name__}: {error}", where=where, mend=MEND) from None
 
 
-def _written(sample: ShardSample) -> dict[str, Any]:
+def as_json(sample: ShardSample) -> dict[str, Any]:
+    """A sample as a document holds it."""
     return {
         "id": sample.id, "corpus": sample.corpus, "task": sample.task, "kind": sample.kind, "question": sample.question,
         "options": json.dumps(sample.options, ensure_ascii=False), "gold": sample.gold,

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ INDEX = "index.parquet"
 SUFFIXES = ("coarse.mp4", "json", "mp4")
 """The members of a video, in their order."""
 ROWS = 4096
+"""Videos that are read at once."""
+GROUP = 1 << 15
+"""Videos that are written at once: what a reader keeps of each group adds up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,6 @@ SCHEMA = pa.schema([
     ("text_bytes", pa.list_(pa.int64())),
 ])  # fmt: skip
 
-VIDEO = np.dtype([
-    ("shard", "<u4"), ("offset", "<i8"), ("size", "<i8"),
-    *((f"{member}_{what}", "<i8") for member in ("coarse", "json", "grid") for what in ("offset", "size")),
-])  # fmt: skip
 SAMPLE = np.dtype([("video", "<u4"), ("nth", "<u4"), ("cost", "<i8")])
 TEXT_BYTES_A_TOKEN = 3
 """A cautious guess; who has a tokenizer can count instead."""
@@ -101,6 +100,20 @@ def keys_of(folder: Path) -> set[str]:
         return {key for batch in _batches(file, str(path)) for key in _texts(batch, "key")}
 
 
+class Place(NamedTuple):
+    """Where a video lies: what `Row` says, in numbers. The fields are those of `VIDEO`."""
+
+    shard: int
+    offset: int
+    size: int
+    coarse_offset: int
+    coarse_size: int
+    json_offset: int
+    json_size: int
+    grid_offset: int
+    grid_size: int
+
+
 class Places:
     """Where every sample lies, as mapped arrays: `videos`, and `samples` in the order of the shards."""
 
@@ -108,11 +121,9 @@ class Places:
         numbers = {name: number for number, name in enumerate(shards)}
         with tempfile.TemporaryFile() as videos, tempfile.TemporaryFile() as samples:
             count = 0
-            for batch in _batches(file, where):
-                unknown = set(_texts(batch, "shard")) - set(numbers)
-                if unknown:
-                    raise InputError(f"the index names shards that there are not: {sorted(unknown)}", where=where, mend=MEND)
-                _spool_videos(videos, batch, numbers)
+            columns = [*(name for name in VIDEO.names or ()), "visual_tokens", "text_bytes"]
+            for batch in _batches(file, where, columns):
+                _spool_videos(videos, batch, _shard_numbers(batch, numbers, where))
                 _spool_samples(samples, batch, count)
                 count += batch.num_rows
             self.videos = _mapped(videos, VIDEO)
@@ -121,7 +132,11 @@ class Places:
     def __len__(self) -> int:
         return len(self.samples)
 
+    def video(self, number: int) -> Place:
+        return Place(*self.videos[number].item())
 
+
+VIDEO = np.dtype([(name, "<u4" if name == "shard" else "<i8") for name in Place._fields])
 MEND = "fetch the folder again, or pack it anew"
 
 
@@ -129,19 +144,19 @@ def _chunks(rows: Iterable[Row]) -> Iterable[list[Row]]:
     chunk: list[Row] = []
     for row in rows:
         chunk.append(row)
-        if len(chunk) == ROWS:
+        if len(chunk) == GROUP:
             yield chunk
             chunk = []
     if chunk:
         yield chunk
 
 
-def _batches(file: IO[bytes], where: str) -> Iterable[pa.RecordBatch]:
+def _batches(file: IO[bytes], where: str, columns: list[str] | None = None) -> Iterable[pa.RecordBatch]:
     try:
         parquet = pq.ParquetFile(file)
         if not parquet.schema_arrow.equals(SCHEMA):
             raise InputError("this is no index of shards", where=where, mend=MEND)
-        yield from parquet.iter_batches(ROWS)
+        yield from parquet.iter_batches(ROWS, columns=columns)
     except pa.ArrowException as error:
         raise InputError(f"the index can't be read: {error}", where=where, mend=MEND) from None
 
@@ -151,9 +166,18 @@ def _texts(batch: pa.RecordBatch, column: str) -> list[str]:
     return texts
 
 
-def _spool_videos(file: IO[bytes], batch: pa.RecordBatch, numbers: dict[str, int]) -> None:
+def _shard_numbers(batch: pa.RecordBatch, numbers: dict[str, int], where: str) -> npt.NDArray[np.uint32]:
+    column = batch.column("shard").dictionary_encode()
+    names: list[Any] = column.dictionary.to_pylist()
+    unknown = sorted(set(names) - set(numbers))
+    if unknown:
+        raise InputError(f"the index names shards that there are not: {unknown}", where=where, mend=MEND)
+    return np.array([numbers[name] for name in names], np.uint32)[column.indices.to_numpy()]
+
+
+def _spool_videos(file: IO[bytes], batch: pa.RecordBatch, shards: npt.NDArray[np.uint32]) -> None:
     rows = np.empty(batch.num_rows, VIDEO)
-    rows["shard"] = [numbers[name] for name in _texts(batch, "shard")]
+    rows["shard"] = shards
     for name in VIDEO.names or ():
         if name != "shard":
             rows[name] = batch.column(name).to_numpy()

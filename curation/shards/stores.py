@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -15,6 +16,15 @@ MAX_OPEN = 128
 """Files that a reader holds open."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Some parts of a file that lie close together."""
+
+    name: str
+    parts: tuple[tuple[int, int], ...]
+    """Offset and size, ascending."""
+
+
 class Store(Protocol):
     """A folder that can be read from."""
 
@@ -24,8 +34,8 @@ class Store(Protocol):
         """A whole file, to be read from its beginning or anywhere."""
         ...
 
-    def ranges(self, asked: Sequence[tuple[str, int, int]]) -> list[bytes]:
-        """So many bytes from an offset of a file, several times; where it pays, all at once."""
+    def read(self, asked: Sequence[Stretch]) -> list[list[bytes]]:
+        """The parts of stretches of files; where it pays, all at once."""
         ...
 
 
@@ -35,7 +45,7 @@ def store(place: str) -> Store:
 
 
 class Here:
-    """A local folder. One `pread` a range; files stay open."""
+    """A local folder. One `pread` a part, so nothing is copied twice; files stay open."""
 
     def __init__(self, place: str) -> None:
         self.place = place
@@ -49,12 +59,16 @@ class Here:
         except OSError as error:
             raise _missing(str(path), error) from None
 
-    def ranges(self, asked: Sequence[tuple[str, int, int]]) -> list[bytes]:
-        return [os.pread(self._opened(name).fileno(), size, offset) for name, offset, size in asked]
+    def read(self, asked: Sequence[Stretch]) -> list[list[bytes]]:
+        found: list[list[bytes]] = []
+        for stretch in asked:
+            descriptor = self._opened(stretch.name).fileno()
+            found.append([os.pread(descriptor, size, offset) for offset, size in stretch.parts])
+        return found
 
 
 class Elsewhere:
-    """An address. Ranges of one call travel together, over the connections that the file system keeps."""
+    """An address. A stretch is one request, and those of a call travel together, over connections that are kept."""
 
     def __init__(self, place: str) -> None:
         self.place = place.rstrip("/")
@@ -66,17 +80,18 @@ class Elsewhere:
         except Exception as error:  # every storage has errors of its own
             raise _missing(f"{self.place}/{name}", error) from None
 
-    def ranges(self, asked: Sequence[tuple[str, int, int]]) -> list[bytes]:
-        paths = [f"{self._path}/{name}" for name, _, _ in asked]
-        starts = [offset for _, offset, _ in asked]
-        ends = [offset + size for _, offset, size in asked]
+    def read(self, asked: Sequence[Stretch]) -> list[list[bytes]]:
+        paths = [f"{self._path}/{stretch.name}" for stretch in asked]
+        starts = [stretch.parts[0][0] for stretch in asked]
+        ends = [sum(stretch.parts[-1]) for stretch in asked]
         try:
             found: list[Any] = self._system.cat_ranges(paths, starts, ends, on_error="raise")
         except Exception as error:
             raise LakeError(
                 f"can't be read: {type(error).__name__}", where=self.place, mend="try again when its server answers"
             ) from error
-        return found
+        whole = zip(asked, starts, found, strict=True)
+        return [[data[at - start : at - start + size] for at, size in stretch.parts] for stretch, start, data in whole]
 
 
 def _missing(where: str, error: Exception) -> InputError:

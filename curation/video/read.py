@@ -1,7 +1,11 @@
-"""Frames of renditions, by number. They are our own files, so a number is a time and no frame can be another."""
+"""Frames of renditions, by number, from files or from the bytes that a shard holds.
+
+They are our own, so a number is a time; where one is missing, that is an error.
+"""
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -9,6 +13,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -20,27 +25,27 @@ from dmforge.schemas.errors import LakeError
 from dmforge.schemas.frames import GRID_FPS
 
 
-def read_coarse(path: Path, indices: Sequence[int]) -> Frames:
+def read_coarse(source: Path | bytes, indices: Sequence[int]) -> Frames:
     """Frames of a coarse rendition."""
-    return _read(path, indices, COARSE_RATE, gop=None)
+    return _read(source, indices, COARSE_RATE, gop=None)
 
 
-def read_grid(path: Path, indices: Sequence[int]) -> Frames:
+def read_grid(source: Path | bytes, indices: Sequence[int]) -> Frames:
     """Frames of the grid."""
-    return _read(path, indices, Fraction(GRID_FPS), gop=GRID_FPS)
+    return _read(source, indices, Fraction(GRID_FPS), gop=GRID_FPS)
 
 
-def stream_grid(path: Path, indices: Sequence[int]) -> Iterator[Frames]:
+def stream_grid(source: Path | bytes, indices: Sequence[int]) -> Iterator[Frames]:
     """Frames of the grid one by one, ascending: for those who look at a whole video, however long."""
-    return (picture for _, picture in _pictures(path, indices, Fraction(GRID_FPS), GRID_FPS))
+    return (picture for _, picture in _pictures(source, indices, Fraction(GRID_FPS), GRID_FPS))
 
 
-def _read(path: Path, indices: Sequence[int], rate_fps: Fraction, gop: int | None) -> Frames:
+def _read(source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop: int | None) -> Frames:
     places: defaultdict[int, list[int]] = defaultdict(list)
     for place, index in enumerate(indices):
         places[index].append(place)
     frames: Frames | None = None
-    for index, picture in _pictures(path, sorted(places), rate_fps, gop):
+    for index, picture in _pictures(source, sorted(places), rate_fps, gop):
         if frames is None:
             frames = np.empty((len(indices), *picture.shape), np.uint8)
         frames[places[index]] = picture
@@ -49,19 +54,21 @@ def _read(path: Path, indices: Sequence[int], rate_fps: Fraction, gop: int | Non
     return frames
 
 
-def _pictures(path: Path, wanted: Sequence[int], rate_fps: Fraction, gop: int | None) -> Iterator[tuple[int, Frames]]:
+def _pictures(source: Path | bytes, wanted: Sequence[int], rate_fps: Fraction, gop: int | None) -> Iterator[tuple[int, Frames]]:
     """The wanted frames in RGB, ascending; each of them, or an error."""
     to_rgb = VideoReformatter()
     try:
-        for index, frame in _decoded(path, wanted, rate_fps, gop):
+        for index, frame in _decoded(source, wanted, rate_fps, gop):
             yield index, np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), np.uint8)
     except FFmpegError as error:
-        raise LakeError(f"the rendition can't be read: {error.strerror}", where=str(path), mend=MEND) from None
+        raise LakeError(f"the rendition can't be read: {error.strerror}", where=_where(source), mend=MEND) from None
 
 
-def _decoded(path: Path, wanted: Sequence[int], rate_fps: Fraction, gop: int | None) -> Iterator[tuple[int, VideoFrame]]:
+def _decoded(
+    source: Path | bytes, wanted: Sequence[int], rate_fps: Fraction, gop: int | None
+) -> Iterator[tuple[int, VideoFrame]]:
     """The wanted frames; where a GOP begins that holds the next one, decoding goes on from there."""
-    with av.open(f"file:{path}", "r") as container:
+    with _opened(source) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         tick_s = stream.time_base or 1 / rate_fps
@@ -72,5 +79,13 @@ def _decoded(path: Path, wanted: Sequence[int], rate_fps: Fraction, gop: int | N
                 frames = container.decode(stream)
             frame = next((f for f in frames if (at := round((f.pts or 0) * tick_s * rate_fps)) >= index), None)
             if frame is None or at != index:
-                raise LakeError(f"the rendition has no frame {index}", where=str(path), mend=MEND)
+                raise LakeError(f"the rendition has no frame {index}", where=_where(source), mend=MEND)
             yield index, frame
+
+
+def _opened(source: Path | bytes) -> InputContainer:
+    return av.open(io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}", "r")
+
+
+def _where(source: Path | bytes) -> str:
+    return "a rendition in a shard" if isinstance(source, bytes) else str(source)

@@ -121,7 +121,8 @@ def test_from_elsewhere_only_what_is_asked_for_travels(folder: Path, url: str) -
     found = Corpus(url)
     Ranges.asked.clear()
     example = found[5]
-    assert example == Corpus(str(folder))[5]
+    here = Corpus(str(folder))[5]
+    assert (example.sample, example.video, example.coarse, example.grid) == (here.sample, here.video, here.coarse, here.grid)
     assert len(Ranges.asked) == 1
     begin, _, end = Ranges.asked[0].removeprefix("bytes=").partition("-")
     assert int(end) - int(begin) < 10_000

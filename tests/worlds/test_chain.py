@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from benchmarks.chaos import CONCURRENCY, WholeChain, chaos, outcome
-from dmforge import cli
+from dmforge import cli, intake
+from dmforge.curation.workspace import Workspace
 from dmforge.generators.oracle.behaviour import Behaviour
 from dmforge.generators.oracle.serve import serving
 from dmforge.generators.worlds.folder import Settings, make_worlds
@@ -366,7 +368,7 @@ def test_by_hand_it_counts_what_was_brought(worlds: Path, tmp_path: Path) -> Non
     assert detail.startswith(f"tasks.jsonl:{len(lines) + 5}: kind:")
 
 
-def test_a_changed_file_is_quarantined_and_a_missing_one_waits(worlds: Path, tmp_path: Path) -> None:
+def test_a_changed_file_and_a_missing_one_wait_for_an_intact_copy(worlds: Path, tmp_path: Path) -> None:
     ws = begun(tmp_path)
     videos = Path(shutil.copytree(worlds / "videos", tmp_path / "videos"))
     recipe = Path(ws) / "recipe.toml"
@@ -382,9 +384,11 @@ def test_a_changed_file_is_quarantined_and_a_missing_one_waits(worlds: Path, tmp
     (videos / "world-000002.mp4").rename(tmp_path / "elsewhere.mp4")
     done = inside("run", "-w", ws, "--until", "ingest", code=1)
     assert "world-000002.mp4 is not there" in done.stderr
-    assert [row["reason"] for row in rows(Path(ws), "outcomes", "ingest") if row["status"] == "quarantined"] == ["changed"]
-    assert printed_json("ingest", "-w", ws, str(tmp_path / "elsewhere.mp4"))["known"] == 1
-    assert len(rows(Path(ws), "videos")) == 2
+    assert "world-000001.mp4 holds other bytes now" in done.stderr
+    assert (
+        printed_json("ingest", "-w", ws, str(tmp_path / "elsewhere.mp4"), str(worlds / "videos/world-000001.mp4"))["known"] == 2
+    )
+    assert len(rows(Path(ws), "videos")) == 3
 
 
 @pytest.mark.parametrize(
@@ -512,3 +516,52 @@ def test_other_clips_than_the_media_were_made_for_are_refused_before_anything_is
     edit(workspace / "recipe.toml", "look_tokens = 4096", "look_tokens = 8192")
     inside("run", "-w", str(workspace))
     assert outcome(workspace) == before
+
+
+def shards_of(workspace: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(workspace)): path.read_bytes() for path in workspace.glob("shards/*/*/*")}
+
+
+def test_packed_twice_is_packed_alike(workspace: Path) -> None:
+    before = shards_of(workspace)
+    assert {Path(name).name for name in before} >= {"README.md", "croissant.json", "index.parquet", "manifest.json"}
+    shutil.rmtree(workspace / "lake/commits/pack")
+    shutil.rmtree(workspace / "shards")
+    time.sleep(1.1)  # another second, so another time wherever one would be written
+    told = printed_json("pack", "cot", "-w", str(workspace))
+    assert shards_of(workspace) == before
+    found = printed_json("verify", told["path"])
+    assert found == {"ok": True, "defects": [], **{name: told[name] for name in ("shards", "samples", "bytes")}}
+    (card,) = [data.decode() for name, data in before.items() if name.endswith("README.md")]
+    assert "| dmforge-worlds | CC0-1.0 |" in card
+    assert f"{told['samples']} samples about" in card
+    assert "Partial" not in card
+
+
+def test_an_unfinished_selection_is_packed_on_demand_only_and_its_card_says_so(worlds: Path, workspace: Path) -> None:
+    whole = shards_of(workspace)
+    intake.add_annotations(Workspace(workspace), "test", [another_question(worlds, workspace)])
+    told = inside("pack", "cot", "-w", str(workspace), code=2).stderr.replace("\n", " ")
+    assert "the selection is not finished: 1 of import are pending" in told
+    assert "--partial" in told
+    partial = printed_json("pack", "cot", "--partial", "-w", str(workspace))
+    assert partial["partial"]
+    assert "**Partial: " in Path(partial["path"], "README.md").read_text()
+    assert whole.items() <= shards_of(workspace).items()
+    assert "no corpus 'rl'" in inside("pack", "rl", "--partial", "-w", str(workspace), code=2).stderr.replace("there is ", "")
+
+
+def another_question(worlds: Path, folder: Path) -> Path:
+    first = json.loads((worlds / "tasks.jsonl").read_text().splitlines()[0])
+    path = folder.parent / "another.jsonl"
+    path.write_text(json.dumps({**first, "question": "What is it all about?", "kind": "open", "options": [], "answer": "x"}))
+    return path
+
+
+def test_a_corpus_is_exported(workspace: Path, tmp_path: Path) -> None:
+    told = printed_json("export", "cot", "--to", "dynframe", "--out", str(tmp_path / "out"), "-w", str(workspace))
+    assert told["samples"] == len(json.loads((tmp_path / "out/cot.json").read_text()))
+    assert told["left_out"] == 0
+    assert "there is something here" in inside(
+        "export", "cot", "--to", "hf", "--out", str(tmp_path / "out"), "-w", str(workspace), code=2
+    ).stderr.replace("\n", " ")

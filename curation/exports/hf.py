@@ -1,0 +1,82 @@
+"""A Hugging Face dataset folder: Parquet that `datasets` writes and reads, a card, and the videos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.exports.words import write_bytes
+from dmforge.curation.shards.corpus import Corpus, PackedVideo
+from dmforge.curation.shards.document import ShardSample, as_json
+from dmforge.schemas.errors import InputError
+
+DATA = "data/train-00000-of-00001.parquet"
+
+
+def to_hf(corpus: Corpus, folder: Path) -> int:
+    """A row a sample. Windows and options are lists here, since Parquet has a schema; the transcript stays its pieces."""
+    try:
+        import datasets  # pyright: ignore[reportMissingTypeStubs]
+    except ImportError:
+        raise InputError("this needs `datasets`", where="--to hf", mend="pip install 'dmforge[hub]'") from None
+    datasets.disable_progress_bars()
+    rows = list(_rows(corpus, folder))
+    (folder / DATA).parent.mkdir()
+    text, number = datasets.Value("string"), datasets.Value("float64")
+    pieces = dict.fromkeys(("author", "kind", "text", "window", "fps"), text)
+    features: Any = dict.fromkeys(rows[0], text) if rows else {}
+    features |= {
+        "duration_s": number,
+        "options": datasets.List(text),
+        "windows": datasets.List(datasets.List(number)),
+        "pieces": datasets.List(pieces),
+    }
+    table: Any = datasets.Dataset.from_list(rows, features=datasets.Features(features))
+    table.to_parquet(str(folder / DATA))
+    write_bytes(folder / "README.md", _card(corpus).encode())
+    return len(rows)
+
+
+def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:
+    for video in corpus.videos():
+        for suffix, data in (("mp4", video.grid), ("coarse.mp4", video.coarse)):
+            write_bytes(folder / f"videos/{video.key}.{suffix}", data)
+        for sample in video.samples:
+            yield _row(video, sample)
+
+
+def _row(video: PackedVideo, sample: ShardSample) -> dict[str, Any]:
+    told = video.video
+    return {
+        **as_json(sample),
+        "options": list(sample.options),
+        "windows": [[float(window.start_s), float(window.end_s)] for window in sample.windows],
+        "video": told.video,
+        "video_file": f"videos/{video.key}.mp4",
+        "coarse_file": f"videos/{video.key}.coarse.mp4",
+        "duration_s": told.duration_cs / 100,
+        "source": told.source,
+        "licence": told.licence,
+        "namespace": told.namespace,
+        "source_id": told.source_id,
+    }
+
+
+def _card(corpus: Corpus) -> str:
+    manifest = corpus.manifest
+    return f"""---
+pretty_name: {json.dumps(manifest.corpus)}
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: {DATA}
+---
+
+# {manifest.corpus}
+
+{manifest.samples} samples about {manifest.videos} videos, exported from the selection `{manifest.selection}`: its card says
+where they come from, under which licences, and how they were judged. `source` and `licence` stand on each row.
+"""

@@ -1,0 +1,145 @@
+"""Other trainers' shapes: what they say is what was packed, and the clips that they name hold the frames that are meant."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.barcodes import CASES, write
+from benchmarks.corpora import entry, publish, sample
+from dmforge.curation.exports import export
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.shards.write import write_shards
+from dmforge.curation.video.decoders.pyav import PyAV
+from dmforge.curation.video.renditions import COARSE, COARSE_RATE, GRID, Wanted, make_renditions
+from dmforge.curation.video.timeline import read_timeline
+from dmforge.generators.worlds.draw import read_timecode
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.sizes import Size
+from dmforge.schemas.transcript import Piece, Transcript
+
+CASE = next(case for case in CASES if case.name == "a very long GOP")
+LOOK = Look(Window(300, 550), Fraction(2))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """One video of 20 s whose frames say which they are, with a trajectory and a task."""
+    folder = tmp_path_factory.mktemp("corpus")
+    timeline = read_timeline(write(CASE, folder))
+    made = entry(7, 1, b"", b"")
+    video = replace(made.video, duration_cs=int(timeline.duration_s * 100), width=CASE.width, height=CASE.height)
+    clips, size = Clips(), Size(96, 64)
+    coarse, grid = folder / "coarse.mp4", folder / "grid.mp4"
+    record = video.as_record()
+    wanted = [
+        Wanted(coarse, clips.coarse(record).times_s, size, COARSE_RATE, COARSE),
+        Wanted(grid, clips.grid_times_s(record), size, Fraction(12), GRID),
+    ]
+    make_renditions(timeline, wanted)
+    (told,) = made.samples
+    pieces = tuple(Piece("runtime", None, LOOK) if piece.look else piece for piece in told.transcript.pieces)
+    trajectory = replace(told, transcript=Transcript(pieces))
+    task = replace(sample(7, 2, sparse=True), kind="grounding", gold="3.00 - 5.50", target=LOOK, target_source="replay")
+    packed = replace(
+        made, video=video, samples=[trajectory, task], costs=[(1, 1), (1, 1)],
+        coarse=coarse.read_bytes(), grid=grid.read_bytes(),
+    )  # fmt: skip
+    return Corpus(str(publish(folder, *write_shards(folder, [packed], 1 << 20), "one")))
+
+
+def assert_is_the_look(path: Path) -> None:
+    times = [Fraction(number, 2) for number in range(5)]
+    shown = [read_timecode(frame) for frame in PyAV().read(path, times).frames]
+    assert shown == [CASE.on_screen(Fraction(3) + time_s) for time_s in times]
+
+
+def assert_is_coarse(path: Path) -> None:
+    timeline = read_timeline(path)
+    times = [timeline.time_s(pts) for pts in timeline.pts]
+    shown = [read_timecode(frame) for frame in PyAV().read(path, times).frames]
+    assert shown == [CASE.on_screen(Fraction(number, 2)) for number in range(40)]
+
+
+def exported(corpus: Corpus, to: str, folder: Path, left_out: int = 0) -> Path:
+    done = export(corpus, to, folder / to)
+    assert (done.samples, done.left_out) == (2 - left_out, left_out)
+    return folder / to
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_dynframe(corpus: Corpus, tmp_path: Path) -> None:
+    folder = exported(corpus, "dynframe", tmp_path)
+    (row,) = read(folder / "cot.json")
+    human, gpt = row["conversations"]
+    assert human == {"from": "human", "value": "<video>\nWhat happens in 7?"}
+    assert gpt["value"] == (
+        "<think>Let me look.<span>1.00 - 3.50</span><fps>2</fps><video>\nIt turns.</think><answer>it turns</answer>"
+    )
+    assert (row["index"], row["gemini_suggested_fps"], row["original_fps"]) == (0, 2, 2)
+    task = json.loads((folder / "cot.jsonl").read_text())
+    assert task == {
+        "prompt": "<video>\nWhat happens in 7?", "video": row["video"][0], "answer": "3.00 - 5.50", "fps": 2,
+        "gt_span_start": 3.0, "gt_span_end": 5.5,
+    }  # fmt: skip
+    info = read(folder / "dataset_info.json")
+    assert {name: told["file_name"] for name, told in info.items()} == {"cot": "cot.json", "cot_rl": "cot.jsonl"}
+    video = read_timeline(folder / row["video"][0])
+    assert len(video.pts) == 240
+
+
+def test_llamafactory(corpus: Corpus, tmp_path: Path) -> None:
+    folder = exported(corpus, "llamafactory", tmp_path, left_out=1)
+    (row,) = read(folder / "cot.json")
+    text = "".join(message["content"] for message in row["messages"])
+    assert text.count("<video>") == len(row["videos"]) == 2
+    assert_is_coarse(folder / row["videos"][0])
+    assert_is_the_look(folder / row["videos"][1])
+    told = read(folder / "dataset_info.json")["cot"]
+    assert set(told["columns"].values()) == {"messages", "videos"} <= row.keys()
+
+
+def test_trl(corpus: Corpus, tmp_path: Path) -> None:
+    import datasets
+    from trl.data_utils import is_conversational
+
+    folder = exported(corpus, "trl", tmp_path)
+    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    trajectory, task = rows
+    assert all(map(is_conversational, rows))
+    kinds = [part["type"] for message in (*trajectory["prompt"], *trajectory["completion"]) for part in message["content"]]
+    assert kinds.count("video") == len(trajectory["videos"]) == 2
+    assert_is_the_look(folder / trajectory["videos"][1])
+    assert "completion" not in task
+    assert (task["solution"], task["target_window"], task["target_fps"]) == ("3.00 - 5.50", [3.0, 5.5], 2.0)
+    assert len(datasets.load_dataset("json", data_files=str(folder / "train.jsonl"), split="train")) == 2
+
+
+def test_hf(corpus: Corpus, tmp_path: Path) -> None:
+    import datasets
+
+    folder = exported(corpus, "hf", tmp_path)
+    rows: list[Any] = list(datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache")))
+    assert [row["id"] for row in rows] == [corpus[number].sample.id for number in range(2)]
+    assert rows[0]["options"] == list(corpus[0].sample.options)
+    assert rows[1]["target_window"] == "3.00 - 5.50"
+    assert all((folder / row[name]).is_file() for row in rows for name in ("video_file", "coarse_file"))
+
+
+def test_nothing_is_written_over(corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "dynframe").mkdir()
+    with pytest.raises(InputError, match="something here already"):
+        export(corpus, "dynframe", tmp_path / "dynframe")
+    with pytest.raises(InputError, match="dynframe"):
+        export(corpus, "dynafram", tmp_path / "x")
+    assert not (tmp_path / "x").exists()
