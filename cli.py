@@ -342,23 +342,32 @@ def frames(
     out.print(f"{len(rows)} frames of {shot.size.width}x{shot.size.height}, by {shot.backend}", highlight=False)
 
 
+SourceOption = Annotated[str, typer.Option(help="Where they come from.")]
+LicenceOption = Annotated[str, typer.Option(help="Under which licence.")]
+TermsOption = Annotated[str, typer.Option(help="What else is to be kept: research only, say.")]
+NamespaceOption = Annotated[str, typer.Option(help="Whose ids the videos' names are, as in youtube.")]
+
+
 @app.command()
 def ingest(
     places: Annotated[
         list[str],
         typer.Argument(metavar="PATH...", help="Video files and folders of them, here or at an address (https, s3, ...)."),
     ],
-    source: Annotated[str, typer.Option(help="Where they come from.")] = "unknown",
-    licence: Annotated[str, typer.Option(help="Under which licence.")] = "unknown",
-    namespace: Annotated[str, typer.Option(help="Whose ids their names are, as in youtube.")] = "unknown",
+    source: SourceOption = "unknown",
+    licence: LicenceOption = "unknown",
+    terms: TermsOption = "unknown",
+    namespace: NamespaceOption = "unknown",
+    benchmark: Annotated[bool, typer.Option("--benchmark", help="Videos of a benchmark: nothing is trained on them.")] = False,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
-    """Bring videos into the lake."""
+    """Bring videos into the lake. Of known ones, what is said of them now counts."""
     from dmforge import intake
-    from dmforge.curation.sources.videos import Provenance
+    from dmforge.curation.sources.claims import Claims
 
-    done = intake.ingest(_workspace(workspace), err, _command(), places, Provenance(source, licence, namespace))
+    claims = Claims(source, licence, terms, namespace, "benchmark" if benchmark else "train")
+    done = intake.ingest(_workspace(workspace), err, _command(), places, claims)
     _print_deferred("ingest", done.deferred)
     counts = {"ingested": done.ingested, "known": done.known, "quarantined": done.quarantined}
     if as_json:
@@ -369,23 +378,55 @@ def ingest(
 
 
 @app.command("import")
-def import_tasks(
-    form: Annotated[str, typer.Argument(metavar="FORMAT", help="The format of the files: jsonl.")],
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Annotation files.")],
+def import_annotations(
+    form: Annotated[str, typer.Argument(metavar="FORMAT", help="What the files are; --list names all formats.")] = "",
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE...", help="Annotation files.")] = None,
+    videos: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="A folder with the videos that they are about; they are ingested.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which split of their dataset they are.")] = "",
+    source: SourceOption = "unknown",
+    licence: LicenceOption = "unknown",
+    terms: TermsOption = "unknown",
+    namespace: NamespaceOption = "unknown",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and count; write nothing.")] = False,
+    list_formats: Annotated[bool, typer.Option("--list", help="Name all formats.")] = False,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
-    """Bring annotations into the lake, as tasks about videos that are there."""
+    """Bring annotations into the lake, as tasks about videos."""
     from dmforge import intake
+    from dmforge.curation.sources.claims import Claims
 
-    done = intake.import_tasks(_workspace(workspace), err, _command(), form, files)
+    if list_formats:
+        _print_formats(as_json)
+        return
+    if not form or not files:
+        raise InputError("a format and files are wanted", where="import", mend="dmforge import FORMAT FILE..., or --list")
+    folders = videos or []
+    if dry_run:
+        done = intake.dry_import(form, files, folders)
+    else:
+        claims = Claims(source, licence, terms, namespace, split=split)
+        done = intake.import_annotations(_workspace(workspace), err, _command(), form, files, folders, claims)
+        _print_deferred("import", done.deferred)
     if as_json:
         _print_json({"tasks": done.tasks, "identical": done.identical, "flagged": done.flagged, "rejected": done.rejected})
     else:
         out.print(f"{done.tasks} tasks, {done.identical} identical, {sum(done.rejected.values())} rejected", highlight=False)
-        for reason, number in done.rejected.items():
-            out.print(f"  {number} {reason}", markup=False, highlight=False)
+        for word, counts in (("flagged", done.flagged), ("rejected", done.rejected)):
+            for reason, number in counts.items():
+                out.print(f"  {word}: {number} {reason}", highlight=False, markup=False)
     _unfinished_if(done.pending > 0)
+
+
+def _print_formats(as_json: bool) -> None:
+    from dmforge.curation.sources.formats import FORMATS
+
+    if as_json:
+        _print_json([{"format": form.name, "role": form.role, "about": form.about} for form in FORMATS.values()])
+    else:
+        _print_table(["format", "role", "what a file looks like"], [[f.name, f.role, f.about] for f in FORMATS.values()])
 
 
 @app.command()

@@ -14,7 +14,7 @@ from dmforge import intake, pipeline
 from dmforge.curation.audit.query import Answer
 from dmforge.curation.runner import StageReport
 from dmforge.curation.shards.folders import Manifest
-from dmforge.curation.sources.videos import Provenance
+from dmforge.curation.sources.claims import Claims
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.oracle.behaviour import Behaviour
 from dmforge.generators.oracle.serve import serving
@@ -50,8 +50,8 @@ def demo(folder: Path, videos: int, console: Console, command: str) -> Finished:
     make_worlds(worlds, Settings(videos=videos))
     if not workspace.recipe.exists():
         pipeline.init(workspace.root, RECIPE)
-    intake.add_videos(workspace, command, [str(worlds / "videos")], Provenance(SOURCE, LICENCE, SOURCE))
-    intake.add_annotations(workspace, command, [worlds / "tasks.jsonl"])
+    intake.add_videos(workspace, command, [str(worlds / "videos")], Claims(SOURCE, LICENCE, namespace=SOURCE))
+    intake.add_annotations(workspace, command, "jsonl", [worlds / "tasks.jsonl"])
     with serving(worlds, MISTAKES, folder / "planted.jsonl") as url, _teacher_at(url):
         reports = list(pipeline.run(workspace, console, command))
     return Finished(

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+import pyarrow as pa
 from rich.console import Console
 
 from dmforge import pipeline
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.lake.views import View
-from dmforge.curation.sources import annotations, videos
-from dmforge.curation.sources.jsonl import Import
-from dmforge.curation.sources.videos import Provenance
+from dmforge.curation.sources import annotations, places, videos
+from dmforge.curation.sources.annotations import Brought
+from dmforge.curation.sources.checking import check
+from dmforge.curation.sources.claims import Claims
+from dmforge.curation.sources.contract import Format, Refused
+from dmforge.curation.sources.formats import FORMATS
+from dmforge.curation.sources.importing import Import
+from dmforge.curation.sources.names import Finder
+from dmforge.curation.sources.reading import read_questions
+from dmforge.curation.sources.references import FOLDER, Reference
+from dmforge.curation.sources.videos import UNSAID
 from dmforge.curation.video.ingest import Ingest
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.ids import Id
-
-FORMATS = ("jsonl",)
-"""What `import` reads."""
+from dmforge.schemas.ids import ID_BYTES, Id, digest
+from dmforge.schemas.records import UNKNOWN, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,64 +52,159 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of the lines that were brought: lines = tasks + identical + rejected + pending."""
+    """What became of the questions that were brought: questions = tasks + identical + rejected + pending."""
 
     tasks: int
     identical: int
     flagged: dict[str, int]
     rejected: dict[str, int]
     pending: int
+    deferred: dict[str, int]
 
 
-def ingest(workspace: Workspace, console: Console, command: str, places: Sequence[str], provenance: Provenance) -> Ingested:
+def ingest(workspace: Workspace, console: Console, command: str, brought: Sequence[str], claims: Claims) -> Ingested:
     """Videos into the lake."""
-    brought = add_videos(workspace, command, places, provenance)
+    registered = add_videos(workspace, command, brought, claims)
     *_, report = pipeline.run(workspace, console, command, Ingest.name)
     with _current(workspace) as view:
-        new = _outcomes(view, Ingest.name, "video", brought.new)
-        known = _outcomes(view, Ingest.name, "video", brought.known)
+        new = _outcomes(view, Ingest.name, "video", registered.new)
+        known = _outcomes(view, Ingest.name, "video", registered.known)
     statuses = Counter(status for status, _ in (new + known).elements())
-    pending = len({*brought.new, *brought.known} - forgotten_videos(workspace)) - statuses.total()
-    return Ingested(new["made", ""], len(brought.known), statuses["quarantined"], pending, report.deferred)
+    pending = len({*registered.new, *registered.known} - forgotten_videos(workspace)) - statuses.total()
+    return Ingested(new["made", ""], len(registered.known), statuses["quarantined"], pending, report.deferred)
 
 
-def import_tasks(workspace: Workspace, console: Console, command: str, form: str, files: Sequence[Path]) -> Imported:
-    """Annotation files into the lake."""
-    if form not in FORMATS:
-        raise InputError(f"there is no format {form!r}", where="import", mend=nearest(form, list(FORMATS)))
-    rows = add_annotations(workspace, command, files)
-    list(pipeline.run(workspace, console, command, Import.name))  # to its end: no line waits for anything
+def import_annotations(
+    workspace: Workspace,
+    console: Console,
+    command: str,
+    form: str,
+    files: Sequence[Path],
+    folders: Sequence[Path],
+    claims: Claims,
+) -> Imported:
+    """Annotation files into the lake, with the videos of some folders that they are about; benchmarks as what they are."""
+    brought = add_annotations(workspace, command, form, files, folders, claims)
+    stage = "benchmarks" if brought.folder == FOLDER else Import.name
+    *_, report = pipeline.run(workspace, console, command, stage)
+    rows = annotations.rows_of(workspace, brought)
     with _current(workspace) as view:
-        outcomes = _outcomes(view, Import.name, "input", rows)
-        tasks = _tasks(view, rows)
+        outcomes = _outcomes(view, stage, "input", rows)
+        table = Reference.table if brought.folder == FOLDER else Task.table
+        made = _made(view, table, rows)
+        flagged = _flagged(view, rows) if table == Task.table else {}
     rejected = {reason: number for (status, reason), number in sorted(outcomes.items()) if status != "made"}
     pending = len(set(rows)) - sum(outcomes.values())
-    return Imported(tasks, len(rows) - tasks - sum(rejected.values()) - pending, {}, rejected, pending)
+    return Imported(made, len(rows) - made - sum(rejected.values()) - pending, flagged, rejected, pending, report.deferred)
 
 
-def add_videos(workspace: Workspace, command: str, places: Sequence[str], provenance: Provenance) -> videos.Registered:
+def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imported:
+    """What an import would find, as far as files tell without videos. Nothing is written, and little is held in memory."""
+    find = _in_folders(folders) if folders else None
+    seen, flags_of = array("Q"), array("Q")
+    flags, rejected = dict[str, int](), Counter[str]()
+    for placed in read_questions(_format(form), files):
+        asked = placed.asked
+        found = asked if isinstance(asked, Refused) else check(asked)
+        if isinstance(found, Refused):
+            rejected[found.reason] += 1
+        elif find is not None and len(find.find(asked.video)) != 1:
+            rejected[annotations.MISSING] += 1
+        else:
+            seen.append(int.from_bytes(digest("question", [asked.video, *found.content()])[:8]))
+            flags_of.append(sum(1 << flags.setdefault(flag, len(flags)) for flag in found.flags))
+    distinct, first = np.unique(np.asarray(seen), return_index=True)
+    of_first = np.asarray(flags_of)[first]
+    flagged = {flag: int((of_first >> np.uint64(bit) & np.uint64(1)).sum()) for flag, bit in flags.items()}
+    flagged = {flag: number for flag, number in flagged.items() if number}
+    return Imported(len(distinct), len(seen) - len(distinct), flagged, dict(rejected), 0, {})
+
+
+def add_videos(workspace: Workspace, command: str, brought: Sequence[str], claims: Claims) -> videos.Registered:
     """Write videos down; a run ingests them."""
     with workspace.require().held(command):
-        return videos.register(workspace, places, provenance)
+        return videos.register(workspace, brought, claims)
 
 
-def add_annotations(workspace: Workspace, command: str, files: Sequence[Path]) -> list[Id]:
-    """Take annotation files in; a run imports them. The rows that they hold."""
+def add_annotations(
+    workspace: Workspace,
+    command: str,
+    form: str,
+    files: Sequence[Path],
+    folders: Sequence[Path] = (),
+    claims: Claims = UNSAID,
+) -> Brought:
+    """Take annotation files in, and write down the videos in folders that they are about; a run does the rest."""
+    known = _format(form)
+    for file in files:
+        if not file.is_file():
+            raise InputError("there is no such file", where=str(file), mend="correct the path")
+    claims = replace(claims, source=known.name if claims.source == UNKNOWN else claims.source)
+    is_benchmark = known.role == "benchmark"
+    brought = Brought(known, tuple(files), FOLDER if is_benchmark else annotations.ANNOTATIONS)
+    namespace = known.namespace if claims.namespace == UNKNOWN else claims.namespace
+    if is_benchmark:  # nothing is done with its videos, so none is looked for: what matters is whose ids they have
+        with workspace.require().held(command):
+            annotations.take_in(workspace, brought, read_questions(known, files), None, replace(claims, terms=namespace))
+        return brought
     with workspace.require().held(command):
-        return annotations.add(workspace, files)
+        if folders:
+            _register_those_meant(workspace, known, files, folders, replace(claims, namespace=namespace))
+        finder, forgotten = Finder(videos.names(videos.listed(workspace).values())), forgotten_videos(workspace)
+        placed = (one for one in read_questions(known, files) if not set(finder.find(one.asked.video)) & forgotten)
+        annotations.take_in(workspace, brought, placed, partial(_one_of, finder), claims)
+    return brought
+
+
+def _format(name: str) -> Format:
+    if name not in FORMATS:
+        raise InputError(f"there is no format {name!r}", where="import", mend=nearest(name, list(FORMATS)))
+    return FORMATS[name]
+
+
+def _register_those_meant(
+    workspace: Workspace, form: Format, files: Sequence[Path], folders: Sequence[Path], claims: Claims
+) -> None:
+    """Of videos in folders those that are asked about; who is short of disk brings no others."""
+    finder = _in_folders(folders)
+    meant = {name for placed in read_questions(form, files) if (name := placed.asked.video)}
+    found = {path for name in meant for path in (finder.find(name) if len(finder.find(name)) == 1 else ())}
+    videos.register(workspace, sorted(found), claims)
+
+
+def _in_folders(folders: Sequence[Path]) -> Finder[str]:
+    return Finder((path, path) for path in places.files([str(folder) for folder in folders], videos.SUFFIXES))
+
+
+def _one_of(finder: Finder[Id], name: str) -> Id | str:
+    found = finder.find(name)
+    return found[0] if len(found) == 1 else annotations.AMBIGUOUS if found else annotations.MISSING
 
 
 def _outcomes(view: View, stage: str, column: Literal["input", "video"], ids: Sequence[Id]) -> Counter[tuple[str, str]]:
     """How often each status and reason stands at a stage for these inputs, or for what is about these videos."""
-    sql = f"SELECT status, reason, count(*) FROM outcomes WHERE stage = $stage AND {column} IN $ids GROUP BY ALL"
-    found = view.connection.cursor().execute(sql, {"stage": stage, "ids": list(set(ids))}).fetchall()
+    of_these = f"SELECT * FROM outcomes o SEMI JOIN meant m ON o.{column} = m.id WHERE o.stage = $stage"
+    found = _asked(view, ids, f"SELECT status, reason, count(*) FROM ({of_these}) GROUP BY ALL", stage=stage)
     return Counter({(status, reason): number for status, reason, number in found})
 
 
-def _tasks(view: View, rows: Sequence[Id]) -> int:
-    """How many tasks came from these rows."""
-    sql = "SELECT count(DISTINCT id) FROM tasks WHERE made_from IN $rows"
-    return view.connection.cursor().execute(sql, {"rows": list(set(rows))}).fetchall()[0][0]
+def _made(view: View, table: str, rows: Sequence[Id]) -> int:
+    """How many rows of a table came from these."""
+    return _asked(view, rows, f"SELECT count(DISTINCT id) FROM {table} t SEMI JOIN meant m ON t.made_from = m.id")[0][0]
+
+
+def _flagged(view: View, rows: Sequence[Id]) -> dict[str, int]:
+    """What was mended, in how many tasks."""
+    made = "SELECT DISTINCT t.id, t.flags FROM tasks t SEMI JOIN meant m ON t.made_from = m.id WHERE flags <> ''"
+    counted = f"SELECT unnest(string_split(flags, ', ')), count(*) FROM ({made}) GROUP BY 1 ORDER BY 2 DESC, 1"
+    return dict(_asked(view, rows, counted))
+
+
+def _asked(view: View, ids: Sequence[Id], sql: str, **values: object) -> list[tuple[Any, ...]]:
+    """A query that may name `meant`, a table of these ids."""
+    cursor = view.connection.cursor()
+    cursor.register("meant", pa.table({"id": pa.array(list(set(ids)), pa.binary(ID_BYTES))}))
+    return cursor.execute(sql, values).fetchall()
 
 
 @contextmanager

@@ -37,11 +37,15 @@ from dmforge.schemas.ids import read as read_id
 
 STAGES = {
     "ingest": "curation.video.ingest:Ingest",
-    "import": "curation.sources.jsonl:Import",
+    "import": "curation.sources.importing:Import",
+    "benchmarks": "curation.sources.references:Benchmarks",
+    "contamination": "filters.contamination:Contamination",
+    "draw": "filters.draw:Draw",
     "annotate": "generators.annotate:Annotate",
     "rules": "filters.rules:Rules",
     "verify": "filters.verify:Verify",
     "select_cot": "filters.select:SelectCot",
+    "select_rl": "filters.select_rl:SelectRl",
     "pack": "curation.shards.pack:Pack",
     "count": "curation.trial:Count",
     "score": "curation.trial:Score",

@@ -35,7 +35,7 @@ from benchmarks.tables import show
 from dmforge import intake, pipeline
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
-from dmforge.curation.sources.videos import Provenance
+from dmforge.curation.sources.claims import Claims
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.oracle.behaviour import Behaviour
 from dmforge.generators.oracle.serve import serving as oracle_serving
@@ -122,7 +122,7 @@ class Intake(Subject):
     def prepare(self, workspace: Path, url: str) -> None:
         (workspace / "inputs").mkdir(parents=True)
         (workspace / "recipe.toml").write_text('name = "intake"\n[stages.ingest]\nbatch_items = 10\n')
-        intake.add_videos(Workspace(workspace), "chaos", [str(self.videos)], Provenance())
+        intake.add_videos(Workspace(workspace), "chaos", [str(self.videos)], Claims())
 
     def environment(self, url: str) -> dict[str, str]:
         return {"OMP_NUM_THREADS": "1"}
@@ -169,8 +169,8 @@ class WholeChain(Subject):
         place = pipeline.init(workspace, "demo")
         recipe = place.recipe.read_text()
         place.recipe.write_text(re.sub(r"batch_items = \d+", "batch_items = 4", recipe))
-        intake.add_videos(place, "chaos", [str(self.worlds / "videos")], Provenance(SOURCE, LICENCE, SOURCE))
-        intake.add_annotations(place, "chaos", [self.worlds / "tasks.jsonl"])
+        intake.add_videos(place, "chaos", [str(self.worlds / "videos")], Claims(SOURCE, LICENCE, namespace=SOURCE))
+        intake.add_annotations(place, "chaos", "jsonl", [self.worlds / "tasks.jsonl"])
 
     def environment(self, url: str) -> dict[str, str]:
         return {"OPENAI_BASE_URL": url, "OMP_NUM_THREADS": "1"}

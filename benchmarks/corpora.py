@@ -58,7 +58,7 @@ def entry(number: int, samples: int, coarse: bytes, grid: bytes, *, sparse: bool
     shas = hashlib.sha256(grid).hexdigest(), hashlib.sha256(coarse).hexdigest()
     receipt = Receipt("00" * 32, *shas, Clips().digest.hex(), "none")
     id = show("video", digest("video", number))
-    video = ShardVideo(id, 1000 + number, 640, 360, "made up", "CC0-1.0", "unknown", f"video {number}", receipt)
+    video = ShardVideo(id, 1000 + number, 640, 360, "made up", "CC0-1.0", "unknown", "unknown", f"video {number}", receipt)
     told = [sample(number, nth, fps, sparse=sparse) for nth in range(samples)]
     return Entry(video, told, [(400 + 37 * (number * samples + nth) % 900, 600) for nth in range(samples)], coarse, grid)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.tables import show
 from dmforge.curation.video.errors import Unusable
-from dmforge.curation.video.fingerprint import are_copies, hashes, sampled
+from dmforge.curation.video.fingerprint import are_copies, copies, hashes, sampled
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.read import stream_grid
 from dmforge.curation.video.renditions import GRID, Wanted, make_renditions
@@ -32,6 +32,7 @@ from dmforge.schemas.frames import GRID_FPS
 
 KINDS = ("re-encoded", "resized", "brightened", "trimmed")
 SIDE = 96
+Hashes = tuple[int, ...]
 
 
 def fingerprint(path: Path, folder: Path) -> tuple[int, ...]:
@@ -68,17 +69,17 @@ def copied(pictures: NDArray[np.uint8], kind: str, chance: random.Random, path: 
     return written(path, pictures[first : len(pictures) - chance.randrange(len(pictures) // 5)])
 
 
-def worlds(count: int, folder: Path) -> tuple[list[tuple[int, ...]], dict[str, list[bool]]]:
-    """Fingerprints of originals, and for each kind of copy whether it was found."""
+def worlds(count: int, folder: Path) -> tuple[list[Hashes], dict[str, list[tuple[Hashes, Hashes]]]]:
+    """Fingerprints of originals, and of copies of each kind beside their originals."""
     chance = random.Random(1)
     originals: list[tuple[int, ...]] = []
-    found: dict[str, list[bool]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[tuple[Hashes, Hashes]]] = {kind: [] for kind in KINDS}
     for seed in range(count):
         script, kind = imagine(seed, knobs_of(5 * (seed % 2))), KINDS[seed % len(KINDS)]
         pictures = np.stack([draw(script, frame, SIDE, SIDE) for frame in range(script.frames)])
         originals.append(fingerprint(written(folder / "original.mp4", pictures), folder))
         copy = fingerprint(copied(pictures, kind, chance, folder / "copy.mp4"), folder)
-        found[kind].append(are_copies(originals[-1], copy))
+        found[kind].append((originals[-1], copy))
     return originals, found
 
 
@@ -95,7 +96,11 @@ def main() -> None:
                 real.append(fingerprint(path, Path(place)))
             except Unusable:
                 continue
-    rows = [[f"copies found, {kind}", f"{sum(one)} of {len(one)}"] for kind, one in found.items()]
+    rows: list[list[str]] = []
+    for kind, pairs in found.items():
+        prints = {f"{number} {side}".encode(): one for number, pair in enumerate(pairs) for side, one in enumerate(pair)}
+        among_all = sum(one.split()[0] == other.split()[0] for one, other in copies(prints))
+        rows.append([f"copies found, {kind}", f"{among_all} of {len(pairs)}"])
     for name, prints in (("different worlds", originals), ("real clips", real)):
         pairs = [are_copies(*pair) for pair in itertools.combinations(prints, 2)]
         rows.append([f"{name}: pairs called copies", f"{sum(pairs)} of {len(pairs)}"])

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.memory import PeakMemory
 from benchmarks.tables import show
 from dmforge import intake, pipeline
-from dmforge.curation.sources.videos import Provenance
+from dmforge.curation.sources.claims import Claims
 from dmforge.curation.workspace import Workspace
 
 RATE = 10
@@ -54,7 +54,7 @@ def ingested(path: Path, folder: Path) -> list[object]:
     workspace = Workspace(folder / path.stem)
     workspace.inputs.mkdir(parents=True)
     workspace.recipe.write_text(RECIPE)
-    intake.add_videos(workspace, "memory", [str(path)], Provenance())
+    intake.add_videos(workspace, "memory", [str(path)], Claims())
     began = time.monotonic()
     command = [sys.executable, "-m", "dmforge.cli", "run", "-w", str(workspace.root)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -59,7 +59,7 @@ class Driver:
         for stage in stages:
             view = self._view()
             if not isinstance(stage, Collective):
-                deferred = self._work(view, stage)
+                deferred = self._work(view, stage, waiting)
             elif waiting and not partial:
                 deferred = {f"waits for {waiting} inputs of earlier stages": view.tally(stage).pending}
             else:
@@ -71,9 +71,12 @@ class Driver:
     def _view(self) -> View:
         return View(self._lake, self._stages, upto=self._upto)
 
-    def _work(self, view: View, stage: AnyStage) -> dict[str, int]:
+    def _work(self, view: View, stage: AnyStage, waiting: int) -> dict[str, int]:
         pending = view.tally(stage).pending
         deferred = self._settle(view, stage, pending) if pending else {}
+        if waiting:  # some of what is pending here may wait for a row of an earlier stage
+            held = self._view().tally(stage).pending - sum(deferred.values())
+            return deferred | ({"waits for earlier stages": held} if held else {})
         if not deferred and self._upto is None:
             # also where nothing was pending: a kill may have come between the last batch and this
             compact(self._lake, stage.name, stage.variant)

@@ -19,7 +19,7 @@ from dmforge.schemas.records import Item, Joined, Record
 if TYPE_CHECKING:
     from dmforge.curation.lake.views import View
 
-__all__ = ["Ask", "AskConfig", "Batch", "Collective", "Each", "EachConfig", "Key", "Made", "Quarantined", "Rejected"]
+__all__ = ["Ask", "AskConfig", "Batch", "Collective", "Each", "EachConfig", "Gate", "Key", "Made", "Quarantined", "Rejected"]
 __all__ += ["Result", "Root", "Settled", "Stage", "StageConfig"]
 
 In = TypeVar("In", bound=Item)
@@ -172,6 +172,14 @@ class Collective(Stage[In, Out]):
     @abstractmethod
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         """Outcomes for every row of `reads`, in pieces of any size."""
+
+
+class Gate(ABC):
+    """A stage that lets some rows of the table that it reads through to later stages, and keeps the others back."""
+
+    @abstractmethod
+    def passing(self, made: str) -> str:
+        """SQL of the `id`s that pass, from SQL of the rows that the stage made."""
 
 
 class Root(ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import duckdb
 import pyarrow as pa
@@ -13,24 +14,30 @@ from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settle
 from dmforge.curation.stage import Collective, StageConfig
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.records import Candidate, Sample, Task, Verdict
+from dmforge.schemas.records import Candidate, Provenance, Sample, Task, Verdict
 
+Said = Literal["source", "licence", "terms", "split", "video_source", "video_licence", "video_terms"]
 CHUNK = 10_000
 """Candidates that are settled at a time."""
 JUDGED = """
-WITH measured AS (
-    SELECT subject, filter, min(score) AS score FROM verdicts GROUP BY subject, filter
+WITH subjects AS (
+    SELECT id AS candidate, unnest([id, task, video]) AS subject FROM candidates
+), measured AS (
+    SELECT s.candidate, v.filter, min(v.score) AS score FROM subjects s JOIN verdicts v ON v.subject = s.subject GROUP BY ALL
 ), failed AS (
     SELECT c.id, arg_min({'filter': l.filter, 'score': m.score, 'least': l.least}, l.position) AS first
-    FROM candidates c CROSS JOIN least l LEFT JOIN measured m ON m.subject = c.id AND m.filter = l.filter
+    FROM candidates c CROSS JOIN least l LEFT JOIN measured m ON m.candidate = c.id AND m.filter = l.filter
     WHERE m.score IS NULL OR m.score < l.least
     GROUP BY c.id
 ), ranked AS (
     SELECT c.id, row_number() OVER (PARTITION BY c.task ORDER BY c.attempt, c.id) AS place
     FROM candidates c ANTI JOIN failed f ON f.id = c.id
 )
-SELECT c.id, c.video, c.task, f.first.filter, f.first.score, f.first.least, r.place
-FROM candidates c LEFT JOIN failed f ON f.id = c.id LEFT JOIN ranked r ON r.id = c.id
+SELECT c.id, c.video, c.task, f.first.filter, f.first.score, f.first.least, r.place,
+    {'source': t.source, 'licence': t.licence, 'terms': t.terms, 'split': t.split, 'video_source': p.source,
+     'video_licence': p.licence, 'video_terms': p.terms} AS said
+FROM candidates c JOIN tasks t ON t.id = c.task LEFT JOIN provenances p ON p.video = c.video
+    LEFT JOIN failed f ON f.id = c.id LEFT JOIN ranked r ON r.id = c.id
 ORDER BY c.video, c.id
 """
 
@@ -42,14 +49,16 @@ class SelectCotConfig(StageConfig):
     """The name of the corpus."""
     least: dict[str, float] = Field(default_factory=dict)
     """Filter -> the least score. The first that a candidate misses, in the order of the alphabet, is its reason."""
+    only: dict[Said, list[str]] = Field(default_factory=dict[Said, list[str]])
+    """What is kept by where it comes from: `licence = ["CC0-1.0"]`. Of the annotation, or of the video with `video_`."""
 
 
 class SelectCot(Collective[Candidate, Sample]):
     """Candidates to samples: those that pass every threshold, the earliest attempt of each task."""
 
-    name, version = "select_cot", 1
+    name, version = "select_cot", 2
     config: SelectCotConfig
-    also_reads = (Task, Verdict)
+    also_reads = (Task, Verdict, Provenance)
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         # not in the recipe's order: that is no part of the work key
@@ -66,8 +75,19 @@ class SelectCot(Collective[Candidate, Sample]):
             yield settle(origin, keys, results, self.makes)
 
     def _result(
-        self, id: bytes, video: bytes, task: bytes, filter: str | None, score: float | None, least: float, place: int | None
+        self,
+        id: bytes,
+        video: bytes,
+        task: bytes,
+        filter: str | None,
+        score: float | None,
+        least: float,
+        place: int | None,
+        said: dict[str, str],
     ) -> Result:
+        for name, wanted in sorted(self.config.only.items()):
+            if said[name] not in wanted:
+                return Rejected(f"not wanted: {name}", said[name])
         if filter is not None and score is None:
             return Rejected(f"no score: {filter}", "no filter of the recipe has measured it")
         if filter is not None:

@@ -87,12 +87,33 @@ class Video(Record):
     size_bytes: int
     source: str = aside()
     licence: str = aside()
+    terms: str = aside()
     namespace: str = aside()
     source_id: str = aside("")
+    role: str = aside("train")
 
     def __post_init__(self) -> None:
         # not digested again: the file's bytes are the content, whoever probed them and whatever they read there
         object.__setattr__(self, "id", bytes.fromhex(self.sha256)[:16])
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance(Record):
+    """Where a video comes from, as content: what depends on it is done again when it is said otherwise."""
+
+    kind = "provenance"
+    table = "provenances"
+
+    video: Id
+    source: str
+    licence: str
+    terms: str
+    namespace: str
+    source_id: str
+    also: tuple[str, ...]
+    """Other names that it came under."""
+    role: str
+    """`benchmark` where nothing may be trained on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +132,15 @@ class Task(Record):
     needs: Needs
     source: str = aside()
     licence: str = aside()
+    terms: str = aside()
+    split: str = aside("")
+    """What the file that it comes from is a split of, as the person who brought it says."""
     origin: str = aside("")
     """File and row that it was imported from."""
+    flags: str = aside("")
+    """What had to be mended on the way."""
+    extras: str = aside("")
+    """What an export in the format that it came in must give back, and a target that came with it: JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,4 +247,4 @@ class Outcome:
     rows: int
 
 
-RECORDS: tuple[type[Record], ...] = (Video, Task, Candidate, Rollout, Verdict, Sample)
+RECORDS: tuple[type[Record], ...] = (Video, Provenance, Task, Candidate, Rollout, Verdict, Sample)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from dmforge.curation.exports.words import (
+    VIDEO,
     assistant_text,
     first_look,
     number,
@@ -29,9 +31,9 @@ def to_dynframe(corpus: Corpus, folder: Path) -> int:
         for sample in video.samples:
             look = first_look(sample)
             if look is not None:
-                conversations.append({"index": len(conversations), "video": [path], **_conversation(sample, look)})
+                conversations.append(_conversation(sample, look, len(conversations), path))
             elif sample.target is not None:
-                tasks.append({"prompt": user_text(sample), "video": path, **_task(sample, sample.target)})
+                tasks.append(_task(sample, sample.target, path))
     name, info = corpus.manifest.corpus, dict[str, Any]()
     if conversations:
         write_json(folder / f"{name}.json", conversations)
@@ -43,18 +45,37 @@ def to_dynframe(corpus: Corpus, folder: Path) -> int:
     return len(conversations) + len(tasks)
 
 
-def _conversation(sample: ShardSample, look: Look) -> dict[str, Any]:
-    turns = [{"from": "human", "value": user_text(sample)}, {"from": "gpt", "value": assistant_text(sample)}]
-    return {"conversations": turns, "gemini_suggested_fps": number(look.fps), "original_fps": number(look.fps)}
-
-
-def _task(sample: ShardSample, target: Look) -> dict[str, Any]:
+def _conversation(sample: ShardSample, look: Look, index: int, path: str) -> dict[str, Any]:
+    before = _before(sample)
+    # what came from such a file brings the line end behind the clip with it
+    said = "".join(VIDEO if p.text is None else p.text for p in sample.transcript.pieces if p.author != "prompt")
+    turns = [
+        {"from": "human", "value": before.get("prompt", user_text(sample))},
+        {"from": "gpt", "value": said if before else assistant_text(sample)},
+    ]
+    fps = number(look.fps)
     return {
-        "answer": print_span(target.window) if sample.kind == "grounding" else sample.gold,
+        "index": before.get("index", index), "video": before.get("video", [path]), "conversations": turns,
+        "gemini_suggested_fps": before.get("gemini_suggested_fps", fps), "original_fps": before.get("original_fps", fps),
+    }  # fmt: skip
+
+
+def _task(sample: ShardSample, target: Look, path: str) -> dict[str, Any]:
+    before = _before(sample)
+    span = print_span(target.window)
+    return {
+        "prompt": before.get("prompt", user_text(sample)),
+        "video": before.get("video", path),
+        "answer": before.get("answer", span if sample.kind == "grounding" else sample.gold),
         "fps": number(target.fps),
         "gt_span_start": float(target.window.start_s),
         "gt_span_end": float(target.window.end_s),
     }
+
+
+def _before(sample: ShardSample) -> dict[str, Any]:
+    """What the row said that the sample was imported from."""
+    return json.loads(sample.extras).get("dynframe", {}) if sample.extras else {}
 
 
 SHAREGPT: dict[str, Any] = {

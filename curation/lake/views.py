@@ -16,7 +16,7 @@ import pyarrow as pa
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
 from dmforge.curation.lake.parts import Extent, Part
 from dmforge.curation.settled import row_schema
-from dmforge.curation.stage import Collective, Root, Stage
+from dmforge.curation.stage import Collective, Gate, Root, Stage
 from dmforge.schemas.columns import schema
 from dmforge.schemas.ids import Id, base32, digest
 from dmforge.schemas.records import RECORDS, Item, Outcome, Record
@@ -89,7 +89,7 @@ class View:
         connection = self._bare
         records = {record.table: record for record in (*RECORDS, *(made for stage in self.stages for made in stage.makes))}
         for table, record in records.items():
-            connection.execute(f'CREATE VIEW "{table}" AS {self.rows(record).sql}')
+            connection.execute(f'CREATE VIEW "{table}" AS {self.rows(record, gated=False).sql}')
         outcomes = [self.outcomes(stage) for stage in self.stages]
         connection.execute(f"CREATE VIEW outcomes AS {_union(outcomes) or self._files(schema(Outcome), ())}")
         return connection
@@ -100,13 +100,18 @@ class View:
             self._inputs[stage.name] = self._roster(stage) if isinstance(stage, Root) else self.rows(stage.reads, before=stage)
         return self._inputs[stage.name]
 
-    def rows(self, record: type[Record], before: AnyStage | None = None) -> Rows:
-        """The current rows of a table, as made by the stages before one, or by all."""
+    def rows(self, record: type[Record], before: AnyStage | None = None, *, gated: bool = True) -> Rows:
+        """The current rows of a table, as made by the stages before one, or by all; those that gates let through, or all."""
         upto = self.stages.index(before) if before is not None else len(self.stages)
         makers = [stage for stage in self.stages[:upto] if record in stage.makes]
         made = [self._made_by(stage, record) for stage in makers]
         parts = tuple(part for rows in made for part in rows.parts)
         sql = _union([rows.sql for rows in made]) or self._files(row_schema(record), ())
+        gates = [stage for stage in self.stages[:upto] if isinstance(stage, Gate) and stage.reads is record]
+        if gated and gates:
+            passing = [gate.passing(self._made_by(gate, gate.makes[0]).sql) for gate in gates]
+            through = " ".join(f"SEMI JOIN ({ids}) g{n} ON r.id = g{n}.id" for n, ids in enumerate(passing))
+            return Rows(f"SELECT r.* FROM ({sql}) r {through}", record, parts, whole=False)
         if any(stage.repeats for stage in makers):
             once = f"SELECT * FROM ({sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
             return Rows(once, record, parts, whole=False)

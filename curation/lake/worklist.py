@@ -78,8 +78,17 @@ def _items(view: View, stage: AnyStage) -> str:
     first, *_ = schema(stage.item).names
     columns = [f"{_packed('i', stage.reads)} AS {first}"]
     columns += [f"{_packed(name, record)} AS {name}" for name, record in stage.beside.items()]
-    joins = [f"LEFT JOIN ({view.rows(r, before=stage).sql}) {name} ON {name}.id = i.{name}" for name, r in stage.beside.items()]
+    joins = [
+        f"{_join(view, stage, record)} ({view.rows(record, before=stage).sql}) {name} ON {name}.id = i.{name}"
+        for name, record in stage.beside.items()
+    ]
     return f"SELECT {keys}, {', '.join(columns)} FROM ({view.pending(stage)}) i {' '.join(joins)}"
+
+
+def _join(view: View, stage: AnyStage, record: type[Record]) -> str:
+    """A row that may still come is waited for: its input stays pending."""
+    before = view.stages[: view.stages.index(stage)]
+    return "JOIN" if any(record in maker.makes and view.tally(maker).pending for maker in before) else "LEFT JOIN"
 
 
 def _packed(row: str, record: type[Record]) -> str:

@@ -33,6 +33,7 @@ class ShardVideo:
     height: int
     source: str
     licence: str
+    terms: str
     namespace: str
     source_id: str
     receipt: Receipt
@@ -41,7 +42,7 @@ class ShardVideo:
         """As those know it who plan frames; what only the lake knows is left open."""
         return Video(
             self.receipt.source_sha256, self.duration_cs, self.width, self.height, Fraction(0), "", 0, 0,
-            source=self.source, licence=self.licence, namespace=self.namespace, source_id=self.source_id,
+            source=self.source, licence=self.licence, terms=self.terms, namespace=self.namespace, source_id=self.source_id,
         )  # fmt: skip
 
 
@@ -67,6 +68,8 @@ class ShardSample:
     target_source: str
     transcript: Transcript
     """Up to the answer; of a task its prompt."""
+    extras: str = ""
+    """What an export in the format that the task came in gives back: JSON."""
 
 
 def sample_of(sample: Sample, task: Task, candidate: Candidate | None) -> ShardSample:
@@ -88,6 +91,7 @@ def sample_of(sample: Sample, task: Task, candidate: Candidate | None) -> ShardS
         sample.target,
         sample.target_source or "",
         candidate.transcript if candidate else Transcript(prompt(task)),
+        task.extras,
     )
 
 
@@ -100,6 +104,7 @@ def video_of(video: Video, receipt: Receipt) -> ShardVideo:
         video.height,
         video.source,
         video.licence,
+        video.terms,
         video.namespace,
         video.source_id,
         receipt,
@@ -133,7 +138,7 @@ def as_json(sample: ShardSample) -> dict[str, Any]:
         "teacher": sample.teacher, "window_source": sample.window_source, "answer": sample.answer,
         "target_window": print_span(sample.target.window) if sample.target else "",
         "target_fps": print_density(sample.target.fps) if sample.target else "",
-        "target_source": sample.target_source,
+        "target_source": sample.target_source, "extras": sample.extras,
         "pieces": [_written_piece(piece) for piece in sample.transcript.pieces],
     }  # fmt: skip
 

@@ -22,7 +22,7 @@ from dmforge.curation.workspace import Workspace
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, base32, digest
-from dmforge.schemas.records import Candidate, Record, Sample, Task, Video
+from dmforge.schemas.records import Candidate, Provenance, Record, Sample, Task, Video
 from dmforge.schemas.sizes import clip_tokens
 from dmforge.schemas.stamps import patch_times, stamp
 
@@ -56,16 +56,17 @@ class PackConfig(StageConfig):
 class Pack(Collective[Sample, Packed]):
     """Samples to shards, each corpus in a folder of its own."""
 
-    name, version = "pack", 2
+    name, version = "pack", 3
     config: PackConfig
-    also_reads = (Candidate, Task, Video)
+    also_reads = (Candidate, Task, Video, Provenance)
 
     def open(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         samples: list[Sample] = sorted(_rows(view, Sample).values(), key=lambda sample: (sample.video, sample.id))
-        rows = _Rows(_rows(view, Candidate), _rows(view, Task), _rows(view, Video))
+        provenances = {row.video: row.id for row in _rows(view, Provenance).values()}
+        rows = _Rows(_rows(view, Candidate), _rows(view, Task), _rows(view, Video), provenances)
         places: dict[Id, Packed] = {}
         for corpus in sorted({sample.corpus for sample in samples}):
             wanted = [sample for sample in samples if sample.corpus == corpus]
@@ -74,7 +75,8 @@ class Pack(Collective[Sample, Packed]):
         yield settle(origin, keys, [Made((places[sample.id],)) for sample in samples], self.makes)
 
     def _packed(self, view: View, corpus: str, samples: Sequence[Sample], rows: _Rows) -> dict[Id, Packed]:
-        name = [corpus, self.config.semantic(), [sample.id for sample in samples]]
+        provenances = sorted(rows.provenances[video] for video in {sample.video for sample in samples})
+        name = [corpus, self.config.semantic(), [sample.id for sample in samples], provenances]
         selection = digest("selection", name)
         by_video = {video: list(group) for video, group in itertools.groupby(samples, lambda sample: sample.video)}
         with published(selection_folder(self._workspace, corpus, selection)) as folder:
@@ -110,6 +112,8 @@ class _Rows:
     candidates: Mapping[Id, Candidate]
     tasks: Mapping[Id, Task]
     videos: Mapping[Id, Video]
+    provenances: Mapping[Id, Id]
+    """Of each video."""
 
     def told(self, sample: Sample) -> ShardSample:
         """A sample as a shard tells it."""

@@ -1,131 +1,201 @@
-"""The annotation lines of a workspace: taken into `inputs/annotations/` beside the id of the video that each is about.
+"""The annotations of a workspace: every question that was brought, in `inputs/annotations/`, beside the id of its video.
 
-Names are resolved once, when a file is brought: what is brought later can't make a name mean something else, or nothing.
+Names are resolved once, when a file is brought: what is brought later can't make a name mean something else. The same file
+brought again takes the place of what it said before, so what was missing then is looked for again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 from dmforge.curation.atomic import disk_errors, sync_folder, writing
-from dmforge.curation.lake.forgotten import forgotten_videos
-from dmforge.curation.sources.videos import Listed, by_name, listed
+from dmforge.curation.sources.claims import Claims
+from dmforge.curation.sources.contract import Format, Question, Refused
+from dmforge.curation.sources.reading import Placed
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest, read, show
-from dmforge.schemas.records import UNKNOWN, Record, aside
+from dmforge.schemas.records import Record, aside
+
+MISSING = "missing file"
+AMBIGUOUS = "several files of this name"
+ANNOTATIONS = "annotations"
+"""The folder under `inputs/`; benchmarks have one of their own."""
+Find = Callable[[str], Id | str]
+"""The video that a name means, or why none: `MISSING`, `AMBIGUOUS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row(Record):
-    """A line of an annotation file, about a video that is here."""
+    """A question of an annotation file."""
 
     kind = "row"
     table = "rows"
 
     video: Id
-    line: str
+    """Where none was found, an id that no video has."""
+    said: str
+    """The question as JSON, or why there is none."""
     source: str = aside()
     licence: str = aside()
+    terms: str = aside()
+    split: str = aside("")
     origin: str = aside("")
-    """The file and the number of the line."""
+    """The file and the row in it."""
 
 
-def add(workspace: Workspace, files: Sequence[Path]) -> list[Id]:
-    """Take annotation files in, all of them or none: the rows that they are. Lines about forgotten videos are left out."""
-    videos, forgotten = by_name(listed(workspace).values()), forgotten_videos(workspace)
-    brought = [[row for row in _rows_of(file, videos) if row.video not in forgotten] for file in files]
-    for rows in brought:
-        lines = [json.dumps({"video": show("video", row.video), "from": row.origin, "line": row.line}) + "\n" for row in rows]
-        content = "".join(lines).encode("ascii")
-        place = _folder(workspace) / f"{hashlib.sha256(content).hexdigest()[:32]}.jsonl"
-        if rows and not place.exists():
-            _write(place, content)
-    return [row.id for rows in brought for row in rows]
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """Files of one format that were brought together."""
+
+    form: Format
+    files: tuple[Path, ...]
+    folder: str = ANNOTATIONS
+
+    def path(self, workspace: Workspace) -> Path:
+        """Where what they say is written down: by what they are."""
+        name = digest("brought", [self.form.name, [_sha256(file) for file in self.files]]).hex()
+        return workspace.inputs / self.folder / f"{name}.jsonl"
 
 
-def all_rows(workspace: Workspace) -> Iterator[Row]:
-    """Every line of every file that was taken in."""
-    videos = {video.video: video for video in listed(workspace).values()}
-    for path in _files(workspace):
-        with disk_errors(path):
-            lines = path.read_bytes().splitlines()
-        for number, line in enumerate(lines, 1):
-            try:
-                told = json.loads(line)
-                video = read(told["video"])[1]
-                known = videos.get(video)
-                yield Row(
-                    video, told["line"], source=known.source if known else UNKNOWN,
-                    licence=known.licence if known else UNKNOWN, origin=told["from"],
-                )  # fmt: skip
-            except (ValueError, KeyError, TypeError, InputError) as error:
-                mend = "delete the file, and import the annotations again"
-                raise InputError(f"no annotation: {error}", where=f"{path}:{number}", mend=mend) from None
+def take_in(workspace: Workspace, brought: Brought, placed: Iterator[Placed], find: Find | None, claims: Claims) -> int:
+    """Write down what files ask, all of it or nothing: how many questions. Without `find`, no video is looked for."""
+    path, count = brought.path(workspace), 0
+    with writing(path) as file:
+        common = {name: getattr(claims, name) for name in ("source", "licence", "terms", "split")}
+        file.write((json.dumps(common) + "\n").encode())
+        for chunk in _chunks(placed):
+            file.write("".join(_line(one, find) for one in chunk).encode("ascii"))
+            count += len(chunk)
+    sync_folder(path.parent)
+    return count
 
 
-def edition(workspace: Workspace) -> str:
-    """What the files say: the digests that they are named by, and what is said of their videos."""
-    told = sorted([video.sha256, video.source, video.licence] for video in listed(workspace).values())
-    return digest("annotations", [[path.name for path in _files(workspace)], told]).hex()
+def all_rows(workspace: Workspace, folder: str = ANNOTATIONS) -> Iterator[Row]:
+    """Everything that was taken in."""
+    for path in _files(workspace, folder):
+        with disk_errors(path), path.open("rb") as lines:
+            common = _told(next(lines, b"{}"), f"{path}:1")
+            for number, line in enumerate(lines, 2):
+                video, origin, said = _parts(line, f"{path}:{number}")
+                yield Row(video, said, origin=origin, **common)
+
+
+def rows_of(workspace: Workspace, brought: Brought) -> list[Id]:
+    """The rows that some files gave when they were taken in."""
+    path = brought.path(workspace)
+    with disk_errors(path), path.open("rb") as lines:
+        common = _told(next(lines, b"{}"), f"{path}:1")
+        found = (_parts(line, f"{path}:{number}") for number, line in enumerate(lines, 2))
+        return [Row(video, said, origin=origin, **common).id for video, origin, said in found]
+
+
+def edition(workspace: Workspace, folder: str = ANNOTATIONS) -> str:
+    """What the files say."""
+    return digest(folder, [[path.name, _sha256(path)] for path in _files(workspace, folder)]).hex()
 
 
 def forget_lines(workspace: Workspace, videos: Collection[Id]) -> int:
-    """Remove the lines about some videos; how many there were."""
-    heads = tuple(f'{{"video": "{show("video", video)}", '.encode() for video in videos)
+    """Remove the questions about some videos; how many there were."""
+    heads = tuple(f'["{show("video", video)}", '.encode() for video in videos)
     removed = 0
-    for path in _files(workspace):
+    for path in _files(workspace, ANNOTATIONS):
         with disk_errors(path):
             lines = path.read_bytes().splitlines(keepends=True)
         kept = [line for line in lines if not line.startswith(heads)]
         if len(kept) < len(lines):
             removed += len(lines) - len(kept)
-            _write(path, b"".join(kept))
+            with writing(path) as file:
+                file.write(b"".join(kept))
+            sync_folder(path.parent)
     return removed
 
 
-def _rows_of(file: Path, videos: Mapping[str, list[Listed]]) -> Iterator[Row]:
-    if not file.is_file():
-        raise InputError("there is no such file", where=str(file), mend="correct the path")
-    with disk_errors(file):
-        content = file.read_bytes()
-    # cut at line feeds only: JSON strings may hold any of the other characters that end a line somewhere
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if line.strip():
-            yield _row(line, videos, f"{file.name}:{number}", f"{file}:{number}")
+def question(said: str) -> Question | Refused:
+    """What a row says."""
+    told: dict[str, Any] = json.loads(said)
+    if "reason" in told:
+        return Refused(told["video"], told["reason"])
+    windows = tuple((start, end) for start, end in told.pop("windows", ()))
+    lists = {name: tuple(told.pop(name, ())) for name in ("options", "flags")}
+    return Question(windows=windows, **lists, **told)
 
 
-def _row(line: bytes, videos: Mapping[str, list[Listed]], origin: str, where: str) -> Row:
+def _line(one: Placed, find: Find | None) -> str:
+    asked = one.asked
+    if isinstance(asked, Refused):
+        # with its place: what can't be told apart otherwise is counted nevertheless
+        found, said = None, {"video": asked.video, "reason": asked.reason, "row": one.origin}
+    else:
+        found = find(asked.video) if find else None
+        said = _said(asked) | ({"reason": found} if isinstance(found, str) else {})
+    video = _shown(found) if isinstance(found, bytes) else show("video", digest("no video", asked.video))
+    return json.dumps([video, one.origin, json.dumps(said)]) + "\n"
+
+
+def _said(asked: Question) -> dict[str, Any]:
+    """What differs from the defaults."""
+    told: dict[str, Any] = {"video": asked.video, "kind": asked.kind, "question": asked.question}
+    for name in ("answer", "options", "windows", "duration_s", "flags", "reply", "fps", "extras"):
+        value = getattr(asked, name)
+        if value not in ("", (), None, {}):
+            told[name] = value
+    if asked.needs != "any":
+        told["needs"] = asked.needs
+    return told
+
+
+def _parts(line: bytes, where: str) -> tuple[Id, str, str]:
     try:
-        text = line.decode("utf-8")
-        named = str(json.loads(text)["video"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"no task: {error}", where=where, mend='write {"video": ..., "kind": ..., ...}') from None
-    found = videos.get(named) or videos.get(PurePath(named).stem, [])
-    if len(found) > 1:
-        ids = " or ".join(sorted(show("video", video.video) for video in found))
-        raise InputError(f"{len(found)} videos are called {named!r}", where=f"{where}: video", mend=f"name it by its id: {ids}")
-    if not found:
-        raise InputError(
-            f"there is no video {named!r} here", where=f"{where}: video", mend="ingest it first, or correct its name"
-        )
-    (video,) = found
-    return Row(video.video, text, source=video.source, licence=video.licence, origin=origin)
+        video, origin, said = json.loads(line)
+        if not isinstance(origin, str) or not isinstance(said, str):
+            raise TypeError("three texts are wanted")
+        return _read_id(video), origin, said
+    except (ValueError, TypeError, AttributeError, InputError) as error:
+        mend = "delete the file, and import the annotations again"
+        raise InputError(f"no annotation: {error}", where=where, mend=mend) from None
 
 
-def _write(path: Path, content: bytes) -> None:
-    with writing(path) as file:
-        file.write(content)
-    sync_folder(path.parent)
+@lru_cache(1 << 16)  # many questions are about one video
+def _shown(video: Id) -> str:
+    return show("video", video)
 
 
-def _files(workspace: Workspace) -> list[Path]:
-    return sorted(_folder(workspace).glob("*.jsonl"))
+@lru_cache(1 << 16)
+def _read_id(video: str) -> Id:
+    return read(video)[1]
 
 
-def _folder(workspace: Workspace) -> Path:
-    return workspace.inputs / "annotations"
+def _told(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        told = json.loads(line)
+        return {name: str(told[name]) for name in ("source", "licence", "terms", "split")}
+    except (ValueError, KeyError, TypeError) as error:
+        mend = "delete the file, and import the annotations again"
+        raise InputError(f"no annotations: {error}", where=where, mend=mend) from None
+
+
+def _chunks(placed: Iterator[Placed]) -> Iterator[list[Placed]]:
+    chunk: list[Placed] = []
+    for one in placed:
+        chunk.append(one)
+        if len(chunk) == 10_000:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _sha256(path: Path) -> str:
+    with disk_errors(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(workspace: Workspace, folder: str) -> list[Path]:
+    return sorted((workspace.inputs / folder).glob("*.jsonl"))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dmforge.curation.atomic import disk_errors, sync_folder, writing
 from dmforge.curation.sources import places
+from dmforge.curation.sources.claims import Claims
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, digest, show
-from dmforge.schemas.records import UNKNOWN
 
 SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".3gp", ".flv", ".wmv",
@@ -22,13 +21,8 @@ SUFFIXES = frozenset({
 """What counts as a video in a folder; a file that is named is taken whatever it is called."""
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where videos come from, as the person who brings them says."""
-
-    source: str = UNKNOWN
-    licence: str = UNKNOWN
-    namespace: str = UNKNOWN
+UNSAID = Claims()
+CLAIMED = ("source", "licence", "terms", "namespace", "role")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +33,9 @@ class Listed:
     path: str
     source: str
     licence: str
+    terms: str
     namespace: str
+    role: str
     source_id: str
     also: list[str]
     """Other names that the same bytes came under: annotations may use any of them."""
@@ -77,7 +73,7 @@ def listed(workspace: Workspace) -> dict[str, Listed]:
     return found
 
 
-def register(workspace: Workspace, brought: Sequence[str], provenance: Provenance) -> Registered:
+def register(workspace: Workspace, brought: Sequence[str], claims: Claims) -> Registered:
     """Write files down, and the videos in folders. Of one whose bytes are known, only another name or place is added."""
     known = listed(workspace)
     now = dict(known)
@@ -86,7 +82,9 @@ def register(workspace: Workspace, brought: Sequence[str], provenance: Provenanc
         for place in places.files(brought, SUFFIXES):
             sha256 = places.sha256_of(place)
             seen[sha256] = None
-            fresh = Listed(sha256, place, **asdict(provenance), source_id=places.stem(place), also=[])
+            fresh = Listed(
+                sha256, place, **{name: getattr(claims, name) for name in CLAIMED}, source_id=places.stem(place), also=[]
+            )
             now[sha256] = _joined(now[sha256], fresh) if sha256 in now else fresh
     finally:  # what was read so far needn't be read again, however this ends
         if now != known:
@@ -97,24 +95,24 @@ def register(workspace: Workspace, brought: Sequence[str], provenance: Provenanc
     return Registered(tuple(map(_video_id, new)), tuple(_video_id(sha256) for sha256 in seen if sha256 in known))
 
 
-def by_name(videos: Iterable[Listed]) -> dict[str, list[Listed]]:
-    """Videos by their id and by what their files are called without suffix. Such a name may be that of several."""
-    found: defaultdict[str, list[Listed]] = defaultdict(list)
+def names(videos: Iterable[Listed]) -> Iterator[tuple[str, Id]]:
+    """Every name by which a video may be called: its id, and what its files are called without suffix."""
     for video in videos:
         for name in dict.fromkeys((show("video", video.video), video.source_id, *video.also)):
-            found[name].append(video)
-    return found
+            yield name, video.video
 
 
 def edition(videos: Iterable[Listed]) -> str:
     """What a list of videos says; where they lie is not part of it."""
-    return digest("videos", sorted([v.sha256, v.source, v.licence, v.namespace, v.source_id] for v in videos)).hex()
+    return digest("videos", sorted([asdict(video) | {"path": ""} for video in videos], key=lambda told: told["sha256"])).hex()
 
 
 def _joined(known: Listed, fresh: Listed) -> Listed:
-    names = [known.source_id, *known.also]
-    also = known.also if fresh.source_id in names else [*known.also, fresh.source_id]
-    return replace(known, path=fresh.path, also=also)  # its bytes were seen there just now
+    """The same bytes again: they were seen there just now, and what is said of them now counts, where something is said."""
+    called = [known.source_id, *known.also]
+    also = known.also if fresh.source_id in called else [*known.also, fresh.source_id]
+    said = {name: value for name in CLAIMED if (value := getattr(fresh, name)) != getattr(UNSAID, name)}
+    return replace(known, **{"path": fresh.path, "also": also, **said})
 
 
 def _video_id(sha256: str) -> Id:
@@ -126,6 +124,6 @@ def _list(workspace: Workspace) -> Path:
 
 
 def _check(video: Listed) -> None:
-    texts = (video.sha256, video.path, video.source, video.licence, video.namespace, video.source_id, *video.also)
+    texts = (video.sha256, video.path, video.source_id, *video.also, *(getattr(video, name) for name in CLAIMED))
     if not all(isinstance(text, str) for text in texts) or len(bytes.fromhex(video.sha256)) != 32:  # pyright: ignore
         raise ValueError("each field is a text, and sha256 one of 64 letters")

@@ -7,7 +7,8 @@ are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,8 @@ AT_ONCE = 1 << 20
 """Pairs of frames that are compared at once: ten hours against ten hours would not fit into memory."""
 NEAR_BITS = 9
 """Frames with hashes that differ in no more bits look the same. Unrelated ones differ in 32, the nearest of hundreds in 15."""
+COMMON = 200
+"""What more videos share tells nothing: a title, a test picture."""
 COPY_SHARE = 0.7
 """Of the frames of the shorter video."""
 
@@ -67,6 +70,31 @@ def likeness(one: Sequence[int], other: Sequence[int]) -> float:
 
 def are_copies(one: Sequence[int], other: Sequence[int]) -> bool:
     return likeness(one, other) >= COPY_SHARE
+
+
+def copies(prints: Mapping[Id, Sequence[int]]) -> Iterator[tuple[Id, Id]]:
+    """All pairs of videos that are copies. Compared are those that share half of the bits of some frame, exactly: of a copy
+    many frames do, of other videos hardly any."""
+    videos = sorted(video for video, own in prints.items() if own)
+    for one, other in sorted(_likely([np.unique(_unsigned(prints[video])) for video in videos])):
+        if are_copies(prints[videos[one]], prints[videos[other]]):
+            yield videos[one], videos[other]
+
+
+def _likely(looks: Sequence[NDArray[np.uint64]]) -> set[tuple[int, int]]:
+    if not looks:
+        return set()
+    owners = np.repeat(np.arange(len(looks)), [len(own) for own in looks])
+    whole = np.concatenate(looks)
+    found: set[tuple[int, int]] = set()
+    for half in (whole >> np.uint64(32), whole & np.uint64(0xFFFFFFFF)):
+        order = np.argsort(half, kind="stable")
+        cuts = np.flatnonzero(np.diff(half[order])) + 1
+        for run in np.split(owners[order], cuts):
+            sharing = np.unique(run)
+            if 1 < len(sharing) <= COMMON:
+                found.update(itertools.combinations(sharing.tolist(), 2))
+    return found
 
 
 def _hash(frame: Frames) -> int | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, PositiveFloat
 
@@ -17,7 +16,7 @@ from dmforge.curation.sources.videos import Listed, edition, listed
 from dmforge.curation.stage import Each, EachConfig, Root
 from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.fingerprint import Fingerprint, hashes, sampled
-from dmforge.curation.video.media import Media, Receipt, require_clips, write_receipt
+from dmforge.curation.video.media import Media, Receipt, read_receipt, require_clips, write_receipt
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.read import stream_grid
 from dmforge.curation.video.renditions import COARSE, COARSE_RATE, ENCODER, GRID, Wanted, make_renditions
@@ -28,7 +27,7 @@ from dmforge.schemas.config import Operational
 from dmforge.schemas.errors import Transient
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id
-from dmforge.schemas.records import Record, Video, aside
+from dmforge.schemas.records import Provenance, Record, Video
 
 COPIES = "copies"
 """Under `runs/`: files from elsewhere while they are read."""
@@ -36,17 +35,20 @@ COPIES = "copies"
 
 @dataclass(frozen=True, slots=True)
 class File(Record):
-    """A file that someone ingested."""
+    """A file that someone ingested, with what is said of it: said otherwise, it is looked at again, and not rendered again."""
 
     kind = "file"
     table = "files"
 
     video: Id
     sha256: str
-    source: str = aside()
-    licence: str = aside()
-    namespace: str = aside()
-    source_id: str = aside("")
+    source: str
+    licence: str
+    terms: str
+    namespace: str
+    source_id: str
+    also: tuple[str, ...]
+    role: str
 
 
 class IngestConfig(EachConfig):
@@ -60,10 +62,10 @@ class IngestConfig(EachConfig):
     """Which frames the renditions hold, and how large."""
 
 
-class Ingest(Root, Each[File, Video | Fingerprint]):
+class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
     """Files to videos and what they look like."""
 
-    name, version = "ingest", 3
+    name, version = "ingest", 4
     config: IngestConfig
 
     def begin(self, workspace: Workspace) -> None:
@@ -91,7 +93,11 @@ class Ingest(Root, Each[File, Video | Fingerprint]):
             raise Transient(f"{source} holds other bytes now: ingest an intact copy, from wherever it is")
         try:
             timeline = read_timeline(source)
-            video = replace(probe(timeline).as_video(item.sha256, source.stat().st_size), **_provenance(item))
+            provenance = _provenance(item)
+            aside = {
+                name: getattr(provenance, name) for name in ("source", "licence", "terms", "namespace", "source_id", "role")
+            }
+            video = replace(probe(timeline).as_video(item.sha256, source.stat().st_size), **aside)
             if video.duration_cs > self.config.longest_s * 100:
                 raise Unusable("too long", f"more than {self.config.longest_s:g} s")
             if not video.duration_cs:
@@ -101,10 +107,12 @@ class Ingest(Root, Each[File, Video | Fingerprint]):
             return Quarantined(error.reason, error.detail)
         indices = sampled(len(self.config.clips.grid_times_s(video)))
         looks = hashes(stream_grid(Media(self._workspace, video.id).grid, indices))
-        return Made((video, Fingerprint(video.id, looks)))
+        return Made((video, Fingerprint(video.id, looks), provenance))
 
     def _render(self, timeline: Timeline, video: Video) -> None:
         clips, media = self.config.clips, Media(self._workspace, video.id)
+        if self._stands(media, video):
+            return
         coarse, grid = clips.coarse(video).times_s, clips.grid_times_s(video)
         wanted = [
             Wanted(media.coarse, coarse, clips.coarse_size(video), COARSE_RATE, COARSE),
@@ -114,11 +122,20 @@ class Ingest(Root, Each[File, Video | Fingerprint]):
         shas = sha256_of(media.grid), sha256_of(media.coarse)
         write_receipt(media, Receipt(video.sha256, *shas, clips.digest.hex(), ENCODER))
 
+    def _stands(self, media: Media, video: Video) -> bool:
+        """Whether the renditions are there already, just as they would be made."""
+        if not all(path.is_file() for path in (media.receipt, media.grid, media.coarse)):
+            return False
+        told = read_receipt(media)
+        made_so = (told.source_sha256, told.clips, told.encoder) == (video.sha256, self.config.clips.digest.hex(), ENCODER)
+        return made_so and (told.grid_sha256, told.coarse_sha256) == (sha256_of(media.grid), sha256_of(media.coarse))
+
 
 def _file(video: Listed) -> File:
-    return File(video.video, video.sha256, **_provenance(video))
+    said = {name: getattr(video, name) for name in ("source", "licence", "terms", "namespace", "source_id", "role")}
+    return File(video.video, video.sha256, also=tuple(video.also), **said)
 
 
-def _provenance(said: Listed | File) -> dict[str, Any]:
-    """Where it came from: on the list, on the file and on the video alike."""
-    return {name: getattr(said, name) for name in ("source", "licence", "namespace", "source_id")}
+def _provenance(item: File) -> Provenance:
+    said = {name: getattr(item, name) for name in ("source", "licence", "terms", "namespace", "source_id", "also", "role")}
+    return Provenance(item.video, **said)

@@ -17,8 +17,8 @@ from benchmarks.barcodes import CASES, Case, write
 from dmforge import cli, intake, pipeline
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
+from dmforge.curation.sources.claims import Claims
 from dmforge.curation.sources.places import sha256_of
-from dmforge.curation.sources.videos import Provenance
 from dmforge.curation.workspace import Workspace
 from tests.video.test_conformance import REASONS
 
@@ -141,7 +141,7 @@ def test_an_intact_copy_mends_what_is_gone_or_was_changed(tmp_path: Path) -> Non
     place, copy = workspace(tmp_path), tmp_path / "copy.mp4"
     copy.write_bytes(path.read_bytes())
     (place / "recipe.toml").write_text('name = "videos"\n[stages.ingest]\n')
-    intake.add_videos(Workspace(place), "test", [str(path)], Provenance())
+    intake.add_videos(Workspace(place), "test", [str(path)], Claims())
     path.write_bytes(b"overwritten")
     assert "other bytes now" in dmforge("run", "-w", place, code=1)
     assert dmforge("ingest", copy, "-w", place, "--json")["known"] == 1

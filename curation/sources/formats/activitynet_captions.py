@@ -1,0 +1,24 @@
+"""ActivityNet Captions: an object of videos, each with its duration and as many timestamps as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, by_key, seconds
+
+
+def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    video, duration_s = record["video"], float(record["duration"])
+    for window, sentence in zip_longest(record["timestamps"], record["sentences"]):
+        if window is None or sentence is None:
+            yield Refused(video, "no window" if window is None else "no question")
+        else:
+            yield Question(video, "grounding", sentence, windows=(seconds(window),), duration_s=duration_s)
+
+
+FORMAT = Format(
+    "activitynet_captions", "json", frozenset({"duration", "timestamps", "sentences"}), questions,
+    "{VID: {duration, timestamps, sentences}}", records=by_key, namespace="youtube",
+)  # fmt: skip

@@ -1,0 +1,86 @@
+"""Benchmarks, for evaluation and decontamination only: Video-MME, MLVU, LVBench, CG-Bench, and plain lists of ids.
+
+Their files are not here: the shapes are those of their public documentation, and were tried on rows written after it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dmforge.curation.sources.checking import right_option
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+
+LETTER = re.compile(r"^\(?[A-Z][.):]\s*")
+OPTION_LINE = re.compile(r"^\(([A-Z])\)\s*(.*)$", re.MULTILINE)
+MINUTES = re.compile(r"(\d+):(\d\d)-(\d+):(\d\d)")
+
+
+def videomme(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    options = tuple(LETTER.sub("", option) for option in record["options"])
+    yield Question(record["videoID"], "mcq", record["question"], record["answer"], options)
+
+
+def mlvu(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    candidates = record.get("candidates")
+    if not candidates:
+        yield Refused(record["video"], "no candidates: it is scored by points")
+        return
+    duration_s = float(record["duration"])
+    yield Question(record["video"], "mcq", record["question"], record["answer"], tuple(candidates), duration_s=duration_s)
+
+
+def lvbench(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    video = record["key"]
+    for asked in record.get("qa") or [record]:
+        options = tuple(text for _, text in OPTION_LINE.findall(asked["question"]))
+        question, found = OPTION_LINE.sub("", asked["question"]).strip(), MINUTES.search(str(asked.get("time_reference")))
+        windows: tuple[tuple[float, float], ...] = ()
+        if found:
+            first, second, third, fourth = map(int, found.groups())
+            start, end = first * 60 + second, third * 60 + fourth
+            windows = ((start, end),) if start < end else ()  # some are reversed, many have no length
+        yield Question(video, "grounded_mcq" if windows else "mcq", question, asked["answer"], options, windows)
+
+
+def cgbench(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    options, windows = tuple(record["choices"]), tuple(map(seconds, record["clue_intervals"]))
+    asked = Question(
+        record["video_uid"], "grounded_mcq", record["question"], options=options, windows=windows, needs="all",
+        duration_s=float(record["duration"]),
+    )  # fmt: skip
+    yield right_option(asked, ord(record["right_answer"]) - ord("A"))
+
+
+def ids(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    """A video without a question: what trains on it is contaminated, whatever it asks."""
+    del beside
+    yield Refused(record["line"].strip(), LISTED)
+
+
+LISTED = "an id without a question"
+
+
+FORMATS = (
+    Format(
+        "videomme", "json", frozenset({"videoID", "question_id", "question", "options", "answer"}), videomme,
+        "[{videoID, question_id, question, options, answer}]", namespace="youtube", role="benchmark",
+    ),
+    Format(
+        "mlvu", "json", frozenset({"video", "duration", "question", "question_type"}), mlvu,
+        "[{video, duration, question, candidates, answer, question_type}]", namespace="mlvu", role="benchmark",
+    ),
+    Format(
+        "lvbench", "json", frozenset({"key"}), lvbench, "lines {key, qa: [{question, answer, time_reference}]}, or a list",
+        namespace="youtube", role="benchmark",
+    ),
+    Format(
+        "cgbench", "json", frozenset({"qid", "video_uid", "question", "choices", "right_answer", "clue_intervals"}), cgbench,
+        "[{qid, video_uid, question, choices, right_answer, clue_intervals, duration}]", namespace="youtube", role="benchmark",
+    ),
+    Format("ids", "text", frozenset({"line"}), ids, "a video id a line", role="benchmark"),
+)  # fmt: skip

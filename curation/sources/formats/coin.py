@@ -1,0 +1,25 @@
+"""COIN: the steps of a recipe, each a segment with a label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, by_key, seconds
+
+
+def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    for step in record["annotation"]:
+        windows = (seconds(step["segment"]),)
+        yield Question(record["video"], "grounding", step["label"], windows=windows, duration_s=float(record["duration"]))
+
+
+def records(document: Any) -> Iterable[Raw]:
+    return by_key(document["database"])
+
+
+FORMAT = Format(
+    "coin", "json", frozenset({"duration", "annotation", "recipe_type"}), questions,
+    "{database: {VID: {duration, annotation: [{segment, label}]}}}", records=records, namespace="youtube",
+)  # fmt: skip

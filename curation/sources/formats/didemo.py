@@ -1,0 +1,21 @@
+"""DiDeMo: a description, and from each of several annotators the first and the last of its 5-second segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
+
+SEGMENT_S = 5.0
+
+
+def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    windows = tuple((first * SEGMENT_S, (last + 1) * SEGMENT_S) for first, last in record["times"])
+    yield Question(record["video"], "grounding", record["description"], windows=windows)
+
+
+FORMAT = Format(
+    "didemo", "json", frozenset({"num_segments", "description", "times", "video"}), questions,
+    "[{video, description, times (segments of 5 s), num_segments}]", namespace="flickr",
+)  # fmt: skip

@@ -1,0 +1,21 @@
+"""What `export --to hf` writes: a row of Parquet a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+
+
+def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    yield Question(
+        record["video"], record["kind"], record["question"], record["gold"], tuple(record["options"]),
+        tuple(map(seconds, record["windows"])), record["needs"], record["duration_s"],
+    )  # fmt: skip
+
+
+FORMAT = Format(
+    "hf", "parquet", frozenset({"video", "kind", "question", "options", "gold", "windows", "needs"}), questions,
+    "the Parquet of dmforge export --to hf",
+)  # fmt: skip

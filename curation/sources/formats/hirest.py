@@ -1,0 +1,34 @@
+"""HiREST: for each prompt the videos that may show it, where they do, and the steps in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+
+
+def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    video, duration_s = record["video"], float(record["v_duration"])
+    if not record["relevant"]:
+        yield Refused(video, "not relevant")
+    elif not record["clip"] or list(record["bounds"]) == [0, 0]:  # which is how it says that there are none
+        yield Refused(video, "no window")
+    else:
+        yield Question(video, "grounding", record["prompt"], windows=(seconds(record["bounds"]),), duration_s=duration_s)
+    for step in record["steps"]:
+        windows = (seconds(step["absolute_bounds"]),)
+        yield Question(video, "grounding", step["heading"], windows=windows, duration_s=duration_s)
+
+
+def records(document: Any) -> Iterator[Raw]:
+    for prompt, videos in document.items():
+        for video, record in videos.items():
+            yield {"prompt": prompt, "video": video, **record}
+
+
+FORMAT = Format(
+    "hirest", "json", frozenset({"prompt", "relevant", "clip", "v_duration", "bounds", "steps"}), questions,
+    "{PROMPT: {VID: {relevant, clip, v_duration, bounds, steps}}}", records=records, namespace="youtube",
+)  # fmt: skip

@@ -1,0 +1,37 @@
+"""NExT-GQA: NExT-QA with the text of the right option, and in a file beside it the windows that show it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+
+
+def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    video, options = record["video_id"], tuple(record[f"a{number}"] for number in range(5))
+    told: dict[str, Any] = beside.get(video, {})
+    windows = told.get("location", {}).get(record["qid"])
+    if not windows:
+        yield Refused(video, "no window")
+        return
+    yield Question(
+        video, "grounded_mcq", record["question"], record["answer"], options, tuple(map(seconds, windows)),
+        duration_s=float(told["duration"]),
+    )  # fmt: skip
+
+
+def companion(path: Path) -> Beside | None:
+    if path.suffix.lower() != ".json":
+        return None
+    told = json.loads(path.read_bytes())
+    # the map of ids that is published with them is of no use here
+    return {video: record for video, record in told.items() if isinstance(record, dict) and "location" in record}
+
+
+FORMAT = Format(
+    "nextgqa", "csv", frozenset({"video_id", "question", "answer", "qid", "a0", "a1", "a2", "a3", "a4"}), questions,
+    "CSV: video_id, question, answer (a text), a0 to a4, qid; with gsub_*.json", companion=companion, namespace="vidor",
+)  # fmt: skip

@@ -1,0 +1,20 @@
+"""NExT-QA: multiple choice in CSV, the answer the number of an option."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dmforge.curation.sources.checking import right_option
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
+
+
+def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    options = tuple(record[f"a{number}"] for number in range(5))
+    yield right_option(Question(record["video"], "mcq", record["question"], options=options), int(record["answer"]))
+
+
+FORMAT = Format(
+    "nextqa", "csv", frozenset({"video", "question", "answer", "qid", "a0", "a1", "a2", "a3", "a4"}), questions,
+    "CSV: video, question, answer (a number), a0 to a4, qid", namespace="vidor",
+)  # fmt: skip

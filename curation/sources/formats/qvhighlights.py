@@ -1,0 +1,19 @@
+"""QVHighlights, and JSON lines that look like it: a query a line, with every window that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+
+
+def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    windows = tuple(map(seconds, record.get("relevant_windows") or ()))  # the test split has none
+    yield Question(record["vid"], "grounding", record["query"], windows=windows, duration_s=float(record["duration"]))
+
+
+FORMAT = Format(
+    "qvhighlights", "json", frozenset({"qid", "query", "duration", "vid"}), questions,
+    "lines {qid, query, duration, vid, relevant_windows}", namespace="youtube",
+)  # fmt: skip

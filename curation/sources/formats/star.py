@@ -1,0 +1,25 @@
+"""STAR: questions about situations in Charades, with the stretch that they are about and four choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
+
+
+def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    options = tuple(choice["choice"] for choice in record["choices"])
+    window = (float(record["start"]), float(record["end"]))
+    yield Question(record["video_id"], "grounded_mcq", record["question"], record["answer"], options, (window,))
+
+
+def records(document: Any) -> Iterable[Raw]:
+    return [document] if isinstance(document, dict) else document
+
+
+FORMAT = Format(
+    "star", "json", frozenset({"question_id", "question", "video_id", "start", "end", "choices"}), questions,
+    "[{question_id, question, video_id, start, end, answer, choices}]", records=records, namespace="charades",
+)  # fmt: skip

@@ -1,0 +1,21 @@
+"""TACoS as it is passed on: like ActivityNet Captions, but times are numbers of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, by_key
+
+
+def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    video, fps = record["video"], float(record["fps"])
+    duration_s = record["num_frames"] / fps
+    for (start, end), sentence in zip(record["timestamps"], record["sentences"], strict=True):
+        yield Question(video, "grounding", sentence, windows=((start / fps, end / fps),), duration_s=duration_s)
+
+
+FORMAT = Format(
+    "tacos", "json", frozenset({"timestamps", "sentences", "fps", "num_frames"}), questions,
+    "{VID: {timestamps (frames), sentences, fps, num_frames}}", records=by_key, namespace="tacos",
+)  # fmt: skip

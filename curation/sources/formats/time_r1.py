@@ -1,0 +1,19 @@
+"""Time-R1: a sentence, its window and the length of the clip that is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+
+
+def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    windows = (seconds(record["timestamp"]),)
+    yield Question(record["video"], "grounding", record["sentence"], windows=windows, duration_s=float(record["duration"]))
+
+
+FORMAT = Format(
+    "time_r1", "json", frozenset({"video", "duration", "timestamp", "sentence", "qid"}), questions,
+    "[{video, duration, timestamp, sentence, qid}]", namespace="youtube",
+)  # fmt: skip

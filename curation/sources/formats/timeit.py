@@ -1,0 +1,37 @@
+"""TimeIT: instructions whose answers name windows in words: one, or a list of steps with a window each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
+
+STEP = re.compile(
+    r"(\d+(?:\.\d+)?) - (\d+(?:\.\d+)?) seconds, (.*?)(?=\s+\d+(?:\.\d+)? - \d+(?:\.\d+)? seconds, |$)", re.DOTALL
+)
+MOMENT = re.compile(r"(\d+(?:\.\d+)?) - (\d+(?:\.\d+)?) seconds")
+QUOTED = re.compile(r"'(.*)'", re.DOTALL)
+
+
+def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+    del beside
+    for pair in record["QA"]:
+        yield from _of_pair(record["video"], pair["q"], pair["a"])
+
+
+def _of_pair(video: str, asked: str, answer: str) -> Iterator[Question | Refused]:
+    steps = STEP.findall(answer)
+    for start, end, what in steps:
+        yield Question(video, "grounding", what.strip().removesuffix("."), windows=((float(start), float(end)),))
+    if steps:
+        return
+    moment, quoted = MOMENT.search(answer), QUOTED.search(asked)
+    if moment is None:
+        yield Refused(video, "no window")
+        return
+    window = (float(moment[1]), float(moment[2]))
+    yield Question(video, "grounding", quoted[1] if quoted else asked, windows=(window,))
+
+
+FORMAT = Format("timeit", "json", frozenset({"video", "QA"}), questions, "[{video, QA: [{q, a}]}]")

@@ -1,0 +1,74 @@
+"""What videos are called: `v_abc`, `ytb_abc.mp4`, `dir/abc_10.0_20.0.mkv` name the same video, the last a part of it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+PREFIXES = ("v_", "ytb_")
+SUFFIX = re.compile(r"\.(?:mp4|m4v|mov|mkv|webm|avi|ts|mts|m2ts|mpe?g|vob|3gp|flv|wmv|asf|ogv|mxf|gif)$", re.IGNORECASE)
+CLOCK = r"(?:\d+:)*\d+(?:\.\d+)?"
+PART = re.compile(rf"(?P<id>.+)_(?P<start>{CLOCK})_(?P<end>{CLOCK})")
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A video's id without what files add to it, and the part of it that a file holds."""
+
+    id: str
+    part: tuple[float, float] | None = None
+
+
+def parse(name: str) -> Name:
+    """The name that a path, a file name or an id says."""
+    stem = SUFFIX.sub("", PurePosixPath(name.strip()).name)
+    found = PART.fullmatch(stem)
+    part = (_seconds(found["start"]), _seconds(found["end"])) if found else None
+    if found is not None and part is not None and part[0] < part[1]:
+        return Name(_bare(found["id"]), part)
+    return Name(_bare(stem))
+
+
+class Finder(Generic[T]):
+    """Videos by their names: exactly, else by what is left without prefixes, suffixes and folders."""
+
+    def __init__(self, named: Iterable[tuple[str, T]]) -> None:
+        self._exact: defaultdict[str, dict[T, None]] = defaultdict(dict)
+        self._alike: defaultdict[Name, dict[T, None]] = defaultdict(dict)
+        for name, video in named:
+            self._exact[name][video] = None
+            self._alike[parse(name)][video] = None
+
+        self.find = lru_cache(1 << 16)(self._find)
+
+    def _find(self, name: str) -> list[T]:
+        """All that may be meant. A part of a video is not the video, nor another part of it: times would not fit."""
+        for exact in (name, PurePosixPath(name).name, SUFFIX.sub("", PurePosixPath(name).name)):
+            if exact in self._exact:
+                return list(self._exact[exact])
+        return list(self._alike.get(parse(name), ()))
+
+
+def _bare(stem: str) -> str:
+    for prefix in PREFIXES:
+        if stem.startswith(prefix) and len(stem) > len(prefix):
+            return stem[len(prefix) :]
+    return stem
+
+
+def _seconds(clock: str) -> float:
+    """`12.5`, `1:02:03`, and `00:00:39:000`, whose last part is milliseconds."""
+    parts = [float(part) for part in clock.split(":")]
+    if len(parts) == 4:
+        *parts, milliseconds = parts
+        parts[-1] += milliseconds / 1000
+    total = 0.0
+    for part in parts:
+        total = total * 60 + part
+    return total

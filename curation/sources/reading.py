@@ -1,0 +1,105 @@
+"""Annotation files as questions, each with its place: the one way from a format's files to what is kept of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
+from dmforge.curation.sources.files import MEND, raw_records
+from dmforge.curation.sources.formats import FORMATS
+from dmforge.schemas.errors import InputError
+
+STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What a format's function raises where a record is not built as it expects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A question, or why there is none, and where it stands."""
+
+    origin: str
+    """File and row."""
+    asked: Question | Refused
+
+
+def read_questions(form: Format, files: Sequence[Path]) -> Iterator[Placed]:
+    """Everything that files ask, in their order. Files that go with others are told by what they are."""
+    beside, annotations = _sorted_out(form, files)
+    for file in annotations:
+        yield from _of_file(form, file, beside)
+
+
+def _sorted_out(form: Format, files: Sequence[Path]) -> tuple[Beside, list[Path]]:
+    if form.companion is None:
+        return {}, list(files)
+    beside: dict[str, Any] = {}
+    annotations: list[Path] = []
+    for file in files:
+        try:
+            told = form.companion(file) if file.is_file() else None
+        except (OSError, UnicodeDecodeError, *STRUCTURE) as error:
+            raise InputError(f"can't be read: {type(error).__name__}", where=str(file), mend=MEND) from None
+        if told is None:
+            annotations.append(file)
+        else:
+            beside |= told
+    if not annotations:
+        raise InputError(f"no annotations of {form.name} among these files", where="FILE", mend=f"give {form.about}")
+    return beside, annotations
+
+
+def _of_file(form: Format, file: Path, beside: Beside) -> Iterator[Placed]:
+    try:
+        records = raw_records(file, form)
+        first = next(records, None)
+        if first is None:
+            raise InputError("there is nothing in this file", where=str(file), mend=MEND)
+        _refuse_others(form, file, first[1], beside)
+    except InputError as error:
+        raise _with_guess(error, form, file) from None
+    for row, record in itertools.chain([first], records):
+        origin = f"{file.name}:{row}"
+        try:
+            asked = list(form.questions(record, beside)) if form.keys <= record.keys() else None
+        except STRUCTURE:
+            asked = None
+        for question in asked if asked is not None else [Refused("", "malformed row")]:
+            yield Placed(origin, question)
+
+
+def _refuse_others(form: Format, file: Path, record: Any, beside: Beside) -> None:
+    """The first record tells whether this is such a file at all."""
+    try:
+        missing = sorted(form.keys - record.keys())
+        if missing:
+            raise InputError(f"not {form.name}: no {missing[0]!r} in the first record", where=str(file), mend=MEND)
+        list(form.questions(record, beside))
+    except STRUCTURE as error:
+        told = f"not {form.name}: the first record can't be read ({type(error).__name__}: {error})"
+        raise InputError(told, where=str(file), mend=MEND) from None
+
+
+def _with_guess(error: InputError, form: Format, file: Path) -> InputError:
+    guess = guessed(file, other_than=form.name) if file.is_file() else None
+    if guess is None:
+        return error
+    return InputError(error.what, where=error.where, mend=f"it looks like {guess}: dmforge import {guess} ...")
+
+
+def guessed(file: Path, other_than: str) -> str | None:
+    """The format that a file looks like: the one that wants most of what its first record has."""
+    fitting: list[tuple[int, str]] = []
+    for form in FORMATS.values():
+        if form.name in (other_than, "ids"):
+            continue
+        try:
+            record: Raw | None = next((record for _, record in raw_records(file, form)), None)
+            if record is not None and form.keys <= record.keys() and any(True for _ in form.questions(record, {})):
+                fitting.append((len(form.keys), form.name))
+        except (InputError, OSError, *STRUCTURE):
+            continue
+    return max(fitting)[1] if fitting else None

@@ -1,0 +1,313 @@
+"""Annotations and videos in a workspace: names, provenance, contamination, splits, and DynFrame's files there and back."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.barcodes import Case, write
+from dmforge import cli, pipeline
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import View
+from dmforge.curation.sources.names import Finder, Name, parse
+from dmforge.curation.workspace import Workspace
+from dmforge.filters.draw import clustered
+from dmforge.generators.worlds.folder import Settings, make_worlds
+from dmforge.generators.worlds.imagine import knobs_of
+
+TIMES = tuple(Fraction(number, 25) for number in range(150))
+
+
+def dmforge(*words: object, code: int = 0) -> Any:
+    done = CliRunner().invoke(cli.app, [str(word) for word in words])
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout) if "--json" in words else done.stderr.replace("\n", " ")
+
+
+def workspace(folder: Path, *stages: str) -> Path:
+    """One with these stages behind the first two; of a stage that is told something, its whole table."""
+    place = folder / "ws"
+    (place / "inputs").mkdir(parents=True)
+    tables = (stage if "\n" in stage else f"[stages.{stage}]\n" for stage in ("ingest", "import", *stages))
+    (place / "recipe.toml").write_text('name = "test"\n[clips]\ncoarse_frames = 16\n' + "".join(tables))
+    return place
+
+
+def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
+    stages = pipeline.read_recipe(place / "recipe.toml").stages
+    return View(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
+
+
+# names
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("v_QOlSCBRmfWY", Name("QOlSCBRmfWY")),
+        ("data/videos/ActivityNet/v_QOlSCBRmfWY.mp4", Name("QOlSCBRmfWY")),
+        ("./x/ytb_7nRmsEw7nsE.webm", Name("7nRmsEw7nsE")),
+        ("j7rJstUseKg_360.0_510.0", Name("j7rJstUseKg", (360.0, 510.0))),
+        ("4jujhM5qhEc_00:00:39:000_00:01:24:700.mp4", Name("4jujhM5qhEc", (39.0, 84.7))),
+        ("_6hnl_BrFvs_60.0_210.0", Name("_6hnl_BrFvs", (60.0, 210.0))),
+        ("movie101_66.mp4", Name("movie101_66")),
+        ("s17-d69.avi", Name("s17-d69")),
+        ("34@N01_6060447507_dc1a90b8ef.mov", Name("34@N01_6060447507_dc1a90b8ef")),
+        ("a.b.c", Name("a.b.c")),
+    ],
+)
+def test_names_without_what_files_add(name: str, found: Name) -> None:
+    assert parse(name) == found
+
+
+def test_a_part_of_a_video_is_not_the_video() -> None:
+    finder = Finder((path, path) for path in ("d/v_abc.mp4", "d/abc_10.0_20.0.mp4", "e/abc_20_30.mp4"))
+    assert finder.find("abc") == ["d/v_abc.mp4"]
+    assert finder.find("x/abc_10_20.mkv") == ["d/abc_10.0_20.0.mp4"]
+    assert finder.find("abc_30_40") == []
+
+
+# videos beside annotations
+
+
+def test_videos_are_found_in_folders_and_only_those_that_are_meant(tmp_path: Path) -> None:
+    place, videos = workspace(tmp_path), tmp_path / "videos/deep"
+    videos.mkdir(parents=True)
+    for number, name in enumerate(("v_abc", "unasked")):
+        write(Case(name, times_s=TIMES, first=number), videos)
+    told = [{"video": "x/abc.mp4", "duration": 6.5, "timestamp": [1.0, 6.4], "sentence": "s", "qid": "q"},
+            {"video": "x/abc.mp4", "duration": 6.0, "timestamp": [1.0, 8.0], "sentence": "s", "qid": "q"},
+            {"video": "none.mp4", "duration": 6.0, "timestamp": [1.0, 2.0], "sentence": "s", "qid": "q"}]  # fmt: skip
+    file = tmp_path / "train.json"
+    file.write_text(json.dumps(told))
+    words = ("import", "time_r1", file, "--videos", tmp_path / "videos", "--split", "train", "--licence", "CC-BY-4.0")
+    dry = dmforge(*words, "--dry-run", "--json")
+    assert dry["rejected"] == {"missing file": 1, "window outside the video": 1}
+    told = dmforge(*words, "-w", place, "--json")
+    assert (told["tasks"], told["flagged"]) == (1, {"clamped end": 1})
+    assert told["rejected"] == {"missing file": 1, "window outside the video": 1}
+    assert rows(place, "SELECT source_id, namespace, licence FROM videos") == [("v_abc", "youtube", "CC-BY-4.0")]
+    found = rows(place, "SELECT source, licence, terms, split, flags, origin, answer FROM tasks")
+    assert found == [("time_r1", "CC-BY-4.0", "unknown", "train", "clamped end", "train.json:1", "1.00 - 6.00")]
+    # what was missing is there now: the same file, once more
+    write(Case("none", times_s=TIMES, first=300), videos)
+    assert dmforge(*words, "-w", place, "--json")["rejected"] == {"window outside the video": 1}
+    assert rows(place, "SELECT count(*) FROM tasks") == [(2,)]
+
+
+def test_a_licence_that_is_said_later_counts_and_renders_nothing_again(tmp_path: Path) -> None:
+    place = workspace(tmp_path)
+    path = write(Case("one"), tmp_path)
+    dmforge("ingest", path, "-w", place)
+    media = {file: file.stat().st_mtime_ns for file in (place / "media").rglob("*.mp4")}
+    assert dmforge("ingest", path, "--licence", "CC0-1.0", "-w", place, "--json") == {
+        "ingested": 0,
+        "known": 1,
+        "quarantined": 0,
+    }
+    assert rows(place, "SELECT licence, source FROM provenances") == [("CC0-1.0", "unknown")]
+    assert rows(place, "SELECT licence FROM videos") == [("CC0-1.0",)]
+    assert {file: file.stat().st_mtime_ns for file in (place / "media").rglob("*.mp4")} == media
+
+
+def test_tasks_wait_for_a_video_that_may_still_come(tmp_path: Path) -> None:
+    place = workspace(tmp_path)
+    path = write(Case("one"), tmp_path)
+    hidden = path.with_suffix(".hidden")
+    file = tmp_path / "tasks.jsonl"
+    file.write_text(json.dumps({"video": "one", "kind": "open", "question": "What?", "answer": "it"}))
+    dmforge("ingest", path, "-w", place)
+    for commit in (place / "lake/commits/ingest").iterdir():
+        commit.unlink()
+    path.rename(hidden)
+    told = dmforge("import", "jsonl", file, "-w", place, code=1)
+    assert "waits for earlier stages" in told
+    hidden.rename(path)
+    dmforge("run", "-w", place)
+    assert rows(place, "SELECT count(*) FROM tasks") == [(1,)]
+
+
+# contamination and splits
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("worlds")
+    make_worlds(folder, Settings(videos=8, width=128, height=128, knobs=knobs_of(5)))
+    return folder / "videos"
+
+
+def trimmed(source: Path, path: Path) -> Path:
+    """The same video, encoded again, smaller, without its first second."""
+    import av
+
+    with av.open(str(source)) as container, av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=12, options={"crf": "30"})
+        stream.width, stream.height, stream.pix_fmt = 96, 96, "yuv420p"
+        for number, frame in enumerate(container.decode(video=0)):
+            if number >= 12:
+                picture = frame.reformat(96, 96, "yuv420p")
+                picture.pts, picture.time_base = number - 12, Fraction(1, 12)
+                out.mux(stream.encode(picture))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_what_a_benchmark_has_is_found_by_id_and_by_looks(worlds: Path, tmp_path: Path) -> None:
+    place = workspace(tmp_path, "benchmarks", "contamination")
+    videos, kept = tmp_path / "videos", tmp_path / "kept"
+    videos.mkdir()
+    kept.mkdir()
+    files = sorted(worlds.iterdir())
+    names = ("v_listed", "ytb_alsolisted", "free", "elsewhere", "prefixlisted", "copied")
+    for source, name in zip(files, names, strict=False):
+        (videos / f"{name}.mp4").write_bytes(source.read_bytes())
+    trimmed(files[5], kept / "benchmarks own.mp4")
+    dmforge("ingest", videos, "--namespace", "youtube", "-w", place)
+    dmforge("ingest", kept, "--benchmark", "-w", place)
+    lists = tmp_path / "ids.txt"
+    lists.write_text("listed\nalsolisted\nlisted\n")
+    assert dmforge("import", "ids", lists, "--namespace", "youtube", "--source", "some", "-w", place, "--json")["tasks"] == 2
+    other = tmp_path / "others.txt"
+    other.write_text("elsewhere\n")
+    dmforge("import", "ids", other, "--namespace", "vimeo", "-w", place)
+    questions = tmp_path / "videomme.json"
+    text = "what does the man in the red coat do after he opens the door"
+    questions.write_text(json.dumps([
+        {"videoID": "abc", "question_id": "1-1", "question": text, "options": ["A. p", "B. q", "C. r", "D. s"], "answer": "C"}
+    ]))  # fmt: skip
+    dmforge("import", "videomme", questions, "-w", place)
+    tasks = tmp_path / "tasks.jsonl"
+    asked = (f"Say: {text}?", "What is it?")
+    tasks.write_text("".join(
+        json.dumps({"video": "free", "kind": "open", "question": one, "answer": "it"}) + "\n" for one in asked
+    ))  # fmt: skip
+    dmforge("import", "jsonl", tasks, "-w", place)
+    dmforge("run", "-w", place)
+    sql = "SELECT p.source_id, v.reason FROM verdicts v JOIN provenances p ON v.subject = p.video WHERE score = 0 ORDER BY 1"
+    assert rows(place, sql) == [
+        ("benchmarks own", "is a benchmark's"),
+        ("copied", "looks like a benchmark's video"),
+        ("v_listed", "its id is listed"),
+        ("ytb_alsolisted", "its id is listed"),
+    ]
+    words = dict(rows(place, "SELECT t.question, v.score FROM verdicts v JOIN tasks t ON v.subject = t.id"))
+    assert words[asked[1]] == 1
+    assert 0 < words[asked[0]] < 0.5
+
+
+def test_no_cluster_of_copies_is_on_both_sides(worlds: Path, tmp_path: Path) -> None:
+    place = workspace(tmp_path, '[stages.draw]\nheld_out = 0.5\nquotas = {"*/open" = 6}\n')
+    videos, copies = tmp_path / "videos", {}
+    videos.mkdir()
+    for source in sorted(worlds.iterdir()):
+        (videos / source.name).write_bytes(source.read_bytes())
+        copies[source.stem] = trimmed(source, videos / f"copy of {source.name}").stem
+    dmforge("ingest", videos, "-w", place)
+    tasks = tmp_path / "tasks.jsonl"
+    named = [*copies, *copies.values()]
+    tasks.write_text("".join(
+        json.dumps({"video": name, "kind": "open", "question": f"What in {name}?", "answer": "it"}) + "\n" for name in named
+    ))  # fmt: skip
+    dmforge("import", "jsonl", tasks, "-w", place)
+    dmforge("run", "-w", place)
+    sql = "SELECT p.source_id, d.split FROM drawn d JOIN provenances p ON d.video = p.video"
+    split = dict(rows(place, sql))
+    assert set(split.values()) == {"train", "held_out"}
+    assert sum(value == "train" for value in split.values()) == 6
+    for one, copy in copies.items():
+        if one in split and copy in split:
+            assert split[one] == split[copy]
+        assert "held_out" not in {split.get(one), split.get(copy)} or split.get(one) == split.get(copy)
+    assert rows(place, "SELECT count(*) FROM outcomes WHERE reason = 'over its quota'")[0][0] == 16 - len(split)
+
+
+def test_clusters_are_called_by_their_least_member() -> None:
+    ids = [bytes([number]) for number in range(6)]
+    found = clustered(set(ids), [(ids[4], ids[2]), (ids[2], ids[5]), (ids[0], ids[1])])
+    assert [found[id][0] for id in ids] == [0, 0, 2, 3, 2, 2]
+
+
+def test_a_gate_keeps_tasks_from_later_stages(worlds: Path, tmp_path: Path) -> None:
+    place = workspace(tmp_path, '[stages.draw]\nquotas = {"*/*" = 3}\n', "select_rl")
+    dmforge("ingest", worlds, "-w", place)
+    dmforge("import", "jsonl", worlds.parent / "tasks.jsonl", "-w", place)
+    dmforge("run", "-w", place)
+    assert rows(place, "SELECT count(*) FROM outcomes WHERE stage = 'select_rl'") == [(3,)]
+    assert rows(place, "SELECT count(*) FROM tasks")[0][0] > 3  # who looks at tasks sees all of them
+
+
+# DynFrame's own files
+
+
+def conversations() -> list[dict[str, Any]]:
+    said = [
+        ("2", "Let me see.  <span>0.83 - 5.86</span><fps>2</fps><video>\n It is\n- so.</think><answer>0.83 - 5.86"),
+        ("3", "A<span>1.00 - 3.00</span><fps>3</fps><video>\nB</think><answer>1.00 - 3.00"),
+    ]
+    return [
+        {
+            "index": number, "video": [f"data/videos/ActivityNet/v_clip{number}.mp4"],
+            "conversations": [
+                {"from": "human", "value": f"<video>\nGive you a textual query: It runs {number}.\nWhen?\nIn seconds."},
+                {"from": "gpt", "value": f"<think>{text}</answer>"},
+            ],
+            "gemini_suggested_fps": int(fps), "original_fps": 2,
+        }
+        for number, (fps, text) in enumerate(said)
+    ]  # fmt: skip
+
+
+def prompts() -> list[dict[str, Any]]:
+    return [
+        {"prompt": f"<video>\nGive you a textual query: a person sits {number}\nWhen does it occur?\nIn seconds.",
+         "video": f"data/videos/charades_sta/CLIP{number}.mp4", "answer": f"0.00 - {number + 2}.10", "fps": number + 2,
+         "gt_span_start": 0.0, "gt_span_end": number + 2.1}
+        for number in range(3)
+    ]  # fmt: skip
+
+
+def there_and_back(tmp_path: Path, cot: list[dict[str, Any]], rl: list[dict[str, Any]], lengths_s: dict[str, float]) -> Path:
+    """Both files into a workspace with stand-ins for their videos, and out again."""
+    place = workspace(tmp_path, "rules", "[stages.select_cot.least]\ngrammar = 1.0\n", "select_rl", "pack")
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for number, (name, length_s) in enumerate(lengths_s.items()):
+        times = tuple(Fraction(tick, 2) for tick in range(int(length_s * 2) + 4))
+        write(Case(Path(name).stem, width=64, height=64, times_s=times, first=1000 * number), videos)
+    (tmp_path / "cot.json").write_text(json.dumps(cot))
+    (tmp_path / "rl.jsonl").write_text("".join(json.dumps(line) + "\n" for line in rl))
+    for file, wanted in (("cot.json", cot), ("rl.jsonl", rl)):
+        told = dmforge("import", "dynframe", tmp_path / file, "--videos", videos, "-w", place, "--json")
+        assert (told["tasks"], told["rejected"]) == (len(wanted), {})
+    dmforge("run", "-w", place)
+    for corpus in ("cot", "rl"):
+        dmforge("export", corpus, "--to", "dynframe", "--out", tmp_path / "out" / corpus, "-w", place)
+    return tmp_path / "out"
+
+
+def assert_equal(out: Path, cot: list[dict[str, Any]], rl: list[dict[str, Any]]) -> None:
+    def by_name(rows: list[Any]) -> list[Any]:
+        return sorted(rows, key=lambda row: json.dumps(row, sort_keys=True))
+
+    assert by_name(json.loads((out / "cot/cot.json").read_text())) == by_name(cot)
+    assert by_name([json.loads(line) for line in (out / "rl/rl.jsonl").read_text().splitlines()]) == by_name(rl)
+
+
+def test_dynframes_files_there_and_back(tmp_path: Path) -> None:
+    cot, rl = conversations(), prompts()
+    lengths = {row["video"][0]: 6.0 for row in cot} | {row["video"]: 6.0 for row in rl}
+    assert_equal(there_and_back(tmp_path, cot, rl, lengths), cot, rl)
+
+
+@pytest.mark.real_data
+def test_dynframes_released_files_there_and_back(tmp_path: Path, real_data: Path) -> None:
+    cot = json.loads((real_data / "annotations/dynframe/actnet_fps.json").read_text())
+    rl = [json.loads(line) for line in (real_data / "annotations/dynframe/charades_fps_grpo.jsonl").read_text().splitlines()]
+    lengths = {row["video"][0]: 180.0 for row in cot} | {row["video"]: 40.0 for row in rl}
+    assert_equal(there_and_back(tmp_path, cot, rl, lengths), cot, rl)
