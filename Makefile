@@ -45,6 +45,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.fingerprints
 	$(BIN)/python -m benchmarks.memory4k
 	$(BIN)/python -m benchmarks.shards
+	$(BIN)/python -m benchmarks.importing
 
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --kills 200

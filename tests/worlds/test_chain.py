@@ -567,3 +567,12 @@ def test_a_corpus_is_exported(workspace: Path, tmp_path: Path) -> None:
     assert "there is something here" in inside(
         "export", "cot", "--to", "hf", "--out", str(tmp_path / "out"), "-w", str(workspace), code=2
     ).stderr.replace("\n", " ")
+
+
+def test_what_was_exported_for_the_hub_is_imported_as_the_same_tasks(workspace: Path, tmp_path: Path) -> None:
+    inside("export", "cot", "--to", "hf", "--out", str(tmp_path / "out"), "-w", str(workspace))
+    before = {row["id"] for row in rows(workspace, "tasks")}
+    told = printed_json("import", "hf", str(next(tmp_path.glob("out/data/*.parquet"))), "-w", str(workspace))
+    assert told["rejected"] == {}
+    assert told["tasks"] + told["identical"] == len(rows(workspace, "samples"))
+    assert {row["id"] for row in rows(workspace, "tasks")} == before
