@@ -32,9 +32,9 @@ def annotations(path: Path, lines: int) -> Path:
 
 def measured(what: str, lines: int, *command: str) -> list[object]:
     began = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True) as process:
-        with PeakMemory(process) as memory:
-            process.wait()
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet, text=True) as process, PeakMemory(process) as memory:
+        process.wait()
     return [what, f"{lines:,}", f"{time.monotonic() - began:.1f}", f"{memory.peak_mb:.0f}"]
 
 
