@@ -68,18 +68,23 @@ def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
     from dmforge import pipeline
 
     forecasts = pipeline.plan(_workspace(workspace))
-    cost = sum(forecast.cost_usd for forecast in forecasts)
+    cost = sum(forecast.cost.usd for forecast in forecasts)
     if as_json:
         stages = [
-            _counts(f.name, f.tally) | {"expected": f.expected, "superseded": f.superseded, "cost": f.cost_usd}
+            _counts(f.name, f.tally)
+            | {"expected": f.expected, "superseded": f.superseded, "cost": f.cost.usd}
+            | asdict(f.cost.usage)
             for f in forecasts
         ]
         _print_json({"stages": stages, "cost": cost})
         return
-    columns = ["stage", "to do", "expected more", "reused", "superseded", "cost $"]
-    _print_table(
-        columns, [[f.name, f.tally.pending, f.expected, f.tally.settled, f.superseded, f"{f.cost_usd:.2f}"] for f in forecasts]
-    )
+    columns = ["stage", "to do", "expected more", "reused", "superseded", "calls", "tokens in", "tokens out", "cost $"]
+    rows: list[list[object]] = []
+    for f in forecasts:
+        used = f.cost.usage
+        spent = [used.calls, used.input_tokens, used.output_tokens, f"{f.cost.usd:.2f}"] if used.calls else ["", "", "", ""]
+        rows.append([f.name, f.tally.pending, f.expected, f.tally.settled, f.superseded, *spent])
+    _print_table(columns, rows)
 
 
 @app.command()
@@ -87,6 +92,7 @@ def run(
     workspace: WorkspaceOption = Path(),
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
     videos: Annotated[int | None, typer.Option(min=1, help="A pilot on so many videos; later runs reuse it.")] = None,
+    budget: Annotated[float | None, typer.Option(metavar="USD", min=0, help="Spend no more than this on teachers.")] = None,
     retry_quarantined: Annotated[bool, typer.Option("--retry-quarantined", help="Try again what was quarantined.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -94,7 +100,7 @@ def run(
     from dmforge import pipeline
 
     reports = []
-    for report in pipeline.run(_workspace(workspace), err, _command(), until, videos, retry_quarantined):
+    for report in pipeline.run(_workspace(workspace), err, _command(), until, videos, retry_quarantined, budget):
         reports.append(report)
         _print_deferred(report.name, report.deferred)
     stages = [_counts(report.name, report.tally) | {"deferred": report.deferred} for report in reports]

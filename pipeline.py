@@ -14,8 +14,10 @@ from pydantic import Field
 from rich.console import Console
 
 from dmforge.curation import runs
+from dmforge.curation.accounts import Account, Expected, Price, Usage
 from dmforge.curation.atomic import disk_errors, make_folder, writing
 from dmforge.curation.audit.query import Answer, ask
+from dmforge.curation.executors.asking import AnyAsk
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.exports import Exported
 from dmforge.curation.exports import export as write_export
@@ -23,13 +25,15 @@ from dmforge.curation.lake import forgetting, logical, reopening
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.roster import unpublished
 from dmforge.curation.lake.views import AnyStage, Tally, View
+from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.runner import Driver, StageReport
 from dmforge.curation.shards import folders
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import Manifest, read_manifest
-from dmforge.curation.stage import Collective, Root, Stage
+from dmforge.curation.stage import Ask, Collective, Root, Stage
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
@@ -63,6 +67,8 @@ class RecipeFile(Config):
     """What the recipe is called."""
     description: str = ""
     """What corpus it builds, for people."""
+    prices: dict[str, Price] = Field(default_factory=dict[str, Price])
+    """What models cost, `[prices.MODEL]`: for plans, budgets and bills."""
     clips: Clips = Field(default_factory=Clips)
     """Which frames a policy is shown, and how large: one setting for all stages that have a say in it."""
     stages: dict[str, dict[str, Any]]
@@ -97,7 +103,7 @@ class Forecast:
     expected: int
     """Inputs that the pending work of earlier stages should add, going by what it gave so far."""
     superseded: int
-    cost_usd: float
+    cost: Expected
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -114,8 +120,9 @@ def read_recipe(path: Path) -> Recipe:
         if name not in STAGES:
             raise InputError(f"there is no stage {name!r}", where=where, mend=nearest(name, list(STAGES)))
         kind = stage_class(name)
-        if "clips" in kind.config_class.model_fields:
-            values = {"clips": file.clips, **values}
+        for shared in ("clips", "prices"):
+            if shared in kind.config_class.model_fields:
+                values = {shared: getattr(file, shared), **values}
         stages.append(kind(parse_config(kind.config_class, values, where=where)))
         _check_order(stages, where)
     return Recipe(file.name, tuple(stages))
@@ -156,9 +163,8 @@ def plan(workspace: Workspace) -> list[Forecast]:
             tally, expected = view.tally(stage), _expected(view, stage, forecasts)
             if isinstance(stage, Collective) and not tally.pending and _grows(stage, recipe.stages, forecasts):
                 tally = Tally(tally.settled, 0, 0, 0)  # it is done again, whole, once its tables have grown
-            forecasts.append(
-                Forecast(stage.name, tally, expected, view.superseded(stage), stage.cost_usd(tally.pending + expected))
-            )
+            cost = _cost(view, stage, expected) if isinstance(stage, Ask) else Expected(Usage(), 0.0)
+            forecasts.append(Forecast(stage.name, tally, expected, view.superseded(stage), cost))
         return forecasts
 
 
@@ -169,8 +175,9 @@ def run(
     until: str | None = None,
     pilot: int | None = None,
     retry_quarantined: bool = False,
+    budget_usd: float | None = None,
 ) -> Iterator[StageReport]:
-    """Do what is pending; a report as each stage ends."""
+    """Do what is pending; a report as each stage ends. With a budget, not a cent more is spent on teachers."""
     recipe = read_recipe(workspace.require().recipe)
     stages = recipe.upto(until)
     with workspace.held(command):
@@ -179,7 +186,7 @@ def run(
         forgetting.finish_forgetting(lake)
         if retry_quarantined:
             reopening.reopen_quarantined(lake, stages)
-        driver = Driver(lake, recipe.stages, LocalExecutor(), console)
+        driver = Driver(lake, recipe.stages, LocalExecutor(), console, Account(budget_usd))
         with runs.recorded(workspace, command, recipe.resolved()) as record:
             try:
                 for report in driver.run(stages, pilot):
@@ -188,7 +195,7 @@ def run(
                         record.ending = "unfinished"
                     yield report
             finally:
-                record.cost_usd = driver.cost_usd
+                record.spent(driver.account)
 
 
 def pack(workspace: Workspace, console: Console, command: str, corpus: str, partial: bool) -> tuple[Path, Manifest]:
@@ -282,6 +289,19 @@ def forget(workspace: Workspace, command: str, reason: str, find: Callable[[Lake
         lake = Lake(workspace)
         lake.sweep()
         return forgetting.take_down(lake, find(lake), reason)
+
+
+def _cost(view: View, stage: AnyAsk, more: int) -> Expected:
+    """What the pending inputs of a stage should cost, and those that are to come as much as these on average."""
+    items, used, usd = 0, Usage(), 0.0
+    for batch in pending_batches(view, stage):
+        for item in from_arrow(stage.item, batch.items):
+            found = stage.expected(item)
+            if found is not None:
+                items, used, usd = items + 1, used + found.usage, usd + found.usd
+    times = 1 + more / items if items else 1.0
+    scaled = (round(number * times) for number in (used.calls, used.input_tokens, used.output_tokens))
+    return Expected(Usage(*scaled), usd * times)
 
 
 def _grows(stage: Collective[Any, Any], stages: Sequence[AnyStage], earlier: Sequence[Forecast]) -> bool:

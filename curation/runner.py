@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 from rich.console import Console
 
+from dmforge.curation.accounts import Account
 from dmforge.curation.executors.finished import Executor
 from dmforge.curation.lake.commits import Draft, Lake
 from dmforge.curation.lake.compaction import compact
@@ -18,7 +19,7 @@ from dmforge.curation.lake.views import AnyStage, Tally, View, interruptible
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.progress import StageProgress
 from dmforge.curation.settled import Origin, Settled
-from dmforge.curation.stage import Collective, Root
+from dmforge.curation.stage import Ask, Collective, Root
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Item, Outcome, Record
@@ -37,11 +38,12 @@ class StageReport:
 class Driver:
     """Runs stages over a lake that is held for writing."""
 
-    def __init__(self, lake: Lake, stages: Sequence[AnyStage], executor: Executor, console: Console) -> None:
+    def __init__(
+        self, lake: Lake, stages: Sequence[AnyStage], executor: Executor, console: Console, account: Account | None = None
+    ) -> None:
         self._lake, self._stages, self._executor, self._console = lake, stages, executor, console
         self._upto: Id | None = None
-        self.cost_usd = 0.0
-        """What was spent so far."""
+        self.account = account or Account()
 
     def run(self, stages: Sequence[AnyStage], videos: int | None = None, *, partial: bool = False) -> Iterator[StageReport]:
         """Bring each of these stages as far as it comes. With `videos`, only what is about the first so many videos.
@@ -49,6 +51,8 @@ class Driver:
         A Collective waits until all inputs of earlier stages are settled; with `partial` it takes what there is.
         """
         for stage in stages:
+            if isinstance(stage, Ask):
+                stage.account = self.account
             stage.begin(self._lake.workspace)
         self._lake.sweep()
         for stage in self._stages:
@@ -90,7 +94,7 @@ class Driver:
             for finished in self._executor.execute(stage, self._lake.workspace, batches, progress.advance):
                 if finished.settled is not None:
                     draft = Draft("batch", stage.name, origin.variant, _batch_id(origin, finished.settled), config)
-                    self._publish(stage, draft, _tables(finished.settled))
+                    self._lake.publish(draft, _tables(finished.settled))
                 deferred.update(item.reason for item in finished.deferred)
         self._refuse_repeats(stage)
         return dict(deferred)
@@ -120,12 +124,8 @@ class Driver:
         name = digest("collective", [stage.name, origin.variant, *partial])
         draft = Draft("collective", stage.name, origin.variant, name, stage.config.semantic(), supersedes=partial)
         tables = {Outcome.table: [piece.outcomes for piece in pieces]}
-        self._publish(stage, draft, tables | {table: [piece.rows[table] for piece in pieces] for table in pieces[0].rows})
+        self._lake.publish(draft, tables | {table: [piece.rows[table] for piece in pieces] for table in pieces[0].rows})
         return {}
-
-    def _publish(self, stage: AnyStage, draft: Draft, tables: Mapping[str, list[pa.Table]]) -> None:
-        """Commit, and count what it cost: an interrupted run has spent what it has committed."""
-        self.cost_usd += stage.cost_usd(self._lake.publish(draft, tables).inputs)
 
     def _refuse_repeats(self, stage: AnyStage) -> None:
         # once a run, on what it has just made: later stages and corpora would count such a row twice

@@ -9,11 +9,13 @@ import secrets
 import socket
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from dmforge.curation.accounts import Account
 from dmforge.curation.atomic import write_json
 from dmforge.curation.workspace import Workspace, user_name
 from dmforge.schemas.errors import DmforgeError, LakeError
@@ -30,11 +32,12 @@ class Run:
         # the random part keeps names apart when a clock was set back
         self.path: Path = workspace.runs / f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
         self.ending: Ending | None = None
-        self.cost_usd = 0.0
+        self._account = Account()
         self._content: dict[str, Any] = {
             "command": command, "state": "running", "started": started.isoformat(), "ended": None,
             "user": user_name(), "host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version(),
-            "packages": {name: _version(name) for name in PACKAGES}, "cost_usd": 0.0, "stages": [], "recipe": recipe,
+            "packages": {name: _version(name) for name in PACKAGES}, "cost_usd": 0.0, "spent": [], "stages": [],
+            "recipe": recipe,
         }  # fmt: skip
         write_json(self.path, self._content)
 
@@ -42,8 +45,17 @@ class Run:
         """Note how a stage ended."""
         self._content["stages"].append({"name": name, **counts})
 
+    def spent(self, account: Account) -> None:
+        """Note what was spent, stage by stage and model by model."""
+        self._account = account
+
     def close(self, ending: Ending) -> None:
-        self._content |= {"state": self.ending or ending, "ended": datetime.now(UTC).isoformat(), "cost_usd": self.cost_usd}
+        spent = [
+            {"stage": stage, "model": model, **asdict(one.usage), "usd": one.usd}
+            for (stage, model), one in sorted(self._account.spent.items())
+        ]
+        state = {"state": self.ending or ending, "ended": datetime.now(UTC).isoformat()}
+        self._content |= {**state, "cost_usd": self._account.usd, "spent": spent}
         write_json(self.path, self._content)
 
 

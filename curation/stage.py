@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
+from dmforge.curation.accounts import Account, Expected
 from dmforge.curation.settled import Key, Made, Origin, Quarantined, Rejected, Result, Settled
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Config, Operational
@@ -120,11 +121,6 @@ class Stage(ABC, Generic[In, Out]):
     def close(self) -> None:
         """Close what was opened. Called where the work ends in order; a killed process closes nothing."""
 
-    def cost_usd(self, inputs: int) -> float:
-        """What so many inputs should cost. Nothing, unless a stage says otherwise."""
-        del inputs
-        return 0.0
-
     def __repr__(self) -> str:
         made = ", ".join(record.table for record in self.makes)
         return f"{type(self).__name__}({self.reads.table} -> {made}; {self.config!r})"
@@ -146,6 +142,17 @@ class Ask(Stage[In, Out]):
     """One input at a time, many in flight: teachers and other servers."""
 
     config: AskConfig
+    account: Account
+    """Set by the driver: what asking costs is counted there, and bounded."""
+
+    def __init__(self, config: StageConfig) -> None:
+        super().__init__(config)
+        self.account = Account()
+
+    def expected(self, item: In) -> Expected | None:
+        """What this input should cost, where that can be told before anything is asked."""
+        del item
+        return None
 
     @abstractmethod
     async def process(self, item: In) -> Result:

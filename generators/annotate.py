@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from fractions import Fraction
 from typing import TypeVar
 
 from pydantic import Field, PositiveInt
 
+from dmforge.curation.accounts import Expected, Usage
 from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
 from dmforge.curation.stage import Ask
@@ -20,12 +22,12 @@ from dmforge.curation.video.media import Media, require_clips
 from dmforge.curation.video.read import read_coarse, read_grid
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import Part, Teacher, TeacherConfig
+from dmforge.generators.teacher.client import BYTES_A_TOKEN, Asked, Part, Teacher, TeacherConfig, image_tokens
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import FramePlan, NoFrames
 from dmforge.schemas.grammar import assemble
 from dmforge.schemas.ids import Id, digest, show
-from dmforge.schemas.looks import Look, print_density, print_seconds, print_span
+from dmforge.schemas.looks import Look, Window, print_density, print_seconds, print_span
 from dmforge.schemas.prompts import prompt, question_text
 from dmforge.schemas.records import Candidate, Shown, Task, Video
 from dmforge.schemas.replies import AnswerReply, LookReply, Reply, read_reply
@@ -42,6 +44,10 @@ class AnnotateConfig(TeacherConfig):
     """Which frames the teacher is shown: those that the student will see."""
     attempts: PositiveInt = 3
     """How often a task is put to the teacher until both replies can be read."""
+
+
+GUESSED_CS, GUESSED_FPS = 400, Fraction(3)
+"""What a plan takes a look to be, where only the teacher can say."""
 
 
 class Unreadable(Exception):
@@ -63,10 +69,25 @@ class Annotate(Ask[Shown, Candidate]):
     def open(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._journal = Journal(workspace, self.config.model)
-        self._teacher = Teacher(self.config)
+        self._teacher = Teacher(self.config, self.name, self.account)
 
     def close(self) -> None:
         self._journal.close()
+
+    def expected(self, item: Shown) -> Expected | None:
+        """Both calls, from the frames that will be shown; of the second one the window is guessed."""
+        video, clips, price = item.video, self.config.clips, self.config.price
+        if video is None:
+            return None
+        window = item.task.windows[0] if item.task.windows else Window(0, min(video.duration_cs, GUESSED_CS))
+        shown = ((LookReply, clips.coarse(video), clips.coarse_size(video)),
+                 (AnswerReply, clips.look(video, Look(window, GUESSED_FPS)), clips.look_size(video)))  # fmt: skip
+        used = Usage()
+        for kind, plan, size in shown:
+            stamps = "".join(map(stamp, patch_times(plan.times_s)))
+            text = len((instruction(kind.name) + question_text(item.task) + stamps).encode()) // BYTES_A_TOKEN
+            used += Usage(1, text + image_tokens(price, _shown(plan), size), self.config.reply_tokens)
+        return Expected(used, price.usd(used))
 
     async def process(self, item: Shown) -> Result:
         if item.video is None:
@@ -107,6 +128,7 @@ class Annotate(Ask[Shown, Candidate]):
             kind.json_schema(),
             self.config.model,
             self.config.temperature,
+            self.config.max_output_tokens,
             wanted,
             text,
             video.id,
@@ -118,7 +140,7 @@ class Annotate(Ask[Shown, Candidate]):
         async def ask() -> Answer:
             images = await asyncio.to_thread(self._images, kind, video, plan)
             parts = [*clip_parts(plan, images), text_part(text)]
-            return await self._teacher.ask(show("ask", key), wanted, parts, kind, attempt)
+            return await self._teacher.ask(Asked(show("ask", key), wanted, parts, kind, attempt, _shown(plan), size))
 
         answer = await self._journal.answer(key, video.id, ask)
         if answer.get("refusal"):
@@ -137,6 +159,11 @@ class Annotate(Ask[Shown, Candidate]):
 
 def announced(look: Look) -> str:
     return f"You are shown {print_span(look.window)} seconds at {print_density(look.fps)} frames per second."
+
+
+def _shown(plan: FramePlan) -> int:
+    """Images of a clip: two under each stamp."""
+    return 2 * len(patch_times(plan.times_s))
 
 
 def clip_parts(plan: FramePlan, images: list[bytes]) -> list[Part]:

@@ -85,7 +85,7 @@ class Oracle:
             text=text,
             refusal="I can't help with that." if fault == "refusal" else None,
             finish="length" if fault == "truncated" else "stop",
-            prompt_tokens=cells + sum(map(len, (asked.text, *asked.stamps))) // TOKEN_CHARS,
+            prompt_tokens=cells + sum(map(len, (asked.instruction, asked.text, *asked.stamps))) // TOKEN_CHARS,
             completion_tokens=len(text) // TOKEN_CHARS,
         )
 

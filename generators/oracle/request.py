@@ -34,6 +34,7 @@ class Asked:
     """The pictures under each stamp."""
     attempt: int
     text: str
+    instruction: str
 
 
 class BadRequest(Exception):
@@ -65,6 +66,13 @@ def read_request(body: bytes) -> Asked:
         pictures=tuple(map(tuple, pictures)),
         attempt=request.get("seed") or 0,
         text=text,
+        instruction="".join(
+            str(part.get("text", ""))
+            for message in messages
+            if message["role"] == "system"
+            for part in _parts(message["content"])
+            if isinstance(part, dict)
+        ),
     )
 
 

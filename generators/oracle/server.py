@@ -32,6 +32,7 @@ class Ledger:
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         """By the name that the asker gave its question, if it gave one."""
+        self.charged: Counter[str] = Counter(prompt_tokens=0, completion_tokens=0, answered=0)
         self._planted: set[str] = set()
         if truth is not None:
             with disk_errors(truth):
@@ -45,10 +46,11 @@ class Ledger:
             self.asked[request] += 1
             return self.asked[request] - 1
 
-    def answer(self, name: str, planted: Planted | None) -> None:
+    def answer(self, name: str, said: Said, planted: Planted | None) -> None:
         """An answer is on its way. The truth file has each defect once, however often it is asked for."""
         with self._lock:
             self.answered[name] += 1
+            self.charged.update(prompt_tokens=said.prompt_tokens, completion_tokens=said.completion_tokens, answered=1)
             if planted is None or self._truth is None:
                 return
             line = json.dumps(asdict(planted), ensure_ascii=False)
@@ -59,7 +61,7 @@ class Ledger:
 
     def report(self) -> dict[str, Any]:
         with self._lock:
-            return {"requests": self.asked.total(), "answered": dict(self.answered)}
+            return {"requests": self.asked.total(), "answered": dict(self.answered), "usage": dict(self.charged)}
 
 
 class Server(ThreadingHTTPServer):
@@ -119,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "cut":
             self._send(200, _completion(said), cut=True)
             return
-        ledger.answer(self.headers.get("Idempotency-Key", ""), planted)
+        ledger.answer(self.headers.get("Idempotency-Key", ""), said, planted)
         self._send(200, _completion(said))
 
     def _fail(self, fault: str) -> None:

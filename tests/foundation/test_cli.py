@@ -132,7 +132,7 @@ def test_ctrl_c_leaves_cleanly_and_the_same_command_goes_on(root: Path, tmp_path
     run(tmp_path / "calm")
     write_recipe(root, tasks=60, batch=4)
     recipe = root / "recipe.toml"
-    recipe.write_text(recipe.read_text().replace("workers = 2", "workers = 2\nwork_ms = 100"))
+    recipe.write_text(recipe.read_text().replace("workers = 2", "workers = 2\nwork_ms = 400"))
     with subprocess.Popen(
         [*DMFORGE, "run", "-w", str(root)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -144,7 +144,7 @@ def test_ctrl_c_leaves_cleanly_and_the_same_command_goes_on(root: Path, tmp_path
     assert stderr.strip() == "interrupted: run the same command again to go on"
     _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in members))
     assert json.loads(next((root / "runs").glob("*.json")).read_text())["state"] == "interrupted"
-    recipe.write_text(recipe.read_text().replace("work_ms = 100", "work_ms = 0"))
+    recipe.write_text(recipe.read_text().replace("work_ms = 400", "work_ms = 0"))
     run(root)
     assert fingerprint(root) == fingerprint(tmp_path / "calm")
 

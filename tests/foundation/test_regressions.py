@@ -160,26 +160,6 @@ def test_a_question_that_is_on_its_way_is_not_asked_again(tmp_path: Path) -> Non
     assert len((tmp_path / "journal/m/main.jsonl").read_text().splitlines()) == 1
 
 
-class Priced(trial.Score):
-    """A cent an input."""
-
-    name, version = "priced", 1
-    config: trial.ScoreConfig
-
-    def cost_usd(self, inputs: int) -> float:
-        return inputs / 100
-
-
-def test_what_was_spent_is_what_was_settled_however_it_ended(tmp_path: Path) -> None:
-    stages = trial.Count(trial.CountConfig(tasks=100, reject_every=0)), Priced(trial.ScoreConfig(batch_items=20))
-    costs = []
-    for videos in (3, 3, None):
-        driver = Driver(Lake(Workspace(tmp_path)), stages, LocalExecutor(), Console())
-        list(driver.run(stages, videos))
-        costs.append(round(driver.cost_usd, 2))
-    assert costs == [0.24, 0.0, 0.76]
-
-
 def test_a_pilot_sees_nothing_but_its_videos_at_any_stage(tmp_path: Path) -> None:
     root, pilot = tmp_path / "ws", tmp_path / "pilot"
     write_recipe(root)

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from dmforge.curation.accounts import Account
 from dmforge.curation.lake.journal import Answer
-from dmforge.generators.teacher.client import Teacher, TeacherConfig
+from dmforge.generators.teacher.client import Asked, Teacher, TeacherConfig
 from dmforge.schemas.errors import DmforgeError, Transient
 from dmforge.schemas.replies import AnswerReply
+from dmforge.schemas.sizes import Size
 
 GOOD = {
     "id": "x", "object": "chat.completion", "created": 0, "model": "m",
@@ -70,7 +72,8 @@ def ask(script: Script, **told: Any) -> Answer:
         config = TeacherConfig(model="m", base_url=url, temperature=0.25, **told)
 
         async def once() -> Answer:
-            return await Teacher(config).ask("ask_1", "Look.", [{"type": "text", "text": "What?"}], AnswerReply, 2)
+            asked = Asked("ask_1", "Look.", [{"type": "text", "text": "What?"}], AnswerReply, 2, 0, Size(32, 32))
+            return await Teacher(config, "annotate", Account()).ask(asked)
 
         return asyncio.run(once())
 
@@ -79,7 +82,7 @@ def test_the_request_says_what_was_told_and_nothing_else() -> None:
     script = Script(status(200, GOOD))
     assert ask(script)["content"] == "{}"
     (body,) = script.asked
-    assert body.keys() == {"model", "messages", "temperature", "seed", "response_format"}
+    assert body.keys() == {"model", "messages", "temperature", "seed", "response_format", "max_completion_tokens"}
     assert (body["model"], body["temperature"], body["seed"]) == ("m", 0.25, 2)
     assert body["messages"] == [
         {"role": "system", "content": "Look."},

@@ -1,0 +1,132 @@
+"""What asking costs is told before, bounded while, and counted after."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from typer.testing import CliRunner
+
+from dmforge import cli
+from dmforge.curation.accounts import OVER, Account, Price, Usage
+from dmforge.generators.oracle.behaviour import Behaviour
+from dmforge.generators.oracle.serve import serving
+from dmforge.generators.worlds.folder import Settings, make_worlds
+from dmforge.schemas.errors import Transient
+
+CANARY = "sk-canary-5b1d"
+
+
+def dmforge(*words: object, code: int = 0) -> Any:
+    done = CliRunner().invoke(cli.app, [str(word) for word in words])
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout) if "--json" in words else done.stderr.replace("\n", " ")
+
+
+def test_a_budget_is_never_exceeded_and_waits_for_what_is_under_way() -> None:
+    account = Account(1.0)
+    most: list[float] = []
+
+    async def call(number: int) -> bool:
+        try:
+            await account.reserve(0.3)
+        except Transient:
+            return False
+        await asyncio.sleep(0.001 * (number % 5))
+        account.settle("annotate", "m", 0.3, Usage(1, 10, 1), 0.1)
+        most.append(account.usd)
+        return True
+
+    async def many() -> list[bool]:
+        return await asyncio.gather(*(call(number) for number in range(20)))
+
+    asked = asyncio.run(many())
+    assert 0.7 <= account.usd <= 1.0
+    assert sum(asked) == len(most) == account.spent["annotate", "m"].usage.calls
+    assert not all(asked)
+
+
+def test_prices_count_tokens() -> None:
+    assert Price(input_usd=2, output_usd=10).usd(Usage(1, 500_000, 100_000)) == 2.0
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("worlds")
+    make_worlds(folder, Settings(videos=16))
+    return folder
+
+
+@pytest.fixture
+def workspace(worlds: Path, tmp_path: Path) -> Path:
+    place = tmp_path / "ws"
+    dmforge("init", place, "--recipe", "demo")
+    dmforge("ingest", worlds / "videos", "-w", place)
+    dmforge("import", "jsonl", worlds / "tasks.jsonl", "-w", place)
+    return place
+
+
+@pytest.fixture
+def oracle(worlds: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    with serving(worlds, Behaviour(faults={"500": 0.05}), key=CANARY) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        yield url
+
+
+def bill(url: str) -> dict[str, Any]:
+    """What the server says that it has answered."""
+    with httpx2.Client(trust_env=False) as client:
+        return client.get(url.removesuffix("/v1") + "/asked").json()["usage"]
+
+
+def usd(used: dict[str, Any]) -> float:
+    return (used["prompt_tokens"] * 1.0 + used["completion_tokens"] * 4.0) / 1_000_000
+
+
+def test_the_plan_is_close_to_the_bill(workspace: Path, oracle: str) -> None:
+    planned = dmforge("plan", "-w", workspace, "--json")
+    annotate = next(stage for stage in planned["stages"] if stage["name"] == "annotate")
+    assert annotate["calls"] == 2 * annotate["pending"]
+    done = dmforge("run", "-w", workspace, "--json")
+    charged = usd(bill(oracle))
+    assert planned["cost"] == pytest.approx(charged, rel=0.1)
+    assert done["cost"] == pytest.approx(charged, rel=1e-6)
+    run = json.loads(max((workspace / "runs").glob("*.json")).read_text())
+    (spent,) = run["spent"]
+    assert (spent["stage"], spent["model"]) == ("annotate", "oracle")
+    assert spent["usd"] == pytest.approx(charged, rel=1e-6)
+
+
+def test_half_the_money_is_nearly_spent_never_exceeded_and_the_rest_goes_on_later(workspace: Path, oracle: str) -> None:
+    budget = dmforge("plan", "-w", workspace, "--json")["cost"] / 2
+    told = dmforge("run", "--budget", budget, "-w", workspace, code=1)
+    assert OVER in told
+    assert 0.9 * budget <= usd(bill(oracle)) <= budget
+    dmforge("run", "-w", workspace)
+    answered = bill(oracle)["answered"]
+    assert answered == 2 * len((workspace / "inputs/annotations").glob("*").__next__().read_text().splitlines()[1:])
+
+
+def test_a_budget_without_prices_is_refused(workspace: Path, oracle: str) -> None:
+    recipe = workspace / "recipe.toml"
+    recipe.write_text(re.sub(r"\[prices.oracle\].*?\n\n", "", recipe.read_text(), flags=re.DOTALL))
+    told = dmforge("run", "--budget", 1, "-w", workspace, code=2)
+    assert "a budget can't be kept without prices" in told
+    assert "mend:" in told
+    assert bill(oracle)["answered"] == 0
+
+
+def test_no_trace_of_the_key_is_left(workspace: Path, oracle: str) -> None:
+    dmforge("run", "-w", workspace)
+    held = [path for path in workspace.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
+    assert held == []
+    command_lines = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
+    assert not any(CANARY.encode() in path.read_bytes() for path in command_lines if path.exists())
