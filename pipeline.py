@@ -48,6 +48,7 @@ STAGES = {
     "annotate": "generators.annotate:Annotate",
     "rules": "filters.rules:Rules",
     "verify": "filters.verify:Verify",
+    "crosscheck": "filters.crosscheck:Crosscheck",
     "select_cot": "filters.select:SelectCot",
     "select_rl": "filters.select_rl:SelectRl",
     "pack": "curation.shards.pack:Pack",

@@ -14,9 +14,9 @@ import numpy as np
 
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.images import to_jpeg
-from dmforge.generators.annotate import announced, clip_parts, text_part
 from dmforge.generators.oracle.oracle import Oracle
 from dmforge.generators.oracle.request import read_request
+from dmforge.generators.teacher.interview import announced, clip_parts, text_part
 from dmforge.generators.worlds.folder import Settings, file_name, make_worlds
 from dmforge.generators.worlds.imagine import knobs_of
 from dmforge.generators.worlds.questions import Question, questions

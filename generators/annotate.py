@@ -1,183 +1,227 @@
 """Tasks become candidates: a teacher looks at the coarse clip and says where to look closer; then it sees that, and answers.
 
-The gold answer is in neither call, and the second one shows the closer clip alone: what it says must stand on that.
+The gold answer is in neither call, and the second one shows the closer clip alone: what it says must stand on that. A window
+may be given to the teacher where it doesn't find one of its own: the candidate says so.
 """
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import json
 from fractions import Fraction
-from typing import TypeVar
+from random import Random
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from dmforge.curation.accounts import Expected, Usage
-from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
 from dmforge.curation.stage import Ask
-from dmforge.curation.video.images import ENCODING, to_jpeg
-from dmforge.curation.video.media import Media, require_clips
-from dmforge.curation.video.read import read_coarse, read_grid
+from dmforge.curation.video.media import require_clips
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import BYTES_A_TOKEN, Asked, Part, Teacher, TeacherConfig, image_tokens
+from dmforge.generators.teacher.client import KEY, TeacherConfig
+from dmforge.generators.teacher.interview import Interview, Unreadable, announced, expected_usage
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.frames import FramePlan, NoFrames
+from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.grammar import assemble
-from dmforge.schemas.ids import Id, digest, show
-from dmforge.schemas.looks import Look, Window, print_density, print_seconds, print_span
+from dmforge.schemas.ids import Id, digest
+from dmforge.schemas.looks import Look, Window, print_seconds, print_span
 from dmforge.schemas.prompts import prompt, question_text
-from dmforge.schemas.records import Candidate, Shown, Task, Video
-from dmforge.schemas.replies import AnswerReply, LookReply, Reply, read_reply
-from dmforge.schemas.sizes import Size
-from dmforge.schemas.stamps import patch_times, stamp
+from dmforge.schemas.records import Candidate, Shown, Task, Video, WindowSource
+from dmforge.schemas.replies import AnswerReply, GivenReply, LookReply
 
-R = TypeVar("R", bound=Reply)
+GUESSED_CS, GUESSED_FPS = 400, Fraction(3)
+"""What a plan takes a look to be, where only the teacher can say."""
+LEAST_COVERED, MOST_TIMES = Fraction(9, 10), 4
+"""A window that a teacher finds for a grounding question covers so much of gold, and is at most so many times as long."""
+PADDING = 1.0
+"""A window that is given is longer than gold, on each side by up to its length."""
+
+
+class TeacherShare(Config):
+    """One of several teachers, which are compared by what they cost and how much of theirs is kept."""
+
+    model: str
+    """The model's name, as its endpoint knows it."""
+    share: PositiveFloat = 1.0
+    """How many tasks it is given, beside the others' shares."""
+    base_url: Operational[str] = ""
+    """Its endpoint, if not that of the stage."""
+    key_name: Operational[str] = KEY
+    """The variable of the environment that holds its key."""
 
 
 class AnnotateConfig(TeacherConfig):
     """How candidates are made."""
 
+    model: str = ""
+    """The one teacher's name, as the endpoint knows it."""
+    teachers: tuple[TeacherShare, ...] = ()
+    """Several instead of one, `[[stages.annotate.teachers]]`; each task has one of them."""
     clips: Clips = Field(default_factory=Clips)
     """Which frames the teacher is shown: those that the student will see."""
+    candidates: PositiveInt = 1
+    """How many candidates a task gets; select takes the first good one."""
     attempts: PositiveInt = 3
-    """How often a task is put to the teacher until both replies can be read."""
+    """How often a candidate is tried until its replies can be read, and its window is good enough."""
+    window_source: WindowSource = "teacher"
+    """`teacher`: windows are its own. `gold_padded`: where its own misses gold, one around gold is given to it, and the way
+    there is written for that. `gold`: always the gold window, as the paper does it."""
 
+    @model_validator(mode="after")
+    def _has_teachers(self) -> AnnotateConfig:
+        if bool(self.model) == bool(self.teachers):
+            raise ValueError("name one `model`, or several `teachers`")
+        return self
 
-GUESSED_CS, GUESSED_FPS = 400, Fraction(3)
-"""What a plan takes a look to be, where only the teacher can say."""
-
-
-class Unreadable(Exception):
-    """A reply that can't be used; the message says why, in words that don't vary."""
+    def each(self) -> list[TeacherConfig]:
+        """The teachers as configurations of their own."""
+        return [self.model_copy(update=share.model_dump(exclude={"share"})) for share in self.teachers] or [self]
 
 
 class Annotate(Ask[Shown, Candidate]):
     """Tasks to candidates, two questions each."""
 
-    name, version = "annotate", 1
+    name, version = "annotate", 2
     config: AnnotateConfig
 
     def ingredients(self) -> list[str]:
-        return [text for kind in (LookReply, AnswerReply) for text in (instruction(kind.name), json.dumps(kind.json_schema()))]
+        replies = (LookReply, AnswerReply, GivenReply)
+        return [text for kind in replies for text in (instruction(kind.name), json.dumps(kind.json_schema()))]
 
     def begin(self, workspace: Workspace) -> None:
         require_clips(workspace, self.config.clips)
 
     def open(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        self._journal = Journal(workspace, self.config.model)
-        self._teacher = Teacher(self.config, self.name, self.account)
+        config = self.config
+        self._teachers = [Interview(workspace, one, config.clips, self.name, self.account) for one in config.each()]
 
     def close(self) -> None:
-        self._journal.close()
+        for teacher in self._teachers:
+            teacher.close()
 
     def expected(self, item: Shown) -> Expected | None:
         """Both calls, from the frames that will be shown; of the second one the window is guessed."""
-        video, clips, price = item.video, self.config.clips, self.config.price
+        task, video, config = item.task, item.video, self.config
         if video is None:
             return None
-        window = item.task.windows[0] if item.task.windows else Window(0, min(video.duration_cs, GUESSED_CS))
-        shown = ((LookReply, clips.coarse(video), clips.coarse_size(video)),
-                 (AnswerReply, clips.look(video, Look(window, GUESSED_FPS)), clips.look_size(video)))  # fmt: skip
-        used = Usage()
-        for kind, plan, size in shown:
-            stamps = "".join(map(stamp, patch_times(plan.times_s)))
-            text = len((instruction(kind.name) + question_text(item.task) + stamps).encode()) // BYTES_A_TOKEN
-            used += Usage(1, text + image_tokens(price, _shown(plan), size), self.config.reply_tokens)
-        return Expected(used, price.usd(used))
+        window = task.windows[0] if task.windows else Window(0, min(video.duration_cs, GUESSED_CS))
+        teacher = config.each()[self._chosen(task)]
+        text = question_text(task)
+        used = expected_usage(teacher, config.clips, LookReply, video, None, text)
+        used += expected_usage(teacher, config.clips, AnswerReply, video, Look(window, GUESSED_FPS), text)
+        every = Usage(*(config.candidates * number for number in (used.calls, used.input_tokens, used.output_tokens)))
+        return Expected(every, teacher.price.usd(every))
 
     async def process(self, item: Shown) -> Result:
         if item.video is None:
             return Quarantined("no video", "the task's video is not in the lake")
-        why = ""
-        for attempt in range(self.config.attempts):
-            try:
-                return Made((await self._candidate(item.task, item.video, attempt),))
-            except Unreadable as error:
-                why = str(error)
-        return Rejected("no readable reply", why)
+        teacher = self._teachers[self._chosen(item.task)]
+        made: list[Candidate] = []
+        reason, why = "", ""
+        for number in range(self.config.candidates):
+            found = await self._candidate(teacher, item.task, item.video, number)
+            if isinstance(found, Candidate):
+                made.append(found)
+            else:
+                reason, why = found
+        return Made(tuple(made)) if made else Rejected(reason, why)
 
-    async def _candidate(self, task: Task, video: Video, attempt: int) -> Candidate:
-        question = question_text(task)
-        clips = self.config.clips
-        plan = clips.coarse(video)
-        text = f"The video lasts {print_seconds(video.duration_cs)} seconds.\n\n{question}"
-        first, where = await self._reply(LookReply, video, plan, clips.coarse_size(video), text, attempt)
+    async def _candidate(self, teacher: Interview, task: Task, video: Video, number: int) -> Candidate | tuple[str, str]:
+        """A candidate, or the reason for none and what was last wrong."""
+        always_gold = self.config.window_source == "gold" and bool(task.windows)
+        reason, why = "", ""
+        for attempt in range(number * self.config.attempts, (number + 1) * self.config.attempts):
+            try:
+                if always_gold:
+                    return await self._given(teacher, task, video, attempt, "gold")
+                return await self._own(teacher, task, video, attempt)
+            except Unreadable as error:
+                reason, why = "no readable reply", str(error)
+            except _Missed as error:
+                reason, why = "its window misses gold", str(error)
+        if reason != "its window misses gold" or self.config.window_source != "gold_padded":
+            return reason, why
+        try:
+            return await self._given(teacher, task, video, (number + 1) * self.config.attempts - 1, "gold_padded")
+        except Unreadable as error:
+            return "no readable reply", str(error)
+
+    async def _own(self, teacher: Interview, task: Task, video: Video, attempt: int) -> Candidate:
+        """With a window of the teacher's own."""
+        first, where = await teacher.ask(LookReply, video, None, _with_length(video, question_text(task)), attempt)
         look = where.look()
         if look is None:
             raise Unreadable("look: the window is empty")
+        if look.window.start_cs >= video.duration_cs:
+            raise Unreadable("look: the window begins after the end")
+        if task.task_kind == "grounding" and self.config.window_source != "teacher" and not _is_near(look.window, task):
+            raise _Missed(print_span(look.window))
+        return await self._answered(teacher, task, video, attempt, first, where.thought, look, "teacher")
+
+    async def _given(self, teacher: Interview, task: Task, video: Video, attempt: int, source: WindowSource) -> Candidate:
+        """With gold, or a window around it; the teacher writes how one comes to look there."""
+        window = task.windows[0] if source == "gold" else _padded(task.windows[0], video, task.id)
+        text = f"{_with_length(video, question_text(task))}\n\n{given(window)}"
+        first, how = await teacher.ask(GivenReply, video, None, text, attempt)
+        look = Look(window, how.density())
+        return await self._answered(teacher, task, video, attempt, first, how.thought, look, source)
+
+    async def _answered(
+        self,
+        teacher: Interview,
+        task: Task,
+        video: Video,
+        attempt: int,
+        first: Id,
+        thought: str,
+        look: Look,
+        source: WindowSource,
+    ) -> Candidate:
         try:
-            plan = clips.look(video, look)
+            text = f"{announced(look)}\n\n{question_text(task)}"
+            second, what = await teacher.ask(AnswerReply, video, look, text, attempt)
         except NoFrames:
-            raise Unreadable("look: the window begins after the end") from None
-        second, what = await self._reply(
-            AnswerReply, video, plan, clips.look_size(video), f"{announced(look)}\n\n{question}", attempt
-        )
-        transcript = assemble(prompt(task), (where.thought, what.thought), (look,), what.answer)
-        return Candidate(
-            video.id, task.id, attempt, self.config.model, transcript, (look,), what.answer, "teacher", (first, second)
-        )
+            raise Unreadable("look: it shows no frame") from None
+        transcript = assemble(prompt(task), (thought, what.thought), (look,), what.answer)
+        return Candidate(video.id, task.id, attempt, teacher.model, transcript, (look,), what.answer, source, (first, second))
 
-    async def _reply(self, kind: type[R], video: Video, plan: FramePlan, size: Size, text: str, attempt: int) -> tuple[Id, R]:
-        """The key of the question, and what was replied."""
-        wanted = instruction(kind.name)
-        asked = [
-            kind.json_schema(),
-            self.config.model,
-            self.config.temperature,
-            self.config.max_output_tokens,
-            wanted,
-            text,
-            video.id,
-            plan.content(),
-            [size.width, size.height],
-        ]
-        key = digest("ask", [*asked, ENCODING, attempt])
-
-        async def ask() -> Answer:
-            images = await asyncio.to_thread(self._images, kind, video, plan)
-            parts = [*clip_parts(plan, images), text_part(text)]
-            return await self._teacher.ask(Asked(show("ask", key), wanted, parts, kind, attempt, _shown(plan), size))
-
-        answer = await self._journal.answer(key, video.id, ask)
-        if answer.get("refusal"):
-            raise Unreadable(f"{kind.name}: the teacher refused")
-        found = read_reply(kind, str(answer.get("content", "")))
-        if isinstance(found, str):
-            raise Unreadable(f"{kind.name}: {found}")
-        return key, found
-
-    def _images(self, kind: type[Reply], video: Video, plan: FramePlan) -> list[bytes]:
-        media = Media(self._workspace, video.id)
-        if kind is LookReply:
-            return to_jpeg(read_coarse(media.coarse, plan.indices))
-        return to_jpeg(read_grid(media.grid, plan.indices))
+    def _chosen(self, task: Task) -> int:
+        """Which teacher has this task: by its id, so always the same one."""
+        shares = [teacher.share for teacher in self.config.teachers] or [1.0]
+        at = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(shares)
+        for number, share in enumerate(shares):
+            at -= share
+            if at < 0:
+                return number
+        return len(shares) - 1
 
 
-def announced(look: Look) -> str:
-    return f"You are shown {print_span(look.window)} seconds at {print_density(look.fps)} frames per second."
+class _Missed(Exception):
+    """A window of the teacher's own that doesn't hold what it should."""
 
 
-def _shown(plan: FramePlan) -> int:
-    """Images of a clip: two under each stamp."""
-    return 2 * len(patch_times(plan.times_s))
+def given(window: Window) -> str:
+    """What is said where the window is not the teacher's to choose."""
+    return f"The closer look will be at {print_span(window)} seconds."
 
 
-def clip_parts(plan: FramePlan, images: list[bytes]) -> list[Part]:
-    """Two images under each stamp, as the student's patches have them: an odd last frame stands twice."""
-    parts: list[Part] = []
-    for number, time_s in enumerate(patch_times(plan.times_s)):
-        pair = (images[2 * number : 2 * number + 2] * 2)[:2]
-        parts += [text_part(stamp(time_s)), *map(_image_part, pair)]
-    return parts
+def _with_length(video: Video, question: str) -> str:
+    return f"The video lasts {print_seconds(video.duration_cs)} seconds.\n\n{question}"
 
 
-def text_part(text: str) -> Part:
-    return {"type": "text", "text": text}
+def _is_near(window: Window, task: Task) -> bool:
+    """Does it hold nearly all of some gold window, and not much else?"""
+    for gold in task.windows:
+        length = gold.end_cs - gold.start_cs
+        covered = min(window.end_cs, gold.end_cs) - max(window.start_cs, gold.start_cs)
+        if covered >= LEAST_COVERED * length and window.end_cs - window.start_cs <= MOST_TIMES * length:
+            return True
+    return False
 
 
-def _image_part(jpeg: bytes) -> Part:
-    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"}}
+def _padded(gold: Window, video: Video, task: Id) -> Window:
+    """Gold with chance before and after it, so that a window never tells the answer by itself; the same chance every time."""
+    chance, length = Random(task), gold.end_cs - gold.start_cs
+    before, after = (round(chance.uniform(0, PADDING) * length) for _ in range(2))
+    return Window(max(0, gold.start_cs - before), max(gold.end_cs, min(video.duration_cs, gold.end_cs + after)))

@@ -59,6 +59,20 @@ class LookReply(Reply):
         return Look(Window(start_cs, end_cs), Fraction(self.fps).limit_denominator(MAX_FPS))
 
 
+class GivenReply(Reply):
+    """The first reply where the window is not the teacher's to choose: how one comes to look there."""
+
+    name = "given"
+
+    thought: str
+    """What the frames show so far, and why the question must be settled in that window."""
+    fps: Annotated[Decimal, Field(ge=Decimal("0.001"), le=MAX_FPS)]
+    """How densely to look at it, in frames per second."""
+
+    def density(self) -> Fraction:
+        return Fraction(self.fps).limit_denominator(MAX_FPS)
+
+
 class AnswerReply(Reply):
     """The second reply: what the closer look shows, and the answer."""
 
@@ -70,7 +84,7 @@ class AnswerReply(Reply):
     """The answer alone."""
 
 
-REPLIES: dict[str, type[Reply]] = {reply.name: reply for reply in (LookReply, AnswerReply)}
+REPLIES: dict[str, type[Reply]] = {reply.name: reply for reply in (LookReply, AnswerReply, GivenReply)}
 
 
 def read_reply(kind: type[R], text: str) -> R | str:

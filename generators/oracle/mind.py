@@ -13,7 +13,7 @@ from dmforge.generators.worlds.questions import DENSITIES, GENERAL, Question
 from dmforge.generators.worlds.script import COLOURS, DIRECTIONS, FPS, MAX_DOTS
 from dmforge.schemas.frames import plan_look
 from dmforge.schemas.looks import Look, Window, print_density, print_span
-from dmforge.schemas.replies import AnswerReply, LookReply
+from dmforge.schemas.replies import AnswerReply, GivenReply, LookReply
 
 KNOWN = {text: answer for text, answer, _ in GENERAL}
 OFFERED = DENSITIES[:-1]
@@ -42,6 +42,16 @@ def choose_look(asked: Asked, seen: Seen | None, draw: Random) -> LookReply:
     why = "What matters lasts a moment only" if fps > 2 else "Nothing there is quick"
     look = Look(question.look, fps)
     return _reply(f"{where} {why}, so {print_density(fps)} frames per second should be enough to settle it.", look)
+
+
+def choose_given(asked: Asked, seen: Seen | None, draw: Random) -> GivenReply:
+    """How one comes to look at a window that was given, and how densely."""
+    own = choose_look(asked, seen, draw)
+    inside = [] if seen is None or asked.given is None else sorted(_inside(asked.given, seen))
+    if seen is None or not inside:
+        return GivenReply(thought="It is hard to tell from these frames where this happens.", fps=own.fps)
+    thought = f"Something changes after {_said(seen.stamps[inside[0]])}: it is worth a closer look."
+    return GivenReply(thought=thought, fps=own.fps)
 
 
 def choose_answer(asked: Asked, seen: Seen | None, draw: Random) -> AnswerReply:

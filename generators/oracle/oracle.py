@@ -11,11 +11,11 @@ from typing import Any
 from dmforge.generators.oracle.behaviour import Behaviour, spoilt
 from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS, Situation
 from dmforge.generators.oracle.eyes import Gallery, Seen
-from dmforge.generators.oracle.mind import choose_answer, choose_look, known_question
+from dmforge.generators.oracle.mind import choose_answer, choose_given, choose_look, known_question
 from dmforge.generators.oracle.request import Asked
 from dmforge.generators.worlds.folder import file_name
 from dmforge.generators.worlds.questions import Question
-from dmforge.schemas.replies import LookReply, Reply
+from dmforge.schemas.replies import GivenReply, LookReply, Reply
 from dmforge.schemas.sizes import CELL
 
 TOKEN_CHARS = 4
@@ -55,7 +55,8 @@ class Oracle:
         unknown = self._behaviour.draw("unknown", body).random() < self._behaviour.unknown
         seen = None if unknown else self.gallery.see(asked)
         draw = self._behaviour.draw("guess", body)
-        reply = choose_look(asked, seen, draw) if asked.reply == LookReply.name else choose_answer(asked, seen, draw)
+        choose = {LookReply.name: choose_look, GivenReply.name: choose_given}.get(asked.reply, choose_answer)
+        reply: Reply = choose(asked, seen, draw)
         planted = None
         question = known_question(asked, seen)
         if seen is not None and question is not None:
@@ -68,6 +69,8 @@ class Oracle:
 
     def _planted(self, reply: Reply, situation: Situation, draw: Random) -> tuple[Reply, str | None]:
         """The reply with at most one defect."""
+        if isinstance(reply, GivenReply):  # defects are of windows and of answers: here is neither
+            return reply, None
         planters: dict[str, Any] = {**(LOOK_DEFECTS if isinstance(reply, LookReply) else ANSWER_DEFECTS)}
         for name, rate in sorted(self._behaviour.defects.items()):
             if name in planters and draw.random() < rate:

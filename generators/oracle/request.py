@@ -14,6 +14,7 @@ from dmforge.schemas.looks import Look, Window, read_density, read_span
 from dmforge.schemas.replies import REPLIES
 
 STAMP = re.compile(r"<[0-9]+\.[0-9] seconds>")
+GIVEN = re.compile(r"\n\nThe closer look will be at (\S+ - \S+) seconds\.")
 LOOK = re.compile(r"shown ([0-9.]+ - [0-9.]+) seconds at ([0-9./]+) frames")
 OPTION = re.compile(r"([A-Z])\. (.+)")
 JPEG = "data:image/jpeg;base64,"
@@ -35,6 +36,8 @@ class Asked:
     attempt: int
     text: str
     instruction: str
+    given: Window | None
+    """The window that is going to be looked at, where the teacher is told."""
 
 
 class BadRequest(Exception):
@@ -56,7 +59,8 @@ def read_request(body: bytes) -> Asked:
     if not isinstance(request.get("model"), str):
         raise BadRequest("you must name a model", "model")
     text, stamps, pictures = _content(parts)
-    question, *options = text.rpartition("\n\n")[2].split("\n")
+    given = GIVEN.search(text)
+    question, *options = GIVEN.sub("", text).rstrip().rpartition("\n\n")[2].split("\n")
     return Asked(
         reply=_reply(request),
         question=question,
@@ -66,6 +70,7 @@ def read_request(body: bytes) -> Asked:
         pictures=tuple(map(tuple, pictures)),
         attempt=request.get("seed") or 0,
         text=text,
+        given=_window(given[1]) if given else None,
         instruction="".join(
             str(part.get("text", ""))
             for message in messages
@@ -126,6 +131,13 @@ def _reply(request: Any) -> str:
     if name not in REPLIES:
         raise BadRequest(f"no schema {name!r} is known here: {', '.join(sorted(REPLIES))}", "response_format.json_schema.name")
     return name
+
+
+def _window(span: str) -> Window:
+    bounds = read_span(span)
+    if bounds is None or bounds[0] >= bounds[1]:
+        raise BadRequest("the window that is given can't be read", "messages")
+    return Window(*bounds)
 
 
 def _look(text: str) -> Look | None:

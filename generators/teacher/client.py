@@ -45,6 +45,8 @@ class TeacherConfig(AskConfig):
     """The model's name, as the endpoint knows it."""
     base_url: Operational[str] = ""
     """The endpoint, up to and including /v1. Empty: what OPENAI_BASE_URL says."""
+    key_name: Operational[str] = KEY
+    """The variable of the environment that holds the key."""
     temperature: float = 0.7
     """Of sampling: further attempts at a task should differ."""
     max_output_tokens: PositiveInt = 2048
@@ -112,7 +114,7 @@ class Teacher:
             raise InputError(
                 told, where=f"[prices.{config.model!r}]", mend="write down input_usd and output_usd, a million tokens"
             )
-        self._key = os.environ.get(KEY) or "none"  # a server on one's own machine wants none
+        self._key = os.environ.get(config.key_name) or "none"  # a server on one's own machine wants none
         # a proxy of the environment is for the world outside
         http = DefaultAsyncHttpxClient(trust_env=False) if _is_here(url) else None
         self._client = AsyncOpenAI(base_url=url, api_key=self._key, max_retries=0, timeout=config.timeout_s, http_client=http)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -133,8 +134,9 @@ def test_ctrl_c_leaves_cleanly_and_the_same_command_goes_on(root: Path, tmp_path
     write_recipe(root, tasks=60, batch=4)
     recipe = root / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("workers = 2", "workers = 2\nwork_ms = 400"))
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background may have been told not to
     with subprocess.Popen(
-        [*DMFORGE, "run", "-w", str(root)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*DMFORGE, "run", "-w", str(root)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heed
     ) as process:
         _until(lambda: any((root / "lake/commits/count").glob("*.json")))
         members = tree(process.pid)

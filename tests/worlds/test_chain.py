@@ -268,12 +268,15 @@ def test_a_smaller_shard_size_cuts_more_shards_with_the_same_content(workspace: 
 
 def test_another_threshold_selects_and_packs_again_and_asks_nobody(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = {path.name for path in workspace.glob("shards/cot/*")}
-    edit(workspace / "recipe.toml", "answer = 0.9", "answer = 0.0")
+    missed = next(row["reason"] for row in rows(workspace, "outcomes", "select_cot") if row["reason"].startswith("below"))
+    (threshold,) = re.findall(rf"^{missed.rpartition(' ')[2]} = [0-9.]+", (workspace / "recipe.toml").read_text(), re.MULTILINE)
+    lowered = f"{threshold.partition(' ')[0]} = 0.0"
+    edit(workspace / "recipe.toml", threshold, lowered)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     inside("run", "-w", str(workspace))
     new = {path.name for path in workspace.glob("shards/cot/*")} - old
     assert len(new) == 1
-    edit(workspace / "recipe.toml", "answer = 0.0", "answer = 0.9")
+    edit(workspace / "recipe.toml", lowered, threshold)
     inside("run", "-w", str(workspace))
     audit = printed_json("audit", "funnel", "-w", str(workspace))
     assert audit["columns"] == ["stage", "status", "reason", "inputs", "rows"]

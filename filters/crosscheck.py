@@ -1,0 +1,82 @@
+"""Does another model, shown only the clip that a candidate looked at, come to the right answer?"""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import Field
+
+from dmforge.curation.accounts import Expected
+from dmforge.curation.settled import Made, Quarantined, Rejected, Result
+from dmforge.curation.stage import Ask
+from dmforge.curation.video.media import require_clips
+from dmforge.curation.workspace import Workspace
+from dmforge.filters.verify import answer_score
+from dmforge.generators.prompts import instruction
+from dmforge.generators.teacher.client import TeacherConfig
+from dmforge.generators.teacher.interview import Interview, Unreadable, announced, expected_usage
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.frames import NoFrames
+from dmforge.schemas.prompts import question_text
+from dmforge.schemas.records import Attempt, Verdict
+from dmforge.schemas.replies import AnswerReply
+
+
+class CrosscheckConfig(TeacherConfig):
+    """Who is asked: another model than the one that wrote the candidates, or it says the same again."""
+
+    temperature: float = 0.0
+    """Of sampling."""
+    clips: Clips = Field(default_factory=Clips)
+    """Which frames it is shown."""
+
+
+class Crosscheck(Ask[Attempt, Verdict]):
+    """One verdict a candidate, `crosscheck`: how right the other model's answer is."""
+
+    name, version = "crosscheck", 1
+    config: CrosscheckConfig
+
+    def ingredients(self) -> list[str]:
+        return [instruction(AnswerReply.name), json.dumps(AnswerReply.json_schema())]
+
+    def begin(self, workspace: Workspace) -> None:
+        require_clips(workspace, self.config.clips)
+
+    def open(self, workspace: Workspace) -> None:
+        self._other = Interview(workspace, self.config, self.config.clips, self.name, self.account)
+
+    def close(self) -> None:
+        self._other.close()
+
+    def expected(self, item: Attempt) -> Expected | None:
+        if item.video is None or not item.candidate.looks:
+            return None
+        text = question_text(item.task)
+        try:
+            used = expected_usage(self.config, self.config.clips, AnswerReply, item.video, item.candidate.looks[0], text)
+        except NoFrames:
+            return None
+        return Expected(used, self.config.price.usd(used))
+
+    async def process(self, item: Attempt) -> Result:
+        if item.video is None:
+            return Quarantined("no video", "the candidate's video is not in the lake")
+        if not item.candidate.looks:
+            return self._verdict(item, 0.0, "no look", "")
+        look = item.candidate.looks[0]
+        try:
+            text = f"{announced(look)}\n\n{question_text(item.task)}"
+            _, said = await self._other.ask(AnswerReply, item.video, look, text, 0)
+        except NoFrames:
+            return self._verdict(item, 0.0, "its look shows no frame", "")
+        except Unreadable as error:
+            return Rejected("no readable reply", str(error))
+        score = answer_score(said.answer, item.task)
+        if score == 1:
+            return self._verdict(item, score, "", "")
+        return self._verdict(item, score, "another model answers otherwise", f"{said.answer!r}, not {item.task.answer!r}")
+
+    def _verdict(self, item: Attempt, score: float, reason: str, detail: str) -> Result:
+        candidate = item.candidate
+        return Made((Verdict(candidate.video, candidate.id, "candidate", "crosscheck", score, 1, reason, detail),))

@@ -1,0 +1,151 @@
+"""Whose window it is, how many candidates, which teacher, and what another model makes of the clip."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from dmforge import cli, pipeline
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import View
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.oracle.behaviour import Behaviour
+from dmforge.generators.oracle.serve import serving
+from dmforge.generators.teacher.client import URL
+from dmforge.generators.worlds.folder import Settings, make_worlds
+
+STAGES = "[stages.ingest]\n[stages.import]\n[stages.annotate]\n"
+
+
+def dmforge(*words: object, code: int = 0) -> Any:
+    done = CliRunner().invoke(cli.app, [str(word) for word in words])
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout) if "--json" in words else done.stderr.replace("\n", " ")
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("worlds")
+    make_worlds(folder, Settings(videos=6))
+    return folder
+
+
+@contextmanager
+def oracle(worlds: Path, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with serving(worlds, behaviour) as url:
+        monkeypatch.setenv(URL, url)
+        yield url
+
+
+def workspace(folder: Path, worlds: Path, annotate: str, more: str = "") -> Path:
+    place = folder / "ws"
+    (place / "inputs").mkdir(parents=True)
+    (place / "recipe.toml").write_text(f'name = "test"\n{STAGES}{annotate}\n{more}')
+    dmforge("ingest", worlds / "videos", "-w", place)
+    dmforge("import", "jsonl", worlds / "tasks.jsonl", "-w", place)
+    return place
+
+
+def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
+    stages = pipeline.read_recipe(place / "recipe.toml").stages
+    return View(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
+
+
+GROUNDING = """
+SELECT c.window_source, c.looks[1].window.start_cs AS "from", c.looks[1].window.end_cs AS "to",
+    t.windows[1].start_cs AS gold_from, t.windows[1].end_cs AS gold_to, c.attempt
+FROM candidates c JOIN tasks t ON t.id = c.task WHERE t.task_kind = 'grounding'
+"""
+
+
+def test_the_papers_way_gives_gold_to_every_task_that_has_it(
+    worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = workspace(tmp_path, worlds, 'model = "oracle"\nwindow_source = "gold"')
+    with oracle(worlds, Behaviour(), monkeypatch):
+        dmforge("run", "-w", place)
+    same = "c.looks[1].window = t.windows[1]"
+    found = rows(place, f"SELECT c.window_source, {same}, len(t.windows) FROM candidates c JOIN tasks t ON t.id = c.task")
+    assert {(source, same) for source, same, windows in found if windows} == {("gold", True)}
+    assert {source for source, _, windows in found if not windows} <= {"teacher"}
+    assert "closer look will be" not in json.dumps(rows(place, "SELECT transcript FROM candidates"), default=str)
+
+
+def test_a_window_that_misses_gold_is_tried_again_and_at_last_given(
+    worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = workspace(tmp_path, worlds, 'model = "oracle"\nwindow_source = "gold_padded"\nattempts = 2')
+    with oracle(worlds, Behaviour(unknown=1.0), monkeypatch):  # it sees nothing, and guesses
+        dmforge("run", "-w", place)
+    found = rows(place, GROUNDING)
+    assert found
+    assert "gold_padded" in {row[0] for row in found}
+    for source, start, end, gold_start, gold_end, attempt in found:
+        length = gold_end - gold_start
+        if source == "gold_padded":
+            assert start <= gold_start < gold_end <= end
+            assert end - start <= 3 * length
+            assert attempt == 1
+        else:
+            covered = min(end, gold_end) - max(start, gold_start)
+            assert covered >= 0.9 * length
+            assert end - start <= 4 * length
+
+
+def test_a_teacher_that_sees_keeps_its_own_windows(worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = workspace(tmp_path, worlds, 'model = "oracle"\nwindow_source = "gold_padded"')
+    with oracle(worlds, Behaviour(), monkeypatch):
+        dmforge("run", "-w", place)
+    assert {row[0] for row in rows(place, GROUNDING)} == {"teacher"}
+
+
+def test_several_candidates_of_several_teachers(worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "candidates = 2\n" + "".join(
+        f'[[stages.annotate.teachers]]\nmodel = "{name}"\nshare = {share}\n' for name, share in (("one", 3), ("two", 1))
+    )
+    place = workspace(tmp_path, worlds, told, "[prices.one]\ninput_usd = 1.0\n[prices.two]\ninput_usd = 2.0\n")
+    with oracle(worlds, Behaviour(), monkeypatch):
+        planned = dmforge("plan", "-w", place, "--json")
+        done = dmforge("run", "-w", place, "--json")
+    tasks = rows(place, "SELECT count(*) FROM tasks")[0][0]
+    found = rows(place, "SELECT task, teacher, attempt FROM candidates")
+    assert sorted(attempt for _, _, attempt in found) == [0] * tasks + [3] * tasks
+    by_task = {task: {teacher for one, teacher, _ in found if one == task} for task, _, _ in found}
+    assert all(len(teachers) == 1 for teachers in by_task.values())
+    share = Counter(teacher for teachers in by_task.values() for teacher in teachers)
+    assert 0.5 < share["one"] / tasks < 0.95
+    assert next(stage for stage in planned["stages"] if stage["name"] == "annotate")["calls"] == 4 * tasks
+    assert done["cost"] > 0
+    spent = json.loads(max((place / "runs").glob("*.json")).read_text())["spent"]
+    assert {one["model"]: one["calls"] for one in spent} == {name: 4 * number for name, number in share.items()}
+
+
+def test_another_model_reads_the_clip_only(worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = workspace(tmp_path, worlds, 'model = "oracle"', '[stages.crosscheck]\nmodel = "another"\n')
+    with oracle(worlds, Behaviour(defects={"wrong_answer": 0.3}), monkeypatch):
+        dmforge("run", "-w", place)
+    found = rows(place, "SELECT score, reason FROM verdicts WHERE filter = 'crosscheck'")
+    assert len(found) == rows(place, "SELECT count(*) FROM candidates")[0][0]
+    wrong = [reason for score, reason in found if score < 1]
+    assert 0 < len(wrong) < len(found)
+    assert set(wrong) == {"another model answers otherwise"}
+    models = {path.name for path in (place / "journal").iterdir()}
+    assert models == {"oracle", "another"}
+
+
+@pytest.mark.parametrize("told", ["", 'model = "a"\n[[stages.annotate.teachers]]\nmodel = "b"'])
+def test_one_model_or_several_teachers(told: str, tmp_path: Path) -> None:
+    place = tmp_path / "ws"
+    (place / "inputs").mkdir(parents=True)
+    (place / "recipe.toml").write_text(f'name = "test"\n{STAGES}{told}\n')
+    said = dmforge("plan", "-w", place, code=2)
+    assert "name one `model`, or several `teachers`" in said
+    assert re.search(r"mend:", said)
