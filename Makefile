@@ -46,6 +46,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.memory4k
 	$(BIN)/python -m benchmarks.shards
 	$(BIN)/python -m benchmarks.importing
+	$(BIN)/python -m benchmarks.teacher
 
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --kills 200

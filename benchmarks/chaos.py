@@ -154,7 +154,7 @@ class WholeChain(Subject):
     BEHAVIOUR = Behaviour(
         unknown=0.05,
         defects={"wrong_answer": 0.1, "malformed_tags_t1": 0.1},
-        faults={"429_hint": 0.05, "500": 0.05, "cut": 0.05, "truncated": 0.05, "prose": 0.05, "refusal": 0.03},
+        faults={"429_hint": 0.05, "500": 0.05, "cut": 0.05, "truncated": 0.05, "prose": 0.05, "refusal": 0.03, "empty": 0.02},
         delay_s=0.02,
     )
 

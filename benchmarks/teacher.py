@@ -120,6 +120,7 @@ async def ours(url: str, calls: int, limit: int | None, until_s: float) -> int:
 
         await asyncio.gather(*(one() for _ in range(IN_FLIGHT)))
         journal.close()
+        await teacher.aclose()
     return done
 
 
@@ -146,6 +147,7 @@ async def plain(url: str, calls: int, until_s: float) -> int:
             done += 1
 
     await asyncio.gather(*(one() for _ in range(IN_FLIGHT)))
+    await client.close()
     return done
 
 

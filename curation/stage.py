@@ -149,6 +149,10 @@ class Ask(Stage[In, Out]):
         super().__init__(config)
         self.account = Account()
 
+    async def aclose(self) -> None:
+        """Close what was opened, while connections can still say goodbye."""
+        self.close()
+
     def expected(self, item: In) -> Expected | None:
         """What this input should cost, where that can be told before anything is asked."""
         del item

@@ -46,8 +46,8 @@ class Crosscheck(Ask[Attempt, Verdict]):
     def open(self, workspace: Workspace) -> None:
         self._other = Interview(workspace, self.config, self.config.clips, self.name, self.account)
 
-    def close(self) -> None:
-        self._other.close()
+    async def aclose(self) -> None:
+        await self._other.aclose()
 
     def expected(self, item: Attempt) -> Expected | None:
         if item.video is None or not item.candidate.looks:

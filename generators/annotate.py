@@ -96,9 +96,9 @@ class Annotate(Ask[Shown, Candidate]):
         config = self.config
         self._teachers = [Interview(workspace, one, config.clips, self.name, self.account) for one in config.each()]
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         for teacher in self._teachers:
-            teacher.close()
+            await teacher.aclose()
 
     def expected(self, item: Shown) -> Expected | None:
         """Both calls, from the frames that will be shown; of the second one the window is guessed."""

@@ -78,7 +78,7 @@ async def _finished(
         for asker in askers:
             asker.cancel()
         await asyncio.gather(*askers, return_exceptions=True)
-        stage.close()
+        await stage.aclose()
 
 
 def _items(stage: AnyAsk, batches: Iterator[WorkBatch]) -> Iterator[tuple[_Opened, int, Item]]:

@@ -119,6 +119,10 @@ class Teacher:
         http = DefaultAsyncHttpxClient(trust_env=False) if _is_here(url) else None
         self._client = AsyncOpenAI(base_url=url, api_key=self._key, max_retries=0, timeout=config.timeout_s, http_client=http)
 
+    async def aclose(self) -> None:
+        """Leave no connection open."""
+        await self._client.close()
+
     async def ask(self, asked: Asked) -> Answer:
         """The model's answer, good or not."""
         import openai

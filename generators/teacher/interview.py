@@ -38,8 +38,9 @@ class Interview:
         self._journal = Journal(workspace, config.model)
         self._teacher = Teacher(config, stage, account)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         self._journal.close()
+        await self._teacher.aclose()
 
     async def ask(self, kind: type[R], video: Video, look: Look | None, text: str, attempt: int) -> tuple[Id, R]:
         """The reply to a text under the frames of a look, or of the coarse clip; and the key of the question."""
