@@ -124,7 +124,8 @@ def test_several_candidates_of_several_teachers(worlds: Path, tmp_path: Path, mo
     assert 0.5 < share["one"] / tasks < 0.95
     assert next(stage for stage in planned["stages"] if stage["name"] == "annotate")["calls"] == 4 * tasks
     assert done["cost"] > 0
-    spent = json.loads(max((place / "runs").glob("*.json")).read_text())["spent"]
+    records = [json.loads(path.read_text()) for path in (place / "runs").glob("*.json")]
+    spent = max(records, key=lambda record: record["started"])["spent"]
     assert {one["model"]: one["calls"] for one in spent} == {name: 4 * number for name, number in share.items()}
 
 
