@@ -28,7 +28,7 @@ from dmforge.curation.sources.formats import FORMATS
 from dmforge.curation.sources.importing import Import
 from dmforge.curation.sources.names import Finder
 from dmforge.curation.sources.reading import read_questions
-from dmforge.curation.sources.references import FOLDER, Reference
+from dmforge.curation.sources.references import FOLDER, Benchmarks, Reference
 from dmforge.curation.sources.videos import UNSAID
 from dmforge.curation.video.ingest import Ingest
 from dmforge.curation.workspace import Workspace
@@ -85,7 +85,7 @@ def import_annotations(
 ) -> Imported:
     """Annotation files into the lake, with the videos of some folders that they are about; benchmarks as what they are."""
     brought = add_annotations(workspace, command, form, files, folders, claims)
-    stage = "benchmarks" if brought.folder == FOLDER else Import.name
+    stage = Benchmarks.name if brought.folder == FOLDER else Import.name
     *_, report = pipeline.run(workspace, console, command, stage)
     rows = annotations.rows_of(workspace, brought)
     with _current(workspace) as view:
@@ -141,6 +141,7 @@ def add_annotations(
             raise InputError("there is no such file", where=str(file), mend="correct the path")
     claims = replace(claims, source=known.name if claims.source == UNKNOWN else claims.source)
     is_benchmark = known.role == "benchmark"
+    _require_stage(workspace.require(), Benchmarks.name if is_benchmark else Import.name)
     brought = Brought(known, tuple(files), FOLDER if is_benchmark else annotations.ANNOTATIONS)
     namespace = known.namespace if claims.namespace == UNKNOWN else claims.namespace
     if is_benchmark:  # nothing is done with its videos, so none is looked for: what matters is whose ids they have
@@ -154,6 +155,13 @@ def add_annotations(
         placed = (one for one in read_questions(known, files) if not set(finder.find(one.asked.video)) & forgotten)
         annotations.take_in(workspace, brought, placed, partial(_one_of, finder), claims)
     return brought
+
+
+def _require_stage(workspace: Workspace, name: str) -> None:
+    """What nobody would read is not taken in."""
+    if name not in [stage.name for stage in pipeline.read_recipe(workspace.recipe).stages]:
+        told = f"the recipe has no stage that reads this: {name!r}"
+        raise InputError(told, where=str(workspace.recipe), mend=f"add a line [stages.{name}] to it, behind [stages.ingest]")
 
 
 def _format(name: str) -> Format:

@@ -201,6 +201,14 @@ def test_what_a_benchmark_has_is_found_by_id_and_by_looks(worlds: Path, tmp_path
     assert 0 < words[asked[0]] < 0.5
 
 
+def test_what_no_stage_would_read_is_not_taken_in(tmp_path: Path) -> None:
+    place, lists = workspace(tmp_path), tmp_path / "ids.txt"
+    lists.write_text("abc\n")
+    told = dmforge("import", "ids", lists, "-w", place, code=2)
+    assert "[stages.benchmarks]" in told
+    assert not list((place / "inputs").iterdir())
+
+
 def test_no_cluster_of_copies_is_on_both_sides(worlds: Path, tmp_path: Path) -> None:
     place = workspace(tmp_path, '[stages.draw]\nheld_out = 0.5\nquotas = {"*/open" = 6}\n')
     videos, copies = tmp_path / "videos", {}
