@@ -29,6 +29,8 @@ from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Provenance, Record, Video
 
+SAID = ("source", "licence", "terms", "namespace", "source_id", "role")
+"""What is said of a video: on the list, on the file, on its provenance and beside the video alike."""
 COPIES = "copies"
 """Under `runs/`: files from elsewhere while they are read."""
 
@@ -94,9 +96,7 @@ class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
         try:
             timeline = read_timeline(source)
             provenance = _provenance(item)
-            aside = {
-                name: getattr(provenance, name) for name in ("source", "licence", "terms", "namespace", "source_id", "role")
-            }
+            aside = {name: getattr(provenance, name) for name in SAID}
             video = replace(probe(timeline).as_video(item.sha256, source.stat().st_size), **aside)
             if video.duration_cs > self.config.longest_s * 100:
                 raise Unusable("too long", f"more than {self.config.longest_s:g} s")
@@ -132,10 +132,8 @@ class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
 
 
 def _file(video: Listed) -> File:
-    said = {name: getattr(video, name) for name in ("source", "licence", "terms", "namespace", "source_id", "role")}
-    return File(video.video, video.sha256, also=tuple(video.also), **said)
+    return File(video.video, video.sha256, also=tuple(video.also), **{name: getattr(video, name) for name in SAID})
 
 
 def _provenance(item: File) -> Provenance:
-    said = {name: getattr(item, name) for name in ("source", "licence", "terms", "namespace", "source_id", "also", "role")}
-    return Provenance(item.video, **said)
+    return Provenance(item.video, also=item.also, **{name: getattr(item, name) for name in SAID})
