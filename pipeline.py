@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pydantic import Field
 from rich.console import Console
 
@@ -23,6 +25,7 @@ from dmforge.curation.exports import Exported
 from dmforge.curation.exports import export as write_export
 from dmforge.curation.lake import forgetting, logical, reopening
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.journal import answers
 from dmforge.curation.lake.roster import unpublished
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.lake.worklist import pending_batches
@@ -82,6 +85,7 @@ class Recipe:
 
     name: str
     stages: tuple[AnyStage, ...]
+    prices: Mapping[str, Price]
 
     def resolved(self) -> dict[str, Any]:
         """As it is frozen into a run's record."""
@@ -126,7 +130,7 @@ def read_recipe(path: Path) -> Recipe:
                 values = {shared: getattr(file, shared), **values}
         stages.append(kind(parse_config(kind.config_class, values, where=where)))
         _check_order(stages, where)
-    return Recipe(file.name, tuple(stages))
+    return Recipe(file.name, tuple(stages), file.prices)
 
 
 def stage_class(name: str) -> type[Stage[Any, Any]]:
@@ -256,7 +260,14 @@ def audit(workspace: Workspace, query: str) -> Answer:
     """The answer to a named query."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
-        return ask(View(Lake(workspace), recipe.stages), query)
+        tables = {"answers": partial(answers, workspace), "prices": partial(_price_table, recipe)}
+        return ask(View(Lake(workspace), recipe.stages), query, tables)
+
+
+def _price_table(recipe: Recipe) -> pa.Table:
+    columns = pa.schema([("model", pa.string()), ("input_usd", pa.float64()), ("output_usd", pa.float64())])
+    rows = [{"model": model, **price.model_dump(include={"input_usd", "output_usd"})} for model, price in recipe.prices.items()]
+    return pa.Table.from_pylist(rows, columns)
 
 
 def corpora(workspace: Workspace) -> dict[Path, Manifest]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -27,14 +30,22 @@ def names() -> list[str]:
     return sorted(path.stem for path in QUERIES.glob("*.sql"))
 
 
-def ask(view: View, name: str) -> Answer:
+Tables = Mapping[str, Callable[[], pa.Table]]
+"""Tables beside the lake, made when a query names them."""
+
+
+def ask(view: View, name: str, beside: Tables = MappingProxyType({})) -> Answer:
     """The answer to a named query: over every table of the lake, and `stages`, with where each of them stands."""
     if name not in names():
         raise InputError(f"there is no query {name!r}", where="audit", mend=nearest(name, names()))
     cursor = view.connection.cursor()
     cursor.register("stages", _stages(view))
+    sql = (QUERIES / f"{name}.sql").read_text("utf-8")
+    for table, make in beside.items():
+        if re.search(rf"\b{table}\b", sql):
+            cursor.register(table, make())
     with interruptible():
-        found = cursor.execute((QUERIES / f"{name}.sql").read_text("utf-8"))
+        found = cursor.execute(sql)
         columns = [column[0] for column in found.description or []]
         return Answer(columns, [list(row) for row in found.fetchall()])
 

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from dmforge.curation.atomic import disk_errors, make_folder, sync_folder, writing
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import LakeError
@@ -31,7 +33,7 @@ class Journal:
     """The answers of one model. All writers' lines are read; one writer's file is appended to."""
 
     def __init__(self, workspace: Workspace, model: str, writer: str = "main") -> None:
-        self._folder = workspace.journal / _file_name(model)
+        self._model, self._folder = model, workspace.journal / _file_name(model)
         self._path = self._folder / f"{_file_name(writer)}.jsonl"
         self._where: dict[str, tuple[Path, int]] = {}
         self._waiting: list[tuple[str, bytes, asyncio.Future[None]]] = []
@@ -83,7 +85,8 @@ class Journal:
         return answer
 
     async def _record(self, name: str, video: Id, answer: Answer) -> None:
-        line = json.dumps({"key": name, "video": show("video", video), "answer": answer}, ensure_ascii=True) + "\n"
+        told = {"key": name, "video": show("video", video), "model": self._model, "answer": answer}
+        line = json.dumps(told, ensure_ascii=True) + "\n"
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((name, line.encode("ascii"), done))
         if self._flushing is None or self._flushing.done():
@@ -121,6 +124,23 @@ class Journal:
             except OSError:
                 os.ftruncate(self._file, start)  # half a line on a full disk must not join the next one
                 raise
+
+
+def answers(workspace: Workspace) -> pa.Table:
+    """Every answer that was ever given, with what it cost: for audits."""
+    rows: list[tuple[str, str, int, int]] = []
+    for path in sorted(workspace.journal.glob("*/*.jsonl")):
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines):
+                if line.endswith(b"\n"):
+                    told = _parsed(path, number, line)
+                    used = told["answer"].get("usage") or {}
+                    cost = used.get("prompt_tokens", 0), used.get("completion_tokens", 0)
+                    rows.append((told["key"], told.get("model", path.parent.name), *cost))
+    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    types = (pa.string(), pa.string(), pa.int64(), pa.int64())
+    names = ("key", "model", "input_tokens", "output_tokens")
+    return pa.table({name: pa.array(column, kind) for name, column, kind in zip(names, columns, types, strict=True)})
 
 
 def forget_answers(workspace: Workspace, videos: Collection[Id]) -> int:

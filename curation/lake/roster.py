@@ -45,7 +45,8 @@ def _stands(lake: Lake, stage: Stage[Item, Record]) -> bool:
 
 
 def _edition(workspace: Workspace, stage: Stage[Item, Record]) -> Id:
-    return digest(EDITION, [_root(stage).edition(workspace), sorted(forgotten_videos(workspace))])
+    # with the columns: a list that another version wrote, in other columns, is written anew
+    return digest(EDITION, [_root(stage).edition(workspace), schema(stage.reads).names, sorted(forgotten_videos(workspace))])
 
 
 def _chunks(workspace: Workspace, stage: Stage[Item, Record]) -> Iterator[pa.RecordBatch]:

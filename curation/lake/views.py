@@ -18,6 +18,7 @@ from dmforge.curation.lake.parts import Extent, Part
 from dmforge.curation.settled import row_schema
 from dmforge.curation.stage import Collective, Gate, Root, Stage
 from dmforge.schemas.columns import schema
+from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, base32, digest
 from dmforge.schemas.records import RECORDS, Item, Outcome, Record
 
@@ -86,7 +87,10 @@ class View:
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """Every table of the recipe as a view of its current rows; `outcomes` of all stages."""
-        connection = self._bare
+        with interruptible():
+            return self._with_views(self._bare)
+
+    def _with_views(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
         records = {record.table: record for record in (*RECORDS, *(made for stage in self.stages for made in stage.makes))}
         for table, record in records.items():
             connection.execute(f'CREATE VIEW "{table}" AS {self.rows(record, gated=False).sql}')
@@ -275,6 +279,10 @@ def interruptible() -> Generator[None]:
     """Ctrl-C during a query reaches Python as DuckDB's own error: here it is Ctrl-C again."""
     try:
         yield
+    except duckdb.BinderException as error:  # our SQL is right for our columns
+        told = str(error).splitlines()[0].lower()
+        mend = "dmforge run: lists are written anew; or use the version that wrote it"
+        raise LakeError(f"the lake was written by another version of dmforge: {told}", mend=mend) from None
     except RuntimeError as error:
         if "interrupted" not in str(error).lower():
             raise

@@ -33,12 +33,12 @@ class Listed:
     path: str
     source: str
     licence: str
-    terms: str
     namespace: str
-    role: str
     source_id: str
     also: list[str]
     """Other names that the same bytes came under: annotations may use any of them."""
+    terms: str = UNSAID.terms
+    role: str = UNSAID.role
 
     @property
     def video(self) -> Id:

@@ -127,6 +127,11 @@ def test_several_candidates_of_several_teachers(worlds: Path, tmp_path: Path, mo
     records = [json.loads(path.read_text()) for path in (place / "runs").glob("*.json")]
     spent = max(records, key=lambda record: record["started"])["spent"]
     assert {one["model"]: one["calls"] for one in spent} == {name: 4 * number for name, number in share.items()}
+    told = dmforge("audit", "cost", "-w", place, "--json")
+    costs = [dict(zip(told["columns"], row, strict=True)) for row in told["rows"]]
+    assert {one["model"]: one["answers"] for one in costs} == {name: 4 * number for name, number in share.items()}
+    assert {one["model"]: one["candidates"] for one in costs} == {name: 2 * number for name, number in share.items()}
+    assert sum(one["usd"] for one in costs) == pytest.approx(done["cost"], abs=2e-4)
 
 
 def test_another_model_reads_the_clip_only(worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
