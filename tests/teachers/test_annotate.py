@@ -19,6 +19,7 @@ from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.oracle.behaviour import Behaviour
 from dmforge.generators.oracle.serve import serving
+from dmforge.generators.teacher import interview
 from dmforge.generators.teacher.client import URL
 from dmforge.generators.worlds.folder import Settings, make_worlds
 
@@ -155,3 +156,20 @@ def test_one_model_or_several_teachers(told: str, tmp_path: Path) -> None:
     said = dmforge("plan", "-w", place, code=2)
     assert "name one `model`, or several `teachers`" in said
     assert re.search(r"mend:", said)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_pictures_that_are_late_by_one_frame_are_caught(
+    late: int, worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = workspace(tmp_path, worlds, 'model = "oracle"', "[stages.verify]\n")
+    own = interview.read_grid
+    monkeypatch.setattr(interview, "read_grid", lambda path, indices: own(path, [max(0, index - late) for index in indices]))
+    with oracle(worlds, Behaviour(), monkeypatch):
+        dmforge("run", "-w", place)
+    seen = "t.task_kind <> 'mcq' AND len(t.windows) > 0"  # some questions need no look
+    sql = (
+        f"SELECT avg(v.score) FROM verdicts v JOIN candidates c ON c.id = v.subject JOIN tasks t ON t.id = c.task WHERE {seen}"
+    )
+    share = rows(place, sql)[0][0]
+    assert share >= 0.9 if not late else share < 0.5
