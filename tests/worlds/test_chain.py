@@ -579,3 +579,13 @@ def test_what_was_exported_for_the_hub_is_imported_as_the_same_tasks(workspace: 
     assert told["rejected"] == {}
     assert told["tasks"] + told["identical"] == len(rows(workspace, "samples"))
     assert {row["id"] for row in rows(workspace, "tasks")} == before
+
+
+def test_one_worker_makes_the_same_shards_as_two(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = shards_of(workspace)
+    for folder in ("lake", "media", "shards"):
+        shutil.rmtree(workspace / folder)
+    edit(workspace / "recipe.toml", "[stages.ingest] ", "[stages.ingest]\nworkers = 1 ")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")  # all answers stand in the journal
+    inside("run", "-w", str(workspace))
+    assert shards_of(workspace) == before
