@@ -139,18 +139,21 @@ def add_annotations(
     for file in files:
         if not file.is_file():
             raise InputError("there is no such file", where=str(file), mend="correct the path")
-    claims = replace(claims, source=known.name if claims.source == UNKNOWN else claims.source)
+    claims = replace(
+        claims,
+        source=known.name if claims.source == UNKNOWN else claims.source,
+        namespace=known.namespace if claims.namespace == UNKNOWN else claims.namespace,
+    )
     is_benchmark = known.role == "benchmark"
     _require_stage(workspace.require(), Benchmarks.name if is_benchmark else Import.name)
     brought = Brought(known, tuple(files), FOLDER if is_benchmark else annotations.ANNOTATIONS)
-    namespace = known.namespace if claims.namespace == UNKNOWN else claims.namespace
     if is_benchmark:  # nothing is done with its videos, so none is looked for: what matters is whose ids they have
         with workspace.require().held(command):
-            annotations.take_in(workspace, brought, read_questions(known, files), None, replace(claims, terms=namespace))
+            annotations.take_in(workspace, brought, read_questions(known, files), None, claims)
         return brought
     with workspace.require().held(command):
         if folders:
-            _register_those_meant(workspace, known, files, folders, replace(claims, namespace=namespace))
+            _register_those_meant(workspace, known, files, folders, claims)
         finder, forgotten = Finder(videos.names(videos.listed(workspace).values())), forgotten_videos(workspace)
         placed = (one for one in read_questions(known, files) if not set(finder.find(one.asked.video)) & forgotten)
         annotations.take_in(workspace, brought, placed, partial(_one_of, finder), claims)

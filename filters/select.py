@@ -35,7 +35,7 @@ WITH subjects AS (
 )
 SELECT c.id, c.video, c.task, f.first.filter, f.first.score, f.first.least, r.place,
     {'source': t.source, 'licence': t.licence, 'terms': t.terms, 'split': t.split, 'video_source': p.source,
-     'video_licence': p.licence, 'video_terms': p.terms} AS said
+     'video_licence': p.licence, 'video_terms': p.terms, 'role': p.role} AS said
 FROM candidates c JOIN tasks t ON t.id = c.task LEFT JOIN provenances p ON p.video = c.video
     LEFT JOIN failed f ON f.id = c.id LEFT JOIN ranked r ON r.id = c.id
 ORDER BY c.video, c.id
@@ -56,7 +56,7 @@ class SelectCotConfig(StageConfig):
 class SelectCot(Collective[Candidate, Sample]):
     """Candidates to samples: those that pass every threshold, the earliest attempt of each task."""
 
-    name, version = "select_cot", 2
+    name, version = "select_cot", 3
     config: SelectCotConfig
     also_reads = (Task, Verdict, Provenance)
 
@@ -85,6 +85,8 @@ class SelectCot(Collective[Candidate, Sample]):
         place: int | None,
         said: dict[str, str],
     ) -> Result:
+        if said["role"] == "benchmark":
+            return Rejected("its video is a benchmark's")
         for name, wanted in sorted(self.config.only.items()):
             if said[name] not in wanted:
                 return Rejected(f"not wanted: {name}", said[name])

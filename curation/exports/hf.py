@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dmforge.curation.atomic import placing
 from dmforge.curation.exports.words import write_bytes
 from dmforge.curation.shards.corpus import Corpus, PackedVideo
 from dmforge.curation.shards.document import ShardSample, as_json
@@ -23,7 +24,6 @@ def to_hf(corpus: Corpus, folder: Path) -> int:
         raise InputError("this needs `datasets`", where="--to hf", mend="pip install 'dmforge[hub]'") from None
     datasets.disable_progress_bars()
     rows = list(_rows(corpus, folder))
-    (folder / DATA).parent.mkdir()
     text, number = datasets.Value("string"), datasets.Value("float64")
     pieces = dict.fromkeys(("author", "kind", "text", "window", "fps"), text)
     features: Any = dict.fromkeys(rows[0], text) if rows else {}
@@ -34,7 +34,8 @@ def to_hf(corpus: Corpus, folder: Path) -> int:
         "pieces": datasets.List(pieces),
     }
     table: Any = datasets.Dataset.from_list(rows, features=datasets.Features(features))
-    table.to_parquet(str(folder / DATA))
+    with placing(folder / DATA) as beside:
+        table.to_parquet(str(beside))
     write_bytes(folder / "README.md", _card(corpus).encode())
     return len(rows)
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.atomic import disk_errors, make_folder, writing
+from dmforge.curation.atomic import writing
 from dmforge.curation.shards.corpus import Corpus, PackedVideo
 from dmforge.curation.shards.document import ShardSample
 from dmforge.curation.video.cut import cut_look
@@ -46,10 +46,9 @@ def number(fps: Fraction) -> int | float:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """A file of an export. The folder appears whole, so there is no need to hide a file while it is written."""
-    with disk_errors(path):
-        make_folder(path.parent)
-        path.write_bytes(data)
+    """A file of an export."""
+    with writing(path) as file:
+        file.write(data)
 
 
 def write_json(path: Path, content: Any) -> None:

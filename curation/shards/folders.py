@@ -16,7 +16,7 @@ from typing import Any
 from dmforge.curation.atomic import TEMPORARY, disk_errors, make_folder, sync_folder, write_json
 from dmforge.curation.shards.index import keys_of
 from dmforge.curation.workspace import Workspace
-from dmforge.schemas.errors import LakeError
+from dmforge.schemas.errors import DmforgeError, LakeError
 from dmforge.schemas.ids import Id, base32
 
 MANIFEST = "manifest.json"
@@ -130,8 +130,18 @@ def remove_with(workspace: Workspace, videos: Collection[Id]) -> int:
     """Remove every selection that holds one of these videos; the next run packs what is left. How many there were."""
     keys = {base32(video) for video in videos}
     sweep(workspace)
-    doomed = [path.parent for path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}")) if keys_of(path.parent) & keys]
+    doomed = [path.parent for path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}")) if _may_hold(path.parent, keys)]
     for folder in doomed:
-        with disk_errors(folder):
-            shutil.rmtree(folder)
+        exported = workspace.root.glob(f"exports/*/{folder.parent.name}/{folder.name}")
+        for place in (folder, *exported):
+            with disk_errors(place):
+                shutil.rmtree(place)
     return len(doomed)
+
+
+def _may_hold(folder: Path, keys: set[str]) -> bool:
+    """Whether one of these videos is in a selection. One whose index can't be read may hold anything: a takedown takes it."""
+    try:
+        return bool(keys_of(folder) & keys)
+    except DmforgeError:
+        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -63,10 +64,13 @@ def _defects(lies: Store, manifest: Manifest) -> Iterator[Defect]:
                     rows = read_rows(file, f"{lies.place}/{name}")
         except DmforgeError as error:
             yield Defect(name, "", 0, error.what)
+    by_shard: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows or ():
+        by_shard[row.shard].append(row)
     for shard in manifest.shards:
         try:
             with lies.open(shard.name) as file:
-                own = None if rows is None else [row for row in rows if row.shard == shard.name]
+                own = None if rows is None else by_shard[shard.name]
                 found = list(_of_members(file, shard, own))
                 yield from found
                 # all that lies between and behind members is zeros; whatever else was changed, the whole tells

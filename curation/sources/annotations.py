@@ -6,7 +6,6 @@ brought again takes the place of what it said before, so what was missing then i
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from dmforge.curation.atomic import disk_errors, sync_folder, writing
 from dmforge.curation.sources.claims import Claims
 from dmforge.curation.sources.contract import Format, Question, Refused
+from dmforge.curation.sources.places import sha256_of
 from dmforge.curation.sources.reading import Placed
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
@@ -25,6 +25,7 @@ from dmforge.schemas.records import Record, aside
 
 MISSING = "missing file"
 AMBIGUOUS = "several files of this name"
+CLAIMED = ("source", "licence", "terms", "namespace", "split")
 ANNOTATIONS = "annotations"
 """The folder under `inputs/`; benchmarks have one of their own."""
 Find = Callable[[str], Id | str]
@@ -42,10 +43,11 @@ class Row(Record):
     """Where none was found, an id that no video has."""
     said: str
     """The question as JSON, or why there is none."""
-    source: str = aside()
-    licence: str = aside()
-    terms: str = aside()
-    split: str = aside("")
+    source: str
+    licence: str
+    terms: str
+    namespace: str
+    split: str
     origin: str = aside("")
     """The file and the row in it."""
 
@@ -60,21 +62,19 @@ class Brought:
 
     def path(self, workspace: Workspace) -> Path:
         """Where what they say is written down: by what they are."""
-        name = digest("brought", [self.form.name, [_sha256(file) for file in self.files]]).hex()
+        name = digest("brought", [self.form.name, [sha256_of(file) for file in self.files]]).hex()
         return workspace.inputs / self.folder / f"{name}.jsonl"
 
 
-def take_in(workspace: Workspace, brought: Brought, placed: Iterator[Placed], find: Find | None, claims: Claims) -> int:
-    """Write down what files ask, all of it or nothing: how many questions. Without `find`, no video is looked for."""
-    path, count = brought.path(workspace), 0
+def take_in(workspace: Workspace, brought: Brought, placed: Iterator[Placed], find: Find | None, claims: Claims) -> None:
+    """Write down what files ask, all of it or nothing. Without `find`, no video is looked for."""
+    path = brought.path(workspace)
     with writing(path) as file:
-        common = {name: getattr(claims, name) for name in ("source", "licence", "terms", "split")}
+        common = {name: getattr(claims, name) for name in CLAIMED}
         file.write((json.dumps(common) + "\n").encode())
         for chunk in _chunks(placed):
             file.write("".join(_line(one, find) for one in chunk).encode("ascii"))
-            count += len(chunk)
     sync_folder(path.parent)
-    return count
 
 
 def all_rows(workspace: Workspace, folder: str = ANNOTATIONS) -> Iterator[Row]:
@@ -98,7 +98,7 @@ def rows_of(workspace: Workspace, brought: Brought) -> list[Id]:
 
 def edition(workspace: Workspace, folder: str = ANNOTATIONS) -> str:
     """What the files say."""
-    return digest(folder, [[path.name, _sha256(path)] for path in _files(workspace, folder)]).hex()
+    return digest(folder, [[path.name, sha256_of(path)] for path in _files(workspace, folder)]).hex()
 
 
 def forget_lines(workspace: Workspace, videos: Collection[Id]) -> int:
@@ -175,7 +175,7 @@ def _read_id(video: str) -> Id:
 def _told(line: bytes, where: str) -> dict[str, Any]:
     try:
         told = json.loads(line)
-        return {name: str(told[name]) for name in ("source", "licence", "terms", "split")}
+        return {name: str(told[name]) for name in CLAIMED}
     except (ValueError, KeyError, TypeError) as error:
         mend = "delete the file, and import the annotations again"
         raise InputError(f"no annotations: {error}", where=where, mend=mend) from None
@@ -190,11 +190,6 @@ def _chunks(placed: Iterator[Placed]) -> Iterator[list[Placed]]:
             chunk = []
     if chunk:
         yield chunk
-
-
-def _sha256(path: Path) -> str:
-    with disk_errors(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _files(workspace: Workspace, folder: str) -> list[Path]:

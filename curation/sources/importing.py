@@ -38,7 +38,7 @@ class ImportConfig(StageConfig):
 class Import(Root, Batch[About, Task | Candidate]):
     """Questions to tasks; and to candidates, where a file has trajectories."""
 
-    name, version = "import", 2
+    name, version = "import", 3
     repeats = True  # the same question may stand in two files
     config: ImportConfig
 
@@ -60,6 +60,8 @@ def _read(row: Row, video: Video | None) -> Result:
         return Rejected(reason, f"{row.origin}: {asked.video}")
     if video is None:
         return Rejected("its video can't be used", f"{row.origin}: {asked.video}")
+    if video.role == "benchmark":
+        return Rejected("its video is a benchmark's", f"{row.origin}: {asked.video}")
     task = _task(row, asked, checked)
     reply = _candidate(task, asked.reply) if asked.reply else None
     return Made((task,) if reply is None else (task, reply))

@@ -40,7 +40,7 @@ class BenchmarksConfig(StageConfig):
 class Benchmarks(Root, Batch[Row, Reference]):
     """Rows of benchmark files to what they name."""
 
-    name, version = "benchmarks", 1
+    name, version = "benchmarks", 2
     repeats = True  # an id may stand in two lists
     config: BenchmarksConfig
 
@@ -57,5 +57,4 @@ class Benchmarks(Root, Batch[Row, Reference]):
                 yield Rejected(asked.reason, f"{row.origin}: {asked.video}")
                 continue
             text = "" if isinstance(asked, Refused) else asked.question
-            # what is called by an id of its benchmark's own is in nobody else's namespace
-            yield Made((Reference(row.video, row.source, row.terms, parse(asked.video).id, text),))
+            yield Made((Reference(row.video, row.source, row.namespace, parse(asked.video).id, text),))

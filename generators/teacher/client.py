@@ -135,7 +135,7 @@ class Teacher:
             await self._account.reserve(self._config.price.usd(most))
             used = Usage()
             try:
-                await self._limiter.turn(most.input_tokens)
+                await self._limiter.turn(self._likely(asked))
                 answer, headers = await self._asked(asked)
                 used = _usage(answer, most)
                 self._limiter.answered(headers)
@@ -159,6 +159,11 @@ class Teacher:
                 most_usd = self._config.price.usd(most)
                 self._account.settle(self._stage, self._config.model, most_usd, used, usd)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _likely(self, asked: Asked) -> int:
+        """Tokens of a question and its answer, for the pace: counted at the most, a limit would be used to a quarter."""
+        pictures = image_tokens(self._config.price, asked.images, asked.size)
+        return pictures + asked.text_bytes() // BYTES_A_TOKEN + self._config.reply_tokens
 
     def _most(self, asked: Asked) -> Usage:
         """No call can cost more than this."""

@@ -115,6 +115,23 @@ def test_a_licence_that_is_said_later_counts_and_renders_nothing_again(tmp_path:
     assert {file: file.stat().st_mtime_ns for file in (place / "media").rglob("*.mp4")} == media
 
 
+def test_annotations_said_to_be_otherwise_are_corrected(tmp_path: Path) -> None:
+    place, file = workspace(tmp_path), tmp_path / "tasks.jsonl"
+    file.write_text(json.dumps({"video": "one", "kind": "open", "question": "What?", "answer": "it"}))
+    dmforge("ingest", write(Case("one"), tmp_path), "-w", place)
+    for licence in ("MIT", "CC0-1.0"):
+        dmforge("import", "jsonl", file, "--licence", licence, "-w", place)
+        assert rows(place, "SELECT licence FROM tasks") == [(licence,)]
+
+
+def test_a_benchmarks_video_is_never_a_task(tmp_path: Path) -> None:
+    place, file = workspace(tmp_path), tmp_path / "tasks.jsonl"
+    file.write_text(json.dumps({"video": "one", "kind": "open", "question": "What?", "answer": "it"}))
+    dmforge("ingest", write(Case("one"), tmp_path), "--benchmark", "-w", place)
+    told = dmforge("import", "jsonl", file, "-w", place, "--json")
+    assert (told["tasks"], told["rejected"]) == (0, {"its video is a benchmark's": 1})
+
+
 def test_tasks_wait_for_a_video_that_may_still_come(tmp_path: Path) -> None:
     place = workspace(tmp_path)
     path = write(Case("one"), tmp_path)

@@ -581,6 +581,19 @@ def test_what_was_exported_for_the_hub_is_imported_as_the_same_tasks(workspace: 
     assert {row["id"] for row in rows(workspace, "tasks")} == before
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_takedown_takes_exports_and_what_cannot_say_what_it_holds(workspace: Path, broken: bool) -> None:
+    inside("export", "cot", "--to", "dynframe", "-w", str(workspace))
+    (folder,) = workspace.glob("shards/cot/*")
+    (exported,) = workspace.glob("exports/dynframe/cot/*")
+    if broken:
+        (folder / "index.parquet").unlink()
+    video = show("video", rows(workspace, "samples")[0]["video"])
+    inside("forget", video, "--reason", "the owner asked", "-w", str(workspace))
+    assert not folder.exists()
+    assert not exported.exists()
+
+
 def test_one_worker_makes_the_same_shards_as_two(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = shards_of(workspace)
     for folder in ("lake", "media", "shards"):
