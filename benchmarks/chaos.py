@@ -1,9 +1,9 @@
 """Killed anywhere, same bytes: a pipeline is SIGKILLed at random moments until it has had enough kills.
 
-The subject is either the rehearsal (three small stages) or the whole chain from worlds to shards. The baseline, in the same
-run, is one undisturbed run of the same recipe. What must hold: lake and shards end byte-identical; no answer that was
-acknowledged (fsynced in the journal) is asked for again; a kill makes no more questions be asked twice than were in flight; and
-no process of a killed run lives on.
+The subject is the rehearsal (three small stages), the whole chain from worlds to shards, its paid part alone, or an ingestion.
+The baseline, in the same run, is one undisturbed run of the same recipe. What must hold: lake and shards end byte-identical; no
+answer that was acknowledged (fsynced in the journal) is asked for again; a kill makes no more questions be asked twice than were
+in flight; and no process of a killed run lives on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,11 +38,13 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.sources.claims import Claims
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.oracle.behaviour import Behaviour
+from dmforge.generators.oracle.behaviour import REPLY_FAULTS, SERVER_FAULTS, Behaviour
 from dmforge.generators.oracle.serve import serving as oracle_serving
 from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds
 
 CONCURRENCY = 8
+BATCH_ITEMS = 4
+DMFORGE = (sys.executable, "-m", "dmforge.cli")
 TRIAL = """
 name = "chaos"
 [stages.count]
@@ -59,6 +62,9 @@ threshold = 0.5
 
 class Subject(Protocol):
     """What is killed."""
+
+    stride = 4
+    """A kill comes fewer than so many commits after the last one."""
 
     def serving(self) -> AbstractContextManager[str]:
         """A fresh server, and its address."""
@@ -168,7 +174,7 @@ class WholeChain(Subject):
     def prepare(self, workspace: Path, url: str) -> None:
         place = pipeline.init(workspace, "demo")
         recipe = place.recipe.read_text()
-        place.recipe.write_text(re.sub(r"batch_items = \d+", "batch_items = 4", recipe))
+        place.recipe.write_text(re.sub(r"batch_items = \d+", f"batch_items = {BATCH_ITEMS}", recipe))
         intake.add_videos(place, "chaos", [str(self.worlds / "videos")], Claims(SOURCE, LICENCE, namespace=SOURCE))
         intake.add_annotations(place, "chaos", "jsonl", [self.worlds / "tasks.jsonl"])
 
@@ -178,6 +184,47 @@ class WholeChain(Subject):
     def asked(self, url: str) -> Counter[str]:
         with urllib.request.urlopen(url.removesuffix("/v1") + "/asked") as reply:
             return Counter(json.load(reply)["answered"])
+
+
+class Answers(WholeChain):
+    """The same with videos and tasks brought in beforehand: every kill falls among questions. One in three meets a fault."""
+
+    BEHAVIOUR = Behaviour(
+        unknown=0.05,
+        defects=WholeChain.BEHAVIOUR.defects,
+        faults=dict.fromkeys((*SERVER_FAULTS, *REPLY_FAULTS), 0.03),
+    )
+    TIMEOUT_S = 5
+    """For those that hang."""
+
+    def __init__(self, videos: int, kills: int, folder: Path) -> None:
+        super().__init__(videos, folder)
+        self.brought = folder / "brought"
+        super().prepare(self.brought, "")
+        place = Workspace(self.brought)
+        recipe = place.recipe.read_text()
+        place.recipe.write_text(recipe.replace("[stages.annotate]", f"[stages.annotate]\ntimeout_s = {self.TIMEOUT_S}"))
+        if subprocess.run(
+            [*DMFORGE, "run", "-w", str(self.brought), "--until", "import"], stderr=subprocess.DEVNULL
+        ).returncode:
+            sys.exit("the videos could not be brought in")
+        tasks = len((self.worlds / "tasks.jsonl").read_text().splitlines())
+        self.stride = max(2, tasks // BATCH_ITEMS // max(kills, 1))
+
+    def prepare(self, workspace: Path, url: str) -> None:
+        shutil.copytree(self.brought, workspace)
+
+    def check(self, workspace: Path) -> None:
+        """Every task has one outcome, and no candidate is there twice."""
+        view = View(Lake(Workspace(workspace)), pipeline.read_recipe(workspace / "recipe.toml").stages)
+        stage = next(stage for stage in view.stages if stage.name == "annotate")
+        tally = view.tally(stage)
+        tasks, candidates, different = view.connection.execute(
+            "SELECT (SELECT count(*) FROM tasks), count(*), count(DISTINCT (task, attempt)) FROM candidates"
+        ).fetchall()[0]
+        if tally.pending or tally.settled != tasks or candidates != different:
+            sys.exit(f"{tasks} tasks ended as {tally}, with {candidates} candidates, {different} of them different")
+        print(f"{tasks} tasks: {tally.made} made, {tally.rejected} rejected, {tally.quarantined} quarantined", file=sys.stderr)
 
 
 @dataclass
@@ -210,9 +257,10 @@ def outcome(workspace: Path) -> dict[str, str]:
 
 
 def run(workspace: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "dmforge.cli", "run", "-w", str(workspace)]
     told = {**os.environ, **environment}
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=told)
+    return subprocess.Popen(
+        [*DMFORGE, "run", "-w", str(workspace)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=told
+    )
 
 
 def kill_until_done(workspace: Path, subject: Subject, url: str, tally: Tally, kills: int, rng: random.Random) -> None:
@@ -221,7 +269,7 @@ def kill_until_done(workspace: Path, subject: Subject, url: str, tally: Tally, k
         before, known = subject.asked(url), acknowledged(workspace)
         process = run(workspace, subject.environment(url))
         try:
-            code = _wait_for_a_moment(process, workspace, rng) if tally.kills < kills else process.wait()
+            code = _wait_for_a_moment(process, workspace, subject.stride, rng) if tally.kills < kills else process.wait()
         except subprocess.TimeoutExpired:
             members = tree(process.pid)
             process.kill()
@@ -272,11 +320,11 @@ def _check_questions(before: Counter[str], after: Counter[str], known: set[str],
     tally.most_twice_a_kill = max(tally.most_twice_a_kill, len(again))
 
 
-def _wait_for_a_moment(process: subprocess.Popen[str], workspace: Path, rng: random.Random) -> int:
+def _wait_for_a_moment(process: subprocess.Popen[str], workspace: Path, stride: int, rng: random.Random) -> int:
     """Some commits later and then a little, or, one time in six, while the run starts up."""
     if rng.random() < 1 / 6:
         return process.wait(rng.uniform(0, 1.0))
-    enough = _commits(workspace) + rng.randrange(4)
+    enough = _commits(workspace) + rng.randrange(stride)
     while process.poll() is None and _commits(workspace) <= enough:
         time.sleep(0.01)
     return process.wait(rng.uniform(0, 0.05))
@@ -315,6 +363,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--tasks", type=int, default=1500)
     parser.add_argument("--chain", type=int, metavar="VIDEOS", help="kill the whole chain on so many worlds instead")
+    parser.add_argument(
+        "--answers", type=int, metavar="VIDEOS", help="kill only the paid part of that chain, with faults of all kinds"
+    )
     parser.add_argument("--intake", type=int, metavar="VIDEOS", help="kill the ingestion of so many files instead")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     told = parser.parse_args()
@@ -323,16 +374,18 @@ def main() -> None:
         subject: Subject = Rehearsal(told.tasks)
         if told.chain:
             subject = WholeChain(told.chain, Path(folder))
+        elif told.answers:
+            subject = Answers(told.answers, told.kills, Path(folder))
         elif told.intake:
             subject = Intake(told.intake, Path(folder))
         tally = chaos(subject, told.kills, told.seed)
     rows = [["kills", tally.kills], ["workspaces finished, all byte-identical to the undisturbed one", tally.rounds]]
     rows += [["questions answered twice, in all", tally.asked_twice], ["most of them for one kill", tally.most_twice_a_kill]]
     rows += [[f"killed {where}", number] for where, number in sorted(tally.killed_in.items())]
-    chain = f" --chain {told.chain}" if told.chain else f" --intake {told.intake}" if told.intake else ""
+    chosen = [f" --{name} {number}" for name in ("chain", "answers", "intake") if (number := getattr(told, name))]
     show(
         "Killed anywhere, same bytes",
-        f"python -m benchmarks.chaos{chain} --kills {told.kills} --seed {told.seed}",
+        f"python -m benchmarks.chaos{''.join(chosen)} --kills {told.kills} --seed {told.seed}",
         ["what", "number"],
         rows,
     )
