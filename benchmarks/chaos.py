@@ -2,8 +2,8 @@
 
 The subject is the rehearsal (three small stages), the whole chain from worlds to shards, its paid part alone, or an ingestion.
 The baseline, in the same run, is one undisturbed run of the same recipe. What must hold: lake and shards end byte-identical; no
-answer that was acknowledged (fsynced in the journal) is asked for again; a kill makes no more questions be asked twice than were
-in flight; and no process of a killed run lives on.
+answer that was acknowledged (fsynced in the journal) is asked for again; a kill makes no more questions be asked twice than
+were in flight; and no process of a killed run lives on.
 """
 
 from __future__ import annotations

@@ -44,14 +44,18 @@ class Limiter:
 
     async def turn(self, tokens: int) -> None:
         """Wait until so large a request may go."""
-        now = time.monotonic()
+        at = self.appoint(time.monotonic(), tokens)
+        while (wait_s := max(at, self._resume_s) - time.monotonic()) > 0:  # a refusal may come while one waits
+            await asyncio.sleep(wait_s)
+
+    def appoint(self, now: float, tokens: int) -> float:
+        """When so large a request may go that comes now: after all that came before it."""
         at = max(now, self._next_s, self._next_token_s)
         if self._requests is not None:
             self._next_s = max(now, self._next_s) + MINUTE_S / (self._requests * MARGIN * self._pace)
         if self._tokens is not None:
             self._next_token_s = max(now, self._next_token_s) + MINUTE_S * tokens / (self._tokens * MARGIN * self._pace)
-        while (wait_s := max(at, self._resume_s) - time.monotonic()) > 0:  # a refusal may come while one waits
-            await asyncio.sleep(wait_s)
+        return at
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """An answer came; its headers may say what is allowed."""

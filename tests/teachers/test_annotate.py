@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from typer.testing import CliRunner
 
@@ -46,12 +47,18 @@ def oracle(worlds: Path, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch) 
         yield url
 
 
-def workspace(folder: Path, worlds: Path, annotate: str, more: str = "") -> Path:
+def answered(url: str) -> Counter[str]:
+    """How often the server answered each question."""
+    with httpx2.Client(trust_env=False) as client:
+        return Counter(client.get(url.removesuffix("/v1") + "/asked").json()["answered"])
+
+
+def workspace(folder: Path, worlds: Path, annotate: str, more: str = "", tasks: Path | None = None) -> Path:
     place = folder / "ws"
     (place / "inputs").mkdir(parents=True)
     (place / "recipe.toml").write_text(f'name = "test"\n{STAGES}{annotate}\n{more}')
     dmforge("ingest", worlds / "videos", "-w", place)
-    dmforge("import", "jsonl", worlds / "tasks.jsonl", "-w", place)
+    dmforge("import", "jsonl", tasks or worlds / "tasks.jsonl", "-w", place)
     return place
 
 
@@ -156,6 +163,30 @@ def test_one_model_or_several_teachers(told: str, tmp_path: Path) -> None:
     said = dmforge("plan", "-w", place, code=2)
     assert "name one `model`, or several `teachers`" in said
     assert re.search(r"mend:", said)
+
+
+def test_an_edited_row_or_more_concurrency_asks_nothing_else_again(
+    worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [json.loads(line) for line in (worlds / "tasks.jsonl").read_text().splitlines()]
+    edited = next(line for line in lines if len(line.get("options", [])) > 2)
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    place = workspace(tmp_path, worlds, 'model = "oracle"', tasks=tasks)
+    with oracle(worlds, Behaviour(), monkeypatch) as url:
+        dmforge("run", "-w", place)
+        before = answered(url)
+        edited["options"] = edited["options"][::-1]
+        tasks.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        dmforge("import", "jsonl", tasks, "-w", place)
+        recipe = place / "recipe.toml"
+        recipe.write_text(recipe.read_text().replace("[stages.annotate]", "[stages.annotate]\nconcurrency = 2"))
+        planned = dmforge("plan", "-w", place, "--json")
+        dmforge("run", "-w", place)
+        after = answered(url)
+    assert next(stage for stage in planned["stages"] if stage["name"] == "annotate")["pending"] == 1
+    assert sum(before.values()) == 2 * len(lines)
+    assert [after[key] - before[key] for key in after if after[key] != before[key]] == [1, 1]  # both calls of the one row
 
 
 @pytest.mark.parametrize("late", [0, 1])

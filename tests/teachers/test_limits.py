@@ -6,6 +6,7 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -62,15 +63,32 @@ async def turns(limiter: Limiter, count: int, tokens: int = 1) -> list[float]:
     return sorted(at)
 
 
-def test_requests_are_spaced_evenly_at_just_below_the_limit() -> None:
-    at = asyncio.run(turns(Limiter(requests_a_minute=3000), 101))
-    assert 2.0 <= at[-1] <= 2.0 / 0.95
-    assert max(sum(start <= one < start + 0.5 for one in at) for start in at) <= 26  # 25 in half a second, and the first
+@pytest.mark.parametrize(
+    ("limiter", "tokens"), [(Limiter(requests_a_minute=3000), 1), (Limiter(tokens_a_minute=3_000_000), 1000)]
+)
+def test_turns_are_spaced_evenly_at_just_below_the_limit(limiter: Limiter, tokens: int) -> None:
+    at = [limiter.appoint(100.0, tokens) for _ in range(3001)]
+    gaps = [after - before for before, after in pairwise(at)]
+    assert at[0] == 100.0
+    assert max(gaps) - min(gaps) < 1e-9
+    assert 60.0 <= at[-1] - at[0] <= 60.0 / 0.95  # no minute has more than the limit, and each has nearly as many
 
 
-def test_tokens_are_spaced_too() -> None:
-    at = asyncio.run(turns(Limiter(tokens_a_minute=600_000), 21, tokens=1000))
-    assert 2.0 <= at[-1] <= 2.0 / 0.95
+def test_who_comes_late_finds_no_turns_saved_up() -> None:
+    limiter = Limiter(requests_a_minute=60)
+    assert [limiter.appoint(0.0, 1), limiter.appoint(100.0, 1)] == [0.0, 100.0]
+    assert limiter.appoint(100.0, 1) > 101.0
+
+
+def test_the_larger_of_both_limits_counts() -> None:
+    limiter = Limiter(requests_a_minute=6000, tokens_a_minute=60_000)
+    limiter.appoint(0.0, 1000)
+    assert limiter.appoint(0.0, 10) > 1.0  # a thousand tokens take a second, one request a hundredth
+
+
+def test_nobody_goes_before_his_turn() -> None:
+    at = asyncio.run(turns(Limiter(requests_a_minute=3000), 51))
+    assert all(one >= 0.02 * number for number, one in enumerate(at))
 
 
 def test_a_refusal_holds_up_everybody_for_as_long_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,10 +99,10 @@ def test_a_refusal_holds_up_everybody_for_as_long_as_it_says(monkeypatch: pytest
         return await turns(limiter, 5)
 
     at = asyncio.run(refused())
-    assert 0.5 <= at[0] <= at[-1] < 0.8
+    assert 0.5 <= at[0] <= at[-1] < 5  # not the half minute that it would wait unasked
     monkeypatch.setattr(limits, "LONGEST_PAUSE_S", 0.2)
     limiter.refused(Hint(3600.0), 30)
-    assert asyncio.run(turns(limiter, 1))[0] < 0.5
+    assert asyncio.run(turns(limiter, 1))[0] < 30  # not the hour that the server would like
 
 
 def test_headers_say_what_nobody_told() -> None:
