@@ -1,0 +1,133 @@
+"""How alike two short texts are, by the words that carry them: exactly, and by signatures that can be compared in bulk.
+
+Made for questions and queries of 5 to 20 words. There one word decides, so function words and endings are taken away first:
+what is left is compared as a set of words and of neighbouring pairs. `the man opens a door` and `a man opening the door` are one;
+`the door opens, the man comes` shares words with it and no pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from functools import lru_cache
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+NEAR: Final = 0.6
+"""From here on two texts are near where one only says more: a word in five, or the same words in another order."""
+SURE: Final = 0.8
+"""From here on also where each has a word that the other lacks: `when does it turn green`, `... blue` are .64 alike."""
+MAX_CHARS: Final = 2_000
+"""What stands beyond is not compared: NFKC takes quadratic time on long runs of combining marks."""
+HASHES: Final = 64
+"""Numbers in a signature: the share of equal ones estimates the exact likeness to within .06 (one standard deviation)."""
+ROWS: Final = 4
+"""Numbers in a band: of two texts that are .6 alike nine in ten share a band of sixteen, of .2 alike one in forty."""
+
+_EMPTY: Final = (0,) * HASHES
+_WORD: Final = re.compile(r"[^\W_]+")
+_UNSPACED: Final = re.compile("([\u0e00-\u0e7f\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
+"""Letters of scripts that write no blanks: each stands for a word."""
+_APOSTROPHES: Final = re.compile("['\u2019](?:s\\b)?")
+_SAME: Final = (
+    (re.compile(r"\b(?:at )?(?:what|which) (?:time|moment|point)(?: in the (?:video|clip))?\b"), "when"),
+    (re.compile(r"\b(?:what|which) (?:place|location)\b"), "where"),
+    (re.compile(r"\bhow (?:many times|often)\b"), "howoften"),
+    (re.compile(r"\bhow (many|much|long|far|old|fast)\b"), r"how\1"),
+    (re.compile(r"\bwhat (?:is|was) the number of\b"), "howmany"),
+    (re.compile(r"\b(?:what|which) (?:colour|color)\b"), "colour"),
+    (re.compile(r"\bcolor"), "colour"),
+    (re.compile(r"\b(?:right|straight) away\b"), ""),
+    (re.compile(r"\b(?:right|directly|immediately|just|shortly) (before|after)\b"), r"\1"),
+    (re.compile(r"\bnot\b|n['\u2019]t\b|\bcannot\b"), " not "),
+)
+"""What asks for the same, said as one word: `when` and `how many` tell questions apart that share all else."""
+_FUNCTION: Final = frozenset(
+    re.findall(
+        r"\w+",
+        """a an the this that these those there it its he she they i you we his her their him them is are was were be been being
+        do does did done has have had having will would can could shall should may might must of in on at to for with by from
+        into onto and or as what which then than so s t video clip scene shown seen show shows see""",
+    )
+)
+_ENDINGS: Final = ("ing", "ies", "ed", "es", "s", "e", "y")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words that carry a text, in their order and without endings; all of its words where none of them does."""
+    text = unicodedata.normalize("NFKC", text[:MAX_CHARS]).casefold()
+    for pattern, one in _SAME:
+        text = pattern.sub(one, text)
+    found: list[str] = _WORD.findall(_UNSPACED.sub(r" \1 ", _APOSTROPHES.sub("", text)))
+    return tuple(_stem(word) for word in found if word not in _FUNCTION) or tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def shingles(text: str) -> frozenset[str]:
+    """The words of a text and its neighbouring pairs; of a text without any word the text itself."""
+    found = words(text)
+    pairs = (f"{one} {other}" for one, other in pairwise(found))
+    return frozenset((*found, *pairs)) or frozenset({text.strip()} - {""})
+
+
+def likeness(a: str, b: str) -> float:
+    """Jaccard of the shingles, from 0 to 1: their intersection over their union. Two empty texts say the same."""
+    one, other = shingles(a), shingles(b)
+    if not one and not other:
+        return 1.0
+    return len(one & other) / len(one | other)
+
+
+def is_near(a: str, b: str) -> bool:
+    """Do two texts ask or tell the same? A word that stands for another is another matter, except in long texts."""
+    alike = likeness(a, b)
+    one, other = set(words(a)), set(words(b))
+    return alike >= SURE or (alike >= NEAR and (one <= other or other <= one))
+
+
+def signature(text: str) -> tuple[int, ...]:
+    """MinHash: of each of `HASHES` orders of all shingles the one that comes first, as 32 bits. The same on every machine."""
+    found = shingles(text)
+    if not found:
+        return _EMPTY
+    hashes = np.array([_hash(shingle) for shingle in sorted(found)], np.uint64)
+    return tuple((_mixed(hashes[:, None] ^ _ORDERS[None, :]).min(axis=0) >> np.uint64(32)).tolist())
+
+
+def estimated(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """The likeness of two texts, going by their signatures."""
+    return sum(a == b for a, b in zip(one, other, strict=True)) / HASHES
+
+
+def bands(found: tuple[int, ...]) -> tuple[bytes, ...]:
+    """Keys of which two near texts nearly always share one, others rarely: only those that do need be compared."""
+    cuts = (found[at : at + ROWS] for at in range(0, HASHES, ROWS))
+    return tuple(bytes([nth]) + b"".join(number.to_bytes(4, "big") for number in cut) for nth, cut in enumerate(cuts))
+
+
+def _stem(word: str) -> str:
+    """Without its ending, where at least three letters are left; `running` and `run` are one."""
+    if word.endswith("ss"):
+        return word
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word.removesuffix(ending)
+            break
+    return word[:-1] if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiou" else word
+
+
+def _hash(shingle: str) -> int:
+    return int.from_bytes(hashlib.blake2b(shingle.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def _mixed(values: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
+    """The finaliser of splitmix64: every bit of what goes in decides every bit of what comes out."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+_ORDERS: Final = np.array([_hash(f"order {nth}") for nth in range(HASHES)], np.uint64)
