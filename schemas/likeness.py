@@ -1,7 +1,7 @@
 """How alike two short texts are, by the words that carry them: exactly, and by signatures that can be compared in bulk.
 
 Made for questions and queries of 5 to 20 words. There one word decides, so function words and endings are taken away first:
-what is left is compared as a set of words and of neighbouring pairs. `the man opens a door` and `a man opening the door` are one;
+what is left is compared as a set of words and of neighbouring pairs. `the man opens a door`, `a man opening the door` are one;
 `the door opens, the man comes` shares words with it and no pairs.
 """
 
