@@ -97,8 +97,9 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Do what is pending. Stop it whenever you like: the same command goes on."""
-    from dmforge import pipeline
+    from dmforge import intake, pipeline
 
+    intake.bring(_workspace(workspace), _command())
     reports = []
     for report in pipeline.run(_workspace(workspace), err, _command(), until, videos, retry_quarantined, budget):
         reports.append(report)
@@ -270,13 +271,16 @@ def worlds(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to fill.")],
     videos: Annotated[int, typer.Option(min=1, help="How many.")] = 24,
     level: Annotated[int, typer.Option(help="How hard: 0 is one object; each further level adds one difficulty.")] = 0,
+    longest: Annotated[int, typer.Option(metavar="SECONDS", help="Of mixed length, up to this, instead of 12 s each.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other worlds.")] = 0,
 ) -> None:
     """Render synthetic videos about which everything is known: videos/, tasks.jsonl and truth.jsonl."""
     from dmforge.generators.worlds.folder import Settings, make_worlds
     from dmforge.generators.worlds.imagine import knobs_of
+    from dmforge.schemas.config import parse_config
 
-    make_worlds(folder, Settings(videos=videos, seed=seed, knobs=knobs_of(level)))
+    settings = {"videos": videos, "seed": seed, "knobs": knobs_of(level), "longest_s": longest}
+    make_worlds(folder, parse_config(Settings, settings, where="dmforge worlds"))
     out.print(
         f"{videos} worlds in {folder}: dmforge oracle {folder} answers questions about them", markup=False, highlight=False
     )

@@ -62,6 +62,13 @@ class Imported:
     deferred: dict[str, int]
 
 
+def bring(workspace: Workspace, command: str) -> None:
+    """What the recipe itself names, written down; a run ingests it."""
+    told = pipeline.read_recipe(workspace.require().recipe).bring
+    if told.videos:
+        add_videos(workspace, command, told.videos, Claims(told.source, told.licence, told.terms, told.namespace))
+
+
 def ingest(workspace: Workspace, console: Console, command: str, brought: Sequence[str], claims: Claims) -> Ingested:
     """Videos into the lake."""
     registered = add_videos(workspace, command, brought, claims)

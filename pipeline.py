@@ -41,6 +41,7 @@ from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
 from dmforge.schemas.ids import read as read_id
+from dmforge.schemas.records import UNKNOWN
 
 STAGES = {
     "ingest": "curation.video.ingest:Ingest",
@@ -48,6 +49,12 @@ STAGES = {
     "benchmarks": "curation.sources.references:Benchmarks",
     "contamination": "filters.contamination:Contamination",
     "draw": "filters.draw:Draw",
+    "segments": "generators.segments:Segments",
+    "questions": "generators.questions:Questions",
+    "admit": "generators.admit:Admit",
+    "needles": "generators.needles:Needles",
+    "absent": "generators.absent:Absent",
+    "splice": "generators.splice:Splice",
     "annotate": "generators.annotate:Annotate",
     "rules": "filters.rules:Rules",
     "verify": "filters.verify:Verify",
@@ -64,6 +71,21 @@ STAGES = {
 RECIPES = Path(__file__).parent / "recipes"
 
 
+class Bring(Config):
+    """Videos that every run brings in first: those that are known already cost a look."""
+
+    videos: tuple[str, ...] = ()
+    """Files, folders or addresses; relative ones are seen from where the command is given."""
+    source: str = UNKNOWN
+    """Where they come from."""
+    licence: str = UNKNOWN
+    """What they may be used under."""
+    terms: str = UNKNOWN
+    """Conditions beside the licence."""
+    namespace: str = UNKNOWN
+    """Whose ids the videos' names are."""
+
+
 class RecipeFile(Config):
     """What stands in recipe.toml."""
 
@@ -73,6 +95,8 @@ class RecipeFile(Config):
     """What corpus it builds, for people."""
     prices: dict[str, Price] = Field(default_factory=dict[str, Price])
     """What models cost, `[prices.MODEL]`: for plans, budgets and bills."""
+    bring: Bring = Field(default_factory=Bring)
+    """Videos that belong to the recipe, `[bring]`; others are brought by `dmforge ingest`."""
     clips: Clips = Field(default_factory=Clips)
     """Which frames a policy is shown, and how large: one setting for all stages that have a say in it."""
     stages: dict[str, dict[str, Any]]
@@ -86,6 +110,7 @@ class Recipe:
     name: str
     stages: tuple[AnyStage, ...]
     prices: Mapping[str, Price]
+    bring: Bring
 
     def resolved(self) -> dict[str, Any]:
         """As it is frozen into a run's record."""
@@ -130,7 +155,7 @@ def read_recipe(path: Path) -> Recipe:
                 values = {shared: getattr(file, shared), **values}
         stages.append(kind(parse_config(kind.config_class, values, where=where)))
         _check_order(stages, where)
-    return Recipe(file.name, tuple(stages), file.prices)
+    return Recipe(file.name, tuple(stages), file.prices, file.bring)
 
 
 def stage_class(name: str) -> type[Stage[Any, Any]]:

@@ -11,7 +11,6 @@ from dmforge.curation.settled import Made, Quarantined, Rejected, Result
 from dmforge.curation.stage import Ask
 from dmforge.curation.video.media import require_clips
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.verify import answer_score
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.client import TeacherConfig
 from dmforge.generators.teacher.interview import Interview, Unreadable, announced, expected_usage
@@ -20,6 +19,7 @@ from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Attempt, Verdict
 from dmforge.schemas.replies import AnswerReply
+from dmforge.schemas.scoring import answer_score
 
 
 class CrosscheckConfig(TeacherConfig):

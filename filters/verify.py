@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from dmforge.curation.settled import Made, Result
 from dmforge.curation.stage import Batch, StageConfig
-from dmforge.schemas.looks import Window, read_span
-from dmforge.schemas.records import Attempt, Task, Verdict
-from dmforge.schemas.scoring import matches, window_score
+from dmforge.schemas.records import Attempt, Verdict
+from dmforge.schemas.scoring import answer_score
 
 
 class VerifyConfig(StageConfig):
@@ -28,13 +27,3 @@ class Verify(Batch[Attempt, Verdict]):
             detail = "" if score == 1 else f"{candidate.answer!r}, not {task.answer!r}"
             reason = "" if score == 1 else "window differs" if task.task_kind == "grounding" else "wrong answer"
             yield Made((Verdict(candidate.video, candidate.id, "candidate", "answer", score, 1, reason, detail),))
-
-
-def answer_score(given: str, task: Task) -> float:
-    """How right an answer is, from 0 to 1."""
-    if task.task_kind != "grounding":
-        return float(matches(given, task.answer, task.options))
-    span = read_span(given.strip())
-    if span is None or span[0] >= span[1]:
-        return 0.0
-    return float(window_score((Window(*span),), task.windows, task.needs))

@@ -117,6 +117,25 @@ class Provenance(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Spliced(Record):
+    """A part of a video that was put together from others: whose it is stays known, and goes where that one goes."""
+
+    kind = "spliced"
+    table = "spliced"
+
+    video: Id
+    window: Window
+    """Where it stands in the whole."""
+    part: Id
+    """The video that it was taken from."""
+    role: Literal["host", "needle"]
+    source: str
+    licence: str
+    terms: str
+    source_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Task(Record):
     """One question about one video."""
 

@@ -1,11 +1,12 @@
-"""What a teacher sends back, as it must look: the two replies that become a candidate, and their JSON schemas."""
+"""What a teacher sends back, as it must look: each kind of reply, its JSON schema, and how a text is read as one."""
 
 from __future__ import annotations
 
 import json
+import typing
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,20 +22,37 @@ R = TypeVar("R", bound="Reply")
 Seconds = Annotated[Decimal, Field(ge=0, le=9_999_999)]
 
 
-class Reply(BaseModel):
+class Part(BaseModel):
     """A JSON object with exactly these fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
-    name: ClassVar[str]
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
         """For a server that can be held to a schema."""
         properties: dict[str, Any] = {}
         for name, info in cls.model_fields.items():
-            kind = "string" if info.annotation is str else "number"
-            properties[name] = {"type": kind, "description": info.description}
+            told = {"description": info.description} if info.description else {}
+            properties[name] = _schema(info.annotation) | told
         return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _schema(annotation: Any) -> dict[str, Any]:
+    """Texts, choices, numbers, objects, and lists of these."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is tuple:
+        return {"type": "array", "items": _schema(args[0])}
+    if origin is Literal:
+        return {"type": "string", "enum": list(args)}
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return annotation.json_schema()
+    return {"type": "string" if annotation is str else "number"}
+
+
+class Reply(Part):
+    """What is sent back as a whole."""
+
+    name: ClassVar[str]
 
 
 class LookReply(Reply):
@@ -84,7 +102,98 @@ class AnswerReply(Reply):
     """The answer alone."""
 
 
-REPLIES: dict[str, type[Reply]] = {reply.name: reply for reply in (LookReply, AnswerReply, GivenReply)}
+class Span(Part):
+    """From when until when."""
+
+    start_s: Seconds
+    """Where it begins, in seconds."""
+    end_s: Seconds
+    """Where it ends, in seconds."""
+
+    def window(self) -> Window | None:
+        """To the centisecond; None where nothing is left."""
+        start_cs, end_cs = round(self.start_s * 100), round(self.end_s * 100)
+        return Window(start_cs, end_cs) if start_cs < end_cs else None
+
+
+class Happening(Span):
+    """One thing that frames show."""
+
+    what: str
+    """One sentence: who or what does or is what."""
+
+
+class DescribeReply(Reply):
+    """What the frames of a part of a video show."""
+
+    name = "describe"
+
+    events: tuple[Happening, ...]
+    """In their order; what lasts and what happens meanwhile are events of their own."""
+
+
+QuestionType = Literal["object", "action", "order", "count", "duration", "state", "cause", "comparison"]
+Form = Literal["open", "mcq", "grounded"]
+Difficulty = Literal["easy", "medium", "hard"]
+
+
+class Written(Part):
+    """A question that was written, with all that is said about it."""
+
+    type: QuestionType
+    """What it is about, as listed."""
+    form: Form
+    """`open`: a short text. `mcq`: one of the options. `grounded`: when something happens."""
+    question: str
+    """The question alone, without its options."""
+    options: tuple[str, ...]
+    """For `mcq` the options without letters, else none."""
+    answer: str
+    """For `mcq` the text of the right option; for `grounded` a span such as `3.00 - 7.50`; else a few words."""
+    windows: tuple[Span, ...]
+    """Where the answer is to be seen."""
+    needs: Literal["any", "all"]
+    """Whether any of the windows shows it, or only all of them together."""
+    difficulty: Difficulty
+    """How hard it is for someone who sees the video."""
+    fps: Annotated[Decimal, Field(ge=Decimal("0.001"), le=MAX_FPS)]
+    """The lowest density, in frames per second, at which the windows still show the answer."""
+
+
+class WriteReply(Reply):
+    """Questions about a video."""
+
+    name = "write"
+
+    questions: tuple[Written, ...]
+    """One for each that was asked for and that the video can bear."""
+
+
+class GuessReply(Reply):
+    """An answer from the text of a question alone."""
+
+    name = "guess"
+
+    thought: str
+    """What makes this answer the likeliest."""
+    answer: str
+    """The answer alone."""
+
+
+class PresentReply(Reply):
+    """Whether a video shows what a question is about."""
+
+    name = "present"
+
+    thought: str
+    """What in these frames would answer the question, or that nothing would."""
+    answer: Literal["yes", "no"]
+    """Whether the question could be answered from this video."""
+
+
+REPLIES: dict[str, type[Reply]] = {
+    reply.name: reply for reply in (LookReply, AnswerReply, GivenReply, DescribeReply, WriteReply, GuessReply, PresentReply)
+}
 
 
 def read_reply(kind: type[R], text: str) -> R | str:

@@ -7,7 +7,8 @@ import unicodedata
 from fractions import Fraction
 from typing import Literal
 
-from dmforge.schemas.looks import Window
+from dmforge.schemas.looks import Window, read_span
+from dmforge.schemas.records import Task
 
 MAX_ANSWER_CHARS = 2_000
 """Longer texts are compared as they are: NFKC takes quadratic time on long runs of combining marks (20,000 take .3 s)."""
@@ -33,6 +34,16 @@ _TEENS = (
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", *_TEENS)
 _WRAPPING = " \t\r\n*`\"'"
 _ARTICLES = frozenset({"a", "an", "the"})
+
+
+def answer_score(given: str, task: Task) -> float:
+    """How right an answer to a task is, from 0 to 1: right or not, and for grounding the overlap of its span with gold."""
+    if task.task_kind != "grounding":
+        return float(matches(given, task.answer, task.options))
+    span = read_span(given.strip())
+    if span is None or span[0] >= span[1]:
+        return 0.0
+    return float(window_score((Window(*span),), task.windows, task.needs))
 
 
 def matches(given: str, gold: str, options: tuple[str, ...] = ()) -> bool:

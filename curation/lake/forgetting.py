@@ -21,7 +21,7 @@ from dmforge.curation.sources.videos import listed
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import id_list
 from dmforge.schemas.ids import ID_BYTES, Id, base32, digest, show
-from dmforge.schemas.records import RECORDS, Video
+from dmforge.schemas.records import RECORDS, Spliced, Video
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,19 @@ class Removed:
 
 def take_down(lake: Lake, videos: Sequence[Id], reason: str) -> Removed:
     """Write the takedown down, then do it: a kill in the middle is finished by the next run."""
-    fresh = _request(lake.workspace, videos, reason)
+    fresh = _request(lake.workspace, _with_wholes(lake, videos), reason)
     return replace(forget(lake), videos=fresh)
+
+
+def _with_wholes(lake: Lake, videos: Sequence[Id]) -> list[Id]:
+    """These videos, and all that were put together from parts of them, under whichever recipe."""
+    found = set(videos)
+    for commit in lake.commits.values():
+        for part in commit.of(Spliced.table):
+            for table in read_part(lake.workspace.lake, part):
+                of_them = pc.field("part").isin(pa.array(sorted(videos), pa.binary(ID_BYTES)))
+                found.update(id_list(table.filter(of_them).column("video")))
+    return [*videos, *sorted(found - set(videos))]
 
 
 def _request(workspace: Workspace, videos: Sequence[Id], reason: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -102,33 +102,36 @@ class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
                 raise Unusable("too long", f"more than {self.config.longest_s:g} s")
             if not video.duration_cs:
                 raise Unusable("no frames", "it lasts less than a hundredth of a second")
-            self._render(timeline, video)
+            looks = rendered(Media(self._workspace, video.id), timeline, video, self.config.clips, self.gets_on)
         except Unusable as error:
             return Quarantined(error.reason, error.detail)
-        indices = sampled(len(self.config.clips.grid_times_s(video)))
-        looks = hashes(stream_grid(Media(self._workspace, video.id).grid, indices))
-        return Made((video, Fingerprint(video.id, looks), provenance))
+        return Made((video, looks, provenance))
 
-    def _render(self, timeline: Timeline, video: Video) -> None:
-        clips, media = self.config.clips, Media(self._workspace, video.id)
-        if self._stands(media, video):
-            return
+
+def rendered(
+    media: Media, timeline: Timeline, video: Video, clips: Clips, gets_on: Callable[[], None] = lambda: None
+) -> Fingerprint:
+    """Both renditions of a file stand, made now or before; and what it looks like."""
+    if not _stands(media, video, clips):
         coarse, grid = clips.coarse(video).times_s, clips.grid_times_s(video)
         wanted = [
             Wanted(media.coarse, coarse, clips.coarse_size(video), COARSE_RATE, COARSE),
             Wanted(media.grid, grid, clips.look_size(video), Fraction(GRID_FPS), GRID),
         ]
-        make_renditions(timeline, wanted, self.gets_on)
+        make_renditions(timeline, wanted, gets_on)
         shas = sha256_of(media.grid), sha256_of(media.coarse)
         write_receipt(media, Receipt(video.sha256, *shas, clips.digest.hex(), ENCODER))
+    indices = sampled(len(clips.grid_times_s(video)))
+    return Fingerprint(video.id, hashes(stream_grid(media.grid, indices)))
 
-    def _stands(self, media: Media, video: Video) -> bool:
-        """Whether the renditions are there already, just as they would be made."""
-        if not all(path.is_file() for path in (media.receipt, media.grid, media.coarse)):
-            return False
-        told = read_receipt(media)
-        made_so = (told.source_sha256, told.clips, told.encoder) == (video.sha256, self.config.clips.digest.hex(), ENCODER)
-        return made_so and (told.grid_sha256, told.coarse_sha256) == (sha256_of(media.grid), sha256_of(media.coarse))
+
+def _stands(media: Media, video: Video, clips: Clips) -> bool:
+    """Whether the renditions are there already, just as they would be made."""
+    if not all(path.is_file() for path in (media.receipt, media.grid, media.coarse)):
+        return False
+    told = read_receipt(media)
+    made_so = (told.source_sha256, told.clips, told.encoder) == (video.sha256, clips.digest.hex(), ENCODER)
+    return made_so and (told.grid_sha256, told.coarse_sha256) == (sha256_of(media.grid), sha256_of(media.coarse))
 
 
 def _file(video: Listed) -> File:

@@ -7,13 +7,24 @@ from fractions import Fraction
 from random import Random
 from string import ascii_uppercase
 
+from dmforge.generators.oracle.asking import Understood, understood, write
 from dmforge.generators.oracle.eyes import Seen
 from dmforge.generators.oracle.request import Asked
+from dmforge.generators.oracle.stories import Story, read_story, seen_in
 from dmforge.generators.worlds.questions import DENSITIES, GENERAL, Question
 from dmforge.generators.worlds.script import COLOURS, DIRECTIONS, FPS, MAX_DOTS
 from dmforge.schemas.frames import plan_look
 from dmforge.schemas.looks import Look, Window, print_density, print_span
-from dmforge.schemas.replies import AnswerReply, GivenReply, LookReply
+from dmforge.schemas.replies import (
+    AnswerReply,
+    DescribeReply,
+    GivenReply,
+    GuessReply,
+    Happening,
+    LookReply,
+    PresentReply,
+    WriteReply,
+)
 
 KNOWN = {text: answer for text, answer, _ in GENERAL}
 OFFERED = DENSITIES[:-1]
@@ -29,6 +40,9 @@ def known_question(asked: Asked, seen: Seen | None) -> Question | None:
 def choose_look(asked: Asked, seen: Seen | None, draw: Random) -> LookReply:
     """Where to look closer, and how densely."""
     question = known_question(asked, seen)
+    drafted = understood(asked.question)
+    if seen is not None and question is None and drafted is not None:
+        return _look_for(drafted, seen, draw)
     if seen is None or question is None or not _has_seen(question, seen):
         return _reply(
             "It is hard to tell from these frames where this happens. I will look at one part of it.", _any_look(draw)
@@ -59,6 +73,9 @@ def choose_answer(asked: Asked, seen: Seen | None, draw: Random) -> AnswerReply:
     if asked.question in KNOWN:
         return AnswerReply(thought="This can be said without looking.", answer=_as_option(KNOWN[asked.question], asked.options))
     question = known_question(asked, seen)
+    drafted = understood(asked.question)
+    if seen is not None and question is None and drafted is not None:
+        return _answer_drafted(drafted, asked, seen, draw)
     if seen is None or question is None or not any(_inside(window, seen) for window in question.windows):
         return AnswerReply(thought="These frames do not show it. I have to guess.", answer=_any_answer(asked, draw))
     if question.kind == "grounding":
@@ -71,6 +88,75 @@ def choose_answer(asked: Asked, seen: Seen | None, draw: Random) -> AnswerReply:
         times = [seen.stamps[frame] for frame in sorted(seen.frames)]
         thought = f"From {_said(times[0])} until {_said(times[-1])} the frames show it clearly enough: {answer}."
     return AnswerReply(thought=thought, answer=_as_option(answer, asked.options))
+
+
+def describe(asked: Asked, seen: Seen | None) -> DescribeReply:
+    """What the frames show, in sentences."""
+    story = seen_in(seen, asked.look.window) if seen is not None and asked.look is not None else Story(())
+    happened = ((fact.window, fact.sentence) for fact in story.facts)
+    return DescribeReply(
+        events=tuple(
+            Happening(start_s=Decimal(window.start_cs) / 100, end_s=Decimal(window.end_cs) / 100, what=what)
+            for window, what in happened
+        )
+    )
+
+
+def choose_questions(asked: Asked, seen: Seen | None, draw: Random) -> WriteReply:
+    """Questions about what the text says that happens; whoever sees nothing writes none."""
+    return WriteReply(questions=write(read_story(asked.text), list(asked.wanted), draw) if seen else ())
+
+
+def guess(asked: Asked, draw: Random) -> GuessReply:
+    """An answer without pictures."""
+    if asked.question in KNOWN:
+        return GuessReply(thought="Everybody knows.", answer=_as_option(KNOWN[asked.question], asked.options))
+    return GuessReply(thought="Nothing in the question says.", answer=_any_answer(asked, draw))
+
+
+def present(asked: Asked, seen: Seen | None) -> PresentReply:
+    """Whether the frames show what the question is about."""
+    drafted = understood(asked.question)
+    question = known_question(asked, seen)
+    shown = seen is not None and question is not None and _has_seen(question, seen)
+    if seen is not None and question is None and drafted is not None:
+        shown = drafted.answered(seen_in(seen, _all_of(seen))) is not None
+    return PresentReply(thought="It is there." if shown else "It is nowhere.", answer="yes" if shown else "no")
+
+
+def _look_for(drafted: Understood, seen: Seen, draw: Random) -> LookReply:
+    """Where the objects are that a drafted question is about; what they do may be too quick for these frames."""
+    story = seen_in(seen, _all_of(seen))
+    found = drafted.answered(story)
+    names = [drafted.about.get("name", ""), drafted.about.get("other", "")]
+    stays = list(found.stays) if found else [fact for fact in story.of("stays") if fact.name in names]
+    if not stays:
+        return _reply(
+            "It is hard to tell from these frames where this happens. I will look at one part of it.", _any_look(draw)
+        )
+    whole = Window(min(stay.window.start_cs for stay in stays), max(stay.window.end_cs for stay in stays))
+    times = [seen.stamps[frame] for frame in sorted(_inside(whole, seen))]
+    where = f"What is asked about can be seen from {_said(times[0])} until {_said(times[-1])}."
+    if drafted.kind.grounded or drafted.kind.type == "duration":
+        whole = _padded(whole, seen.script.duration_cs)
+    fps = drafted.kind.fps
+    return _reply(f"{where} At {print_density(fps)} frames per second a look at that time should settle it.", Look(whole, fps))
+
+
+def _answer_drafted(drafted: Understood, asked: Asked, seen: Seen, draw: Random) -> AnswerReply:
+    found = drafted.answered(seen_in(seen, asked.look.window if asked.look else _all_of(seen)))
+    if found is None:
+        return AnswerReply(thought="These frames do not show it. I have to guess.", answer=_any_answer(asked, draw))
+    times = [seen.stamps[frame] for frame in sorted(seen.frames)]
+    thought = f"From {_said(times[0])} until {_said(times[-1])} the frames show it clearly enough: {found.text}."
+    if drafted.kind.grounded:
+        inside = sorted(_inside(found.windows[0], seen))
+        thought = f"It is there at {_said(seen.stamps[inside[0]])}, and still at {_said(seen.stamps[inside[-1]])}."
+    return AnswerReply(thought=thought, answer=_as_option(found.text, asked.options))
+
+
+def _all_of(seen: Seen) -> Window:
+    return Window(0, seen.script.duration_cs)
 
 
 def _when(question: Question, seen: Seen) -> AnswerReply:
@@ -116,6 +202,9 @@ def _any_answer(asked: Asked, draw: Random) -> str:
     """A guess in the form that the question asks for."""
     if asked.options:
         return draw.choice(ascii_uppercase[: len(asked.options)])
+    drafted = understood(asked.question)
+    if drafted is not None and not drafted.kind.grounded:
+        return draw.choice(drafted.kind.others(Story(())) or ("the first time", "the second time"))
     if asked.question.startswith("When"):
         return print_span(_any_window(draw))
     if asked.question.startswith("How many"):

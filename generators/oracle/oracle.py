@@ -11,11 +11,29 @@ from typing import Any
 from dmforge.generators.oracle.behaviour import Behaviour, spoilt
 from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS, Situation
 from dmforge.generators.oracle.eyes import Gallery, Seen
-from dmforge.generators.oracle.mind import choose_answer, choose_given, choose_look, known_question
+from dmforge.generators.oracle.mind import (
+    choose_answer,
+    choose_given,
+    choose_look,
+    choose_questions,
+    describe,
+    guess,
+    known_question,
+    present,
+)
 from dmforge.generators.oracle.request import Asked
 from dmforge.generators.worlds.folder import file_name
 from dmforge.generators.worlds.questions import Question
-from dmforge.schemas.replies import GivenReply, LookReply, Reply
+from dmforge.schemas.replies import (
+    AnswerReply,
+    DescribeReply,
+    GivenReply,
+    GuessReply,
+    LookReply,
+    PresentReply,
+    Reply,
+    WriteReply,
+)
 from dmforge.schemas.sizes import CELL
 
 TOKEN_CHARS = 4
@@ -55,8 +73,7 @@ class Oracle:
         unknown = self._behaviour.draw("unknown", body).random() < self._behaviour.unknown
         seen = None if unknown else self.gallery.see(asked)
         draw = self._behaviour.draw("guess", body)
-        choose = {LookReply.name: choose_look, GivenReply.name: choose_given}.get(asked.reply, choose_answer)
-        reply: Reply = choose(asked, seen, draw)
+        reply = _chosen(asked, seen, draw)
         planted = None
         question = known_question(asked, seen)
         if seen is not None and question is not None:
@@ -69,7 +86,7 @@ class Oracle:
 
     def _planted(self, reply: Reply, situation: Situation, draw: Random) -> tuple[Reply, str | None]:
         """The reply with at most one defect."""
-        if isinstance(reply, GivenReply):  # defects are of windows and of answers: here is neither
+        if not isinstance(reply, LookReply | AnswerReply):  # defects are of windows and of answers: here is neither
             return reply, None
         planters: dict[str, Any] = {**(LOOK_DEFECTS if isinstance(reply, LookReply) else ANSWER_DEFECTS)}
         for name, rate in sorted(self._behaviour.defects.items()):
@@ -80,7 +97,7 @@ class Oracle:
         return reply, None
 
     def _said(self, asked: Asked, reply: Reply, fault: str | None) -> Said:
-        text = json.dumps({name: _number(value) for name, value in reply.model_dump().items()}, ensure_ascii=False)
+        text = json.dumps(reply.model_dump(), ensure_ascii=False, default=float)
         if fault is not None:
             text = spoilt(text, fault)
         cells = sum(p.shape[0] // CELL * (p.shape[1] // CELL) for pair in asked.pictures for p in pair)
@@ -93,6 +110,24 @@ class Oracle:
         )
 
 
+def _chosen(asked: Asked, seen: Seen | None, draw: Random) -> Reply:
+    match asked.reply:
+        case LookReply.name:
+            return choose_look(asked, seen, draw)
+        case GivenReply.name:
+            return choose_given(asked, seen, draw)
+        case DescribeReply.name:
+            return describe(asked, seen)
+        case WriteReply.name:
+            return choose_questions(asked, seen, draw)
+        case GuessReply.name:
+            return guess(asked, draw)
+        case PresentReply.name:
+            return present(asked, seen)
+        case _:
+            return choose_answer(asked, seen, draw)
+
+
 def _situation(asked: Asked, seen: Seen, question: Question) -> Situation:
     return Situation(
         kind=question.kind,
@@ -103,7 +138,3 @@ def _situation(asked: Asked, seen: Seen, question: Question) -> Situation:
         stamps=asked.stamps,
         shown=asked.look.window if asked.look else None,
     )
-
-
-def _number(value: Any) -> Any:
-    return value if isinstance(value, str) else float(value)

@@ -6,17 +6,19 @@ import base64
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from dmforge.curation.video.images import NoImage, from_jpeg
 from dmforge.generators.worlds.draw import Picture
 from dmforge.schemas.looks import Look, Window, read_density, read_span
-from dmforge.schemas.replies import REPLIES
+from dmforge.schemas.replies import REPLIES, Form, QuestionType
 
 STAMP = re.compile(r"<[0-9]+\.[0-9] seconds>")
 GIVEN = re.compile(r"\n\nThe closer look will be at (\S+ - \S+) seconds\.")
 LOOK = re.compile(r"shown ([0-9.]+ - [0-9.]+) seconds at ([0-9./]+) frames")
+WANTED = re.compile(r"[0-9]+\. (\w+), (\w+)")
 OPTION = re.compile(r"([A-Z])\. (.+)")
+TYPES, FORMS = frozenset[QuestionType](get_args(QuestionType)), frozenset[Form](get_args(Form))
 JPEG = "data:image/jpeg;base64,"
 
 
@@ -36,6 +38,8 @@ class Asked:
     attempt: int
     text: str
     instruction: str
+    wanted: tuple[tuple[QuestionType, Form], ...]
+    """Questions that the teacher is asked to write, by type and form."""
     given: Window | None
     """The window that is going to be looked at, where the teacher is told."""
 
@@ -70,6 +74,7 @@ def read_request(body: bytes) -> Asked:
         pictures=tuple(map(tuple, pictures)),
         attempt=request.get("seed") or 0,
         text=text,
+        wanted=_wanted(text),
         given=_window(given[1]) if given else None,
         instruction="".join(
             str(part.get("text", ""))
@@ -131,6 +136,12 @@ def _reply(request: Any) -> str:
     if name not in REPLIES:
         raise BadRequest(f"no schema {name!r} is known here: {', '.join(sorted(REPLIES))}", "response_format.json_schema.name")
     return name
+
+
+def _wanted(text: str) -> tuple[tuple[QuestionType, Form], ...]:
+    found = (WANTED.fullmatch(line) for line in text.split("\n"))
+    pairs = ((line[1], line[2]) for line in found if line is not None)
+    return tuple((kind, form) for kind, form in pairs if kind in TYPES and form in FORMS)
 
 
 def _window(span: str) -> Window:

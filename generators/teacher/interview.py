@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from dmforge.curation.accounts import Account, Usage
@@ -20,9 +21,12 @@ from dmforge.schemas.ids import Id, digest, show
 from dmforge.schemas.looks import Look, print_density, print_span
 from dmforge.schemas.records import Video
 from dmforge.schemas.replies import Reply, read_reply
+from dmforge.schemas.sizes import CELL, Size
 from dmforge.schemas.stamps import patch_times, stamp
 
 R = TypeVar("R", bound=Reply)
+NOTHING = Size(CELL, CELL)
+"""Of images that there are none of."""
 
 
 class Unreadable(Exception):
@@ -44,17 +48,42 @@ class Interview:
 
     async def ask(self, kind: type[R], video: Video, look: Look | None, text: str, attempt: int) -> tuple[Id, R]:
         """The reply to a text under the frames of a look, or of the coarse clip; and the key of the question."""
-        clips, wanted = self._clips, instruction(kind.name)
+        clips = self._clips
         plan = clips.coarse(video) if look is None else clips.look(video, look)
         size = clips.coarse_size(video) if look is None else clips.look_size(video)
-        parameters = [kind.json_schema(), self.model, self._config.temperature, self._config.max_output_tokens]
+
+        async def parts() -> list[Part]:
+            images = await asyncio.to_thread(self._images, video, plan, look is None)
+            return [*clip_parts(plan, images), text_part(text)]
+
         shown = [video.id, plan.content(), [size.width, size.height], ENCODING]
+        return await self._asked(kind, video, text, attempt, shown, parts, images_of(plan), size)
+
+    async def ask_blind(self, kind: type[R], video: Video, text: str, attempt: int) -> tuple[Id, R]:
+        """The reply to a text alone. The video is whom the answer is forgotten with."""
+
+        async def parts() -> list[Part]:
+            return [text_part(text)]
+
+        return await self._asked(kind, video, text, attempt, ["nothing"], parts, 0, NOTHING)
+
+    async def _asked(
+        self,
+        kind: type[R],
+        video: Video,
+        text: str,
+        attempt: int,
+        shown: Sequence[object],
+        parts: Callable[[], Awaitable[list[Part]]],
+        images: int,
+        size: Size,
+    ) -> tuple[Id, R]:
+        wanted = instruction(kind.name)
+        parameters = [kind.json_schema(), self.model, self._config.temperature, self._config.max_output_tokens]
         key = digest("ask", [*parameters, wanted, text, *shown, attempt])
 
         async def ask() -> Answer:
-            images = await asyncio.to_thread(self._images, video, plan, look is None)
-            parts = [*clip_parts(plan, images), text_part(text)]
-            return await self._teacher.ask(Asked(show("ask", key), wanted, parts, kind, attempt, images_of(plan), size))
+            return await self._teacher.ask(Asked(show("ask", key), wanted, await parts(), kind, attempt, images, size))
 
         answer = await self._journal.answer(key, video.id, ask)
         if answer.get("refusal"):
@@ -76,6 +105,11 @@ def expected_usage(config: TeacherConfig, clips: Clips, kind: type[Reply], video
     stamps = "".join(map(stamp, patch_times(plan.times_s)))
     words = len((instruction(kind.name) + text + stamps).encode()) // BYTES_A_TOKEN
     return Usage(1, words + image_tokens(config.price, images_of(plan), size), config.reply_tokens)
+
+
+def expected_blind(config: TeacherConfig, kind: type[Reply], text: str) -> Usage:
+    """What a question without frames should take."""
+    return Usage(1, len((instruction(kind.name) + text).encode()) // BYTES_A_TOKEN, config.reply_tokens)
 
 
 def announced(look: Look) -> str:

@@ -19,6 +19,7 @@ from functools import partial
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -53,13 +54,18 @@ class Settings(Config):
     """How hard they are."""
     duration_s: int = Field(default=MIN_DURATION_S, ge=MIN_DURATION_S, le=MAX_DURATION_S)
     """How long each is: room for three stays, and no more than the timecode can count."""
+    longest_s: int = Field(default=0, ge=0, le=MAX_DURATION_S)
+    """0: all last as long. Else their seeds decide how long, up to this."""
     width: int = Field(default=64, ge=2 * CELL, multiple_of=CELL)
     """Pixels, whole cells."""
     height: int = Field(default=64, ge=2 * CELL, multiple_of=CELL)
     """Pixels, whole cells."""
 
     def script(self, number: int) -> Script:
-        return imagine(self.seed * SEEDS_APART + number, self.knobs, self.duration_s)
+        seed, duration_s = self.seed * SEEDS_APART + number, self.duration_s
+        if self.longest_s > duration_s:
+            duration_s = Random(f"length {seed}").randint(duration_s, self.longest_s)
+        return imagine(seed, self.knobs, duration_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ SEEN_FROM: dict[int, tuple[tuple[int, int], ...]] = {
     4: ((2, 4), (9, 11)),
     6: ((1, 3), (10, 12)),
 }
+LATER_CS = 50
+"""What causes a change comes so much later than what changes: which of them is first is clear."""
 QUICKNESS = (6, 6, 4, 4, 3, 3, 2, 1)
 """What flashes are drawn from: most are too quick for the coarse clip, so that there is a reason to look."""
 
@@ -41,6 +43,8 @@ class Knobs(Config):
     """The object comes a second time."""
     drifts: bool = False
     """The background moves."""
+    causes: bool = False
+    """Another object stands beside it, and when that one flashes, it turns into another colour."""
 
 
 KNOBS = tuple(Knobs.model_fields)
@@ -76,6 +80,8 @@ def imagine(seed: int, knobs: Knobs, duration_s: int = MIN_DURATION_S) -> Script
     if others:
         other = Visit(aside, colours[1], shapes[1], places[2], Deed())
         visits.append(other.doing(Deed(flashes=_flashes(draw, other, 1)) if knobs.decoy else Deed()))
+    if knobs.causes:
+        visits = _caused(Random(f"cause {seed}"), comes.name, visits)
     return Script(seed, 100 * duration_s, tuple(visits), knobs.drifts)
 
 
@@ -119,6 +125,25 @@ def _again(draw: Random, before: Deed, visit: Visit) -> Deed:
     if before.dots:
         return Deed(dots=tuple(2 + 2 * index for index in range(len(before.dots))))
     return before
+
+
+def _caused(draw: Random, name: str, visits: list[Visit]) -> list[Visit]:
+    """Whenever the object is there, something at the other side of the picture flashes, and it changes."""
+    colour, turned = draw.sample([colour for colour in sorted(COLOURS) if colour not in {visit.colour for visit in visits}], 2)
+    shape = draw.choice([shape for shape in SHAPES if shape not in {visit.shape for visit in visits}])
+    height, flashing = draw.randrange(1001), draw.choice([other for other in sorted(COLOURS) if other != colour])
+    done: list[Visit] = []
+    for visit in visits:
+        if visit.name != name:
+            done.append(visit)
+            continue
+        at = draw.randrange(FPS, visit.frames - FPS + 1)
+        changes = Deed(turns=Flash(turned, at, visit.frames))
+        late = Window(visit.window.start_cs + LATER_CS, visit.window.end_cs)
+        flash = Flash(flashing, at - LATER_CS * FPS // 100, min(at + FPS, visit.frames) - LATER_CS * FPS // 100)
+        done.append(replace(visit, place=(0, visit.place[1]), deed=changes))
+        done.append(Visit(late, colour, shape, (1000, height), Deed(flashes=(flash,))))
+    return done
 
 
 def _flashes(draw: Random, visit: Visit, number: int, colour: str | None = None) -> tuple[Flash, ...]:

@@ -1,0 +1,161 @@
+"""Which finds the cuts of a video better: a jump between coarse frames, pinned down on the grid, or PySceneDetect?
+
+Parts of many videos are spliced into longer ones, so every cut is known; worlds whose backdrops stand still or drift, and, with
+`--videos`, real clips (whose own cuts count as wrong where a method finds them: read that line for what is missed).
+PySceneDetect looks at every frame of the file, ours at the renditions that are there anyway. Needs `pip install scenedetect
+opencv-python-headless`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+
+from rich.console import Console
+
+from benchmarks.tables import show
+from dmforge import intake, pipeline
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import View
+from dmforge.curation.sources.claims import Claims
+from dmforge.curation.video import cuts
+from dmforge.curation.video.ingest import rendered
+from dmforge.curation.video.media import Media
+from dmforge.curation.video.probe import probe
+from dmforge.curation.video.splice import Piece, splice
+from dmforge.curation.video.timeline import read_timeline
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.worlds.folder import Settings, make_worlds
+from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.records import Video
+from dmforge.schemas.sizes import Size
+
+RECIPE = 'name = "cuts"\n[stages.ingest]\n'
+CLIPS = Clips()
+TOLERANCE = 1
+"""Frames of the grid by which a cut may be off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A spliced file, and where its parts begin."""
+
+    path: Path
+    media: Media
+    video: Video
+    cuts: tuple[int, ...]
+
+
+def lake_of(folder: Path, videos: Sequence[str]) -> tuple[Workspace, list[Video]]:
+    workspace = Workspace(folder)
+    workspace.inputs.mkdir(parents=True)
+    workspace.recipe.write_text(RECIPE)
+    intake.add_videos(workspace, "cuts", list(videos), Claims())
+    list(pipeline.run(workspace, Console(quiet=True), "cuts"))
+    view = View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages)
+    return workspace, from_arrow(Video, view.table(view.rows(Video).sql))
+
+
+def spliced(workspace: Workspace, videos: Sequence[Video], folder: Path, count: int, size: Size) -> list[Made]:
+    """So many files of twelve parts each, 2 to 8 s long."""
+    made: list[Made] = []
+    for number in range(count):
+        draw = Random(f"cuts {number}")
+        pieces: list[Piece] = []
+        for video in draw.sample(videos, min(12, len(videos))):
+            whole = len(CLIPS.grid_times_s(video))
+            frames = min(whole, draw.randrange(2 * GRID_FPS, 8 * GRID_FPS))
+            first = draw.randrange(whole - frames + 1)
+            pieces.append(Piece(Media(workspace, video.id), first, first + frames))
+        path = folder / f"{number}.mp4"
+        splice(pieces, path, size)
+        data = path.read_bytes()
+        timeline = read_timeline(path)
+        video = probe(timeline).as_video(sha256(data).hexdigest(), len(data))
+        media = Media(workspace, video.id)
+        rendered(media, timeline, video, CLIPS)
+        starts = tuple(sum(piece.frames for piece in pieces[:at]) for at in range(1, len(pieces)))
+        made.append(Made(path, media, video, starts))
+    return made
+
+
+def ours(made: Made) -> list[int]:
+    return list(cuts.cuts(made.media, made.video, CLIPS))
+
+
+def by_pyscenedetect(kind: str) -> Callable[[Made], list[int]]:
+    """One of its detectors, as it comes."""
+    from scenedetect import AdaptiveDetector, ContentDetector, detect  # pyright: ignore
+
+    def found(made: Made) -> list[int]:
+        detector = ContentDetector() if kind == "content" else AdaptiveDetector()  # pyright: ignore
+        with redirect_stderr(io.StringIO()):
+            scenes = detect(str(made.path), detector)  # pyright: ignore
+        return [round(start.seconds * GRID_FPS) for start, _ in scenes[1:]]  # pyright: ignore
+
+    return found
+
+
+def measured(made: Sequence[Made], find: Callable[[Made], list[int]]) -> tuple[float, float, float]:
+    """The share of true cuts that were found, the share of those found that are true, and the CPU seconds a minute of video."""
+    true = found_true = found_all = 0
+    began = time.process_time()
+    for one in made:
+        found = find(one)
+        hit = sum(any(abs(frame - cut) <= TOLERANCE for frame in found) for cut in one.cuts)
+        true, found_true, found_all = true + len(one.cuts), found_true + hit, found_all + len(found)
+    minutes = sum(one.video.duration_cs for one in made) / 6000
+    return found_true / true, found_true / max(1, found_all), (time.process_time() - began) / minutes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=10)
+    parser.add_argument("--videos", type=Path, help="a folder of real clips")
+    told = parser.parse_args()
+    methods = {
+        "coarse jumps, pinned on the grid": ours,
+        "PySceneDetect, ContentDetector": by_pyscenedetect("content"),
+        "PySceneDetect, AdaptiveDetector": by_pyscenedetect("adaptive"),
+    }
+    rows: list[list[object]] = []
+    with tempfile.TemporaryDirectory(prefix="dmforge-cuts-") as name:
+        folder = Path(name)
+        subjects: dict[str, list[str]] = {}
+        for level in (0, 6):
+            worlds = folder / f"level{level}"
+            make_worlds(worlds, Settings(videos=30, knobs=LEVELS[level], width=128, height=96))
+            subjects[f"worlds, level {level}"] = [str(worlds / "videos")]
+        if told.videos:
+            subjects["real clips"] = [str(told.videos)]
+        for subject, places in subjects.items():
+            place = folder / subject.replace(" ", "-")
+            workspace, videos = lake_of(place, places)
+            videos = [video for video in videos if video.duration_cs >= 400]
+            size = Size(128, 96) if "worlds" in subject else Size(320, 192)
+            made = spliced(workspace, videos, place, told.files, size)
+            for method, find in methods.items():
+                recall, precision, cpu_s = measured(made, find)
+                rows.append([subject, method, f"{recall:.3f}", f"{precision:.3f}", f"{cpu_s:.2f}"])
+    videos = f" --videos {told.videos.name}" if told.videos else ""
+    show(
+        "Cuts between parts of 2 to 8 s",
+        f"python -m benchmarks.cuts --files {told.files}{videos}",
+        ["videos", "method", "found", "true of those found", "CPU s a minute of video"],
+        rows,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Drafts become tasks: nobody answers them without the video, and whoever sees only their clip answers as the writer did."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from dmforge.curation.accounts import Expected
+from dmforge.curation.settled import Made, Quarantined, Rejected, Result
+from dmforge.curation.stage import Ask
+from dmforge.curation.video.media import require_clips
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.prompts import instruction
+from dmforge.generators.questions import KINDS, Draft
+from dmforge.generators.teacher.client import TeacherConfig
+from dmforge.generators.teacher.interview import Interview, Unreadable, announced, expected_blind, expected_usage
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.frames import NoFrames
+from dmforge.schemas.ids import Id, show
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.prompts import question_text
+from dmforge.schemas.records import Joined, Record, Task, Video
+from dmforge.schemas.replies import AnswerReply, Difficulty, GuessReply, QuestionType
+from dmforge.schemas.scoring import answer_score
+
+RIGHT = {"grounding": 0.5}
+"""From this score on an answer agrees with the writer's: of a span half the overlap, of all else the same."""
+MARGIN = 1
+"""When something happens, and how long, is asked with so many times its length shown on each side: else the clip's bounds were
+the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authored(Record):
+    """What its writer said of a task, beside the task itself."""
+
+    kind = "authored"
+    table = "authored"
+
+    video: Id
+    task: Id
+    type: QuestionType
+    difficulty: Difficulty
+    fps: Fraction
+    """The density at which its clip showed the answer."""
+    writer: str
+    draft: Id
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted(Joined):
+    """A draft beside its video."""
+
+    draft: Draft
+    video: Video | None
+
+
+class AdmitConfig(TeacherConfig):
+    """How drafts are tried."""
+
+    clips: Clips = Field(default_factory=Clips)
+    """Which frames the teacher is shown."""
+    guesses: NonNegativeInt = 2
+    """How often it answers without the video: only where it is right each time is the draft rejected. By chance that is
+    one of options in so many."""
+    attempts: PositiveInt = 3
+    """How often each answer is asked for until it can be read."""
+
+
+class Admit(Ask[Drafted, Task | Authored]):
+    """Drafts to tasks, at most `guesses` + 1 questions each."""
+
+    name, version = "admit", 1
+    repeats = True  # a draft may ask what another one, or an annotation, asks
+    config: AdmitConfig
+
+    def ingredients(self) -> list[str]:
+        return [text for kind in (GuessReply, AnswerReply) for text in (instruction(kind.name), json.dumps(kind.json_schema()))]
+
+    def begin(self, workspace: Workspace) -> None:
+        require_clips(workspace, self.config.clips)
+
+    def open(self, workspace: Workspace) -> None:
+        self._teacher = Interview(workspace, self.config, self.config.clips, self.name, self.account)
+
+    async def aclose(self) -> None:
+        await self._teacher.aclose()
+
+    def expected(self, item: Drafted) -> Expected | None:
+        draft, video = item.draft, item.video
+        if video is None or draft.fault:
+            return None
+        text, look = question_text(_task(draft, video)), _look(draft, video)
+        used = expected_usage(self.config, self.config.clips, AnswerReply, video, look, text)
+        for _ in range(self.config.guesses):
+            used += expected_blind(self.config, GuessReply, text)
+        return Expected(used, self.config.price.usd(used))
+
+    async def process(self, item: Drafted) -> Result:
+        draft, video = item.draft, item.video
+        if video is None:
+            return Quarantined("no video", "the draft's video is not in the lake")
+        if draft.fault:
+            return Rejected(draft.fault, draft.question)
+        task = _task(draft, video)
+        try:
+            if await self._is_guessed(task, video):
+                return Rejected("answered without the video", draft.question)
+            seen = await self._seen(task, video, _look(draft, video))
+        except NoFrames:
+            return Rejected("its clip shows no frame", draft.question)
+        except Unreadable as error:
+            return Rejected("no readable reply", str(error))
+        if answer_score(seen, task) < RIGHT.get(task.task_kind, 1.0):
+            return Rejected("its clip shows another answer", f"{draft.question}: {seen!r}, not {task.answer!r}")
+        about = Authored(video.id, task.id, draft.type, draft.difficulty, draft.fps, draft.writer, draft.id)
+        return Made((task, about))
+
+    async def _is_guessed(self, task: Task, video: Video) -> bool:
+        for number in range(self.config.guesses):
+            said = await self._answered(GuessReply, task, video, None, number)
+            if answer_score(said, task) < RIGHT.get(task.task_kind, 1.0):
+                return False
+        return self.config.guesses > 0
+
+    async def _seen(self, task: Task, video: Video, look: Look) -> str:
+        return await self._answered(AnswerReply, task, video, look, 0)
+
+    async def _answered(
+        self, kind: type[AnswerReply] | type[GuessReply], task: Task, video: Video, look: Look | None, number: int
+    ) -> str:
+        why = Unreadable()
+        for attempt in range(number * self.config.attempts, (number + 1) * self.config.attempts):
+            try:
+                if look is None:
+                    _, said = await self._teacher.ask_blind(kind, video, question_text(task), attempt)
+                else:
+                    _, said = await self._teacher.ask(kind, video, look, f"{announced(look)}\n\n{question_text(task)}", attempt)
+                return said.answer
+            except Unreadable as error:
+                why = error
+        raise why
+
+
+def _task(draft: Draft, video: Video) -> Task:
+    return Task(
+        video.id, KINDS[draft.form], draft.question, draft.options, draft.answer, draft.windows, draft.needs,
+        source=video.source, licence=video.licence, terms=video.terms, origin=show("draft", draft.id),
+    )  # fmt: skip
+
+
+def _look(draft: Draft, video: Video) -> Look:
+    """What shows the answer: the first window that will do, or what spans all that are needed."""
+    first, last = draft.windows[0], draft.windows[-1] if draft.needs == "all" else draft.windows[0]
+    start_cs, end_cs = first.start_cs, max(first.end_cs, last.end_cs)
+    if draft.form == "grounded" or draft.type == "duration":
+        margin_cs = MARGIN * (end_cs - start_cs)
+        start_cs, end_cs = max(0, start_cs - margin_cs), min(video.duration_cs, end_cs + margin_cs)
+    return Look(Window(start_cs, end_cs), draft.fps)

@@ -1,0 +1,194 @@
+"""Which needle goes into which haystack: a moment of one video, put into another one that is then asked about it.
+
+A needle is put where a shot of its host ends, so that its seams are two cuts among others. A host needs some of them, and must
+not tell anything like the needle itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal, get_args
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from dmforge.curation.lake.views import View
+from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
+from dmforge.curation.stage import Collective, StageConfig
+from dmforge.generators.segments import Event, Storyline, within
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.ids import Id, digest
+from dmforge.schemas.likeness import is_near
+from dmforge.schemas.looks import Window
+from dmforge.schemas.records import Provenance, Record, Task, Video
+from dmforge.schemas.scoring import overlap_cs
+
+Hides = Literal["one", "order", "count"]
+"""One needle, about which its own question is asked; two, which of them comes first; one of them several times, how often."""
+HIDES: tuple[Hides, ...] = get_args(Hides)
+TIMES = (2, 3, 4)
+"""How often a needle that is to be counted is put in."""
+WHOLE = 3
+"""Frames of the grid that make a whole number of centiseconds: needles are moved by multiples, so that windows stay exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Whose a video is."""
+
+    source: str
+    licence: str
+    terms: str
+    source_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needle:
+    """What is put into a host: frames of another video's grid, from one up to another, before a frame of the host's."""
+
+    video: Id
+    first: int
+    stop: int
+    before: int
+    what: str
+    """What it shows, in a sentence."""
+    said: Said
+
+
+@dataclass(frozen=True, slots=True)
+class Haystack(Record):
+    """A host, what is put into it, and which task is asked about the whole."""
+
+    kind = "haystack"
+    table = "haystacks"
+
+    video: Id
+    """The host."""
+    said: Said
+    hides: Hides
+    task: Id
+    """Whose question it is, for one needle; of several, the task that the first is from."""
+    needles: tuple[Needle, ...]
+    """In the order in which they stand in the whole."""
+
+
+class NeedlesConfig(StageConfig):
+    """How many haystacks are made, and of what."""
+
+    per_host: NonNegativeInt = 2
+    """Haystacks that are tried for each host. 0: none."""
+    hides: dict[Hides, NonNegativeFloat] = Field(default_factory=lambda: dict.fromkeys(HIDES, 1.0))
+    """How often each kind is made, beside the others."""
+    host_s: PositiveFloat = 60.0
+    """Hosts last at least so long."""
+    host_cuts: PositiveInt = 4
+    """And have at least so many cuts: among fewer, two more would stand out."""
+    needle_s: PositiveFloat = 20.0
+    """Needles last no longer."""
+    seed: int = 0
+    """Another seed makes others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A task that can be a needle: its moment, and what happens then."""
+
+    task: Task
+    window: Window
+    what: str
+    said: Said
+
+
+class Needles(Collective[Task, Haystack]):
+    """Tasks to haystacks. A task that is in none is rejected: as a needle, not as a task."""
+
+    name, version = "needles", 1
+    config: NeedlesConfig
+    also_reads = (Video, Provenance, Storyline)
+
+    def process(self, view: View, origin: Origin) -> Iterator[Settled]:
+        tasks = from_arrow(Task, view.table(view.rows(Task).sql))
+        videos = {video.id: video for video in from_arrow(Video, view.table(view.rows(Video).sql)) if video.role != "benchmark"}
+        said = {row.video: _said(row) for row in from_arrow(Provenance, view.table(view.rows(Provenance).sql))}
+        stories = {story.video: story for story in from_arrow(Storyline, view.table(view.rows(Storyline).sql))}
+        tasks.sort(key=lambda task: (task.video, task.id))
+        found = [needle for task in tasks if (needle := self._needle(task, stories.get(task.video), said))]
+        made: defaultdict[Id, list[Haystack]] = defaultdict(list)
+        for host in sorted(stories.keys() & videos.keys() & said.keys()):
+            for haystack in self._haystacks(videos[host], said[host], stories[host], found):
+                if haystack not in made[haystack.task]:
+                    made[haystack.task].append(haystack)
+        results: list[Result] = [
+            Made(tuple(made[task.id])) if made[task.id] else Rejected("in no haystack", "not drawn, or no moment of its own")
+            for task in tasks
+        ]
+        yield settle(origin, [Key(task.id, task.video) for task in tasks], results, self.makes)
+
+    def _needle(self, task: Task, story: Storyline | None, said: Mapping[Id, Said]) -> Found | None:
+        """A task about one moment, of which somebody has said what happens in it."""
+        if story is None or task.video not in said or not task.windows or (task.needs == "all" and len(task.windows) > 1):
+            return None
+        window = next(iter(task.windows))
+        if window.end_cs - window.start_cs > 100 * self.config.needle_s:
+            return None
+        event = max(story.events, key=lambda event: (overlap_cs((event.window,), (window,)), -event.window.start_cs))
+        return Found(task, window, event.what, said[task.video]) if within(event.window, window) else None
+
+    def _haystacks(self, host: Video, said: Said, story: Storyline, found: Sequence[Found]) -> Iterator[Haystack]:
+        if host.duration_cs < 100 * self.config.host_s or len(story.cuts) < self.config.host_cuts:
+            return
+        draw = Random(digest("haystacks", [self.config.seed, host.id]))
+        fit = [needle for needle in found if needle.task.video != host.id and not _tells(story.events, needle)]
+        for _ in range(self.config.per_host):
+            hides = draw.choices(list(self.config.hides), list(self.config.hides.values()))[0]
+            haystack = _haystack(host, said, story.cuts, hides, fit, draw)
+            if haystack is not None:
+                yield haystack
+
+
+def _haystack(
+    host: Video, said: Said, cuts: tuple[int, ...], hides: Hides, fit: Sequence[Found], draw: Random
+) -> Haystack | None:
+    """A haystack of this kind, if there are needles and cuts enough for it."""
+    if not fit:
+        return None
+    first = draw.choice(fit)
+    hidden = [first]
+    if hides == "order":
+        others = [other for other in fit if other.task.video != first.task.video and not is_near(other.what, first.what)]
+        if not others:
+            return None
+        hidden.append(draw.choice(others))
+    elif hides == "count":
+        hidden *= draw.choice(TIMES)
+    if len(hidden) > len(cuts):
+        return None
+    needles: list[Needle] = []
+    put = 0
+    for one, before in zip(hidden, sorted(draw.sample(cuts, len(hidden))), strict=True):
+        needle = _placed(one, before, put)
+        put += needle.stop - needle.first
+        needles.append(needle)
+    return Haystack(host.id, said, hides, first.task.id, tuple(needles))
+
+
+def _placed(found: Found, before: int, put: int) -> Needle:
+    """The frames of a needle, begun up to two frames early so that it moves by whole centiseconds; `put` are in already."""
+    first = found.window.start_cs * GRID_FPS // 100
+    stop = -(-found.window.end_cs * GRID_FPS // 100)
+    early = (first - before - put) % WHOLE
+    # at the very beginning of its video there is nothing earlier: two frames later then, and its window is cut by as much
+    first = first - early if first >= early else first - early + WHOLE
+    return Needle(found.task.video, first, max(stop, first + 1), before, found.what, found.said)
+
+
+def _said(row: Provenance) -> Said:
+    return Said(row.source, row.licence, row.terms, row.source_id)
+
+
+def _tells(events: Sequence[Event], needle: Found) -> bool:
+    """Whether a host shows something like the needle."""
+    return any(is_near(event.what, needle.what) for event in events)
