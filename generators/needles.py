@@ -6,6 +6,7 @@ not tell anything like the needle itself.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ Hides = Literal["one", "order", "count"]
 HIDES: tuple[Hides, ...] = get_args(Hides)
 TIMES = (2, 3, 4)
 """How often a needle that is to be counted is put in."""
+TRIED = 100
+"""So many needles are tried for a haystack: a host that tells the like of all of these is none."""
 WHOLE = 3
 """Frames of the grid that make a whole number of centiseconds: needles are moved by multiples, so that windows stay exact."""
 
@@ -117,8 +120,9 @@ class Needles(Collective[Task, Haystack]):
         tasks.sort(key=lambda task: (task.video, task.id))
         found = [needle for task in tasks if (needle := self._needle(task, stories.get(task.video), said))]
         made: defaultdict[Id, list[Haystack]] = defaultdict(list)
+        ring = Ring(found, self.config.seed)
         for host in sorted(stories.keys() & videos.keys() & said.keys()):
-            for haystack in self._haystacks(videos[host], said[host], stories[host], found):
+            for haystack in self._haystacks(videos[host], said[host], stories[host], ring):
                 if haystack not in made[haystack.task]:
                     made[haystack.task].append(haystack)
         results: list[Result] = [
@@ -137,34 +141,48 @@ class Needles(Collective[Task, Haystack]):
         event = max(story.events, key=lambda event: (overlap_cs((event.window,), (window,)), -event.window.start_cs))
         return Found(task, window, event.what, said[task.video]) if within(event.window, window) else None
 
-    def _haystacks(self, host: Video, said: Said, story: Storyline, found: Sequence[Found]) -> Iterator[Haystack]:
+    def _haystacks(self, host: Video, said: Said, story: Storyline, ring: Ring) -> Iterator[Haystack]:
         if host.duration_cs < 100 * self.config.host_s or len(story.cuts) < self.config.host_cuts:
             return
-        draw = Random(digest("haystacks", [self.config.seed, host.id]))
-        fit = [needle for needle in found if needle.task.video != host.id and not _tells(story.events, needle)]
-        for _ in range(self.config.per_host):
+        for number in range(self.config.per_host):
+            at = digest("haystack", [self.config.seed, host.id, number])
+            draw = Random(at)
             hides = draw.choices(list(self.config.hides), list(self.config.hides.values()))[0]
-            haystack = _haystack(host, said, story.cuts, hides, fit, draw)
+            fit = (one for one in ring.after(at) if one.task.video != host.id and not _tells(story.events, one))
+            haystack = needles_in(host.id, said, story.cuts, hides, fit, draw)
             if haystack is not None:
                 yield haystack
 
 
-def _haystack(
-    host: Video, said: Said, cuts: tuple[int, ...], hides: Hides, fit: Sequence[Found], draw: Random
+class Ring:
+    """Needles in an order of their own: who begins somewhere and takes what fits next is moved by few that come or go."""
+
+    def __init__(self, found: Sequence[Found], seed: int) -> None:
+        placed = sorted((digest("needle", [seed, needle.task.id]), number) for number, needle in enumerate(found))
+        self._places, self._needles = [place for place, _ in placed], [found[number] for _, number in placed]
+
+    def after(self, place: Id) -> Iterator[Found]:
+        """A number of needles from a place on."""
+        begin, count = bisect(self._places, place), len(self._needles)
+        for step in range(min(TRIED, count)):
+            yield self._needles[(begin + step) % count]
+
+
+def needles_in(
+    host: Id, said: Said, cuts: tuple[int, ...], hides: Hides, fit: Iterator[Found], draw: Random
 ) -> Haystack | None:
     """A haystack of this kind, if there are needles and cuts enough for it."""
-    if not fit:
+    first = next(fit, None)
+    if first is None:
         return None
-    first = draw.choice(fit)
     hidden = [first]
     if hides == "order":
-        others = [other for other in fit if other.task.video != first.task.video and not is_near(other.what, first.what)]
-        if not others:
-            return None
-        hidden.append(draw.choice(others))
+        different = (one for one in fit if one.task.video != first.task.video and not is_near(one.what, first.what))
+        hidden += [other for other in (next(different, None),) if other is not None]
+        draw.shuffle(hidden)
     elif hides == "count":
         hidden *= draw.choice(TIMES)
-    if len(hidden) > len(cuts):
+    if len(hidden) > len(cuts) or (hides == "order" and len(hidden) < 2):
         return None
     needles: list[Needle] = []
     put = 0
@@ -172,7 +190,7 @@ def _haystack(
         needle = _placed(one, before, put)
         put += needle.stop - needle.first
         needles.append(needle)
-    return Haystack(host.id, said, hides, first.task.id, tuple(needles))
+    return Haystack(host, said, hides, hidden[0].task.id, tuple(needles))
 
 
 def _placed(found: Found, before: int, put: int) -> Needle:

@@ -144,7 +144,7 @@ def segments(found: tuple[int, ...], duration_cs: int, longest_s: float, shortes
     """Shots, those that are too short with the next one, those that are too long in equal parts."""
     starts = [0]
     for frame in found:
-        at_cs = -(-100 * frame // GRID_FPS)  # the first centisecond at which this frame is on screen
+        at_cs = begins_cs(frame)
         if at_cs - starts[-1] >= 100 * shortest_s and duration_cs - at_cs >= 100 * shortest_s:
             starts.append(at_cs)
     parts: list[Segment] = []
@@ -175,6 +175,11 @@ def joined(seen: list[list[Event]], parts: list[Segment]) -> tuple[Event, ...]:
         going_on = [event for event in here if part.goes_on and event.window.end_cs >= ends_cs]
         done += [event for event in here if event not in going_on]
     return tuple(sorted([*done, *going_on], key=lambda event: (event.window.start_cs, event.window.end_cs, event.what)))
+
+
+def begins_cs(frame: int) -> int:
+    """Where a window begins whose first frame on the grid is this one, or ends that has all before it."""
+    return 100 * frame // GRID_FPS
 
 
 def within(window: Window, bounds: Window) -> Window | None:

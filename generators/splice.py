@@ -23,7 +23,7 @@ from dmforge.curation.video.splice import Piece, splice
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.needles import Haystack, Needle, Said
-from dmforge.generators.segments import within
+from dmforge.generators.segments import begins_cs, within
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import GRID_FPS, last_index
 from dmforge.schemas.ids import Id, base32
@@ -55,7 +55,7 @@ class Laid:
 
     @property
     def window(self) -> Window:
-        return Window(_begins_cs(self.first), _begins_cs(self.stop))
+        return Window(begins_cs(self.first), begins_cs(self.stop))
 
     @property
     def moved_cs(self) -> int:
@@ -86,7 +86,7 @@ class Splice(Each[Whole, Video | Fingerprint | Provenance | Spliced | Task]):
         host, task = item.video, item.task
         if host is None or task is None:
             return Quarantined("no video", "the haystack's host or its task is not in the lake")
-        clips, laid, owned = self.config.clips, list(_laid(item.haystack)), _owned(item.haystack)
+        clips, laid, owned = self.config.clips, list(laid_out(item.haystack)), _owned(item.haystack)
         path = self._workspace.runs / COPIES / f"{base32(item.haystack.id)}.mp4"
         with disk_errors(path):
             make_folder(path.parent)
@@ -119,17 +119,12 @@ class Splice(Each[Whole, Video | Fingerprint | Provenance | Spliced | Task]):
         return pieces
 
 
-def _laid(haystack: Haystack) -> Iterator[Laid]:
+def laid_out(haystack: Haystack) -> Iterator[Laid]:
     put = 0
     for needle in haystack.needles:
         first, frames = needle.before + put, needle.stop - needle.first
         yield Laid(needle, first, first + frames)
         put += frames
-
-
-def _begins_cs(frame: int) -> int:
-    """The first centisecond at which a frame of the grid is on screen."""
-    return -(-100 * frame // GRID_FPS)
 
 
 def _owned(haystack: Haystack) -> Said:
@@ -145,7 +140,7 @@ def _parts(haystack: Haystack, host: Video, laid: list[Laid], whole: Video) -> I
     begins = [*(one.first for one in laid), last_index(Fraction(whole.duration_cs, 100)) + 1]
     for first, stop in zip(ends, begins, strict=True):
         if first < stop:
-            window = Window(_begins_cs(first), min(whole.duration_cs, _begins_cs(stop)))
+            window = Window(begins_cs(first), min(whole.duration_cs, begins_cs(stop)))
             yield _part(whole, window, host.id, "host", haystack.said)
     for one in laid:
         yield _part(whole, one.window, one.needle.video, "needle", one.needle.said)

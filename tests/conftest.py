@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-SHARES_S = {"foundation": 60, "worlds": 60, "video": 60, "shards": 60, "sources": 60, "teachers": 60, "judging": 60}
+FOLDERS = ("foundation", "worlds", "video", "shards", "sources", "teachers", "judging", "questions", "student")
+SHARES_S = dict.fromkeys(FOLDERS, 60) | {"training": 90}
 """Seconds of `make test` on two cores that each folder under tests/ may take."""
 
 

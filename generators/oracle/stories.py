@@ -117,4 +117,4 @@ def _seen_at(
 
 
 def _time_cs(frame: int) -> int:
-    return -(-100 * frame // FPS)
+    return 100 * frame // FPS

@@ -1,0 +1,51 @@
+"""Long videos of many shots, drawn frame by frame and encoded once: hosts for haystacks, with cuts that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from random import Random
+
+import av
+import numpy as np
+
+from dmforge.generators.worlds.draw import draw, put_timecode
+from dmforge.generators.worlds.imagine import LEVELS, imagine
+from dmforge.generators.worlds.render import ENCODER, MUXER
+from dmforge.generators.worlds.script import FPS
+
+SEEDS_FROM = 5_000_000
+"""Worlds of films are none of those that an oracle knows."""
+
+
+def shots(number: int, count: int) -> list[tuple[int, int, int]]:
+    """The shots of a film: the seed of a world, and frames of it from one up to another, 2 to 5 s each."""
+    chance = Random(f"film {number}")
+    made: list[tuple[int, int, int]] = []
+    for shot in range(count):
+        frames = chance.randrange(2 * FPS, 5 * FPS)
+        first = chance.randrange(12 * FPS - frames)
+        made.append((SEEDS_FROM + 1000 * number + shot, first, first + frames))
+    return made
+
+
+def write_film(path: Path, told: Sequence[tuple[int, int, int]], width: int = 64, height: int = 64) -> list[int]:
+    """Write the shots one after the other; the frames with which all but the first of them begin. The timecode runs through."""
+    with av.open(str(path), "w", format="mp4", options=MUXER) as container:
+        stream = container.add_stream("libx264", rate=FPS, options=ENCODER)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = 1
+        number, begins = 0, list[int]()
+        for seed, first, stop in told:
+            script = imagine(seed, LEVELS[0])
+            begins.append(number)
+            for frame in range(first, stop):
+                picture = draw(script, frame, width, height)
+                put_timecode(picture, number)
+                shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+                shown.pts, shown.time_base = number, Fraction(1, FPS)
+                container.mux(stream.encode(shown))
+                number += 1
+        container.mux(stream.encode(None))
+    return begins[1:]

@@ -1,0 +1,91 @@
+"""From a folder of videos and nothing else: questions of every type, right by the scripts that nobody was shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.questions import LOWEST, at_lowest_levels, ran
+from dmforge import cli, pipeline
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import View
+from dmforge.curation.shards.folders import read_manifest
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.worlds.folder import Settings
+from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.schemas.replies import QuestionType
+
+
+def rows(workspace: Workspace, sql: str) -> list[tuple[Any, ...]]:
+    return View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages).connection.execute(sql).fetchall()
+
+
+def dmforge(*words: object, code: int = 0) -> Any:
+    done = CliRunner().invoke(cli.app, [str(word) for word in words])
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout) if "--json" in words else done.stderr.replace("\n", " ")
+
+
+def test_every_type_is_reached_and_is_what_the_script_says() -> None:
+    found = {one.type: one for one in at_lowest_levels(12)}
+    assert set(LOWEST) <= set(found)
+    for one in found.values():
+        if one.level == LOWEST[one.type]:
+            assert one.right / one.tasks >= 0.95, one
+            assert one.candidates > 0, one
+
+
+def test_one_command_packs_a_folder_and_each_question_is_accounted_for(tmp_path: Path) -> None:
+    settings = Settings(videos=6, knobs=LEVELS[2], longest_s=40)
+    with ran(tmp_path, settings, list(LOWEST), 6) as workspace:
+        drafts, tasks, reasons = (
+            rows(workspace, sql)[0][0]
+            for sql in (
+                "SELECT count(*) FROM drafts",
+                "SELECT count(*) FROM tasks",
+                "SELECT count(*) FROM outcomes WHERE stage = 'admit' AND status <> 'made' AND reason <> ''",
+            )
+        )
+        assert len(rows(workspace, "SELECT DISTINCT duration_cs FROM videos")) > 1
+        assert drafts == tasks + reasons > 6
+        (folder,) = (workspace.root / "shards/cot").iterdir()
+        packed = read_manifest(folder).samples
+        assert 0 < packed == rows(workspace, "SELECT count(*) FROM samples")[0][0]
+        digest = dmforge("digest", "-w", workspace.root, "--json")
+        again = dmforge("run", "-w", workspace.root, "--json")  # nothing is left to do, and nobody is asked
+        assert all(stage["pending"] == 0 for stage in again["stages"])
+        assert dmforge("digest", "-w", workspace.root, "--json") == digest
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ('[stages.questions]\nmodel = "m"\ntypes = {colour = 1}', "correct 'types.colour.[key]'"),
+        ('[stages.questions]\nmodel = "m"\ntypes = {object = 0}', "asks for nothing"),
+        ('[stages.segments]\nmodel = "m"\nfps = 0', "correct 'fps'"),
+        ('[bring]\nvideo = "a"', "unknown key 'bring.video'"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_told_where(told: str, said: str, tmp_path: Path) -> None:
+    place = tmp_path / "ws"
+    (place / "inputs").mkdir(parents=True)
+    stages = "" if "[stages" in told else "[stages.ingest]\n"
+    (place / "recipe.toml").write_text(f'name = "test"\n{told}\n{stages}')
+    assert said in dmforge("plan", "-w", place, code=2)
+
+
+def test_a_folder_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
+    workspace = pipeline.init(tmp_path / "ws", "from-raw-video")
+    said = dmforge("run", "-w", workspace.root, code=2)
+    assert "films/videos" in said
+    assert "mend:" in said
+
+
+def test_types_in_a_recipe_are_all_types() -> None:
+    from typing import get_args
+
+    assert set(get_args(QuestionType)) == set(LOWEST)
