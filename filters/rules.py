@@ -1,18 +1,19 @@
-"""Is a candidate's form sound? Grammar, window and density are measured on the text alone; no model is asked."""
+"""Is a candidate's form sound? Measured on the text and what is known of its video alone; no model is asked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from dmforge.curation.settled import Made, Result
 from dmforge.curation.stage import Batch, StageConfig
-from dmforge.schemas.grammar import Trajectory, trajectory_of
-from dmforge.schemas.looks import Window, print_density, print_seconds, print_span
-from dmforge.schemas.records import Attempt, Candidate, Verdict
-from dmforge.schemas.scoring import measure_cs, overlap_cs
+from dmforge.filters.hearing import silent
+from dmforge.filters.judged import Judged, Measure, Rule, judged, verdict
+from dmforge.filters.prose import language, length, repetition
+from dmforge.filters.shape import answer_form, density, frames, grammar, window
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.records import Attempt, Verdict
 
 
 class RulesConfig(StageConfig):
@@ -22,51 +23,48 @@ class RulesConfig(StageConfig):
     """Frames per second that a look may ask for."""
     max_looks: PositiveInt = 1
     """Most looks of a trajectory."""
+    least_words: PositiveInt = 3
+    """A thought of fewer words says nothing."""
+    most_words: PositiveInt = 400
+    """A thought of more words goes round in circles."""
+    clips: Clips = Field(default_factory=Clips)
+    """How many frames a look may have."""
 
 
 class Rules(Batch[Attempt, Verdict]):
-    """Three verdicts a candidate: `grammar`, `window` and `density`, each between 0 and 1."""
+    """A verdict a candidate and rule, each between 0 and 1."""
 
-    name, version = "rules", 1
+    name, version = "rules", 2
     config: RulesConfig
 
     def process(self, items: Iterator[Attempt]) -> Iterator[Result]:
+        rules = rules_of(self.config)
         for item in items:
-            candidate = item.candidate
-            duration_cs = item.video.duration_cs if item.video else 0
-            yield Made((self._grammar(candidate), _window(candidate, duration_cs), self._density(candidate)))
-
-    def _grammar(self, candidate: Candidate) -> Verdict:
-        """1 for a text that the grammar accepts, with a look; 0 and the first defect for any other."""
-        found = trajectory_of(candidate.transcript, self.config.max_looks)
-        if not isinstance(found, Trajectory):
-            return _verdict(candidate, "grammar", 0.0, found[0].rule, found[0].message)
-        if not found.looks:
-            return _verdict(candidate, "grammar", 0.0, "no look")
-        if not all(thought.strip() for thought in found.thoughts):
-            return _verdict(candidate, "grammar", 0.0, "empty thought")
-        return _verdict(candidate, "grammar", 1.0)
-
-    def _density(self, candidate: Candidate) -> Verdict:
-        """The share of looks whose density is an allowed one."""
-        odd = [look.fps for look in candidate.looks if look.fps not in self.config.densities]
-        score = 1 - Fraction(len(odd), len(candidate.looks)) if candidate.looks else 0
-        return _verdict(
-            candidate, "density", float(score), "density not offered" if odd else "", " ".join(map(print_density, odd))
-        )
+            shown = judged(item, self.config.clips, self.config.max_looks)
+            found = ((rule, rule.check(shown)) for rule in rules)
+            yield Made(tuple(verdict(item, rule.name, measure) for rule, measure in found if measure is not None))
 
 
-def _window(candidate: Candidate, duration_cs: int) -> Verdict:
-    """The share of what is looked at that lies inside the video."""
-    windows = tuple(look.window for look in candidate.looks)
-    if not windows or duration_cs <= 0:
-        return _verdict(candidate, "window", 0.0, "no window")
-    inside = Fraction(overlap_cs(windows, (Window(0, duration_cs),)), measure_cs(windows))
-    if inside == 1:
-        return _verdict(candidate, "window", 1.0)
-    detail = f"{', '.join(map(print_span, windows))} in a video of {print_seconds(duration_cs)} s"
-    return _verdict(candidate, "window", float(inside), "past the end", detail)
+def rules_of(config: RulesConfig) -> tuple[Rule, ...]:
+    """All rules of this stage, each with an example that fails it."""
 
+    def _density(judged: Judged) -> Measure:
+        return density(judged, config.densities)
 
-def _verdict(candidate: Candidate, rule: str, score: float, reason: str = "", detail: str = "") -> Verdict:
-    return Verdict(candidate.video, candidate.id, "candidate", rule, score, 1, reason, detail)
+    def _length(judged: Judged) -> Measure:
+        return length(judged, config.least_words, config.most_words)
+
+    _density.__doc__, _length.__doc__ = density.__doc__, length.__doc__
+    end = "</think><answer>B</answer>"
+    look = "<think>Something changes near the middle. <span>2.00 - 6.00</span><fps>2</fps>"
+    return (
+        Rule("grammar", grammar, f"<think>Let me look there. <span>2.00 - 6.00<fps>2</fps>It is red now.{end}"),
+        Rule("window", window, f"<think>Let me look there. <span>10.00 - 15.00</span><fps>2</fps>It is red now.{end}"),
+        Rule("density", _density, f"<think>Let me look there. <span>2.00 - 6.00</span><fps>5</fps>It is red now.{end}"),
+        Rule("frames", frames, f"<think>Let me look there. <span>0.00 - 11.00</span><fps>6</fps>It is red now.{end}"),
+        Rule("length", _length, f"{look}Red.{end}"),
+        Rule("repetition", repetition, f"{look}{'It is red now. ' * 12}{end}"),
+        Rule("language", language, f"{look}Se ve un cuadrado azul que luego cambia de color y queda rojo.{end}"),
+        Rule("answer_form", answer_form, f"{look}It is red now.</think><answer>B, because it is red</answer>"),
+        Rule("silent", silent, f"{look}One can hear that it is red now.{end}"),
+    )

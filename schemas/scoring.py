@@ -66,7 +66,7 @@ def choice(text: str, options: tuple[str, ...]) -> int | None:
 
     Options stand here without their letters.
     """
-    text = _without_lead(text)
+    text = without_lead(text)
     alone = _LETTER.fullmatch(text)
     if alone is not None:
         index = _index(alone)
@@ -134,7 +134,7 @@ def density_error(fps: Fraction, target_fps: Fraction) -> Fraction:
 
 
 def _same(given: str, gold: str) -> bool:
-    given, gold = _without_lead(given), _without_lead(gold)
+    given, gold = without_lead(given), without_lead(gold)
     counts = number(given), number(gold)
     if None not in counts:
         return counts[0] == counts[1]
@@ -150,7 +150,7 @@ def _index(letter: re.Match[str]) -> int:
     return ord(next(filter(None, letter.groups()[:3])).lower()) - ord("a")
 
 
-def _without_lead(text: str) -> str:
+def without_lead(text: str) -> str:
     """Without `Answer:`, `The answer is`, `**` and their like, unless there is nothing else."""
     bare = text.strip(_WRAPPING)
     lead = _LEAD.match(bare)

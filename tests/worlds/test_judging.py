@@ -27,7 +27,7 @@ def attempt(
     options: tuple[str, ...] = ("blue", "red"),
     windows: tuple[Window, ...] = (),
     needs: Needs = "any",
-    thoughts: tuple[str, str] = ("Before.", "After."),
+    thoughts: tuple[str, str] = ("Here it comes.", "There it goes."),
     look: Look = LOOK,
     video: Video | None = VIDEO,
 ) -> Attempt:
@@ -46,14 +46,17 @@ def ruled(item: Attempt, **config: object) -> dict[str, Verdict]:
 def verified(item: Attempt) -> Verdict:
     (made,) = Verify(VerifyConfig()).process(iter([item]))
     assert isinstance(made, Made)
-    (verdict,) = made.rows
-    assert isinstance(verdict, Verdict)
-    return verdict
+    answer, evidence = made.rows
+    assert isinstance(answer, Verdict)
+    assert isinstance(evidence, Verdict)
+    assert (answer.filter, evidence.filter) == ("answer", "evidence")
+    return answer
 
 
 def test_a_sound_candidate_scores_1_by_every_rule() -> None:
     found = ruled(attempt())
-    assert {name: verdict.score for name, verdict in found.items()} == {"grammar": 1.0, "window": 1.0, "density": 1.0}
+    names = ("grammar", "window", "density", "frames", "length", "repetition", "language", "answer_form", "silent")
+    assert {name: verdict.score for name, verdict in found.items()} == dict.fromkeys(names, 1.0)
     assert all(verdict.reason == "" for verdict in found.values())
 
 
@@ -78,7 +81,11 @@ def test_a_window_scores_the_share_of_it_that_is_inside() -> None:
 
 def test_a_density_that_was_not_offered_is_said() -> None:
     verdict = ruled(attempt(look=Look(Window(300, 500), Fraction(5))))["density"]
-    assert (verdict.score, verdict.reason, verdict.detail) == (0.0, "density not offered", "5")
+    assert (verdict.score, verdict.reason, verdict.detail) == (
+        0.0,
+        "density not offered",
+        "at 27-38: 5 fps is not among 1, 2, 3, 4, 6",
+    )
     assert ruled(attempt(look=Look(Window(300, 500), Fraction(5))), densities=(5,))["density"].score == 1
 
 
