@@ -152,6 +152,25 @@ def verify(
 
 
 @app.command()
+def lint(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A shard, a folder of shards, or rows of an export.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Hold any file of trajectories or tasks against all rules."""
+    from dmforge.filters.lint import lint as linted
+
+    found = linted(file)
+    if as_json:
+        defects = [{"record": d.record, "rule": d.rule, "message": d.message, "offset": d.offset} for d in found.defects]
+        _print_json({"records": found.records, "defects": defects})
+        return
+    for defect in found.defects:
+        out.print(f"{defect.record} at {defect.offset}: {defect.rule}: {defect.message}", markup=False, highlight=False)
+        out.print(f"    {defect.excerpt}", markup=False, highlight=False)
+    out.print(f"{found.records} records, {len(found.defects)} defects", highlight=False)
+
+
+@app.command()
 def export(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="A corpus that is packed.")],
     to: Annotated[str, typer.Option(help="dynframe, llamafactory, trl or hf.")],

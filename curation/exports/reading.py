@@ -1,0 +1,206 @@
+"""Any file of trajectories or tasks, read back as it is written: shards, DynFrame's own files, what is exported to others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+from dmforge.curation.exports.words import VIDEO
+from dmforge.curation.shards.document import ShardSample, read_document
+from dmforge.curation.shards.folders import MANIFEST, parse_manifest
+from dmforge.curation.shards.tars import walk
+from dmforge.curation.sources.contract import Format
+from dmforge.curation.sources.files import raw_records
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import DmforgeError, InputError
+from dmforge.schemas.looks import Window, read_density, read_span
+from dmforge.schemas.records import Needs, TaskKind
+
+SUFFIXES = (".tar", ".json", ".jsonl", ".parquet")
+MEND = (
+    "give a shard (.tar) or a folder of shards; or DM-CoT or DM-RL rows as .json, .jsonl or .parquet, like those of an export"
+)
+QUERY = re.compile(r"textual query: (.*)")
+OPTION = re.compile(r"([A-Z])\. (.*)")
+STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+MAX_DOCUMENT = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A record of a file: a trajectory as it stands there, or a task with a target where it has none."""
+
+    record: str
+    """The sample's id, or the row."""
+    prompt: str
+    text: str = ""
+    """What the policy wrote, with marks where clips are shown; empty for a task."""
+    kind: TaskKind = "open"
+    question: str = ""
+    options: tuple[str, ...] = ()
+    gold: str = ""
+    windows: tuple[Window, ...] = ()
+    needs: Needs = "any"
+    duration_cs: int | None = None
+    clips: Clips = field(default_factory=Clips)
+    target: tuple[float, float, float] | None = None
+    """Start and end in seconds, and density, of a task: whatever numbers stand there."""
+
+    @property
+    def trajectory(self) -> str:
+        """The text without the marks of clips: what the grammar reads."""
+        return self.text.replace(VIDEO, "")
+
+    def place(self, offset: int) -> int:
+        """Where in the text as it stands what the trajectory has at this offset."""
+        at, passed = 0, 0
+        while (mark := self.text.find(VIDEO, at)) >= 0 and mark - passed < offset:
+            at, passed = mark + len(VIDEO), passed + len(VIDEO)
+        return offset + passed
+
+
+def read_written(path: Path) -> Iterator[Written]:
+    """Every record of a file, or of the shards in a folder."""
+    if path.is_dir():
+        shards = sorted(path.glob("*.tar"))
+        if not shards:
+            raise InputError("there are no shards in this folder", where=str(path), mend=MEND)
+        for shard in shards:
+            yield from _of_shard(shard)
+    elif path.suffix == ".tar":
+        yield from _of_shard(path)
+    elif path.suffix in SUFFIXES or not path.exists():
+        yield from _of_rows(path)
+    else:
+        raise InputError(f"nothing is known of {path.suffix or 'files without a suffix'}", where=str(path), mend=MEND)
+
+
+def _of_shard(path: Path) -> Iterator[Written]:
+    clips = _clips_beside(path)
+    try:
+        with path.open("rb") as file:
+            members = [member for member in walk(file, str(path)) if member.suffix == "json"]
+            for member in members:
+                if member.size > MAX_DOCUMENT:
+                    raise InputError(f"a document of {member.size} bytes", where=f"{path}: {member.key}", mend=MEND)
+                file.seek(member.offset)
+                video, samples = read_document(file.read(member.size), f"{path}: {member.key}")
+                yield from (_of_sample(sample, video.duration_cs, clips) for sample in samples)
+    except OSError as error:
+        raise InputError(error.strerror or str(error), where=str(path), mend="give a file that can be read") from None
+
+
+def _clips_beside(path: Path) -> Clips:
+    """How the frames of a shard were cut: its manifest says so, if it lies beside it."""
+    manifest = path.with_name(MANIFEST)
+    try:
+        return Clips.model_validate(parse_manifest(manifest.read_bytes(), str(manifest)).clips)
+    except (OSError, DmforgeError, ValueError):
+        return Clips()
+
+
+def _of_sample(sample: ShardSample, duration_cs: int, clips: Clips) -> Written:
+    pieces = sample.transcript.pieces
+    text = "".join(VIDEO if piece.text is None else piece.text for piece in pieces if piece.author != "prompt")
+    prompt = "".join(piece.text or VIDEO for piece in pieces if piece.author == "prompt")
+    look = sample.target
+    target = (float(look.window.start_s), float(look.window.end_s), float(look.fps)) if look and not text else None
+    return Written(
+        sample.id, prompt, text, sample.kind, sample.question, sample.options, sample.gold, sample.windows, sample.needs,
+        duration_cs, clips, target,
+    )  # fmt: skip
+
+
+def _of_rows(path: Path) -> Iterator[Written]:
+    layout = "parquet" if path.suffix == ".parquet" else "json"
+    rows = raw_records(path, Format("records", layout, frozenset(), lambda record, beside: [], "rows of DM-CoT or DM-RL"))
+    known = False
+    for number, row in rows:
+        try:
+            written = _of_row(row, f"{path.name}:{number}")
+        except STRUCTURE:
+            if not known:
+                told = "its first row is neither a trajectory nor a task"
+                raise InputError(told, where=f"{path}:{number}", mend=MEND) from None
+            written = Written(f"{path.name}:{number}", "")
+        known = True
+        yield written
+
+
+def _of_row(row: Mapping[str, Any], record: str) -> Written:
+    """By the keys that each kind of file has."""
+    if "pieces" in row:
+        return _of_hub(row)
+    if "gt_span_start" in row:
+        return _of_task(row, record)
+    if "conversations" in row:
+        return _of_turns(record, *(str(turn["value"]) for turn in row["conversations"][:2]))
+    if "messages" in row:
+        return _of_turns(record, *(str(turn["content"]) for turn in row["messages"][:2]))
+    return _of_trl(row, record)
+
+
+def _of_turns(record: str, asked: str, said: str) -> Written:
+    kind, question, options = _asked(asked)
+    found = re.search(r"<answer>([^<]*)</answer>", said)
+    is_span = found is not None and read_span(found[1].strip()) is not None
+    return Written(record, asked, said, "grounding" if is_span and not options else kind, question, options)
+
+
+def _of_task(row: Mapping[str, Any], record: str) -> Written:
+    kind, question, options = _asked(row["prompt"])
+    gold = str(row["answer"])
+    target = (float(row["gt_span_start"]), float(row["gt_span_end"]), float(row["fps"]))
+    kind = "grounding" if read_span(gold) is not None and not options else kind
+    return Written(record, row["prompt"], "", kind, question, options, gold, target=target)
+
+
+def _of_trl(row: Mapping[str, Any], record: str) -> Written:
+    asked, said = _content(row["prompt"]), _content(row.get("completion", ()))
+    _, question, _ = _asked(asked)
+    windows = tuple(_window(start, end) for start, end in row["windows"])
+    target = None
+    if row["target_window"] and not said:
+        start_s, end_s = map(float, row["target_window"])
+        target = (start_s, end_s, float(row["target_fps"]))
+    options = tuple(row["options"])
+    return Written(record, asked, said, row["kind"], question, options, row["solution"], windows, target=target)
+
+
+def _of_hub(row: Mapping[str, Any]) -> Written:
+    texts = [(piece["author"] == "prompt", piece["text"] if piece["kind"] == "text" else VIDEO) for piece in row["pieces"]]
+    asked, said = ("".join(text for of_prompt, text in texts if of_prompt == which) for which in (True, False))
+    bounds, fps = read_span(row["target_window"]), read_density(row["target_fps"])
+    target = (bounds[0] / 100, bounds[1] / 100, float(fps)) if bounds and fps and not said else None
+    windows = tuple(_window(start, end) for start, end in row["windows"])
+    return Written(
+        row["id"], asked, said, row["kind"], row["question"], tuple(row["options"]), row["gold"], windows, row["needs"],
+        round(row["duration_s"] * 100), target=target,
+    )  # fmt: skip
+
+
+def _content(turns: Any) -> str:
+    """The text of a conversation's turns, whose content is text or a list of parts."""
+    parts = [part for turn in turns for part in ([turn["content"]] if isinstance(turn["content"], str) else turn["content"])]
+    return "".join(part if isinstance(part, str) else VIDEO if part["type"] == "video" else part["text"] for part in parts)
+
+
+def _asked(prompt: str) -> tuple[TaskKind, str, tuple[str, ...]]:
+    """What a prompt asks: a query to be found, or a question with its options below."""
+    found = QUERY.search(prompt)
+    if found:
+        return "grounding", found[1], ()
+    lines = prompt.replace(VIDEO, "").strip().split("\n")
+    found_options = (OPTION.fullmatch(line) for line in lines[1:])
+    letters = zip(ascii_uppercase, found_options, strict=False)
+    options = [match[2] for letter, match in letters if match is not None and match[1] == letter]
+    whole = len(lines) > 2 and len(options) == len(lines) - 1
+    return ("mcq", lines[0], tuple(options)) if whole else ("open", "\n".join(lines), ())
+
+
+def _window(start_s: float, end_s: float) -> Window:
+    return Window(round(start_s * 100), round(end_s * 100))
