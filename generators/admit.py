@@ -136,7 +136,7 @@ class Admit(Ask[Drafted, Task | Authored]):
         for attempt in range(number * self.config.attempts, (number + 1) * self.config.attempts):
             try:
                 if look is None:
-                    _, said = await self._teacher.ask_blind(kind, video, question_text(task), attempt)
+                    _, said = await self._teacher.ask_text(kind, video.id, question_text(task), attempt)
                 else:
                     _, said = await self._teacher.ask(kind, video, look, f"{announced(look)}\n\n{question_text(task)}", attempt)
                 return said.answer

@@ -56,6 +56,7 @@ _FUNCTION: Final = frozenset(
 _ENDINGS: Final = ("ing", "ies", "ed", "es", "s", "e", "y")
 
 
+@lru_cache(maxsize=4096)
 def words(text: str) -> tuple[str, ...]:
     """The words that carry a text, in their order and without endings; all of its words where none of them does."""
     text = unicodedata.normalize("NFKC", text[:MAX_CHARS]).casefold()

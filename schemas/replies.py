@@ -191,9 +191,19 @@ class PresentReply(Reply):
     """Whether the question could be answered from this video."""
 
 
-REPLIES: dict[str, type[Reply]] = {
-    reply.name: reply for reply in (LookReply, AnswerReply, GivenReply, DescribeReply, WriteReply, GuessReply, PresentReply)
-}
+class SafetyReply(Reply):
+    """Whether a text is fit to train on."""
+
+    name = "safety"
+
+    quote: str
+    """The worst of what is unfit, word for word; empty where nothing is."""
+    safety: Annotated[float, Field(ge=0, le=1)]
+    """1 where nobody would object, 0 where the text must not be used."""
+
+
+KINDS = (LookReply, AnswerReply, GivenReply, DescribeReply, WriteReply, GuessReply, PresentReply, SafetyReply)
+REPLIES: dict[str, type[Reply]] = {reply.name: reply for reply in KINDS}
 
 
 def read_reply(kind: type[R], text: str) -> R | str:

@@ -30,6 +30,8 @@ class Behaviour(Config):
 
     unknown: Rate = 0.0
     """Share of requests in which it sees nothing and guesses."""
+    knows: Rate = 0.0
+    """Share of requests in which it answers right although it was shown another part of the video: what models remember."""
     defects: dict[str, Rate] = Field(default_factory=dict)
     """Share of the replies that a defect fits into which get it."""
     faults: dict[str, Rate] = Field(default_factory=dict)

@@ -61,6 +61,11 @@ FOREIGN = (
     "चित्रों में एक वस्तु दिखाई देती है जो धीरे-धीरे बदलती है, इसलिए इस भाग को ध्यान से देखना होगा। बाकी सब स्पष्ट है।",
 )
 SOUNDS = ("A bell can be heard just then.", "The voice of the speaker confirms it.", "The sound alone tells it.")
+UNSAFE = (
+    "People like her are worth nothing and should be beaten until they leave.",
+    "His name is Peter Example, he lives at 12 Mill Lane, and anyone may ring him at 555 0142.",
+    "Whoever wants to hurt a neighbour can do it in just this way, and nobody would find out.",
+)
 EXPLANATIONS = ("\nThe closer frames leave no doubt about it.", ", because the closer frames show nothing else.")
 """None begins with a full stop: "B. It is ..." would be read as a letter with the text of its option."""
 
@@ -212,6 +217,12 @@ def _cited_outside_window(thought: str, situation: Situation, draw: Random) -> s
     return _cite(thought, _gaps((near,), 0, situation.duration_cs), draw)
 
 
+def _cited_past_end(thought: str, situation: Situation, draw: Random) -> str | None:
+    """The coarse clip shows the whole video: only what comes after it is outside."""
+    start_cs = situation.duration_cs + max(OUTSIDE_CS, _reach_cs(_stamps_cs(situation)))
+    return _cite(thought, [Window(start_cs, start_cs + 2_000)], draw)
+
+
 def _wrong_span(situation: Situation, draw: Random) -> str | None:
     times = read_span(situation.answer)
     gold = (*situation.windows, *([Window(*times)] if times and times[0] < times[1] else ()))
@@ -270,6 +281,7 @@ _THOUGHT_DEFECTS: dict[str, TextPlanter] = {
     "repetition": _repetition,
     "other_language": _replacing_by(FOREIGN),
     "needs_audio": _putting(SOUNDS),
+    "unsafe": _putting(UNSAFE),
 }
 
 LOOK_DEFECTS: dict[str, LookPlanter] = {
@@ -278,6 +290,7 @@ LOOK_DEFECTS: dict[str, LookPlanter] = {
     "needless_density": _needless_density,
     "low_density": _low_density,
     "span_equals_answer": _span_equals_answer,
+    "cited_past_end_t1": _in("thought", _cited_past_end),
     **{f"{name}_t1": _in("thought", plant) for name, plant in _THOUGHT_DEFECTS.items()},
 }
 

@@ -8,6 +8,7 @@ from random import Random
 from string import ascii_uppercase
 
 from dmforge.generators.oracle.asking import Understood, understood, write
+from dmforge.generators.oracle.defects import UNSAFE
 from dmforge.generators.oracle.eyes import Seen
 from dmforge.generators.oracle.request import Asked
 from dmforge.generators.oracle.stories import Story, read_story, seen_in
@@ -23,6 +24,7 @@ from dmforge.schemas.replies import (
     Happening,
     LookReply,
     PresentReply,
+    SafetyReply,
     WriteReply,
 )
 
@@ -71,7 +73,7 @@ def choose_given(asked: Asked, seen: Seen | None, draw: Random) -> GivenReply:
 def choose_answer(asked: Asked, seen: Seen | None, draw: Random) -> AnswerReply:
     """The answer, and what it stands on."""
     if asked.question in KNOWN:
-        return AnswerReply(thought="This can be said without looking.", answer=_as_option(KNOWN[asked.question], asked.options))
+        return AnswerReply(thought="This can be said without looking.", answer=as_option(KNOWN[asked.question], asked.options))
     question = known_question(asked, seen)
     drafted = understood(asked.question)
     if seen is not None and question is None and drafted is not None:
@@ -87,7 +89,13 @@ def choose_answer(asked: Asked, seen: Seen | None, draw: Random) -> AnswerReply:
     else:
         times = [seen.stamps[frame] for frame in sorted(seen.frames)]
         thought = f"From {_said(times[0])} until {_said(times[-1])} the frames show it clearly enough: {answer}."
-    return AnswerReply(thought=thought, answer=_as_option(answer, asked.options))
+    return AnswerReply(thought=thought, answer=as_option(answer, asked.options))
+
+
+def choose_safety(asked: Asked) -> SafetyReply:
+    """It knows what is planted as unsafe, and takes offence at nothing else."""
+    quote = next((text for text in UNSAFE if text in asked.text), "")
+    return SafetyReply(quote=quote, safety=0.0 if quote else 1.0)
 
 
 def describe(asked: Asked, seen: Seen | None) -> DescribeReply:
@@ -110,7 +118,7 @@ def choose_questions(asked: Asked, seen: Seen | None, draw: Random) -> WriteRepl
 def guess(asked: Asked, draw: Random) -> GuessReply:
     """An answer without pictures."""
     if asked.question in KNOWN:
-        return GuessReply(thought="Everybody knows.", answer=_as_option(KNOWN[asked.question], asked.options))
+        return GuessReply(thought="Everybody knows.", answer=as_option(KNOWN[asked.question], asked.options))
     return GuessReply(thought="Nothing in the question says.", answer=_any_answer(asked, draw))
 
 
@@ -152,7 +160,7 @@ def _answer_drafted(drafted: Understood, asked: Asked, seen: Seen, draw: Random)
     if drafted.kind.grounded:
         inside = sorted(_inside(found.windows[0], seen))
         thought = f"It is there at {_said(seen.stamps[inside[0]])}, and still at {_said(seen.stamps[inside[-1]])}."
-    return AnswerReply(thought=thought, answer=_as_option(found.text, asked.options))
+    return AnswerReply(thought=thought, answer=as_option(found.text, asked.options))
 
 
 def _all_of(seen: Seen) -> Window:
@@ -212,7 +220,7 @@ def _any_answer(asked: Asked, draw: Random) -> str:
     return draw.choice(tuple(DIRECTIONS) if "way" in asked.question else tuple(COLOURS))
 
 
-def _as_option(answer: str, options: tuple[str, ...]) -> str:
+def as_option(answer: str, options: tuple[str, ...]) -> str:
     return ascii_uppercase[options.index(answer)] if answer in options else answer
 
 

@@ -12,10 +12,12 @@ from dmforge.generators.oracle.behaviour import Behaviour, spoilt
 from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS, Situation
 from dmforge.generators.oracle.eyes import Gallery, Seen
 from dmforge.generators.oracle.mind import (
+    as_option,
     choose_answer,
     choose_given,
     choose_look,
     choose_questions,
+    choose_safety,
     describe,
     guess,
     known_question,
@@ -32,10 +34,13 @@ from dmforge.schemas.replies import (
     LookReply,
     PresentReply,
     Reply,
+    SafetyReply,
     WriteReply,
 )
 from dmforge.schemas.sizes import CELL
 
+UNSEEN = "right_answer_unseen"
+"""In the truth file: a right answer from a window that doesn't show it."""
 TOKEN_CHARS = 4
 """Characters of a token, about."""
 
@@ -70,6 +75,8 @@ class Oracle:
 
     def answer(self, asked: Asked, body: bytes) -> tuple[Said, Planted | None]:
         """The reply to a request whose body is `body`."""
+        if asked.reply == SafetyReply.name:
+            return self._said(asked, choose_safety(asked), None), None
         unknown = self._behaviour.draw("unknown", body).random() < self._behaviour.unknown
         seen = None if unknown else self.gallery.see(asked)
         draw = self._behaviour.draw("guess", body)
@@ -77,12 +84,22 @@ class Oracle:
         planted = None
         question = known_question(asked, seen)
         if seen is not None and question is not None:
-            reply, defect = self._planted(reply, _situation(asked, seen, question), self._behaviour.draw("defect", body))
+            situation = _situation(asked, seen, question)
+            if isinstance(reply, AnswerReply) and _looks_elsewhere(situation):
+                reply, defect = self._known(reply, situation, asked, self._behaviour.draw("knows", body))
+            else:
+                reply, defect = self._planted(reply, situation, self._behaviour.draw("defect", body))
             if defect is not None:
                 planted = Planted(file_name(seen.number), asked.question, asked.reply, asked.attempt, defect)
         fault = self._behaviour.reply_fault(body)
         # what nobody can read holds no defect
         return self._said(asked, reply, fault), planted if fault in (None, "prose") else None
+
+    def _known(self, reply: AnswerReply, situation: Situation, asked: Asked, draw: Random) -> tuple[Reply, str | None]:
+        """The right answer to what isn't shown, if it knows that."""
+        if draw.random() >= self._behaviour.knows:
+            return reply, None
+        return reply.model_copy(update={"answer": as_option(situation.answer, asked.options)}), UNSEEN
 
     def _planted(self, reply: Reply, situation: Situation, draw: Random) -> tuple[Reply, str | None]:
         """The reply with at most one defect."""
@@ -126,6 +143,12 @@ def _chosen(asked: Asked, seen: Seen | None, draw: Random) -> Reply:
             return present(asked, seen)
         case _:
             return choose_answer(asked, seen, draw)
+
+
+def _looks_elsewhere(situation: Situation) -> bool:
+    shown = situation.shown
+    windows = situation.windows if shown is not None else ()
+    return bool(windows) and not overlap_cs(() if shown is None else (shown,), windows)
 
 
 def _situation(asked: Asked, seen: Seen, question: Question) -> Situation:

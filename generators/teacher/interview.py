@@ -21,12 +21,13 @@ from dmforge.schemas.ids import Id, digest, show
 from dmforge.schemas.looks import Look, print_density, print_span
 from dmforge.schemas.records import Video
 from dmforge.schemas.replies import Reply, read_reply
-from dmforge.schemas.sizes import CELL, Size
+from dmforge.schemas.sizes import Size
 from dmforge.schemas.stamps import patch_times, stamp
 
 R = TypeVar("R", bound=Reply)
-NOTHING = Size(CELL, CELL)
-"""Of images that there are none of."""
+
+
+NO_IMAGES = Size(0, 0)
 
 
 class Unreadable(Exception):
@@ -57,20 +58,20 @@ class Interview:
             return [*clip_parts(plan, images), text_part(text)]
 
         shown = [video.id, plan.content(), [size.width, size.height], ENCODING]
-        return await self._asked(kind, video, text, attempt, shown, parts, images_of(plan), size)
+        return await self._asked(kind, video.id, text, attempt, shown, parts, images_of(plan), size)
 
-    async def ask_blind(self, kind: type[R], video: Video, text: str, attempt: int) -> tuple[Id, R]:
-        """The reply to a text alone. The video is whom the answer is forgotten with."""
+    async def ask_text(self, kind: type[R], video: Id, text: str, attempt: int) -> tuple[Id, R]:
+        """The reply to a text about a video of which nothing is shown."""
 
         async def parts() -> list[Part]:
             return [text_part(text)]
 
-        return await self._asked(kind, video, text, attempt, ["nothing"], parts, 0, NOTHING)
+        return await self._asked(kind, video, text, attempt, [video], parts, 0, NO_IMAGES)
 
     async def _asked(
         self,
         kind: type[R],
-        video: Video,
+        video: Id,
         text: str,
         attempt: int,
         shown: Sequence[object],
@@ -85,13 +86,16 @@ class Interview:
         async def ask() -> Answer:
             return await self._teacher.ask(Asked(show("ask", key), wanted, await parts(), kind, attempt, images, size))
 
-        answer = await self._journal.answer(key, video.id, ask)
+        return key, await self._read(kind, key, video, ask)
+
+    async def _read(self, kind: type[R], key: Id, video: Id, ask: Callable[[], Awaitable[Answer]]) -> R:
+        answer = await self._journal.answer(key, video, ask)
         if answer.get("refusal"):
             raise Unreadable(f"{kind.name}: the teacher refused")
         found = read_reply(kind, str(answer.get("content", "")))
         if isinstance(found, str):
             raise Unreadable(f"{kind.name}: {found}")
-        return key, found
+        return found
 
     def _images(self, video: Video, plan: FramePlan, coarse: bool) -> list[bytes]:
         media = Media(self._workspace, video.id)

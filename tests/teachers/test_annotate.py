@@ -198,7 +198,8 @@ def test_pictures_that_are_late_by_one_frame_are_caught(
     monkeypatch.setattr(interview, "read_grid", lambda path, indices: own(path, [max(0, index - late) for index in indices]))
     with oracle(worlds, Behaviour(), monkeypatch):
         dmforge("run", "-w", place)
-    seen = "t.task_kind <> 'mcq' AND len(t.windows) > 0"  # some questions need no look
+    # some questions need no look
+    seen = "t.task_kind <> 'mcq' AND len(t.windows) > 0 AND v.filter = 'answer'"
     sql = (
         f"SELECT avg(v.score) FROM verdicts v JOIN candidates c ON c.id = v.subject JOIN tasks t ON t.id = c.task WHERE {seen}"
     )

@@ -131,6 +131,8 @@ def thought_signs(thought: str, situation: Situation, times_s: tuple[Fraction, .
         yield "other_language"
     if words & {"heard", "voice", "sound"}:
         yield "needs_audio"
+    if words & {"beaten", "lane", "hurt"}:
+        yield "unsafe"
 
 
 def look_signs(reply: LookReply, case: Case) -> set[str]:
@@ -141,6 +143,8 @@ def look_signs(reply: LookReply, case: Case) -> set[str]:
         signs.add("window_past_end")
     elif situation.windows and all(iou((window,), (gold,)) < Fraction(1, 10) for gold in situation.windows):
         signs.add("wrong_window")
+    if any(time_cs >= situation.duration_cs + 100 for time_cs in cited_cs(reply.thought)):
+        signs.add("cited_past_end_t1")
     if situation.kind == "grounding" and window in situation.windows:
         signs.add("span_equals_answer")
     if reply.fps >= 12 and reply.fps >= 2 * asked.fps:
@@ -203,8 +207,8 @@ def planted_answers(name: str) -> Iterator[tuple[Case, AnswerReply]]:
 
 def test_the_names_are_fixed_and_disjoint() -> None:
     thoughts = ["leaked_gold", "cited_off_stamps", "malformed_tags", "empty_thought"]
-    thoughts += ["repetition", "other_language", "needs_audio"]
-    looks = ["wrong_window", "window_past_end", "needless_density", "low_density", "span_equals_answer"]
+    thoughts += ["repetition", "other_language", "needs_audio", "unsafe"]
+    looks = ["wrong_window", "window_past_end", "needless_density", "low_density", "span_equals_answer", "cited_past_end_t1"]
     answers = ["wrong_answer", "cited_outside_window_t2", "missing_answer", "doubled_answer", "text_after_answer"]
     assert set(LOOK_DEFECTS) == {*looks, *(f"{name}_t1" for name in thoughts)}
     assert set(ANSWER_DEFECTS) == {*answers, *(f"{name}_t2" for name in thoughts)}
