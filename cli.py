@@ -113,6 +113,32 @@ def run(
 
 
 @app.command()
+def select(
+    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="The corpus, as the recipe calls it: cot, say.")],
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="SQL", help="A further condition, over scores and what they are about; writes nothing."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be kept of what there is; write nothing.")] = False,
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Apply the recipe's thresholds, an order and caps to the scores at hand. Asks nobody anything."""
+    from dmforge import selecting
+
+    if dry_run or where is not None:
+        found = selecting.what_if(_workspace(workspace), corpus, where)
+    else:
+        found = selecting.select(_workspace(workspace), err, _command(), corpus)
+    if as_json:
+        _print_json({"kept": found.kept, "rejected": found.rejected, "undetermined": found.undetermined})
+        return
+    rows: list[list[object]] = [["kept", "", found.kept]]
+    rows += [["rejected", reason, number] for reason, number in found.rejected.items()]
+    _print_table(["", "reason", "candidates"], [*rows, ["undetermined", "", found.undetermined]])
+
+
+@app.command()
 def pack(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="The corpus, as selection calls it: cot, say.")],
     partial: Annotated[bool, typer.Option("--partial", help="Although earlier stages still have work to do.")] = False,

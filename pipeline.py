@@ -191,7 +191,7 @@ def plan(workspace: Workspace) -> list[Forecast]:
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         lake = Lake(workspace)
-        view = View(lake, recipe.stages, scanned=_unpublished(lake, recipe))
+        view = View(lake, recipe.stages, scanned=unpublished_lists(lake, recipe))
         forecasts: list[Forecast] = []
         for stage in recipe.stages:
             tally, expected = view.tally(stage), _expected(view, stage, forecasts)
@@ -242,7 +242,7 @@ def pack(workspace: Workspace, console: Console, command: str, corpus: str, part
         lake = Lake(workspace)
         folders.sweep(workspace)
         forgetting.finish_forgetting(lake)
-        view = View(lake, recipe.stages, scanned=_unpublished(lake, recipe))
+        view = View(lake, recipe.stages, scanned=unpublished_lists(lake, recipe))
         waiting = {s.name: view.tally(s).pending for s in stages if not isinstance(s, Collective)}
         if any(waiting.values()) and not partial:
             told = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
@@ -264,7 +264,7 @@ def _partial(stage: AnyStage) -> AnyStage:
     return type(stage)(stage.config.model_copy(update={"partial": True}))
 
 
-def _unpublished(lake: Lake, recipe: Recipe) -> dict[str, Any]:
+def unpublished_lists(lake: Lake, recipe: Recipe) -> dict[str, Any]:
     """Lists of inputs that were changed since the last run, as they are now."""
     scans = {stage.name: unpublished(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
     return {name: scan for name, scan in scans.items() if scan is not None}

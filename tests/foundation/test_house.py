@@ -20,6 +20,7 @@ FLOORS = {
     "cli": 7,
     "demo": 6,
     "intake": 5,
+    "selecting": 5,
     "pipeline": 4,
     "trainers": 3,
     "filters": 3,

@@ -1,0 +1,183 @@
+"""Thresholds, an order, caps and balance as SQL over stored scores: what becomes of each candidate, and why.
+
+Two 64-bit masks a subject say which filters have measured it and which of those it misses; a candidate's are those of itself,
+of its task and of its video together. So a million candidates with eight scores each are decided in a second or two.
+Names and values come as tables; the only text that becomes SQL stands in this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import duckdb
+import pyarrow as pa
+
+from dmforge.schemas.config import nearest
+from dmforge.schemas.errors import InputError
+
+Said = Literal["source", "licence", "terms", "split", "video_source", "video_licence", "video_terms"]
+Dimension = Literal["video", "kind", "source", "duration", "density"]
+MOST_FILTERS = 62
+UNDETERMINED = "undetermined: "
+"""Begins the reason of what the scores at hand can't decide."""
+
+_SAID: Mapping[str, str] = {
+    "source": "t.source", "licence": "t.licence", "terms": "t.terms", "split": "t.split",
+    "video_source": "p.source", "video_licence": "p.licence", "video_terms": "p.terms",
+}  # fmt: skip
+_DIMENSION: Mapping[str, str] = {
+    "video": "to_hex(c.video)", "kind": "t.task_kind", "source": "t.source",
+    # 0 to 15 s, to 30 s, to 60 s, and so on, twice as long each time
+    "duration": "CAST(15 * pow(2, greatest(0, ceil(log2(greatest(v.duration_cs, 1) / 1500)))) AS BIGINT) || ' s at most'",
+    "density": "coalesce(c.looks[1].fps.num || '/' || c.looks[1].fps.den, 'none')",
+}  # fmt: skip
+_MEASURED = """
+CREATE OR REPLACE TEMP TABLE measured AS
+SELECT v.subject, bit_or(1::BIGINT << l.position) AS known,
+    bit_or(CASE WHEN v.score < l.least THEN 1::BIGINT << l.position ELSE 0 END) AS failed {scores}
+FROM verdicts v JOIN named l ON l.filter = v.filter
+GROUP BY v.subject
+"""
+_STANDING = """
+CREATE OR REPLACE TEMP TABLE standing AS
+SELECT c.id, c.video, c.task, c.attempt {dimensions} {scores},
+    coalesce(a.known, 0) | coalesce(b.known, 0) | coalesce(d.known, 0) AS known,
+    coalesce(a.failed, 0) | coalesce(b.failed, 0) | coalesce(d.failed, 0) AS failed,
+    CASE WHEN p.role = 'benchmark' THEN 'its video is a benchmark''s' {unwanted} END AS refused,
+    CASE WHEN p.role = 'benchmark' THEN '' {unwanted_values} END AS refused_value
+FROM candidates c
+    LEFT JOIN measured a ON a.subject = c.id
+    LEFT JOIN measured b ON b.subject = c.task
+    LEFT JOIN measured d ON d.subject = c.video
+    LEFT JOIN provenances p ON p.video = c.video
+    {tasks} {videos}
+"""
+_DECIDED = """
+CREATE OR REPLACE TEMP TABLE decided AS
+WITH reasons AS (
+    SELECT s.*, CASE
+        WHEN refused IS NOT NULL THEN refused
+        WHEN failed <> 0 THEN 'below threshold: ' || f.filter
+        WHEN (known & $needed::BIGINT) <> $needed::BIGINT THEN '{undetermined}' || m.filter
+    END AS reason, CASE WHEN refused IS NOT NULL THEN refused_value ELSE '' END AS detail,
+    FROM standing s
+        LEFT JOIN named f ON f.bit = s.failed & -s.failed
+        LEFT JOIN named m ON m.bit = ($needed::BIGINT & ~s.known) & -($needed::BIGINT & ~s.known)
+)
+SELECT r.* REPLACE (CASE
+    WHEN r.reason IS NOT NULL THEN r.reason
+    WHEN h.id IS NOT NULL AND h.holds IS NULL THEN '{undetermined}--where'
+    WHEN h.id IS NOT NULL AND NOT h.holds THEN 'not as --where says'
+END AS reason)
+FROM reasons r LEFT JOIN held h ON h.id = r.id
+"""
+_BEST = """
+CREATE OR REPLACE TEMP TABLE best AS
+SELECT d.*, row_number() OVER (PARTITION BY task ORDER BY {order} attempt, id) AS place
+FROM decided d WHERE reason IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a candidate needs to be kept, and how many are."""
+
+    least: Mapping[str, float]
+    only: Mapping[Said, list[str]]
+    order: tuple[str, ...] = ()
+    caps: Mapping[Dimension, int] | None = None
+    balance: Mapping[Dimension, float] | None = None
+
+
+Holds = Callable[[duckdb.DuckDBPyConnection], pa.Table]
+"""Of the candidates in `standing` those that a further condition is asked about: `id`, and whether it `holds`."""
+NOTHING_HELD = pa.table({"id": pa.array([], pa.binary(16)), "holds": pa.array([], pa.bool_())})
+
+
+def decide(connection: duckdb.DuckDBPyConnection, wanted: Wanted, holds: Holds | None = None) -> None:
+    """Make the temporary table `verdict_of`: `id`, `video`, `task`, `reason` (NULL where it is kept), `detail`, `failed`."""
+    names = _named(connection, wanted)
+    _stand(connection, wanted, names)
+    connection.register("held", NOTHING_HELD if holds is None else holds(connection))
+    needed = sum(1 << position for position, name in enumerate(names) if name in wanted.least)
+    connection.execute(_DECIDED.format(undetermined=UNDETERMINED), {"needed": needed})
+    order = "".join(f"s{names.index(name)} DESC NULLS LAST, " for name in wanted.order)
+    connection.execute(_BEST.format(order=order))
+    connection.execute("CREATE OR REPLACE TEMP TABLE left_over AS SELECT * FROM best WHERE place = 1")
+    connection.execute("CREATE OR REPLACE TEMP TABLE dropped (id BLOB, reason VARCHAR, detail VARCHAR)")
+    for dimension, most in sorted((wanted.caps or {}).items()):
+        _drop(connection, dimension, "over its cap: ", "$most", {"most": most})
+    for dimension, times in sorted((wanted.balance or {}).items()):
+        least = f"(SELECT ceil($times * min(n)) FROM (SELECT count(*) AS n FROM left_over GROUP BY of_{dimension}))"
+        _drop(connection, dimension, "balanced away: ", least, {"times": times})
+    connection.execute("""
+        CREATE OR REPLACE TEMP TABLE verdict_of AS
+        SELECT d.id, d.video, d.task, d.failed, d.attempt,
+            CASE WHEN d.reason IS NOT NULL THEN d.reason WHEN b.place > 1 THEN 'another candidate of the task was kept'
+                ELSE o.reason END AS reason,
+            coalesce(o.detail, d.detail) AS detail
+        FROM decided d LEFT JOIN best b ON b.id = d.id LEFT JOIN dropped o ON o.id = d.id
+    """)
+
+
+def counts(connection: duckdb.DuckDBPyConnection) -> dict[str | None, int]:
+    """How many candidates have which reason; None are those that are kept."""
+    return dict(
+        connection.execute("SELECT reason, count(*) AS n FROM verdict_of GROUP BY ALL ORDER BY n DESC, reason").fetchall()
+    )
+
+
+def _named(connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> list[str]:
+    """The filters that matter as a table, in the order of the alphabet: the recipe's own order is no part of the work key."""
+    names = sorted({*wanted.least, *wanted.order})
+    known = [row[0] for row in connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()]
+    for name in names:
+        if known and name not in known:
+            raise InputError(f"no filter measures {name!r}", where="[stages.select_cot.least]", mend=nearest(name, known))
+    if len(names) > MOST_FILTERS:
+        raise InputError(f"{len(names)} filters", where="[stages.select_cot.least]", mend=f"name at most {MOST_FILTERS}")
+    table = pa.table({
+        "filter": pa.array(names, pa.string()),
+        "least": pa.array([wanted.least.get(name) for name in names], pa.float64()),
+        "position": pa.array(range(len(names)), pa.int64()),
+        "bit": pa.array([1 << position for position in range(len(names))], pa.int64()),
+    })  # fmt: skip
+    connection.register("named", table)
+    return names
+
+
+def _stand(connection: duckdb.DuckDBPyConnection, wanted: Wanted, names: list[str]) -> None:
+    """Every candidate with its masks, what it is ordered by, and what is counted of it. Joined is only what is asked for."""
+    ordering = [names.index(name) for name in wanted.order]
+    scores = "".join(f", min(CASE WHEN l.position = {at} THEN v.score END) AS s{at}" for at in ordering)
+    connection.execute(_MEASURED.format(scores=scores))
+    counted = {*(wanted.caps or {}), *(wanted.balance or {})}
+    said = sorted(wanted.only)
+    rows = [(name, value) for name in said for value in wanted.only[name]]
+    connection.register("only", pa.table({
+        "name": pa.array([name for name, _ in rows], pa.string()), "value": pa.array([value for _, value in rows], pa.string())
+    }))  # fmt: skip
+    unmet = {name: f"WHEN {_SAID[name]} NOT IN (SELECT value FROM only WHERE name = '{name}')" for name in said}
+    connection.execute(_STANDING.format(
+        dimensions="".join(f", {_DIMENSION[name]} AS of_{name}" for name in sorted(counted)),
+        scores="".join(f", least(a.s{at}, b.s{at}, d.s{at}) AS s{at}" for at in ordering),
+        unwanted=" ".join(f"{unmet[name]} THEN 'not wanted: {name}'" for name in said),
+        unwanted_values=" ".join(f"{unmet[name]} THEN {_SAID[name]}" for name in said),
+        tasks="JOIN tasks t ON t.id = c.task" if counted | {*said} else "",
+        videos="LEFT JOIN videos v ON v.id = c.video" if "duration" in counted else "",
+    ))  # fmt: skip
+
+
+def _drop(connection: duckdb.DuckDBPyConnection, dimension: str, reason: str, limit: str, values: dict[str, float]) -> None:
+    """Of what is left, in each class of a dimension, only so many: the first by id, which is a fair draw."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE over AS SELECT id, of_{dimension} AS class FROM left_over
+        QUALIFY row_number() OVER (PARTITION BY of_{dimension} ORDER BY id) > {limit}
+        """,
+        values,
+    )
+    connection.execute("INSERT INTO dropped SELECT id, $reason, class FROM over", {"reason": reason + dimension})
+    connection.execute("CREATE OR REPLACE TEMP TABLE left_over AS SELECT * FROM left_over ANTI JOIN over USING (id)")

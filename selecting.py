@@ -1,0 +1,89 @@
+"""What a selection keeps: the recipe's thresholds applied to the scores at hand, or a person's question what if."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from dmforge.curation import runs
+from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.lake import forgetting
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import AnyStage, View
+from dmforge.curation.runner import Driver
+from dmforge.curation.workspace import Workspace
+from dmforge.filters.select import SelectCotConfig
+from dmforge.filters.selection import UNDETERMINED, counts, decide
+from dmforge.filters.what_if import asking
+from dmforge.pipeline import Recipe, read_recipe, unpublished_lists
+from dmforge.schemas.config import nearest
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.records import Sample
+
+REASONS = """
+SELECT CASE WHEN status = 'made' THEN NULL ELSE reason END AS told, count(*) AS n
+FROM outcomes WHERE stage = $stage GROUP BY told ORDER BY n DESC, told
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What a selection keeps, and what becomes of the rest."""
+
+    kept: int
+    rejected: dict[str, int]
+    """By reason, the commonest first."""
+    undetermined: int
+    """What the scores at hand can't decide: a run tops them up."""
+
+    @staticmethod
+    def of(reasons: Mapping[str | None, int]) -> Selected:
+        """From how many have which reason; None is kept."""
+        open_ = sum(number for reason, number in reasons.items() if reason and reason.startswith(UNDETERMINED))
+        rejected = {reason: n for reason, n in reasons.items() if reason and not reason.startswith(UNDETERMINED)}
+        return Selected(reasons.get(None, 0), rejected, open_)
+
+
+def select(workspace: Workspace, console: Console, command: str, corpus: str) -> Selected:
+    """Apply the recipe's thresholds to the scores at hand, asking nobody anything."""
+    recipe = read_recipe(workspace.require().recipe)
+    stage = _selecting(recipe, corpus)
+    with workspace.held(command):
+        lake = Lake(workspace)
+        forgetting.finish_forgetting(lake)
+        view = View(lake, recipe.stages, scanned=unpublished_lists(lake, recipe))
+        earlier = recipe.stages[: recipe.stages.index(stage)]
+        waiting = {s.name: view.tally(s).pending for s in earlier}
+        if any(waiting.values()):
+            told = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
+            mend = "dmforge run first; or see with --dry-run what would be kept of what there is"
+            raise InputError(f"the candidates are not all judged: {told} are pending", where=str(workspace.root), mend=mend)
+        with runs.recorded(workspace, command, recipe.resolved()):
+            list(Driver(lake, recipe.stages, LocalExecutor(), console).run([stage]))
+        told = View(lake, recipe.stages).connection.cursor().execute(REASONS, {"stage": stage.name}).fetchall()
+        return Selected.of(dict(told))
+
+
+def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
+    """What a selection would keep of what there is now. Writes nothing."""
+    recipe = read_recipe(workspace.require().recipe)
+    stage = _selecting(recipe, corpus)
+    if not isinstance(stage.config, SelectCotConfig):
+        told = f"{corpus!r} holds tasks, and these have no thresholds"
+        raise InputError(told, where="CORPUS", mend="give a corpus of candidates, or leave out --where and --dry-run")
+    with workspace.reading():
+        before = recipe.stages[: recipe.stages.index(stage)]
+        connection = View(Lake(workspace), before).connection.cursor()
+        decide(connection, stage.config.wanted(), asking(where) if where is not None else None)
+        return Selected.of(counts(connection))
+
+
+def _selecting(recipe: Recipe, corpus: str) -> AnyStage:
+    """The stage that makes a corpus."""
+    found = {s.config.model_dump()["corpus"]: s for s in recipe.stages if Sample in s.makes}
+    if corpus not in found:
+        mend = nearest(corpus, sorted(found)) if found else "put a stage into the recipe that selects: select_cot, say"
+        raise InputError(f"the recipe makes no corpus {corpus!r}", where="CORPUS", mend=mend)
+    return found[corpus]
