@@ -30,7 +30,10 @@ from dmforge.schemas.ids import show
 from dmforge.schemas.scoring import matches
 
 VIDEOS = 4
-STAGES = ["ingest", "import", "annotate", "rules", "verify", "select_cot", "pack"]
+STAGES = [
+    *("ingest", "import", "needs_audio", "duplicates", "annotate"),
+    *("rules", "citations", "verify", "select_cot", "pack"),
+]
 
 
 def dmforge(*words: str, umask: int, **environment: str) -> str:
