@@ -12,6 +12,7 @@ from pydantic import Field, PositiveInt
 from dmforge.curation.settled import Made, Result
 from dmforge.curation.stage import Batch, StageConfig
 from dmforge.filters.cited import Cited, cited_times
+from dmforge.filters.guessing import unguessed
 from dmforge.filters.judged import Fault, Judged, Measure, Rule, Stretch, judged, shared, verdict
 from dmforge.filters.leaks import unleaked
 from dmforge.schemas.clips import Clips
@@ -35,7 +36,7 @@ class CitationsConfig(StageConfig):
 
 
 class Citations(Batch[Attempt, Verdict]):
-    """A verdict a candidate and rule: `cited_stamps`, `cited_inside`, `own_span`, `unleaked`."""
+    """A verdict a candidate and rule: `cited_stamps`, `cited_inside`, `own_span`, `unleaked`, `unguessed`."""
 
     name, version = "citations", 1
     config: CitationsConfig
@@ -166,5 +167,6 @@ CITATIONS = (
     Rule("cited_inside", cited_inside, f"{_LOOK}The square is red at 10.2 seconds.</think><answer>B</answer>"),
     Rule("own_span", own_span, f"{_LOOK}It is red all the time.</think><answer>2.00 - 6.00</answer>"),
     Rule("unleaked", unleaked, f"{_LOOK}The annotation says red, and so it is.</think><answer>B</answer>"),
+    Rule("unguessed", unguessed, f"{_LOOK}These frames do not show it, so I have to guess.</think><answer>B</answer>"),
 )
 """Each with an example that fails it; `own_span` is about grounding."""

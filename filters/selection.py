@@ -156,10 +156,10 @@ def _stand(connection: duckdb.DuckDBPyConnection, wanted: Wanted, names: list[st
     counted = {*(wanted.caps or {}), *(wanted.balance or {})}
     said = sorted(wanted.only)
     rows = [(name, value) for name in said for value in wanted.only[name]]
-    connection.register("only", pa.table({
+    connection.register("wanted_values", pa.table({
         "name": pa.array([name for name, _ in rows], pa.string()), "value": pa.array([value for _, value in rows], pa.string())
     }))  # fmt: skip
-    unmet = {name: f"WHEN {_SAID[name]} NOT IN (SELECT value FROM only WHERE name = '{name}')" for name in said}
+    unmet = {name: f"WHEN {_SAID[name]} NOT IN (SELECT value FROM wanted_values WHERE name = '{name}')" for name in said}
     connection.execute(_STANDING.format(
         dimensions="".join(f", {_DIMENSION[name]} AS of_{name}" for name in sorted(counted)),
         scores="".join(f", least(a.s{at}, b.s{at}, d.s{at}) AS s{at}" for at in ordering),

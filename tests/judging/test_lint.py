@@ -1,0 +1,126 @@
+"""One linter for every file: it finds in each what stands in it, with the place in the text as it stands there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks import corpora
+from dmforge import cli
+from dmforge.curation.exports import export
+from dmforge.curation.shards.corpus import Corpus
+from tests.judging import hand
+
+DM_RL = {
+    "prompt": "<video>\nGive you a textual query: a person opens a laptop\nWhen does the described content occur in the video?",
+    "video": "x.mp4", "answer": "1.00 - 8.00", "fps": 3, "gt_span_start": 1.0, "gt_span_end": 8.0,
+}  # fmt: skip
+
+
+def lint(file: Path, code: int = 0) -> Any:
+    done = CliRunner().invoke(cli.app, ["lint", str(file), "--json"])
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout) if not code else done.output
+
+
+def written(path: Path, *rows: object) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_spoilt_rows_are_found_in_their_file_with_places_in_their_text(tmp_path: Path) -> None:
+    told = [json.loads(line) for line in hand.FILE.read_text().splitlines()]
+    rows = [line["row"] for line in told]
+    file = tmp_path / "cot.json"
+    file.write_text(json.dumps(rows))
+    found = lint(file)
+    assert found["records"] == 80
+    by_row: dict[str, set[str]] = {}
+    for defect in found["defects"]:
+        text = rows[int(defect["record"].partition(":")[2]) - 1]["conversations"][1]["value"]
+        assert 0 <= defect["offset"] <= len(text)
+        by_row.setdefault(defect["record"], set()).add(defect["rule"])
+        if defect["rule"] in ("cited_inside", "cited_stamps"):
+            time = defect["message"].split(" cites ")[1].partition(",")[0].partition(";")[0]
+            assert text[defect["offset"] :].startswith(time)
+    # what is wrong with a window, an answer or T1's times can't be told from such a file: it says neither gold nor duration
+    unknowable = {"wrong_window", "right_answer_wrong_window", "wrong_answer", "paraphrase_duplicate"}
+    unknowable |= {"contaminated_id", "cited_off_stamps_t1", "cited_outside_t1", ""}
+    for number, line in enumerate(told, 1):
+        rules = by_row.get(f"cot.json:{number}", set())
+        if line["defect"] == "window_past_end":  # where nobody says how long the video is, only that it is many frames
+            assert rules <= {"frames"}
+        else:
+            assert bool(rules) == (line["defect"] not in unknowable), (line["name"], rules)
+
+
+def test_shards_and_every_export_of_them_say_the_same(tmp_path: Path) -> None:
+    folder = corpora.corpus(tmp_path / "shards", 3, 2)
+    shards = lint(folder)
+    assert shards["records"] == 6
+    wanted = sorted((d["rule"], d["message"]) for d in shards["defects"])
+    assert ("length", "2 words; a thought has 3 to 400") in wanted
+    (shard, *_) = sorted(folder.glob("*.tar"))
+    assert lint(shard)["records"] <= 6
+    for name, file in (("dynframe", "cot.json"), ("hf", "data/train-00000-of-00001.parquet")):
+        place = tmp_path / name
+        export(Corpus(str(folder)), name, place)
+        found = lint(place / file)
+        assert sorted((d["rule"], d["message"]) for d in found["defects"]) == wanted
+
+
+def test_tasks_for_reinforcement_are_judged_by_their_target_and_their_answer(tmp_path: Path) -> None:
+    rows = [
+        DM_RL,
+        {**DM_RL, "gt_span_end": 0.5},
+        {**DM_RL, "fps": 5},
+        {**DM_RL, "answer": "0.50 - 8.00"},
+        {**DM_RL, "prompt": DM_RL["prompt"].replace("opens a laptop", "can be heard singing")},
+    ]
+    found = lint(written(tmp_path / "rl.jsonl", *rows))
+    assert found["records"] == 5
+    assert [(d["record"], d["rule"]) for d in found["defects"]] == [
+        ("rl.jsonl:2", "target"),
+        ("rl.jsonl:3", "density"),
+        ("rl.jsonl:4", "answer_form"),
+        ("rl.jsonl:5", "silent"),
+    ]
+    assert rows[4]["prompt"][found["defects"][3]["offset"] :].startswith("heard")
+
+
+def test_the_report_marks_the_text(tmp_path: Path) -> None:
+    row = json.loads(hand.FILE.read_text().splitlines()[47])["row"]
+    done = CliRunner().invoke(cli.app, ["lint", str(written(tmp_path / "a.jsonl", row))])
+    assert "own_span" in done.output
+    assert "<span>\u00bb12.00 - 15.00\u00ab</span>" in done.output
+    assert "1 records" in done.output
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", '{"a": 1}', "no json", '{"conversations": 3}', "\0"])
+def test_what_is_no_such_file_is_said(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl"
+    file.write_text(content)
+    assert "mend" in lint(file, code=2)
+    assert "mend" in lint(tmp_path / "missing.jsonl", code=2)
+    assert "mend" in lint(tmp_path, code=2)
+
+
+def test_a_row_that_is_nothing_is_a_defect_of_the_file(tmp_path: Path) -> None:
+    found = lint(written(tmp_path / "rl.jsonl", DM_RL, {"a": 1}))
+    assert [(d["record"], d["rule"]) for d in found["defects"]] == [("rl.jsonl:2", "record")]
+
+
+@pytest.mark.real_data
+def test_dynframes_own_rows(real_data: Path) -> None:
+    found = lint(real_data / "annotations/dynframe/actnet_fps.json")
+    assert found["records"] == 3
+    rules = [(d["record"].partition(":")[2], d["rule"]) for d in found["defects"]]
+    assert [row for row, rule in rules if rule == "own_span"] == ["1", "2", "3"]
+    outside = [d["message"] for d in found["defects"] if d["rule"] == "cited_inside"]
+    times = [(message.split(" cites ")[1].partition(",")[0]) for message in outside]
+    assert times == ["0.00", "0.00", "0.00", "179.49", "204.05"]  # all that lie outside, one of them named twice
+    assert lint(real_data / "annotations/dynframe/charades_fps_grpo.jsonl") == {"records": 3, "defects": []}

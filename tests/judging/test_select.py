@@ -1,0 +1,267 @@
+"""Thresholds, an order, caps and balance keep what they say; what can't be decided is told apart; what if harms nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from dmforge import cli, demo
+from dmforge.filters.select import SelectCot, SelectCotConfig
+from dmforge.filters.selection import Wanted, counts, decide
+from dmforge.filters.what_if import asking
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.records import Candidate, Provenance, Task, TaskKind, Verdict, Video
+from dmforge.schemas.transcript import Transcript
+from tests.judging.lakes import judged
+
+SCORES = ({"answer": 1.0, "grammar": 1.0}, {"answer": 0.5, "grammar": 1.0}, {"answer": 1.0}, {"grammar": 0.0}, {})
+
+
+def video(number: int, role: str = "train") -> tuple[Video, Provenance]:
+    made = Video(hashlib.sha256(bytes([number])).hexdigest(), 1000 * (number + 1), 64, 64, Fraction(12), "h264", 0, 1)
+    return made, Provenance(made.id, "made", "CC0-1.0", "", "n", str(number), (), role)
+
+
+def task(of: Video, number: int, kind: TaskKind = "open") -> Task:
+    return Task(of.id, kind, f"Question {number}?", (), "red", (), "any", source="a" if number % 2 else "b")
+
+
+def candidate(of: Task, attempt: int = 0, fps: int = 2) -> Candidate:
+    return Candidate(
+        of.video, of.id, attempt, "t", Transcript(()), (Look(Window(0, 500), Fraction(fps)),), "red", "teacher", ()
+    )
+
+
+def verdicts(of: Candidate, scores: dict[str, float]) -> list[Verdict]:
+    return [Verdict(of.video, of.id, "candidate", name, score, 1, "why", "at 3-4: x") for name, score in scores.items()]
+
+
+def decided(folder: Path, rows: Any, wanted: Wanted, where: str | None = None) -> dict[str | None, int]:
+    connection = judged(folder, rows).connection.cursor()
+    decide(connection, wanted, None if where is None else asking(where))
+    return counts(connection)
+
+
+def five(folder: Path, where: str | None = None, **wanted: Any) -> dict[str | None, int]:
+    """Five tasks of one video, a candidate each, with the scores above."""
+    one, said = video(1)
+    tasks = [task(one, number) for number in range(5)]
+    made = [candidate(each) for each in tasks]
+    told = [row for each, scores in zip(made, SCORES, strict=True) for row in verdicts(each, scores)]
+    return decided(
+        folder,
+        [one, said, *tasks, *made, *told],
+        Wanted(**{"least": {"answer": 0.9, "grammar": 1.0}, "only": {}} | wanted),
+        where,
+    )
+
+
+def test_what_misses_a_threshold_is_rejected_and_what_nobody_measured_is_undetermined(tmp_path: Path) -> None:
+    assert five(tmp_path) == {
+        None: 1,
+        "below threshold: answer": 1,
+        "below threshold: grammar": 1,  # that its answer isn't known saves nothing
+        "undetermined: grammar": 1,
+        "undetermined: answer": 1,
+    }
+
+
+def test_scores_of_the_task_and_of_the_video_count_too(tmp_path: Path) -> None:
+    one, said = video(1)
+    first, second = task(one, 1), task(one, 2)
+    made = [candidate(first), candidate(second)]
+    told = [row for each in made for row in verdicts(each, {"silent": 1.0})]
+    more = [Verdict(one.id, first.id, "task", "silent", 0.0, 1), Verdict(one.id, one.id, "video", "clean", 1.0, 1)]
+    found = decided(tmp_path, [one, said, first, second, *made, *told, *more], Wanted({"silent": 1.0, "clean": 1.0}, {}))
+    assert found == {None: 1, "below threshold: silent": 1}
+
+
+def test_the_best_candidate_of_a_task_is_kept_by_the_declared_order(tmp_path: Path) -> None:
+    one, said = video(1)
+    asked = task(one, 1)
+    made = [candidate(asked, attempt) for attempt in range(3)]
+    told = [
+        row
+        for each, score in zip(made, (0.5, 0.9, 0.9), strict=True)
+        for row in verdicts(each, {"evidence": score, "answer": 1.0})
+    ]
+    rows = [one, said, asked, *made, *told]
+    for order, best in ((("evidence",), 1), (("answer", "evidence"), 1), ((), 0)):
+        connection = judged(tmp_path / str(order), rows).connection.cursor()
+        decide(connection, Wanted({"answer": 1.0}, {}, order))
+        kept = connection.execute("SELECT id FROM verdict_of WHERE reason IS NULL").fetchall()
+        assert kept == [(made[best].id,)]
+        assert counts(connection)["another candidate of the task was kept"] == 2
+
+
+def many(kinds: tuple[TaskKind, ...]) -> list[Any]:
+    videos = [video(number) for number in range(4)]
+    tasks = [task(videos[nth % 4][0], nth, kind) for nth, kind in enumerate(kinds)]
+    made = [candidate(each, fps=1 + nth % 2) for nth, each in enumerate(tasks)]
+    return [
+        *(row for pair in videos for row in pair),
+        *tasks,
+        *made,
+        *(v for each in made for v in verdicts(each, {"answer": 1.0})),
+    ]
+
+
+KINDS: tuple[TaskKind, ...] = (*("open",) * 24, *("mcq",) * 8)
+
+
+@pytest.mark.parametrize(
+    ("caps", "balance", "kept"),
+    [
+        ({"kind": 5}, {}, 10), ({"video": 3}, {}, 12), ({"density": 7}, {}, 14), ({"source": 4}, {}, 8),
+        ({"duration": 2}, {}, 6),
+        ({}, {"kind": 1.0}, 16), ({}, {"kind": 2.0}, 24), ({"kind": 6}, {"kind": 1.0}, 12), ({"kind": 100}, {}, 32),
+    ],
+)  # fmt: skip
+def test_caps_and_balance_bound_what_is_kept(caps: Any, balance: Any, kept: int, tmp_path: Path) -> None:
+    rows = many(KINDS)
+    found = decided(tmp_path, rows, Wanted({"answer": 1.0}, {}, (), caps, balance))
+    assert found[None] == kept
+    assert sum(found.values()) == 32
+    reasons = {reason for reason in found if reason is not None}
+    assert reasons <= {*(f"over its cap: {name}" for name in caps), *(f"balanced away: {name}" for name in balance)}
+
+
+def test_a_benchmarks_video_is_never_kept_and_only_what_is_wanted(tmp_path: Path) -> None:
+    rows = many(KINDS)
+    spoilt = [
+        replace(row, role="benchmark", id=b"") if isinstance(row, Provenance) and row.source_id == "0" else row for row in rows
+    ]
+    found = decided(tmp_path, spoilt, Wanted({"answer": 1.0}, {"source": ["a"]}))
+    assert found == {None: 16, "its video is a benchmark's": 8, "not wanted: source": 8}
+
+
+def test_the_stage_says_for_each_rejection_score_threshold_reason_and_place(tmp_path: Path) -> None:
+    one, said = video(1)
+    asked = task(one, 1)
+    made = candidate(asked)
+    stage = SelectCot(SelectCotConfig(least={"answer": 0.9}))
+    view = judged(tmp_path, [one, said, asked, made, *verdicts(made, {"answer": 0.25})], stage)
+    told = view.connection.execute("SELECT reason, detail FROM outcomes WHERE stage = 'select_cot'").fetchall()
+    assert told == [("below threshold: answer", "0.250 < 0.9: why: at 3-4: x")]
+
+
+def test_a_threshold_that_no_filter_measures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no filter measures 'anwser'"):
+        five(tmp_path, least={"anwser": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("where", "kept", "undetermined"),
+    [
+        ("answer >= 0.5", 3, 2), ("answer > 0.5 AND kind = 'open'", 2, 2), ("grammar = 1", 2, 2),
+        ("duration_s > 20 OR attempt > 0", 0, 0),
+        ("density_fps = 2 -- so it is", 5, 0), ("question LIKE '%3?'", 1, 0), ("looked_s = 5 AND gold = answered", 5, 0),
+    ],
+)  # fmt: skip
+def test_a_condition_is_asked_of_scores_and_what_they_are_about(
+    where: str, kept: int, undetermined: int, tmp_path: Path
+) -> None:
+    found = five(tmp_path, where, least={})
+    assert found.get(None, 0) == kept
+    assert found.get("undetermined: --where", 0) == undetermined
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "1 = 1) AS BOOLEAN) AS holds FROM judged; COPY (SELECT 1) TO '{0}'; --",
+        "1 = 1) AS BOOLEAN) AS holds FROM judged; SELECT CAST((1 = 1",
+        "(SELECT count(*) FROM read_text('/etc/hostname')) > 0",
+        "(SELECT count(*) FROM '{0}') > 0",
+        "(SELECT count(*) FROM read_parquet('https://example.org/x.parquet')) > 0",
+        "(SELECT count(*) FROM candidates) > 0",
+        "(SELECT count(*) FROM seen) > 0",
+        "nothing_is_called_so = 1",
+        "answer >",
+        "answer = 'much'",
+        "",
+    ],
+)
+def test_a_condition_can_neither_write_nor_read_files_nor_reach_out(where: str, tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    with pytest.raises(InputError, match="mend"):
+        five(tmp_path / "ws", where.format(target))
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "statement", ["SET enable_external_access = true", "ATTACH 'x.db'", "INSTALL httpfs", "COPY (SELECT 1) TO 'x'"]
+)
+def test_where_conditions_are_asked_nothing_can_be_opened(statement: str) -> None:
+    import duckdb
+
+    from dmforge.filters.what_if import SANDBOX
+
+    with duckdb.connect(config=SANDBOX) as sandbox, pytest.raises(duckdb.Error):
+        sandbox.execute(statement)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    demo.demo(folder, 6, Console(quiet=True), "dmforge demo")
+    return folder / "workspace"
+
+
+def dmforge(*words: object, code: int = 0) -> Any:
+    done = CliRunner().invoke(cli.app, [str(word) for word in words])
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout) if "--json" in words else done.output
+
+
+def files(place: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in place.rglob("*") if path.is_file() and path.name != "lock"}
+
+
+def test_what_if_writes_nothing_and_says_what_the_run_said(workspace: Path) -> None:
+    before = files(workspace)
+    told = dmforge("select", "cot", "--dry-run", "-w", workspace, "--json")
+    funnel = dmforge("audit", "funnel", "-w", workspace, "--json")["rows"]
+    outcome = {(status, reason): number for stage, status, reason, number, _ in funnel if stage == "select_cot"}
+    assert told["kept"] == outcome["made", ""]
+    assert told["rejected"] == {reason: number for (status, reason), number in outcome.items() if status == "rejected"}
+    assert told["undetermined"] == 0
+    narrower = dmforge("select", "cot", "--where", "kind = 'grounding'", "-w", workspace, "--json")
+    assert 0 < narrower["kept"] < told["kept"]
+    assert files(workspace) == before
+
+
+def test_a_changed_threshold_is_selected_without_any_other_stage(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    recipe = workspace / "recipe.toml"
+    text = recipe.read_text()
+    recipe.write_text(text.replace("own_span = 0.05", "own_span = 0.99"))
+    commits = Counter(path.parent.name for path in (workspace / "lake/commits").glob("*/*.json"))
+    dry = dmforge("select", "cot", "--dry-run", "-w", workspace, "--json")
+    done = dmforge("select", "cot", "-w", workspace, "--json")
+    assert done == dry
+    assert done["rejected"]["below threshold: own_span"] > 0
+    after = Counter(path.parent.name for path in (workspace / "lake/commits").glob("*/*.json"))
+    assert after - commits == {"select_cot": 1}
+    recipe.write_text(text)
+
+
+def test_a_corpus_that_the_recipe_does_not_make_is_refused(workspace: Path) -> None:
+    assert "makes no corpus" in dmforge("select", "cat", "-w", workspace, code=2)
+
+
+def test_in_the_clean_corpus_nothing_is_found(workspace: Path) -> None:
+    (folder,) = (workspace / "shards/cot").iterdir()
+    found = dmforge("lint", folder, "--json")
+    assert found["records"] > 10
+    assert found["defects"] == []
