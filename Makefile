@@ -47,6 +47,8 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.shards
 	$(BIN)/python -m benchmarks.importing
 	$(BIN)/python -m benchmarks.teacher
+	$(BIN)/python -m benchmarks.filters
+	$(BIN)/python -m benchmarks.select
 
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --kills 200

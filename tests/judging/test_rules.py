@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +113,14 @@ def test_each_rule_is_failed_by_its_own_example_and_by_no_other_one(rule: Rule) 
     # a look that doesn't parse is no look, so it has no window and no density; what is far outside is off the stamps, too
     follows = {"window": {"grammar"}, "density": {"grammar"}, "cited_stamps": {"cited_inside"}, "answer_form": {"own_span"}}
     assert set(failing) <= {rule.name, *follows.get(rule.name, set())}
+
+
+def test_the_table_of_rules_says_what_each_asks_and_how_it_is_failed() -> None:
+    told = (Path(__file__).parents[2] / "docs/judging.md").read_text("utf-8")
+    for rule in RULES:
+        line = next(line for line in told.splitlines() if line.startswith(f"| `{rule.name}` |"))
+        assert " ".join(rule.about.split()) in line
+        assert rule.fails in line
 
 
 BITS = st.sampled_from([
