@@ -35,7 +35,7 @@ _DIMENSION: Mapping[str, str] = {
 }  # fmt: skip
 _MEASURED = """
 CREATE OR REPLACE TEMP TABLE measured AS
-SELECT v.subject, bit_or(1::BIGINT << l.position) AS known,
+SELECT v.subject, any_value(v.subject_kind) AS kind, bit_or(1::BIGINT << l.position) AS known,
     bit_or(CASE WHEN v.score < l.least THEN 1::BIGINT << l.position ELSE 0 END) AS failed {scores}
 FROM verdicts v JOIN named l ON l.filter = v.filter
 GROUP BY v.subject
@@ -48,9 +48,9 @@ SELECT c.id, c.video, c.task, c.attempt {dimensions} {scores},
     CASE WHEN p.role = 'benchmark' THEN 'its video is a benchmark''s' {unwanted} END AS refused,
     CASE WHEN p.role = 'benchmark' THEN '' {unwanted_values} END AS refused_value
 FROM candidates c
-    LEFT JOIN measured a ON a.subject = c.id
-    LEFT JOIN measured b ON b.subject = c.task
-    LEFT JOIN measured d ON d.subject = c.video
+    LEFT JOIN (SELECT * FROM measured WHERE kind = 'candidate') a ON a.subject = c.id
+    LEFT JOIN (SELECT * FROM measured WHERE kind = 'task') b ON b.subject = c.task
+    LEFT JOIN (SELECT * FROM measured WHERE kind = 'video') d ON d.subject = c.video
     LEFT JOIN provenances p ON p.video = c.video
     {tasks} {videos}
 """
@@ -75,7 +75,7 @@ FROM reasons r LEFT JOIN held h ON h.id = r.id
 """
 _BEST = """
 CREATE OR REPLACE TEMP TABLE best AS
-SELECT d.*, row_number() OVER (PARTITION BY task ORDER BY {order} attempt, id) AS place
+SELECT id {counted}, row_number() OVER (PARTITION BY task ORDER BY {order} attempt, id) AS place
 FROM decided d WHERE reason IS NULL
 """
 
@@ -104,7 +104,8 @@ def decide(connection: duckdb.DuckDBPyConnection, wanted: Wanted, holds: Holds |
     needed = sum(1 << position for position, name in enumerate(names) if name in wanted.least)
     connection.execute(_DECIDED.format(undetermined=UNDETERMINED), {"needed": needed})
     order = "".join(f"s{names.index(name)} DESC NULLS LAST, " for name in wanted.order)
-    connection.execute(_BEST.format(order=order))
+    counted = "".join(f", of_{name}" for name in sorted({*(wanted.caps or {}), *(wanted.balance or {})}))
+    connection.execute(_BEST.format(order=order, counted=counted))
     connection.execute("CREATE OR REPLACE TEMP TABLE left_over AS SELECT * FROM best WHERE place = 1")
     connection.execute("CREATE OR REPLACE TEMP TABLE dropped (id BLOB, reason VARCHAR, detail VARCHAR)")
     for dimension, most in sorted((wanted.caps or {}).items()):

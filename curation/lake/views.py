@@ -116,7 +116,8 @@ class View:
             passing = [gate.passing(self._made_by(gate, gate.makes[0]).sql) for gate in gates]
             through = " ".join(f"SEMI JOIN ({ids}) g{n} ON r.id = g{n}.id" for n, ids in enumerate(passing))
             return Rows(f"SELECT r.* FROM ({sql}) r {through}", record, parts, whole=False)
-        if any(stage.repeats for stage in makers):
+        # only where such a stage has made any: to see a row once costs a sort of them all
+        if any(stage.repeats and self._parts(stage, record.table) for stage in makers):
             once = f"SELECT * FROM ({sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
             return Rows(once, record, parts, whole=False)
         return Rows(sql, record, parts, all(rows.whole for rows in made))
