@@ -37,6 +37,7 @@ from dmforge.schemas.replies import (
     SafetyReply,
     WriteReply,
 )
+from dmforge.schemas.scoring import overlap_cs
 from dmforge.schemas.sizes import CELL
 
 UNSEEN = "right_answer_unseen"
