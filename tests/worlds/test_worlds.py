@@ -22,10 +22,10 @@ from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.images import from_jpeg, to_jpeg
 from dmforge.generators.worlds.draw import CELLS, backdrop, draw, read_timecode
 from dmforge.generators.worlds.folder import Settings, make_worlds, read_settings
-from dmforge.generators.worlds.imagine import KNOBS, LEVELS, SEEN_FROM, Knobs, imagine, knobs_of
+from dmforge.generators.worlds.imagine import KNOBS, LATER_CS, LEVELS, SEEN_FROM, Knobs, imagine, knobs_of
 from dmforge.generators.worlds.questions import DENSITIES, Question, questions
 from dmforge.generators.worlds.render import render
-from dmforge.generators.worlds.script import FPS, SHAPES, Script
+from dmforge.generators.worlds.script import FPS, SHAPES, Script, Visit
 from dmforge.generators.worlds.sight import CLEAR, Eye, cells
 from dmforge.generators.worlds.verify import measure
 from dmforge.schemas.errors import DmforgeError, InputError
@@ -104,16 +104,40 @@ def test_each_level_turns_one_more_knob() -> None:
     assert all(easier < harder for easier, harder in pairwise(on))
 
 
+def alone(script: Script) -> list[Visit]:
+    """The stays of objects that are on screen by themselves, without those beside them that cause something."""
+    return [
+        visit
+        for visit in script.visits
+        if not any(other.name != visit.name and other.window.start_cs + LATER_CS == visit.window.start_cs
+                   and other.window.end_cs == visit.window.end_cs for other in script.visits)
+    ]  # fmt: skip
+
+
+def test_what_causes_a_change_flashes_in_the_frame_of_the_change_and_stands_clear() -> None:
+    for script in worlds(len(LEVELS) - 1, 200):
+        main = script.visits[0]
+        stays = [visit for visit in script.visits if visit.name == main.name]
+        beside = [visit for visit in script.visits if visit not in alone(script)]
+        assert len(beside) == len(stays) == 2
+        for visit, other in zip(stays, beside, strict=True):
+            assert visit.deed.turns is not None
+            assert visit.first + visit.deed.turns.first == other.first + other.deed.flashes[0].first
+            assert other.place[0] - visit.place[0] == 1000
+            assert len({visit.colour, other.colour, visit.deed.turns.colour}) == 3
+
+
 @pytest.mark.parametrize("name", KNOBS)
 def test_a_knob_changes_its_own_difficulty_only(name: str) -> None:
     scripts = [imagine(seed, Knobs(**{name: True})) for seed in range(100)]
-    visits = [(script.visits[0], visit) for script in scripts for visit in script.visits[1:]]
+    visits = [(script.visits[0], visit) for script in scripts for visit in alone(script)[1:]]
     found = {
-        "tenths": any(visit.window.start_cs % 100 for script in scripts for visit in script.visits),
+        "tenths": any(visit.window.start_cs % 100 for script in scripts for visit in alone(script)),
         "returns": any(visit.name == main.name for main, visit in visits),
         "bystander": any(visit.name != main.name and not visit.deed.flashes for main, visit in visits),
         "decoy": any(visit.name != main.name and bool(visit.deed.flashes) for main, visit in visits),
         "drifts": any(script.drifts for script in scripts),
+        "causes": any(len(alone(script)) < len(script.visits) for script in scripts),
     }
     assert found == {other: other == name for other in KNOBS}
 
@@ -121,7 +145,7 @@ def test_a_knob_changes_its_own_difficulty_only(name: str) -> None:
 @pytest.mark.parametrize("level", range(len(LEVELS)))
 def test_windows_lie_inside_and_apart(level: int) -> None:
     for script in worlds(level, 200):
-        windows = sorted((visit.window for visit in script.visits), key=lambda window: window.start_cs)
+        windows = sorted((visit.window for visit in alone(script)), key=lambda window: window.start_cs)
         assert windows[0].start_cs >= 50
         assert windows[-1].end_cs <= script.duration_cs - 50
         assert all(earlier.end_cs + 50 <= later.start_cs for earlier, later in pairwise(windows))
