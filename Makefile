@@ -47,12 +47,14 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.shards
 	$(BIN)/python -m benchmarks.importing
 	$(BIN)/python -m benchmarks.teacher
+	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.filters
 	$(BIN)/python -m benchmarks.select
 
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --kills 200
 	$(BIN)/python -m benchmarks.chaos --chain 8 --kills 100
+	$(BIN)/python -m benchmarks.chaos --answers 550 --kills 15
 	$(BIN)/python -m benchmarks.chaos --intake 500 --kills 10
 
 test-vllm:
