@@ -508,8 +508,10 @@ def main() -> None:
 
 
 def _workspace(root: Path) -> Any:
+    from dmforge.curation import lean
     from dmforge.curation.workspace import Workspace
 
+    lean.warm_up()
     return Workspace(root)
 
 

@@ -93,14 +93,14 @@ class Wanted:
 
 Holds = Callable[[duckdb.DuckDBPyConnection], pa.Table]
 """Of the candidates in `standing` those that a further condition is asked about: `id`, and whether it `holds`."""
-NOTHING_HELD = pa.table({"id": pa.array([], pa.binary(16)), "holds": pa.array([], pa.bool_())})
+HELD = pa.schema([("id", pa.binary(16)), ("holds", pa.bool_())])
 
 
 def decide(connection: duckdb.DuckDBPyConnection, wanted: Wanted, holds: Holds | None = None) -> None:
     """Make the temporary table `verdict_of`: `id`, `video`, `task`, `reason` (NULL where it is kept), `detail`, `failed`."""
     names = _named(connection, wanted)
     _stand(connection, wanted, names)
-    connection.register("held", NOTHING_HELD if holds is None else holds(connection))
+    connection.register("held", HELD.empty_table() if holds is None else holds(connection))
     needed = sum(1 << position for position, name in enumerate(names) if name in wanted.least)
     connection.execute(_DECIDED.format(undetermined=UNDETERMINED), {"needed": needed})
     order = "".join(f"s{names.index(name)} DESC NULLS LAST, " for name in wanted.order)
