@@ -1,0 +1,1 @@
+"""What continues transcripts: one protocol, several engines."""

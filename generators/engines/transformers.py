@@ -1,0 +1,212 @@
+"""The engine in this process: a cache is kept for each row, and only what is new goes through the model.
+
+What is put behind a row (a prompt, the clip of a look) is one forward for all rows that wait for something; then all of
+them go on token by token. Positions are explicit, so nothing depends on how rows are padded or who else is in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from dmforge.generators.engines.cache import RaggedCache
+from dmforge.generators.engines.contract import Sampling, Stop, Written
+from dmforge.generators.footage import Shown
+from dmforge.generators.student.layout import Ids, Stretch
+from dmforge.generators.student.load import Student
+from dmforge.generators.student.patchify import grid_of, normalised, patchify
+from dmforge.generators.student.positions import following, positions
+
+MOST_AT_ONCE = 16_384
+"""Tokens of one forward, padding included. A longer row goes alone; alone and at its beginning it needs no mask."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """What is known of a row beside its cache."""
+
+    sampling: Sampling
+    draws: np.random.Generator
+    next_position: int = 0
+    left: int = 0
+    waiting: list[Stretch] = field(default_factory=list[Stretch])
+    """Written or shown, but not yet through the model."""
+
+
+class TransformersEngine:
+    """A student, continued where it is."""
+
+    def __init__(self, student: Student, most_at_once: int = MOST_AT_ONCE) -> None:
+        self.student, self.most_at_once = student, most_at_once
+        names, rows = len(student.vocabulary), student.model.get_input_embeddings().weight.shape[0]
+        nameless = np.arange(names, rows)
+        banned = np.concatenate([student.vocabulary.vision, nameless])
+        self.banned = torch.from_numpy(banned).to(student.device)
+
+    def converse(self, rows: Sequence[Sampling]) -> TransformersConversation:
+        return TransformersConversation(self, rows)
+
+
+class TransformersConversation:
+    """Rows with their caches."""
+
+    def __init__(self, engine: TransformersEngine, rows: Sequence[Sampling]) -> None:
+        self._engine, self._student = engine, engine.student
+        self._rows = [
+            _Row(sampling, np.random.Generator(np.random.Philox(key=sampling.seed)), left=sampling.most_tokens)
+            for sampling in rows
+        ]
+        self._cache = RaggedCache(len(rows))
+
+    def go_on(self, added: Mapping[int, Sequence[Shown]], *, until_look: bool) -> dict[int, Written]:
+        with torch.no_grad(), _resting(self._student.model):
+            logits = self._put(added)
+            return self._decode(logits, until_look)
+
+    def put(self, added: Mapping[int, Sequence[Shown]]) -> dict[int, torch.Tensor]:
+        """Only put these behind their rows: the logits of what would come next."""
+        with torch.no_grad(), _resting(self._student.model):
+            return self._put(added)
+
+    def _put(self, added: Mapping[int, Sequence[Shown]]) -> dict[int, torch.Tensor]:
+        # rows that begin with the very same prompt go through the model once
+        leaders: dict[int, int] = {}
+        followers: dict[int, list[int]] = {}
+        for number, shown in added.items():
+            fresh = not self._cache.lengths[number] and not self._rows[number].waiting
+            leader = leaders.setdefault(id(shown), number) if fresh else number
+            if leader != number:
+                followers.setdefault(leader, []).append(number)
+            else:
+                self._rows[number].waiting += self._student.layout.stretches(shown)
+        leading = [number for number in added if not any(number in those for those in followers.values())]
+        logits: dict[int, torch.Tensor] = {}
+        for group in self._groups(leading):
+            logits |= zip(group, self._forward(group), strict=True)
+        for leader, those in followers.items():
+            self._cache.repeat(leader, those)
+            for number in those:
+                self._rows[number].next_position = self._rows[leader].next_position
+                logits[number] = logits[leader]
+        return logits
+
+    def _groups(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        """Rows that go together, about equally long."""
+        length = {number: sum(len(stretch.ids) for stretch in self._rows[number].waiting) for number in numbers}
+        group: list[int] = []
+        for number in sorted(numbers, key=lambda number: (length[number], number)):
+            if group and length[number] * (len(group) + 1) > self._engine.most_at_once:
+                yield group
+                group = []
+            group.append(number)
+        if group:
+            yield group
+
+    def _decode(self, logits: dict[int, torch.Tensor], until_look: bool) -> dict[int, Written]:
+        vocabulary = self._student.vocabulary
+        ids: dict[int, list[int]] = {number: [] for number in logits}
+        log_probs: dict[int, list[float]] = {number: [] for number in logits}
+        stops: dict[int, Stop] = {}
+        active = list(logits)
+        now = torch.stack([logits[number] for number in active])
+        while True:
+            for number, (token, log_prob) in zip(active, self._chosen(active, now), strict=True):
+                ids[number].append(token)
+                log_probs[number].append(log_prob)
+                row = self._rows[number]
+                row.left -= 1
+                row.waiting = [Stretch("policy", np.array([token], np.int64))]
+                if token == vocabulary.end:
+                    stops[number] = "end"
+                elif until_look and token == vocabulary.look_end:
+                    stops[number] = "look"
+                elif not row.left:
+                    stops[number] = "length"
+            active = [number for number in active if number not in stops]
+            if not active:
+                break
+            now = self._forward(active)
+        return {number: self._written(ids[number], log_probs[number], stop) for number, stop in stops.items()}
+
+    def _written(self, ids: list[int], log_probs: list[float], stop: Stop) -> Written:
+        said = ids[:-1] if stop == "end" else ids
+        return Written(self._student.vocabulary.decode(said), tuple(ids), tuple(log_probs), stop)
+
+    def _chosen(self, numbers: Sequence[int], logits: torch.Tensor) -> list[tuple[int, float]]:
+        """A token for each row, and its log-probability. Each row draws one number a token, from a stream of its own."""
+        samplings = [self._rows[number].sampling for number in numbers]
+        heats = torch.tensor([sampling.temperature or 1.0 for sampling in samplings], device=logits.device)
+        tempered = logits.float() / heats[:, None] if logits.dtype != torch.float64 else logits / heats[:, None]
+        log_probs = torch.log_softmax(tempered, -1)
+        allowed = tempered.clone()
+        allowed[:, self._engine.banned] = float("-inf")
+        draws = torch.tensor(
+            [self._rows[number].draws.random() for number in numbers], dtype=torch.float64, device=logits.device
+        )
+        mass = torch.softmax(allowed.double(), -1).cumsum(-1)
+        drawn = torch.searchsorted(mass, (draws[:, None] * mass[:, -1:]), right=True)[:, 0].clamp(max=mass.shape[1] - 1)
+        greedy = torch.tensor([sampling.temperature == 0 for sampling in samplings], device=logits.device)
+        tokens = torch.where(greedy, allowed.argmax(-1), drawn)
+        found = log_probs.gather(1, tokens[:, None])[:, 0]
+        return list(zip(tokens.tolist(), found.tolist(), strict=True))
+
+    def _forward(self, numbers: Sequence[int]) -> torch.Tensor:
+        """Everything that waits in these rows through the model, once; logits behind the last token of each."""
+        model, device = self._student.model, self._student.device
+        ids, places, inputs = self._batch(numbers)
+        lengths = [len(row) for row in ids]
+        longest = max(lengths)
+        tokens = np.full((len(ids), longest), self._student.vocabulary.padding, np.int64)
+        where = np.zeros((3, len(ids), longest), np.int64)
+        for at, (row, place) in enumerate(zip(ids, places, strict=True)):
+            tokens[at, longest - len(row) :] = row
+            where[:, at, longest - len(row) :] = place
+        self._cache.begin(numbers, lengths)
+        return model(
+            input_ids=torch.from_numpy(tokens).to(device),
+            position_ids=torch.from_numpy(where).to(device),
+            attention_mask=self._cache.mask(lengths, numbers, device),
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+            **inputs,
+        ).logits[:, -1]
+
+    def _batch(self, numbers: Sequence[int]) -> tuple[list[Ids], list[Ids], dict[str, Any]]:
+        """Tokens and positions of each row, and the pixels of all of them."""
+        pad = self._student.vocabulary.video_pad
+        ids: list[Ids] = []
+        places: list[Ids] = []
+        patches: list[torch.Tensor] = []
+        grids: list[tuple[int, int, int]] = []
+        for number in numbers:
+            row = self._rows[number]
+            ids.append(np.concatenate([stretch.ids for stretch in row.waiting]))
+            clips = [clip for stretch in row.waiting for clip in stretch.clips]
+            cells = [clip.cells for clip in clips for _ in clip.stamps_s]
+            places.append(positions(ids[-1], pad, cells, row.next_position))
+            row.next_position = following(places[-1], row.next_position)
+            row.waiting = []
+            patches += [torch.from_numpy(patchify(clip.frames)) for clip in clips]
+            grids += [grid_of(clip.frames) for clip in clips]
+        if not patches:
+            return ids, places, {}
+        device = self._student.device
+        pixels = normalised(torch.cat(patches).to(device))
+        return ids, places, {"pixel_values_videos": pixels, "video_grid_thw": torch.tensor(grids, device=device)}
+
+
+@contextmanager
+def _resting(model: Any) -> Generator[None]:
+    """A model that is being trained rests meanwhile: no dropout, and no checkpointing, which would lose the cache."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

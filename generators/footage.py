@@ -1,0 +1,85 @@
+"""What a runtime shows of one video: the coarse clip, and the clip that a look asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmforge.schemas.looks import Look
+from dmforge.schemas.sizes import CELL
+from dmforge.schemas.stamps import patch_times, patches
+from dmforge.schemas.transcript import Piece
+
+Pixels = NDArray[np.uint8]
+"""Frames x height x width x 3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Frames as a model is shown them, and when each is on screen."""
+
+    frames: Pixels
+    times_s: tuple[Fraction, ...]
+
+    def __post_init__(self) -> None:
+        shape = self.frames.shape
+        if len(shape) != 4 or shape[3] != 3 or not len(self.times_s) == shape[0] > 0:
+            raise ValueError(f"no clip of {len(self.times_s)} times and frames of shape {shape}")
+        if shape[1] % CELL or shape[2] % CELL:
+            raise ValueError(f"frames of {shape[2]} x {shape[1]} are not on the grid of {CELL} pixels")
+
+    @property
+    def stamps_s(self) -> tuple[Fraction, ...]:
+        """The time of each temporal patch."""
+        return patch_times(self.times_s)
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Visual tokens of a temporal patch, down and across."""
+        return self.frames.shape[1] // CELL, self.frames.shape[2] // CELL
+
+    @property
+    def tokens(self) -> int:
+        """Visual tokens of the clip."""
+        down, across = self.cells
+        return patches(len(self.times_s)) * down * across
+
+
+class Footage(Protocol):
+    """One video, as it is shown."""
+
+    def coarse(self) -> Clip:
+        """V0."""
+        ...
+
+    def look(self, look: Look) -> Clip:
+        """V1 of a look. Raises `NoFrames` where it begins after the end of the video."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A piece of a transcript, with its frames where it is a clip."""
+
+    piece: Piece
+    clip: Clip | None = None
+
+    def __post_init__(self) -> None:
+        if self.piece.is_clip != (self.clip is not None):
+            raise ValueError("a clip has frames, and a text has none")
+
+
+def show(pieces: Sequence[Piece], footage: Footage) -> tuple[Shown, ...]:
+    """Pieces with the frames that belong to them."""
+    return tuple(_shown(piece, footage) for piece in pieces)
+
+
+def _shown(piece: Piece, footage: Footage) -> Shown:
+    if not piece.is_clip:
+        return Shown(piece)
+    return Shown(piece, footage.coarse() if piece.look is None else footage.look(piece.look))

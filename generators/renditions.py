@@ -1,0 +1,36 @@
+"""Footage from the renditions of a video: whoever asks for a look is shown what everyone else is shown for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmforge.curation.shards.corpus import Example
+from dmforge.curation.video.read import read_coarse, read_grid
+from dmforge.generators.footage import Clip
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.looks import Look
+from dmforge.schemas.records import Video
+
+
+@dataclass(frozen=True, slots=True)
+class Renditions:
+    """A video by its two files, or by the bytes of them that a shard holds."""
+
+    video: Video
+    clips: Clips
+    coarse_file: Path | bytes
+    grid_file: Path | bytes
+
+    def coarse(self) -> Clip:
+        plan = self.clips.coarse(self.video)
+        return Clip(read_coarse(self.coarse_file, plan.indices), plan.times_s)
+
+    def look(self, look: Look) -> Clip:
+        plan = self.clips.look(self.video, look)
+        return Clip(read_grid(self.grid_file, plan.indices), plan.times_s)
+
+
+def footage_of(example: Example, clips: Clips) -> Renditions:
+    """The video of a sample in a shard."""
+    return Renditions(example.video.as_record(), clips, example.coarse, example.grid)

@@ -1,0 +1,46 @@
+"""The tags become tokens of a checkpoint that doesn't know them, with first rows that mean about what they will mean.
+
+They are added as ordinary tokens: special ones would be dropped where a text is decoded without special tokens. A row
+begins as the mean of the rows of words that say what the tag is for; a random one would first have to be told from all
+others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from dmforge.generators.student.vocabulary import Vocabulary
+from dmforge.schemas.tags import CLOSE, OPEN
+
+MEANING = {
+    OPEN["think"]: "begin thinking step by step",
+    CLOSE["think"]: "end thinking, done",
+    OPEN["span"]: "begin time window from start to end seconds",
+    CLOSE["span"]: "end time window seconds",
+    OPEN["fps"]: "begin frames per second rate",
+    CLOSE["fps"]: "end frames per second, look at video",
+    OPEN["answer"]: "begin final answer",
+    CLOSE["answer"]: "end final answer",
+}
+ROWS = 64
+"""An embedding that has to grow grows to a multiple of this: kernels are faster on round numbers."""
+
+
+def add_tags(model: Any, vocabulary: Vocabulary) -> list[str]:
+    """Those that were missing. A tag that is one token already keeps its row."""
+    missing = vocabulary.without_tags()
+    words = {tag: vocabulary.encode(MEANING[tag]) for tag in missing}
+    vocabulary.tokenizer.add_tokens(missing, special_tokens=False)
+    table = model.get_input_embeddings().weight
+    if len(vocabulary) > table.shape[0]:
+        model.resize_token_embeddings(len(vocabulary), pad_to_multiple_of=ROWS, mean_resizing=False)
+    tables = [model.get_input_embeddings().weight]
+    if not model.config.tie_word_embeddings:
+        tables.append(model.get_output_embeddings().weight)
+    with torch.no_grad():
+        for rows in tables:
+            for tag, ids in words.items():
+                rows[vocabulary.id(tag)] = rows[ids].float().mean(0).to(rows.dtype)
+    return missing
