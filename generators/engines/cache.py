@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import torch
 
-SPARE = 1.5
-"""What no longer fits moves into this much more room."""
+SPARE, LEAST_SPARE = 1.25, 256
+"""Room beyond what is needed now, as a factor and in tokens: a clip that is put in should find its place without a move."""
 
 
 class RaggedCache:
@@ -44,7 +44,6 @@ class RaggedCache:
         self._to_column = torch.tensor(
             [first + i for first, length in zip(before, lengths, strict=True) for i in range(length)]
         )
-        self._lone = len(rows) == 1
         self._first = before[0]
         self._grow()
 
@@ -58,9 +57,9 @@ class RaggedCache:
 
     def mask(self, lengths: Sequence[int], rows: Sequence[int], device: torch.device) -> torch.Tensor | None:
         """rows x 1 x new tokens x columns: what each new token may look at. None where that is simply what came before it."""
-        longest = max(lengths)
-        if self._lone and self._first == 0:
+        if len(rows) == 1:
             return None
+        longest = max(lengths)
         ends = torch.tensor([self.lengths[row] for row in rows], device=device)[:, None]
         # the last new token sees its whole row, the one before it one column less; padding sees column 0, and nobody sees it
         last = (ends - longest + torch.arange(longest, device=device)).clamp(min=0)
@@ -94,7 +93,7 @@ class RaggedCache:
     def _grow(self) -> None:
         if self._seen <= self._room:
             return
-        self._room = max(self._seen + 64, int(self._room * SPARE))
+        self._room = max(self._seen + LEAST_SPARE, int(self._seen * SPARE))
         for tables in (self._keys, self._values):
             for layer, table in enumerate(tables):
                 larger = table.new_zeros(*table.shape[:2], self._room, table.shape[3])

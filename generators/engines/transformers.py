@@ -204,9 +204,11 @@ class TransformersConversation:
 @contextmanager
 def _resting(model: Any) -> Generator[None]:
     """A model that is being trained rests meanwhile: no dropout, and no checkpointing, which would lose the cache."""
-    training = model.training
+    if not model.training:
+        yield
+        return
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        model.train()

@@ -16,6 +16,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 import torch
+from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -23,6 +24,8 @@ from transformers.masking_utils import sdpa_mask
 
 BLOCKS = "dmforge_blocks"
 FRAMES = "dmforge_frames_like_flash"
+FEW = 1 << 24
+"""Scores that may stand in memory at once where attention is written out."""
 Out = tuple[torch.Tensor, None]
 
 
@@ -41,31 +44,46 @@ def attend_blocks(
     scaling: float | None = None,
     dropout: float = 0.0,
     position_ids: torch.Tensor | None = None,
-    **rest: Any,
+    **_: Any,
 ) -> Out:
     """Query, key and value are batch x heads x tokens x values; what comes out is batch x tokens x heads x values."""
-    if attention_mask is not None and query.shape[2] == 1 and not query.requires_grad:
-        return _one(query, key, value, attention_mask, scaling), None
-    if attention_mask is None and position_ids is not None and query.shape[:1] == (1,):
-        ends = _bounds(position_ids)
-        if len(ends) > 2:
-            found = [
-                sdpa_attention_forward(
-                    module, query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], None, scaling=scaling, dropout=dropout
-                )[0]
-                for a, b in pairwise(ends)
-            ]
-            return torch.cat(found, 1), None
-    return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **rest)
+    new, seen = query.shape[2], key.shape[2]
+    if new < seen and not query.requires_grad and query.shape[:3].numel() * seen <= FEW:
+        return _few(query, key, value, attention_mask, scaling), None
+    if attention_mask is None and new < seen:
+        return _behind(query, key, value, scaling), None
+    if attention_mask is None and position_ids is not None and len(query) == 1:
+        bounds = _bounds(position_ids)
+        if len(bounds) > 2:
+            cut = [[x[:, :, a:b] for x in (query, key, value)] for a, b in pairwise(bounds)]
+            blocks = [sdpa_attention_forward(module, *one, None, scaling=scaling, dropout=dropout)[0] for one in cut]
+            return torch.cat(blocks, 1), None
+    return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout)
 
 
-def _one(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float | None
+def _behind(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    """The last tokens of a row that is kept: each looks at all before it. The fast kernels know this shape by its name."""
+    groups = query.shape[1] // key.shape[1]
+    heads = [x.repeat_interleave(groups, 1) for x in (key, value)]
+    bias: Any = causal_lower_right(query.shape[2], key.shape[2])
+    return scaled_dot_product_attention(query, *heads, attn_mask=bias, scale=scaling).transpose(1, 2)
+
+
+def _few(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scaling: float | None
 ) -> torch.Tensor:
-    batch, heads, _, size = query.shape
-    scores = query.view(batch, key.shape[1], -1, size) @ key.transpose(-1, -2) * (scaling or size**-0.5)
-    weights = torch.softmax(scores.masked_fill(~mask, -torch.inf), -1, torch.promote_types(scores.dtype, torch.float32))
-    return (weights.to(value.dtype) @ value).view(batch, 1, heads, size)
+    """The same for few tokens, written out: heads that share a key are one product, so nothing is repeated."""
+    batch, heads, new, size = query.shape
+    shared, seen = key.shape[1], key.shape[2]
+    grouped = query.reshape(batch, shared, -1, size) * (scaling or size**-0.5)
+    scores = (grouped @ key.transpose(-1, -2)).view(batch, shared, -1, new, seen)
+    if mask is not None:
+        scores.masked_fill_(~mask[:, :, None], -torch.inf)
+    elif new > 1:
+        future = torch.ones(new, new, dtype=torch.bool, device=query.device).triu_(1)
+        scores[..., seen - new :].masked_fill_(future, -torch.inf)
+    weights = torch.softmax(scores, -1, torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
+    return (weights.view(batch, shared, -1, seen) @ value).view(batch, heads, new, size).transpose(1, 2)
 
 
 def attend_frames(
@@ -76,7 +94,7 @@ def attend_frames(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     cu_seq_lens_q: torch.Tensor | None = None,
-    **rest: Any,
+    **_: Any,
 ) -> Out:
     """Frames that lie one behind the other in a batch of one: those of a size are attended to at once."""
     assert cu_seq_lens_q is not None, "the vision tower says where its frames begin"
@@ -111,10 +129,8 @@ def _ends(cu_seq_lens: torch.Tensor) -> list[int]:
 
 
 def blocks_mask(*, attention_mask: torch.Tensor | None = None, **sizes: Any) -> torch.Tensor | None:
-    """No mask where positions say it all: a dense one would take the fast kernels away."""
-    if attention_mask is None and sizes["q_length"] == sizes["kv_length"]:
-        return None
-    return sdpa_mask(attention_mask=attention_mask, **sizes)
+    """No mask where what stands before a token is all that it may look at: a dense one would take the fast kernels away."""
+    return None if attention_mask is None else sdpa_mask(attention_mask=attention_mask, **sizes)
 
 
 AttentionInterface.register(BLOCKS, attend_blocks)

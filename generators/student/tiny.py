@@ -18,6 +18,7 @@ from dmforge.generators.student.load import Student
 from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
 from dmforge.generators.student.tags import MEANING, ROWS, add_tags
 from dmforge.generators.student.vocabulary import VISION, Vocabulary
+from dmforge.schemas.errors import InputError
 
 QWEN_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """Where Qwen's own tokenizer never merges across: each digit is a token."""
@@ -104,13 +105,21 @@ def make_config(shape: Shape, vocabulary: Vocabulary) -> Qwen3VLConfig:
 
 
 def make_tiny(name: str, texts: Iterable[str], seed: int = 0) -> Student:
-    """A student of a named shape that knows nothing yet. The same seed gives the same weights, whatever was drawn before."""
+    """A student of a named shape that knows nothing yet."""
+    if name not in SHAPES:
+        known = ", ".join(sorted(SHAPES))
+        raise InputError(f"there is no student {name!r} from scratch", where=name, mend=f"known here: {known}")
+    return make_student(SHAPES[name], texts, seed, name)
+
+
+def make_student(shape: Shape, texts: Iterable[str], seed: int = 0, name: str = "from scratch") -> Student:
+    """The same seed gives the same weights, whatever was drawn before."""
     vocabulary = Vocabulary(make_tokenizer(texts), where=name)
-    config = make_config(SHAPES[name], vocabulary)
+    config = make_config(shape, vocabulary)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen3VLForConditionalGeneration(config)
     use(model)
     add_tags(model, vocabulary)
     model.generation_config.pad_token_id, model.generation_config.eos_token_id = vocabulary.padding, vocabulary.end
-    return Student(model, vocabulary, where=name)
+    return Student(model.eval(), vocabulary, where=name)

@@ -1,0 +1,140 @@
+"""Is it worth keeping the cache? The clip of a look is put behind a row that is kept, or everything goes through the model
+again.
+
+Random students on one thread; a look of 16 frames behind 64, 128 and 256 coarse frames of 32 x 32; then eight rollouts of
+one prompt that look after thoughts of different lengths, put in together. There are two baselines: the whole context
+through transformers as it comes, and the whole context through our own attention, which is faster than the former by
+itself. All ways end with the same logits, which is checked. The smallest student is there to show what the fixed cost of a
+forward hides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import statistics
+import time
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from benchmarks.tables import show as show_table
+from dmforge.generators.engines.contract import Sampling
+from dmforge.generators.engines.transformers import TransformersEngine
+from dmforge.generators.footage import Clip, Shown
+from dmforge.generators.student.patchify import normalised
+from dmforge.generators.student.tiny import SHAPES, Shape, make_student
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.transcript import COARSE, Piece
+
+COMMAND = "python -m benchmarks.injection"
+WANTED = {64: 4.0, 128: 5.5, 256: 8.0}
+GROUP, GROUP_WANTED = 8, 4.0
+SHOWN = (Shape(256, 8, 8, 4, 768, 128, 4, 4), SHAPES["tiny"])
+LOOK = Look(Window(100, 500), Fraction(4))
+CLOSE_ENOUGH = 1e-5
+
+
+def noise(frames: int, seed: int, fps: int, width: int = 32, height: int = 32) -> Clip:
+    """A clip of nothing in particular."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), np.uint8)
+    return Clip(pixels, tuple(Fraction(i, fps) for i in range(frames)))
+
+
+def prompt(frames: int) -> tuple[Shown, ...]:
+    return Shown(COARSE, noise(frames, 1, 2)), Shown(Piece("prompt", "Which colour flashes while the red circle is shown?"))
+
+
+def thought(length: int) -> Shown:
+    """What a policy writes up to its look."""
+    return Shown(Piece("policy", f"<think>{'It flashes. ' * length}<span>1.00 - 5.00</span><fps>4</fps>"))
+
+
+def clip(seed: int) -> Shown:
+    return Shown(Piece("runtime", look=LOOK), noise(16, seed, 4))
+
+
+def timed(work: Callable[[], torch.Tensor]) -> tuple[float, torch.Tensor]:
+    began = time.process_time()
+    found = work()
+    return time.process_time() - began, found
+
+
+class AsItComes:
+    """The same weights under transformers' own attention and positions; rows are padded, as its users do it."""
+
+    def __init__(self, engine: TransformersEngine) -> None:
+        self._layout, self._vocabulary = engine.student.layout, engine.student.vocabulary
+        self._model = copy.deepcopy(engine.student.model)
+        self._model.set_attn_implementation("sdpa")
+
+    def prefill(self, rows: list[tuple[Shown, ...]]) -> torch.Tensor:
+        laid = [self._layout.join(self._layout.stretches(row)) for row in rows]
+        longest = max(map(len, laid))
+        ids = torch.full((len(rows), longest), self._vocabulary.padding)
+        there = torch.zeros_like(ids)
+        for at, row in enumerate(laid):
+            ids[at, longest - len(row) :], there[at, longest - len(row) :] = torch.from_numpy(row.ids), 1
+        self._model.model.rope_deltas = None
+        with torch.no_grad():
+            return self._model(
+                input_ids=ids,
+                attention_mask=there,
+                mm_token_type_ids=(ids == self._vocabulary.video_pad).int() * 2,
+                pixel_values_videos=normalised(torch.cat([torch.from_numpy(row.patches) for row in laid])),
+                video_grid_thw=torch.cat([torch.from_numpy(row.grids) for row in laid]),
+                logits_to_keep=1,
+            ).logits[:, -1]
+
+
+def compare(engine: TransformersEngine, plain: AsItComes, frames: int, rows: int, times: int) -> list[float]:
+    """CPU seconds of the injection, and of both ways to go through everything again, medians; an error where logits differ."""
+    asked = prompt(frames)
+    thoughts = [(thought(1 + row % 4),) for row in range(rows)]
+    clips = [(clip(row),) for row in range(rows)]
+    whole = [(*asked, *thoughts[row], *clips[row]) for row in range(rows)]
+    took: list[list[float]] = []
+    for _ in range(times):
+        kept = engine.converse([Sampling()] * rows)
+        kept.put(dict.fromkeys(range(rows), asked))
+        kept.put(dict(enumerate(thoughts)))
+        ways: list[Callable[[], torch.Tensor]] = [
+            lambda kept=kept: stacked(kept.put(dict(enumerate(clips)))),
+            lambda: stacked(engine.converse([Sampling()] * rows).put(dict(enumerate(whole)))),
+            lambda: plain.prefill(whole),
+        ]
+        found = [timed(way) for way in ways]
+        took.append([cpu_s for cpu_s, _ in found])
+        apart = max(float((logits - found[0][1]).abs().max()) for _, logits in found)
+        assert apart <= CLOSE_ENOUGH, f"logits differ by {apart}"
+    return [statistics.median(each) for each in zip(*took, strict=True)]
+
+
+def stacked(logits: dict[int, torch.Tensor]) -> torch.Tensor:
+    return torch.stack([logits[row] for row in sorted(logits)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=9)
+    told = parser.parse_args()
+    torch.set_num_threads(1)
+    rows: list[list[object]] = []
+    for shape in SHOWN:
+        engine = TransformersEngine(make_student(shape, ["Which colour flashes while the red circle is shown? It flashes."]))
+        plain = AsItComes(engine)
+        numbers = sum(weights.numel() for weights in engine.student.model.parameters())
+        compare(engine, plain, 16, 2, 2)  # warm
+        for frames, rollouts, wanted in [*((frames, 1, x) for frames, x in WANTED.items()), (128, GROUP, GROUP_WANTED)]:
+            kept, anew, as_it_comes = compare(engine, plain, frames, rollouts, told.times)
+            ms = [f"{1e3 * s:.1f}" for s in (kept, as_it_comes, anew)]
+            times = [f"{as_it_comes / kept:.1f}", f"{anew / kept:.1f}", wanted]
+            rows.append([f"{numbers / 1e6:.1f} M", frames, rollouts, *ms, *times])
+    columns = ["student", "coarse frames", "rollouts", "injection", "anew", "anew, our attention", "x", "x ours", "wanted x"]
+    show_table("The clip of a look, put behind what is kept: CPU ms", f"{COMMAND} --times {told.times}", columns, rows)
+
+
+if __name__ == "__main__":
+    main()
