@@ -22,7 +22,7 @@ from dmforge.generators.student.load import Student
 from dmforge.generators.student.patchify import grid_of, normalised, patchify
 from dmforge.generators.student.positions import following, positions
 
-MOST_AT_ONCE = 16_384
+MOST_AT_ONCE = 8_192
 """Tokens of one forward, padding included. A longer row goes alone; alone and at its beginning it needs no mask."""
 
 

@@ -1,0 +1,274 @@
+"""What a student costs on a GPU: rollouts by injection against going through everything again, and a step of SFT.
+
+Random weights, random pixels, the shape of Qwen3-VL-4B from its numbers: nothing is downloaded, and of dmforge only what
+needs torch and transformers is imported. From a checkout, without installing:
+
+    PYTHONPATH=.typing:. python -m benchmarks.gpu --shape 4b --device cuda
+    PYTHONPATH=.typing:. python -m benchmarks.gpu --shape tiny --device cpu
+
+FLOPs of a training step, for the MFU: 6 x (weights that a token passes through) for each token, of the tower for each
+patch; the output layer only where a token is learnt; attention 12 x layers x width x sum of length^2, halved where it is
+causal. What gradient checkpointing computes twice is counted once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+from benchmarks.tables import show as show_table
+from dmforge.generators.engines.contract import Sampling
+from dmforge.generators.engines.transformers import TransformersEngine
+from dmforge.generators.footage import Clip, Shown
+from dmforge.generators.student.attention import use
+from dmforge.generators.student.load import Student
+from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
+from dmforge.generators.student.tags import add_tags
+from dmforge.generators.student.tiny import SHAPES, make_config, make_tokenizer
+from dmforge.generators.student.vocabulary import Vocabulary
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.transcript import COARSE, Piece
+from dmforge.trainers.batches import Batch, logits_of, pack, summed_loss
+
+COMMAND = "python -m benchmarks.gpu"
+TEXTS = ["Which colour flashes while the red circle is shown? It flashes red, then it is blue."]
+LOOK = Look(Window(1000, 1800), Fraction(4))
+PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0}
+"""Dense bf16, as the makers say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """How much is shown and written."""
+
+    coarse_frames: int
+    coarse_size: tuple[int, int]
+    look_frames: int
+    look_size: tuple[int, int]
+    tokens: int
+    """That a rollout writes, before and after the look together."""
+
+
+CASES = {"4b": Case(256, (416, 224), 32, (672, 384), 256), "tiny": Case(64, (32, 32), 16, (32, 32), 32)}
+"""For `4b` a video of 16:9 beyond two minutes under the default clips, and a look of 8 s at 4 fps."""
+
+
+def config_4b(vocabulary: Vocabulary) -> Qwen3VLConfig:
+    """Qwen3-VL-4B by its numbers."""
+    return Qwen3VLConfig(
+        text_config={
+            "vocab_size": 151_936, "hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36,
+            "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 262_144,
+            "rope_parameters": {
+                "rope_type": "default", "rope_theta": 5e6, "mrope_interleaved": True, "mrope_section": [24, 20, 20],
+            },
+            "pad_token_id": vocabulary.padding, "tie_word_embeddings": True,
+        },
+        vision_config={
+            "depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "num_heads": 16, "patch_size": PATCH,
+            "spatial_merge_size": MERGE, "temporal_patch_size": FRAMES, "out_hidden_size": 2560,
+            "num_position_embeddings": 2304, "deepstack_visual_indexes": [5, 11, 17],
+        },
+        image_token_id=vocabulary.id("<|image_pad|>"), video_token_id=vocabulary.video_pad,
+        vision_start_token_id=vocabulary.id("<|vision_start|>"), vision_end_token_id=vocabulary.id("<|vision_end|>"),
+        tie_word_embeddings=True,
+    )  # fmt: skip
+
+
+def student_of(shape: str, device: str, dtype: torch.dtype) -> Student:
+    """Random weights, made where they are used."""
+    vocabulary = Vocabulary(make_tokenizer(TEXTS), where=shape)
+    config = config_4b(vocabulary) if shape == "4b" else make_config(SHAPES[shape], vocabulary)
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            model = Qwen3VLForConditionalGeneration(config)
+    finally:
+        torch.set_default_dtype(before)
+    use(model)
+    add_tags(model, vocabulary)
+    return Student(model.to(device).eval(), vocabulary, shape)
+
+
+def noise(frames: int, size: tuple[int, int], fps: int, seed: int) -> Clip:
+    width, height = size
+    pixels = np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), np.uint8)
+    return Clip(pixels, tuple(Fraction(i, fps) for i in range(frames)))
+
+
+def opening(case: Case) -> tuple[Shown, ...]:
+    return Shown(COARSE, noise(case.coarse_frames, case.coarse_size, 2, 1)), Shown(Piece("prompt", TEXTS[0]))
+
+
+def looked(case: Case, seed: int) -> tuple[Shown, ...]:
+    """What a policy wrote up to its look, and the clip."""
+    words = Piece("policy", f"<think>{'It flashes. ' * 8}<span>10.00 - 18.00</span><fps>4</fps>")
+    return Shown(words), Shown(Piece("runtime", look=LOOK), noise(case.look_frames, case.look_size, 4, seed))
+
+
+def seconds(device: torch.device, work: Callable[[], Any]) -> float:
+    settle(device)
+    began = time.perf_counter()
+    work()
+    settle(device)
+    return time.perf_counter() - began
+
+
+def settle(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_gb(device: torch.device) -> float:
+    return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else float("nan")
+
+
+def fresh_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def rollouts(student: Student, case: Case, rows: int, times: int) -> list[object]:
+    """Rows of one prompt: shown it, decoded, shown a clip, decoded on."""
+    engine, device = TransformersEngine(student), student.device
+    # random weights end their turn at random: here every row writes as much as it may
+    ends = torch.tensor([student.vocabulary.end, student.vocabulary.look_end], device=device)
+    engine.banned = torch.cat([engine.banned, ends])
+    asked = opening(case)
+    clips = [looked(case, row) for row in range(rows)]
+    sampling = [Sampling(seed=row, most_tokens=case.tokens) for row in range(rows)]
+    closing = dict.fromkeys(range(rows), (Shown(Piece("policy", "</think>")),))
+    took: list[list[float]] = []
+    for _ in range(times + 1):
+        fresh_peak(device)
+        kept = engine.converse(sampling)
+        shown_s = seconds(device, lambda kept=kept: kept.put(dict.fromkeys(range(rows), asked)))
+        injected_s = seconds(device, lambda kept=kept: kept.put(dict(enumerate(clips))))
+        decoded_s = seconds(device, lambda kept=kept: kept.go_on(closing, until_look=True))
+        peak = peak_gb(device)
+        del kept
+        fresh_peak(device)
+        whole = {row: (*asked, *clips[row]) for row in range(rows)}
+        anew_s = seconds(device, lambda whole=whole: engine.converse(sampling).put(whole))
+        took.append([shown_s, injected_s, decoded_s, anew_s, peak])
+    shown_s, injected_s, decoded_s, anew_s, peak = (statistics.median(each) for each in zip(*took[1:], strict=True))
+    written = rows * case.tokens
+    kept_rate, anew_rate = (written / (shown_s + decoded_s + clip_s) for clip_s in (injected_s, anew_s))
+    told = [shown_s, decoded_s, injected_s, anew_s, anew_s / injected_s, kept_rate, anew_rate, peak]
+    return [rows, *(f"{number:.2f}" for number in told)]
+
+
+def flops(student: Student, batch: Batch) -> float:
+    """Of one training step: forward and backward."""
+    model, text = student.model.model, student.model.config.text_config
+    eye = student.model.config.vision_config
+    tokens, patches = batch.input_ids.numel(), len(batch.patches)
+    through_text = sum(p.numel() for p in model.language_model.layers.parameters())
+    through_eye = sum(p.numel() for name, p in model.visual.named_parameters() if "merger" not in name)
+    mergers = sum(p.numel() for name, p in model.visual.named_parameters() if "merger" in name)
+    starts = [*torch.nonzero(batch.position_ids[0, 0] == 0)[:, 0].tolist(), tokens]
+    lengths = [b - a for a, b in pairwise(starts)]
+    frames = [h * w for t, h, w in batch.grids.tolist() for _ in range(t)]
+    dense = 6 * (through_text * tokens + through_eye * patches + mergers * patches / MERGE**2)
+    learnt = 6 * text.vocab_size * text.hidden_size * batch.kept.numel()
+    causal = 6 * text.num_hidden_layers * text.num_attention_heads * text.head_dim * sum(n * n for n in lengths)
+    seen = 12 * eye.depth * eye.hidden_size * sum(n * n for n in frames)
+    return dense + learnt + causal + seen
+
+
+def sft(student: Student, case: Case, args: argparse.Namespace, *, checkpointing: bool) -> list[object]:
+    """A step: forward, loss over policy tokens, backward, AdamW."""
+    device, model = student.device, student.model
+    words = f"{'It flashes. ' * 40}</think><answer>red</answer>"
+    shown = (*opening(case), *looked(case, 1), Shown(Piece("policy", words)))
+    laid = student.layout.join(student.layout.transcript(shown))
+    batch = pack([laid] * args.samples).to(device)
+    model.train()
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_disable()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=device.type == "cuda")
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.weights == "float32" and device.type == "cuda")
+
+    def step() -> None:
+        with autocast:
+            logits = logits_of(model, batch)
+        (summed_loss(logits, batch) / batch.items).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    fresh_peak(device)
+    try:
+        step()
+        took_s = statistics.median(seconds(device, step) for _ in range(args.times))
+    except torch.cuda.OutOfMemoryError:
+        return [args.weights, checkpointing, args.samples, batch.input_ids.numel(), batch.items, "out of memory", "", "", ""]
+    tera = flops(student, batch) / 1e12
+    mfu = f"{tera / took_s / args.peak_tflops:.3f}" if args.peak_tflops else "-"
+    told = [batch.input_ids.numel(), batch.items, f"{took_s:.3f}", f"{tera:.1f}", mfu, f"{peak_gb(device):.1f}"]
+    return [args.weights, checkpointing, args.samples, *told]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=sorted(CASES), default="tiny")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--rows", type=int, nargs="*", default=[1, 8], help="rollouts side by side")
+    parser.add_argument("--samples", type=int, default=1, help="transcripts packed into a step of SFT")
+    parser.add_argument(
+        "--weights", choices=["float32", "bfloat16"], default="float32", help="in SFT; float32 computes in bf16"
+    )
+    parser.add_argument("--peak-tflops", type=float, help="of the device, for the MFU; known ones need not be told")
+    parser.add_argument("--only", choices=["rollouts", "sft"])
+    args = parser.parse_args()
+    device = torch.device(args.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    if args.peak_tflops is None:
+        args.peak_tflops = next((peak for known, peak in PEAK_TFLOPS.items() if known in name), None)
+    case = CASES[args.shape]
+    command = f"{COMMAND} {' '.join(sys.argv[1:])}"
+    print(json.dumps({"device": name, "torch": torch.__version__, "shape": args.shape, "peak_tflops": args.peak_tflops}))
+    if args.only != "sft":
+        student = student_of(args.shape, args.device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+        rows = [rollouts(student, case, rows, args.times) for rows in args.rows]
+        columns = [
+            "rollouts",
+            "prompt s",
+            "decoding s",
+            "injection s",
+            "anew s",
+            "anew / injection",
+            "tokens/s",
+            "tokens/s anew",
+            "peak GB",
+        ]
+        show_table(f"Rollouts of {case.tokens} tokens, {name}", command, columns, rows)
+        del student
+        fresh_peak(device)
+    if args.only != "rollouts":
+        student = student_of(args.shape, args.device, getattr(torch, args.weights))
+        rows = [sft(student, case, args, checkpointing=checkpointing) for checkpointing in (True, False)]
+        columns = ["weights", "checkpointing", "samples", "tokens", "learnt", "s a step", "TFLOP", "MFU", "peak GB"]
+        show_table(f"A step of SFT, {name}", command, columns, rows)
+
+
+if __name__ == "__main__":
+    main()
