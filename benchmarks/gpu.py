@@ -159,7 +159,7 @@ def rollouts(student: Student, case: Case, rows: int, times: int) -> list[object
         kept = engine.converse(sampling)
         shown_s = seconds(device, lambda kept=kept: kept.put(dict.fromkeys(range(rows), asked)))
         injected_s = seconds(device, lambda kept=kept: kept.put(dict(enumerate(clips))))
-        decoded_s = seconds(device, lambda kept=kept: kept.go_on(closing, until_look=True))
+        decoded_s = seconds(device, lambda kept=kept: kept.go_on(closing, ()))
         peak = peak_gb(device)
         del kept
         fresh_peak(device)

@@ -84,8 +84,8 @@ def roll(engine: Engine, quests: Sequence[Quest], limits: Limits | None = None) 
     conversation = engine.converse([quest.sampling for quest in quests])
     added = _openings(rows, limits)
     while added:
-        looking = any(len(rows[number].looks) < limits.most_looks for number in added)
-        added = _met(rows, conversation.go_on(added, until_look=looking), limits)
+        may_look = {number for number in added if len(rows[number].looks) < limits.most_looks}
+        added = _met(rows, conversation.go_on(added, may_look), limits)
     return [_ended(row, limits) for row in rows]
 
 

@@ -1,15 +1,17 @@
-"""Laid-out transcripts become what one forward takes: one behind the other in a single row, or one below the other with padding.
+"""Laid-out transcripts become what one forward takes: one behind the other, or one below the other with padding.
 
 Packed is the way to train. Padded is what it is measured against, and for kernels that can't attend in blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dmforge.generators.student.layout import Laid
 from dmforge.generators.student.patchify import normalised
@@ -38,13 +40,15 @@ class Batch:
         return int((self.targets != NOTHING).sum())
 
     def to(self, device: torch.device) -> Batch:
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Batch(**{name: None if x is None else x.to(device, non_blocking=True) for name, x in moved.items()})
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """What a DataLoader calls where tensors go to a GPU."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Batch(**{name: None if x is None else x.pin_memory() for name, x in moved.items()})
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        found: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Batch(**{name: None if tensor is None else change(tensor) for name, tensor in found.items()})
 
 
 NOTHING = -100
@@ -72,7 +76,7 @@ def pad(laids: Sequence[Laid], padding: int, weights: Sequence[int] | None = Non
     return _batch(laids, ids, places, torch.from_numpy(there), labels)
 
 
-def _labels(laid: Laid, weight: int) -> np.ndarray:
+def _labels(laid: Laid, weight: int) -> NDArray[np.int64]:
     """At each token the one that is to follow it, if the policy wrote that one. Who wrote it decides, and nothing else does."""
     following = np.where(laid.trained[1:], laid.ids[1:], NOTHING)
     labels = np.append(following, NOTHING)
@@ -80,7 +84,11 @@ def _labels(laid: Laid, weight: int) -> np.ndarray:
 
 
 def _batch(
-    laids: Sequence[Laid], ids: np.ndarray, places: np.ndarray, there: torch.Tensor | None, labels: np.ndarray
+    laids: Sequence[Laid],
+    ids: NDArray[np.int64],
+    places: NDArray[np.int64],
+    there: torch.Tensor | None,
+    labels: NDArray[np.int64],
 ) -> Batch:
     kept = np.flatnonzero((labels != NOTHING).any(0))
     if not len(kept):  # an empty choice of columns would be a shape that no kernel expects; this one teaches nothing either

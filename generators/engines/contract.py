@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -43,8 +43,9 @@ class Written:
 class Conversation(Protocol):
     """Some rows that grow side by side."""
 
-    def go_on(self, added: Mapping[int, Sequence[Shown]], *, until_look: bool) -> dict[int, Written]:
-        """Put these behind their rows, and let each go on until it stops. Rows that are not named wait."""
+    def go_on(self, added: Mapping[int, Sequence[Shown]], may_look: Collection[int]) -> dict[int, Written]:
+        """Put these behind their rows, and let each go on until it stops. Rows that are not named wait; only those that may
+        look stop at a look."""
         ...
 
 

@@ -6,7 +6,7 @@ them go on token by token. Positions are explicit, so nothing depends on how row
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,10 +63,10 @@ class TransformersConversation:
         ]
         self._cache = RaggedCache(len(rows))
 
-    def go_on(self, added: Mapping[int, Sequence[Shown]], *, until_look: bool) -> dict[int, Written]:
+    def go_on(self, added: Mapping[int, Sequence[Shown]], may_look: Collection[int]) -> dict[int, Written]:
         with torch.no_grad(), _resting(self._student.model):
             logits = self._put(added)
-            return self._decode(logits, until_look)
+            return self._decode(logits, may_look)
 
     def put(self, added: Mapping[int, Sequence[Shown]]) -> dict[int, torch.Tensor]:
         """Only put these behind their rows: the logits of what would come next."""
@@ -107,7 +107,7 @@ class TransformersConversation:
         if group:
             yield group
 
-    def _decode(self, logits: dict[int, torch.Tensor], until_look: bool) -> dict[int, Written]:
+    def _decode(self, logits: dict[int, torch.Tensor], may_look: Collection[int]) -> dict[int, Written]:
         vocabulary = self._student.vocabulary
         ids: dict[int, list[int]] = {number: [] for number in logits}
         log_probs: dict[int, list[float]] = {number: [] for number in logits}
@@ -123,7 +123,7 @@ class TransformersConversation:
                 row.waiting = [Stretch("policy", np.array([token], np.int64))]
                 if token == vocabulary.end:
                     stops[number] = "end"
-                elif until_look and token == vocabulary.look_end:
+                elif token == vocabulary.look_end and number in may_look:
                     stops[number] = "look"
                 elif not row.left:
                     stops[number] = "length"

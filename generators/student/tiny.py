@@ -119,7 +119,7 @@ def make_student(shape: Shape, texts: Iterable[str], seed: int = 0, name: str = 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen3VLForConditionalGeneration(config)
+        add_tags(model, vocabulary)  # it may draw rows, too
     use(model)
-    add_tags(model, vocabulary)
     model.generation_config.pad_token_id, model.generation_config.eos_token_id = vocabulary.padding, vocabulary.end
     return Student(model.eval(), vocabulary, where=name)
