@@ -48,7 +48,8 @@ class Batch:
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
         found: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Batch(**{name: None if tensor is None else change(tensor) for name, tensor in found.items()})
+        moved: dict[str, Any] = {name: None if tensor is None else change(tensor) for name, tensor in found.items()}
+        return Batch(**moved)
 
 
 NOTHING = -100

@@ -78,7 +78,7 @@ class BatchSampler:
         self._bounds, self._rank, self._ranks = (most_tokens, most_samples), rank, ranks
         self._selections = tuple(corpus.manifest.selection for corpus in corpora)
         self._begin = 0
-        self.plan = self._planned(0)
+        self.plan = self.planned(0)
 
     def __len__(self) -> int:
         """Steps of the current epoch, those that were skipped included."""
@@ -92,7 +92,7 @@ class BatchSampler:
     def set_epoch(self, epoch: int) -> None:
         """The next iteration goes through this epoch."""
         if epoch != self.plan.epoch:
-            self.plan, self._begin = self._planned(epoch), 0
+            self.plan, self._begin = self.planned(epoch), 0
 
     def state(self, step: int) -> dict[str, Any]:
         """What to keep once so many steps of this epoch are done. Given by who trains: a DataLoader reads ahead."""
@@ -115,5 +115,6 @@ class BatchSampler:
             found[own] = costs[numbers[own] - (end - len(costs))]
         return found
 
-    def _planned(self, epoch: int) -> Plan:
+    def planned(self, epoch: int) -> Plan:
+        """The batches of any epoch."""
         return Plan(self._mix, self._costs, epoch, *self._bounds)

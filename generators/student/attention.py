@@ -44,7 +44,7 @@ def attend_blocks(
     scaling: float | None = None,
     dropout: float = 0.0,
     position_ids: torch.Tensor | None = None,
-    **_: Any,
+    **rest: Any,
 ) -> Out:
     """Query, key and value are batch x heads x tokens x values; what comes out is batch x tokens x heads x values."""
     new, seen = query.shape[2], key.shape[2]
@@ -56,7 +56,7 @@ def attend_blocks(
         bounds = _bounds(position_ids)
         if len(bounds) > 2:
             cut = [[x[:, :, a:b] for x in (query, key, value)] for a, b in pairwise(bounds)]
-            blocks = [sdpa_attention_forward(module, *one, None, scaling=scaling, dropout=dropout)[0] for one in cut]
+            blocks = [sdpa_attention_forward(module, q, k, v, None, dropout, scaling)[0] for q, k, v in cut]
             return torch.cat(blocks, 1), None
     return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout)
 
@@ -94,7 +94,7 @@ def attend_frames(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     cu_seq_lens_q: torch.Tensor | None = None,
-    **_: Any,
+    **rest: Any,
 ) -> Out:
     """Frames that lie one behind the other in a batch of one: those of a size are attended to at once."""
     assert cu_seq_lens_q is not None, "the vision tower says where its frames begin"

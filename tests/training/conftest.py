@@ -1,0 +1,52 @@
+"""A packed corpus of worlds, made once by the whole chain: real renditions, whose every frame bears a timecode."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dmforge import cli
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shards of a `cot` selection."""
+    told = CliRunner().invoke(
+        cli.app, ["demo", "--out", str(tmp_path_factory.mktemp("demo") / "out"), "--videos", "6", "--json"]
+    )
+    assert told.exit_code == 0, told.output
+    return Path(json.loads(told.stdout)["corpora"]["cot"]["path"])
+
+
+@pytest.fixture
+def settings(corpus: Path, tmp_path: Path) -> Path:
+    """A small training from scratch."""
+    path = tmp_path / "sft.toml"
+    write_settings(path, corpus)
+    return path
+
+
+def write_settings(path: Path, corpus: Path, out: str = "out", **changes: str) -> Path:
+    """The file of a small training, some keys of which are changed: `data_most_tokens="100"`."""
+    told = {
+        "model_scratch": '"speck"',
+        "data_corpora": f'[{{ place = "{corpus}" }}]',
+        "data_most_tokens": "2000",
+        "training_steps": "6",
+        "training_learning_rate": "1e-3",
+        "saving_save_every": "3",
+        "saving_log_every": "1",
+        "saving_device": '"cpu"',
+        **changes,
+    }
+    lines = [f'out = "{out}"']
+    for table in ("model", "data", "training", "saving"):
+        lines.append(f"[{table}]")
+        lines += [
+            f"{key.removeprefix(table + '_')} = {value}" for key, value in told.items() if key.startswith(table) and value
+        ]
+    path.write_text("\n".join(lines))
+    return path

@@ -1,0 +1,273 @@
+"""Training by SFT: what is learnt, from which frames, by how many processes, and what a kill changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.student.layout import Laid
+from dmforge.generators.student.load import load
+from dmforge.generators.student.tiny import make_tiny
+from dmforge.schemas.errors import DmforgeError, InputError, LakeError
+from dmforge.trainers.batches import NOTHING, Batch, logits_of, pack, pad, summed_loss
+from dmforge.trainers.feed import Collate
+from dmforge.trainers.settings import read_sft
+from dmforge.trainers.sft import train
+from tests.student.students import frame_numbers, look, shown, speck, transcript
+from tests.training.conftest import write_settings
+
+ROOT = Path(__file__).parents[2]
+STUDENT = speck()
+
+
+def laid(*told: tuple[int, int, int]) -> Laid:
+    return STUDENT.layout.join(STUDENT.layout.transcript(shown(transcript(*(look(*one) for one in told)))))
+
+
+SEVERAL = [laid((100, 300, 2)), laid(), laid((0, 500, 1), (200, 250, 4)), laid((700, 900, 3))]
+
+
+def loss_and_gradients(batch: Batch, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    model = speck().model.to(dtype)
+    loss = summed_loss(logits_of(model, batch), batch)
+    loss.backward()
+    return loss.detach(), [weights.grad for weights in model.parameters() if weights.grad is not None]
+
+
+def run(path: Path, way: str = "never", step: int = 0, ranks: int = 1) -> None:
+    """All ranks of a training, to the end or to the kill."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    told = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    if ranks > 1:
+        told |= {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "tests.training.child", str(path), way, str(step)]
+    own = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} if ranks > 1 else {} for rank in range(ranks)]
+    children = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, env=told | more) for more in own]
+    ends = [(child.communicate(timeout=200)[1], child.returncode) for child in children]
+    assert all(code == (0 if way == "never" else 9) for _, code in ends), ends[0][0].decode()[-3000:]
+
+
+def log_of(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+# what is learnt
+
+
+@pytest.mark.parametrize("arrange", [pack, lambda laids: pad(laids, 0)], ids=["packed", "padded"])
+def test_what_is_learnt_is_what_the_policy_wrote_and_nothing_else(arrange: object) -> None:
+    batch: Batch = arrange(SEVERAL)  # pyright: ignore
+    assert batch.items == sum(one.trained.sum() for one in SEVERAL)
+    told = torch.full(batch.input_ids.shape, NOTHING)
+    told[:, batch.kept] = batch.targets
+    written = [one.ids[1:][one.trained[1:]] for one in SEVERAL]
+    assert told[told != NOTHING].tolist() == np.concatenate(written).tolist()
+    # and it is learnt at the token before it
+    following = torch.roll(batch.input_ids, -1, 1)
+    assert (told[told != NOTHING] == following[told != NOTHING]).all()
+
+
+def test_another_label_on_what_was_only_shown_changes_nothing() -> None:
+    (one,) = SEVERAL[:1]
+    batch = pack([one])
+    labels = np.where(one.trained, one.ids, np.random.default_rng(0).integers(0, 300, len(one)))
+    relabelled = torch.from_numpy(np.append(labels[1:], NOTHING))[batch.kept][None]
+    logits = logits_of(STUDENT.model, batch)
+    assert torch.equal(summed_loss(logits, batch), summed_loss(logits, replace(batch, targets=relabelled)))
+
+
+def test_packed_is_padded_is_one_by_one() -> None:
+    packed, gradients = loss_and_gradients(pack(SEVERAL))
+    padded, others = loss_and_gradients(pad(SEVERAL, STUDENT.vocabulary.padding))
+    alone = sum(loss_and_gradients(pack([one]))[0] for one in SEVERAL)
+    assert abs(packed - padded) <= 1e-9 * packed
+    assert abs(packed - alone) <= 1e-9 * packed
+    assert len(gradients) > 10
+    for first, second in zip(gradients, others, strict=True):
+        assert torch.allclose(first, second, atol=1e-8)
+
+
+def test_checkpointing_changes_no_gradient() -> None:
+    _, gradients = loss_and_gradients(pack(SEVERAL))
+    model = speck().model.double().train()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    batch = pack(SEVERAL)
+    summed_loss(logits_of(model, batch), batch).backward()
+    others = [weights.grad for weights in model.parameters() if weights.grad is not None]
+    assert all(torch.allclose(first, second, atol=1e-10) for first, second in zip(gradients, others, strict=True))
+
+
+def test_turns_of_weight_0_teach_nothing() -> None:
+    whole, _ = loss_and_gradients(pack(SEVERAL[:2]))
+    filled, _ = loss_and_gradients(pack(SEVERAL[:3], [1, 1, 0]))
+    assert abs(whole - filled) <= 1e-9 * whole
+    idle, gradients = loss_and_gradients(pack(SEVERAL[:1], [0]))
+    assert idle == 0
+    assert all(not gradient.any() for gradient in gradients)
+
+
+def test_the_frames_of_a_sample_reach_the_model(corpus: Path) -> None:
+    packed = Corpus(str(corpus))
+    student = make_tiny("speck", [piece.text for piece in packed[0].sample.transcript.pieces if piece.text])
+    examples = packed.read(range(len(packed)))
+    batch = Collate(student.layout, packed.clips, "packed", 1 << 20)([(example, 1) for example in examples])
+    seen: list[list[int | None]] = []
+    hook = student.model.model.visual.register_forward_pre_hook(
+        lambda _, args, told: seen.extend(frame_numbers(args[0], told["grid_thw"])), with_kwargs=True
+    )
+    with torch.no_grad():
+        logits_of(student.model, batch)
+    hook.remove()
+    expected: list[list[int | None]] = []
+    for example in examples:
+        video = example.video.as_record()
+        for piece in example.sample.transcript.pieces:
+            if piece.is_clip:
+                plan = packed.clips.look(video, piece.look) if piece.look else packed.clips.coarse(video)
+                numbers: list[int | None] = [int(time_s * 12) for time_s in plan.times_s]
+                expected.append(numbers + numbers[-1:] * (len(numbers) % 2))
+    assert seen == expected
+    assert len(seen) == 2 * len(examples)
+
+
+# how it goes
+
+
+def test_a_killed_training_ends_with_the_same_bits(settings: Path, corpus: Path) -> None:
+    run(settings)
+    whole = settings.parent / "out"
+    broken = write_settings(settings.parent / "broken.toml", corpus, "broken")
+    run(broken, "saving", 3)
+    out = settings.parent / "broken"
+    assert not list(out.glob("checkpoint-*"))
+    assert (out / ".saving" / "checkpoint-3" / "model.safetensors").exists()
+    run(broken, "after", 5)
+    assert [path.name for path in out.glob("checkpoint-*")] == ["checkpoint-3"]
+    run(broken)
+    weights = [(folder / "checkpoint-6" / "model.safetensors").read_bytes() for folder in (whole, out)]
+    assert weights[0] == weights[1]
+    losses = [[(entry["step"], entry["loss"]) for entry in log_of(folder) if "loss" in entry] for folder in (whole, out)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 6
+    assert not (out / ".saving").exists()
+
+
+def test_two_processes_learn_what_one_does(settings: Path, corpus: Path) -> None:
+    run(settings)
+    two = write_settings(settings.parent / "two.toml", corpus, "two", data_most_tokens="2000")
+    run(two, ranks=2)
+    losses = [[entry["loss"] for entry in log_of(settings.parent / out) if "loss" in entry] for out in ("out", "two")]
+    assert len(losses[0]) == 6
+    assert np.allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_an_update_is_the_same_however_it_is_cut(settings: Path, corpus: Path) -> None:
+    train(read_sft(write_settings(settings, corpus, training_accumulation="2", training_steps="1", data_most_samples="3")))
+    whole = settings.parent / "out" / "checkpoint-1"
+    train(read_sft(write_settings(settings, corpus, "once", training_steps="1", data_most_samples="6")))
+    once = settings.parent / "once" / "checkpoint-1"
+    first, second = (load_file(folder / "model.safetensors") for folder in (whole, once))
+    assert all(torch.allclose(first[name], second[name], atol=1e-5) for name in first)
+
+
+def test_a_checkpoint_is_a_student_and_says_what_made_it(settings: Path, corpus: Path) -> None:
+    done = train(read_sft(settings))
+    assert load(str(done.checkpoint)).vocabulary.without_tags() == []
+    card = (done.checkpoint / "README.md").read_text()
+    assert Corpus(str(corpus)).manifest.selection in card
+    assert "| recipe | `" in card
+    assert str(corpus) not in card
+    assert {"tokens_per_s", "waiting", "loss"} <= log_of(settings.parent / "out")[0].keys()
+
+
+def test_what_is_frozen_stays(settings: Path, corpus: Path) -> None:
+    before = train(read_sft(write_settings(settings, corpus, training_steps="1", training_learning_rate="1e-30")))
+    frozen = write_settings(settings, corpus, "frozen", model_freeze='["model.visual.*"]', training_steps="2")
+    after = train(read_sft(frozen))
+    first, second = (load_file(done.checkpoint / "model.safetensors") for done in (before, after))
+    for name, weights in first.items():
+        assert torch.equal(weights, second[name]) == name.startswith("model.visual."), name
+
+
+def test_adapters_learn_instead_of_the_weights(settings: Path, corpus: Path) -> None:
+    with_adapters = write_settings(settings, corpus, training_steps="4")
+    with_adapters.write_text(with_adapters.read_text() + "\n[model.adapters]\nrank = 4\n")
+    done = train(read_sft(with_adapters))
+    assert (done.checkpoint / "adapter_model.safetensors").exists()
+    assert not (done.checkpoint / "model.safetensors").exists()
+    losses = [entry["loss"] for entry in log_of(settings.parent / "out") if "loss" in entry]
+    assert losses[-1] < losses[0]
+
+
+# before the first step
+
+
+def refused(path: Path, kind: type[DmforgeError] = InputError) -> str:
+    with pytest.raises(kind) as told:
+        train(read_sft(path))
+    assert told.value.mend
+    assert not (path.parent / "out").exists()
+    return str(told.value)
+
+
+def test_shards_that_were_changed_are_refused(settings: Path, corpus: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(corpus, tmp_path / "copied"))
+    shard = bytearray((copied / "train-000000.tar").read_bytes())
+    shard[len(shard) // 2] ^= 1
+    (copied / "train-000000.tar").write_bytes(shard)
+    assert "defects" in refused(write_settings(settings, copied), LakeError)
+
+
+def test_other_frames_than_were_packed_are_refused(settings: Path) -> None:
+    settings.write_text(settings.read_text() + '\n[data.clips]\ncoarse_fps = "1"\n')
+    assert "other clips" in refused(settings)
+
+
+def test_a_sample_over_the_budget_is_refused(settings: Path, corpus: Path) -> None:
+    assert "over the budget of 100" in refused(write_settings(settings, corpus, data_most_tokens="100"))
+
+
+def test_tasks_are_no_trajectories(settings: Path, tmp_path: Path) -> None:
+    from benchmarks.corpora import entry, publish
+    from dmforge.curation.shards.write import write_shards
+
+    shards, index = write_shards(tmp_path / "rl", [entry(0, 2, b"c", b"g", sparse=True)], 1 << 20)
+    assert "holds tasks" in refused(write_settings(settings, publish(tmp_path / "rl", shards, index, "tasks")))
+
+
+def test_a_checkpoint_without_the_tags_is_refused(settings: Path, corpus: Path, tmp_path: Path) -> None:
+    student = speck()
+    student.save(tmp_path / "plain")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        path = tmp_path / "plain" / name
+        path.write_text(path.read_text().replace("<span>", "<else>"))
+    told = write_settings(settings, corpus, model_scratch="", model_checkpoint='"./plain"')
+    with pytest.raises(InputError, match="<span>"):
+        train(read_sft(told))
+
+
+def test_patterns_that_meet_no_weight_are_refused(settings: Path, corpus: Path) -> None:
+    told = write_settings(settings, corpus, model_freeze='["visual.*"]')
+    with pytest.raises(InputError, match="no weight"):
+        train(read_sft(told))
+
+
+def test_unknown_keys_are_refused(settings: Path, corpus: Path) -> None:
+    with pytest.raises(InputError, match="stepps"):
+        read_sft(write_settings(settings, corpus, training_stepps="3"))
+    with pytest.raises(InputError, match="either checkpoint or scratch"):
+        read_sft(write_settings(settings, corpus, model_scratch=""))

@@ -1,0 +1,84 @@
+"""Checkpoints that are whole or not there: ordinary Hugging Face folders, with what a training needs to go on exactly.
+
+checkpoint-500/    config.json, model.safetensors, tokenizer, README.md   what `from_pretrained` reads
+                   optimizer.pt, scheduler.pt, rng_state*.pth, trainer_state.json, reader.json
+.saving/           one that is being written; a kill leaves it, and the next training sweeps it away
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dmforge import __version__
+from dmforge.curation.atomic import disk_errors, make_folder, sync_folder
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.schemas.ids import base32, digest
+from dmforge.trainers.settings import SftSettings
+
+SAVING, READER = ".saving", "reader.json"
+NAME = re.compile(r"checkpoint-([0-9]+)")
+
+
+def steps_of(out: Path) -> dict[int, Path]:
+    """The whole checkpoints of a training, by their steps."""
+    found = {int(name[1]): path for path in out.glob("checkpoint-*") if (name := NAME.fullmatch(path.name))}
+    return dict(sorted(found.items()))
+
+
+def sweep(out: Path) -> None:
+    """Remove what a kill left half written."""
+    with disk_errors(out):
+        if (out / SAVING).exists():
+            shutil.rmtree(out / SAVING)
+        make_folder(out)
+
+
+def publish(out: Path, keep: int) -> None:
+    """What stands under `.saving` is whole: make it durable, put it in its place, and let the oldest go."""
+    with disk_errors(out):
+        for folder in sorted((out / SAVING).iterdir()):
+            for path in folder.iterdir():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            sync_folder(folder)
+            final = out / folder.name
+            if final.exists():  # a training that was resumed from before it has come here again
+                shutil.rmtree(final)
+            os.replace(folder, final)
+            sync_folder(out)
+        (out / SAVING).rmdir()
+        for path in [*steps_of(out).values()][:-keep]:
+            shutil.rmtree(path)
+
+
+def write_card(folder: Path, settings: SftSettings, corpora: Sequence[Corpus], step: int) -> None:
+    """README.md: what the model was made from, by which recipe and version. No dates, no paths."""
+    recipe, manifests = recipe_of(settings, corpora), [corpus.manifest for corpus in corpora]
+    base = settings.model.scratch or Path(settings.model.checkpoint).name
+    lines = [
+        "---", "library_name: transformers", "pipeline_tag: video-text-to-text", "tags:", "- dmforge", "- qwen3_vl", "---", "",
+        f"# {settings.name}", "",
+        f"A Qwen3-VL that looks again at a stretch of a video while it thinks; {step} steps of SFT from `{base}`.", "",
+        "| | |", "|---|---|",
+        *(f"| corpus | {told.corpus}, selection `{told.selection}`, {told.samples} samples |" for told in manifests),
+        f"| recipe | `{base32(digest('sft', recipe))}` |",
+        f"| made by | dmforge {__version__} |", "",
+        "The policy writes `<span>start - end</span><fps>n</fps>`; the runtime shows it these frames.", "",
+        "## Recipe", "", "```json", json.dumps({**recipe, "frames": manifests[0].clips}, indent=1), "```", "",
+    ]  # fmt: skip
+    (folder / "README.md").write_text("\n".join(lines), "utf-8")
+
+
+def recipe_of(settings: SftSettings, corpora: Sequence[Corpus]) -> dict[str, Any]:
+    """All that decides the weights: settings, and selections by their digests instead of the places where they lie."""
+    told = settings.semantic()
+    weights = [corpus.weight for corpus in settings.data.corpora]
+    told["data"]["corpora"] = [[corpus.manifest.selection, weight] for corpus, weight in zip(corpora, weights, strict=True)]
+    told["model"]["checkpoint"] = Path(told["model"]["checkpoint"]).name
+    return told

@@ -1,0 +1,170 @@
+"""What a training by SFT is told: one TOML file, every key documented where it is declared."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from dmforge.curation.atomic import disk_errors
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.config import Config, Operational, parse_config
+from dmforge.schemas.errors import InputError
+
+
+class Adapters(Config):
+    """Low-rank adapters beside the weights, which then stay as they are."""
+
+    rank: PositiveInt = 16
+    """Of each adapter."""
+    alpha: PositiveFloat = 32.0
+    """What an adapter adds is multiplied by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of an adapter's inputs that is dropped in training."""
+    targets: str = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
+    """Modules that get one: a regular expression over their full names."""
+
+
+class ModelSettings(Config):
+    """Which student, and what of it learns."""
+
+    checkpoint: str = ""
+    """A folder with a Qwen3-VL, or its id on the Hub."""
+    scratch: str = ""
+    """Instead of a checkpoint, a small student from scratch by its name: tiny, speck."""
+    add_tags: bool = False
+    """Add the four tags to a checkpoint that has never seen them; otherwise it is refused."""
+    weights: Literal["float32", "bfloat16"] = "float32"
+    """How weights are kept. float32 with bf16 = true is the usual way: bfloat16 halves memory, and small steps are lost."""
+    freeze: tuple[str, ...] = ()
+    """Weights that don't learn, by patterns over their names: "model.visual.*". One that meets none is an error."""
+    adapters: Adapters | None = None
+    """Train low-rank adapters instead of the weights."""
+    attention: Literal["blocks", "flash_attention_2"] = "blocks"
+    """`flash_attention_2` needs the package flash-attn; `blocks` runs everywhere."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if bool(self.checkpoint) == bool(self.scratch):
+            raise ValueError("give either checkpoint or scratch")
+        return self
+
+
+class CorpusSettings(Config):
+    """One packed selection."""
+
+    place: str
+    """The folder of its shards, here or at an address."""
+    weight: PositiveFloat = 1.0
+    """How often its samples come: 1 is once an epoch."""
+
+
+class DataSettings(Config):
+    """What is learnt from."""
+
+    corpora: tuple[CorpusSettings, ...] = Field(min_length=1)
+    """Packed `cot` selections, mixed by their weights."""
+    clips: Clips | None = None
+    """How frames must have been cut; by default as the corpora say, which must agree."""
+    most_tokens: PositiveInt = 32_768
+    """Of a global batch, over all ranks; with accumulation of each of its parts. A sample that costs more than a rank's share
+    is an error."""
+    most_samples: PositiveInt = 1 << 16
+    """Of a global batch, over all ranks."""
+    layout: Literal["packed", "padded"] = "packed"
+    """Transcripts one behind the other in a row, attending to themselves only; or a row each."""
+    workers: Operational[NonNegativeInt] = 1
+    """Processes that decode ahead for each rank."""
+    verify: Operational[bool] = True
+    """Check every byte of the shards before the first step."""
+
+
+class StepSettings(Config):
+    """How it learns."""
+
+    steps: PositiveInt
+    """Updates in all."""
+    accumulation: PositiveInt = 1
+    """Global batches of an update."""
+    learning_rate: PositiveFloat = 1e-5
+    """At its highest."""
+    warmup_steps: NonNegativeInt = 0
+    """Updates until it is there."""
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    """What it does then."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Of AdamW."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Of AdamW."""
+    clip: PositiveFloat = 1.0
+    """Largest norm of a gradient."""
+    seed: NonNegativeInt = 0
+    """Of the order of samples, of dropout, and of a student from scratch."""
+    bf16: bool = False
+    """Compute in bfloat16."""
+    gradient_checkpointing: bool = False
+    """Compute what the backward pass needs twice instead of keeping it."""
+
+
+class OutSettings(Config):
+    """What is left behind, and how often."""
+
+    save_every: Operational[PositiveInt] = 500
+    """Updates between checkpoints. One is always made at the end."""
+    keep: Operational[PositiveInt] = 2
+    """Checkpoints that stay."""
+    log_every: Operational[PositiveInt] = 10
+    """Updates between lines of log.jsonl."""
+    report_to: Operational[tuple[str, ...]] = ()
+    """Where Hugging Face's Trainer also reports to: wandb, tensorboard, ..."""
+    device: Operational[Literal["auto", "cpu"]] = "auto"
+    """`cpu` leaves a GPU alone."""
+
+
+class SftSettings(Config):
+    """A training by SFT."""
+
+    name: str = "sft"
+    """What the model is called in its card."""
+    out: Operational[str]
+    """The folder for checkpoints and logs; from where the file lies, if it isn't absolute."""
+    model: ModelSettings
+    """`[model]`"""
+    data: DataSettings
+    """`[data]`"""
+    training: StepSettings
+    """`[training]`"""
+    saving: OutSettings = Field(default_factory=OutSettings)
+    """`[saving]`"""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a file, or one error that names the line."""
+    try:
+        with disk_errors(path):
+            return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not TOML: {error}", where=str(path), mend="correct the line it names") from None
+
+
+def read_sft(path: Path) -> SftSettings:
+    """The settings of a file. Folders in it are meant from where it lies."""
+    if not path.is_file():
+        raise InputError("there is no such file", where=str(path), mend="give a TOML file: docs/training.md shows one")
+    told = parse_config(SftSettings, read_toml(path), where=str(path))
+    corpora = tuple(corpus.model_copy(update={"place": beside(path, corpus.place)}) for corpus in told.data.corpora)
+    checkpoint = beside(path, told.model.checkpoint) if told.model.checkpoint.startswith(".") else told.model.checkpoint
+    return told.model_copy(
+        update={
+            "out": beside(path, told.out),
+            "data": told.data.model_copy(update={"corpora": corpora}),
+            "model": told.model.model_copy(update={"checkpoint": checkpoint}),
+        }
+    )
+
+
+def beside(path: Path, place: str) -> str:
+    """A place that a file names: an address as it is, a folder from where the file lies."""
+    return place if "://" in place else str((path.parent / place).absolute())
