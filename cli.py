@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -309,6 +310,39 @@ def demo(
             f"Look around: {finished.workspace.root} explains itself; its recipe.toml says what each stage does.", markup=False
         )
     _unfinished_if(any(report.tally.pending for report in finished.stages))
+
+
+@app.command("train")
+def train_student(
+    way: Annotated[str, typer.Argument(metavar="sft", help="How: sft.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file; docs/training.md shows one.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Train a student on packed corpora. Stop it whenever you like: the same command goes on from the last checkpoint."""
+    if way != "sft":
+        raise InputError(f"there is no training called {way!r}", where="train", mend="known here: sft")
+    from dmforge.trainers.settings import read_sft
+
+    settings = read_sft(config)
+    _require_train_extra()
+    from dmforge.trainers.sft import train
+
+    with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
+        done = train(settings)
+    metrics = {"steps": done.steps, "loss": done.loss, "seconds": done.seconds}
+    if as_json:
+        _print_json({"metrics": metrics, "checkpoint": str(done.checkpoint)})
+    else:
+        told = f"{done.checkpoint}: {done.steps} steps in {done.seconds:.0f} s, loss {done.loss:.4f}"
+        out.print(told, markup=False, highlight=False)
+
+
+def _require_train_extra() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "transformers", "accelerate") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"not installed: {', '.join(missing)}", where="train", mend="pip install 'dmforge[train]'")
 
 
 @app.command()

@@ -38,6 +38,7 @@ from dmforge.trainers.checks import opened, require_sound
 from dmforge.trainers.feed import Collate, Rounds, loader
 from dmforge.trainers.settings import ModelSettings, SftSettings
 
+LOG = "log.jsonl"
 MOST_TEXTS = 2_000
 """Samples whose texts a tokenizer from scratch is trained on."""
 
@@ -98,7 +99,7 @@ class SftTrainer(Trainer):
             self._waited_s, self._tokens, self._since_s = 0.0, 0, time.perf_counter()
         super().log(logs, start_time)
         if self.is_world_process_zero():
-            with (Path(self.settings.out) / "log.jsonl").open("a", encoding="utf-8") as file:
+            with (Path(self.settings.out) / LOG).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": self.state.global_step, **logs}) + "\n")
 
     # checkpoints: written beside, then put in their place
@@ -150,6 +151,8 @@ def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> T
     last = get_last_checkpoint(str(out))
     if last:
         _go_on(trainer, Path(last))
+    if args.process_index == 0:
+        _cut_log(out / LOG, int(last.rpartition("-")[2]) if last else 0)
     began = time.perf_counter()
     trainer.train(resume_from_checkpoint=last)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -205,9 +208,12 @@ def prepared(student: Student, settings: ModelSettings) -> Student:
 
 
 def _go_on(trainer: SftTrainer, last: Path) -> None:
-    """The order of samples goes on where the checkpoint stands, and the log is cut back to there."""
+    """The order of samples goes on where the checkpoint stands."""
     trainer.rounds.resume(json.loads((last / checkpoints.READER).read_bytes()))
-    log, step = Path(trainer.settings.out) / "log.jsonl", int(last.name.rpartition("-")[2])
-    if trainer.is_world_process_zero() and log.exists():
-        kept = [line for line in log.read_text("utf-8").splitlines(True) if json.loads(line)["step"] <= step]
-        log.write_text("".join(kept), "utf-8")
+
+
+def _cut_log(log: Path, step: int) -> None:
+    """What was logged after the checkpoint is done again, and logged again."""
+    if log.exists():
+        lines = log.read_text("utf-8").splitlines(keepends=True)
+        log.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), "utf-8")

@@ -90,7 +90,7 @@ def make_config(shape: Shape, vocabulary: Vocabulary) -> Qwen3VLConfig:
                 "rope_type": "default", "rope_theta": 10_000.0, "mrope_interleaved": True,
                 "mrope_section": [size // 2 - 2 * third, third, third],  # they must add up to half a head
             },
-            "pad_token_id": vocabulary.padding, "tie_word_embeddings": True,
+            "pad_token_id": vocabulary.padding, "eos_token_id": vocabulary.end, "tie_word_embeddings": True,
         },
         vision_config={
             "depth": shape.eye_layers, "hidden_size": shape.eye_hidden, "intermediate_size": 2 * shape.eye_hidden,

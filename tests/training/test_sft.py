@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from dmforge import cli
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.layout import Laid
 from dmforge.generators.student.load import load
@@ -168,7 +170,7 @@ def test_a_killed_training_ends_with_the_same_bits(settings: Path, corpus: Path)
 
 def test_two_processes_learn_what_one_does(settings: Path, corpus: Path) -> None:
     run(settings)
-    two = write_settings(settings.parent / "two.toml", corpus, "two", data_most_tokens="2000")
+    two = write_settings(settings.parent / "two.toml", corpus, "two")
     run(two, ranks=2)
     losses = [[entry["loss"] for entry in log_of(settings.parent / out) if "loss" in entry] for out in ("out", "two")]
     assert len(losses[0]) == 6
@@ -195,9 +197,9 @@ def test_a_checkpoint_is_a_student_and_says_what_made_it(settings: Path, corpus:
 
 
 def test_what_is_frozen_stays(settings: Path, corpus: Path) -> None:
-    before = train(read_sft(write_settings(settings, corpus, training_steps="1", training_learning_rate="1e-30")))
-    frozen = write_settings(settings, corpus, "frozen", model_freeze='["model.visual.*"]', training_steps="2")
-    after = train(read_sft(frozen))
+    eyes = '["model.visual.*"]'
+    before = train(read_sft(write_settings(settings, corpus, model_freeze=eyes, training_steps="1")))
+    after = train(read_sft(write_settings(settings, corpus, "longer", model_freeze=eyes, training_steps="2")))
     first, second = (load_file(done.checkpoint / "model.safetensors") for done in (before, after))
     for name, weights in first.items():
         assert torch.equal(weights, second[name]) == name.startswith("model.visual."), name
@@ -271,3 +273,15 @@ def test_unknown_keys_are_refused(settings: Path, corpus: Path) -> None:
         read_sft(write_settings(settings, corpus, training_stepps="3"))
     with pytest.raises(InputError, match="either checkpoint or scratch"):
         read_sft(write_settings(settings, corpus, model_scratch=""))
+
+
+def test_the_command_line_trains_and_says_so_in_json(settings: Path) -> None:
+    told = CliRunner().invoke(cli.app, ["train", "sft", str(settings), "--json"])
+    assert told.exit_code == 0, told.output
+    printed = json.loads(told.stdout)
+    assert printed["metrics"]["steps"] == 6
+    assert load(printed["checkpoint"]).vocabulary.without_tags() == []
+    again = CliRunner().invoke(cli.app, ["train", "sft", str(settings), "--json"])
+    assert json.loads(again.stdout)["checkpoint"] == printed["checkpoint"]
+    assert CliRunner().invoke(cli.app, ["train", "sft", str(settings.parent / "none.toml")]).exit_code == 2
+    assert CliRunner().invoke(cli.app, ["train", "by heart", str(settings)]).exit_code == 2
