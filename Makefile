@@ -50,6 +50,8 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.filters
 	$(BIN)/python -m benchmarks.select
+	$(BIN)/python -m benchmarks.injection
+	$(BIN)/python -m benchmarks.sft
 
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --kills 200

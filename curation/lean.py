@@ -1,4 +1,4 @@
-"""Arrow without pandas: its first conversion imports it where it is installed, .3 s at every start, for what no command needs."""
+"""Arrow without pandas: the first conversion imports it where it is installed, .3 s at every start, and no command needs it."""
 
 from __future__ import annotations
 

@@ -14,6 +14,15 @@ import pytest
 
 from dmforge import pipeline
 from dmforge.schemas.config import Config
+from dmforge.trainers.settings import (
+    Adapters,
+    CorpusSettings,
+    DataSettings,
+    ModelSettings,
+    OutSettings,
+    SftSettings,
+    StepSettings,
+)
 
 ROOT = Path(__file__).parents[2]
 FLOORS = {
@@ -91,7 +100,8 @@ def test_a_whole_run_imports_nothing_heavy(tmp_path: Path) -> None:
 
 
 def configs() -> list[type[Config]]:
-    return [pipeline.RecipeFile, *(pipeline.stage_class(name).config_class for name in pipeline.STAGES)]
+    trainings = [Adapters, CorpusSettings, DataSettings, ModelSettings, OutSettings, SftSettings, StepSettings]
+    return [pipeline.RecipeFile, *trainings, *(pipeline.stage_class(name).config_class for name in pipeline.STAGES)]
 
 
 @pytest.mark.parametrize("config", configs(), ids=lambda config: config.__name__)
