@@ -1,8 +1,8 @@
 """Is packing worth what it promises, and does the model wait for its data?
 
 Packing: transcripts of very different lengths, forward and backward, in one row and as padded rows; CPU seconds on one thread.
-Padded rows spend the share of padding on nothing: counted in tokens, packing can be 1 / (1 - share) times as fast. Where attention
-weighs, it gains more, since a padded row's costs the square of the longest.
+Padded rows spend the share of padding on nothing: counted in tokens, packing can be 1 / (1 - share) times as fast.
+Attention gains more, since that of a padded row costs the square of the longest.
 
 Waiting: a training by the real trainer from real shards, decoded by one worker beside the model; the share of time in which the
 model had no batch, without the first updates. Corpora are made by the whole chain, from worlds of the size.
