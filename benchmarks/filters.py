@@ -2,7 +2,8 @@
 
 An oracle spoils its replies in every way that it knows; tasks are said twice, asked of ears, and about videos that a benchmark
 lists. Then the demo's recipe judges. Truth files say what is what; a candidate with two defects counts for neither. Which of
-the defects are replay's to judge is said in the table. (The records that were spoilt by hand are judged in tests/judging.)
+the defects are replay's to judge is said in the table. A second table is of the records that were spoilt by hand before there
+was a rule (tests/judging).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from dmforge.generators.oracle.serve import serving
 from dmforge.generators.teacher.client import KEY, URL
 from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds
 from dmforge.schemas.scoring import matches
+from tests.judging import hand
 
 COMMAND = "python -m benchmarks.filters"
 RATE = 0.035
@@ -164,6 +166,26 @@ def is_right(row: dict[str, Any]) -> bool:
     return row["task_kind"] == "grounding" or matches(row["answer"], row["gold"], tuple(row["options"]))
 
 
+def by_hand(folder: Path) -> list[list[object]]:
+    """The same of the records that were spoilt by hand, beside those that are sound."""
+    records = hand.read()
+    twins = hand.twins(records, folder)
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for one in records:
+        missed = {
+            *hand.missed(one),
+            *(["unique"] if twins.get(one.name, 1.0) < 0.6 else ()),
+            *(["clean"] if hand.is_listed(one) else ()),
+        }
+        counts = found[one.defect or "none"]
+        counts.update({"records": 1, "caught": int(bool(missed)), **dict.fromkeys(missed, 1)})
+    return [
+        [defect, n["records"], n["caught"], f"{100 * n['caught'] / n['records']:.0f}",
+         ", ".join(name for name in sorted(n) if name not in ("records", "caught"))]
+        for defect, n in sorted(found.items())
+    ]  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=170)
@@ -177,6 +199,8 @@ def main() -> None:
     for row in rows:
         if not row["defects"] and not row["duplicate"] and row["missed"] and is_right(row):
             print("rejected, nothing planted:", sorted(row["missed"]), row["question"], row["answer"], row["gold"])
+    with tempfile.TemporaryDirectory(prefix="dmforge-filters-") as folder:
+        show("Spoilt by hand", COMMAND, ["defect", "records", "caught", "%", "by"], by_hand(Path(folder)))
 
 
 if __name__ == "__main__":

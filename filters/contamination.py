@@ -54,7 +54,7 @@ class Contamination(Collective[Video, Verdict]):
         videos = sorted(from_arrow(Video, view.table(view.rows(Video).sql)), key=lambda video: video.id)
         said = {row.video: row for row in from_arrow(Provenance, view.table(view.rows(Provenance).sql))}
         references = from_arrow(Reference, view.table(view.rows(Reference).sql))
-        listed, looks = _by_id(references), _looks_like(view, said)
+        listed, looks = benchmark_ids(references), _looks_like(view, said)
         verdicts = {video.id: [self._of_video(said[video.id], listed, looks.get(video.id))] for video in videos}
         shingles = {gram: ref.benchmark for ref in references for gram in _grams(ref.question, self.config.words)}
         if shingles:
@@ -83,7 +83,7 @@ class Contamination(Collective[Video, Verdict]):
         return Verdict(task.video, task.id, "task", "novel_words", score, len(grams), reason, shared[0] if shared else "")
 
 
-def _by_id(references: Iterable[Reference]) -> _Listed:
+def benchmark_ids(references: Iterable[Reference]) -> _Listed:
     found: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for reference in sorted(references, key=lambda reference: reference.id):
         found[reference.source_id].setdefault(reference.namespace, reference.benchmark)

@@ -10,42 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmforge.curation.settled import Made
-from dmforge.filters.citations import CITATIONS, Citations, CitationsConfig
+from dmforge.filters.citations import CITATIONS
 from dmforge.filters.cited import cited_times
 from dmforge.filters.hearing import audible
 from dmforge.filters.judged import EXAMPLE, Judged, Rule, Stretch
-from dmforge.filters.rules import Rules, RulesConfig, rules_of
-from dmforge.filters.verify import Verify, VerifyConfig, evidence
+from dmforge.filters.rules import RulesConfig, rules_of
+from dmforge.filters.verify import evidence
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Window
-from dmforge.schemas.records import Verdict
 from tests.judging import hand
 
 RULES = (*rules_of(RulesConfig()), *CITATIONS)
 SPOILT = hand.read()
-CAUGHT_BY = {
-    "wrong_window": "evidence",
-    "right_answer_wrong_window": "evidence",
-    "window_past_end": "window",
-    "wrong_answer": "answer",
-    "leaked_gold": "unleaked",
-    "cited_off_stamps_t1": "cited_stamps",
-    "cited_off_stamps_t2": "cited_stamps",
-    "cited_outside_t1": "cited_inside",
-    "cited_outside_t2": "cited_inside",
-    "span_equals_answer": "own_span",
-    "malformed_tags": "grammar",
-    "missing_answer": "answer_form",
-    "doubled_answer": "answer_form",
-    "text_after_answer": "",
-    "repetition": "repetition",
-    "empty_thought": "grammar",
-    "other_language": "language",
-    "needs_audio": "silent",
-}
-"""`text_after_answer` is found by the grammar behind the element, by `answer_form` within it."""
-LEAST = {"answer": 0.9, "own_span": 0.01, "repetition": 0.7, "evidence": 0.5}
 
 
 def shown(text: str, base: Judged = EXAMPLE) -> Judged:
@@ -54,21 +30,6 @@ def shown(text: str, base: Judged = EXAMPLE) -> Judged:
     if isinstance(found.parsed, Trajectory):
         return replace(base, text=text, looks=found.parsed.looks, answer=found.parsed.answer)
     return found
-
-
-def verdicts(spoilt: hand.Spoilt) -> dict[str, Verdict]:
-    stages = (Rules(RulesConfig()), Citations(CitationsConfig()), Verify(VerifyConfig()))
-    found: dict[str, Verdict] = {}
-    for stage in stages:
-        (made,) = stage.process(iter([spoilt.attempt]))
-        assert isinstance(made, Made)
-        found |= {row.filter: row for row in made.rows if isinstance(row, Verdict)}
-    return found
-
-
-def missed(spoilt: hand.Spoilt) -> dict[str, Verdict]:
-    """The verdicts below the thresholds of a usual recipe."""
-    return {name: row for name, row in verdicts(spoilt).items() if row.score < LEAST.get(name, 1.0)}
 
 
 def of_kind(*defects: str) -> list[hand.Spoilt]:
@@ -82,14 +43,14 @@ def named(spoilt: list[hand.Spoilt]) -> list[Any]:
 def test_there_are_sixty_spoilt_records_and_sound_ones_beside_them() -> None:
     assert len(SPOILT) - len(of_kind("")) == 60
     assert len(of_kind("")) == 20
-    assert {one.defect for one in SPOILT} == {"", "paraphrase_duplicate", "contaminated_id", *CAUGHT_BY}
+    assert {one.defect for one in SPOILT} == {"", "paraphrase_duplicate", "contaminated_id", *hand.CAUGHT_BY}
 
 
-@pytest.mark.parametrize("spoilt", named(of_kind(*CAUGHT_BY)))
+@pytest.mark.parametrize("spoilt", named(of_kind(*hand.CAUGHT_BY)))
 def test_what_was_spoilt_by_hand_is_found_by_the_rule_for_it(spoilt: hand.Spoilt) -> None:
-    found = missed(spoilt)
+    found = hand.missed(spoilt)
     assert found
-    assert not CAUGHT_BY[spoilt.defect] or CAUGHT_BY[spoilt.defect] in found
+    assert not hand.CAUGHT_BY[spoilt.defect] or hand.CAUGHT_BY[spoilt.defect] in found
     for row in found.values():
         assert row.reason
         assert row.detail.startswith("at ")
@@ -97,7 +58,7 @@ def test_what_was_spoilt_by_hand_is_found_by_the_rule_for_it(spoilt: hand.Spoilt
 
 @pytest.mark.parametrize("spoilt", named(of_kind("", "paraphrase_duplicate", "contaminated_id")))
 def test_nothing_is_found_in_what_is_sound_by_itself(spoilt: hand.Spoilt) -> None:
-    assert not missed(spoilt)
+    assert not hand.missed(spoilt)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
@@ -107,7 +68,7 @@ def test_each_rule_is_failed_by_its_own_example_and_by_no_other_one(rule: Rule) 
     for other in RULES:
         base = replace(EXAMPLE, kind="grounding", gold="3.00 - 5.00", options=()) if other.name == "own_span" else EXAMPLE
         measured = rule.check(shown(other.fails, base))
-        if measured is not None and measured.score < LEAST.get(rule.name, 1.0):
+        if measured is not None and measured.score < hand.LEAST.get(rule.name, 1.0):
             failing.append(other.name)
     assert rule.name in failing
     # a look that doesn't parse is no look, so it has no window and no density; what is far outside is off the stamps, too

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from dmforge import cli, pipeline
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
-from dmforge.curation.sources.references import Reference
 from dmforge.curation.video.fingerprint import Fingerprint
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.contamination import Contamination, ContaminationConfig
@@ -120,27 +119,13 @@ def test_duplicates_among_many_are_those_that_all_pairs_give(tmp_path: Path) -> 
 
 def test_what_was_spoilt_by_hand_among_others_is_found(tmp_path: Path) -> None:
     records = hand.read()
-    by_name = {one.name: one for one in records}
-    sound = [one for one in records if not one.defect]
-    spoilt = [one for one in records if one.defect == "paraphrase_duplicate"]
-    rows = {row.id: row for one in (*sound, *spoilt) for row in (one.attempt.video, one.attempt.task) if row is not None}
-    found = scores(tmp_path, list(rows.values()))
-    for one in spoilt:
-        pair = (one.attempt.task.id, by_name[one.beside].attempt.task.id)
-        low, high = sorted(found["unique", subject] for subject in pair)
-        assert low < 0.6
-        assert high == 1
-    alone = {one.attempt.task.id for one in sound} - {by_name[one.beside].attempt.task.id for one in spoilt}
-    assert all(found["unique", subject] == 1 for subject in alone)
+    assert len(found := hand.twins(records, tmp_path)) == 3
+    assert all(score < 0.6 for score in found.values())
 
 
 def test_ids_that_benchmarks_list_are_found_however_they_are_written() -> None:
-    from dmforge.curation.sources.names import parse
-    from dmforge.filters.contamination import _by_id  # pyright: ignore[reportPrivateUsage]
-
     for one in hand.read():
-        listed = _by_id([Reference(b"\0" * 16, "bench", "youtube", name, "") for name in one.listed])
-        assert listed.find("youtube", [parse(one.video_name).id]) == ("bench" if one.defect == "contaminated_id" else "")
+        assert hand.is_listed(one) == (one.defect == "contaminated_id")
     assert Contamination(ContaminationConfig()).name == "contamination"
 
 
