@@ -13,9 +13,11 @@ from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
 from dmforge.curation.stage import Collective, Gate, StageConfig
 from dmforge.curation.video.fingerprint import Fingerprint, copies
+from dmforge.generators.admit import Authored
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Record, Task
+from dmforge.schemas.replies import QuestionType
 
 TRAIN, HELD_OUT = "train", "held_out"
 EVERY = "*"
@@ -43,36 +45,46 @@ class DrawConfig(StageConfig):
     quotas: dict[str, NonNegativeInt] = Field(default_factory=dict)
     """`source/kind` -> the most tasks of it, as in `"charades_sta/grounding" = 5000`; `*` stands for any. The first that
     fits counts, in the order of the alphabet, `*` last."""
+    types: dict[QuestionType, NonNegativeInt] = Field(default_factory=dict[QuestionType, int])
+    """The most of each type among the questions that were written here; of others nobody knows the type."""
 
 
 class Draw(Gate, Collective[Task, Drawn]):
     """Tasks to splits; later stages see those drawn for training."""
 
-    name, version = "draw", 1
+    name, version = "draw", 2
     config: DrawConfig
-    also_reads = (Fingerprint,)
+    also_reads = (Fingerprint, Authored)
 
     def passing(self, made: str) -> str:
         return f"SELECT task AS id FROM ({made}) WHERE split = '{TRAIN}'"
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         prints = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
+        types: dict[Id, QuestionType] = {
+            row.task: row.type for row in from_arrow(Authored, view.table(view.rows(Authored).sql))
+        }
         tasks = from_arrow(Task, view.table(view.rows(Task).sql))
         clusters = clustered({task.video for task in tasks} | prints.keys(), list(copies(prints)))
         order = sorted(tasks, key=lambda task: digest("draw", [self.config.seed, task.id]))
         taken: Counter[str] = Counter()
-        results: dict[Id, Result] = {task.id: self._drawn(task, clusters[task.video], taken) for task in order}
+        results: dict[Id, Result] = {
+            task.id: self._drawn(task, types.get(task.id), clusters[task.video], taken) for task in order
+        }
         tasks.sort(key=lambda task: (task.video, task.id))
         yield settle(origin, [Key(task.id, task.video) for task in tasks], [results[task.id] for task in tasks], self.makes)
 
-    def _drawn(self, task: Task, cluster: Id, taken: Counter[str]) -> Result:
+    def _drawn(self, task: Task, kind: QuestionType | None, cluster: Id, taken: Counter[str]) -> Result:
         if self._is_held_out(cluster):
             return Made((Drawn(task.video, task.id, HELD_OUT),))
-        quota = self._quota_of(task)
-        if quota is not None:
-            if taken[quota] >= self.config.quotas[quota]:
-                return Rejected("over its quota", quota)
-            taken[quota] += 1
+        own = self._quota_of(task)
+        quotas: dict[str, int] = {} if own is None else {own: self.config.quotas[own]}
+        if kind in self.config.types:
+            quotas[f"type {kind}"] = self.config.types[kind]
+        over = next((name for name, most in quotas.items() if taken[name] >= most), None)
+        if over is not None:
+            return Rejected("over its quota", over)
+        taken.update(quotas.keys())
         return Made((Drawn(task.video, task.id, TRAIN),))
 
     def _is_held_out(self, cluster: Id) -> bool:

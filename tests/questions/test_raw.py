@@ -59,6 +59,14 @@ def test_one_command_packs_a_folder_and_each_question_is_accounted_for(tmp_path:
         again = dmforge("run", "-w", workspace.root, "--json")  # nothing is left to do, and nobody is asked
         assert all(stage["pending"] == 0 for stage in again["stages"])
         assert dmforge("digest", "-w", workspace.root, "--json") == digest
+        recipe = workspace.recipe.read_text()
+        quota = "[stages.draw.types]\nobject = 1\n\n[stages.duplicates]"
+        workspace.recipe.write_text(recipe.replace("[stages.duplicates]", quota))
+        dmforge("run", "-w", workspace.root)  # of those that were answered before: nobody is asked
+        of_type = "SELECT count(DISTINCT c.task) FROM candidates c JOIN authored a ON a.task = c.task WHERE a.type = 'object'"
+        assert rows(workspace, of_type) == [(1,)]
+        over = rows(workspace, "SELECT DISTINCT reason FROM outcomes WHERE stage = 'draw' AND status = 'rejected'")
+        assert over == [("over its quota",)]
 
 
 @pytest.mark.parametrize(
