@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
-from pydantic import Field
-
 from dmforge.curation.accounts import Expected
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
-from dmforge.curation.stage import Ask
-from dmforge.curation.video.media import require_clips
-from dmforge.curation.workspace import Workspace
-from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import TeacherConfig
-from dmforge.generators.teacher.interview import Interview, Unreadable, announced, expected_usage
-from dmforge.schemas.clips import Clips
+from dmforge.generators.teacher.asking import Asking, ShowingConfig
+from dmforge.generators.teacher.interview import Unreadable, announced, expected_usage
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Attempt, Verdict
@@ -22,32 +13,19 @@ from dmforge.schemas.replies import AnswerReply
 from dmforge.schemas.scoring import answer_score
 
 
-class CrosscheckConfig(TeacherConfig):
+class CrosscheckConfig(ShowingConfig):
     """Who is asked: another model than the one that wrote the candidates, or it says the same again."""
 
     temperature: float = 0.0
     """Of sampling."""
-    clips: Clips = Field(default_factory=Clips)
-    """Which frames it is shown."""
 
 
-class Crosscheck(Ask[Attempt, Verdict]):
+class Crosscheck(Asking[Attempt, Verdict]):
     """One verdict a candidate, `crosscheck`: how right the other model's answer is."""
 
     name, version = "crosscheck", 1
+    replies = (AnswerReply,)
     config: CrosscheckConfig
-
-    def ingredients(self) -> list[str]:
-        return [instruction(AnswerReply.name), json.dumps(AnswerReply.json_schema())]
-
-    def begin(self, workspace: Workspace) -> None:
-        require_clips(workspace, self.config.clips)
-
-    def open(self, workspace: Workspace) -> None:
-        self._other = Interview(workspace, self.config, self.config.clips, self.name, self.account)
-
-    async def aclose(self) -> None:
-        await self._other.aclose()
 
     def expected(self, item: Attempt) -> Expected | None:
         if item.video is None or not item.candidate.looks:
@@ -67,7 +45,7 @@ class Crosscheck(Ask[Attempt, Verdict]):
         look = item.candidate.looks[0]
         try:
             text = f"{announced(look)}\n\n{question_text(item.task)}"
-            _, said = await self._other.ask(AnswerReply, item.video, look, text, 0)
+            _, said = await self.teacher.ask(AnswerReply, item.video, look, text, 0)
         except NoFrames:
             return self._verdict(item, 0.0, "its look shows no frame", "")
         except Unreadable as error:

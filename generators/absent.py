@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
 from dmforge.curation.accounts import Expected
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
-from dmforge.curation.stage import Ask, Gate
-from dmforge.curation.video.media import require_clips
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.stage import Gate
 from dmforge.generators.needles import Haystack
-from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import TeacherConfig
-from dmforge.generators.teacher.interview import Interview, Unreadable, expected_usage
-from dmforge.schemas.clips import Clips
+from dmforge.generators.teacher.asking import Asking, ShowingConfig
+from dmforge.generators.teacher.interview import Unreadable, expected_usage
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Joined, Record, Task, Video
 from dmforge.schemas.replies import PresentReply
@@ -42,37 +37,24 @@ class Hosted(Joined):
     task: Task | None
 
 
-class AbsentConfig(TeacherConfig):
+class AbsentConfig(ShowingConfig):
     """Who is asked."""
 
     temperature: float = 0.0
     """Of sampling."""
-    clips: Clips = Field(default_factory=Clips)
-    """Which frames the teacher is shown."""
     attempts: PositiveInt = 3
     """How often until the reply can be read."""
 
 
-class Absent(Gate, Ask[Hosted, Absence]):
+class Absent(Gate, Asking[Hosted, Absence]):
     """Haystacks go on whose host lacks every needle."""
 
     name, version = "absent", 1
+    replies = (PresentReply,)
     config: AbsentConfig
 
     def passing(self, made: str) -> str:
         return f"SELECT haystack AS id FROM ({made})"
-
-    def ingredients(self) -> list[str]:
-        return [instruction(PresentReply.name), json.dumps(PresentReply.json_schema())]
-
-    def begin(self, workspace: Workspace) -> None:
-        require_clips(workspace, self.config.clips)
-
-    def open(self, workspace: Workspace) -> None:
-        self._teacher = Interview(workspace, self.config, self.config.clips, self.name, self.account)
-
-    async def aclose(self) -> None:
-        await self._teacher.aclose()
 
     def expected(self, item: Hosted) -> Expected | None:
         if item.video is None or item.task is None:
@@ -84,17 +66,14 @@ class Absent(Gate, Ask[Hosted, Absence]):
         haystack = item.haystack
         if item.video is None or item.task is None:
             return Quarantined("no video", "the haystack's host or its task is not in the lake")
-        text, why = _asked(haystack, item.task), ""
-        for attempt in range(self.config.attempts):
-            try:
-                _, said = await self._teacher.ask(PresentReply, item.video, None, text, attempt)
-            except Unreadable as error:
-                why = str(error)
-                continue
-            if said.answer == "yes":
-                return Rejected("its host shows it, too", said.thought)
-            return Made((Absence(haystack.video, haystack.id),))
-        return Rejected("no readable reply", why)
+        text, attempts = _asked(haystack, item.task), range(self.config.attempts)
+        try:
+            _, said = await self.teacher.insist(PresentReply, item.video, None, text, attempts)
+        except Unreadable as error:
+            return Rejected("no readable reply", str(error))
+        if said.answer == "yes":
+            return Rejected("its host shows it, too", said.thought)
+        return Made((Absence(haystack.video, haystack.id),))
 
 
 def _asked(haystack: Haystack, task: Task) -> str:

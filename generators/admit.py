@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from dmforge.curation.accounts import Expected
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
-from dmforge.curation.stage import Ask
-from dmforge.curation.video.media import require_clips
-from dmforge.curation.workspace import Workspace
-from dmforge.generators.prompts import instruction
 from dmforge.generators.questions import KINDS, Draft
-from dmforge.generators.teacher.client import TeacherConfig
-from dmforge.generators.teacher.interview import Interview, Unreadable, announced, expected_blind, expected_usage
-from dmforge.schemas.clips import Clips
+from dmforge.generators.teacher.asking import Asking, ShowingConfig
+from dmforge.generators.teacher.interview import Unreadable, announced, expected_blind, expected_usage
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.looks import Look, Window
@@ -58,11 +52,9 @@ class Drafted(Joined):
     video: Video | None
 
 
-class AdmitConfig(TeacherConfig):
+class AdmitConfig(ShowingConfig):
     """How drafts are tried."""
 
-    clips: Clips = Field(default_factory=Clips)
-    """Which frames the teacher is shown."""
     guesses: NonNegativeInt = 2
     """How often it answers without the video: only where it is right each time is the draft rejected. By chance that is
     one of options in so many."""
@@ -70,24 +62,13 @@ class AdmitConfig(TeacherConfig):
     """How often each answer is asked for until it can be read."""
 
 
-class Admit(Ask[Drafted, Task | Authored]):
+class Admit(Asking[Drafted, Task | Authored]):
     """Drafts to tasks, at most `guesses` + 1 questions each."""
 
     name, version = "admit", 1
     repeats = True  # a draft may ask what another one, or an annotation, asks
+    replies = (GuessReply, AnswerReply)
     config: AdmitConfig
-
-    def ingredients(self) -> list[str]:
-        return [text for kind in (GuessReply, AnswerReply) for text in (instruction(kind.name), json.dumps(kind.json_schema()))]
-
-    def begin(self, workspace: Workspace) -> None:
-        require_clips(workspace, self.config.clips)
-
-    def open(self, workspace: Workspace) -> None:
-        self._teacher = Interview(workspace, self.config, self.config.clips, self.name, self.account)
-
-    async def aclose(self) -> None:
-        await self._teacher.aclose()
 
     def expected(self, item: Drafted) -> Expected | None:
         draft, video = item.draft, item.video
@@ -120,29 +101,18 @@ class Admit(Ask[Drafted, Task | Authored]):
         return Made((task, about))
 
     async def _is_guessed(self, task: Task, video: Video) -> bool:
+        text, attempts = question_text(task), self.config.attempts
         for number in range(self.config.guesses):
-            said = await self._answered(GuessReply, task, video, None, number)
-            if answer_score(said, task) < RIGHT.get(task.task_kind, 1.0):
+            own = range(number * attempts, (number + 1) * attempts)
+            _, said = await self.teacher.insist_on_text(GuessReply, video.id, text, own)
+            if answer_score(said.answer, task) < RIGHT.get(task.task_kind, 1.0):
                 return False
         return self.config.guesses > 0
 
     async def _seen(self, task: Task, video: Video, look: Look) -> str:
-        return await self._answered(AnswerReply, task, video, look, 0)
-
-    async def _answered(
-        self, kind: type[AnswerReply] | type[GuessReply], task: Task, video: Video, look: Look | None, number: int
-    ) -> str:
-        why = Unreadable()
-        for attempt in range(number * self.config.attempts, (number + 1) * self.config.attempts):
-            try:
-                if look is None:
-                    _, said = await self._teacher.ask_text(kind, video.id, question_text(task), attempt)
-                else:
-                    _, said = await self._teacher.ask(kind, video, look, f"{announced(look)}\n\n{question_text(task)}", attempt)
-                return said.answer
-            except Unreadable as error:
-                why = error
-        raise why
+        text = f"{announced(look)}\n\n{question_text(task)}"
+        _, said = await self.teacher.insist(AnswerReply, video, look, text, range(self.config.attempts))
+        return said.answer
 
 
 def _task(draft: Draft, video: Video) -> Task:

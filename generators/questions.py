@@ -6,7 +6,6 @@ its clip, `admit` finds out.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,14 +16,9 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from dmforge.curation.accounts import Expected
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
-from dmforge.curation.stage import Ask
-from dmforge.curation.video.media import require_clips
-from dmforge.curation.workspace import Workspace
-from dmforge.generators.prompts import instruction
 from dmforge.generators.segments import Event, Storyline, within
-from dmforge.generators.teacher.client import TeacherConfig
-from dmforge.generators.teacher.interview import Interview, Unreadable, expected_usage
-from dmforge.schemas.clips import Clips
+from dmforge.generators.teacher.asking import Asking, ShowingConfig
+from dmforge.generators.teacher.interview import Unreadable, expected_usage
 from dmforge.schemas.drafting import fault
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.looks import Window, print_seconds, print_span
@@ -73,11 +67,9 @@ class Told(Joined):
     video: Video | None
 
 
-class QuestionsConfig(TeacherConfig):
+class QuestionsConfig(ShowingConfig):
     """How many questions are wanted, and of what kind."""
 
-    clips: Clips = Field(default_factory=Clips)
-    """Which frames the teacher is shown."""
     per_video: PositiveInt = 6
     """How many questions are asked for."""
     types: dict[QuestionType, NonNegativeFloat] = Field(default_factory=lambda: dict.fromkeys(TYPES, 1.0))
@@ -97,23 +89,12 @@ class QuestionsConfig(TeacherConfig):
         return self
 
 
-class Questions(Ask[Told, Draft]):
+class Questions(Asking[Told, Draft]):
     """One question to the teacher a video; as many drafts as it wrote."""
 
     name, version = "questions", 1
+    replies = (WriteReply,)
     config: QuestionsConfig
-
-    def ingredients(self) -> list[str]:
-        return [instruction(WriteReply.name), json.dumps(WriteReply.json_schema())]
-
-    def begin(self, workspace: Workspace) -> None:
-        require_clips(workspace, self.config.clips)
-
-    def open(self, workspace: Workspace) -> None:
-        self._teacher = Interview(workspace, self.config, self.config.clips, self.name, self.account)
-
-    async def aclose(self) -> None:
-        await self._teacher.aclose()
 
     def expected(self, item: Told) -> Expected | None:
         if item.video is None or not item.storyline.events:
@@ -129,15 +110,12 @@ class Questions(Ask[Told, Draft]):
         if not item.storyline.events:
             return Rejected("nothing happens", "the teacher saw no event in any part")
         wanted = self._wanted(video)
-        text, why = brief(video, item.storyline.events, wanted), ""
-        for attempt in range(self.config.attempts):
-            try:
-                request, reply = await self._teacher.ask(WriteReply, video, None, text, attempt)
-            except Unreadable as error:
-                why = str(error)
-                continue
-            return Made(drafts(video, reply, request, self._teacher.model, wanted))
-        return Rejected("no readable reply", why)
+        text = brief(video, item.storyline.events, wanted)
+        try:
+            request, reply = await self.teacher.insist(WriteReply, video, None, text, range(self.config.attempts))
+        except Unreadable as error:
+            return Rejected("no readable reply", str(error))
+        return Made(drafts(video, reply, request, self.teacher.model, wanted))
 
     def _wanted(self, video: Video) -> list[tuple[QuestionType, Form]]:
         """Types and forms in proportion to their weights; chance, always the same for a video, decides on what is left over."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated
@@ -12,14 +11,11 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from dmforge.curation.accounts import Expected, Usage
 from dmforge.curation.settled import Made, Rejected, Result
-from dmforge.curation.stage import Ask
 from dmforge.curation.video.cuts import cuts
-from dmforge.curation.video.media import Media, require_clips
+from dmforge.curation.video.media import Media
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import TeacherConfig
-from dmforge.generators.teacher.interview import Interview, Unreadable, announced, expected_usage
-from dmforge.schemas.clips import Clips
+from dmforge.generators.teacher.asking import Asking, ShowingConfig
+from dmforge.generators.teacher.interview import Unreadable, announced, expected_usage
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id
 from dmforge.schemas.likeness import is_near
@@ -57,11 +53,9 @@ class Storyline(Record):
     """The journal keys of the answers it was made from."""
 
 
-class SegmentsConfig(TeacherConfig):
+class SegmentsConfig(ShowingConfig):
     """How a video is cut up, and how closely each part is looked at."""
 
-    clips: Clips = Field(default_factory=Clips)
-    """Which frames the teacher is shown."""
     fps: Annotated[Fraction, Field(gt=0)] = Fraction(2)
     """How densely each part is shown: what is quicker is not seen, and no question will be about it."""
     longest_s: PositiveFloat = 10.0
@@ -81,24 +75,16 @@ class Segment:
     """The shot doesn't end with it."""
 
 
-class Segments(Ask[Video, Storyline]):
+class Segments(Asking[Video, Storyline]):
     """Videos to storylines, a question for each part."""
 
     name, version = "segments", 1
+    replies = (DescribeReply,)
     config: SegmentsConfig
 
-    def ingredients(self) -> list[str]:
-        return [instruction(DescribeReply.name), json.dumps(DescribeReply.json_schema())]
-
-    def begin(self, workspace: Workspace) -> None:
-        require_clips(workspace, self.config.clips)
-
     def open(self, workspace: Workspace) -> None:
+        super().open(workspace)
         self._workspace = workspace
-        self._teacher = Interview(workspace, self.config, self.config.clips, self.name, self.account)
-
-    async def aclose(self) -> None:
-        await self._teacher.aclose()
 
     def expected(self, item: Video) -> Expected | None:
         """As many parts as the length makes; cuts, which nobody knows yet, make a few more."""
@@ -124,20 +110,15 @@ class Segments(Ask[Video, Storyline]):
                 return Rejected("no readable reply", str(error))
             requests.append(request)
             seen.append(events)
-        return Made((Storyline(item.id, self._teacher.model, found, joined(seen, parts), tuple(requests)),))
+        return Made((Storyline(item.id, self.teacher.model, found, joined(seen, parts), tuple(requests)),))
 
     async def _described(self, video: Video, window: Window) -> tuple[Id, list[Event]]:
-        look, why = Look(window, self.config.fps), Unreadable()
-        for attempt in range(self.config.attempts):
-            try:
-                request, reply = await self._teacher.ask(DescribeReply, video, look, announced(look), attempt)
-            except Unreadable as error:
-                why = error
-                continue
-            told = ((happening.window(), " ".join(happening.what.split())) for happening in reply.events)
-            inside = ((within(span, window), what) for span, what in told if span is not None and 0 < len(what) <= MAX_CHARS)
-            return request, [Event(span, what) for span, what in inside if span is not None]
-        raise why
+        look = Look(window, self.config.fps)
+        attempts = range(self.config.attempts)
+        request, reply = await self.teacher.insist(DescribeReply, video, look, announced(look), attempts)
+        told = ((happening.window(), " ".join(happening.what.split())) for happening in reply.events)
+        inside = ((within(span, window), what) for span, what in told if span is not None and 0 < len(what) <= MAX_CHARS)
+        return request, [Event(span, what) for span, what in inside if span is not None]
 
 
 def segments(found: tuple[int, ...], duration_cs: int, longest_s: float, shortest_s: float) -> list[Segment]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from dmforge.curation.accounts import Account, Usage
@@ -60,6 +61,14 @@ class Interview:
         shown = [video.id, plan.content(), [size.width, size.height], ENCODING]
         return await self._asked(kind, video.id, text, attempt, shown, parts, images_of(plan), size)
 
+    async def insist(self, kind: type[R], video: Video, look: Look | None, text: str, attempts: range) -> tuple[Id, R]:
+        """The first reply that can be read; where none can, what was wrong with the last one is raised."""
+        return await _first_readable([partial(self.ask, kind, video, look, text, attempt) for attempt in attempts])
+
+    async def insist_on_text(self, kind: type[R], video: Id, text: str, attempts: range) -> tuple[Id, R]:
+        """The same of a text alone."""
+        return await _first_readable([partial(self.ask_text, kind, video, text, attempt) for attempt in attempts])
+
     async def ask_text(self, kind: type[R], video: Id, text: str, attempt: int) -> tuple[Id, R]:
         """The reply to a text about a video of which nothing is shown."""
 
@@ -100,6 +109,16 @@ class Interview:
     def _images(self, video: Video, plan: FramePlan, coarse: bool) -> list[bytes]:
         media = Media(self._workspace, video.id)
         return to_jpeg(read_coarse(media.coarse, plan.indices) if coarse else read_grid(media.grid, plan.indices))
+
+
+async def _first_readable(tries: Sequence[Callable[[], Awaitable[tuple[Id, R]]]]) -> tuple[Id, R]:
+    why = Unreadable()
+    for one in tries:
+        try:
+            return await one()
+        except Unreadable as error:
+            why = error
+    raise why
 
 
 def expected_usage(config: TeacherConfig, clips: Clips, kind: type[Reply], video: Video, look: Look | None, text: str) -> Usage:

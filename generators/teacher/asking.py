@@ -1,0 +1,48 @@
+"""What stages that ask one teacher have in common: its prompts decide what comes out, its connection is opened and closed."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar, TypeVar
+
+from pydantic import Field
+
+from dmforge.curation.stage import Ask
+from dmforge.curation.video.media import require_clips
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.prompts import instruction
+from dmforge.generators.teacher.client import TeacherConfig
+from dmforge.generators.teacher.interview import Interview
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.records import Item, Record
+from dmforge.schemas.replies import Reply
+
+In = TypeVar("In", bound=Item)
+Out = TypeVar("Out", bound=Record)
+
+
+class ShowingConfig(TeacherConfig):
+    """A teacher, and what it is shown."""
+
+    clips: Clips = Field(default_factory=Clips)
+    """Which frames the teacher is shown: those that a student would see."""
+
+
+class Asking(Ask[In, Out]):
+    """A stage with one teacher, `self.teacher`."""
+
+    replies: ClassVar[tuple[type[Reply], ...]]
+    """What it is asked for."""
+    config: ShowingConfig
+
+    def ingredients(self) -> list[str]:
+        return [text for kind in self.replies for text in (instruction(kind.name), json.dumps(kind.json_schema()))]
+
+    def begin(self, workspace: Workspace) -> None:
+        require_clips(workspace, self.config.clips)
+
+    def open(self, workspace: Workspace) -> None:
+        self.teacher = Interview(workspace, self.config, self.config.clips, self.name, self.account)
+
+    async def aclose(self) -> None:
+        await self.teacher.aclose()
