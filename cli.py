@@ -66,8 +66,12 @@ def init(
 @app.command()
 def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say what a run would do and cost. Nothing is written."""
-    from dmforge import pipeline
+    from dmforge import intake, pipeline
 
+    waiting = intake.to_bring(_workspace(workspace))
+    if waiting:
+        told = f"{waiting} files of the recipe's [bring] are not taken in yet: dmforge run --until ingest, and plan again"
+        err.print(told, markup=False, highlight=False)
     forecasts = pipeline.plan(_workspace(workspace))
     cost = sum(forecast.cost.usd for forecast in forecasts)
     if as_json:

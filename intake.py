@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from dmforge import pipeline
+from dmforge.curation.atomic import disk_errors, write_json
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.lake.views import View
@@ -63,10 +65,54 @@ class Imported:
 
 
 def bring(workspace: Workspace, command: str) -> None:
-    """What the recipe itself names, written down; a run ingests it."""
+    """What the recipe itself names, written down; a run ingests it. Files that look as they did are not read again."""
     told = pipeline.read_recipe(workspace.require().recipe).bring
-    if told.videos:
-        add_videos(workspace, command, told.videos, Claims(told.source, told.licence, told.terms, told.namespace))
+    if not told.videos:
+        return
+    claims = Claims(told.source, told.licence, told.terms, told.namespace)
+    fresh, seen = _to_bring(workspace, told.videos, claims)
+    if fresh:
+        add_videos(workspace, command, fresh, claims)
+        write_json(_brought(workspace), seen)
+
+
+def to_bring(workspace: Workspace) -> int:
+    """How many files of the recipe's own no run has taken in yet."""
+    told = pipeline.read_recipe(workspace.require().recipe).bring
+    claims = Claims(told.source, told.licence, told.terms, told.namespace)
+    return len(_to_bring(workspace, told.videos, claims)[0]) if told.videos else 0
+
+
+def _to_bring(workspace: Workspace, named: Sequence[str], claims: Claims) -> tuple[list[str], dict[str, list[int]]]:
+    """Files that are new, or look otherwise, or of which something else is said now; and what all of them look like."""
+    path = _brought(workspace)
+    with disk_errors(path):
+        before: dict[str, list[int]] = json.loads(path.read_bytes()) if path.exists() and videos.listed(workspace) else {}
+    about = f"said {digest('claims', asdict(claims)).hex()}"
+    try:
+        whole = [place if places.is_remote(place) else str(workspace.root / place) for place in named]
+        found = {place: _look_of(place) for place in places.files(whole, videos.SUFFIXES)}
+    except InputError as error:
+        if about in before:  # all of it was taken in once: originals may be elsewhere by now
+            return [], before
+        where = f"{workspace.recipe}: [bring] videos, seen from {workspace.root}"
+        raise InputError(
+            str(error).partition(chr(10))[0], where=where, mend="correct the path, or bring the files back"
+        ) from None
+    known = before if about in before else {}
+    return [place for place, look in found.items() if known.get(place) != look], found | {about: []}
+
+
+def _look_of(place: str) -> list[int]:
+    """Of a file here its length and when it was last written; of an address nothing."""
+    if places.is_remote(place):
+        return []
+    told = Path(place).stat()
+    return [told.st_size, told.st_mtime_ns]
+
+
+def _brought(workspace: Workspace) -> Path:
+    return workspace.runs / "brought" / "files.json"
 
 
 def ingest(workspace: Workspace, console: Console, command: str, brought: Sequence[str], claims: Claims) -> Ingested:

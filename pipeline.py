@@ -76,10 +76,10 @@ RECIPES = Path(__file__).parent / "recipes"
 
 
 class Bring(Config):
-    """Videos that every run brings in first: those that are known already cost a look."""
+    """Videos that every run brings in first: files that look as they did are not read again."""
 
     videos: tuple[str, ...] = ()
-    """Files, folders or addresses; relative ones are seen from where the command is given."""
+    """Files, folders or addresses; relative ones are seen from the workspace's folder."""
     source: str = UNKNOWN
     """Where they come from."""
     licence: str = UNKNOWN
@@ -369,8 +369,9 @@ def _check_order(stages: Sequence[AnyStage], where: str) -> None:
         return
     made = {record for before in earlier for record in before.makes}
     needs = [stage.reads, *stage.beside.values(), *(stage.also_reads if isinstance(stage, Collective) else ())]
+    spared = stage.if_there if isinstance(stage, Collective) else ()
     for record in needs:
-        if record not in made:
+        if record not in made and record not in spared:
             makers = sorted(name for name in STAGES if record in stage_class(name).makes)
             mend = f"put one of these before it: {', '.join(makers)}" if makers else "leave it out"
             raise InputError(f"it reads {record.table}, which no earlier stage makes", where=where, mend=mend)

@@ -63,7 +63,7 @@ def ran(folder: Path, settings: Settings, types: list[str], per_video: int) -> I
     worlds, place = folder / "films", folder / "ws"
     make_worlds(worlds, settings)
     workspace = pipeline.init(place, "from-raw-video")
-    recipe = workspace.recipe.read_text().replace("films/videos", str(worlds / "videos"))
+    recipe = workspace.recipe.read_text().replace("../films/videos", str(worlds / "videos"))
     recipe = re.sub(r"per_video = \d+", f"per_video = {per_video}", recipe)
     for name in LOWEST.keys() - set(types):
         recipe = re.sub(rf"^{name} = 1$", f"{name} = 0", recipe, flags=re.MULTILINE)

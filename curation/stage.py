@@ -179,6 +179,8 @@ class Collective(Stage[In, Out]):
     config: StageConfig
     also_reads: ClassVar[tuple[type[Record], ...]] = ()
     """Further tables that it looks at; what is settled are the inputs of `reads`."""
+    if_there: ClassVar[tuple[type[Record], ...]] = ()
+    """Of these, tables that a recipe need not have a maker of: they are empty then."""
 
     @abstractmethod
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:

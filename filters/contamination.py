@@ -16,7 +16,7 @@ from dmforge.curation.stage import Collective, StageConfig
 from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, show
-from dmforge.schemas.records import UNKNOWN, Provenance, Task, Verdict, Video
+from dmforge.schemas.records import UNKNOWN, Provenance, Spliced, Task, Verdict, Video
 
 
 class ContaminationConfig(StageConfig):
@@ -46,9 +46,10 @@ class Contamination(Collective[Video, Verdict]):
     """One verdict a video, `clean`: 1, or 0 where a benchmark has it. And one a task, `novel_words`, which nobody need use:
     common phrases are shared by chance (a third of one dataset's training queries stand in its test)."""
 
-    name, version = "contamination", 1
+    name, version = "contamination", 2
     config: ContaminationConfig
-    also_reads = (Fingerprint, Provenance, Reference, Task)
+    also_reads = (Fingerprint, Provenance, Reference, Task, Spliced)
+    if_there = (Spliced,)
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         videos = sorted(from_arrow(Video, view.table(view.rows(Video).sql)), key=lambda video: video.id)
@@ -56,6 +57,13 @@ class Contamination(Collective[Video, Verdict]):
         references = from_arrow(Reference, view.table(view.rows(Reference).sql))
         listed, looks = benchmark_ids(references), _looks_like(view, said)
         verdicts = {video.id: [self._of_video(said[video.id], listed, looks.get(video.id))] for video in videos}
+        for part in from_arrow(Spliced, view.table(view.rows(Spliced).sql)):
+            found = verdicts.get(part.part, [None])[0]
+            if found is not None and found.score < 1 and verdicts[part.video][0].score == 1:
+                told = "has a part that " + found.reason
+                verdicts[part.video] = [
+                    Verdict(part.video, part.video, "video", "clean", 0.0, 1, told, show("video", part.part))
+                ]
         shingles = {gram: ref.benchmark for ref in references for gram in _grams(ref.question, self.config.words)}
         if shingles:
             for task in sorted(from_arrow(Task, view.table(view.rows(Task).sql)), key=lambda task: task.id):

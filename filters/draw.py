@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -16,7 +16,7 @@ from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.generators.admit import Authored
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.records import Record, Task
+from dmforge.schemas.records import Record, Spliced, Task
 from dmforge.schemas.replies import QuestionType
 
 TRAIN, HELD_OUT = "train", "held_out"
@@ -54,7 +54,8 @@ class Draw(Gate, Collective[Task, Drawn]):
 
     name, version = "draw", 2
     config: DrawConfig
-    also_reads = (Fingerprint, Authored)
+    also_reads = (Fingerprint, Authored, Spliced)
+    if_there = (Authored, Spliced)
 
     def passing(self, made: str) -> str:
         return f"SELECT task AS id FROM ({made}) WHERE split = '{TRAIN}'"
@@ -66,16 +67,21 @@ class Draw(Gate, Collective[Task, Drawn]):
         }
         tasks = from_arrow(Task, view.table(view.rows(Task).sql))
         clusters = clustered({task.video for task in tasks} | prints.keys(), list(copies(prints)))
+        held_out = {video: {self._is_held_out(cluster)} for video, cluster in clusters.items()}
+        for whole, parts in _parts(view).items():
+            held_out[whole] = {self._is_held_out(clusters.get(part, part)) for part in parts}
         order = sorted(tasks, key=lambda task: digest("draw", [self.config.seed, task.id]))
         taken: Counter[str] = Counter()
         results: dict[Id, Result] = {
-            task.id: self._drawn(task, types.get(task.id), clusters[task.video], taken) for task in order
+            task.id: self._drawn(task, types.get(task.id), held_out[task.video], taken) for task in order
         }
         tasks.sort(key=lambda task: (task.video, task.id))
         yield settle(origin, [Key(task.id, task.video) for task in tasks], [results[task.id] for task in tasks], self.makes)
 
-    def _drawn(self, task: Task, kind: QuestionType | None, cluster: Id, taken: Counter[str]) -> Result:
-        if self._is_held_out(cluster):
+    def _drawn(self, task: Task, kind: QuestionType | None, held_out: set[bool], taken: Counter[str]) -> Result:
+        if len(held_out) > 1:
+            return Rejected("its parts are of different splits", "what is held out must not be seen in training")
+        if True in held_out:
             return Made((Drawn(task.video, task.id, HELD_OUT),))
         own = self._quota_of(task)
         quotas: dict[str, int] = {} if own is None else {own: self.config.quotas[own]}
@@ -94,6 +100,14 @@ class Draw(Gate, Collective[Task, Drawn]):
     def _quota_of(self, task: Task) -> str | None:
         own = (f"{task.source}/{task.task_kind}", f"{task.source}/{EVERY}", f"{EVERY}/{task.task_kind}", f"{EVERY}/{EVERY}")
         return next((name for name in own if name in self.config.quotas), None)
+
+
+def _parts(view: View) -> Mapping[Id, set[Id]]:
+    """What each video that was put together is made of."""
+    found: defaultdict[Id, set[Id]] = defaultdict(set)
+    for row in from_arrow(Spliced, view.table(view.rows(Spliced).sql)):
+        found[row.video].add(row.part)
+    return found
 
 
 def clustered(videos: set[Id], pairs: list[tuple[Id, Id]]) -> Mapping[Id, Id]:

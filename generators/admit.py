@@ -124,8 +124,8 @@ def _task(draft: Draft, video: Video) -> Task:
 
 def _look(draft: Draft, video: Video) -> Look:
     """What shows the answer: the first window that will do, or what spans all that are needed."""
-    first, last = draft.windows[0], draft.windows[-1] if draft.needs == "all" else draft.windows[0]
-    start_cs, end_cs = first.start_cs, max(first.end_cs, last.end_cs)
+    needed = draft.windows if draft.needs == "all" else draft.windows[:1]
+    start_cs, end_cs = min(window.start_cs for window in needed), max(window.end_cs for window in needed)
     if draft.form == "grounded" or draft.type == "duration":
         margin_cs = MARGIN * (end_cs - start_cs)
         start_cs, end_cs = max(0, start_cs - margin_cs), min(video.duration_cs, end_cs + margin_cs)

@@ -18,7 +18,7 @@ from dmforge.curation.stage import Ask
 from dmforge.curation.video.media import require_clips
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import KEY, TeacherConfig
+from dmforge.generators.teacher.client import KEY, Address, TeacherConfig
 from dmforge.generators.teacher.interview import Interview, Unreadable, announced, expected_usage
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, Operational
@@ -45,7 +45,7 @@ class TeacherShare(Config):
     """The model's name, as its endpoint knows it."""
     share: PositiveFloat = 1.0
     """How many tasks it is given, beside the others' shares."""
-    base_url: Operational[str] = ""
+    base_url: Operational[Address] = ""
     """Its endpoint, if not that of the stage."""
     key_name: Operational[str] = KEY
     """The variable of the environment that holds its key."""

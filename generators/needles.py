@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
@@ -34,6 +34,8 @@ TIMES = (2, 3, 4)
 """How often a needle that is to be counted is put in."""
 TRIED = 100
 """So many needles are tried for a haystack: a host that tells the like of all of these is none."""
+SLACK_CS = 25
+"""A needle may begin so much before its window, and an event may end so much behind it."""
 WHOLE = 3
 """Frames of the grid that make a whole number of centiseconds: needles are moved by multiples, so that windows stay exact."""
 
@@ -76,6 +78,8 @@ class Haystack(Record):
     """Whose question it is, for one needle; of several, the task that the first is from."""
     needles: tuple[Needle, ...]
     """In the order in which they stand in the whole."""
+    videos: tuple[Id, ...]
+    """All that are in it: when one is taken down, so is this."""
 
 
 class NeedlesConfig(StageConfig):
@@ -94,6 +98,12 @@ class NeedlesConfig(StageConfig):
     seed: int = 0
     """Another seed makes others."""
 
+    @model_validator(mode="after")
+    def _hides_something(self) -> NeedlesConfig:
+        if not 0 < sum(self.hides.values()) < float("inf"):
+            raise ValueError("`hides` makes nothing: give one of them a weight above 0, or set `per_host = 0`")
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -103,6 +113,8 @@ class Found:
     window: Window
     what: str
     said: Said
+    once: bool
+    """It happens once, from beginning to end: so often as it is put in, so often it happens."""
 
 
 class Needles(Collective[Task, Haystack]):
@@ -133,13 +145,25 @@ class Needles(Collective[Task, Haystack]):
 
     def _needle(self, task: Task, story: Storyline | None, said: Mapping[Id, Said]) -> Found | None:
         """A task about one moment, of which somebody has said what happens in it."""
-        if story is None or task.video not in said or not task.windows or (task.needs == "all" and len(task.windows) > 1):
+        if (
+            story is None
+            or not story.events
+            or task.video not in said
+            or not task.windows
+            or (task.needs == "all" and len(task.windows) > 1)
+        ):
             return None
         window = next(iter(task.windows))
         if window.end_cs - window.start_cs > 100 * self.config.needle_s:
             return None
         event = max(story.events, key=lambda event: (overlap_cs((event.window,), (window,)), -event.window.start_cs))
-        return Found(task, window, event.what, said[task.video]) if within(event.window, window) else None
+        if within(event.window, window) is None:
+            return None
+        begins_cs, ends_cs = window.start_cs - SLACK_CS, window.end_cs + SLACK_CS
+        alike = [other for other in story.events if is_near(other.what, event.what)]
+        shown = [other.window for other in alike if within(other.window, Window(max(0, begins_cs), ends_cs))]
+        once = len(shown) == 1 and begins_cs <= shown[0].start_cs and shown[0].end_cs <= ends_cs
+        return Found(task, window, event.what, said[task.video], once)
 
     def _haystacks(self, host: Video, said: Said, story: Storyline, ring: Ring) -> Iterator[Haystack]:
         if host.duration_cs < 100 * self.config.host_s or len(story.cuts) < self.config.host_cuts:
@@ -147,8 +171,9 @@ class Needles(Collective[Task, Haystack]):
         for number in range(self.config.per_host):
             at = digest("haystack", [self.config.seed, host.id, number])
             draw = Random(at)
-            hides = draw.choices(list(self.config.hides), list(self.config.hides.values()))[0]
-            fit = (one for one in ring.after(at) if one.task.video != host.id and not _tells(story.events, one))
+            hides = draw.choices(*zip(*sorted(self.config.hides.items()), strict=True))[0]
+            fits = (one for one in ring.after(at) if one.task.video != host.id and not _tells(story.events, one))
+            fit = (one for one in fits if one.once or hides != "count")
             haystack = needles_in(host.id, said, story.cuts, hides, fit, draw)
             if haystack is not None:
                 yield haystack
@@ -190,7 +215,8 @@ def needles_in(
         needle = _placed(one, before, put)
         put += needle.stop - needle.first
         needles.append(needle)
-    return Haystack(host, said, hides, hidden[0].task.id, tuple(needles))
+    videos = tuple(sorted({host, *(needle.video for needle in needles)}))
+    return Haystack(host, said, hides, hidden[0].task.id, tuple(needles), videos)
 
 
 def _placed(found: Found, before: int, put: int) -> Needle:

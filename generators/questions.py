@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
-from typing import TypeVar, get_args
+from typing import Annotated, TypeVar, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
@@ -70,7 +70,7 @@ class Told(Joined):
 class QuestionsConfig(ShowingConfig):
     """How many questions are wanted, and of what kind."""
 
-    per_video: PositiveInt = 6
+    per_video: Annotated[int, Field(ge=1, le=50)] = 6
     """How many questions are asked for."""
     types: dict[QuestionType, NonNegativeFloat] = Field(default_factory=lambda: dict.fromkeys(TYPES, 1.0))
     """How often each type is asked for, beside the others. What a video can't bear is left out by the teacher."""
@@ -84,7 +84,7 @@ class QuestionsConfig(ShowingConfig):
     @model_validator(mode="after")
     def _wants_something(self) -> QuestionsConfig:
         for name, weights in (("types", self.types), ("forms", self.forms)):
-            if not sum(weights.values()) > 0:
+            if not 0 < sum(weights.values()) < float("inf"):
                 raise ValueError(f"`{name}` asks for nothing: give one of them a weight above 0")
         return self
 
@@ -179,7 +179,8 @@ def _windows(written: Written, video: Video) -> tuple[Window, ...]:
 def _shared_out(weights: dict[Kind, float], number: int, draw: Random) -> list[Kind]:
     """So many names, each as often as its weight says; what doesn't come out even is drawn."""
     whole = sum(weights.values())
-    shares = {name: number * weight / whole for name, weight in weights.items() if weight > 0}
+    # in the order of the alphabet: that of a recipe is no part of the work key
+    shares = {name: number * weight / whole for name, weight in sorted(weights.items()) if weight > 0}
     found = [name for name, share in shares.items() for _ in range(int(share))]
     rest = {name: share % 1 for name, share in shares.items()}
     while len(found) < number:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
 from dmforge.curation.accounts import Expected, Usage
 from dmforge.curation.settled import Made, Rejected, Result
@@ -21,7 +21,7 @@ from dmforge.schemas.ids import Id
 from dmforge.schemas.likeness import is_near
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Record, Video
-from dmforge.schemas.replies import DescribeReply
+from dmforge.schemas.replies import DescribeReply, Happening
 
 MAX_CHARS = 300
 """Of what is said about an event; what is longer is no sentence."""
@@ -53,12 +53,17 @@ class Storyline(Record):
     """The journal keys of the answers it was made from."""
 
 
+def _plain(fps: Fraction) -> Fraction:
+    """0.3 as a recipe has it, not as a float does."""
+    return fps.limit_denominator(1000)
+
+
 class SegmentsConfig(ShowingConfig):
     """How a video is cut up, and how closely each part is looked at."""
 
-    fps: Annotated[Fraction, Field(gt=0)] = Fraction(2)
+    fps: Annotated[Fraction, Field(ge=Fraction(1, 100), le=GRID_FPS), AfterValidator(_plain)] = Fraction(2)
     """How densely each part is shown: what is quicker is not seen, and no question will be about it."""
-    longest_s: PositiveFloat = 10.0
+    longest_s: Annotated[float, Field(ge=1)] = 10.0
     """Shots that last longer are shown in parts of equal length."""
     shortest_s: PositiveFloat = 1.0
     """Shots that are shorter are shown together with the next one."""
@@ -93,7 +98,7 @@ class Segments(Asking[Video, Storyline]):
         used = Usage()
         for part in segments((), item.duration_cs, self.config.longest_s, self.config.shortest_s):
             look = Look(part.window, self.config.fps)
-            used += expected_usage(self.config, self.config.clips, DescribeReply, item, look, announced(look))
+            used += expected_usage(self.config, self.config.clips, DescribeReply, item, look, self._text(item, look))
         return Expected(used, self.config.price.usd(used))
 
     async def process(self, item: Video) -> Result:
@@ -112,11 +117,22 @@ class Segments(Asking[Video, Storyline]):
             seen.append(events)
         return Made((Storyline(item.id, self.teacher.model, found, joined(seen, parts), tuple(requests)),))
 
+    def _text(self, video: Video, look: Look) -> str:
+        """At the density that is really shown, where the asked one would have been too many frames."""
+        return announced(replace(look, fps=self.config.clips.look(video, look).actual_fps))
+
+    def _window(self, happening: Happening) -> Window | None:
+        """What lasts a moment only lasts as long as one frame was shown."""
+        if happening.start_s == happening.end_s:
+            start_cs = round(happening.start_s * 100)
+            return Window(start_cs, start_cs + max(1, round(100 / self.config.fps)))
+        return happening.window()
+
     async def _described(self, video: Video, window: Window) -> tuple[Id, list[Event]]:
         look = Look(window, self.config.fps)
         attempts = range(self.config.attempts)
-        request, reply = await self.teacher.insist(DescribeReply, video, look, announced(look), attempts)
-        told = ((happening.window(), " ".join(happening.what.split())) for happening in reply.events)
+        request, reply = await self.teacher.insist(DescribeReply, video, look, self._text(video, look), attempts)
+        told = ((self._window(happening), " ".join(happening.what.split())) for happening in reply.events)
         inside = ((within(span, window), what) for span, what in told if span is not None and 0 < len(what) <= MAX_CHARS)
         return request, [Event(span, what) for span, what in inside if span is not None]
 

@@ -11,7 +11,8 @@ from typing import Literal
 from pydantic import Field
 
 from dmforge.curation.atomic import disk_errors, make_folder
-from dmforge.curation.settled import Made, Quarantined, Result
+from dmforge.curation.lake.forgotten import forgotten_videos
+from dmforge.curation.settled import Made, Quarantined, Rejected, Result
 from dmforge.curation.sources.places import sha256_of
 from dmforge.curation.stage import Each, EachConfig
 from dmforge.curation.video.errors import Unusable
@@ -26,7 +27,7 @@ from dmforge.generators.needles import Haystack, Needle, Said
 from dmforge.generators.segments import begins_cs, within
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import GRID_FPS, last_index
-from dmforge.schemas.ids import Id, base32
+from dmforge.schemas.ids import ID_BYTES, Id, base32
 from dmforge.schemas.looks import Window, print_span
 from dmforge.schemas.records import Joined, Provenance, Spliced, Task, Video
 
@@ -92,8 +93,10 @@ class Splice(Each[Whole, Video | Fingerprint | Provenance | Spliced | Task]):
             make_folder(path.parent)
             splice(self._pieces(item.haystack, host), path, clips.look_size(host), self.gets_on)
         try:
-            timeline = read_timeline(path)
             sha256 = sha256_of(path)
+            if bytes.fromhex(sha256)[:ID_BYTES] in forgotten_videos(self._workspace):
+                return Rejected("it was taken down", "inputs/forgotten.jsonl names the whole")
+            timeline = read_timeline(path)
             whole = probe(timeline).as_video(sha256, path.stat().st_size)
             whole = replace(whole, **asdict(owned), namespace=SOURCE)
             looks = rendered(Media(self._workspace, whole.id), timeline, whole, clips, self.gets_on)

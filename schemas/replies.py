@@ -214,9 +214,13 @@ def read_reply(kind: type[R], text: str) -> R | str:
     if not 0 <= begin < end:
         return "it holds no JSON object"
     try:
-        return kind.model_validate(json.loads(text[begin : end + 1], parse_float=Decimal))
+        told = json.loads(text[begin : end + 1], parse_float=Decimal)
+        json.dumps(told, ensure_ascii=False, default=str).encode()  # half a surrogate could be stored nowhere
+        return kind.model_validate(told)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(map(str, fault['loc'])) or 'reply'}: {fault['msg'].lower()}"
-    except (ValueError, RecursionError) as error:
+    except UnicodeEncodeError:
+        return "it holds half a character"
+    except (ValueError, ArithmeticError, RecursionError) as error:  # a number may have a larger exponent than any decimal
         return f"its JSON is broken: {str(error).partition(':')[0].lower()}"

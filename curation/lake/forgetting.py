@@ -80,7 +80,7 @@ def forget(lake: Lake) -> Removed:
     """Make the workspace what it would be had the forgotten videos never come in."""
     videos = forgotten_videos(lake.workspace)
     answers, annotated = forget_answers(lake.workspace, videos), forget_lines(lake.workspace, videos)
-    files = _remove_media(lake.workspace, videos)
+    files = _remove_media(lake.workspace, videos) + _remove_strays(lake)
     selections = remove_with(lake.workspace, videos)
     removal = _removal(videos)
     rows = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))
@@ -92,6 +92,22 @@ def finish_forgetting(lake: Lake) -> None:
     videos = forgotten_videos(lake.workspace)
     if videos and any(_removal(videos).count(lake, commit) for commit in lake.commits.values()):
         forget(lake)
+
+
+def _remove_strays(lake: Lake) -> int:
+    """Media that nothing names, as a kill leaves them that came before their commit: they may hold what was taken down."""
+    known = {base32(video.video) for video in listed(lake.workspace).values()}
+    for commit in lake.commits.values():
+        for part in commit.of(Video.table):
+            for table in read_part(lake.workspace.lake, part):
+                known.update(map(base32, id_list(table.column("id"))))
+    removed = 0
+    for path in sorted(lake.workspace.media.glob("*/*")):
+        if path.name.partition(".")[0] not in known:
+            with disk_errors(path):
+                path.unlink()
+            removed += 1
+    return removed
 
 
 def _removal(videos: frozenset[Id]) -> Removal:

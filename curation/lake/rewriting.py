@@ -13,6 +13,9 @@ from dmforge.curation.lake.commits import Commit, Draft, Lake
 from dmforge.curation.lake.parts import Part, read_part
 from dmforge.schemas.ids import digest, read
 
+SEVERAL = "videos"
+"""A column of rows that are about more than one video: they go with any of them."""
+
 
 class Removal:
     """Which rows go: those of some tables whose `column` holds one of `values`. `name` tells one removal from another."""
@@ -43,10 +46,22 @@ class Removal:
         if column is None:
             return 0
         # one column only: this is asked of every part whenever a run starts on a workspace with takedowns
-        cells = pq.read_table(part.path(lake.workspace.lake), columns=[column]).column(column)
-        return cells.filter(pc.is_in(cells, self._values)).length()
+        path = part.path(lake.workspace.lake)
+        column = SEVERAL if SEVERAL in pq.read_schema(path).names else column
+        return int(pc.sum(_holds(pq.read_table(path, columns=[column]).column(column), self._values)).as_py() or 0)
 
     def _kept(self, lake: Lake, part: Part) -> Iterator[pa.Table]:
         column = self._column(part.table)
         for table in read_part(lake.workspace.lake, part):
-            yield table if column is None else table.filter(pc.invert(pc.is_in(table.column(column), self._values)))
+            named = SEVERAL if column is not None and SEVERAL in table.column_names else column
+            yield table if named is None else table.filter(pc.invert(_holds(table.column(named), self._values)))
+
+
+def _holds(cells: pa.ChunkedArray[Any], values: pa.Array[Any]) -> pa.Array[Any]:
+    """For each cell whether it is, or has in it, one of the values."""
+    whole = cells.combine_chunks()
+    if not pa.types.is_list(whole.type):
+        return pc.is_in(whole, values)
+    hit = pc.is_in(pc.list_flatten(whole), values)
+    found = set(pc.list_parent_indices(whole).filter(hit).to_pylist())
+    return pa.array([number in found for number in range(len(whole))], pa.bool_())

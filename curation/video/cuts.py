@@ -1,4 +1,4 @@
-"""Where one shot ends and the next begins: jumps between frames of the coarse clip, pinned down to a frame of the grid.
+"""Where one shot ends and the next begins: jumps between frames half a second apart, pinned down to a frame of the grid.
 
 A jump is large, and large beside its neighbours, so that a moving camera is no row of cuts; on the grid it must happen from one
 frame to the next, so that a fast pan, a fade or a dissolve isn't one either.
@@ -27,6 +27,9 @@ MOST: Final = 0.65
 """A cut changes more of a picture than anything that happens in a shot."""
 BESIDE: Final = 2.5
 """So many times as far as the frames around are from each other: `benchmarks/cuts` shows what these cost and miss."""
+SPARSE_S: Final = Fraction(3, 4)
+"""In a long video coarse frames are further apart: most of them would be of different shots, and none stand out."""
+EVERY: Final = GRID_FPS // 2
 AROUND: Final = 4
 """Distances on each side that count as being around."""
 AT_ONCE: Final = 0.5
@@ -37,13 +40,22 @@ Cells = NDArray[np.float32]
 
 def cuts(media: Media, video: Video, clips: Clips) -> tuple[int, ...]:
     """The frames of the grid with which a new shot begins, ascending; not the first one."""
-    plan = clips.coarse(video)
-    pictures = read_coarse(media.coarse, plan.indices)
-    looks = np.stack([cells(picture) for picture in pictures])
-    distances = apart(looks[:-1], looks[1:])
     last = last_index(Fraction(video.duration_cs, 100))
-    spans = [(int(plan.times_s[at] * GRID_FPS), min(last, int(plan.times_s[at + 1] * GRID_FPS))) for at in jumps(distances)]
+    at, looks = _looked_at(media, video, clips, last)
+    distances = apart(looks[:-1], looks[1:])
+    spans = [(at[number], min(last, at[number + 1])) for number in jumps(distances)]
     return tuple(found for first, stop in spans if (found := _pinned(media, first, stop)) is not None)
+
+
+def _looked_at(media: Media, video: Video, clips: Clips, last: int) -> tuple[list[int], Cells]:
+    """Frames of the grid, twice a second or so, and what they look like; from the coarse clip if that has so many."""
+    plan = clips.coarse(video)
+    if plan.times_s[1] - plan.times_s[0] <= SPARSE_S:
+        return [int(time_s * GRID_FPS) for time_s in plan.times_s], np.stack(
+            [cells(picture) for picture in read_coarse(media.coarse, plan.indices)]
+        )
+    at = list(range(0, last + 1, EVERY))
+    return at, np.stack([cells(picture) for picture in stream_grid(media.grid, at)])
 
 
 def jumps(distances: NDArray[np.float32]) -> list[int]:

@@ -8,10 +8,10 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dmforge.curation.accounts import FREE, Account, Price, Usage
 from dmforge.curation.lake.journal import Answer
@@ -29,6 +29,8 @@ URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 LONGEST_PAUSE_S = 30.0
 PASSING = (408, 409)
 """Refusals that may be otherwise the next time: a time-out, a conflict. All from 500 on may, too."""
+FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
+"""Bad requests that say something about one question only."""
 BYTES_A_TOKEN = 4
 """Of English. At most a byte is a token, which bounds what a text can cost."""
 OVERHEAD = 100
@@ -38,12 +40,24 @@ Part = dict[str, Any]
 """A part of a message: text or an image."""
 
 
+def without_key(url: str) -> str:
+    """An address that may be written down."""
+    told = urlsplit(url)
+    if told.username or told.password or told.query:
+        mend = "leave that out; the key is read from the environment, from the variable that `key_name` names"
+        raise InputError("an endpoint's address holds a name, a key or a query", where="base_url", mend=mend)
+    return url
+
+
+Address = Annotated[str, AfterValidator(without_key)]
+
+
 class TeacherConfig(AskConfig):
     """Whom to ask, and how patiently. The key is read from OPENAI_API_KEY and stands nowhere else."""
 
     model: str
     """The model's name, as the endpoint knows it."""
-    base_url: Operational[str] = ""
+    base_url: Operational[Address] = ""
     """The endpoint, up to and including /v1. Empty: what OPENAI_BASE_URL says."""
     key_name: Operational[str] = KEY
     """The variable of the environment that holds the key."""
@@ -109,6 +123,7 @@ class Teacher:
             raise InputError(
                 "no endpoint is named", where="base_url", mend=f"set it in the recipe, or {URL} in the environment"
             )
+        without_key(url)
         if account.budget_usd is not None and config.price == FREE:
             told = "a budget can't be kept without prices"
             raise InputError(
@@ -144,6 +159,11 @@ class Teacher:
                 self._slow_down(error, pause_s)
                 if time.monotonic() - began_s > self._config.patience_s:
                     raise Transient("the teacher is asked too much") from error
+            except openai.BadRequestError as error:
+                if error.code not in FILTERED:
+                    self._give_up_if(error, error.status_code, 0)
+                # this one question, and no other: an answer like any refusal
+                return {"content": "", "refusal": self._without_key(error), "finish": "content_filter", "usage": {}}
             except (openai.APIError, ValueError) as error:
                 status = error.status_code if isinstance(error, openai.APIStatusError) else None
                 if status is None:  # the question was under way: nobody knows what was charged

@@ -75,6 +75,17 @@ def test_replies_with_lists_are_read_or_refused(text: str) -> None:
         assert isinstance(read_reply(kind, text), str)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"events": [{"start_s": 0, "end_s": 5e-99999999999999999999, "what": "a"}]}',
+        '{"events": [{"start_s": 0, "end_s": 1, "what": "\\ud800"}]}',
+    ],
+)
+def test_what_no_table_could_hold_is_unreadable(text: str) -> None:
+    assert isinstance(read_reply(DescribeReply, text), str)
+
+
 def test_a_schema_tells_lists_objects_and_choices() -> None:
     schema = WriteReply.json_schema()["properties"]["questions"]["items"]
     assert schema["additionalProperties"] is False

@@ -145,6 +145,42 @@ def test_tasks_are_about_the_needle(haystacks: Workspace) -> None:
     assert all(kinds.values()), kinds
 
 
+def test_a_whole_that_was_taken_down_is_not_made_again_elsewhere(haystacks: Workspace, tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "ws")
+    shutil.copytree(haystacks.root, place.root)
+    whole = read(place, Spliced)[0].video
+    dmforge("forget", show("video", whole), "--reason", "asked to", "-w", place.root)
+    shutil.rmtree(place.root / "lake")
+    with serving(haystacks.root.parent / "worlds", Behaviour()) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_BASE_URL", url)
+        list(pipeline.run(place, Console(quiet=True), "test"))
+    assert whole not in {part.video for part in read(place, Spliced)}
+    assert not list(place.media.glob(f"*/{base32(whole)}*"))
+
+
+def test_footage_of_a_whole_that_was_never_committed_goes_with_its_needle(haystacks: Workspace, tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "ws")
+    shutil.copytree(haystacks.root, place.root)
+    part = next(part for part in read(place, Spliced) if part.role == "needle")
+    shutil.rmtree(place.root / "lake/commits/splice")  # as if a kill had come between rendering and commit
+    dmforge("forget", show("video", part.part), "--reason", "asked to", "-w", place.root)
+    assert not list(place.media.glob(f"*/{base32(part.video)}*"))
+
+
+def test_held_out_footage_is_in_no_training_whole(haystacks: Workspace, tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "ws")
+    shutil.copytree(haystacks.root, place.root)
+    place.recipe.write_text(place.recipe.read_text() + "[stages.draw]\nheld_out = 0.4\nseed = 1\n")
+    list(pipeline.run(place, Console(quiet=True), "test"))
+    split = dict(view_of(place).connection.execute("SELECT DISTINCT video, split FROM drawn").fetchall())
+    mixed = 0
+    for whole in {part.video for part in read(place, Spliced)}:
+        of_parts = {split[part.part] for part in read(place, Spliced) if part.video == whole and part.part in split}
+        mixed += len(of_parts) > 1
+        assert len(of_parts) < 2 or whole not in split
+    assert mixed > 0
+
+
 def test_whose_a_part_is_stays_attached(haystacks: Workspace) -> None:
     parts, videos = read(haystacks, Spliced), {video.id: video for video in read(haystacks, Video)}
     for part in parts:
@@ -169,6 +205,8 @@ def test_whoever_takes_a_needle_down_takes_its_haystacks_down_and_no_others(hays
     gone = {part.video for part in parts if part.part == needle} | {needle}
     removed = dmforge("forget", show("video", needle), "--reason", "asked to", "-w", place.root, "--json")["removed"]
     assert removed["videos"] == len(gone)
+    told = b"".join(path.read_bytes() for path in (place.root / "lake/haystacks").glob("*.parquet"))
+    assert needle not in told
     assert not [path for video in gone for path in place.media.glob(f"*/{base32(video)}*")]
     with serving(haystacks.root.parent / "worlds", Behaviour()) as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_BASE_URL", url)
@@ -256,7 +294,7 @@ def _one_needle(cuts: tuple[int, ...], frames: int, chance: Random) -> Haystack:
     said = Said("a", "b", "", "c")
     window = Window(0, frames * 100 // GRID_FPS)
     task = Task(b"n" * 16, "open", "q", (), "a", (window,), "any")
-    found = Found(task, Window(25, window.end_cs), "w", said)
+    found = Found(task, Window(25, window.end_cs), "w", said, once=True)
     made = needles_in(b"h" * 16, said, cuts, "one", iter([found]), chance)
     assert made is not None
     assert made.needles[0].before in cuts
@@ -308,7 +346,7 @@ def test_needles_move_by_whole_centiseconds(hides: Hides) -> None:
     chance, said = Random(hides), Said("a", "b", "", "c")
     windows = [Window(37 * number, 211 + 53 * number) for number in range(6)]
     tasks = [Task(bytes([number]) * 16, "open", "q", (), "a", (window,), "any") for number, window in enumerate(windows)]
-    found = [Found(task, task.windows[0], f"thing{number} comes", said) for number, task in enumerate(tasks)]
+    found = [Found(task, task.windows[0], f"thing{number} comes", said, once=True) for number, task in enumerate(tasks)]
     for _ in range(50):
         cuts = tuple(sorted(chance.sample(range(20, 700), 8)))
         made = needles_in(b"h" * 16, said, cuts, hides, iter(chance.sample(found, len(found))), chance)

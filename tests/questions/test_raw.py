@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from dmforge import cli, pipeline
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.shards.folders import read_manifest
+from dmforge.curation.sources import places
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.worlds.folder import Settings
+from dmforge.generators.worlds.folder import Settings, make_worlds
 from dmforge.generators.worlds.imagine import LEVELS
 from dmforge.schemas.replies import QuestionType
 
@@ -75,6 +77,10 @@ def test_one_command_packs_a_folder_and_each_question_is_accounted_for(tmp_path:
         ('[stages.questions]\nmodel = "m"\ntypes = {colour = 1}', "correct 'types.colour.[key]'"),
         ('[stages.questions]\nmodel = "m"\ntypes = {object = 0}', "asks for nothing"),
         ('[stages.segments]\nmodel = "m"\nfps = 0', "correct 'fps'"),
+        ('[stages.segments]\nmodel = "m"\nlongest_s = 0.01', "correct 'longest_s'"),
+        ('[stages.questions]\nmodel = "m"\nper_video = 100000000', "correct 'per_video'"),
+        ("[stages.needles]\nhides = {one = 0}", "makes nothing"),
+        ('[stages.segments]\nmodel = "m"\nbase_url = "http://me:SECRET@host/v1"', "key_name"),
         ('[bring]\nvideo = "a"', "unknown key 'bring.video'"),
     ],
 )
@@ -83,7 +89,9 @@ def test_a_recipe_that_makes_no_sense_is_told_where(told: str, said: str, tmp_pa
     (place / "inputs").mkdir(parents=True)
     stages = "" if "[stages" in told else "[stages.ingest]\n"
     (place / "recipe.toml").write_text(f'name = "test"\n{told}\n{stages}')
-    assert said in dmforge("plan", "-w", place, code=2)
+    told = dmforge("plan", "-w", place, code=2)
+    assert said in told
+    assert "SECRET" not in told
 
 
 def test_a_folder_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
@@ -91,6 +99,29 @@ def test_a_folder_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
     said = dmforge("run", "-w", workspace.root, code=2)
     assert "films/videos" in said
     assert "mend:" in said
+
+
+def test_files_that_look_as_they_did_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_worlds(tmp_path / "films", Settings(videos=3))
+    place = Workspace(tmp_path / "ws")
+    place.inputs.mkdir(parents=True)
+    place.recipe.write_text('name = "test"\n[bring]\nvideos = ["../films/videos"]\n[stages.ingest]\n')
+    assert "3 files of the recipe's [bring] are not taken in yet" in dmforge("plan", "-w", place.root)
+    monkeypatch.chdir(tmp_path / "films")  # it doesn't matter from where
+    assert dmforge("run", "-w", place.root, "--json")["stages"][0]["made"] == 3
+    read: list[str] = []
+    own = places.sha256_of
+    monkeypatch.setattr(places, "sha256_of", lambda file: read.append(str(file)) or own(file))
+    dmforge("run", "-w", place.root)
+    assert read == []
+    (tmp_path / "films/videos/world-000001.mp4").touch()
+    dmforge("run", "-w", place.root)
+    assert [Path(file).name for file in read] == ["world-000001.mp4"]
+    place.recipe.write_text(place.recipe.read_text().replace("[bring]", '[bring]\nlicence = "CC0-1.0"'))
+    dmforge("run", "-w", place.root)
+    assert rows(place, "SELECT DISTINCT licence FROM provenances") == [("CC0-1.0",)]
+    shutil.rmtree(tmp_path / "films")  # originals may be archived
+    dmforge("run", "-w", place.root)
 
 
 def test_types_in_a_recipe_are_all_types() -> None:
