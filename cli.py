@@ -16,10 +16,12 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from dmforge.schemas.errors import DmforgeError, InputError
+from dmforge.schemas.looks import print_span
 
 if TYPE_CHECKING:
     from dmforge.curation.audit.query import Answer
     from dmforge.curation.lake.views import Tally
+    from dmforge.trainers.evaluate import Evaluation
 
 
 class Commands(TyperGroup):
@@ -339,6 +341,44 @@ def train_student(
     else:
         told = f"{done.checkpoint}: {done.steps} steps in {done.seconds:.0f} s, loss {done.loss:.4f}"
         out.print(told, markup=False, highlight=False)
+
+
+@app.command("evaluate")
+def evaluate_student(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file; docs/training.md shows one.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Roll a checkpoint out on samples that it has not seen, and score where it looks and what it answers."""
+    from dmforge.trainers.evaluation_settings import read_evaluation
+
+    settings = read_evaluation(config)
+    _require_train_extra()
+    from dmforge.trainers.evaluate import evaluate
+
+    with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
+        found = evaluate(settings)
+    if as_json:
+        _print_json({"metrics": found.told(), "checkpoint": settings.checkpoint, "path": str(found.folder)})
+        return
+    _print_evaluation(found)
+    out.print(f"\n{found.samples} samples, line by line: {found.folder}", markup=False, highlight=False)
+
+
+def _print_evaluation(found: Evaluation) -> None:
+    """Figures with their intervals, then the baselines."""
+    span, beside = found.baselines.constant_span, found.baselines
+    told = {
+        **found.figures,
+        f"constant span {print_span(span)}: miou" if span else "": beside.constant_miou,
+        "uniform frames, no look answered: accuracy": beside.uniform_frames,
+        "longest option: accuracy": beside.longest_option,
+    }
+    rows = [
+        [name, f"{one.value:.3f}", f"{one.low:.3f} - {one.high:.3f}", one.samples]
+        for name, one in told.items()
+        if one is not None
+    ]
+    _print_table(["", "mean", "95 % of resampled videos", "samples"], rows)
 
 
 def _require_train_extra() -> None:

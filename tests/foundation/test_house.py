@@ -14,6 +14,7 @@ import pytest
 
 from dmforge import pipeline
 from dmforge.schemas.config import Config
+from dmforge.trainers.evaluation_settings import BootstrapSettings, EvaluationSettings, RollSettings
 from dmforge.trainers.settings import (
     Adapters,
     CorpusSettings,
@@ -101,6 +102,7 @@ def test_a_whole_run_imports_nothing_heavy(tmp_path: Path) -> None:
 
 def configs() -> list[type[Config]]:
     trainings = [Adapters, CorpusSettings, DataSettings, ModelSettings, OutSettings, SftSettings, StepSettings]
+    trainings += [BootstrapSettings, EvaluationSettings, RollSettings]
     return [pipeline.RecipeFile, *trainings, *(pipeline.stage_class(name).config_class for name in pipeline.STAGES)]
 
 

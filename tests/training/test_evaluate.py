@@ -1,0 +1,251 @@
+"""Evaluation: figures follow from the rows, intervals from whole videos, and baselines stand beside them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from benchmarks.corpora import sample
+from dmforge import cli
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.rollout import Rolled
+from dmforge.generators.student.load import load
+from dmforge.generators.student.tiny import make_tiny
+from dmforge.schemas.grammar import Trajectory, parse
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.transcript import Piece, Transcript
+from dmforge.trainers.baselines import baselines, best_span, iou_of
+from dmforge.trainers.evaluation_settings import read_evaluation
+from dmforge.trainers.metrics import figure, figures
+from dmforge.trainers.rows import Row, row_of
+
+
+@pytest.fixture(scope="session")
+def random_checkpoint(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student that has never learnt anything."""
+    told = Corpus(str(corpus))
+    texts = [piece.text for one in told.read(range(len(told))) for piece in one.sample.transcript.pieces if piece.text]
+    folder = tmp_path_factory.mktemp("random") / "checkpoint-0"
+    make_tiny("speck", texts).save(folder)
+    return folder
+
+
+def write_evaluation(path: Path, checkpoint: Path | str, corpora: list[str], more: str = "") -> Path:
+    path.write_text(f'checkpoint = "{checkpoint}"\ncorpora = {json.dumps(corpora)}\ndevice = "cpu"\n{more}')
+    return path
+
+
+def invoked(path: Path, *words: str, code: int = 0) -> str:
+    told = CliRunner().invoke(cli.app, ["evaluate", str(path), *words])
+    assert told.exit_code == code, told.output
+    return told.stdout if code == 0 else told.stderr
+
+
+def rows_in(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+
+
+def recomputed(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The figures from the lines alone, with nothing of ours but the grammar."""
+
+    def mean(values: list[float]) -> float:
+        return sum(values) / len(values)
+
+    def overlap(one: list[int], other: list[int]) -> int:
+        return max(0, min(one[1], other[1]) - max(one[0], other[0]))
+
+    ious, iops = [], []
+    for row in rows:
+        (target,), window = row["target_cs"], row["window_cs"]
+        shared = overlap(window, target) if window else 0
+        ious.append(shared / (max(window[1], target[1]) - min(window[0], target[0])) if shared else 0.0)
+        iops.append(shared / (window[1] - window[0]) if window else 0.0)
+    words = [(row, iou) for row, iou in zip(rows, ious, strict=True) if row["kind"] != "grounding"]
+    right = [float(row["answer_score"] == 1 and iou >= 0.5) for row, iou in words]
+    formed = [isinstance(found := parse(row["text"]), Trajectory) and len(found.looks) == 1 for row in rows]
+    return {
+        "format": mean([float(one) for one in formed]),
+        **{f"r_at_{least}": mean([float(iou >= least) for iou in ious]) for least in (0.3, 0.5, 0.7)},
+        "miou": mean(ious),
+        "iop": mean(iops),
+        "accuracy": mean([row["answer_score"] for row, _ in words]),
+        "acc_gqa": mean(right),
+        "visual_tokens": mean([row["visual_tokens"] for row in rows]),
+    }
+
+
+# the whole of it, on a checkpoint
+
+
+def test_figures_are_those_of_the_rows_and_stand_in_their_intervals(
+    random_checkpoint: Path, corpus: Path, tmp_path: Path
+) -> None:
+    path = write_evaluation(tmp_path / "e.toml", random_checkpoint, [str(corpus)], 'out = "here"\n[roll]\nmost_tokens = 60\n')
+    told = json.loads(invoked(path, "--json"))
+    rows, metrics = rows_in(tmp_path / "here"), told["metrics"]
+    assert metrics == json.loads((tmp_path / "here/metrics.json").read_text())
+    assert [row["sample"] for row in rows] == [one.sample.id for one in Corpus(str(corpus)).read(range(metrics["samples"]))]
+    for name, value in recomputed(rows).items():
+        assert metrics[name] == pytest.approx(value), name
+    for name, (low, high) in metrics["intervals"].items():
+        assert low <= metrics[name] <= high
+    assert metrics["visual_tokens"] > 0
+    assert metrics["baselines"]["constant_span"]["miou"] > metrics["miou"] == 0.0
+    assert 0 < metrics["baselines"]["longest_option"]["accuracy"] < 1
+    before = (tmp_path / "here/rows.jsonl").read_bytes(), (tmp_path / "here/metrics.json").read_bytes()
+    assert json.loads(invoked(path, "--json")) == told
+    assert ((tmp_path / "here/rows.jsonl").read_bytes(), (tmp_path / "here/metrics.json").read_bytes()) == before
+
+
+def test_rows_lie_beside_the_checkpoint_and_the_table_says_what_they_say(random_checkpoint: Path, corpus: Path) -> None:
+    path = random_checkpoint.parent / "e.toml"
+    write_evaluation(path, "./checkpoint-0", [str(corpus)], "most_samples = 3\n[roll]\nmost_tokens = 20\n")
+    printed = invoked(path)
+    folder = random_checkpoint.parent / "checkpoint-0.evaluation"
+    assert len(rows_in(folder)) == 3
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert str(folder) in printed.replace("\n", "")
+    for name, value in metrics["baselines"].items():
+        assert name.replace("_", " ") in printed
+        assert f"{value.get('miou', value.get('accuracy')):.3f}" in printed
+    for name in metrics["intervals"]:
+        assert f"{metrics[name]:.3f}" in next(line for line in printed.splitlines() if line.startswith(name))
+
+
+# what a row says
+
+
+WINDOWS = st.tuples(st.integers(0, 30), st.integers(1, 12)).map(lambda told: Window(100 * told[0], 100 * sum(told)))
+
+
+def rolled(look: Look | None, answer: str = "A") -> Rolled:
+    shown = (look,) if look else ()
+    trajectory = Trajectory(("a", "b")[: 1 + len(shown)], shown, answer)
+    pieces = (Piece("policy", f"<think>a</think><answer>{answer}</answer>"),)
+    return Rolled(Transcript(pieces), "answered" if look else "no_look", trajectory, shown, (), 7)
+
+
+def test_a_row_measures_against_the_look_that_the_sample_teaches() -> None:
+    told = sample(0, 0)  # gold is 1.00 - 3.50 or 4.00 - 5.00, and the target 1.00 - 3.50 at 2
+    row = row_of(told, "video", rolled(Look(Window(200, 450), Fraction(3))), rolled(None, "C"))
+    assert (row.iou, row.iop, row.density_error) == (150 / 350, 150 / 250, 1.0)
+    assert (row.answer_score, row.answer_without_look, row.longest_option) == (1.0, 0.0, 0.0)
+    taught = replace(
+        told, target=None, transcript=Transcript((*told.transcript.pieces[:3], Piece("runtime", None, look(0, 250))))
+    )
+    assert row_of(taught, "video", rolled(look(0, 250)), rolled(None)).iou == 1.0
+    none = row_of(told, "video", rolled(None), rolled(None))
+    assert (none.iou, none.iop, none.density_error, none.window_cs, none.well_formed) == (0.0, 0.0, None, None, False)
+    task = replace(sample(0, 0, sparse=True), target=None)
+    assert row_of(task, "video", rolled(look(0, 250)), rolled(None)).iou is None
+
+
+def look(start_cs: int, end_cs: int) -> Look:
+    return Look(Window(start_cs, end_cs), Fraction(2))
+
+
+def test_a_look_that_was_not_answered_still_ends_in_an_answer() -> None:
+    words = "<think>a<span>1.00 - 3.00</span><fps>2</fps>b</think><answer>A</answer>"
+    without = Rolled(Transcript((Piece("policy", words),)), "malformed", None, (), (), 7)
+    assert row_of(sample(0, 0), "video", rolled(None, "B"), without).answer_without_look == 1.0
+
+
+# intervals and baselines
+
+
+def row(video: str, window: Window, target: Window, score: float) -> Row:
+    told = replace(sample(0, 0), target=Look(target, Fraction(2)))
+    return replace(row_of(told, video, rolled(Look(window, Fraction(2))), rolled(None)), answer_score=score)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdef"), WINDOWS, WINDOWS, st.sampled_from([0.0, 1.0])), min_size=1), st.integers(0, 9)
+)
+def test_intervals_hold_the_mean_and_are_the_same_again(told: list[tuple[str, Window, Window, float]], seed: int) -> None:
+    rows = [row(*one) for one in told]
+    found = figures(rows, 200, seed)
+    assert found == figures(rows, 200, seed)
+    for one in found.values():
+        assert one.low <= one.value <= one.high
+    assert found["accuracy"].value == pytest.approx(np.mean([one[3] for one in told]))
+    assert found["r_at_0.3"].value >= found["r_at_0.5"].value >= found["r_at_0.7"].value
+    assert found["acc_gqa"].value <= min(found["accuracy"].value, found["r_at_0.5"].value)
+
+
+def test_an_interval_is_as_wide_as_the_videos_differ() -> None:
+    window = Window(0, 100)
+    scores = np.random.default_rng(1).integers(0, 2, 400)
+    alone = [row(f"{at}", window, window, float(score)) for at, score in enumerate(scores)]
+    together = [row(f"{at // 2}", window, window, float(score)) for at, score in enumerate(scores.repeat(2))]
+    wide = [one.high - one.low for one in (figures(alone, 4000, 0)["accuracy"], figures(together, 4000, 0)["accuracy"])]
+    assert wide[0] == pytest.approx(2 * 1.96 * scores.std() / 20, rel=0.1)
+    assert wide[1] == pytest.approx(wide[0], rel=0.1)  # twice as many samples of the same videos say no more
+    assert figures(alone, 4000, 0) != figures(alone, 4000, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(WINDOWS, min_size=1, max_size=20))
+def test_no_other_span_from_a_beginning_to_an_end_is_better_than_the_constant_one(targets: list[Window]) -> None:
+    rows = [row(f"{at}", target, target, 1.0) for at, target in enumerate(targets)]
+    spans = np.array([(target.start_cs, target.end_cs) for target in targets])
+    constant = best_span(spans)
+
+    def mean(window: Window) -> float:
+        return sum(iou_of(window, one) or 0.0 for one in rows) / len(rows)
+
+    others = [Window(a.start_cs, b.end_cs) for a in targets for b in targets if a.start_cs < b.end_cs]
+    assert mean(constant) == pytest.approx(max(map(mean, others)))
+    told = baselines(rows, spans, 50, 0)
+    assert told.constant_miou
+    assert told.constant_miou.value == pytest.approx(mean(constant))
+
+
+def test_a_figure_without_meaning_is_left_out() -> None:
+    one = replace(row("a", Window(0, 100), Window(0, 100), 1.0), kind="grounding")
+    assert "accuracy" not in figures([one], 10, 0)
+    assert figure([one], lambda _: None, 10, 0) is None
+    assert baselines([one], np.empty((0, 2), np.int64), 10, 0).constant_span is None
+
+
+# what is refused
+
+
+def test_errors_name_the_field_and_the_mend(random_checkpoint: Path, corpus: Path, tmp_path: Path) -> None:
+    def refused(checkpoint: Path | str, corpora: list[str], more: str = "") -> str:
+        return invoked(write_evaluation(tmp_path / "e.toml", checkpoint, corpora, more), code=2).replace("\n", " ")
+
+    assert "corpora is empty" in refused(random_checkpoint, [])
+    assert f"{tmp_path / 'none'}" in refused(random_checkpoint, ["none"])
+    assert "no such folder" in refused(tmp_path / "none", [str(corpus)])
+    assert "nothing beside it" in refused("Qwen/Qwen3-VL-4B-Instruct", [str(corpus)])
+    assert "corporas" in refused(random_checkpoint, [str(corpus)], 'corporas = ["x"]')
+    assert "no such file" in invoked(tmp_path / "none.toml", code=2)
+
+
+def test_a_checkpoint_without_the_tags_is_refused_before_anything_is_rolled_out(
+    random_checkpoint: Path, corpus: Path, tmp_path: Path
+) -> None:
+    load(str(random_checkpoint)).save(tmp_path / "plain")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        path = tmp_path / "plain" / name
+        path.write_text(path.read_text().replace("<span>", "<else>"))
+    told = write_evaluation(tmp_path / "e.toml", "./plain", [str(corpus)])
+    assert "<span>" in invoked(told, code=2)
+    assert not (tmp_path / "plain.evaluation").exists()
+
+
+def test_settings_are_meant_from_where_the_file_lies(tmp_path: Path) -> None:
+    told = read_evaluation(write_evaluation(tmp_path / "e.toml", "./runs/checkpoint-5", ["shards"], 'baseline_corpora = ["b"]'))
+    assert told.corpora == (str(tmp_path / "shards"),)
+    assert told.baseline_corpora == (str(tmp_path / "b"),)
+    assert told.out == str(tmp_path / "runs/checkpoint-5.evaluation")

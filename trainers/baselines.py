@@ -1,0 +1,62 @@
+"""What needs no model, or none that looks: a figure means something only beside these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmforge.schemas.looks import Window
+from dmforge.schemas.scoring import window_score
+from dmforge.trainers.metrics import Figure, figure
+from dmforge.trainers.rows import Row
+
+MOST_BOUNDS = 60
+"""Beginnings, and ends, that are tried for the constant span; of more these are spread evenly over their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baselines:
+    """None where a corpus has no samples to which one applies."""
+
+    constant_span: Window | None
+    constant_miou: Figure | None
+    """Who always looks at the one span that is best over the targets it was chosen on."""
+    uniform_frames: Figure | None
+    """Accuracy of the same policy when its look is not answered: it has the uniform frames of the coarse clip only."""
+    longest_option: Figure | None
+    """Accuracy of who always takes the longest option, over samples with options."""
+
+
+def baselines(rows: Sequence[Row], spans: NDArray[np.int64], resamples: int, seed: int) -> Baselines:
+    """Of these rows; the constant span is chosen on `spans`, windows x 2."""
+    constant = best_span(spans) if len(spans) else None
+    return Baselines(
+        constant,
+        figure(rows, lambda row: iou_of(constant, row), resamples, seed) if constant else None,
+        figure(rows, lambda row: None if row.kind == "grounding" else row.answer_without_look, resamples, seed),
+        figure(rows, lambda row: row.longest_option, resamples, seed),
+    )
+
+
+def iou_of(window: Window, row: Row) -> float | None:
+    """A window in place of the one that was looked at."""
+    targets = tuple(Window(*cs) for cs in row.target_cs)
+    return float(window_score((window,), targets, row.needs)) if targets else None
+
+
+def best_span(spans: NDArray[np.int64]) -> Window:
+    """The span from any target's beginning to any target's end whose mean IoU with all of them is the highest."""
+    starts, ends = (_spread(np.unique(spans[:, side])) for side in (0, 1))
+    start, end = (grid.ravel()[:, None] for grid in np.meshgrid(starts, ends, indexing="ij"))
+    overlap = np.maximum(0, np.minimum(end, spans[:, 1]) - np.maximum(start, spans[:, 0]))
+    union = (end - start) + (spans[:, 1] - spans[:, 0]) - overlap
+    scores = np.where(end > start, overlap / np.where(end > start, union, 1), -1.0).mean(1)
+    best = int(scores.argmax())
+    return Window(int(start[best, 0]), int(end[best, 0]))
+
+
+def _spread(bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+    return bounds[np.linspace(0, len(bounds) - 1, min(len(bounds), MOST_BOUNDS)).round().astype(int)]
