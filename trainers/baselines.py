@@ -25,7 +25,7 @@ class Baselines:
     constant_miou: Figure | None
     """Who always looks at the one span that is best over the targets it was chosen on."""
     uniform_frames: Figure | None
-    """Accuracy of the same policy when its look is not answered: it has the uniform frames of the coarse clip only."""
+    """Accuracy of the same policy when it may not choose: its look is laid over the whole video."""
     longest_option: Figure | None
     """Accuracy of who always takes the longest option, over samples with options."""
 
@@ -36,7 +36,7 @@ def baselines(rows: Sequence[Row], spans: NDArray[np.int64], resamples: int, see
     return Baselines(
         constant,
         figure(rows, lambda row: iou_of(constant, row), resamples, seed) if constant else None,
-        figure(rows, lambda row: None if row.kind == "grounding" else row.answer_without_look, resamples, seed),
+        figure(rows, lambda row: None if row.kind == "grounding" else row.uniform_frames, resamples, seed),
         figure(rows, lambda row: row.longest_option, resamples, seed),
     )
 

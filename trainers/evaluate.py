@@ -2,14 +2,15 @@
 
     dmforge evaluate evaluate.toml
 
-Each sample is rolled out twice: as it is, and with no look answered, which is the baseline of uniform frames.
+Each sample is rolled out twice: as it is, and with the look taken out of its hands and laid over the whole video, as dense
+as it chose. That is the baseline of uniform frames: what choosing a window is worth.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,11 @@ from dmforge.curation.shards.corpus import Corpus, Example
 from dmforge.generators.engines.contract import Sampling
 from dmforge.generators.engines.transformers import TransformersEngine
 from dmforge.generators.renditions import footage_of
-from dmforge.generators.rollout import Limits, Quest, prompt_of, roll
+from dmforge.generators.rollout import Limits, Quest, Rolled, prompt_of, roll
 from dmforge.generators.student.load import load
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import Look, Window
 from dmforge.trainers.baselines import Baselines, baselines
 from dmforge.trainers.evaluation_settings import EvaluationSettings, RollSettings
 from dmforge.trainers.metrics import Figure, figures
@@ -96,8 +98,9 @@ def rolled_out(engine: TransformersEngine, corpus: Corpus, settings: EvaluationS
 def _rows(engine: TransformersEngine, examples: Sequence[Example], clips: Clips, told: RollSettings) -> Iterator[Row]:
     quests = [_quest(example, clips, told) for example in examples]
     free = roll(engine, quests, Limits(told.most_looks, told.most_visual_tokens))
-    without = roll(engine, quests, Limits(0, told.most_visual_tokens))
-    for example, one, other in zip(examples, free, without, strict=True):
+    whole = [_over_all(quest, one, example, clips) for quest, one, example in zip(quests, free, examples, strict=True)]
+    uniform = roll(engine, whole, Limits(told.most_looks, told.most_visual_tokens))
+    for example, one, other in zip(examples, free, uniform, strict=True):
         yield row_of(example.sample, example.video.video, one, other)
 
 
@@ -105,6 +108,12 @@ def _quest(example: Example, clips: Clips, told: RollSettings) -> Quest:
     footage = footage_of(example, clips)
     pieces = [piece for piece in example.sample.transcript.pieces if piece.author == "prompt"]
     return Quest(prompt_of(pieces, footage), footage, Sampling(temperature=0, most_tokens=told.most_tokens))
+
+
+def _over_all(quest: Quest, rolled: Rolled, example: Example, clips: Clips) -> Quest:
+    """A look at everything; as far as a look may have frames, they are as dense as those that the policy asked for."""
+    fps = rolled.looks[0].fps if rolled.looks else clips.coarse_fps
+    return replace(quest, forced=Look(Window(0, example.video.duration_cs), fps))
 
 
 def spans_of(corpora: Sequence[Corpus]) -> NDArray[np.int64]:

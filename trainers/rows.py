@@ -7,7 +7,6 @@ from typing import Literal
 
 from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.rollout import Ending, Rolled
-from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.looks import Look, Window, print_density
 from dmforge.schemas.records import Task, TaskKind
 from dmforge.schemas.scoring import answer_score, density_error, measure_cs, overlap_cs, window_score
@@ -43,8 +42,8 @@ class Row:
     gold: str
     answer_score: float
     """Right or not; for grounding the overlap of the span that it answers with gold."""
-    answer_without_look: float
-    """The same of the same policy when no look of it is answered: it has seen the uniform frames of the coarse clip only."""
+    uniform_frames: float
+    """The same of the same policy when its look is laid over the whole video."""
     longest_option: float | None
     """The same of who always takes the longest option."""
     visual_tokens: int
@@ -55,7 +54,7 @@ class Row:
         return self.ending == "answered"
 
 
-def row_of(sample: ShardSample, video: str, rolled: Rolled, without: Rolled) -> Row:
+def row_of(sample: ShardSample, video: str, rolled: Rolled, uniform: Rolled) -> Row:
     """A sample with the two trajectories that were rolled out for it."""
     task = task_of(sample)
     target = target_of(sample)
@@ -80,7 +79,7 @@ def row_of(sample: ShardSample, video: str, rolled: Rolled, without: Rolled) -> 
         answer=rolled.answer,
         gold=sample.gold,
         answer_score=answer_score(rolled.answer, task),
-        answer_without_look=answer_score(_answer_without_look(without), task),
+        uniform_frames=answer_score(uniform.answer, task),
         longest_option=answer_score(max(sample.options, key=len), task) if sample.options else None,
         visual_tokens=rolled.visual_tokens,
         text=rolled.transcript.trajectory_text,
@@ -95,14 +94,6 @@ def target_of(sample: ShardSample) -> Look | None:
 def task_of(sample: ShardSample) -> Task:
     """The task of a sample, as scoring takes it; the video that it is about doesn't matter there."""
     return Task(b"", sample.kind, sample.question, sample.options, sample.gold, sample.windows, sample.needs)
-
-
-def _answer_without_look(rolled: Rolled) -> str:
-    """It wrote its look as ever, and went on without frames: so the text is read as if the look had been answered."""
-    if rolled.trajectory:
-        return rolled.answer
-    found = parse(rolled.transcript.trajectory_text)
-    return found.answer if isinstance(found, Trajectory) else ""
 
 
 def _iop(found: tuple[Window, ...], targets: tuple[Window, ...]) -> float:

@@ -138,7 +138,7 @@ def test_a_row_measures_against_the_look_that_the_sample_teaches() -> None:
     told = sample(0, 0)  # gold is 1.00 - 3.50 or 4.00 - 5.00, and the target 1.00 - 3.50 at 2
     row = row_of(told, "video", rolled(Look(Window(200, 450), Fraction(3))), rolled(None, "C"))
     assert (row.iou, row.iop, row.density_error) == (150 / 350, 150 / 250, 1.0)
-    assert (row.answer_score, row.answer_without_look, row.longest_option) == (1.0, 0.0, 0.0)
+    assert (row.answer_score, row.uniform_frames, row.longest_option) == (1.0, 0.0, 0.0)
     taught = replace(
         told, target=None, transcript=Transcript((*told.transcript.pieces[:3], Piece("runtime", None, look(0, 250))))
     )
@@ -151,12 +151,6 @@ def test_a_row_measures_against_the_look_that_the_sample_teaches() -> None:
 
 def look(start_cs: int, end_cs: int) -> Look:
     return Look(Window(start_cs, end_cs), Fraction(2))
-
-
-def test_a_look_that_was_not_answered_still_ends_in_an_answer() -> None:
-    words = "<think>a<span>1.00 - 3.00</span><fps>2</fps>b</think><answer>A</answer>"
-    without = Rolled(Transcript((Piece("policy", words),)), "malformed", None, (), (), 7)
-    assert row_of(sample(0, 0), "video", rolled(None, "B"), without).answer_without_look == 1.0
 
 
 # intervals and baselines
