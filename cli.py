@@ -370,7 +370,7 @@ def _print_evaluation(found: Evaluation) -> None:
     told = {
         **found.figures,
         f"constant span {print_span(span)}: miou" if span else "": beside.constant_miou,
-        "uniform frames, a look at the whole video: accuracy": beside.uniform_frames,
+        "uniform frames: accuracy": beside.uniform_frames,
         "longest option: accuracy": beside.longest_option,
     }
     rows = [

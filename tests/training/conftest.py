@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.student.tiny import make_tiny
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +21,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert told.exit_code == 0, told.output
     return Path(json.loads(told.stdout)["corpora"]["cot"]["path"])
+
+
+@pytest.fixture(scope="session")
+def random_checkpoint(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student that has never learnt anything."""
+    told = Corpus(str(corpus))
+    texts = [piece.text for one in told.read(range(len(told))) for piece in one.sample.transcript.pieces if piece.text]
+    folder = tmp_path_factory.mktemp("random") / "checkpoint-0"
+    make_tiny("speck", texts).save(folder)
+    return folder
 
 
 @pytest.fixture

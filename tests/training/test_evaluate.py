@@ -19,7 +19,6 @@ from dmforge import cli
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.rollout import Rolled
 from dmforge.generators.student.load import load
-from dmforge.generators.student.tiny import make_tiny
 from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import Piece, Transcript
@@ -27,16 +26,6 @@ from dmforge.trainers.baselines import baselines, best_span, iou_of
 from dmforge.trainers.evaluation_settings import read_evaluation
 from dmforge.trainers.metrics import figure, figures
 from dmforge.trainers.rows import Row, row_of
-
-
-@pytest.fixture(scope="session")
-def random_checkpoint(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A student that has never learnt anything."""
-    told = Corpus(str(corpus))
-    texts = [piece.text for one in told.read(range(len(told))) for piece in one.sample.transcript.pieces if piece.text]
-    folder = tmp_path_factory.mktemp("random") / "checkpoint-0"
-    make_tiny("speck", texts).save(folder)
-    return folder
 
 
 def write_evaluation(path: Path, checkpoint: Path | str, corpora: list[str], more: str = "") -> Path:
