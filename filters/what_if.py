@@ -1,12 +1,15 @@
 """A condition that a person types, asked of candidates and their scores where it can do no harm.
 
 It is SQL, so it gets a database of its own: in memory, with copies of what it may see, without files, network, extensions or
-settings, and dropped afterwards. It is held to be one expression, and whatever it is, there is nothing there to be changed.
+settings, and dropped afterwards. It is parsed alone first and held to be one expression; whatever it is, there is nothing
+there to be changed.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -15,6 +18,7 @@ from dmforge.curation.lake.views import interruptible
 from dmforge.schemas.errors import InputError
 
 WHERE = "--where"
+MEND = "give one condition, as in: answer >= 0.95"
 SANDBOX: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
     "autoinstall_known_extensions": False,
@@ -57,13 +61,42 @@ def _held(where: str, seen: pa.Table, scores: pa.Table) -> pa.Table:
         condition = f"SELECT id, CAST((\n{where}\n) AS BOOLEAN) AS holds FROM judged"
         with interruptible():
             try:
-                statements = sandbox.extract_statements(condition)
-                if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                    raise InputError("more than a condition", where=WHERE, mend="give one condition, as in: answer >= 0.95")
-                return sandbox.sql(condition).to_arrow_table()
+                _hold_to_one_expression(sandbox, where)
+                found = sandbox.sql(condition).to_arrow_table()
             except duckdb.Error as error:
                 told, known = str(error).splitlines()[0], ", ".join(judged.column_names[1:])
                 raise InputError(told, where=WHERE, mend=f"give a condition over these columns: {known}") from None
+        # one expression may still give many columns, `COLUMNS(*)`, or many rows, `unnest([true, true])`
+        if found.num_columns != 2 or not _same_ids(found, judged):
+            raise InputError("not one answer for each candidate", where=WHERE, mend=MEND)
+        return found
+
+
+def _hold_to_one_expression(sandbox: duckdb.DuckDBPyConnection, where: str) -> None:
+    """By DuckDB's own parser, alone: what closes our parenthesis and opens another one later is more than an expression."""
+    (plain, _), *_ = _parsed(sandbox, "true")
+    found = _parsed(sandbox, where)
+    if len(found) != 1 or found[0][0] != plain or len(found[0][1]) != 1:
+        raise InputError("more than a condition", where=WHERE, mend=MEND)
+    (expression,) = found[0][1]
+    # `()` is a row of nothing: the text is empty, or a comment
+    if expression.get("function_name") == "row" and not expression["arguments"]:
+        raise InputError("the condition is empty", where=WHERE, mend=MEND)
+
+
+def _parsed(sandbox: duckdb.DuckDBPyConnection, where: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """The statements of `SELECT (where)`: all their clauses but the list, and the list."""
+    ((told,),) = sandbox.execute("SELECT json_serialize_sql($sql)", {"sql": f"SELECT (\n{where}\n)"}).fetchall()
+    tree = json.loads(told)
+    if tree["error"]:
+        raise InputError(tree["error_message"], where=WHERE, mend=MEND)
+    nodes = [statement["node"] for statement in tree["statements"]]
+    return [({**node, "select_list": None}, node.get("select_list", [])) for node in nodes]
+
+
+def _same_ids(found: pa.Table, judged: pa.Table) -> bool:
+    one, other = (rows.select(["id"]).sort_by("id") for rows in (found, judged))
+    return bool(one.equals(other))
 
 
 def _with_scores(sandbox: duckdb.DuckDBPyConnection, seen: pa.Table, scores: pa.Table) -> pa.Table:

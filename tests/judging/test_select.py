@@ -189,7 +189,6 @@ def test_a_condition_is_asked_of_scores_and_what_they_are_about(
         "nothing_is_called_so = 1",
         "answer >",
         "answer = 'much'",
-        "",
     ],
 )
 def test_a_condition_can_neither_write_nor_read_files_nor_reach_out(where: str, tmp_path: Path) -> None:
@@ -197,6 +196,31 @@ def test_a_condition_can_neither_write_nor_read_files_nor_reach_out(where: str, 
     with pytest.raises(InputError, match="mend"):
         five(tmp_path / "ws", where.format(target))
     assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("true) AS BOOLEAN) AS holds FROM judged UNION ALL SELECT id, CAST((true", "syntax error"),
+        ("true) UNION ALL SELECT (true", "more than a condition"),
+        ("true) FROM judged WHERE (true", "more than a condition"),
+        ("true) LIMIT (1", "more than a condition"),
+        ("true), (true", "more than a condition"),
+        ("true); SELECT (true", "more than a condition"),
+        ("unnest([true, true])", "not one answer for each candidate"),
+        ("COLUMNS('attempt|duration_s')", "not one answer for each candidate"),
+        ("", "the condition is empty"), (" \n", "the condition is empty"), ("-- answer > 0", "the condition is empty"),
+    ],
+)  # fmt: skip
+def test_a_condition_is_one_expression_that_answers_once_for_each_candidate(where: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told) as caught:
+        five(tmp_path, where)
+    assert "--where" in str(caught.value)
+
+
+def test_a_condition_that_would_count_twice_ends_with_2(workspace: Path) -> None:
+    where = "true) AS BOOLEAN) AS holds FROM judged UNION ALL SELECT id, CAST((true"
+    assert "give one condition" in " ".join(dmforge("select", "cot", "--where", where, "-w", workspace, code=2).split())
 
 
 @pytest.mark.parametrize(
