@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from dmforge.curation.exports.words import VIDEO
 from dmforge.curation.shards.document import ShardSample, read_document
@@ -17,7 +17,7 @@ from dmforge.curation.sources.contract import Format
 from dmforge.curation.sources.files import raw_records
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import DmforgeError, InputError
-from dmforge.schemas.looks import Window, read_density, read_span
+from dmforge.schemas.looks import MAX_CS, Window, read_density, read_span
 from dmforge.schemas.records import Needs, TaskKind
 
 SUFFIXES = (".tar", ".json", ".jsonl", ".parquet")
@@ -28,6 +28,9 @@ QUERY = re.compile(r"textual query: (.*)")
 OPTION = re.compile(r"([A-Z])\. (.*)")
 STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 MAX_DOCUMENT = 256 << 20
+KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
+NEEDS: tuple[Needs, ...] = get_args(Needs)
+Of = TypeVar("Of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ def _of_task(row: Mapping[str, Any], record: str) -> Written:
     gold = str(row["answer"])
     target = (float(row["gt_span_start"]), float(row["gt_span_end"]), float(row["fps"]))
     kind = "grounding" if read_span(gold) is not None and not options else kind
-    return Written(record, row["prompt"], "", kind, question, options, gold, target=target)
+    return Written(record, _text(row, "prompt"), "", kind, question, options, gold, target=target)
 
 
 def _of_trl(row: Mapping[str, Any], record: str) -> Written:
@@ -167,8 +170,8 @@ def _of_trl(row: Mapping[str, Any], record: str) -> Written:
     if row["target_window"] and not said:
         start_s, end_s = map(float, row["target_window"])
         target = (start_s, end_s, float(row["target_fps"]))
-    options = tuple(row["options"])
-    return Written(record, asked, said, row["kind"], question, options, row["solution"], windows, target=target)
+    kind, gold = _one_of(row, "kind", KINDS), _text(row, "solution")
+    return Written(record, asked, said, kind, question, _texts(row, "options"), gold, windows, target=target)
 
 
 def _of_hub(row: Mapping[str, Any]) -> Written:
@@ -178,9 +181,38 @@ def _of_hub(row: Mapping[str, Any]) -> Written:
     target = (bounds[0] / 100, bounds[1] / 100, float(fps)) if bounds and fps and not said else None
     windows = tuple(_window(start, end) for start, end in row["windows"])
     return Written(
-        row["id"], asked, said, row["kind"], row["question"], tuple(row["options"]), row["gold"], windows, row["needs"],
-        round(row["duration_s"] * 100), target=target,
+        _text(row, "id"), asked, said, _one_of(row, "kind", KINDS), _text(row, "question"), _texts(row, "options"),
+        _text(row, "gold"), windows, _one_of(row, "needs", NEEDS), _duration_cs(row), target=target,
     )  # fmt: skip
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    """A field of a foreign row, where a number or a list would only fail later, in a rule that reads it."""
+    value = row[name]
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: {value!r} is no text")
+    return value
+
+
+def _texts(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    values = row[name]
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):  # pyright: ignore[reportUnknownVariableType]
+        raise ValueError(f"{name}: {values!r} is no list of texts")
+    return tuple(values)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def _one_of(row: Mapping[str, Any], name: str, allowed: tuple[Of, ...]) -> Of:
+    for value in allowed:
+        if row[name] == value:
+            return value
+    raise ValueError(f"{name}: {row[name]!r} is none of {', '.join(map(str, allowed))}")
+
+
+def _duration_cs(row: Mapping[str, Any]) -> int:
+    duration_s = row["duration_s"]
+    if isinstance(duration_s, bool) or not isinstance(duration_s, (int, float)) or not 0 <= duration_s * 100 <= MAX_CS:
+        raise ValueError(f"duration_s: {duration_s!r} is no length of a video")
+    return round(duration_s * 100)
 
 
 def _content(turns: Any) -> str:

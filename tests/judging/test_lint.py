@@ -114,6 +114,36 @@ def test_a_row_that_is_nothing_is_a_defect_of_the_file(tmp_path: Path) -> None:
     assert [(d["record"], d["rule"]) for d in found["defects"]] == [("rl.jsonl:2", "record")]
 
 
+HUB = {
+    "id": "s1", "kind": "open", "question": "What is red?", "options": [], "gold": "a lamp", "windows": [[0.0, 1.0]],
+    "needs": "any", "duration_s": 20.0, "target_window": "0.00 - 4.00", "target_fps": "2",
+    "pieces": [{"author": "prompt", "kind": "text", "text": "What is red?"}],
+}  # fmt: skip
+TRL = {
+    "prompt": [{"role": "user", "content": "What is red?"}], "solution": "a lamp", "kind": "open", "options": [],
+    "windows": [], "target_window": [0.0, 4.0], "target_fps": 2.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "spoilt"),
+    [
+        *((HUB, {name: 5}) for name in ("id", "gold", "question", "kind", "needs", "options", "windows")),
+        (HUB, {"kind": "zzz"}), (HUB, {"needs": "most"}), (HUB, {"options": [1]}), (HUB, {"options": "ab"}),
+        (HUB, {"gold": None}), (HUB, {"duration_s": -1.0}), (HUB, {"duration_s": "20"}), (HUB, {"duration_s": 1e300}),
+        (HUB, {"pieces": [{"author": "prompt", "kind": "text", "text": 5}]}),
+        *((TRL, {name: 5}) for name in ("solution", "kind", "options", "windows", "target_window")),
+        (TRL, {"kind": "zzz"}), (DM_RL, {"prompt": 5}),
+    ],
+)  # fmt: skip
+def test_a_row_whose_fields_are_not_what_they_are_called_is_reported_and_the_others_are_read(
+    row: dict[str, object], spoilt: dict[str, object], tmp_path: Path
+) -> None:
+    found = lint(written(tmp_path / "rows.jsonl", row, {**row, **spoilt}, row))
+    assert found["records"] == 3
+    assert [(d["record"], d["rule"]) for d in found["defects"]] == [("rows.jsonl:2", "record")]
+
+
 @pytest.mark.real_data
 def test_dynframes_own_rows(real_data: Path) -> None:
     found = lint(real_data / "annotations/dynframe/actnet_fps.json")
