@@ -55,6 +55,10 @@ def lint(path: Path) -> Linted:
     found: list[Marked] = []
     for written in read_written(path):
         records += 1
+        if written.exchanges > 1:
+            text = written.text or written.prompt
+            told = f"{written.exchanges} exchanges; only the last one is judged"
+            found.append(_marked(written, "record", text, Fault(told, 0, len(text)), 0, len(text)))
         found += _of_trajectory(written) if written.text else _of_task(written)
     return Linted(records, tuple(found))
 

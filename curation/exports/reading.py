@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import ascii_uppercase
@@ -30,7 +30,13 @@ STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 MAX_DOCUMENT = 256 << 20
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 NEEDS: tuple[Needs, ...] = get_args(Needs)
+ROLES = {
+    "system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "model": "assistant",
+}  # fmt: skip
+"""Whose turn it is, as ShareGPT and OpenAI call them."""
 Of = TypeVar("Of")
+Turns = Sequence[tuple[str, Any]]
+"""Who says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ class Written:
     needs: Needs = "any"
     duration_cs: int | None = None
     clips: Clips = field(default_factory=Clips)
+    exchanges: int = 1
+    """How often a user asks in it; what stands above is of the last time."""
     target: tuple[float, float, float] | None = None
     """Start and end in seconds, and density, of a task: whatever numbers stand there."""
 
@@ -114,7 +122,7 @@ def _of_sample(sample: ShardSample, duration_cs: int, clips: Clips) -> Written:
     target = (float(look.window.start_s), float(look.window.end_s), float(look.fps)) if look and not text else None
     return Written(
         sample.id, prompt, text, sample.kind, sample.question, sample.options, sample.gold, sample.windows, sample.needs,
-        duration_cs, clips, target,
+        duration_cs, clips, target=target,
     )  # fmt: skip
 
 
@@ -141,17 +149,22 @@ def _of_row(row: Mapping[str, Any], record: str) -> Written:
     if "gt_span_start" in row:
         return _of_task(row, record)
     if "conversations" in row:
-        return _of_turns(record, *(str(turn["value"]) for turn in row["conversations"][:2]))
+        return _of_turns(record, [(turn["from"], turn["value"]) for turn in row["conversations"]])
     if "messages" in row:
-        return _of_turns(record, *(str(turn["content"]) for turn in row["messages"][:2]))
+        return _of_turns(record, [(turn["role"], turn["content"]) for turn in row["messages"]])
     return _of_trl(row, record)
 
 
-def _of_turns(record: str, asked: str, said: str) -> Written:
+def _of_turns(record: str, turns: Turns) -> Written:
+    asked, said, exchanges = _exchange(turns)
+    if not said:
+        raise ValueError("nobody answers the last question")
     kind, question, options = _asked(asked)
     found = re.search(r"<answer>([^<]*)</answer>", said)
     is_span = found is not None and read_span(found[1].strip()) is not None
-    return Written(record, asked, said, "grounding" if is_span and not options else kind, question, options)
+    return Written(
+        record, asked, said, "grounding" if is_span and not options else kind, question, options, exchanges=exchanges
+    )
 
 
 def _of_task(row: Mapping[str, Any], record: str) -> Written:
@@ -163,7 +176,8 @@ def _of_task(row: Mapping[str, Any], record: str) -> Written:
 
 
 def _of_trl(row: Mapping[str, Any], record: str) -> Written:
-    asked, said = _content(row["prompt"]), _content(row.get("completion", ()))
+    turns = [(turn["role"], turn["content"]) for turn in (*row["prompt"], *row.get("completion", ()))]
+    asked, said, exchanges = _exchange(turns)
     _, question, _ = _asked(asked)
     windows = tuple(_window(start, end) for start, end in row["windows"])
     target = None
@@ -171,7 +185,9 @@ def _of_trl(row: Mapping[str, Any], record: str) -> Written:
         start_s, end_s = map(float, row["target_window"])
         target = (start_s, end_s, float(row["target_fps"]))
     kind, gold = _one_of(row, "kind", KINDS), _text(row, "solution")
-    return Written(record, asked, said, kind, question, _texts(row, "options"), gold, windows, target=target)
+    return Written(
+        record, asked, said, kind, question, _texts(row, "options"), gold, windows, target=target, exchanges=exchanges
+    )
 
 
 def _of_hub(row: Mapping[str, Any]) -> Written:
@@ -215,9 +231,17 @@ def _duration_cs(row: Mapping[str, Any]) -> int:
     return round(duration_s * 100)
 
 
-def _content(turns: Any) -> str:
-    """The text of a conversation's turns, whose content is text or a list of parts."""
-    parts = [part for turn in turns for part in ([turn["content"]] if isinstance(turn["content"], str) else turn["content"])]
+def _exchange(turns: Turns) -> tuple[str, str, int]:
+    """What the last user's turn asks and the assistant answers to it, and how often users ask: systems only set the scene."""
+    told = [(ROLES[role], _content(content)) for role, content in turns]
+    asked = [at for at, (role, _) in enumerate(told) if role == "user"]
+    said = "".join(text for role, text in told[asked[-1] + 1 :] if role == "assistant")
+    return told[asked[-1]][1], said, len(asked)
+
+
+def _content(content: Any) -> str:
+    """The content of a turn, which is text or a list of parts."""
+    parts: list[Any] = [content] if isinstance(content, str) else content
     return "".join(part if isinstance(part, str) else VIDEO if part["type"] == "video" else part["text"] for part in parts)
 
 

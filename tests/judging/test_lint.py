@@ -144,6 +144,32 @@ def test_a_row_whose_fields_are_not_what_they_are_called_is_reported_and_the_oth
     assert [(d["record"], d["rule"]) for d in found["defects"]] == [("rows.jsonl:2", "record")]
 
 
+SAID = "<think>Let me look there first. <span>2.00 - 6.00</span><fps>2</fps>It is red.</think><answer>a lamp</answer>"
+SOUND = [("user", "What is red?"), ("assistant", SAID)]
+
+
+def chat(layout: str, *turns: tuple[str, str]) -> dict[str, object]:
+    if layout == "conversations":
+        said_as = {"user": "human", "assistant": "gpt"}
+        return {"conversations": [{"from": said_as.get(role, role), "value": text} for role, text in turns]}
+    messages = [{"role": role, "content": text} for role, text in turns]
+    return {"messages": messages} if layout == "messages" else {**TRL, "prompt": messages[:-1], "completion": messages[-1:]}
+
+
+@pytest.mark.parametrize("layout", ["conversations", "messages", "trl"])
+def test_a_chat_is_read_by_its_roles(layout: str, tmp_path: Path) -> None:
+    scene = ("system", "You can hear nothing. Think step by step.")
+    before = [("user", "What is blue?"), ("assistant", "A door.")]
+    plain, led, twice = (chat(layout, *turns) for turns in (SOUND, [scene, *SOUND], [scene, *before, *SOUND]))
+    found = lint(written(tmp_path / "a.jsonl", plain, led, twice, chat(layout, ("narrator", "It is dark."), *SOUND)))
+    told = [(d["record"], d["rule"], d["message"]) for d in found["defects"]]
+    of_each = [[defect[1:] for defect in told if defect[0] == f"a.jsonl:{number}"] for number in (1, 2, 3, 4)]
+    assert "record" not in {rule for rule, _ in of_each[0]}
+    assert of_each[1] == of_each[0]
+    assert of_each[2] == [("record", "2 exchanges; only the last one is judged"), *of_each[0]]
+    assert of_each[3] == [("record", "neither a trajectory nor a task")]
+
+
 @pytest.mark.real_data
 def test_dynframes_own_rows(real_data: Path) -> None:
     found = lint(real_data / "annotations/dynframe/actnet_fps.json")
