@@ -184,7 +184,8 @@ def _of_trl(row: Mapping[str, Any], record: str) -> Written:
     if row["target_window"] and not said:
         start_s, end_s = map(float, row["target_window"])
         target = (start_s, end_s, float(row["target_fps"]))
-    kind, gold = _one_of(row, "kind", KINDS), _text(row, "solution")
+    kind: TaskKind = _one_of(row, "kind", KINDS)
+    gold = _text(row, "solution")
     return Written(
         record, asked, said, kind, question, _texts(row, "options"), gold, windows, target=target, exchanges=exchanges
     )
