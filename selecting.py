@@ -15,7 +15,7 @@ from dmforge.curation.lake.views import AnyStage, View
 from dmforge.curation.runner import Driver
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.select import SelectCotConfig
-from dmforge.filters.selection import UNDETERMINED, counts, decide
+from dmforge.filters.selection import UNDETERMINED, counts, decide, measured_by
 from dmforge.filters.what_if import asking
 from dmforge.pipeline import Recipe, read_recipe, unpublished_lists
 from dmforge.schemas.config import nearest
@@ -76,7 +76,8 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
     with workspace.reading():
         before = recipe.stages[: recipe.stages.index(stage)]
         connection = View(Lake(workspace), before).connection.cursor()
-        decide(connection, stage.config.wanted(), asking(where) if where is not None else None)
+        holds = asking(where) if where is not None else None
+        decide(connection, stage.config.wanted(), holds, measured_by(before))
         return Selected.of(counts(connection))
 
 

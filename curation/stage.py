@@ -77,6 +77,8 @@ class Stage(ABC, Generic[In, Out]):
     """Raised when the code changes what comes out: part of the work key."""
     repeats: ClassVar[bool] = False
     """Two inputs may give the same row, as when a question stands in two files: it is one row then. Costs a sort to see."""
+    measures: ClassVar[tuple[str, ...]] = ()
+    """The names of the verdicts that it gives: a recipe tells from them what can be asked for before anything is measured."""
     item: ClassVar[type[Item]]
     """What `process` is given: a row of the table that the stage reads, alone or beside rows that it names."""
     reads: ClassVar[type[Record]]

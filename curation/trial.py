@@ -91,6 +91,7 @@ class Score(Batch[Task, Verdict]):
     """Tasks to scores between 0 and 1, as a stream."""
 
     name, version = "score", 1
+    measures = ("score",)
     config: ScoreConfig
 
     def process(self, items: Iterator[Task]) -> Iterator[Result]:

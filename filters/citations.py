@@ -39,6 +39,7 @@ class Citations(Batch[Attempt, Verdict]):
     """A verdict a candidate and rule: `cited_stamps`, `cited_inside`, `own_span`, `unleaked`, `unguessed`."""
 
     name, version = "citations", 1
+    measures = ("cited_stamps", "cited_inside", "own_span", "unleaked", "unguessed")
     config: CitationsConfig
 
     def process(self, items: Iterator[Attempt]) -> Iterator[Result]:

@@ -47,6 +47,7 @@ class Contamination(Collective[Video, Verdict]):
     common phrases are shared by chance (a third of one dataset's training queries stand in its test)."""
 
     name, version = "contamination", 2
+    measures = ("clean", "novel_words")
     config: ContaminationConfig
     also_reads = (Fingerprint, Provenance, Reference, Task, Spliced)
     if_there = (Spliced,)

@@ -24,6 +24,7 @@ class Crosscheck(Asking[Attempt, Verdict]):
     """One verdict a candidate, `crosscheck`: how right the other model's answer is."""
 
     name, version = "crosscheck", 1
+    measures = ("crosscheck",)
     replies = (AnswerReply,)
     config: CrosscheckConfig
 

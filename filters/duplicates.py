@@ -42,6 +42,7 @@ class Duplicates(Collective[Video, Verdict]):
     Before means with a lesser id, so it is the same one on every machine that is kept."""
 
     name, version = "duplicates", 1
+    measures = ("original", "unique", "fresh")
     config: DuplicatesConfig
     also_reads = (Fingerprint, Task)
 

@@ -18,6 +18,7 @@ class NeedsAudio(Batch[Task, Verdict]):
     """One verdict a task, `silent`: 0 where only ears can answer it. Thoughts have one of the same name from `rules`."""
 
     name, version = "needs_audio", 1
+    measures = ("silent",)
     config: NeedsAudioConfig
 
     def process(self, items: Iterator[Task]) -> Iterator[Result]:

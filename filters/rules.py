@@ -35,6 +35,7 @@ class Rules(Batch[Attempt, Verdict]):
     """A verdict a candidate and rule, each between 0 and 1."""
 
     name, version = "rules", 2
+    measures = ("grammar", "window", "density", "frames", "length", "repetition", "language", "answer_form", "silent")
     config: RulesConfig
 
     def process(self, items: Iterator[Attempt]) -> Iterator[Result]:

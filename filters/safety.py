@@ -29,6 +29,7 @@ class Safety(Ask[Attempt, Verdict]):
     """One verdict a candidate, `safe`: how safe the teacher says its text and its question are."""
 
     name, version = "safety", 1
+    measures = ("safe",)
     config: SafetyConfig
 
     def ingredients(self) -> list[str]:

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
 from dmforge.curation.stage import Collective, StageConfig
-from dmforge.filters.selection import Dimension, Said, Wanted, decide
+from dmforge.filters.selection import Dimension, Said, Wanted, decide, measured_by
 from dmforge.schemas.records import Candidate, Provenance, Sample, Task, Verdict, Video
 
 CHUNK = 10_000
@@ -60,7 +60,7 @@ class SelectCot(Collective[Candidate, Sample]):
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         connection = view.connection.cursor()
-        decide(connection, self.config.wanted())
+        decide(connection, self.config.wanted(), measurable=measured_by(view.stages))
         for batch in connection.sql(_TOLD).to_arrow_reader(CHUNK):
             rows = batch.to_pylist()
             keys = [Key(row["id"], row["video"]) for row in rows]

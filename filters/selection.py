@@ -7,13 +7,14 @@ Names and values come as tables; the only text that becomes SQL stands in this f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import duckdb
 import pyarrow as pa
 
+from dmforge.curation.lake.views import AnyStage
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 
@@ -96,9 +97,21 @@ Holds = Callable[[duckdb.DuckDBPyConnection], pa.Table]
 HELD = pa.schema([("id", pa.binary(16)), ("holds", pa.bool_())])
 
 
-def decide(connection: duckdb.DuckDBPyConnection, wanted: Wanted, holds: Holds | None = None) -> None:
-    """Make the temporary table `verdict_of`: `id`, `video`, `task`, `reason` (NULL where it is kept), `detail`, `failed`."""
-    names = _named(connection, wanted)
+def measured_by(stages: Iterable[AnyStage]) -> frozenset[str]:
+    """The filters that these stages measure, whether they have run or not."""
+    return frozenset(name for stage in stages for name in stage.measures)
+
+
+def decide(
+    connection: duckdb.DuckDBPyConnection,
+    wanted: Wanted,
+    holds: Holds | None = None,
+    measurable: frozenset[str] = frozenset(),
+) -> None:
+    """Make the temporary table `verdict_of`: `id`, `video`, `task`, `reason` (NULL where it is kept), `detail`, `failed`.
+
+    What is `measurable` and not measured yet leaves candidates undetermined; what is neither is a mistake in the recipe."""
+    names = _named(connection, wanted, measurable)
     _stand(connection, wanted, names)
     connection.register("held", HELD.empty_table() if holds is None else holds(connection))
     needed = sum(1 << position for position, name in enumerate(names) if name in wanted.least)
@@ -130,13 +143,15 @@ def counts(connection: duckdb.DuckDBPyConnection) -> dict[str | None, int]:
     )
 
 
-def _named(connection: duckdb.DuckDBPyConnection, wanted: Wanted) -> list[str]:
+def _named(connection: duckdb.DuckDBPyConnection, wanted: Wanted, measurable: frozenset[str]) -> list[str]:
     """The filters that matter as a table, in the order of the alphabet: the recipe's own order is no part of the work key."""
     names = sorted({*wanted.least, *wanted.order})
-    known = [row[0] for row in connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()]
+    measured = {row[0] for row in connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()}
+    known = sorted(measured | measurable)
     for name in names:
-        if known and name not in known:
-            raise InputError(f"no filter measures {name!r}", where="[stages.select_cot.least]", mend=nearest(name, known))
+        if name not in known:
+            mend = nearest(name, known) if known else "put a stage before it that measures this"
+            raise InputError(f"no filter measures {name!r}", where="[stages.select_cot]", mend=mend)
     if len(names) > MOST_FILTERS:
         raise InputError(f"{len(names)} filters", where="[stages.select_cot.least]", mend=f"name at most {MOST_FILTERS}")
     table = pa.table({

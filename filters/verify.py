@@ -23,6 +23,7 @@ class Verify(Batch[Attempt, Verdict]):
     `evidence`: the share of gold that it looked at; 1 where nobody said where the answer shows, over n = 0 windows."""
 
     name, version = "verify", 2
+    measures = ("answer", "evidence")
     config: VerifyConfig
 
     def process(self, items: Iterator[Attempt]) -> Iterator[Result]:

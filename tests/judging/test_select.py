@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -14,9 +15,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from dmforge import cli, demo
+from dmforge import cli, demo, pipeline
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import View
+from dmforge.curation.workspace import Workspace
+from dmforge.filters.citations import CITATIONS, Citations
+from dmforge.filters.rules import Rules, RulesConfig, rules_of
 from dmforge.filters.select import SelectCot, SelectCotConfig
-from dmforge.filters.selection import Wanted, counts, decide
+from dmforge.filters.selection import Wanted, counts, decide, measured_by
 from dmforge.filters.what_if import asking
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window
@@ -158,6 +164,28 @@ def test_the_stage_says_for_each_rejection_score_threshold_reason_and_place(tmp_
 def test_a_threshold_that_no_filter_measures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no filter measures 'anwser'"):
         five(tmp_path, least={"anwser": 1.0})
+
+
+def test_what_the_recipe_will_measure_is_undetermined_and_not_unknown(workspace: Path, tmp_path: Path) -> None:
+    place = tmp_path / "ws"
+    shutil.copytree(workspace, place, ignore=shutil.ignore_patterns("shards"))
+    for commits in (place / "lake/commits").glob("*"):
+        if commits.name in ("verify", "select_cot"):
+            shutil.rmtree(commits)
+    told = dmforge("select", "cot", "--dry-run", "-w", place, "--json")
+    assert told["kept"] == 0
+    assert told["undetermined"] > 0
+    recipe = place / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("[stages.select_cot.least]", "[stages.select_cot.least]\nanwser = 1.0"))
+    assert "no filter measures 'anwser'" in dmforge("select", "cot", "--dry-run", "-w", place, code=2)
+
+
+def test_every_filter_says_what_it_measures(workspace: Path) -> None:
+    stages = pipeline.read_recipe(workspace / "recipe.toml").stages
+    measured = View(Lake(Workspace(workspace)), stages).connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()
+    assert {name for (name,) in measured} <= measured_by(stages)
+    assert Rules.measures == tuple(rule.name for rule in rules_of(RulesConfig()))
+    assert Citations.measures == tuple(rule.name for rule in CITATIONS)
 
 
 @pytest.mark.parametrize(
