@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -19,7 +20,7 @@ from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.likeness import bands, is_near, likeness, signature
 from dmforge.schemas.records import Task, Verdict, Video
-from dmforge.schemas.scoring import iou, matches
+from dmforge.schemas.scoring import matches, measure_cs, overlap_cs
 
 COMMON = 200
 """A band that more questions share is a phrase of many, and tells of no pair."""
@@ -53,7 +54,7 @@ class Duplicates(Collective[Video, Verdict]):
         clusters = clustered({video.id for video in videos} | prints.keys() | {t.video for t in tasks}, list(copies(prints)))
         verdicts: dict[Id, list[Verdict]] = {video.id: [_original(video.id, clusters[video.id])] for video in videos}
         fresh = _nearly_the_same([task.question for task in tasks])
-        together: defaultdict[Id, list[Task]] = defaultdict(list)
+        together: defaultdict[Id, _Before] = defaultdict(lambda: _Before(self.config.same_window))
         for task in tasks:
             told = f"{fresh[task.question]} questions of the corpus are nearly this one" if fresh[task.question] > 1 else ""
             reason = "asked elsewhere" if told else ""
@@ -61,32 +62,66 @@ class Duplicates(Collective[Video, Verdict]):
                 self._unique(task, together[clusters[task.video]]),
                 Verdict(task.video, task.id, "task", "fresh", 1 / fresh[task.question], fresh[task.question], reason, told),
             ]
-            together[clusters[task.video]].append(task)
+            together[clusters[task.video]].add(task)
         keys = [Key(video.id, video.id) for video in videos]
         yield settle(origin, keys, [Made(tuple(verdicts[video.id])) for video in videos], self.makes)
 
-    def _unique(self, task: Task, before: Sequence[Task]) -> Verdict:
-        alike = [(self._alike(task, other), other.id) for other in before]
-        most, other = max(alike, default=(0.0, b""), key=lambda pair: pair[0])
+    def _unique(self, task: Task, before: _Before) -> Verdict:
+        alike = [(self._alike(task, other), other.id) for other in before.comparable(task)]
+        most, other = min(alike, default=(0.0, b""), key=lambda pair: (-pair[0], pair[1]))
         reason = "said before" if most else ""
         # what is to be looked at is the whole question, beside that of the other task
         detail = f"at 0-{len(task.question)}: {most:.2f} like {show('task', other)}" if most else ""
-        return Verdict(task.video, task.id, "task", "unique", 1 - most, len(before), reason, detail)
+        return Verdict(task.video, task.id, "task", "unique", 1 - most, before.count, reason, detail)
 
     def _alike(self, task: Task, other: Task) -> float:
-        """0 for tasks that want different things, however they are worded."""
-        if task.task_kind != other.task_kind or not self._same_windows(task, other):
+        """0 for tasks of one kind that want different things, however they are worded."""
+        if not self._same_windows(task, other):
             return 0.0
         near = is_near(task.question, other.question)
         if task.task_kind == "grounding":
             return max(PARAPHRASE, likeness(task.question, other.question)) if task.windows else float(near)
-        said_same = matches(task.answer, other.answer)
-        return likeness(task.question, other.question) if near and said_same else 0.0
+        return likeness(task.question, other.question) if near and matches(task.answer, other.answer) else 0.0
 
     def _same_windows(self, task: Task, other: Task) -> bool:
-        if not task.windows and not other.windows:
+        if task.windows == other.windows:
             return True
-        return iou(task.windows, other.windows) >= Fraction(self.config.same_window).limit_denominator(1000)
+        least = Fraction(self.config.same_window).limit_denominator(1000)
+        union, both = measure_cs(task.windows + other.windows), overlap_cs(task.windows, other.windows)
+        return both * least.denominator >= least.numerator * union
+
+
+class _Before:
+    """The tasks that came before about one video: by kind, and those with one window by where it begins."""
+
+    def __init__(self, same_window: float) -> None:
+        self.count = 0
+        self._slack = (1 - same_window) / same_window
+        self._starts: defaultdict[str, list[int]] = defaultdict(list)
+        self._single: defaultdict[str, list[Task]] = defaultdict(list)
+        self._others: defaultdict[tuple[str, bool], list[Task]] = defaultdict(list)
+
+    def add(self, task: Task) -> None:
+        self.count += 1
+        if len(task.windows) != 1:
+            self._others[task.task_kind, bool(task.windows)].append(task)
+            return
+        starts, start_cs = self._starts[task.task_kind], task.windows[0].start_cs
+        at = bisect_right(starts, start_cs)
+        starts.insert(at, start_cs)
+        self._single[task.task_kind].insert(at, task)
+
+    def comparable(self, task: Task) -> Iterator[Task]:
+        """Those of its kind that may have its windows. What lies between two starts is in one window alone, so with an IoU of
+        q at least it is (1 - q) / q of the other one at most. Of several windows the first may be far away and short."""
+        kind, windows = task.task_kind, task.windows
+        yield from self._others[kind, bool(windows)]
+        if len(windows) == 1:
+            slack_cs = self._slack * measure_cs(windows) + 1
+            starts, start_cs = self._starts[kind], windows[0].start_cs
+            yield from self._single[kind][bisect_left(starts, start_cs - slack_cs) : bisect_right(starts, start_cs + slack_cs)]
+        elif windows:
+            yield from self._single[kind]
 
 
 def _original(video: Id, cluster: Id) -> Verdict:

@@ -78,6 +78,21 @@ def test_the_same_question_with_another_answer_is_another_task(tmp_path: Path) -
     assert all(found["unique", t.id] == 1 for t in other)
 
 
+def test_what_is_unique_among_many_is_what_all_pairs_give(tmp_path: Path) -> None:
+    """Windows that cannot be the same are never compared; those that can always are."""
+    from dmforge.schemas.scoring import iou
+
+    one, draw = video(1), random.Random(5)
+    windows = [Window(start, start + draw.randint(20, 200)) for start in (draw.randint(0, 1500) for _ in range(150))]
+    tasks = [Task(one.id, "grounding", f"thing{n}", (), "", tuple({w, *draw.sample(windows, n % 7 == 0)}), "any")
+             for n, w in enumerate(windows)]  # fmt: skip
+    tasks.sort(key=lambda task: task.id)
+    found = scores(tmp_path, [one, *tasks])
+    for nth, each in enumerate(tasks):
+        same = any(iou(each.windows, other.windows) >= Fraction(9, 10) for other in tasks[:nth])
+        assert found["unique", each.id] == (0.5 if same else 1)
+
+
 def test_copies_of_a_video_share_what_is_unique(tmp_path: Path) -> None:
     one, copy, other = video(1), video(2), video(3)
     prints = [fingerprint(one, 7), fingerprint(copy, 7), fingerprint(other, 8)]
