@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import combinations
 from typing import Annotated
 
 from pydantic import Field
@@ -18,12 +17,12 @@ from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.filters.draw import clustered
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, show
-from dmforge.schemas.likeness import bands, is_near, likeness, signature
+from dmforge.schemas.likeness import bands, is_near, likeness, shingles, signature
 from dmforge.schemas.records import Task, Verdict, Video
 from dmforge.schemas.scoring import matches, measure_cs, overlap_cs
 
 COMMON = 200
-"""A band that more questions share is a phrase of many, and tells of no pair."""
+"""The most that a question is compared with in a band, beyond which the time would be quadratic in a common phrase."""
 PARAPHRASE = 0.5
 """How alike two queries about one and the same window are at least: whatever their words, they teach the same look."""
 
@@ -42,7 +41,7 @@ class Duplicates(Collective[Video, Verdict]):
 
     Before means with a lesser id, so it is the same one on every machine that is kept."""
 
-    name, version = "duplicates", 1
+    name, version = "duplicates", 2
     measures = ("original", "unique", "fresh")
     config: DuplicatesConfig
     also_reads = (Fingerprint, Task)
@@ -133,21 +132,27 @@ def _original(video: Id, cluster: Id) -> Verdict:
 
 
 def _nearly_the_same(questions: Iterable[str]) -> Mapping[str, int]:
-    """For each question how many of all are near it, itself among them. Compared are those that share a band of MinHash."""
-    times: defaultdict[str, int] = defaultdict(int)
-    for question in questions:
-        times[question] += 1
-    found = dict(times)
-    for one, other in sorted(_likely(sorted(times))):
+    """For each question how many of all are near it, itself among them. What has the same shingles is counted without any
+    pair: templates say one thing a thousand times. Others are compared where they share a band of MinHash."""
+    questions = list(questions)
+    times = Counter(shingles(question) for question in questions)
+    spoken = {shingles(question): question for question in sorted(questions, reverse=True)}
+    said = {question: times[shingles(question)] for question in spoken.values()}
+    found = dict(said)
+    for one, other in sorted(_likely(sorted(said))):
         if is_near(one, other):
-            found[one] += times[other]
-            found[other] += times[one]
-    return found
+            found[one] += said[other]
+            found[other] += said[one]
+    return {question: found[spoken[shingles(question)]] for question in questions}
 
 
 def _likely(questions: Sequence[str]) -> set[tuple[str, str]]:
+    """Pairs that share a band, each in its order. In a band of more than `COMMON` each is paired with that many that follow
+    it: what is found there is a part of what is near, so a common question never looks like a rare one."""
     sharing: defaultdict[bytes, list[str]] = defaultdict(list)
     for question in questions:
         for band in bands(signature(question)):
             sharing[band].append(question)
-    return {pair for group in sharing.values() if len(group) <= COMMON for pair in combinations(group, 2)}
+    return {
+        (one, other) for group in sharing.values() for at, one in enumerate(group) for other in group[at + 1 : at + 1 + COMMON]
+    }

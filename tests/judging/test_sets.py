@@ -114,6 +114,19 @@ def test_questions_that_stand_everywhere_are_counted_and_not_called_duplicates(t
     assert all(found["unique", t.id] == 1 for t in (*tasks, rare))
 
 
+def test_the_commonest_templates_are_the_least_fresh() -> None:
+    """More questions than a band is compared in full for: worded alike, and nearly alike."""
+    from dmforge.filters.duplicates import _nearly_the_same  # pyright: ignore[reportPrivateUsage]
+
+    alike = [f"What colour is the car{'?' * n}" for n in range(1000)]
+    assert set(_nearly_the_same(alike).values()) == {1000}
+    long = "When does the tall man in the red coat slowly open the heavy wooden door behind the old stone house near"
+    nearly = [f"{long} number{n}" for n in range(300)]
+    found = _nearly_the_same([*nearly, "Who feeds the parrot?"])
+    assert min(found[question] for question in nearly) > 200
+    assert found["Who feeds the parrot?"] == 1
+
+
 def test_duplicates_among_many_are_those_that_all_pairs_give(tmp_path: Path) -> None:
     """Bands find what comparing everything with everything would."""
     from dmforge.filters.duplicates import _nearly_the_same  # pyright: ignore[reportPrivateUsage]
