@@ -134,6 +134,15 @@ def test_a_mistake_of_ours_stops_at_once_with_what_was_said(code: int) -> None:
     assert len(script.asked) == 1
 
 
+def test_a_question_that_a_filter_refuses_is_one_refusal_and_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
+    script = Script(status(400, {"error": {"code": "content_filter", "message": "not this one, sk-canary"}}))
+    answer = ask(script)
+    assert "not this one" in answer["refusal"]
+    assert "sk-canary" not in answer["refusal"]
+    assert len(script.asked) == 1
+
+
 def test_a_key_that_the_server_sends_back_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
     with pytest.raises(DmforgeError) as caught:
