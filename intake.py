@@ -66,11 +66,7 @@ class Imported:
 
 def bring(workspace: Workspace, command: str) -> None:
     """What the recipe itself names, written down; a run ingests it. Files that look as they did are not read again."""
-    told = pipeline.read_recipe(workspace.require().recipe).bring
-    if not told.videos:
-        return
-    claims = Claims(told.source, told.licence, told.terms, told.namespace)
-    fresh, seen = _to_bring(workspace, told.videos, claims)
+    claims, fresh, seen = _to_bring(workspace)
     if fresh:
         add_videos(workspace, command, fresh, claims)
         write_json(_brought(workspace), seen)
@@ -78,29 +74,30 @@ def bring(workspace: Workspace, command: str) -> None:
 
 def to_bring(workspace: Workspace) -> int:
     """How many files of the recipe's own no run has taken in yet."""
+    return len(_to_bring(workspace)[1])
+
+
+Looks = dict[str, list[int]]
+"""What files look like without being read."""
+
+
+def _to_bring(workspace: Workspace) -> tuple[Claims, list[str], dict[str, Any]]:
+    """What is said of the recipe's files; those that are new, or of which something else is said now; what to remember."""
     told = pipeline.read_recipe(workspace.require().recipe).bring
     claims = Claims(told.source, told.licence, told.terms, told.namespace)
-    return len(_to_bring(workspace, told.videos, claims)[0]) if told.videos else 0
-
-
-def _to_bring(workspace: Workspace, named: Sequence[str], claims: Claims) -> tuple[list[str], dict[str, list[int]]]:
-    """Files that are new, or look otherwise, or of which something else is said now; and what all of them look like."""
-    path = _brought(workspace)
+    said, path = digest("claims", asdict(claims)).hex(), _brought(workspace)
     with disk_errors(path):
-        before: dict[str, list[int]] = json.loads(path.read_bytes()) if path.exists() and videos.listed(workspace) else {}
-    about = f"said {digest('claims', asdict(claims)).hex()}"
+        before = json.loads(path.read_bytes()) if path.exists() and videos.listed(workspace) else {}
+    known: Looks = before["files"] if before.get("said") == said else {}
     try:
-        whole = [place if places.is_remote(place) else str(workspace.root / place) for place in named]
-        found = {place: _look_of(place) for place in places.files(whole, videos.SUFFIXES)}
+        whole = [place if places.is_remote(place) else str(workspace.root / place) for place in told.videos]
+        found: Looks = {place: _look_of(place) for place in places.files(whole, videos.SUFFIXES)}
     except InputError as error:
-        if about in before:  # all of it was taken in once: originals may be elsewhere by now
-            return [], before
-        where = f"{workspace.recipe}: [bring] videos, seen from {workspace.root}"
-        raise InputError(
-            str(error).partition(chr(10))[0], where=where, mend="correct the path, or bring the files back"
-        ) from None
-    known = before if about in before else {}
-    return [place for place, look in found.items() if known.get(place) != look], found | {about: []}
+        if known:  # all of it was taken in once: originals may be elsewhere by now
+            return claims, [], before
+        where, mend = f"{workspace.recipe}: [bring] videos", f"correct the path; it is seen from {workspace.root}"
+        raise InputError(f"{error.where}: {error.what}", where=where, mend=mend) from None
+    return claims, [place for place, look in found.items() if known.get(place) != look], {"said": said, "files": found}
 
 
 def _look_of(place: str) -> list[int]:

@@ -171,7 +171,8 @@ class Needles(Collective[Task, Haystack]):
         for number in range(self.config.per_host):
             at = digest("haystack", [self.config.seed, host.id, number])
             draw = Random(at)
-            hides = draw.choices(*zip(*sorted(self.config.hides.items()), strict=True))[0]
+            weights = dict(sorted(self.config.hides.items()))  # the order of a recipe is no part of the work key
+            hides = draw.choices(list(weights), list(weights.values()))[0]
             fits = (one for one in ring.after(at) if one.task.video != host.id and not _tells(story.events, one))
             fit = (one for one in fits if one.once or hides != "count")
             haystack = needles_in(host.id, said, story.cuts, hides, fit, draw)

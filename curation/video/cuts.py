@@ -54,7 +54,7 @@ def _looked_at(media: Media, video: Video, clips: Clips, last: int) -> tuple[lis
         return [int(time_s * GRID_FPS) for time_s in plan.times_s], np.stack(
             [cells(picture) for picture in read_coarse(media.coarse, plan.indices)]
         )
-    at = list(range(0, last + 1, EVERY))
+    at = sorted({*range(0, last, EVERY), last})
     return at, np.stack([cells(picture) for picture in stream_grid(media.grid, at)])
 
 

@@ -23,7 +23,7 @@ from dmforge.schemas.looks import Window
 from dmforge.schemas.records import Video
 
 
-def test_cuts_are_found_to_the_frame(tmp_path: Path) -> None:
+def test_cuts_are_found_to_the_frame_however_sparse_the_coarse_clip_is(tmp_path: Path) -> None:
     place = Workspace(tmp_path / "ws")
     place.inputs.mkdir(parents=True)
     place.recipe.write_text('name = "cuts"\n[stages.ingest]\n')
@@ -34,8 +34,9 @@ def test_cuts_are_found_to_the_frame(tmp_path: Path) -> None:
     list(pipeline.run(place, Console(quiet=True), "cuts"))
     view = View(Lake(place), pipeline.read_recipe(place.recipe).stages)
     videos = from_arrow(Video, view.table(view.rows(Video).sql))
-    found = sorted(cuts(Media(place, video.id), video, Clips()) for video in videos)
-    assert found == sorted(map(tuple, begins.values()))
+    for clips in (Clips(), Clips(coarse_frames=8)):
+        found = sorted(cuts(Media(place, video.id), video, clips) for video in videos)
+        assert found == sorted(map(tuple, begins.values()))
 
 
 @pytest.mark.parametrize(
