@@ -76,10 +76,14 @@ def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
         err.print(told, markup=False, highlight=False)
     forecasts = pipeline.plan(_workspace(workspace))
     cost = sum(forecast.cost.usd for forecast in forecasts)
+    for forecast in forecasts:
+        if forecast.awaits:
+            _print_awaited(forecast.name, forecast.awaits)
+            break
     if as_json:
         stages = [
             _counts(f.name, f.tally)
-            | {"expected": f.expected, "superseded": f.superseded, "cost": f.cost.usd}
+            | {"expected": f.expected, "superseded": f.superseded, "cost": f.cost.usd, "awaits": f.awaits}
             | asdict(f.cost.usage)
             for f in forecasts
         ]
@@ -111,12 +115,13 @@ def run(
     for report in pipeline.run(_workspace(workspace), err, _command(), until, videos, retry_quarantined, budget):
         reports.append(report)
         _print_deferred(report.name, report.deferred)
-    stages = [_counts(report.name, report.tally) | {"deferred": report.deferred} for report in reports]
+        _print_awaited(report.name, report.awaits)
+    stages = [_counts(report.name, report.tally) | {"deferred": report.deferred, "awaits": report.awaits} for report in reports]
     if as_json:
         _print_json({"stages": stages, "cost": pipeline.runs.spent_usd(_workspace(workspace))})
     else:
         _print_tallies({report.name: report.tally for report in reports})
-    _unfinished_if(any(report.tally.pending for report in reports))
+    _unfinished_if(any(report.tally.pending for report in reports if not report.awaits))
 
 
 @app.command()
@@ -644,6 +649,12 @@ def _print_deferred(stage: str, deferred: dict[str, int]) -> None:
         err.print(f"{stage}: {number} pending: {reason}", markup=False, highlight=False)
     if rest := by_number[REASONS:]:
         err.print(f"{stage}: {sum(number for _, number in rest)} pending for {len(rest)} other reasons", highlight=False)
+
+
+def _print_awaited(stage: str, awaits: str) -> None:
+    """Where a run ends for now, and what takes it on."""
+    if awaits:
+        err.print(f"a run ends before {stage}: {awaits}", markup=False, highlight=False)
 
 
 def _print_json(document: dict[str, Any] | list[dict[str, Any]]) -> None:

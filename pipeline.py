@@ -35,6 +35,7 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import Manifest, read_manifest
 from dmforge.curation.stage import Ask, Collective, Root, Stage
 from dmforge.curation.workspace import Workspace
+from dmforge.generators.student.named import StudentConfig, seen_from
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.config import Config, nearest, parse_config
@@ -63,6 +64,13 @@ STAGES = {
     "verify": "filters.verify:Verify",
     "crosscheck": "filters.crosscheck:Crosscheck",
     "safety": "filters.safety:Safety",
+    "blind": "filters.blind:Blind",
+    "replay": "filters.replay:Replay",
+    "necessity": "filters.necessity:Necessity",
+    "density": "filters.density:Density",
+    "vouch": "filters.vouch:Vouch",
+    "thin": "generators.thin:Thin",
+    "thrift": "filters.thrift:Thrift",
     "select_cot": "filters.select:SelectCot",
     "select_rl": "filters.select_rl:SelectRl",
     "pack": "curation.shards.pack:Pack",
@@ -103,6 +111,8 @@ class RecipeFile(Config):
     """Videos that belong to the recipe, `[bring]`; others are brought by `dmforge ingest`."""
     clips: Clips = Field(default_factory=Clips)
     """Which frames a policy is shown, and how large: one setting for all stages that have a say in it."""
+    student: StudentConfig = Field(default_factory=StudentConfig)
+    """The checkpoint that rollouts are of, `[student]`: one for all stages that roll out."""
     stages: dict[str, dict[str, Any]]
     """A table for each stage, `[stages.NAME]`, in the order in which they run."""
 
@@ -138,6 +148,8 @@ class Forecast:
     """Inputs that the pending work of earlier stages should add, going by what it gave so far."""
     superseded: int
     cost: Expected
+    awaits: str
+    """What has to be made by other means first: a run ends before this stage."""
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -154,10 +166,11 @@ def read_recipe(path: Path) -> Recipe:
         if name not in STAGES:
             raise InputError(f"there is no stage {name!r}", where=where, mend=nearest(name, list(STAGES)))
         kind = stage_class(name)
-        for shared in ("clips", "prices"):
+        for shared in ("clips", "prices", "student"):
             if shared in kind.config_class.model_fields:
                 values = {shared: getattr(file, shared), **values}
-        stages.append(kind(parse_config(kind.config_class, values, where=where)))
+        config = parse_config(kind.config_class, values, where=where)
+        stages.append(kind(seen_from(path.parent, config) if "student" in kind.config_class.model_fields else config))
         _check_order(stages, where)
     return Recipe(file.name, tuple(stages), file.prices, file.bring)
 
@@ -198,7 +211,7 @@ def plan(workspace: Workspace) -> list[Forecast]:
             if isinstance(stage, Collective) and not tally.pending and _grows(stage, recipe.stages, forecasts):
                 tally = Tally(tally.settled, 0, 0, 0)  # it is done again, whole, once its tables have grown
             cost = _cost(view, stage, expected) if isinstance(stage, Ask) else Expected(Usage(), 0.0)
-            forecasts.append(Forecast(stage.name, tally, expected, view.superseded(stage), cost))
+            forecasts.append(Forecast(stage.name, tally, expected, view.superseded(stage), cost, stage.awaits()))
         return forecasts
 
 
@@ -224,8 +237,8 @@ def run(
         with runs.recorded(workspace, command, recipe.resolved()) as record:
             try:
                 for report in driver.run(stages, pilot):
-                    record.stage(report.name, asdict(report.tally) | {"deferred": report.deferred})
-                    if report.tally.pending:
+                    record.stage(report.name, asdict(report.tally) | {"deferred": report.deferred, "awaits": report.awaits})
+                    if report.tally.pending and not report.awaits:
                         record.ending = "unfinished"
                     yield report
             finally:

@@ -15,7 +15,8 @@ from dmforge.curation.lake.views import AnyStage, View
 from dmforge.curation.runner import Driver
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.select import SelectCotConfig
-from dmforge.filters.selection import UNDETERMINED, counts, decide, measured_by
+from dmforge.filters.select_rl import SelectRlConfig, stand
+from dmforge.filters.selection import AIMS, UNDETERMINED, counts, decide, measured_by
 from dmforge.filters.what_if import asking
 from dmforge.pipeline import Recipe, read_recipe, unpublished_lists
 from dmforge.schemas.config import nearest
@@ -70,14 +71,20 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
     """What a selection would keep of what there is now. Writes nothing."""
     recipe = read_recipe(workspace.require().recipe)
     stage = _selecting(recipe, corpus)
-    if not isinstance(stage.config, SelectCotConfig):
-        told = f"{corpus!r} holds tasks, and these have no thresholds"
-        raise InputError(told, where="CORPUS", mend="give a corpus of candidates, or leave out --where and --dry-run")
+    of_tasks = isinstance(stage.config, SelectRlConfig)
+    if of_tasks and where is not None:
+        told = f"{corpus!r} holds tasks, and a condition is asked of candidates"
+        raise InputError(told, where="CORPUS", mend="give a corpus of candidates, or leave out --where")
     with workspace.reading():
         before = recipe.stages[: recipe.stages.index(stage)]
-        connection = View(Lake(workspace), before).connection.cursor()
+        view = View(Lake(workspace), before)
+        connection = view.connection.cursor()
         holds = asking(where) if where is not None else None
-        decide(connection, stage.config.wanted(), holds, measured_by(before))
+        if isinstance(stage.config, SelectRlConfig):
+            stand(view, connection)
+            decide(connection, stage.config.wanted(), None, measured_by(before), AIMS)
+        elif isinstance(stage.config, SelectCotConfig):
+            decide(connection, stage.config.wanted(), holds, measured_by(before))
         return Selected.of(counts(connection))
 
 

@@ -33,6 +33,8 @@ class StageReport:
     tally: Tally
     deferred: dict[str, int]
     """Reason -> inputs that stay pending for it."""
+    awaits: str = ""
+    """What has to be made by other means before this stage can work: the run ended before it, as it should."""
 
 
 class Driver:
@@ -48,8 +50,11 @@ class Driver:
     def run(self, stages: Sequence[AnyStage], videos: int | None = None, *, partial: bool = False) -> Iterator[StageReport]:
         """Bring each of these stages as far as it comes. With `videos`, only what is about the first so many videos.
 
-        A Collective waits until all inputs of earlier stages are settled; with `partial` it takes what there is.
+        A Collective waits until all inputs of earlier stages are settled; with `partial` it takes what there is. Before a
+        stage that awaits something the run ends, and the last report says what.
         """
+        blocked = next((stage for stage in stages if stage.awaits()), None)
+        stages = stages if blocked is None else stages[: stages.index(blocked)]
         for stage in stages:
             if isinstance(stage, Ask):
                 stage.account = self.account
@@ -71,6 +76,8 @@ class Driver:
             report = StageReport(stage.name, self._view().tally(stage), deferred)
             waiting += report.tally.pending
             yield report
+        if blocked is not None:
+            yield StageReport(blocked.name, self._view().tally(blocked), {}, blocked.awaits())
 
     def _view(self) -> View:
         return View(self._lake, self._stages, upto=self._upto)

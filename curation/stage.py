@@ -77,6 +77,8 @@ class Stage(ABC, Generic[In, Out]):
     """Raised when the code changes what comes out: part of the work key."""
     repeats: ClassVar[bool] = False
     """Two inputs may give the same row, as when a question stands in two files: it is one row then. Costs a sort to see."""
+    whole_videos: ClassVar[bool] = False
+    """Batches end where a video ends: what is done about one video is committed together, or not at all."""
     measures: ClassVar[tuple[str, ...]] = ()
     """The names of the verdicts that it gives: a recipe tells from them what can be asked for before anything is measured."""
     item: ClassVar[type[Item]]
@@ -113,6 +115,11 @@ class Stage(ABC, Generic[In, Out]):
     def ingredients(self) -> list[str]:
         """What decides the result beside name, version and config: the text of prompts, say."""
         return []
+
+    def awaits(self) -> str:
+        """What has to be made by other means before this stage can work, and how; empty where nothing has. A run ends before
+        it then, and in good order."""
+        return ""
 
     def begin(self, workspace: Workspace) -> None:
         """Called once, by the driver, before any stage works: what can't be done is refused while nothing has changed."""

@@ -8,7 +8,7 @@ Names and values come as tables; the only text that becomes SQL stands in this f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import duckdb
@@ -37,7 +37,8 @@ _DIMENSION: Mapping[str, str] = {
 _MEASURED = """
 CREATE OR REPLACE TEMP TABLE measured AS
 SELECT v.subject, any_value(v.subject_kind) AS kind, bit_or(1::BIGINT << l.position) AS known,
-    bit_or(CASE WHEN v.score < l.least THEN 1::BIGINT << l.position ELSE 0 END) AS failed {scores}
+    bit_or(CASE WHEN v.score < l.least OR v.score > l.most THEN 1::BIGINT << l.position ELSE 0 END) AS failed,
+    bit_or(CASE WHEN v.score > l.most THEN 1::BIGINT << l.position ELSE 0 END) AS above {scores}
 FROM verdicts v JOIN named l ON l.filter = v.filter
 GROUP BY v.subject
 """
@@ -46,9 +47,10 @@ CREATE OR REPLACE TEMP TABLE standing AS
 SELECT c.id, c.video, c.task, c.attempt {dimensions} {scores},
     coalesce(a.known, 0) | coalesce(b.known, 0) | coalesce(d.known, 0) AS known,
     coalesce(a.failed, 0) | coalesce(b.failed, 0) | coalesce(d.failed, 0) AS failed,
-    CASE WHEN p.role = 'benchmark' THEN 'its video is a benchmark''s' {unwanted} END AS refused,
-    CASE WHEN p.role = 'benchmark' THEN '' {unwanted_values} END AS refused_value
-FROM candidates c
+    coalesce(a.above, 0) | coalesce(b.above, 0) | coalesce(d.above, 0) AS above,
+    CASE WHEN p.role = 'benchmark' THEN 'its video is a benchmark''s' {lacking} {unwanted} END AS refused,
+    CASE WHEN p.role = 'benchmark' THEN ''{lacking_values} {unwanted_values} END AS refused_value
+FROM {subjects} c
     LEFT JOIN (SELECT * FROM measured WHERE kind = 'candidate') a ON a.subject = c.id
     LEFT JOIN (SELECT * FROM measured WHERE kind = 'task') b ON b.subject = c.task
     LEFT JOIN (SELECT * FROM measured WHERE kind = 'video') d ON d.subject = c.video
@@ -60,6 +62,7 @@ CREATE OR REPLACE TEMP TABLE decided AS
 WITH reasons AS (
     SELECT s.*, CASE
         WHEN refused IS NOT NULL THEN refused
+        WHEN (failed & -failed & above) <> 0 THEN 'above threshold: ' || f.filter
         WHEN failed <> 0 THEN 'below threshold: ' || f.filter
         WHEN (known & $needed::BIGINT) <> $needed::BIGINT THEN '{undetermined}' || m.filter
     END AS reason, CASE WHEN refused IS NOT NULL THEN refused_value ELSE '' END AS detail,
@@ -90,7 +93,13 @@ class Wanted:
     order: tuple[str, ...] = ()
     caps: Mapping[Dimension, int] | None = None
     balance: Mapping[Dimension, float] | None = None
+    most: Mapping[str, float] = field(default_factory=dict[str, float])
 
+
+CANDIDATES = "candidates"
+AIMS = "aims"
+"""A temporary table of tasks in the place of candidates, where it is tasks that are selected: `id`, `video`, `task`, `attempt`,
+`looks` with their target, and `lacks`, what makes it unfit before any score is asked."""
 
 Holds = Callable[[duckdb.DuckDBPyConnection], pa.Table]
 """Of the candidates in `standing` those that a further condition is asked about: `id`, and whether it `holds`."""
@@ -107,14 +116,15 @@ def decide(
     wanted: Wanted,
     holds: Holds | None = None,
     measurable: frozenset[str] = frozenset(),
+    subjects: Literal["candidates", "aims"] = CANDIDATES,
 ) -> None:
     """Make the temporary table `verdict_of`: `id`, `video`, `task`, `reason` (NULL where it is kept), `detail`, `failed`.
 
     What is `measurable` and not measured yet leaves candidates undetermined; what is neither is a mistake in the recipe."""
-    names = _named(connection, wanted, measurable)
-    _stand(connection, wanted, names)
+    names = _named(connection, wanted, measurable, "[stages.select_rl]" if subjects == AIMS else "[stages.select_cot]")
+    _stand(connection, wanted, names, subjects)
     connection.register("held", HELD.empty_table() if holds is None else holds(connection))
-    needed = sum(1 << position for position, name in enumerate(names) if name in wanted.least)
+    needed = sum(1 << position for position, name in enumerate(names) if name in wanted.least or name in wanted.most)
     connection.execute(_DECIDED.format(undetermined=UNDETERMINED), {"needed": needed})
     order = "".join(f"s{names.index(name)} DESC NULLS LAST, " for name in wanted.order)
     counted = "".join(f", of_{name}" for name in sorted({*(wanted.caps or {}), *(wanted.balance or {})}))
@@ -143,20 +153,21 @@ def counts(connection: duckdb.DuckDBPyConnection) -> dict[str | None, int]:
     )
 
 
-def _named(connection: duckdb.DuckDBPyConnection, wanted: Wanted, measurable: frozenset[str]) -> list[str]:
+def _named(connection: duckdb.DuckDBPyConnection, wanted: Wanted, measurable: frozenset[str], where: str) -> list[str]:
     """The filters that matter as a table, in the order of the alphabet: the recipe's own order is no part of the work key."""
-    names = sorted({*wanted.least, *wanted.order})
+    names = sorted({*wanted.least, *wanted.most, *wanted.order})
     measured = {row[0] for row in connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()}
     known = sorted(measured | measurable)
     for name in names:
         if name not in known:
             mend = nearest(name, known) if known else "put a stage before it that measures this"
-            raise InputError(f"no filter measures {name!r}", where="[stages.select_cot]", mend=mend)
+            raise InputError(f"no filter measures {name!r}", where=where, mend=mend)
     if len(names) > MOST_FILTERS:
-        raise InputError(f"{len(names)} filters", where="[stages.select_cot.least]", mend=f"name at most {MOST_FILTERS}")
+        raise InputError(f"{len(names)} filters", where=where, mend=f"name at most {MOST_FILTERS}")
     table = pa.table({
         "filter": pa.array(names, pa.string()),
         "least": pa.array([wanted.least.get(name) for name in names], pa.float64()),
+        "most": pa.array([wanted.most.get(name) for name in names], pa.float64()),
         "position": pa.array(range(len(names)), pa.int64()),
         "bit": pa.array([1 << position for position in range(len(names))], pa.int64()),
     })  # fmt: skip
@@ -164,8 +175,8 @@ def _named(connection: duckdb.DuckDBPyConnection, wanted: Wanted, measurable: fr
     return names
 
 
-def _stand(connection: duckdb.DuckDBPyConnection, wanted: Wanted, names: list[str]) -> None:
-    """Every candidate with its masks, what it is ordered by, and what is counted of it. Joined is only what is asked for."""
+def _stand(connection: duckdb.DuckDBPyConnection, wanted: Wanted, names: list[str], subjects: str) -> None:
+    """Every candidate or task with its masks, what it is ordered by, and what is counted of it; joined to what is asked for."""
     ordering = [names.index(name) for name in wanted.order]
     scores = "".join(f", min(CASE WHEN l.position = {at} THEN v.score END) AS s{at}" for at in ordering)
     connection.execute(_MEASURED.format(scores=scores))
@@ -176,7 +187,9 @@ def _stand(connection: duckdb.DuckDBPyConnection, wanted: Wanted, names: list[st
         "name": pa.array([name for name, _ in rows], pa.string()), "value": pa.array([value for _, value in rows], pa.string())
     }))  # fmt: skip
     unmet = {name: f"WHEN {_SAID[name]} NOT IN (SELECT value FROM wanted_values WHERE name = '{name}')" for name in said}
+    lacking = " WHEN c.lacks IS NOT NULL THEN c.lacks" if subjects == AIMS else ""
     connection.execute(_STANDING.format(
+        subjects=subjects, lacking=lacking, lacking_values=lacking and " WHEN c.lacks IS NOT NULL THEN ''",
         dimensions="".join(f", {_DIMENSION[name]} AS of_{name}" for name in sorted(counted)),
         scores="".join(f", least(a.s{at}, b.s{at}, d.s{at}) AS s{at}" for at in ordering),
         unwanted=" ".join(f"{unmet[name]} THEN 'not wanted: {name}'" for name in said),

@@ -78,6 +78,16 @@ class AnnotateConfig(TeacherConfig):
         """The teachers as configurations of their own."""
         return [self.model_copy(update=share.model_dump(exclude={"share"})) for share in self.teachers] or [self]
 
+    def chosen(self, task: Task) -> int:
+        """Which teacher has this task: by its id, so always the same one."""
+        shares = [teacher.share for teacher in self.teachers] or [1.0]
+        at = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(shares)
+        for number, share in enumerate(shares):
+            at -= share
+            if at < 0:
+                return number
+        return len(shares) - 1
+
 
 class Annotate(Ask[Shown, Candidate]):
     """Tasks to candidates, two questions each."""
@@ -106,7 +116,7 @@ class Annotate(Ask[Shown, Candidate]):
         if video is None:
             return None
         window = task.windows[0] if task.windows else Window(0, min(video.duration_cs, GUESSED_CS))
-        teacher = config.each()[self._chosen(task)]
+        teacher = config.each()[config.chosen(task)]
         text = question_text(task)
         used = expected_usage(teacher, config.clips, LookReply, video, None, text)
         used += expected_usage(teacher, config.clips, AnswerReply, video, Look(window, GUESSED_FPS), text)
@@ -116,7 +126,7 @@ class Annotate(Ask[Shown, Candidate]):
     async def process(self, item: Shown) -> Result:
         if item.video is None:
             return Quarantined("no video", "the task's video is not in the lake")
-        teacher = self._teachers[self._chosen(item.task)]
+        teacher = self._teachers[self.config.chosen(item.task)]
         made: list[Candidate] = []
         reason, why = "", ""
         for number in range(self.config.candidates):
@@ -149,15 +159,10 @@ class Annotate(Ask[Shown, Candidate]):
 
     async def _own(self, teacher: Interview, task: Task, video: Video, attempt: int) -> Candidate:
         """With a window of the teacher's own."""
-        first, where = await teacher.ask(LookReply, video, None, _with_length(video, question_text(task)), attempt)
-        look = where.look()
-        if look is None:
-            raise Unreadable("look: the window is empty")
-        if look.window.start_cs >= video.duration_cs:
-            raise Unreadable("look: the window begins after the end")
+        first, thought, look = await own_look(teacher, task, video, attempt)
         if task.task_kind == "grounding" and self.config.window_source != "teacher" and not _is_near(look.window, task):
             raise _Missed(print_span(look.window))
-        return await self._answered(teacher, task, video, attempt, first, where.thought, look, "teacher")
+        return await answered(teacher, task, video, attempt, first, thought, look, "teacher")
 
     async def _given(self, teacher: Interview, task: Task, video: Video, attempt: int, source: WindowSource) -> Candidate:
         """With gold, or a window around it; the teacher writes how one comes to look there."""
@@ -165,40 +170,35 @@ class Annotate(Ask[Shown, Candidate]):
         text = f"{_with_length(video, question_text(task))}\n\n{given(window)}"
         first, how = await teacher.ask(GivenReply, video, None, text, attempt)
         look = Look(window, how.density())
-        return await self._answered(teacher, task, video, attempt, first, how.thought, look, source)
-
-    async def _answered(
-        self,
-        teacher: Interview,
-        task: Task,
-        video: Video,
-        attempt: int,
-        first: Id,
-        thought: str,
-        look: Look,
-        source: WindowSource,
-    ) -> Candidate:
-        try:
-            text = f"{announced(look)}\n\n{question_text(task)}"
-            second, what = await teacher.ask(AnswerReply, video, look, text, attempt)
-        except NoFrames:
-            raise Unreadable("look: it shows no frame") from None
-        transcript = assemble(prompt(task), (thought, what.thought), (look,), what.answer)
-        return Candidate(video.id, task.id, attempt, teacher.model, transcript, (look,), what.answer, source, (first, second))
-
-    def _chosen(self, task: Task) -> int:
-        """Which teacher has this task: by its id, so always the same one."""
-        shares = [teacher.share for teacher in self.config.teachers] or [1.0]
-        at = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(shares)
-        for number, share in enumerate(shares):
-            at -= share
-            if at < 0:
-                return number
-        return len(shares) - 1
+        return await answered(teacher, task, video, attempt, first, how.thought, look, source)
 
 
 class _Missed(Exception):
     """A window of the teacher's own that doesn't hold what it should."""
+
+
+async def own_look(teacher: Interview, task: Task, video: Video, attempt: int) -> tuple[Id, str, Look]:
+    """Call 1: the key of what was asked, the thought, and where the teacher wants to look."""
+    first, where = await teacher.ask(LookReply, video, None, _with_length(video, question_text(task)), attempt)
+    look = where.look()
+    if look is None:
+        raise Unreadable("look: the window is empty")
+    if look.window.start_cs >= video.duration_cs:
+        raise Unreadable("look: the window begins after the end")
+    return first, where.thought, look
+
+
+async def answered(
+    teacher: Interview, task: Task, video: Video, attempt: int, first: Id, thought: str, look: Look, source: WindowSource
+) -> Candidate:
+    """Call 2, and what both make together."""
+    try:
+        text = f"{announced(look)}\n\n{question_text(task)}"
+        second, what = await teacher.ask(AnswerReply, video, look, text, attempt)
+    except NoFrames:
+        raise Unreadable("look: it shows no frame") from None
+    transcript = assemble(prompt(task), (thought, what.thought), (look,), what.answer)
+    return Candidate(video.id, task.id, attempt, teacher.model, transcript, (look,), what.answer, source, (first, second))
 
 
 def given(window: Window) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache, lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -60,6 +61,14 @@ class Footage(Protocol):
     def look(self, look: Look) -> Clip:
         """V1 of a look. Raises `NoFrames` where it begins after the end of the video."""
         ...
+
+
+class Kept:
+    """Footage that is asked for the same looks again and again: the very same clip is given each time, of the last few."""
+
+    def __init__(self, footage: Footage, looks: int = 8) -> None:
+        self.coarse = cache(footage.coarse)
+        self.look = lru_cache(looks)(footage.look)
 
 
 @dataclass(frozen=True, slots=True)

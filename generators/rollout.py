@@ -42,6 +42,8 @@ class Quest:
     footage: Footage
     sampling: Sampling = field(default_factory=Sampling)
     forced: Look | None = None
+    opening: str = ""
+    """What is written for it before it goes on, instead of a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,9 @@ def _openings(rows: Sequence[_Row], limits: Limits) -> dict[int, Sequence[Shown]
     for number, row in enumerate(rows):
         if row.visual_tokens > limits.most_visual_tokens:
             row.ending = "over_budget"
+        elif row.quest.opening:
+            row.pieces.append(Piece("runtime", row.quest.opening))
+            added[number] = (*row.quest.prompt, Shown(row.pieces[-1]))
         elif row.quest.forced is None:
             added[number] = row.quest.prompt
         else:

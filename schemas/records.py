@@ -215,6 +215,14 @@ class Rollout(Record):
     answer: str
     ending: str
     """How it ended: `answered`, or which defect ended it."""
+    filter: str
+    """Which measurement it was made for."""
+    arm: str
+    """What that varies: `free`, `right`, `wrong`, `none`, a density, `text`."""
+    score: float
+    """How right its answer is."""
+    key: Id
+    """Digest of all that it follows from: the task, the student, its settings, what it was shown, its index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +240,19 @@ class Verdict(Record):
     n: int
     reason: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target(Record):
+    """The look that is right for a task, where it was found out by trying."""
+
+    kind = "target"
+    table = "targets"
+
+    video: Id
+    task: Id
+    look: Look
+    source: TargetSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,4 +287,4 @@ class Outcome:
     rows: int
 
 
-RECORDS: tuple[type[Record], ...] = (Video, Provenance, Task, Candidate, Rollout, Verdict, Sample)
+RECORDS: tuple[type[Record], ...] = (Video, Provenance, Task, Candidate, Rollout, Verdict, Target, Sample)

@@ -37,6 +37,9 @@ class WorkBatch:
 
 def pending_batches(view: View, stage: AnyStage) -> Iterator[WorkBatch]:
     """What is still to be done, lazily. Whole batches that are done leave the cut of the others as it was."""
+    if stage.whole_videos:
+        yield from _by_video(view, stage)
+        return
     size = stage.config.batch_items
     held: list[pa.Table] = []
     rows = 0
@@ -51,6 +54,18 @@ def pending_batches(view: View, stage: AnyStage) -> Iterator[WorkBatch]:
         held, rows = [whole.slice(rows - rows % size)], rows % size
     if rows:
         yield _batch(stage, pa.concat_tables(held))
+
+
+def _by_video(view: View, stage: AnyStage) -> Iterator[WorkBatch]:
+    """A batch ends with the video that makes it large enough. No video lies in two ranges."""
+    for table in _ranges(view, stage):
+        videos = id_matrix(table.column(VIDEO))
+        changes = np.flatnonzero((videos[1:] != videos[:-1]).any(axis=1)) + 1
+        start = 0
+        for end in (*changes.tolist(), table.num_rows):
+            if end - start >= stage.config.batch_items or end == table.num_rows:
+                yield _batch(stage, table.slice(start, end - start))
+                start = end
 
 
 def _batch(stage: AnyStage, table: pa.Table) -> WorkBatch:

@@ -21,9 +21,13 @@ from dmforge.generators.student.layout import Ids, Stretch
 from dmforge.generators.student.load import Student
 from dmforge.generators.student.patchify import grid_of, normalised, patchify
 from dmforge.generators.student.positions import following, positions
+from dmforge.schemas.transcript import Piece
 
 MOST_AT_ONCE = 8_192
 """Tokens of one forward, padding included. A longer row goes alone; alone and at its beginning it needs no mask."""
+
+
+_Key = tuple[tuple[Piece, int], ...]
 
 
 @dataclass(slots=True)
@@ -75,25 +79,48 @@ class TransformersConversation:
 
     def _put(self, added: Mapping[int, Sequence[Shown]]) -> dict[int, torch.Tensor]:
         # rows that begin with the very same prompt go through the model once
-        leaders: dict[int, int] = {}
+        leaders: dict[_Key, int] = {}
         followers: dict[int, list[int]] = {}
         for number, shown in added.items():
             fresh = not self._cache.lengths[number] and not self._rows[number].waiting
-            leader = leaders.setdefault(id(shown), number) if fresh else number
+            leader = leaders.setdefault(_key(shown), number) if fresh else number
             if leader != number:
                 followers.setdefault(leader, []).append(number)
             else:
                 self._rows[number].waiting += self._student.layout.stretches(shown)
-        leading = [number for number in added if not any(number in those for those in followers.values())]
+        following = {number for those in followers.values() for number in those}
+        leading = [number for number in added if number not in following]
+        self._put_shared_prompts(added, [*leaders.values()])
         logits: dict[int, torch.Tensor] = {}
         for group in self._groups(leading):
             logits |= zip(group, self._forward(group), strict=True)
         for leader, those in followers.items():
-            self._cache.repeat(leader, those)
-            for number in those:
-                self._rows[number].next_position = self._rows[leader].next_position
-                logits[number] = logits[leader]
+            self._repeat(leader, those)
+            logits |= dict.fromkeys(those, logits[leader])
         return logits
+
+    def _put_shared_prompts(self, added: Mapping[int, Sequence[Shown]], fresh: Sequence[int]) -> None:
+        """Rows that begin with one prompt and go on otherwise, as with other looks forced on them: the prompt goes in once."""
+        prompts: dict[_Key, list[int]] = {}
+        for number in fresh:
+            prompt = [shown for shown in added[number] if shown.piece.author == "prompt"]
+            if 0 < len(prompt) < len(added[number]):
+                prompts.setdefault(_key(prompt), []).append(number)
+        for first, *others in prompts.values():
+            if not others:
+                continue
+            prompt, *rest = self._rows[first].waiting
+            self._rows[first].waiting = [prompt]
+            self._forward([first])
+            self._repeat(first, others)
+            self._rows[first].waiting = rest
+            for number in others:
+                self._rows[number].waiting = self._rows[number].waiting[1:]
+
+    def _repeat(self, source: int, targets: Sequence[int]) -> None:
+        self._cache.repeat(source, targets)
+        for number in targets:
+            self._rows[number].next_position = self._rows[source].next_position
 
     def _groups(self, numbers: Sequence[int]) -> Iterator[list[int]]:
         """Rows that go together, about equally long."""
@@ -199,6 +226,11 @@ class TransformersConversation:
         device = self._student.device
         pixels = normalised(torch.cat(patches).to(device))
         return ids, places, {"pixel_values_videos": pixels, "video_grid_thw": torch.tensor(grids, device=device)}
+
+
+def _key(shown: Sequence[Shown]) -> _Key:
+    """Equal for the very same clips between the same words."""
+    return tuple((one.piece, id(one.clip)) for one in shown)
 
 
 @contextmanager

@@ -1,0 +1,82 @@
+"""Worlds in a workspace, as far as a student isn't needed, and a student that has never learnt anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from dmforge import intake, pipeline
+from dmforge.curation.sources.claims import Claims
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.oracle.behaviour import Behaviour
+from dmforge.generators.oracle.serve import serving
+from dmforge.generators.student.tiny import make_tiny
+from dmforge.generators.teacher.client import URL
+from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds
+
+COMMAND = "dmforge run"
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of worlds, and a teacher for them that everyone in this session may ask."""
+    worlds = tmp_path_factory.mktemp("worlds")
+    make_worlds(worlds / "w", Settings(videos=4))
+    before = os.environ.get(URL)
+    with serving(worlds / "w", Behaviour(), worlds / "planted.jsonl") as url:
+        os.environ[URL] = url
+        yield worlds / "w"
+    os.environ.pop(URL) if before is None else os.environ.__setitem__(URL, before)
+
+
+@pytest.fixture(scope="session")
+def prepared(oracle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of the recipe, run as far as it goes without its student, which should lie beside it."""
+    workspace = Workspace(tmp_path_factory.mktemp("prepared") / "ws")
+    pipeline.init(workspace.root, "replayed")
+    shrink(workspace.recipe)
+    intake.add_videos(workspace, COMMAND, [str(oracle / "videos")], Claims(SOURCE, LICENCE, namespace=SOURCE))
+    intake.add_annotations(workspace, COMMAND, "jsonl", [oracle / "tasks.jsonl"])
+    list(pipeline.run(workspace, Console(quiet=True), COMMAND))
+    return workspace.root
+
+
+def shrink(recipe: Path) -> None:
+    """Small clips, few and short rollouts: a student that knows nothing writes to its limit."""
+    text = recipe.read_text()
+    text = re.sub(r"most_tokens = \d+", "most_tokens = 12", text)
+    text = text.replace(
+        "[student]", '[clips]\ncoarse_fps = "1/2"\ncoarse_tokens = 24\nlook_frames = 8\nlook_tokens = 16\n\n[student]'
+    )
+    text = text.replace("sizes = [4, 8, 16]", "sizes = [2, 3]")
+    for stage in ("blind", "necessity", "density", "vouch"):
+        head = f"[stages.{stage}]"
+        assert head in text
+        text = text.replace(
+            head, f"[stages.{stage}.rounds]\nsizes = [1, 2]\n\n{head}\n" + "most_tokens = 12\n" * (stage != "blind")
+        )
+    recipe.write_text(text)
+
+
+@pytest.fixture(scope="session")
+def student(oracle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of random weights."""
+    texts = [json.loads(line)["question"] for line in (oracle / "tasks.jsonl").read_text().splitlines()]
+    folder = tmp_path_factory.mktemp("random") / "student"
+    make_tiny("speck", texts).save(folder)
+    return folder
+
+
+@pytest.fixture
+def workspace(prepared: Path, student: Path, tmp_path: Path) -> Workspace:
+    """A copy of it with the student beside it."""
+    shutil.copytree(prepared, tmp_path / "ws")
+    shutil.copytree(student, tmp_path / "student")
+    return Workspace(tmp_path / "ws")
