@@ -50,18 +50,13 @@ def prepared(oracle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shrink(recipe: Path) -> None:
     """Small clips, few and short rollouts: a student that knows nothing writes to its limit."""
-    text = recipe.read_text()
-    text = re.sub(r"most_tokens = \d+", "most_tokens = 12", text)
-    text = text.replace(
-        "[student]", '[clips]\ncoarse_fps = "1/2"\ncoarse_tokens = 24\nlook_frames = 8\nlook_tokens = 16\n\n[student]'
-    )
-    text = text.replace("sizes = [4, 8, 16]", "sizes = [2, 3]")
-    for stage in ("blind", "necessity", "density", "vouch"):
-        head = f"[stages.{stage}]"
-        assert head in text
-        text = text.replace(
-            head, f"[stages.{stage}.rounds]\nsizes = [1, 2]\n\n{head}\n" + "most_tokens = 12\n" * (stage != "blind")
-        )
+    text = re.sub(r"most_tokens = \d+", "", recipe.read_text()).replace("sizes = [4, 8, 16]", "sizes = [2, 3]")
+    small = '[clips]\ncoarse_fps = "1/2"\ncoarse_tokens = 24\nlook_frames = 24\nlook_tokens = 48\n\n'
+    text = text.replace("[student]", small + "[student]")
+    for stage in ("blind", "replay", "necessity", "density", "vouch"):
+        rounds = "" if stage == "replay" else f"[stages.{stage}.rounds]\nsizes = [1, 2]\n\n"
+        assert f"[stages.{stage}]" in text
+        text = text.replace(f"[stages.{stage}]", f"{rounds}[stages.{stage}]\nmost_tokens = 12")
     recipe.write_text(text)
 
 

@@ -1,0 +1,66 @@
+"""Stages of a recipe with a policy in the place of the student, and what they left in the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from rich.console import Console
+
+from dmforge import pipeline
+from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import AnyStage, View
+from dmforge.curation.runner import Driver, StageReport
+from dmforge.curation.workspace import Workspace
+from dmforge.filters.replaying import Replaying
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.records import Record, Task, Video
+from tests.replay.policies import Policy, Rate, known
+
+R = TypeVar("R", bound=Record)
+
+
+def stages_of(workspace: Workspace, policy: Policy | None = None) -> tuple[AnyStage, ...]:
+    """The recipe's stages; rolled out by a policy, if there is one."""
+    stages = pipeline.read_recipe(workspace.recipe).stages
+    for stage in stages:
+        if isinstance(stage, Replaying) and policy is not None:
+            stage.engine = lambda: policy
+    return stages
+
+
+def view_of(workspace: Workspace) -> View:
+    return View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages)
+
+
+def rows(workspace: Workspace, record: type[R]) -> list[R]:
+    view = view_of(workspace)
+    return from_arrow(record, view.table(f"SELECT * FROM ({view.rows(record).sql}) ORDER BY id"))
+
+
+def sql(workspace: Workspace, query: str) -> list[tuple[Any, ...]]:
+    return view_of(workspace).connection.cursor().execute(query).fetchall()
+
+
+def policy_for(workspace: Workspace, rate: Rate, **told: Any) -> Policy:
+    """One that knows everything about the workspace's videos."""
+    (clips,) = {stage.config.clips for stage in stages_of(workspace) if isinstance(stage, Replaying)}
+    return Policy(known(workspace, clips, rows(workspace, Video), rows(workspace, Task)), rate, **told)
+
+
+def run(workspace: Workspace, policy: Policy | None, until: str | None = None, *, only: bool = False) -> list[StageReport]:
+    """As `dmforge run` does it; or the last stage alone."""
+    stages = stages_of(workspace, policy)
+    names = [stage.name for stage in stages]
+    upto: Sequence[AnyStage] = stages if until is None else stages[: names.index(until) + 1]
+    upto = upto[-1:] if only else upto
+    with workspace.held("test"):
+        return list(Driver(Lake(workspace), stages, LocalExecutor(), Console(quiet=True)).run(upto))
+
+
+def change(workspace: Workspace, old: str, new: str) -> None:
+    """Edit the recipe."""
+    text = workspace.recipe.read_text()
+    assert old in text, old
+    workspace.recipe.write_text(text.replace(old, new))
