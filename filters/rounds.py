@@ -72,7 +72,8 @@ def wilson(tries: Tries, confidence: float) -> Interval:
         return Interval(0.0, 1.0)
     middle, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     whole = 1 + z * z / n
-    return Interval(max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole))
+    # it holds the rate itself, whatever floats make of an end that is exactly 0 or 1
+    return Interval(max(0.0, min(p, (middle - half) / whole)), min(1.0, max(p, (middle + half) / whole)))
 
 
 def difference(one: Tries, other: Tries, confidence: float) -> Interval:

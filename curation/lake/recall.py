@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -45,5 +45,5 @@ def _bounds(path: Path, column: str) -> tuple[Id, Id]:
     told = pq.read_metadata(path)
     at = told.schema.names.index(column)
     groups = [told.row_group(number).column(at).statistics for number in range(told.num_row_groups)]
-    ends: list[Id] = [end for group in groups if group is not None for end in (group.min, group.max)]
+    ends = [cast("Id", end) for group in groups if group is not None for end in (group.min, group.max)]
     return min(ends), max(ends)

@@ -1,0 +1,291 @@
+"""Can a student judge? What is known of worlds and of what was planted, against what its rollouts say.
+
+    python -m benchmarks.replay --student runs/sft/checkpoint-2000 --corpus ws/shards/cot/qx7... --worlds worlds
+
+`--corpus` is a selection that the student was trained on: its clips are what it can see. `--worlds` is the folder of worlds
+that these videos came from; those that are measured on are like them, from another seed. Whether it sees comes first: where a
+right window helps it less than `LEAST_SEEING` more than a wrong one, it can judge nothing, and every other table is void.
+
+Speed is of policy tokens, free rollouts, on one thread: our rollouts of a video side by side, its clips put behind a cache that
+is kept, against `generate` of Hugging Face row by row, which reads everything again once the clip of the look is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from benchmarks.tables import show as show_table
+from dmforge import intake, pipeline
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import View
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.sources.claims import Claims
+from dmforge.curation.video.media import Media
+from dmforge.curation.workspace import Workspace
+from dmforge.filters.density import Density
+from dmforge.filters.rounds import Tries, wilson
+from dmforge.generators.engines.contract import Sampling
+from dmforge.generators.engines.transformers import TransformersEngine
+from dmforge.generators.footage import Kept, Shown
+from dmforge.generators.oracle.behaviour import Behaviour
+from dmforge.generators.oracle.serve import serving
+from dmforge.generators.renditions import Renditions
+from dmforge.generators.rollout import Quest, look_of, prompt_of, roll
+from dmforge.generators.student.load import Student, load
+from dmforge.generators.student.patchify import normalised
+from dmforge.generators.teacher.client import URL
+from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds, read_settings
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.frames import NoFrames
+from dmforge.schemas.looks import read_density
+from dmforge.schemas.prompts import prompt
+from dmforge.schemas.records import Task, Video
+from dmforge.schemas.transcript import Piece
+
+COMMAND = "python -m benchmarks.replay"
+LEAST_SEEING = 0.2
+CAUGHT, FALSE = 0.9, 0.05
+NEAR, FASTER, SAVED = 0.85, 3.0, 0.3
+LEAST = {"vouch": 0.3, "vouch_window": 0.1, "blind": 0.5}
+"""The thresholds of recipes/replayed.toml."""
+PLANTED = {"wrong_answer": 0.2, "wrong_window": 0.2}
+OTHER_SEED = 101
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A workspace that is rolled out, and what is known about it."""
+
+    workspace: Workspace
+    truth: dict[tuple[str, str], dict[str, Any]]
+    """Of each video and question, what its world says."""
+    planted: dict[tuple[str, str], set[str]]
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        stages = pipeline.read_recipe(self.workspace.recipe).stages
+        return View(Lake(self.workspace), stages).connection.cursor().execute(query).fetchall()
+
+
+def measure(folder: Path, student: Path, clips: Clips, settings: Settings) -> Measured:
+    """Worlds, an oracle that errs, and every stage that rolls out."""
+    worlds, truth = folder / "worlds", folder / "planted.jsonl"
+    make_worlds(worlds, settings)
+    place = pipeline.init(folder / "ws", "replayed")
+    told = "".join(f"{name} = {json.dumps(value)}\n" for name, value in clips.semantic().items())
+    recipe = place.recipe.read_text().replace("../student", str(student.absolute()))
+    recipe = re.sub(r"\[stages.thin\].*?\n\n", "", recipe, flags=re.DOTALL)  # what it would make has other defects
+    place.recipe.write_text(recipe.replace("[student]", f"[clips]\n{told}\n[student]"))
+    intake.add_videos(place, COMMAND, [str(worlds / "videos")], Claims(SOURCE, LICENCE, namespace=SOURCE))
+    intake.add_annotations(place, COMMAND, "jsonl", [worlds / "tasks.jsonl"])
+    with serving(worlds, Behaviour(defects=PLANTED), truth) as url:
+        os.environ[URL] = url
+        for report in pipeline.run(place, Console(stderr=True), COMMAND, until="vouch"):
+            assert not report.tally.pending, report
+    return Measured(place, _truth(worlds), _planted(truth))
+
+
+def _truth(worlds: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    lines = [json.loads(line) for line in (worlds / "truth.jsonl").read_text().splitlines()[1:]]
+    return {(line["video"], asked["question"]): asked for line in lines for asked in line["questions"]}
+
+
+def _planted(truth: Path) -> dict[tuple[str, str], set[str]]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for line in map(json.loads, truth.read_text().splitlines()):
+        found.setdefault((line["video"], line["question"]), set()).add(line["defect"])
+    return found
+
+
+def share(right: int, n: int) -> str:
+    """A share with its interval of 95 %."""
+    return f"{right} of {n}: {right / n:.2f} ({wilson(Tries(right, n), 0.95)})" if n else "none"
+
+
+def seeing(told: Measured) -> tuple[float, list[list[object]]]:
+    """How much better it does with the right window than with a wrong one."""
+    found = dict(told.sql("SELECT arm, avg((score >= .5)::INT) FROM rollouts WHERE filter = 'necessity' GROUP BY arm"))
+    rates: dict[str, float] = {arm: found.get(arm, 0.0) for arm in ("right", "wrong", "none")}
+    sees = rates["right"] - rates["wrong"]
+    return sees, [[*(f"{rate:.2f}" for rate in rates.values()), f"{sees:.2f}", LEAST_SEEING]]
+
+
+def candidates(told: Measured) -> Iterator[list[object]]:
+    """Wrong answers and wrong windows among candidates; one whose window matters, for the latter."""
+    rows = told.sql("""
+        SELECT p.source_id || '.mp4', t.question, c.id, len(t.windows) > 0,
+            max(CASE WHEN v.filter = 'vouch' THEN v.score END), max(CASE WHEN v.filter = 'vouch_window' THEN v.score END),
+            max(CASE WHEN v.filter = 'answer' THEN v.score END), max(CASE WHEN v.filter = 'evidence' THEN v.score END)
+        FROM candidates c JOIN tasks t ON t.id = c.task JOIN provenances p ON p.video = c.video
+            JOIN verdicts v ON v.subject = c.id
+        GROUP BY ALL
+    """)
+    kinds: dict[str, list[bool]] = {"wrong answer": [], "wrong window": [], "sound": []}
+    for video, question, _, _, vouch, window, answer, evidence in rows:
+        truth, planted = told.truth[video, question], told.planted.get((video, question), set())
+        missed = (vouch or 0.0) < LEAST["vouch"] or (window if window is not None else 0.0) < LEAST["vouch_window"]
+        matters = not truth["from_coarse"] and not truth["from_text"]
+        if planted == {"wrong_answer"}:
+            kinds["wrong answer"].append(missed)
+        elif planted == {"wrong_window"} and matters:
+            kinds["wrong window"].append(missed)
+        elif not planted and answer >= 0.9 and evidence >= 0.5:
+            kinds["sound"].append(missed)
+    for kind, caught in kinds.items():
+        yield [f"candidates: {kind}", share(sum(caught), len(caught)), f"<= {FALSE}" if kind == "sound" else f">= {CAUGHT}"]
+
+
+def blind(told: Measured) -> Iterator[list[object]]:
+    """Tasks that anyone can answer from their text."""
+    rows = told.sql("""
+        SELECT p.source_id || '.mp4', t.question, v.score FROM tasks t JOIN provenances p ON p.video = t.video
+            JOIN verdicts v ON v.subject = t.id AND v.filter = 'blind'
+    """)
+    for from_text, name in ((True, "answerable blind"), (False, "not answerable blind")):
+        some = [
+            score < LEAST["blind"] for video, question, score in rows if told.truth[video, question]["from_text"] == from_text
+        ]
+        yield [f"tasks: {name}", share(sum(some), len(some)), f">= {CAUGHT}" if from_text else f"<= {FALSE}"]
+
+
+def density(told: Measured) -> Iterator[list[object]]:
+    """Of tasks that need a look, how far the target is from the lowest density that shows the answer."""
+    (stage,) = (s for s in pipeline.read_recipe(told.workspace.recipe).stages if isinstance(s, Density))
+    offered = stage.config.densities
+    rows = told.sql("""
+        SELECT p.source_id || '.mp4', t.question, g.look.fps.num, g.look.fps.den
+        FROM tasks t JOIN provenances p ON p.video = t.video LEFT JOIN targets g ON g.task = t.id WHERE len(t.windows) > 0
+    """)
+    near: list[bool] = []
+    for video, question, num, den in rows:
+        truth = told.truth[video, question]
+        lowest = read_density(truth["lowest_fps"]) if truth["lowest_fps"] and not truth["from_coarse"] else None
+        if lowest in offered:
+            found = Fraction(num, den) if num else None
+            near.append(found in offered and abs(offered.index(found) - offered.index(lowest)) <= 1)
+    yield ["tasks: density within one step", share(sum(near), len(near)), f">= {NEAR}"]
+
+
+def rounds(told: Measured) -> list[object]:
+    """What stopping early saved, and what 16 rollouts each would have decided."""
+    query = "SELECT subject, score, n FROM verdicts WHERE filter = 'replay' ORDER BY subject"
+    early = told.sql(query)
+    recipe = told.workspace.recipe
+    recipe.write_text(recipe.read_text().replace("sizes = [4, 8, 16]", "sizes = [16]"))
+    list(pipeline.run(told.workspace, Console(stderr=True), COMMAND, until="replay"))
+    late = told.sql(query)
+    same = sum((a in (0, 1)) == (b in (0, 1)) for (_, a, _), (_, b, _) in zip(early, late, strict=True))
+    saved = 1 - sum(n for *_, n in early) / sum(n for *_, n in late)
+    return ["rollouts saved by rounds", f"{saved:.2f}; decided as by 16: {share(same, len(early))}", f">= {SAVED}"]
+
+
+class RowByRow:
+    """The same weights under Hugging Face's own attention and `generate`."""
+
+    def __init__(self, student: Student) -> None:
+        self._student, self._model = student, copy.deepcopy(student.model)
+        self._model.set_attn_implementation("sdpa")
+
+    def roll(self, quest: Quest) -> int:
+        """A rollout: to its look, then all of it again with the clip. How many tokens were written."""
+        vocabulary = self._student.vocabulary
+        shown: list[Shown] = [*quest.prompt]
+        most = quest.sampling.most_tokens
+        first = self._written(shown, most, [vocabulary.end, vocabulary.look_end])
+        look = look_of(vocabulary.decode(first)) if first[-1] == vocabulary.look_end else None
+        if look is None or len(first) >= most:
+            return len(first)
+        try:
+            clip = quest.footage.look(look)
+        except NoFrames:
+            return len(first)
+        shown += [Shown(Piece("policy", vocabulary.decode(first))), Shown(Piece("runtime", look=look), clip)]
+        return len(first) + len(self._written(shown, most - len(first), [vocabulary.end]))
+
+    def _written(self, shown: Sequence[Shown], most: int, stops: list[int]) -> list[int]:
+        layout = self._student.layout
+        laid = layout.join(layout.stretches(shown))
+        ids = torch.from_numpy(laid.ids)[None]
+        self._model.model.rope_deltas = None
+        with torch.no_grad():
+            out = self._model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                mm_token_type_ids=(ids == self._student.vocabulary.video_pad).int() * 2,
+                pixel_values_videos=normalised(torch.from_numpy(laid.patches)),
+                video_grid_thw=torch.from_numpy(laid.grids),
+                do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=most, eos_token_id=stops,
+                suppress_tokens=self._student.vocabulary.vision.tolist(),
+            )  # fmt: skip
+        return out[0, ids.shape[1] :].tolist()
+
+
+def speed(told: Measured, student: Path, clips: Clips, tasks: int, most: int) -> list[object]:
+    """Policy tokens a second, both ways, task by task in turn."""
+    view = View(Lake(told.workspace), pipeline.read_recipe(told.workspace.recipe).stages)
+    videos = {row.id: row for row in from_arrow(Video, view.table(view.rows(Video).sql))}
+    rows = sorted(from_arrow(Task, view.table(view.rows(Task).sql)), key=lambda task: (task.video, task.id))
+    policy = load(str(student))
+    engine, plain = TransformersEngine(policy), RowByRow(policy)
+    ours: list[float] = []
+    theirs: list[float] = []
+    for video in list(dict.fromkeys(task.video for task in rows))[:tasks]:
+        media = Media(told.workspace, video)
+        footage = Kept(Renditions(videos[video], clips, media.coarse, media.grid))
+        own = [task for task in rows if task.video == video]
+        quests = [
+            Quest(prompt_of(prompt(task), footage), footage, Sampling(1.0, seed, most)) for task in own for seed in range(4)
+        ]
+        began = time.process_time()
+        written = sum(len(words.ids) for rolled in roll(engine, quests) for words in rolled.written)
+        ours.append(written / (time.process_time() - began))
+        began = time.process_time()
+        written = sum(plain.roll(quest) for quest in quests[::4])
+        theirs.append(written / (time.process_time() - began))
+    a, b = statistics.median(ours), statistics.median(theirs)
+    return ["tokens/s: rollouts, row by row, x", f"{a:.0f}, {b:.0f}, {a / b:.1f}", f">= {FASTER}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--student", type=Path, required=True)
+    parser.add_argument("--corpus", required=True, help="a packed selection that it was trained on")
+    parser.add_argument("--worlds", type=Path, help="the worlds of that selection; else the plainest ones")
+    parser.add_argument("--videos", type=int, default=60)
+    parser.add_argument("--most-tokens", type=int, default=160, help="of a rollout, when its speed is measured")
+    told = parser.parse_args()
+    torch.set_num_threads(1)
+    clips = Corpus(told.corpus).clips
+    settings = read_settings(told.worlds) if told.worlds else Settings()
+    settings = settings.model_copy(update={"videos": told.videos, "seed": settings.seed + OTHER_SEED})
+    command = f"{COMMAND} --student ... --corpus ... --videos {told.videos}"
+    with tempfile.TemporaryDirectory(prefix="dmforge-replay-") as folder:
+        measured = measure(Path(folder), told.student, clips, settings)
+        sees, rows = seeing(measured)
+        columns = ["right window", "wrong window", "no look", "seeing", "wanted, at least"]
+        show_table("Does the student see? Pass rates of forced looks", command, columns, rows)
+        found = [*candidates(measured), *blind(measured), *density(measured)]
+        fast = speed(measured, told.student, clips, 3, told.most_tokens)
+        found += [rounds(measured), fast]
+    columns = ["what", "caught, or found: share (95 %)", "wanted"]
+    void = "" if sees >= LEAST_SEEING else f"VOID: it sees {sees:.2f}, and from less than {LEAST_SEEING} nothing follows. "
+    show_table(f"{void}What its rollouts say, against what is known", command, columns, found)
+
+
+if __name__ == "__main__":
+    main()
