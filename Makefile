@@ -52,6 +52,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.select
 	$(BIN)/python -m benchmarks.injection
 	$(BIN)/python -m benchmarks.sft
+	$(BIN)/python -m benchmarks.rounds
 
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --kills 200

@@ -71,20 +71,18 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
     """What a selection would keep of what there is now. Writes nothing."""
     recipe = read_recipe(workspace.require().recipe)
     stage = _selecting(recipe, corpus)
-    of_tasks = isinstance(stage.config, SelectRlConfig)
-    if of_tasks and where is not None:
+    if where is not None and not isinstance(stage.config, SelectCotConfig):
         told = f"{corpus!r} holds tasks, and a condition is asked of candidates"
         raise InputError(told, where="CORPUS", mend="give a corpus of candidates, or leave out --where")
     with workspace.reading():
         before = recipe.stages[: recipe.stages.index(stage)]
         view = View(Lake(workspace), before)
         connection = view.connection.cursor()
-        holds = asking(where) if where is not None else None
         if isinstance(stage.config, SelectRlConfig):
             stand(view, connection)
             decide(connection, stage.config.wanted(), None, measured_by(before), AIMS)
         elif isinstance(stage.config, SelectCotConfig):
-            decide(connection, stage.config.wanted(), holds, measured_by(before))
+            decide(connection, stage.config.wanted(), None if where is None else asking(where), measured_by(before))
         return Selected.of(counts(connection))
 
 

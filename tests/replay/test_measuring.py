@@ -187,6 +187,15 @@ def test_arms_have_the_same_seeds(workspace: Workspace) -> None:
         assert set.intersection(*seeds) == min(seeds, key=len)  # an arm that is given up has no others
 
 
+def test_no_rollout_is_made_by_two_measurements(workspace: Workspace) -> None:
+    policy = policy_for(workspace, lambda task, seen, look: float(shows(task, look)))
+    run(workspace, policy, until="necessity")
+    policy.rolled.clear()
+    run(workspace, policy, until="density", only=True)
+    assert {look.fps for _, look in policy.rolled if look} == {1, 2, 3, 4}  # at 6 it was forced before
+    assert {row.arm for row in rows(workspace, Rollout) if row.filter == "density"} == {"1", "2", "3", "4", "6"}
+
+
 def test_a_wrong_window_shows_nothing_of_gold(workspace: Workspace) -> None:
     for item in shown(workspace):
         window = right_window(item.task)
