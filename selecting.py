@@ -79,7 +79,7 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
         view = View(Lake(workspace), before)
         connection = view.connection.cursor()
         if isinstance(stage.config, SelectRlConfig):
-            stand(view, connection)
+            stand(view, connection, stage.config)
             decide(connection, stage.config.wanted(), None, measured_by(before), AIMS)
         elif isinstance(stage.config, SelectCotConfig):
             decide(connection, stage.config.wanted(), None if where is None else asking(where), measured_by(before))

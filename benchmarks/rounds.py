@@ -1,6 +1,6 @@
 """What do rounds save, and do they decide as 16 rollouts would? Tasks of known pass rates, solved by chance.
 
-A task is kept where its rate, as far as it was measured, lies between the thresholds of `select_rl` in recipes/replayed.toml: it
+A task is kept where its rate, as far as it was measured, lies between the thresholds of `select_rl` in the recipe: it
 was solved, and not always. The same draws are stopped early by each rule, and not at all.
 """
 

@@ -14,7 +14,7 @@ from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settle
 from dmforge.curation.sources.importing import target_of
 from dmforge.curation.stage import Collective, StageConfig
 from dmforge.filters.replaying import right_window
-from dmforge.filters.selection import AIMS, Dimension, Said, Wanted, decide, measured_by
+from dmforge.filters.selection import AIMS, UNDETERMINED, Dimension, Said, Wanted, decide, measured_by
 from dmforge.schemas.columns import column, from_arrow
 from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.looks import Look
@@ -67,13 +67,16 @@ class SelectRlConfig(StageConfig):
     balance: dict[Dimension, Annotated[float, Field(ge=1)]] = Field(default_factory=dict[Dimension, float])
     """The most that are kept of each, as so many times what there is of the rarest. Applied after caps."""
 
+    teachers_look: bool = False
+    """Where no student was tried and the file doesn't say either: aim at gold's window, at the density of the first teacher
+    that answered right."""
+
     def wanted(self) -> Wanted:
         return Wanted(self.least, self.only, (), self.caps, self.balance, self.most)
 
 
 class SelectRl(Collective[Task, Sample]):
-    """Tasks to samples. The target is what a student was tried with; else what its file says; else gold's window at the
-    density of the first teacher that answered right."""
+    """Tasks to samples. The target is what a student was tried with; else what its file says."""
 
     name, version = "select_rl", 2
     config: SelectRlConfig
@@ -82,7 +85,7 @@ class SelectRl(Collective[Task, Sample]):
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         connection = view.connection.cursor()
-        found = stand(view, connection)
+        found = stand(view, connection, self.config)
         decide(connection, self.config.wanted(), measurable=measured_by(view.stages), subjects=AIMS)
         for batch in connection.sql(_TOLD).to_arrow_reader(CHUNK):
             rows = batch.to_pylist()
@@ -110,28 +113,30 @@ class SelectRl(Collective[Task, Sample]):
         return Rejected(reason, detail)
 
 
-def stand(view: View, connection: duckdb.DuckDBPyConnection) -> Mapping[Id, Aim]:
+def stand(view: View, connection: duckdb.DuckDBPyConnection, config: SelectRlConfig) -> Mapping[Id, Aim]:
     """Put the tasks where `decide` finds them; and the target of each that has one."""
     tasks = from_arrow(Task, view.table(view.rows(Task).sql))
-    found = _aims(view, tasks)
+    candidates = from_arrow(Candidate, view.table(view.rows(Candidate).sql)) if config.teachers_look else []
+    found = _aims(view, tasks, candidates)
+    coming = any(Target in stage.makes and view.tally(stage).pending for stage in view.stages)
+    without = f"{UNDETERMINED}target" if coming else NO_TARGET
     rows = {
         "id": [task.id for task in tasks],
         "video": [task.video for task in tasks],
         "task": [task.id for task in tasks],
         "attempt": [0] * len(tasks),
         "looks": [_looks(found.get(task.id)) for task in tasks],
-        "lacks": [None if task.id in found else NO_TARGET for task in tasks],
+        "lacks": [None if task.id in found else without for task in tasks],
     }
     connection.register(AIMS, pa.table(rows, _SUBJECTS))
     return found
 
 
-def _aims(view: View, tasks: Sequence[Task]) -> Mapping[Id, Aim]:
+def _aims(view: View, tasks: Sequence[Task], candidates: Sequence[Candidate]) -> Mapping[Id, Aim]:
     """Where each task's answer shows, how densely one must look there, and who says so."""
     tried = {row.task: row for row in from_arrow(Target, view.table(view.rows(Target).sql))}
     told = {task.id: look for task in tasks if (look := target_of(task)) is not None}
     open_ = {task.id: task for task in tasks if task.id not in tried and task.id not in told}
-    candidates = from_arrow(Candidate, view.table(view.rows(Candidate).sql)) if open_ else []
     taught: dict[Id, Look] = {}
     for one in sorted(candidates, key=lambda one: (one.attempt, one.id)):
         task = open_.get(one.task)

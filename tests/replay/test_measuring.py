@@ -287,14 +287,11 @@ def test_tasks_that_are_neither_always_nor_never_solved_are_kept_with_their_targ
     assert kept.keys() & targets.keys()
     for id, task in tasks.items():
         fit = 0.05 <= told[id].score <= 0.95 and necessary[id].score >= 0.2
-        if task.windows:
-            assert (id in kept) == fit
-        if id in kept and task.windows:
+        assert (id in kept) == (fit and bool(task.windows))
+        if id in kept:
             assert (kept[id].target, kept[id].target_source) == (targets[id], "replay")
-        elif id in kept:  # nobody tried: the teacher's look has to do
-            assert kept[id].target_source == "teacher"
     reasons = dict(sql(finished, "SELECT reason, count(*) FROM outcomes WHERE stage = 'select_rl' GROUP BY ALL"))
-    assert {"", "above threshold: replay", "below threshold: replay"} <= set(reasons)
+    assert {"", "no target", "above threshold: replay"} <= set(reasons)
     dry = json.loads(dmforge("select", "rl", "--dry-run", "-w", finished.root, "--json")[0])
     assert dry["kept"] == reasons.pop("") == len(kept)
     assert dry["rejected"] == reasons
@@ -316,6 +313,21 @@ def test_a_threshold_rolls_out_nothing(finished: Workspace, student: Path, tmp_p
 def test_what_is_not_replayed_yet_is_undetermined(workspace: Workspace) -> None:
     dry = json.loads(dmforge("select", "rl", "--dry-run", "-w", workspace.root, "--json")[0])
     assert dry == {"kept": 0, "rejected": {}, "undetermined": len(rows(workspace, Task))}
+
+
+def test_a_teachers_look_is_a_target_where_that_is_asked_for(finished: Workspace, student: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.root, tmp_path / "ws")
+    shutil.copytree(student, tmp_path / "student")
+    workspace = Workspace(tmp_path / "ws")
+    change(workspace, 'corpus = "rl"', 'corpus = "rl"\nteachers_look = true')
+    dmforge("select", "rl", "-w", workspace.root)
+    before, after = rl(finished), rl(workspace)
+    looks = {row.task: row.looks[0] for row in rows(finished, Candidate) if row.attempt == 0}
+    fresh = [sample for task, sample in after.items() if task not in before]
+    assert fresh
+    assert {task: after[task] for task in before} == before
+    for sample in fresh:
+        assert (sample.target, sample.target_source) == (looks[sample.task], "teacher")
 
 
 def test_another_density_is_another_candidate_by_the_teachers_second_call(prepared: Path, finished: Workspace) -> None:
