@@ -1,7 +1,8 @@
 """The trajectory, once, over any engine: decode to `</fps>`, cut the clip, inject it, decode on.
 
-Rows are phased: each goes on until it looks or ends; those that look wait for each other, and their clips go through the
-model together. Whatever a policy writes there is an outcome, and never an exception.
+Each row goes on until it looks or ends. Whether those that look wait for each other is the engine's to say: one that keeps
+its caches here puts their clips through the model together, one that serves goes on with each as it comes. Whatever a policy
+writes there is an outcome, and never an exception.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dmforge.generators.engines.contract import Engine, Sampling, Written
+from dmforge.generators.engines.contract import Engine, Failed, Sampling, Written
 from dmforge.generators.footage import Clip, Footage, Shown, show
+from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.looks import Look, print_density, print_span
@@ -65,6 +67,16 @@ class Rolled:
         return self.trajectory.answer if self.trajectory else ""
 
 
+class Unrolled(DmforgeError):
+    """The engine died over some quests each time that it met them. What became of all the others is in `rolled`."""
+
+    def __init__(self, failed: Mapping[int, Failed], rolled: Mapping[int, Rolled]) -> None:
+        first = next(iter(failed.values()))
+        mend = "leave these out, or give the engine more memory: fewer rows, less context"
+        super().__init__(f"the engine died over {len(failed)} of {len(failed) + len(rolled)} rows: {first.detail}", mend=mend)
+        self.failed, self.rolled = failed, rolled
+
+
 @dataclass(slots=True)
 class _Row:
     quest: Quest
@@ -73,6 +85,7 @@ class _Row:
     looks: list[Look] = field(default_factory=list[Look])
     written: list[Written] = field(default_factory=list[Written])
     ending: Ending | None = None
+    failed: Failed | None = None
 
     @property
     def text(self) -> str:
@@ -80,14 +93,20 @@ class _Row:
 
 
 def roll(engine: Engine, quests: Sequence[Quest], limits: Limits | None = None) -> list[Rolled]:
-    """All of them to their ends, side by side."""
+    """All of them to their ends, side by side. Raises `Unrolled` if the engine died over some of them."""
     limits = limits or Limits()
     rows = [_begun(quest) for quest in quests]
     conversation = engine.converse([quest.sampling for quest in quests])
-    added = _openings(rows, limits)
-    while added:
+    added, at_work = _openings(rows, limits), set[int]()
+    while added or at_work:
+        at_work |= added.keys()
         may_look = {number for number in added if len(rows[number].looks) < limits.most_looks}
-        added = _met(rows, conversation.go_on(added, may_look), limits)
+        met = conversation.go_on(added, may_look)
+        at_work -= met.keys()
+        added = _met(rows, met, limits)
+    failed = {number: row.failed for number, row in enumerate(rows) if row.failed}
+    if failed:
+        raise Unrolled(failed, {n: _ended(row, limits) for n, row in enumerate(rows) if n not in failed})
     return [_ended(row, limits) for row in rows]
 
 
@@ -120,11 +139,14 @@ def _openings(rows: Sequence[_Row], limits: Limits) -> dict[int, Sequence[Shown]
     return added
 
 
-def _met(rows: Sequence[_Row], written: Mapping[int, Written], limits: Limits) -> dict[int, Sequence[Shown]]:
+def _met(rows: Sequence[_Row], written: Mapping[int, Written | Failed], limits: Limits) -> dict[int, Sequence[Shown]]:
     """What was written is taken down, and answered where it asks for frames."""
     added: dict[int, Sequence[Shown]] = {}
     for number, words in written.items():
         row = rows[number]
+        if isinstance(words, Failed):
+            row.failed = words
+            continue
         row.written.append(words)
         row.pieces.append(Piece("policy", words.text))
         if words.stop == "length":

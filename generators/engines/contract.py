@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from dmforge.generators.footage import Shown
 
 Stop = Literal["look", "end", "length"]
-"""It wrote `</fps>`; it ended its turn; it had no tokens left."""
+"""It wrote `</fps>` and had tokens left; it ended its turn; it had no tokens left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,22 @@ class Written:
     stop: Stop
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What became of a row over which the engine died, more than once and at last with no other row at work."""
+
+    detail: str
+
+
 class Conversation(Protocol):
     """Some rows that grow side by side."""
 
-    def go_on(self, added: Mapping[int, Sequence[Shown]], may_look: Collection[int]) -> dict[int, Written]:
-        """Put these behind their rows, and let each go on until it stops. Rows that are not named wait; only those that may
-        look stop at a look."""
+    def go_on(self, added: Mapping[int, Sequence[Shown]], may_look: Collection[int]) -> Mapping[int, Written | Failed]:
+        """Put these behind their rows, and let each go on until it stops. Rows that are not named wait; of those that are,
+        only those that may look stop at a look.
+
+        What comes back is at least one of the rows at work. An engine need not wait for all of them: the others go on and
+        come with a later call, which may add nothing."""
         ...
 
 
@@ -53,5 +63,9 @@ class Engine(Protocol):
     """A policy that can be continued."""
 
     def converse(self, rows: Sequence[Sampling]) -> Conversation:
-        """As many rows as this, each empty so far."""
+        """As many rows as this, each empty so far. A conversation that is still going on is given up."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
         ...

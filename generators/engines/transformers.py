@@ -16,6 +16,7 @@ import torch
 
 from dmforge.generators.engines.cache import RaggedCache
 from dmforge.generators.engines.contract import Sampling, Stop, Written
+from dmforge.generators.engines.draws import Stream, pick
 from dmforge.generators.footage import Shown
 from dmforge.generators.student.layout import Ids, Stretch
 from dmforge.generators.student.load import Student
@@ -35,7 +36,7 @@ class _Row:
     """What is known of a row beside its cache."""
 
     sampling: Sampling
-    draws: np.random.Generator
+    draws: Stream
     next_position: int = 0
     left: int = 0
     waiting: list[Stretch] = field(default_factory=list[Stretch])
@@ -47,13 +48,14 @@ class TransformersEngine:
 
     def __init__(self, student: Student, most_at_once: int = MOST_AT_ONCE) -> None:
         self.student, self.most_at_once = student, most_at_once
-        names, rows = len(student.vocabulary), student.model.get_input_embeddings().weight.shape[0]
-        nameless = np.arange(names, rows)
-        banned = np.concatenate([student.vocabulary.vision, nameless])
-        self.banned = torch.from_numpy(banned).to(student.device)
+        rows = student.model.get_input_embeddings().weight.shape[0]
+        self.banned = torch.from_numpy(student.vocabulary.unwritable(rows)).to(student.device)
 
     def converse(self, rows: Sequence[Sampling]) -> TransformersConversation:
         return TransformersConversation(self, rows)
+
+    def close(self) -> None:
+        """The student belongs to whoever loaded it."""
 
 
 class TransformersConversation:
@@ -61,10 +63,7 @@ class TransformersConversation:
 
     def __init__(self, engine: TransformersEngine, rows: Sequence[Sampling]) -> None:
         self._engine, self._student = engine, engine.student
-        self._rows = [
-            _Row(sampling, np.random.Generator(np.random.Philox(key=sampling.seed)), left=sampling.most_tokens)
-            for sampling in rows
-        ]
+        self._rows = [_Row(sampling, Stream(sampling.seed), left=sampling.most_tokens) for sampling in rows]
         self._cache = RaggedCache(len(rows))
 
     def go_on(self, added: Mapping[int, Sequence[Shown]], may_look: Collection[int]) -> dict[int, Written]:
@@ -150,10 +149,10 @@ class TransformersConversation:
                 row.waiting = [Stretch("policy", np.array([token], np.int64))]
                 if token == vocabulary.end:
                     stops[number] = "end"
-                elif token == vocabulary.look_end and number in may_look:
-                    stops[number] = "look"
                 elif not row.left:
                     stops[number] = "length"
+                elif token == vocabulary.look_end and number in may_look:
+                    stops[number] = "look"
             active = [number for number in active if number not in stops]
             if not active:
                 break
@@ -166,21 +165,10 @@ class TransformersConversation:
 
     def _chosen(self, numbers: Sequence[int], logits: torch.Tensor) -> list[tuple[int, float]]:
         """A token for each row, and its log-probability. Each row draws one number a token, from a stream of its own."""
-        samplings = [self._rows[number].sampling for number in numbers]
-        heats = torch.tensor([sampling.temperature or 1.0 for sampling in samplings], device=logits.device)
-        tempered = logits.float() / heats[:, None] if logits.dtype != torch.float64 else logits / heats[:, None]
-        log_probs = torch.log_softmax(tempered, -1)
-        allowed = tempered.clone()
-        allowed[:, self._engine.banned] = float("-inf")
-        draws = torch.tensor(
-            [self._rows[number].draws.random() for number in numbers], dtype=torch.float64, device=logits.device
-        )
-        mass = torch.softmax(allowed.double(), -1).cumsum(-1)
-        drawn = torch.searchsorted(mass, (draws[:, None] * mass[:, -1:]), right=True)[:, 0].clamp(max=mass.shape[1] - 1)
-        greedy = torch.tensor([sampling.temperature == 0 for sampling in samplings], device=logits.device)
-        tokens = torch.where(greedy, allowed.argmax(-1), drawn)
-        found = log_probs.gather(1, tokens[:, None])[:, 0]
-        return list(zip(tokens.tolist(), found.tolist(), strict=True))
+        rows = [self._rows[number] for number in numbers]
+        draws = [row.draws[row.sampling.most_tokens - row.left] for row in rows]
+        tokens, log_probs = pick(logits, [row.sampling.temperature for row in rows], draws, self._engine.banned)
+        return list(zip(tokens.tolist(), log_probs.tolist(), strict=True))
 
     def _forward(self, numbers: Sequence[int]) -> torch.Tensor:
         """Everything that waits in these rows through the model, once; logits behind the last token of each."""

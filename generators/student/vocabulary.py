@@ -86,6 +86,10 @@ class Vocabulary:
         found = [self.find(token) for token in VISION]
         return np.array([token for token in found if token is not None], np.int64)
 
+    def unwritable(self, rows: int) -> NDArray[np.int64]:
+        """What is banned from a model with so many rows: vision tokens, and ids that no token has."""
+        return np.concatenate([self.vision, np.arange(len(self), rows)])
+
     @cached_property
     def frame(self) -> tuple[str, str]:
         """What stands before a prompt and behind it, by the tokenizer's own chat template."""

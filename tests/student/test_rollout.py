@@ -141,7 +141,7 @@ def test_a_clip_over_the_budget_is_not_shown() -> None:
     assert (rolled.ending, rolled.written) == ("over_budget", ())
 
 
-@pytest.mark.parametrize("most", [5, len(STUDENT.vocabulary.encode(LOOKS)) + 3])
+@pytest.mark.parametrize("most", [5, len(STUDENT.vocabulary.encode(LOOKS)), len(STUDENT.vocabulary.encode(LOOKS)) + 3])
 def test_out_of_tokens_is_cut_off(most: int) -> None:
     rolled = written(LOOKS + ANSWERS, most_tokens=most)
     assert rolled.ending == "cut_off"
