@@ -17,9 +17,10 @@ import torch
 from dmforge.generators.engines.cache import RaggedCache
 from dmforge.generators.engines.contract import Sampling, Stop, Written
 from dmforge.generators.engines.draws import Stream, pick
+from dmforge.generators.engines.settings import TransformersSettings
 from dmforge.generators.footage import Shown
 from dmforge.generators.student.layout import Ids, Stretch
-from dmforge.generators.student.load import Student
+from dmforge.generators.student.load import Student, load
 from dmforge.generators.student.patchify import grid_of, normalised, patchify
 from dmforge.generators.student.positions import following, positions
 from dmforge.schemas.transcript import Piece
@@ -219,6 +220,12 @@ class TransformersConversation:
 def _key(shown: Sequence[Shown]) -> _Key:
     """Equal for the very same clips between the same words."""
     return tuple((one.piece, id(one.clip)) for one in shown)
+
+
+def open_transformers(settings: TransformersSettings, checkpoint: str) -> TransformersEngine:
+    """A student for nothing but this."""
+    device = "cuda" if settings.device == "auto" and torch.cuda.is_available() else "cpu"
+    return TransformersEngine(load(checkpoint, getattr(torch, settings.weights), device), settings.most_at_once)
 
 
 @contextmanager

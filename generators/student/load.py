@@ -26,9 +26,16 @@ EXPECTED: dict[str, Any] = {
     "patch_size": PATCH, "merge_size": MERGE, "temporal_patch_size": FRAMES,
     "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
 }  # fmt: skip
-OWN_VIDEO = {
-    "video_processor_type": "Qwen3VLVideoProcessor", "size": {"shortest_edge": 4096, "longest_edge": 25_165_824}, **EXPECTED,
+OWN: dict[str, dict[str, Any]] = {
+    "video_preprocessor_config.json": {
+        "video_processor_type": "Qwen3VLVideoProcessor", "size": {"shortest_edge": 4096, "longest_edge": 25_165_824}, **EXPECTED,
+    },
+    "preprocessor_config.json": {
+        "image_processor_type": "Qwen2VLImageProcessorFast", "size": {"shortest_edge": 65_536, "longest_edge": 16_777_216},
+        **EXPECTED,
+    },
 }  # fmt: skip
+"""What Qwen3-VL checkpoints say. A server that has no use for images still asks for them."""
 TAGS_MISSING = "load it with tags added (add_tags = true in [model]), and train it on a cot corpus first"
 
 
@@ -59,21 +66,18 @@ class Student:
     def save_beside(self, folder: Path) -> None:
         """All but the weights."""
         self.vocabulary.tokenizer.save_pretrained(folder)
-        files = self.processing or {"video_preprocessor_config.json": json.dumps(OWN_VIDEO, indent=1)}
+        files = self.processing or {name: json.dumps(told, indent=1) for name, told in OWN.items()}
         for name, text in files.items():
             (folder / name).write_text(text, "utf-8")
 
 
 def load(place: str, dtype: torch.dtype = torch.float32, device: str = "cpu", *, add_missing_tags: bool = False) -> Student:
     """A Qwen3-VL with the four tags as tokens. Without them it is refused, unless they are to be added."""
-    config, tokenizer = _opened(place)
-    vocabulary = Vocabulary(tokenizer, where=place)
-    for token in NEEDED:
-        vocabulary.id(token)
+    config, vocabulary = _read(place)
     processing = _processing(place)
     missing = vocabulary.without_tags()
-    if missing and not add_missing_tags:
-        raise InputError(f"it doesn't know the tags {' '.join(missing)}", where=place, mend=TAGS_MISSING)
+    if not add_missing_tags:
+        _refuse_without_tags(vocabulary)
     # safetensors only: whoever hands out a checkpoint should not run code here
     model: Any = Qwen3VLForConditionalGeneration.from_pretrained(place, config=config, dtype=dtype, use_safetensors=True)
     use(model)
@@ -86,6 +90,28 @@ def load(place: str, dtype: torch.dtype = torch.float32, device: str = "cpu", *,
     if missing:
         add_tags(model, vocabulary)
     return Student(model.to(device).eval(), vocabulary, place, processing)
+
+
+def load_vocabulary(place: str) -> Vocabulary:
+    """What whoever lets others compute needs of a student: no weights are read. Refused as `load` would."""
+    _, vocabulary = _read(place)
+    _processing(place)
+    _refuse_without_tags(vocabulary)
+    return vocabulary
+
+
+def _read(place: str) -> tuple[Any, Vocabulary]:
+    config, tokenizer = _opened(place)
+    vocabulary = Vocabulary(tokenizer, where=place)
+    for token in NEEDED:
+        vocabulary.id(token)
+    return config, vocabulary
+
+
+def _refuse_without_tags(vocabulary: Vocabulary) -> None:
+    missing = vocabulary.without_tags()
+    if missing:
+        raise InputError(f"it doesn't know the tags {' '.join(missing)}", where=vocabulary.where, mend=TAGS_MISSING)
 
 
 def _opened(place: str) -> tuple[Any, Any]:

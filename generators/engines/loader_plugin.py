@@ -1,0 +1,27 @@
+"""A plugin of vLLM servers: a video may be a parcel, which brings its frames and the time of each.
+
+What a server makes of a video file is its own: it samples frames and counts their times from them. With a parcel there is
+nothing to sample. vLLM finds the plugin by dmforge's entry point `vllm.general_plugins`, in every process that it starts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dmforge.generators.engines.parcels import BACKEND, parcel_from
+from dmforge.generators.footage import Pixels
+
+
+def register() -> None:
+    """Called by vLLM, perhaps more than once."""
+    from vllm.multimodal.video import VIDEO_LOADER_REGISTRY, VideoLoader  # pyright: ignore[reportMissingImports]
+
+    class Parcels(VideoLoader):  # pyright: ignore[reportUntypedBaseClass]
+        """Reads what `Parcel.to_bytes` wrote, whatever else it is told about frames."""
+
+        @classmethod
+        def load_bytes(cls, data: bytes, num_frames: int = -1, **told: Any) -> tuple[Pixels, dict[str, Any]]:
+            parcel = parcel_from(data)
+            return parcel.frames, parcel.metadata
+
+    VIDEO_LOADER_REGISTRY.register(BACKEND)(Parcels)

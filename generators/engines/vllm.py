@@ -1,0 +1,103 @@
+"""vLLM on this machine: one process a GPU, watched from here, and all rows of a video with the one that has it in its cache."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from multiprocessing.connection import wait
+from typing import Any
+
+from dmforge.generators.engines.contract import Failed, Sampling
+from dmforge.generators.engines.lane import Hiring, Lane
+from dmforge.generators.engines.legs import Gone, Leg, Order, Start
+from dmforge.generators.engines.served import ServedConversation, Tallies
+from dmforge.generators.engines.settings import VllmSettings
+from dmforge.generators.engines.vllm_arguments import ENVIRONMENT, OWN_PROCESS, exact
+from dmforge.generators.student.layout import Layout
+from dmforge.generators.student.load import load_vocabulary
+from dmforge.generators.student.vocabulary import Vocabulary
+from dmforge.schemas.errors import InputError
+
+TICK_S = 0.5
+"""How often it is looked whether a process stands still."""
+COMMAND = (sys.executable, "-m", "dmforge.generators.engines.vllm_process")
+
+
+class Lanes:
+    """Several processes as one courier."""
+
+    def __init__(self, hirings: Sequence[Hiring]) -> None:
+        self.lanes = [Lane(hiring) for hiring in hirings]
+        self._patrolled_s = time.monotonic()
+
+    def send(self, number: int, order: Order, leg: Leg) -> None:
+        """Rows of a video go the same way, whatever they are about to do there."""
+        self.lanes[order[0] % len(self.lanes)].add(number, order, leg)
+
+    def receive(self) -> dict[int, Gone | Failed]:
+        found: dict[int, Gone | Failed] = {}
+        while not found:
+            for lane in self.lanes:
+                lane.hand_out()
+            talking = {lane.connection: lane for lane in self.lanes if lane.connection is not None}
+            for connection in wait(list(talking), TICK_S):
+                found |= talking[connection].hear()  # pyright: ignore[reportArgumentType] (only what was given is returned)
+            if time.monotonic() - self._patrolled_s > TICK_S:
+                self._patrolled_s = time.monotonic()
+                for lane in self.lanes:
+                    found |= lane.patrol()
+        return found
+
+    def clear(self) -> None:
+        for lane in self.lanes:
+            lane.clear()
+
+
+class VllmEngine:
+    """A checkpoint, in processes that are started when there is something to do."""
+
+    def __init__(self, vocabulary: Vocabulary, hirings: Sequence[Hiring], most_context: int) -> None:
+        self.layout, self.most_context = Layout(vocabulary), most_context
+        self.lanes = Lanes(hirings)
+        self.tallies = Tallies()
+
+    def converse(self, rows: Sequence[Sampling]) -> ServedConversation:
+        return ServedConversation(self.layout, self.lanes, rows, self.most_context, self.tallies)
+
+    def close(self) -> None:
+        """End the processes."""
+        for lane in self.lanes.lanes:
+            lane.close()
+
+
+def open_vllm(settings: VllmSettings, checkpoint: str, command: Sequence[str] = COMMAND) -> VllmEngine:
+    """`command` starts the process of an engine."""
+    if find_spec("vllm") is None:
+        raise InputError("vllm is not installed", where="engine.kind", mend="pip install 'dmforge[vllm]', or kind = \"openai\"")
+    vocabulary = load_vocabulary(checkpoint)
+    hirings = [_hiring(settings, checkpoint, command, number) for number in range(settings.processes)]
+    return VllmEngine(vocabulary, hirings, settings.context)
+
+
+def _hiring(settings: VllmSettings, checkpoint: str, command: Sequence[str], number: int) -> Hiring:
+    one_gpu = {"CUDA_VISIBLE_DEVICES": str(number)} if settings.processes > 1 else {}
+    environment = {**ENVIRONMENT, **OWN_PROCESS, **one_gpu}
+    start = Start(_arguments(settings, checkpoint))
+    return Hiring(command, start, environment, settings.rows, settings.start_s, settings.still_s)
+
+
+def _arguments(settings: VllmSettings, checkpoint: str) -> dict[str, Any]:
+    cache = {} if settings.cache_gb is None else {"kv_cache_memory_bytes": int(settings.cache_gb * (1 << 30))}
+    return {
+        **exact(settings.most_looks),
+        **cache,
+        "model": checkpoint,
+        "dtype": settings.weights,
+        "max_model_len": settings.context,
+        "max_num_seqs": settings.rows,
+        "max_num_batched_tokens": settings.at_once,
+        "gpu_memory_utilization": settings.memory_share,
+        "enforce_eager": not settings.compiled,
+    }

@@ -1,0 +1,25 @@
+"""What every vLLM is started with, in a process of ours or as a server: only then our tokens, frames and draws are exact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dmforge.generators.engines.parcels import PROCESSING
+
+ENVIRONMENT = {"VLLM_USE_V2_MODEL_RUNNER": "0", "VLLM_NO_USAGE_STATS": "1"}
+"""The first: processors of logits, as `vllm_draws` is one, have another form in vLLM's second runner."""
+OWN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "WARNING"}
+"""All of the engine in the one process that we watch."""
+
+
+def exact(most_looks: int) -> dict[str, Any]:
+    """By the names of `EngineArgs`; a server's options are called the same."""
+    return {
+        "logits_processors": ["dmforge.generators.engines.vllm_draws:Draws"],
+        "logprobs_mode": "processed_logits",
+        "limit_mm_per_prompt": {"image": 0, "video": 1 + most_looks},
+        "mm_processor_kwargs": PROCESSING,
+        "generation_config": "vllm",
+        "enable_prefix_caching": True,
+        "async_scheduling": False,
+    }
