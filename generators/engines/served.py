@@ -132,7 +132,7 @@ class ServedConversation:
         raise DmforgeError(
             f"the engine showed its model another context: {theirs!r} in place of {ours!r}, at token {at}",
             where=self._vocabulary.where,
-            mend="see that engine and student are of the same checkpoint, and that vllm is a version that docs/engines.md names",
+            mend="see that engine and student are of one checkpoint, and vllm is of a version that docs/engines.md names",
         )
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from transformers import AutoTokenizer
-from vllm.v1.sample.logits_processor.builtin import process_dict_updates  # pyright: ignore[reportMissingImports]
-from vllm.v1.sample.logits_processor.interface import LogitsProcessor  # pyright: ignore[reportMissingImports]
+from vllm.v1.sample.logits_processor.builtin import process_dict_updates  # pyright: ignore
+from vllm.v1.sample.logits_processor.interface import LogitsProcessor  # pyright: ignore
 
 from dmforge.generators.engines.draws import Stream, pick
 from dmforge.generators.engines.legs import PLACE, SEED, TEMPERATURE

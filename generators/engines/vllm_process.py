@@ -26,8 +26,8 @@ class Core:
     """vLLM, and the legs that are on their way in it."""
 
     def __init__(self, start: Start) -> None:
-        from vllm import EngineArgs  # pyright: ignore[reportMissingImports]
-        from vllm.v1.engine.llm_engine import LLMEngine  # pyright: ignore[reportMissingImports]
+        from vllm import EngineArgs  # pyright: ignore
+        from vllm.v1.engine.llm_engine import LLMEngine  # pyright: ignore
 
         self.engine: Any = LLMEngine.from_engine_args(EngineArgs(**start.arguments))
         self._clips: dict[str, Parcel] = {}
@@ -55,8 +55,8 @@ class Core:
         return done
 
     def _add(self, errand: Errand) -> None:
-        from vllm import SamplingParams, TokensPrompt  # pyright: ignore[reportMissingImports]
-        from vllm.sampling_params import RequestOutputKind  # pyright: ignore[reportMissingImports]
+        from vllm import SamplingParams, TokensPrompt  # pyright: ignore
+        from vllm.sampling_params import RequestOutputKind  # pyright: ignore
 
         self._clips |= {clip.name: clip for clip in errand.brought}
         clips = [self._clips[name] for name in errand.names]
@@ -78,12 +78,12 @@ def _gone(output: Any) -> Gone:
     return Gone(tuple(output.prompt_token_ids), ids, log_probs, output.num_cached_tokens or 0)
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Connection, kind: type[Core] = Core) -> None:
     """Until whoever started it hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; who started it decides
     start: Start = connection.recv()
     try:
-        core = Core(start)
+        core = kind(start)
         told: queue.SimpleQueue[Errand | Forget] = queue.SimpleQueue()
         threading.Thread(target=_listen, args=(connection, told), daemon=True).start()
         connection.send(Ready())

@@ -1,0 +1,81 @@
+"""What rollouts of one video share in vLLM, and what that is worth beside the engine in this process.
+
+    .venv-vllm/bin/python -m benchmarks.vllm_reuse
+
+Eight rollouts of each of a few videos, given in an order in which rows of one video lie far apart, with a cache that holds few
+videos. `make test-vllm` makes the environment.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from benchmarks.taught import QUESTION, Tinted, taught_folder
+from dmforge.generators.engines.contract import Engine, Sampling
+from dmforge.generators.engines.served import Tally
+from dmforge.generators.engines.settings import VllmSettings
+from dmforge.generators.engines.transformers import TransformersEngine
+from dmforge.generators.engines.vllm import open_vllm
+from dmforge.generators.rollout import Quest, Rolled, prompt_of, roll
+from dmforge.generators.student.load import load
+from dmforge.schemas.transcript import COARSE
+
+VIDEOS, ROLLOUTS = 8, 8
+SETTINGS = VllmSettings(
+    kind="vllm", weights="float32", rows=8, context=1024, at_once=1024, cache_gb=0.005, compiled=False, start_s=600
+)
+WATCHED = Path(__file__).parents[1] / "tests" / "vllm" / "lane" / "watched.py"
+
+
+def asked() -> list[Quest]:
+    """All rollouts, one of each video in turn."""
+    found: list[list[Quest]] = []
+    for at in range(VIDEOS):
+        footage = Tinted(("red", "blue")[at % 2], "red", Fraction(48), 100 * at)
+        prompt = prompt_of((COARSE, QUESTION), footage)
+        found.append([Quest(prompt, footage, Sampling(0.7, seed, 48)) for seed in range(ROLLOUTS)])
+    return [row[at] for at in range(ROLLOUTS) for row in found]
+
+
+def timed(engine: Engine, quests: list[Quest]) -> tuple[list[Rolled], float]:
+    began_s = time.monotonic()
+    return roll(engine, quests), time.monotonic() - began_s
+
+
+def line(name: str, tally: Tally) -> None:
+    print(f"{name:<12} {tally.legs:>6} {tally.tokens:>10} {tally.cached:>10} {tally.cached / max(tally.tokens, 1):>8.1%}")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as told:
+        checkpoint = taught_folder(Path(told) / "checkpoint")
+        report = Path(told) / "seen.jsonl"
+        engine = open_vllm(SETTINGS, str(checkpoint), (sys.executable, str(WATCHED), str(report)))
+        roll(engine, asked()[:1])  # starts it
+        report.unlink()
+        first, later = replace(engine.tallies.first), replace(engine.tallies.later)
+        found, there_s = timed(engine, asked())
+        clips = report.read_text().splitlines()
+        engine.close()
+        expected, here_s = timed(TransformersEngine(load(str(checkpoint))), asked())
+    same = [row.transcript for row in found] == [row.transcript for row in expected]
+    tallies = engine.tallies
+    print(f"{'legs':<12} {'legs':>6} {'tokens':>10} {'cached':>10} {'share':>8}")
+    line("first", _since(tallies.first, first))
+    line("behind a look", _since(tallies.later, later))
+    looks = len({(row.looks[0], at % VIDEOS) for at, row in enumerate(found) if row.looks})
+    print(f"{len(clips)} clips encoded for {VIDEOS} videos with {looks} different looks; {VIDEOS * ROLLOUTS} rollouts")
+    print(f"vLLM {there_s:.1f} s, transformers in this process {here_s:.1f} s; the same transcripts: {same}")
+
+
+def _since(now: Tally, before: Tally) -> Tally:
+    return Tally(now.legs - before.legs, now.tokens - before.tokens, now.cached - before.cached)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""A server continues rows, and not before it has shown that it does so exactly: our stamps, our tokens, our draws."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from fractions import Fraction
+
+import numpy as np
+
+from dmforge.generators.engines.contract import Failed, Sampling
+from dmforge.generators.engines.legs import Gone, Leg, Order
+from dmforge.generators.engines.served import ServedConversation, Tallies
+from dmforge.generators.engines.server import START, Server
+from dmforge.generators.engines.settings import ServerSettings
+from dmforge.generators.footage import Clip, Shown
+from dmforge.generators.student.layout import Layout
+from dmforge.generators.student.load import load_vocabulary
+from dmforge.generators.student.vocabulary import Vocabulary
+from dmforge.schemas.errors import DmforgeError, InputError, Transient
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.sizes import CELL
+from dmforge.schemas.transcript import COARSE, Piece
+
+
+class Post:
+    """Requests on their way, a few at once."""
+
+    def __init__(self, server: Server, rows: int) -> None:
+        self._server, self._rows = server, rows
+        self._threads = ThreadPoolExecutor(rows, thread_name_prefix="post")
+        self._waiting: list[tuple[Order, int, Leg]] = []
+        self._on_way: dict[Future[Gone | Failed], int] = {}
+
+    def send(self, number: int, order: Order, leg: Leg) -> None:
+        heapq.heappush(self._waiting, (order, number, leg))
+
+    def receive(self) -> dict[int, Gone | Failed]:
+        while self._waiting and len(self._on_way) < self._rows:
+            _, number, leg = heapq.heappop(self._waiting)
+            self._on_way[self._threads.submit(self._server.ask, leg)] = number
+        done = wait(self._on_way, return_when=FIRST_COMPLETED).done
+        return {self._on_way.pop(one): one.result() for one in done}
+
+    def clear(self) -> None:
+        self._waiting = []
+        for one in self._on_way:
+            one.cancel()
+        self._on_way = {}
+
+    def close(self) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+
+class ServerEngine:
+    """A checkpoint behind an address."""
+
+    def __init__(self, vocabulary: Vocabulary, server: Server, rows: int) -> None:
+        self.layout = Layout(vocabulary)
+        self._server, self._post = server, Post(server, rows)
+        self.tallies = Tallies()
+
+    def converse(self, rows: Sequence[Sampling]) -> ServedConversation:
+        return ServedConversation(self.layout, self._post, rows, self._server.most_context, self.tallies)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._post.close()
+        self._server.close()
+
+    def try_out(self) -> None:
+        """Two clips whose times no sampling of frames would give. Refused, if the model isn't shown them as it should be."""
+        post = Post(self._server, 1)
+        trial = ServedConversation(self.layout, post, [Sampling(most_tokens=1)], self._server.most_context, Tallies())
+        try:
+            (found,) = trial.go_on({0: _trial()}, ()).values()
+        except (InputError, Transient):
+            raise
+        except DmforgeError as error:
+            raise InputError(error.what, where=self._server.where, mend=START) from None
+        finally:
+            post.close()
+        if isinstance(found, Failed):
+            raise InputError(
+                f"it can't read frames with times of their own: {found.detail}", where=self._server.where, mend=START
+            )
+
+
+def _trial() -> tuple[Shown, ...]:
+    frames = np.zeros((3, CELL, CELL, 3), np.uint8)
+    coarse = Clip(frames, (Fraction(0), Fraction(7, 12), Fraction(100, 3)))
+    look = Look(Window(0, 1000), Fraction(1))
+    clip = Clip(frames[:2], (Fraction(5, 12), Fraction(31, 12)))
+    return (
+        Shown(COARSE, coarse),
+        Shown(Piece("prompt", "?")),
+        Shown(Piece("runtime", "<think><span>0.00 - 10.00</span><fps>1</fps>")),
+        Shown(Piece("runtime", look=look), clip),
+    )
+
+
+def open_server(settings: ServerSettings, checkpoint: str) -> ServerEngine:
+    """Tries it out before anything else."""
+    vocabulary = load_vocabulary(checkpoint)
+    engine = ServerEngine(vocabulary, Server(settings), settings.rows)
+    try:
+        engine.try_out()
+    except BaseException:
+        engine.close()
+        raise
+    return engine

@@ -1,0 +1,115 @@
+"""Real engines for the tests of `make test-vllm`: one taught student, in this process, in vLLM's, and behind an address.
+
+None of these tests skips: where vLLM is missing or does not start, they fail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmarks.taught import QUESTION, Tinted, taught_folder
+from dmforge.generators.engines.contract import Sampling
+from dmforge.generators.engines.settings import VllmSettings
+from dmforge.generators.engines.transformers import TransformersEngine
+from dmforge.generators.engines.vllm import VllmEngine, open_vllm
+from dmforge.generators.rollout import Quest, prompt_of
+from dmforge.generators.student.load import load
+from dmforge.schemas.looks import Look
+from dmforge.schemas.transcript import COARSE
+
+WATCHED = Path(__file__).parent / "lane" / "watched.py"
+ROOT = Path(__file__).parents[2]
+SMALL = VllmSettings(
+    kind="vllm", weights="float32", rows=4, context=1024, at_once=1024, cache_gb=0.003, compiled=False, start_s=280
+)
+"""A cache for about 6,000 tokens: rows have to go by in a good order for it to be of use."""
+
+
+def quests(footage: Tinted, seeds: Sequence[int], temperature: float = 0.7, forced: Look | None = None) -> list[Quest]:
+    """Rollouts of one video."""
+    prompt = prompt_of((COARSE, QUESTION), footage)
+    return [Quest(prompt, footage, Sampling(temperature, seed, 48), forced) for seed in seeds]
+
+
+@dataclass
+class Watched:
+    """vLLM, and what its vision tower was given."""
+
+    engine: VllmEngine
+    report: Path
+
+    def seen(self) -> list[list[int]]:
+        """The numbers of the frames of each clip, since this was asked the last time."""
+        lines = self.report.read_text().splitlines() if self.report.exists() else []
+        self.report.unlink(missing_ok=True)
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return taught_folder(tmp_path_factory.mktemp("taught"))
+
+
+@pytest.fixture(scope="session")
+def here(checkpoint: Path) -> TransformersEngine:
+    """What all others are held against."""
+    return TransformersEngine(load(str(checkpoint)))
+
+
+@contextmanager
+def watching(checkpoint: Path, folder: Path, **told: float) -> Generator[Watched]:
+    report = folder / "seen.jsonl"
+    command = (sys.executable, str(WATCHED), str(report))
+    # the script lies in tests/, and so would its folder alone be searched for modules
+    os.environ["PYTHONPATH"] = str(ROOT)
+    engine = open_vllm(SMALL.model_copy(update=told), str(checkpoint), command)
+    try:
+        yield Watched(engine, report)
+    finally:
+        engine.close()
+
+
+@pytest.fixture(scope="session")
+def watched(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Watched]:
+    with watching(checkpoint, tmp_path_factory.mktemp("watched")) as found:
+        yield found
+
+
+@contextmanager
+def serving(command: Callable[[int], list[str]], log: Path, **environment: str) -> Generator[str]:
+    """A server on a free port of loopback, once it is up; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command(port), stdout=file, stderr=file, env={**os.environ, **environment})
+    try:
+        _wait(process, f"http://127.0.0.1:{port}/health", log)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    end_s = time.monotonic() + 280
+    while time.monotonic() < end_s and process.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(0.5)
+    pytest.fail(f"the server did not start: {log.read_text()[-3000:]}")

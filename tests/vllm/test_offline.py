@@ -1,0 +1,187 @@
+"""vLLM continues rows exactly as the engine in this process does, and does each part of the work once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import pytest
+
+from benchmarks.taught import QUESTION, Tinted
+from dmforge.generators.engines.contract import Failed, Sampling
+from dmforge.generators.engines.legs import Courier, Gone, Leg, Order
+from dmforge.generators.engines.served import ServedConversation, Tallies
+from dmforge.generators.engines.transformers import TransformersEngine
+from dmforge.generators.retrace import retrace
+from dmforge.generators.rollout import Quest, Rolled, prompt_of, roll
+from dmforge.schemas.errors import DmforgeError, InputError
+from dmforge.schemas.frames import plan_coarse, plan_look
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.transcript import COARSE
+from tests.vllm.conftest import Watched, quests
+
+ODD = Tinted("blue", "red", Fraction(3537, 100), 40)
+"""Its coarse times are no whole number of anything."""
+LOOK = Look(Window(1013, 1347), Fraction(3))
+
+
+@dataclass
+class Overhearing:
+    """The courier of an engine, and all that went through its hands."""
+
+    courier: Courier
+    legs: dict[int, list[Leg]] = field(default_factory=dict[int, list[Leg]])
+    contexts: dict[int, list[tuple[int, ...]]] = field(default_factory=dict[int, list[tuple[int, ...]]])
+    late_by: int = 0
+    """Ticks that are added to the times of each clip."""
+
+    def send(self, number: int, order: Order, leg: Leg) -> None:
+        clips = tuple(replace(clip, ticks=tuple(tick + self.late_by for tick in clip.ticks)) for clip in leg.clips)
+        self.legs.setdefault(number, []).append(leg)
+        self.courier.send(number, order, replace(leg, clips=clips))
+
+    def receive(self) -> Mapping[int, Gone | Failed]:
+        found = self.courier.receive()
+        for number, gone in found.items():
+            assert isinstance(gone, Gone)
+            self.contexts.setdefault(number, []).append(gone.context)
+        return found
+
+    def clear(self) -> None:
+        self.courier.clear()
+
+
+@dataclass
+class Overheard:
+    """An engine with an overhearing courier."""
+
+    watched: Watched
+    courier: Overhearing
+
+    def converse(self, rows: list[Sampling]) -> ServedConversation:
+        return ServedConversation(self.watched.engine.layout, self.courier, rows, 1024, Tallies())
+
+    def close(self) -> None:
+        pass
+
+
+def ids(rows: list[Rolled]) -> list[list[tuple[int, ...]]]:
+    return [[words.ids for words in row.written] for row in rows]
+
+
+def apart(rows: list[Rolled], others: list[Rolled]) -> float:
+    """The largest difference between log-probabilities."""
+    pairs = zip(rows, others, strict=True)
+    told = [(a, b) for row, other in pairs for a, b in zip(row.written, other.written, strict=True)]
+    return max(abs(p - q) for a, b in told for p, q in zip(a.log_probs, b.log_probs, strict=True))
+
+
+def numbers(footage: Tinted, times_s: tuple[Fraction, ...]) -> list[int]:
+    """As the vision tower should see them: an odd last frame twice."""
+    found = [footage.number(time_s) for time_s in times_s]
+    return found + found[-1:] * (len(found) % 2)
+
+
+def coarse_numbers(footage: Tinted) -> list[int]:
+    return numbers(footage, plan_coarse(footage.duration_s, Fraction(1)).times_s)
+
+
+def look_numbers(footage: Tinted, look: Look) -> list[int]:
+    return numbers(footage, plan_look(look, footage.duration_s, max_frames=24).times_s)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.3])
+def test_tokens_are_those_of_the_engine_in_this_process(watched: Watched, here: TransformersEngine, temperature: float) -> None:
+    asked = [quest for footage in (Tinted("red"), Tinted("blue")) for quest in quests(footage, range(6), temperature)]
+    asked += quests(ODD, range(2), temperature, forced=LOOK)
+    expected, found = roll(here, asked), roll(watched.engine, asked)
+    assert ids(found) == ids(expected)
+    assert [row.transcript for row in found] == [row.transcript for row in expected]
+    assert apart(found, expected) < 1e-4
+    looked = [row for row in found if len(row.written) == 2]
+    assert looked, "no row looked: nothing of its second leg was seen"
+
+
+def test_what_it_writes_depends_on_the_pixels_of_both_clips(watched: Watched) -> None:
+    (red,), (blue,) = (roll(watched.engine, quests(Tinted(colour), [0], 0.0)) for colour in ("red", "blue"))
+    assert (red.written[0].text.split("<span>")[0], blue.written[0].text.split("<span>")[0]) == (
+        "<think>Early.",
+        "<think>Late.",
+    )
+
+    asked = [quests(Tinted("red", near), [0], 0.0, forced=LOOK)[0] for near in ("red", "blue")]
+    assert [row.written[0].text[:10] for row in roll(watched.engine, asked)] == ["It is red.", "It is blue"]
+
+
+def test_the_model_is_shown_the_very_tokens_that_training_lays_out(watched: Watched) -> None:
+    courier = Overhearing(watched.engine.lanes)
+    asked = [*quests(ODD, range(4)), *quests(Tinted("red"), range(4))]
+    rows = roll(Overheard(watched, courier), asked)
+    stamped = 0
+    for number, (quest, row) in enumerate(zip(asked, rows, strict=True)):
+        laid = retrace(row, quest.footage, watched.engine.layout).ids.tolist()
+        for context in courier.contexts[number]:
+            assert list(context) == laid[: len(context)]
+        stamped += len(row.looks)
+    assert stamped, "no row looked: no stamp of a second clip was seen"
+    text = watched.engine.layout.vocabulary.decode(list(courier.contexts[0][0]))
+    first, second = (plan_coarse(ODD.duration_s, Fraction(1)).times_s[at] for at in (0, 1))
+    assert f"<{float((first + second) / 2):.1f} seconds>" in text
+
+
+def test_another_time_on_a_frame_is_noticed(watched: Watched) -> None:
+    courier = Overhearing(watched.engine.lanes, late_by=2000)
+    with pytest.raises(DmforgeError, match="another context"):
+        roll(Overheard(watched, courier), quests(ODD, [0]))
+
+
+def test_the_frames_that_were_asked_for_reach_the_vision_tower(watched: Watched) -> None:
+    footage = Tinted("red", "blue", Fraction(48), 500)
+    watched.seen()
+    rows = roll(watched.engine, quests(footage, range(8)))
+    looks = {look for row in rows for look in row.looks}
+    assert looks
+    seen = watched.seen()
+    for look in looks:
+        assert look_numbers(footage, look) in seen
+    assert Counter(map(tuple, seen)) == Counter(
+        {tuple(coarse_numbers(footage)), *(tuple(look_numbers(footage, look)) for look in looks)}
+    )
+
+
+def test_a_video_is_encoded_once_for_all_of_its_rollouts_though_the_cache_holds_few_videos(watched: Watched) -> None:
+    """In the order in which they are given, rows of one video lie far apart."""
+    videos = [Tinted(("red", "blue")[at % 2], "red", Fraction(48), 900 + at) for at in range(14)]
+    rows = [quests(footage, range(4)) for footage in videos]
+    asked = [row[at] for at in range(4) for row in rows]
+    watched.seen()
+    roll(watched.engine, asked)
+    counted = Counter(map(tuple, watched.seen()))
+    assert [counted[tuple(coarse_numbers(footage))] for footage in videos] == [1] * len(videos)
+
+
+def test_the_second_leg_finds_most_of_its_context_in_the_cache(watched: Watched) -> None:
+    before = replace(watched.engine.tallies.later)
+    roll(
+        watched.engine, [quest for at in range(3) for quest in quests(Tinted("red", "blue", Fraction(48), 700 + at), range(4))]
+    )
+    later = watched.engine.tallies.later
+    tokens, cached = later.tokens - before.tokens, later.cached - before.cached
+    assert cached / tokens > 0.6
+
+
+def test_a_row_that_is_longer_than_the_engine_takes_is_refused(watched: Watched) -> None:
+    footage = Tinted()
+    prompt = prompt_of((COARSE, QUESTION), footage)
+    with pytest.raises(InputError, match="tokens long"):
+        roll(watched.engine, [Quest(prompt, footage, Sampling(most_tokens=1000))])
+
+
+def test_a_conversation_that_was_given_up_leaves_nothing_behind(watched: Watched, here: TransformersEngine) -> None:
+    asked = quests(Tinted("blue", "red", Fraction(48), 300), range(6))
+    conversation = watched.engine.converse([quest.sampling for quest in asked])
+    conversation.go_on({number: quest.prompt for number, quest in enumerate(asked)}, range(6))
+    others = quests(Tinted("red", "blue", Fraction(48), 310), range(6))
+    assert ids(roll(watched.engine, others)) == ids(roll(here, others))
