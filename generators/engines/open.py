@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dmforge.generators.engines.contract import Engine
-from dmforge.generators.engines.settings import EngineSettings, ServerSettings, TransformersSettings, VllmSettings
+from dmforge.generators.engines.settings import EngineSettings, ServerSettings, VllmSettings
 
 
-def open_engine(settings: TransformersSettings | VllmSettings | ServerSettings, checkpoint: str) -> Engine:
+def open_engine(settings: EngineSettings, checkpoint: str) -> Engine:
     """To be closed by whoever opened it. `checkpoint` is a folder, or an id on the Hub; with `openai` the server has loaded the
     same, and only its tokenizer is read here."""
     if isinstance(settings, VllmSettings):
@@ -20,6 +20,3 @@ def open_engine(settings: TransformersSettings | VllmSettings | ServerSettings, 
     from dmforge.generators.engines.transformers import open_transformers
 
     return open_transformers(settings, checkpoint)
-
-
-__all__ = ["EngineSettings", "open_engine"]

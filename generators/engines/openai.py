@@ -62,7 +62,7 @@ class ServerEngine:
         self.tallies = Tallies()
 
     def converse(self, rows: Sequence[Sampling]) -> ServedConversation:
-        return ServedConversation(self.layout, self._post, rows, self._server.most_context, self.tallies)
+        return ServedConversation(self.layout, self._post, rows, self._server.room, self.tallies)
 
     def close(self) -> None:
         """Hang up."""
@@ -72,7 +72,7 @@ class ServerEngine:
     def try_out(self) -> None:
         """Two clips whose times no sampling of frames would give. Refused, if the model isn't shown them as it should be."""
         post = Post(self._server, 1)
-        trial = ServedConversation(self.layout, post, [Sampling(most_tokens=1)], self._server.most_context, Tallies())
+        trial = ServedConversation(self.layout, post, [Sampling(most_tokens=1)], self._server.room, Tallies())
         try:
             (found,) = trial.go_on({0: _trial()}, ()).values()
         except (InputError, Transient):

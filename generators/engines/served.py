@@ -38,6 +38,16 @@ class Tallies:
     """Legs behind a look."""
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What an engine takes."""
+
+    context: int
+    """Tokens of a row, what it may still write included."""
+    clip: int
+    """Tokens of a clip."""
+
+
 @dataclass(slots=True)
 class _Row:
     sampling: Sampling
@@ -54,12 +64,10 @@ class _Row:
 class ServedConversation:
     """Rows on their way."""
 
-    def __init__(
-        self, layout: Layout, courier: Courier, samplings: Sequence[Sampling], most_context: int, tallies: Tallies
-    ) -> None:
+    def __init__(self, layout: Layout, courier: Courier, samplings: Sequence[Sampling], room: Room, tallies: Tallies) -> None:
         self._layout, self._vocabulary, self._courier = layout, layout.vocabulary, courier
         self._rows = [_Row(sampling) for sampling in samplings]
-        self._most_context, self._tallies = most_context, tallies
+        self._room, self._tallies = room, tallies
         self._videos: dict[str, int] = {}
         self._parcels: dict[int, tuple[Clip, Parcel]] = {}  # with the clip: while it lives, nothing else has its id
         self._at_work: set[int] = set()
@@ -88,6 +96,9 @@ class ServedConversation:
         """Once for all rows that are shown the very same clip."""
         known = self._parcels.get(id(clip))
         if known is None:
+            if clip.tokens > self._room.clip:
+                told = f"a clip has {clip.tokens} visual tokens; the engine takes {self._room.clip} at once"
+                raise InputError(told, where="at_once", mend="raise at_once, or show fewer or smaller frames")
             known = self._parcels[id(clip)] = clip, parcel_of(clip)
         return known[1]
 
@@ -97,8 +108,8 @@ class ServedConversation:
 
     def _leg(self, row: _Row) -> Leg:
         most = row.sampling.most_tokens - row.place
-        if len(row.whole) + most > self._most_context:
-            needed = f"a row is {len(row.whole)} tokens long and may write {most} more; the engine takes {self._most_context}"
+        if len(row.whole) + most > self._room.context:
+            needed = f"a row is {len(row.whole)} tokens long and may write {most} more; the engine takes {self._room.context}"
             mend = "raise the engine's context, or show fewer or smaller frames"
             raise InputError(needed, where="context", mend=mend)
         stops = (self._vocabulary.end, *([self._vocabulary.look_end] if row.may_look else []))

@@ -16,6 +16,7 @@ import httpx2
 from dmforge.generators.engines.contract import Failed
 from dmforge.generators.engines.legs import Gone, Leg
 from dmforge.generators.engines.parcels import MEDIA, Parcel
+from dmforge.generators.engines.served import Room
 from dmforge.generators.engines.settings import ServerSettings
 from dmforge.schemas.errors import DmforgeError, InputError, Transient
 
@@ -37,7 +38,8 @@ class Server:
         self._root = settings.base_url.rstrip("/").removesuffix("/v1")
         self._client = httpx2.Client(headers=headers, timeout=settings.timeout_s, limits=limits)
         self._had: set[str] = set()
-        self.model, self.most_context = self._served(settings.model)
+        self.model, context = self._served(settings.model)
+        self.room = Room(context, context)
 
     def ask(self, leg: Leg) -> Gone | Failed:
         """What came of a leg. A server that is alive and fails over it every time has failed over it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 from dmforge.generators.engines.contract import Failed, Sampling
 from dmforge.generators.engines.lane import Hiring, Lane
 from dmforge.generators.engines.legs import Gone, Leg, Order, Start
-from dmforge.generators.engines.served import ServedConversation, Tallies
+from dmforge.generators.engines.served import Room, ServedConversation, Tallies
 from dmforge.generators.engines.settings import VllmSettings
 from dmforge.generators.engines.vllm_arguments import ENVIRONMENT, OWN_PROCESS, exact
 from dmforge.generators.student.layout import Layout
@@ -22,6 +23,7 @@ from dmforge.schemas.errors import InputError
 
 TICK_S = 0.5
 """How often it is looked whether a process stands still."""
+DEVICES = "CUDA_VISIBLE_DEVICES"
 COMMAND = (sys.executable, "-m", "dmforge.generators.engines.vllm_process")
 
 
@@ -58,13 +60,13 @@ class Lanes:
 class VllmEngine:
     """A checkpoint, in processes that are started when there is something to do."""
 
-    def __init__(self, vocabulary: Vocabulary, hirings: Sequence[Hiring], most_context: int) -> None:
-        self.layout, self.most_context = Layout(vocabulary), most_context
+    def __init__(self, vocabulary: Vocabulary, hirings: Sequence[Hiring], room: Room) -> None:
+        self.layout, self._room = Layout(vocabulary), room
         self.lanes = Lanes(hirings)
         self.tallies = Tallies()
 
     def converse(self, rows: Sequence[Sampling]) -> ServedConversation:
-        return ServedConversation(self.layout, self.lanes, rows, self.most_context, self.tallies)
+        return ServedConversation(self.layout, self.lanes, rows, self._room, self.tallies)
 
     def close(self) -> None:
         """End the processes."""
@@ -78,14 +80,23 @@ def open_vllm(settings: VllmSettings, checkpoint: str, command: Sequence[str] = 
         raise InputError("vllm is not installed", where="engine.kind", mend="pip install 'dmforge[vllm]', or kind = \"openai\"")
     vocabulary = load_vocabulary(checkpoint)
     hirings = [_hiring(settings, checkpoint, command, number) for number in range(settings.processes)]
-    return VllmEngine(vocabulary, hirings, settings.context)
+    return VllmEngine(vocabulary, hirings, Room(settings.context, settings.at_once))
 
 
 def _hiring(settings: VllmSettings, checkpoint: str, command: Sequence[str], number: int) -> Hiring:
-    one_gpu = {"CUDA_VISIBLE_DEVICES": str(number)} if settings.processes > 1 else {}
+    one_gpu = {DEVICES: _device(number)} if settings.processes > 1 else {}
     environment = {**ENVIRONMENT, **OWN_PROCESS, **one_gpu}
     start = Start(_arguments(settings, checkpoint))
     return Hiring(command, start, environment, settings.rows, settings.start_s, settings.still_s)
+
+
+def _device(number: int) -> str:
+    """Of those that this process was given, where it was given some."""
+    given = [one for one in os.environ.get(DEVICES, "").split(",") if one]
+    if given and number >= len(given):
+        mend = f"set processes to {len(given)}, or give more in {DEVICES}"
+        raise InputError(f"there are {len(given)} GPUs for {number + 1} processes", where="engine.processes", mend=mend)
+    return given[number] if given else str(number)
 
 
 def _arguments(settings: VllmSettings, checkpoint: str) -> dict[str, Any]:

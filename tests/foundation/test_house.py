@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dmforge import pipeline
+from dmforge.generators.engines.settings import ServerSettings, TransformersSettings, VllmSettings
 from dmforge.schemas.config import Config
 from dmforge.trainers.evaluation_settings import BootstrapSettings, EvaluationSettings, RollSettings
 from dmforge.trainers.settings import (
@@ -102,7 +103,7 @@ def test_a_whole_run_imports_nothing_heavy(tmp_path: Path) -> None:
 
 def configs() -> list[type[Config]]:
     trainings = [Adapters, CorpusSettings, DataSettings, ModelSettings, OutSettings, SftSettings, StepSettings]
-    trainings += [BootstrapSettings, EvaluationSettings, RollSettings]
+    trainings += [BootstrapSettings, EvaluationSettings, RollSettings, ServerSettings, TransformersSettings, VllmSettings]
     return [pipeline.RecipeFile, *trainings, *(pipeline.stage_class(name).config_class for name in pipeline.STAGES)]
 
 

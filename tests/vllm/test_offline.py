@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 from benchmarks.taught import QUESTION, Tinted
 from dmforge.generators.engines.contract import Failed, Sampling
 from dmforge.generators.engines.legs import Courier, Gone, Leg, Order
-from dmforge.generators.engines.served import ServedConversation, Tallies
+from dmforge.generators.engines.served import Room, ServedConversation, Tallies
 from dmforge.generators.engines.transformers import TransformersEngine
 from dmforge.generators.retrace import retrace
 from dmforge.generators.rollout import Quest, Rolled, prompt_of, roll
@@ -20,7 +21,7 @@ from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import COARSE
-from tests.vllm.conftest import Watched, quests
+from tests.vllm.conftest import Watched, quests, watching
 
 ODD = Tinted("blue", "red", Fraction(3537, 100), 40)
 """Its coarse times are no whole number of anything."""
@@ -61,7 +62,7 @@ class Overheard:
     courier: Overhearing
 
     def converse(self, rows: list[Sampling]) -> ServedConversation:
-        return ServedConversation(self.watched.engine.layout, self.courier, rows, 1024, Tallies())
+        return ServedConversation(self.watched.engine.layout, self.courier, rows, Room(1024, 1024), Tallies())
 
     def close(self) -> None:
         pass
@@ -177,6 +178,17 @@ def test_a_row_that_is_longer_than_the_engine_takes_is_refused(watched: Watched)
     prompt = prompt_of((COARSE, QUESTION), footage)
     with pytest.raises(InputError, match="tokens long"):
         roll(watched.engine, [Quest(prompt, footage, Sampling(most_tokens=1000))])
+
+
+def test_two_processes_share_the_videos(checkpoint: Path, here: TransformersEngine, tmp_path: Path) -> None:
+    videos = [Tinted("red", "blue", Fraction(48), 400 + at) for at in range(3)]
+    asked = [quest for footage in videos for quest in quests(footage, range(3))]
+    with watching(checkpoint, tmp_path, processes=2) as watched:
+        assert ids(roll(watched.engine, asked)) == ids(roll(here, asked))
+        first, second = (lane.pid for lane in watched.engine.lanes.lanes)
+        assert first != second
+        counted = Counter(map(tuple, watched.seen()))
+    assert [counted[tuple(coarse_numbers(footage))] for footage in videos] == [1] * 3
 
 
 def test_a_conversation_that_was_given_up_leaves_nothing_behind(watched: Watched, here: TransformersEngine) -> None:
