@@ -19,7 +19,7 @@ from dmforge import __version__
 from dmforge.curation.atomic import disk_errors, make_folder, sync_folder
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.schemas.ids import base32, digest
-from dmforge.trainers.settings import SftSettings
+from dmforge.trainers.settings import TrainingSettings
 
 SAVING, READER = ".saving", "reader.json"
 NAME = re.compile(r"checkpoint-([0-9]+)")
@@ -57,17 +57,17 @@ def publish(out: Path, keep: int) -> None:
             shutil.rmtree(path)
 
 
-def write_card(folder: Path, settings: SftSettings, corpora: Sequence[Corpus], step: int) -> None:
+def write_card(folder: Path, settings: TrainingSettings, corpora: Sequence[Corpus], step: int, way: str) -> None:
     """README.md: what the model was made from, by which recipe and version. No dates, no paths."""
     recipe, manifests = recipe_of(settings, corpora), [corpus.manifest for corpus in corpora]
     base = settings.model.scratch or Path(settings.model.checkpoint).name
     lines = [
         "---", "library_name: transformers", "pipeline_tag: video-text-to-text", "tags:", "- dmforge", "- qwen3_vl", "---", "",
         f"# {settings.name}", "",
-        f"A Qwen3-VL that looks again at a stretch of a video while it thinks; {step} steps of SFT from `{base}`.", "",
+        f"A Qwen3-VL that looks again at a stretch of a video while it thinks; {step} steps of {way} from `{base}`.", "",
         "| | |", "|---|---|",
         *(f"| corpus | {told.corpus}, selection `{told.selection}`, {told.samples} samples |" for told in manifests),
-        f"| recipe | `{base32(digest('sft', recipe))}` |",
+        f"| recipe | `{base32(digest(way.lower(), recipe))}` |",
         f"| made by | dmforge {__version__} |", "",
         "The policy writes `<span>start - end</span><fps>n</fps>`; the runtime shows it these frames.", "",
         "## Recipe", "", "```json", json.dumps({**recipe, "frames": manifests[0].clips}, indent=1), "```", "",
@@ -75,7 +75,7 @@ def write_card(folder: Path, settings: SftSettings, corpora: Sequence[Corpus], s
     (folder / "README.md").write_text("\n".join(lines), "utf-8")
 
 
-def recipe_of(settings: SftSettings, corpora: Sequence[Corpus]) -> dict[str, Any]:
+def recipe_of(settings: TrainingSettings, corpora: Sequence[Corpus]) -> dict[str, Any]:
     """All that decides the weights: settings, and selections by their digests instead of the places where they lie."""
     told = settings.semantic()
     weights = [corpus.weight for corpus in settings.data.corpora]

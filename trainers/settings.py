@@ -1,10 +1,10 @@
-"""What a training by SFT is told: one TOML file, every key documented where it is declared."""
+"""What a training is told, and what one by SFT is told: one TOML file, every key documented where it is declared."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -61,13 +61,22 @@ class CorpusSettings(Config):
     """How often its samples come: 1 is once an epoch."""
 
 
-class DataSettings(Config):
-    """What is learnt from."""
+class ReadingSettings(Config):
+    """What any student learns from."""
 
     corpora: tuple[CorpusSettings, ...] = Field(min_length=1)
-    """Packed `cot` selections, mixed by their weights."""
+    """Packed selections, mixed by their weights: `cot` for SFT, `rl` for SD-GRPO."""
     clips: Clips | None = None
     """How frames must have been cut; by default as the corpora say, which must agree."""
+    workers: Operational[NonNegativeInt] = 1
+    """Processes that decode ahead for each rank."""
+    verify: Operational[bool] = True
+    """Check every byte of the shards before the first step."""
+
+
+class DataSettings(ReadingSettings):
+    """What is learnt from, and how much of it at once."""
+
     most_tokens: PositiveInt = 32_768
     """Of a global batch, over all ranks; with accumulation of each of its parts. A sample that costs more than a rank's share
     is an error."""
@@ -75,19 +84,13 @@ class DataSettings(Config):
     """Of a global batch, over all ranks."""
     layout: Literal["packed", "padded"] = "packed"
     """Transcripts one behind the other in a row, attending to themselves only; or a row each."""
-    workers: Operational[NonNegativeInt] = 1
-    """Processes that decode ahead for each rank."""
-    verify: Operational[bool] = True
-    """Check every byte of the shards before the first step."""
 
 
-class StepSettings(Config):
-    """How it learns."""
+class LearningSettings(Config):
+    """How any student learns."""
 
     steps: PositiveInt
     """Updates in all."""
-    accumulation: PositiveInt = 1
-    """Global batches of an update."""
     learning_rate: PositiveFloat = 1e-5
     """At its highest."""
     warmup_steps: NonNegativeInt = 0
@@ -108,6 +111,13 @@ class StepSettings(Config):
     """Compute what the backward pass needs twice instead of keeping it."""
 
 
+class StepSettings(LearningSettings):
+    """How it learns."""
+
+    accumulation: PositiveInt = 1
+    """Global batches of an update."""
+
+
 class OutSettings(Config):
     """What is left behind, and how often."""
 
@@ -123,21 +133,35 @@ class OutSettings(Config):
     """`cpu` leaves a GPU alone."""
 
 
-class SftSettings(Config):
-    """A training by SFT."""
+class TrainingSettings(Config):
+    """Any training."""
 
-    name: str = "sft"
+    name: str
     """What the model is called in its card."""
     out: Operational[str]
     """The folder for checkpoints and logs; from where the file lies, if it isn't absolute."""
     model: ModelSettings
     """`[model]`"""
+    data: ReadingSettings
+    """`[data]`"""
+    training: LearningSettings
+    """`[training]`"""
+    saving: OutSettings = Field(default_factory=OutSettings)
+    """`[saving]`"""
+
+
+class SftSettings(TrainingSettings):
+    """A training by SFT."""
+
+    name: str = "sft"
+    """What the model is called in its card."""
     data: DataSettings
     """`[data]`"""
     training: StepSettings
     """`[training]`"""
-    saving: OutSettings = Field(default_factory=OutSettings)
-    """`[saving]`"""
+
+
+S = TypeVar("S", bound=TrainingSettings)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -150,10 +174,15 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def read_sft(path: Path) -> SftSettings:
-    """The settings of a file. Folders in it are meant from where it lies."""
+    """The settings of a file."""
+    return read_settings(SftSettings, path)
+
+
+def read_settings(kind: type[S], path: Path) -> S:
+    """The settings of a training. Folders in its file are meant from where it lies."""
     if not path.is_file():
         raise InputError("there is no such file", where=str(path), mend="give a TOML file: docs/training.md shows one")
-    told = parse_config(SftSettings, read_toml(path), where=str(path))
+    told = parse_config(kind, read_toml(path), where=str(path))
     corpora = tuple(corpus.model_copy(update={"place": beside(path, corpus.place)}) for corpus in told.data.corpora)
     checkpoint = beside(path, told.model.checkpoint) if told.model.checkpoint.startswith(".") else told.model.checkpoint
     return told.model_copy(
