@@ -325,27 +325,43 @@ def demo(
 
 @app.command("train")
 def train_student(
-    way: Annotated[str, typer.Argument(metavar="sft", help="How: sft.")],
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file; docs/training.md shows one.")],
+    way: Annotated[str, typer.Argument(metavar="sft|sdgrpo", help="How: sft, or sdgrpo.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file; docs/training.md shows one of each.")],
     as_json: JsonOption = False,
 ) -> None:
     """Train a student on packed corpora. Stop it whenever you like: the same command goes on from the last checkpoint."""
-    if way != "sft":
-        raise InputError(f"there is no training called {way!r}", where="train", mend="known here: sft")
+    if way not in ("sft", "sdgrpo"):
+        raise InputError(f"there is no training called {way!r}", where="train", mend="known here: sft, sdgrpo")
+    trained = _train_by_sft if way == "sft" else _train_by_sdgrpo
+    with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
+        checkpoint, metrics = trained(config)
+    if as_json:
+        _print_json({"metrics": metrics, "checkpoint": str(checkpoint)})
+    else:
+        told = f"{checkpoint}: {metrics['steps']} steps in {metrics['seconds']:.0f} s, loss {metrics['loss']:.4f}"
+        out.print(told, markup=False, highlight=False)
+
+
+def _train_by_sft(config: Path) -> tuple[Path, dict[str, float]]:
     from dmforge.trainers.settings import read_sft
 
     settings = read_sft(config)
     _require_train_extra()
     from dmforge.trainers.sft import train
 
-    with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
-        done = train(settings)
-    metrics = {"steps": done.steps, "loss": done.loss, "seconds": done.seconds}
-    if as_json:
-        _print_json({"metrics": metrics, "checkpoint": str(done.checkpoint)})
-    else:
-        told = f"{done.checkpoint}: {done.steps} steps in {done.seconds:.0f} s, loss {done.loss:.4f}"
-        out.print(told, markup=False, highlight=False)
+    done = train(settings)
+    return done.checkpoint, {"steps": done.steps, "loss": done.loss, "seconds": done.seconds}
+
+
+def _train_by_sdgrpo(config: Path) -> tuple[Path, dict[str, float]]:
+    from dmforge.trainers.sdgrpo_settings import read_sdgrpo
+
+    settings = read_sdgrpo(config)
+    _require_train_extra()
+    from dmforge.trainers.sdgrpo import train
+
+    done = train(settings)
+    return done.checkpoint, {**done.metrics, "steps": done.steps, "seconds": done.seconds}
 
 
 @app.command("evaluate")

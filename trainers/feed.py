@@ -93,7 +93,7 @@ def over_budget(tokens: int, most: int, where: str) -> InputError:
 def loader(corpora: Sequence[Corpus], rounds: Rounds, collate: Collate, workers: int, *, pin: bool) -> DataLoader[Batch]:
     """The batches of a training, in their order."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # workers are forked: its threads would be gone there
-    ahead: dict[str, Any] = {"prefetch_factor": AHEAD, "worker_init_fn": _alone} if workers else {}
+    ahead: dict[str, Any] = {"prefetch_factor": AHEAD, "worker_init_fn": alone} if workers else {}
     return DataLoader(
         Examples(corpora),  # pyright: ignore[reportArgumentType] (it is read by turns, not by numbers)
         batch_sampler=rounds,  # pyright: ignore[reportArgumentType]
@@ -104,6 +104,6 @@ def loader(corpora: Sequence[Corpus], rounds: Rounds, collate: Collate, workers:
     )
 
 
-def _alone(worker: int) -> None:
+def alone(worker: int) -> None:
     """Each worker has one core."""
     torch.set_num_threads(1)

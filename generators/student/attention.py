@@ -5,13 +5,15 @@ Registered with transformers under two names; nothing of the model is patched.
 - `BLOCKS`, for text. Transcripts that are packed in one row attend to themselves only: a row is cut where its text positions
   start anew, and each block is plainly causal, so the kernel is the fast one and the cost is the sum of the squares, not
   the square of the sum. A single new token is multiplied with the keys of its group: repeating them for every head would
-  copy the whole cache.
+  copy the whole cache. Where text positions start anew at p > 0, another way to go on behind the first p tokens of the
+  transcript before begins: rollouts of one prompt share it in one row.
 - `FRAMES`, for the vision tower. Frames attend to themselves only and most are equally large: they are one batch instead of
   a loop. transformers hands over the bounds of frames to kernels whose name says flash, and to no others: hence the name.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -53,10 +55,14 @@ def attend_blocks(
     if attention_mask is None and new < seen:
         return _behind(query, key, value, scaling), None
     if attention_mask is None and position_ids is not None and len(query) == 1:
-        bounds = _bounds(position_ids)
-        if len(bounds) > 2:
-            cut = [[x[:, :, a:b] for x in (query, key, value)] for a, b in pairwise(bounds)]
-            blocks = [sdpa_attention_forward(module, q, k, v, None, dropout, scaling)[0] for q, k, v in cut]
+        trees = _trees(position_ids)
+        if len(trees) > 1 or trees[0].branches:
+            blocks: list[torch.Tensor] = []
+            for tree in trees:
+                q, k, v = (x[:, :, tree.begin : tree.end] for x in (query, key, value))
+                blocks.append(sdpa_attention_forward(module, q, k, v, None, dropout, scaling)[0])
+                if tree.branches:
+                    blocks.append(_branching(tree, query, key, value, scaling))
             return torch.cat(blocks, 1), None
     return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout)
 
@@ -111,12 +117,51 @@ def attend_frames(
     return torch.cat(found, 1), None
 
 
-def _bounds(position_ids: torch.Tensor) -> list[int]:
-    """Where blocks begin, and where the last one ends. Told by the tensor itself from the second layer on."""
-    known = getattr(position_ids, "dmforge_bounds", None)
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """A transcript, and other ways to go on behind its first `shared` tokens."""
+
+    begin: int
+    end: int
+    shared: int
+    branches: tuple[tuple[int, int], ...]
+
+
+def _branching(tree: _Tree, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    """The branches of a tree as a batch: each looks at what they share, and at itself. What fills up stands behind its tokens,
+    where none of them looks."""
+    lengths = [end - begin for begin, end in tree.branches]
+    first, last = tree.branches[0][0], tree.branches[-1][1]
+    own = [_stacked(x[0, :, first:last], lengths) for x in (query, key, value)]
+    shared = [x[:, :, tree.begin : tree.begin + tree.shared].expand(len(lengths), -1, -1, -1) for x in (key, value)]
+    keys, values = (torch.cat([before, behind], 2) for before, behind in zip(shared, own[1:], strict=True))
+    seen = _behind(own[0], keys, values, scaling)
+    return torch.cat([row[:length] for row, length in zip(seen, lengths, strict=True)])[None]
+
+
+def _stacked(rows: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+    """heads x tokens x values, cut and filled up: a batch."""
+    cut = [part.transpose(0, 1) for part in rows.split(lengths, 1)]
+    return torch.nn.utils.rnn.pad_sequence(cut, batch_first=True).transpose(1, 2)
+
+
+def _trees(position_ids: torch.Tensor) -> list[_Tree]:
+    """What stands in a row. Told by the tensor itself from the second layer on."""
+    known = getattr(position_ids, "dmforge_trees", None)
     if known is None:
-        known = [*torch.nonzero(position_ids[0] == 0)[:, 0].tolist(), position_ids.shape[1]]
-        position_ids.dmforge_bounds = known  # pyright: ignore[reportAttributeAccessIssue]
+        told = position_ids[0]
+        anew = [0, *(torch.nonzero(told[1:] != told[:-1] + 1)[:, 0] + 1).tolist()]
+        pieces = list(zip(anew, told[anew].tolist(), pairwise([*anew, len(told)]), strict=True))
+        known = []
+        for begin, position, piece in pieces:
+            if not known or position == 0:
+                known.append(_Tree(*piece, 0, ()))
+                continue
+            tree = known[-1]
+            if (tree.branches and position != tree.shared) or position > tree.end - tree.begin:
+                raise ValueError(f"what begins at {begin} goes on behind {position} tokens, which no transcript before it has")
+            known[-1] = _Tree(tree.begin, tree.end, position, (*tree.branches, piece))
+        position_ids.dmforge_trees = known  # pyright: ignore[reportAttributeAccessIssue]
     return known
 
 

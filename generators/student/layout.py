@@ -102,8 +102,8 @@ class Layout:
     def _ids(self, text: str) -> Ids:
         return np.array(self.vocabulary.encode(text), np.int64)
 
-    def join(self, stretches: Iterable[Stretch]) -> Laid:
-        """Stretches one behind the other."""
+    def join(self, stretches: Iterable[Stretch], first: int = 0) -> Laid:
+        """Stretches one behind the other, the first token at some position."""
         parts = list(stretches)
         ids = np.concatenate([part.ids for part in parts])
         lengths = [len(part.ids) for part in parts]
@@ -116,7 +116,7 @@ class Layout:
             ids,
             trained,
             trained & np.repeat(looked, lengths),
-            positions(ids, self.vocabulary.video_pad, cells),
+            positions(ids, self.vocabulary.video_pad, cells, first),
             np.concatenate(patches) if patches else np.empty((0, PATCH_VALUES), np.uint8),
             np.array([grid_of(clip.frames) for clip in clips], np.int64).reshape(-1, 3),
         )

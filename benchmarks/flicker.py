@@ -1,0 +1,200 @@
+"""Worlds in which density matters, packed without a lake: what a policy practises on when a trainer is measured.
+
+An object is shown for some whole seconds, and while it is there the background flickers between them in the colour that is
+the answer. Between whole seconds, so a coarse clip of 1 fps shows the object and not the colour: slow flickers are seen at 2
+frames a second, quick ones only at 4. Who wants to answer has to look at the right window, and densely enough.
+
+A teacher may be biased as people are: its windows too wide, the density too low where it matters, some answers wrong. What
+imitation learns from it, rewards that are exact can mend.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from random import Random
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+
+from dmforge.curation.shards.document import ShardSample, ShardVideo
+from dmforge.curation.shards.folders import Manifest, write_manifest
+from dmforge.curation.shards.index import INDEX, write_index
+from dmforge.curation.shards.pack import cost
+from dmforge.curation.shards.write import Entry, write_shards
+from dmforge.curation.video.media import Receipt
+from dmforge.curation.video.renditions import COARSE, COARSE_RATE, ENCODER, GRID
+from dmforge.generators.footage import Pixels
+from dmforge.generators.worlds.script import COLOURS
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.grammar import Trajectory, transcribe
+from dmforge.schemas.ids import digest, show
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.prompts import prompt
+from dmforge.schemas.records import Task
+from dmforge.schemas.transcript import Transcript
+
+SIDE = 32
+"""Pixels: one visual token a temporal patch."""
+DURATION_S = 12
+LENGTHS_S = (2, 3, 4)
+SLOW, QUICK = Fraction(2), Fraction(4)
+CLIPS = Clips(coarse_fps=Fraction(1), look_frames=24, coarse_tokens=128, look_tokens=128)
+SHAPES = ("circle", "square")
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """How a teacher errs."""
+
+    widest_s: int = 0
+    """Each end of a window is up to so many seconds too far out."""
+    wrong_density: float = 0.0
+    """Share of quick flickers that it looks at too sparsely."""
+    wrong_answer: float = 0.0
+
+
+EXACT, BIASED = Teacher(), Teacher(2, 0.65, 0.15)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One video, and what is asked about it."""
+
+    number: int
+    seed: int
+
+    @property
+    def _draw(self) -> Random:
+        return Random(f"flicker {self.seed} {self.number}")
+
+    @property
+    def told(self) -> tuple[Window, str, str, str, bool]:
+        """The window, the object's colour and shape, the answer, and whether it flickers quickly."""
+        draw = self._draw
+        length_s = draw.choice(LENGTHS_S)
+        start_s = draw.randrange(DURATION_S - length_s)
+        window = Window(100 * start_s, 100 * (start_s + length_s))
+        return window, draw.choice([*COLOURS]), draw.choice(SHAPES), draw.choice([*COLOURS]), draw.random() < 0.5
+
+    @property
+    def look(self) -> Look:
+        window, *_, quick = self.told
+        return Look(window, QUICK if quick else SLOW)
+
+    @property
+    def task(self) -> Task:
+        window, colour, shape, answer, quick = self.told
+        question = f"Which colour flashes {'quickly' if quick else 'slowly'} while the {colour} {shape} is shown?"
+        return Task(self.video_id, "open", question, (), answer, (window,), "any")
+
+    @property
+    def video_id(self) -> bytes:
+        return digest("video", ["flicker", self.seed, self.number])
+
+    def frames(self) -> Pixels:
+        """The whole video on the grid."""
+        window, colour, shape, answer, quick = self.told
+        noise = np.random.default_rng([self.seed, self.number])
+        numbers = np.arange(DURATION_S * GRID_FPS)
+        there = (numbers >= window.start_cs * GRID_FPS // 100) & (numbers <= window.end_cs * GRID_FPS // 100)
+        quarter = (numbers % GRID_FPS * 4 + 6) // GRID_FPS % 4
+        flickers = there & ((quarter % 2 == 1) if quick else (quarter > 0))
+        frames = np.broadcast_to(noise.integers(0, 60, 3), (len(numbers), SIDE, SIDE, 3)).astype(np.float64)
+        frames[flickers] = COLOURS[answer]
+        down, across = np.mgrid[0:SIDE, 0:SIDE] - (SIDE - 1) / 2
+        inside = down**2 + across**2 <= (0.28 * SIDE) ** 2 if shape == "circle" else np.maximum(abs(down), abs(across)) <= 9
+        frames[np.ix_(there)] = np.where(inside[..., None], np.array(COLOURS[colour]), frames[there])
+        return (frames + noise.normal(0, 4, frames.shape)).clip(0, 255).astype(np.uint8)
+
+    def taught(self, teacher: Teacher) -> Transcript:
+        """A trajectory, with the teacher's errors."""
+        window, _, _, answer, quick = self.told
+        draw = Random(f"teacher {self.seed} {self.number}")
+        before, after = (100 * draw.randint(0, teacher.widest_s) for _ in range(2))
+        seen = Window(max(0, window.start_cs - before), min(100 * DURATION_S, window.end_cs + after))
+        fps = QUICK if quick and draw.random() >= teacher.wrong_density else SLOW
+        if draw.random() < teacher.wrong_answer:
+            answer = draw.choice([colour for colour in COLOURS if colour != answer])
+        return transcribe(prompt(self.task), Trajectory(("", f"It flashes {answer}."), (Look(seen, fps),), answer))
+
+
+def cot(folder: Path, worlds: int, seed: int, teacher: Teacher = EXACT) -> Path:
+    """Trajectories of a teacher."""
+    return _published(folder, worlds, seed, teacher)
+
+
+def rl(folder: Path, worlds: int, seed: int, target_source: str = "gold") -> Path:
+    """Tasks with exact targets."""
+    return _published(folder, worlds, seed, None, target_source)
+
+
+def _published(folder: Path, worlds: int, seed: int, teacher: Teacher | None, target_source: str = "gold") -> Path:
+    name = "rl" if teacher is None else "cot"
+    entries = (_entry(World(number, seed), teacher, target_source) for number in range(worlds))
+    shards, index = write_shards(folder, entries, 16 << 20)
+    files = {INDEX: write_index(folder / INDEX, index)}
+    selection = f"flicker{seed}x{worlds}"
+    write_manifest(folder, Manifest(name, selection, False, CLIPS.semantic(), tuple(shards), files))
+    return folder
+
+
+def _entry(world: World, teacher: Teacher | None, target_source: str) -> Entry:
+    frames = world.frames()
+    grid = _encoded(frames, Fraction(GRID_FPS), GRID)
+    coarse = _encoded(frames[::GRID_FPS], COARSE_RATE, COARSE)
+    shas = hashlib.sha256(grid).hexdigest(), hashlib.sha256(coarse).hexdigest()
+    receipt = Receipt(hashlib.sha256(world.video_id).hexdigest(), *shas, CLIPS.digest.hex(), ENCODER)
+    name = f"flicker {world.seed} {world.number}"
+    video = ShardVideo(
+        show("video", world.video_id), 100 * DURATION_S, SIDE, SIDE, "flicker", "CC0-1.0", "unknown", "flicker", name, receipt
+    )
+    sample = _sample(world, teacher, target_source)
+    return Entry(video, [sample], [cost(CLIPS, video.as_record(), sample)], coarse, grid)
+
+
+def _sample(world: World, teacher: Teacher | None, target_source: str) -> ShardSample:
+    task = world.task
+    told = Transcript(prompt(task)) if teacher is None else world.taught(teacher)
+    return ShardSample(
+        id=show("sample", digest("sample", [world.seed, world.number, teacher is None])),
+        corpus="rl" if teacher is None else "cot",
+        task=str(task),
+        kind=task.task_kind,
+        question=task.question,
+        options=(),
+        gold=task.answer,
+        windows=task.windows,
+        needs=task.needs,
+        candidate="" if teacher is None else show("candidate", digest("candidate", [world.seed, world.number])),
+        teacher="" if teacher is None else "flicker",
+        window_source="" if teacher is None else "teacher",
+        answer="" if teacher is None else task.answer,
+        target=world.look if teacher is None else None,
+        target_source=target_source if teacher is None else "",
+        transcript=told,
+    )
+
+
+def _encoded(frames: Pixels, rate_fps: Fraction, options: dict[str, str]) -> bytes:
+    """As renditions are."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libx264", rate=rate_fps, options=options)
+        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+        stream.codec_context.thread_count = 1
+        for index, picture in enumerate(_pictures(frames)):
+            picture.pts, picture.time_base = index, 1 / rate_fps
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def _pictures(frames: Pixels) -> Iterator[VideoFrame]:
+    return (VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24") for frame in frames)

@@ -1,0 +1,79 @@
+"""A packed corpus of tasks, and a student that has learnt the form of a trajectory: it looks somewhere, and says something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import flicker
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.student.tiny import make_tiny
+from dmforge.trainers.batches import logits_of, pack, summed_loss
+from dmforge.trainers.feed import Collate
+
+STEPS = 60
+"""Enough for the form, a few seconds."""
+
+
+@pytest.fixture(scope="session")
+def practice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tasks with exact targets."""
+    return flicker.rl(tmp_path_factory.mktemp("practice") / "rl", 8, 1)
+
+
+@pytest.fixture(scope="session")
+def trajectories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a teacher that errs."""
+    return flicker.cot(tmp_path_factory.mktemp("taught") / "cot", 24, 2, flicker.BIASED)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student that writes well-formed trajectories about as often as not."""
+    corpus = Corpus(str(trajectories))
+    examples = corpus.read(range(len(corpus)))
+    student = make_tiny("speck", [piece.text for one in examples for piece in one.sample.transcript.pieces if piece.text])
+    laid = Collate(student.layout, corpus.clips, "packed", 1 << 20).laid
+    batch = pack([laid(example) for example in examples])
+    learns = torch.optim.AdamW(student.model.parameters(), lr=5e-3)
+    for _ in range(STEPS):
+        learns.zero_grad()
+        (summed_loss(logits_of(student.model, batch), batch) / batch.items).backward()
+        torch.nn.utils.clip_grad_norm_(student.model.parameters(), 1.0)
+        learns.step()
+    folder = tmp_path_factory.mktemp("student") / "checkpoint-0"
+    student.save(folder)
+    return folder
+
+
+@pytest.fixture
+def settings(practice: Path, checkpoint: Path, tmp_path: Path) -> Path:
+    return write_settings(tmp_path / "rl.toml", practice, checkpoint)
+
+
+def write_settings(path: Path, practice: Path, checkpoint: Path, out: str = "out", **changes: str) -> Path:
+    """The file of a small training, some keys of which are changed: `rollout_group="4"`."""
+    told = {
+        "model_checkpoint": f'"{checkpoint}"',
+        "data_corpora": f'[{{ place = "{practice}" }}]',
+        "data_prompts": "4",
+        "data_workers": "0",
+        "data_verify": "false",
+        "rollout_group": "4",
+        "rollout_temperature": "1.0",
+        "rollout_most_tokens": "40",
+        "training_steps": "4",
+        "training_learning_rate": "1e-3",
+        "saving_save_every": "2",
+        "saving_log_every": "1",
+        "saving_device": '"cpu"',
+        **changes,
+    }
+    lines = [f'out = "{out}"']
+    for table in ("model", "data", "rollout", "rewards", "training", "saving"):
+        own = {key.removeprefix(f"{table}_"): value for key, value in told.items() if key.startswith(f"{table}_")}
+        lines += [f"[{table}]", *(f"{key} = {value}" for key, value in own.items() if value)]
+    path.write_text("\n".join(lines))
+    return path

@@ -1,0 +1,171 @@
+"""Rewards and advantages follow their formulae, and have something to say of whatever a policy writes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.corpora import sample
+from dmforge.schemas.grammar import Trajectory, parse, render
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.scoring import window_score
+from dmforge.trainers.advantages import EPS, WITHOUT_DENSITY, advantages, holistic_of, normalised
+from dmforge.trainers.rewards import Goal, Reward, density_reward, goal_of, reward, window_reward
+from dmforge.trainers.sdgrpo_settings import RewardSettings
+
+TOLD = RewardSettings()
+SAMPLE = replace(sample(0, 0), target=Look(Window(100, 350), Fraction(2)), target_source="gold")
+GOAL = goal_of(SAMPLE, TOLD)
+GOALS = [
+    GOAL,
+    goal_of(replace(SAMPLE, kind="grounding"), RewardSettings(padding=0.5)),
+    goal_of(replace(SAMPLE, target=None, windows=()), TOLD),
+    goal_of(replace(SAMPLE, target=None, needs="all"), TOLD),
+]
+WINDOWS = st.tuples(st.integers(0, 12), st.integers(1, 6)).map(lambda told: Window(told[0], sum(told)))
+LOOKS = st.builds(Look, WINDOWS, st.sampled_from([Fraction(1, 3), Fraction(2), Fraction(50)]))
+WORDS = st.text(max_size=20)
+TAGGED = st.lists(st.sampled_from(["<think>", "</think>", "<span>", "1.00 - 3.00", "</span>", "<fps>", "2", "</fps>", "A"]))
+FORMED = st.builds(
+    lambda look, answer: render(Trajectory(("", "") if look else ("",), (look,) if look else (), answer or "A")),
+    st.none() | LOOKS,
+    st.text("AB 1.\u0663(", max_size=6).filter(str.strip) | st.just("it turns"),
+)
+REWARDS = st.floats(0, 2, allow_subnormal=False)
+
+
+def earned(text: str, goal: Goal = GOAL) -> Reward:
+    """As a rollout that wrote this, and was shown what it asked for."""
+    found = parse(text)
+    if not isinstance(found, Trajectory):
+        return reward(goal, "malformed", None, TOLD)
+    return reward(goal, "answered" if found.looks else "no_look", found, TOLD)
+
+
+# rewards
+
+
+@given(WORDS | TAGGED.map("".join) | FORMED, st.sampled_from(GOALS))
+def test_whatever_is_written_earns_something_in_its_bounds(text: str, goal: Goal) -> None:
+    found = earned(text, goal)
+    assert 0 <= found.sampling <= TOLD.iou + TOLD.fps
+    assert 0 <= found.reasoning <= 1 + TOLD.format
+    assert (found.case == "broken") == (not isinstance(parse(text), Trajectory))
+    if found.case != "looked":
+        assert (found.sampling, found.format) == (0, 0)
+    if found.case == "broken":
+        assert found.reasoning == 0
+    if not goal.has_target:
+        assert found.iou == 0
+
+
+def test_the_formulae_on_one_rollout() -> None:
+    found = earned("<think>a<span>1.00 - 6.00</span><fps>4</fps>b</think><answer>it turns</answer>")
+    assert found == Reward("looked", 0.5 + 0.5 * 2 / 3, 1.2, 0.5, 2 / 3, 1.0, 1.0)
+    assert earned("<think>a</think><answer>it turns</answer>") == Reward("no_look", 0.0, 1.0, answer=1.0)
+    trajectory = parse("<think>a<span>1.00 - 6.00</span><fps>4</fps>b</think><answer>it turns</answer>")
+    assert isinstance(trajectory, Trajectory)
+    for ending in ("malformed_look", "window_outside", "over_budget", "malformed", "cut_off"):
+        assert reward(GOAL, ending, None, TOLD) == Reward("broken", 0.0, 0.0)
+        assert reward(GOAL, ending, trajectory, TOLD) == Reward("broken", 0.0, 0.0)
+
+
+def test_grounding_is_measured_against_gold_and_other_tasks_against_the_target() -> None:
+    gold = (Window(1000, 1100), Window(2000, 2100))
+    told = replace(SAMPLE, windows=gold)
+    assert goal_of(told, TOLD).windows == (SAMPLE.target.window,)  # pyright: ignore
+    assert goal_of(replace(told, kind="grounding"), TOLD).windows == gold
+    assert goal_of(replace(told, target=None), TOLD).windows == gold
+
+
+@given(WINDOWS, WINDOWS, st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.5]))
+def test_padding_suits_the_look_best(found: Window, gold: Window, padding: float) -> None:
+    goal = Goal(GOAL.task, (gold,), "any", Fraction(str(padding)), None)
+    room = int(padding * (gold.end_cs - gold.start_cs))
+    every = [
+        float(window_score((found,), (Window(max(0, gold.start_cs - a), gold.end_cs + b),), "any"))
+        for a in range(room + 1)
+        for b in range(room + 1)
+    ]
+    assert window_reward(found, goal) == max(every)
+
+
+@given(WINDOWS, st.lists(WINDOWS, min_size=1, max_size=3), st.sampled_from(["any", "all"]), st.sampled_from([0.0, 1.0]))
+def test_padding_never_costs_anything_and_none_is_the_one_scoring(
+    found: Window, gold: list[Window], needs: str, padding: float
+) -> None:
+    plain, padded = (window_reward(found, Goal(GOAL.task, tuple(gold), needs, Fraction(p), None)) for p in (0, padding))  # pyright: ignore
+    assert plain == float(window_score((found,), tuple(gold), needs))  # pyright: ignore
+    assert plain <= padded <= 1
+
+
+@given(LOOKS, LOOKS)
+def test_a_density_is_worth_how_near_it_is(look: Look, target: Look) -> None:
+    goal = replace(GOAL, fps=target.fps)
+    assert density_reward(look, goal, Fraction(6)) == pytest.approx(max(0, 1 - abs(look.fps - target.fps) / 6))
+
+
+def test_a_density_that_only_a_teacher_vouches_for_counts_where_it_is_asked_for() -> None:
+    taught = replace(SAMPLE, target_source="teacher")
+    assert goal_of(taught, TOLD).fps is None
+    assert goal_of(taught, RewardSettings(teacher_densities=True)).fps == 2
+    assert goal_of(SAMPLE, RewardSettings(fps=0)).fps is None
+    assert holistic_of(None, density_counts=False) == WITHOUT_DENSITY == 0.5
+    assert holistic_of(None, density_counts=True) == 0
+    assert holistic_of(0.25, density_counts=False) == 0.25
+
+
+# advantages
+
+
+@given(st.lists(REWARDS, min_size=2, max_size=16))
+def test_advantages_of_a_group_are_its_rewards_in_its_own_measure(rewards: list[float]) -> None:
+    found = normalised(rewards)
+    assert abs(found.sum()) < 1e-6
+    told = np.array(rewards)
+    if told.std(ddof=1) > 1e-3:
+        assert np.allclose(found * (told.std(ddof=1) + EPS) + told.mean(), told)
+    assert (np.sign(found[:, None] - found) * np.sign(told[:, None] - told) >= 0).all()
+
+
+@given(REWARDS, st.integers(2, 16))
+def test_where_all_have_earned_the_same_nobody_has_an_advantage(value: float, number: int) -> None:
+    assert not normalised([value] * number).any()
+
+
+CASES = st.sampled_from(["looked", "no_look", "broken"])
+GROUPS = st.lists(st.builds(Reward, CASES, REWARDS, REWARDS), min_size=2, max_size=8)
+
+
+@given(GROUPS, st.floats(0, 1), st.booleans())
+def test_each_case_carries_what_the_design_says(group: list[Reward], holistic: float, has_target: bool) -> None:
+    whole = normalised([one.sampling + one.reasoning for one in group])
+    first = normalised([one.sampling for one in group]) if has_target else whole
+    second = normalised([one.reasoning for one in group])
+    for at, (one, found) in enumerate(zip(group, advantages(group, holistic, has_target=has_target), strict=True)):
+        own = {
+            "looked": (first[at], second[at]),
+            "no_look": ((first[at] + second[at]) / 2,) * 2,
+            "broken": (first[at], first[at]),
+        }[one.case]
+        expected = [holistic * whole[at] + (1 - holistic) * each for each in own]
+        assert [found.sampling, found.reasoning] == pytest.approx(expected)
+
+
+@given(GROUPS, st.lists(REWARDS, min_size=8, max_size=8))
+def test_decoupled_an_answer_says_nothing_about_where_to_look_nor_a_look_about_what_to_answer(
+    group: list[Reward], others: list[float]
+) -> None:
+    group = [replace(one, case="looked" if one.case == "no_look" else one.case) for one in group]
+    before = advantages(group, 0.0, has_target=True)
+    answered = advantages([replace(r, reasoning=x) for r, x in zip(group, others, strict=False)], 0.0, has_target=True)
+    assert [one.sampling for one in before] == [one.sampling for one in answered]
+    looked = [one for one in group if one.case == "looked"]
+    if len(looked) == len(group):
+        seen = advantages([replace(r, sampling=x) for r, x in zip(group, others, strict=False)], 0.0, has_target=True)
+        assert [one.reasoning for one in before] == [one.reasoning for one in seen]
