@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -22,7 +22,7 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from dmforge.curation.shards.document import ShardSample, ShardVideo
+from dmforge.curation.shards.document import ShardSample, ShardVideo, sample_of
 from dmforge.curation.shards.folders import Manifest, write_manifest
 from dmforge.curation.shards.index import INDEX, write_index
 from dmforge.curation.shards.pack import cost
@@ -37,7 +37,7 @@ from dmforge.schemas.grammar import Trajectory, transcribe
 from dmforge.schemas.ids import digest, show
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.prompts import prompt
-from dmforge.schemas.records import Task
+from dmforge.schemas.records import Candidate, Sample, Task
 from dmforge.schemas.transcript import Transcript
 
 SIDE = 32
@@ -127,25 +127,25 @@ class World:
 
 def cot(folder: Path, worlds: int, seed: int, teacher: Teacher = EXACT) -> Path:
     """Trajectories of a teacher."""
-    return _published(folder, worlds, seed, teacher)
+    told = (World(number, seed) for number in range(worlds))
+    return _published(folder, "cot", f"flicker{seed}x{worlds}", ((world, _taught(world, teacher)) for world in told))
 
 
-def rl(folder: Path, worlds: int, seed: int, target_source: str = "gold") -> Path:
-    """Tasks with exact targets."""
-    return _published(folder, worlds, seed, None, target_source)
+def rl(folder: Path, worlds: int, seed: int, *, aimed: bool = True) -> Path:
+    """Tasks with exact targets; or with nothing that says where to look."""
+    told = (World(number, seed) for number in range(worlds))
+    samples = ((world, _asked(world) if aimed else replace(_asked(world), target=None, windows=())) for world in told)
+    return _published(folder, "rl", f"flicker{seed}x{worlds}", samples)
 
 
-def _published(folder: Path, worlds: int, seed: int, teacher: Teacher | None, target_source: str = "gold") -> Path:
-    name = "rl" if teacher is None else "cot"
-    entries = (_entry(World(number, seed), teacher, target_source) for number in range(worlds))
-    shards, index = write_shards(folder, entries, 16 << 20)
+def _published(folder: Path, name: str, selection: str, samples: Iterator[tuple[World, ShardSample]]) -> Path:
+    shards, index = write_shards(folder, (_entry(*told) for told in samples), 16 << 20)
     files = {INDEX: write_index(folder / INDEX, index)}
-    selection = f"flicker{seed}x{worlds}"
     write_manifest(folder, Manifest(name, selection, False, CLIPS.semantic(), tuple(shards), files))
     return folder
 
 
-def _entry(world: World, teacher: Teacher | None, target_source: str) -> Entry:
+def _entry(world: World, sample: ShardSample) -> Entry:
     frames = world.frames()
     grid = _encoded(frames, Fraction(GRID_FPS), GRID)
     coarse = _encoded(frames[::GRID_FPS], COARSE_RATE, COARSE)
@@ -155,31 +155,20 @@ def _entry(world: World, teacher: Teacher | None, target_source: str) -> Entry:
     video = ShardVideo(
         show("video", world.video_id), 100 * DURATION_S, SIDE, SIDE, "flicker", "CC0-1.0", "unknown", "flicker", name, receipt
     )
-    sample = _sample(world, teacher, target_source)
     return Entry(video, [sample], [cost(CLIPS, video.as_record(), sample)], coarse, grid)
 
 
-def _sample(world: World, teacher: Teacher | None, target_source: str) -> ShardSample:
+def _asked(world: World) -> ShardSample:
     task = world.task
-    told = Transcript(prompt(task)) if teacher is None else world.taught(teacher)
-    return ShardSample(
-        id=show("sample", digest("sample", [world.seed, world.number, teacher is None])),
-        corpus="rl" if teacher is None else "cot",
-        task=str(task),
-        kind=task.task_kind,
-        question=task.question,
-        options=(),
-        gold=task.answer,
-        windows=task.windows,
-        needs=task.needs,
-        candidate="" if teacher is None else show("candidate", digest("candidate", [world.seed, world.number])),
-        teacher="" if teacher is None else "flicker",
-        window_source="" if teacher is None else "teacher",
-        answer="" if teacher is None else task.answer,
-        target=world.look if teacher is None else None,
-        target_source=target_source if teacher is None else "",
-        transcript=told,
-    )
+    sample = Sample(task.video, "rl", task.id, None, world.look, "gold")
+    return sample_of(sample, task, None)
+
+
+def _taught(world: World, teacher: Teacher) -> ShardSample:
+    task, told = world.task, world.taught(teacher)
+    looks = tuple(piece.look for piece in told.pieces if piece.look)
+    candidate = Candidate(task.video, task.id, 0, "flicker", told, looks, task.answer, "teacher", ())
+    return sample_of(Sample(task.video, "cot", task.id, candidate.id, None, None), task, candidate)
 
 
 def _encoded(frames: Pixels, rate_fps: Fraction, options: dict[str, str]) -> bytes:

@@ -63,6 +63,9 @@ def _fault(kind: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tupl
         return f"unknown key {key!r}", nearest(path[-1], _keys_at(kind, path[:-1]))
     if fault["type"] == "missing":
         return f"key {key!r} is missing", f"add {key} = ..."
+    if fault["type"] == "value_error":  # a rule over several keys: its words say which
+        said = fault["msg"].removeprefix("Value error, ")
+        return (f"{key}: {said}" if key else said), "correct one of them"
     return f"{key} = {fault['input']!r}: {fault['msg'].lower()}", f"correct {key!r}"
 
 

@@ -317,5 +317,5 @@ def test_with_holistic_1_it_is_trls_grpo(beta: float, exact: Student, rounds: li
         ours = ours + beta * (learnt.weights * divergences(now, now.detach() - drift(2))).sum()
     found = gradients(exact, ours)
     trls = trls_loss(plain, exact, settings, drift)
-    assert float(ours) == pytest.approx(float(trls), rel=1e-5)
+    assert ours.item() == pytest.approx(trls.item(), rel=1e-5)
     assert_close(found, gradients(exact, trls), 1e-5)
