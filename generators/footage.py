@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Protocol
@@ -64,27 +64,11 @@ class Footage(Protocol):
 
 
 class Kept:
-    """Footage that is asked for the same looks again and again: the very same clip is given each time, of the last few."""
+    """Footage that is asked for the same looks again and again: each time the very same clip is given, of the last few or of all."""
 
-    def __init__(self, footage: Footage, looks: int = 8) -> None:
+    def __init__(self, footage: Footage, looks: int | None = 8) -> None:
         self.coarse = cache(footage.coarse)
         self.look = lru_cache(looks)(footage.look)
-@dataclass(frozen=True)
-class Once:
-    """Footage whose clips are cut once: rollouts of a group ask for the same ones, and so does who trains on them."""
-
-    footage: Footage
-    _cut: dict[Look | None, Clip] = field(default_factory=dict["Look | None", Clip])
-
-    def coarse(self) -> Clip:
-        if None not in self._cut:
-            self._cut[None] = self.footage.coarse()
-        return self._cut[None]
-
-    def look(self, look: Look) -> Clip:
-        if look not in self._cut:
-            self._cut[look] = self.footage.look(look)
-        return self._cut[look]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,13 @@ from dmforge.trainers.settings import TrainingSettings
 LOG = "log.jsonl"
 
 
+class LogsTheEnd(TrainerCallback):
+    """The last step has a line in the log, whatever its number."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        control.should_log = control.should_log or state.global_step >= state.max_steps
+
+
 class Keeping(Trainer):
     """What it leaves behind is whole; from there it goes on exactly."""
 
@@ -87,7 +94,7 @@ class Keeping(Trainer):
 
     def to_the_end(self, callbacks: Sequence[TrainerCallback]) -> Path:
         """From where the last whole checkpoint stands to the last step; the last checkpoint."""
-        for callback in callbacks:
+        for callback in (LogsTheEnd(), *callbacks):
             self.add_callback(callback)
         last = get_last_checkpoint(str(self.out))
         if last:

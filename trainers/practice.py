@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dmforge.curation.shards.corpus import Example
 from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.engines.contract import Engine, Sampling
-from dmforge.generators.footage import Once, Shown
+from dmforge.generators.footage import Kept, Shown
 from dmforge.generators.renditions import footage_of
 from dmforge.generators.retrace import log_probs, retrace_behind
 from dmforge.generators.rollout import Limits, Quest, Rolled, prompt_of, roll
@@ -34,7 +34,7 @@ class Prompt:
 
     sample: ShardSample
     shown: tuple[Shown, ...]
-    footage: Once
+    footage: Kept
     weight: int
     """0 where it only keeps the ranks in step."""
 
@@ -49,7 +49,7 @@ class Prompts:
         return [self._prompt(example, weight) for example, weight in examples]
 
     def _prompt(self, example: Example, weight: int) -> Prompt:
-        footage = Once(footage_of(example, self.clips))
+        footage = Kept(footage_of(example, self.clips), None)
         return Prompt(example.sample, prompt_of(example.sample.transcript.pieces, footage), footage, weight)
 
 

@@ -19,7 +19,7 @@ from dmforge.generators.engines.contract import Sampling, Stop, Written
 from dmforge.generators.engines.draws import Stream, pick
 from dmforge.generators.engines.settings import TransformersSettings
 from dmforge.generators.footage import Shown
-from dmforge.generators.student.layout import Ids, Stretch
+from dmforge.generators.student.layout import Ids, Stretch, cells_of
 from dmforge.generators.student.load import Student, load
 from dmforge.generators.student.patchify import grid_of, normalised, patchify
 from dmforge.generators.student.positions import following, positions
@@ -204,9 +204,13 @@ class TransformersConversation:
             row = self._rows[number]
             ids.append(np.concatenate([stretch.ids for stretch in row.waiting]))
             clips = [clip for stretch in row.waiting for clip in stretch.clips]
-            cells = [clip.cells for clip in clips for _ in clip.stamps_s]
-            places.append(positions(ids[-1], pad, cells, row.next_position))
-            row.next_position = following(places[-1], row.next_position)
+            if len(ids[-1]) == 1:  # nearly every time: what was just written
+                places.append(np.full((3, 1), row.next_position))
+                row.next_position += 1
+            else:
+                cells = [cell for clip in clips for cell in cells_of(clip)]
+                places.append(positions(ids[-1], pad, cells, row.next_position))
+                row.next_position = following(places[-1], row.next_position)
             row.waiting = []
             patches += [torch.from_numpy(patchify(clip.frames)) for clip in clips]
             grids += [grid_of(clip.frames) for clip in clips]

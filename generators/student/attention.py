@@ -29,6 +29,8 @@ FRAMES = "dmforge_frames_like_flash"
 FEW = 1 << 24
 """Scores that may stand in memory at once where attention is written out."""
 Out = tuple[torch.Tensor, None]
+Piece = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Query, key and value of one piece of a row."""
 
 
 def use(model: Any) -> None:
@@ -58,11 +60,18 @@ def attend_blocks(
         trees = _trees(position_ids)
         if len(trees) > 1 or trees[0].branches:
             blocks: list[torch.Tensor] = []
+            # cut once: the gradient of every slice by itself would be as large as the row
+            cut = [x.split([length for tree in trees for length in tree.lengths], 2) for x in (query, key, value)]
+            pieces = zip(*cut, strict=True)
             for tree in trees:
-                q, k, v = (x[:, :, tree.begin : tree.end] for x in (query, key, value))
+                q, k, v = next(pieces)
                 blocks.append(sdpa_attention_forward(module, q, k, v, None, dropout, scaling)[0])
                 if tree.branches:
-                    blocks.append(_branching(tree, query, key, value, scaling))
+                    blocks.append(
+                        _branching(
+                            k[:, :, : tree.shared], v[:, :, : tree.shared], [next(pieces) for _ in tree.branches], scaling
+                        )
+                    )
             return torch.cat(blocks, 1), None
     return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout)
 
@@ -121,28 +130,29 @@ def attend_frames(
 class _Tree:
     """A transcript, and other ways to go on behind its first `shared` tokens."""
 
-    begin: int
-    end: int
-    shared: int
-    branches: tuple[tuple[int, int], ...]
+    length: int
+    shared: int = 0
+    branches: tuple[int, ...] = ()
+    """How long each is."""
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return self.length, *self.branches
 
 
-def _branching(tree: _Tree, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
+def _branching(key: torch.Tensor, value: torch.Tensor, branches: list[Piece], scaling: float | None) -> torch.Tensor:
     """The branches of a tree as a batch: each looks at what they share, and at itself. What fills up stands behind its tokens,
     where none of them looks."""
-    lengths = [end - begin for begin, end in tree.branches]
-    first, last = tree.branches[0][0], tree.branches[-1][1]
-    own = [_stacked(x[0, :, first:last], lengths) for x in (query, key, value)]
-    shared = [x[:, :, tree.begin : tree.begin + tree.shared].expand(len(lengths), -1, -1, -1) for x in (key, value)]
+    own = [_stacked([piece[of][0] for piece in branches]) for of in range(3)]
+    shared = [x.expand(len(branches), -1, -1, -1) for x in (key, value)]
     keys, values = (torch.cat([before, behind], 2) for before, behind in zip(shared, own[1:], strict=True))
     seen = _behind(own[0], keys, values, scaling)
-    return torch.cat([row[:length] for row, length in zip(seen, lengths, strict=True)])[None]
+    return torch.cat([row[: piece[0].shape[2]] for row, piece in zip(seen.unbind(), branches, strict=True)])[None]
 
 
-def _stacked(rows: torch.Tensor, lengths: list[int]) -> torch.Tensor:
-    """heads x tokens x values, cut and filled up: a batch."""
-    cut = [part.transpose(0, 1) for part in rows.split(lengths, 1)]
-    return torch.nn.utils.rnn.pad_sequence(cut, batch_first=True).transpose(1, 2)
+def _stacked(rows: list[torch.Tensor]) -> torch.Tensor:
+    """heads x tokens x values each, filled up: a batch."""
+    return torch.nn.utils.rnn.pad_sequence([row.transpose(0, 1) for row in rows], batch_first=True).transpose(1, 2)
 
 
 def _trees(position_ids: torch.Tensor) -> list[_Tree]:
@@ -151,16 +161,15 @@ def _trees(position_ids: torch.Tensor) -> list[_Tree]:
     if known is None:
         told = position_ids[0]
         anew = [0, *(torch.nonzero(told[1:] != told[:-1] + 1)[:, 0] + 1).tolist()]
-        pieces = list(zip(anew, told[anew].tolist(), pairwise([*anew, len(told)]), strict=True))
         known = []
-        for begin, position, piece in pieces:
+        for position, (begin, end) in zip(told[anew].tolist(), pairwise([*anew, len(told)]), strict=True):
             if not known or position == 0:
-                known.append(_Tree(*piece, 0, ()))
+                known.append(_Tree(end - begin))
                 continue
             tree = known[-1]
-            if (tree.branches and position != tree.shared) or position > tree.end - tree.begin:
+            if position > tree.length or (tree.branches and position != tree.shared):
                 raise ValueError(f"what begins at {begin} goes on behind {position} tokens, which no transcript before it has")
-            known[-1] = _Tree(tree.begin, tree.end, position, (*tree.branches, piece))
+            known[-1] = _Tree(tree.length, position, (*tree.branches, end - begin))
         position_ids.dmforge_trees = known  # pyright: ignore[reportAttributeAccessIssue]
     return known
 

@@ -19,7 +19,7 @@ from dmforge.generators.student.patchify import PATCH_VALUES, grid_of, patchify
 from dmforge.generators.student.positions import positions
 from dmforge.generators.student.vocabulary import Vocabulary
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.stamps import print_patch
+from dmforge.schemas.stamps import patches, print_patch
 from dmforge.schemas.transcript import Author
 
 Ids = NDArray[np.int64]
@@ -130,4 +130,4 @@ def printed(clip: Clip) -> str:
 
 def cells_of(clip: Clip) -> Iterator[tuple[int, int]]:
     """Visual tokens down and across, of each temporal patch."""
-    return (clip.cells for _ in clip.stamps_s)
+    return (clip.cells for _ in range(patches(len(clip.times_s))))

@@ -186,6 +186,11 @@ def test_an_update_is_the_same_however_it_is_cut(settings: Path, corpus: Path) -
     assert all(torch.allclose(first[name], second[name], atol=1e-5) for name in first)
 
 
+def test_a_training_shorter_than_a_line_of_its_log_has_one(settings: Path, corpus: Path) -> None:
+    done = train(read_sft(write_settings(settings, corpus, training_steps="1", saving_log_every="5")))
+    assert [entry["loss"] for entry in log_of(settings.parent / "out") if "loss" in entry] == [done.loss]
+
+
 def test_a_checkpoint_is_a_student_and_says_what_made_it(settings: Path, corpus: Path) -> None:
     done = train(read_sft(settings))
     assert load(str(done.checkpoint)).vocabulary.without_tags() == []
