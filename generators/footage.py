@@ -64,7 +64,7 @@ class Footage(Protocol):
 
 
 class Kept:
-    """Footage that is asked for the same looks again and again: each time the very same clip is given, of the last few or of all."""
+    """Footage that is asked for the same looks again and again: the very same clip is given, of the last few or of all."""
 
     def __init__(self, footage: Footage, looks: int | None = 8) -> None:
         self.coarse = cache(footage.coarse)
