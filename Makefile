@@ -4,12 +4,13 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= 2
 VLLM := .venv-vllm
+SIZE ?= small
 
 .PHONY: demo test check bench chaos test-vllm setup clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo       the whole chain on synthetic worlds (under ./demo)"
+	@echo "make demo       from synthetic worlds to a trained student (under ./demo); SIZE=full learns longer"
 	@echo "make test       all tests"
 	@echo "make check      format, lint, types, import floors"
 	@echo "make bench      every benchmark, each prints its table"
@@ -25,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/dmforge demo --out demo
+	$(BIN)/dmforge demo --size $(SIZE) --out demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

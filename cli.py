@@ -6,9 +6,9 @@ import contextlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -21,6 +21,7 @@ from dmforge.schemas.looks import print_span
 if TYPE_CHECKING:
     from dmforge.curation.audit.query import Answer
     from dmforge.curation.lake.views import Tally
+    from dmforge.schooling import Schooled
     from dmforge.trainers.evaluate import Evaluation
 
 
@@ -51,6 +52,7 @@ out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+DemoSize = Literal["chain", "small", "full"]
 
 
 @app.command()
@@ -291,13 +293,21 @@ def forget(
 @app.command()
 def demo(
     out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path("demo"),
-    videos: Annotated[int, typer.Option(min=1, help="How many worlds are rendered.")] = 24,
+    videos: Annotated[
+        int | None, typer.Option(min=1, help="How many worlds are rendered, instead of what the size says.")
+    ] = None,
+    size: Annotated[
+        DemoSize, typer.Option(help="chain trains nothing; small learns for a few minutes, full for longer.")
+    ] = "small",
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole chain on synthetic worlds, with an oracle as the teacher: no data, no key, no GPU."""
     from dmforge import demo as chain
 
-    finished = chain.demo(out_folder, videos, err, _command())
+    if size != "chain":
+        _require_train_extra()
+    told = chain.SIZES[size]
+    finished = chain.demo(out_folder, replace(told, videos=videos) if videos else told, err, _command())
     corpora = {
         manifest.corpus: {
             "selection": manifest.selection, "path": str(folder), "samples": manifest.samples, "videos": manifest.videos,
@@ -310,12 +320,15 @@ def demo(
     if as_json:
         stages = [_counts(report.name, report.tally) for report in finished.stages]
         funnel = {"columns": finished.funnel.columns, "rows": finished.funnel.rows}
-        _print_json({"stages": stages, "corpora": corpora, "funnel": funnel, "digest": finished.digest})
+        learnt = finished.schooled.told() if finished.schooled else {}
+        _print_json({"stages": stages, "corpora": corpora, "funnel": funnel, "digest": finished.digest, **learnt})
     else:
         _print_funnel(finished.funnel)
         for name, corpus in corpora.items():
             counts = ", ".join(f"{corpus[key]} {key}" for key in ("samples", "videos", "shards", "bytes"))
             out.print(f"\n{name}: {counts}\n  {corpus['path']}", markup=False, highlight=False)
+        if finished.schooled:
+            _print_schooled(finished.schooled)
         out.print(f"\ndigest {finished.digest}", highlight=False)
         out.print(
             f"Look around: {finished.workspace.root} explains itself; its recipe.toml says what each stage does.", markup=False
@@ -385,6 +398,21 @@ def evaluate_student(
     out.print(f"\n{found.samples} samples, line by line: {found.folder}", markup=False, highlight=False)
 
 
+def _print_schooled(found: Schooled) -> None:
+    """Before practice and after it, and what practice was worth."""
+    out.print(f"\nThe student in {found.after.samples} tasks about worlds that it has never seen:", highlight=False)
+    columns = ["", "after imitation", "after practice", "gain", "95 % of resampled videos"]
+    rows = [
+        [name, *(f"{one.figures[name].value:.3f}" for one in (found.before, found.after)), f"{gain.value:+.3f}",
+         f"{gain.low:+.3f} - {gain.high:+.3f}"]
+        for name, gain in found.gains.items()
+    ]  # fmt: skip
+    _print_table(columns, rows)
+    span, beside = found.after.baselines.constant_span, found.after.baselines.constant_miou
+    if span and beside:
+        out.print(f"Who always looks at {print_span(span)}: miou {beside.value:.3f}", markup=False, highlight=False)
+
+
 def _print_evaluation(found: Evaluation) -> None:
     """Figures with their intervals, then the baselines."""
     span, beside = found.baselines.constant_span, found.baselines
@@ -416,6 +444,7 @@ def worlds(
     videos: Annotated[int, typer.Option(min=1, help="How many.")] = 24,
     level: Annotated[int, typer.Option(help="How hard: 0 is one object; each further level adds one difficulty.")] = 0,
     longest: Annotated[int, typer.Option(metavar="SECONDS", help="Of mixed length, up to this, instead of 12 s each.")] = 0,
+    study: Annotated[bool, typer.Option("--study", help="Seen from near, so that a tiny student learns from them.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other worlds.")] = 0,
 ) -> None:
     """Render synthetic videos about which everything is known: videos/, tasks.jsonl and truth.jsonl."""
@@ -423,7 +452,7 @@ def worlds(
     from dmforge.generators.worlds.imagine import knobs_of
     from dmforge.schemas.config import parse_config
 
-    settings = {"videos": videos, "seed": seed, "knobs": knobs_of(level), "longest_s": longest}
+    settings = {"videos": videos, "seed": seed, "knobs": knobs_of(level), "longest_s": longest, "study": study}
     make_worlds(folder, parse_config(Settings, settings, where="dmforge worlds"))
     out.print(
         f"{videos} worlds in {folder}: dmforge oracle {folder} answers questions about them", markup=False, highlight=False

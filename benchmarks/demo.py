@@ -18,7 +18,7 @@ from benchmarks.tables import show
 
 def demo(folder: str, videos: int) -> list[object]:
     """Seconds and memory of one run; memory with all processes that it starts."""
-    command = [sys.executable, "-m", "dmforge.cli", "demo", "--out", folder, "--videos", str(videos)]
+    command = [sys.executable, "-m", "dmforge.cli", "demo", "--size", "chain", "--out", folder, "--videos", str(videos)]
     began = time.monotonic()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (

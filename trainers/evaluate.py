@@ -44,6 +44,7 @@ class Evaluation:
     figures: dict[str, Figure]
     baselines: Baselines
     folder: Path
+    rows: Sequence[Row]
 
     def told(self) -> dict[str, object]:
         """As one JSON document: figures by name, their intervals and samples beside them."""
@@ -82,8 +83,9 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
         figures(rows, resamples, seed),
         baselines(rows, spans_of(chosen_on), resamples, seed),
         Path(settings.out),
+        rows,
     )
-    _leave(found, rows)
+    _leave(found)
     return found
 
 
@@ -135,9 +137,9 @@ def _opened(place: str) -> Corpus:
     return corpus
 
 
-def _leave(found: Evaluation, rows: Sequence[Row]) -> None:
+def _leave(found: Evaluation) -> None:
     with disk_errors(found.folder):
         make_folder(found.folder)
         with writing(found.folder / ROWS) as file:
-            file.write("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows).encode())
+            file.write("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in found.rows).encode())
         write_json(found.folder / METRICS, found.told())

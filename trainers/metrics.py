@@ -70,7 +70,17 @@ def figure(rows: Sequence[Row], measure: Measure, resamples: int, seed: int) -> 
 
     value = sum over videos of their sums / sum over videos of their numbers of samples, so a draw is two products.
     """
-    told = [(row.video, value) for row in rows if (value := measure(row)) is not None]
+    return _figure([(row.video, value) for row in rows if (value := measure(row)) is not None], resamples, seed)
+
+
+def gain(before: Sequence[Row], after: Sequence[Row], measure: Measure, resamples: int, seed: int) -> Figure | None:
+    """By how much the same samples came out better: an interval of paired differences is narrower than two of its own."""
+    known = {row.sample: measure(row) for row in before}
+    pairs = [(row.video, measure(row), known.get(row.sample)) for row in after]
+    return _figure([(video, now - then) for video, now, then in pairs if now is not None and then is not None], resamples, seed)
+
+
+def _figure(told: Sequence[tuple[str, float]], resamples: int, seed: int) -> Figure | None:
     if not told:
         return None
     _, video = np.unique([name for name, _ in told], return_inverse=True)

@@ -14,6 +14,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, field_validator
 
 from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS
+from dmforge.generators.oracle.habits import Habits
 from dmforge.schemas.config import Config, nearest
 
 SERVER_FAULTS = ("429", "429_hint", "500", "hang", "cut")
@@ -32,6 +33,8 @@ class Behaviour(Config):
     """Share of requests in which it sees nothing and guesses."""
     knows: Rate = 0.0
     """Share of requests in which it answers right although it was shown another part of the video: what models remember."""
+    habits: Habits = Field(default_factory=Habits)
+    """How it looks although it knows better."""
     defects: dict[str, Rate] = Field(default_factory=dict)
     """Share of the replies that a defect fits into which get it."""
     faults: dict[str, Rate] = Field(default_factory=dict)

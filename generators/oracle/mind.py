@@ -10,6 +10,7 @@ from string import ascii_uppercase
 from dmforge.generators.oracle.asking import Understood, understood, write
 from dmforge.generators.oracle.defects import UNSAFE
 from dmforge.generators.oracle.eyes import Seen
+from dmforge.generators.oracle.habits import Habits
 from dmforge.generators.oracle.request import Asked
 from dmforge.generators.oracle.stories import Story, read_story, seen_in
 from dmforge.generators.worlds.questions import DENSITIES, GENERAL, Question
@@ -30,6 +31,7 @@ from dmforge.schemas.replies import (
 
 KNOWN = {text: answer for text, answer, _ in GENERAL}
 OFFERED = DENSITIES[:-1]
+NONE = Habits()
 MARGIN_CS = 100
 """A window is found by what is seen before and after it: so much more is looked at, and must be seen."""
 
@@ -39,7 +41,7 @@ def known_question(asked: Asked, seen: Seen | None) -> Question | None:
     return next((question for question in seen.questions if question.text == asked.question), None) if seen else None
 
 
-def choose_look(asked: Asked, seen: Seen | None, draw: Random) -> LookReply:
+def choose_look(asked: Asked, seen: Seen | None, draw: Random, habits: Habits = NONE) -> LookReply:
     """Where to look closer, and how densely."""
     question = known_question(asked, seen)
     drafted = understood(asked.question)
@@ -50,14 +52,14 @@ def choose_look(asked: Asked, seen: Seen | None, draw: Random) -> LookReply:
             "It is hard to tell from these frames where this happens. I will look at one part of it.", _any_look(draw)
         )
     times = [seen.stamps[frame] for frame in sorted(_inside(question.look, seen))]
-    where = f"What is asked about can be seen from {_said(times[0])} until {_said(times[-1])}."
+    where = f"It is seen from {_said(times[0])} until {_said(times[-1])}."
     if question.kind == "grounding":
         look = Look(_padded(question.look, seen.script.duration_cs), Fraction(2))
-        return _reply(f"{where} A look at the time around it will show when it begins and when it ends.", look)
+        return _reply(f"{where} A look around that will show when it comes and goes.", look)
     fps = next((fps for fps in OFFERED if _would_tell(question, seen, Look(question.look, fps))), OFFERED[-1])
-    why = "What matters lasts a moment only" if fps > 2 else "Nothing there is quick"
-    look = Look(question.look, fps)
-    return _reply(f"{where} {why}, so {print_density(fps)} frames per second should be enough to settle it.", look)
+    why = "It is quick" if fps > 2 else "It is not quick"
+    look = habits.of(Look(question.look, fps), seen.script.duration_cs, draw)
+    return _reply(f"{where} {why}: {print_density(look.fps)} frames per second will show it.", look)
 
 
 def choose_given(asked: Asked, seen: Seen | None, draw: Random) -> GivenReply:
@@ -88,7 +90,7 @@ def choose_answer(asked: Asked, seen: Seen | None, draw: Random) -> AnswerReply:
         thought = "These frames leave more than one answer open. I have to guess."
     else:
         times = [seen.stamps[frame] for frame in sorted(seen.frames)]
-        thought = f"From {_said(times[0])} until {_said(times[-1])} the frames show it clearly enough: {answer}."
+        thought = f"The frames from {_said(times[0])} until {_said(times[-1])} show it: {answer}."
     return AnswerReply(thought=thought, answer=as_option(answer, asked.options))
 
 

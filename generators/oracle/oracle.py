@@ -11,6 +11,7 @@ from typing import Any
 from dmforge.generators.oracle.behaviour import Behaviour, spoilt
 from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS, Situation
 from dmforge.generators.oracle.eyes import Gallery, Seen
+from dmforge.generators.oracle.habits import Habits
 from dmforge.generators.oracle.mind import (
     as_option,
     choose_answer,
@@ -81,7 +82,7 @@ class Oracle:
         unknown = self._behaviour.draw("unknown", body).random() < self._behaviour.unknown
         seen = None if unknown else self.gallery.see(asked)
         draw = self._behaviour.draw("guess", body)
-        reply = _chosen(asked, seen, draw)
+        reply = _chosen(asked, seen, draw, self._behaviour.habits)
         planted = None
         question = known_question(asked, seen)
         if seen is not None and question is not None:
@@ -128,10 +129,10 @@ class Oracle:
         )
 
 
-def _chosen(asked: Asked, seen: Seen | None, draw: Random) -> Reply:
+def _chosen(asked: Asked, seen: Seen | None, draw: Random, habits: Habits) -> Reply:
     match asked.reply:
         case LookReply.name:
-            return choose_look(asked, seen, draw)
+            return choose_look(asked, seen, draw, habits)
         case GivenReply.name:
             return choose_given(asked, seen, draw)
         case DescribeReply.name:

@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from dmforge.generators.worlds.script import COLOURS, MAX_DOTS, Script, Sprite
+from dmforge.generators.worlds.script import COLOURS, MAX_DOTS, UNITS, Script, Sprite
 
 Picture = NDArray[np.uint8]
 """Height x width x 3, or several of them."""
@@ -23,9 +23,6 @@ STRIP = 16
 """The strip takes this part of the height."""
 KEY = 19
 """Odd, so that the check differs for neighbouring frames, and is not 0 where all cells are black or all white."""
-UNITS = 64
-"""The shorter side is so many units long; sizes of objects are given in them."""
-RADIUS = 14
 DOT = 6
 GRAIN = 8
 """Cells a side of the background's texture."""
@@ -38,7 +35,7 @@ def draw(script: Script, frame: int, width: int, height: int) -> Picture:
     picture = backdrop(script.seed, width, height)
     picture = np.roll(picture, frame, axis=1) if script.drifts else picture.copy()
     for sprite in script.scene(frame):
-        _put(picture, sprite)
+        _put(picture, sprite, script.radius)
     put_timecode(picture, frame)
     return picture
 
@@ -94,10 +91,10 @@ def _stretched(grid: NDArray[np.int32], length: int, axis: int) -> NDArray[np.in
     return (here * (length - rest) + there * rest) // length
 
 
-def _put(picture: Picture, sprite: Sprite) -> None:
+def _put(picture: Picture, sprite: Sprite, radius: int) -> None:
     height, width = picture.shape[:2]
     unit = min(width, height)
-    mask = _mask(sprite.shape, 2 * RADIUS * unit // UNITS)
+    mask = _mask(sprite.shape, 2 * radius * unit // UNITS)
     side, room = mask.shape[0], picture_rows(height)
     left = (width - side) * sprite.place[0] // 1000
     top = (room - side) * sprite.place[1] // 1000

@@ -25,7 +25,7 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from dmforge.curation.atomic import sync_folder, writing
-from dmforge.generators.worlds.imagine import MAX_DURATION_S, MIN_DURATION_S, Knobs, imagine
+from dmforge.generators.worlds.imagine import MAX_DURATION_S, MIN_DURATION_S, Knobs, imagine, study
 from dmforge.generators.worlds.questions import Question, questions
 from dmforge.generators.worlds.render import render
 from dmforge.generators.worlds.script import Script
@@ -52,6 +52,9 @@ class Settings(Config):
     """Another seed gives other worlds."""
     knobs: Knobs = Field(default_factory=Knobs)
     """How hard they are."""
+    study: bool = False
+    """Worlds that a tiny student can learn from in minutes: seen from near, and asked about is how it flickers. Their tasks say
+    how densely one must look."""
     duration_s: int = Field(default=MIN_DURATION_S, ge=MIN_DURATION_S, le=MAX_DURATION_S)
     """How long each is: room for three stays, and no more than the timecode can count."""
     longest_s: int = Field(default=0, ge=0, le=MAX_DURATION_S)
@@ -65,7 +68,8 @@ class Settings(Config):
         seed, duration_s = self.seed * SEEDS_APART + number, self.duration_s
         if self.longest_s > duration_s:
             duration_s = Random(f"length {seed}").randint(duration_s, self.longest_s)
-        return imagine(seed, self.knobs, duration_s)
+        script = imagine(seed, self.knobs, duration_s)
+        return study(script) if self.study else script
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,13 @@ class World:
 
     def tasks(self) -> Iterator[dict[str, Any]]:
         """Its lines in tasks.jsonl."""
-        for question in self.questions:
+        for question, measured in zip(self.questions, self.measured, strict=True):
             shown = question.windows if question.kind != "mcq" else ()
             windows = [[window.start_cs / 100, window.end_cs / 100] for window in shown]
+            density = {"fps": float(measured.lowest_fps)} if self.script.is_study and measured.lowest_fps else {}
             yield {
                 "video": self.name, "kind": question.kind, "question": question.text, "options": list(question.options),
-                "answer": question.answer, "windows": windows, "needs": question.needs,
+                "answer": question.answer, "windows": windows, "needs": question.needs, **density,
             }  # fmt: skip
 
     def truth(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from dmforge.generators.worlds.script import COLOURS, DIRECTIONS, FPS, MAX_DOTS, SHAPES, Deed, Flash, Script, Visit
+from dmforge.generators.worlds.script import COLOURS, DIRECTIONS, FPS, MAX_DOTS, NEAR, SHAPES, Deed, Flash, Script, Visit
 from dmforge.schemas.config import Config
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Window
@@ -24,6 +24,8 @@ SEEN_FROM: dict[int, tuple[tuple[int, int], ...]] = {
     4: ((2, 4), (9, 11)),
     6: ((1, 3), (10, 12)),
 }
+PACES = (2, 4)
+"""Frames per second that a slow flicker takes to be seen, and a quick one."""
 LATER_CS = 50
 """What causes a change comes so much later than what changes: which of them is first is clear."""
 QUICKNESS = (6, 6, 4, 4, 3, 3, 2, 1)
@@ -83,6 +85,15 @@ def imagine(seed: int, knobs: Knobs, duration_s: int = MIN_DURATION_S) -> Script
     if knobs.causes:
         visits = _caused(Random(f"cause {seed}"), comes.name, visits)
     return Script(seed, 100 * duration_s, tuple(visits), knobs.drifts)
+
+
+def study(script: Script) -> Script:
+    """The same world as even a tiny student can learn it: seen from near, and what it does it does in every second."""
+    draw, visits = Random(f"study {script.seed}"), script.visits
+    first, stop = draw.choice(SEEN_FROM[draw.choice(PACES)])
+    flicker = Flash(_other_colour(draw, visits[0]), first, stop)
+    done = (visit.doing(Deed(flickers=flicker)) if visit.name == visits[0].name else visit for visit in visits)
+    return replace(script, visits=tuple(done), radius=NEAR)
 
 
 def _windows(draw: Random, number: int, tenths: bool, duration_cs: int) -> list[Window]:

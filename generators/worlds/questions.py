@@ -73,6 +73,8 @@ def coarse_frames(script: Script) -> frozenset[int]:
 def questions(script: Script) -> tuple[Question, ...]:
     """All that is asked about a world, in an order that its seed decides."""
     draw = Random(f"questions {script.seed}")
+    if script.is_study:
+        return tuple(_deeds(draw, script))
     asked = [*_when(script), *_deeds(draw, script)]
     if draw.random() < 0.5:
         asked.append(_which_shape(draw, script))
@@ -120,6 +122,12 @@ def _deeds(draw: Random, script: Script) -> Iterator[Question]:
         yield choice(f"Which colour does the {name} flash?", deed.flashes[0].colour, colours, _flashing)
         total = sum(len(visit.deed.flashes) for visit in visits)
         yield Question("open", f"How many times does the {name} flash in all?", (), str(total), windows, "all", _counts(script))
+    if deed.flickers is not None:
+        pace = "slowly" if deed.flickers.stop - deed.flickers.first > 2 else "quickly"
+        colours = [colour for colour in COLOURS if colour != visits[0].colour]
+        rivals = {other: _everywhere(script, visits, _flickering, other) for other in colours}
+        text, answer = f"Which colour does the {name} flicker {pace}?", deed.flickers.colour
+        yield Question("open", text, (), answer, windows, "any", _wrong(rivals, answer))
     if deed.turns is not None:
         colours = [colour for colour in COLOURS if colour != visits[0].colour]
         yield choice(f"Which colour does the {name} turn into?", deed.turns.colour, colours, _turning)
@@ -157,6 +165,10 @@ def _everywhere(script: Script, visits: tuple[Visit, ...], change: Change, answe
 
 def _flashing(deed: Deed, colour: str) -> Deed:
     return replace(deed, flashes=tuple(replace(flash, colour=colour) for flash in deed.flashes))
+
+
+def _flickering(deed: Deed, colour: str) -> Deed:
+    return replace(deed, flickers=replace(deed.flickers, colour=colour) if deed.flickers else None)
 
 
 def _turning(deed: Deed, colour: str) -> Deed:

@@ -22,6 +22,10 @@ COLOURS = {
 SHAPES = ("circle", "square", "triangle", "diamond")
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 MAX_DOTS = 5
+UNITS = 64
+"""The shorter side of a picture is so many units long; sizes of objects are given in them."""
+RADIUS, NEAR = 14, 24
+"""Of an object, and of one that is seen from near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Deed:
     """A direction."""
     dots: tuple[int, ...] = ()
     """At which frames a white dot appears at the upper edge."""
+    flickers: Flash | None = None
+    """A flash that comes in every second that it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +100,16 @@ class Script:
     duration_cs: int
     visits: tuple[Visit, ...]
     drifts: bool
+    radius: int = RADIUS
 
     @property
     def duration_s(self) -> Fraction:
         return Fraction(self.duration_cs, 100)
+
+    @property
+    def is_study(self) -> bool:
+        """Whether it was made so that tiny students learn from it."""
+        return self.radius == NEAR
 
     @property
     def frames(self) -> int:
@@ -121,6 +133,8 @@ def sprite(visit: Visit, age: int) -> Sprite:
     for flash in deed.flashes:
         if flash.first <= age < flash.stop:
             colour = flash.colour
+    if deed.flickers is not None and deed.flickers.first <= age % FPS < deed.flickers.stop:
+        colour = deed.flickers.colour
     if deed.moves is not None:
         # from one side of its room to the other, steadily
         across, down = DIRECTIONS[deed.moves]

@@ -17,7 +17,7 @@ from dmforge.generators.student.tiny import make_tiny
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shards of a `cot` selection."""
     told = CliRunner().invoke(
-        cli.app, ["demo", "--out", str(tmp_path_factory.mktemp("demo") / "out"), "--videos", "6", "--json"]
+        cli.app, ["demo", "--size", "chain", "--out", str(tmp_path_factory.mktemp("demo") / "out"), "--videos", "6", "--json"]
     )
     assert told.exit_code == 0, told.output
     return Path(json.loads(told.stdout)["corpora"]["cot"]["path"])

@@ -60,7 +60,7 @@ def printed_json(*words: str) -> Any:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished demo, and what it printed. In a plain environment."""
     folder = tmp_path_factory.mktemp("demo") / "out"
-    words = ("demo", "--out", str(folder), "--videos", str(VIDEOS))
+    words = ("demo", "--size", "chain", "--out", str(folder), "--videos", str(VIDEOS))
     return folder, dmforge(*words, umask=0o022, LC_ALL="C", TZ="UTC", PYTHONHASHSEED="0", COLUMNS="200")
 
 
@@ -165,7 +165,7 @@ def test_the_numbers_add_up(demo: tuple[Path, str]) -> None:
 def test_the_same_in_another_folder_locale_zone_and_umask(demo: tuple[Path, str], tmp_path: Path) -> None:
     folder = tmp_path / "ein anderer Ordner, [mit] Ümlaut"
     elsewhere = {"LC_ALL": "tr_TR.UTF-8", "LANG": "de_DE.UTF-8", "TZ": "Pacific/Kiritimati", "PYTHONHASHSEED": "99"}
-    words = ("demo", "--out", str(folder), "--videos", str(VIDEOS), "--json")
+    words = ("demo", "--size", "chain", "--out", str(folder), "--videos", str(VIDEOS), "--json")
     told = json.loads(dmforge(*words, umask=0o077, **elsewhere))
     assert outcome(folder / "workspace") == outcome(demo[0] / "workspace")
     assert told["digest"] in demo[1]
@@ -176,7 +176,7 @@ def test_the_same_in_another_folder_locale_zone_and_umask(demo: tuple[Path, str]
 
 def test_a_second_demo_changes_nothing_and_asks_nothing(demo: tuple[Path, str]) -> None:
     before, journal = outcome(demo[0] / "workspace"), (demo[0] / "workspace/journal/oracle/main.jsonl").read_bytes()
-    assert inside("demo", "--out", str(demo[0]), "--videos", str(VIDEOS)).stdout.split() == demo[1].split()
+    assert inside("demo", "--size", "chain", "--out", str(demo[0]), "--videos", str(VIDEOS)).stdout.split() == demo[1].split()
     assert outcome(demo[0] / "workspace") == before
     assert (demo[0] / "workspace/journal/oracle/main.jsonl").read_bytes() == journal
 
@@ -293,7 +293,7 @@ def recomputed_funnel_of_pack(workspace: Path, selections: set[str]) -> list[tup
 
 def test_more_worlds_leave_what_is_done_as_it_is(workspace: Path) -> None:
     journal = (workspace / "journal/oracle/main.jsonl").read_bytes()
-    inside("demo", "--out", str(workspace.parent), "--videos", str(VIDEOS + 2))
+    inside("demo", "--size", "chain", "--out", str(workspace.parent), "--videos", str(VIDEOS + 2))
     assert (workspace / "journal/oracle/main.jsonl").read_bytes().startswith(journal)
     assert len(rows(workspace, "videos")) == VIDEOS + 2
 
@@ -466,7 +466,7 @@ def test_a_key_stands_nowhere(worlds: Path, tmp_path: Path, monkeypatch: pytest.
 
 def test_a_demo_leaves_other_folders_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    done = inside("demo", "--out", str(tmp_path), code=2)
+    done = inside("demo", "--size", "chain", "--out", str(tmp_path), code=2)
     assert "something else than a demo" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 

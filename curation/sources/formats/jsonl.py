@@ -1,10 +1,11 @@
 """Our own format, a question a line:
 
     {"video": "a.mp4", "kind": "grounded_mcq", "question": "Which colour flashes?", "options": ["red", "blue"],
-     "answer": "red", "windows": [[3.0, 5.5]], "needs": "any"}
+     "answer": "red", "windows": [[3.0, 5.5]], "needs": "any", "fps": 4}
 
 `options` are for `mcq` and `grounded_mcq`, `windows` for all kinds but `mcq`, and `grounding` needs one; `needs` says whether
-any window or only all of them together answer the question. `answer` may be left out for `grounding`.
+any window or only all of them together answer the question. `answer` may be left out for `grounding`. `fps`, which few know,
+says how densely one must look.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
 
 KINDS = ("grounding", "mcq", "grounded_mcq", "open")
-FIELDS = frozenset({"video", "kind", "question", "options", "answer", "windows", "needs"})
+FIELDS = frozenset({"video", "kind", "question", "options", "answer", "windows", "needs", "fps"})
+MOST_FPS = 1_000
 
 
 def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
@@ -25,17 +27,21 @@ def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
         fault = f"unknown field {unknown[0]!r}" if unknown else "kind or needs is none of the known ones"
         yield Refused(str(record["video"]), f"not a task: {fault}")
         return
+    fps = record.get("fps")
+    if fps is not None and not (isinstance(fps, int | float) and not isinstance(fps, bool) and 0 < fps <= MOST_FPS):
+        yield Refused(str(record["video"]), f"not a task: fps is no density up to {MOST_FPS}")
+        return
     texts = (record["video"], record["question"], record.get("answer", ""), *record.get("options", ()))
     if not all(isinstance(text, str) for text in texts):
         yield Refused(str(record["video"]), "not a task: a text is missing, or is none")
         return
     yield Question(
         record["video"], record["kind"], record["question"], record.get("answer", ""), tuple(record.get("options", ())),
-        tuple(map(seconds, record.get("windows", ()))), needs,
+        tuple(map(seconds, record.get("windows", ()))), needs, fps=None if fps is None else float(fps),
     )  # fmt: skip
 
 
 FORMAT = Format(
     "jsonl", "json", frozenset({"video", "kind", "question"}), questions,
-    "lines {video, kind, question, options, answer, windows, needs}: our own",
+    "lines {video, kind, question, options, answer, windows, needs, fps}: our own",
 )  # fmt: skip

@@ -1,0 +1,70 @@
+"""What do harder worlds leave of it? A student from scratch imitates a faultless teacher, with the demo's budget.
+
+Level 0 is one object, seen from near, that flickers; each further level turns one knob more (generators/worlds/imagine.py). The
+question, the number of worlds and that of steps are the same at each level; measured in worlds that the student has not seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from contextlib import redirect_stdout
+from pathlib import Path
+from sys import stderr
+
+import torch
+from rich.console import Console
+
+from benchmarks.tables import show
+from dmforge import demo
+from dmforge.generators.oracle.behaviour import Behaviour
+from dmforge.generators.worlds.folder import Settings
+from dmforge.generators.worlds.imagine import KNOBS, LEVELS, knobs_of
+from dmforge.schooling import Desk
+from dmforge.trainers.evaluate import Evaluation
+
+COMMAND = "python -m benchmarks.levels"
+
+
+def learnt(folder: Path, level: int, size: demo.Size) -> tuple[Evaluation, float]:
+    """How well a level's student does, and how many seconds it was trained."""
+    console = Console(quiet=True)
+    worlds = Settings(videos=size.videos, knobs=knobs_of(level), study=True)
+    cot = demo.only(demo.taught(folder, "study", worlds, Behaviour(), console, COMMAND)[0])
+    held_out = worlds.model_copy(update={"videos": size.exam, "seed": demo.EXAM_SEED})
+    exam = demo.examination(folder / "exam", held_out, console, COMMAND)
+    torch.set_num_threads(1)
+    desk, began = Desk(folder / "student"), time.perf_counter()
+    with redirect_stdout(stderr):
+        student = desk.imitate(cot, size.imitations)
+        seconds = time.perf_counter() - began
+        return desk.examine("exam", student, exam, cot), seconds
+
+
+def row_of(level: int, found: Evaluation, seconds: float) -> list[object]:
+    told, beside = found.figures, found.baselines.constant_miou
+    miou = told["miou"]
+    knob = KNOBS[level - 1] if level else "one object"
+    figures = [f"{told[name].value:.3f}" for name in ("format", "accuracy", "density_error")]
+    constant = f"{beside.value:.3f}" if beside else ""
+    return [level, knob, f"{miou.value:.3f} ({miou.low:.3f} - {miou.high:.3f})", *figures, constant, f"{seconds:.0f}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", choices=("small", "full"), default="full", help="whose budget")
+    parser.add_argument("--levels", type=int, nargs="+", default=range(len(LEVELS)))
+    told = parser.parse_args()
+    rows: list[list[object]] = []
+    for level in told.levels:
+        with tempfile.TemporaryDirectory(prefix="dmforge-levels-") as folder:
+            rows.append(row_of(level, *learnt(Path(folder), level, demo.SIZES[told.size])))
+            print(rows[-1], file=stderr)
+    command = f"{COMMAND} --size {told.size} --levels {' '.join(map(str, told.levels))}"
+    columns = ["level", "added", "mIoU", "format", "accuracy", "density error, fps", "constant span", "s of training"]
+    show("What harder worlds leave of it", command, columns, rows)
+
+
+if __name__ == "__main__":
+    main()

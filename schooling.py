@@ -1,0 +1,154 @@
+"""What the demo's student goes through: it imitates, it practises where it neither always nor never succeeds, and it is
+examined before and after in worlds that it has never seen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from sys import stderr
+
+import torch
+from rich.console import Console
+
+from dmforge.curation.atomic import writing
+from dmforge.trainers.evaluate import Evaluation, evaluate
+from dmforge.trainers.evaluation_settings import BootstrapSettings, read_evaluation
+from dmforge.trainers.metrics import MEASURES, Figure, gain
+from dmforge.trainers.sdgrpo import train as practise
+from dmforge.trainers.sdgrpo_settings import read_sdgrpo
+from dmforge.trainers.settings import read_sft
+from dmforge.trainers.sft import train as imitate
+
+IMITATION = """# What the student imitates: `dmforge train sft {name}` goes on where it was stopped.
+out = "sft"
+[model]
+scratch = "mote"
+[data]
+corpora = [{{ place = "{place}" }}]
+most_samples = 16
+most_tokens = 16384
+[training]
+steps = {steps}
+learning_rate = 2e-3
+warmup_steps = 40
+[saving]
+save_every = 250
+log_every = 20
+device = "cpu"
+"""
+PRACTICE = """# What the student practises: `dmforge train sdgrpo {name}` goes on where it was stopped.
+out = "sdgrpo"
+[model]
+checkpoint = "./{checkpoint}"
+[data]
+corpora = [{{ place = "{place}" }}]
+prompts = 16
+workers = 0
+[rollout]
+temperature = 1.0
+most_tokens = 160
+[training]
+steps = {steps}
+learning_rate = 3e-4
+warmup_steps = 5
+betas = [0.9, 0.95]
+beta = 0.0
+holistic = 0.0
+[saving]
+save_every = 10
+log_every = 1
+device = "cpu"
+"""
+EXAM = """# How the student is examined: `dmforge evaluate {name}`.
+checkpoint = "./{checkpoint}"
+corpora = ["{exam}"]
+baseline_corpora = ["{place}"]
+out = "{out}"
+device = "cpu"
+batch_rows = 64
+[roll]
+most_tokens = 160
+"""
+
+
+COMPARED = ("format", "miou", "accuracy", "density_error")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Packed corpora, as folders."""
+
+    cot: Path
+    practice: Callable[[Path], Path]
+    """Packs what a checkpoint should practise on."""
+    exam: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Schooled:
+    """What came of it."""
+
+    before: Evaluation
+    """After imitation."""
+    after: Evaluation
+    """After practice."""
+    gains: dict[str, Figure]
+    """By how much practice made it better in the same tasks."""
+
+    def told(self) -> dict[str, object]:
+        """As one JSON document: the evaluation at the end, the one before practice, and paired differences."""
+        gained = {name: {"value": one.value, "interval": [one.low, one.high]} for name, one in self.gains.items()}
+        return {"evaluation": self.after.told(), "before": self.before.told(), "gains": gained}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where the student's files lie: settings that anyone can run again, with places as seen from there."""
+
+    folder: Path
+
+    def imitate(self, cot: Path, steps: int) -> Path:
+        """A checkpoint that has learnt from trajectories."""
+        return imitate(read_sft(self._told("sft", IMITATION, place=cot, steps=steps))).checkpoint
+
+    def practise(self, checkpoint: Path, practice: Path, updates: int) -> Path:
+        """A checkpoint that has learnt from rewards."""
+        settings = self._told("sdgrpo", PRACTICE, checkpoint=checkpoint, place=practice, steps=updates)
+        return practise(read_sdgrpo(settings)).checkpoint
+
+    def examine(self, name: str, checkpoint: Path, exam: Path, cot: Path) -> Evaluation:
+        """What a checkpoint does in worlds that it hasn't seen; who always looks at one window chose it in `cot`."""
+        told = self._told(name, EXAM, checkpoint=checkpoint, exam=exam, place=cot, out=name)
+        return evaluate(read_evaluation(told))
+
+    def _told(self, name: str, text: str, **values: Path | int | str) -> Path:
+        path = self.folder / f"{name}.toml"
+        told = {key: os.path.relpath(value, self.folder) if isinstance(value, Path) else value for key, value in values.items()}
+        with writing(path) as file:
+            file.write(text.format(name=path.name, **told).encode())
+        return path
+
+
+def school(folder: Path, places: Places, imitations: int, updates: int, console: Console) -> Schooled:
+    """So many steps of imitation, and so many updates of practice."""
+    torch.set_num_threads(1)  # the other core decodes; and the same figures on any machine
+    desk = Desk(folder)
+    console.print(f"imitating the teacher: {imitations} steps of a student from scratch", highlight=False)
+    with redirect_stdout(stderr):  # progress of transformers, which prints it
+        start = desk.imitate(places.cot, imitations)
+    practice = places.practice(start)
+    console.print(f"practising: {updates} updates from exact rewards", highlight=False)
+    with redirect_stdout(stderr):
+        end = desk.practise(start, practice, updates)
+        before, after = (desk.examine(*told, places.exam, places.cot) for told in (("before", start), ("after", end)))
+    return Schooled(before, after, gains(before, after))
+
+
+def gains(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
+    """Paired: the same tasks, twice."""
+    told = BootstrapSettings()
+    found = {name: gain(before.rows, after.rows, MEASURES[name], told.resamples, told.seed) for name in COMPARED}
+    return {name: one for name, one in found.items() if one is not None}
