@@ -279,7 +279,7 @@ def forget(
         removed = pipeline.forget(_workspace(workspace), _command(), reason, lambda _: [wanted])
     counts = {
         name: getattr(removed, name)
-        for name in ("videos", "rows", "journal_lines", "annotation_lines", "media_files", "selections")
+        for name in ("videos", "rows", "journal_lines", "annotation_lines", "review_lines", "media_files", "selections")
     }
     if as_json:
         _print_json({"removed": counts})

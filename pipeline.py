@@ -71,6 +71,7 @@ STAGES = {
     "vouch": "filters.vouch:Vouch",
     "thin": "generators.thin:Thin",
     "thrift": "filters.thrift:Thrift",
+    "human": "filters.human:Human",
     "select_cot": "filters.select:SelectCot",
     "select_rl": "filters.select_rl:SelectRl",
     "pack": "curation.shards.pack:Pack",

@@ -38,6 +38,8 @@ class SelectCotConfig(StageConfig):
     least: dict[str, float] = Field(default_factory=dict)
     """Filter -> the least score. The first that a candidate misses, in the order of the alphabet, is its reason; one that
     nobody has measured leaves it undetermined."""
+    least_if_measured: dict[str, float] = Field(default_factory=dict)
+    """The same of filters that measure some only, as people do: a candidate that none of these has seen passes."""
     only: dict[Said, list[str]] = Field(default_factory=dict[Said, list[str]])
     """What is kept by where it comes from: `licence = ["CC0-1.0"]`. Of the annotation, or of the video with `video_`."""
     order: tuple[str, ...] = ()
@@ -48,7 +50,7 @@ class SelectCotConfig(StageConfig):
     """The most that are kept of each, as so many times what there is of the rarest: `kind = 2.0`. Applied after caps."""
 
     def wanted(self) -> Wanted:
-        return Wanted(self.least, self.only, self.order, self.caps, self.balance)
+        return Wanted(self.least, self.only, self.order, self.caps, self.balance, least_if_measured=self.least_if_measured)
 
 
 class SelectCot(Collective[Candidate, Sample]):

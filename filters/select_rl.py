@@ -72,7 +72,7 @@ class SelectRlConfig(StageConfig):
     that answered right."""
 
     def wanted(self) -> Wanted:
-        return Wanted(self.least, self.only, (), self.caps, self.balance, self.most)
+        return Wanted(self.least, self.only, (), self.caps, self.balance, most=self.most)
 
 
 class SelectRl(Collective[Task, Sample]):

@@ -94,6 +94,12 @@ class Wanted:
     caps: Mapping[Dimension, int] | None = None
     balance: Mapping[Dimension, float] | None = None
     most: Mapping[str, float] = field(default_factory=dict[str, float])
+    least_if_measured: Mapping[str, float] | None = None
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """All of them. One that is asked for either way is asked for of all."""
+        return {**(self.least_if_measured or {}), **self.least}
 
 
 CANDIDATES = "candidates"
@@ -155,7 +161,7 @@ def counts(connection: duckdb.DuckDBPyConnection) -> dict[str | None, int]:
 
 def _named(connection: duckdb.DuckDBPyConnection, wanted: Wanted, measurable: frozenset[str], where: str) -> list[str]:
     """The filters that matter as a table, in the order of the alphabet: the recipe's own order is no part of the work key."""
-    names = sorted({*wanted.least, *wanted.most, *wanted.order})
+    names = sorted({*wanted.thresholds, *wanted.most, *wanted.order})
     measured = {row[0] for row in connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()}
     known = sorted(measured | measurable)
     for name in names:
@@ -166,7 +172,7 @@ def _named(connection: duckdb.DuckDBPyConnection, wanted: Wanted, measurable: fr
         raise InputError(f"{len(names)} filters", where=where, mend=f"name at most {MOST_FILTERS}")
     table = pa.table({
         "filter": pa.array(names, pa.string()),
-        "least": pa.array([wanted.least.get(name) for name in names], pa.float64()),
+        "least": pa.array([wanted.thresholds.get(name) for name in names], pa.float64()),
         "most": pa.array([wanted.most.get(name) for name in names], pa.float64()),
         "position": pa.array(range(len(names)), pa.int64()),
         "bit": pa.array([1 << position for position in range(len(names))], pa.int64()),

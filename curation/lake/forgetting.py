@@ -17,6 +17,7 @@ from dmforge.curation.lake.parts import read_part
 from dmforge.curation.lake.rewriting import Removal
 from dmforge.curation.shards.folders import remove_with
 from dmforge.curation.sources.annotations import forget_lines
+from dmforge.curation.sources.reviews import forget_reviews
 from dmforge.curation.sources.videos import listed
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import id_list
@@ -32,6 +33,7 @@ class Removed:
     rows: int
     journal_lines: int
     annotation_lines: int
+    review_lines: int
     media_files: int
     selections: int
     swept: bool
@@ -80,11 +82,12 @@ def forget(lake: Lake) -> Removed:
     """Make the workspace what it would be had the forgotten videos never come in."""
     videos = forgotten_videos(lake.workspace)
     answers, annotated = forget_answers(lake.workspace, videos), forget_lines(lake.workspace, videos)
+    reviewed = forget_reviews(lake.workspace, videos)
     files = _remove_media(lake.workspace, videos) + _remove_strays(lake)
     selections = remove_with(lake.workspace, videos)
     removal = _removal(videos)
     rows = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))
-    return Removed(len(videos), rows, answers, annotated, files, selections, lake.sweep())
+    return Removed(len(videos), rows, answers, annotated, reviewed, files, selections, lake.sweep())
 
 
 def finish_forgetting(lake: Lake) -> None:

@@ -1,0 +1,35 @@
+"""What people decided in reviews, as scores: one verdict for each reviewer, the lowest counts as anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dmforge.curation.settled import Made, Result
+from dmforge.curation.sources.reviews import Review, all_reviews, edition
+from dmforge.curation.stage import Batch, Root, StageConfig
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.records import Verdict
+
+
+class HumanConfig(StageConfig):
+    """Nothing to be told."""
+
+
+class Human(Root, Batch[Review, Verdict]):
+    """Decisions to verdicts: 1 is keep, 0 is reject. The detail begins with who decided."""
+
+    name, version = "human", 1
+    measures = ("human",)
+    config: HumanConfig
+
+    def edition(self, workspace: Workspace) -> str:
+        return edition(workspace)
+
+    def scan(self, workspace: Workspace) -> Iterator[Review]:
+        return all_reviews(workspace)
+
+    def process(self, items: Iterator[Review]) -> Iterator[Result]:
+        for review in items:
+            score = 1.0 if review.decision == "keep" else 0.0
+            detail = f"{review.reviewer}: {review.note}" if review.note else review.reviewer
+            yield Made((Verdict(review.video, review.subject, review.subject_kind, "human", score, 1, review.reason, detail),))
