@@ -615,12 +615,25 @@ def _print_formats(as_json: bool) -> None:
 @app.command()
 def audit(
     query: Annotated[str, typer.Argument(help="A named query: funnel.")] = "funnel",
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report instead: one page with all of it.")
+    ] = None,
+    training: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Beside --html: a training whose curves it shows.")
+    ] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Ask the lake a named question."""
     from dmforge import pipeline
 
+    if html is not None:
+        from dmforge.reporting import write_report
+
+        written = write_report(_workspace(workspace), html, training or [])
+        told = {"report": str(written), "bytes": written.stat().st_size}
+        _print_json(told) if as_json else out.print("{report}: {bytes} bytes".format(**told), markup=False, highlight=False)
+        return
     answer = pipeline.audit(_workspace(workspace), query)
     if as_json:
         _print_json({"columns": answer.columns, "rows": answer.rows})

@@ -18,7 +18,7 @@ from rich.console import Console
 from dmforge.curation import runs
 from dmforge.curation.accounts import Account, Expected, Price, Usage
 from dmforge.curation.atomic import disk_errors, make_folder, writing
-from dmforge.curation.audit.query import Answer, ask
+from dmforge.curation.audit.query import Answer, Tables, ask
 from dmforge.curation.executors.asking import AnyAsk
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.exports import Exported
@@ -303,8 +303,12 @@ def audit(workspace: Workspace, query: str) -> Answer:
     """The answer to a named query."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
-        tables = {"answers": partial(answers, workspace), "prices": partial(_price_table, recipe)}
-        return ask(View(Lake(workspace), recipe.stages), query, tables)
+        return ask(View(Lake(workspace), recipe.stages), query, tables_beside(workspace, recipe))
+
+
+def tables_beside(workspace: Workspace, recipe: Recipe) -> Tables:
+    """What named queries may ask beside the lake: the journal's answers, and what models cost."""
+    return {"answers": partial(answers, workspace), "prices": partial(_price_table, recipe)}
 
 
 def _price_table(recipe: Recipe) -> pa.Table:

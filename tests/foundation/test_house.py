@@ -32,6 +32,7 @@ FLOORS = {
     "demo": 6,
     "intake": 5,
     "selecting": 5,
+    "reporting": 5,
     "pipeline": 4,
     "trainers": 3,
     "filters": 3,

@@ -32,7 +32,7 @@ from dmforge.schemas.scoring import matches
 VIDEOS = 4
 STAGES = [
     *("ingest", "import", "needs_audio", "duplicates", "annotate"),
-    *("rules", "citations", "verify", "select_cot", "pack"),
+    *("rules", "citations", "verify", "human", "select_cot", "pack"),
 ]
 
 

@@ -2,14 +2,14 @@
 WITH said AS (
     SELECT subject, split_part(detail, ':', 1) AS reviewer, score FROM verdicts WHERE filter = 'human'
 ), pairs AS (
-    SELECT a.reviewer AS one, b.reviewer AS other, count(*) AS both, avg(CAST(a.score = b.score AS INT)) AS agreed,
+    SELECT a.reviewer AS one, b.reviewer AS other, count(*) AS shared, avg(CAST(a.score = b.score AS INT)) AS agreed,
         avg(a.score) AS one_keeps, avg(b.score) AS other_keeps
     FROM said a JOIN said b ON a.subject = b.subject AND a.reviewer < b.reviewer
     GROUP BY ALL
 ), expected AS (
     SELECT *, one_keeps * other_keeps + (1 - one_keeps) * (1 - other_keeps) AS chance FROM pairs
 )
-SELECT one, other, both, round(one_keeps, 3) AS one_keeps, round(other_keeps, 3) AS other_keeps, round(agreed, 3) AS agreed,
+SELECT one, other, shared, round(one_keeps, 3) AS one_keeps, round(other_keeps, 3) AS other_keeps, round(agreed, 3) AS agreed,
     CASE WHEN chance < 1 THEN round((agreed - chance) / (1 - chance), 3) END AS kappa
 FROM expected
-ORDER BY both DESC, one, other
+ORDER BY shared DESC, one, other

@@ -1,0 +1,72 @@
+"""Which subjects get a card: a few of every corpus and of every reason for which something went no further, drawn by id.
+
+The draw is by a digest of the id, so it is a fair one, the same everywhere, and of a fixed size however large the lake is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from dmforge.curation.audit.report.cards import Chosen
+from dmforge.curation.lake.views import AnyStage
+from dmforge.schemas.records import Candidate, Sample, SubjectKind, Task
+
+KEPT, LOST, REASONS, EXAMPLES = 12, 3, 18, 3
+"""Cards of a corpus, cards of a reason, reasons, and examples of what can't be a card."""
+_KEPT = """
+SELECT corpus, coalesce(candidate, task) AS subject, candidate IS NOT NULL AS written FROM samples
+QUALIFY row_number() OVER (PARTITION BY corpus ORDER BY md5(id), id) <= $most ORDER BY corpus, md5(id), id
+"""
+_REASONS = """
+SELECT stage, status, reason, count(*) AS n FROM outcomes WHERE status <> 'made' AND list_contains($stages, stage)
+GROUP BY ALL ORDER BY n DESC, stage, status, reason
+"""
+_LOST = """
+SELECT input, detail FROM outcomes WHERE stage = $stage AND status = $status AND reason = $reason
+ORDER BY md5(input), input LIMIT $most
+"""
+_UNDECIDED = "SELECT id FROM candidates ORDER BY md5(id), id LIMIT $most"
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """What went no further and is neither task nor candidate: a reason, how often, and examples of its details."""
+
+    stage: str
+    status: str
+    reason: str
+    inputs: int
+    details: tuple[str, ...]
+
+
+def drawn(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnyStage]) -> list[Chosen]:
+    """Kept ones first, then those of the commonest reasons."""
+    found = [
+        Chosen(subject, "candidate" if written else "task", True, f"kept in {corpus}")
+        for corpus, subject, written in connection.execute(_KEPT, {"most": KEPT}).fetchall()
+    ]
+    kinds: dict[str, SubjectKind] = {
+        stage.name: "candidate" if stage.reads is Candidate else "task" for stage in stages if stage.reads in (Candidate, Task)
+    }
+    for stage, status, reason, _ in connection.execute(_REASONS, {"stages": list(kinds)}).fetchall()[:REASONS]:
+        lost = connection.execute(_LOST, {"stage": stage, "status": status, "reason": reason, "most": LOST}).fetchall()
+        group = f"{stage}: {reason}" if status == "rejected" else f"{stage}: {status}: {reason}"
+        found += [Chosen(subject, kinds[stage], False, group, detail) for subject, detail in lost]
+    if not found:
+        rows = connection.execute(_UNDECIDED, {"most": KEPT}).fetchall()
+        found = [Chosen(subject, "candidate", False, "not decided yet") for (subject,) in rows]
+    return found
+
+
+def slips(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnyStage]) -> list[Slip]:
+    """The rest of what went no further."""
+    names = [stage.name for stage in stages if stage.reads not in (Candidate, Task, Sample)]
+    found: list[Slip] = []
+    for stage, status, reason, inputs in connection.execute(_REASONS, {"stages": names}).fetchall()[:REASONS]:
+        asked = {"stage": stage, "status": status, "reason": reason, "most": EXAMPLES}
+        details = tuple(detail for _, detail in connection.execute(_LOST, asked).fetchall() if detail)
+        found.append(Slip(stage, status, reason, inputs, details))
+    return found

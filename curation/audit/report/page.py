@@ -1,0 +1,120 @@
+"""The page itself: one file without a network, in which nothing runs but its own script.
+
+Templates escape everything; what is foreign is shown by `visible`. The policy in the head names style and script by their
+digests, so whatever else came in as markup would neither be run nor be styled.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from markupsafe import Markup
+
+from dmforge.curation.audit.query import Answer
+from dmforge.curation.audit.report.cards import Card
+from dmforge.curation.audit.report.curves import Training
+from dmforge.curation.audit.report.draw import Slip
+from dmforge.curation.audit.report.figures import Bars, Figure, Scores
+from dmforge.curation.audit.report.flow import Stop, flow
+from dmforge.curation.audit.report.text import plain, runs, visible
+from dmforge.schemas.ids import Id, show
+from dmforge.schemas.looks import print_density, print_span
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+WIDE, NARROW = (860, 330), (324, 140)
+"""The funnel's picture and its trunk, on a desk and on a phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that the page shows."""
+
+    title: str
+    summary: Sequence[Figure]
+    stops: Sequence[Stop]
+    distributions: Sequence[Bars]
+    scores: Sequence[Scores]
+    tables: Mapping[str, Answer]
+    """Answers to named queries: agreement, cost."""
+    trainings: Sequence[Training]
+    cards: Sequence[Card]
+    slips: Sequence[Slip]
+    version: str
+
+
+def environment() -> Environment:
+    """Where templates live, with what they may use."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    filters = cast("dict[str, Callable[..., object]]", found.filters)
+    filters.update({
+        "visible": visible, "runs": runs, "plain": plain, "span": print_span, "density": print_density, "cell": _cell,
+        "is_number": _is_number, "named": _id_named,
+    })  # fmt: skip
+    return found
+
+
+def render(report: Report) -> str:
+    """The page."""
+    style, script = asset("page.css"), asset("page.js")
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            report=report, flows=[flow(report.stops, *WIDE), flow(report.stops, *NARROW)], style=Markup(style),
+            script=Markup(script), policy=policy(style, script), groups=_counted(card.chosen.group for card in report.cards),
+            kinds=_counted(card.task.task_kind for card in report.cards),
+            sources=_counted(card.task.source for card in report.cards),
+        )
+    )  # fmt: skip
+
+
+def policy(style: str, script: str) -> str:
+    """What the browser may do: show this style, run this script, show pictures that stand in the page, and nothing else."""
+    return (
+        f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def asset(name: str) -> str:
+    """A file beside the templates, as it stands in the page."""
+    return (TEMPLATES / name).read_text("utf-8")
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+
+
+def _counted(names: Iterable[str]) -> list[tuple[str, int]]:
+    """In the order in which they first come."""
+    return list(Counter(names).items())
+
+
+def _id_named(raw: Id, kind: str) -> str:
+    return show(kind, raw)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cell(value: object) -> str:
+    """A value of a table."""
+    if value is None:
+        return "\u2013"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,122 @@
+"""What a policy was shown of a video, as small pictures: some frames of V0, and those of a look under their stamps."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+from dmforge.curation.video.media import Media
+from dmforge.curation.video.read import read_coarse, read_grid
+from dmforge.curation.video.thumbnails import thumbnails
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.config import parse_config
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.frames import plan_coarse, plan_look
+from dmforge.schemas.ids import Id
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.stamps import patch_times, stamp
+
+COARSE_FRAMES = 12
+LOOK_PATCHES = 8
+"""The most of each that a card shows; they are taken evenly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame as it stands in the page."""
+
+    uri: str
+    time_s: Fraction
+    inside: bool = False
+    """It lies in the window that is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """The frames that stand under one stamp."""
+
+    stamp: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Some frames of V0."""
+
+    pictures: tuple[Picture, ...] = ()
+    of: int = 0
+    missing: str = ""
+    """Why there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Some patches of V1."""
+
+    patches: tuple[Patch, ...] = ()
+    of: int = 0
+    missing: str = ""
+
+
+class Pictures:
+    """The renditions of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def strip(self, video: Id, duration_cs: int, marked: Sequence[Window]) -> Strip:
+        """V0, with the frames marked that lie in a window."""
+        media = Media(self._workspace, video)
+        if not media.coarse.is_file():
+            return Strip(missing="The renditions of this video are not in media/.")
+        try:
+            plan = plan_coarse(Fraction(duration_cs, 100), self._clips.coarse_fps, self._clips.coarse_frames)
+            chosen = evenly(len(plan.indices), COARSE_FRAMES)
+            images = thumbnails(read_coarse(media.coarse, [plan.indices[n] for n in chosen]))
+        except DmforgeError as error:
+            return Strip(missing=f"The frames can't be read: {error.what}.")
+        times = [plan.times_s[n] for n in chosen]
+        pictures = (
+            Picture(_uri(image), time, any(w.start_s <= time < w.end_s for w in marked))
+            for image, time in zip(images, times, strict=True)
+        )
+        return Strip(tuple(pictures), len(plan.indices))
+
+    def clip(self, video: Id, duration_cs: int, look: Look) -> Clip:
+        """V1 of a look."""
+        media = Media(self._workspace, video)
+        if not media.grid.is_file():
+            return Clip(missing="The renditions of this video are not in media/.")
+        try:
+            plan = plan_look(look, Fraction(duration_cs, 100), max_frames=self._clips.look_frames)
+            stamps = patch_times(plan.times_s)
+            chosen = evenly(len(stamps), LOOK_PATCHES)
+            frames = [n for patch in chosen for n in (2 * patch, 2 * patch + 1) if n < len(plan.indices)]
+            images = thumbnails(read_grid(media.grid, [plan.indices[n] for n in frames]))
+        except DmforgeError as error:
+            return Clip(missing=f"The frames can't be read: {error.what}.")
+        shown = {n: Picture(_uri(image), plan.times_s[n], inside=True) for n, image in zip(frames, images, strict=True)}
+        patches = (
+            Patch(stamp(stamps[patch]), tuple(shown[n] for n in (2 * patch, 2 * patch + 1) if n in shown)) for patch in chosen
+        )
+        return Clip(tuple(patches), len(stamps))
+
+    @cached_property
+    def _clips(self) -> Clips:
+        """What the renditions were made for: it stands beside them."""
+        path = self._workspace.media / "clips.json"
+        return parse_config(Clips, json.loads(path.read_bytes()), where=str(path)) if path.exists() else Clips()
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most so many of `count`, the first among them, at equal distances."""
+    return [n * count // most for n in range(most)] if count > most else list(range(count))
+
+
+def _uri(image: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(image).decode("ascii")

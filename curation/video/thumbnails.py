@@ -1,0 +1,34 @@
+"""Frames small enough to stand in a page, as WebP."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from dmforge.curation.video.decoders import Frames
+
+LONGEST = 144
+"""Pixels of the longer side: a frame of a strip of twelve, at twice the density of a page 900 pixels wide."""
+QUALITY = "60"
+
+
+def thumbnails(frames: Frames) -> list[bytes]:
+    """Each frame as a picture of its own, none made larger than it is."""
+    _, height, width, _ = frames.shape
+    times = min(1.0, LONGEST / max(width, height))
+    across, down = (max(2, round(side * times / 2) * 2) for side in (width, height))
+    fitted = VideoReformatter()
+    return [
+        _webp(fitted.reformat(picture, across, down, "yuv420p", interpolation=Interpolation.AREA))
+        for picture in (av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in frames)
+    ]
+
+
+def _webp(picture: av.VideoFrame) -> bytes:
+    encoder = av.CodecContext.create("libwebp", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = picture.width, picture.height, "yuv420p"
+    encoder.time_base, encoder.thread_count, encoder.options = Fraction(1, 1), 1, {"quality": QUALITY}
+    picture.pts = 0
+    return b"".join(map(bytes, (*encoder.encode(picture), *encoder.encode(None))))

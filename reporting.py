@@ -1,0 +1,80 @@
+"""The report of a workspace: what its lake holds, as one page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from dmforge import pipeline
+from dmforge.curation.atomic import writing
+from dmforge.curation.audit.query import ask
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import View, interruptible
+from dmforge.curation.workspace import Workspace
+from dmforge.pipeline import Recipe
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.records import Sample
+
+TABLES = ("cost", "agreement")
+"""Named queries whose answers stand on the page, if they have any."""
+
+
+def write_report(workspace: Workspace, file: Path, trainings: Sequence[Path] = ()) -> Path:
+    """Write the page; nothing else in the workspace is touched."""
+    recipe = pipeline.read_recipe(workspace.require().recipe)
+    require_report_extra()
+    _refuse_inside(workspace, file)
+    from dmforge.curation.audit.report import cards, curves, draw, figures, flow, page, pictures
+
+    logs = [curves.training(place) for place in trainings]
+    with workspace.reading(), interruptible():
+        view = View(Lake(workspace), recipe.stages)
+        beside = pipeline.tables_beside(workspace, recipe)
+        funnel = ask(view, "funnel", beside)
+        least = thresholds(recipe)
+        connection = view.connection.cursor()
+        chosen = draw.drawn(connection, recipe.stages)
+        report = page.Report(
+            title=recipe.name,
+            summary=figures.summary(connection),
+            stops=flow.stops(
+                funnel.rows, [flow.Stop(s.name, s.reads.table, tuple(r.table for r in s.makes)) for s in recipe.stages]
+            ),
+            distributions=figures.distributions(connection),
+            scores=figures.scores(connection, least),
+            tables={name: answer for name in TABLES if (answer := ask(view, name, beside)).rows},
+            trainings=logs,
+            cards=cards.cards(connection, chosen, pictures.Pictures(workspace), least),
+            slips=draw.slips(connection, recipe.stages),
+            version=version("dmforge"),
+        )
+    with writing(file) as out:
+        out.write(page.render(report).encode("utf-8", "backslashreplace"))
+    return file
+
+
+def thresholds(recipe: Recipe) -> Mapping[str, float]:
+    """What selections ask of scores: the least that any corpus takes."""
+    found: dict[str, float] = {}
+    for stage in recipe.stages:
+        if Sample in stage.makes:
+            told = stage.config.model_dump()
+            for name, least in {**told.get("least_if_measured", {}), **told.get("least", {})}.items():
+                found[name] = min(least, found.get(name, least))
+    return found
+
+
+def require_report_extra() -> None:
+    """Pages are made from templates."""
+    if find_spec("jinja2") is None:
+        raise InputError("not installed: jinja2", where="report", mend="pip install 'dmforge[report]'")
+
+
+def _refuse_inside(workspace: Workspace, file: Path) -> None:
+    """The folders of a workspace hold what they say and no pages."""
+    own = (workspace.lake, workspace.journal, workspace.media, workspace.shards, workspace.inputs, workspace.runs)
+    place = file.resolve()
+    if file.is_dir() or place == workspace.recipe.resolve() or any(place.is_relative_to(folder.resolve()) for folder in own):
+        raise InputError("a page can't stand there", where=str(file), mend="give a file of its own, report.html say")
