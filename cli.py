@@ -613,6 +613,24 @@ def _print_formats(as_json: bool) -> None:
 
 
 @app.command()
+def review(
+    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="The corpus, as the recipe calls it: cot, say.")],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="Who decides: inputs/reviews/NAME.jsonl.")],
+    sample: Annotated[int, typer.Option(metavar="N", min=1, help="How many samples, drawn by id.")] = 100,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on loopback; 0 takes a free port.")] = 0,
+    workspace: WorkspaceOption = Path(),
+) -> None:
+    """Look at samples in a browser on this machine, and keep or reject them. Ctrl-C ends it; the next run counts it."""
+    from dmforge import reviewing
+
+    def say(address: str) -> None:
+        print(address, flush=True)  # noqa: T201 (its address is its result)
+        err.print("open this address in a browser on this machine; Ctrl-C ends the review, dmforge run counts what was decided")
+
+    reviewing.review(_workspace(workspace), corpus, sample, name, port, say)
+
+
+@app.command()
 def audit(
     query: Annotated[str, typer.Argument(help="A named query: funnel.")] = "funnel",
     html: Annotated[

@@ -36,12 +36,11 @@ def write_report(workspace: Workspace, file: Path, trainings: Sequence[Path] = (
         least = thresholds(recipe)
         connection = view.connection.cursor()
         chosen = draw.drawn(connection, recipe.stages)
+        stops = [flow.Stop(one.name, one.reads.table, tuple(made.table for made in one.makes)) for one in recipe.stages]
         report = page.Report(
             title=recipe.name,
             summary=figures.summary(connection),
-            stops=flow.stops(
-                funnel.rows, [flow.Stop(s.name, s.reads.table, tuple(r.table for r in s.makes)) for s in recipe.stages]
-            ),
+            stops=flow.stops(funnel.rows, stops),
             distributions=figures.distributions(connection),
             scores=figures.scores(connection, least),
             tables={name: answer for name in TABLES if (answer := ask(view, name, beside)).rows},

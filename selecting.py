@@ -50,7 +50,7 @@ class Selected:
 def select(workspace: Workspace, console: Console, command: str, corpus: str) -> Selected:
     """Apply the recipe's thresholds to the scores at hand, asking nobody anything."""
     recipe = read_recipe(workspace.require().recipe)
-    stage = _selecting(recipe, corpus)
+    stage = stage_of(recipe, corpus)
     with workspace.held(command):
         lake = Lake(workspace)
         forgetting.finish_forgetting(lake)
@@ -70,7 +70,7 @@ def select(workspace: Workspace, console: Console, command: str, corpus: str) ->
 def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
     """What a selection would keep of what there is now. Writes nothing."""
     recipe = read_recipe(workspace.require().recipe)
-    stage = _selecting(recipe, corpus)
+    stage = stage_of(recipe, corpus)
     if where is not None and not isinstance(stage.config, SelectCotConfig):
         told = f"{corpus!r} holds tasks, and a condition is asked of candidates"
         raise InputError(told, where="CORPUS", mend="give a corpus of candidates, or leave out --where")
@@ -86,7 +86,7 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
         return Selected.of(counts(connection))
 
 
-def _selecting(recipe: Recipe, corpus: str) -> AnyStage:
+def stage_of(recipe: Recipe, corpus: str) -> AnyStage:
     """The stage that makes a corpus."""
     found = {s.config.model_dump()["corpus"]: s for s in recipe.stages if Sample in s.makes}
     if corpus not in found:

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = {
     "cli": 7,
     "demo": 6,
+    "reviewing": 6,
     "intake": 5,
     "selecting": 5,
     "reporting": 5,

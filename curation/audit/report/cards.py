@@ -265,8 +265,7 @@ def _samples(connection: duckdb.DuckDBPyConnection, tasks: Sequence[Id]) -> defa
 
 
 def _places(connection: duckdb.DuckDBPyConnection, samples: Sequence[Id]) -> dict[Id, str]:
-    tables = {row[0] for row in connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()}
-    if "packed" not in tables:
+    if not connection.execute("SELECT 1 FROM information_schema.tables WHERE table_name = 'packed'").fetchall():
         return {}
     rows = _of(connection, "packed", "sample", samples).to_pylist()
     return {row["sample"]: "/".join(row[name] for name in ("corpus", "selection", "shard", "key")) for row in rows}

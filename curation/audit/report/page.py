@@ -51,12 +51,16 @@ class Report:
     version: str
 
 
-def environment() -> Environment:
-    """Where templates live, with what they may use."""
+def environment(*folders: Path) -> Environment:
+    """Where templates live, in further folders too, with what they may use."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     found = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader([*folders, TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     filters = cast("dict[str, Callable[..., object]]", found.filters)
     filters.update({

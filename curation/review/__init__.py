@@ -1,0 +1,1 @@
+"""Samples looked at by people, in a browser on the same machine."""

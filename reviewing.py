@@ -1,0 +1,33 @@
+"""A review: samples of a corpus shown to one person on this machine, whose decisions are written down as they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dmforge import pipeline
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import View
+from dmforge.curation.sources.reviews import checked_name
+from dmforge.curation.workspace import Workspace
+from dmforge.filters.human import Human
+from dmforge.reporting import require_report_extra, thresholds
+from dmforge.schemas.errors import InputError
+from dmforge.selecting import stage_of
+
+
+def review(workspace: Workspace, corpus: str, sample: int, reviewer: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C. The address is said once it can be opened."""
+    checked_name(reviewer, "--as")
+    recipe = pipeline.read_recipe(workspace.require().recipe)
+    require_report_extra()
+    stage_of(recipe, corpus)
+    if Human.name not in [stage.name for stage in recipe.stages]:
+        mend = "add a line [stages.human] before the stages that select, and to those a threshold for human"
+        raise InputError("the recipe has no stage that reads reviews: 'human'", where=str(workspace.recipe), mend=mend)
+    from dmforge.curation.review import server
+    from dmforge.curation.review.pool import Pool
+
+    with workspace.reading():
+        pool = Pool(workspace, View(Lake(workspace), recipe.stages), corpus, sample, thresholds(recipe))
+    title = f"{corpus}, {recipe.name}"
+    server.serve(server.listen(port), lambda guard: server.Reviewing(workspace, pool, reviewer, title, guard).app, say)
