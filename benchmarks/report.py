@@ -7,12 +7,19 @@ Measured are whole processes of the command line, beside the funnel alone.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
 
 from benchmarks.select import build, timed
 from benchmarks.tables import show
@@ -47,18 +54,53 @@ def command(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "dmforge.cli", *words], capture_output=True, check=True, env={**os.environ})
 
 
+def reviewed(workspace: Workspace, samples: int) -> list[list[object]]:
+    """Every page of a review, one after the other, as a browser asks for them; then some cards."""
+    words = ["review", "cot", "--sample", str(samples), "--as", "anna", "-w", str(workspace.root)]
+    began = time.monotonic()
+    with subprocess.Popen([sys.executable, "-m", "dmforge.cli", *words], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = urlsplit(process.stdout.readline().strip())
+        rows: list[list[object]] = [
+            [f"review of {samples:,}, until its address is told", f"{time.monotonic() - began:.2f}", ""]
+        ]
+        connection = HTTPConnection("127.0.0.1", address.port or 0)
+        cookie = {"Cookie": f"dmforge-review-{address.port}={address.query.removeprefix('token=')}"}
+
+        def ask(path: str) -> bytes:
+            connection.request("GET", path, headers=cookie)
+            return connection.getresponse().read()
+
+        following, pages_s, cards_s, listed = "", list[float](), list[float](), 0
+        while following is not None:
+            took_s, text = timed(lambda: ask(f"/samples?after={following}" if following else "/samples"))
+            told = json.loads(text)
+            following, listed = told["next"], listed + len(told["samples"])
+            pages_s.append(took_s)
+            if len(pages_s) % 100 == 1:
+                cards_s.append(timed(lambda: ask(f"/samples/{told['samples'][0]['id']}"))[0])
+        process.send_signal(signal.SIGINT)
+    for name, found in ((f"its {len(pages_s):,} pages of 50", pages_s), ("cards without media", cards_s)):
+        rows.append([f"{name}: median, slowest", f"{np.median(found):.3f}", f"{max(found):.3f} s"])
+    assert listed == samples
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, default=1_000_000)
     told = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-report-") as folder:
-        workspace = selected(build(Path(folder, "ws"), told.candidates))
+        workspace = build(Path(folder, "ws"), told.candidates)
+        workspace.recipe.write_text(workspace.recipe.read_text().replace("[stages.rules]", "[stages.rules]\n[stages.human]"))
+        selected(workspace)
         root, page = str(workspace.root), Path(folder, "report.html")
         rows: list[list[object]] = []
         took_s, _ = timed(lambda: command("audit", "--html", str(page), "-w", root))
         rows.append(["audit --html", f"{took_s:.2f}", f"{page.stat().st_size:,} bytes"])
         took_s, _ = timed(lambda: command("audit", "funnel", "-w", root))
         rows.append(["baseline: audit funnel", f"{took_s:.2f}", ""])
+        rows += reviewed(workspace, told.candidates // 10)
         peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         rows.append(["most memory of any of them", "", f"{peak_mb:,.0f} MB"])
     title = f"A report over {told.candidates:,} candidates"

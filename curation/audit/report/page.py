@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
-WIDE, NARROW = (860, 330), (324, 140)
+WIDE, NARROW = (860, 540), (324, 140)
 """The funnel's picture and its trunk, on a desk and on a phone."""
 
 
