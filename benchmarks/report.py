@@ -67,18 +67,21 @@ def reviewed(workspace: Workspace, samples: int) -> list[list[object]]:
         connection = HTTPConnection("127.0.0.1", address.port or 0)
         cookie = {"Cookie": f"dmforge-review-{address.port}={address.query.removeprefix('token=')}"}
 
-        def ask(path: str) -> bytes:
+        def ask(path: str) -> tuple[float, bytes]:
+            began = time.monotonic()
             connection.request("GET", path, headers=cookie)
-            return connection.getresponse().read()
+            text = connection.getresponse().read()
+            return time.monotonic() - began, text
 
         following, pages_s, cards_s, listed = "", list[float](), list[float](), 0
         while following is not None:
-            took_s, text = timed(lambda: ask(f"/samples?after={following}" if following else "/samples"))
-            told = json.loads(text)
-            following, listed = told["next"], listed + len(told["samples"])
+            took_s, text = ask(f"/samples?after={following}" if following else "/samples")
+            page = json.loads(text)
+            following, listed = page["next"], listed + len(page["samples"])
             pages_s.append(took_s)
             if len(pages_s) % 100 == 1:
-                cards_s.append(timed(lambda: ask(f"/samples/{told['samples'][0]['id']}"))[0])
+                cards_s.append(ask(f"/samples/{page['samples'][0]['id']}")[0])
+        connection.close()
         process.send_signal(signal.SIGINT)
     for name, found in ((f"its {len(pages_s):,} pages of 50", pages_s), ("cards without media", cards_s)):
         rows.append([f"{name}: median, slowest", f"{np.median(found):.3f}", f"{max(found):.3f} s"])

@@ -6,7 +6,7 @@ how far they agree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -84,6 +84,12 @@ class Pool:
         """A sample, if it is one of these."""
         found = self._connection.cursor().execute(f"{_LINES} WHERE subject = $subject", {"subject": subject}).fetchall()
         return _line(*found[0]) if found else None
+
+    def among(self, subjects: Collection[Id]) -> set[Id]:
+        """Those of some subjects that are reviewed here."""
+        cursor = self._connection.cursor()
+        cursor.register("asked", pa.table({"id": pa.array(list(subjects), pa.binary(ID_BYTES))}))
+        return {row[0] for row in cursor.execute("SELECT subject FROM listed SEMI JOIN asked ON subject = id").fetchall()}
 
     def holds_video(self, video: Id) -> bool:
         found = self._connection.cursor().execute("SELECT 1 FROM videos WHERE id = $video", {"video": video})

@@ -50,7 +50,8 @@ class Reviewing:
         self._workspace, self._pool, self._reviewer, self._title = workspace, pool, reviewer, title
         self._templates = environment(TEMPLATES)
         path = place(workspace, reviewer)
-        self._decided = reviews_of(path) if path.exists() else {}
+        before = reviews_of(path) if path.exists() else {}
+        self._decided = {subject: before[subject] for subject in pool.among(before)}
         self._writing = asyncio.Lock()
         self._forgotten: tuple[int, frozenset[Id]] = (-1, frozenset())
         self.app = web.Application(middlewares=[guard.middleware()], client_max_size=MOST_BODY)
@@ -76,7 +77,9 @@ class Reviewing:
         lines = await asyncio.to_thread(self._pool.page, _id(after) if after else NOTHING, PAGE)
         shown = [self._told(line) for line in lines if not self._is_forgotten(line.video)]
         following = show(lines[-1].subject_kind, lines[-1].subject) if len(lines) == PAGE else None
-        return web.json_response({"samples": shown, "next": following, "total": self._pool.total, "decided": self._count()})
+        return web.json_response(
+            {"samples": shown, "next": following, "total": self._pool.total, "decided": len(self._decided)}
+        )
 
     async def _sample(self, request: web.Request) -> web.Response:
         line = self._line(request.match_info["id"])
@@ -112,7 +115,7 @@ class Reviewing:
             except DmforgeError as error:
                 raise web.HTTPInternalServerError(text=str(error)) from None
             self._decided[line.subject] = review
-        return web.json_response({"decided": self._count(), "sample": self._told(line)})
+        return web.json_response({"decided": len(self._decided), "sample": self._told(line)})
 
     def _told(self, line: Line) -> dict[str, Any]:
         review = self._decided.get(line.subject)
@@ -128,9 +131,6 @@ class Reviewing:
         if self._is_forgotten(line.video):
             raise web.HTTPGone(text="its video was taken down")
         return line
-
-    def _count(self) -> int:
-        return sum(self._pool.find(subject) is not None for subject in self._decided)
 
     def _is_forgotten(self, video: Id) -> bool:
         """A takedown counts from when it is written down, also in a review that has begun."""
