@@ -652,6 +652,8 @@ def audit(
         told = {"report": str(written), "bytes": written.stat().st_size}
         _print_json(told) if as_json else out.print("{report}: {bytes} bytes".format(**told), markup=False, highlight=False)
         return
+    if training:
+        raise InputError("curves stand on the report only", where="--training", mend="give --html FILE as well")
     answer = pipeline.audit(_workspace(workspace), query)
     if as_json:
         _print_json({"columns": answer.columns, "rows": answer.rows})

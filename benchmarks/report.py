@@ -64,29 +64,39 @@ def reviewed(workspace: Workspace, samples: int) -> list[list[object]]:
         rows: list[list[object]] = [
             [f"review of {samples:,}, until its address is told", f"{time.monotonic() - began:.2f}", ""]
         ]
-        connection = HTTPConnection("127.0.0.1", address.port or 0)
-        cookie = {"Cookie": f"dmforge-review-{address.port}={address.query.removeprefix('token=')}"}
-
-        def ask(path: str) -> tuple[float, bytes]:
-            began = time.monotonic()
-            connection.request("GET", path, headers=cookie)
-            text = connection.getresponse().read()
-            return time.monotonic() - began, text
-
-        following, pages_s, cards_s, listed = "", list[float](), list[float](), 0
-        while following is not None:
-            took_s, text = ask(f"/samples?after={following}" if following else "/samples")
-            page = json.loads(text)
-            following, listed = page["next"], listed + len(page["samples"])
-            pages_s.append(took_s)
-            if len(pages_s) % 100 == 1:
-                cards_s.append(ask(f"/samples/{page['samples'][0]['id']}")[0])
-        connection.close()
-        process.send_signal(signal.SIGINT)
+        try:
+            pages_s, cards_s, listed = walked(address.port or 0, address.query.removeprefix("token="))
+        finally:
+            process.send_signal(signal.SIGINT)
     for name, found in ((f"its {len(pages_s):,} pages of 50", pages_s), ("cards without media", cards_s)):
         rows.append([f"{name}: median, slowest", f"{np.median(found):.3f}", f"{max(found):.3f} s"])
     assert listed == samples
     return rows
+
+
+def walked(port: int, token: str) -> tuple[list[float], list[float], int]:
+    """Seconds of each page and of some cards, and how many samples were listed."""
+    connection = HTTPConnection("127.0.0.1", port)
+    cookie = {"Cookie": f"dmforge-review-{port}={token}"}
+
+    def ask(path: str) -> tuple[float, bytes]:
+        began = time.monotonic()
+        connection.request("GET", path, headers=cookie)
+        answer = connection.getresponse()
+        text = answer.read()
+        assert answer.status == 200, text
+        return time.monotonic() - began, text
+
+    following, pages_s, cards_s, listed = "", list[float](), list[float](), 0
+    while following is not None:
+        took_s, text = ask(f"/samples?after={following}" if following else "/samples")
+        page = json.loads(text)
+        following, listed = page["next"], listed + len(page["samples"])
+        pages_s.append(took_s)
+        if len(pages_s) % 100 == 1:
+            cards_s.append(ask(f"/samples/{page['samples'][0]['id']}")[0])
+    connection.close()
+    return pages_s, cards_s, listed
 
 
 def main() -> None:

@@ -74,9 +74,10 @@ class Reviewing:
 
     async def _list(self, request: web.Request) -> web.Response:
         after = request.query.get("after")
-        lines = await asyncio.to_thread(self._pool.page, _id(after) if after else NOTHING, PAGE)
+        found = await asyncio.to_thread(self._pool.page, _id(after) if after else NOTHING, PAGE + 1)
+        lines = found[:PAGE]  # one more says whether there is another page
         shown = [self._told(line) for line in lines if not self._is_forgotten(line.video)]
-        following = show(lines[-1].subject_kind, lines[-1].subject) if len(lines) == PAGE else None
+        following = show(lines[-1].subject_kind, lines[-1].subject) if len(found) > PAGE else None
         return web.json_response(
             {"samples": shown, "next": following, "total": self._pool.total, "decided": len(self._decided)}
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from dmforge.curation.atomic import disk_errors, make_folder, sync_folder, writing
+from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.sources.places import sha256_of
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
@@ -93,6 +94,8 @@ def append(workspace: Workspace, review: Review) -> None:
     }  # fmt: skip
     line = (json.dumps(told) + "\n").encode("ascii")
     with _locked(path) as file:
+        if review.video in forgotten_videos(workspace):  # a takedown writes it there first and comes for this file then
+            raise InputError("its video was taken down", where=show("video", review.video), mend="review another one")
         end = _end_of_whole_lines(file)
         os.ftruncate(file, end)
         try:
@@ -109,14 +112,15 @@ def forget_reviews(workspace: Workspace, videos: Collection[Id]) -> int:
     """Remove the decisions about some videos; how many there were."""
     removed = 0
     for path in _files(workspace):
-        with _locked(path):
+        with _locked(path) as file:
+            os.ftruncate(file, _end_of_whole_lines(file))  # half a line may be about one of them
             lines = _lines(path)
             reviews = [_read(line, "forgotten", f"{path}:{number}") for number, line in enumerate(lines, 1)]
             kept = [line for line, review in zip(lines, reviews, strict=True) if review.video not in videos]
             if len(kept) < len(lines):
                 removed += len(lines) - len(kept)
-                with writing(path) as file:
-                    file.write(b"".join(line + b"\n" for line in kept))
+                with writing(path) as out:
+                    out.write(b"".join(line + b"\n" for line in kept))
                 sync_folder(path.parent)
     return removed
 
@@ -140,9 +144,10 @@ def _read(line: bytes, reviewer: str, where: str) -> Review:
             raise ValueError("a decision is keep or reject, of a task or a candidate")
         if not isinstance(reason, str) or not isinstance(note, str):
             raise TypeError("reason and note are texts")
+        (reason + note).encode()  # JSON can hold halves of letters, and a row can't
         video = read(told["video"])[1]
         return Review(video, subject, cast("SubjectKind", kind), reviewer, decision, reason, note)
-    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
         raise InputError(f"no review: {error}", where=where, mend=MEND) from None
 
 

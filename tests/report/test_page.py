@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page
 from typer.testing import CliRunner
 
 from dmforge import cli
+from dmforge.curation.audit.report.curves import training
 from dmforge.curation.workspace import Workspace
 from dmforge.reporting import write_report
 from dmforge.schemas.errors import InputError
@@ -224,3 +225,18 @@ def test_the_command_says_where_the_page_is(workspace: Workspace, tmp_path: Path
     (tmp_path / "log.jsonl").write_text("no log\n")
     words = ["audit", "--html", str(tmp_path / "r.html"), "-w", str(workspace.root), "--training", str(tmp_path)]
     assert CliRunner().invoke(cli.app, words).exit_code == 2
+    words = ["audit", "-w", str(workspace.root), "--training", str(tmp_path)]
+    assert CliRunner().invoke(cli.app, words).exit_code == 2
+
+
+def test_a_log_with_anything_in_it_becomes_curves_or_is_refused(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    values = ["3", "NaN", "1", "1" + "0" * 400, "Infinity", "true", '"<b>"', "2"]
+    log.write_text("".join(f'{{"step": "{n}", "loss": {value}}}\n' for n, value in enumerate(values)))
+    (curve,) = training(tmp_path).curves
+    assert (curve.name, curve.first, curve.last, curve.points) == ("loss", 3, 2, "0.0,0.0 85.7,80.0 300.0,40.0")
+    assert training(tmp_path).steps == len(values) - 1
+    for line in ('{"step": 1e999}', '{"loss": 1}', "[" * 100_000, "\ufeff{}"):
+        log.write_text(line + "\n")
+        with pytest.raises(InputError, match="not the log"):
+            training(log)

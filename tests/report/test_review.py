@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 from dmforge import pipeline
 from dmforge.curation.sources.reviews import Review, append, place, reviews_of
@@ -224,9 +224,11 @@ def test_half_a_line_is_no_decision_and_spoils_none(workspace: Workspace) -> Non
     assert list(reviews_of(path)) == [one.subject]
     append(workspace, other)
     assert list(reviews_of(path)) == [one.subject, other.subject]
-    path.write_text(path.read_text() + "{}\n")
-    with pytest.raises(InputError, match="no review"):
-        reviews_of(path)
+    whole = path.read_text()
+    for bad in ("{}", whole.splitlines()[0].replace('"note": ""', '"note": "\\ud800"'), "[" * 100_000):
+        path.write_text(f"{whole}{bad}\n")
+        with pytest.raises(InputError, match="no review"):
+            reviews_of(path)
 
 
 def test_a_takedown_takes_reviews_with_it(workspace: Workspace) -> None:
@@ -239,6 +241,39 @@ def test_a_takedown_takes_reviews_with_it(workspace: Workspace) -> None:
     assert removed.review_lines == 1
     assert "secret" not in place(workspace, "anna").read_text()
     assert len(reviews_of(place(workspace, "anna"))) == 1
+    with place(workspace, "anna").open("a") as file:
+        file.write('{"note": "secret"')  # cut short by a crash: nobody can say what it is about
+    pipeline.forget(workspace, "test", "asked", lambda _: [first])
+    assert "secret" not in place(workspace, "anna").read_text()
+    with pytest.raises(InputError, match="taken down"):
+        append(workspace, Review(first, digest("c", 1), "candidate", "anna", "keep", "", ""))
+
+
+def test_what_is_decided_is_what_is_seen(desk: BrowserContext, workspace: Workspace) -> None:
+    with serving(workspace) as server:
+        page = desk.new_page()
+        first, second = [sample["id"] for sample in json.loads(server.ask("/samples")[1])["samples"]][:2]
+        page.goto(server.address)
+        page.wait_for_selector(f"#sample[data-id='{first}']")
+        held: list[Route] = []
+        page.route(f"**/samples/{second}", lambda route: held.append(route))
+        page.keyboard.press("j")
+        page.wait_for_selector("#list li:nth-child(2)[aria-current]")
+        page.keyboard.press("y")  # the first one is still on the page
+        page.wait_for_selector("#trouble:not([hidden])")
+        assert not place(workspace, "anna").exists()
+        held[0].continue_()
+        page.wait_for_selector(f"#sample[data-id='{second}']")
+        page.wait_for_selector("#trouble", state="hidden")
+        twice = "for (const key of 'yy') document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))"
+        page.evaluate(twice)
+        page.wait_for_selector("#list li:nth-child(3)[aria-current]")
+        assert list(map(show_subject, reviews_of(place(workspace, "anna")).values())) == [second]
+        assert len(place(workspace, "anna").read_text().splitlines()) == 1
+
+
+def show_subject(review: Review) -> str:
+    return show(review.subject_kind, review.subject)
 
 
 def test_pages_of_a_large_review_come_by_key(workspace: Workspace) -> None:

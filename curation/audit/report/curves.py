@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from dmforge.schemas.errors import InputError
 LOG = "log.jsonl"
 MOST_POINTS, MOST_LINES = 400, 12
 WIDTH, HEIGHT = 300.0, 80.0
+LARGEST = 1e150
+"""Beyond it, and where there is no number, nothing is drawn: differences of such values would be none."""
 ASIDE = frozenset({"step", "epoch"})
 
 
@@ -50,8 +51,8 @@ def training(place: Path) -> Training:
         try:
             if text.strip():
                 line: Any = json.loads(text)
-                lines.append({"step": int(line["step"]), **line})
-        except (ValueError, KeyError, TypeError) as error:
+                lines.append({**line, "step": int(line["step"])})
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             mend = "give the folder of a training, or its log.jsonl"
             raise InputError(f"not the log of a training: {error}", where=f"{path}:{number}", mend=mend) from None
     names = list(dict.fromkeys(name for line in lines for name, value in line.items() if _is_number(value)))
@@ -74,4 +75,4 @@ def _curve(name: str, told: Sequence[tuple[int, float]]) -> Curve | None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST

@@ -2,7 +2,7 @@
 (() => {
   const at = (id) => document.getElementById(id);
   const samples = [];
-  let here = -1, following = "", asked = 0;
+  let here = -1, following = "", asked = 0, coming = null, deciding = false;
 
   history.replaceState(null, "", "/"); // the token has done its work: it stands in the cookie now
 
@@ -25,7 +25,10 @@
     entry.row.querySelector(".said").textContent = review ? (review.decision === "keep" ? "kept" : review.reason) : "";
   }
 
-  async function more() {
+  // asked for twice at once, a page would be listed twice
+  const more = () => (coming ??= listMore().finally(() => { coming = null; }));
+
+  async function listMore() {
     if (following === null) return;
     const page = await (await fetched("/samples" + (following ? "?after=" + encodeURIComponent(following) : ""))).json();
     following = page.next;
@@ -60,6 +63,7 @@
     const sample = at("sample");
     sample.innerHTML = text; // escaped where it was made
     sample.dataset.id = entry.id;
+    trouble(null);
     at("note").value = entry.review ? entry.review.note : "";
     const video = sample.querySelector("video");
     if (video) {
@@ -89,6 +93,19 @@
 
   async function decide(decision, reason) {
     const entry = samples[here];
+    // what is decided is what is seen: the next card may still be on its way, or never have come
+    if (deciding || !entry) return;
+    if (at("sample").dataset.id !== entry.id) throw new Error("This sample is not shown yet. Wait, or go on to the next one.");
+    deciding = true;
+    try {
+      await send(entry, decision, reason);
+    } finally {
+      deciding = false;
+    }
+    await go(samples.indexOf(entry) + 1);
+  }
+
+  async function send(entry, decision, reason) {
     const told = { id: entry.id, decision, reason: reason || "", note: decision === "reject" ? at("note").value : "" };
     const answer = await fetched("/reviews", {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(told),
@@ -97,7 +114,6 @@
     entry.review = sample.review;
     mark(entry);
     progress(decided);
-    await go(here + 1);
   }
 
   async function undecided() {
