@@ -49,6 +49,7 @@ class Reviewing:
     def __init__(self, workspace: Workspace, pool: Pool, reviewer: str, title: str, guard: Guard) -> None:
         self._workspace, self._pool, self._reviewer, self._title = workspace, pool, reviewer, title
         self._templates = environment(TEMPLATES)
+        self._templates.get_template("sample.html")  # compiled now: the first card need not wait for it
         path = place(workspace, reviewer)
         before = reviews_of(path) if path.exists() else {}
         self._decided = {subject: before[subject] for subject in pool.among(before)}
