@@ -50,6 +50,8 @@ workers = 0
 [rollout]
 temperature = 1.0
 most_tokens = 160
+[rewards]
+teacher_densities = true  # what the file says of densities is the worlds' own truth
 [training]
 steps = {steps}
 learning_rate = 3e-4
