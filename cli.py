@@ -632,7 +632,18 @@ def review(
 
 @app.command()
 def audit(
-    query: Annotated[str, typer.Argument(help="A named query: funnel.")] = "funnel",
+    query: Annotated[str, typer.Argument(help="A named question: funnel, say; without one, all are listed.")] = "",
+    sql: Annotated[str | None, typer.Option(metavar="TEXT", help="Another question: one SELECT over its tables.")] = None,
+    list_queries: Annotated[bool, typer.Option("--list", help="List the named questions.")] = False,
+    other: Annotated[
+        Path | None, typer.Option("--with", metavar="OTHER", help="A workspace or a folder of shards: for `difference`.")
+    ] = None,
+    form: Annotated[str | None, typer.Option("--format", help="table, csv, json or parquet.")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Into a file; its suffix says the format.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="When a question of --sql is stopped.")] = 60.0,
+    memory_mb: Annotated[int, typer.Option("--memory-mb", min=64, help="The most memory it may use.")] = 2048,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report instead: one page with all of it.")
     ] = None,
@@ -642,8 +653,8 @@ def audit(
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
-    """Ask the lake a named question."""
-    from dmforge import pipeline
+    """Ask the lake a question, by its name or in SQL. Reads what is committed and changes nothing, also while a run goes on."""
+    from dmforge.curation.audit import query as named
 
     if html is not None:
         from dmforge.reporting import write_report
@@ -654,13 +665,41 @@ def audit(
         return
     if training:
         raise InputError("curves stand on the report only", where="--training", mend="give --html FILE as well")
-    answer = pipeline.audit(_workspace(workspace), query)
-    if as_json:
-        _print_json({"columns": answer.columns, "rows": answer.rows})
-    elif query == "funnel":
+    if list_queries or not (query or sql is not None):
+        _print_answer(named.listed(), "json" if as_json else form or "table")
+        return
+    if query and sql is not None:
+        raise InputError("give a named question or --sql, not both", where="audit", mend=f"dmforge audit {query}")
+    from dmforge import auditing
+    from dmforge.curation.audit import foreign, results
+
+    wanted = results.format_of("json" if as_json else form, out_file)
+    place = _workspace(workspace)
+    if sql is None:
+        found = contextlib.nullcontext(auditing.audit_table(place, query, other).to_reader())
+    else:
+        found = auditing.asking(place, sql, foreign.Limits(memory_mb, seconds))
+    if out_file is not None:
+        rows = results.write_from(found, out_file, wanted)
+        out.print(f"{out_file}: {rows} rows", markup=False, highlight=False)
+        return
+    with found as batches:
+        answer = results.answer_of(batches)
+    if query == "funnel" and wanted == "table":
         _print_funnel(answer)
     else:
-        _print_table(answer.columns, answer.rows)
+        _print_answer(answer, wanted)
+
+
+def _print_answer(answer: Answer, form: str) -> None:
+    from dmforge.curation.audit import results
+
+    if form == "json":
+        _print_json({"columns": answer.columns, "rows": answer.rows})
+    elif form == "csv":
+        print(results.as_csv(answer), end="")  # noqa: T201 (as it is)
+    else:
+        _print_table(answer.columns, [["" if cell is None else cell for cell in row] for row in answer.rows])
 
 
 def main() -> None:

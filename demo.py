@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from dmforge import intake, pipeline
+from dmforge import auditing, intake, pipeline
 from dmforge.curation.atomic import writing
 from dmforge.curation.audit.query import Answer
 from dmforge.curation.runner import StageReport
@@ -92,7 +92,7 @@ def demo(folder: Path, size: Size, console: Console, command: str) -> Finished:
     return Finished(
         workspace,
         reports,
-        pipeline.audit(workspace, "funnel"),
+        auditing.audit(workspace, "funnel"),
         pipeline.corpora(workspace),
         pipeline.logical.whole(pipeline.digest(workspace)),
         _school(folder, workspace, size, console, command) if learns and is_whole else None,

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import math
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from pydantic import Field
 from rich.console import Console
 
 from dmforge.curation import runs
 from dmforge.curation.accounts import Account, Expected, Price, Usage
 from dmforge.curation.atomic import disk_errors, make_folder, writing
-from dmforge.curation.audit.query import Answer, Tables, ask
 from dmforge.curation.executors.asking import AnyAsk
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.exports import Exported
 from dmforge.curation.exports import export as write_export
 from dmforge.curation.lake import forgetting, logical, reopening
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.journal import answers
 from dmforge.curation.lake.roster import unpublished
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.lake.worklist import pending_batches
@@ -237,8 +234,11 @@ def run(
         driver = Driver(lake, recipe.stages, LocalExecutor(), console, Account(budget_usd))
         with runs.recorded(workspace, command, recipe.resolved()) as record:
             try:
+                began_s = time.monotonic()
                 for report in driver.run(stages, pilot):
-                    record.stage(report.name, asdict(report.tally) | {"deferred": report.deferred, "awaits": report.awaits})
+                    took_s, began_s = time.monotonic() - began_s, time.monotonic()
+                    told = {"deferred": report.deferred, "awaits": report.awaits, "seconds": round(took_s, 3)}
+                    record.stage(report.name, asdict(report.tally) | told)
                     if report.tally.pending and not report.awaits:
                         record.ending = "unfinished"
                     yield report
@@ -297,24 +297,6 @@ def export(workspace: Workspace, corpus: str, to: str, folder: Path | None) -> t
         raise InputError(f"no corpus {corpus!r} is packed", where="CORPUS", mend=mend)
     place = folder or workspace.root / "exports" / to / corpus / found[corpus].name
     return place, write_export(Corpus(str(found[corpus])), to, place)
-
-
-def audit(workspace: Workspace, query: str) -> Answer:
-    """The answer to a named query."""
-    recipe = read_recipe(workspace.require().recipe)
-    with workspace.reading():
-        return ask(View(Lake(workspace), recipe.stages), query, tables_beside(workspace, recipe))
-
-
-def tables_beside(workspace: Workspace, recipe: Recipe) -> Tables:
-    """What named queries may ask beside the lake: the journal's answers, and what models cost."""
-    return {"answers": partial(answers, workspace), "prices": partial(_price_table, recipe)}
-
-
-def _price_table(recipe: Recipe) -> pa.Table:
-    columns = pa.schema([("model", pa.string()), ("input_usd", pa.float64()), ("output_usd", pa.float64())])
-    rows = [{"model": model, **price.model_dump(include={"input_usd", "output_usd"})} for model, price in recipe.prices.items()]
-    return pa.Table.from_pylist(rows, columns)
 
 
 def corpora(workspace: Workspace) -> dict[Path, Manifest]:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from dmforge import pipeline
+from dmforge import auditing, pipeline
 from dmforge.curation.atomic import writing
 from dmforge.curation.audit.query import ask
 from dmforge.curation.lake.commits import Lake
@@ -31,7 +31,7 @@ def write_report(workspace: Workspace, file: Path, trainings: Sequence[Path] = (
     logs = [curves.training(place) for place in trainings]
     with workspace.reading(), interruptible():
         view = View(Lake(workspace), recipe.stages)
-        beside = pipeline.tables_beside(workspace, recipe)
+        beside = auditing.tables_beside(workspace, recipe)
         funnel = ask(view, "funnel", beside)
         least = thresholds(recipe)
         connection = view.connection.cursor()

@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.tables import show
-from dmforge import intake, pipeline
+from dmforge import auditing, intake, pipeline
 from dmforge.curation.audit.query import Answer
 from dmforge.curation.sources.claims import Claims
 from dmforge.generators.oracle.behaviour import Behaviour
@@ -63,8 +63,8 @@ def main() -> None:
         for report in pipeline.run(place, Console(stderr=True), COMMAND, until="select_cot"):
             for reason, number in report.deferred.items():
                 print(f"{report.name}: {number} pending: {reason}")
-        table("What became of the candidates", pipeline.audit(place, "funnel"))
-        table("What it cost", pipeline.audit(place, "cost"))
+        table("What became of the candidates", auditing.audit(place, "funnel"))
+        table("What it cost", auditing.audit(place, "cost"))
 
 
 if __name__ == "__main__":

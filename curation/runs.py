@@ -7,13 +7,15 @@ import os
 import platform
 import secrets
 import socket
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
+
+import pyarrow as pa
 
 from dmforge.curation.accounts import Account
 from dmforge.curation.atomic import write_json
@@ -83,11 +85,33 @@ def spent_usd(workspace: Workspace) -> float:
     return sum(_cost_usd(path) for path in sorted(workspace.runs.glob("*.json")))
 
 
+def stages_of_runs(workspace: Workspace) -> pa.Table:
+    """How long each stage took in each run, as far as that was written down: for audits."""
+    told = [
+        {"run": path.stem, "stage": stage["name"], "seconds": float(stage.get("seconds", 0.0))}
+        for path, content in _records(workspace)
+        for stage in content["stages"]
+    ]
+    return pa.Table.from_pylist(told, pa.schema([("run", pa.string()), ("stage", pa.string()), ("seconds", pa.float64())]))
+
+
+def _records(workspace: Workspace) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in sorted(workspace.runs.glob("*.json")):
+        try:
+            yield path, json.loads(path.read_bytes())
+        except ValueError as error:
+            raise _no_record(path, error) from None
+
+
 def _cost_usd(path: Path) -> float:
     try:
         return float(json.loads(path.read_bytes())["cost_usd"])
     except (ValueError, KeyError, TypeError) as error:
-        raise LakeError(f"no record of a run: {error}", where=str(path), mend="restore the file, or move it away") from None
+        raise _no_record(path, error) from None
+
+
+def _no_record(path: Path, error: Exception) -> LakeError:
+    return LakeError(f"no record of a run: {error}", where=str(path), mend="restore the file, or move it away")
 
 
 def _version(package: str) -> str | None:

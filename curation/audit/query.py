@@ -9,13 +9,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from dmforge.curation.lake.views import View, interruptible
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 
-QUERIES = Path(__file__).parent / "queries"
+FOLDER = Path(__file__).parent
+QUERIES, WORDS = FOLDER / "queries", FOLDER / "words"
+QUESTION = re.compile(r"-- (.*?\?)")
+"""The first line of a query says which question it answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question that has a name."""
+
+    name: str
+    question: str
+    sql: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,31 +39,61 @@ class Answer:
     rows: list[list[Any]]
 
 
+Tables = Mapping[str, Callable[[], pa.Table]]
+"""Tables beside the lake, made when a query names them."""
+NONE: Tables = MappingProxyType({})
+
+
 def names() -> list[str]:
     return sorted(path.stem for path in QUERIES.glob("*.sql"))
 
 
-Tables = Mapping[str, Callable[[], pa.Table]]
-"""Tables beside the lake, made when a query names them."""
-
-
-def ask(view: View, name: str, beside: Tables = MappingProxyType({})) -> Answer:
-    """The answer to a named query: over every table of the lake, and `stages`, with where each of them stands."""
+def query(name: str) -> Query:
+    """A question by its name."""
     if name not in names():
         raise InputError(f"there is no query {name!r}", where="audit", mend=nearest(name, names()))
-    cursor = view.connection.cursor()
-    cursor.register("stages", _stages(view))
     sql = (QUERIES / f"{name}.sql").read_text("utf-8")
+    head, _, _ = sql.partition("\n")
+    found = QUESTION.match(head)
+    return Query(name, found[1] if found else head, sql)
+
+
+def listed() -> Answer:
+    """Every named question."""
+    return Answer(["query", "question"], [[one.name, one.question] for one in map(query, names())])
+
+
+def ask(view: View, name: str, beside: Tables = NONE) -> Answer:
+    """The answer to a named query: over every table of the lake, and `stages`, with where each of them stands."""
+    return as_answer(ask_table(view, name, beside))
+
+
+def ask_table(view: View, name: str, beside: Tables = NONE) -> pa.Table:
+    """The same in Arrow."""
+    sql = query(name).sql
+    cursor = view.connection.cursor()
+    prepare(cursor, sql, {"stages": lambda: stages(view), **beside})
+    with interruptible():
+        return cursor.sql(sql).to_arrow_table()
+
+
+def as_answer(table: pa.Table) -> Answer:
+    columns = [column.to_pylist() for column in table.columns]
+    return Answer(table.column_names, [list(row) for row in zip(*columns, strict=True)])
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, sql: str, beside: Tables) -> None:
+    """Give a connection the words that SQL names: tables beside the lake first, since shared words may stand on them."""
     for table, make in beside.items():
         if re.search(rf"\b{table}\b", sql):
-            cursor.register(table, make())
-    with interruptible():
-        found = cursor.execute(sql)
-        columns = [column[0] for column in found.description or []]
-        return Answer(columns, [list(row) for row in found.fetchall()])
+            connection.register(table, make())
+    for path in sorted(WORDS.glob("*.sql")):
+        if re.search(rf"\b{path.stem}\b", sql):
+            connection.execute(path.read_text("utf-8"))
 
 
-def _stages(view: View) -> pa.Table:
+def stages(view: View) -> pa.Table:
+    """Where each stage of the recipe stands, in their order."""
     tallies = [(stage.name, view.tally(stage)) for stage in view.stages]
     return pa.table({
         "position": pa.array(range(len(tallies)), pa.int64()),

@@ -17,7 +17,7 @@ import pyarrow as pa
 from dmforge.curation.atomic import disk_errors, make_folder, sync_folder, writing
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import LakeError
-from dmforge.schemas.ids import Id, show
+from dmforge.schemas.ids import ID_BYTES, Id, read, show
 
 HEAD = re.compile(rb'\{"key": "(ask_[a-z2-7]{26})", "video": "(video_[a-z2-7]{26})", ')
 """Every line begins so: the index is made, and lines are forgotten, without parsing what was answered."""
@@ -128,7 +128,8 @@ class Journal:
 
 def answers(workspace: Workspace) -> pa.Table:
     """Every answer that was ever given, with what it cost: for audits."""
-    rows: list[tuple[str, str, int, int]] = []
+    rows: list[tuple[Id, Id, str, int, int]] = []
+    videos: dict[str, Id] = {}
     for path in sorted(workspace.journal.glob("*/*.jsonl")):
         with path.open("rb") as lines:
             for number, line in enumerate(lines):
@@ -136,10 +137,12 @@ def answers(workspace: Workspace) -> pa.Table:
                     told = _parsed(path, number, line)
                     used = told["answer"].get("usage") or {}
                     cost = used.get("prompt_tokens", 0), used.get("completion_tokens", 0)
-                    rows.append((told["key"], told.get("model", path.parent.name), *cost))
-    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
-    types = (pa.string(), pa.string(), pa.int64(), pa.int64())
-    names = ("key", "model", "input_tokens", "output_tokens")
+                    video = told["video"]
+                    videos[video] = videos.get(video) or read(video)[1]
+                    rows.append((read(told["key"])[1], videos[video], told.get("model", path.parent.name), *cost))
+    columns = list(zip(*rows, strict=True)) or [(), (), (), (), ()]
+    types = (pa.binary(ID_BYTES), pa.binary(ID_BYTES), pa.string(), pa.int64(), pa.int64())
+    names = ("request", "video", "model", "input_tokens", "output_tokens")
     return pa.table({name: pa.array(column, kind) for name, column, kind in zip(names, columns, types, strict=True)})
 
 

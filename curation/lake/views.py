@@ -27,6 +27,8 @@ LAST = b"\xff" * 17
 """Greater than any id."""
 RANGE_ROWS = 250_000
 """Rows of a range of ids that are counted at once."""
+HELD = "held"
+"""The schema of rows that lie in no part."""
 CONNECTION: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -91,12 +93,26 @@ class View:
             return self._with_views(self._bare)
 
     def _with_views(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-        records = {record.table: record for record in (*RECORDS, *(made for stage in self.stages for made in stage.makes))}
-        for table, record in records.items():
-            connection.execute(f'CREATE VIEW "{table}" AS {self.rows(record, gated=False).sql}')
-        outcomes = [self.outcomes(stage) for stage in self.stages]
-        connection.execute(f"CREATE VIEW outcomes AS {_union(outcomes) or self._files(schema(Outcome), ())}")
+        for table, sql in self.selects().items():
+            connection.execute(f'CREATE VIEW "{table}" AS {sql}')
         return connection
+
+    def selects(self) -> dict[str, str]:
+        """Every table of the recipe as SQL of its current rows; `outcomes` of all stages."""
+        records = {record.table: record for record in (*RECORDS, *(made for stage in self.stages for made in stage.makes))}
+        found = {table: self.rows(record, gated=False).sql for table, record in records.items()}
+        outcomes = [self.outcomes(stage) for stage in self.stages]
+        return found | {Outcome.table: _union(outcomes) or self._files(schema(Outcome), ())}
+
+    def files(self) -> list[str]:
+        """Every part that counts, as SQL of this view names it."""
+        paths = (part.path(self._folder) for commit in self.commits for part in commit.parts)
+        return sorted({name for path in paths for name in (str(path), _plain(path))})
+
+    def held(self) -> dict[str, pa.Table]:
+        """The rows that SQL of this view names and that lie in no part."""
+        names = self._rows("SELECT table_name FROM duckdb_tables() WHERE schema_name = $held ORDER BY 1", {"held": HELD})
+        return {name: self.table(f"SELECT * FROM {HELD}.{name}") for (name,) in names}
 
     def inputs(self, stage: AnyStage) -> Rows:
         """What a stage has to work on: its roster if it stands at the root, else what the stages before it made."""
@@ -270,9 +286,10 @@ class View:
     def _held(self, name: str, rows: pa.Table) -> str:
         """Rows that lie in no part, as SQL. A table of its own, since what is merely registered is unknown to other cursors."""
         self._bare.register("coming", rows)
-        self._bare.execute(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM coming")
+        self._bare.execute(f"CREATE SCHEMA IF NOT EXISTS {HELD}")
+        self._bare.execute(f"CREATE TABLE IF NOT EXISTS {HELD}.{name} AS SELECT * FROM coming")
         self._bare.unregister("coming")
-        return f"SELECT * FROM {name}"
+        return f"SELECT * FROM {HELD}.{name}"
 
 
 @contextmanager
@@ -296,8 +313,11 @@ def _union(selects: Sequence[str]) -> str:
 
 def _literal(path: object) -> str:
     """A path as an SQL string that names this very file: quotes doubled, wildcards taken literally."""
-    plain = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
-    return "'" + plain.replace("'", "''") + "'"
+    return "'" + _plain(path).replace("'", "''") + "'"
+
+
+def _plain(path: object) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
 
 
 def id_ranges(pieces: int) -> Iterator[tuple[bytes, bytes]]:

@@ -1,0 +1,76 @@
+"""What one can ask a workspace: named questions, questions in SQL, and why a row is as it is. Nothing here writes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from dmforge.curation import runs
+from dmforge.curation.audit import difference, foreign
+from dmforge.curation.audit.query import Answer, Tables, as_answer, ask_table
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.journal import answers
+from dmforge.curation.lake.views import View
+from dmforge.curation.workspace import Workspace
+from dmforge.pipeline import Recipe, read_recipe
+from dmforge.schemas.errors import InputError
+
+WITH = "difference"
+"""The question that needs another selection."""
+
+
+def audit(workspace: Workspace, query: str, other: Path | None = None) -> Answer:
+    """The answer to a named question."""
+    return as_answer(audit_table(workspace, query, other))
+
+
+def audit_table(workspace: Workspace, query: str, other: Path | None = None) -> pa.Table:
+    """The same in Arrow. `other` is a workspace, or a folder of shards, for the question that compares."""
+    if (query == WITH) != (other is not None):
+        mend = f"dmforge audit {WITH} --with OTHER, a workspace or a folder of shards"
+        raise InputError(f"{WITH} compares with another selection, and nothing else does", where="--with", mend=mend)
+    recipe = read_recipe(workspace.require().recipe)
+    with workspace.reading():
+        tables = dict(tables_beside(workspace, recipe))
+        if other is not None:
+            tables["others"] = partial(_others, other)
+        return ask_table(View(Lake(workspace), recipe.stages), query, tables)
+
+
+@contextmanager
+def asking(workspace: Workspace, sql: str, limits: foreign.Limits) -> Generator[pa.RecordBatchReader]:
+    """The answer to a question in SQL, over the same tables, as it comes."""
+    recipe = read_recipe(workspace.require().recipe)
+    with workspace.reading():
+        view = View(Lake(workspace), recipe.stages)
+        with foreign.asking(view, sql, limits, tables_beside(workspace, recipe)) as batches:
+            yield batches
+
+
+def tables_beside(workspace: Workspace, recipe: Recipe) -> Tables:
+    """What questions may ask beside the lake: paid answers, what models cost, and how long stages took."""
+    return {
+        "answers": partial(answers, workspace),
+        "prices": partial(_price_table, recipe),
+        "run_stages": partial(runs.stages_of_runs, workspace),
+    }
+
+
+def _price_table(recipe: Recipe) -> pa.Table:
+    columns = pa.schema([("model", pa.string()), ("input_usd", pa.float64()), ("output_usd", pa.float64())])
+    rows = [{"model": model, **price.model_dump(include={"input_usd", "output_usd"})} for model, price in recipe.prices.items()]
+    return pa.Table.from_pylist(rows, columns)
+
+
+def _others(place: Path) -> pa.Table:
+    """The samples of another selection."""
+    workspace = Workspace(place)
+    if not workspace.recipe.is_file():
+        return difference.of_shards(place)
+    recipe = read_recipe(workspace.recipe)
+    with workspace.reading():
+        return difference.of_view(View(Lake(workspace), recipe.stages))

@@ -1,0 +1,109 @@
+"""A question in SQL that a person types, asked of the committed parts in a process of its own, with limits of memory and time.
+
+DuckDB can be interrupted between the pieces of its work, not within a function that makes one endless text, and such a function
+takes its memory past DuckDB's own limit. So the process is bounded by the kernel, and killed when its time is over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from dmforge.curation.audit import locked
+from dmforge.curation.audit.query import NONE, WORDS, Tables, stages
+from dmforge.curation.lake.views import View
+from dmforge.schemas.errors import DmforgeError, InputError
+
+MEMORY_MB = 2048
+WALL_S = 60.0
+WHERE = "--sql"
+PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONPATH")
+"""What a Python needs to start; keys and addresses stay here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one question may use."""
+
+    memory_mb: int = MEMORY_MB
+    wall_s: float = WALL_S
+
+
+@contextmanager
+def asking(view: View, sql: str, limits: Limits, beside: Tables = NONE) -> Generator[pa.RecordBatchReader]:
+    """The answer as it comes. Whoever has read it to its end and leaves the block without an error has all of it."""
+    told, tables = _told(view, sql, limits, beside)
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    command = [sys.executable, "-P", "-m", locked.__name__]
+    with subprocess.Popen(  # the command is ours; the question goes through a pipe
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        late = threading.Event()
+        timer = threading.Timer(limits.wall_s, lambda: (late.set(), process.kill()))
+        try:
+            try:
+                with process.stdin as pipe:
+                    locked.send(told, tables, pipe)
+                timer.start()
+                yield pa.ipc.open_stream(process.stdout)  # pyright: ignore[reportArgumentType] (a pipe is a file)
+            except (pa.ArrowInvalid, OSError):
+                # the stream broke off, or never began: how it ended tells more
+                _finish(process, late, limits)
+                raise
+            _finish(process, late, limits)
+        finally:
+            timer.cancel()
+            process.kill()
+
+
+def _finish(process: subprocess.Popen[bytes], late: threading.Event, limits: Limits) -> None:
+    """How it ended, once nothing more comes; an error if not well."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    while process.stdout.read(1 << 20):
+        pass  # what a refusal cut off
+    text = process.stderr.read().decode("utf-8", "replace")
+    process.wait()
+    if late.is_set():
+        mend = "ask for less, or give it longer with --seconds"
+        raise DmforgeError(f"stopped after {limits.wall_s:g} s", where=WHERE, mend=mend)
+    ended = _ended(text) or locked.out_of_memory(limits.memory_mb)
+    if ended.kind == "wrong":
+        raise InputError(ended.message, where=WHERE, mend=ended.mend)
+    if ended.kind == "refused":
+        raise InputError(f"refused: {ended.message}", where=WHERE, mend=ended.mend)
+    if ended.kind == "stopped":
+        raise DmforgeError(f"stopped: {ended.message}", where=WHERE, mend=ended.mend)
+
+
+def _ended(text: str) -> locked.Ended | None:
+    """What it said; nothing, or a traceback, where the kernel gave it no more memory."""
+    try:
+        return locked.Ended(**json.loads(text))
+    except (ValueError, TypeError):
+        return None
+
+
+def _told(view: View, sql: str, limits: Limits, beside: Tables) -> tuple[locked.Told, Mapping[str, pa.Table]]:
+    views = view.selects()
+    held = view.held()
+    # a word that the question does not hold is not made: the journal is long
+    besides = {name: make() for name, make in {"stages": lambda: stages(view), **beside}.items() if _named(name, sql)}
+    words = {path.stem: path.read_text("utf-8") for path in sorted(WORDS.glob("*.sql"))}
+    told = locked.Told(sql, views, words, view.files(), tuple(held), tuple(besides), limits.memory_mb)
+    return told, {**held, **besides}
+
+
+def _named(name: str, sql: str) -> bool:
+    return re.search(rf"\b{name}\b", sql, re.IGNORECASE) is not None

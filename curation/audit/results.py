@@ -1,0 +1,152 @@
+"""What an audit found, for people and for programs: a table, CSV, JSON, Parquet; as it comes, in memory that doesn't grow."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dmforge.curation.atomic import HashedFile, sync_folder, writing
+from dmforge.curation.audit.query import Answer
+from dmforge.schemas.config import nearest
+from dmforge.schemas.errors import InputError
+
+Format = Literal["table", "csv", "json", "parquet"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+MOST_ROWS = 100_000
+"""Rows that are printed; more belong into a file."""
+ROWS = 10_000
+"""Rows that are turned into Python at a time."""
+
+
+def format_of(told: str | None, out: Path | None) -> Format:
+    """The format that is wanted: as it is told, else as the file is called, else a table."""
+    suffix = out.suffix.removeprefix(".") if out else ""
+    word = told or suffix or "table"
+    found: Format | None = next((form for form in FORMATS if form == word), None)
+    if found is None or (found == "table" and out is not None):
+        where = "--format" if told else f"--out {out}"
+        known = [form for form in FORMATS if form != "table" or out is None]
+        raise InputError(f"{word!r} is no format", where=where, mend=nearest(word, known))
+    if found == "parquet" and out is None:
+        raise InputError("Parquet is not for a terminal", where="--format", mend="give a file with --out FILE")
+    return found
+
+
+def answer_of(batches: pa.RecordBatchReader) -> Answer:
+    """All of it, for printing."""
+    rows: list[list[Any]] = []
+    for chunk in _chunks(batches):
+        rows += chunk
+        if len(rows) > MOST_ROWS:
+            told = f"more than {MOST_ROWS} rows"
+            raise InputError(
+                told, where="audit", mend="write them to a file, --out rows.parquet; or put LIMIT behind the question"
+            )
+    return Answer(batches.schema.names, rows)
+
+
+def as_csv(answer: Answer) -> str:
+    """A header and a line a row."""
+    return "".join(_csv_lines(answer.columns, [answer.rows]))
+
+
+def write_from(found: AbstractContextManager[pa.RecordBatchReader], path: Path, form: Format) -> int:
+    """A file that is there, whole, or not at all; how many rows it has. An answer that breaks off leaves none behind."""
+    with writing(path) as file, found as batches:
+        counted = _Counted(batches)
+        WRITERS[form](counted, file)
+    sync_folder(path.parent)
+    return counted.rows
+
+
+class _Counted:
+    """Batches on their way, counted."""
+
+    def __init__(self, batches: pa.RecordBatchReader) -> None:
+        self.schema, self._batches, self.rows = batches.schema, batches, 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches:
+            self.rows += batch.num_rows
+            yield batch
+
+
+def _write_csv(batches: _Counted, file: HashedFile) -> None:
+    for line in _csv_lines(batches.schema.names, _chunks(batches)):
+        file.write(line.encode())
+
+
+def _write_json(batches: _Counted, file: HashedFile) -> None:
+    head = json.dumps(batches.schema.names, ensure_ascii=False)
+    file.write(f'{{"columns": {head}, "rows": ['.encode())
+    before = "\n"
+    for chunk in _chunks(batches):
+        for row in chunk:
+            file.write((before + json.dumps(row, ensure_ascii=False)).encode("utf-8", "backslashreplace"))
+            before = ",\n"
+    file.write(b"\n]}\n")
+
+
+def _write_parquet(batches: _Counted, file: HashedFile) -> None:
+    with pq.ParquetWriter(pa.PythonFile(file, "w"), batches.schema, compression="zstd") as parquet:
+        for batch in batches:
+            parquet.write_batch(batch)
+
+
+WRITERS: dict[Format, Callable[[_Counted, HashedFile], None]] = {
+    "csv": _write_csv,
+    "json": _write_json,
+    "parquet": _write_parquet,
+}
+
+
+def _chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[list[list[Any]]]:
+    """Rows of plain values, some thousand at a time. By column: two columns may have one name."""
+    for batch in batches:
+        for start in range(0, batch.num_rows, ROWS):
+            columns = [[plain(cell) for cell in column.to_pylist()] for column in batch.slice(start, ROWS).columns]
+            yield [list(row) for row in zip(*columns, strict=True)]
+
+
+def _csv_lines(columns: list[str], chunks: Iterable[list[list[Any]]]) -> Iterator[str]:
+    yield _csv_text([columns])
+    for rows in chunks:
+        yield _csv_text([[_cell(cell) for cell in row] for row in rows])
+
+
+def _csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it: ids in hex, as `dmforge why` takes them; what is no number is nothing."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    return value if value is None or isinstance(value, str | int) else str(value)
