@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from dmforge.curation import runs
-from dmforge.curation.audit import difference, foreign
+from dmforge.curation.audit import difference, finding, foreign
+from dmforge.curation.audit.lineage import Lineage, lineage
 from dmforge.curation.audit.query import Answer, Tables, as_answer, ask_table
+from dmforge.curation.audit.receipts import Check, checks
+from dmforge.curation.audit.stored import Stored
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import answers
 from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
-from dmforge.pipeline import Recipe, read_recipe
+from dmforge.pipeline import STAGES, Recipe, read_recipe, stage_class
 from dmforge.schemas.errors import InputError
 
 WITH = "difference"
@@ -52,7 +56,7 @@ def asking(workspace: Workspace, sql: str, limits: foreign.Limits) -> Generator[
 
 
 def tables_beside(workspace: Workspace, recipe: Recipe) -> Tables:
-    """What questions may ask beside the lake: paid answers, what models cost, and how long stages took."""
+    """What may be asked beside the lake: paid answers, what models cost, how long stages took."""
     return {
         "answers": partial(answers, workspace),
         "prices": partial(_price_table, recipe),
@@ -74,3 +78,26 @@ def _others(place: Path) -> pa.Table:
     recipe = read_recipe(workspace.recipe)
     with workspace.reading():
         return difference.of_view(View(Lake(workspace), recipe.stages))
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """A lineage, and, where that was asked for, every receipt on its way."""
+
+    lineage: Lineage
+    checks: tuple[Check, ...] | None
+
+    @property
+    def holds(self) -> bool:
+        return all(check.holds for check in self.checks or ())
+
+
+def why(workspace: Workspace, text: str, check: bool = False) -> Why:
+    """Why a row is as it is: by its id, or by what it begins with."""
+    asked = finding.read_id(text)
+    recipe = read_recipe(workspace.require().recipe)
+    with workspace.reading():
+        lake = Lake(workspace)
+        stored = Stored(lake, lambda name: stage_class(name) if name in STAGES else None)
+        found = lineage(stored, View(lake, recipe.stages), *finding.find(stored, asked))
+        return Why(found, tuple(checks(found, stored)) if check else None)

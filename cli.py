@@ -702,6 +702,28 @@ def _print_answer(answer: Answer, form: str) -> None:
         _print_table(answer.columns, [["" if cell is None else cell for cell in row] for row in answer.rows])
 
 
+@app.command()
+def why(
+    row: Annotated[str, typer.Argument(metavar="ID", help="Of a sample, candidate, task, video, ...: or how it begins.")],
+    check: Annotated[bool, typer.Option("--check", help="Hold every receipt on the way against the bytes.")] = False,
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Say why a row is as it is: from the file that was brought to the bytes in a shard."""
+    from dmforge import auditing
+    from dmforge.curation.audit import telling
+
+    found = auditing.why(_workspace(workspace), row, check)
+    if as_json:
+        _print_json(telling.as_json(found.lineage, found.checks))
+    else:
+        for line in telling.lines(found.lineage, found.checks):
+            out.print(line, markup=False, highlight=False)
+    if not found.holds:
+        err.print("some receipts do not hold")
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """The entry point."""
     app()

@@ -279,7 +279,7 @@ class View:
     def _files(self, columns: pa.Schema, parts: Sequence[Part]) -> str:
         names = ", ".join(f'"{name}"' for name in columns.names)
         if parts:
-            paths = ", ".join(_literal(part.path(self._folder)) for part in parts)
+            paths = ", ".join(quoted(part.path(self._folder)) for part in parts)
             return f"SELECT {names} FROM read_parquet([{paths}], hive_partitioning = false)"
         return self._held(f"empty_{digest('schema', columns.to_string()).hex()}", columns.empty_table())
 
@@ -311,7 +311,7 @@ def _union(selects: Sequence[str]) -> str:
     return " UNION ALL BY NAME ".join(f"({select})" if len(selects) > 1 else select for select in selects)
 
 
-def _literal(path: object) -> str:
+def quoted(path: object) -> str:
     """A path as an SQL string that names this very file: quotes doubled, wildcards taken literally."""
     return "'" + _plain(path).replace("'", "''") + "'"
 

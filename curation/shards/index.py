@@ -88,9 +88,24 @@ def read_rows(file: IO[bytes], where: str) -> list[Row]:
     found: list[Row] = []
     for batch in _batches(file, where):
         for told in batch.to_pylist():
-            values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in told.items()}
-            found.append(Row(**values))
+            found.append(_row(told))
     return found
+
+
+def _row(told: dict[str, Any]) -> Row:
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in told.items()}
+    return Row(**values)
+
+
+def row_of(path: Path, key: str) -> Row | None:
+    """The row of one video, if it is there."""
+    with disk_errors(path), path.open("rb") as file:
+        for batch in _batches(file, str(path)):
+            texts = _texts(batch, "key")
+            if key in texts:
+                (told,) = batch.slice(texts.index(key), 1).to_pylist()
+                return _row(told)
+    return None
 
 
 def keys_of(folder: Path) -> set[str]:

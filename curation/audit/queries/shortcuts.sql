@@ -1,18 +1,17 @@
 -- How far does one come without looking: by the longest option, the commonest answer, one constant span?
--- The constant span is the best of 20 beginnings x 20 ends, chosen on 1000 windows of each source and kind, the first by id, and scored
+-- The constant span is the best of 16 beginnings x 16 ends, chosen on 500 windows of each source and kind, the first by id, and scored
 -- on all. Several windows of which any will do count by the best; where all are needed, together.
-WITH options AS (
-    SELECT source, task_kind AS kind, count(*) AS tasks, avg(("right" = longest)::INTEGER) AS longest, avg(1 / options) AS chance
-    FROM choices WHERE "right" IS NOT NULL
-    GROUP BY source, task_kind
+WITH told AS MATERIALIZED (
+    SELECT source, task_kind AS kind, options, "right", longest FROM choices WHERE "right" IS NOT NULL
+), options AS (
+    SELECT source, kind, count(*) AS tasks, avg(("right" = longest)::INTEGER) AS longest, avg(1 / options) AS chance
+    FROM told GROUP BY source, kind
 ), positions AS (
     SELECT source, kind, sum(tasks)::BIGINT AS tasks, sum(most) / sum(tasks) AS hit, sum(tasks / options) / sum(tasks) AS chance
     FROM (
         SELECT source, kind, options, sum(tasks)::BIGINT AS tasks, max(tasks) AS most
         FROM (
-            SELECT source, task_kind AS kind, options, "right", count(*) AS tasks
-            FROM choices WHERE "right" IS NOT NULL
-            GROUP BY source, task_kind, options, "right"
+            SELECT source, kind, options, "right", count(*) AS tasks FROM told GROUP BY source, kind, options, "right"
         )
         GROUP BY source, kind, options
     )
@@ -28,10 +27,10 @@ WITH options AS (
 ), gold AS (
     SELECT id, source, task_kind AS kind, windows, needs FROM tasks WHERE len(windows) > 0
 ), drawn AS (
-    SELECT * FROM gold QUALIFY row_number() OVER (PARTITION BY source, kind ORDER BY id) <= 1000
+    SELECT * FROM gold QUALIFY row_number() OVER (PARTITION BY source, kind ORDER BY id) <= 500
 ), bounds AS (
-    SELECT source, kind, quantile_disc(windows[1].start_cs, list_transform(range(20), lambda n: n / 19)) AS starts,
-        quantile_disc(windows[-1].end_cs, list_transform(range(20), lambda n: n / 19)) AS ends
+    SELECT source, kind, quantile_disc(windows[1].start_cs, list_transform(range(16), lambda n: n / 15)) AS starts,
+        quantile_disc(windows[-1].end_cs, list_transform(range(16), lambda n: n / 15)) AS ends
     FROM drawn GROUP BY source, kind
 ), tried AS (
     SELECT source, kind, start_cs, unnest(ends) AS end_cs FROM (SELECT source, kind, unnest(starts) AS start_cs, ends FROM bounds)

@@ -1,0 +1,251 @@
+"""How long does a question to a lake of a million candidates and eight million verdicts take, on two cores and in 2 GB?
+
+The lake is written as the runner would have, with made-up rows: tasks of four kinds from three sources, candidates of two
+teachers with thoughts of a usual length, six scores each, four scores a task, and what was selected. Each named question, one in
+SQL and `why` are asked in one process, three times, and the best counts; what a person waits for beside that is Python starting,
+which is measured too. Memory is the most that the process ever held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.select import CHUNK, filled, ids, publish
+from benchmarks.tables import show
+from dmforge import auditing, pipeline
+from dmforge.curation.audit.foreign import Limits
+from dmforge.curation.audit.query import names
+from dmforge.curation.lake.commits import Draft, Lake
+from dmforge.curation.lake.views import View
+from dmforge.curation.settled import MADE_FROM, row_schema
+from dmforge.curation.video.fingerprint import Fingerprint
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.columns import schema
+from dmforge.schemas.ids import ID_BYTES, digest
+from dmforge.schemas.ids import show as print_id
+from dmforge.schemas.records import Candidate, Outcome, Provenance, Sample, Task, Verdict, Video
+
+COMMAND = "python -m benchmarks.audit"
+OF_CANDIDATES = ("answer", "evidence", "grammar", "cited_inside", "length", "window")
+OF_TASKS = ("blind", "replay", "necessity", "unique")
+RECIPE = """name = "large"
+[prices.one]
+input_usd = 1.0
+output_usd = 4.0
+[stages.ingest]
+[stages.import]
+[stages.needs_audio]
+[stages.annotate]
+model = "one"
+[stages.rules]
+[stages.select_cot]
+"""
+KINDS = np.array(["grounding", "mcq", "grounded_mcq", "open"])
+SOURCES = np.array(["charades", "activitynet", "raw"])
+DENSITIES = np.array([1, 2, 3, 4, 6])
+REASONS = np.array(["below threshold: answer", "below threshold: cited_inside", "another one of its task is kept"])
+SQL = """
+SELECT t.task_kind, v.filter, count(*) AS n, avg(v.score) AS score
+FROM verdicts v JOIN candidates c ON c.id = v.subject JOIN tasks t ON t.id = c.task GROUP BY ALL ORDER BY ALL
+"""
+TIMES = 3
+
+
+class Build:
+    """A workspace with so many candidates, two a task."""
+
+    def __init__(self, folder: Path, candidates: int) -> None:
+        self.workspace, self.draw = Workspace(folder), np.random.default_rng(7)
+        self.workspace.inputs.mkdir(parents=True)
+        self.workspace.recipe.write_text(RECIPE)
+        self.stages = {stage.name: stage for stage in pipeline.read_recipe(self.workspace.recipe).stages}
+        self.videos, self.tasks, self.made = ids(candidates // 50, 1), ids(candidates // 2, 2), ids(candidates, 3)
+        self.of_task = self.videos.take(pa.array(np.sort(self.draw.integers(0, len(self.videos), len(self.tasks)))))
+        twice = pa.array(np.repeat(np.arange(len(self.tasks)), 2))
+        self.task, self.video = self.tasks.take(twice), self.of_task.take(twice)
+        with self.workspace.held("benchmark"):
+            self.lake = Lake(self.workspace)
+            self._videos()
+            self._tasks()
+            self._candidates()
+            self._selected()
+
+    def _videos(self) -> None:
+        videos, origin = self.videos, {MADE_FROM: self.videos}
+        source = self._some(SOURCES, len(videos))
+        said = filled(row_schema(Provenance), len(videos), id=ids(len(videos), 5), video=videos, source=source, **origin)
+        long = self.draw.integers(1000, 60_000, len(videos))
+        films = filled(row_schema(Video), len(videos), id=videos, duration_cs=long, source=source, **origin)
+        publish(self.lake, self.stages["ingest"], videos, videos, {Video: [films], Provenance: [said], Fingerprint: []}, 2)
+
+    def _tasks(self) -> None:
+        count = len(self.tasks)
+        kinds = self.draw.integers(0, 4, count)
+        start = self.draw.integers(0, 900, count)
+        window = pa.StructArray.from_arrays(
+            [pa.array(start), pa.array(start + self.draw.integers(50, 3000, count))], names=["start_cs", "end_cs"]
+        )
+        has_window = (kinds != 1).astype(np.int32)
+        options = pa.array([["red", "green", "dark blue", "yellow"] if kind in (1, 2) else [] for kind in kinds.tolist()])
+        letters = np.array(["A", "B", "C", "D"])[self.draw.choice(4, count, p=[0.2, 0.4, 0.2, 0.2])]
+        answer = np.where((kinds == 1) | (kinds == 2), letters, self._some(np.array(["two", "three", "a red car"]), count))
+        asked = filled(
+            row_schema(Task), count, id=self.tasks, video=self.of_task, task_kind=KINDS[kinds], options=options,
+            windows=_lists(window, has_window), answer=answer, needs=["any"] * count, source=self._some(SOURCES, count),
+            question=["Which colour does the car have that comes second after the door has opened?"] * count,
+            **{MADE_FROM: self.tasks},
+        )  # fmt: skip
+        publish(self.lake, self.stages["import"], self.tasks, self.of_task, {Task: [asked], Candidate: []}, 1)
+        scored = list(self._scores(self.tasks, self.of_task, OF_TASKS, "task", np.array([0.0, 0.25, 0.5, 0.75, 1.0])))
+        publish(self.lake, self.stages["needs_audio"], self.tasks, self.of_task, {Verdict: scored}, len(OF_TASKS))
+
+    def _candidates(self) -> None:
+        count = len(self.made)
+        publish(self.lake, self.stages["annotate"], self.tasks, self.of_task, {Candidate: list(self._written(count))}, 2)
+        scored = list(self._scores(self.made, self.video, OF_CANDIDATES, "candidate", np.array([0.0, 0.6] + [1.0] * 18)))
+        publish(self.lake, self.stages["rules"], self.made, self.video, {Verdict: scored}, len(OF_CANDIDATES))
+
+    def _written(self, count: int) -> Iterator[pa.Table]:
+        words = np.array(["the", "car", "door", "opens", "at", "second", "red", "window", "look", "closer", "there", "before"])
+        for begin in range(0, count, CHUNK):
+            some = min(CHUNK, count - begin)
+            start = self.draw.integers(0, 900, some)
+            window = pa.StructArray.from_arrays(
+                [pa.array(start), pa.array(start + self.draw.integers(50, 900, some))], names=["start_cs", "end_cs"]
+            )
+            fps = pa.StructArray.from_arrays(
+                [pa.array(self._some(DENSITIES, some)), pa.array([1] * some)], names=["num", "den"]
+            )
+            look = pa.StructArray.from_arrays([window, fps], names=["window", "fps"])
+            thoughts = (" ".join(row) for row in self._some(words, (some, 60)).tolist())
+            told = [{"pieces": [{"author": "policy", "text": text, "look": None}]} for text in thoughts]
+            columns = row_schema(Candidate)
+            yield filled(
+                columns, some, id=self.made.slice(begin, some), video=self.video.slice(begin, some),
+                task=self.task.slice(begin, some), attempt=np.tile([0, 1], some // 2), answer=["B"] * some,
+                teacher=self._some(np.array(["one", "two"]), some), window_source=["teacher"] * some,
+                looks=_lists(look, np.ones(some, np.int32)).cast(columns.field("looks").type),
+                transcript=pa.array(told, columns.field("transcript").type),
+                **{MADE_FROM: self.task.slice(begin, some)},
+            )  # fmt: skip
+
+    def _scores(
+        self, subjects: pa.Array[Any], videos: pa.Array[Any], filters: tuple[str, ...], kind: str, values: Any
+    ) -> Iterator[pa.Table]:
+        for begin in range(0, len(subjects), CHUNK):
+            count = min(CHUNK, len(subjects) - begin)
+            which = pa.array(np.repeat(np.arange(begin, begin + count), len(filters)))
+            score = self._some(values, count * len(filters))
+            yield filled(
+                row_schema(Verdict), len(score), id=ids(len(score), begin + len(filters)), subject=subjects.take(which),
+                video=videos.take(which), subject_kind=[kind] * len(score), score=score, n=np.full(len(score), 8),
+                reason=np.where(score < 1, "not as it should be", ""),
+                **{"filter": list(filters) * count, MADE_FROM: subjects.take(which)},
+            )  # fmt: skip
+
+    def _selected(self) -> None:
+        """A selection as the stage would have made it: half of the candidates."""
+        stage, count = self.stages["select_cot"], len(self.made)
+        variant = View(self.lake, list(self.stages.values())).variant(stage)
+        kept = pa.array(np.arange(0, count, 2))
+        status = np.tile(np.array(["made", "rejected"]), count // 2)
+        outcomes = filled(
+            schema(Outcome), count, input=self.made, video=self.video, stage=[stage.name] * count, status=status,
+            reason=np.where(status == "made", "", self._some(REASONS, count)), rows=(status == "made").astype(np.int64),
+            variant=pa.array([variant], pa.binary(ID_BYTES)).take(pa.array(np.zeros(count, np.int64))),
+        )  # fmt: skip
+        none = pa.array([None] * len(kept), schema(Sample).field("target").type)
+        samples = filled(
+            row_schema(Sample), len(kept), id=ids(len(kept), 8), video=self.video.take(kept), corpus=["cot"] * len(kept),
+            task=self.task.take(kept), candidate=self.made.take(kept), target=none, target_source=[None] * len(kept),
+            **{MADE_FROM: self.made.take(kept)},
+        )  # fmt: skip
+        draft = Draft("collective", stage.name, variant, digest("batch", stage.name), {})
+        self.lake.publish(draft, {Outcome.table: [outcomes], Sample.table: [samples]})
+
+    def _some(self, values: Any, count: Any) -> Any:
+        return values[self.draw.integers(0, len(values), count)]
+
+
+def _lists(values: pa.Array[Any], lengths: Any) -> Any:
+    """Lists of one value, or none."""
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, values.filter(pa.array(lengths.astype(bool))))
+
+
+def best_s(work: Callable[[], Any]) -> float:
+    """The best of some times."""
+    took: list[float] = []
+    for _ in range(TIMES):
+        began = time.monotonic()
+        work()
+        took.append(time.monotonic() - began)
+    return min(took)
+
+
+def asked(workspace: Workspace) -> int:
+    with auditing.asking(workspace, SQL, Limits()) as batches:
+        return sum(batch.num_rows for batch in batches)
+
+
+def peak_mb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def measure(folder: Path) -> None:
+    """Ask everything, of a lake that stands."""
+    workspace = Workspace(folder)
+    rows: list[list[object]] = []
+    for name in names():
+        if name == "difference":
+            took_s = best_s(lambda: auditing.audit(workspace, "difference", folder))
+            rows.append(["difference, with itself", f"{took_s * 1000:.0f}", peak_mb()])
+        else:
+            took_s = best_s(lambda name=name: auditing.audit(workspace, name))
+            rows.append([name, f"{took_s * 1000:.0f}", peak_mb()])
+    took_s = best_s(lambda: asked(workspace))
+    rows.append(["--sql: verdicts by kind and filter, with its process", f"{took_s * 1000:.0f}", ""])
+    lake = View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages).connection
+    for kind in ("video", "task", "candidate", "sample"):
+        found = lake.execute(f"SELECT id FROM {kind}s ORDER BY hash(id) LIMIT 1").fetchall()[0][0]
+        for what, text in ((kind, print_id(kind, found)), (f"{kind}, 8 hex digits", found.hex()[:8])):
+            took_s = best_s(lambda text=text: auditing.why(workspace, text))
+            rows.append([f"why, a {what}", f"{took_s * 1000:.0f}", peak_mb()])
+    command = [sys.executable, "-m", "dmforge.cli", "audit", "funnel", "-w", str(folder), "--json"]
+    took_s = best_s(lambda: subprocess.run(command, check=True, capture_output=True))
+    rows.append(["dmforge audit funnel, the whole process", f"{took_s * 1000:.0f}", ""])
+    counts = lake.execute("SELECT (SELECT count(*) FROM candidates), (SELECT count(*) FROM verdicts)").fetchall()[0]
+    title = f"Audits of {counts[0]:,} candidates with {counts[1]:,} verdicts"
+    show(title, f"{COMMAND} --candidates {counts[0]}", ["what", "ms", "peak MB"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--candidates", type=int, default=1_000_000)
+    parser.add_argument("--lake", type=Path, help="a lake that was made before, or where to leave one")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dmforge-audit-") as scratch:
+        folder = told.lake or Path(scratch, "ws")
+        if not (folder / "recipe.toml").exists():
+            subprocess.run([sys.executable, "-c", BUILD, str(folder), str(told.candidates)], check=True)
+        measure(folder)
+
+
+BUILD = "import sys, pathlib, benchmarks.audit as a; a.Build(pathlib.Path(sys.argv[1]), int(sys.argv[2]))"
+"""In a process of its own: what making it takes is not what asking takes."""
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()

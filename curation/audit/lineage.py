@@ -1,0 +1,165 @@
+"""Why a row is as it is: what it was made from, back to the file, what was said of it, and where it went in the shards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dmforge.curation.audit.paid import Paid, paid_answers
+from dmforge.curation.audit.placed import Placed, places
+from dmforge.curation.audit.stored import Stored, StoredRow
+from dmforge.curation.lake.views import AnyStage, View
+from dmforge.curation.shards.pack import Packed
+from dmforge.curation.sources.videos import Listed, listed
+from dmforge.curation.video.media import Media, Receipt, read_receipt
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.ids import Id, base32, show
+from dmforge.schemas.records import Candidate, Outcome, Rollout, Task, Verdict, Video
+
+BESIDE = frozenset({Verdict.table, Rollout.table, Outcome.table})
+"""Told of apart: they are many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A row on the way, and the stage that made it."""
+
+    row: StoredRow
+    id: str
+    stage: str
+    current: bool
+    """Whether it counts under the recipe as it is now."""
+    prompts: tuple[str, ...]
+    """sha256 of what decides the result beside the config, where the stage is configured as it was then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """All that is known of a row."""
+
+    subject: Step
+    above: tuple[Step, ...]
+    """What it was made from, the source first."""
+    video: tuple[Step, ...]
+    """Its video, the source first; empty where that is not stored."""
+    below: tuple[Step, ...]
+    """What was made from it."""
+    outcomes: tuple[StoredRow, ...]
+    verdicts: tuple[StoredRow, ...]
+    rollouts: tuple[StoredRow, ...]
+    answers: tuple[Paid, ...]
+    places: tuple[Placed, ...]
+    source: Listed | None
+    """The file, as it was brought."""
+    receipt: Receipt | None
+    media: Media
+    names: Mapping[Id, str] = field(default_factory=dict[Id, str])
+    """Of every row here, as people read them."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """From the source to the shard."""
+        chain = (*self.above, self.subject, *self.below)
+        known = {step.id for step in chain}
+        return (*(step for step in self.video if step.id not in known), *chain)
+
+
+def lineage(stored: Stored, view: View, table: str, id: Id) -> Lineage:
+    """The lineage of a row that is stored."""
+    found = stored.row(table, id)
+    video = found[0].values[stored.records[table].video_column]
+    return _Tracing(stored, view, video).of(table, id)
+
+
+class _Tracing:
+    """All rows about one video, linked."""
+
+    def __init__(self, stored: Stored, view: View, video: Id) -> None:
+        self._stored, self._view, self._video = stored, view, video
+        self._stages: Mapping[str, AnyStage] = {stage.name: stage for stage in view.stages}
+        tables = [*stored.records, Outcome.table]
+        self._rows = {table: stored.about(table, video) for table in tables if stored.has(table)}
+        self._by_id: dict[tuple[str, Id], StoredRow] = {}
+        for table, rows in self._rows.items():
+            if table != Outcome.table:
+                for row in sorted(rows, key=self._is_of_recipe):  # of several the one that counts stays
+                    self._by_id[table, row.id] = row
+
+    def of(self, table: str, id: Id) -> Lineage:
+        subject = self._by_id[table, id]
+        above, below = list(self._above(subject)), list(self._below(subject))
+        chain = [*above, subject, *below]
+        wanted = {row.id for row in chain} | {self._video}
+        tasks = {row.id for row in chain if row.table == Task.table} | {row.values.get("task") for row in chain}
+        film = self._by_id.get((Video.table, self._video))
+        candidates = [row for row in chain if row.table == Candidate.table]
+        workspace = self._stored.lake.workspace
+        media = Media(workspace, self._video)
+        names = self._names([row for rows in self._rows.values() for row in rows if "id" in row.values])
+        return Lineage(
+            self._step(subject),
+            tuple(map(self._step, above)),
+            tuple(map(self._step, (*self._above(film), film))) if film else (),
+            tuple(map(self._step, below)),
+            tuple(row for row in self._rows.get(Outcome.table, []) if row.values["input"] in wanted),
+            tuple(_ordered(row for row in self._rows.get(Verdict.table, []) if row.values["subject"] in wanted)),
+            tuple(row for row in self._rows.get(Rollout.table, []) if row.values["task"] in tasks),
+            tuple(paid_answers(workspace, candidates)),
+            tuple(places(workspace, [row for row in chain if row.table == Packed.table], names)),
+            next((one for one in listed(workspace).values() if one.video == self._video), None),
+            _receipt(media),
+            media,
+            names,
+        )
+
+    def _above(self, row: StoredRow) -> Sequence[StoredRow]:
+        """What it was made from, the source first."""
+        table = self._stored.reads(row.commit.stage)
+        made_from = row.made_from
+        if table is None or made_from is None or row.commit.kind == "roster":
+            return ()
+        before = self._by_id.get((table, made_from))
+        return () if before is None else (*self._above(before), before)
+
+    def _below(self, row: StoredRow) -> Iterable[StoredRow]:
+        for table, rows in self._rows.items():
+            for one in rows:
+                reads = self._stored.reads(one.commit.stage)
+                if table not in BESIDE and one.made_from == row.id and reads == row.table and self._by_id[table, one.id] is one:
+                    yield one
+                    yield from self._below(one)
+
+    def _step(self, row: StoredRow) -> Step:
+        stage = self._stages.get(row.commit.stage)
+        prompts: tuple[str, ...] = ()
+        if stage is not None and self._is_of_recipe(row) and row.commit.kind != "roster":
+            prompts = tuple(hashlib.sha256(text.encode()).hexdigest() for text in stage.ingredients())
+        return Step(row, self._name(row), row.commit.stage, self._is_current(row), prompts)
+
+    def _is_current(self, row: StoredRow) -> bool:
+        """It and all that it was made from are as the recipe makes them."""
+        return all(self._is_of_recipe(one) for one in (*self._above(row), row))
+
+    def _is_of_recipe(self, row: StoredRow) -> bool:
+        stage = self._stages.get(row.commit.stage)
+        if stage is None:
+            return False
+        return row.commit.kind == "roster" or row.commit.variant == base32(self._view.variant(stage))
+
+    def _name(self, row: StoredRow) -> str:
+        return show(self._stored.records[row.table].kind, row.id)
+
+    def _names(self, rows: Iterable[StoredRow]) -> dict[Id, str]:
+        return {row.id: self._name(row) for row in rows}
+
+
+def _ordered(rows: Iterable[StoredRow]) -> list[StoredRow]:
+    return sorted(rows, key=lambda row: (row.values["subject_kind"] != "candidate", row.values["filter"], row.id))
+
+
+def _receipt(media: Media) -> Receipt | None:
+    try:
+        return read_receipt(media)
+    except DmforgeError:
+        return None  # whether it should be there, a check will say

@@ -1,0 +1,59 @@
+"""The answers of teachers that candidates were made from: where they stand in the journal, what they cost, what was said."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmforge.curation.audit.stored import StoredRow
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.ids import show
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A line of the journal."""
+
+    candidate: str
+    request: str
+    """The digest of all that was asked."""
+    model: str
+    path: Path
+    offset: int
+    input_tokens: int
+    output_tokens: int
+    text: str
+
+
+def paid_answers(workspace: Workspace, candidates: Iterable[StoredRow]) -> Iterator[Paid]:
+    """The line of each request, as far as the journal still has it."""
+    wanted = {show("ask", key): show("candidate", row.id) for row in candidates for key in row.values.get("requests") or ()}
+    for path in sorted(workspace.journal.glob("*/*.jsonl")) if wanted else ():
+        if path.stat().st_size:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
+                for request, candidate in wanted.items():
+                    offset = _line(lines, request)
+                    if offset is not None:
+                        lines.seek(offset)
+                        yield _paid(candidate, request, path, offset, lines.readline())
+
+
+def _line(lines: mmap.mmap, request: str) -> int | None:
+    """Where the line of a request begins. A key stands there only: within an answer its quotes would be escaped."""
+    head = b'{"key": "' + request.encode() + b'", '
+    at = lines.find(head)
+    while at > 0 and lines[at - 1 : at] != b"\n":
+        at = lines.find(head, at + 1)
+    return at if at >= 0 else None
+
+
+def _paid(candidate: str, request: str, path: Path, offset: int, line: bytes) -> Paid:
+    told = json.loads(line)
+    answer = told["answer"]
+    used = answer.get("usage") or {}
+    text = answer.get("content") or answer.get("refusal") or ""
+    cost = used.get("prompt_tokens") or 0, used.get("completion_tokens") or 0
+    return Paid(candidate, request, told.get("model", path.parent.name), path, offset, *cost, text)

@@ -1,0 +1,57 @@
+"""Where samples lie in packed shards: the tar, the key, and the bytes of each member."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmforge.curation.audit.stored import StoredRow
+from dmforge.curation.shards.index import INDEX, SUFFIXES, row_of
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.ids import Id
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file in a tar."""
+
+    name: str
+    offset: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A sample in a shard."""
+
+    sample: str
+    corpus: str
+    selection: str
+    path: Path
+    key: str
+    offset: int
+    """Where the video's first header begins."""
+    size: int
+    members: tuple[Member, ...]
+    nth: int
+    """Which of the document's samples it is."""
+
+
+def places(workspace: Workspace, packed: Iterable[StoredRow], names: Mapping[Id, str]) -> Iterator[Placed]:
+    """The places of samples that are packed, as far as the shards are still there."""
+    for row in packed:
+        said = row.values
+        folder = workspace.shards / said["corpus"] / said["selection"]
+        place = row_of(folder / INDEX, said["key"]) if (folder / INDEX).is_file() else None
+        if place is None:
+            continue
+        members = tuple(
+            Member(f"{place.key}.{suffix}", *(getattr(place, f"{name}_{what}") for what in ("offset", "size", "sha256")))
+            for suffix, name in zip(SUFFIXES, ("coarse", "json", "grid"), strict=True)
+        )
+        sample = names.get(said["sample"]) or f"sample {said['sample'].hex()}"
+        nth = place.samples.index(sample) if sample in place.samples else -1
+        path = folder / said["shard"]
+        yield Placed(sample, said["corpus"], said["selection"], path, place.key, place.offset, place.size, members, nth)

@@ -1,0 +1,121 @@
+"""Every receipt on the way of a row, held against the bytes that it speaks of: parts, ids, media, the file, the shard."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dmforge.curation.audit.lineage import Lineage, Step
+from dmforge.curation.audit.placed import Placed
+from dmforge.curation.audit.stored import Stored
+from dmforge.curation.shards.document import read_document
+from dmforge.curation.sources.places import sha256_of
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.ids import ID_BYTES, Id
+from dmforge.schemas.records import Record
+
+GONE = "not there"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One receipt: what it says, and what was found."""
+
+    what: str
+    path: Path
+    said: str
+    found: str
+
+    @property
+    def holds(self) -> bool:
+        return self.said == self.found
+
+
+def checks(lineage: Lineage, stored: Stored) -> Iterator[Check]:
+    """Each of them, the source first. A source that is no longer where it was is no receipt that fails."""
+    yield from _source(lineage)
+    yield from _media(lineage)
+    for part in {step.row.part: step for step in lineage.steps}.values():
+        yield _part(part)
+    for step in lineage.steps:
+        yield _id(step, stored.records[step.row.table])
+    for place in lineage.places:
+        yield from _shard(place)
+
+
+def _source(lineage: Lineage) -> Iterator[Check]:
+    source = lineage.source
+    if source is not None and Path(source.path).is_file():
+        yield Check("the file that was brought", Path(source.path), source.sha256, sha256_of(source.path))
+
+
+def _media(lineage: Lineage) -> Iterator[Check]:
+    media, receipt = lineage.media, lineage.receipt
+    if not lineage.video:
+        return
+    if receipt is None:
+        yield Check("the receipt of its renditions", media.receipt, "a receipt", GONE)
+        return
+    yield Check(
+        "the receipt names the video", media.receipt, str(lineage.video[-1].row.values["sha256"]), receipt.source_sha256
+    )
+    yield Check("the coarse rendition", media.coarse, receipt.coarse_sha256, _sha256(media.coarse))
+    yield Check("the grid rendition", media.grid, receipt.grid_sha256, _sha256(media.grid))
+
+
+def _part(step: Step) -> Check:
+    (part,) = (part for part in step.row.commit.of(step.row.table) if part.name == step.row.part.name)
+    return Check(f"the part of {step.row.table}", step.row.part, part.sha256, _sha256(step.row.part))
+
+
+def _id(step: Step, record: type[Record]) -> Check:
+    """An id is a digest of content: computed again, it says whether a row is what it was."""
+    try:
+        found = _digested(record, step.row.part, step.row.id).hex()
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        found = f"{type(error).__name__}: {error}"
+    return Check(f"the id of {step.id}", step.row.part, step.row.id.hex(), found)
+
+
+def _digested(record: type[Record], part: Path, id: Id) -> Id:
+    rows = pq.read_table(part, filters=pc.field("id") == pa.scalar(id, pa.binary(ID_BYTES)))
+    (row,) = from_arrow(record, rows.slice(0, 1))
+    values: Mapping[str, Any] = {one.name: getattr(row, one.name) for one in fields(record) if one.name != "id"}
+    return record(**values).id
+
+
+def _shard(place: Placed) -> Iterator[Check]:
+    for member in place.members:
+        found = _sha256(place.path, member.offset, member.size)
+        yield Check(f"{member.name} at {member.offset}", place.path, member.sha256, found)
+    document = place.members[1]
+    try:
+        _, samples = read_document(_bytes(place.path, document.offset, document.size), str(place.path))
+        found = samples[place.nth].id if 0 <= place.nth < len(samples) else GONE
+    except (DmforgeError, OSError) as error:
+        found = str(error).splitlines()[0]
+    yield Check(f"its sample number {place.nth}", place.path, place.sample, found)
+
+
+def _sha256(path: Path, offset: int = 0, size: int | None = None) -> str:
+    try:
+        with path.open("rb") as file:
+            if size is None:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(_bytes(path, offset, size)).hexdigest()
+    except OSError:
+        return GONE
+
+
+def _bytes(path: Path, offset: int, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
