@@ -98,6 +98,6 @@ def why(workspace: Workspace, text: str, check: bool = False) -> Why:
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         lake = Lake(workspace)
-        stored = Stored(lake, lambda name: stage_class(name) if name in STAGES else None)
-        found = lineage(stored, View(lake, recipe.stages), *finding.find(stored, asked))
+        stored = Stored(lake, View(lake, recipe.stages), lambda name: stage_class(name) if name in STAGES else None)
+        found = lineage(stored, *finding.find(stored, asked))
         return Why(found, tuple(checks(found, stored)) if check else None)

@@ -1,9 +1,9 @@
 """How long does a question to a lake of a million candidates and eight million verdicts take, on two cores and in 2 GB?
 
 The lake is written as the runner would have, with made-up rows: tasks of four kinds from three sources, candidates of two
-teachers with thoughts of a usual length, six scores each, four scores a task, and what was selected. Each named question, one in
-SQL and `why` are asked in one process, three times, and the best counts; what a person waits for beside that is Python starting,
-which is measured too. Memory is the most that the process ever held.
+teachers with thoughts of a usual length, six scores each, four scores a task, and what was selected. Each named question, one
+in SQL and `why` are asked in one process, three times, and the best counts; what a person waits for beside that is Python
+starting, which is measured too. Memory is the most that the process ever held.
 """
 
 from __future__ import annotations
@@ -83,15 +83,16 @@ class Build:
             self._selected()
 
     def _videos(self) -> None:
-        videos, origin = self.videos, {MADE_FROM: self.videos}
+        videos, files = self.videos, ids(len(self.videos), 9)
+        origin = {MADE_FROM: files}
         source = self._some(SOURCES, len(videos))
         said = filled(row_schema(Provenance), len(videos), id=ids(len(videos), 5), video=videos, source=source, **origin)
         long = self.draw.integers(1000, 60_000, len(videos))
         films = filled(row_schema(Video), len(videos), id=videos, duration_cs=long, source=source, **origin)
-        publish(self.lake, self.stages["ingest"], videos, videos, {Video: [films], Provenance: [said], Fingerprint: []}, 2)
+        publish(self.lake, self.stages["ingest"], files, videos, {Video: [films], Provenance: [said], Fingerprint: []}, 2)
 
     def _tasks(self) -> None:
-        count = len(self.tasks)
+        count, lines = len(self.tasks), ids(len(self.tasks), 10)
         kinds = self.draw.integers(0, 4, count)
         start = self.draw.integers(0, 900, count)
         window = pa.StructArray.from_arrays(
@@ -105,9 +106,9 @@ class Build:
             row_schema(Task), count, id=self.tasks, video=self.of_task, task_kind=KINDS[kinds], options=options,
             windows=_lists(window, has_window), answer=answer, needs=["any"] * count, source=self._some(SOURCES, count),
             question=["Which colour does the car have that comes second after the door has opened?"] * count,
-            **{MADE_FROM: self.tasks},
+            **{MADE_FROM: lines},
         )  # fmt: skip
-        publish(self.lake, self.stages["import"], self.tasks, self.of_task, {Task: [asked], Candidate: []}, 1)
+        publish(self.lake, self.stages["import"], lines, self.of_task, {Task: [asked], Candidate: []}, 1)
         scored = list(self._scores(self.tasks, self.of_task, OF_TASKS, "task", np.array([0.0, 0.25, 0.5, 0.75, 1.0])))
         publish(self.lake, self.stages["needs_audio"], self.tasks, self.of_task, {Verdict: scored}, len(OF_TASKS))
 

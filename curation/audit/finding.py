@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dmforge.curation.audit.stored import Stored
+from dmforge.schemas.columns import id_list
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, show
@@ -16,7 +17,7 @@ LEAST = 4
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 BITS = 8 * ID_BYTES
 MOST_TOLD = 8
-LATE = ("verdicts", "outcomes")
+LATE = ("verdicts",)
 """Tables that are only searched where nothing else is found: they are long, and few ask for them."""
 MEND = "give it as it is printed, or in hex; its beginning will do where it is the only one"
 
@@ -79,7 +80,8 @@ def _within(stored: Stored, tables: Iterable[str], asked: Asked) -> list[tuple[s
     for table in tables:
         sql = f"SELECT DISTINCT id FROM {stored.sql(table, ['id'])} WHERE id BETWEEN $low AND $high ORDER BY id LIMIT $most"
         values: dict[str, object] = {"low": asked.low, "high": asked.high, "most": MOST_TOLD + 1}
-        found += [(table, row[0]) for row in stored.ask(sql, values)] if stored.has(table) else []
+        if stored.has(table):
+            found += [(table, one) for one in id_list(stored.view.table(sql, values).column("id"))]
     return found
 
 
@@ -89,8 +91,9 @@ def _around(stored: Stored, tables: Iterable[str], asked: Asked) -> list[tuple[s
     for table in tables:
         if stored.has(table):
             ids = stored.sql(table, ["id"])
-            sql = f"SELECT max(id) FILTER (id < $low), min(id) FILTER (id > $high) FROM {ids}"
-            found += [(table, one) for one in stored.ask(sql, {"low": asked.low, "high": asked.high})[0] if one is not None]
+            sql = f"SELECT unnest([max(id) FILTER (id < $low), min(id) FILTER (id > $high)]) AS id FROM {ids}"
+            around = id_list(stored.view.table(sql, {"low": asked.low, "high": asked.high}).column("id"))
+            found += [(table, one) for one in around if one]
     target = int.from_bytes(asked.low, "big")
     return sorted(found, key=lambda one: int.from_bytes(one[1], "big") ^ target)[:3]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dmforge.curation.audit.paid import Paid, paid_answers
 from dmforge.curation.audit.placed import Placed, places
 from dmforge.curation.audit.stored import Stored, StoredRow
-from dmforge.curation.lake.views import AnyStage, View
+from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.shards.pack import Packed
 from dmforge.curation.sources.videos import Listed, listed
 from dmforge.curation.video.media import Media, Receipt, read_receipt
@@ -65,26 +66,31 @@ class Lineage:
         return (*(step for step in self.video if step.id not in known), *chain)
 
 
-def lineage(stored: Stored, view: View, table: str, id: Id) -> Lineage:
+def lineage(stored: Stored, table: str, id: Id) -> Lineage:
     """The lineage of a row that is stored."""
     found = stored.row(table, id)
     video = found[0].values[stored.records[table].video_column]
-    return _Tracing(stored, view, video).of(table, id)
+    return _Tracing(stored, video).of(table, id)
 
 
 class _Tracing:
     """All rows about one video, linked."""
 
-    def __init__(self, stored: Stored, view: View, video: Id) -> None:
-        self._stored, self._view, self._video = stored, view, video
-        self._stages: Mapping[str, AnyStage] = {stage.name: stage for stage in view.stages}
+    def __init__(self, stored: Stored, video: Id) -> None:
+        self._stored, self._view, self._video = stored, stored.view, video
+        self._stages: Mapping[str, AnyStage] = {stage.name: stage for stage in stored.view.stages}
         tables = [*stored.records, Outcome.table]
         self._rows = {table: stored.about(table, video) for table in tables if stored.has(table)}
         self._by_id: dict[tuple[str, Id], StoredRow] = {}
         for table, rows in self._rows.items():
             if table != Outcome.table:
-                for row in sorted(rows, key=self._is_of_recipe):  # of several the one that counts stays
-                    self._by_id[table, row.id] = row
+                for row in rows:
+                    if (table, row.id) not in self._by_id or self._is_of_recipe(row):  # of several the one that counts
+                        self._by_id[table, row.id] = row
+        self._made: defaultdict[tuple[str | None, Id | None], list[StoredRow]] = defaultdict(list)
+        for (table, _), row in self._by_id.items():
+            if table not in BESIDE and row.commit.kind != "roster":
+                self._made[stored.reads(row.commit.stage), row.made_from].append(row)
 
     def of(self, table: str, id: Id) -> Lineage:
         subject = self._by_id[table, id]
@@ -123,12 +129,9 @@ class _Tracing:
         return () if before is None else (*self._above(before), before)
 
     def _below(self, row: StoredRow) -> Iterable[StoredRow]:
-        for table, rows in self._rows.items():
-            for one in rows:
-                reads = self._stored.reads(one.commit.stage)
-                if table not in BESIDE and one.made_from == row.id and reads == row.table and self._by_id[table, one.id] is one:
-                    yield one
-                    yield from self._below(one)
+        for one in self._made[row.table, row.id]:
+            yield one
+            yield from self._below(one)
 
     def _step(self, row: StoredRow) -> Step:
         stage = self._stages.get(row.commit.stage)

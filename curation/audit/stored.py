@@ -12,10 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from dmforge.curation.lake.commits import Commit, Lake
-from dmforge.curation.lake.views import CONNECTION, interruptible, quoted
+from dmforge.curation.lake.views import View, quoted
 from dmforge.curation.stage import Stage
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Item, Outcome, Record
@@ -46,8 +44,8 @@ class StoredRow:
 class Stored:
     """All that is committed in a workspace, under whichever recipe."""
 
-    def __init__(self, lake: Lake, stage_of: FindStage) -> None:
-        self.lake, self._stage_of = lake, stage_of
+    def __init__(self, lake: Lake, view: View, stage_of: FindStage) -> None:
+        self.lake, self.view, self._stage_of = lake, view, stage_of
         self._parts: dict[str, list[tuple[Path, Commit]]] = {}
         for commit in lake.commits.values():
             for part in commit.parts:
@@ -77,10 +75,6 @@ class Stored:
         source = f"read_parquet([{paths}], union_by_name = true, filename = true, hive_partitioning = false)"
         return f"(SELECT {', '.join(columns)} FROM {source})"
 
-    def ask(self, sql: str, values: dict[str, object]) -> list[tuple[Any, ...]]:
-        with interruptible():
-            return self._connection.execute(sql, values).fetchall()
-
     def about(self, table: str, video: Id) -> list[StoredRow]:
         """Every row of a table about a video."""
         column = "video" if table == Outcome.table else self.records[table].video_column
@@ -94,12 +88,5 @@ class Stored:
         if not self.has(table):
             return []
         commits = {str(path): commit for path, commit in self._parts[table]}
-        with interruptible():
-            found = self._connection.execute(f"SELECT * FROM {self.sql(table)} WHERE {condition}", {"value": value})
-            names = [column[0] for column in found.description or []]
-            rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        rows = self.view.table(f"SELECT * FROM {self.sql(table)} WHERE {condition}", {"value": value}).to_pylist()
         return [StoredRow(table, row, commits[name], Path(name)) for row in rows for name in [row.pop("filename")]]
-
-    @cached_property
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        return duckdb.connect(config=CONNECTION)
