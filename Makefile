@@ -53,6 +53,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.filters
 	$(BIN)/python -m benchmarks.select
 	$(BIN)/python -m benchmarks.report
+	$(BIN)/python -m benchmarks.audit
 	$(BIN)/python -m benchmarks.injection
 	$(BIN)/python -m benchmarks.sft
 	$(BIN)/python -m benchmarks.rounds

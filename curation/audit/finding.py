@@ -77,23 +77,21 @@ def _range(value: int, bits: int) -> tuple[Id, Id]:
 
 def _within(stored: Stored, tables: Iterable[str], asked: Asked) -> list[tuple[str, Id]]:
     found: list[tuple[str, Id]] = []
-    for table in tables:
+    for table in filter(stored.has, tables):
         sql = f"SELECT DISTINCT id FROM {stored.sql(table, ['id'])} WHERE id BETWEEN $low AND $high ORDER BY id LIMIT $most"
         values: dict[str, object] = {"low": asked.low, "high": asked.high, "most": MOST_TOLD + 1}
-        if stored.has(table):
-            found += [(table, one) for one in id_list(stored.view.table(sql, values).column("id"))]
+        found += [(table, one) for one in id_list(stored.view.table(sql, values).column("id"))]
     return found
 
 
 def _around(stored: Stored, tables: Iterable[str], asked: Asked) -> list[tuple[str, Id]]:
     """Those that begin the most like it."""
     found: list[tuple[str, Id]] = []
-    for table in tables:
-        if stored.has(table):
-            ids = stored.sql(table, ["id"])
-            sql = f"SELECT unnest([max(id) FILTER (id < $low), min(id) FILTER (id > $high)]) AS id FROM {ids}"
-            around = id_list(stored.view.table(sql, {"low": asked.low, "high": asked.high}).column("id"))
-            found += [(table, one) for one in around if one]
+    for table in filter(stored.has, tables):
+        ids = stored.sql(table, ["id"])
+        sql = f"SELECT unnest([max(id) FILTER (id < $low), min(id) FILTER (id > $high)]) AS id FROM {ids}"
+        around = id_list(stored.view.table(sql, {"low": asked.low, "high": asked.high}).column("id"))
+        found += [(table, one) for one in around if one]
     target = int.from_bytes(asked.low, "big")
     return sorted(found, key=lambda one: int.from_bytes(one[1], "big") ^ target)[:3]
 

@@ -78,7 +78,11 @@ def _finish(process: subprocess.Popen[bytes], late: threading.Event, limits: Lim
     if late.is_set():
         mend = "ask for less, or give it longer with --seconds"
         raise DmforgeError(f"stopped after {limits.wall_s:g} s", where=WHERE, mend=mend)
-    ended = _ended(text) or locked.out_of_memory(limits.memory_mb)
+    ended = _ended(text)
+    if ended is None and process.returncode > 0 and not any(word in text.lower() for word in ("memory", "alloc")):
+        told = (text.splitlines() or ["it said nothing"])[-1]
+        raise DmforgeError(f"the process that was asked broke off: {told}", where=WHERE, mend="please report this")
+    ended = ended or locked.out_of_memory(limits.memory_mb)
     if ended.kind == "wrong":
         raise InputError(ended.message, where=WHERE, mend=ended.mend)
     if ended.kind == "refused":

@@ -42,6 +42,8 @@ SYSTEM = frozenset({"information_schema"})
 """Schemas that say what tables and columns there are."""
 HELD = "held"
 """The schema of tables that only views name, as they name them."""
+NO_MEMORY = ("bad_alloc", "out of memory", "allocat")
+"""Words of errors that mean a limit was met."""
 DEEPEST = 400
 """Levels of a statement that are followed."""
 
@@ -133,8 +135,8 @@ def _answered(told: Told, tables: Mapping[str, pa.Table], out: IO[bytes]) -> End
         return Ended("refused", refused.message, refused.mend)
     except (duckdb.OutOfMemoryException, MemoryError):
         return out_of_memory(told.memory_mb)
-    except duckdb.Error as error:
-        if "bad_alloc" in str(error) or "allocat" in str(error).lower():
+    except (duckdb.Error, pa.ArrowException, OSError) as error:  # what goes wrong on the way comes through Arrow
+        if any(word in str(error).lower() for word in NO_MEMORY):
             return out_of_memory(told.memory_mb)
         return Ended("wrong", _first_line(error), "SHOW TABLES names the tables, DESCRIBE tasks the columns of one")
     return Ended("done")
@@ -232,7 +234,7 @@ def _check_node(node: dict[str, Any], known: frozenset[str], own: set[str]) -> N
             raise Refused(f"there is no table {name!r}", f"there are {', '.join(sorted(known))}")
 
 
-def _first_line(error: duckdb.Error) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0][:500]
 
 

@@ -1,0 +1,148 @@
+"""SQL that is typed reads the committed parts of its workspace and can do nothing else: no file, no setting, no endless run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from dmforge import auditing
+from dmforge.curation.audit.foreign import Limits
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.errors import DmforgeError, InputError
+from tests.audit.conftest import ask
+from tests.audit.parts import digest_of, rows
+
+REFUSED = [
+    ("SELECT * FROM read_text('/etc/passwd')", "read_text"),
+    ("SELECT * FROM '/etc/passwd'", "no table '/etc/passwd'"),
+    ("SELECT * FROM tasks WHERE id IN (SELECT content FROM read_blob('/etc/passwd'))", "read_blob"),
+    ("SELECT (SELECT count(*) FROM read_csv('/etc/passwd'))", "read_csv"),
+    ("SELECT * FROM glob('/etc/*')", "glob"),
+    ("FROM read_parquet('lake/tasks/*.parquet')", "read_parquet"),
+    ("SELECT * FROM read_json('https://example.com/x.json')", "read_json"),
+    ("SELECT * FROM query('SELECT 1')", "query"),
+    ("SELECT * FROM duckdb_settings()", "duckdb_settings"),
+    ("SELECT * FROM sqlite_master", "no table 'sqlite_master'"),
+    ("SELECT getenv('HOME')", "getenv"),
+    ("SELECT current_setting('home_directory')", "current_setting"),
+    ("COPY tasks TO 'stolen.csv'", "COPY"),
+    ("EXPORT DATABASE 'stolen'", "EXPORT"),
+    ("ATTACH 'other.db'", "ATTACH"),
+    ("INSTALL httpfs", "LOAD"),
+    ("LOAD httpfs", "LOAD"),
+    ("SET memory_limit = '100GB'", "SET"),
+    ("PRAGMA database_list", "PRAGMA"),
+    ("CALL pragma_version()", "CALL"),
+    ("CREATE MACRO f(x) AS x", "CREATE"),
+    ("DROP VIEW tasks", "DROP"),
+    ("DELETE FROM tasks", "DELETE"),
+    ("WITH gone AS (INSERT INTO stages VALUES (1) RETURNING *) SELECT * FROM gone", "INSERT"),
+    ("SELECT 1; COPY tasks TO 'stolen.csv'", "2 statements"),
+    ("", "empty"),
+    ("-- nothing", "empty"),
+    ("SELECT " + "(" * 5000 + "1" + ")" * 5000, "depth"),
+]
+STOPPED = [
+    ("WITH RECURSIVE n AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n", "stopped after 1 s"),
+    ("SELECT levenshtein(repeat('ab', 200000), repeat('ba', 200000))", "stopped after 1 s"),  # deaf to interrupts
+    ("SELECT count(*) FROM range(10000000) a, range(10000000) b", "stopped after 1 s"),
+    ("SELECT list(x) FROM range(1000000000) t(x)", "MB of memory"),
+    ("SELECT length(repeat('x', 3000000000) || repeat('y', 1000000000))", "MB of memory"),  # past DuckDB's own limit
+]
+
+
+@pytest.fixture(scope="module")
+def untouched(workspace: Path) -> Any:
+    """What lies in lake/ is the same when all of this is over."""
+    before = digest_of(workspace / "lake")
+    yield
+    assert digest_of(workspace / "lake") == before
+
+
+def told(workspace: Path, sql: str, limits: Limits) -> None:
+    with auditing.asking(Workspace(workspace), sql, limits) as batches:
+        batches.read_all()
+
+
+@pytest.mark.parametrize(("sql", "why"), REFUSED, ids=[why for _, why in REFUSED])
+def test_what_is_more_than_a_question_is_refused(
+    sql: str, why: str, workspace: Path, untouched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="refused") as refused:
+        told(workspace, sql, Limits())
+    assert why in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("sql", "why"), STOPPED, ids=["recursion", "deaf", "product", "list", "text"])
+def test_what_takes_too_much_is_stopped(sql: str, why: str, workspace: Path, untouched: None) -> None:
+    wall_s = 1.0 if "after" in why else 60.0
+    began_s = time.monotonic()
+    with pytest.raises(DmforgeError, match=why) as stopped:
+        told(workspace, sql, Limits(128, wall_s))
+    assert stopped.value.exit_code == 1
+    assert time.monotonic() - began_s < 45
+
+
+def test_a_question_is_answered_in_each_format(workspace: Path, untouched: None, tmp_path: Path) -> None:
+    sql = "SELECT id, task_kind, windows, options FROM tasks ORDER BY id"
+    tasks = sorted(rows(workspace, "tasks"), key=lambda row: row["id"])
+    printed = json.loads(ask("audit", "--sql", sql, "--json", "-w", workspace).stdout)
+    assert printed["columns"] == ["id", "task_kind", "windows", "options"]
+    assert printed["rows"] == [[row["id"].hex(), row["task_kind"], row["windows"], row["options"]] for row in tasks]
+    for name in ("rows.json", "rows.csv", "rows.parquet"):
+        ask("audit", "--sql", sql, "--out", tmp_path / name, "-w", workspace)
+    assert json.loads((tmp_path / "rows.json").read_text()) == printed
+    header, *lines = csv.reader(io.StringIO((tmp_path / "rows.csv").read_text()))
+    assert header == printed["columns"]
+    assert [[line[0], line[1], json.loads(line[2])] for line in lines] == [row[:3] for row in printed["rows"]]
+    assert pq.read_table(tmp_path / "rows.parquet").column("id").to_pylist() == [row["id"] for row in tasks]
+    table = ask("audit", "--sql", "SELECT count(*) AS n FROM tasks", "-w", workspace).stdout
+    assert table.split() == ["n", str(len(tasks))]
+
+
+def test_an_answer_that_breaks_off_leaves_no_file(workspace: Path, untouched: None, tmp_path: Path) -> None:
+    sql = "SELECT CASE WHEN range = 999999 THEN error('broken') ELSE 1 END FROM range(1000000)"
+    said = ask("audit", "--sql", sql, "--out", tmp_path / "rows.csv", "-w", workspace, code=2).output
+    assert "broken" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_can_be_asked_can_be_seen(workspace: Path, answer: Callable[..., Any]) -> None:
+    tables = {row["name"] for row in answer("--sql", "SHOW TABLES", "-w", workspace)}
+    assert {"videos", "tasks", "candidates", "verdicts", "samples", "outcomes"} <= tables
+    columns = {row["column_name"] for row in answer("--sql", "DESCRIBE verdicts", "-w", workspace)}
+    assert {"subject", "filter", "score", "n", "reason"} <= columns
+    (found,) = answer("--sql", "SELECT count(*) AS n FROM answers JOIN prices USING (model)", "-w", workspace)
+    assert found["n"] > 0
+    assert "SHOW TABLES" in ask("audit", "--sql", "SELECT nothing FROM tasks", "-w", workspace, code=2).output
+
+
+def test_more_rows_than_one_reads_belong_into_a_file(workspace: Path, tmp_path: Path) -> None:
+    sql = "SELECT * FROM range(100001)"
+    assert "--out" in ask("audit", "--sql", sql, "-w", workspace, code=2).output
+    assert "100001 rows" in ask("audit", "--sql", sql, "--out", tmp_path / "rows.parquet", "-w", workspace).output
+
+
+def test_keys_stay_outside_and_writers_are_not_waited_for(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    place = Workspace(workspace)
+    seen: list[bytes] = []
+    with place.held("a run"), auditing.asking(place, "SELECT count(*) FROM tasks", Limits()) as batches:
+        for child in Path("/proc/self/task").glob("*/children"):
+            for process in child.read_text().split():
+                seen.append(Path(f"/proc/{process}/environ").read_bytes())
+        assert batches.read_all().num_rows == 1
+    assert seen
+    assert b"sk-secret" in os.environb[b"OPENAI_API_KEY"]
+    assert not any(b"sk-secret" in environment for environment in seen)
