@@ -71,7 +71,7 @@ class Build:
         self.workspace.inputs.mkdir(parents=True)
         self.workspace.recipe.write_text(RECIPE)
         self.stages = {stage.name: stage for stage in pipeline.read_recipe(self.workspace.recipe).stages}
-        self.videos, self.tasks, self.made = ids(candidates // 50, 1), ids(candidates // 2, 2), ids(candidates, 3)
+        self.videos, self.tasks, self.made = ids(candidates // 50, 1), loose(candidates // 2, 2), loose(candidates, 3)
         self.of_task = self.videos.take(pa.array(np.sort(self.draw.integers(0, len(self.videos), len(self.tasks)))))
         twice = pa.array(np.repeat(np.arange(len(self.tasks)), 2))
         self.task, self.video = self.tasks.take(twice), self.of_task.take(twice)
@@ -83,16 +83,16 @@ class Build:
             self._selected()
 
     def _videos(self) -> None:
-        videos, files = self.videos, ids(len(self.videos), 9)
+        videos, files = self.videos, loose(len(self.videos), 9)
         origin = {MADE_FROM: files}
         source = self._some(SOURCES, len(videos))
-        said = filled(row_schema(Provenance), len(videos), id=ids(len(videos), 5), video=videos, source=source, **origin)
+        said = filled(row_schema(Provenance), len(videos), id=loose(len(videos), 5), video=videos, source=source, **origin)
         long = self.draw.integers(1000, 60_000, len(videos))
         films = filled(row_schema(Video), len(videos), id=videos, duration_cs=long, source=source, **origin)
         publish(self.lake, self.stages["ingest"], files, videos, {Video: [films], Provenance: [said], Fingerprint: []}, 2)
 
     def _tasks(self) -> None:
-        count, lines = len(self.tasks), ids(len(self.tasks), 10)
+        count, lines = len(self.tasks), loose(len(self.tasks), 10)
         kinds = self.draw.integers(0, 4, count)
         start = self.draw.integers(0, 900, count)
         window = pa.StructArray.from_arrays(
@@ -150,7 +150,7 @@ class Build:
             which = pa.array(np.repeat(np.arange(begin, begin + count), len(filters)))
             score = self._some(values, count * len(filters))
             yield filled(
-                row_schema(Verdict), len(score), id=ids(len(score), begin + len(filters)), subject=subjects.take(which),
+                row_schema(Verdict), len(score), id=loose(len(score), begin + len(filters)), subject=subjects.take(which),
                 video=videos.take(which), subject_kind=[kind] * len(score), score=score, n=np.full(len(score), 8),
                 reason=np.where(score < 1, "not as it should be", ""),
                 **{"filter": list(filters) * count, MADE_FROM: subjects.take(which)},
@@ -169,7 +169,7 @@ class Build:
         )  # fmt: skip
         none = pa.array([None] * len(kept), schema(Sample).field("target").type)
         samples = filled(
-            row_schema(Sample), len(kept), id=ids(len(kept), 8), video=self.video.take(kept), corpus=["cot"] * len(kept),
+            row_schema(Sample), len(kept), id=loose(len(kept), 8), video=self.video.take(kept), corpus=["cot"] * len(kept),
             task=self.task.take(kept), candidate=self.made.take(kept), target=none, target_source=[None] * len(kept),
             **{MADE_FROM: self.made.take(kept)},
         )  # fmt: skip
@@ -178,6 +178,12 @@ class Build:
 
     def _some(self, values: Any, count: Any) -> Any:
         return values[self.draw.integers(0, len(values), count)]
+
+
+def loose(count: int, seed: int) -> pa.Array[Any]:
+    """In no order, as ids are in a part: rows are cut in the order of their videos, and ids are digests."""
+    raw = np.random.default_rng(seed).integers(0, 256, (count, ID_BYTES), dtype=np.uint8)
+    return pa.Array.from_buffers(pa.binary(ID_BYTES), count, [None, pa.py_buffer(raw.tobytes())])
 
 
 def _lists(values: pa.Array[Any], lengths: Any) -> Any:

@@ -41,7 +41,7 @@ class Limits:
 @contextmanager
 def asking(view: View, sql: str, limits: Limits, beside: Tables = NONE) -> Generator[pa.RecordBatchReader]:
     """The answer as it comes. Whoever has read it to its end and leaves the block without an error has all of it."""
-    told, tables = _told(view, sql, limits, beside)
+    told, tables = telling(view, sql, limits, beside)
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     command = [sys.executable, "-P", "-m", locked.__name__]
     with subprocess.Popen(  # the command is ours; the question goes through a pipe
@@ -99,7 +99,8 @@ def _ended(text: str) -> locked.Ended | None:
         return None
 
 
-def _told(view: View, sql: str, limits: Limits, beside: Tables) -> tuple[locked.Told, Mapping[str, pa.Table]]:
+def telling(view: View, sql: str, limits: Limits, beside: Tables = NONE) -> tuple[locked.Told, Mapping[str, pa.Table]]:
+    """What the other process is told, and the tables that follow."""
     views = view.selects()
     held = view.held()
     # a word that the question does not hold is not made: the journal is long

@@ -125,10 +125,8 @@ def _frame(pipe: IO[bytes]) -> bytes:
 
 def _answered(told: Told, tables: Mapping[str, pa.Table], out: IO[bytes]) -> Ended:
     _limit(told.memory_mb)
-    connection = duckdb.connect(config={**SAFE, "memory_limit": f"{told.memory_mb}MB"})
     try:
-        _furnish(connection, told, tables)
-        _lock(connection, told.files)
+        connection = opened(told, tables)
         check(connection, told.sql, frozenset({*told.views, *told.words, *told.beside}))
         _stream(connection, told.sql, out)
     except Refused as refused:
@@ -140,6 +138,14 @@ def _answered(told: Told, tables: Mapping[str, pa.Table], out: IO[bytes]) -> End
             return out_of_memory(told.memory_mb)
         return Ended("wrong", _first_line(error), "SHOW TABLES names the tables, DESCRIBE tasks the columns of one")
     return Ended("done")
+
+
+def opened(told: Told, tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
+    """A database with all that may be asked, and locked: what `check` overlooks reaches no file, and no setting either."""
+    connection = duckdb.connect(config={**SAFE, "memory_limit": f"{told.memory_mb}MB"})
+    _furnish(connection, told, tables)
+    _lock(connection, told.files)
+    return connection
 
 
 def _limit(memory_mb: int) -> None:

@@ -11,13 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
 from dmforge import auditing
+from dmforge.curation.audit import foreign, locked
 from dmforge.curation.audit.foreign import Limits
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
-from dmforge.schemas.errors import DmforgeError, InputError
+from dmforge.pipeline import read_recipe
+from dmforge.schemas.errors import DmforgeError
 from tests.audit.conftest import ask
 from tests.audit.parts import digest_of, rows
 
@@ -58,6 +63,28 @@ STOPPED = [
     ("SELECT list(x) FROM range(1000000000) t(x)", "MB of memory"),
     ("SELECT length(repeat('x', 3000000000) || repeat('y', 1000000000))", "MB of memory"),  # past DuckDB's own limit
 ]
+PAST_THE_CHECK = [
+    "SELECT * FROM read_text('/etc/passwd')",
+    "SELECT * FROM glob('/etc/*')",
+    "COPY tasks TO 'HERE.csv'",
+    "ATTACH 'HERE.db'",
+    "INSTALL httpfs FROM 'HERE'",
+    "LOAD httpfs",
+    "SET memory_limit = '100GB'",
+    "SET enable_external_access = true",
+    "SELECT * FROM read_json('https://example.com/x.json')",
+]
+"""What does harm in a database that isn't locked, given to one that is."""
+Inside = tuple[duckdb.DuckDBPyConnection, frozenset[str]]
+
+
+@pytest.fixture(scope="module")
+def inside(workspace: Path) -> Inside:
+    """The database of the other process, in this one, and the tables that may be named."""
+    place = Workspace(workspace)
+    recipe = read_recipe(place.recipe)
+    told, tables = foreign.telling(View(Lake(place), recipe.stages), "", Limits())
+    return locked.opened(told, tables), frozenset(told.views)
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +101,26 @@ def told(workspace: Path, sql: str, limits: Limits) -> None:
 
 
 @pytest.mark.parametrize(("sql", "why"), REFUSED, ids=[why for _, why in REFUSED])
-def test_what_is_more_than_a_question_is_refused(
-    sql: str, why: str, workspace: Path, untouched: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="refused") as refused:
-        told(workspace, sql, Limits())
-    assert why in str(refused.value)
+def test_what_is_more_than_a_question_is_refused(sql: str, why: str, inside: Inside) -> None:
+    connection, known = inside
+    with pytest.raises(locked.Refused) as refused:
+        locked.check(connection, sql, known)
+    assert why in refused.value.message
+
+
+@pytest.mark.parametrize("sql", PAST_THE_CHECK)
+def test_what_a_check_might_overlook_the_database_refuses_too(sql: str, inside: Inside, tmp_path: Path) -> None:
+    sql = sql.replace("HERE", str(tmp_path / "stolen"))
+    with pytest.raises(duckdb.Error, match=r"[Pp]ermission|disabled|locked|not be changed|Cannot change"):
+        inside[0].execute(sql).fetchall()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_refusal_comes_from_the_other_process_as_it_was_meant(workspace: Path, untouched: None) -> None:
+    for sql, why in (REFUSED[0], REFUSED[12], REFUSED[14], REFUSED[17]):
+        said = ask("audit", "--sql", sql, "-w", workspace, code=2).output
+        assert "refused" in said
+        assert why in said
 
 
 @pytest.mark.parametrize(("sql", "why"), STOPPED, ids=["recursion", "deaf", "product", "list", "text"])
