@@ -99,5 +99,5 @@ def why(workspace: Workspace, text: str, check: bool = False) -> Why:
     with workspace.reading():
         lake = Lake(workspace)
         stored = Stored(lake, View(lake, recipe.stages), lambda name: stage_class(name) if name in STAGES else None)
-        found = lineage(stored, *finding.find(stored, asked))
+        found = lineage(stored, finding.find(stored, asked))
         return Why(found, tuple(checks(found, stored)) if check else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dmforge.curation.audit.stored import Stored
 from dmforge.schemas.columns import id_list
@@ -32,6 +33,15 @@ class Asked:
     high: Id
 
 
+class Found(NamedTuple):
+    """Where a row is."""
+
+    table: str
+    id: Id
+    video: Id
+    """What it is about."""
+
+
 def read_id(text: str) -> Asked:
     """What a person means by an id."""
     text = text.strip()
@@ -49,8 +59,8 @@ def read_id(text: str) -> Asked:
     return Asked(text, kind, *_range(value, bits))
 
 
-def find(stored: Stored, asked: Asked) -> tuple[str, Id]:
-    """The table and the id of the one row that is meant."""
+def find(stored: Stored, asked: Asked) -> Found:
+    """The one row that is meant."""
     kinds = {record.kind: table for table, record in stored.records.items()}
     if asked.kind and asked.kind not in kinds:
         raise InputError(
@@ -63,7 +73,8 @@ def find(stored: Stored, asked: Asked) -> tuple[str, Id]:
     if len(found) == 1:
         return found[0]
     if found:
-        told = ", ".join(_shown(stored, found[:MOST_TOLD])) + (", ..." if len(found) > MOST_TOLD else "")
+        shown = _shown(stored, [(one.table, one.id) for one in found[:MOST_TOLD]])
+        told = ", ".join(shown) + (", ..." if len(found) > MOST_TOLD else "")
         raise InputError(f"{asked.text!r} is the beginning of several ids", where="ID", mend=f"give more letters: {told}")
     near = _shown(stored, _around(stored, tables, asked))
     mend = f"the nearest are {', '.join(near)}" if near else "the lake is empty: dmforge status says where it stands"
@@ -75,13 +86,9 @@ def _range(value: int, bits: int) -> tuple[Id, Id]:
     return (value << free).to_bytes(ID_BYTES, "big"), ((value << free) + (1 << free) - 1).to_bytes(ID_BYTES, "big")
 
 
-def _within(stored: Stored, tables: Iterable[str], asked: Asked) -> list[tuple[str, Id]]:
-    found: list[tuple[str, Id]] = []
-    for table in filter(stored.has, tables):
-        sql = f"SELECT DISTINCT id FROM {stored.sql(table, ['id'])} WHERE id BETWEEN $low AND $high ORDER BY id LIMIT $most"
-        values: dict[str, object] = {"low": asked.low, "high": asked.high, "most": MOST_TOLD + 1}
-        found += [(table, one) for one in id_list(stored.view.table(sql, values).column("id"))]
-    return found
+def _within(stored: Stored, tables: Iterable[str], asked: Asked) -> list[Found]:
+    between = {table: stored.between(table, asked.low, asked.high) for table in tables}
+    return [Found(table, id, video) for table, ids in between.items() for id, video in sorted(ids.items())]
 
 
 def _around(stored: Stored, tables: Iterable[str], asked: Asked) -> list[tuple[str, Id]]:

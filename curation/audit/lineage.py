@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from dmforge.curation.audit.finding import Found
 from dmforge.curation.audit.paid import Paid, paid_answers
 from dmforge.curation.audit.placed import Placed, places
 from dmforge.curation.audit.stored import Stored, StoredRow
@@ -66,11 +69,9 @@ class Lineage:
         return (*(step for step in self.video if step.id not in known), *chain)
 
 
-def lineage(stored: Stored, table: str, id: Id) -> Lineage:
+def lineage(stored: Stored, found: Found) -> Lineage:
     """The lineage of a row that is stored."""
-    found = stored.row(table, id)
-    video = found[0].values[stored.records[table].video_column]
-    return _Tracing(stored, video).of(table, id)
+    return _Tracing(stored, found.video).of(found.table, found.id)
 
 
 class _Tracing:
@@ -79,8 +80,7 @@ class _Tracing:
     def __init__(self, stored: Stored, video: Id) -> None:
         self._stored, self._view, self._video = stored, stored.view, video
         self._stages: Mapping[str, AnyStage] = {stage.name: stage for stage in stored.view.stages}
-        tables = [*stored.records, Outcome.table]
-        self._rows = {table: stored.about(table, video) for table in tables if stored.has(table)}
+        self._variants, self._rows = self._read()
         self._by_id: dict[tuple[str, Id], StoredRow] = {}
         for table, rows in self._rows.items():
             if table != Outcome.table:
@@ -91,6 +91,16 @@ class _Tracing:
         for (table, _), row in self._by_id.items():
             if table not in BESIDE and row.commit.kind != "roster":
                 self._made[stored.reads(row.commit.stage), row.made_from].append(row)
+
+    def _read(self) -> tuple[dict[str, str], dict[str, list[StoredRow]]]:
+        """The variant of each stage, by its name, and all rows. Each is half of the work, so they are read at once."""
+        stored, view = self._stored, self._view
+        tables = [table for table in (*stored.records, Outcome.table) if stored.has(table)]
+        view.open()
+        with ThreadPoolExecutor(2) as beside:
+            variants = beside.submit(lambda: {stage.name: base32(view.variant(stage)) for stage in view.stages})
+            rows = dict(zip(tables, beside.map(stored.about, tables, itertools.repeat(self._video)), strict=True))
+            return variants.result(), rows
 
     def of(self, table: str, id: Id) -> Lineage:
         subject = self._by_id[table, id]
@@ -148,7 +158,7 @@ class _Tracing:
         stage = self._stages.get(row.commit.stage)
         if stage is None:
             return False
-        return row.commit.kind == "roster" or row.commit.variant == base32(self._view.variant(stage))
+        return row.commit.kind == "roster" or row.commit.variant == self._variants[stage.name]
 
     def _name(self, row: StoredRow) -> str:
         return show(self._stored.records[row.table].kind, row.id)

@@ -105,7 +105,7 @@ def test_a_beginning_of_several_ids_names_them(scored: tuple[Path, View]) -> Non
         find(stored, read_id(one.hex()[:4]))
     assert show("verdict", one) in str(told.value)
     assert show("verdict", other) in str(told.value)
-    assert find(stored, read_id(one.hex())) == ("verdicts", one)
+    assert find(stored, read_id(one.hex()))[:2] == ("verdicts", one)
 
 
 def test_where_nothing_is_nothing_is_near(tmp_path: Path) -> None:
