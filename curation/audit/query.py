@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parent
 QUERIES, WORDS = FOLDER / "queries", FOLDER / "words"
 QUESTION = re.compile(r"-- (.*?\?)")
 """The first line of a query says which question it answers."""
+COMMENT = re.compile(r"--.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ def as_answer(table: pa.Table) -> Answer:
 
 def prepare(connection: duckdb.DuckDBPyConnection, sql: str, beside: Tables) -> None:
     """Give a connection the words that SQL names: tables beside the lake first, since shared words may stand on them."""
+    sql = COMMENT.sub("", sql)  # a word of prose is no table, and the journal is long
     for table, make in beside.items():
         if re.search(rf"\b{table}\b", sql):
             connection.register(table, make())
