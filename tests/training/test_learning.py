@@ -1,59 +1,97 @@
-"""A student from scratch learns from packed worlds: the loss falls, and on other worlds it looks; untrained it can't."""
+"""The demo in its smallest form: a student imitates, practises and is examined, and what it was trained on can be traced."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from rich.console import Console
 
-from dmforge import cli
+from dmforge import auditing, demo
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.trainers.settings import read_sft
-from dmforge.trainers.sft import train
-from tests.training.conftest import write_settings
-from tests.training.test_evaluate import invoked, recomputed, rows_in, write_evaluation
+from dmforge.curation.workspace import Workspace
 
-STEPS = 100
-"""About 20 s on one idle core: enough for the form, and for a window about where windows are; not for seeing."""
+SIZE = demo.Size(videos=48, practice=12, exam=24, imitations=110, updates=2)
+"""About 25 s of training on one idle core: enough for the form, and for windows about where windows are."""
 
 
 @pytest.fixture(scope="module")
-def more(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The worlds of `corpus` and four that it doesn't have."""
-    words = ["demo", "--out", str(tmp_path_factory.mktemp("more") / "out"), "--videos", "10", "--json"]
-    told = CliRunner().invoke(cli.app, words)
-    assert told.exit_code == 0, told.output
-    return Path(json.loads(told.stdout)["corpora"]["cot"]["path"])
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, demo.Finished]:
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    return folder, demo.demo(folder, SIZE, Console(quiet=True), "dmforge demo")
 
 
-def held_out(rows: list[dict[str, Any]], trained_on: Path) -> list[dict[str, Any]]:
-    known = {packed.video.video for packed in Corpus(str(trained_on)).videos()}
-    return [row for row in rows if row["video"] not in known]
+def losses(folder: Path, way: str) -> list[float]:
+    logged = [json.loads(line) for line in (folder / f"student/{way}/log.jsonl").read_text().splitlines()]
+    return [entry["loss"] for entry in logged if "loss" in entry]
 
 
-def test_it_learns_the_form_and_to_look_somewhere(corpus: Path, more: Path, random_checkpoint: Path, tmp_path: Path) -> None:
-    told = write_settings(
-        tmp_path / "sft.toml", corpus, model_scratch='"tiny"', data_most_samples="4", training_steps=str(STEPS),
-        training_learning_rate="2e-3", training_warmup_steps="10", saving_save_every="1000", saving_log_every="10",
-    )  # fmt: skip
-    done = train(read_sft(told))
-    logged = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
-    losses = [entry["loss"] for entry in logged if "loss" in entry]
-    assert losses[-1] < losses[0] / 4
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name, checkpoint in (("learnt", done.checkpoint), ("untrained", random_checkpoint)):
-        path = write_evaluation(
-            tmp_path / "e.toml", checkpoint, [str(more)], f'out = "{name}"\nbatch_rows = 64\n[roll]\nmost_tokens = 150\n'
-        )
-        metrics = json.loads(invoked(path, "--json"))["metrics"]
-        rows = rows_in(tmp_path / name)
-        assert {key: metrics[key] for key in recomputed(rows)} == pytest.approx(recomputed(rows))
-        found[name] = held_out(rows, corpus)
-    assert len(found["learnt"]) > 5
-    assert mean(row["ending"] == "answered" for row in found["learnt"]) > 0.3
-    learnt, untrained = (mean(row["iou"] for row in found[name]) for name in ("learnt", "untrained"))
-    assert learnt > untrained + 0.05
+def test_it_learns_the_form_and_to_look_somewhere(finished: tuple[Path, demo.Finished]) -> None:
+    folder, told = finished
+    assert told.schooled
+    figures, beside = told.schooled.before.figures, told.schooled.before.baselines
+    assert losses(folder, "sft")[-1] < losses(folder, "sft")[0] / 4
+    assert figures["format"].value > 0.8
+    assert beside.constant_miou
+    assert beside.constant_miou.value < 0.4
+    assert figures["miou"].value > 0.2  # one that is untrained looks nowhere
+    assert len(losses(folder, "sdgrpo")) == SIZE.updates
+
+
+def test_what_it_is_examined_on_is_new_to_it(finished: tuple[Path, demo.Finished]) -> None:
+    folder, told = finished
+    assert told.schooled
+    known = {packed.video.video for place in packed_in(folder, "workspace", "practice/workspace") for packed in place.videos()}
+    assert len(told.schooled.after.rows) == SIZE.exam
+    assert not known & {row.video for row in told.schooled.after.rows}
+
+
+def test_gains_are_of_the_same_tasks(finished: tuple[Path, demo.Finished]) -> None:
+    _, told = finished
+    assert told.schooled
+    for name, gain in told.schooled.gains.items():
+        then, now = (one.figures[name] for one in (told.schooled.before, told.schooled.after))
+        if then.samples == now.samples:  # a density that nobody chose has no error
+            assert gain.value == pytest.approx(now.value - then.value)
+        assert gain.low <= gain.value <= gain.high
+
+
+def test_whatever_was_trained_on_leads_back_to_a_paid_answer_or_to_the_students_own_rollouts(
+    finished: tuple[Path, demo.Finished],
+) -> None:
+    folder, _ = finished
+    for name, found_in in (("workspace", "answers"), ("practice/workspace", "rollouts")):
+        samples = [sample.id for place in packed_in(folder, name) for packed in place.videos() for sample in packed.samples]
+        assert samples
+        for sample in samples:
+            lineage = auditing.why(Workspace(folder / name), sample, check=False).lineage
+            assert lineage.places
+            assert getattr(lineage, found_in)
+            assert lineage.source
+
+
+def test_a_finished_demo_is_left_as_it_is(finished: tuple[Path, demo.Finished]) -> None:
+    folder, told = finished
+    before = contents(folder)
+    again = demo.demo(folder, SIZE, Console(quiet=True), "dmforge demo")
+    assert again.digest == told.digest
+    assert again.schooled
+    assert told.schooled
+    assert again.schooled.told() == told.schooled.told()
+    assert contents(folder) == before
+
+
+def packed_in(folder: Path, *workspaces: str) -> list[Corpus]:
+    return [Corpus(str(place)) for name in workspaces for place in (folder / name / "shards").glob("*/*")]
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """What trainings and lakes have left behind; runs are told anew each time."""
+    kept = (
+        *folder.glob("student/*/checkpoint-*/*.safetensors"),
+        *folder.glob("**/shards/**/*.tar"),
+        *folder.glob("**/lake/**/*"),
+    )
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in kept if path.is_file()}
