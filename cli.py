@@ -321,6 +321,7 @@ def demo(
         stages = [_counts(report.name, report.tally) for report in finished.stages]
         funnel = {"columns": finished.funnel.columns, "rows": finished.funnel.rows}
         learnt = finished.schooled.told() if finished.schooled else {}
+        learnt |= {"report": str(finished.report)} if finished.report else {}
         _print_json({"stages": stages, "corpora": corpora, "funnel": funnel, "digest": finished.digest, **learnt})
     else:
         _print_funnel(finished.funnel)
@@ -329,6 +330,8 @@ def demo(
             out.print(f"\n{name}: {counts}\n  {corpus['path']}", markup=False, highlight=False)
         if finished.schooled:
             _print_schooled(finished.schooled)
+        if finished.report:
+            out.print(f"\nAll of it as one page, for a browser: {finished.report}", markup=False, highlight=False)
         out.print(f"\ndigest {finished.digest}", highlight=False)
         out.print(
             f"Look around: {finished.workspace.root} explains itself; its recipe.toml says what each stage does.", markup=False

@@ -7,15 +7,16 @@ practises those that it neither always nor never solves. It is measured in world
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from dmforge import auditing, intake, pipeline
+from dmforge import auditing, intake, pipeline, reporting
 from dmforge.curation.atomic import writing
 from dmforge.curation.audit.query import Answer
 from dmforge.curation.runner import StageReport
@@ -32,7 +33,8 @@ from dmforge.schemas.errors import InputError
 if TYPE_CHECKING:
     from dmforge.schooling import Schooled
 
-CONTENTS = frozenset({"worlds", "workspace", "planted.jsonl", "practice", "exam", "student"})
+REPORT = "report.html"
+CONTENTS = frozenset({"worlds", "workspace", "planted.jsonl", "practice", "exam", "student", REPORT})
 MISTAKES = Behaviour(
     unknown=0.05,
     defects={"wrong_answer": 0.06, "window_past_end": 0.06, "malformed_tags_t1": 0.06, "empty_thought_t2": 0.06},
@@ -63,8 +65,8 @@ class Size:
 
 SIZES: dict[SizeName, Size] = {
     "chain": Size(24),
-    "small": Size(480, 120, 96, 600, 20),
-    "full": Size(1_000, 240, 128, 1_000, 40),
+    "small": Size(480, 96, 64, 400, 16),
+    "full": Size(1_600, 240, 128, 1_000, 50),
 }
 PRACTICE_SEED, EXAM_SEED = 1, 2
 
@@ -80,6 +82,8 @@ class Finished:
     digest: str
     schooled: Schooled | None
     """None where nothing was trained."""
+    report: Path | None
+    """The lake as one page; None where what pages are made with is not installed."""
 
 
 def demo(folder: Path, size: Size, console: Console, command: str) -> Finished:
@@ -89,13 +93,15 @@ def demo(folder: Path, size: Size, console: Console, command: str) -> Finished:
     worlds, teacher = Settings(videos=size.videos, study=learns), HABITS if learns else MISTAKES
     workspace, reports = taught(folder, "study" if learns else "demo", worlds, teacher, console, command)
     is_whole = not any(report.tally.pending for report in reports)
+    schooled = _school(folder, workspace, size, console, command) if learns and is_whole else None
     return Finished(
         workspace,
         reports,
         auditing.audit(workspace, "funnel"),
         pipeline.corpora(workspace),
         pipeline.logical.whole(pipeline.digest(workspace)),
-        _school(folder, workspace, size, console, command) if learns and is_whole else None,
+        schooled,
+        _report(folder, workspace, [folder / "student" / way for way in ("sft", "sdgrpo")] if schooled else []),
     )
 
 
@@ -112,6 +118,10 @@ def examination(folder: Path, worlds: Settings, console: Console, command: str) 
     """Tasks that nobody was taught, packed."""
     make_worlds(folder / "worlds", worlds)
     return only(_run(folder, "exam", console, command)[0])
+
+
+def _report(folder: Path, workspace: Workspace, trainings: Sequence[Path]) -> Path | None:
+    return reporting.write_report(workspace, folder / REPORT, trainings) if find_spec("jinja2") else None
 
 
 def _school(folder: Path, workspace: Workspace, size: Size, console: Console, command: str) -> Schooled:

@@ -28,8 +28,8 @@ from dmforge.trainers.settings import (
 
 ROOT = Path(__file__).parents[2]
 FLOORS = {
-    "cli": 7,
-    "demo": 6,
+    "cli": 8,
+    "demo": 7,
     "reviewing": 6,
     "schooling": 5,
     "intake": 5,
