@@ -266,7 +266,7 @@ def test_where_conditions_are_asked_nothing_can_be_opened(statement: str) -> Non
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "out"
-    demo.demo(folder, "chain", 6, Console(quiet=True), "dmforge demo")
+    demo.demo(folder, demo.Size(6), Console(quiet=True), "dmforge demo")
     return folder / "workspace"
 
 

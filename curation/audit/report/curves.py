@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ MOST_POINTS, MOST_LINES = 400, 12
 WIDTH, HEIGHT = 300.0, 80.0
 LARGEST = 1e150
 """Beyond it, and where there is no number, nothing is drawn: differences of such values would be none."""
-ASIDE = frozenset({"step", "epoch"})
+ASIDE = re.compile(r"step|epoch|train_.*")
+"""No quantity, or one of the whole training, which Hugging Face says at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def training(place: Path) -> Training:
             raise InputError(f"not the log of a training: {error}", where=f"{path}:{number}", mend=mend) from None
     names = list(dict.fromkeys(name for line in lines for name, value in line.items() if _is_number(value)))
     curves = (_curve(name, [(line["step"], line[name]) for line in lines if _is_number(line.get(name))]) for name in names)
-    shown = tuple(curve for curve in curves if curve is not None and curve.name not in ASIDE)
+    shown = tuple(curve for curve in curves if curve is not None and not ASIDE.fullmatch(curve.name))
     return Training(place.name, max((line["step"] for line in lines), default=0), shown[:MOST_LINES])
 
 
