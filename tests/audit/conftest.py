@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from dmforge import cli
 from dmforge.curation.lake.views import View
-from dmforge.demo import demo
+from dmforge.demo import Size, demo
 from dmforge.filters.select import SelectCot, SelectCotConfig
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Candidate, Provenance, Task, Verdict, Video
@@ -46,7 +46,7 @@ def answer() -> Callable[..., list[dict[str, Any]]]:
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished demo; its folder has letters in its name that SQL or a shell might take for more."""
     folder = tmp_path_factory.mktemp("it's [a] demo")
-    demo(folder, 3, Console(quiet=True), "test")
+    demo(folder, Size(3), Console(quiet=True), "test")
     return folder / "workspace"
 
 

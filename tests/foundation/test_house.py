@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = {
     "cli": 8,
     "demo": 7,
-    "reviewing": 6,
+    "reviewing": 7,
     "schooling": 5,
     "intake": 5,
     "selecting": 5,

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route
 
-from dmforge import pipeline
+from dmforge import auditing, pipeline
 from dmforge.curation.sources.reviews import Review, append, place, reviews_of
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
@@ -81,7 +81,7 @@ def until(page: Page, condition: str) -> None:
 
 
 def kept(workspace: Workspace) -> set[str]:
-    told = pipeline.audit(workspace, "funnel")
+    told = auditing.audit(workspace, "funnel")
     return {f"{stage} {status} {reason}: {n}" for stage, status, reason, n, _ in told.rows if stage in ("human", "select_cot")}
 
 
@@ -177,7 +177,7 @@ def test_the_door(workspace: Workspace) -> None:
         for path in ("/media/../../recipe.toml", "/media/..%2f..%2frecipe.toml.mp4", "/assets/..%2f..%2f__init__.py",
                      "/assets/page.html", f"/media/{first.partition('_')[2]}.mp4", "/nowhere"):  # fmt: skip
             assert server.ask(path)[0] == 404, path
-        video = pipeline.audit(workspace, "funnel") and next(workspace.media.glob("*/*.coarse.mp4")).name.partition(".")[0]
+        video = auditing.audit(workspace, "funnel") and next(workspace.media.glob("*/*.coarse.mp4")).name.partition(".")[0]
         assert server.ask(f"/media/{video}.mp4", Range="bytes=4-7") == (206, b"ftyp")
         assert server.ask("/reviews", "POST", good, Origin=own, **form)[0] == 200
         assert [r.reason for r in reviews_of(place(workspace, "anna")).values()] == ["unsafe"]
@@ -203,7 +203,7 @@ def test_the_second_reviewer_sees_what_the_first_rejected(workspace: Workspace) 
             told = {"id": id, "decision": "reject", "reason": "other"} if number < 2 else {"id": id, "decision": "keep"}
             server.ask("/reviews", "POST", json.dumps(told), Origin=own, Content_Type="application/json")
     finish(workspace)
-    told = pipeline.audit(workspace, "agreement")
+    told = auditing.audit(workspace, "agreement")
     ((*_, agreed, kappa),) = told.rows
     # 11 of 12 agree; by chance they would in (9 * 10 + 3 * 2) / 144
     assert (agreed, kappa) == (round(11 / 12, 3), round((11 / 12 - 96 / 144) / (1 - 96 / 144), 3))
