@@ -17,9 +17,10 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 INSTALL = "there is no chromium; on Debian: apt-get install -y chromium"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; where the environment says CI, doing without it is a failure."""
+    """Chromium; where the environment says CI, doing without it is a failure. No longer than a module: what drives it keeps an
+    event loop running in this thread, and whoever else wants one is refused."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(INSTALL)
