@@ -262,6 +262,8 @@ def test_what_is_decided_is_what_is_seen(desk: BrowserContext, workspace: Worksp
         page.keyboard.press("y")  # the first one is still on the page
         page.wait_for_selector("#trouble:not([hidden])")
         assert not place(workspace, "anna").exists()
+        while not held:  # it may take its time to be asked for
+            page.wait_for_timeout(20)
         held[0].continue_()
         page.wait_for_selector(f"#sample[data-id='{second}']")
         page.wait_for_selector("#trouble", state="hidden")
