@@ -253,17 +253,18 @@ def test_what_is_decided_is_what_is_seen(desk: BrowserContext, workspace: Worksp
     with serving(workspace) as server:
         page = desk.new_page()
         first, second = [sample["id"] for sample in json.loads(server.ask("/samples")[1])["samples"]][:2]
-        page.goto(server.address)
-        page.wait_for_selector(f"#sample[data-id='{first}']")
         held: list[Route] = []
         page.route(f"**/samples/{second}", lambda route: held.append(route))
+        page.goto(server.address)
+        page.wait_for_selector(f"#sample[data-id='{first}']")
         page.keyboard.press("j")
         page.wait_for_selector("#list li:nth-child(2)[aria-current]")
         page.keyboard.press("y")  # the first one is still on the page
         page.wait_for_selector("#trouble:not([hidden])")
         assert not place(workspace, "anna").exists()
-        while not held:  # it may take its time to be asked for
-            page.wait_for_timeout(20)
+        for _ in range(500):  # it may take its time to be asked for
+            if not held:
+                page.wait_for_timeout(20)
         held[0].continue_()
         page.wait_for_selector(f"#sample[data-id='{second}']")
         page.wait_for_selector("#trouble", state="hidden")
