@@ -65,7 +65,7 @@ class Size:
 
 SIZES: dict[SizeName, Size] = {
     "chain": Size(24),
-    "small": Size(480, 96, 64, 400, 16),
+    "small": Size(480, 120, 96, 600, 20),
     "full": Size(1_600, 240, 128, 1_000, 50),
 }
 PRACTICE_SEED, EXAM_SEED = 1, 2
