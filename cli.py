@@ -107,14 +107,27 @@ def run(
     videos: Annotated[int | None, typer.Option(min=1, help="A pilot on so many videos; later runs reuse it.")] = None,
     budget: Annotated[float | None, typer.Option(metavar="USD", min=0, help="Spend no more than this on teachers.")] = None,
     retry_quarantined: Annotated[bool, typer.Option("--retry-quarantined", help="Try again what was quarantined.")] = False,
+    rank: Annotated[int | None, typer.Option(min=0, help="Do the share of this rank, beside other ranks.")] = None,
+    world_size: Annotated[int | None, typer.Option(min=1, metavar="W", help="How many ranks there are.")] = None,
+    patience: Annotated[
+        float | None, typer.Option(metavar="S", min=0, help="Seconds that a rank waits where no other is at work; else 600.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Do what is pending. Stop it whenever you like: the same command goes on."""
     from dmforge import intake, pipeline
 
-    intake.bring(_workspace(workspace), _command())
+    place = _workspace(workspace)
+    share = _share(rank, world_size, {"--videos": videos, "--retry-quarantined": retry_quarantined, "--patience": patience})
+    if share is None:
+        intake.bring(place, _command())
+        done = pipeline.run(place, err, _command(), until, videos, retry_quarantined, budget)
+    else:
+        patience = 600.0 if patience is None else patience
+        intake.bring_in_turn(place, _command(), patience)
+        done = pipeline.run_share(place, err, _command(), share, patience, until, budget)
     reports = []
-    for report in pipeline.run(_workspace(workspace), err, _command(), until, videos, retry_quarantined, budget):
+    for report in done:
         reports.append(report)
         _print_deferred(report.name, report.deferred)
         _print_awaited(report.name, report.awaits)
@@ -738,6 +751,24 @@ def _workspace(root: Path) -> Any:
 
     lean.warm_up()
     return Workspace(root)
+
+
+def _share(rank: int | None, world_size: int | None, beside: dict[str, object]) -> Any:
+    """The share of a rank, or None for a run that has no others beside it."""
+    from dmforge.curation.lake.shares import Share
+
+    given = {name for name, value in beside.items() if value}
+    if rank is None and world_size is None:
+        if "--patience" in given:
+            raise InputError("it is for ranks", where="--patience", mend="leave it out, or give --rank and --world-size")
+        return None
+    if rank is None or world_size is None or rank >= world_size:
+        told = f"rank {rank} of {world_size} is none"
+        raise InputError(told, where="--rank", mend="give --rank R --world-size W, with R from 0 to W - 1")
+    if given - {"--patience"}:
+        mend = "leave it out; do that first, in a run without ranks"
+        raise InputError("it is for runs without ranks", where=", ".join(sorted(given - {"--patience"})), mend=mend)
+    return Share(rank, world_size)
 
 
 def _command() -> str:

@@ -21,6 +21,7 @@ from dmforge.curation.atomic import disk_errors, write_json
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.lake.views import View
+from dmforge.curation.ranks import patiently
 from dmforge.curation.sources import annotations, places, videos
 from dmforge.curation.sources.annotations import Brought
 from dmforge.curation.sources.checking import check
@@ -70,6 +71,11 @@ def bring(workspace: Workspace, command: str) -> None:
     if fresh:
         add_videos(workspace, command, fresh, claims)
         write_json(_brought(workspace), seen)
+
+
+def bring_in_turn(workspace: Workspace, command: str, patience_s: float) -> None:
+    """The same where several ranks start at once: one does it, the others wait for it."""
+    patiently(lambda: bring(workspace, command), patience_s)
 
 
 def to_bring(workspace: Workspace) -> int:

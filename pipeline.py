@@ -23,15 +23,18 @@ from dmforge.curation.exports import Exported
 from dmforge.curation.exports import export as write_export
 from dmforge.curation.lake import forgetting, logical, reopening
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.roster import unpublished
+from dmforge.curation.lake.roster import enrol, stands, unpublished
+from dmforge.curation.lake.shares import Share
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.lake.worklist import pending_batches
+from dmforge.curation.ranks import claimed, patiently
 from dmforge.curation.runner import Driver, StageReport
 from dmforge.curation.shards import folders
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import Manifest, read_manifest
+from dmforge.curation.sharing import RankDriver
 from dmforge.curation.stage import Ask, Collective, Root, Stage
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace import Held, Workspace
 from dmforge.generators.student.named import StudentConfig, seen_from
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
@@ -234,16 +237,86 @@ def run(
         driver = Driver(lake, recipe.stages, LocalExecutor(), console, Account(budget_usd))
         with runs.recorded(workspace, command, recipe.resolved()) as record:
             try:
-                began_s = time.monotonic()
-                for report in driver.run(stages, pilot):
-                    took_s, began_s = time.monotonic() - began_s, time.monotonic()
-                    told = {"deferred": report.deferred, "awaits": report.awaits, "seconds": round(took_s, 3)}
-                    record.stage(report.name, asdict(report.tally) | told)
-                    if report.tally.pending and not report.awaits:
-                        record.ending = "unfinished"
-                    yield report
+                yield from _noted(driver.run(stages, pilot), record)
             finally:
                 record.spent(driver.account)
+
+
+def run_share(
+    workspace: Workspace,
+    console: Console,
+    command: str,
+    share: Share,
+    patience_s: float,
+    until: str | None = None,
+    budget_usd: float | None = None,
+) -> Iterator[StageReport]:
+    """Do what is pending about the videos of one rank, beside other ranks on the same folder. It has its part of the budget."""
+    recipe = read_recipe(workspace.require().recipe)
+    if share.of > 1:
+        recipe = replace(recipe, stages=tuple(_sharing(stage, share.of) for stage in recipe.stages))
+    workspace = replace(workspace, writer=f"rank-{share.rank}")
+    patiently(partial(_enrol, workspace, recipe, command), patience_s)
+    with claimed(workspace, share, command):
+        if not _is_enrolled(Lake(workspace), recipe):
+            raise _changed(workspace)
+        account = Account(budget_usd if budget_usd is None else budget_usd / share.of)
+        driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, patience_s)
+        with runs.recorded(workspace, command, recipe.resolved()) as record:
+            try:
+                yield from _noted(driver.run_share(recipe.upto(until)), record)
+            finally:
+                record.spent(driver.account)
+
+
+def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
+    """What has to be done alone, before ranks set to work: whichever comes first does it."""
+    if _is_enrolled(Lake(workspace), recipe):
+        return
+    try:
+        with workspace.held(command):
+            lake = Lake(workspace)
+            folders.sweep(workspace)
+            forgetting.finish_forgetting(lake)
+            for stage in recipe.stages:
+                stage.begin(workspace)
+            lake.sweep()
+            for stage in recipe.stages:
+                if isinstance(stage, Root):
+                    enrol(lake, stage)
+    except Held as error:
+        try:
+            with workspace.held_with_others(command):
+                pass
+        except Held:
+            raise error from None  # it may be another rank, doing just this
+        if not _is_enrolled(Lake(workspace), recipe):
+            raise _changed(workspace) from None
+
+
+def _is_enrolled(lake: Lake, recipe: Recipe) -> bool:
+    standing = all(stands(lake, stage) for stage in recipe.stages if isinstance(stage, Root))
+    return standing and not forgetting.is_unfinished(lake)
+
+
+def _changed(workspace: Workspace) -> InputError:
+    mend = "let them end, or stop them; then start all ranks again"
+    return InputError("other ranks are at work on what was listed before", where=str(workspace.inputs), mend=mend)
+
+
+def _sharing(stage: AnyStage, askers: int) -> AnyStage:
+    return type(stage)(stage.config.shared(askers)) if isinstance(stage, Ask) else stage
+
+
+def _noted(reports: Iterator[StageReport], record: runs.Run) -> Iterator[StageReport]:
+    began_s = time.monotonic()
+    for report in reports:
+        took_s, began_s = time.monotonic() - began_s, time.monotonic()
+        told = {"deferred": report.deferred, "awaits": report.awaits, "seconds": round(took_s, 3)}
+        record.stage(report.name, asdict(report.tally) | told)
+        if report.tally.pending and not report.awaits:
+            record.ending = "unfinished"
+        yield report
 
 
 def pack(workspace: Workspace, console: Console, command: str, corpus: str, partial: bool) -> tuple[Path, Manifest]:

@@ -15,6 +15,7 @@ from dmforge.curation.lake.commits import Draft, Lake
 from dmforge.curation.lake.compaction import compact
 from dmforge.curation.lake.parts import Extent
 from dmforge.curation.lake.roster import enrol
+from dmforge.curation.lake.shares import ALL, Share
 from dmforge.curation.lake.views import AnyStage, Tally, View, interruptible
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.progress import StageProgress
@@ -23,6 +24,8 @@ from dmforge.curation.stage import Ask, Collective, Root
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Item, Outcome, Record
+
+WAITS = "waits for {} inputs of earlier stages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,9 @@ class StageReport:
 
 class Driver:
     """Runs stages over a lake that is held for writing."""
+
+    _share: Share = ALL
+    """The videos whose work is this driver's."""
 
     def __init__(
         self, lake: Lake, stages: Sequence[AnyStage], executor: Executor, console: Console, account: Account | None = None
@@ -70,7 +76,7 @@ class Driver:
             if not isinstance(stage, Collective):
                 deferred = self._work(view, stage, waiting)
             elif waiting and not partial:
-                deferred = {f"waits for {waiting} inputs of earlier stages": view.tally(stage).pending}
+                deferred = {WAITS.format(waiting): view.tally(stage).pending}
             else:
                 deferred = self._gather(view, stage)
             report = StageReport(stage.name, self._view().tally(stage), deferred)
@@ -97,7 +103,7 @@ class Driver:
         deferred: Counter[str] = Counter()
         origin, config = stage.origin, stage.config.semantic()
         with StageProgress(self._console, stage.name, pending) as progress:
-            batches = pending_batches(view, stage)
+            batches = pending_batches(view, stage, self._share)
             for finished in self._executor.execute(stage, self._lake.workspace, batches, progress.advance):
                 if finished.settled is not None:
                     draft = Draft("batch", stage.name, origin.variant, _batch_id(origin, finished.settled), config)

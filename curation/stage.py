@@ -6,7 +6,7 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -64,6 +64,10 @@ class AskConfig(StageConfig):
 
     concurrency: Operational[PositiveInt] = 16
     """Requests in flight."""
+
+    def shared(self, askers: int) -> Self:
+        """The same for one of so many who ask at once: together they ask no more than one alone would."""
+        return self.model_copy(update={"concurrency": max(1, self.concurrency // askers)})
 
 
 class Stage(ABC, Generic[In, Out]):

@@ -16,11 +16,17 @@ from dmforge.curation.atomic import disk_errors
 from dmforge.schemas.errors import InputError
 
 
+class Held(InputError):
+    """Another process holds the workspace."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """The folders of a workspace."""
 
     root: Path
+    writer: str = "main"
+    """Under which name this process adds to the journals: no two processes append to one file."""
 
     def __post_init__(self) -> None:
         # absolute, so that nobody downstream takes `~x` or `file:x` for more than a name
@@ -83,15 +89,26 @@ class Workspace:
     @contextmanager
     def held(self, command: str) -> Generator[None]:
         """Hold the workspace for writing. The lock goes with the process, however it dies."""
+        with self._locked(command, fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def held_with_others(self, command: str) -> Generator[None]:
+        """Hold the workspace together with those who do the same: each of them has to see to it what is its own to write."""
+        with self._locked(command, fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def _locked(self, command: str, how: int) -> Generator[None]:
         path = self.runs / "lock"
         with disk_errors(path):
             self.runs.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, how | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise InputError(
+                raise Held(
                     f"another run holds this workspace: {_holder(descriptor)}",
                     where=str(self.root),
                     mend="wait for it, or stop it; nothing was changed",

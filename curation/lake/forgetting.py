@@ -92,9 +92,14 @@ def forget(lake: Lake) -> Removed:
 
 def finish_forgetting(lake: Lake) -> None:
     """Finish a takedown that was cut short. Rows go last, so where there are none left, nothing else is."""
-    videos = forgotten_videos(lake.workspace)
-    if videos and any(_removal(videos).count(lake, commit) for commit in lake.commits.values()):
+    if is_unfinished(lake):
         forget(lake)
+
+
+def is_unfinished(lake: Lake) -> bool:
+    """Whether rows of a forgotten video are still there."""
+    videos = forgotten_videos(lake.workspace)
+    return bool(videos) and any(_removal(videos).count(lake, commit) for commit in lake.commits.values())
 
 
 def _remove_strays(lake: Lake) -> int:

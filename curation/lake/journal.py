@@ -32,9 +32,9 @@ PRIVATE = 0o600
 class Journal:
     """The answers of one model. All writers' lines are read; one writer's file is appended to."""
 
-    def __init__(self, workspace: Workspace, model: str, writer: str = "main") -> None:
+    def __init__(self, workspace: Workspace, model: str, writer: str | None = None) -> None:
         self._model, self._folder = model, workspace.journal / _file_name(model)
-        self._path = self._folder / f"{_file_name(writer)}.jsonl"
+        self._path = self._folder / f"{_file_name(writer or workspace.writer)}.jsonl"
         self._where: dict[str, tuple[Path, int]] = {}
         self._waiting: list[tuple[str, bytes, asyncio.Future[None]]] = []
         self._asking: dict[str, asyncio.Future[None]] = {}

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View, id_ranges
+from dmforge.curation.lake.shares import ALL
+from dmforge.curation.lake.views import View
 from dmforge.curation.settled import MADE_FROM
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.records import Outcome, Record
@@ -74,5 +75,5 @@ def _ranges(view: View, columns: list[str], key: str, source: str) -> Iterator[p
     names = ", ".join(f'"{name}"' for name in columns)
     ((count,),) = cursor.execute(f"SELECT count(*) FROM {source}").fetchall()
     sql = f'SELECT DISTINCT {names} FROM {source} WHERE "{key}" >= ? AND "{key}" < ? ORDER BY "{key}", {names}'
-    for low, high in id_ranges(1 + count // RANGE_ROWS):
+    for low, high in ALL.ranges(1 + count // RANGE_ROWS):
         yield cursor.sql(sql, params=[low, high]).to_arrow_table()

@@ -21,7 +21,7 @@ EDITION = "edition"
 
 def enrol(lake: Lake, stage: Stage[Item, Record]) -> None:
     """Publish a root stage's list of inputs, unless the one that stands there is still right."""
-    if _stands(lake, stage):
+    if stands(lake, stage):
         return
     current = lake.roster(stage.name)
     edition = _edition(lake.workspace, stage)
@@ -34,12 +34,13 @@ def enrol(lake: Lake, stage: Stage[Item, Record]) -> None:
 
 def unpublished(lake: Lake, stage: Stage[Item, Record]) -> pa.Table | None:
     """The list as a run would publish it, or None if the one that stands there is right: for a plan, which writes nothing."""
-    if _stands(lake, stage):
+    if stands(lake, stage):
         return None
     return pa.Table.from_batches(list(_chunks(lake.workspace, stage)), schema(stage.reads))
 
 
-def _stands(lake: Lake, stage: Stage[Item, Record]) -> bool:
+def stands(lake: Lake, stage: Stage[Item, Record]) -> bool:
+    """Whether the list that was last published is the one of now."""
     current = lake.roster(stage.name)
     return current is not None and current.config.get(EDITION) == base32(_edition(lake.workspace, stage))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
 from dmforge.curation.lake.parts import Extent, Part
+from dmforge.curation.lake.shares import ALL, Share
 from dmforge.curation.settled import row_schema
 from dmforge.curation.stage import Collective, Gate, Root, Stage
 from dmforge.schemas.columns import id_matrix, schema
@@ -26,8 +26,6 @@ from dmforge.schemas.ids import Id, base32, digest
 from dmforge.schemas.records import RECORDS, Item, Outcome, Record
 
 AnyStage = Stage[Item, Record]
-LAST = b"\xff" * 17
-"""Greater than any id."""
 RANGE_ROWS = 250_000
 """Rows of a range of ids that are counted at once."""
 HELD = "held"
@@ -147,7 +145,7 @@ class View:
         for record in stage.makes:
             made = self._made_by(stage, record)
             sql = f"SELECT id FROM ({made.sql}) WHERE id >= $low AND id < $high GROUP BY id HAVING count(*) > 1 LIMIT 1"
-            for low, high in id_ranges(1 + sum(part.rows for part in made.parts) // RANGE_ROWS):
+            for low, high in ALL.ranges(1 + sum(part.rows for part in made.parts) // RANGE_ROWS):
                 if found := self._rows(sql, {"low": low, "high": high}):
                     return found[0][0]
         return None
@@ -165,13 +163,13 @@ class View:
             self._variants[stage.name] = self._seeing(stage) if isinstance(stage, Collective) else stage.variant
         return self._variants[stage.name]
 
-    def tally(self, stage: AnyStage) -> Tally:
-        """Where a stage stands."""
-        if self._complete(stage):
+    def tally(self, stage: AnyStage, share: Share = ALL) -> Tally:
+        """Where a stage stands, as far as it is about the videos of a share."""
+        if share == ALL and self._complete(stage):
             commits = self._commits(stage)
             return Tally(0, sum(c.made for c in commits), sum(c.rejected for c in commits), sum(c.quarantined for c in commits))
         counts: Counter[str] = Counter()
-        for low, high in id_ranges(1 + sum(part.rows for part in self.inputs(stage).parts) // RANGE_ROWS):
+        for low, high in share.ranges(1 + sum(part.rows for part in self.inputs(stage).parts) // RANGE_ROWS):
             bounds = {"low": low, "high": high}
             counts.update(dict(self._rows(f"SELECT status, count(*) FROM ({self._settled(stage)}) GROUP BY status", bounds)))
             counts["pending"] += self._rows(f"SELECT count(DISTINCT id) FROM ({self.pending(stage)})", bounds)[0][0]
@@ -341,9 +339,3 @@ def quoted(path: object) -> str:
 
 def _plain(path: object) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
-
-
-def id_ranges(pieces: int) -> Iterator[tuple[bytes, bytes]]:
-    """All ids cut into so many ranges, low to below high. Ids are digests: equal ranges hold about equally many."""
-    bounds = [(step * 2**32 // pieces).to_bytes(4, "big") for step in range(pieces)] + [LAST]
-    return itertools.pairwise(bounds)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from dmforge.curation.lake.views import AnyStage, View, id_ranges
+from dmforge.curation.lake.shares import ALL, Share
+from dmforge.curation.lake.views import AnyStage, View
 from dmforge.curation.settled import Key
 from dmforge.schemas.columns import id_list, id_matrix, schema
 from dmforge.schemas.ids import Id
@@ -35,15 +36,18 @@ class WorkBatch:
         return [Key(key, video) for key, video in zip(self.inputs, self.videos, strict=True)]
 
 
-def pending_batches(view: View, stage: AnyStage) -> Iterator[WorkBatch]:
-    """What is still to be done, lazily. Whole batches that are done leave the cut of the others as it was."""
+def pending_batches(view: View, stage: AnyStage, share: Share = ALL) -> Iterator[WorkBatch]:
+    """What is still to be done about the videos of a share, lazily.
+
+    Whole batches that are done leave the cut of the others as it was.
+    """
     if stage.whole_videos:
-        yield from _by_video(view, stage)
+        yield from _by_video(view, stage, share)
         return
     size = stage.config.batch_items
     held: list[pa.Table] = []
     rows = 0
-    for table in _ranges(view, stage):
+    for table in _ranges(view, stage, share):
         held.append(table)
         rows += table.num_rows
         if rows < size:
@@ -56,9 +60,9 @@ def pending_batches(view: View, stage: AnyStage) -> Iterator[WorkBatch]:
         yield _batch(stage, pa.concat_tables(held))
 
 
-def _by_video(view: View, stage: AnyStage) -> Iterator[WorkBatch]:
+def _by_video(view: View, stage: AnyStage, share: Share) -> Iterator[WorkBatch]:
     """A batch ends with the video that makes it large enough. No video lies in two ranges."""
-    for table in _ranges(view, stage):
+    for table in _ranges(view, stage, share):
         videos = id_matrix(table.column(VIDEO))
         changes = np.flatnonzero((videos[1:] != videos[:-1]).any(axis=1)) + 1
         start = 0
@@ -72,14 +76,14 @@ def _batch(stage: AnyStage, table: pa.Table) -> WorkBatch:
     return WorkBatch(table.select(schema(stage.item).names), id_list(table.column(INPUT)), id_list(table.column(VIDEO)))
 
 
-def _ranges(view: View, stage: AnyStage) -> Iterator[pa.Table]:
+def _ranges(view: View, stage: AnyStage, share: Share) -> Iterator[pa.Table]:
     """The pending inputs, range by range of video ids."""
     inputs = view.inputs(stage)
     columns = [*schema(stage.item).names, INPUT, VIDEO]
     stored = sum(part.size_bytes for part in inputs.parts)
     pieces = max(1, sum(part.rows for part in inputs.parts) // RANGE_ROWS, stored // RANGE_BYTES)
     sql = f"SELECT * FROM ({_items(view, stage)}) ORDER BY {VIDEO}, {INPUT}"
-    for low, high in id_ranges(pieces):
+    for low, high in share.ranges(pieces):
         found = view.table(sql, {"low": low, "high": high})
         if found.num_rows:
             yield _distinct(found.select(columns))

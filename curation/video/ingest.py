@@ -72,8 +72,9 @@ class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
 
     def begin(self, workspace: Workspace) -> None:
         require_clips(workspace, self.config.clips)
-        with disk_errors(workspace.media):  # what processes that were killed have left
-            for copy in (*workspace.runs.glob(f"{COPIES}/*"), *workspace.media.glob(f"*/*{TEMPORARY}")):
+        with workspace.unread() as alone, disk_errors(workspace.media):
+            left = (*workspace.runs.glob(f"{COPIES}/*"), *workspace.media.glob(f"*/*{TEMPORARY}"))
+            for copy in left if alone else ():  # what processes that were killed have left; not what other ranks are at
                 copy.unlink()
 
     def edition(self, workspace: Workspace) -> str:

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -83,6 +83,11 @@ class TeacherConfig(AskConfig):
     @property
     def price(self) -> Price:
         return self.prices.get(self.model, FREE)
+
+    def shared(self, askers: int) -> Self:
+        limits = {name: getattr(self, name) for name in ("requests_a_minute", "tokens_a_minute")}
+        shares = {name: limit and limit / askers for name, limit in limits.items()}
+        return super().shared(askers).model_copy(update=shares)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,146 @@
+"""Several ranks on one folder, killed on the way: they must end with what one undisturbed run has made.
+
+Compared are the logical digest of the lake, and every byte of media and shards: a lake's files are cut otherwise, by share.
+No answer that stands in a journal is asked for again, and no answer was asked for by two ranks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import chaos
+from benchmarks.tables import show
+from dmforge import pipeline
+from dmforge.curation.lake.logical import whole
+from dmforge.curation.workspace import Workspace
+
+PATIENCE_S = 60
+
+
+@dataclass
+class Seen:
+    """How it went."""
+
+    kills: int
+    seconds: float
+    alone_s: float
+    shares: dict[str, int]
+    """Commits of batches in which shards and media are equal, files of each."""
+    asked_twice: int
+    writers: int
+
+
+def ended(workspace: Path) -> dict[str, str]:
+    """What must be the same whoever did the work."""
+    kept = {f"{part}/{name}": sha256 for part in ("media", "shards") for name, sha256 in _files(workspace / part)}
+    return kept | {"digest": whole(pipeline.digest(Workspace(workspace)))}
+
+
+def start(workspace: Path, rank: int, world_size: int, environment: dict[str, str]) -> subprocess.Popen[str]:
+    told = ("--rank", str(rank), "--world-size", str(world_size), "--patience", str(PATIENCE_S))
+    return subprocess.Popen(
+        [*chaos.DMFORGE, "run", "-w", str(workspace), *told],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def run_by_rank(
+    workspace: Path, subject: chaos.Subject, url: str, world_size: int, kills: int, rng: random.Random
+) -> tuple[int, int]:
+    """Every rank at once; some are killed and started again until enough were. How many kills, and questions asked twice."""
+    environment = subject.environment(url)
+    with ExitStack() as stack:
+
+        def started(rank: int) -> subprocess.Popen[str]:
+            process = start(workspace, rank, world_size, environment)
+            stack.callback(process.kill)
+            return process
+
+        running = {rank: started(rank) for rank in range(world_size)}
+        done, twice = 0, 0
+        while any(process.poll() is None for process in running.values()):
+            time.sleep(rng.uniform(0.2, 1.0))
+            alive = [rank for rank, process in running.items() if process.poll() is None]
+            if done < kills and alive:
+                rank = rng.choice(alive)
+                known = chaos.acknowledged(workspace)
+                before = subject.asked(url)
+                running[rank].kill()
+                running[rank].wait()
+                done += 1
+                running[rank] = started(rank)
+                time.sleep(rng.uniform(0.5, 2.0))
+                twice += _asked_again(before, subject.asked(url), known)
+        for rank, process in running.items():
+            if process.wait():
+                assert process.stderr is not None
+                sys.exit(f"rank {rank} failed with {process.returncode}: {process.stderr.read()}")
+    return done, twice
+
+
+def measure(subject: chaos.Subject, world_size: int, kills: int, seed: int) -> Seen:
+    """One run alone, and the same by ranks."""
+    with tempfile.TemporaryDirectory(prefix="dmforge-ranks-") as folder:
+        alone, shared = Path(folder) / "alone", Path(folder) / "shared"
+        began_s = time.monotonic()
+        with subject.serving() as url:
+            subject.prepare(alone, url)
+            if chaos.run(alone, subject.environment(url)).wait():
+                sys.exit("the run alone failed")
+        alone_s, began_s = time.monotonic() - began_s, time.monotonic()
+        with subject.serving() as url:
+            subject.prepare(shared, url)
+            done, twice = run_by_rank(shared, subject, url, world_size, kills, random.Random(seed))
+        seconds = time.monotonic() - began_s
+        expected, found = ended(alone), ended(shared)
+        if found != expected:
+            differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+            sys.exit(f"seed {seed}: after {done} kills these differ: {differing[:5]}")
+        writers = {path.stem for path in shared.glob("journal/*/*.jsonl")}
+        counts = Counter(name.partition("/")[0] for name in expected if "/" in name)
+        return Seen(done, seconds, alone_s, dict(counts), twice, len(writers))
+
+
+def _asked_again(before: Counter[str], after: Counter[str], known: set[str]) -> int:
+    again = {key for key in after if before[key] and after[key] > before[key]}
+    if again & known:
+        sys.exit(f"{len(again & known)} answers were in a journal and were asked for again: {sorted(again & known)[:3]}")
+    return len(again)
+
+
+def _files(folder: Path) -> list[tuple[str, str]]:
+    return list(chaos.fingerprint(folder).items())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--world-size", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--tasks", type=int, default=1500)
+    parser.add_argument("--chain", type=int, metavar="VIDEOS", help="the whole chain on so many worlds, instead of numbers")
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dmforge-worlds-") as folder:
+        subject = chaos.WholeChain(told.chain, Path(folder)) if told.chain else chaos.Rehearsal(told.tasks)
+        seen = measure(subject, told.world_size, told.kills, told.seed)
+    rows = [["ranks", told.world_size], ["kills", seen.kills], ["seconds alone", f"{seen.alone_s:.0f}"]]
+    rows += [["seconds by rank, with the kills", f"{seen.seconds:.0f}"], ["questions answered twice", seen.asked_twice]]
+    rows += [[f"files in {name}, byte-identical", number] for name, number in sorted(seen.shares.items())]
+    rows += [["writers in the journal", seen.writers], ["digest equal to that of one run", "yes"]]
+    chosen = f" --chain {told.chain}" if told.chain else f" --tasks {told.tasks}"
+    command = f"python -m benchmarks.ranks --world-size {told.world_size}{chosen} --kills {told.kills} --seed {told.seed}"
+    show("By rank, killed, same corpus", command, ["what", "number"], rows)
+
+
+if __name__ == "__main__":
+    main()
