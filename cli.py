@@ -107,6 +107,12 @@ def run(
     videos: Annotated[int | None, typer.Option(min=1, help="A pilot on so many videos; later runs reuse it.")] = None,
     budget: Annotated[float | None, typer.Option(metavar="USD", min=0, help="Spend no more than this on teachers.")] = None,
     retry_quarantined: Annotated[bool, typer.Option("--retry-quarantined", help="Try again what was quarantined.")] = False,
+    executor: Annotated[
+        Literal["local", "ray"], typer.Option(help="This machine, or the machines of a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="The cluster's; else RAY_ADDRESS, or the one that runs here.")
+    ] = None,
     rank: Annotated[int | None, typer.Option(min=0, help="Do the share of this rank, beside other ranks.")] = None,
     world_size: Annotated[int | None, typer.Option(min=1, metavar="W", help="How many ranks there are.")] = None,
     patience: Annotated[
@@ -118,19 +124,27 @@ def run(
     from dmforge import intake, pipeline
 
     place = _workspace(workspace)
-    share = _share(rank, world_size, {"--videos": videos, "--retry-quarantined": retry_quarantined, "--patience": patience})
-    if share is None:
-        intake.bring(place, _command())
-        done = pipeline.run(place, err, _command(), until, videos, retry_quarantined, budget)
-    else:
-        patience = 600.0 if patience is None else patience
-        intake.bring_in_turn(place, _command(), patience)
-        done = pipeline.run_share(place, err, _command(), share, patience, until, budget)
-    reports = []
-    for report in done:
-        reports.append(report)
-        _print_deferred(report.name, report.deferred)
-        _print_awaited(report.name, report.awaits)
+    share = _share(
+        rank,
+        world_size,
+        {"--executor": executor == "ray", "--videos": videos, "--retry-quarantined": retry_quarantined, "--patience": patience},
+    )
+    if address is not None and executor != "ray":
+        raise InputError("only Ray has one", where="--address", mend="give --executor ray, or leave it out")
+    with contextlib.ExitStack() as stack:
+        if share is None:
+            machines = stack.enter_context(pipeline.on_ray(address)) if executor == "ray" else None
+            intake.bring(place, _command())
+            done = pipeline.run(place, err, _command(), until, videos, retry_quarantined, budget, machines)
+        else:
+            patience = 600.0 if patience is None else patience
+            intake.bring_in_turn(place, _command(), patience)
+            done = pipeline.run_share(place, err, _command(), share, patience, until, budget)
+        reports = []
+        for report in done:
+            reports.append(report)
+            _print_deferred(report.name, report.deferred)
+            _print_awaited(report.name, report.awaits)
     stages = [_counts(report.name, report.tally) | {"deferred": report.deferred, "awaits": report.awaits} for report in reports]
     if as_json:
         _print_json({"stages": stages, "cost": pipeline.runs.spent_usd(_workspace(workspace))})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +19,7 @@ from dmforge.curation import runs
 from dmforge.curation.accounts import Account, Expected, Price, Usage
 from dmforge.curation.atomic import disk_errors, make_folder, writing
 from dmforge.curation.executors.asking import AnyAsk
+from dmforge.curation.executors.finished import Executor
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.exports import Exported
 from dmforge.curation.exports import export as write_export
@@ -224,6 +226,7 @@ def run(
     pilot: int | None = None,
     retry_quarantined: bool = False,
     budget_usd: float | None = None,
+    executor: Executor | None = None,
 ) -> Iterator[StageReport]:
     """Do what is pending; a report as each stage ends. With a budget, not a cent more is spent on teachers."""
     recipe = read_recipe(workspace.require().recipe)
@@ -234,12 +237,22 @@ def run(
         forgetting.finish_forgetting(lake)
         if retry_quarantined:
             reopening.reopen_quarantined(lake, stages)
-        driver = Driver(lake, recipe.stages, LocalExecutor(), console, Account(budget_usd))
+        driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, Account(budget_usd))
         with runs.recorded(workspace, command, recipe.resolved()) as record:
             try:
                 yield from _noted(driver.run(stages, pilot), record)
             finally:
                 record.spent(driver.account)
+
+
+@contextmanager
+def on_ray(address: str | None) -> Generator[Executor]:
+    """The machines of a Ray cluster."""
+    from dmforge.curation.executors.ray.cluster import connected
+    from dmforge.curation.executors.ray.executor import RayExecutor
+
+    with connected(address) as cluster:
+        yield RayExecutor(cluster)
 
 
 def run_share(

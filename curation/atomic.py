@@ -52,9 +52,12 @@ class HashedFile(io.RawIOBase):
 
 
 @contextmanager
-def writing(path: Path, mode: int = 0o666) -> Generator[HashedFile]:
-    """A file that appears at `path` when the block ends well, and not at all when it doesn't."""
-    beside = path.with_name(path.name + TEMPORARY)
+def writing(path: Path, mode: int = 0o666, mark: str = "") -> Generator[HashedFile]:
+    """A file that appears at `path` when the block ends well, and not at all when it doesn't.
+
+    `mark` keeps it apart from the same file that another process may be writing: one that is thought to be dead, say.
+    """
+    beside = path.with_name(path.name + mark + TEMPORARY)
     with disk_errors(path):
         make_folder(path.parent)
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -70,9 +73,9 @@ def writing(path: Path, mode: int = 0o666) -> Generator[HashedFile]:
 
 
 @contextmanager
-def placing(path: Path) -> Generator[Path]:
+def placing(path: Path, mark: str = "") -> Generator[Path]:
     """The same for writers that want a name: what they write under the given one appears at `path` when the block ends well."""
-    beside = path.with_name(path.name + TEMPORARY)
+    beside = path.with_name(path.name + mark + TEMPORARY)
     with disk_errors(path):
         make_folder(path.parent)
         try:
@@ -106,9 +109,9 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object, mark: str = "") -> None:
     """A small JSON document: one content, one sequence of bytes."""
-    with writing(path) as file:
+    with writing(path, mark=mark) as file:
         file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     sync_folder(path.parent)
 

@@ -38,7 +38,7 @@ class Run:
         self._content: dict[str, Any] = {
             "command": command, "state": "running", "started": started.isoformat(), "ended": None,
             "user": user_name(), "host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version(),
-            "packages": {name: _version(name) for name in PACKAGES}, "cost_usd": 0.0, "spent": [], "stages": [],
+            "packages": versions(), "cost_usd": 0.0, "spent": [], "stages": [],
             "recipe": recipe,
         }  # fmt: skip
         write_json(self.path, self._content)
@@ -112,6 +112,11 @@ def _cost_usd(path: Path) -> float:
 
 def _no_record(path: Path, error: Exception) -> LakeError:
     return LakeError(f"no record of a run: {error}", where=str(path), mend="restore the file, or move it away")
+
+
+def versions() -> dict[str, str | None]:
+    """What is installed of that on which results depend."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _version(package: str) -> str | None:

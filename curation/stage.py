@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dmforge.curation.accounts import Account, Expected
 from dmforge.curation.settled import Key, Made, Origin, Quarantined, Rejected, Result, Settled
@@ -20,7 +20,20 @@ from dmforge.schemas.records import Item, Joined, Record
 if TYPE_CHECKING:
     from dmforge.curation.lake.views import View
 
-__all__ = ["Ask", "AskConfig", "Batch", "Collective", "Each", "EachConfig", "Gate", "Key", "Made", "Quarantined", "Rejected"]
+__all__ = [
+    "Ask",
+    "AskConfig",
+    "Batch",
+    "BatchConfig",
+    "Collective",
+    "Each",
+    "EachConfig",
+    "Gate",
+    "Key",
+    "Made",
+    "Quarantined",
+    "Rejected",
+]
 __all__ += ["Result", "Root", "Settled", "Stage", "StageConfig"]
 
 In = TypeVar("In", bound=Item)
@@ -48,7 +61,7 @@ class EachConfig(StageConfig):
     """Limits of the killable processes in which foreign things are opened."""
 
     workers: Operational[NonNegativeInt] = 0
-    """Processes at work; 0 means one for each core."""
+    """Processes at work, on all machines together; 0 means one for each core."""
     cpu_s: Operational[PositiveFloat] = 60.0
     """CPU seconds that one input may use without getting on."""
     memory_mb: Operational[PositiveInt] = 2048
@@ -57,6 +70,15 @@ class EachConfig(StageConfig):
     """Seconds that a process may stand still, using no CPU although the machine is free: hung."""
     wall_s: Operational[PositiveFloat] = 900.0
     """The backstop: seconds without getting on after which even a process that computes is ended. Its input stays pending."""
+
+
+class BatchConfig(StageConfig):
+    """What an engine takes of a cluster."""
+
+    gpus: Operational[NonNegativeFloat] = 0.0
+    """Of a GPU, what each worker takes on a cluster: with 0.5, two share one. On one machine the engine takes what it finds."""
+    workers: Operational[NonNegativeInt] = 0
+    """Workers on a cluster; 0 means as many as fit."""
 
 
 class AskConfig(StageConfig):

@@ -17,7 +17,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
-from dmforge.curation.stage import Ask, AskConfig, Batch, Collective, Each, EachConfig, Root, StageConfig
+from dmforge.curation.stage import Ask, AskConfig, Batch, BatchConfig, Collective, Each, EachConfig, Root, StageConfig
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Operational
 from dmforge.schemas.errors import DmforgeError, Transient
@@ -80,7 +80,7 @@ class Count(Root, Each[Seed, Task]):
         return Made((Task(item.video, "open", f"What is the square of {item.number}?", (), str(item.number**2), (), "any"),))
 
 
-class ScoreConfig(StageConfig):
+class ScoreConfig(BatchConfig):
     """How tasks are scored without a server."""
 
     salt: str = ""

@@ -25,8 +25,8 @@ class Workspace:
     """The folders of a workspace."""
 
     root: Path
-    writer: str = "main"
-    """Under which name this process adds to the journals: no two processes append to one file."""
+    writer: str = ""
+    """Who writes here, where several do: each adds to a journal of its own, and leaves the others' unfinished files alone."""
 
     def __post_init__(self) -> None:
         # absolute, so that nobody downstream takes `~x` or `file:x` for more than a name
@@ -38,6 +38,11 @@ class Workspace:
             raise InputError(
                 "the path is not UTF-8, and Parquet readers need that", where=ascii(str(self.root)), mend=mend
             ) from None
+
+    @property
+    def mark(self) -> str:
+        """What sets this process's unfinished files apart."""
+        return f".{self.writer}" if self.writer else ""
 
     @property
     def recipe(self) -> Path:

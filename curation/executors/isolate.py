@@ -80,7 +80,7 @@ class KillablePool:
     """Processes for one Each stage. A context manager: on the way out, all of them are gone."""
 
     def __init__(self, stage: Each[Item, Record], workspace: Workspace) -> None:
-        self._stage, self._limits, self._root = stage, stage.config, str(workspace.root)
+        self._stage, self._limits, self._workspace = stage, stage.config, workspace
         self._size = self._limits.workers or os.cpu_count() or 1
         self._workers: list[_Worker] = []
         self._spans: deque[_Span] = deque()
@@ -148,7 +148,7 @@ class KillablePool:
         context = _context()
         ours, theirs = context.Pipe()
         at = context.RawArray("q", [IDLE, 0])
-        arguments = (theirs, self._stage, self._root, self._limits.memory_mb, at)
+        arguments = (theirs, self._stage, self._workspace, self._limits.memory_mb, at)
         process = context.Process(target=serve, args=arguments, daemon=True)
         process.start()
         theirs.close()

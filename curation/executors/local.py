@@ -31,7 +31,7 @@ class LocalExecutor:
         elif isinstance(stage, Ask):
             yield from ask(stage, workspace, batches, advance)
         elif isinstance(stage, Batch):
-            yield from _stream(stage, workspace, batches, advance)
+            yield from stream(stage, workspace, batches, advance)
         else:
             raise TypeError(f"{stage.name} has none of the shapes that work on batches")
 
@@ -42,7 +42,7 @@ class _Opened:
     results: list[Result] = field(default_factory=list[Result])
 
 
-def _stream(
+def stream(
     stage: Batch[Item, Record], workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
 ) -> Iterator[Finished]:
     """Feed a Batch stage. It may read ahead over the ends of batches; its results come in the order of its inputs."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -74,14 +73,16 @@ class Unfit:
     told: DmforgeError | None = None
 
 
-def serve(connection: Connection, stage: Each[Item, Record], root: str, memory_mb: int, at: MutableSequence[int]) -> None:
+def serve(
+    connection: Connection, stage: Each[Item, Record], workspace: Workspace, memory_mb: int, at: MutableSequence[int]
+) -> None:
     """Work on chunks until there are no more. `at` is for whoever watches: the index of the input at hand, and how often its
     work has got on."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the driver decides what ends
     try:
         stage.gets_on = partial(_step, at)
-        stage.open(Workspace(Path(root)))
+        stage.open(workspace)
         _limit_memory(memory_mb)
         connection.send(Opened())
         while True:

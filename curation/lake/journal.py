@@ -23,6 +23,8 @@ HEAD = re.compile(rb'\{"key": "(ask_[a-z2-7]{26})", "video": "(video_[a-z2-7]{26
 """Every line begins so: the index is made, and lines are forgotten, without parsing what was answered."""
 
 
+MAIN = "main"
+"""Who writes where nobody else does."""
 Answer = dict[str, Any]
 """What a server said, as JSON."""
 PRIVATE = 0o600
@@ -34,7 +36,7 @@ class Journal:
 
     def __init__(self, workspace: Workspace, model: str, writer: str | None = None) -> None:
         self._model, self._folder = model, workspace.journal / _file_name(model)
-        self._path = self._folder / f"{_file_name(writer or workspace.writer)}.jsonl"
+        self._path = self._folder / f"{_file_name((workspace.writer or MAIN) if writer is None else writer)}.jsonl"
         self._where: dict[str, tuple[Path, int]] = {}
         self._waiting: list[tuple[str, bytes, asyncio.Future[None]]] = []
         self._asking: dict[str, asyncio.Future[None]] = {}

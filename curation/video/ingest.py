@@ -88,7 +88,9 @@ class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
         self._workspace, self._listed = workspace, listed(workspace)
 
     def process(self, item: File) -> Result:
-        with at_hand(self._listed[item.sha256].path, self._workspace.runs / COPIES / item.sha256) as source:
+        with at_hand(
+            self._listed[item.sha256].path, self._workspace.runs / COPIES / (item.sha256 + self._workspace.mark)
+        ) as source:
             return self._taken_in(item, source)
 
     def _taken_in(self, item: File, source: Path) -> Result:
@@ -115,9 +117,10 @@ def rendered(
     """Both renditions of a file stand, made now or before; and what it looks like."""
     if not _stands(media, video, clips):
         coarse, grid = clips.coarse(video).times_s, clips.grid_times_s(video)
+        mark = media.workspace.mark
         wanted = [
-            Wanted(media.coarse, coarse, clips.coarse_size(video), COARSE_RATE, COARSE),
-            Wanted(media.grid, grid, clips.look_size(video), Fraction(GRID_FPS), GRID),
+            Wanted(media.coarse, coarse, clips.coarse_size(video), COARSE_RATE, COARSE, mark),
+            Wanted(media.grid, grid, clips.look_size(video), Fraction(GRID_FPS), GRID, mark),
         ]
         make_renditions(timeline, wanted, gets_on)
         shas = sha256_of(media.grid), sha256_of(media.coarse)

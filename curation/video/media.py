@@ -55,7 +55,7 @@ class Receipt:
 
 
 def write_receipt(media: Media, receipt: Receipt) -> None:
-    write_json(media.receipt, asdict(receipt))
+    write_json(media.receipt, asdict(receipt), media.workspace.mark)
 
 
 def read_receipt(media: Media) -> Receipt:

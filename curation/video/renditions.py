@@ -56,6 +56,8 @@ class Wanted:
     size: Size
     rate_fps: Fraction
     options: dict[str, str]
+    mark: str = ""
+    """What sets it apart while it is written."""
 
 
 def make_renditions(timeline: Timeline, wanted: Sequence[Wanted], gets_on: Callable[[], None] = lambda: None) -> None:
@@ -111,7 +113,10 @@ class _Writer:
 
 @contextmanager
 def _writer(rendition: Wanted) -> Generator[_Writer]:
-    with placing(rendition.path) as beside, av.open(f"file:{beside}", "w", format="mp4", options=MUXER) as container:
+    with (
+        placing(rendition.path, rendition.mark) as beside,
+        av.open(f"file:{beside}", "w", format="mp4", options=MUXER) as container,
+    ):
         writer = _Writer(container, rendition)
         yield writer
         writer.finish()

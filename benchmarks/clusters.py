@@ -1,0 +1,143 @@
+"""A Ray cluster that loses machines and gets others: a run on it must end with the very bytes of a run on one machine.
+
+Three raylets: a head that does no work, and two workers of one core each. In the middle of the run the first worker is killed and
+a third one is added; later the second one is killed, so that only the one that came later can finish the work. All of it is in a
+network namespace of its own: Ray listens on every address that a machine has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import chaos
+from benchmarks.tables import show
+
+STORE_BYTES = 100 << 20
+LOOPBACK = "ip link set lo up; exec "
+LONGEST_S = 540
+
+
+@dataclass
+class Seen:
+    """How it went."""
+
+    alone_s: float
+    seconds: float
+    done_at: list[str]
+    """What happened to the cluster, and how many commits there were then."""
+    files: int
+
+
+def apart() -> list[str] | None:
+    """The command that gives a process a network of its own, if this machine lets us."""
+    for command in (["unshare", "-n", "sh", "-c"], ["unshare", "-rn", "sh", "-c"]):
+        if shutil.which("unshare") and not subprocess.run([*command, "ip link set lo up"], capture_output=True).returncode:
+            return command
+    return None
+
+
+def measure(subject: chaos.Subject) -> Seen:
+    """The run alone, and the same on a cluster that changes under it."""
+    from ray.cluster_utils import Cluster
+
+    with tempfile.TemporaryDirectory(prefix="dmforge-ray-") as folder:
+        alone, spread = Path(folder) / "alone", Path(folder) / "spread"
+        began_s = time.monotonic()
+        with subject.serving() as url:
+            subject.prepare(alone, url)
+            if chaos.run(alone, subject.environment(url)).wait():
+                sys.exit("the run alone failed")
+        alone_s, enough = time.monotonic() - began_s, _commits(alone)
+        head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+        cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            workers = [_added(cluster), _added(cluster)]
+            with subject.serving() as url:
+                subject.prepare(spread, url)
+                began_s = time.monotonic()
+                process = _start(spread, subject.environment(url), cluster.address)
+                seen: list[str] = []
+                if _waited(process, spread, enough // 6):
+                    cluster.remove_node(workers[0], allow_graceful=False)
+                    _added(cluster)
+                    seen.append(f"one killed and one added after {_commits(spread)} of {enough} commits")
+                if _waited(process, spread, enough // 2):
+                    cluster.remove_node(workers[1], allow_graceful=False)
+                    seen.append(f"the other killed after {_commits(spread)} of {enough} commits")
+                if process.wait():
+                    assert process.stderr is not None
+                    sys.exit(f"the run on the cluster failed with {process.returncode}: {process.stderr.read()}")
+                seconds = time.monotonic() - began_s
+                # what killed workers have left lies there until the next run: it sweeps, and must find nothing to do
+                if chaos.run(spread, subject.environment(url)).wait():
+                    sys.exit("the run afterwards failed")
+        finally:
+            cluster.shutdown()
+        expected, found = chaos.outcome(alone), chaos.outcome(spread)
+        if found != expected:
+            differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+            sys.exit(f"these differ: {differing[:5]}")
+        return Seen(alone_s, seconds, seen, len(expected))
+
+
+def _added(cluster: Any) -> Any:
+    return cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+
+
+def _start(workspace: Path, environment: dict[str, str], address: str) -> subprocess.Popen[str]:
+    told = ("--executor", "ray", "--address", address)
+    return subprocess.Popen(
+        [*chaos.DMFORGE, "run", "-w", str(workspace), *told],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def _waited(process: subprocess.Popen[str], workspace: Path, commits: int) -> bool:
+    """Until there are more commits, and a little; whether the run goes on still."""
+    until_s = time.monotonic() + LONGEST_S
+    while process.poll() is None and _commits(workspace) <= commits:
+        if time.monotonic() > until_s:
+            process.kill()
+            sys.exit("the run on the cluster stands still")
+        time.sleep(0.02)
+    time.sleep(random.uniform(0, 0.2))
+    return process.poll() is None
+
+
+def _commits(workspace: Path) -> int:
+    return len(list(workspace.glob("lake/commits/*/*.json")))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=1500)
+    parser.add_argument("--chain", type=int, metavar="VIDEOS", help="the whole chain on so many worlds, instead of numbers")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    told = parser.parse_args()
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    if not told.inside:
+        command = apart() or sys.exit("no network namespace can be made here")
+        again = [sys.executable, "-m", "benchmarks.clusters", *sys.argv[1:], "--inside"]
+        os.execvp(command[0], [*command, LOOPBACK + " ".join(again)])
+    with tempfile.TemporaryDirectory(prefix="dmforge-worlds-") as folder:
+        subject = chaos.WholeChain(told.chain, Path(folder)) if told.chain else chaos.Rehearsal(told.tasks)
+        seen = measure(subject)
+    rows: list[list[object]] = [["seconds on one machine", f"{seen.alone_s:.0f}"], ["on the cluster", f"{seen.seconds:.0f}"]]
+    rows += [["what happened", event] for event in seen.done_at]
+    rows += [["files in lake, media and shards, byte-identical", seen.files]]
+    chosen = f"--chain {told.chain}" if told.chain else f"--tasks {told.tasks}"
+    show("On Ray, machines coming and going, same bytes", f"python -m benchmarks.clusters {chosen}", ["what", ""], rows)
+
+
+if __name__ == "__main__":
+    main()

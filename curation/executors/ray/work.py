@@ -1,0 +1,93 @@
+"""What travels to a worker, and what is checked there: that it would do the work just as the driver would."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from dmforge.curation import runs
+from dmforge.curation.executors.finished import Deferred, Finished
+from dmforge.curation.lake.views import AnyStage
+from dmforge.curation.lake.worklist import WorkBatch
+from dmforge.curation.settled import Settled, from_bytes, ipc_bytes, to_bytes
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.errors import DmforgeError, InputError
+from dmforge.schemas.ids import Id
+
+MOST_LOSSES = 5
+"""So often a piece of work is given out; then its inputs stay pending: it may be what takes its machines away."""
+LOST = f"its worker was lost {MOST_LOSSES} times"
+
+
+def installed() -> dict[str, str | None]:
+    """What a machine has that results depend on."""
+    return {"python": platform.python_version()} | runs.versions()
+
+
+@dataclass(frozen=True)
+class Work:
+    """A stage and where it works: the same for all workers."""
+
+    stage: AnyStage
+    root: str
+    variant: Id
+    installed: Mapping[str, str | None] = field(default_factory=installed)
+
+    def workspace(self) -> Workspace:
+        """The workspace as this worker sees it, if it sees the same, and has what the driver has."""
+        host = socket.gethostname()
+        here = installed()
+        differing = [f"{name} {here[name]}, not {theirs}" for name, theirs in self.installed.items() if here[name] != theirs]
+        if differing:
+            mend = "install the same versions on every machine of the cluster: what they make would differ"
+            raise DmforgeError(f"{host} has {'; '.join(differing)}", where="--executor ray", mend=mend)
+        # digested anew from what stands in the code and prompts here
+        if type(self.stage)(self.stage.config).variant != self.variant:
+            mend = "install the same code on every machine of the cluster"
+            raise DmforgeError(f"{host} has another {self.stage.name!r}", where="--executor ray", mend=mend)
+        workspace = Workspace(Path(self.root), f"{host}-{os.getpid()}")
+        if not workspace.recipe.is_file():
+            mend = "mount the folder on every machine of the cluster, at the same path"
+            raise InputError(f"{host} sees no workspace there", where=self.root, mend=mend)
+        return workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Inputs on their way: Arrow IPC, and what their outcomes will be about."""
+
+    items: bytes
+    inputs: list[Id]
+    videos: list[Id]
+
+    @classmethod
+    def of(cls, batch: WorkBatch, start: int = 0, stop: int | None = None) -> Sent:
+        """Some of a batch's inputs, or all."""
+        cut = slice(start, batch.items.num_rows if stop is None else stop)
+        return cls(ipc_bytes(batch.items.slice(cut.start, cut.stop - cut.start)), batch.inputs[cut], batch.videos[cut])
+
+    def batch(self) -> WorkBatch:
+        return WorkBatch(pa.ipc.open_stream(self.items).read_all(), self.inputs, self.videos)
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """What became of them, on its way back."""
+
+    settled: dict[str, bytes] | None
+    deferred: tuple[Deferred, ...]
+    took_s: float = 0.0
+
+    @classmethod
+    def of(cls, finished: Finished, took_s: float = 0.0) -> Back:
+        settled = finished.settled
+        return cls(to_bytes(settled) if settled is not None else None, finished.deferred, took_s)
+
+    def rows(self) -> Settled | None:
+        return from_bytes(self.settled) if self.settled is not None else None
