@@ -107,9 +107,7 @@ def run(
     videos: Annotated[int | None, typer.Option(min=1, help="A pilot on so many videos; later runs reuse it.")] = None,
     budget: Annotated[float | None, typer.Option(metavar="USD", min=0, help="Spend no more than this on teachers.")] = None,
     retry_quarantined: Annotated[bool, typer.Option("--retry-quarantined", help="Try again what was quarantined.")] = False,
-    executor: Annotated[
-        Literal["local", "ray"], typer.Option(help="This machine, or the machines of a Ray cluster.")
-    ] = "local",
+    executor: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or those of a Ray cluster.")] = "local",
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The cluster's; else RAY_ADDRESS, or the one that runs here.")
     ] = None,
@@ -124,11 +122,8 @@ def run(
     from dmforge import intake, pipeline
 
     place = _workspace(workspace)
-    share = _share(
-        rank,
-        world_size,
-        {"--executor": executor == "ray", "--videos": videos, "--retry-quarantined": retry_quarantined, "--patience": patience},
-    )
+    beside = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--patience": patience is not None}
+    share = _share(rank, world_size, beside | {"--executor": executor == "ray"})
     if address is not None and executor != "ray":
         raise InputError("only Ray has one", where="--address", mend="give --executor ray, or leave it out")
     with contextlib.ExitStack() as stack:

@@ -1,8 +1,9 @@
 """A Ray cluster that loses machines and gets others: a run on it must end with the very bytes of a run on one machine.
 
-Three raylets: a head that does no work, and two workers of one core each. In the middle of the run the first worker is killed and
-a third one is added; later the second one is killed, so that only the one that came later can finish the work. All of it is in a
-network namespace of its own: Ray listens on every address that a machine has.
+Three raylets: a head that does no work, and two workers of one core each. In the middle of the run one worker is killed and a
+third is added; then the second is killed, so that only the one that came later is left to work; and much later that one is
+killed, too, and a fourth has to finish. All of it is in a network namespace of its own: Ray listens on every address that a
+machine has.
 """
 
 from __future__ import annotations
@@ -22,9 +23,30 @@ from typing import Any
 from benchmarks import chaos
 from benchmarks.tables import show
 
+NUMBERS = """
+name = "numbers"
+[stages.count]
+tasks = {tasks}
+crash_every = {crash_every}
+work_ms = 20
+batch_items = 20
+[stages.score]
+work_ms = 20
+batch_items = 20
+[stages.keep]
+"""
 STORE_BYTES = 100 << 20
 LOOPBACK = "ip link set lo up; exec "
 LONGEST_S = 540
+
+
+class Numbers(chaos.Rehearsal):
+    """A stage of killable processes and one of streams, of equal length."""
+
+    def prepare(self, workspace: Path, url: str) -> None:
+        workspace.mkdir(parents=True)
+        recipe = NUMBERS.format(tasks=self.tasks, crash_every=self.tasks // 2)
+        (workspace / "recipe.toml").write_text(recipe)
 
 
 @dataclass
@@ -67,13 +89,12 @@ def measure(subject: chaos.Subject) -> Seen:
                 began_s = time.monotonic()
                 process = _start(spread, subject.environment(url), cluster.address)
                 seen: list[str] = []
-                if _waited(process, spread, enough // 6):
-                    cluster.remove_node(workers[0], allow_graceful=False)
-                    _added(cluster)
-                    seen.append(f"one killed and one added after {_commits(spread)} of {enough} commits")
-                if _waited(process, spread, enough // 2):
-                    cluster.remove_node(workers[1], allow_graceful=False)
-                    seen.append(f"the other killed after {_commits(spread)} of {enough} commits")
+                for share, adds in ((0.1, True), (0.2, False), (0.6, True)):
+                    if _waited(process, spread, int(share * enough)):
+                        cluster.remove_node(workers.pop(0), allow_graceful=False)
+                        workers += [_added(cluster)] if adds else []
+                        told = "one killed, one added" if adds else "one killed"
+                        seen.append(f"{told} after {_commits(spread)} of {enough} commits")
                 if process.wait():
                     assert process.stderr is not None
                     sys.exit(f"the run on the cluster failed with {process.returncode}: {process.stderr.read()}")
@@ -120,7 +141,7 @@ def _commits(workspace: Path) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, default=1500)
+    parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--chain", type=int, metavar="VIDEOS", help="the whole chain on so many worlds, instead of numbers")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     told = parser.parse_args()
@@ -130,7 +151,7 @@ def main() -> None:
         again = [sys.executable, "-m", "benchmarks.clusters", *sys.argv[1:], "--inside"]
         os.execvp(command[0], [*command, LOOPBACK + " ".join(again)])
     with tempfile.TemporaryDirectory(prefix="dmforge-worlds-") as folder:
-        subject = chaos.WholeChain(told.chain, Path(folder)) if told.chain else chaos.Rehearsal(told.tasks)
+        subject = chaos.WholeChain(told.chain, Path(folder)) if told.chain else Numbers(told.tasks)
         seen = measure(subject)
     rows: list[list[object]] = [["seconds on one machine", f"{seen.alone_s:.0f}"], ["on the cluster", f"{seen.seconds:.0f}"]]
     rows += [["what happened", event] for event in seen.done_at]

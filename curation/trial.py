@@ -85,6 +85,8 @@ class ScoreConfig(BatchConfig):
 
     salt: str = ""
     """Another salt gives other scores."""
+    work_ms: Operational[NonNegativeFloat] = 0.0
+    """CPU milliseconds that each task costs."""
 
 
 class Score(Batch[Task, Verdict]):
@@ -96,6 +98,7 @@ class Score(Batch[Task, Verdict]):
 
     def process(self, items: Iterator[Task]) -> Iterator[Result]:
         for task in items:
+            _burn(self.config.work_ms)
             score = digest("score", [self.config.salt, task.id])[0] / 255
             yield Made((Verdict(task.video, task.id, "task", "score", score, 1),))
 

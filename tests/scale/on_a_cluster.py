@@ -1,0 +1,79 @@
+"""What is tested on a Ray cluster of three raylets, in a network of its own: test_ray.py starts this there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.clusters import STORE_BYTES, Numbers, measure
+from dmforge.curation.executors.finished import Finished
+from dmforge.curation.executors.ray.cluster import connected
+from dmforge.curation.executors.ray.executor import RayExecutor
+from dmforge.curation.stage import BatchConfig, Stage
+from dmforge.curation.trial import Seed
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.records import Verdict
+from tests.foundation.stages import Ahead, Dies, Misbehave, MisbehaveConfig, batches, execute, statuses
+from tests.scale.stages import Seeing
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[RayExecutor]:
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+    cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=STORE_BYTES)
+    with connected(cluster.address) as found:
+        yield RayExecutor(found)
+    cluster.shutdown()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    (tmp_path / "recipe.toml").touch()
+    return Workspace(tmp_path)
+
+
+def spread(executor: RayExecutor, stage: Stage[Seed, Verdict], workspace: Workspace, count: int, size: int) -> list[Finished]:
+    return list(executor.execute(stage, workspace, batches(count, size), lambda _: None))
+
+
+def test_hostile_inputs_end_as_they_do_on_one_machine(executor: RayExecutor, workspace: Workspace) -> None:
+    stage = Misbehave(MisbehaveConfig(how="segfault"))
+    found = statuses(spread(executor, stage, workspace, 20, 10))
+    assert found == statuses(execute(stage, workspace.root, 20, 10))
+    assert ("quarantined", "died") in found.values()
+
+
+def test_a_stage_that_cannot_be_run_stops_with_its_own_words(executor: RayExecutor, workspace: Workspace) -> None:
+    with pytest.raises(DmforgeError, match="its process died before the first input"):
+        spread(executor, Dies(MisbehaveConfig(how="none")), workspace, 5, 5)
+
+
+def test_engines_that_read_ahead_are_fed_until_they_end(executor: RayExecutor, workspace: Workspace) -> None:
+    stage = Ahead(BatchConfig(workers=1))
+    assert statuses(spread(executor, stage, workspace, 30, 4)) == statuses(execute(stage, workspace.root, 30, 4))
+
+
+def test_two_engines_share_a_gpu(executor: RayExecutor, workspace: Workspace) -> None:
+    found = spread(executor, Seeing(BatchConfig(gpus=0.5)), workspace, 8, 2)
+    rows = [row for one in found if one.settled for row in one.settled.rows["verdicts"].to_pylist()]
+    assert {row["reason"] for row in rows} == {"0"}
+
+
+def test_a_worker_that_sees_no_workspace_is_refused(executor: RayExecutor, workspace: Workspace) -> None:
+    elsewhere = Workspace(workspace.root / "nowhere")
+    with pytest.raises(DmforgeError, match="sees no workspace there"):
+        spread(executor, Misbehave(MisbehaveConfig(how="none")), elsewhere, 2, 2)
+
+
+def test_machines_come_and_go_and_the_bytes_stay(executor: RayExecutor) -> None:
+    del executor  # after the others: the run is another process, on a cluster of its own
+    seen = measure(Numbers(tasks=200))
+    assert len(seen.done_at) == 3
