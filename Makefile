@@ -63,6 +63,9 @@ chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --chain 8 --kills 100
 	$(BIN)/python -m benchmarks.chaos --answers 550 --kills 15
 	$(BIN)/python -m benchmarks.chaos --intake 500 --kills 10
+	$(BIN)/python -m benchmarks.ranks --chain 8 --kills 10
+	$(BIN)/python -m benchmarks.clusters
+	$(BIN)/python -m benchmarks.clusters --chain 8
 
 test-vllm: $(VLLM)/.installed
 	DMFORGE_VLLM=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest tests/vllm

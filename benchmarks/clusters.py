@@ -36,6 +36,17 @@ batch_items = 20
 [stages.keep]
 """
 STORE_BYTES = 100 << 20
+HEAD: dict[str, object] = {
+    "num_cpus": 0,
+    "object_store_memory": STORE_BYTES,
+    "include_dashboard": False,
+    "_system_config": {
+        "health_check_period_ms": 1000,
+        "health_check_failure_threshold": 4,
+        "health_check_initial_delay_ms": 1000,
+    },
+}
+"""A dead machine is noticed within some 5 s, not 30: there is enough to wait for."""
 LOOPBACK = "ip link set lo up; exec "
 LONGEST_S = 540
 
@@ -80,8 +91,7 @@ def measure(subject: chaos.Subject) -> Seen:
             if chaos.run(alone, subject.environment(url)).wait():
                 sys.exit("the run alone failed")
         alone_s, enough = time.monotonic() - began_s, _commits(alone)
-        head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-        cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+        cluster: Any = Cluster(initialize_head=True, head_node_args=HEAD)
         try:
             workers = [_added(cluster), _added(cluster)]
             with subject.serving() as url:
@@ -94,7 +104,7 @@ def measure(subject: chaos.Subject) -> Seen:
                         cluster.remove_node(workers.pop(0), allow_graceful=False)
                         workers += [_added(cluster)] if adds else []
                         told = "one killed, one added" if adds else "one killed"
-                        seen.append(f"{told} after {_commits(spread)} of {enough} commits")
+                        seen.append(f"{told} after {_commits(spread)} of {enough} commits, {time.monotonic() - began_s:.0f} s")
                 if process.wait():
                     assert process.stderr is not None
                     sys.exit(f"the run on the cluster failed with {process.returncode}: {process.stderr.read()}")

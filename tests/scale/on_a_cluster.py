@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from benchmarks.clusters import STORE_BYTES, Numbers, measure
+from benchmarks.chaos import outcome
+from benchmarks.clusters import HEAD, STORE_BYTES, Numbers
+from dmforge import pipeline
 from dmforge.curation.executors.finished import Finished
 from dmforge.curation.executors.ray.cluster import connected
 from dmforge.curation.executors.ray.executor import RayExecutor
@@ -21,17 +28,30 @@ from tests.foundation.stages import Ahead, Dies, Misbehave, MisbehaveConfig, bat
 from tests.scale.stages import Seeing
 
 
+@dataclass
+class Machines:
+    """Three raylets, one of which does no work."""
+
+    cluster: Any
+    workers: list[Any]
+    executor: RayExecutor
+
+
 @pytest.fixture(scope="module")
-def executor() -> Iterator[RayExecutor]:
+def machines() -> Iterator[Machines]:
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-    cluster: Any = Cluster(initialize_head=True, head_node_args=head)
-    cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
-    cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=STORE_BYTES)
+    cluster: Any = Cluster(initialize_head=True, head_node_args=HEAD)
+    one = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    other = cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=STORE_BYTES)
     with connected(cluster.address) as found:
-        yield RayExecutor(found)
+        yield Machines(cluster, [one, other], RayExecutor(found))
     cluster.shutdown()
+
+
+@pytest.fixture
+def executor(machines: Machines) -> RayExecutor:
+    return machines.executor
 
 
 @pytest.fixture
@@ -73,7 +93,29 @@ def test_a_worker_that_sees_no_workspace_is_refused(executor: RayExecutor, works
         spread(executor, Misbehave(MisbehaveConfig(how="none")), elsewhere, 2, 2)
 
 
-def test_machines_come_and_go_and_the_bytes_stay(executor: RayExecutor) -> None:
-    del executor  # after the others: the run is another process, on a cluster of its own
-    seen = measure(Numbers(tasks=200))
-    assert len(seen.done_at) == 3
+def test_machines_come_and_go_and_the_bytes_stay(machines: Machines, tmp_path: Path) -> None:
+    alone, spread = tmp_path / "alone", tmp_path / "spread"
+    for root in (alone, spread):
+        Numbers(tasks=80).prepare(root, "")
+    ran(alone, None)
+    changes = threading.Thread(target=change, args=(machines, spread))
+    changes.start()
+    ran(spread, machines.executor)
+    changes.join()
+    ran(spread, None)  # sweeps what the lost machine has left, and finds nothing to do
+    assert outcome(spread) == outcome(alone)
+
+
+def change(machines: Machines, workspace: Path) -> None:
+    """Take both machines away, one after the other, and add one: what is left is its work alone."""
+    for worker, commits in zip(machines.workers, (1, 2), strict=True):
+        while len(list(workspace.glob("lake/commits/*/*.json"))) <= commits:
+            time.sleep(0.02)
+        machines.cluster.remove_node(worker, allow_graceful=False)
+        if commits == 1:
+            machines.cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+
+
+def ran(root: Path, executor: RayExecutor | None) -> None:
+    reports = list(pipeline.run(Workspace(root), Console(file=io.StringIO()), "test", executor=executor))
+    assert not any(report.tally.pending for report in reports)

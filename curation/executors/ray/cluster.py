@@ -50,6 +50,7 @@ class Cluster:
     def __init__(self) -> None:
         self._has: Mapping[str, float] = {}
         self._looked_s = 0.0
+        self._functions: dict[tuple[Callable[..., object], Took], Any] = {}
 
     def fits(self, took: Took) -> int:
         """How many such workers the machines that are there now could hold together."""
@@ -69,7 +70,9 @@ class Cluster:
 
     def call(self, function: Callable[..., object], took: Took, *arguments: object) -> Call:
         """Have a function run somewhere."""
-        return _remote(max_retries=0, **took.options())(function).remote(*arguments)
+        if (function, took) not in self._functions:  # made anew for each call it would be another one to Ray, sent anew
+            self._functions[function, took] = _remote(max_retries=0, **took.options())(function)
+        return self._functions[function, took].remote(*arguments)
 
     def actor(self, kind: type, took: Took, *arguments: object) -> Actor:
         """Have an object made somewhere, in a process of its own."""
