@@ -280,6 +280,22 @@ def digest(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> 
 
 
 @app.command()
+def merge(
+    others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Other workspaces; they are only read.")],
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Join other workspaces into this one. What they have settled and paid for is not done again."""
+    from dmforge import pipeline
+
+    added = asdict(pipeline.merge(_workspace(workspace), _command(), others))
+    if as_json:
+        _print_json({"added": added})
+        return
+    _print_table(["added", "number"], [[name, number] for name, number in added.items()])
+
+
+@app.command()
 def forget(
     reason: Annotated[str, typer.Option(help="Why; it is written to inputs/forgotten.jsonl.")],
     video: Annotated[str | None, typer.Argument(help="The video's id, video_...")] = None,

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field
 from rich.console import Console
 
-from dmforge.curation import runs
+from dmforge.curation import merging, runs
 from dmforge.curation.accounts import Account, Expected, Price, Usage
 from dmforge.curation.atomic import disk_errors, make_folder, writing
 from dmforge.curation.executors.asking import AnyAsk
@@ -416,6 +416,15 @@ def forget(workspace: Workspace, command: str, reason: str, find: Callable[[Lake
         lake = Lake(workspace)
         lake.sweep()
         return forgetting.take_down(lake, find(lake), reason)
+
+
+def merge(workspace: Workspace, command: str, others: Sequence[Path]) -> merging.Added:
+    """Join other workspaces into this one; a run finishes what needs them all."""
+    theirs = [Workspace(other).require() for other in others]
+    with workspace.require().held(command):
+        lake = Lake(workspace)
+        lake.sweep()
+        return sum((merging.merge(lake, other) for other in theirs), merging.Added())
 
 
 def _cost(view: View, stage: AnyAsk, more: int) -> Expected:

@@ -41,7 +41,7 @@ class Removed:
 
 def take_down(lake: Lake, videos: Sequence[Id], reason: str) -> Removed:
     """Write the takedown down, then do it: a kill in the middle is finished by the next run."""
-    fresh = _request(lake.workspace, _with_wholes(lake, videos), reason)
+    fresh = request(lake.workspace, _with_wholes(lake, videos), reason)
     return replace(forget(lake), videos=fresh)
 
 
@@ -56,7 +56,8 @@ def _with_wholes(lake: Lake, videos: Sequence[Id]) -> list[Id]:
     return [*videos, *sorted(found - set(videos))]
 
 
-def _request(workspace: Workspace, videos: Sequence[Id], reason: str) -> int:
+def request(workspace: Workspace, videos: Sequence[Id], reason: str) -> int:
+    """Write a takedown down; how many of these videos had none."""
     path, known = workspace.forgotten, forgotten_videos(workspace)
     before = path.read_bytes() if path.exists() else b""
     if before and not before.endswith(b"\n"):

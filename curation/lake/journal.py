@@ -154,6 +154,31 @@ def forget_answers(workspace: Workspace, videos: Collection[Id]) -> int:
     return sum(_without(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
 
 
+def take_over_answers(workspace: Workspace, other: Workspace, hidden: Collection[Id]) -> int:
+    """Answers of another workspace that were not given here, but for those about some videos; how many there were."""
+    names = {show("video", video).encode() for video in hidden}
+    taken = 0
+    for folder in sorted(path for path in other.journal.glob("*") if path.is_dir()):
+        ours = workspace.journal / folder.name
+        known = {key for path in sorted(ours.glob("*.jsonl")) for key, _ in _index(path)}
+        fresh: list[bytes] = []
+        for path in sorted(folder.glob("*.jsonl")):
+            lines = path.read_bytes()
+            for key, offset in _index(path):
+                line = lines[offset : lines.index(b"\n", offset) + 1]
+                head = HEAD.match(line)
+                if key not in known and head is not None and head[2] not in names:
+                    known.add(key)
+                    fresh.append(line)
+        if fresh:
+            data = b"".join(fresh)
+            with writing(ours / f"merged-{hashlib.sha256(data).hexdigest()[:16]}.jsonl", PRIVATE) as file:
+                file.write(data)
+            sync_folder(ours)
+        taken += len(fresh)
+    return taken
+
+
 def _without(path: Path, names: Collection[bytes]) -> int:
     """Rewrite one file without the lines about these videos, if it has any; how many it had."""
 

@@ -117,6 +117,41 @@ def forget_lines(workspace: Workspace, videos: Collection[Id]) -> int:
     return removed
 
 
+def take_over_files(workspace: Workspace, other: Workspace) -> int:
+    """What another workspace took in, benchmarks too; of a file that both took in, the videos that were found there.
+
+    How many files were new.
+    """
+    new = 0
+    for theirs in sorted(other.inputs.glob("*/*.jsonl")):
+        ours = workspace.inputs / theirs.relative_to(other.inputs)
+        with disk_errors(theirs):
+            found = theirs.read_bytes()
+        if ours.exists():
+            before = ours.read_bytes()
+            found = before if ours.parent.name != ANNOTATIONS else _with_found(before, found, str(ours))
+            if found == before:
+                continue
+        else:
+            new += 1
+        with writing(ours) as file:
+            file.write(found)
+        sync_folder(ours.parent)
+    return new
+
+
+def _with_found(ours: bytes, theirs: bytes, where: str) -> bytes:
+    """Our lines, and theirs in place of those whose video we don't have."""
+    head, *lines = ours.splitlines(keepends=True)
+    there = {_parts(line, where)[1]: line for line in theirs.splitlines(keepends=True)[1:]}
+
+    def better(line: bytes) -> bytes:
+        _, origin, said = _parts(line, where)
+        return there.get(origin, line) if json.loads(said).get("reason") == MISSING else line
+
+    return b"".join([head, *map(better, lines)])
+
+
 def question(said: str) -> Question | Refused:
     """What a row says."""
     told: dict[str, Any] = json.loads(said)

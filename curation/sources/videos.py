@@ -88,11 +88,30 @@ def register(workspace: Workspace, brought: Sequence[str], claims: Claims) -> Re
             now[sha256] = _joined(now[sha256], fresh) if sha256 in now else fresh
     finally:  # what was read so far needn't be read again, however this ends
         if now != known:
-            with writing(_list(workspace)) as file:
-                file.write("".join(json.dumps(asdict(video)) + "\n" for video in now.values()).encode("ascii"))
-            sync_folder(workspace.inputs)
+            _write(workspace, now.values())
     new = [sha256 for sha256 in seen if sha256 not in known]
     return Registered(tuple(map(_video_id, new)), tuple(_video_id(sha256) for sha256 in seen if sha256 in known))
+
+
+def take_over_list(workspace: Workspace, other: Workspace) -> int:
+    """The videos of another workspace's list; how many were not on this one. Of a known one, only other names are added."""
+    known, theirs = listed(workspace), listed(other)
+    now = dict(known)
+    for sha256, video in theirs.items():
+        ours = now.get(sha256)
+        if ours is not None:
+            called = [ours.source_id, *ours.also]
+            video = replace(ours, also=[*ours.also, *(name for name in (video.source_id, *video.also) if name not in called)])
+        now[sha256] = video
+    if now != known:
+        _write(workspace, now.values())
+    return len(now) - len(known)
+
+
+def _write(workspace: Workspace, videos: Iterable[Listed]) -> None:
+    with writing(_list(workspace)) as file:
+        file.write("".join(json.dumps(asdict(video)) + "\n" for video in videos).encode("ascii"))
+    sync_folder(workspace.inputs)
 
 
 def names(videos: Iterable[Listed]) -> Iterator[tuple[str, Id]]:

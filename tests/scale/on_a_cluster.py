@@ -98,16 +98,17 @@ def test_machines_come_and_go_and_the_bytes_stay(machines: Machines, tmp_path: P
     for root in (alone, spread):
         Numbers(tasks=80).prepare(root, "")
     ran(alone, None)
-    changes = threading.Thread(target=change, args=(machines, spread))
-    changes.start()
-    ran(spread, machines.executor)
-    changes.join()
+    running = threading.Thread(target=ran, args=(spread, machines.executor))
+    running.start()
+    change(machines, spread)
+    assert running.is_alive()  # what is left is work for the machine that came later
+    running.join()
     ran(spread, None)  # sweeps what the lost machine has left, and finds nothing to do
     assert outcome(spread) == outcome(alone)
 
 
 def change(machines: Machines, workspace: Path) -> None:
-    """Take both machines away, one after the other, and add one: what is left is its work alone."""
+    """Take both machines away, one after the other, and add one."""
     for worker, commits in zip(machines.workers, (1, 2), strict=True):
         while len(list(workspace.glob("lake/commits/*/*.json"))) <= commits:
             time.sleep(0.02)

@@ -1,0 +1,138 @@
+"""Workspaces that were built apart become one."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from benchmarks import score_server
+from benchmarks.chaos import WholeChain, fingerprint
+from benchmarks.ranks import ended
+from benchmarks.score_server import serving
+from dmforge import intake, pipeline
+from dmforge.cli import app
+from dmforge.curation.lake.shares import Share
+from dmforge.curation.sources.claims import Claims
+from dmforge.curation.sources.videos import listed
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.worlds.folder import LICENCE, SOURCE
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import show
+from tests.foundation.lakes import count, logical, run, write_recipe
+
+INQUIRE = '[stages.inquire]\nurl = "{}"\nbatch_items = 20\n'
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO())
+
+
+def merge(root: Path, *others: Path) -> dict[str, int]:
+    done = CliRunner().invoke(app, ["merge", *map(str, others), "-w", str(root), "--json"])
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)["added"]
+
+
+def share(root: Path, rank: int, world_size: int) -> None:
+    list(pipeline.run_share(Workspace(root), quiet(), "test", Share(rank, world_size), 0.0))
+
+
+def asking(root: Path, url: str) -> None:
+    write_recipe(root, tasks=100)
+    recipe = (root / "recipe.toml").read_text()
+    before, _, after = recipe.partition("[stages.score]")
+    (root / "recipe.toml").write_text(before + INQUIRE.format(url) + after[after.index("[stages.keep]") :])
+
+
+def test_halves_that_were_built_apart_are_joined_and_nothing_is_asked_again(tmp_path: Path) -> None:
+    alone, one, other = (tmp_path / name for name in ("alone", "one", "other"))
+    with serving() as url:
+        asking(alone, url)
+        run(alone)
+    with serving() as url:
+        for rank, root in enumerate((one, other)):
+            asking(root, url)
+            share(root, rank, 2)
+        added = merge(one, other)
+        assert added["answers"] > 0
+        assert added["outcomes"] == count(other, "SELECT count(*) FROM outcomes")
+        run(one)
+        assert logical(one) == logical(alone)
+        assert set(score_server.asked(url).values()) == {1}
+    assert not any(merge(one, other).values())
+
+
+def test_what_both_have_settled_stands_once(tmp_path: Path) -> None:
+    alone, one, other = (tmp_path / name for name in ("alone", "one", "other"))
+    for root in (alone, one, other):
+        write_recipe(root, tasks=100, batch=30)
+    run(alone)
+    share(one, 0, 2)
+    share(other, 1, 3)  # the two overlap, and batches of one are settled in part by the other
+    merge(one, other)
+    run(one)
+    assert logical(one) == logical(alone)
+
+
+def test_a_video_that_was_taken_down_in_either_does_not_come_in(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for root in (one, other):
+        write_recipe(root, tasks=40)
+    run(other)
+    gone = sorted(row[0] for row in view_videos(other))
+    for root, video in ((one, gone[0]), (other, gone[1])):
+        pipeline.forget(Workspace(root), "test", "asked to", lambda _, video=video: [video])
+    merge(one, other)
+    run(one)
+    assert {row[0] for row in view_videos(one)} == set(gone[2:])
+
+
+def view_videos(root: Path) -> list[tuple[bytes]]:
+    from tests.foundation.lakes import view
+
+    return view(root).connection.execute("SELECT DISTINCT video FROM tasks").fetchall()
+
+
+def test_a_workspace_is_not_merged_with_itself(tmp_path: Path) -> None:
+    write_recipe(tmp_path)
+    with pytest.raises(InputError, match="with itself"):
+        pipeline.merge(Workspace(tmp_path), "test", [tmp_path])
+
+
+def test_videos_that_two_machines_ingested_make_the_shards_that_one_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have all annotations, and half of the videos each."""
+    subject = WholeChain(2, tmp_path)
+    films = sorted((subject.worlds / "videos").iterdir())
+    roots = [tmp_path / name for name in ("alone", "one", "other")]
+    for root, brought in zip(roots, (films, films[:1], films[1:]), strict=True):
+        folder = tmp_path / f"films-{root.name}"
+        folder.mkdir()
+        for film in brought:
+            shutil.copy(film, folder)
+        with subject.serving() as url:
+            monkeypatch.setenv("OPENAI_BASE_URL", url)
+            place = pipeline.init(root, "demo")
+            intake.add_videos(place, "test", [str(folder)], Claims(SOURCE, LICENCE, namespace=SOURCE))
+            intake.add_annotations(place, "test", "jsonl", [subject.worlds / "tasks.jsonl"])
+            list(pipeline.run(place, quiet(), "test"))
+    alone, one, other = roots
+    added = merge(one, other)
+    assert (added["videos"], added["media"], added["annotations"]) == (1, 3, 0)
+    assert all(show("video", video.video) for video in listed(Workspace(one)).values())
+    with subject.serving() as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        list(pipeline.run(Workspace(one), quiet(), "test"))
+        assert not subject.asked(url)
+    found, expected = ended(one), ended(alone)
+    # what each had packed of its half lies there still
+    shards = {name for path in fingerprint(alone / "shards") for name in [f"shards/{path}"]}
+    assert {name: found[name] for name in shards} == {name: expected[name] for name in shards}
+    assert found["digest"] == expected["digest"]
