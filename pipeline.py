@@ -271,7 +271,7 @@ def run_share(
     workspace = replace(workspace, writer=f"rank-{share.rank}")
     patiently(partial(_enrol, workspace, recipe, command), patience_s)
     with claimed(workspace, share, command):
-        if not _is_enrolled(Lake(workspace), recipe):
+        if not _is_enrolled(workspace, recipe):
             raise _changed(workspace)
         account = Account(budget_usd if budget_usd is None else budget_usd / share.of)
         driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, patience_s)
@@ -284,7 +284,7 @@ def run_share(
 
 def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
     """What has to be done alone, before ranks set to work: whichever comes first does it."""
-    if _is_enrolled(Lake(workspace), recipe):
+    if _is_enrolled(workspace, recipe):
         return
     try:
         with workspace.held(command):
@@ -303,13 +303,15 @@ def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
                 pass
         except Held:
             raise error from None  # it may be another rank, doing just this
-        if not _is_enrolled(Lake(workspace), recipe):
+        if not _is_enrolled(workspace, recipe):
             raise _changed(workspace) from None
 
 
-def _is_enrolled(lake: Lake, recipe: Recipe) -> bool:
-    standing = all(stands(lake, stage) for stage in recipe.stages if isinstance(stage, Root))
-    return standing and not forgetting.is_unfinished(lake)
+def _is_enrolled(workspace: Workspace, recipe: Recipe) -> bool:
+    with workspace.reading():
+        lake = Lake(workspace)
+        standing = all(stands(lake, stage) for stage in recipe.stages if isinstance(stage, Root))
+        return standing and not forgetting.is_unfinished(lake)
 
 
 def _changed(workspace: Workspace) -> InputError:
