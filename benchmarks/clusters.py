@@ -46,7 +46,7 @@ HEAD: dict[str, object] = {
         "health_check_initial_delay_ms": 1000,
     },
 }
-"""A dead machine is noticed within some 5 s, not 30: there is enough to wait for."""
+"""Ray takes a machine for dead after so many checks that fail: by default five, 3 s apart."""
 LOOPBACK = "ip link set lo up; exec "
 LONGEST_S = 540
 

@@ -34,8 +34,8 @@ class Seen:
     kills: int
     seconds: float
     alone_s: float
-    shares: dict[str, int]
-    """Commits of batches in which shards and media are equal, files of each."""
+    files: dict[str, int]
+    """Compared byte for byte, by folder."""
     asked_twice: int
     writers: int
 
@@ -135,7 +135,7 @@ def main() -> None:
         seen = measure(subject, told.world_size, told.kills, told.seed)
     rows = [["ranks", told.world_size], ["kills", seen.kills], ["seconds alone", f"{seen.alone_s:.0f}"]]
     rows += [["seconds by rank, with the kills", f"{seen.seconds:.0f}"], ["questions answered twice", seen.asked_twice]]
-    rows += [[f"files in {name}, byte-identical", number] for name, number in sorted(seen.shares.items())]
+    rows += [[f"files in {name}, byte-identical", number] for name, number in sorted(seen.files.items())]
     rows += [["writers in the journal", seen.writers], ["digest equal to that of one run", "yes"]]
     chosen = f" --chain {told.chain}" if told.chain else f" --tasks {told.tasks}"
     command = f"python -m benchmarks.ranks --world-size {told.world_size}{chosen} --kills {told.kills} --seed {told.seed}"
