@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from dmforge.curation.lake.shares import Share
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.ranks import claimed, patiently
-from dmforge.curation.runner import Driver, StageReport
+from dmforge.curation.runner import Driver, StageReport, unblocked
 from dmforge.curation.shards import folders
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import Manifest, read_manifest
@@ -291,7 +292,7 @@ def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
             lake = Lake(workspace)
             folders.sweep(workspace)
             forgetting.finish_forgetting(lake)
-            for stage in recipe.stages:
+            for stage in unblocked(recipe.stages)[0]:
                 stage.begin(workspace)
             lake.sweep()
             for stage in recipe.stages:

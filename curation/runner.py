@@ -40,6 +40,12 @@ class StageReport:
     """What has to be made by other means before this stage can work: the run ended before it, as it should."""
 
 
+def unblocked(stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], AnyStage | None]:
+    """The stages up to the first that awaits what has to be made elsewhere, and that one."""
+    blocked = next((stage for stage in stages if stage.awaits()), None)
+    return (stages, None) if blocked is None else (stages[: stages.index(blocked)], blocked)
+
+
 class Driver:
     """Runs stages over a lake that is held for writing."""
 
@@ -59,8 +65,7 @@ class Driver:
         A Collective waits until all inputs of earlier stages are settled; with `partial` it takes what there is. Before a
         stage that awaits something the run ends, and the last report says what.
         """
-        blocked = next((stage for stage in stages if stage.awaits()), None)
-        stages = stages if blocked is None else stages[: stages.index(blocked)]
+        stages, blocked = unblocked(stages)
         for stage in stages:
             if isinstance(stage, Ask):
                 stage.account = self.account

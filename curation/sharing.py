@@ -18,7 +18,7 @@ from dmforge.curation.lake.compaction import compact
 from dmforge.curation.lake.shares import Share
 from dmforge.curation.lake.views import AnyStage, Tally
 from dmforge.curation.ranks import Working
-from dmforge.curation.runner import WAITS, Driver, StageReport
+from dmforge.curation.runner import WAITS, Driver, StageReport, unblocked
 from dmforge.curation.stage import Ask, Collective
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.records import Item, Record
@@ -43,7 +43,9 @@ class RankDriver(Driver):
         self._share, self._work_lock = share, Working(workspace, patience_s)
 
     def run_share(self, stages: Sequence[AnyStage]) -> Iterator[StageReport]:
-        """Bring the share through these stages as far as it comes; ends early where it waits in vain."""
+        """Bring the share through these stages as far as it comes; ends early where it waits in vain, and before a stage that
+        awaits something."""
+        stages, blocked = unblocked(stages)
         for stage in stages:
             if isinstance(stage, Ask):
                 stage.account = self.account
@@ -61,6 +63,8 @@ class RankDriver(Driver):
             yield report
             if waiting and isinstance(stage, Collective):
                 return
+        if blocked is not None:
+            yield StageReport(blocked.name, self._view().tally(blocked, self._share), {}, blocked.awaits())
 
     def _end(self, stages: Sequence[AnyStage]) -> int:
         """Where its work ends: rank 0 sees to it all, the others have nothing to wait for after the last of their share."""
