@@ -48,6 +48,8 @@ app = typer.Typer(
 )
 REASONS = 5
 """Reasons that are printed for what stays pending; all of them stand in the run's record."""
+WIDE = 500
+"""Columns of a table that goes to a file or a pipe: nobody's window cuts it."""
 out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder.")]
@@ -881,7 +883,8 @@ def _print_table(columns: list[str], rows: Sequence[Sequence[object]]) -> None:
         )
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    out.print(table)
+    sheet = out if out.is_terminal else Console(width=WIDE)
+    sheet.print(table)
 
 
 if __name__ == "__main__":

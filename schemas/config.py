@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from dmforge.schemas.errors import InputError
 
@@ -32,11 +33,16 @@ class Config(BaseModel):
         """The part that decides what comes out: it is digested into every work key."""
         values: dict[str, Any] = {}
         for name, info in type(self).model_fields.items():
-            if any(isinstance(mark, _OperationalMark) for mark in info.metadata):
+            if is_operational(info):
                 continue
             value = getattr(self, name)
             values[name] = value.semantic() if isinstance(value, Config) else self.model_dump(mode="json", include={name})[name]
         return values
+
+
+def is_operational(field: FieldInfo) -> bool:
+    """Whether a field says only how work is done."""
+    return any(isinstance(mark, _OperationalMark) for mark in field.metadata)
 
 
 def parse_config(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:

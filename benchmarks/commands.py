@@ -1,0 +1,217 @@
+"""docs/commands.md, written from the command line itself: every command with its options, and what it says on a small world.
+
+`make docs` writes it, and runs what it shows. A test fails while options and words stand there otherwise than in the code; what
+the commands said is as old as the last `make docs`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from typer.models import ArgumentInfo, OptionInfo
+
+from dmforge import cli
+
+PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
+MOST_LINES = 16
+WORDS = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
+HEAD = """# Commands
+
+Written by `make docs`, which also ran what is shown. What is in `<...>` must be said, the rest may be. Results go to stdout,
+progress to stderr; with `--json` the result is one JSON document. Exit codes: 0 done, 1 failed or unfinished, 2 wrong usage or
+input, 130 interrupted.
+"""
+TRAINING = """out = "sft"
+[model]
+scratch = "mote"
+[data]
+corpora = [{ place = "$(echo ws/shards/cot/*)" }]
+[training]
+steps = 10
+learning_rate = 2e-3
+[saving]
+device = "cpu"
+"""
+EVALUATION = """checkpoint = "./sft/checkpoint-10"
+corpora = ["$(echo exam/shards/exam/*)"]
+baseline_corpora = ["$(echo ws/shards/cot/*)"]
+device = "cpu"
+[roll]
+most_tokens = 160
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Lines that are typed, and under which command they are shown; or under none."""
+
+    command: str
+    lines: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+SCENES = (
+    Scene("worlds", ("dmforge worlds worlds --videos 8 --study",)),
+    Scene("oracle", ("dmforge oracle worlds &",)),
+    Scene("probe", ("dmforge probe worlds/videos/*0.mp4",)),
+    Scene("frames", ("dmforge frames $(ls worlds/videos/*.mp4 | head -1) --span 2 4 --fps 3",)),
+    Scene("init", ("dmforge init ws --recipe study",)),
+    Scene("ingest", ("dmforge ingest worlds/videos --source worlds --licence CC0-1.0 -w ws",)),
+    Scene("import", ("dmforge import --list", "dmforge import jsonl worlds/tasks.jsonl -w ws")),
+    Scene("plan", ("dmforge plan -w ws",)),
+    Scene("run", ("dmforge run -w ws",)),
+    Scene("status", ("dmforge status -w ws",)),
+    Scene("select", ("dmforge select cot --dry-run -w ws", "dmforge select cot --where 'cited_stamps > 1' -w ws")),
+    Scene("pack", ("dmforge pack cot -w ws",)),
+    Scene("verify", ("dmforge verify ws/shards/cot/*",)),
+    Scene("lint", ("dmforge lint ws/shards/cot/*",)),
+    Scene("export", ("dmforge export cot --to llamafactory -w ws",)),
+    Scene("audit", ("dmforge audit", "dmforge audit funnel -w ws", "dmforge audit --html report.html -w ws")),
+    Scene("why", ("dmforge why $(dmforge audit --sql 'SELECT id FROM samples' --format csv -w ws | tail -1) --check -w ws",)),
+    Scene("digest", ("dmforge digest -w ws",)),
+    Scene("", (f"cat > sft.toml <<END\n{TRAINING}END",)),
+    Scene("train", ("dmforge train sft sft.toml",)),
+    Scene(
+        "",
+        (
+            "dmforge worlds unseen --videos 4 --study --seed 2", "dmforge init exam --recipe exam",
+            "dmforge ingest unseen/videos -w exam", "dmforge import jsonl unseen/tasks.jsonl -w exam", "dmforge run -w exam",
+            f"cat > evaluate.toml <<END\n{EVALUATION}END",
+        ),
+    ),
+    Scene("evaluate", ("dmforge evaluate evaluate.toml",)),
+    Scene("forget", ("dmforge forget --source worlds --reason 'the owner asked' -w ws",)),
+    Scene("demo", ("dmforge demo --size chain --videos 2",)),
+    Scene("review", ("dmforge review cot --sample 2 --as anna -w demo/workspace &",)),
+)  # fmt: skip
+
+
+def page(said: Mapping[str, str]) -> str:
+    """The whole page, with what each command said."""
+    parts = [HEAD]
+    for info in sorted(cli.app.registered_commands, key=lambda info: _name(info.name, info.callback)):
+        assert info.callback is not None
+        name = _name(info.name, info.callback)
+        parts.append(f"## {name}\n\n{inspect.getdoc(info.callback)}\n")
+        parts += _options(name, info.callback)
+        parts.append(f"\n```console\n{said.get(name, '')}```\n")
+    return "\n".join(parts)
+
+
+def without_transcripts(text: str) -> str:
+    """A page without what commands said, which differs from machine to machine."""
+    return re.sub(r"```console\n.*?```", "```console\n```", text, flags=re.DOTALL)
+
+
+def _name(name: str | None, callback: Callable[..., Any] | None) -> str:
+    return name or getattr(callback, "__name__", "").replace("_", "-")
+
+
+def _options(command: str, callback: Callable[..., Any]) -> Iterator[str]:
+    """How it is called, and a table of what it may be told."""
+    hints = get_type_hints(callback, include_extras=True)
+    usage, needed, rows = [f"dmforge {command}"], list[str](), list[str]()
+    for name, parameter in inspect.signature(callback).parameters.items():
+        kind, *marks = get_args(hints[name])
+        info = next(one for one in marks if isinstance(one, (ArgumentInfo, OptionInfo)))
+        value = info.metavar or _word(kind)
+        must = parameter.default is inspect.Parameter.empty
+        if isinstance(info, ArgumentInfo):
+            word = value if info.metavar else name.upper()
+            usage.append(f"<{word}>" if must else f"[{word}]")
+        else:
+            word = " ".join(filter(None, (", ".join(f"`{one}`" for one in _said(name, info)), value)))
+            needed += [f"<{_said(name, info)[0]} {value}>"] if must else []
+        default = "" if must or parameter.default in (None, False, "") else f"`{parameter.default}`"
+        rows.append(f"| {word.replace('|', ' or ')} | {'must be said' if must else default} | {info.help} |")
+    yield f"    {' '.join([*usage, *needed])}\n"
+    yield "| | default | |\n|---|---|---|"
+    yield from rows
+
+
+def _said(name: str, info: OptionInfo) -> list[str]:
+    """The names of an option; Typer keeps the first of those that are declared where a default would stand."""
+    declared = [one for one in (info.default, *(info.param_decls or ())) if isinstance(one, str) and one.startswith("-")]
+    return declared or [f"--{name.replace('_', '-')}"]
+
+
+def _word(kind: Any) -> str:
+    """What stands for a value; nothing for what is only said or not."""
+    if get_origin(kind) is Annotated:
+        return _word(get_args(kind)[0])
+    if get_origin(kind) is Literal:
+        return " or ".join(f"`{one}`" for one in get_args(kind))
+    if get_origin(kind) in (Union, types.UnionType, list):
+        return _word(next(one for one in get_args(kind) if one is not types.NoneType))
+    return WORDS.get(kind, "")
+
+
+def transcripts() -> dict[str, str]:
+    """What each command says in a new folder, run as it is shown."""
+    said: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place).resolve()
+        env = {**os.environ, "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
+        env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
+        serving: list[subprocess.Popen[str]] = []
+        try:
+            for scene in SCENES:
+                for line in scene.lines:
+                    print(f"$ {line.splitlines()[0]}", file=sys.stderr, flush=True)
+                    if line.endswith("&"):
+                        server = _begin(line, folder, env)
+                        serving.append(server)
+                        assert server.stdout is not None
+                        told = server.stdout.readline()
+                        if not told:
+                            sys.exit(f"{line} said nothing")
+                        if scene.command == "oracle":
+                            env["OPENAI_BASE_URL"] = told.strip()
+                    else:
+                        told = _told(line, folder, env)
+                    if scene.command:
+                        said[scene.command] = said.get(scene.command, "") + f"$ {line}\n{_cut(told, folder)}"
+        finally:
+            for server in serving:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
+    return said
+
+
+def _begin(line: str, folder: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    """A server, in a session of its own, so that it can be ended with all that it starts."""
+    command = ["bash", "-c", f"exec {line.removesuffix('&')}"]
+    return subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+
+
+def _told(line: str, folder: Path, env: Mapping[str, str]) -> str:
+    done = subprocess.run(["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{line}\n{done.stderr}")
+    return done.stdout
+
+
+def _cut(text: str, folder: Path) -> str:
+    """The first lines, with places as seen from the folder, and no token of a review."""
+    lines = [re.sub(r"token=[\w-]+", "token=...", line.replace(f"{folder}/", "")).rstrip() for line in text.splitlines()]
+    rest = len(lines) - MOST_LINES
+    kept = lines if rest <= 1 else [*lines[:MOST_LINES], f"... and {rest} more lines"]
+    return "".join(f"{line}\n" for line in kept)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(transcripts()), "utf-8")
+    print(PAGE)
