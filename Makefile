@@ -6,13 +6,14 @@ WORKERS ?= 2
 VLLM := .venv-vllm
 SIZE ?= small
 
-.PHONY: demo test check docs bench chaos test-vllm setup clean
+.PHONY: demo test check walk docs bench chaos test-vllm setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       from synthetic worlds to a trained student (under ./demo); SIZE=full learns longer"
 	@echo "make test       all tests"
 	@echo "make check      format, lint, types, import floors"
+	@echo "make walk       README.md, followed word for word from an empty clone"
 	@echo "make docs       docs/recipes.md and docs/commands.md, from the code"
 	@echo "make bench      every benchmark, each prints its table"
 	@echo "make chaos      kill runs at random, many times, and compare bytes"
@@ -37,6 +38,9 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest tests/foundation/test_house.py
+
+walk: $(STAMP)
+	$(BIN)/python -m benchmarks.walk
 
 docs: $(STAMP)
 	$(BIN)/python -m benchmarks.keys
