@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.tables import show
+from dmforge.curation.shards.folders import read_manifest
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -67,11 +68,12 @@ def found(folder: Path, corpora: Mapping[str, str]) -> list[list[object]]:
     rows: list[list[object]] = []
     for workspace, corpus in corpora.items():
         (manifest,) = folder.glob(f"{workspace}/shards/{corpus}/*/manifest.json")
-        rows.append([f"{workspace}: {corpus}", f"{json.loads(manifest.read_bytes())['samples']} samples"])
+        rows.append([f"{workspace}: {corpus}", f"{read_manifest(manifest.parent).samples} samples"])
     (weights,) = folder.glob("sft/checkpoint-*/model.safetensors")
     rows.append(["student", f"{weights.parent.name}, {weights.stat().st_size} bytes"])
     (measured,) = folder.glob("sft/*.evaluation/metrics.json")
-    rows.append(["evaluation", ", ".join(sorted(json.loads(measured.read_bytes())))])
+    figures = json.loads(measured.read_bytes())
+    rows.append(["evaluation", ", ".join(f"{name} {figures[name]:.3f}" for name in ("format", "miou", "accuracy"))])
     report = folder / "report.html"
     rows.append(["report", f"{report.stat().st_size} bytes"])
     return rows

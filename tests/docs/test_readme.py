@@ -19,8 +19,8 @@ SMALLER = {
     "make setup && . .venv/bin/activate\n": "",
     "--videos 24 --study": "--videos 4 --study",
     "--videos 8 --study": "--videos 2 --study",
-    "steps = 60": "steps = 6",
-    "checkpoint-60": "checkpoint-6",
+    "steps = 60": "steps = 3",
+    "checkpoint-60": "checkpoint-3",
 }
 """What is otherwise in the short form; each must stand in README.md."""
 
@@ -36,7 +36,7 @@ def test_first_steps_end_with_a_corpus_a_student_and_a_report(tmp_path: Path) ->
     rows = dict(found(tmp_path, {"ws": "cot", "exam": "exam"}))
     assert rows["ws: cot"] == "4 samples"
     assert rows["exam: exam"] == "2 samples"
-    assert str(rows["student"]).startswith("checkpoint-6,")
+    assert str(rows["student"]).startswith("checkpoint-3,")
     assert int(re.findall(r"\d+", str(rows["report"]))[0]) > 50_000
 
 
