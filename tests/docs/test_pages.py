@@ -94,3 +94,14 @@ def test_links_lead_somewhere(page: Path) -> None:
             heads = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
             known = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
             assert anchor in known, f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_points_to_is_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for place in re.findall(r"`((?:tests|benchmarks|recipes|generators|filters|curation|schemas|trainers)/[\w./-]+)`", text):
+        assert (ROOT / place).exists() or (ROOT / f"{place}.py").is_file(), place
+    for module in re.findall(r"python -m (benchmarks\.\w+)", text):
+        assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
+    for test in re.findall(r"`(test_\w+)`", text):
+        assert any(f"def {test}(" in file.read_text("utf-8") for file in (ROOT / "tests").rglob("test_*.py")), test

@@ -18,6 +18,7 @@ from dmforge import cli, pipeline
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
+from dmforge.filters.draw import DrawConfig
 
 VIDEO_R1 = "of its one row"
 LENGTHS_S = {
@@ -128,3 +129,16 @@ def test_both_corpora_are_planned_on_published_files(tmp_path: Path, real_data: 
     assert again["annotate"]["calls"] == 2 * len(for_rl) > 0
     assert 0 < cost <= annotate["cost"] + 1e-9
     assert again["blind"]["awaits"]
+
+
+def test_what_both_recipes_tell_the_same_is_done_once() -> None:
+    recipes = (pipeline.read_recipe(pipeline.RECIPES / f"{name}.toml") for name in ("dm-cot", "dm-rl"))
+    cot, rl = ({stage.name: stage for stage in recipe.stages} for recipe in recipes)
+    same = ("ingest", "import", "benchmarks", "contamination", "needs_audio", "duplicates", "annotate")
+    assert [cot[name].variant for name in same] == [rl[name].variant for name in same]
+    drawn, again = cot["draw"].config, rl["draw"].config
+    assert isinstance(drawn, DrawConfig)
+    assert isinstance(again, DrawConfig)
+    assert (drawn.seed, drawn.held_out) == (again.seed, again.held_out)
+    assert all(number <= drawn.quotas[name] for name, number in again.quotas.items())
+    assert (sum(drawn.quotas.values()), sum(again.quotas.values())) == (110_000, 90_000)
