@@ -91,6 +91,14 @@ SCENES = (
         ),
     ),
     Scene("evaluate", ("dmforge evaluate evaluate.toml",)),
+    Scene(
+        "",
+        (
+            "dmforge init other --recipe study", "dmforge ingest unseen/videos --source worlds --licence CC0-1.0 -w other",
+            "dmforge import jsonl unseen/tasks.jsonl -w other",
+        ),
+    ),
+    Scene("merge", ("dmforge merge other -w ws",)),
     Scene("forget", ("dmforge forget --source worlds --reason 'the owner asked' -w ws",)),
     Scene("demo", ("dmforge demo --size chain --videos 2",)),
     Scene("review", ("dmforge review cot --sample 2 --as anna -w demo/workspace &",)),
