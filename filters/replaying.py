@@ -22,7 +22,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.recall import Recall
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
-from dmforge.curation.stage import Batch, StageConfig
+from dmforge.curation.stage import Batch, BatchConfig
 from dmforge.curation.video.media import Media, require_clips
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.rounds import Rounds, Share, Tries
@@ -53,7 +53,7 @@ RESERVED = re.compile(r"<\|[a-z_]+\|>")
 """What would be taken for a frame of the chat, or of a clip."""
 
 
-class ReplayingConfig(StageConfig):
+class ReplayingConfig(BatchConfig):
     """Whose rollouts, and how many."""
 
     batch_items: Operational[PositiveInt] = 1
