@@ -34,7 +34,7 @@ class Density(Replaying[Shown, Rollout | Verdict | Target]):
     """One verdict a task, `density_pass`: the pass rate at the density that is enough; and the target with that density, in
     the right window, unless no density was ever enough. All densities have the same seeds."""
 
-    name, version = "density", 1
+    name, version = "density", 2
     measures = ("density_pass",)
     config: DensityConfig
 

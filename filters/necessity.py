@@ -29,7 +29,7 @@ class Necessity(Replaying[Shown, Rollout | Verdict]):
     """Two verdicts a task. `necessity`: the pass rate with the right window less that with a wrong one of its length.
     `necessity_coarse`: less that without any look. 1 over n = 0 where nobody said which window is right."""
 
-    name, version = "necessity", 1
+    name, version = "necessity", 2
     measures = ("necessity", "necessity_coarse")
     config: NecessityConfig
 

@@ -47,7 +47,8 @@ Out = TypeVar("Out", bound=Record)
 Fps = Annotated[Fraction, Field(gt=0)]
 STRAIGHT_TO_THE_ANSWER = f"{OPEN['think']}{CLOSE['think']}{OPEN['answer']}"
 """What is written for a student that is not to look."""
-ROLLED = 1
+TAGS = (*OPEN.values(), *CLOSE.values())
+ROLLED = 2
 """Raised when the code changes what a student writes: rollouts of before are then not taken for its own."""
 RESERVED = re.compile(r"<\|[a-z_]+\|>")
 """What would be taken for a frame of the chat, or of a clip."""
@@ -70,6 +71,10 @@ class ReplayingConfig(BatchConfig):
     """That the student may write in a rollout."""
     most_visual_tokens: PositiveInt = 1 << 20
     """Of all clips that it is shown in a rollout, the coarse one included."""
+    own_thoughts: bool = True
+    """What stands before a look that is forced is what the student thought in its free rollout of the same index, if it came to
+    a look there; without it a look comes out of nowhere, which a small student has never seen. The thought was about another
+    window: what the frames say goes against it, in every arm alike."""
     right_iou: Share = 0.5
     """An answer to a grounding question is right from this overlap with gold on."""
     most_rows: Operational[PositiveInt] = 32
@@ -92,6 +97,8 @@ class Arm:
 
 
 FREE = Arm("free")
+THOUGHT = "thought"
+"""The arm under which free rollouts stand that were made for the sake of their thoughts."""
 NONE = Arm("none", opening=STRAIGHT_TO_THE_ANSWER)
 
 
@@ -111,6 +118,8 @@ class Trial:
     """Arms that go on."""
     rounds: int = 0
     """So many are done."""
+    thoughts: list[Rollout] = field(default_factory=list[Rollout])
+    """Free rollouts, in the order of their indices: what is thought before a look that is forced."""
 
 
 class Replaying(Batch[In, Out]):
@@ -199,27 +208,26 @@ class Replaying(Batch[In, Out]):
                 self._round([trial for trial in under_way if trial.going], size, known, footage)
         for trial in trials:
             if isinstance(trial, Trial):
-                rollouts = [row for rows in trial.got.values() for row in rows]
+                rollouts = [*(row for rows in trial.got.values() for row in rows), *trial.thoughts]
                 yield Made((*rollouts, *self.found(trial)))
             else:
                 yield trial
 
     def _round(self, trials: Sequence[Trial], size: int, known: dict[Id, Rollout], footage: Footage) -> None:
         """Bring every arm that goes on to so many rollouts."""
+        if self.config.own_thoughts:
+            thinking = [trial for trial in trials if any(trial.arms[name].look for name in trial.going)]
+            self._rolled([(trial, FREE, at) for trial in thinking for at in range(len(trial.thoughts), size)], known, footage)
+            for trial in thinking:
+                told = [known[self._key(trial, FREE, index)] for index in range(len(trial.thoughts), size)]
+                trial.thoughts += [replace(row, filter=self.name, arm=THOUGHT, score=0.0, id=b"") for row in told]
         wanted = [
             (trial, trial.arms[name], index)
             for trial in trials
             for name in trial.going
             for index in range(len(trial.got[name]), size)
         ]
-        fresh = {key: one for one in wanted if (key := self._key(*one)) not in known}
-        keys = list(fresh)
-        for first in range(0, len(keys), self.config.most_rows):
-            some = keys[first : first + self.config.most_rows]
-            quests = [self._quest(*fresh[key], footage) for key in some]
-            limits = Limits(most_visual_tokens=self.config.most_visual_tokens)
-            for key, rolled in zip(some, roll(self._engine, quests, limits), strict=True):
-                known[key] = self._rollout(*fresh[key], rolled, key)
+        self._rolled(wanted, known, footage)
         for trial, arm, index in wanted:
             row = known[self._key(trial, arm, index)]
             score = answer_score(row.answer, self.asked(trial.subject, index))
@@ -228,16 +236,29 @@ class Replaying(Batch[In, Out]):
             trial.rounds += 1
             trial.going = self.wants(trial)
 
+    def _rolled(self, wanted: Sequence[tuple[Trial, Arm, int]], known: dict[Id, Rollout], footage: Footage) -> None:
+        """Make those of these rollouts that are not known."""
+        fresh = {key: one for one in wanted if (key := self._key(*one)) not in known}
+        keys = list(fresh)
+        for first in range(0, len(keys), self.config.most_rows):
+            some = keys[first : first + self.config.most_rows]
+            quests = [self._quest(*fresh[key], footage) for key in some]
+            limits = Limits(most_visual_tokens=self.config.most_visual_tokens)
+            for key, rolled in zip(some, roll(self._engine, quests, limits), strict=True):
+                known[key] = self._rollout(*fresh[key], rolled, key)
+
     def _key(self, trial: Trial, arm: Arm, index: int) -> Id:
         look = None if arm.look is None else [print_span(arm.look.window), print_density(arm.look.fps)]
         put = question_text(self.asked(trial.subject, index))
-        return digest("rollout", [trial.task.id, self.student, self.settings, put, look, arm.opening, index])
+        thought = _thought(trial, arm, index)
+        return digest("rollout", [trial.task.id, self.student, self.settings, put, look, thought, arm.opening, index])
 
     def _quest(self, trial: Trial, arm: Arm, index: int, footage: Footage) -> Quest:
         # the seed is the same in all arms: they differ by what is shown, and not by luck
         seed = int.from_bytes(digest("seed", [trial.task.id, self.student, self.settings, index])[:8])
         sampling = Sampling(self.config.temperature, seed, self.config.most_tokens)
-        return Quest(self._prompt(self.asked(trial.subject, index), footage), footage, sampling, arm.look, arm.opening)
+        told = self._prompt(self.asked(trial.subject, index), footage)
+        return Quest(told, footage, sampling, arm.look, _thought(trial, arm, index), arm.opening)
 
     def _prompt(self, task: Task, footage: Footage) -> tuple[Shown, ...]:
         return show(prompt(task) if self.sees else (Piece("prompt", question_text(task)),), footage)
@@ -257,6 +278,16 @@ class Replaying(Batch[In, Out]):
     @property
     def confidence(self) -> float:
         return self.config.rounds.confidence
+
+
+def _thought(trial: Trial, arm: Arm, index: int) -> str:
+    """What is thought before the look of an arm; nothing where the student came to none."""
+    if arm.look is None or index >= len(trial.thoughts):
+        return ""
+    text = trial.thoughts[index].transcript.trajectory_text
+    thought, found, _ = text.removeprefix(OPEN["think"]).partition(OPEN["span"])
+    is_whole = found and text.startswith(OPEN["think"]) and not RESERVED.search(thought)
+    return thought if is_whole and not any(tag in thought for tag in TAGS) else ""
 
 
 def on_task(trial: Trial, name: str, score: float, n: int, reason: str = "", detail: str = "") -> Verdict:

@@ -29,7 +29,7 @@ class Vouch(Replaying[Attempt, Rollout | Verdict]):
     them, that end with its answer: a wrong answer has few. `vouch_window`: that share less the one without any look: where a
     window shows nothing, it is nothing. 1 over n = 0 where the coarse clip shows as much."""
 
-    name, version = "vouch", 1
+    name, version = "vouch", 2
     measures = ("vouch", "vouch_window")
     repeats = True  # candidates of one task share the rollouts without a look
     config: VouchConfig

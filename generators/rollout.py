@@ -44,6 +44,8 @@ class Quest:
     footage: Footage
     sampling: Sampling = field(default_factory=Sampling)
     forced: Look | None = None
+    thought: str = ""
+    """What is thought before a look that is forced."""
     opening: str = ""
     """What is written for it before it goes on, instead of a look."""
 
@@ -132,7 +134,7 @@ def _openings(rows: Sequence[_Row], limits: Limits) -> dict[int, Sequence[Shown]
         elif row.quest.forced is None:
             added[number] = row.quest.prompt
         else:
-            row.pieces.append(Piece("runtime", _command(row.quest.forced)))
+            row.pieces.append(Piece("runtime", _command(row.quest.thought, row.quest.forced)))
             clip = _cut(row, row.quest.forced, limits)
             if clip is not None:
                 added[number] = (*row.quest.prompt, Shown(row.pieces[-2]), clip)
@@ -185,10 +187,10 @@ def _cut(row: _Row, look: Look, limits: Limits) -> Shown | None:
     return Shown(row.pieces[-1], clip)
 
 
-def _command(look: Look) -> str:
-    """A look that nobody thought about."""
+def _command(thought: str, look: Look) -> str:
+    """A look that was not chosen."""
     span, fps = print_span(look.window), print_density(look.fps)
-    return f"{OPEN['think']}{OPEN['span']}{span}{CLOSE['span']}{OPEN['fps']}{fps}{CLOSE['fps']}"
+    return f"{OPEN['think']}{thought}{OPEN['span']}{span}{CLOSE['span']}{OPEN['fps']}{fps}{CLOSE['fps']}"
 
 
 def _ended(row: _Row, limits: Limits) -> Rolled:

@@ -166,7 +166,20 @@ def test_necessity_is_what_the_right_window_adds(workspace: Workspace) -> None:
         assert (needed[task.id].score, over[task.id].score) == (expected, expected)
         assert (needed[task.id].n == 0) == (not task.windows)
     seeds = {(r.task, r.index, r.arm) for r in rows(workspace, Rollout) if r.filter == "necessity"}
-    assert {arm for _, _, arm in seeds} == {"right", "wrong", "none"}
+    assert {arm for _, _, arm in seeds} == {"right", "wrong", "none", "thought"}
+
+
+def test_before_a_forced_look_stands_what_the_student_thought_by_itself(workspace: Workspace) -> None:
+    run(workspace, policy_for(workspace, lambda task, seen, look: 0.5), until="necessity")
+    found = [row for row in rows(workspace, Rollout) if row.filter == "necessity"]
+    free = {(row.task, row.index): row.transcript.trajectory_text for row in found if row.arm == "thought"}
+    forced = [row for row in found if row.arm in ("right", "wrong")]
+    assert forced
+    for row in forced:
+        (command,) = [piece.text for piece in row.transcript.pieces if piece.author == "runtime" and piece.text]
+        own, _, _ = free[row.task, row.index].partition("<span>")
+        assert command.startswith(f"{own}<span>")
+        assert own != "<think>"
 
 
 def test_arms_have_the_same_seeds(workspace: Workspace) -> None:
@@ -193,7 +206,7 @@ def test_no_rollout_is_made_by_two_measurements(workspace: Workspace) -> None:
     policy.rolled.clear()
     run(workspace, policy, until="density", only=True)
     assert {look.fps for _, look in policy.rolled if look} == {1, 2, 3, 4}  # at 6 it was forced before
-    assert {row.arm for row in rows(workspace, Rollout) if row.filter == "density"} == {"1", "2", "3", "4", "6"}
+    assert {row.arm for row in rows(workspace, Rollout) if row.filter == "density"} == {"1", "2", "3", "4", "6", "thought"}
 
 
 def test_a_wrong_window_shows_nothing_of_gold(workspace: Workspace) -> None:
