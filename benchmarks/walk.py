@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.tables import show
-from dmforge.curation.shards.folders import read_manifest
+from dmforge.curation.workspace import Workspace
+from dmforge.pipeline import corpora as corpora_of
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -67,8 +68,8 @@ def found(folder: Path, corpora: Mapping[str, str]) -> list[list[object]]:
     """What lies there at the end: corpora by their workspace, checkpoints, evaluations, the report."""
     rows: list[list[object]] = []
     for workspace, corpus in corpora.items():
-        (manifest,) = folder.glob(f"{workspace}/shards/{corpus}/*/manifest.json")
-        rows.append([f"{workspace}: {corpus}", f"{read_manifest(manifest.parent).samples} samples"])
+        packed = {manifest.corpus: manifest.samples for manifest in corpora_of(Workspace(folder / workspace)).values()}
+        rows.append([f"{workspace}: {corpus}", f"{packed[corpus]} samples"])
     (weights,) = folder.glob("sft/checkpoint-*/model.safetensors")
     rows.append(["student", f"{weights.parent.name}, {weights.stat().st_size} bytes"])
     (measured,) = folder.glob("sft/*.evaluation/metrics.json")
