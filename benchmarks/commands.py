@@ -6,6 +6,7 @@ the commands said is as old as the last `make docs`.
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import os
 import re
@@ -122,6 +123,11 @@ def without_transcripts(text: str) -> str:
     return re.sub(r"```console\n.*?```", "```console\n```", text, flags=re.DOTALL)
 
 
+def shown(text: str) -> dict[str, str]:
+    """What each command said, by a page."""
+    return dict(re.findall(r"^## (\S+)\n.*?```console\n(.*?)```", text, re.DOTALL | re.MULTILINE))
+
+
 def _name(name: str | None, callback: Callable[..., Any] | None) -> str:
     return name or getattr(callback, "__name__", "").replace("_", "-")
 
@@ -221,5 +227,8 @@ def _cut(text: str, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(transcripts()), "utf-8")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="run nothing: what commands said stays as it is")
+    keep = parser.parse_args().keep
+    PAGE.write_text(page(shown(PAGE.read_text("utf-8")) if keep else transcripts()), "utf-8")
     print(PAGE)

@@ -30,13 +30,8 @@ def test_options_of_commands_are_those_of_the_code() -> None:
     assert written == commands.without_transcripts(commands.page({})), "stale: make docs"
 
 
-def transcripts() -> dict[str, str]:
-    text = commands.PAGE.read_text("utf-8")
-    return dict(re.findall(r"^## (\S+)\n.*?```console\n(.*?)```", text, re.DOTALL | re.MULTILINE))
-
-
 def test_every_command_is_shown_at_work() -> None:
-    shown = transcripts()
+    shown = commands.shown(commands.PAGE.read_text("utf-8"))
     assert set(shown) == set(GROUP.commands)  # type: ignore[attr-defined]
     for name, text in shown.items():
         assert text.startswith(f"$ dmforge {name}"), name
@@ -46,7 +41,7 @@ def test_every_command_is_shown_at_work() -> None:
 @pytest.mark.parametrize(("command", "words"), [("import", ["import", "--list"]), ("audit", ["audit"])])
 def test_what_never_varies_is_what_is_shown(command: str, words: list[str]) -> None:
     said = [line.rstrip() for line in CliRunner().invoke(cli.app, words).stdout.splitlines()]
-    shown = transcripts()[command].split("\n$ ")[0].splitlines()[1:]
+    shown = commands.shown(commands.PAGE.read_text("utf-8"))[command].split("\n$ ")[0].splitlines()[1:]
     assert shown[: commands.MOST_LINES] == said[: commands.MOST_LINES], "stale: make docs"
 
 
