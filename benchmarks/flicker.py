@@ -6,6 +6,9 @@ frames a second, quick ones only at 4. Who wants to answer has to look at the ri
 
 A teacher may be biased as people are: its windows too wide, the density too low where it matters, some answers wrong. What
 imitation learns from it, rewards that are exact can mend.
+
+What is asked to be answered need not be what shows: golds may be coin flips, or drawn without regard to the frames. Where to
+look is then as sure as ever, and the answer a reward that says little or nothing. The frames are the same, bit for bit.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import av
 import numpy as np
@@ -47,6 +51,9 @@ LENGTHS_S = (2, 3, 4)
 SLOW, QUICK = Fraction(2), Fraction(4)
 CLIPS = Clips(coarse_fps=Fraction(1), look_frames=24, coarse_tokens=128, look_tokens=128)
 SHAPES = ("circle", "square")
+Golds = Literal["shown", "coin", "chance"]
+"""`shown`: the colour that flickers. `coin`: of half of the worlds a coin flip between that and another. `chance`: any colour,
+drawn without regard to what flickers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,7 @@ class World:
 
     number: int
     seed: int
+    golds: Golds = "shown"
 
     @property
     def _draw(self) -> Random:
@@ -76,7 +84,7 @@ class World:
 
     @property
     def told(self) -> tuple[Window, str, str, str, bool]:
-        """The window, the object's colour and shape, the answer, and whether it flickers quickly."""
+        """The window, the object's colour and shape, the colour that flickers, and whether it does so quickly."""
         draw = self._draw
         length_s = draw.choice(LENGTHS_S)
         start_s = draw.randrange(DURATION_S - length_s)
@@ -89,10 +97,20 @@ class World:
         return Look(window, QUICK if quick else SLOW)
 
     @property
+    def gold(self) -> str:
+        """The answer that counts as right."""
+        shown, draw = self.told[3], Random(f"gold {self.golds} {self.seed} {self.number}")
+        if self.golds == "chance":
+            return draw.choice([*COLOURS])
+        if self.golds == "coin" and draw.random() < 0.5:
+            return draw.choice([shown, draw.choice([colour for colour in COLOURS if colour != shown])])
+        return shown
+
+    @property
     def task(self) -> Task:
-        window, colour, shape, answer, quick = self.told
+        window, colour, shape, _, quick = self.told
         question = f"Which colour flashes {'quickly' if quick else 'slowly'} while the {colour} {shape} is shown?"
-        return Task(self.video_id, "open", question, (), answer, (window,), "any")
+        return Task(self.video_id, "open", question, (), self.gold, (window,), "any")
 
     @property
     def video_id(self) -> bytes:
@@ -114,7 +132,7 @@ class World:
         return (frames + noise.normal(0, 4, frames.shape)).clip(0, 255).astype(np.uint8)
 
     def taught(self, teacher: Teacher) -> Transcript:
-        """A trajectory, with the teacher's errors."""
+        """A trajectory, with the teacher's errors. It knows what flickers, and not what counts as right."""
         window, _, _, answer, quick = self.told
         draw = Random(f"teacher {self.seed} {self.number}")
         before, after = (100 * draw.randint(0, teacher.widest_s) for _ in range(2))
@@ -131,9 +149,9 @@ def cot(folder: Path, worlds: int, seed: int, teacher: Teacher = EXACT) -> Path:
     return _published(folder, "cot", f"flicker{seed}x{worlds}", ((world, _taught(world, teacher)) for world in told))
 
 
-def rl(folder: Path, worlds: int, seed: int, *, aimed: bool = True) -> Path:
+def rl(folder: Path, worlds: int, seed: int, golds: Golds = "shown", *, aimed: bool = True) -> Path:
     """Tasks with exact targets; or with nothing that says where to look."""
-    told = (World(number, seed) for number in range(worlds))
+    told = (World(number, seed, golds) for number in range(worlds))
     samples = ((world, _asked(world) if aimed else replace(_asked(world), target=None, windows=())) for world in told)
     return _published(folder, "rl", f"flicker{seed}x{worlds}", samples)
 

@@ -1,0 +1,102 @@
+"""What the rows of benchmarks/credit.py say: two tables, and what is to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.crossed import agreeing, crossed
+from benchmarks.journeys import Row
+from benchmarks.plots import Band, Panel, draw
+from benchmarks.tables import show
+from dmforge.trainers.metrics import Figure
+
+MEASURES = {"iou": "mIoU", "right": "accuracy", "off_fps": "density error, fps"}
+TOPS = {"iou": 1.0, "right": 1.0, "off_fps": 2.0}
+BASELINE = "1"
+"""Plain GRPO."""
+BEGINNING = "sft"
+"""What the row of an imitation has for a scenario."""
+Values = NDArray[np.float64]
+
+
+def report(rows: Sequence[Row], drawing: Path, command: str) -> None:
+    """Print the tables, write the drawing."""
+    starts = {row.sft: row for row in rows if row.scenario == BEGINNING}
+    trained = [row for row in rows if row.scenario != BEGINNING]
+    scenarios = list(dict.fromkeys(row.scenario for row in trained))
+    arms = list(dict.fromkeys(row.arm for row in trained))
+    print_levels(starts, trained, scenarios, arms, command)
+    print_differences(trained, scenarios, arms, command)
+    drawing.write_text(draw([list(panels(starts, trained, scenarios, arms, measure)) for measure in MEASURES]), "utf-8")
+
+
+def print_levels(
+    starts: dict[int, Row], trained: Sequence[Row], scenarios: Sequence[str], arms: Sequence[str], command: str
+) -> None:
+    """What each arm came to, after its last update."""
+    lines: list[list[object]] = []
+    for sft, row in sorted(starts.items()):
+        lines.append([f"imitation {sft}", "", 0, 1, *(_shown(crossed(row.points[0].values(m)[None])) for m in MEASURES)])
+    for scenario in scenarios:
+        for arm in arms:
+            some = {row.seed: row for row in trained if (row.scenario, row.arm) == (scenario, arm)}
+            if some:
+                last = next(iter(some.values())).points[-1].updates
+                told = [_shown(crossed(at(some, sorted(some), last, measure))) for measure in MEASURES]
+                lines.append([scenario, arm, last, len(some), *told])
+    columns = ["scenario", "holistic", "updates", "seeds", *MEASURES.values()]
+    show("What each arm came to (intervals over seeds and videos)", command, columns, lines)
+
+
+def print_differences(trained: Sequence[Row], scenarios: Sequence[str], arms: Sequence[str], command: str) -> None:
+    """Each arm less plain GRPO: same checkpoint, same worlds to practise on, same draws, same worlds to be measured on."""
+    lines: list[list[object]] = []
+    for scenario in scenarios:
+        told = {arm: {r.seed: r for r in trained if (r.scenario, r.arm) == (scenario, arm)} for arm in arms}
+        for arm in arms:
+            seeds = sorted(told[arm].keys() & told.get(BASELINE, {}).keys())
+            if arm == BASELINE or not seeds:
+                continue
+            for point in told[arm][seeds[0]].points:
+                cells = [_gain(told[arm], told[BASELINE], seeds, point.updates, measure) for measure in MEASURES]
+                lines.append([scenario, arm, point.updates, len(seeds), *cells])
+    columns = ["scenario", "holistic", "updates", "seeds", *(f"{name} (seeds above : below)" for name in MEASURES.values())]
+    show("Less plain GRPO (paired; intervals over seeds and videos)", command, columns, lines)
+
+
+def panels(starts: dict[int, Row], trained: Sequence[Row], scenarios: Sequence[str], arms: Sequence[str], measure: str):
+    """One for each scenario."""
+    for scenario in scenarios:
+        bands: list[Band] = []
+        for arm in arms:
+            some = {row.seed: row for row in trained if (row.scenario, row.arm) == (scenario, arm)}
+            if not some:
+                continue
+            updates = [point.updates for point in next(iter(some.values())).points]
+            found = [crossed(at(some, sorted(some), number, measure)) for number in updates]
+            if all(row.sft in starts for row in some.values()):
+                began = np.array([starts[some[seed].sft].points[0].values(measure) for seed in sorted(some)])
+                updates, found = [0, *updates], [crossed(began), *found]
+            known = [(x, one) for x, one in zip(updates, found, strict=True) if one]
+            bands.append(Band(arm, tuple((x, one.value, one.low, one.high) for x, one in known)))
+        yield Panel(scenario, MEASURES[measure], TOPS[measure], tuple(bands))
+
+
+def at(some: dict[int, Row], seeds: Sequence[int], updates: int, measure: str) -> Values:
+    """A row a seed, a column a world."""
+    return np.array([next(p for p in some[seed].points if p.updates == updates).values(measure) for seed in seeds])
+
+
+def _gain(some: dict[int, Row], others: dict[int, Row], seeds: Sequence[int], updates: int, measure: str) -> str:
+    difference = at(some, seeds, updates, measure) - at(others, seeds, updates, measure)
+    above, _, below = agreeing(difference)
+    found = crossed(difference)
+    return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f}) {above} : {below}" if found else ""
+
+
+def _shown(figure: Figure | None) -> str:
+    return "" if figure is None else f"{figure.value:.3f} ({figure.low:.3f} - {figure.high:.3f})"

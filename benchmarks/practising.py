@@ -1,0 +1,128 @@
+"""One student that practises, and what it does on held-out worlds on its way: what benchmarks/credit.py makes many of."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from benchmarks import flicker
+from benchmarks.journeys import Point
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.shards.document import ShardSample
+from dmforge.generators.engines.contract import Sampling
+from dmforge.generators.engines.transformers import TransformersEngine
+from dmforge.generators.renditions import footage_of
+from dmforge.generators.rollout import Limits, Quest, prompt_of, roll
+from dmforge.generators.student.load import Student, load
+from dmforge.generators.student.tiny import SHAPES, make_student
+from dmforge.schemas.scoring import answer_score, density_error, window_score
+from dmforge.trainers import sdgrpo, sft
+from dmforge.trainers.rows import target_of, task_of
+from dmforge.trainers.sdgrpo_settings import SdgrpoSettings
+from dmforge.trainers.settings import SftSettings
+
+MOST_TOKENS = 48
+"""That a policy may write."""
+AT_ONCE = 48
+TEXTS = 1000
+"""Samples whose texts the tokenizer learns from."""
+
+
+class HeldOut:
+    """Worlds that nobody practises on, with their coarse clips ready."""
+
+    def __init__(self, place: Path) -> None:
+        corpus = Corpus(str(place))
+        self._told = [self._quest(example, corpus) for example in corpus.read(range(len(corpus)))]
+
+    @staticmethod
+    def _quest(example: Any, corpus: Corpus) -> tuple[ShardSample, Quest]:
+        footage = footage_of(example, corpus.clips)
+        shown = prompt_of(example.sample.transcript.pieces, footage)
+        return example.sample, Quest(shown, footage, Sampling(temperature=0, most_tokens=MOST_TOKENS))
+
+    def of(self, checkpoint: Path) -> Point:
+        """Of one that lies there, before any update."""
+        return self.measured(load(str(checkpoint)), 0)
+
+    def measured(self, student: Student, updates: int) -> Point:
+        """Greedy, all of them."""
+        engine, found = TransformersEngine(student), []
+        for first in range(0, len(self._told), AT_ONCE):
+            some = self._told[first : first + AT_ONCE]
+            rolled = roll(engine, [quest for _, quest in some], Limits(most_looks=1))
+            found += [(sample, one) for (sample, _), one in zip(some, rolled, strict=True)]
+        iou, right, off_fps, formed = [], [], [], []
+        for sample, one in found:
+            target, look = target_of(sample), one.looks[0] if one.looks else None
+            assert target is not None
+            windows = (look.window,) if look else ()
+            iou.append(round(float(window_score(windows, (target.window,), "any")), 4))
+            right.append(int(answer_score(one.answer, task_of(sample))))
+            off_fps.append(round(float(density_error(look.fps, target.fps)), 4) if look else None)
+            formed.append(int(one.ending == "answered"))
+        return Point(updates, tuple(iou), tuple(right), tuple(off_fps), tuple(formed))
+
+
+class Watch(TrainerCallback):
+    """Measures the student that is trained, without a word to it."""
+
+    def __init__(self, checkpoint: Path, held_out: HeldOut, at: Collection[int]) -> None:
+        self._vocabulary, self._held_out, self._at = load(str(checkpoint)).vocabulary, held_out, at
+        self.points: list[Point] = []
+        self.cpu_s = 0.0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        if state.global_step in self._at:
+            began = time.process_time()
+            student = Student(rest["model"], self._vocabulary, "in training")
+            self.points.append(self._held_out.measured(student, state.global_step))
+            self.cpu_s += time.process_time() - began
+
+
+def imitated(folder: Path, worlds: int, steps: int, seed: int, taught_seed: int) -> Path:
+    """The checkpoint of a student that imitates the biased teacher; as it lies there, if it does."""
+    checkpoint = folder / f"checkpoint-{steps}"
+    if checkpoint.exists():
+        return checkpoint
+    shutil.rmtree(folder, ignore_errors=True)
+    taught = flicker.cot(folder / "taught", worlds, taught_seed, flicker.BIASED)
+    corpus = Corpus(str(taught))
+    examples = corpus.read(range(min(TEXTS, worlds)))
+    make_student(
+        SHAPES["mote"], [p.text for one in examples for p in one.sample.transcript.pieces if p.text], seed
+    ).save(folder / "start")  # fmt: skip
+    told = {
+        "out": str(folder), "model": {"checkpoint": str(folder / "start")},
+        "data": {"corpora": [{"place": str(taught)}], "most_tokens": 100_000, "most_samples": 16, "workers": 0},
+        "training": {"steps": steps, "learning_rate": 2e-3, "warmup_steps": 40, "weight_decay": 0.01, "seed": seed},
+        "saving": {"device": "cpu", "save_every": steps},
+    }  # fmt: skip
+    return sft.train(SftSettings.model_validate(told)).checkpoint
+
+
+def practised(
+    checkpoint: Path, practice: Path, scratch: Path, prompts: int, seed: int, at: Sequence[int],
+    training: Mapping[str, object], rewards: Mapping[str, object], held_out: HeldOut,
+) -> tuple[list[Point], float]:  # fmt: skip
+    """What a student did on its way, and the CPU seconds of its training. Of the training itself nothing is kept."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    told = {
+        "out": str(scratch), "model": {"checkpoint": str(checkpoint)},
+        "data": {"corpora": [{"place": str(practice)}], "prompts": prompts, "workers": 0, "verify": False},
+        "rollout": {"temperature": 1.0, "most_tokens": MOST_TOKENS}, "rewards": rewards,
+        "training": {
+            "steps": max(at), "learning_rate": 3e-4, "warmup_steps": 5, "betas": (0.9, 0.95), "beta": 0.0,
+            "most_tokens": 100_000, "seed": seed, **training,
+        },
+        "saving": {"device": "cpu", "save_every": max(at)},
+    }  # fmt: skip
+    watch, began = Watch(checkpoint, held_out, at), time.process_time()
+    sdgrpo.train(SdgrpoSettings.model_validate(told), [watch])
+    shutil.rmtree(scratch)
+    return watch.points, time.process_time() - began - watch.cpu_s
