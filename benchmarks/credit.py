@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -31,7 +32,7 @@ import torch
 from benchmarks import flicker
 from benchmarks.crediting import report
 from benchmarks.journeys import Row, keep, read
-from benchmarks.practising import HeldOut, imitated, practised
+from benchmarks.practising import HeldOut, Practice, imitated, practised
 from dmforge.curation.atomic import write_json
 from dmforge.schemas.errors import InputError
 
@@ -82,10 +83,10 @@ class Size:
 
 def done(folder: Path, size: Size, seeds: Sequence[int]) -> Iterator[Row]:
     """Row by row what is missing: all of a seed before the next, and of a seed what is compared first."""
-    told = folder / "size.json"
-    if told.exists() and json.loads(told.read_text()) != asdict(size):
-        raise InputError("its rows are of another size", where=str(told), mend="name another folder")
-    write_json(told, asdict(size))
+    sized = folder / "size.json"
+    if sized.exists() and json.loads(sized.read_text()) != asdict(size):
+        raise InputError("its rows are of another size", where=str(sized), mend="name another folder")
+    write_json(sized, asdict(size))
     known = {(row.scenario, row.arm, row.seed) for row in read(folder / "rows.jsonl")}
     held_out = HeldOut(packed(folder, "held_out", size.held_out, HELD_OUT, "shown"))
     for seed in seeds:
@@ -100,10 +101,9 @@ def done(folder: Path, size: Size, seeds: Sequence[int]) -> Iterator[Row]:
                     continue
                 at = tuple(range(1, size.updates + 1)) if size.updates else scenario.at
                 place = packed(folder, f"practice-{seed}", scenario.prompts * at[-1], PRACTICE + seed, scenario.golds)
-                points, cpu_s = practised(
-                    checkpoint, place, folder / "scratch", scenario.prompts, seed, at, training, {"fps": scenario.fps}, held_out
-                )
-                yield Row(scenario.name, arm, seed, sft, round(cpu_s, 1), tuple(points))
+                told = Practice(checkpoint, place, scenario.prompts, seed, at, training, {"fps": scenario.fps})
+                points, cpu_s = practised(told, folder / "scratch", held_out)
+                yield Row(scenario.name, arm, seed, sft, round(cpu_s, 1), points)
 
 
 def packed(folder: Path, name: str, worlds: int, seed: int, golds: flicker.Golds) -> Path:
@@ -111,8 +111,7 @@ def packed(folder: Path, name: str, worlds: int, seed: int, golds: flicker.Golds
     place = folder / f"{name}-{golds}-{worlds}"
     if not place.exists():
         beside = folder / "packing"
-        for rest in sorted(beside.rglob("*"), reverse=True):
-            rest.unlink() if rest.is_file() else rest.rmdir()
+        shutil.rmtree(beside, ignore_errors=True)
         flicker.rl(beside, worlds, seed, golds).rename(place)
     return place
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from transformers import TrainerCallback
 
 from benchmarks import flicker
 from benchmarks.journeys import Point
-from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.shards.corpus import Corpus, Example
 from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.engines.contract import Sampling
 from dmforge.generators.engines.transformers import TransformersEngine
@@ -41,7 +42,7 @@ class HeldOut:
         self._told = [self._quest(example, corpus) for example in corpus.read(range(len(corpus)))]
 
     @staticmethod
-    def _quest(example: Any, corpus: Corpus) -> tuple[ShardSample, Quest]:
+    def _quest(example: Example, corpus: Corpus) -> tuple[ShardSample, Quest]:
         footage = footage_of(example, corpus.clips)
         shown = prompt_of(example.sample.transcript.pieces, footage)
         return example.sample, Quest(shown, footage, Sampling(temperature=0, most_tokens=MOST_TOKENS))
@@ -94,9 +95,8 @@ def imitated(folder: Path, worlds: int, steps: int, seed: int, taught_seed: int)
     taught = flicker.cot(folder / "taught", worlds, taught_seed, flicker.BIASED)
     corpus = Corpus(str(taught))
     examples = corpus.read(range(min(TEXTS, worlds)))
-    make_student(
-        SHAPES["mote"], [p.text for one in examples for p in one.sample.transcript.pieces if p.text], seed
-    ).save(folder / "start")  # fmt: skip
+    texts = [piece.text for one in examples for piece in one.sample.transcript.pieces if piece.text]
+    make_student(SHAPES["mote"], texts, seed).save(folder / "start")
     told = {
         "out": str(folder), "model": {"checkpoint": str(folder / "start")},
         "data": {"corpora": [{"place": str(taught)}], "most_tokens": 100_000, "most_samples": 16, "workers": 0},
@@ -106,23 +106,35 @@ def imitated(folder: Path, worlds: int, steps: int, seed: int, taught_seed: int)
     return sft.train(SftSettings.model_validate(told)).checkpoint
 
 
-def practised(
-    checkpoint: Path, practice: Path, scratch: Path, prompts: int, seed: int, at: Sequence[int],
-    training: Mapping[str, object], rewards: Mapping[str, object], held_out: HeldOut,
-) -> tuple[list[Point], float]:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """A training by SD-GRPO."""
+
+    checkpoint: Path
+    place: Path
+    prompts: int
+    seed: int
+    at: tuple[int, ...]
+    """Updates after which it is measured; the last are all."""
+    training: Mapping[str, object]
+    """What `[training]` says beside."""
+    rewards: Mapping[str, object]
+
+
+def practised(told: Practice, scratch: Path, held_out: HeldOut) -> tuple[tuple[Point, ...], float]:
     """What a student did on its way, and the CPU seconds of its training. Of the training itself nothing is kept."""
     shutil.rmtree(scratch, ignore_errors=True)
-    told = {
-        "out": str(scratch), "model": {"checkpoint": str(checkpoint)},
-        "data": {"corpora": [{"place": str(practice)}], "prompts": prompts, "workers": 0, "verify": False},
-        "rollout": {"temperature": 1.0, "most_tokens": MOST_TOKENS}, "rewards": rewards,
+    settings = {
+        "out": str(scratch), "model": {"checkpoint": str(told.checkpoint)},
+        "data": {"corpora": [{"place": str(told.place)}], "prompts": told.prompts, "workers": 0, "verify": False},
+        "rollout": {"temperature": 1.0, "most_tokens": MOST_TOKENS}, "rewards": told.rewards,
         "training": {
-            "steps": max(at), "learning_rate": 3e-4, "warmup_steps": 5, "betas": (0.9, 0.95), "beta": 0.0,
-            "most_tokens": 100_000, "seed": seed, **training,
+            "steps": told.at[-1], "learning_rate": 3e-4, "warmup_steps": 5, "betas": (0.9, 0.95), "beta": 0.0,
+            "most_tokens": 100_000, "seed": told.seed, **told.training,
         },
-        "saving": {"device": "cpu", "save_every": max(at)},
+        "saving": {"device": "cpu", "save_every": told.at[-1]},
     }  # fmt: skip
-    watch, began = Watch(checkpoint, held_out, at), time.process_time()
-    sdgrpo.train(SdgrpoSettings.model_validate(told), [watch])
+    watch, began = Watch(told.checkpoint, held_out, told.at), time.process_time()
+    sdgrpo.train(SdgrpoSettings.model_validate(settings), [watch])
     shutil.rmtree(scratch)
-    return watch.points, time.process_time() - began - watch.cpu_s
+    return tuple(watch.points), time.process_time() - began - watch.cpu_s

@@ -12,8 +12,8 @@ from benchmarks import flicker
 from benchmarks.crediting import report
 from benchmarks.crossed import agreeing, crossed
 from benchmarks.flicker import Golds, World
-from benchmarks.journeys import Row, keep, read
-from benchmarks.practising import HeldOut, practised
+from benchmarks.journeys import Point, Row, keep, read
+from benchmarks.practising import HeldOut, Practice, practised
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.worlds.script import COLOURS
 
@@ -52,27 +52,27 @@ def test_golds_change_nothing_but_what_counts_as_right(golds: Golds, tmp_path: P
 def test_a_training_is_measured_on_its_way_and_repeats(
     checkpoint: Path, practice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    held_out = HeldOut(flicker.rl(tmp_path / "held_out", 6, 3))
+    held_out = HeldOut(flicker.rl(tmp_path / "held_out", 16, 3))
     start = held_out.of(checkpoint)
     assert start.updates == 0
     assert any(start.iou)
     assert any(error is not None for error in start.off_fps)
 
-    def points(seed: int, holistic: float):
-        told = {"holistic": holistic, "learning_rate": 5e-3, "warmup_steps": 0}
-        return practised(checkpoint, practice, tmp_path / "scratch", 2, seed, (1, 2), told, {"fps": 0.5}, held_out)[0]
+    def measured(holistic: float, *at: int) -> tuple[Point, ...]:
+        told = {"holistic": holistic, "learning_rate": 1e-3, "warmup_steps": 0}
+        return practised(Practice(checkpoint, practice, 2, 5, at, told, {}), tmp_path / "scratch", held_out)[0]
 
-    first, again, other = points(5, 0.0), points(5, 0.0), points(5, 1.0)
-    assert [point.updates for point in first] == [1, 2]
-    assert first == again
-    assert first != other  # the arm is what makes a difference
+    first, unwatched, other = measured(0.0, 1, 2, 3), measured(0.0, 3), measured(1.0, 1, 2, 3)
+    assert [point.updates for point in first] == [1, 2, 3]
+    assert first[-1] == unwatched[0]  # nothing is learnt from being measured
+    assert first != other
     told_by = {"1": other, "0": first}
-    rows = [Row("sft", "", 0, 0, 1.5, (start,)), *(Row("coin", arm, 0, 0, 1.5, tuple(p)) for arm, p in told_by.items())]
+    rows = [Row("sft", "", 0, 0, 1.5, (start,)), *(Row("coin", arm, 0, 0, 1.5, points) for arm, points in told_by.items())]
     keep(tmp_path / "rows.jsonl", rows)
     assert read(tmp_path / "rows.jsonl") == rows
     report(read(tmp_path / "rows.jsonl"), tmp_path / "rows.svg", "again")
     printed = capsys.readouterr().out
-    gained = np.mean(first[1].iou) - np.mean(other[1].iou)
+    gained = np.mean(first[2].iou) - np.mean(other[2].iou)
     assert f"{gained:+.3f} (" in printed.partition("Less plain GRPO")[2]
     drawn = ElementTree.parse(tmp_path / "rows.svg").getroot()
     titles = [one.text for one in drawn.iter("{http://www.w3.org/2000/svg}text")]
