@@ -128,6 +128,8 @@ def main() -> None:
     told = parser.parse_args()
     if (told.folder is None) == (told.rows is None):
         parser.error("give --folder, or --rows")
+    if told.rows and not told.rows.is_file():
+        parser.error(f"there is no file {told.rows}")
     rows = told.rows or told.folder / "rows.jsonl"
     if told.folder:
         torch.set_num_threads(1)
