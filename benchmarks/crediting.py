@@ -61,7 +61,7 @@ def print_differences(trained: Sequence[Row], scenarios: Sequence[str], arms: Se
             seeds = sorted(told[arm].keys() & told.get(BASELINE, {}).keys())
             if arm == BASELINE or not seeds:
                 continue
-            for point in told[arm][seeds[0]].points:
+            for point in told[arm][seeds[0]].points[-2:]:  # half-way, and at the end; the drawing has all
                 cells = [_gain(told[arm], told[BASELINE], seeds, point.updates, measure) for measure in MEASURES]
                 lines.append([scenario, arm, point.updates, len(seeds), *cells])
     columns = ["scenario", "holistic", "updates", "seeds", *(f"{name} (seeds above : below)" for name in MEASURES.values())]
