@@ -10,7 +10,7 @@ two in which decoupling leaves something out, since only the answer tells what d
     no density    [rewards] fps = 0: nothing but the answer says how dense is dense enough
     dependent     everything is rewarded, and the answer shows only to a look at the right place, as dense as it takes
 
-Each seed has worlds of its own to practise on, and checkpoints of two imitations take turns. All are measured on the same
+Each seed has worlds of its own to practise on; odd seeds begin from another imitation than even ones, which come first. All are measured on the same
 worlds, greedily, where gold is what shows. Each finished training is a row of rows.jsonl in the folder, and is not repeated.
 
     python -m benchmarks.credit --folder credit                 # goes on where it was stopped
@@ -134,7 +134,8 @@ def main() -> None:
     if told.folder:
         torch.set_num_threads(1)
         size = Size(told.worlds, told.steps, told.held_out, told.updates)
-        for row in done(told.folder, size, range(told.seeds)):
+        seeds = sorted(range(told.seeds), key=lambda seed: seed % SFTS)
+        for row in done(told.folder, size, seeds):
             keep(rows, [*read(rows), row])
             print(f"{row.scenario}, {row.arm}, seed {row.seed}: {row.cpu_s:.0f} CPU s", flush=True)
     report(read(rows), rows.with_suffix(".svg"), f"python -m benchmarks.credit --rows {rows}")
