@@ -10,9 +10,9 @@ two in which decoupling leaves something out, since only the answer tells what d
     no density    [rewards] fps = 0: nothing but the answer says how dense is dense enough
     dependent     everything is rewarded, and the answer shows only to a look at the right place, as dense as it takes
 
-Each seed has worlds of its own to practise on; odd seeds begin from another imitation than even ones, which come first. All are
-measured on the same worlds, greedily, where gold is what shows. Each finished training is a row of rows.jsonl in the folder, and
-is not repeated.
+Each seed has worlds of its own to practise on; odd seeds begin from another imitation than even ones, which come first. All
+are measured on the same worlds, greedily, where gold is what shows. Each finished training is a row of rows.jsonl in the
+folder, and is not repeated.
 
     python -m benchmarks.credit --folder credit                 # goes on where it was stopped
     python -m benchmarks.credit --rows docs/credit.jsonl        # only shows, and draws, what rows say
