@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,12 +27,18 @@ Values = NDArray[np.float64]
 def report(rows: Sequence[Row], drawing: Path, command: str) -> None:
     """Print the tables, write the drawing."""
     starts = {row.sft: row for row in rows if row.scenario == BEGINNING}
-    trained = [row for row in rows if row.scenario != BEGINNING]
+    arms = list(dict.fromkeys(row.arm for row in rows if row.scenario != BEGINNING))
+    trained = compared(rows, len(arms))
     scenarios = list(dict.fromkeys(row.scenario for row in trained))
-    arms = list(dict.fromkeys(row.arm for row in trained))
     print_levels(starts, trained, scenarios, arms, command)
     print_differences(trained, scenarios, arms, command)
     drawing.write_text(draw([list(panels(starts, trained, scenarios, arms, measure)) for measure in MEASURES]), "utf-8")
+
+
+def compared(rows: Sequence[Row], arms: int) -> list[Row]:
+    """Trainings of those seeds that every arm of their scenario has: a mean over other seeds compares seeds, not arms."""
+    times = Counter((row.scenario, row.seed) for row in rows)
+    return [row for row in rows if row.scenario != BEGINNING and times[row.scenario, row.seed] == arms]
 
 
 def print_levels(

@@ -68,6 +68,7 @@ def test_a_training_is_measured_on_its_way_and_repeats(
     assert first != other
     told_by = {"1": other, "0": first}
     rows = [Row("sft", "", 0, 0, 1.5, (start,)), *(Row("coin", arm, 0, 0, 1.5, points) for arm, points in told_by.items())]
+    rows.append(Row("coin", "1", 2, 0, 1.5, other))  # not compared: the other arm has no such seed yet
     keep(tmp_path / "rows.jsonl", rows)
     assert read(tmp_path / "rows.jsonl") == rows
     report(read(tmp_path / "rows.jsonl"), tmp_path / "rows.svg", "again")
