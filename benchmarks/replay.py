@@ -82,7 +82,7 @@ class Measured:
         return View(Lake(self.workspace), stages).connection.cursor().execute(query).fetchall()
 
 
-def measure(folder: Path, student: Path, clips: Clips, settings: Settings) -> Measured:
+def measure(folder: Path, student: Path, clips: Clips, settings: Settings, offered: Sequence[int]) -> Measured:
     """Worlds, an oracle that errs, and every stage that rolls out."""
     worlds, truth = folder / "worlds", folder / "planted.jsonl"
     make_worlds(worlds, settings)
@@ -90,6 +90,9 @@ def measure(folder: Path, student: Path, clips: Clips, settings: Settings) -> Me
     told = "".join(f"{name} = {json.dumps(value)}\n" for name, value in clips.semantic().items())
     recipe = place.recipe.read_text().replace("../student", str(student.absolute()))
     recipe = re.sub(r"\[stages.thin\].*?\n\n", "", recipe, flags=re.DOTALL)  # what it would make has other defects
+    recipe = recipe.replace("fps = 6 ", f"fps = {max(offered)} ").replace(
+        "densities = [1, 2, 3, 4, 6]", f"densities = {list(offered)}"
+    )
     place.recipe.write_text(recipe.replace("[student]", f"[clips]\n{told}\n[student]"))
     intake.add_videos(place, COMMAND, [str(worlds / "videos")], Claims(SOURCE, LICENCE, namespace=SOURCE))
     intake.add_annotations(place, COMMAND, "jsonl", [worlds / "tasks.jsonl"])
@@ -267,15 +270,18 @@ def main() -> None:
     parser.add_argument("--corpus", required=True, help="a packed selection that it was trained on")
     parser.add_argument("--worlds", type=Path, help="the worlds of that selection; else the plainest ones")
     parser.add_argument("--videos", type=int, default=60)
+    parser.add_argument(
+        "--densities", type=int, nargs="+", default=[1, 2, 3, 4, 6], help="that are offered: those that it has learnt"
+    )
     parser.add_argument("--most-tokens", type=int, default=160, help="of a rollout, when its speed is measured")
     told = parser.parse_args()
     torch.set_num_threads(1)
     clips = Corpus(told.corpus).clips
     settings = read_settings(told.worlds) if told.worlds else Settings()
     settings = settings.model_copy(update={"videos": told.videos, "seed": settings.seed + OTHER_SEED})
-    command = f"{COMMAND} --student ... --corpus ... --videos {told.videos}"
+    command = f"{COMMAND} --student ... --corpus ... --videos {told.videos} --densities {' '.join(map(str, told.densities))}"
     with tempfile.TemporaryDirectory(prefix="dmforge-replay-") as folder:
-        measured = measure(Path(folder), told.student, clips, settings)
+        measured = measure(Path(folder), told.student, clips, settings, told.densities)
         sees, rows = seeing(measured)
         columns = ["right window", "wrong window", "no look", "seeing", "wanted, at least"]
         show_table("Does the student see? Pass rates of forced looks", command, columns, rows)
