@@ -161,8 +161,11 @@ def _name(student: Path, workspace: Workspace) -> None:
 
 def only(workspace: Workspace) -> Path:
     """The one packed corpus."""
-    (place,) = pipeline.corpora(workspace)
-    return place
+    found = list(pipeline.corpora(workspace))
+    if len(found) != 1:
+        mend = "dmforge audit funnel -w says why; with more worlds some are: --videos"
+        raise InputError("nothing was kept of so few worlds", where=str(workspace.root), mend=mend)
+    return found[0]
 
 
 @contextmanager
