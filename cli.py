@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from dmforge.curation.terminal import Terminal, seen, seen_json, storable
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.looks import print_span
 
@@ -50,7 +49,7 @@ REASONS = 5
 """Reasons that are printed for what stays pending; all of them stand in the run's record."""
 WIDE = 500
 """Columns of a table that goes to a file or a pipe: nobody's window cuts it."""
-out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+out, err = Terminal(soft_wrap=True), Terminal(stderr=True, soft_wrap=True)
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -740,7 +739,8 @@ def _print_answer(answer: Answer, form: str) -> None:
     if form == "json":
         _print_json({"columns": answer.columns, "rows": answer.rows})
     elif form == "csv":
-        print(results.as_csv(answer), end="")  # noqa: T201 (as it is)
+        told = results.as_csv(answer)
+        print(seen(told) if out.is_terminal else storable(told), end="")  # noqa: T201 (as it is)
     else:
         _print_table(answer.columns, [["" if cell is None else cell for cell in row] for row in answer.rows])
 
@@ -858,7 +858,7 @@ def _print_awaited(stage: str, awaits: str) -> None:
 
 
 def _print_json(document: dict[str, Any] | list[dict[str, Any]]) -> None:
-    print(json.dumps(document, indent=1, ensure_ascii=False))  # noqa: T201 (the one place that prints a result as it is)
+    print(seen_json(document))  # noqa: T201 (the one place that prints a result as it is)
 
 
 def _print_tallies(tallies: dict[str, Tally]) -> None:
@@ -883,7 +883,7 @@ def _print_table(columns: list[str], rows: Sequence[Sequence[object]]) -> None:
         )
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    sheet = out if out.is_terminal else Console(width=WIDE)
+    sheet = out if out.is_terminal else Terminal(width=WIDE)
     sheet.print(table)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import tomllib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -37,6 +36,7 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import Manifest, read_manifest
 from dmforge.curation.sharing import RankDriver
 from dmforge.curation.stage import Ask, Collective, Root, Stage
+from dmforge.curation.toml import read_toml
 from dmforge.curation.workspace import Held, Workspace
 from dmforge.generators.student.named import StudentConfig, seen_from
 from dmforge.schemas.clips import Clips
@@ -158,11 +158,7 @@ class Forecast:
 
 def read_recipe(path: Path) -> Recipe:
     """A recipe, or one error that names the key and the mend."""
-    try:
-        with disk_errors(path):
-            content = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not TOML: {error}", where=str(path), mend="correct the line it names") from None
+    content = read_toml(path)
     file = parse_config(RecipeFile, content, where=str(path))
     stages: list[AnyStage] = []
     for name, values in file.stages.items():

@@ -53,14 +53,14 @@ class HashedFile(io.RawIOBase):
 
 @contextmanager
 def writing(path: Path, mode: int = 0o666, mark: str = "") -> Generator[HashedFile]:
-    """A file that appears at `path` when the block ends well, and not at all when it doesn't.
+    """A file that appears at `path` when the block ends well, and not at all when it doesn't. Never through a link.
 
     `mark` keeps it apart from the same file that another process may be writing: one that is thought to be dead, say.
     """
     beside = path.with_name(path.name + mark + TEMPORARY)
     with disk_errors(path):
         make_folder(path.parent)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         try:
             yield HashedFile(descriptor)
             os.fsync(descriptor)

@@ -58,6 +58,7 @@ def merge(lake: Lake, other: Workspace) -> Added:
     if os.path.samefile(ours.root, other.root):
         raise InputError("a workspace can't be merged with itself", where=str(other.root), mend="name another one")
     with other.reading():
+        _refuse_links(other.root)
         theirs = Lake(other)
         _refuse_other_renditions(ours, other)
         _take_over_takedowns(ours, other)
@@ -72,6 +73,18 @@ def merge(lake: Lake, other: Workspace) -> Added:
         forgetting.forget(lake)
     lake.sweep()
     return Added(videos, files, media, answers, outcomes, rows)
+
+
+def _refuse_links(root: Path) -> None:
+    """Of a workspace that came from elsewhere nothing is copied that lies outside it, and no device or pipe is read."""
+    whole = root.resolve()
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            leads_out = path.is_symlink() and not path.resolve().is_relative_to(whole)
+            if leads_out or not (path.is_file() or path.is_dir() or path.is_symlink()):
+                mend = "copy it with what its links lead to: cp -rL"
+                raise InputError("it is no plain file of this workspace", where=str(path), mend=mend)
 
 
 def _refuse_other_renditions(ours: Workspace, other: Workspace) -> None:

@@ -99,14 +99,14 @@ def _records(workspace: Workspace) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in sorted(workspace.runs.glob("*.json")):
         try:
             yield path, json.loads(path.read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _no_record(path, error) from None
 
 
 def _cost_usd(path: Path) -> float:
     try:
         return float(json.loads(path.read_bytes())["cost_usd"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _no_record(path, error) from None
 
 

@@ -7,9 +7,10 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from dmforge.curation.toml import read_toml
 from dmforge.schemas.config import Config, Operational, parse_config
 from dmforge.schemas.errors import InputError
-from dmforge.trainers.settings import beside, read_toml
+from dmforge.trainers.settings import beside
 
 
 class RollSettings(Config):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from dmforge.curation.atomic import disk_errors
+from dmforge.curation.toml import read_toml
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, Operational, parse_config
 from dmforge.schemas.errors import InputError
@@ -162,15 +161,6 @@ class SftSettings(TrainingSettings):
 
 
 S = TypeVar("S", bound=TrainingSettings)
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a file, or one error that names the line."""
-    try:
-        with disk_errors(path):
-            return tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not TOML: {error}", where=str(path), mend="correct the line it names") from None
 
 
 def read_sft(path: Path) -> SftSettings:

@@ -91,6 +91,8 @@ def read_written(path: Path) -> Iterator[Written]:
 
 
 def _of_shard(path: Path) -> Iterator[Written]:
+    if not path.is_file():  # to open a pipe is to wait for whoever writes to it
+        raise InputError("there is no such file", where=str(path), mend=MEND)
     clips = _clips_beside(path)
     try:
         with path.open("rb") as file:

@@ -197,7 +197,7 @@ def _read(path: Path) -> Commit | None:
         commit = Commit(**content | {"parts": parts, "supersedes": tuple(content["supersedes"])})
         if commit.stage != path.parent.name or commit.id != path.stem or not WORD.fullmatch(commit.stage):
             raise ValueError("its name isn't the one it was written under")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise LakeError(
             f"the commit file was changed after it was written: {error}",
             where=str(path),

@@ -20,7 +20,7 @@ def forgotten_videos(workspace: Workspace) -> frozenset[Id]:
         try:
             if line.strip():
                 found.add(read(json.loads(line)["video"])[1])
-        except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
             raise InputError(
                 f"not a takedown: {error}",
                 where=f"{path}:{number}",

@@ -43,7 +43,8 @@ class Journal:
         self._flushing: asyncio.Task[None] | None = None
         with disk_errors(self._path):
             make_folder(self._folder)
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, PRIVATE)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
+            os.fchmod(self._file, PRIVATE)  # one that was copied here may be anybody's to read
             sync_folder(self._folder)
         _cut_torn_line(self._file)
         for path in sorted(self._folder.glob("*.jsonl")):
@@ -210,9 +211,12 @@ def _index(path: Path) -> Iterator[tuple[str, int]]:
 
 def _parsed(path: Path, offset: int, line: bytes) -> dict[str, Any]:
     try:
-        return json.loads(line)
-    except ValueError as error:
+        told: dict[str, Any] = json.loads(line)
+        if not isinstance(told["answer"], dict):
+            raise TypeError("an answer is an object")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, offset, str(error)) from None
+    return told
 
 
 def _damaged(path: Path, offset: int, why: str) -> LakeError:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from typing import Any
 
 from dmforge.curation.video.media import Receipt
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import show
-from dmforge.schemas.looks import Look, Window, print_density, print_span, read_density, read_span
+from dmforge.schemas.looks import MAX_CS, Look, Window, print_density, print_span, read_density, read_span
 from dmforge.schemas.prompts import prompt
 from dmforge.schemas.records import Candidate, Needs, Sample, Task, TaskKind, Video
 from dmforge.schemas.transcript import Author, Piece, Transcript
@@ -72,6 +72,13 @@ class ShardSample:
     """What an export in the format that the task came in gives back: JSON."""
 
 
+TEXTS = {
+    kind: [field.name for field in fields(kind) if field.type in ("str", "TaskKind", "Needs")]
+    for kind in (ShardVideo, ShardSample, Receipt)
+}
+"""The fields of each that are texts."""
+
+
 def sample_of(sample: Sample, task: Task, candidate: Candidate | None) -> ShardSample:
     """A sample from the rows of the lake."""
     return ShardSample(
@@ -124,9 +131,26 @@ def read_document(data: bytes, where: str) -> tuple[ShardVideo, list[ShardSample
         content: dict[str, Any] = json.loads(data)
         samples = [_read(sample) for sample in content.pop("samples")]
         duration_cs, receipt = round(content.pop("duration_s") * 100), Receipt(**content.pop("receipt"))
-        return ShardVideo(duration_cs=duration_cs, receipt=receipt, **content), samples
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        video = ShardVideo(duration_cs=duration_cs, receipt=receipt, **content)
+        _require_texts(video, video.receipt, *samples)
+        _require_lengths(video)
+        return video, samples
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(f"not a document of samples: {type(error).__name__}: {error}", where=where, mend=MEND) from None
+
+
+def _require_texts(*told: ShardVideo | ShardSample | Receipt) -> None:
+    """What is said to be a text is one: else the first who reads it would fail over it."""
+    for one in told:
+        for name in TEXTS[type(one)]:
+            if not isinstance(getattr(one, name), str):
+                raise TypeError(f"{name} is no text")
+
+
+def _require_lengths(video: ShardVideo) -> None:
+    sizes = (video.width, video.height)
+    if not 0 <= video.duration_cs <= MAX_CS or not all(type(size) is int and 0 <= size < 1 << 20 for size in sizes):
+        raise ValueError("no video is so long or so large")
 
 
 def as_json(sample: ShardSample) -> dict[str, Any]:

@@ -13,13 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from dmforge.curation.atomic import TEMPORARY, disk_errors, make_folder, sync_folder, write_json
-from dmforge.curation.shards.index import keys_of
+from dmforge.curation.shards.index import INDEX, keys_of
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError, LakeError
 from dmforge.schemas.ids import Id, base32
 
 MANIFEST = "manifest.json"
+MAX_MANIFEST = 64 << 20
+"""Bytes of one, of some 400,000 shards."""
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -62,6 +66,9 @@ class Manifest:
         return sum(shard.bytes for shard in self.shards)
 
 
+MANIFESTS = TypeAdapter(Manifest)
+
+
 def selection_folder(workspace: Workspace, corpus: str, selection: Id) -> Path:
     return workspace.shards / corpus / base32(selection)
 
@@ -102,14 +109,21 @@ def read_manifest(folder: Path) -> Manifest:
 def parse_manifest(data: bytes, where: str) -> Manifest:
     """A manifest, if not a bit of it was changed."""
     try:
+        if len(data) > MAX_MANIFEST:
+            raise ValueError(f"more than {MAX_MANIFEST >> 20} MB")
         content: dict[str, Any] = json.loads(data)
         if content.pop("sha256") != _own_sha256(content):
             raise ValueError("it was changed after it was written")
-        shards = tuple(Shard(**shard) for shard in content.pop("shards"))
-        for name in (*(shard.name for shard in shards), *content["files"]):
+        text = json.dumps(content)
+        manifest = MANIFESTS.validate_json(text, strict=True)
+        if json.dumps(asdict(manifest), sort_keys=True) != json.dumps(content, sort_keys=True):
+            raise ValueError("it says what no manifest says")
+        for name in (*(shard.name for shard in manifest.shards), *manifest.files):
             if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no name of a file beside it")
-        return Manifest(shards=shards, **content)
+        if INDEX not in manifest.files:
+            raise ValueError(f"it names no {INDEX}")
+        return manifest
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         mend = "fetch it again; or remove the folder and the files in lake/commits/pack, and run: it is packed anew"
         raise LakeError(f"no manifest of shards: {error}", where=where, mend=mend) from None

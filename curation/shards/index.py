@@ -16,14 +16,19 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dmforge.curation.atomic import disk_errors, writing
+from dmforge.curation.parquet import open_parquet, pieces
+from dmforge.curation.shards.tars import MAX_MEMBER
 from dmforge.schemas.errors import InputError
 
 INDEX = "index.parquet"
 SUFFIXES = ("coarse.mp4", "json", "mp4")
 """The members of a video, in their order."""
+MAX_OFFSET = 1 << 50
+"""Bytes of the largest shard, tokens of the longest text: a thousand times more than there will ever be."""
 ROWS = 4096
 """Videos that are read at once."""
 GROUP = 1 << 15
@@ -168,12 +173,26 @@ def _chunks(rows: Iterable[Row]) -> Iterable[list[Row]]:
 
 def _batches(file: IO[bytes], where: str, columns: list[str] | None = None) -> Iterable[pa.RecordBatch]:
     try:
-        parquet = pq.ParquetFile(file)
-        if not parquet.schema_arrow.equals(SCHEMA):
+        if not pq.ParquetFile(file).schema_arrow.equals(SCHEMA):
             raise InputError("this is no index of shards", where=where, mend=MEND)
-        yield from parquet.iter_batches(ROWS, columns=columns)
-    except pa.ArrowException as error:
+        for batch in pieces(open_parquet(file, where), ROWS, where, columns):
+            _refuse_nonsense(batch, where)
+            yield batch
+    except (pa.ArrowException, OSError, ValueError) as error:  # it says of broken bytes now this, now that
         raise InputError(f"the index can't be read: {error}", where=where, mend=MEND) from None
+
+
+def _refuse_nonsense(batch: pa.RecordBatch, where: str) -> None:
+    """Nothing is missing, and nothing lies before the beginning of a file or is larger than a member can be."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        least, most = 0, 4 * MAX_MEMBER if name.endswith("size") else MAX_OFFSET  # a video has three members
+        values: Any = column.flatten() if pa.types.is_list(column.type) else column
+        if column.null_count or values.null_count:
+            raise InputError(f"the index says nothing of {name}", where=where, mend=MEND)
+        if pa.types.is_integer(values.type) and len(values):
+            bounds = pc.min_max(values).as_py()
+            if bounds["min"] < least or bounds["max"] > most:
+                raise InputError(f"the index says that {name} is {bounds['min']} to {bounds['max']}", where=where, mend=MEND)
 
 
 def _texts(batch: pa.RecordBatch, column: str) -> list[str]:

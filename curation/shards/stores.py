@@ -55,6 +55,8 @@ class Here:
     def open(self, name: str) -> IO[bytes]:
         path = Path(self.place, name)
         try:
+            if not path.is_file():  # to open a pipe is to wait for whoever writes to it
+                raise FileNotFoundError(path)
             return path.open("rb", buffering=0)
         except OSError as error:
             raise _missing(str(path), error) from None

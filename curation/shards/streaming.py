@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from dmforge.curation.shards.document import read_document
-from dmforge.curation.shards.folders import MANIFEST, parse_manifest
+from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, parse_manifest
 from dmforge.curation.shards.stores import Store, store
 from dmforge.curation.shards.tars import walk
 
@@ -23,7 +23,7 @@ def stream(url: str) -> Any:
     wds: Any = webdataset  # its names are made at run time
     lies = store(url)
     with lies.open(MANIFEST) as file:
-        manifest = parse_manifest(file.read(), f"{url}/{MANIFEST}")
+        manifest = parse_manifest(file.read(MAX_MANIFEST + 1), f"{url}/{MANIFEST}")
 
     def members(sources: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for source in sources:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from dmforge.curation.shards.document import read_document
-from dmforge.curation.shards.folders import MANIFEST, Manifest, Shard, parse_manifest
+from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, Manifest, Shard, parse_manifest
 from dmforge.curation.shards.index import INDEX, SUFFIXES, Row, read_rows
 from dmforge.curation.shards.stores import Store, store
 from dmforge.curation.shards.tars import BadShard, Member, header, walk
@@ -43,7 +43,7 @@ def verify(place: str) -> Verified:
     """Check a folder, here or elsewhere."""
     lies = store(place)
     with lies.open(MANIFEST) as file:
-        data = file.read()
+        data = file.read(MAX_MANIFEST + 1)
     try:
         manifest = parse_manifest(data, f"{place}/{MANIFEST}")
     except DmforgeError as error:

@@ -192,7 +192,7 @@ def _parts(line: bytes, where: str) -> tuple[Id, str, str]:
         if not isinstance(origin, str) or not isinstance(said, str):
             raise TypeError("three texts are wanted")
         return _read_id(video), origin, said
-    except (ValueError, TypeError, AttributeError, InputError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, InputError) as error:
         mend = "delete the file, and import the annotations again"
         raise InputError(f"no annotation: {error}", where=where, mend=mend) from None
 
@@ -211,7 +211,7 @@ def _told(line: bytes, where: str) -> dict[str, Any]:
     try:
         told = json.loads(line)
         return {name: str(told[name]) for name in CLAIMED}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         mend = "delete the file, and import the annotations again"
         raise InputError(f"no annotations: {error}", where=where, mend=mend) from None
 

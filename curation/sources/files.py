@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,13 +112,15 @@ def _rows(file: Path, form: Format) -> Iterator[tuple[str, Raw]]:
 def _parquet(file: Path, form: Format) -> Iterator[tuple[str, Raw]]:
     del form
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from dmforge.curation.parquet import open_parquet, pieces
 
     try:
         number = 0
-        for batch in pq.ParquetFile(io.BytesIO(file.read_bytes())).iter_batches(1000):
-            for row in batch.to_pylist():
-                number += 1
-                yield str(number), row
-    except pa.ArrowException as error:
-        raise InputError(f"not Parquet: {str(error).splitlines()[0]}", where=str(file), mend=MEND) from None
+        with file.open("rb") as opened:
+            for batch in pieces(open_parquet(opened, str(file)), 1000, str(file)):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield str(number), row
+    except (pa.ArrowException, OSError, ValueError) as error:  # it says of broken bytes now this, now that
+        raise InputError(f"not Parquet: {(str(error).splitlines() or [''])[0]}", where=str(file), mend=MEND) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,10 @@ from dmforge.schemas.errors import InputError, Transient
 CHUNK = 1 << 20
 SILENT_S = 20.0
 """A server that sends nothing for so long is given up on for now."""
+MAX_BYTES = 256 << 30
+"""Of a file elsewhere: twelve hours at 45 Mbit/s. One that goes on for ever would fill the disk."""
+DEEPEST = 16
+"""Folders in folders at an address: a server can make up more for ever."""
 
 
 def is_remote(place: str) -> bool:
@@ -98,7 +103,7 @@ def _remote_files(address: str, suffixes: frozenset[str]) -> Iterator[str]:
             found = [path]
         else:
             # a listing may link to anything; addresses with a query are never written down
-            files = [file for file in system.find(path) if not urlsplit(file).query]
+            files = [file for file in system.find(path, maxdepth=DEEPEST) if not urlsplit(file).query]
             found = sorted(file for file in files if PurePosixPath(urlsplit(file).path).suffix.lower() in suffixes)
             if not found:
                 raise FileNotFoundError("no such file, and no folder with videos")
@@ -118,8 +123,10 @@ def reached(address: str) -> tuple[Any, str]:
     if told.scheme in ("http", "https"):
         import aiohttp
 
+        from dmforge.curation.sources.outside import session
+
         silence = aiohttp.ClientTimeout(total=None, sock_connect=SILENT_S, sock_read=SILENT_S)
-        options["client_kwargs"] = {"timeout": silence}
+        options |= {"client_kwargs": {"timeout": silence}, "get_client": partial(session, named=told.hostname or "")}
     return url_to_fs(address, **options)
 
 
@@ -128,7 +135,11 @@ def _chunks(address: str) -> Iterator[bytes]:
     # read through once: over HTTP as one stream, which servers without ranges give, too
     how = {"block_size": 0} if address.startswith("http") else {"block_size": 8 * CHUNK, "cache_type": "readahead"}
     with system.open(path, "rb", **how) as file:
+        passed = 0
         while chunk := file.read(CHUNK):
+            passed += len(chunk)
+            if passed > MAX_BYTES:
+                raise OSError(f"a file of more than {MAX_BYTES >> 30} GB")
             yield chunk
 
 

@@ -67,7 +67,7 @@ def listed(workspace: Workspace) -> dict[str, Listed]:
                 video = Listed(**json.loads(line))
                 found[video.sha256] = video
                 _check(video)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             mend = "correct the line, or delete it and ingest the file again"
             raise InputError(f"not a video: {error}", where=f"{path}:{number}", mend=mend) from None
     return found

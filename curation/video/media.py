@@ -63,7 +63,7 @@ def read_receipt(media: Media) -> Receipt:
     try:
         with disk_errors(media.receipt):
             return Receipt(**json.loads(media.receipt.read_bytes()))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise LakeError(f"no receipt: {error}", where=str(media.receipt), mend=MEND) from None
 
 

@@ -17,6 +17,7 @@ from dmforge.curation.accounts import FREE, Account, Price, Usage
 from dmforge.curation.lake.journal import Answer
 from dmforge.curation.stage import AskConfig
 from dmforge.generators.teacher.limits import Limiter, read_hint
+from dmforge.generators.teacher.reach import client
 from dmforge.schemas.config import Operational
 from dmforge.schemas.errors import DmforgeError, InputError, Transient
 from dmforge.schemas.replies import Reply
@@ -118,7 +119,7 @@ class Teacher:
     """A model behind an endpoint."""
 
     def __init__(self, config: TeacherConfig, stage: str, account: Account) -> None:
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+        from openai import AsyncOpenAI
 
         self._config, self._stage, self._account = config, stage, account
         self._limiter = Limiter(config.requests_a_minute, config.tokens_a_minute)
@@ -135,9 +136,9 @@ class Teacher:
                 told, where=f"[prices.{config.model!r}]", mend="write down input_usd and output_usd, a million tokens"
             )
         self._key = os.environ.get(config.key_name) or "none"  # a server on one's own machine wants none
-        # a proxy of the environment is for the world outside
-        http = DefaultAsyncHttpxClient(trust_env=False) if _is_here(url) else None
-        self._client = AsyncOpenAI(base_url=url, api_key=self._key, max_retries=0, timeout=config.timeout_s, http_client=http)
+        self._client = AsyncOpenAI(
+            base_url=url, api_key=self._key, max_retries=0, timeout=config.timeout_s, http_client=client(url)
+        )
 
     async def aclose(self) -> None:
         """Leave no connection open."""
@@ -258,7 +259,3 @@ def _body(error: APIError) -> Any:
         return response.json() if response is not None else error.body
     except ValueError:
         return error.body
-
-
-def _is_here(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
