@@ -26,7 +26,7 @@ MEND = (
 )
 QUERY = re.compile(r"textual query: (.*)")
 OPTION = re.compile(r"([A-Z])\. (.*)")
-STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 MAX_DOCUMENT = 256 << 20
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 NEEDS: tuple[Needs, ...] = get_args(Needs)

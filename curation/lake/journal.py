@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from dmforge.curation.atomic import disk_errors, make_folder, sync_folder, writing
 from dmforge.curation.workspace import Workspace
-from dmforge.schemas.errors import LakeError
+from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import ID_BYTES, Id, read, show
 
 HEAD = re.compile(rb'\{"key": "(ask_[a-z2-7]{26})", "video": "(video_[a-z2-7]{26})", ')
@@ -138,15 +138,26 @@ def answers(workspace: Workspace) -> pa.Table:
             for number, line in enumerate(lines):
                 if line.endswith(b"\n"):
                     told = _parsed(path, number, line)
+                    model = told.get("model", path.parent.name)
                     used = told["answer"].get("usage") or {}
-                    cost = used.get("prompt_tokens", 0), used.get("completion_tokens", 0)
                     video = told["video"]
-                    videos[video] = videos.get(video) or read(video)[1]
-                    rows.append((read(told["key"])[1], videos[video], told.get("model", path.parent.name), *cost))
+                    try:
+                        cost = _tokens(used.get("prompt_tokens", 0)), _tokens(used.get("completion_tokens", 0))
+                        model.encode()
+                        videos[video] = videos.get(video) or read(video)[1]
+                        rows.append((read(told["key"])[1], videos[video], model, *cost))
+                    except (ValueError, TypeError, AttributeError, InputError) as error:
+                        raise _damaged(path, number, str(error)) from None
     columns = list(zip(*rows, strict=True)) or [(), (), (), (), ()]
     types = (pa.binary(ID_BYTES), pa.binary(ID_BYTES), pa.string(), pa.int64(), pa.int64())
     names = ("request", "video", "model", "input_tokens", "output_tokens")
     return pa.table({name: pa.array(column, kind) for name, column, kind in zip(names, columns, types, strict=True)})
+
+
+def _tokens(told: Any) -> int:
+    if type(told) is not int or not 0 <= told < 1 << 62:
+        raise TypeError(f"{told!r} is no number of tokens")
+    return told
 
 
 def forget_answers(workspace: Workspace, videos: Collection[Id]) -> int:
@@ -212,7 +223,7 @@ def _index(path: Path) -> Iterator[tuple[str, int]]:
 def _parsed(path: Path, offset: int, line: bytes) -> dict[str, Any]:
     try:
         told: dict[str, Any] = json.loads(line)
-        if not isinstance(told["answer"], dict):
+        if not isinstance(told["answer"], dict) or not isinstance(told["answer"].get("usage") or {}, dict):
             raise TypeError("an answer is an object")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, offset, str(error)) from None

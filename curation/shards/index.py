@@ -190,7 +190,7 @@ def _refuse_nonsense(batch: pa.RecordBatch, where: str) -> None:
         if column.null_count or values.null_count:
             raise InputError(f"the index says nothing of {name}", where=where, mend=MEND)
         if pa.types.is_integer(values.type) and len(values):
-            bounds = pc.min_max(values).as_py()
+            bounds: Any = pc.min_max(values).as_py()
             if bounds["min"] < least or bounds["max"] > most:
                 raise InputError(f"the index says that {name} is {bounds['min']} to {bounds['max']}", where=where, mend=MEND)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Ref
 from dmforge.curation.sources.files import MEND, raw_records
 from dmforge.curation.sources.formats import FORMATS
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import MAX_CS
 
-STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 """What a format's function raises where a record is not built as it expects."""
 
 
@@ -64,11 +65,26 @@ def _of_file(form: Format, file: Path, beside: Beside) -> Iterator[Placed]:
     for row, record in itertools.chain([first], records):
         origin = f"{file.name}:{row}"
         try:
-            asked = list(form.questions(record, beside)) if form.keys <= record.keys() else None
+            asked = list(_sound(form.questions(record, beside))) if form.keys <= record.keys() else None
         except STRUCTURE:
             asked = None
         for question in asked if asked is not None else [Refused("", "malformed row")]:
             yield Placed(origin, question)
+
+
+def _sound(asked: Iterable[Question | Refused]) -> Iterator[Question | Refused]:
+    """Questions whose texts are texts that can be stored, and whose numbers are numbers: a record can hold anything."""
+    for one in asked:
+        texts = [one.video, one.reason] if isinstance(one, Refused) else [one.video, one.question, one.answer, one.reply]
+        if isinstance(one, Question):
+            texts += one.options
+            numbers = [time for window in one.windows for time in window]
+            numbers += [number for number in (one.duration_s, one.fps) if number is not None]
+            if not all(isinstance(number, int | float) for number in numbers) or not abs(one.duration_s or 0) < MAX_CS:
+                raise TypeError("a time that is no number")
+        for text in texts:
+            text.encode()  # JSON can hold halves of letters, and a row can't
+        yield one
 
 
 def _refuse_others(form: Format, file: Path, record: Any, beside: Beside) -> None:
@@ -77,7 +93,7 @@ def _refuse_others(form: Format, file: Path, record: Any, beside: Beside) -> Non
         missing = sorted(form.keys - record.keys())
         if missing:
             raise InputError(f"not {form.name}: no {missing[0]!r} in the first record", where=str(file), mend=MEND)
-        list(form.questions(record, beside))
+        list(_sound(form.questions(record, beside)))
     except STRUCTURE as error:
         told = f"not {form.name}: the first record can't be read ({type(error).__name__}: {error})"
         raise InputError(told, where=str(file), mend=MEND) from None
