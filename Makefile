@@ -5,8 +5,10 @@ STAMP := .venv/.installed
 WORKERS ?= 2
 VLLM := .venv-vllm
 SIZE ?= small
+SECONDS_IN_ALL ?= 300
+SEED ?= 0
 
-.PHONY: demo test check walk docs bench chaos test-vllm setup clean
+.PHONY: demo test check walk docs bench chaos fuzz test-vllm setup clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +19,7 @@ help:
 	@echo "make docs       docs/recipes.md and docs/commands.md, from the code"
 	@echo "make bench      every benchmark, each prints its table"
 	@echo "make chaos      kill runs at random, many times, and compare bytes"
+	@echo "make fuzz       spoilt examples for every parser of foreign bytes; SECONDS_IN_ALL=300"
 	@echo "make test-vllm  vLLM on the CPU, in an environment of its own (3 GB)"
 
 setup: $(STAMP)
@@ -76,6 +79,9 @@ chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.clusters
 	$(BIN)/python -m benchmarks.clusters --chain 8
 
+fuzz: $(STAMP)
+	$(BIN)/python -m benchmarks.fuzz --seconds $(SECONDS_IN_ALL) --seed $(SEED)
+
 test-vllm: $(VLLM)/.installed
 	DMFORGE_VLLM=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest tests/vllm
 	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m benchmarks.vllm_reuse
@@ -90,4 +96,4 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt tests/vllm/lane/torchvis
 	@touch $@
 
 clean:
-	rm -rf .venv $(VLLM) demo .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv $(VLLM) demo fuzz-findings .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -19,7 +19,7 @@ MAX_PIECE = 1 << 30
 """Bytes that the rows of one piece may come to."""
 MAX_VALUES = 100_000_000
 """Values of a column in one group of rows."""
-ROWS_A_BYTE = 1_000
+ROWS_A_BYTE = 100
 """Rows without end can be said in one line; no file has so many that differ."""
 PACKED = 256 << 20, 256
 """A column of a group may be larger than this only if it is less than so many times what it is packed."""

@@ -26,7 +26,9 @@ def parse_toml(data: bytes, where: str) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise InputError(f"more than {MAX_BYTES >> 20} MB of TOML", where=where, mend="give a recipe or settings")
     if max(map(len, data.split(b"\n"))) > MAX_LINE:
-        raise InputError(f"a line of more than {MAX_LINE} bytes", where=where, mend="write long lists in several lines")
+        raise InputError(
+            f"TOML with a line of more than {MAX_LINE} bytes", where=where, mend="write long lists in several lines"
+        )
     try:
         return tomllib.loads(data.decode("utf-8"))
     except RecursionError:

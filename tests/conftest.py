@@ -12,7 +12,9 @@ from hypothesis import settings
 settings.register_profile("shared", deadline=None)  # a machine that others use has no deadlines
 settings.load_profile("shared")
 FOLDERS = ("foundation", "worlds", "video", "shards", "sources", "teachers", "judging", "questions", "student", "scale", "docs")
-SHARES_S = dict.fromkeys(FOLDERS, 60) | {"training": 90, "replay": 50, "rl": 55, "report": 50, "audit": 40, "vllm": 900}
+SHARES_S = dict.fromkeys(FOLDERS, 60) | {
+    "training": 90, "replay": 50, "rl": 55, "report": 50, "audit": 40, "security": 25, "vllm": 900,
+}  # fmt: skip
 """Seconds of `make test` on two cores that each folder under tests/ may take."""
 
 collect_ignore = [] if os.environ.get("DMFORGE_VLLM") else ["vllm"]

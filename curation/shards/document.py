@@ -194,6 +194,8 @@ def _written_piece(piece: Piece) -> dict[str, str]:
 def _read_piece(told: dict[str, str]) -> Piece:
     author: Author = told["author"]  # pyright: ignore[reportAssignmentType] (a piece checks who may show what)
     if told["kind"] == "text":
+        if not isinstance(told["text"], str):  # pyright: ignore[reportUnnecessaryIsInstance] (it is as a stranger wrote it)
+            raise TypeError("text is no text")
         return Piece(author, told["text"])
     return Piece(author, None, _look(told["window"], told["fps"]))
 

@@ -186,7 +186,8 @@ def _refuse_nonsense(batch: pa.RecordBatch, where: str) -> None:
     """Nothing is missing, and nothing lies before the beginning of a file or is larger than a member can be."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         least, most = 0, 4 * MAX_MEMBER if name.endswith("size") else MAX_OFFSET  # a video has three members
-        values: Any = column.flatten() if pa.types.is_list(column.type) else column
+        told: Any = column
+        values: Any = told.flatten() if pa.types.is_list(column.type) else told
         if column.null_count or values.null_count:
             raise InputError(f"the index says nothing of {name}", where=where, mend=MEND)
         if pa.types.is_integer(values.type) and len(values):

@@ -16,6 +16,7 @@ from dmforge.schemas.errors import InputError, Transient
 CHUNK = 1 << 20
 SILENT_S = 20.0
 """A server that sends nothing for so long is given up on for now."""
+MOST_TOLD = 300
 MAX_BYTES = 256 << 30
 """Of a file elsewhere: twelve hours at 45 Mbit/s. One that goes on for ever would fill the disk."""
 DEEPEST = 16
@@ -150,7 +151,7 @@ def _patiently(address: str) -> Iterator[bytes]:
     except FileNotFoundError:
         raise Transient(f"{address} is not there: ingest the file again from where it is") from None
     except Exception as error:  # every storage has errors of its own
-        raise Transient(f"{address} can't be read: {str(error) or type(error).__name__}") from error
+        raise Transient(f"{address} can't be read: {_told(error)}") from error
 
 
 @contextmanager
@@ -163,7 +164,14 @@ def _read_errors(address: str) -> Generator[None]:
         raise InputError(f"this kind of address needs a package: {error}", where=address, mend="install it") from None
     except Exception as error:  # every storage has errors of its own
         mend = "correct the address, or try again when its server answers; nothing was changed"
-        raise InputError(f"can't be read: {str(error) or type(error).__name__}", where=address, mend=mend) from None
+        raise InputError(f"can't be read: {_told(error)}", where=address, mend=mend) from None
+
+
+def _told(error: BaseException) -> str:
+    """What went wrong at first, in so many letters: some errors quote all that a server sent."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)[:MOST_TOLD] or type(error).__name__
 
 
 def _sha256(chunks: Iterator[bytes]) -> str:

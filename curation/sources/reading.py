@@ -78,7 +78,7 @@ def _sound(asked: Iterable[Question | Refused]) -> Iterator[Question | Refused]:
         texts = [one.video, one.reason] if isinstance(one, Refused) else [one.video, one.question, one.answer, one.reply]
         if isinstance(one, Question):
             texts += one.options
-            numbers = [time for window in one.windows for time in window]
+            numbers: list[Any] = [time for window in one.windows for time in window]
             numbers += [number for number in (one.duration_s, one.fps) if number is not None]
             if not all(isinstance(number, int | float) for number in numbers) or not abs(one.duration_s or 0) < MAX_CS:
                 raise TypeError("a time that is no number")

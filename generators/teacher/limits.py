@@ -103,8 +103,9 @@ def _of_retry_info(error: dict[str, Any]) -> float | None:
 
 def _is_of_the_day(error: dict[str, Any]) -> bool:
     """Google's `QuotaFailure` names its quotas: `...PerDay...`, `...PerMinute...`."""
-    violations = [v for one in _details(error, "QuotaFailure") for v in one.get("violations") or () if isinstance(v, dict)]
-    return any("perday" in str(violation.get("quotaId", "")).casefold() for violation in violations)
+    told = [one.get("violations") for one in _details(error, "QuotaFailure")]
+    violations: list[Any] = [violation for one in told if isinstance(one, list) for violation in one]
+    return any("perday" in str(one.get("quotaId", "")).casefold() for one in violations if isinstance(one, dict))
 
 
 def _milliseconds(text: str | None) -> float | None:
