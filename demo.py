@@ -6,10 +6,11 @@ practises those that it neither always nor never solves. It is measured in world
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from dmforge.schooling import Schooled
 
 REPORT = "report.html"
-CONTENTS = frozenset({"worlds", "workspace", "planted.jsonl", "practice", "exam", "student", REPORT})
+SIZE = "size.json"
+"""What a folder was made with: a student that has half learnt from other worlds would go on with these."""
+CONTENTS = frozenset({"worlds", "workspace", "planted.jsonl", "practice", "exam", "student", REPORT, SIZE})
 MISTAKES = Behaviour(
     unknown=0.05,
     defects={"wrong_answer": 0.06, "window_past_end": 0.06, "malformed_tags_t1": 0.06, "empty_thought_t2": 0.06},
@@ -88,7 +91,7 @@ class Finished:
 
 def demo(folder: Path, size: Size, console: Console, command: str) -> Finished:
     """Run it in a folder. One that was cut short goes on; one that is finished changes nothing."""
-    _refuse_others(folder)
+    _refuse_others(folder, size)
     learns = size.imitations > 0
     worlds, teacher = Settings(videos=size.videos, study=learns), HABITS if learns else MISTAKES
     workspace, reports = taught(folder, "study" if learns else "demo", worlds, teacher, console, command)
@@ -184,6 +187,14 @@ def _teacher_at(url: str) -> Generator[None]:
                 os.environ[name] = value
 
 
-def _refuse_others(folder: Path) -> None:
+def _refuse_others(folder: Path, size: Size) -> None:
+    """Nothing but a demo of this size is gone on with. Where nothing is trained, more worlds may be added."""
+    mend = "give another folder with --out"
     if folder.is_file() or (folder.is_dir() and {path.name for path in folder.iterdir()} - CONTENTS):
-        raise InputError("this holds something else than a demo", where=str(folder), mend="give another folder with --out")
+        raise InputError("this holds something else than a demo", where=str(folder), mend=mend)
+    told, kept = asdict(size if size.imitations else replace(size, videos=0)), folder / SIZE
+    known = kept.read_text("utf-8", "replace") if kept.exists() else ""
+    if known != json.dumps(told) and (known or (folder / "workspace").exists()):
+        raise InputError("this holds a demo of another size", where=str(folder), mend=mend)
+    with writing(kept) as file:
+        file.write(json.dumps(told).encode())

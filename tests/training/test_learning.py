@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from dmforge import auditing, demo
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.workspace import Workspace
+from dmforge.schemas.errors import InputError
 
 SIZE = demo.Size(videos=48, practice=12, exam=24, imitations=110, updates=2)
 """About 25 s of training on one idle core: enough for the form, and for windows about where windows are."""
@@ -80,6 +82,15 @@ def test_a_finished_demo_is_left_as_it_is(finished: tuple[Path, demo.Finished]) 
     assert again.schooled
     assert told.schooled
     assert again.schooled.told() == told.schooled.told()
+    assert contents(folder) == before
+
+
+def test_a_demo_of_another_size_is_not_gone_on_with(finished: tuple[Path, demo.Finished]) -> None:
+    folder, _ = finished
+    before = contents(folder)
+    for other in (demo.Size(SIZE.videos), replace(SIZE, imitations=SIZE.imitations + 1), replace(SIZE, videos=SIZE.videos + 1)):
+        with pytest.raises(InputError, match="a demo of another size"):
+            demo.demo(folder, other, Console(quiet=True), "dmforge demo")
     assert contents(folder) == before
 
 
