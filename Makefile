@@ -5,6 +5,7 @@ STAMP := .venv/.installed
 WORKERS ?= 2
 VLLM := .venv-vllm
 SIZE ?= small
+OUT ?= $(if $(filter small,$(SIZE)),demo,demo-$(SIZE))
 SECONDS_IN_ALL ?= 300
 SEED ?= 0
 
@@ -12,7 +13,7 @@ SEED ?= 0
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo       from synthetic worlds to a trained student (under ./demo); SIZE=full learns longer"
+	@echo "make demo       from synthetic worlds to a trained student (under ./demo); SIZE=full learns longer (under ./demo-full)"
 	@echo "make test       all tests"
 	@echo "make check      format, lint, types, import floors"
 	@echo "make walk       README.md, followed word for word from an empty clone"
@@ -31,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/dmforge demo --size $(SIZE) --out demo
+	$(BIN)/dmforge demo --size $(SIZE) --out $(OUT)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
@@ -96,4 +97,4 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt tests/vllm/lane/torchvis
 	@touch $@
 
 clean:
-	rm -rf .venv $(VLLM) demo fuzz-findings .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv $(VLLM) demo demo-full demo-chain fuzz-findings .pytest_cache .ruff_cache .hypothesis build *.egg-info
