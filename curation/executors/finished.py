@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.settled import Key, Settled
+from dmforge.curation.settled import Key, Settled, joined
 from dmforge.curation.workspace import Workspace
 
 
@@ -26,6 +26,26 @@ class Finished:
 
     settled: Settled | None
     deferred: tuple[Deferred, ...] = ()
+
+
+@dataclass
+class Underway:
+    """A batch whose inputs are dealt with in pieces, in any order."""
+
+    batch: WorkBatch
+    keys: list[Key]
+    left: int
+    pieces: list[Settled] = field(default_factory=list[Settled])
+    deferred: list[Deferred] = field(default_factory=list[Deferred])
+
+    @staticmethod
+    def of(batch: WorkBatch) -> Underway:
+        """With all of it before it."""
+        return Underway(batch, batch.keys(), batch.items.num_rows)
+
+    def finished(self) -> Finished:
+        """What its pieces come to."""
+        return Finished(joined(self.pieces, self.keys) if self.pieces else None, tuple(self.deferred))
 
 
 Advance = Callable[[int], None]

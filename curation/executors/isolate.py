@@ -15,18 +15,18 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 
-from dmforge.curation.executors.finished import Advance, Deferred, Finished
+from dmforge.curation.executors.finished import Advance, Deferred, Finished, Underway
 from dmforge.curation.executors.watch import TICK_S, Verdict, Watch, cpu_seconds
 from dmforge.curation.executors.worker import IDLE, MEMORY, Chunk, Fault, Opened, Reply, Unfit, serve
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.settled import Key, Quarantined, Settled, from_bytes, ipc_bytes, joined, settle
+from dmforge.curation.settled import Quarantined, Settled, from_bytes, ipc_bytes, settle
 from dmforge.curation.stage import Each
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError
@@ -41,22 +41,11 @@ ALIKE = 20
 """So many first inputs failing for one and the same reason are a mistake in the stage or its limits, not in the data."""
 
 
-@dataclass
-class _Opened:
-    """A batch on its way through the pool."""
-
-    batch: WorkBatch
-    keys: list[Key]
-    left: int
-    pieces: list[Settled] = field(default_factory=list[Settled])
-    deferred: list[Deferred] = field(default_factory=list[Deferred])
-
-
 @dataclass(frozen=True)
 class _Span:
     """A run of a batch's inputs."""
 
-    opened: _Opened
+    opened: Underway
     start: int
     stop: int
     attempt: int = 1
@@ -84,7 +73,7 @@ class KillablePool:
         self._size = self._limits.workers or os.cpu_count() or 1
         self._workers: list[_Worker] = []
         self._spans: deque[_Span] = deque()
-        self._ready: deque[_Opened] = deque()
+        self._ready: deque[Underway] = deque()
         self._pace_s = CHUNK_S  # seconds an input takes; assumed slow until seen to be quick
         self._looked_s = time.monotonic()
         self._first_faults: Counter[str] = Counter()
@@ -111,7 +100,7 @@ class KillablePool:
                     more = False
                     break
                 opened += 1
-                self._spans.append(_Span(_Opened(batch, batch.keys(), batch.items.num_rows), 0, batch.items.num_rows))
+                self._spans.append(_Span(Underway.of(batch), 0, batch.items.num_rows))
             if not opened:
                 return
             self._hand_out()
@@ -119,7 +108,7 @@ class KillablePool:
             self._patrol(advance)
             while self._ready:
                 opened -= 1
-                yield _finished(self._ready.popleft())
+                yield self._ready.popleft().finished()
 
     def _hand_out(self) -> None:
         while self._spans and (worker := self._idle()) is not None:
@@ -285,19 +274,15 @@ class KillablePool:
         span.opened.deferred.append(Deferred(span.opened.keys[span.start], reason))
         self._count(span.opened, 1, advance)
 
-    def _settle(self, opened: _Opened, piece: Settled, number: int, advance: Advance) -> None:
+    def _settle(self, opened: Underway, piece: Settled, number: int, advance: Advance) -> None:
         opened.pieces.append(piece)
         self._count(opened, number, advance)
 
-    def _count(self, opened: _Opened, number: int, advance: Advance) -> None:
+    def _count(self, opened: Underway, number: int, advance: Advance) -> None:
         advance(number)
         opened.left -= number
         if not opened.left:
             self._ready.append(opened)
-
-
-def _finished(opened: _Opened) -> Finished:
-    return Finished(joined(opened.pieces, opened.keys) if opened.pieces else None, tuple(opened.deferred))
 
 
 def _chunk(span: _Span) -> Chunk:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from dmforge.curation.executors.finished import Advance, Deferred, Finished
+from dmforge.curation.executors.finished import Advance, Deferred, Finished, Underway
 from dmforge.curation.executors.isolate import KillablePool
 from dmforge.curation.executors.ray.cluster import Call, Cluster, Lost, Took
 from dmforge.curation.executors.ray.work import LOST, MOST_LOSSES, Back, Sent, Work
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.settled import Key, Settled, joined
 from dmforge.curation.stage import Each
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.ids import Id
@@ -25,25 +24,11 @@ AHEAD = 2
 """Tasks in flight for each core: one at work, and one that waits for it."""
 
 
-@dataclass
-class _Opened:
-    """A batch on its way through the cluster."""
-
-    batch: WorkBatch
-    keys: list[Key]
-    left: int
-    pieces: list[Settled] = field(default_factory=list[Settled])
-    deferred: list[Deferred] = field(default_factory=list[Deferred])
-
-    def finished(self) -> Finished:
-        return Finished(joined(self.pieces, self.keys) if self.pieces else None, tuple(self.deferred))
-
-
 @dataclass(frozen=True)
 class _Span:
     """A run of a batch's inputs, and how often its worker was lost."""
 
-    opened: _Opened
+    opened: Underway
     start: int
     stop: int
     losses: int = 0
@@ -72,7 +57,7 @@ class Pieces:
                     more = False
                     break
                 opened += 1
-                self._spans.append(_Span(_Opened(batch, batch.keys(), batch.items.num_rows), 0, batch.items.num_rows))
+                self._spans.append(_Span(Underway.of(batch), 0, batch.items.num_rows))
             if not opened:
                 return
             while self._spans and len(self._flight) < room:
@@ -93,7 +78,7 @@ class Pieces:
         self._spans.appendleft(_Span(span.opened, span.start + size, span.stop, span.losses))
         return _Span(span.opened, span.start, span.start + size, span.losses)
 
-    def _take(self, call: Call, span: _Span, advance: Advance) -> _Opened:
+    def _take(self, call: Call, span: _Span, advance: Advance) -> Underway:
         opened, number = span.opened, span.stop - span.start
         try:
             back: Back = self._cluster.result(call)
