@@ -20,7 +20,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import answers
 from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
-from dmforge.pipeline import STAGES, Recipe, read_recipe, stage_class
+from dmforge.recipe import STAGES, Recipe, read_recipe, stage_class
 from dmforge.schemas.errors import InputError
 
 WITH = "difference"

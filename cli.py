@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 from typer.core import TyperGroup
 
-from dmforge.curation.terminal import Terminal, seen, seen_json, storable
+from dmforge.printing import (
+    counts_of,
+    err,
+    out,
+    print_answer,
+    print_awaited,
+    print_deferred,
+    print_evaluation,
+    print_formats,
+    print_funnel,
+    print_json,
+    print_schooled,
+    print_table,
+    print_tallies,
+    unfinished_if,
+)
 from dmforge.schemas.errors import DmforgeError, InputError
-from dmforge.schemas.looks import print_span
-
-if TYPE_CHECKING:
-    from dmforge.curation.audit.query import Answer
-    from dmforge.curation.lake.views import Tally
-    from dmforge.schooling import Schooled
-    from dmforge.trainers.evaluate import Evaluation
 
 
 class Commands(TyperGroup):
     """Every error that a person can mend is a message and an exit code, not a traceback; and so is Ctrl-C."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except DmforgeError as error:
@@ -45,12 +52,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-REASONS = 5
-"""Reasons that are printed for what stays pending; all of them stand in the run's record."""
-WIDE = 500
-"""Columns of a table that goes to a file or a pipe: nobody's window cuts it."""
-out, err = Terminal(soft_wrap=True), Terminal(stderr=True, soft_wrap=True)
-
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DemoSize = Literal["chain", "small", "full"]
@@ -81,16 +82,16 @@ def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
     cost = sum(forecast.cost.usd for forecast in forecasts)
     for forecast in forecasts:
         if forecast.awaits:
-            _print_awaited(forecast.name, forecast.awaits)
+            print_awaited(forecast.name, forecast.awaits)
             break
     if as_json:
         stages = [
-            _counts(f.name, f.tally)
+            counts_of(f.name, f.tally)
             | {"expected": f.expected, "superseded": f.superseded, "cost": f.cost.usd, "awaits": f.awaits}
             | asdict(f.cost.usage)
             for f in forecasts
         ]
-        _print_json({"stages": stages, "cost": cost})
+        print_json({"stages": stages, "cost": cost})
         return
     columns = ["stage", "to do", "expected more", "reused", "superseded", "calls", "tokens in", "tokens out", "cost $"]
     rows: list[list[object]] = []
@@ -98,7 +99,7 @@ def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
         used = f.cost.usage
         spent = [used.calls, used.input_tokens, used.output_tokens, f"{f.cost.usd:.2f}"] if used.calls else ["", "", "", ""]
         rows.append([f.name, f.tally.pending, f.expected, f.tally.settled, f.superseded, *spent])
-    _print_table(columns, rows)
+    print_table(columns, rows)
 
 
 @app.command()
@@ -121,6 +122,8 @@ def run(
 ) -> None:
     """Do what is pending. Stop it whenever you like: the same command goes on."""
     from dmforge import intake, pipeline
+    from dmforge.curation import runs
+    from dmforge.ranked import run_share
 
     place = _workspace(workspace)
     beside = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--patience": patience is not None}
@@ -135,18 +138,18 @@ def run(
         else:
             patience = 600.0 if patience is None else patience
             intake.bring_in_turn(place, _command(), patience)
-            done = pipeline.run_share(place, err, _command(), share, patience, until, budget)
+            done = run_share(place, err, _command(), share, patience, until, budget)
         reports = []
         for report in done:
             reports.append(report)
-            _print_deferred(report.name, report.deferred)
-            _print_awaited(report.name, report.awaits)
-    stages = [_counts(report.name, report.tally) | {"deferred": report.deferred, "awaits": report.awaits} for report in reports]
+            print_deferred(report.name, report.deferred)
+            print_awaited(report.name, report.awaits)
+    stages = [counts_of(one.name, one.tally) | {"deferred": one.deferred, "awaits": one.awaits} for one in reports]
     if as_json:
-        _print_json({"stages": stages, "cost": pipeline.runs.spent_usd(_workspace(workspace))})
+        print_json({"stages": stages, "cost": runs.spent_usd(_workspace(workspace))})
     else:
-        _print_tallies({report.name: report.tally for report in reports})
-    _unfinished_if(any(report.tally.pending for report in reports if not report.awaits))
+        print_tallies({report.name: report.tally for report in reports})
+    unfinished_if(any(report.tally.pending for report in reports if not report.awaits))
 
 
 @app.command()
@@ -168,11 +171,11 @@ def select(
     else:
         found = selecting.select(_workspace(workspace), err, _command(), corpus)
     if as_json:
-        _print_json({"kept": found.kept, "rejected": found.rejected, "undetermined": found.undetermined})
+        print_json({"kept": found.kept, "rejected": found.rejected, "undetermined": found.undetermined})
         return
-    rows: list[list[object]] = [["kept", "", found.kept]]
-    rows += [["rejected", reason, number] for reason, number in found.rejected.items()]
-    _print_table(["", "reason", "candidates"], [*rows, ["undetermined", "", found.undetermined]])
+    rejected = [["rejected", reason, number] for reason, number in found.rejected.items()]
+    rows = [["kept", "", found.kept], *rejected, ["undetermined", "", found.undetermined]]
+    print_table(["", "reason", "candidates"], rows)
 
 
 @app.command()
@@ -188,7 +191,7 @@ def pack(
     folder, manifest = pipeline.pack(_workspace(workspace), err, _command(), corpus, partial)
     told = {"shards": len(manifest.shards), "samples": manifest.samples, "bytes": manifest.bytes}
     if as_json:
-        _print_json({**told, "selection": manifest.selection, "path": str(folder), "partial": manifest.partial})
+        print_json({**told, "selection": manifest.selection, "path": str(folder), "partial": manifest.partial})
     else:
         out.print(f"{folder}: " + ", ".join(f"{n} {name}" for name, n in told.items()), markup=False, highlight=False)
 
@@ -204,14 +207,14 @@ def verify(
     found = verified(folder)
     if as_json:
         told = asdict(found)
-        _print_json({"ok": not told["defects"], **told})
+        print_json({"ok": not told["defects"], **told})
     else:
         for defect in found.defects:
             place = f"{defect.shard}: {defect.key or '-'} at {defect.offset}"
             out.print(f"{place}: {defect.reason}", markup=False, highlight=False)
         sound = f"sound: {found.samples} samples in {found.shards} shards, {found.bytes} bytes"
         out.print(f"{len(found.defects)} defects" if found.defects else sound, highlight=False)
-    _unfinished_if(bool(found.defects))
+    unfinished_if(bool(found.defects))
 
 
 @app.command()
@@ -225,7 +228,7 @@ def lint(
     found = linted(file)
     if as_json:
         defects = [{"record": d.record, "rule": d.rule, "message": d.message, "offset": d.offset} for d in found.defects]
-        _print_json({"records": found.records, "defects": defects})
+        print_json({"records": found.records, "defects": defects})
         return
     for defect in found.defects:
         out.print(f"{defect.record} at {defect.offset}: {defect.rule}: {defect.message}", markup=False, highlight=False)
@@ -246,7 +249,7 @@ def export(
 
     place, written = pipeline.export(_workspace(workspace), corpus, to, folder)
     if as_json:
-        _print_json({"samples": written.samples, "left_out": written.left_out, "path": str(place)})
+        print_json({"samples": written.samples, "left_out": written.left_out, "path": str(place)})
     else:
         out.print(f"{place}: {written.samples} samples, {written.left_out} left out", markup=False, highlight=False)
 
@@ -255,14 +258,15 @@ def export(
 def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say where each stage stands."""
     from dmforge import pipeline
+    from dmforge.curation import runs
 
     place = _workspace(workspace)
     tallies = pipeline.status(place)
     if as_json:
-        stages = [_counts(name, tally) for name, tally in tallies.items()]
-        _print_json({"stages": stages, "cost": pipeline.runs.spent_usd(place)})
+        stages = [counts_of(name, tally) for name, tally in tallies.items()]
+        print_json({"stages": stages, "cost": runs.spent_usd(place)})
     else:
-        _print_tallies(tallies)
+        print_tallies(tallies)
 
 
 @app.command()
@@ -274,9 +278,9 @@ def digest(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> 
     total = pipeline.logical.whole(tables)
     rows = [[table.table, table.rows, table.sha256] for table in tables]
     if as_json:
-        _print_json({"columns": ["table", "rows", "sha256"], "rows": rows, "digest": total})
+        print_json({"columns": ["table", "rows", "sha256"], "rows": rows, "digest": total})
     else:
-        _print_table(["table", "rows", "sha256"], rows)
+        print_table(["table", "rows", "sha256"], rows)
         out.print(f"digest {total}", highlight=False)
 
 
@@ -291,9 +295,9 @@ def merge(
 
     added = asdict(pipeline.merge(_workspace(workspace), _command(), others))
     if as_json:
-        _print_json({"added": added})
+        print_json({"added": added})
         return
-    _print_table(["added", "number"], [[name, number] for name, number in added.items()])
+    print_table(["added", "number"], [[name, number] for name, number in added.items()])
 
 
 @app.command()
@@ -321,7 +325,7 @@ def forget(
         for name in ("videos", "rows", "journal_lines", "annotation_lines", "review_lines", "media_files", "selections")
     }
     if as_json:
-        _print_json({"removed": counts})
+        print_json({"removed": counts})
     else:
         words = (f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
         out.print("removed " + ", ".join(words), highlight=False)
@@ -355,27 +359,27 @@ def demo(
         for folder, manifest in finished.corpora.items()
     }  # fmt: skip
     for report in finished.stages:
-        _print_deferred(report.name, report.deferred)
+        print_deferred(report.name, report.deferred)
     if as_json:
-        stages = [_counts(report.name, report.tally) for report in finished.stages]
+        stages = [counts_of(report.name, report.tally) for report in finished.stages]
         funnel = {"columns": finished.funnel.columns, "rows": finished.funnel.rows}
         learnt = finished.schooled.told() if finished.schooled else {}
         learnt |= {"report": str(finished.report)} if finished.report else {}
-        _print_json({"stages": stages, "corpora": corpora, "funnel": funnel, "digest": finished.digest, **learnt})
+        print_json({"stages": stages, "corpora": corpora, "funnel": funnel, "digest": finished.digest, **learnt})
     else:
-        _print_funnel(finished.funnel)
+        print_funnel(finished.funnel)
         for name, corpus in corpora.items():
             counts = ", ".join(f"{corpus[key]} {key}" for key in ("samples", "videos", "shards", "bytes"))
             out.print(f"\n{name}: {counts}\n  {corpus['path']}", markup=False, highlight=False)
         if finished.schooled:
-            _print_schooled(finished.schooled)
+            print_schooled(finished.schooled)
         if finished.report:
             out.print(f"\nAll of it as one page, for a browser: {finished.report}", markup=False, highlight=False)
         out.print(f"\ndigest {finished.digest}", highlight=False)
         out.print(
             f"Look around: {finished.workspace.root} explains itself; its recipe.toml says what each stage does.", markup=False
         )
-    _unfinished_if(any(report.tally.pending for report in finished.stages))
+    unfinished_if(any(report.tally.pending for report in finished.stages))
 
 
 @app.command("train")
@@ -391,7 +395,7 @@ def train_student(
     with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
         checkpoint, metrics = trained(config)
     if as_json:
-        _print_json({"metrics": metrics, "checkpoint": str(checkpoint)})
+        print_json({"metrics": metrics, "checkpoint": str(checkpoint)})
     else:
         told = f"{checkpoint}: {metrics['steps']} steps in {metrics['seconds']:.0f} s, loss {metrics['loss']:.4f}"
         out.print(told, markup=False, highlight=False)
@@ -434,42 +438,10 @@ def evaluate_student(
     with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
         found = evaluate(settings)
     if as_json:
-        _print_json({"metrics": found.told(), "checkpoint": settings.checkpoint, "path": str(found.folder)})
+        print_json({"metrics": found.told(), "checkpoint": settings.checkpoint, "path": str(found.folder)})
         return
-    _print_evaluation(found)
+    print_evaluation(found)
     out.print(f"\n{found.samples} samples, line by line: {found.folder}", markup=False, highlight=False)
-
-
-def _print_schooled(found: Schooled) -> None:
-    """Before practice and after it, and what practice was worth."""
-    out.print(f"\nThe student in {found.after.samples} tasks about worlds that it has never seen:", highlight=False)
-    columns = ["", "after imitation", "after practice", "gain", "95 % of resampled videos"]
-    rows = [
-        [name, *(f"{one.figures[name].value:.3f}" for one in (found.before, found.after)), f"{gain.value:+.3f}",
-         f"{gain.low:+.3f} - {gain.high:+.3f}"]
-        for name, gain in found.gains.items()
-    ]  # fmt: skip
-    _print_table(columns, rows)
-    span, beside = found.after.baselines.constant_span, found.after.baselines.constant_miou
-    if span and beside:
-        out.print(f"Who always looks at {print_span(span)}: miou {beside.value:.3f}", markup=False, highlight=False)
-
-
-def _print_evaluation(found: Evaluation) -> None:
-    """Figures with their intervals, then the baselines."""
-    span, beside = found.baselines.constant_span, found.baselines
-    told = {
-        **found.figures,
-        f"constant span {print_span(span)}: miou" if span else "": beside.constant_miou,
-        "uniform frames: accuracy": beside.uniform_frames,
-        "longest option: accuracy": beside.longest_option,
-    }
-    rows = [
-        [name, f"{one.value:.3f}", f"{one.low:.3f} - {one.high:.3f}", one.samples]
-        for name, one in told.items()
-        if one is not None
-    ]
-    _print_table(["", "mean", "95 % of resampled videos", "samples"], rows)
 
 
 def _require_train_extra() -> None:
@@ -529,7 +501,7 @@ def probe(
 
     found = [inspected(path) for path in files]
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for one in found:
         what = "{codec}, {width}x{height}, {duration:.2f} s, {fps:.2f} fps, turned by {rotation}" if one["ok"] else "{reason}"
@@ -560,10 +532,10 @@ def frames(
     times, pts = [float(time) for time in shot.times_s], [float(time) for time in shot.clip.shown_s]
     if as_json:
         size = [shot.size.width, shot.size.height]
-        _print_json({"times": times, "pts": pts, "sha256": shot.sha256, "backend": shot.backend, "size": size})
+        print_json({"times": times, "pts": pts, "sha256": shot.sha256, "backend": shot.backend, "size": size})
         return
     rows = [[f"{time:.3f}", f"{shown:.3f}", sha256] for time, shown, sha256 in zip(times, pts, shot.sha256, strict=True)]
-    _print_table(["time s", "shown since s", "sha256"], rows)
+    print_table(["time s", "shown since s", "sha256"], rows)
     out.print(f"{len(rows)} frames of {shot.size.width}x{shot.size.height}, by {shot.backend}", highlight=False)
 
 
@@ -593,13 +565,13 @@ def ingest(
 
     claims = Claims(source, licence, terms, namespace, "benchmark" if benchmark else "train")
     done = intake.ingest(_workspace(workspace), err, _command(), places, claims)
-    _print_deferred("ingest", done.deferred)
+    print_deferred("ingest", done.deferred)
     counts = {"ingested": done.ingested, "known": done.known, "quarantined": done.quarantined}
     if as_json:
-        _print_json(counts)
+        print_json(counts)
     else:
         out.print(", ".join(f"{number} {name}" for name, number in counts.items()), highlight=False)
-    _unfinished_if(done.pending > 0)
+    unfinished_if(done.pending > 0)
 
 
 @app.command("import")
@@ -624,7 +596,7 @@ def import_annotations(
     from dmforge.curation.sources.claims import Claims
 
     if list_formats:
-        _print_formats(as_json)
+        print_formats(as_json)
         return
     if not form or not files:
         raise InputError("a format and files are wanted", where="import", mend="dmforge import FORMAT FILE..., or --list")
@@ -634,24 +606,15 @@ def import_annotations(
     else:
         claims = Claims(source, licence, terms, namespace, split=split)
         done = intake.import_annotations(_workspace(workspace), err, _command(), form, files, folders, claims)
-        _print_deferred("import", done.deferred)
+        print_deferred("import", done.deferred)
     if as_json:
-        _print_json({"tasks": done.tasks, "identical": done.identical, "flagged": done.flagged, "rejected": done.rejected})
+        print_json({"tasks": done.tasks, "identical": done.identical, "flagged": done.flagged, "rejected": done.rejected})
     else:
         out.print(f"{done.tasks} tasks, {done.identical} identical, {sum(done.rejected.values())} rejected", highlight=False)
         for word, counts in (("flagged", done.flagged), ("rejected", done.rejected)):
             for reason, number in counts.items():
                 out.print(f"  {word}: {number} {reason}", highlight=False, markup=False)
-    _unfinished_if(done.pending > 0)
-
-
-def _print_formats(as_json: bool) -> None:
-    from dmforge.curation.sources.formats import FORMATS
-
-    if as_json:
-        _print_json([{"format": form.name, "role": form.role, "about": form.about} for form in FORMATS.values()])
-    else:
-        _print_table(["format", "role", "what a file looks like"], [[f.name, f.role, f.about] for f in FORMATS.values()])
+    unfinished_if(done.pending > 0)
 
 
 @app.command()
@@ -703,12 +666,12 @@ def audit(
 
         written = write_report(_workspace(workspace), html, training or [])
         told = {"report": str(written), "bytes": written.stat().st_size}
-        _print_json(told) if as_json else out.print("{report}: {bytes} bytes".format(**told), markup=False, highlight=False)
+        print_json(told) if as_json else out.print("{report}: {bytes} bytes".format(**told), markup=False, highlight=False)
         return
     if training:
         raise InputError("curves stand on the report only", where="--training", mend="give --html FILE as well")
     if list_queries or not (query or sql is not None):
-        _print_answer(named.listed(), "json" if as_json else form or "table")
+        print_answer(named.listed(), "json" if as_json else form or "table")
         return
     if query and sql is not None:
         raise InputError("give a named question or --sql, not both", where="audit", mend=f"dmforge audit {query}")
@@ -728,21 +691,9 @@ def audit(
     with found as batches:
         answer = results.answer_of(batches)
     if query == "funnel" and wanted == "table":
-        _print_funnel(answer)
+        print_funnel(answer)
     else:
-        _print_answer(answer, wanted)
-
-
-def _print_answer(answer: Answer, form: str) -> None:
-    from dmforge.curation.audit import results
-
-    if form == "json":
-        _print_json({"columns": answer.columns, "rows": answer.rows})
-    elif form == "csv":
-        told = results.as_csv(answer)
-        print(seen(told) if out.is_terminal else storable(told), end="")  # noqa: T201 (as it is)
-    else:
-        _print_table(answer.columns, [["" if cell is None else cell for cell in row] for row in answer.rows])
+        print_answer(answer, wanted)
 
 
 @app.command()
@@ -758,7 +709,7 @@ def why(
 
     found = auditing.why(_workspace(workspace), row, check)
     if as_json:
-        _print_json(telling.as_json(found.lineage, found.checks))
+        print_json(telling.as_json(found.lineage, found.checks))
     else:
         for line in telling.lines(found.lineage, found.checks):
             out.print(line, markup=False, highlight=False)
@@ -780,7 +731,7 @@ def _workspace(root: Path) -> Any:
     return Workspace(root)
 
 
-def _share(rank: int | None, world_size: int | None, beside: dict[str, object]) -> Any:
+def _share(rank: int | None, world_size: int | None, beside: Mapping[str, object]) -> Any:
     """The share of a rank, or None for a run that has no others beside it."""
     from dmforge.curation.lake.shares import Share
 
@@ -803,18 +754,6 @@ def _command() -> str:
     from dmforge.curation.sources.places import plain
 
     return " ".join(["dmforge", *map(plain, sys.argv[1:])])
-
-
-def _counts(name: str, tally: Tally) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {"name": name, **asdict(tally)}
-
-
-def _unfinished_if(pending: bool) -> None:
-    if pending:
-        err.print("unfinished: run the same command again to go on")
-        raise typer.Exit(1)
 
 
 def _look(span: tuple[float, float], fps: float) -> Any:
@@ -840,51 +779,6 @@ def _rates(option: str, given: list[str] | None) -> dict[str, float]:
         except ValueError:
             raise InputError(f"{text!r} has no rate", where=option, mend=f"write {option} {name}=0.1") from None
     return rates
-
-
-def _print_deferred(stage: str, deferred: dict[str, int]) -> None:
-    """Why inputs stay pending, the commonest reasons first; a server can give every input one of its own."""
-    by_number = sorted(deferred.items(), key=lambda pair: (-pair[1], pair[0]))
-    for reason, number in by_number[:REASONS]:
-        err.print(f"{stage}: {number} pending: {reason}", markup=False, highlight=False)
-    if rest := by_number[REASONS:]:
-        err.print(f"{stage}: {sum(number for _, number in rest)} pending for {len(rest)} other reasons", highlight=False)
-
-
-def _print_awaited(stage: str, awaits: str) -> None:
-    """Where a run ends for now, and what takes it on."""
-    if awaits:
-        err.print(f"a run ends before {stage}: {awaits}", markup=False, highlight=False)
-
-
-def _print_json(document: dict[str, Any] | list[dict[str, Any]]) -> None:
-    print(seen_json(document))  # noqa: T201 (the one place that prints a result as it is)
-
-
-def _print_tallies(tallies: dict[str, Tally]) -> None:
-    rows = [[name, t.pending, t.made, t.rejected, t.quarantined] for name, t in tallies.items()]
-    _print_table(["stage", "pending", "made", "rejected", "quarantined"], rows)
-
-
-def _print_funnel(answer: Answer) -> None:
-    """A stage's name stands once, over what became of its inputs."""
-    rows, last = [], ""
-    for stage, status, reason, inputs, made in answer.rows:
-        rows.append(["" if stage == last else stage, status, reason, inputs, "" if made is None else made])
-        last = stage
-    _print_table(answer.columns, rows)
-
-
-def _print_table(columns: list[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column, sample in zip(columns, rows[0] if rows else columns, strict=True):
-        table.add_column(
-            column, justify="left" if isinstance(sample, str) and not sample.replace(".", "").isdigit() else "right"
-        )
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    sheet = out if out.is_terminal else Terminal(width=WIDE)
-    sheet.print(table)
 
 
 if __name__ == "__main__":

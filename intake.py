@@ -35,6 +35,7 @@ from dmforge.curation.sources.references import FOLDER, Benchmarks, Reference
 from dmforge.curation.sources.videos import UNSAID
 from dmforge.curation.video.ingest import Ingest
 from dmforge.curation.workspace import Workspace
+from dmforge.recipe import read_recipe
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, digest
@@ -89,7 +90,7 @@ Looks = dict[str, list[int]]
 
 def _to_bring(workspace: Workspace) -> tuple[Claims, list[str], dict[str, Any]]:
     """What is said of the recipe's files; those that are new, or of which something else is said now; what to remember."""
-    told = pipeline.read_recipe(workspace.require().recipe).bring
+    told = read_recipe(workspace.require().recipe).bring
     claims = Claims(told.source, told.licence, told.terms, told.namespace)
     said, path = digest("claims", asdict(claims)).hex(), _brought(workspace)
     with disk_errors(path):
@@ -218,7 +219,7 @@ def add_annotations(
 
 def _require_stage(workspace: Workspace, name: str) -> None:
     """What nobody would read is not taken in."""
-    if name not in [stage.name for stage in pipeline.read_recipe(workspace.recipe).stages]:
+    if name not in [stage.name for stage in read_recipe(workspace.recipe).stages]:
         told = f"the recipe has no stage that reads this: {name!r}"
         raise InputError(told, where=str(workspace.recipe), mend=f"add a line [stages.{name}] to it, behind [stages.ingest]")
 
@@ -278,4 +279,4 @@ def _asked(view: View, ids: Sequence[Id], sql: str, **values: object) -> list[tu
 def _current(workspace: Workspace) -> Generator[View]:
     """The lake as its recipe sees it now."""
     with workspace.reading():
-        yield View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages)
+        yield View(Lake(workspace), read_recipe(workspace.recipe).stages)

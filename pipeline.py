@@ -1,22 +1,19 @@
-"""The composition root: a recipe becomes an ordered list of stages, and the commands become what is done with them."""
+"""The composition root: commands become what is done with a recipe's stages."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
 from rich.console import Console
 
 from dmforge.curation import merging, runs
-from dmforge.curation.accounts import Account, Expected, Price, Usage
+from dmforge.curation.accounts import Account, Expected, Usage
 from dmforge.curation.atomic import disk_errors, make_folder, writing
 from dmforge.curation.executors.asking import AnyAsk
 from dmforge.curation.executors.finished import Executor
@@ -25,121 +22,21 @@ from dmforge.curation.exports import Exported
 from dmforge.curation.exports import export as write_export
 from dmforge.curation.lake import forgetting, logical, reopening
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.roster import enrol, stands, unpublished
-from dmforge.curation.lake.shares import Share
+from dmforge.curation.lake.roster import unpublished
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.lake.worklist import pending_batches
-from dmforge.curation.ranks import claimed, patiently
-from dmforge.curation.runner import Driver, StageReport, unblocked
+from dmforge.curation.runner import Driver, StageReport
 from dmforge.curation.shards import folders
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import Manifest, read_manifest
-from dmforge.curation.sharing import RankDriver
-from dmforge.curation.stage import Ask, Collective, Root, Stage
-from dmforge.curation.toml import read_toml
-from dmforge.curation.workspace import Held, Workspace
-from dmforge.generators.student.named import StudentConfig, seen_from
-from dmforge.schemas.clips import Clips
+from dmforge.curation.stage import Ask, Collective, Root
+from dmforge.curation.workspace import Workspace
+from dmforge.recipe import RECIPES, Recipe, read_recipe
 from dmforge.schemas.columns import from_arrow
-from dmforge.schemas.config import Config, nearest, parse_config
+from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
 from dmforge.schemas.ids import read as read_id
-from dmforge.schemas.records import UNKNOWN
-
-STAGES = {
-    "ingest": "curation.video.ingest:Ingest",
-    "import": "curation.sources.importing:Import",
-    "benchmarks": "curation.sources.references:Benchmarks",
-    "contamination": "filters.contamination:Contamination",
-    "duplicates": "filters.duplicates:Duplicates",
-    "needs_audio": "filters.needs_audio:NeedsAudio",
-    "draw": "filters.draw:Draw",
-    "segments": "generators.segments:Segments",
-    "questions": "generators.questions:Questions",
-    "admit": "generators.admit:Admit",
-    "needles": "generators.needles:Needles",
-    "absent": "generators.absent:Absent",
-    "splice": "generators.splice:Splice",
-    "annotate": "generators.annotate:Annotate",
-    "rules": "filters.rules:Rules",
-    "citations": "filters.citations:Citations",
-    "verify": "filters.verify:Verify",
-    "crosscheck": "filters.crosscheck:Crosscheck",
-    "safety": "filters.safety:Safety",
-    "blind": "filters.blind:Blind",
-    "replay": "filters.replay:Replay",
-    "necessity": "filters.necessity:Necessity",
-    "density": "filters.density:Density",
-    "vouch": "filters.vouch:Vouch",
-    "thin": "generators.thin:Thin",
-    "thrift": "filters.thrift:Thrift",
-    "human": "filters.human:Human",
-    "select_cot": "filters.select:SelectCot",
-    "select_rl": "filters.select_rl:SelectRl",
-    "pack": "curation.shards.pack:Pack",
-    "count": "curation.trial:Count",
-    "score": "curation.trial:Score",
-    "inquire": "curation.trial:Inquire",
-    "keep": "curation.trial:Keep",
-}
-"""Every stage that a recipe may name, and where it is: only those that a recipe names are imported."""
-RECIPES = Path(__file__).parent / "recipes"
-
-
-class Bring(Config):
-    """Videos that every run brings in first: files that look as they did are not read again."""
-
-    videos: tuple[str, ...] = ()
-    """Files, folders or addresses; relative ones are seen from the workspace's folder."""
-    source: str = UNKNOWN
-    """Where they come from."""
-    licence: str = UNKNOWN
-    """What they may be used under."""
-    terms: str = UNKNOWN
-    """Conditions beside the licence."""
-    namespace: str = UNKNOWN
-    """Whose ids the videos' names are."""
-
-
-class RecipeFile(Config):
-    """What stands in recipe.toml."""
-
-    name: str
-    """What the recipe is called."""
-    description: str = ""
-    """What corpus it builds, for people."""
-    prices: dict[str, Price] = Field(default_factory=dict[str, Price])
-    """What models cost, `[prices.MODEL]`: for plans, budgets and bills."""
-    bring: Bring = Field(default_factory=Bring)
-    """Videos that belong to the recipe, `[bring]`; others are brought by `dmforge ingest`."""
-    clips: Clips = Field(default_factory=Clips)
-    """Which frames a policy is shown, and how large: one setting for all stages that have a say in it."""
-    student: StudentConfig = Field(default_factory=StudentConfig)
-    """The checkpoint that rollouts are of, `[student]`: one for all stages that roll out."""
-    stages: dict[str, dict[str, Any]]
-    """A table for each stage, `[stages.NAME]`, in the order in which they run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """A recipe with every stage configured and every default filled in."""
-
-    name: str
-    stages: tuple[AnyStage, ...]
-    prices: Mapping[str, Price]
-    bring: Bring
-
-    def resolved(self) -> dict[str, Any]:
-        """As it is frozen into a run's record."""
-        return {"name": self.name, "stages": {stage.name: stage.config.model_dump(mode="json") for stage in self.stages}}
-
-    def upto(self, until: str | None) -> tuple[AnyStage, ...]:
-        """The stages up to and including one."""
-        names = [stage.name for stage in self.stages]
-        if until is not None and until not in names:
-            raise InputError(f"the recipe has no stage {until!r}", where="--until", mend=nearest(until, names))
-        return self.stages if until is None else self.stages[: names.index(until) + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,31 +51,6 @@ class Forecast:
     cost: Expected
     awaits: str
     """What has to be made by other means first: a run ends before this stage."""
-
-
-def read_recipe(path: Path) -> Recipe:
-    """A recipe, or one error that names the key and the mend."""
-    content = read_toml(path)
-    file = parse_config(RecipeFile, content, where=str(path))
-    stages: list[AnyStage] = []
-    for name, values in file.stages.items():
-        where = f"{path}: [stages.{name}]"
-        if name not in STAGES:
-            raise InputError(f"there is no stage {name!r}", where=where, mend=nearest(name, list(STAGES)))
-        kind = stage_class(name)
-        for shared in ("clips", "prices", "student"):
-            if shared in kind.config_class.model_fields:
-                values = {shared: getattr(file, shared), **values}
-        config = parse_config(kind.config_class, values, where=where)
-        stages.append(kind(seen_from(path.parent, config) if "student" in kind.config_class.model_fields else config))
-        _check_order(stages, where)
-    return Recipe(file.name, tuple(stages), file.prices, file.bring)
-
-
-def stage_class(name: str) -> type[Stage[Any, Any]]:
-    """The stage of this name."""
-    module, _, kind = STAGES[name].partition(":")
-    return getattr(import_module(f"dmforge.{module}"), kind)
 
 
 def init(folder: Path, name: str) -> Workspace:
@@ -237,7 +109,7 @@ def run(
         driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, Account(budget_usd))
         with runs.recorded(workspace, command, recipe.resolved()) as record:
             try:
-                yield from _noted(driver.run(stages, pilot), record)
+                yield from noted(driver.run(stages, pilot), record)
             finally:
                 record.spent(driver.account)
 
@@ -252,75 +124,8 @@ def on_ray(address: str | None) -> Generator[Executor]:
         yield RayExecutor(cluster)
 
 
-def run_share(
-    workspace: Workspace,
-    console: Console,
-    command: str,
-    share: Share,
-    patience_s: float,
-    until: str | None = None,
-    budget_usd: float | None = None,
-) -> Iterator[StageReport]:
-    """Do what is pending about the videos of one rank, beside other ranks on the same folder. It has its part of the budget."""
-    recipe = read_recipe(workspace.require().recipe)
-    if share.of > 1:
-        recipe = replace(recipe, stages=tuple(_sharing(stage, share.of) for stage in recipe.stages))
-    workspace = replace(workspace, writer=f"rank-{share.rank}")
-    patiently(partial(_enrol, workspace, recipe, command), patience_s)
-    with claimed(workspace, share, command):
-        if not _is_enrolled(workspace, recipe):
-            raise _changed(workspace)
-        account = Account(budget_usd if budget_usd is None else budget_usd / share.of)
-        driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, patience_s)
-        with runs.recorded(workspace, command, recipe.resolved()) as record:
-            try:
-                yield from _noted(driver.run_share(recipe.upto(until)), record)
-            finally:
-                record.spent(driver.account)
-
-
-def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
-    """What has to be done alone, before ranks set to work: whichever comes first does it."""
-    if _is_enrolled(workspace, recipe):
-        return
-    try:
-        with workspace.held(command):
-            lake = Lake(workspace)
-            folders.sweep(workspace)
-            forgetting.finish_forgetting(lake)
-            for stage in unblocked(recipe.stages)[0]:
-                stage.begin(workspace)
-            lake.sweep()
-            for stage in recipe.stages:
-                if isinstance(stage, Root):
-                    enrol(lake, stage)
-    except Held as error:
-        try:
-            with workspace.held_with_others(command):
-                pass
-        except Held:
-            raise error from None  # it may be another rank, doing just this
-        if not _is_enrolled(workspace, recipe):
-            raise _changed(workspace) from None
-
-
-def _is_enrolled(workspace: Workspace, recipe: Recipe) -> bool:
-    with workspace.reading():
-        lake = Lake(workspace)
-        standing = all(stands(lake, stage) for stage in recipe.stages if isinstance(stage, Root))
-        return standing and not forgetting.is_unfinished(lake)
-
-
-def _changed(workspace: Workspace) -> InputError:
-    mend = "let them end, or stop them; then start all ranks again"
-    return InputError("other ranks are at work on what was listed before", where=str(workspace.inputs), mend=mend)
-
-
-def _sharing(stage: AnyStage, askers: int) -> AnyStage:
-    return type(stage)(stage.config.shared(askers)) if isinstance(stage, Ask) else stage
-
-
-def _noted(reports: Iterator[StageReport], record: runs.Run) -> Iterator[StageReport]:
+def noted(reports: Iterator[StageReport], record: runs.Run) -> Iterator[StageReport]:
+    """Reports as they come, each written into the run's record."""
     began_s = time.monotonic()
     for report in reports:
         took_s, began_s = time.monotonic() - began_s, time.monotonic()
@@ -455,20 +260,6 @@ def _expected(view: View, stage: AnyStage, earlier: Sequence[Forecast]) -> int:
         if stage.reads in before.makes and coming:
             total += coming * view.yield_of(before, stage.reads)
     return math.ceil(total)
-
-
-def _check_order(stages: Sequence[AnyStage], where: str) -> None:
-    *earlier, stage = stages
-    if isinstance(stage, Root):
-        return
-    made = {record for before in earlier for record in before.makes}
-    needs = [stage.reads, *stage.beside.values(), *(stage.also_reads if isinstance(stage, Collective) else ())]
-    spared = stage.if_there if isinstance(stage, Collective) else ()
-    for record in needs:
-        if record not in made and record not in spared:
-            makers = sorted(name for name in STAGES if record in stage_class(name).makes)
-            mend = f"put one of these before it: {', '.join(makers)}" if makers else "leave it out"
-            raise InputError(f"it reads {record.table}, which no earlier stage makes", where=where, mend=mend)
 
 
 def video_id(text: str) -> Id:

@@ -7,13 +7,13 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from dmforge import auditing, pipeline
+from dmforge import auditing
 from dmforge.curation.atomic import writing
 from dmforge.curation.audit.query import ask
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View, interruptible
 from dmforge.curation.workspace import Workspace
-from dmforge.pipeline import Recipe
+from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Sample
 
@@ -23,7 +23,7 @@ TABLES = ("cost", "agreement")
 
 def write_report(workspace: Workspace, file: Path, trainings: Sequence[Path] = ()) -> Path:
     """Write the page; nothing else in the workspace is touched."""
-    recipe = pipeline.read_recipe(workspace.require().recipe)
+    recipe = read_recipe(workspace.require().recipe)
     require_report_extra()
     _refuse_inside(workspace, file)
     from dmforge.curation.audit.report import cards, curves, draw, figures, flow, page, pictures

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dmforge import pipeline
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.sources.reviews import checked_name
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.human import Human
+from dmforge.recipe import read_recipe
 from dmforge.reporting import require_report_extra, thresholds
 from dmforge.schemas.errors import InputError
 from dmforge.selecting import stage_of
@@ -18,7 +18,7 @@ from dmforge.selecting import stage_of
 def review(workspace: Workspace, corpus: str, sample: int, reviewer: str, port: int, say: Callable[[str], None]) -> None:
     """Serve until Ctrl-C. The address is said once it can be opened."""
     checked_name(reviewer, "--as")
-    recipe = pipeline.read_recipe(workspace.require().recipe)
+    recipe = read_recipe(workspace.require().recipe)
     require_report_extra()
     stage_of(recipe, corpus)
     if Human.name not in [stage.name for stage in recipe.stages]:

@@ -18,7 +18,8 @@ from dmforge.filters.select import SelectCotConfig
 from dmforge.filters.select_rl import SelectRlConfig, stand
 from dmforge.filters.selection import AIMS, UNDETERMINED, counts, decide, measured_by
 from dmforge.filters.what_if import asking
-from dmforge.pipeline import Recipe, read_recipe, unpublished_lists
+from dmforge.pipeline import unpublished_lists
+from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Sample

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from benchmarks.select import CHUNK, filled, ids, publish
 from benchmarks.tables import show
-from dmforge import auditing, pipeline
+from dmforge import auditing
 from dmforge.curation.audit.foreign import Limits
 from dmforge.curation.audit.query import names
 from dmforge.curation.lake.commits import Draft, Lake
@@ -35,6 +35,7 @@ from dmforge.curation.lake.views import View
 from dmforge.curation.settled import MADE_FROM, row_schema
 from dmforge.curation.video.fingerprint import Fingerprint
 from dmforge.curation.workspace import Workspace
+from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import schema
 from dmforge.schemas.ids import ID_BYTES, digest
 from dmforge.schemas.ids import show as print_id
@@ -76,7 +77,7 @@ class Build:
         self.workspace, self.draw = Workspace(folder), np.random.default_rng(7)
         self.workspace.inputs.mkdir(parents=True)
         self.workspace.recipe.write_text(RECIPE)
-        self.stages = {stage.name: stage for stage in pipeline.read_recipe(self.workspace.recipe).stages}
+        self.stages = {stage.name: stage for stage in read_recipe(self.workspace.recipe).stages}
         self.videos, self.tasks, self.made = ids(candidates // 50, 1), loose(candidates // 2, 2), loose(candidates, 3)
         self.asked = loose(candidates, 4)
         self.of_task = self.videos.take(pa.array(np.sort(self.draw.integers(0, len(self.videos), len(self.tasks)))))
@@ -243,7 +244,7 @@ def measure(folder: Path) -> None:
         other = folder if name == "difference" else None
         rows.append([name, *best(lambda name=name, other=other: auditing.audit(workspace, name, other)), peak_mb()])
     rows.append(["--sql: verdicts by kind and filter, another process", best(lambda: asked(workspace))[0], "", ""])
-    lake = View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages).connection
+    lake = View(Lake(workspace), read_recipe(workspace.recipe).stages).connection
     for kind in ("video", "task", "candidate", "sample"):
         found = lake.execute(f"SELECT id FROM {kind}s ORDER BY hash(id) LIMIT 1").fetchall()[0][0]
         for what, text in ((kind, print_id(kind, found)), (f"{kind}, 8 hex digits", found.hex()[:8])):

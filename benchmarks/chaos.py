@@ -41,6 +41,7 @@ from dmforge.curation.workspace import Workspace
 from dmforge.generators.oracle.behaviour import REPLY_FAULTS, SERVER_FAULTS, Behaviour
 from dmforge.generators.oracle.serve import serving as oracle_serving
 from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds
+from dmforge.recipe import read_recipe
 
 CONCURRENCY = 8
 BATCH_ITEMS = 4
@@ -138,7 +139,7 @@ class Intake(Subject):
 
     def check(self, workspace: Path) -> None:
         """All good ones are in, all bad ones are quarantined for the right reason."""
-        view = View(Lake(Workspace(workspace)), pipeline.read_recipe(workspace / "recipe.toml").stages)
+        view = View(Lake(Workspace(workspace)), read_recipe(workspace / "recipe.toml").stages)
         found = view.connection.execute("SELECT status, reason, count(*) FROM outcomes GROUP BY ALL").fetchall()
         reasons = Counter({reason: number for status, reason, number in found if status == "quarantined"})
         made = sum(number for status, _, number in found if status == "made")
@@ -216,7 +217,7 @@ class Answers(WholeChain):
 
     def check(self, workspace: Path) -> None:
         """Every task has one outcome, and no candidate is there twice."""
-        view = View(Lake(Workspace(workspace)), pipeline.read_recipe(workspace / "recipe.toml").stages)
+        view = View(Lake(Workspace(workspace)), read_recipe(workspace / "recipe.toml").stages)
         stage = next(stage for stage in view.stages if stage.name == "annotate")
         tally = view.tally(stage)
         tasks, candidates, different = view.connection.execute(

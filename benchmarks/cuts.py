@@ -35,6 +35,7 @@ from dmforge.curation.video.timeline import read_timeline
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.worlds.folder import Settings, make_worlds
 from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.frames import GRID_FPS
@@ -63,7 +64,7 @@ def lake_of(folder: Path, videos: Sequence[str]) -> tuple[Workspace, list[Video]
     workspace.recipe.write_text(RECIPE)
     intake.add_videos(workspace, "cuts", list(videos), Claims())
     list(pipeline.run(workspace, Console(quiet=True), "cuts"))
-    view = View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages)
+    view = View(Lake(workspace), read_recipe(workspace.recipe).stages)
     return workspace, from_arrow(Video, view.table(view.rows(Video).sql))
 
 

@@ -30,6 +30,7 @@ from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS
 from dmforge.generators.oracle.serve import serving
 from dmforge.generators.teacher.client import KEY, URL
 from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds
+from dmforge.recipe import read_recipe
 from dmforge.schemas.scoring import matches
 from tests.judging import hand
 
@@ -90,7 +91,7 @@ def judged(folder: Path, videos: int, candidates: int) -> tuple[list[dict[str, A
     began = time.monotonic()
     list(pipeline.run(place, console, COMMAND, until="select_cot"))
     took_s = time.monotonic() - began
-    recipe = pipeline.read_recipe(place.recipe)
+    recipe = read_recipe(place.recipe)
     least = next(stage for stage in recipe.stages if stage.name == "select_cot").config.model_dump()["least"]
     view = View(Lake(place), recipe.stages).connection
     rows = view.execute("""

@@ -32,7 +32,7 @@ from dmforge.curation.toml import parse_toml
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.lint import lint
 from dmforge.generators.teacher.limits import read_hint
-from dmforge.pipeline import RECIPES, read_recipe
+from dmforge.recipe import RECIPES, read_recipe
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.grammar import parse, render
 from dmforge.schemas.ids import digest, show

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from dmforge import pipeline
 from dmforge.curation.stage import Ask, Batch, Collective, Each, Gate, Root, Stage
+from dmforge.recipe import STAGES, RecipeFile, stage_class
 from dmforge.schemas.config import Config, is_operational
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
@@ -38,10 +38,10 @@ Stages run in the order in which they stand. A stage that reads a table comes be
 
 def page() -> str:
     """The whole page."""
-    classes = {name: pipeline.stage_class(name) for name in pipeline.STAGES}
+    classes = {name: stage_class(name) for name in STAGES}
     shared = _shared([kind.config_class for kind in classes.values()])
-    parts = ["## recipe.toml\n", *_table(pipeline.RecipeFile, [pipeline.RecipeFile])]
-    tables: dict[type[Config], None] = dict.fromkeys(_tables([pipeline.RecipeFile]))
+    parts = ["## recipe.toml\n", *_table(RecipeFile, [RecipeFile])]
+    tables: dict[type[Config], None] = dict.fromkeys(_tables([RecipeFile]))
     for name, kind in classes.items():
         parts += [*_stage(name, kind, shared)]
         tables |= dict.fromkeys(_tables(_family(kind.config_class)))

@@ -31,6 +31,7 @@ from dmforge.generators.oracle.behaviour import Behaviour
 from dmforge.generators.oracle.serve import serving
 from dmforge.generators.worlds.folder import Settings, file_name, make_worlds
 from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.recipe import read_recipe
 
 LOWEST = {
     "object": 0, "action": 0, "count": 0, "duration": 0, "state": 0, "order": 2, "comparison": 4, "cause": 6,
@@ -82,7 +83,7 @@ def ran(folder: Path, settings: Settings, types: list[str], per_video: int) -> I
 
 def reached(workspace: Workspace, settings: Settings, level: int) -> list[Reached]:
     """What was asked in a workspace, held against the scripts."""
-    view = View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages)
+    view = View(Lake(workspace), read_recipe(workspace.recipe).stages)
     videos = workspace.root.parent / "films/videos"
     numbers = {sha256((videos / file_name(n)).read_bytes()).hexdigest(): n for n in range(settings.videos)}
     right, tasks, candidates = Counter[str](), Counter[str](), Counter[str]()
@@ -115,7 +116,7 @@ def mixed(videos: int) -> list[list[object]]:
         began = time.monotonic()
         with ran(Path(name), settings, list(LOWEST), 6) as workspace:
             took_s = time.monotonic() - began
-            view = View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages)
+            view = View(Lake(workspace), read_recipe(workspace.recipe).stages)
             rows: list[list[object]] = [["the command, and the worlds before it", f"{took_s:.0f} s"]]
             minutes = view.connection.execute("SELECT sum(duration_cs) / 6000 FROM videos").fetchall()[0][0]
             rows.append(["minutes of video", f"{minutes:.0f}"])

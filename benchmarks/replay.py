@@ -50,6 +50,7 @@ from dmforge.generators.student.load import Student, load
 from dmforge.generators.student.patchify import normalised
 from dmforge.generators.teacher.client import URL
 from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds, read_settings
+from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.frames import NoFrames
@@ -78,7 +79,7 @@ class Measured:
     planted: dict[tuple[str, str], set[str]]
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
-        stages = pipeline.read_recipe(self.workspace.recipe).stages
+        stages = read_recipe(self.workspace.recipe).stages
         return View(Lake(self.workspace), stages).connection.cursor().execute(query).fetchall()
 
 
@@ -168,7 +169,7 @@ def blind(told: Measured) -> Iterator[list[object]]:
 
 def density(told: Measured) -> Iterator[list[object]]:
     """Of tasks that need a look, how far the target is from the lowest density that shows the answer."""
-    (stage,) = (s for s in pipeline.read_recipe(told.workspace.recipe).stages if isinstance(s, Density))
+    (stage,) = (s for s in read_recipe(told.workspace.recipe).stages if isinstance(s, Density))
     offered = stage.config.densities
     rows = told.sql("""
         SELECT p.source_id || '.mp4', t.question, g.look.fps.num, g.look.fps.den
@@ -240,7 +241,7 @@ class RowByRow:
 
 def speed(told: Measured, student: Path, clips: Clips, tasks: int, most: int) -> list[object]:
     """Policy tokens a second, both ways, task by task in turn."""
-    view = View(Lake(told.workspace), pipeline.read_recipe(told.workspace.recipe).stages)
+    view = View(Lake(told.workspace), read_recipe(told.workspace.recipe).stages)
     videos = {row.id: row for row in from_arrow(Video, view.table(view.rows(Video).sql))}
     rows = sorted(from_arrow(Task, view.table(view.rows(Task).sql)), key=lambda task: (task.video, task.id))
     policy = load(str(student))

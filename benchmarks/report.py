@@ -23,12 +23,12 @@ import numpy as np
 
 from benchmarks.select import build, timed
 from benchmarks.tables import show
-from dmforge import pipeline
 from dmforge.curation.lake.commits import Draft, Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Origin
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.select import SelectCot
+from dmforge.recipe import read_recipe
 from dmforge.schemas.ids import digest
 from dmforge.schemas.records import Outcome, Sample
 
@@ -37,7 +37,7 @@ COMMAND = "python -m benchmarks.report"
 
 def selected(workspace: Workspace) -> Workspace:
     """What the recipe's thresholds keep, written down. A run would scan for inputs first, and here there are none."""
-    stages = pipeline.read_recipe(workspace.recipe).stages
+    stages = read_recipe(workspace.recipe).stages
     stage = stages[-1]
     assert isinstance(stage, SelectCot)
     with workspace.held("benchmark"):

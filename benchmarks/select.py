@@ -22,13 +22,14 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.tables import show
-from dmforge import pipeline, selecting
+from dmforge import selecting
 from dmforge.curation.lake.commits import Draft, Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import MADE_FROM, row_schema
 from dmforge.curation.stage import Root
 from dmforge.curation.video.fingerprint import Fingerprint
 from dmforge.curation.workspace import Workspace
+from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import schema
 from dmforge.schemas.ids import ID_BYTES, digest
 from dmforge.schemas.records import Candidate, Outcome, Provenance, Record, Task, Verdict, Video
@@ -96,7 +97,7 @@ def build(folder: Path, candidates: int) -> Workspace:
     workspace = Workspace(folder)
     workspace.inputs.mkdir(parents=True)
     workspace.recipe.write_text(RECIPE + "".join(f"{name} = 0.9\n" for name in FILTERS))
-    stages = {stage.name: stage for stage in pipeline.read_recipe(workspace.recipe).stages}
+    stages = {stage.name: stage for stage in read_recipe(workspace.recipe).stages}
     videos, tasks, made = ids(candidates // 50, 1), ids(candidates // 2, 2), ids(candidates, 3)
     of_task = videos.take(pa.array(np.sort(np.random.default_rng(4).integers(0, len(videos), len(tasks)))))
     twice = pa.array(np.repeat(np.arange(len(tasks)), 2))
@@ -147,7 +148,7 @@ def command(workspace: Workspace, *more: str) -> Any:
 
 def naive(workspace: Workspace) -> int:
     """Scores by subject and filter first, as one would write it."""
-    view = View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages[:-1])
+    view = View(Lake(workspace), read_recipe(workspace.recipe).stages[:-1])
     return view.connection.execute("""
         WITH measured AS (
             SELECT s.candidate, v.filter, min(v.score) AS score

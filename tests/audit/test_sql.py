@@ -21,7 +21,7 @@ from dmforge.curation.audit.foreign import Limits
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
-from dmforge.pipeline import read_recipe
+from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import DmforgeError
 from tests.audit.conftest import ask
 from tests.audit.parts import digest_of, rows

@@ -14,6 +14,7 @@ from dmforge.curation.lake.logical import whole
 from dmforge.curation.lake.views import View
 from dmforge.curation.runner import StageReport
 from dmforge.curation.workspace import Workspace
+from dmforge.recipe import read_recipe
 
 TRIAL = """
 name = "test"
@@ -46,7 +47,7 @@ def fingerprint(root: Path) -> dict[str, str]:
 
 
 def view(root: Path) -> View:
-    return View(Lake(Workspace(root)), pipeline.read_recipe(root / "recipe.toml").stages)
+    return View(Lake(Workspace(root)), read_recipe(root / "recipe.toml").stages)
 
 
 def logical(root: Path) -> str:

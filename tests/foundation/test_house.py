@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dmforge import pipeline
 from dmforge.generators.engines.settings import ServerSettings, TransformersSettings, VllmSettings
+from dmforge.recipe import RECIPES, STAGES, RecipeFile, read_recipe, stage_class
 from dmforge.schemas.config import Config
 from dmforge.trainers.evaluation_settings import BootstrapSettings, EvaluationSettings, RollSettings
 from dmforge.trainers.settings import (
@@ -28,15 +28,18 @@ from dmforge.trainers.settings import (
 
 ROOT = Path(__file__).parents[2]
 FLOORS = {
-    "cli": 8,
-    "demo": 7,
-    "reviewing": 7,
-    "schooling": 5,
-    "intake": 5,
-    "selecting": 5,
-    "reporting": 6,
-    "auditing": 5,
-    "pipeline": 4,
+    "cli": 10,
+    "printing": 9,
+    "demo": 8,
+    "reviewing": 8,
+    "reporting": 7,
+    "ranked": 6,
+    "schooling": 6,
+    "intake": 6,
+    "selecting": 6,
+    "auditing": 6,
+    "pipeline": 5,
+    "recipe": 4,
     "trainers": 3,
     "filters": 3,
     "generators": 2,
@@ -108,7 +111,7 @@ def test_a_whole_run_imports_nothing_heavy(tmp_path: Path) -> None:
 def configs() -> list[type[Config]]:
     trainings = [Adapters, CorpusSettings, DataSettings, ModelSettings, OutSettings, SftSettings, StepSettings]
     trainings += [BootstrapSettings, EvaluationSettings, RollSettings, ServerSettings, TransformersSettings, VllmSettings]
-    return [pipeline.RecipeFile, *trainings, *(pipeline.stage_class(name).config_class for name in pipeline.STAGES)]
+    return [RecipeFile, *trainings, *(stage_class(name).config_class for name in STAGES)]
 
 
 @pytest.mark.parametrize("config", configs(), ids=lambda config: config.__name__)
@@ -118,9 +121,9 @@ def test_every_option_is_documented_where_it_is_declared(config: type[Config]) -
         assert field.description, f"{config.__name__}.{name} doesn't say what it is for"
 
 
-@pytest.mark.parametrize("recipe", sorted(pipeline.RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_recipe_can_be_read(recipe: Path) -> None:
-    assert pipeline.read_recipe(recipe).stages
+    assert read_recipe(recipe).stages
 
 
 def test_the_wheel_lists_every_package() -> None:
@@ -131,6 +134,6 @@ def test_the_wheel_lists_every_package() -> None:
     assert {"dmforge", "dmforge.recipes"} | {"dmforge." + str(f.relative_to(ROOT)).replace("/", ".") for f in folders} == listed
 
 
-@pytest.mark.parametrize("name", pipeline.STAGES)
+@pytest.mark.parametrize("name", STAGES)
 def test_a_stage_is_where_it_is_said_to_be_and_called_so(name: str) -> None:
-    assert pipeline.stage_class(name).name == name
+    assert stage_class(name).name == name

@@ -25,6 +25,7 @@ from dmforge.curation.lake.views import View, interruptible
 from dmforge.curation.runner import Driver
 from dmforge.curation.settled import Key, Made, Origin, settle
 from dmforge.curation.workspace import Workspace
+from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import digest, show
 from dmforge.schemas.records import Verdict
@@ -233,7 +234,7 @@ def test_a_workspace_may_be_named_like_a_url_or_a_home(tmp_path: Path, monkeypat
 def test_a_view_is_a_snapshot(tmp_path: Path) -> None:
     write_recipe(tmp_path, tasks=40)
     run(tmp_path, until="count")
-    stages = pipeline.read_recipe(tmp_path / "recipe.toml").stages
+    stages = read_recipe(tmp_path / "recipe.toml").stages
     lake = Lake(Workspace(tmp_path))
     seen = View(lake, stages)
     list(Driver(lake, stages, LocalExecutor(), Console()).run(stages))

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from dmforge import cli, demo, pipeline
+from dmforge import cli, demo
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
@@ -24,6 +24,7 @@ from dmforge.filters.rules import Rules, RulesConfig, rules_of
 from dmforge.filters.select import SelectCot, SelectCotConfig
 from dmforge.filters.selection import Wanted, counts, decide, measured_by
 from dmforge.filters.what_if import asking
+from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Candidate, Provenance, Task, TaskKind, Verdict, Video
@@ -181,7 +182,7 @@ def test_what_the_recipe_will_measure_is_undetermined_and_not_unknown(workspace:
 
 
 def test_every_filter_says_what_it_measures(workspace: Path) -> None:
-    stages = pipeline.read_recipe(workspace / "recipe.toml").stages
+    stages = read_recipe(workspace / "recipe.toml").stages
     measured = View(Lake(Workspace(workspace)), stages).connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()
     assert {name for (name,) in measured} <= measured_by(stages)
     assert Rules.measures == tuple(rule.name for rule in rules_of(RulesConfig()))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from dmforge import cli, pipeline
+from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.video.fingerprint import Fingerprint
@@ -25,6 +25,7 @@ from dmforge.generators.oracle.defects import UNSAFE
 from dmforge.generators.oracle.serve import serving
 from dmforge.generators.teacher.client import URL
 from dmforge.generators.worlds.folder import Settings, make_worlds
+from dmforge.recipe import RECIPES, read_recipe
 from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import Window
 from dmforge.schemas.records import Task, TaskKind, Video
@@ -185,7 +186,7 @@ def test_unsafe_text_is_scored_by_a_teacher_who_quotes_it(tmp_path: Path, monkey
         monkeypatch.setenv(URL, url)
         planned = dmforge("plan", "-w", place, "--json")
         dmforge("run", "-w", place)
-    view = View(Lake(Workspace(place)), pipeline.read_recipe(place / "recipe.toml").stages)
+    view = View(Lake(Workspace(place)), read_recipe(place / "recipe.toml").stages)
     found = view.connection.execute("SELECT subject, score, reason, detail FROM verdicts WHERE filter = 'safe'").fetchall()
     texts = {
         id: "".join(piece["text"] or "" for piece in transcript["pieces"] if piece["author"] != "prompt")
@@ -205,5 +206,5 @@ def test_unsafe_text_is_scored_by_a_teacher_who_quotes_it(tmp_path: Path, monkey
 
 
 def test_safety_is_off_by_default() -> None:
-    for recipe in pipeline.RECIPES.glob("*.toml"):
-        assert "safety" not in {stage.name for stage in pipeline.read_recipe(recipe).stages}
+    for recipe in RECIPES.glob("*.toml"):
+        assert "safety" not in {stage.name for stage in read_recipe(recipe).stages}

@@ -36,6 +36,7 @@ from dmforge.generators.splice import COUNTED, FIRST, laid_out
 from dmforge.generators.worlds.draw import read_timecode
 from dmforge.generators.worlds.folder import Settings, make_worlds
 from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import base32, show
 from dmforge.schemas.looks import Window
@@ -90,7 +91,7 @@ def haystacks(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def view_of(place: Workspace) -> View:
-    return View(Lake(place), pipeline.read_recipe(place.recipe).stages)
+    return View(Lake(place), read_recipe(place.recipe).stages)
 
 
 def read(place: Workspace, record: Any) -> list[Any]:

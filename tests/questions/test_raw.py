@@ -19,11 +19,12 @@ from dmforge.curation.sources import places
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.worlds.folder import Settings, make_worlds
 from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.recipe import read_recipe
 from dmforge.schemas.replies import QuestionType
 
 
 def rows(workspace: Workspace, sql: str) -> list[tuple[Any, ...]]:
-    return View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages).connection.execute(sql).fetchall()
+    return View(Lake(workspace), read_recipe(workspace.recipe).stages).connection.execute(sql).fetchall()
 
 
 def dmforge(*words: object, code: int = 0) -> Any:

@@ -17,6 +17,7 @@ from dmforge.curation.video.cuts import cuts
 from dmforge.curation.video.media import Media
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.segments import Event, Segment, joined, segments
+from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.looks import Window
@@ -32,7 +33,7 @@ def test_cuts_are_found_to_the_frame_however_sparse_the_coarse_clip_is(tmp_path:
     begins = {n: write_film(films / f"{n}.mp4", shots(n, 10)) for n in range(3)}
     intake.add_videos(place, "cuts", [str(films)], Claims())
     list(pipeline.run(place, Console(quiet=True), "cuts"))
-    view = View(Lake(place), pipeline.read_recipe(place.recipe).stages)
+    view = View(Lake(place), read_recipe(place.recipe).stages)
     videos = from_arrow(Video, view.table(view.rows(Video).sql))
     for clips in (Clips(), Clips(coarse_frames=8)):
         found = sorted(cuts(Media(place, video.id), video, clips) for video in videos)

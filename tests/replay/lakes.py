@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
-from dmforge import pipeline
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import AnyStage, View
 from dmforge.curation.runner import Driver, StageReport
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.replaying import Replaying
+from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.records import Record, Task, Video
 from tests.replay.policies import Policy, Rate, known
@@ -23,7 +23,7 @@ R = TypeVar("R", bound=Record)
 
 def stages_of(workspace: Workspace, policy: Policy | None = None) -> tuple[AnyStage, ...]:
     """The recipe's stages; rolled out by a policy, if there is one."""
-    stages = pipeline.read_recipe(workspace.recipe).stages
+    stages = read_recipe(workspace.recipe).stages
     for stage in stages:
         if isinstance(stage, Replaying) and policy is not None:
             stage.engine = lambda: policy
@@ -31,7 +31,7 @@ def stages_of(workspace: Workspace, policy: Policy | None = None) -> tuple[AnySt
 
 
 def view_of(workspace: Workspace) -> View:
-    return View(Lake(workspace), pipeline.read_recipe(workspace.recipe).stages)
+    return View(Lake(workspace), read_recipe(workspace.recipe).stages)
 
 
 def rows(workspace: Workspace, record: type[R]) -> list[R]:

@@ -21,6 +21,7 @@ from dmforge.curation.lake.shares import Share
 from dmforge.curation.sources.claims import Claims
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.worlds.folder import LICENCE, SOURCE
+from dmforge.ranked import run_share
 from dmforge.schemas.errors import InputError
 from tests.foundation.lakes import count, logical, run, view, write_recipe
 
@@ -38,7 +39,7 @@ def merge(root: Path, *others: Path) -> dict[str, int]:
 
 
 def share(root: Path, rank: int, world_size: int) -> None:
-    list(pipeline.run_share(Workspace(root), quiet(), "test", Share(rank, world_size), 0.0))
+    list(run_share(Workspace(root), quiet(), "test", Share(rank, world_size), 0.0))
 
 
 def asking(root: Path, url: str) -> None:

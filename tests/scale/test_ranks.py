@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from benchmarks.chaos import Rehearsal
 from benchmarks.ranks import measure
-from dmforge import pipeline
 from dmforge.cli import app
 from dmforge.curation.accounts import Price
 from dmforge.curation.lake.shares import ALL, LAST, Share
@@ -24,6 +23,7 @@ from dmforge.curation.runner import StageReport
 from dmforge.curation.stage import AskConfig
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.teacher.client import TeacherConfig
+from dmforge.ranked import run_share
 from dmforge.schemas.errors import InputError
 from tests.foundation.lakes import count, fingerprint, logical, run, write_recipe
 
@@ -42,7 +42,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> str:
 def share(root: Path, rank: int, world_size: int) -> dict[str, StageReport]:
     """A rank that waits for none that isn't at work."""
     console = Console(file=io.StringIO())
-    return {one.name: one for one in pipeline.run_share(Workspace(root), console, "test", Share(rank, world_size), 0.0)}
+    return {one.name: one for one in run_share(Workspace(root), console, "test", Share(rank, world_size), 0.0)}
 
 
 def by_rank(root: Path, rank: int, world_size: int, *more: str) -> subprocess.CompletedProcess[str]:

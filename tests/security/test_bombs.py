@@ -129,7 +129,7 @@ def test_toml_that_is_none_is_one_error(content: str, tmp_path: Path) -> None:
 
 
 def test_the_lines_of_our_own_recipes_are_far_from_the_bound() -> None:
-    from dmforge.pipeline import RECIPES
+    from dmforge.recipe import RECIPES
 
     assert all(10 * len(line) < toml.MAX_LINE for path in RECIPES.glob("*.toml") for line in path.read_bytes().split(b"\n"))
 

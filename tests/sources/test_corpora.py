@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.barcodes import Case, write
-from dmforge import cli, pipeline
+from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.sources.names import Finder, Name, parse
@@ -19,6 +19,7 @@ from dmforge.curation.workspace import Workspace
 from dmforge.filters.draw import clustered
 from dmforge.generators.worlds.folder import Settings, make_worlds
 from dmforge.generators.worlds.imagine import knobs_of
+from dmforge.recipe import read_recipe
 
 TIMES = tuple(Fraction(number, 25) for number in range(150))
 
@@ -39,7 +40,7 @@ def workspace(folder: Path, *stages: str) -> Path:
 
 
 def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
-    stages = pipeline.read_recipe(place / "recipe.toml").stages
+    stages = read_recipe(place / "recipe.toml").stages
     return View(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
 
 

@@ -14,11 +14,12 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.barcodes import Case, write
-from dmforge import cli, pipeline
+from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.draw import DrawConfig
+from dmforge.recipe import RECIPES, read_recipe
 
 VIDEO_R1 = "of its one row"
 LENGTHS_S = {
@@ -47,7 +48,7 @@ def planned(place: Path) -> tuple[dict[str, dict[str, Any]], float]:
 
 
 def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
-    stages = pipeline.read_recipe(place / "recipe.toml").stages
+    stages = read_recipe(place / "recipe.toml").stages
     return View(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
 
 
@@ -132,7 +133,7 @@ def test_both_corpora_are_planned_on_published_files(tmp_path: Path, real_data: 
 
 
 def test_what_both_recipes_tell_the_same_is_done_once() -> None:
-    recipes = (pipeline.read_recipe(pipeline.RECIPES / f"{name}.toml") for name in ("dm-cot", "dm-rl"))
+    recipes = (read_recipe(RECIPES / f"{name}.toml") for name in ("dm-cot", "dm-rl"))
     cot, rl = ({stage.name: stage for stage in recipe.stages} for recipe in recipes)
     same = ("ingest", "import", "benchmarks", "contamination", "needs_audio", "duplicates", "annotate")
     assert [cot[name].variant for name in same] == [rl[name].variant for name in same]

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
-from dmforge import cli, pipeline
+from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
@@ -23,6 +23,7 @@ from dmforge.generators.oracle.serve import serving
 from dmforge.generators.teacher import interview
 from dmforge.generators.teacher.client import URL
 from dmforge.generators.worlds.folder import Settings, make_worlds
+from dmforge.recipe import read_recipe
 
 STAGES = "[stages.ingest]\n[stages.import]\n[stages.annotate]\n"
 
@@ -63,7 +64,7 @@ def workspace(folder: Path, worlds: Path, annotate: str, more: str = "", tasks: 
 
 
 def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
-    stages = pipeline.read_recipe(place / "recipe.toml").stages
+    stages = read_recipe(place / "recipe.toml").stages
     return View(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
 
 

@@ -14,12 +14,13 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.barcodes import CASES, Case, write
-from dmforge import cli, intake, pipeline
+from dmforge import cli, intake
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.sources.claims import Claims
 from dmforge.curation.sources.places import sha256_of
 from dmforge.curation.workspace import Workspace
+from dmforge.recipe import read_recipe
 from tests.video.test_conformance import REASONS
 
 WALL_S = 10
@@ -39,7 +40,7 @@ def workspace(folder: Path, recipe: str = "") -> Path:
 
 
 def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
-    stages = pipeline.read_recipe(place / "recipe.toml").stages
+    stages = read_recipe(place / "recipe.toml").stages
     return View(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
 
 

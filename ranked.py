@@ -1,0 +1,95 @@
+"""One rank's share of a run, beside other ranks on the same folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from rich.console import Console
+
+from dmforge.curation import runs
+from dmforge.curation.accounts import Account
+from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.lake import forgetting
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.roster import enrol, stands
+from dmforge.curation.lake.shares import Share
+from dmforge.curation.lake.views import AnyStage
+from dmforge.curation.ranks import claimed, patiently
+from dmforge.curation.runner import StageReport, unblocked
+from dmforge.curation.shards import folders
+from dmforge.curation.sharing import RankDriver
+from dmforge.curation.stage import Ask, Root
+from dmforge.curation.workspace import Held, Workspace
+from dmforge.pipeline import noted
+from dmforge.recipe import Recipe, read_recipe
+from dmforge.schemas.errors import InputError
+
+
+def run_share(
+    workspace: Workspace,
+    console: Console,
+    command: str,
+    share: Share,
+    patience_s: float,
+    until: str | None = None,
+    budget_usd: float | None = None,
+) -> Iterator[StageReport]:
+    """Do what is pending about the videos of one rank, beside other ranks on the same folder. It has its part of the budget."""
+    recipe = read_recipe(workspace.require().recipe)
+    if share.of > 1:
+        recipe = replace(recipe, stages=tuple(_sharing(stage, share.of) for stage in recipe.stages))
+    workspace = replace(workspace, writer=f"rank-{share.rank}")
+    patiently(partial(_enrol, workspace, recipe, command), patience_s)
+    with claimed(workspace, share, command):
+        if not _is_enrolled(workspace, recipe):
+            raise _changed(workspace)
+        account = Account(budget_usd if budget_usd is None else budget_usd / share.of)
+        driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, patience_s)
+        with runs.recorded(workspace, command, recipe.resolved()) as record:
+            try:
+                yield from noted(driver.run_share(recipe.upto(until)), record)
+            finally:
+                record.spent(driver.account)
+
+
+def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
+    """What has to be done alone, before ranks set to work: whichever comes first does it."""
+    if _is_enrolled(workspace, recipe):
+        return
+    try:
+        with workspace.held(command):
+            lake = Lake(workspace)
+            folders.sweep(workspace)
+            forgetting.finish_forgetting(lake)
+            for stage in unblocked(recipe.stages)[0]:
+                stage.begin(workspace)
+            lake.sweep()
+            for stage in recipe.stages:
+                if isinstance(stage, Root):
+                    enrol(lake, stage)
+    except Held as error:
+        try:
+            with workspace.held_with_others(command):
+                pass
+        except Held:
+            raise error from None  # it may be another rank, doing just this
+        if not _is_enrolled(workspace, recipe):
+            raise _changed(workspace) from None
+
+
+def _is_enrolled(workspace: Workspace, recipe: Recipe) -> bool:
+    with workspace.reading():
+        lake = Lake(workspace)
+        standing = all(stands(lake, stage) for stage in recipe.stages if isinstance(stage, Root))
+        return standing and not forgetting.is_unfinished(lake)
+
+
+def _changed(workspace: Workspace) -> InputError:
+    mend = "let them end, or stop them; then start all ranks again"
+    return InputError("other ranks are at work on what was listed before", where=str(workspace.inputs), mend=mend)
+
+
+def _sharing(stage: AnyStage, askers: int) -> AnyStage:
+    return type(stage)(stage.config.shared(askers)) if isinstance(stage, Ask) else stage

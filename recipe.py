@@ -1,0 +1,154 @@
+"""A recipe, read: an ordered list of configured stages, or one error that says what to mend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from dmforge.curation.accounts import Price
+from dmforge.curation.lake.views import AnyStage
+from dmforge.curation.stage import Collective, Root, Stage
+from dmforge.curation.toml import read_toml
+from dmforge.generators.student.named import StudentConfig, seen_from
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.config import Config, nearest, parse_config
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.records import UNKNOWN
+
+STAGES = {
+    "ingest": "curation.video.ingest:Ingest",
+    "import": "curation.sources.importing:Import",
+    "benchmarks": "curation.sources.references:Benchmarks",
+    "contamination": "filters.contamination:Contamination",
+    "duplicates": "filters.duplicates:Duplicates",
+    "needs_audio": "filters.needs_audio:NeedsAudio",
+    "draw": "filters.draw:Draw",
+    "segments": "generators.segments:Segments",
+    "questions": "generators.questions:Questions",
+    "admit": "generators.admit:Admit",
+    "needles": "generators.needles:Needles",
+    "absent": "generators.absent:Absent",
+    "splice": "generators.splice:Splice",
+    "annotate": "generators.annotate:Annotate",
+    "rules": "filters.rules:Rules",
+    "citations": "filters.citations:Citations",
+    "verify": "filters.verify:Verify",
+    "crosscheck": "filters.crosscheck:Crosscheck",
+    "safety": "filters.safety:Safety",
+    "blind": "filters.blind:Blind",
+    "replay": "filters.replay:Replay",
+    "necessity": "filters.necessity:Necessity",
+    "density": "filters.density:Density",
+    "vouch": "filters.vouch:Vouch",
+    "thin": "generators.thin:Thin",
+    "thrift": "filters.thrift:Thrift",
+    "human": "filters.human:Human",
+    "select_cot": "filters.select:SelectCot",
+    "select_rl": "filters.select_rl:SelectRl",
+    "pack": "curation.shards.pack:Pack",
+    "count": "curation.trial:Count",
+    "score": "curation.trial:Score",
+    "inquire": "curation.trial:Inquire",
+    "keep": "curation.trial:Keep",
+}
+"""Every stage that a recipe may name, and where it is: only those that a recipe names are imported."""
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class Bring(Config):
+    """Videos that every run brings in first: files that look as they did are not read again."""
+
+    videos: tuple[str, ...] = ()
+    """Files, folders or addresses; relative ones are seen from the workspace's folder."""
+    source: str = UNKNOWN
+    """Where they come from."""
+    licence: str = UNKNOWN
+    """What they may be used under."""
+    terms: str = UNKNOWN
+    """Conditions beside the licence."""
+    namespace: str = UNKNOWN
+    """Whose ids the videos' names are."""
+
+
+class RecipeFile(Config):
+    """What stands in recipe.toml."""
+
+    name: str
+    """What the recipe is called."""
+    description: str = ""
+    """What corpus it builds, for people."""
+    prices: dict[str, Price] = Field(default_factory=dict[str, Price])
+    """What models cost, `[prices.MODEL]`: for plans, budgets and bills."""
+    bring: Bring = Field(default_factory=Bring)
+    """Videos that belong to the recipe, `[bring]`; others are brought by `dmforge ingest`."""
+    clips: Clips = Field(default_factory=Clips)
+    """Which frames a policy is shown, and how large: one setting for all stages that have a say in it."""
+    student: StudentConfig = Field(default_factory=StudentConfig)
+    """The checkpoint that rollouts are of, `[student]`: one for all stages that roll out."""
+    stages: dict[str, dict[str, Any]]
+    """A table for each stage, `[stages.NAME]`, in the order in which they run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A recipe with every stage configured and every default filled in."""
+
+    name: str
+    stages: tuple[AnyStage, ...]
+    prices: Mapping[str, Price]
+    bring: Bring
+
+    def resolved(self) -> dict[str, Any]:
+        """As it is frozen into a run's record."""
+        return {"name": self.name, "stages": {stage.name: stage.config.model_dump(mode="json") for stage in self.stages}}
+
+    def upto(self, until: str | None) -> tuple[AnyStage, ...]:
+        """The stages up to and including one."""
+        names = [stage.name for stage in self.stages]
+        if until is not None and until not in names:
+            raise InputError(f"the recipe has no stage {until!r}", where="--until", mend=nearest(until, names))
+        return self.stages if until is None else self.stages[: names.index(until) + 1]
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe, or one error that names the key and the mend."""
+    content = read_toml(path)
+    file = parse_config(RecipeFile, content, where=str(path))
+    stages: list[AnyStage] = []
+    for name, values in file.stages.items():
+        where = f"{path}: [stages.{name}]"
+        if name not in STAGES:
+            raise InputError(f"there is no stage {name!r}", where=where, mend=nearest(name, list(STAGES)))
+        kind = stage_class(name)
+        for shared in ("clips", "prices", "student"):
+            if shared in kind.config_class.model_fields:
+                values = {shared: getattr(file, shared), **values}
+        config = parse_config(kind.config_class, values, where=where)
+        stages.append(kind(seen_from(path.parent, config) if "student" in kind.config_class.model_fields else config))
+        _check_order(stages, where)
+    return Recipe(file.name, tuple(stages), file.prices, file.bring)
+
+
+def stage_class(name: str) -> type[Stage[Any, Any]]:
+    """The stage of this name."""
+    module, _, kind = STAGES[name].partition(":")
+    return getattr(import_module(f"dmforge.{module}"), kind)
+
+
+def _check_order(stages: Sequence[AnyStage], where: str) -> None:
+    *earlier, stage = stages
+    if isinstance(stage, Root):
+        return
+    made = {record for before in earlier for record in before.makes}
+    needs = [stage.reads, *stage.beside.values(), *(stage.also_reads if isinstance(stage, Collective) else ())]
+    spared = stage.if_there if isinstance(stage, Collective) else ()
+    for record in needs:
+        if record not in made and record not in spared:
+            makers = sorted(name for name in STAGES if record in stage_class(name).makes)
+            mend = f"put one of these before it: {', '.join(makers)}" if makers else "leave it out"
+            raise InputError(f"it reads {record.table}, which no earlier stage makes", where=where, mend=mend)
