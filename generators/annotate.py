@@ -6,21 +6,17 @@ may be given to the teacher where it doesn't find one of its own: the candidate 
 
 from __future__ import annotations
 
-import json
 from fractions import Fraction
 from random import Random
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from dmforge.curation.accounts import Expected, Usage
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
-from dmforge.curation.stage import Ask
-from dmforge.curation.video.media import require_clips
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.prompts import instruction
+from dmforge.generators.teacher.asking import Asking, In, Out, ShowingConfig
 from dmforge.generators.teacher.client import KEY, Address, TeacherConfig
 from dmforge.generators.teacher.interview import Interview, Unreadable, announced, expected_usage
-from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, Operational
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.grammar import assemble
@@ -51,15 +47,13 @@ class TeacherShare(Config):
     """The variable of the environment that holds its key."""
 
 
-class AnnotateConfig(TeacherConfig):
+class AnnotateConfig(ShowingConfig):
     """How candidates are made."""
 
     model: str = ""
     """The one teacher's name, as the endpoint knows it."""
     teachers: tuple[TeacherShare, ...] = ()
     """Several instead of one, `[[stages.annotate.teachers]]`; each task has one of them."""
-    clips: Clips = Field(default_factory=Clips)
-    """Which frames the teacher is shown: those that the student will see."""
     candidates: PositiveInt = 1
     """How many candidates a task gets; select takes the first good one."""
     attempts: PositiveInt = 3
@@ -89,18 +83,10 @@ class AnnotateConfig(TeacherConfig):
         return len(shares) - 1
 
 
-class Annotate(Ask[Shown, Candidate]):
-    """Tasks to candidates, two questions each."""
+class AskingSeveral(Asking[In, Out]):
+    """A stage in which each task has one of several teachers."""
 
-    name, version = "annotate", 2
     config: AnnotateConfig
-
-    def ingredients(self) -> list[str]:
-        replies = (LookReply, AnswerReply, GivenReply)
-        return [text for kind in replies for text in (instruction(kind.name), json.dumps(kind.json_schema()))]
-
-    def begin(self, workspace: Workspace) -> None:
-        require_clips(workspace, self.config.clips)
 
     def open(self, workspace: Workspace) -> None:
         config = self.config
@@ -109,6 +95,18 @@ class Annotate(Ask[Shown, Candidate]):
     async def aclose(self) -> None:
         for teacher in self._teachers:
             await teacher.aclose()
+
+    def teacher_of(self, task: Task) -> Interview:
+        """The one that has this task."""
+        return self._teachers[self.config.chosen(task)]
+
+
+class Annotate(AskingSeveral[Shown, Candidate]):
+    """Tasks to candidates, two questions each."""
+
+    name, version = "annotate", 2
+    replies = (LookReply, AnswerReply, GivenReply)
+    config: AnnotateConfig
 
     def expected(self, item: Shown) -> Expected | None:
         """Both calls, from the frames that will be shown; of the second one the window is guessed."""
@@ -126,7 +124,7 @@ class Annotate(Ask[Shown, Candidate]):
     async def process(self, item: Shown) -> Result:
         if item.video is None:
             return Quarantined("no video", "the task's video is not in the lake")
-        teacher = self._teachers[self.config.chosen(item.task)]
+        teacher = self.teacher_of(item.task)
         made: list[Candidate] = []
         reason, why = "", ""
         for number in range(self.config.candidates):

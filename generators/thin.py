@@ -6,19 +6,14 @@ costs nothing; call 2 is a new one, about other frames. A first thought that nam
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from fractions import Fraction
 
 from dmforge.curation.accounts import Expected
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
-from dmforge.curation.stage import Ask
-from dmforge.curation.video.media import require_clips
-from dmforge.curation.workspace import Workspace
-from dmforge.generators.annotate import AnnotateConfig, answered, own_look
-from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.interview import Interview, Unreadable, expected_usage
+from dmforge.generators.annotate import AnnotateConfig, AskingSeveral, answered, own_look
+from dmforge.generators.teacher.interview import Unreadable, expected_usage
 from dmforge.schemas.looks import Look, print_density
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Candidate, Joined, Target, Task, Video
@@ -40,25 +35,12 @@ class ThinConfig(AnnotateConfig):
     """As `[stages.annotate]`: what was asked there is only found in the journal if it is asked in the same way."""
 
 
-class Thin(Ask[Sought, Candidate]):
+class Thin(AskingSeveral[Sought, Candidate]):
     """Targets to candidates: the teacher's own window, at the density of the target."""
 
     name, version = "thin", 1
+    replies = (LookReply, AnswerReply)
     config: ThinConfig
-
-    def ingredients(self) -> list[str]:
-        return [text for kind in (LookReply, AnswerReply) for text in (instruction(kind.name), json.dumps(kind.json_schema()))]
-
-    def begin(self, workspace: Workspace) -> None:
-        require_clips(workspace, self.config.clips)
-
-    def open(self, workspace: Workspace) -> None:
-        config = self.config
-        self._teachers = [Interview(workspace, one, config.clips, self.name, self.account) for one in config.each()]
-
-    async def aclose(self) -> None:
-        for teacher in self._teachers:
-            await teacher.aclose()
 
     def expected(self, item: Sought) -> Expected | None:
         """Call 2 alone, as if every teacher had looked where the target is."""
@@ -72,7 +54,7 @@ class Thin(Ask[Sought, Candidate]):
     async def process(self, item: Sought) -> Result:
         if item.video is None:
             return Quarantined("no video", "the task's video is not in the lake")
-        teacher, fps = self._teachers[self.config.chosen(item.task)], item.target.look.fps
+        teacher, fps = self.teacher_of(item.task), item.target.look.fps
         why = ""
         for attempt in range(self.config.attempts):
             try:
