@@ -17,6 +17,7 @@ from dmforge.curation.audit.query import Answer, Tables, as_answer, ask_table
 from dmforge.curation.audit.receipts import Check, checks
 from dmforge.curation.audit.stored import Stored
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.lake.journal import answers
 from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
@@ -56,9 +57,10 @@ def asking(workspace: Workspace, sql: str, limits: foreign.Limits) -> Generator[
 
 
 def tables_beside(workspace: Workspace, recipe: Recipe) -> Tables:
-    """What may be asked beside the lake: paid answers, what models cost, how long stages took."""
+    """What may be asked beside the recipe's tables: paid answers, evaluations, what models cost, how long stages took."""
     return {
         "answers": partial(answers, workspace),
+        "evaluations": partial(evaluations, workspace),
         "prices": partial(_price_table, recipe),
         "run_stages": partial(runs.stages_of_runs, workspace),
     }

@@ -68,6 +68,7 @@ EXAM = """# How the student is examined: `dmforge evaluate {name}`.
 checkpoint = "./{checkpoint}"
 corpora = ["{exam}"]
 baseline_corpora = ["{place}"]
+workspace = "{workspace}"
 out = "{out}"
 device = "cpu"
 batch_rows = 64
@@ -123,7 +124,7 @@ class Desk:
 
     def examine(self, name: str, checkpoint: Path, exam: Path, cot: Path) -> Evaluation:
         """What a checkpoint does in worlds that it hasn't seen; who always looks at one window chose it in `cot`."""
-        told = self._told(name, EXAM, checkpoint=checkpoint, exam=exam, place=cot, out=name)
+        told = self._told(name, EXAM, checkpoint=checkpoint, exam=exam, place=cot, workspace=exam.parents[2], out=name)
         return evaluate(read_evaluation(told))
 
     def _told(self, name: str, text: str, **values: Path | int | str) -> Path:

@@ -18,15 +18,20 @@ import torch
 from numpy.typing import NDArray
 
 from dmforge.curation.atomic import disk_errors, make_folder, write_json, writing
+from dmforge.curation.lake.evaluations import keep_evaluation
 from dmforge.curation.shards.corpus import Corpus, Example
+from dmforge.curation.workspace import Workspace
 from dmforge.generators.engines.contract import Sampling
 from dmforge.generators.engines.transformers import TransformersEngine
 from dmforge.generators.renditions import footage_of
 from dmforge.generators.rollout import Limits, Quest, Rolled, prompt_of, roll
 from dmforge.generators.student.load import load
+from dmforge.generators.student.named import StudentConfig
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.ids import Id, digest, read, show
+from dmforge.schemas.looks import Look, Window, read_density
+from dmforge.schemas.records import Evaluated
 from dmforge.trainers.baselines import Baselines, baselines
 from dmforge.trainers.evaluation_settings import EvaluationSettings, RollSettings
 from dmforge.trainers.metrics import Figure, figures
@@ -70,6 +75,8 @@ def _window(told: Baselines) -> dict[str, object]:
 
 def evaluate(settings: EvaluationSettings) -> Evaluation:
     """Roll out, score, and leave rows.jsonl and metrics.json behind."""
+    if settings.workspace:
+        Workspace(Path(settings.workspace)).require()
     corpora = [_opened(place) for place in settings.corpora]
     chosen_on = [_opened(place) for place in settings.baseline_corpora] or corpora
     device = "cuda" if settings.device == "auto" and torch.cuda.is_available() else "cpu"
@@ -86,6 +93,8 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
         rows,
     )
     _leave(found)
+    if settings.workspace:
+        _keep(found, settings, corpora)
     return found
 
 
@@ -143,3 +152,29 @@ def _leave(found: Evaluation) -> None:
         with writing(found.folder / ROWS) as file:
             file.write("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in found.rows).encode())
         write_json(found.folder / METRICS, found.told())
+
+
+def _keep(found: Evaluation, settings: EvaluationSettings, corpora: Sequence[Corpus]) -> None:
+    """The rows as rows of a lake: what they are about stands there, too."""
+    named = Path(settings.checkpoint)
+    student = StudentConfig(checkpoint=str(named)).id() if named.is_dir() else digest("student", settings.checkpoint)
+    told = {
+        "student": show("student", student), "selections": [corpus.manifest.selection for corpus in corpora],
+        "most_samples": settings.most_samples, "weights": settings.weights, "roll": settings.roll.semantic(),
+    }  # fmt: skip
+    rows = [_evaluated(row, student, found.checkpoint) for row in found.rows]
+    command = f"dmforge evaluate: {found.checkpoint}"
+    keep_evaluation(Workspace(Path(settings.workspace)), command, digest("evaluation", told), told, rows)
+
+
+def _evaluated(row: Row, student: Id, checkpoint: str) -> Evaluated:
+    return Evaluated(
+        read(row.video)[1], read(row.sample)[1], read(row.task)[1], student, checkpoint, row.ending,
+        _look([row.window_cs] if row.window_cs else [], row.fps), _look(row.target_cs, row.target_fps),
+        row.iou, row.density_error, row.answer, row.answer_score, row.uniform_frames, row.visual_tokens,
+    )  # fmt: skip
+
+
+def _look(windows: Sequence[tuple[int, int]], fps: str | None) -> Look | None:
+    density = read_density(fps) if fps else None
+    return Look(Window(*windows[0]), density) if windows and density else None

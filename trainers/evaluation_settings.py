@@ -47,6 +47,9 @@ class EvaluationSettings(Config):
     """Of each corpus, spread evenly over it; 0 takes all."""
     out: Operational[str] = ""
     """The folder for rows.jsonl and metrics.json; by default beside the checkpoint, as checkpoint-500.evaluation."""
+    workspace: Operational[str] = ""
+    """A workspace in whose lake the rows are kept as well: `dmforge audit --sql` knows them there as `evaluations`, and
+    `dmforge forget` takes those of a video out."""
     weights: Literal["float32", "bfloat16"] = "float32"
     """How weights are kept, and computed with."""
     device: Operational[Literal["auto", "cpu"]] = "auto"
@@ -74,6 +77,7 @@ def read_evaluation(path: Path) -> EvaluationSettings:
             "corpora": tuple(beside(path, place) for place in told.corpora),
             "baseline_corpora": tuple(beside(path, place) for place in told.baseline_corpora),
             "out": str(out_folder(checkpoint, path, told.out)),
+            "workspace": beside(path, told.workspace) if told.workspace else "",
         }
     )
 

@@ -48,6 +48,7 @@ class Row:
     """The same of who always takes the longest option."""
     visual_tokens: int
     text: str
+    task: str
 
     @property
     def well_formed(self) -> bool:
@@ -83,6 +84,7 @@ def row_of(sample: ShardSample, video: str, rolled: Rolled, uniform: Rolled) -> 
         longest_option=answer_score(max(sample.options, key=len), task) if sample.options else None,
         visual_tokens=rolled.visual_tokens,
         text=rolled.transcript.trajectory_text,
+        task=sample.task,
     )
 
 

@@ -21,7 +21,7 @@ from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, base32
 from dmforge.schemas.records import Outcome
 
-Kind = Literal["batch", "roster", "collective", "compaction", "rewriting"]
+Kind = Literal["batch", "roster", "collective", "compaction", "rewriting", "evaluation"]
 WORD = re.compile(r"[a-z][a-z0-9_]*")
 
 

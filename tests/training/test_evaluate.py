@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,10 +17,13 @@ from typer.testing import CliRunner
 
 from benchmarks.corpora import sample
 from dmforge import cli
+from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.workspace import Workspace
 from dmforge.generators.rollout import Rolled
 from dmforge.generators.student.load import load
 from dmforge.schemas.grammar import Trajectory, parse
+from dmforge.schemas.ids import show
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import Piece, Transcript
 from dmforge.trainers.baselines import baselines, best_span, iou_of
@@ -93,6 +97,34 @@ def test_figures_are_those_of_the_rows_and_stand_in_their_intervals(
     before = (tmp_path / "here/rows.jsonl").read_bytes(), (tmp_path / "here/metrics.json").read_bytes()
     assert json.loads(invoked(path, "--json")) == told
     assert ((tmp_path / "here/rows.jsonl").read_bytes(), (tmp_path / "here/metrics.json").read_bytes()) == before
+
+
+def test_rows_in_the_lake_are_those_of_the_file_and_a_takedown_finds_them(
+    random_checkpoint: Path, corpus: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "ws"
+    shutil.copytree(corpus.parents[2], root)
+    inside = root / corpus.relative_to(corpus.parents[2])
+    more = 'workspace = "ws"\nout = "here"\n[roll]\nmost_tokens = 60\n'
+    path = write_evaluation(tmp_path / "e.toml", random_checkpoint, [str(inside)], more)
+    invoked(path)
+    lines = rows_in(tmp_path / "here")
+
+    def kept() -> dict[str, tuple[float | None, str]]:
+        found = evaluations(Workspace(root)).to_pylist()
+        assert len({row["evaluation"] for row in found}) == 1
+        return {show("sample", row["sample"]): (row["iou"], row["ending"]) for row in found}
+
+    assert kept() == {row["sample"]: (row["iou"], row["ending"]) for row in lines}
+    before = sorted((root / "lake/evaluations").iterdir())
+    invoked(path)
+    assert sorted((root / "lake/evaluations").iterdir()) == before
+    gone = lines[0]["video"]
+    told = CliRunner().invoke(cli.app, ["forget", gone, "--reason", "asked to", "-w", str(root)])
+    assert told.exit_code == 0, told.output
+    left = {row["sample"] for row in lines if row["video"] != gone}
+    assert 0 < len(left) < len(lines)
+    assert kept().keys() == left
 
 
 def test_rows_lie_beside_the_checkpoint_and_the_table_says_what_they_say(random_checkpoint: Path, corpus: Path) -> None:

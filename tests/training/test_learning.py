@@ -50,6 +50,17 @@ def test_what_it_is_examined_on_is_new_to_it(finished: tuple[Path, demo.Finished
     assert not known & {row.video for row in told.schooled.after.rows}
 
 
+def test_what_it_did_stands_in_the_lake_of_what_it_is_examined_on(finished: tuple[Path, demo.Finished]) -> None:
+    folder, told = finished
+    assert told.schooled
+    found = auditing.audit(Workspace(folder / "exam/workspace"), "checkpoints").rows
+    shown = {row[0]: row for row in found}
+    for one in (told.schooled.before, told.schooled.after):
+        samples, form, miou = shown[one.checkpoint][3:6]
+        assert samples == SIZE.exam
+        assert (form, miou) == pytest.approx((one.figures["format"].value, one.figures["miou"].value), abs=1e-4)
+
+
 def test_gains_are_of_the_same_tasks(finished: tuple[Path, demo.Finished]) -> None:
     _, told = finished
     assert told.schooled
