@@ -1,4 +1,8 @@
-"""Does it matter where one looks? The right window is forced on a student, then a wrong one, then none."""
+"""Does it matter where one looks? The right window is forced on a student, then a wrong one, then none.
+
+How densely it looks is left to the student: another density than its thought has just named is something that it has never
+seen, and what it then makes of the frames says nothing about the window.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,8 @@ class NecessityConfig(ReplayingConfig):
     """What is forced, and when it is known well enough."""
 
     fps: Fps = Fraction(6)
-    """How densely windows are looked at: as densely as is offered, so that what can be seen is."""
+    """How densely windows are looked at where the student has no density of its own: without `own_thoughts`, or where its free
+    rollout came to no look."""
     clear_of: Share = 0.2
     """A task is tried no more once the intervals of both differences are clear of this."""
 
@@ -29,7 +34,7 @@ class Necessity(Replaying[Shown, Rollout | Verdict]):
     """Two verdicts a task. `necessity`: the pass rate with the right window less that with a wrong one of its length.
     `necessity_coarse`: less that without any look. 1 over n = 0 where nobody said which window is right."""
 
-    name, version = "necessity", 2
+    name, version = "necessity", 3
     measures = ("necessity", "necessity_coarse")
     config: NecessityConfig
 
@@ -38,11 +43,11 @@ class Necessity(Replaying[Shown, Rollout | Verdict]):
         if window is None:
             told = [Verdict(video.id, task.id, "task", name, 1.0, 0, "no window is known") for name in self.measures]
             return Made(tuple(told))
-        arms = [Arm("right", Look(window, self.config.fps)), NONE]
+        arms = [Arm("right", Look(window, self.config.fps), own_density=True), NONE]
         elsewhere = wrong_window(task, window, video.duration_cs)
         if elsewhere is None:
             return arms, "no room for a wrong window"
-        return [*arms, Arm("wrong", Look(elsewhere, self.config.fps))], ""
+        return [*arms, Arm("wrong", Look(elsewhere, self.config.fps), own_density=True)], ""
 
     def wants(self, trial: Trial) -> Collection[str]:
         right = self.tries(trial, "right")

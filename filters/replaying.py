@@ -88,6 +88,8 @@ class Arm:
     name: str
     look: Look | None = None
     """Forced on it."""
+    own_density: bool = False
+    """Whether only the window is: it is looked at as densely as the student did where it came to a look by itself."""
     opening: str = ""
     """Written for it, instead of a look."""
 
@@ -248,7 +250,8 @@ class Replaying(Batch[In, Out]):
                 known[key] = self._rollout(*fresh[key], rolled, key)
 
     def _key(self, trial: Trial, arm: Arm, index: int) -> Id:
-        look = None if arm.look is None else [print_span(arm.look.window), print_density(arm.look.fps)]
+        forced = _forced(trial, arm, index)
+        look = None if forced is None else [print_span(forced.window), print_density(forced.fps)]
         put = question_text(self.asked(trial.subject, index))
         thought = _thought(trial, arm, index)
         return digest("rollout", [trial.task.id, self.student, self.settings, put, look, thought, arm.opening, index])
@@ -258,7 +261,7 @@ class Replaying(Batch[In, Out]):
         seed = int.from_bytes(digest("seed", [trial.task.id, self.student, self.settings, index])[:8])
         sampling = Sampling(self.config.temperature, seed, self.config.most_tokens)
         told = self._prompt(self.asked(trial.subject, index), footage)
-        return Quest(told, footage, sampling, arm.look, _thought(trial, arm, index), arm.opening)
+        return Quest(told, footage, sampling, _forced(trial, arm, index), _thought(trial, arm, index), arm.opening)
 
     def _prompt(self, task: Task, footage: Footage) -> tuple[Shown, ...]:
         return show(prompt(task) if self.sees else (Piece("prompt", question_text(task)),), footage)
@@ -278,6 +281,12 @@ class Replaying(Batch[In, Out]):
     @property
     def confidence(self) -> float:
         return self.config.rounds.confidence
+
+
+def _forced(trial: Trial, arm: Arm, index: int) -> Look | None:
+    """What is forced in the rollout of this index. A thought that has just named a density is followed by that one."""
+    own = trial.thoughts[index].looks if index < len(trial.thoughts) else ()
+    return replace(arm.look, fps=own[0].fps) if arm.look and arm.own_density and own else arm.look
 
 
 def _thought(trial: Trial, arm: Arm, index: int) -> str:

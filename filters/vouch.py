@@ -1,4 +1,4 @@
-"""Does a student, shown what a candidate looked at, come to the candidate's answer? And would it have without that look?"""
+"""Does a student, shown what a candidate looked at, come to its answer? Without that look, too? Would it look there itself?"""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import replace
 from dmforge.curation.settled import Made, Rejected, Result
 from dmforge.filters.replaying import NONE, Arm, Replaying, ReplayingConfig, Trial
 from dmforge.filters.rounds import Share, difference, wilson
-from dmforge.schemas.looks import Window, read_span
+from dmforge.schemas.ids import Id
+from dmforge.schemas.looks import Window, print_span, read_span
 from dmforge.schemas.records import Attempt, Rollout, Shown, Task, Verdict, Video
+from dmforge.schemas.scoring import iou
 
 
 class VouchConfig(ReplayingConfig):
@@ -25,12 +27,14 @@ class VouchConfig(ReplayingConfig):
 
 
 class Vouch(Replaying[Attempt, Rollout | Verdict]):
-    """Two verdicts a candidate, and neither knows gold. `vouch`: the share of rollouts, with the candidate's look forced on
+    """Three verdicts a candidate, and none knows gold. `vouch`: the share of rollouts, with the candidate's look forced on
     them, that end with its answer: a wrong answer has few. `vouch_window`: that share less the one without any look: where a
-    window shows nothing, it is nothing. 1 over n = 0 where the coarse clip shows as much."""
+    window shows nothing, it is nothing. 1 over n = 0 where the coarse clip shows as much. `vouch_overlap`: how much of what it
+    looks at by itself and of the candidate's window is the same, on average: whoever sees nothing may guess as the candidate
+    did, but doesn't look where nothing is. 1 over n = 0 where it never looks by itself."""
 
-    name, version = "vouch", 2
-    measures = ("vouch", "vouch_window")
+    name, version = "vouch", 3
+    measures = ("vouch", "vouch_window", "vouch_overlap")
     repeats = True  # candidates of one task share the rollouts without a look
     config: VouchConfig
 
@@ -82,6 +86,16 @@ class Vouch(Replaying[Attempt, Rollout | Verdict]):
             score, n, reason = 1.0, 0, "the coarse clip shows as much"
         told = f"{look} with its look, {none} without, interval {interval}"
         yield Verdict(trial.video.id, subject, "candidate", "vouch_window", score, n, reason, told)
+        yield self._overlap(trial, subject)
+
+    def _overlap(self, trial: Trial, subject: Id) -> Verdict:
+        own = [row.looks[0].window for row in trial.thoughts if row.looks]
+        forced = trial.arms["look"].look
+        if not own or forced is None:
+            return Verdict(trial.video.id, subject, "candidate", "vouch_overlap", 1.0, 0, "it never looks by itself")
+        shared = float(sum(iou((window,), (forced.window,)) for window in own) / len(own))
+        told = f"{print_span(forced.window)} against its own, {print_span(own[0])} the first of them"
+        return Verdict(trial.video.id, subject, "candidate", "vouch_overlap", shared, len(own), "", told)
 
     def _known_without(self, trial: Trial) -> bool:
         look, none = self.tries(trial, "look"), self.tries(trial, "none")
