@@ -26,7 +26,7 @@ from dmforge.generators.thin import named
 from dmforge.generators.worlds.questions import GENERAL
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Attempt, Candidate, Rollout, Sample, Shown, Target, Task, Verdict, Video
-from dmforge.schemas.scoring import overlap_cs
+from dmforge.schemas.scoring import iou, overlap_cs
 from tests.replay.lakes import change, policy_for, rows, run, sql, stages_of
 from tests.replay.policies import Seen
 from tests.replay.test_resuming import dmforge
@@ -182,6 +182,17 @@ def test_before_a_forced_look_stands_what_the_student_thought_by_itself(workspac
         assert own != "<think>"
 
 
+def test_a_window_is_forced_at_the_density_that_the_thought_before_it_names(workspace: Workspace) -> None:
+    policy = policy_for(workspace, lambda task, seen, look: 0.5, look="<span>1.00 - 3.00</span><fps>4</fps>")
+    run(workspace, policy, until="necessity")
+    forced = [row for row in rows(workspace, Rollout) if row.filter == "necessity" and row.arm in ("right", "wrong")]
+    assert {row.looks[0].fps for row in forced} == {4}
+    change(workspace, "[stages.necessity]", "[stages.necessity]\nown_thoughts = false")
+    run(workspace, policy, until="necessity")
+    forced = [row for row in rows(workspace, Rollout) if row.filter == "necessity" and row.arm in ("right", "wrong")]
+    assert {row.looks[0].fps for row in forced} == {6}
+
+
 def test_arms_have_the_same_seeds(workspace: Workspace) -> None:
     policy = policy_for(workspace, lambda task, seen, look: 0.5)
     run(workspace, policy, until="blind")
@@ -205,7 +216,7 @@ def test_no_rollout_is_made_by_two_measurements(workspace: Workspace) -> None:
     run(workspace, policy, until="necessity")
     policy.rolled.clear()
     run(workspace, policy, until="density", only=True)
-    assert {look.fps for _, look in policy.rolled if look} == {1, 2, 3, 4}  # at 6 it was forced before
+    assert {look.fps for _, look in policy.rolled if look} == {1, 3, 4, 6}  # at 2 it looks by itself, so that was forced before
     assert {row.arm for row in rows(workspace, Rollout) if row.filter == "density"} == {"1", "2", "3", "4", "6", "thought"}
 
 
@@ -263,6 +274,8 @@ def test_a_candidates_wrong_answer_and_wrong_window_have_few_who_vouch(workspace
     for told in scores(good):
         assert told["vouch"] > 0.5
         assert told["vouch_window"] > 0.2
+    for one, told in zip(good, scores(good), strict=True):
+        assert told["vouch_overlap"] == float(iou((Window(100, 300),), (one.looks[0].window,)))  # there it looks by itself
     assert all(told["vouch"] < 0.3 for told in scores([mistaken(one) for one in good]))
     assert all(told["vouch_window"] < 0.2 for told in scores([elsewhere(one) for one in good]))
 
