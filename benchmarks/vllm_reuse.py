@@ -8,6 +8,7 @@ videos. `make test-vllm` makes the environment.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -29,7 +30,8 @@ VIDEOS, ROLLOUTS = 8, 8
 SETTINGS = VllmSettings(
     kind="vllm", weights="float32", rows=8, context=1024, at_once=1024, cache_gb=0.005, compiled=False, start_s=600
 )
-WATCHED = Path(__file__).parents[1] / "tests" / "vllm" / "lane" / "watched.py"
+ROOT = Path(__file__).parents[1]
+WATCHED = ROOT / "tests" / "vllm" / "lane" / "watched.py"
 
 
 def asked() -> list[Quest]:
@@ -52,6 +54,7 @@ def line(name: str, tally: Tally) -> None:
 
 
 def main() -> None:
+    os.environ["PYTHONPATH"] = str(ROOT)  # the script lies in tests/, and so would its folder alone be searched for modules
     with tempfile.TemporaryDirectory() as told:
         checkpoint = taught_folder(Path(told) / "checkpoint")
         report = Path(told) / "seen.jsonl"
