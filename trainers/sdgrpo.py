@@ -11,6 +11,8 @@ what is maximised is
 
     J = mean_i 1/|M_i| sum_{t in M_i} [ min(rho_t A_t, clip(rho_t, 1 - eps, 1 + eps) A_t) - beta KL_t ]
 
+Where the rollouts were drawn by an engine beside the trainer, the min is multiplied by w_t (correction.py).
+
 All probabilities are of the tempered distribution with nothing banned from it, on both sides of the ratio. Before the first
 of mu updates nothing has changed since the rollouts: pi_old is what that update's own forward finds, and costs nothing.
 With holistic = 1 all this is GRPO, and gives the loss and the gradient of TRL's.
@@ -44,35 +46,40 @@ from dmforge.generators.student.load import Student
 from dmforge.trainers import checkpoints
 from dmforge.trainers.advantages import WITHOUT_DENSITY
 from dmforge.trainers.branches import Forward, Group, Learnt, cut, forward_of, log_probs
+from dmforge.trainers.correction import ratios, truncated
 from dmforge.trainers.feed import Rounds, alone
 from dmforge.trainers.keeping import Keeping, arguments
 from dmforge.trainers.learner import prepared, student_of
 from dmforge.trainers.practice import Played, Prompt, Prompts, learnable, practise
 from dmforge.trainers.sdgrpo_checks import opened, require_targets
-from dmforge.trainers.sdgrpo_settings import PolicySettings, SdgrpoSettings
+from dmforge.trainers.sdgrpo_settings import ItselfSettings, PolicySettings, SdgrpoSettings
 from dmforge.trainers.tally import Tally
 
 SEGMENTS = ("sampling", "reasoning")
 ENDINGS: tuple[str, ...] = get_args(Ending)
 MEASURED = (
     "reward/sampling", "reward/reasoning", "iou", "density", "answer", "format", "looked", "fps", "visual_tokens",
-    "no_signal", "no_target", "resampled", "holistic", "mismatch", "seconds/rollout", "seconds/update",
+    "no_signal", "no_target", "resampled", "holistic", "mismatch", "correction/mean", "correction/clipped",
+    "seconds/sync", "seconds/rollout", "seconds/update",
     *(f"ending/{ending}" for ending in ENDINGS),
     *(f"{what}/{segment}" for what in ("tokens", "advantage", "entropy", "clipped", "kl") for segment in SEGMENTS),
 )  # fmt: skip
+PEAKS = ("correction/max",)
 logger = logging.getLogger(__name__)
 
 
 # the formulae
 
 
-def objective(now: torch.Tensor, old: torch.Tensor, told: Learnt, policy: PolicySettings) -> torch.Tensor:
-    """The part of J that these tokens are, but for the KL. Weights hold 1/|M_i| and the mean."""
+def objective(
+    now: torch.Tensor, old: torch.Tensor, told: Learnt, policy: PolicySettings, corrected: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The part of J that these tokens are, but for the KL. Weights hold 1/|M_i| and the mean; `corrected` is w_t."""
     ratio = torch.exp(now - old)
     clipped = ratio.clamp(1 - policy.epsilon, 1 + policy.epsilon)
     gain = torch.minimum(ratio * told.advantages, clipped * told.advantages)
-    if policy.importance_cap:
-        gain = gain * torch.exp(old - told.sampled).clamp(max=policy.importance_cap)
+    if corrected is not None:
+        gain = gain * corrected
     return (told.weights * gain).sum()
 
 
@@ -91,8 +98,8 @@ def is_clipped(now: torch.Tensor, old: torch.Tensor, advantages: torch.Tensor, e
 
 
 class Writer(Engine, Protocol):
-    """An engine that can be brought to the weights of the student as they are now. One that runs beside the trainer, with
-    arithmetic of its own, goes with `importance_cap`."""
+    """An engine that can be brought to the weights of the student as they are now. What one that runs beside the trainer draws
+    with arithmetic of its own, `importance_cap` corrects."""
 
     def follow(self, student: Student) -> None:
         """Called before each round."""
@@ -106,6 +113,15 @@ class Myself(TransformersEngine):
         assert student is self.student, "it follows itself"
 
 
+def writer_of(student: Student, settings: SdgrpoSettings, local_rank: int) -> Writer:
+    """The one that the settings name."""
+    if isinstance(settings.engine, ItselfSettings):
+        return Myself(student)
+    from dmforge.generators.engines.following import FollowingEngine
+
+    return FollowingEngine(settings.engine, student, first=local_rank * settings.engine.processes)
+
+
 # the loop
 
 
@@ -115,6 +131,7 @@ class Round:
 
     forwards: list[Forward]
     old: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+    corrected: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
     reference: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
 
 
@@ -129,9 +146,9 @@ class SdgrpoTrainer(Keeping):
         settings: SdgrpoSettings,
         corpora: Sequence[Corpus],
         args: TrainingArguments,
-        writer_of: Callable[[Student], Writer] = Myself,
+        write_by: Callable[[Student], Writer] | None = None,
     ) -> None:
-        self.settings, self.policy = settings, settings.training
+        self.settings, self.policy, self._cap = settings, settings.training, settings.importance_cap
         sampler = BatchSampler(
             corpora, seed=self.policy.seed, most_tokens=1 << 62, most_samples=settings.data.prompts,
             weights=[corpus.weight for corpus in settings.data.corpora], rank=args.process_index, ranks=args.world_size,
@@ -141,8 +158,8 @@ class SdgrpoTrainer(Keeping):
         is_kept = self.policy.beta > 0 and settings.model.adapters is None
         self._frozen = copy.deepcopy(student.model).eval().requires_grad_(False).to(args.device) if is_kept else None
         super().__init__(student, settings, corpora, rounds, args)
-        self.writer = writer_of(student)
-        self.tally = Tally(MEASURED)
+        self.writer = write_by(student) if write_by else writer_of(student, settings, args.local_process_index)
+        self.tally = Tally(MEASURED, PEAKS)
         self._round = Round([])
         self._has_said_why = False
 
@@ -168,6 +185,7 @@ class SdgrpoTrainer(Keeping):
             prompts = next(epoch_iterator)
             began = time.perf_counter()
             self.writer.follow(self.student)
+            self.tally.add("seconds/sync", [time.perf_counter() - began])
             number = self.state.global_step // self.policy.iterations
             played = practise(self.writer, [one for one in prompts if one.weight], number, self.settings)
             self._measure(played)
@@ -218,10 +236,12 @@ class SdgrpoTrainer(Keeping):
         if number == len(told.old):  # the first of mu updates
             told.old.append(now.detach())
             self.tally.add("mismatch", (now.detach() - learnt.sampled).abs())
+            if self._cap:
+                told.corrected.append(self._correction(now.detach(), learnt))
             if self.policy.beta:
                 with torch.no_grad(), self._reference() as reference, self.accelerator.autocast():
                     told.reference.append(log_probs(reference, forward, temperature)[0])
-        found = objective(now, told.old[number], learnt, self.policy)
+        found = objective(now, told.old[number], learnt, self.policy, told.corrected[number] if self._cap else None)
         self._by_segment("entropy", entropies, learnt)
         self._by_segment("clipped", is_clipped(now, told.old[number], learnt.advantages, self.policy.epsilon), learnt)
         self._by_segment("advantage", learnt.advantages.abs(), learnt)
@@ -230,6 +250,14 @@ class SdgrpoTrainer(Keeping):
             self._by_segment("kl", apart.detach(), learnt)
             found = found - self.policy.beta * (learnt.weights * apart).sum()
         return found
+
+    def _correction(self, old: torch.Tensor, learnt: Learnt) -> torch.Tensor:
+        found = ratios(old, learnt.sampled)
+        weights = truncated(found, self._cap)
+        self.tally.add("correction/mean", weights)
+        self.tally.add("correction/clipped", found > self._cap)
+        self.tally.peak("correction/max", found)
+        return weights
 
     def _reference(self) -> AbstractContextManager[Any]:
         """The policy that the training began with: a copy, or the student without its adapters."""
@@ -276,7 +304,8 @@ class SdgrpoTrainer(Keeping):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Beside what Hugging Face tells: means since the last line, over all ranks."""
         if "loss" in logs:
-            logs |= {name: float(f"{value:.6g}") for name, value in self.tally.means(self.accelerator).items()}
+            told = self.tally.means(self.accelerator) | self.tally.peaks(self.accelerator)
+            logs |= {name: float(f"{value:.6g}") for name, value in told.items()}
         super().log(logs, start_time)
 
 
@@ -317,9 +346,10 @@ class Practised:
 def train(
     settings: SdgrpoSettings,
     callbacks: Sequence[TrainerCallback] = (),
-    writer_of: Callable[[Student], Writer] = Myself,
+    write_by: Callable[[Student], Writer] | None = None,
 ) -> Practised:
-    """From where the last whole checkpoint stands to the last step. `callbacks` are Hugging Face's."""
+    """From where the last whole checkpoint stands to the last step. `callbacks` are Hugging Face's; `write_by` makes another
+    writer than the settings name."""
     args = arguments(settings, logging_nan_inf_filter=False)
     corpora = opened(settings)
     if args.process_index == 0:
@@ -328,8 +358,11 @@ def train(
         checkpoints.sweep(Path(settings.out))
     set_seed(settings.training.seed)
     student = prepared(student_of(settings.model, corpora, settings.training.seed), settings.model)
-    trainer = SdgrpoTrainer(student, settings, corpora, args, writer_of)
+    trainer = SdgrpoTrainer(student, settings, corpora, args, write_by)
     began = time.perf_counter()
-    checkpoint = trainer.to_the_end(callbacks)
+    try:
+        checkpoint = trainer.to_the_end(callbacks)
+    finally:
+        trainer.writer.close()
     metrics = next(entry for entry in reversed(trainer.state.log_history) if "loss" in entry)
     return Practised(checkpoint, trainer.state.global_step, metrics, time.perf_counter() - began)

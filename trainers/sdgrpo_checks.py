@@ -7,18 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.engines.vllm import require_vllm
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.sizes import clip_tokens
 from dmforge.trainers.checks import opened_as, require_sound, rl
-from dmforge.trainers.sdgrpo_settings import SdgrpoSettings
+from dmforge.trainers.sdgrpo_settings import BesideSettings, SdgrpoSettings
 
 STAMP_TOKENS = 24
 """Of one stamp with its markers, at most."""
 
 
 def opened(settings: SdgrpoSettings) -> list[Corpus]:
-    """The corpora, if their longest rollouts fit into a forward."""
+    """The corpora, if their longest rollouts fit into a forward, and into whoever writes them."""
+    beside = settings.engine if isinstance(settings.engine, BesideSettings) else None
+    if beside:
+        require_vllm()
     corpora = opened_as(settings.data, rl)
     for corpus in corpora:
         dearest = int(np.argmax(corpus.costs))
@@ -26,6 +30,10 @@ def opened(settings: SdgrpoSettings) -> list[Corpus]:
         if needed > settings.training.most_tokens:
             told = f"a rollout may have {needed} tokens, and a forward {settings.training.most_tokens}"
             mend = "raise [training] most_tokens, lower [rollout] most_tokens, or pack with clips that cost less"
+            raise InputError(told, where=f"{corpus.place}: {corpus[dearest].sample.id}", mend=mend)
+        if beside and needed > beside.context:
+            told = f"a rollout may have {needed} tokens, and a row of the engine {beside.context}"
+            mend = "raise [engine] context, lower [rollout] most_tokens, or pack with clips that cost less"
             raise InputError(told, where=f"{corpus.place}: {corpus[dearest].sample.id}", mend=mend)
     return corpora
 

@@ -12,8 +12,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from dmforge.generators.engines.settings import VllmSettings
 from dmforge.schemas.config import Config, Operational
 from dmforge.trainers.settings import LearningSettings, ReadingSettings, TrainingSettings, read_settings
+
+CAP = 2.0
+"""`importance_cap` where vLLM writes the rollouts and nothing else is asked for."""
 
 
 class PromptSettings(ReadingSettings):
@@ -76,15 +80,42 @@ class PolicySettings(LearningSettings):
     """Tokens weigh alike within each rollout, within each segment of it, or over the whole update."""
     most_tokens: PositiveInt = 32_768
     """Of one forward of an update, in each rank: it is cut into as many as it needs."""
-    importance_cap: NonNegativeFloat = 0.0
-    """Where rollouts come from an engine with other arithmetic: each token weighs as much more as the trainer finds it
-    likelier than the engine did, up to this. 0 leaves that out."""
+    importance_cap: NonNegativeFloat | None = None
+    """Where rollouts come from an engine with other arithmetic: each token weighs as much more or less as the trainer finds it
+    likelier than the engine did, up to this, which is at least 1. 0 leaves that out. By default 2 where vLLM writes rollouts,
+    and 0 where the student does it itself."""
+
+    @model_validator(mode="after")
+    def _cap_of_agreement(self) -> Self:
+        if 0 < (self.importance_cap or 0) < 1:
+            raise ValueError("importance_cap must be 0 or at least 1: less would cut what trainer and engine agree on")
+        return self
 
     @model_validator(mode="after")
     def _whole_rounds(self) -> Self:
         if self.steps % self.iterations:
             raise ValueError(f"steps = {self.steps} must be a multiple of iterations = {self.iterations}")
         return self
+
+
+class ItselfSettings(Config):
+    """The student that is trained writes its rollouts itself, by the engine in this process."""
+
+    kind: Literal["transformers"] = "transformers"
+    """Nothing is copied, and nothing has to be corrected."""
+
+
+class BesideSettings(VllmSettings):
+    """vLLM writes the rollouts, in processes beside the trainer, which take the student's weights before each round."""
+
+    processes: Operational[PositiveInt] = 1
+    """Of each rank. Those of the first rank take the first GPUs, and so on: with one a rank, each shares that rank's GPU."""
+    memory_share: Operational[Annotated[float, Field(gt=0, le=1)]] = 0.3
+    """Of a GPU's memory, for weights and cache. The trainer needs the rest."""
+
+
+WriterSettings = Annotated[ItselfSettings | BesideSettings, Field(discriminator="kind")]
+"""`kind` says which: transformers, vllm."""
 
 
 class SdgrpoSettings(TrainingSettings):
@@ -96,10 +127,19 @@ class SdgrpoSettings(TrainingSettings):
     """`[data]`"""
     rollout: RolloutSettings = Field(default_factory=RolloutSettings)
     """`[rollout]`"""
+    engine: WriterSettings = Field(default_factory=ItselfSettings)
+    """`[engine]`: who writes the rollouts"""
     rewards: RewardSettings = Field(default_factory=RewardSettings)
     """`[rewards]`"""
     training: PolicySettings
     """`[training]`"""
+
+    @property
+    def importance_cap(self) -> float:
+        """0 where nothing is corrected."""
+        if self.training.importance_cap is not None:
+            return self.training.importance_cap
+        return CAP if isinstance(self.engine, BesideSettings) else 0.0
 
     @model_validator(mode="after")
     def _can_go_on(self) -> Self:

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from typing import IO
 
 from dmforge.generators.engines.contract import Failed
-from dmforge.generators.engines.legs import Beat, Broken, Errand, Forget, Gone, Leg, Order, Ready, Start
+from dmforge.generators.engines.legs import Beat, Broken, Errand, Forget, Gone, Leg, Order, Ready, Renew, Renewed, Start
 from dmforge.schemas.errors import Transient
 
 TOGETHER = 2
@@ -96,6 +96,7 @@ class Lane:
         self._process: _Process | None = None
         self._starts = 0
         self._alone = False
+        self._renews = False
 
     @property
     def connection(self) -> Connection | None:
@@ -105,6 +106,11 @@ class Lane:
     def pid(self) -> int | None:
         """Of the process."""
         return self._process and self._process.process.pid
+
+    @property
+    def renews(self) -> bool:
+        """Whether the process is reading weights again."""
+        return self._renews
 
     def add(self, number: int, order: Order, leg: Leg) -> None:
         heapq.heappush(self._waiting, _Open(order, number, leg))
@@ -131,6 +137,8 @@ class Lane:
         self._process.heard_s = time.monotonic()
         if isinstance(message, Ready):
             self._process.is_ready, self._starts = True, 0
+        elif isinstance(message, Renewed):
+            self._renews = False
         elif isinstance(message, Broken):
             self._process.told = message.told
         elif isinstance(message, Beat):
@@ -140,9 +148,9 @@ class Lane:
     def patrol(self) -> dict[int, Gone | Failed]:
         """End the process if it has stood still for too long."""
         now = self._process
-        if now is None or (now.is_ready and not self._on_way):
+        if now is None or (now.is_ready and not self._on_way and not self._renews):
             return {}
-        patience_s = self._hiring.still_s if now.is_ready else self._hiring.start_s
+        patience_s = self._hiring.still_s if now.is_ready and not self._renews else self._hiring.start_s
         if time.monotonic() - now.heard_s < patience_s:
             return {}
         now.told = f"nothing was heard of it for {patience_s:g} s"
@@ -155,6 +163,18 @@ class Lane:
         self._brought.clear()
         if self._process is not None and self._process.is_ready:
             self._tell(self._process, Forget())
+
+    def renew(self) -> None:
+        """The checkpoint has other weights now. What is on its way was begun with the old ones."""
+        self.clear()
+        if self._process is None:
+            return  # the next one begins with them
+        if not self._process.is_ready:  # nobody knows which it is reading
+            self.close()
+            return
+        self._process.heard_s = time.monotonic()
+        self._renews = True
+        self._tell(self._process, Renew())
 
     def close(self) -> None:
         if self._process is not None:
@@ -174,7 +194,7 @@ class Lane:
         self._tell(self._process, Errand(self._tickets, replace(opened.leg, clips=()), names, brought))
 
     @staticmethod
-    def _tell(process: _Process, message: Errand | Forget) -> None:
+    def _tell(process: _Process, message: Errand | Forget | Renew) -> None:
         try:
             process.connection.send(message)
         except OSError:
@@ -189,7 +209,7 @@ class Lane:
 
     def _mourn(self, cause: str) -> dict[int, Gone | Failed]:
         assert self._process is not None
-        was_ready, self._process = self._process.is_ready, None
+        was_ready, self._process, self._renews = self._process.is_ready, None, False
         self._brought.clear()
         lost, self._on_way = list(self._on_way.values()), {}
         if not was_ready and self._starts >= STARTS:

@@ -102,6 +102,16 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class Renew:
+    """The weights of its checkpoint are others now: read them again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """They are read, and nothing is left of what the old ones made."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The model is loaded."""
 

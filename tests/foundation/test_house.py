@@ -16,6 +16,7 @@ from dmforge.generators.engines.settings import ServerSettings, TransformersSett
 from dmforge.recipe import RECIPES, STAGES, RecipeFile, read_recipe, stage_class
 from dmforge.schemas.config import Config
 from dmforge.trainers.evaluation_settings import BootstrapSettings, EvaluationSettings, RollSettings
+from dmforge.trainers.sdgrpo_settings import BesideSettings, ItselfSettings, PolicySettings, RolloutSettings, SdgrpoSettings
 from dmforge.trainers.settings import (
     Adapters,
     CorpusSettings,
@@ -111,6 +112,13 @@ def test_a_whole_run_imports_nothing_heavy(tmp_path: Path) -> None:
 def configs() -> list[type[Config]]:
     trainings = [Adapters, CorpusSettings, DataSettings, ModelSettings, OutSettings, SftSettings, StepSettings]
     trainings += [BootstrapSettings, EvaluationSettings, RollSettings, ServerSettings, TransformersSettings, VllmSettings]
+    trainings += [
+        BesideSettings,
+        ItselfSettings,
+        PolicySettings,
+        RolloutSettings,
+        SdgrpoSettings,
+    ]
     return [RecipeFile, *trainings, *(stage_class(name).config_class for name in STAGES)]
 
 

@@ -190,7 +190,7 @@ def test_an_engine_beside_the_trainer_writes_the_same_if_it_follows(practice: Pa
             tmp_path / f"{name}.toml", practice, checkpoint, name, training_steps="2", training_importance_cap=cap
         )
         writer = {"myself": None, "beside": Beside}.get(name, Stale)
-        train(read_sdgrpo(path), **({"writer_of": writer} if writer else {}))
+        train(read_sdgrpo(path), **({"write_by": writer} if writer else {}))
         logs[name] = deterministic(log_of(tmp_path / name))
     assert logs["myself"] == logs["beside"]
     assert logs["stale"][1]["mismatch"] > 1e-3 > logs["beside"][1]["mismatch"]

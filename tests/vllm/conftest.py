@@ -69,13 +69,17 @@ def here(checkpoint: Path) -> TransformersEngine:
     return TransformersEngine(load(str(checkpoint)))
 
 
+def watch_command(report: Path) -> tuple[str, ...]:
+    """Starts a process that says in this file what it sees."""
+    # the script lies in tests/, and so would its folder alone be searched for modules
+    os.environ["PYTHONPATH"] = str(ROOT)
+    return sys.executable, str(WATCHED), str(report)
+
+
 @contextmanager
 def watching(checkpoint: Path, folder: Path, **told: float) -> Generator[Watched]:
     report = folder / "seen.jsonl"
-    command = (sys.executable, str(WATCHED), str(report))
-    # the script lies in tests/, and so would its folder alone be searched for modules
-    os.environ["PYTHONPATH"] = str(ROOT)
-    engine = open_vllm(SMALL.model_copy(update=told), str(checkpoint), command)
+    engine = open_vllm(SMALL.model_copy(update=told), str(checkpoint), watch_command(report))
     try:
         yield Watched(engine, report)
     finally:

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from dmforge.generators.engines.legs import Errand, Forget, Start
+from dmforge.generators.engines.legs import Errand, Forget, Renew, Start
 from dmforge.generators.engines.vllm_process import Core, serve
 from tests.student.students import frame_numbers
 from tests.vllm.lane.seeds import DEADLY, NUMBING
@@ -31,7 +31,7 @@ class Watched(Core):
         tower = self.engine.model_executor.driver_worker.worker.model_runner.get_model().visual
         tower.register_forward_pre_hook(_see, with_kwargs=True)
 
-    def take(self, message: Errand | Forget) -> None:
+    def take(self, message: Errand | Forget | Renew) -> None:
         if isinstance(message, Errand) and message.leg.seed == DEADLY:
             os.kill(os.getpid(), signal.SIGKILL)
         stood = REPORT.with_suffix(".stood")
