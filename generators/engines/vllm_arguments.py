@@ -12,8 +12,9 @@ OWN_PROCESS = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_LOGGING_LEVEL": "WARNING",
     "TORCHELASTIC_USE_AGENT_STORE": "False",
+    "LOCAL_RANK": "0",
 }
-"""All of the engine in the one process that we watch. The last: beside a trainer that torchrun started, it is no part of what
+"""All of the engine in the one process that we watch. The last two: beside a trainer that torchrun started, it is no part of what
 torchrun started, and would wait for that for ever."""
 
 

@@ -31,6 +31,10 @@ def trajectories(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoint(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return imitating(trajectories, tmp_path_factory.mktemp("student") / "checkpoint-0")
+
+
+def imitating(trajectories: Path, folder: Path) -> Path:
     """A student that writes well-formed trajectories about as often as not."""
     corpus = Corpus(str(trajectories))
     examples = corpus.read(range(len(corpus)))
@@ -43,7 +47,6 @@ def checkpoint(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         (summed_loss(logits_of(student.model, batch), batch) / batch.items).backward()
         torch.nn.utils.clip_grad_norm_(student.model.parameters(), 1.0)
         learns.step()
-    folder = tmp_path_factory.mktemp("student") / "checkpoint-0"
     student.save(folder)
     return folder
 
@@ -72,8 +75,8 @@ def write_settings(path: Path, practice: Path, checkpoint: Path, out: str = "out
         **changes,
     }
     lines = [f'out = "{out}"']
-    for table in ("model", "data", "rollout", "rewards", "training", "saving"):
+    for table in ("model", "data", "rollout", "engine", "rewards", "training", "saving"):
         own = {key.removeprefix(f"{table}_"): value for key, value in told.items() if key.startswith(f"{table}_")}
-        lines += [f"[{table}]", *(f"{key} = {value}" for key, value in own.items() if value)]
+        lines += [f"[{table}]", *(f"{key} = {value}" for key, value in own.items() if value)] if own else []
     path.write_text("\n".join(lines))
     return path

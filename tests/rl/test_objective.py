@@ -20,9 +20,10 @@ from dmforge.generators.retrace import retrace
 from dmforge.generators.student.load import Student, load
 from dmforge.trainers.batches import logits_of, pack
 from dmforge.trainers.branches import Forward, Group, cut, forward_of, log_probs
+from dmforge.trainers.correction import ratios, truncated
 from dmforge.trainers.practice import Played, judged
 from dmforge.trainers.sdgrpo import divergences, objective
-from dmforge.trainers.sdgrpo_settings import SdgrpoSettings, read_sdgrpo
+from dmforge.trainers.sdgrpo_settings import CAP, SdgrpoSettings, read_sdgrpo
 from tests.rl.conftest import write_settings
 from tests.rl.rounds import branches_of, groups_of, played
 
@@ -251,10 +252,53 @@ def test_without_kl_what_has_no_advantage_is_left_out_and_changes_nothing(
     assert_close(pulled(left), pulled(kept), 1e-6)
 
 
+# who drew it
+
+
+def test_where_engine_and_trainer_agree_correction_changes_no_bit(
+    student: Student, rounds: list[Played], told: SdgrpoSettings
+) -> None:
+    forward = forward_of(groups_of(rounds, student, told))
+
+    def pulled(drawn: torch.Tensor | None) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        now = log_probs(student.model, forward, T)[0]
+        old = now.detach()
+        corrected = None if drawn is None else truncated(ratios(old, drawn), CAP)
+        loss = -objective(now, old, forward.learnt, told.training, corrected)
+        return loss.detach(), gradients(student, loss)
+
+    plain, its_gradients = pulled(None)
+    drawn = log_probs(student.model, forward, T)[0].detach()
+    agreed, corrected = pulled(drawn)
+    assert torch.equal(plain, agreed)
+    assert all(torch.equal(its_gradients[name], corrected[name]) for name in its_gradients)
+    apart, _ = pulled(drawn - 0.1)
+    assert not torch.equal(plain, apart)
+
+
+def test_a_token_weighs_as_much_more_as_the_trainer_finds_it_likelier_up_to_the_cap() -> None:
+    old, drawn = torch.tensor([0.5, 0.2, 0.9, 0.3]).log(), torch.tensor([0.5, 0.4, 0.3, 0.2]).log()
+    found = ratios(old, drawn)
+    assert found.tolist() == pytest.approx([1.0, 0.5, 3.0, 1.5])
+    assert found[0] == 1
+    assert truncated(found, 2.0).tolist() == pytest.approx([1.0, 0.5, 2.0, 1.5])
+
+
+def test_weighed_by_it_means_over_what_an_engine_draws_are_means_over_the_policy() -> None:
+    policy, engine = (torch.softmax(torch.randn(50, generator=torch.Generator().manual_seed(at)), 0) for at in (1, 2))
+    gains = torch.randn(50, generator=torch.Generator().manual_seed(3))
+    weighed = ratios(policy.log(), engine.log())
+    expected = float((policy * gains).sum())
+    assert float((engine * weighed * gains).sum()) == pytest.approx(expected, rel=1e-4)
+    assert float((engine * gains).sum()) != pytest.approx(expected, rel=0.1)
+
+
 # TRL as an oracle
 
 
-def trls_loss(rounds: list[Played], student: Student, told: SdgrpoSettings, drift: Callable[[int], Any]) -> torch.Tensor:
+def trls_loss(
+    rounds: list[Played], student: Student, told: SdgrpoSettings, drift: Callable[[int], Any], cap: float
+) -> torch.Tensor:
     """By TRL's own code, from rows that go through the model one by one. Rewards are normalised as TRL does it."""
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     from accelerate import Accelerator
@@ -276,29 +320,33 @@ def trls_loss(rounds: list[Played], student: Student, told: SdgrpoSettings, drif
     old, reference = logps.detach().clone(), logps.detach().clone()
     old[mask.bool()] -= drift(1)
     reference[mask.bool()] -= drift(2)
+    weighed = torch.ones_like(logps)
+    weighed[mask.bool()] = torch.exp(drift(3)).clamp(max=cap)  # of old over what an engine of its own had drawn from
     rewards = torch.tensor([[r.sampling + r.reasoning for r in one.rewards] for one in rounds], dtype=torch.float64)
     std = nanstd(rewards, dim=1)[:, None]
     inputs = {
         "prompt_ids": torch.zeros(len(rows), 1, dtype=torch.long), "prompt_mask": torch.ones(len(rows), 1, dtype=torch.long),
         "completion_ids": torch.zeros_like(mask), "completion_mask": ones, "tool_mask": mask,
         "advantages": ((rewards - rewards.mean(1, keepdim=True)) / (std + 1e-4)).flatten(),
-        "old_per_token_logps": old, "ref_per_token_logps": reference,
+        "old_per_token_logps": old, "ref_per_token_logps": reference, "importance_sampling_ratio": weighed,
     }  # fmt: skip
     policy = told.training
     args = SimpleNamespace(delta=None, use_bias_correction_kl=False, report_to=[], steps_per_generation=1)
     trainer = SimpleNamespace(
         _get_per_token_logps_and_entropies=lambda *_, **__: (logps, logps.detach(), None), aux_loss_enabled=False,
         top_entropy_quantile=1.0, off_policy_mask_threshold=None, importance_sampling_level="token", beta=policy.beta,
-        epsilon_low=policy.epsilon, epsilon_high=policy.epsilon, loss_type="grpo", use_vllm=False, args=args,
-        vllm_importance_sampling_correction=False, model=SimpleNamespace(training=True), _entropy_bonus_enabled=False,
+        epsilon_low=policy.epsilon, epsilon_high=policy.epsilon, loss_type="grpo", use_vllm=cap > 0, args=args,
+        vllm_importance_sampling_correction=cap > 0, model=SimpleNamespace(training=True), _entropy_bonus_enabled=False,
         current_gradient_accumulation_steps=1, accelerator=Accelerator(cpu=True), _metrics={"train": defaultdict(list)},
     )  # fmt: skip
     oracle: Any = GRPOTrainer._compute_loss
     return oracle(trainer, student.model, inputs)
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.02])
-def test_with_holistic_1_it_is_trls_grpo(beta: float, exact: Student, rounds: list[Played], told: SdgrpoSettings) -> None:
+@pytest.mark.parametrize(("beta", "cap"), [(0.0, 0.0), (0.02, 0.0), (0.02, 1.5)])
+def test_with_holistic_1_it_is_trls_grpo(
+    beta: float, cap: float, exact: Student, rounds: list[Played], told: SdgrpoSettings
+) -> None:
     training = told.training.model_copy(update={"holistic": 1.0, "beta": beta})
     settings = told.model_copy(update={"training": training})
     plain = [judged(one.prompt, one.rolled, 1, settings) for one in rounds]
@@ -312,10 +360,12 @@ def test_with_holistic_1_it_is_trls_grpo(beta: float, exact: Student, rounds: li
 
     now = log_probs(exact.model, forward, T)[0]
     learnt = replace(forward.learnt, weights=forward.learnt.weights / len(branches_of(every)))
-    ours = -objective(now, now.detach() - drift(1), learnt, training)
+    old = now.detach() - drift(1)
+    corrected = truncated(ratios(old, old - drift(3)), cap) if cap else None
+    ours = -objective(now, old, learnt, training, corrected)
     if beta:
         ours = ours + beta * (learnt.weights * divergences(now, now.detach() - drift(2))).sum()
     found = gradients(exact, ours)
-    trls = trls_loss(plain, exact, settings, drift)
+    trls = trls_loss(plain, exact, settings, drift, cap)
     assert ours.item() == pytest.approx(trls.item(), rel=1e-5)
     assert_close(found, gradients(exact, trls), 1e-5)

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,9 @@ def test_an_engine_beside_the_trainer_writes_the_same_if_it_follows(practice: Pa
     assert logs["myself"] == logs["beside"]
     assert logs["stale"][1]["mismatch"] > 1e-3 > logs["beside"][1]["mismatch"]
     assert logs["stale"][0]["loss"] == logs["myself"][0]["loss"]
+    assert logs["corrected"][0]["correction/mean"] == pytest.approx(1, abs=1e-5)
+    assert logs["corrected"][1]["correction/max"] > 1 > logs["corrected"][1]["correction/clipped"]
+    assert not any(name.startswith("correction") for line in logs["stale"] for name in line)
     stale, corrected = (weights_of(tmp_path / name, 2) for name in ("stale", "corrected"))
     assert any(not torch.equal(stale[name], corrected[name]) for name in stale)
 
@@ -264,10 +268,19 @@ def test_what_can_not_end_well_is_refused(settings: Path, trajectories: Path, pr
     assert "steps = 5 must be a multiple" in refused(changed(training_steps="5", training_iterations="2"))
     assert "save_every must be a multiple" in refused(changed(saving_save_every="3", training_iterations="2"))
     assert "top_p" in refused(changed(rollout_top_p="0.9"))
+    assert "importance_cap must be 0 or at least 1" in refused(changed(training_importance_cap="0.5"))
     settings.write_text(changed().read_text() + '\n[data.clips]\ncoarse_fps = "2"\n')
     assert "other clips" in refused(settings)
     settings.write_text(changed().read_text() + "\n[model.adapters]\ndropout = 0.1\n")
     assert "dropout" in refused(settings)
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
+def test_vllm_that_is_not_there_is_refused(settings: Path, practice: Path, checkpoint: Path) -> None:
+    path = write_settings(settings, practice, checkpoint, engine_kind='"vllm"')
+    assert "vllm is not installed" in refused(path)
+    told = CliRunner().invoke(cli.app, ["train", "sdgrpo", str(path)])
+    assert told.exit_code == 2 or isinstance(told.exception, InputError)
 
 
 def test_shards_without_targets_are_refused(settings: Path, checkpoint: Path, tmp_path: Path) -> None:
