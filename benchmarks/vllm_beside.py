@@ -2,8 +2,8 @@
 
     .venv-vllm/bin/python -m benchmarks.vllm_beside
 
-The same rollouts are judged by the trainer three times: as they were drawn, after the student has changed, and after vLLM has followed and
-rolled out again. `make test-vllm` makes the environment.
+The trainer judges what vLLM writes three times: at the beginning, after the student alone has changed, and after vLLM has
+followed. `make test-vllm` makes the environment.
 """
 
 from __future__ import annotations

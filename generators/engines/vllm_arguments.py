@@ -14,8 +14,8 @@ OWN_PROCESS = {
     "TORCHELASTIC_USE_AGENT_STORE": "False",
     "LOCAL_RANK": "0",
 }
-"""All of the engine in the one process that we watch. The last two: beside a trainer that torchrun started, it is no part of what
-torchrun started, and would wait for that for ever."""
+"""All of the engine in the one process that we watch. The last two: beside a trainer that torchrun started it is no part of
+what torchrun started, and must neither wait for that nor count itself among it."""
 
 
 def exact(most_looks: int) -> dict[str, Any]:
