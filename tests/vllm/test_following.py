@@ -95,11 +95,14 @@ def test_after_a_sync_log_probabilities_are_the_trainers_and_before_it_they_were
     assert [row.transcript for row in stale] == [row.transcript for row in first]
     assert apart(student, stale, footage) > APART
 
+    (lane,) = engine.engine.lanes.lanes
+    pid = lane.pid
     following(engine, student)
     engine.seen()
     before = replace(engine.engine.tallies.first)
     after = roll(engine.engine, asked)
     assert apart(student, after, footage) < SAME
+    assert lane.pid == pid is not None, "it was right because it had to begin anew"
     assert coarse_numbers(footage) in engine.seen()
     # all rows but the one that was first there find its prompt; none finds the old one
     now = engine.engine.tallies.first
