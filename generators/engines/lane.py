@@ -22,7 +22,7 @@ from typing import IO
 
 from dmforge.generators.engines.contract import Failed
 from dmforge.generators.engines.legs import Beat, Broken, Errand, Forget, Gone, Leg, Order, Ready, Renew, Renewed, Start
-from dmforge.schemas.errors import Transient
+from dmforge.schemas.errors import DmforgeError, Transient
 
 TOGETHER = 2
 """So many deaths a leg may see in company."""
@@ -141,6 +141,9 @@ class Lane:
             self._renews = False
         elif isinstance(message, Broken):
             self._process.told = message.told
+            if self._renews:  # it would be so each time, and each round would begin with the start of a process
+                mend = "see that vllm is of a version that docs/engines.md names"
+                raise DmforgeError(f"the engine can't take other weights: {message.told}", mend=mend)
         elif isinstance(message, Beat):
             return self._take(message.done)
         return {}
