@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.taught import Tinted
+from benchmarks.taught import TEXTS, Tinted
 from dmforge.generators.engines.following import FollowingEngine
 from dmforge.generators.retrace import retrace
 from dmforge.generators.rollout import Rolled, roll
 from dmforge.generators.student.load import Student, load
+from dmforge.generators.student.tiny import make_tiny
+from dmforge.schemas.errors import DmforgeError
 from dmforge.trainers.batches import logits_of, pack
 from tests.vllm.conftest import SMALL, Watched, quests, watch_command
 from tests.vllm.test_offline import coarse_numbers
@@ -130,6 +132,13 @@ def test_a_sync_in_the_middle_of_rows_gives_them_up(engine: Watched, student: St
     conversation.go_on({number: quest.prompt for number, quest in enumerate(asked)}, range(6))
     following(engine, changed(student, lambda _: True))
     assert apart(student, roll(engine.engine, asked), footage) < SAME
+
+
+def test_weights_of_another_student_end_it(engine: Watched, student: Student) -> None:
+    following(engine, student)
+    roll(engine.engine, quests(Tinted("blue", "red", Fraction(48), 1600), range(2), T))
+    with pytest.raises(DmforgeError, match="can't take other weights"):
+        following(engine, make_tiny("mote", TEXTS, 0))
 
 
 def test_nothing_is_left_of_an_engine(student: Student) -> None:
