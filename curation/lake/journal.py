@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from dmforge.curation.atomic import disk_errors, make_folder, sync_folder, writing
+from dmforge.curation.lake.whereabouts import Whereabouts
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import ID_BYTES, Id, read, show
@@ -37,7 +38,6 @@ class Journal:
     def __init__(self, workspace: Workspace, model: str, writer: str | None = None) -> None:
         self._model, self._folder = model, workspace.journal / _file_name(model)
         self._path = self._folder / f"{_file_name((workspace.writer or MAIN) if writer is None else writer)}.jsonl"
-        self._where: dict[str, tuple[Path, int]] = {}
         self._waiting: list[tuple[str, bytes, asyncio.Future[None]]] = []
         self._asking: dict[str, asyncio.Future[None]] = {}
         self._flushing: asyncio.Task[None] | None = None
@@ -47,19 +47,21 @@ class Journal:
             os.fchmod(self._file, PRIVATE)  # one that was copied here may be anybody's to read
             sync_folder(self._folder)
         _cut_torn_line(self._file)
-        for path in sorted(self._folder.glob("*.jsonl")):
-            for key, offset in _index(path):
-                self._where.setdefault(key, (path, offset))
+        self._files = sorted(self._folder.glob("*.jsonl"))
+        self._own = self._files.index(self._path)
+        self._where = Whereabouts(
+            (key, number, offset) for number, path in enumerate(self._files) for key, offset in _index(path)
+        )
 
     def __len__(self) -> int:
         return len(self._where)
 
     def find(self, key: Id) -> Answer | None:
         """What was answered to this very question, if it was ever asked."""
-        place = self._where.get(show("ask", key))
+        place = self._where.find(show("ask", key))
         if place is None:
             return None
-        path, offset = place
+        path, offset = self._files[place[0]], place[1]
         with path.open("rb") as file:
             file.seek(offset)
             return _parsed(path, offset, file.readline())["answer"]
@@ -98,6 +100,7 @@ class Journal:
 
     def close(self) -> None:
         os.close(self._file)
+        self._where.close()
 
     async def _flush(self) -> None:
         # one fsync for all that wait: a disk that takes 5 ms for each would otherwise bound us to 200 answers/s
@@ -111,9 +114,9 @@ class Journal:
                     if not done.done():
                         done.set_exception(error)
                 continue
-            for name, line, done in batch:
-                self._where[name] = (self._path, start)
-                start += len(line)
+            begins = itertools.accumulate((len(line) for _, line, _ in batch), initial=start)
+            self._where.note((name, self._own, at) for (name, _, _), at in zip(batch, begins, strict=False))
+            for _, _, done in batch:
                 if not done.done():  # its asker was interrupted; the answer is kept all the same
                     done.set_result(None)
 
