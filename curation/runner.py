@@ -16,6 +16,7 @@ from dmforge.curation.lake.compaction import compact
 from dmforge.curation.lake.parts import Extent
 from dmforge.curation.lake.roster import enrol
 from dmforge.curation.lake.shares import ALL, Share
+from dmforge.curation.lake.spool import Spool
 from dmforge.curation.lake.views import AnyStage, Tally, View, interruptible
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.progress import StageProgress
@@ -123,27 +124,36 @@ class Driver:
         if view.tally(stage).pending == 0:
             return {}
         before = View(self._lake, self._stages[: self._stages.index(stage)], upto=self._upto)
-        with StageProgress(self._console, stage.name, inputs.count) as progress:
-            pieces: list[Settled] = []
+        with Spool() as spool:
+            settled = self._spooled(stage, before, origin, spool, inputs.count)
+            self._refuse_unsettled(stage, settled, inputs)
+            # what stands under this variant was settled in part only (rows were taken down, or reopened): all is settled anew
+            partial = tuple(sorted(commit.id for commit in self._lake.of(stage.name, origin.variant)))
+            name = digest("collective", [stage.name, origin.variant, *partial])
+            draft = Draft("collective", stage.name, origin.variant, name, stage.config.semantic(), supersedes=partial)
+            self._lake.publish(draft, spool.tables())
+        return {}
+
+    def _spooled(self, stage: Collective[Item, Record], before: View, origin: Origin, spool: Spool, inputs: int) -> Extent:
+        """All that a Collective settles, kept beside memory; which inputs those are."""
+        settled = Extent()
+        with StageProgress(self._console, stage.name, inputs) as progress:
             stage.open(self._lake.workspace)
             with interruptible():
                 for piece in stage.process(before, origin):
-                    pieces.append(piece)
+                    for table, rows in {Outcome.table: piece.outcomes, **piece.rows}.items():
+                        spool.add(table, rows)
+                    settled += Extent.of(piece.outcomes.column("input"))
                     progress.advance(piece.outcomes.num_rows)
             stage.close()
-        settled = sum((Extent.of(piece.outcomes.column("input")) for piece in pieces), Extent())
+        return settled
+
+    def _refuse_unsettled(self, stage: Collective[Item, Record], settled: Extent, inputs: Extent) -> None:
         if settled != inputs:
             raise DmforgeError(
                 f"stage {stage.name!r} settled {settled.count} inputs; it was given {inputs.count}, each needs an outcome",
                 mend=f"each row of {stage.reads.table} needs one; if rows come twice, a stage before it has to say `repeats`",
             )
-        # what stands under this variant was settled in part only (rows were taken down, or reopened): it is all settled anew
-        partial = tuple(sorted(commit.id for commit in self._lake.of(stage.name, origin.variant)))
-        name = digest("collective", [stage.name, origin.variant, *partial])
-        draft = Draft("collective", stage.name, origin.variant, name, stage.config.semantic(), supersedes=partial)
-        tables = {Outcome.table: [piece.outcomes for piece in pieces]}
-        self._lake.publish(draft, tables | {table: [piece.rows[table] for piece in pieces] for table in pieces[0].rows})
-        return {}
 
     def _refuse_repeats(self, stage: AnyStage) -> None:
         # once a run, on what it has just made: later stages and corpora would count such a row twice

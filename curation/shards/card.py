@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -14,10 +14,10 @@ from typing import Any
 from dmforge.curation.atomic import writing
 from dmforge.curation.audit.query import ask
 from dmforge.curation.lake.views import View
-from dmforge.curation.shards.document import ShardSample
 from dmforge.curation.shards.folders import Manifest
 from dmforge.curation.shards.index import INDEX, SUFFIXES
-from dmforge.schemas.records import UNKNOWN, Video
+from dmforge.curation.shards.write import Entry
+from dmforge.schemas.records import UNKNOWN
 
 README, CROISSANT = "README.md", "croissant.json"
 HUB_LICENCES = frozenset({
@@ -34,13 +34,40 @@ OTHERWISE = "Samples about videos."
 PARTIAL = "**Partial: packed while earlier stages still had inputs to work on. A later selection will hold more.**"
 
 
+@dataclass(slots=True)
+class Tally:
+    """What the card says of videos and samples, counted as they go by."""
+
+    kinds: Counter[str] = field(default_factory=Counter[str])
+    teachers: Counter[str] = field(default_factory=Counter[str])
+    windows: Counter[str] = field(default_factory=Counter[str])
+    """By who chose them."""
+    given: int = 0
+    """Windows that were given to the teacher."""
+    sources: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    """Videos, by source and licence."""
+    longest_cs: int = 0
+
+    def add(self, entry: Entry) -> None:
+        for sample in entry.samples:
+            self.kinds[sample.kind] += 1
+            self.teachers[sample.teacher or "-"] += 1
+            self.windows[sample.window_source or sample.target_source or "-"] += 1
+            self.given += sample.window_source in ("gold", "gold_padded")
+        self.sources[entry.video.source, entry.video.licence] += 1
+        self.longest_cs = max(self.longest_cs, entry.video.duration_cs)
+
+    @property
+    def licences(self) -> list[str]:
+        return sorted({licence for _, licence in self.sources} or {UNKNOWN})
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     """What the card is about."""
 
     manifest: Manifest
-    videos: Sequence[Video]
-    samples: Sequence[ShardSample]
+    tally: Tally
     view: View
     """The stages before packing, for the funnel."""
 
@@ -57,7 +84,7 @@ def write_card(folder: Path, contents: Contents) -> dict[str, str]:
 
 
 def _readme(contents: Contents) -> str:
-    manifest, samples = contents.manifest, contents.samples
+    manifest, tally = contents.manifest, contents.tally
     template = Template((Path(__file__).parent / "card.md").read_text("utf-8"))
     return template.substitute(
         front_matter=_front_matter(contents),
@@ -68,18 +95,17 @@ def _readme(contents: Contents) -> str:
         shards=len(manifest.shards),
         selection=manifest.selection,
         partial=f"\n{PARTIAL}\n" if manifest.partial else "",
-        kinds=_counted("kind of question", Counter(sample.kind for sample in samples)),
-        teachers=_counted("teacher", Counter(sample.teacher or "-" for sample in samples)),
-        windows=_counted("who chose the window", Counter(s.window_source or s.target_source or "-" for s in samples)),
+        kinds=_counted("kind of question", tally.kinds),
+        teachers=_counted("teacher", tally.teachers),
+        windows=_counted("who chose the window", tally.windows),
         funnel=_funnel(contents.view),
-        sources=_sources(contents),
-        limits="\n".join(f"- {limit}" for limit in _limits(contents)),
+        sources=_sources(tally),
+        limits="\n".join(f"- {limit}" for limit in _limits(tally)),
     )
 
 
 def _front_matter(contents: Contents) -> str:
-    manifest = contents.manifest
-    licences = sorted({video.licence for video in contents.videos} or {UNKNOWN})
+    manifest, licences = contents.manifest, contents.tally.licences
     known = licences[0].lower() if len(licences) == 1 else ""
     other = ["license: other", f"license_name: {json.dumps(', '.join(licences))}"]
     lines = [f"license: {known}"] if known in HUB_LICENCES else other
@@ -99,25 +125,22 @@ def _funnel(view: View) -> str:
     return _rows(found.columns, found.rows)
 
 
-def _sources(contents: Contents) -> str:
-    videos = Counter((video.source, video.licence) for video in contents.videos)
-    rows = [[source, licence, number] for (source, licence), number in sorted(videos.items())]
+def _sources(tally: Tally) -> str:
+    rows = [[source, licence, number] for (source, licence), number in sorted(tally.sources.items())]
     return _rows(["source", "licence", "videos"], rows)
 
 
-def _limits(contents: Contents) -> list[str]:
-    samples, videos = contents.samples, contents.videos
+def _limits(tally: Tally) -> list[str]:
     limits = ["What teachers wrote was judged by the filters above and by no one else, unless the funnel names people."]
-    if any(video.licence == UNKNOWN for video in videos):
-        limits.append(f"The licence of {sum(video.licence == UNKNOWN for video in videos)} videos is unknown.")
-    if len({sample.teacher for sample in samples if sample.teacher}) == 1:
+    unknown = sum(number for (_, licence), number in tally.sources.items() if licence == UNKNOWN)
+    if unknown:
+        limits.append(f"The licence of {unknown} videos is unknown.")
+    if len(tally.teachers.keys() - {"-"}) == 1:
         limits.append("All trajectories come from one teacher, and share its habits.")
-    if videos:
-        longest = max(video.duration_cs for video in videos) / 100
-        limits.append(f"No video is longer than {longest:.2f} s: nothing is said about longer ones.")
-    given = sum(sample.window_source in ("gold", "gold_padded") for sample in samples)
-    if given:
-        limits.append(f"The window of {given} trajectories was given to the teacher, not found by it.")
+    if tally.sources:
+        limits.append(f"No video is longer than {tally.longest_cs / 100:.2f} s: nothing is said about longer ones.")
+    if tally.given:
+        limits.append(f"The window of {tally.given} trajectories was given to the teacher, not found by it.")
     return limits
 
 
@@ -137,11 +160,10 @@ def _croissant(contents: Contents) -> dict[str, Any]:
          "includes": f"*.{suffix}", "encodingFormat": "application/json" if suffix == "json" else "video/mp4"}
         for suffix in SUFFIXES
     ]  # fmt: skip
-    licences = sorted({video.licence for video in contents.videos} or {UNKNOWN})
     return {
         "@context": CONTEXT, "@type": "sc:Dataset", "name": manifest.corpus, "conformsTo": "http://mlcommons.org/croissant/1.0",
         "description": WHAT.get(manifest.corpus, OTHERWISE), "version": f"1.0.0+{manifest.selection}",
-        "license": licences, "distribution": [*files, index, *members],
+        "license": contents.tally.licences, "distribution": [*files, index, *members],
         "recordSet": [{
             "@type": "cr:RecordSet", "@id": "videos", "name": "videos",
             "field": [_field("json", "json", "sc:Text"), _field("coarse", "coarse.mp4", "sc:VideoObject"),

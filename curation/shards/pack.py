@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, PositiveInt
 
+from dmforge.curation.lake.parts import Extent
+from dmforge.curation.lake.shares import ALL
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Settled, settle
-from dmforge.curation.shards.card import Contents, write_card
+from dmforge.curation.shards.card import Contents, Tally, write_card
 from dmforge.curation.shards.document import ShardSample, sample_of, video_of
-from dmforge.curation.shards.folders import Manifest, published, selection_folder, write_manifest
-from dmforge.curation.shards.index import INDEX, write_index
-from dmforge.curation.shards.write import Entry, write_shards
+from dmforge.curation.shards.folders import Manifest, Shard, published, selection_folder, write_manifest
+from dmforge.curation.shards.index import INDEX, Row, write_index
+from dmforge.curation.shards.write import Entry, fill_shards
 from dmforge.curation.stage import Collective, StageConfig
 from dmforge.curation.video.media import Media, read_receipt, read_renditions
 from dmforge.curation.workspace import Workspace
@@ -25,6 +29,10 @@ from dmforge.schemas.ids import Id, base32, digest
 from dmforge.schemas.records import Candidate, Provenance, Record, Sample, Task, Video
 from dmforge.schemas.sizes import clip_tokens
 from dmforge.schemas.stamps import patch_times, stamp
+
+RANGE_SAMPLES = 10_000
+"""Samples of a range of video ids that is in memory at once, with the rows that they name."""
+WITHIN = "{0} >= $low AND {0} < $high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +62,9 @@ class PackConfig(StageConfig):
 
 
 class Pack(Collective[Sample, Packed]):
-    """Samples to shards, each corpus in a folder of its own."""
+    """Samples to shards, each corpus in a folder of its own. Some videos at a time: memory doesn't grow with the corpus."""
 
-    name, version = "pack", 3
+    name, version = "pack", 4
     config: PackConfig
     also_reads = (Candidate, Task, Video, Provenance)
 
@@ -64,39 +72,47 @@ class Pack(Collective[Sample, Packed]):
         self._workspace = workspace
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
-        samples: list[Sample] = sorted(_rows(view, Sample).values(), key=lambda sample: (sample.video, sample.id))
-        provenances = {row.video: row.id for row in _rows(view, Provenance).values()}
-        rows = _Rows(_rows(view, Candidate), _rows(view, Task), _rows(view, Video), provenances)
-        places: dict[Id, Packed] = {}
-        for corpus in sorted({sample.corpus for sample in samples}):
-            wanted = [sample for sample in samples if sample.corpus == corpus]
-            places |= self._packed(view, corpus, wanted, rows)
-        keys = [Key(sample.id, sample.video) for sample in samples]
-        yield settle(origin, keys, [Made((places[sample.id],)) for sample in samples], self.makes)
+        found = view.table(f"SELECT DISTINCT corpus FROM ({view.rows(Sample).sql}) ORDER BY corpus")
+        for corpus in found.column("corpus").to_pylist():
+            yield from self._packed(Selected(view, str(corpus)), origin)
 
-    def _packed(self, view: View, corpus: str, samples: Sequence[Sample], rows: _Rows) -> dict[Id, Packed]:
-        provenances = sorted(rows.provenances[video] for video in {sample.video for sample in samples})
-        name = [corpus, self.config.semantic(), [sample.id for sample in samples], provenances]
-        selection = digest("selection", name)
-        by_video = {video: list(group) for video, group in itertools.groupby(samples, lambda sample: sample.video)}
-        with published(selection_folder(self._workspace, corpus, selection)) as folder:
-            entries = (self._entry(video, own, rows) for video, own in by_video.items())
-            shards, index = write_shards(folder, entries, self.config.shard_mb << 20)
+    def _packed(self, selected: Selected, origin: Origin) -> Iterator[Settled]:
+        selection = digest("selection", [selected.corpus, self.config.semantic(), *selected.extents()])
+        with published(selection_folder(self._workspace, selected.corpus, selection)) as folder:
+            tally, shards = Tally(), list[Shard]()
+            index = write_index(folder / INDEX, self._filled(folder, selected, tally, shards))
             told = self.config.partial, self.config.clips.semantic()
-            manifest = Manifest(corpus, base32(selection), *told, tuple(shards), {INDEX: write_index(folder / INDEX, index)})
-            contents = Contents(manifest, [rows.videos[video] for video in by_video], [rows.told(s) for s in samples], view)
-            manifest.files.update(write_card(folder, contents))
+            manifest = Manifest(selected.corpus, base32(selection), *told, tuple(shards), {INDEX: index})
+            manifest.files.update(write_card(folder, Contents(manifest, tally, selected.view)))
             write_manifest(folder, manifest)
-        shard_of = {row.key: row.shard for row in index}
-        keys = {sample.id: base32(sample.video) for sample in samples}
-        return {
-            sample.id: Packed(sample.video, sample.id, corpus, base32(selection), shard_of[keys[sample.id]], keys[sample.id])
-            for sample in samples
-        }
+        # shards hold videos in the order of their ids, so how many each holds says which
+        videos, ends = -1, list(itertools.accumulate(shard.videos for shard in shards))
+        last = b""
+        for samples in selected.samples():
+            keys, made = list[Key](), list[Made]()
+            for sample in samples:
+                videos, last = videos + (sample.video != last), sample.video
+                shard = shards[bisect_right(ends, videos)].name
+                key = base32(sample.video)
+                made.append(Made((Packed(sample.video, sample.id, selected.corpus, base32(selection), shard, key),)))
+                keys.append(Key(sample.id, sample.video))
+            yield settle(origin, keys, made, self.makes)
 
-    def _entry(self, video_id: Id, samples: Sequence[Sample], rows: _Rows) -> Entry:
-        media, video = Media(self._workspace, video_id), rows.videos[video_id]
-        told = [rows.told(sample) for sample in samples]
+    def _filled(self, folder: Path, selected: Selected, tally: Tally, shards: list[Shard]) -> Iterator[Row]:
+        """The rows of the index, as the shards that they are about are written."""
+        for shard, rows in fill_shards(folder, self._entries(selected, tally), self.config.shard_mb << 20):
+            shards.append(shard)
+            yield from rows
+
+    def _entries(self, selected: Selected, tally: Tally) -> Iterator[Entry]:
+        for samples, rows in selected.with_rows():
+            for video, own in itertools.groupby(samples, lambda sample: sample.video):
+                entry = self._entry(rows.videos[video], [rows.told(sample) for sample in own])
+                tally.add(entry)
+                yield entry
+
+    def _entry(self, video: Video, told: list[ShardSample]) -> Entry:
+        media = Media(self._workspace, video.id)
         files = read_renditions(media)
         return Entry(
             video_of(video, read_receipt(media)),
@@ -108,21 +124,62 @@ class Pack(Collective[Sample, Packed]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class Selected:
+    """The samples of a corpus, in (video, id) order, some videos at a time."""
+
+    view: View
+    corpus: str
+
+    def samples(self) -> Iterator[list[Sample]]:
+        for bounds in self._ranges():
+            yield self._samples(bounds)
+
+    def with_rows(self) -> Iterator[tuple[list[Sample], Rows]]:
+        """The same beside what they name."""
+        for bounds in self._ranges():
+            candidates, tasks, videos = (self._rows(record, bounds) for record in (Candidate, Task, Video))
+            yield self._samples(bounds), Rows(candidates, tasks, videos)
+
+    def extents(self) -> list[list[int]]:
+        """What the corpus is made of: its samples, and where their videos come from."""
+        samples, provenances = Extent(), Extent()
+        for bounds in self._ranges():
+            own = f"SELECT id, video FROM ({self.view.rows(Sample).sql}) WHERE {WITHIN.format('video')} AND corpus = $corpus"
+            told = f"SELECT id, video FROM ({self.view.rows(Provenance).sql}) WHERE {WITHIN.format('video')}"
+            of_them = f"SELECT p.id FROM ({told}) p SEMI JOIN ({own}) s ON s.video = p.video"
+            values = {**bounds, "corpus": self.corpus}
+            samples += Extent.of(self.view.table(own, values).column("id"))
+            provenances += Extent.of(self.view.table(of_them, values).column("id"))
+        return [[one.count, one.low, one.high] for one in (samples, provenances)]
+
+    def _samples(self, bounds: dict[str, bytes]) -> list[Sample]:
+        sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {WITHIN.format('video')} AND corpus = $corpus"
+        return from_arrow(Sample, self.view.table(f"{sql} ORDER BY video, id", {**bounds, "corpus": self.corpus}))
+
+    def _rows(self, record: type[Any], bounds: dict[str, bytes]) -> dict[Id, Any]:
+        # a sample's task was let through every gate: to ask again would cost a join with all that were
+        sql = f"SELECT * FROM ({self.view.rows(record, gated=False).sql}) WHERE {WITHIN.format(record.video_column)}"
+        return {row.id: row for row in from_arrow(record, self.view.table(sql, bounds))}
+
+    def _ranges(self) -> Iterator[dict[str, bytes]]:
+        """Nothing that a sample names is about another video."""
+        samples = self.view.extent(self.view.rows(Sample)).count
+        for low, high in ALL.ranges(1 + samples // RANGE_SAMPLES):
+            yield {"low": low, "high": high}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What some samples name, by id."""
+
     candidates: Mapping[Id, Candidate]
     tasks: Mapping[Id, Task]
     videos: Mapping[Id, Video]
-    provenances: Mapping[Id, Id]
-    """Of each video."""
 
     def told(self, sample: Sample) -> ShardSample:
         """A sample as a shard tells it."""
         candidate = self.candidates[sample.candidate] if sample.candidate else None
         return sample_of(sample, self.tasks[sample.task], candidate)
-
-
-def _rows(view: View, record: Any) -> dict[Id, Any]:
-    return {row.id: row for row in from_arrow(record, view.table(view.rows(record).sql))}
 
 
 def cost(clips: Clips, video: Video, sample: ShardSample) -> tuple[int, int]:

@@ -34,20 +34,26 @@ class Entry:
 
 
 def write_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int) -> tuple[list[Shard], list[Row]]:
-    """Shards in a folder, and what their index says. Holds one video at a time."""
+    """Shards in a folder, and what their index says."""
     shards: list[Shard] = []
     index: list[Row] = []
+    for shard, rows in fill_shards(folder, entries, shard_bytes):
+        shards.append(shard)
+        index += rows
+    return shards, index
+
+
+def fill_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int) -> Iterator[tuple[Shard, list[Row]]]:
+    """One shard after the other, with what the index says of it. Holds one video at a time, and the rows of one shard."""
     rest = iter(entries)
     for number in itertools.count():
         first = next(rest, None)
         if first is None:
-            return shards, index
+            return
         name = f"train-{number:06d}.tar"
         with writing(folder / name) as file:
             rows = list(_filled(name, file, itertools.chain([first], rest), shard_bytes))
-        shards.append(Shard(name, file.sha256, file.size_bytes, len(rows), sum(len(row.samples) for row in rows)))
-        index += rows
-    raise AssertionError("shards are numbered without end")
+        yield Shard(name, file.sha256, file.size_bytes, len(rows), sum(len(row.samples) for row in rows)), rows
 
 
 def _filled(shard: str, file: Any, entries: Iterator[Entry], shard_bytes: int) -> Iterator[Row]:
