@@ -32,6 +32,8 @@ class Absence(Record):
 class Hosted(Joined):
     """A haystack beside its host, and the task that its question is from."""
 
+    elsewhere = frozenset({"task"})
+
     haystack: Haystack
     video: Video | None
     task: Task | None

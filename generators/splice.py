@@ -41,6 +41,8 @@ COUNTED = "How many times does this happen in the video: {}?"
 class Whole(Joined):
     """A haystack beside its host, and the task that its question is from."""
 
+    elsewhere = frozenset({"task"})
+
     haystack: Haystack
     video: Video | None
     task: Task | None

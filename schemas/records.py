@@ -48,6 +48,8 @@ class Joined:
     the input that holds its id. `X | None` is for a row that may not be there."""
 
     __slots__ = ()
+    elsewhere = frozenset[str]()
+    """Rows that may be about another video than the input is: all others are looked for near it, and not in a whole table."""
 
     @property
     def id(self) -> Id:

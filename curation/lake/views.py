@@ -7,13 +7,11 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
 from dmforge.curation.lake.parts import Extent, Part
@@ -24,6 +22,9 @@ from dmforge.schemas.columns import id_matrix, schema
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, base32, digest
 from dmforge.schemas.records import RECORDS, Item, Outcome, Record
+
+if TYPE_CHECKING:
+    from dmforge.schemas.columns import IdColumn
 
 AnyStage = Stage[Item, Record]
 RANGE_ROWS = 250_000
@@ -135,7 +136,7 @@ class View:
             through = " ".join(f"SEMI JOIN ({ids}) g{n} ON r.id = g{n}.id" for n, ids in enumerate(passing))
             return Rows(f"SELECT r.* FROM ({sql}) r {through}", record, parts, whole=False)
         # only where a row does stand twice: to see each once costs a sort of them all, in every query
-        if any(stage.repeats and self._parts(stage, record.table) for stage in makers) and not self._once(parts):
+        if any(stage.repeats and self._parts(stage, record.table) for stage in makers) and not self._once(record, parts):
             once = f"SELECT * FROM ({sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
             return Rows(once, record, parts, whole=False)
         return Rows(sql, record, parts, all(rows.whole for rows in made))
@@ -144,7 +145,7 @@ class View:
         """A row that a stage made from two inputs, if there is one."""
         for record in stage.makes:
             made = self._made_by(stage, record)
-            sql = f"SELECT id FROM ({made.sql}) WHERE id >= $low AND id < $high GROUP BY id HAVING count(*) > 1 LIMIT 1"
+            sql = f"SELECT id FROM ({made.sql}) WHERE {_within(record)} GROUP BY id HAVING count(*) > 1 LIMIT 1"
             for low, high in ALL.ranges(1 + sum(part.rows for part in made.parts) // RANGE_ROWS):
                 if found := self._rows(sql, {"low": low, "high": high}):
                     return found[0][0]
@@ -254,13 +255,13 @@ class View:
         """The stage's outcomes are exactly its current inputs: nothing is pending and nothing is left over."""
         return extent_of(self._parts(stage, Outcome.table)) == self.extent(self.inputs(stage))
 
-    def _once(self, parts: Sequence[Part]) -> bool:
+    def _once(self, record: type[Record], parts: Sequence[Part]) -> bool:
         """No id stands twice in these parts. Where the first halves of ids all differ, they do: a third of the cost."""
         names = tuple(part.name for part in parts)
         if names not in self._single:
-            half = np.concatenate([_halves(part.path(self._folder)) for part in parts])
-            half.sort()
-            self._single[names] = bool((half[1:] != half[:-1]).all())
+            ids = f"SELECT id FROM ({self._files(row_schema(record), parts)}) WHERE {_within(record)}"
+            ranges = ALL.ranges(1 + sum(part.rows for part in parts) // RANGE_ROWS)
+            self._single[names] = all(_differ(self.table(ids, {"low": low, "high": high}).column("id")) for low, high in ranges)
         return self._single[names]
 
     def _seeing(self, stage: Collective[Item, Record]) -> Id:
@@ -322,10 +323,15 @@ def interruptible() -> Generator[None]:
         raise KeyboardInterrupt from None
 
 
-def _halves(part: Path) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-    """The first eight bytes of each id."""
-    with pq.ParquetFile(part) as file:
-        return id_matrix(file.read(columns=["id"]).column("id")).view("<u8")[:, 0]
+def _within(record: type[Record]) -> str:
+    """Equal rows are about the same video, and parts are in the order of videos: so each is read once, not once a range."""
+    return f"{record.video_column} >= $low AND {record.video_column} < $high"
+
+
+def _differ(ids: IdColumn) -> bool:
+    """Whether the first eight bytes of each id do."""
+    half = np.sort(id_matrix(ids).view("<u8")[:, 0])
+    return bool((half[1:] != half[:-1]).all())
 
 
 def _union(selects: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from dmforge.curation.lake.views import AnyStage, View
 from dmforge.curation.settled import Key
 from dmforge.schemas.columns import id_list, id_matrix, schema
 from dmforge.schemas.ids import Id
-from dmforge.schemas.records import Record
+from dmforge.schemas.records import Joined, Record
 
 RANGE_ROWS = 50_000
 RANGE_BYTES = 16 << 20
@@ -98,10 +98,18 @@ def _items(view: View, stage: AnyStage) -> str:
     columns = [f"{_packed('i', stage.reads)} AS {first}"]
     columns += [f"{_packed(name, record)} AS {name}" for name, record in stage.beside.items()]
     joins = [
-        f"{_join(view, stage, record)} ({view.rows(record, before=stage).sql}) {name} ON {name}.id = i.{name}"
+        f"{_join(view, stage, record)} ({_beside(view, stage, name, record)}) {name} ON {name}.id = i.{name}"
         for name, record in stage.beside.items()
     ]
     return f"SELECT {keys}, {', '.join(columns)} FROM ({view.pending(stage)}) i {' '.join(joins)}"
+
+
+def _beside(view: View, stage: AnyStage, name: str, record: type[Record]) -> str:
+    """SQL of the rows that may stand beside an input: those about the same videos, or all where it may be about another."""
+    sql = view.rows(record, before=stage).sql
+    if issubclass(stage.item, Joined) and name in stage.item.elsewhere:
+        return sql
+    return f"SELECT * FROM ({sql}) WHERE {record.video_column} >= $low AND {record.video_column} < $high"
 
 
 def _join(view: View, stage: AnyStage, record: type[Record]) -> str:
