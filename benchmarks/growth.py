@@ -1,0 +1,194 @@
+"""Do a hundred times as many tasks take a hundred times as long, the same memory, and no more files than they need?
+
+The chain of `benchmarks/invented.py` at several sizes, each in a process and a workspace of its own: a question is asked,
+journalled, judged, selected and packed as any other. Time is CPU time, since a machine that others use shows it truer; wall
+time stands beside it. Memory is the driver's, which does all the work here; its peak is taken anew for each stage. A size is
+measured once: its row stays in the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.invented import chain
+from benchmarks.tables import show
+from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.runner import Driver
+from dmforge.curation.workspace import Workspace
+
+COMMAND = "python -m benchmarks.growth"
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+FROM, SLACK = 10_000, 0.2
+"""From this size on a task may cost a fifth more or less than there; below, what a process costs once shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """What a stage cost."""
+
+    name: str
+    settled: int
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """What one size cost, and what it left."""
+
+    tasks: int
+    stages: tuple[Stood, ...]
+    again_s: float
+    """Wall time of a run that finds nothing to do."""
+    again_mb: float
+    parts: int
+    lake_mb: float
+    journal_mb: float
+    shards: int
+    shards_mb: float
+
+    @property
+    def cpu_s(self) -> float:
+        return sum(stage.cpu_s for stage in self.stages)
+
+    @property
+    def peak_mb(self) -> float:
+        return max(stage.peak_mb for stage in self.stages)
+
+
+def peak_mb() -> float:
+    """Of resident memory since it was last asked."""
+    told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    Path("/proc/self/clear_refs").write_text("5")
+    return int(told["VmHWM"].split()[0]) / 1024
+
+
+def cpu_s() -> float:
+    """Of this process and of all that it started and waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def run(workspace: Workspace, tasks: int) -> list[Stood]:
+    """The whole chain, as `dmforge run` would."""
+    stood: list[Stood] = []
+    stages, wall, cpu = chain(tasks), time.monotonic(), cpu_s()
+    with workspace.held("benchmark"):
+        for report in Driver(Lake(workspace), stages, LocalExecutor(), Console(stderr=True)).run(stages):
+            if report.tally.pending:
+                sys.exit(f"{report.name} left {report.tally.pending} pending: {report.deferred}")
+            now, used = time.monotonic(), cpu_s()
+            stood.append(Stood(report.name, report.tally.settled, now - wall, used - cpu, peak_mb()))
+            wall, cpu = now, used
+    return stood
+
+
+def inside(root: Path, tasks: int, row: Path) -> None:
+    """One size, in a process of its own; and once more in another, with nothing left to do."""
+    workspace = Workspace(root)
+    stages = run(workspace, tasks)
+    command = [sys.executable, "-m", "benchmarks.growth", "--again", str(root), "--sizes", str(tasks)]
+    again = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    parts, shards = list(workspace.lake.glob("*/*.parquet")), list(workspace.shards.glob("*/*/*.tar"))
+    grown = Grown(
+        tasks, tuple(stages), again["s"], again["mb"],
+        len(parts), _mb(parts), _mb(workspace.journal.glob("*/*")), len(shards), _mb(shards),
+    )  # fmt: skip
+    row.write_text(json.dumps(asdict(grown)))
+
+
+def _mb(paths: Iterable[Path]) -> float:
+    return sum(path.stat().st_size for path in paths) / 1e6
+
+
+def measured(folder: Path, tasks: int) -> Grown:
+    """A row, from the folder or anew."""
+    row, root = folder / f"{tasks}.json", folder / f"ws-{tasks}"
+    if not row.exists():
+        shutil.rmtree(root, ignore_errors=True)
+        command = [sys.executable, "-m", "benchmarks.growth", "--inside", str(root), "--sizes", str(tasks), "--row", str(row)]
+        if subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode:
+            sys.exit(f"{tasks} tasks failed")
+        shutil.rmtree(root)
+    told = json.loads(row.read_text())
+    return Grown(**{**told, "stages": tuple(Stood(**stage) for stage in told["stages"])})
+
+
+def per_task_ms(grown: Grown) -> float:
+    return 1000 * grown.cpu_s / grown.tasks
+
+
+def print_rows(rows: Sequence[Grown], command: str) -> None:
+    stages = [stage.name for stage in rows[0].stages]
+    show(
+        "CPU seconds (wall seconds) a stage", command, ["tasks", *stages, "in all", "CPU ms a task"],
+        [[f"{row.tasks:,}", *(f"{s.cpu_s:.1f} ({s.wall_s:.0f})" for s in row.stages),
+          f"{row.cpu_s:.1f} ({sum(s.wall_s for s in row.stages):.0f})", f"{per_task_ms(row):.2f}"] for row in rows],
+    )  # fmt: skip
+    show(
+        "Peak memory of the driver a stage, MB", command, ["tasks", *stages, "run again"],
+        [[f"{row.tasks:,}", *(f"{stage.peak_mb:.0f}" for stage in row.stages), f"{row.again_mb:.0f}"] for row in rows],
+    )  # fmt: skip
+    show(
+        "What is left", command, ["tasks", "parts", "lake MB", "journal MB", "shards", "shards MB", "run again s"],
+        [[f"{row.tasks:,}", row.parts, f"{row.lake_mb:.0f}", f"{row.journal_mb:.0f}", row.shards, f"{row.shards_mb:.0f}",
+          f"{row.again_s:.1f}"] for row in rows],
+    )  # fmt: skip
+
+
+def verdict(rows: Sequence[Grown]) -> list[str]:
+    """What holds and what doesn't, between the first large size and the largest."""
+    large = [row for row in rows if row.tasks >= FROM]
+    if len(large) < 2:
+        return []
+    first, last = large[0], large[-1]
+    times, more = per_task_ms(last) / per_task_ms(first), last.peak_mb / first.peak_mb
+    span = f"from {first.tasks:,} to {last.tasks:,}"
+    return [
+        f"CPU a task {span}: x {times:.2f}" + ("" if abs(times - 1) <= SLACK else ": NOT linear within a fifth"),
+        f"peak memory {span}: x {more:.2f}" + ("" if more <= 1 + SLACK else ": NOT flat"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES[:3])), help="tasks, with commas; 1000000 takes an hour")
+    parser.add_argument("--folder", type=Path, help="keeps each row, so that a size is measured once")
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--again", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--row", type=Path, help=argparse.SUPPRESS)
+    told = parser.parse_args()
+    sizes = [int(size) for size in told.sizes.split(",")]
+    if told.again:
+        began = time.monotonic()
+        stood = run(Workspace(told.again), sizes[0])
+        print(json.dumps({"s": time.monotonic() - began, "mb": max(stage.peak_mb for stage in stood)}))
+        return
+    if told.inside:
+        inside(told.inside, sizes[0], told.row)
+        return
+    with tempfile.TemporaryDirectory(prefix="dmforge-growth-") as scratch:
+        folder = told.folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = [measured(folder, size) for size in sizes]
+    print_rows(rows, f"{COMMAND} --sizes {told.sizes}")
+    print("\n" + "\n".join(verdict(rows)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""A chain of any length without videos or a network: invented videos, tasks about them, and a teacher that answers at once.
+
+All but two things is what a corpus goes through: the questions are put by `annotate`, with its limits, accounts, journal and
+retries, and what they give is judged, selected and packed. Left out are what cost the same for every question, however many
+there are, and are measured elsewhere: decoding frames, and the SDK with its connection. Media are small files of random bytes
+that many videos share by hard links.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pydantic import PositiveInt
+
+from dmforge.curation.accounts import Account
+from dmforge.curation.atomic import make_folder
+from dmforge.curation.lake.journal import Answer
+from dmforge.curation.lake.views import AnyStage
+from dmforge.curation.settled import Made, Result
+from dmforge.curation.shards.pack import Pack, PackConfig
+from dmforge.curation.stage import Batch, Root, StageConfig
+from dmforge.curation.video.media import Media, Receipt, write_receipt
+from dmforge.curation.workspace import Workspace
+from dmforge.filters.rules import Rules, RulesConfig
+from dmforge.filters.select import SelectCot, SelectCotConfig
+from dmforge.generators.annotate import Annotate, AnnotateConfig
+from dmforge.generators.teacher.client import Asked, Teacher, TeacherConfig
+from dmforge.generators.teacher.interview import Interview
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.config import Operational
+from dmforge.schemas.frames import FramePlan
+from dmforge.schemas.ids import Id
+from dmforge.schemas.looks import Window
+from dmforge.schemas.records import Provenance, Record, Task, Video
+
+TASKS_A_VIDEO = 10
+DURATION_CS = 1200
+GRID_BYTES, COARSE_BYTES = 6000, 2000
+MODELS = 64
+"""Files of each kind that all others are links to: a file has at most 65,000 names on some disks."""
+JPEG = b"\xff\xd8" + random.Random(1).randbytes(1200) + b"\xff\xd9"
+"""Never looked at."""
+QUESTION = re.compile(r"^.+\?$", re.MULTILINE)
+TOLD = """frames show a small figure that crosses from left to right while lamps behind it go on and off, slowly at first,
+then faster, until one stays dark; what it carries is hidden by a post for some time and can be seen again near the end"""
+WORDS = TOLD.split()
+
+
+@dataclass(frozen=True, slots=True)
+class Invented(Record):
+    """A number: what this chain has instead of a file."""
+
+    kind = "invented"
+    table = "invented"
+
+    video: Id
+    number: int
+
+
+class InventConfig(StageConfig):
+    """How much is invented."""
+
+    tasks: Operational[PositiveInt]
+    """Questions in all."""
+
+
+class Invent(Root, Batch[Invented, Video | Provenance | Task]):
+    """Numbers to videos, with what lies in media/ for them, and questions."""
+
+    name, version = "invent", 1
+    repeats = True  # not here; but where tasks come from files, so that costs are as there
+    config: InventConfig
+
+    def edition(self, workspace: Workspace) -> str:
+        return f"{self.config.tasks} tasks"
+
+    def scan(self, workspace: Workspace) -> Iterator[Invented]:
+        for number in range(self.config.tasks // TASKS_A_VIDEO):
+            yield Invented(bytes.fromhex(_sha256(number))[:16], number)
+
+    def open(self, workspace: Workspace) -> None:
+        self._workspace, self._models = workspace, [_model(workspace, number) for number in range(MODELS)]
+
+    def process(self, items: Iterator[Invented]) -> Iterator[Result]:
+        for item in items:
+            video = Video(
+                _sha256(item.number), DURATION_CS, 320, 192, Fraction(12), "h264", 0, GRID_BYTES,
+                source="invented", licence="CC0-1.0", source_id=str(item.number),
+            )  # fmt: skip
+            self._link(video.id, item.number)
+            told = Provenance(video.id, "invented", "CC0-1.0", "unknown", "unknown", str(item.number), (), "train")
+            yield Made((video, told, *(_task(video.id, item.number, nth) for nth in range(TASKS_A_VIDEO))))
+
+    def _link(self, video: Id, number: int) -> None:
+        model, media = self._models[number % MODELS], Media(self._workspace, video)
+        media.grid.parent.mkdir(exist_ok=True)
+        for old, new in ((model.grid, media.grid), (model.coarse, media.coarse), (model.receipt, media.receipt)):
+            if not new.exists():
+                os.link(old, new)
+
+
+def _sha256(number: int) -> str:
+    return hashlib.sha256(f"invented video {number}".encode()).hexdigest()
+
+
+def _model(workspace: Workspace, number: int) -> Media:
+    media, draw = Media(workspace, hashlib.sha256(f"model {number}".encode()).digest()[:16]), random.Random(number)
+    coarse, grid = draw.randbytes(COARSE_BYTES), draw.randbytes(GRID_BYTES)
+    make_folder(media.grid.parent)
+    media.coarse.write_bytes(coarse)
+    media.grid.write_bytes(grid)
+    shas = hashlib.sha256(grid).hexdigest(), hashlib.sha256(coarse).hexdigest()
+    write_receipt(media, Receipt("00" * 32, *shas, Clips().digest.hex(), "none"))
+    return media
+
+
+def _task(video: Id, number: int, nth: int) -> Task:
+    question = f"How many lamps are dark when figure {nth} of film {number} is hidden by the post for the second time?"
+    answer = _number(question)
+    options = () if nth % 2 else tuple(str(answer + more) for more in range(4))
+    return Task(
+        video, "open" if nth % 2 else "mcq", question, options, str(answer), (Window(100 + 50 * nth, 400 + 50 * nth),), "any",
+        source="invented", licence="CC0-1.0", origin=f"invented.jsonl:{TASKS_A_VIDEO * number + nth}",
+    )  # fmt: skip
+
+
+def _number(question: str) -> int:
+    return zlib.crc32(question.encode()) % 89 + 10
+
+
+class Knowing(Teacher):
+    """A teacher in this process: it is reached in no time, and answers from the question."""
+
+    async def _asked(self, asked: Asked) -> tuple[Answer, Mapping[str, str]]:
+        text = next(part["text"] for part in reversed(asked.parts) if part["type"] == "text")
+        question = QUESTION.findall(text)[-1]
+        draw = zlib.crc32(f"{question} {asked.attempt} {asked.reply.name}".encode())
+        thought = " ".join(WORDS[(draw + 7 * at) % len(WORDS)] for at in range(24 + draw % 16))
+        if draw % 33 == 0:
+            content = '{"thought": "The fra'  # nobody can read it: it is asked again
+        elif asked.reply.name == "look":
+            start_s = 1 + draw % 7
+            content = json.dumps({"thought": f"The {thought}.", "start_s": start_s, "end_s": start_s + 3, "fps": 2})
+        else:
+            answer = str(_number(question)) + (", because one can see that" if draw % 10 == 0 else "")
+            content = json.dumps({"thought": f"Here the {thought}.", "answer": answer})
+        used = {"prompt_tokens": 900, "completion_tokens": len(content) // 4}
+        return {"content": content, "refusal": "", "finish": "stop", "usage": used}, {}
+
+
+class KnowingInterview(Interview):
+    """Questions put to it, with pictures that nobody drew."""
+
+    def __init__(self, workspace: Workspace, config: TeacherConfig, clips: Clips, stage: str, account: Account) -> None:
+        super().__init__(workspace, config, clips, stage, account)
+        self._teacher = Knowing(config, stage, account)
+
+    def _images(self, video: Video, plan: FramePlan, coarse: bool) -> list[bytes]:
+        return [JPEG] * len(plan.times_s)
+
+
+class Taught(Annotate):
+    """`annotate` as it is, but for whom it asks."""
+
+    def open(self, workspace: Workspace) -> None:
+        config = self.config
+        self._teachers = [KnowingInterview(workspace, one, config.clips, self.name, self.account) for one in config.each()]
+
+
+def chain(tasks: int) -> tuple[AnyStage, ...]:
+    """All stages, from numbers to shards."""
+    names = ("grammar", "window", "density", "frames", "length", "language", "answer_form", "silent")
+    asked = AnnotateConfig(
+        model="knowing", base_url="http://127.0.0.1:9/v1", concurrency=64, requests_a_minute=6e8, tokens_a_minute=6e12
+    )
+    return (
+        Invent(InventConfig(tasks=tasks)),
+        Taught(asked),
+        Rules(RulesConfig()),
+        SelectCot(SelectCotConfig(least=dict.fromkeys(names, 1.0))),
+        Pack(PackConfig()),
+    )
