@@ -1,0 +1,46 @@
+"""Beside HF datasets, webdataset, datatrove and a plain asyncio script: who is faster, who is shorter, what a kill costs?
+
+One run, one machine, the same input; the order alternates. Peers have an environment of their own, built in the folder, and are
+used as their documentation says. Their scripts and ours stand in `benchmarks/peers/scripts`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from benchmarks.peers import filtering, reading, teaching
+from benchmarks.peers.environment import peers_python
+from benchmarks.tables import show
+
+COMMAND = "python -m benchmarks.peers"
+PARTS = ("reading", "filtering", "teaching")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="where the peers' environment stays; else it is made anew and removed")
+    parser.add_argument("--videos", type=int, default=3000, help="that are read")
+    parser.add_argument("--rows", type=int, default=40_000, help="that are filtered")
+    parser.add_argument("--worlds", type=int, default=24, help="that are asked about")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
+    told = parser.parse_args()
+    command = f"{COMMAND} --videos {told.videos} --rows {told.rows} --worlds {told.worlds}"
+    with tempfile.TemporaryDirectory(prefix="dmforge-peers-") as scratch:
+        folder = (told.folder or Path(scratch)).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        python, work = peers_python(folder), Path(scratch, "work")
+        if "reading" in told.only:
+            rows = reading.contest(work / "reading", python, told.videos)
+            show(f"{told.videos:,} samples, shuffled", command, reading.COLUMNS, rows)
+        if "filtering" in told.only:
+            rows = filtering.contest(work / "filtering", python, told.rows)
+            show(f"{told.rows:,} rows, filtered with reasons by two processes", command, filtering.COLUMNS, rows)
+        if "teaching" in told.only:
+            rows = teaching.contest(work / "teaching", python, told.worlds)
+            show(f"Questions about {told.worlds} worlds, two calls each, eight in flight", command, teaching.COLUMNS, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""The peers' own environment, made once: what they need and nothing of ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+PINNED = (
+    "av==18.1.0",
+    "datasets==5.2.0",
+    "datatrove[io]==0.10.1",
+    "openai==3.51.0",
+    "pillow==13.0.0",
+    "regex==2026.11.15",
+    "webdataset==1.0.2",
+)
+"""`regex` is imported by every filter of datatrove, and stands in none of its lists."""
+
+
+def peers_python(folder: Path) -> Path:
+    """The interpreter of an environment that has them."""
+    place, stamp = folder / "venv", folder / "venv" / "pinned.txt"
+    wanted = "\n".join(PINNED)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        venv.create(place, clear=True, with_pip=True)
+        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        if subprocess.run([*pip, *PINNED]).returncode:
+            sys.exit("the peers can't be installed: is PyPI within reach?")
+        stamp.write_text(wanted)
+    return place / "bin" / "python"
