@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -34,6 +37,9 @@ HELD = "held"
 CONNECTION: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
+    # else four fifths of the machine's, and then a folder where the command happens to be given
+    "memory_limit": f"{max(1024, 256 * (os.cpu_count() or 1))}MB",
+    "temp_directory": str(Path(tempfile.gettempdir()) / f"dmforge-{os.getpid()}"),
 }
 
 

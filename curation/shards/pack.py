@@ -30,7 +30,7 @@ from dmforge.schemas.records import Candidate, Provenance, Record, Sample, Task,
 from dmforge.schemas.sizes import clip_tokens
 from dmforge.schemas.stamps import patch_times, stamp
 
-RANGE_SAMPLES = 10_000
+RANGE_SAMPLES = 5_000
 """Samples of a range of video ids that is in memory at once, with the rows that they name."""
 WITHIN = "{0} >= $low AND {0} < $high"
 
