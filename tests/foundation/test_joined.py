@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.lake import worklist
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import AnyStage, View
 from dmforge.curation.runner import Driver
@@ -16,8 +19,8 @@ from dmforge.curation.settled import Made, Result
 from dmforge.curation.stage import Ask, AskConfig, Batch, Each, EachConfig, StageConfig
 from dmforge.curation.trial import Count, CountConfig
 from dmforge.curation.workspace import Workspace
-from dmforge.schemas.ids import show
-from dmforge.schemas.records import Attempt, Candidate, Task, Verdict
+from dmforge.schemas.ids import Id, show
+from dmforge.schemas.records import Attempt, Candidate, Joined, Record, Task, Verdict
 from dmforge.schemas.transcript import COARSE, Piece, Transcript
 
 
@@ -61,6 +64,61 @@ class InFlight(Ask[Attempt, Verdict]):
 
     async def process(self, item: Attempt) -> Result:
         return judged(self.name, item)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair(Record):
+    """A video, and a question about another one."""
+
+    kind = "pair"
+    table = "pairs"
+
+    video: Id
+    task: Id
+
+
+@dataclass(frozen=True, slots=True)
+class Paired(Joined):
+    elsewhere = frozenset({"task"})
+
+    pair: Pair
+    task: Task
+
+
+class Pairs(Batch[Task, Pair]):
+    """Each task's video with the task that is farthest from it in the order of videos."""
+
+    name, version = "pairs", 1
+    config: StageConfig
+
+    def process(self, items: Iterator[Task]) -> Iterator[Result]:
+        tasks = list(items)
+        for task, other in zip(tasks, [*tasks[20:], *tasks[:20]], strict=True):
+            yield Made((Pair(task.video, other.id),))
+
+
+class OfPairs(Batch[Paired, Verdict]):
+    name, version = "of_pairs", 1
+    config: StageConfig
+
+    def process(self, items: Iterator[Paired]) -> Iterator[Result]:
+        for item in items:
+            same = float(item.task.id == item.pair.task)
+            yield Made(
+                (Verdict(item.pair.video, item.pair.id, "video", self.name, same, int(item.task.video == item.pair.video)),)
+            )
+
+
+def test_a_row_about_another_video_is_found_however_ranges_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worklist, "RANGE_ROWS", 5)
+    stages: list[AnyStage] = [
+        Count(CountConfig(tasks=40, reject_every=0, workers=1)), Pairs(StageConfig()), OfPairs(StageConfig())
+    ]  # fmt: skip
+    lake = Lake(Workspace(tmp_path))
+    reports = list(Driver(lake, stages, LocalExecutor(), Console(file=io.StringIO())).run(stages))
+    assert reports[-1].tally.made == 40
+    found = View(lake, stages).connection.execute("SELECT min(score), sum(n) FROM verdicts").fetchall()
+    assert found == [(1.0, 0)]
 
 
 def test_every_shape_is_given_a_candidate_beside_its_own_task(tmp_path: Path) -> None:
