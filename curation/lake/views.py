@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 AnyStage = Stage[Item, Record]
 RANGE_ROWS = 250_000
 """Rows of a range of ids that are counted at once."""
+MANY = 64
+"""Parts of one table that are opened again for each range."""
+READ = "read"
+"""The schema of what was read from more of them."""
 HELD = "held"
 """The schema of rows that lie in no part."""
 CONNECTION: dict[str, str | bool | int | float | list[str]] = {
@@ -93,6 +97,7 @@ class View:
         self._inputs: dict[str, Rows] = {}
         self._made: dict[tuple[str, str], Rows] = {}
         self._extents: dict[str, Extent] = {}
+        self._read: set[str] = set()
         self._single: dict[tuple[str, ...], bool] = {}
 
     @cached_property
@@ -197,11 +202,24 @@ class View:
         inputs, column = self.inputs(stage), self.inputs(stage).record.video_column
         renamed = "" if column == "video" else f", {column} AS video"
         bounds = "{0} >= $low AND {0} < $high"
-        done = self._files(schema(Outcome), self._parts(stage, Outcome.table))
         return (
             f"SELECT *{renamed} FROM ({inputs.sql}) WHERE {bounds.format(column)}",
-            f"SELECT input, status FROM ({done}) WHERE {bounds.format('video')}",
+            f"SELECT input, status FROM ({self._done(stage)}) WHERE {bounds.format('video')}",
         )
+
+    def _done(self, stage: AnyStage) -> str:
+        """SQL of all that a stage has settled. A stage that was interrupted has left many small parts: they are read once, and
+        not opened again for each range."""
+        parts = self._parts(stage, Outcome.table)
+        files = self._files(schema(Outcome), parts)
+        if len(parts) <= MANY:
+            return files
+        if stage.name not in self._read:
+            self._bare.execute(f"CREATE SCHEMA IF NOT EXISTS {READ}")
+            rows = f"SELECT input, video, status FROM ({files}) ORDER BY video"
+            self._bare.execute(f'CREATE TABLE {READ}."{stage.name}" AS {rows}')
+            self._read.add(stage.name)
+        return f'SELECT * FROM {READ}."{stage.name}"'
 
     def yield_of(self, stage: AnyStage, record: type[Record]) -> float:
         """Rows of a table that an input of a stage gave so far, on average; one each where nothing is known."""
