@@ -8,8 +8,9 @@ SIZE ?= small
 OUT ?= $(if $(filter small,$(SIZE)),demo,demo-$(SIZE))
 SECONDS_IN_ALL ?= 300
 SEED ?= 0
+SIZES ?= 1000,10000,100000
 
-.PHONY: demo test check walk docs bench chaos fuzz test-vllm setup clean
+.PHONY: demo test check walk docs bench growth peers chaos fuzz test-vllm setup clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +20,8 @@ help:
 	@echo "make walk       README.md, followed word for word from an empty clone"
 	@echo "make docs       docs/recipes.md and docs/commands.md, from the code"
 	@echo "make bench      every benchmark, each prints its table"
+	@echo "make growth     time, memory and files from a thousand tasks on; SIZES=1000,10000,100000,1000000 takes an hour or two"
+	@echo "make peers      beside datasets, webdataset, datatrove and a plain script, each in its own environment"
 	@echo "make chaos      kill runs at random, many times, and compare bytes"
 	@echo "make fuzz       spoilt examples for every parser of foreign bytes; SECONDS_IN_ALL=300"
 	@echo "make test-vllm  vLLM on the CPU, in an environment of its own (3 GB)"
@@ -71,6 +74,12 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.sft
 	$(BIN)/python -m benchmarks.rounds
 
+growth: $(STAMP)
+	$(BIN)/python -m benchmarks.growth --sizes $(SIZES) --folder growth
+
+peers: $(STAMP)
+	$(BIN)/python -m benchmarks.peers --folder peers
+
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --kills 200
 	$(BIN)/python -m benchmarks.chaos --chain 8 --kills 100
@@ -98,4 +107,4 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt tests/vllm/lane/torchvis
 	@touch $@
 
 clean:
-	rm -rf .venv $(VLLM) demo demo-full demo-chain fuzz-findings .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv $(VLLM) demo demo-full demo-chain fuzz-findings growth peers .pytest_cache .ruff_cache .hypothesis build *.egg-info
