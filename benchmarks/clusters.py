@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import chaos
+from benchmarks import subjects, undisturbed
 from benchmarks.tables import show
 
 NUMBERS = """
@@ -51,7 +51,7 @@ LOOPBACK = "ip link set lo up; exec "
 LONGEST_S = 540
 
 
-class Numbers(chaos.Rehearsal):
+class Numbers(subjects.Rehearsal):
     """A stage of killable processes and one of streams, of equal length."""
 
     def prepare(self, workspace: Path, url: str) -> None:
@@ -79,7 +79,7 @@ def apart() -> list[str] | None:
     return None
 
 
-def measure(subject: chaos.Subject) -> Seen:
+def measure(subject: subjects.Subject) -> Seen:
     """The run alone, and the same on a cluster that changes under it."""
     from ray.cluster_utils import Cluster
 
@@ -88,7 +88,7 @@ def measure(subject: chaos.Subject) -> Seen:
         began_s = time.monotonic()
         with subject.serving() as url:
             subject.prepare(alone, url)
-            if chaos.run(alone, subject.environment(url)).wait():
+            if undisturbed.run(alone, subject.environment(url)).wait():
                 sys.exit("the run alone failed")
         alone_s, enough = time.monotonic() - began_s, _commits(alone)
         cluster: Any = Cluster(initialize_head=True, head_node_args=HEAD)
@@ -110,11 +110,11 @@ def measure(subject: chaos.Subject) -> Seen:
                     sys.exit(f"the run on the cluster failed with {process.returncode}: {process.stderr.read()}")
                 seconds = time.monotonic() - began_s
                 # what killed workers have left lies there until the next run: it sweeps, and must find nothing to do
-                if chaos.run(spread, subject.environment(url)).wait():
+                if undisturbed.run(spread, subject.environment(url)).wait():
                     sys.exit("the run afterwards failed")
         finally:
             cluster.shutdown()
-        expected, found = chaos.outcome(alone), chaos.outcome(spread)
+        expected, found = undisturbed.outcome(alone), undisturbed.outcome(spread)
         if found != expected:
             differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
             sys.exit(f"these differ: {differing[:5]}")
@@ -128,7 +128,7 @@ def _added(cluster: Any) -> Any:
 def _start(workspace: Path, environment: dict[str, str], address: str) -> subprocess.Popen[str]:
     told = ("--executor", "ray", "--address", address)
     return subprocess.Popen(
-        [*chaos.DMFORGE, "run", "-w", str(workspace), *told],
+        [*subjects.DMFORGE, "run", "-w", str(workspace), *told],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
     )  # fmt: skip
 
@@ -161,7 +161,7 @@ def main() -> None:
         again = [sys.executable, "-m", "benchmarks.clusters", *sys.argv[1:], "--inside"]
         os.execvp(command[0], [*command, LOOPBACK + " ".join(again)])
     with tempfile.TemporaryDirectory(prefix="dmforge-worlds-") as folder:
-        subject = chaos.WholeChain(told.chain, Path(folder)) if told.chain else Numbers(told.tasks)
+        subject = subjects.WholeChain(told.chain, Path(folder)) if told.chain else Numbers(told.tasks)
         seen = measure(subject)
     rows: list[list[object]] = [["seconds on one machine", f"{seen.alone_s:.0f}"], ["on the cluster", f"{seen.seconds:.0f}"]]
     rows += [["what happened", event] for event in seen.done_at]

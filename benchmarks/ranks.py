@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import chaos
+from benchmarks import subjects, undisturbed
 from benchmarks.tables import show
 from dmforge import pipeline
 from dmforge.curation.lake.logical import whole
@@ -49,13 +49,13 @@ def ended(workspace: Path) -> dict[str, str]:
 def start(workspace: Path, rank: int, world_size: int, environment: dict[str, str]) -> subprocess.Popen[str]:
     told = ("--rank", str(rank), "--world-size", str(world_size), "--patience", str(PATIENCE_S))
     return subprocess.Popen(
-        [*chaos.DMFORGE, "run", "-w", str(workspace), *told],
+        [*subjects.DMFORGE, "run", "-w", str(workspace), *told],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
     )  # fmt: skip
 
 
 def run_by_rank(
-    workspace: Path, subject: chaos.Subject, url: str, world_size: int, kills: int, rng: random.Random
+    workspace: Path, subject: subjects.Subject, url: str, world_size: int, kills: int, rng: random.Random
 ) -> tuple[int, int]:
     """Every rank at once; some are killed and started again until enough were. How many kills, and questions asked twice."""
     environment = subject.environment(url)
@@ -73,7 +73,7 @@ def run_by_rank(
             alive = [rank for rank, process in running.items() if process.poll() is None]
             if done < kills and alive:
                 rank = rng.choice(alive)
-                known = chaos.acknowledged(workspace)
+                known = undisturbed.acknowledged(workspace)
                 before = subject.asked(url)
                 running[rank].kill()
                 running[rank].wait()
@@ -88,14 +88,14 @@ def run_by_rank(
     return done, twice
 
 
-def measure(subject: chaos.Subject, world_size: int, kills: int, seed: int) -> Seen:
+def measure(subject: subjects.Subject, world_size: int, kills: int, seed: int) -> Seen:
     """One run alone, and the same by ranks."""
     with tempfile.TemporaryDirectory(prefix="dmforge-ranks-") as folder:
         alone, shared = Path(folder) / "alone", Path(folder) / "shared"
         began_s = time.monotonic()
         with subject.serving() as url:
             subject.prepare(alone, url)
-            if chaos.run(alone, subject.environment(url)).wait():
+            if undisturbed.run(alone, subject.environment(url)).wait():
                 sys.exit("the run alone failed")
         alone_s, began_s = time.monotonic() - began_s, time.monotonic()
         with subject.serving() as url:
@@ -119,7 +119,7 @@ def _asked_again(before: Counter[str], after: Counter[str], known: set[str]) -> 
 
 
 def _files(folder: Path) -> list[tuple[str, str]]:
-    return list(chaos.fingerprint(folder).items())
+    return list(undisturbed.fingerprint(folder).items())
 
 
 def main() -> None:
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     told = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-worlds-") as folder:
-        subject = chaos.WholeChain(told.chain, Path(folder)) if told.chain else chaos.Rehearsal(told.tasks)
+        subject = subjects.WholeChain(told.chain, Path(folder)) if told.chain else subjects.Rehearsal(told.tasks)
         seen = measure(subject, told.world_size, told.kills, told.seed)
     rows = [["ranks", told.world_size], ["kills", seen.kills], ["seconds alone", f"{seen.alone_s:.0f}"]]
     rows += [["seconds by rank, with the kills", f"{seen.seconds:.0f}"], ["questions answered twice", seen.asked_twice]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import chaos
+from benchmarks import undisturbed
 from dmforge import pipeline
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.logical import whole
@@ -43,7 +43,7 @@ def run(root: Path, until: str | None = None, videos: int | None = None) -> dict
 
 def fingerprint(root: Path) -> dict[str, str]:
     """Every file of the lake with its sha256."""
-    return chaos.fingerprint(root / "lake")
+    return undisturbed.fingerprint(root / "lake")
 
 
 def view(root: Path) -> View:

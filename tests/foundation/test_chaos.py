@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from benchmarks.chaos import CONCURRENCY, Rehearsal, chaos
+from benchmarks.chaos import chaos
+from benchmarks.subjects import CONCURRENCY, Rehearsal
 
 
 def test_a_run_killed_fifteen_times_ends_byte_identical() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.chaos import runs_still
 from benchmarks.memory import tree
+from benchmarks.trial import runs_still
 from dmforge import pipeline
 from dmforge.curation import trial
 from dmforge.curation.executors.isolate import KillablePool

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks.chaos import outcome
 from benchmarks.clusters import HEAD, STORE_BYTES, Numbers
+from benchmarks.undisturbed import outcome
 from dmforge import pipeline
 from dmforge.curation.executors.finished import Finished
 from dmforge.curation.executors.ray.cluster import connected

@@ -12,9 +12,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from benchmarks import score_server
-from benchmarks.chaos import WholeChain, fingerprint
 from benchmarks.ranks import ended
 from benchmarks.score_server import serving
+from benchmarks.subjects import WholeChain
+from benchmarks.undisturbed import fingerprint
 from dmforge import intake, pipeline
 from dmforge.cli import app
 from dmforge.curation.lake.shares import Share

@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from benchmarks.chaos import Rehearsal
 from benchmarks.ranks import measure
+from benchmarks.subjects import Rehearsal
 from dmforge.cli import app
 from dmforge.curation.accounts import Price
 from dmforge.curation.lake.shares import ALL, LAST, Share

@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from benchmarks.chaos import CONCURRENCY, WholeChain, chaos, outcome
+from benchmarks.chaos import chaos
+from benchmarks.subjects import CONCURRENCY, WholeChain
+from benchmarks.undisturbed import outcome
 from dmforge import cli, intake
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.oracle.behaviour import Behaviour

@@ -17,7 +17,7 @@ import av
 import numpy as np
 import pytest
 
-from benchmarks.chaos import fingerprint
+from benchmarks.undisturbed import fingerprint
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.images import from_jpeg, to_jpeg
 from dmforge.generators.worlds.draw import CELLS, backdrop, draw, read_timecode

@@ -1,0 +1,156 @@
+"""Recipes that between them hold every stage there is, each on a few inputs of its own: what is killed if nothing else is said.
+
+`uncovered` names a stage that none of them holds, so that a new one can't be forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from benchmarks.films import shots, write_film
+from benchmarks.subjects import CONCURRENCY, DMFORGE, Rehearsal, Subject, Worlds, in_batches
+from dmforge import intake, pipeline
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import View
+from dmforge.curation.sources.claims import Claims
+from dmforge.curation.sources.reviews import Review, append
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.student.tiny import make_tiny
+from dmforge.generators.worlds.folder import SOURCE, Settings, file_name
+from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.recipe import STAGES, read_recipe
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.records import Task
+
+NUMBERS = 200
+FEW = 2
+"""Inputs in a batch."""
+HOSTS, SHOTS = 2, 7
+JUDGES = """
+[stages.crosscheck]
+model = "oracle"
+batch_items = 4
+[stages.safety]
+model = "oracle"
+batch_items = 4
+
+[stages.human]"""
+DRAWN = """
+[stages.benchmarks]
+[stages.contamination]
+[stages.needs_audio]
+[stages.duplicates]
+[stages.draw]
+[stages.draw.quotas]
+"*/open" = 3
+"""
+SMALL = """
+[clips]
+coarse_fps = "1/2"
+coarse_tokens = 24
+look_frames = 24
+look_tokens = 48
+"""
+
+
+class Films(Worlds):
+    """Raw videos: a teacher describes them, writes questions, tries them, hides moments in other videos, and answers."""
+
+    def __init__(self, folder: Path, videos: int = 4) -> None:
+        super().__init__(folder, Settings(videos=videos, knobs=LEVELS[2]))
+        self.hosts = folder / "hosts"
+        self.hosts.mkdir()
+        for number in range(HOSTS):
+            write_film(self.hosts / f"{number}.mp4", shots(number, SHOTS))
+
+    def prepare(self, workspace: Path, url: str) -> None:
+        recipe = pipeline.init(workspace, "from-raw-video").recipe
+        text = in_batches(recipe.read_text(), FEW).replace('"../films/videos"', f'"{self.worlds}/videos", "{self.hosts}"')
+        text = re.sub(r"host_s = \d+", "host_s = 15", text)
+        text = re.sub(r"per_video = \d+", "per_video = 3", re.sub(r"concurrency = \d+", "", text))
+        text = text.replace('model = "oracle"', f'model = "oracle"\nconcurrency = {CONCURRENCY}')
+        recipe.write_text(text)
+
+
+class Published(Worlds):
+    """Videos with annotations: drawn, held against a benchmark, annotated, and judged by rule, by models and by a person."""
+
+    def __init__(self, folder: Path, videos: int = 4) -> None:
+        super().__init__(folder, Settings(videos=videos))
+        self.benchmark, self.reviews = folder / "benchmark.txt", list[Review]()
+        self.benchmark.write_text(f"{Path(file_name(0)).stem}\n")
+        self.reviews = self._reviewed(folder / "scouted")
+
+    def prepare(self, workspace: Path, url: str) -> None:
+        place = pipeline.init(workspace, "demo")
+        text = in_batches(place.recipe.read_text(), FEW).replace("[stages.needs_audio]", "")
+        text = text.replace("[stages.duplicates]", DRAWN).replace("[stages.human]", JUDGES)
+        place.recipe.write_text(text)
+        self.bring(place)
+        intake.add_annotations(place, "chaos", "ids", [self.benchmark], claims=Claims("a benchmark", namespace=SOURCE))
+        for review in self.reviews:
+            append(place, review)
+
+    def _reviewed(self, scouted: Path) -> list[Review]:
+        """A person has seen every third task."""
+        self.prepare(scouted, "")
+        if subprocess.run([*DMFORGE, "run", "-w", str(scouted), "--until", "import"], stderr=subprocess.DEVNULL).returncode:
+            sys.exit("the tasks to be reviewed could not be brought in")
+        place = Workspace(scouted)
+        view = View(Lake(place), read_recipe(place.recipe).stages)
+        tasks = sorted(from_arrow(Task, view.table(view.rows(Task, gated=False).sql)), key=lambda task: task.id)
+        return [Review(task.video, task.id, "task", "anna", "keep", "", "") for task in tasks[::3]]
+
+
+class Tried(Worlds):
+    """The same, tried by a student that has never learnt anything: its rollouts are as good as any to be lost or doubled."""
+
+    def __init__(self, folder: Path, videos: int = 3) -> None:
+        super().__init__(folder, Settings(videos=videos))
+        self.student = folder / "student"
+        texts = [json.loads(line)["question"] for line in (self.worlds / "tasks.jsonl").read_text().splitlines()]
+        make_tiny("speck", texts).save(self.student)
+
+    def prepare(self, workspace: Path, url: str) -> None:
+        place = pipeline.init(workspace, "replayed")
+        text = in_batches(place.recipe.read_text(), FEW).replace("../student", str(self.student)).replace('"auto"', '"cpu"')
+        text = re.sub(r"most_tokens = \d+|\[stages.replay.rounds\].*\n.*\n.*\n", "", text)
+        for stage in ("blind", "replay", "necessity", "density", "vouch"):
+            text = text.replace(f"[stages.{stage}]", f"[stages.{stage}]\nmost_tokens = 12\nrounds = {{ sizes = [1, 2] }}")
+        text = text.replace("[stages.density]", "[stages.density]\nright_iou = 0.0")
+        # whatever it says of a window is right, so that there are targets; and nothing is kept from being packed for its sake
+        text = re.sub(r"^(blind|necessity|replay|vouch|vouch_window) = .*\n", "", text, flags=re.MULTILINE)
+        place.recipe.write_text(text.replace("[student]", f"{SMALL}\n[student]", 1))
+        self.bring(place)
+
+
+ALL: dict[str, Callable[[Path], Subject]] = {
+    "rehearsal": lambda folder: Rehearsal(NUMBERS),
+    "films": Films,
+    "published": Published,
+    "tried": Tried,
+}
+"""One subject for each kind of recipe."""
+
+
+def subjects(folder: Path, names: Sequence[str] = tuple(ALL)) -> list[Subject]:
+    """These, each with its inputs in a folder of its own."""
+    for name in names:
+        (folder / name).mkdir()
+    return [ALL[name](folder / name) for name in names]
+
+
+def stages_of(workspace: Path) -> tuple[str, ...]:
+    """The stages of a workspace's recipe, in their order."""
+    return tuple(tomllib.loads(Workspace(workspace).recipe.read_text("utf-8"))["stages"])
+
+
+def uncovered(covered: Collection[str]) -> list[str]:
+    """Stages that a recipe may name and that are not among these."""
+    return [name for name in STAGES if name not in covered]

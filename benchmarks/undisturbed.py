@@ -1,0 +1,164 @@
+"""What an undisturbed run ends with, and whether a disturbed one has ended with the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from benchmarks.everything import stages_of
+from benchmarks.subjects import DMFORGE, Subject
+from dmforge import pipeline
+from dmforge.curation.lake.logical import whole
+from dmforge.curation.workspace import Workspace
+
+ROSTER = b'"roster"'
+
+
+@dataclass(frozen=True, slots=True)
+class Calm:
+    """A subject that nobody disturbed."""
+
+    subject: Subject
+    files: dict[str, str]
+    """Of lake, media and shards, with their sha256."""
+    digest: str
+    rows: dict[str, int]
+    """By table."""
+    commits: dict[str, frozenset[str]]
+    """By stage, in the order of the recipe."""
+    seconds: dict[str, float]
+    """That each stage took."""
+    walk_s: float
+    """From the beginning of a run that has nothing to do to its end."""
+    quarantined: int
+
+    @property
+    def stages(self) -> list[str]:
+        return list(self.commits)
+
+    def under_way(self, workspace: Path) -> str | None:
+        """The stage that a workspace has come to: the last that has commits, or the one behind it if these are all."""
+        begun = [stage for stage in self.stages if _commits(workspace, stage)]
+        if not begun:
+            return self.stages[0]
+        at = self.stages.index(begun[-1])
+        if self.commits[begun[-1]] <= _commits(workspace, begun[-1]):
+            at += 1
+        return self.stages[at] if at < len(self.stages) else None
+
+    def before_s(self, stage: str) -> float:
+        """What a run that goes on takes until it comes to a stage."""
+        return self.walk_s * self.stages.index(stage) / len(self.stages)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How a workspace has ended, beside the undisturbed one."""
+
+    lost: int
+    doubled: int
+    same_files: bool
+    """Every byte of lake, media and shards."""
+    differing: tuple[str, ...]
+    """What may not differ and does: the digest, files of media and shards."""
+
+
+def undisturbed(subject: Subject, workspace: Path) -> Calm:
+    """Run a subject to its end, and once more with nothing to do. Each of its stages must have had something to do."""
+    with subject.serving() as url:
+        subject.prepare(workspace, url)
+        _ended_well(workspace, subject, url)
+        files, began_s = outcome(workspace), time.monotonic()
+        records = set(workspace.glob("runs/*.json"))
+        process = run(workspace, subject.environment(url))
+        while process.poll() is None and not set(workspace.glob("runs/*.json")) - records:
+            began_s = time.monotonic()
+            time.sleep(0.01)
+        code, walk_s = process.wait(), time.monotonic() - began_s
+    if code or outcome(workspace) != files:
+        sys.exit("a second run changed what the undisturbed one had made")
+    subject.check(workspace)
+    commits = {stage: _commits(workspace, stage) for stage in stages_of(workspace)}
+    idle = [stage for stage, names in commits.items() if not names]
+    if idle:
+        sys.exit(f"nothing was there to do for {', '.join(idle)}: give the subject inputs for it")
+    place = Workspace(workspace)
+    tables = pipeline.digest(place)
+    rows = {table.table: table.rows for table in tables}
+    return Calm(subject, files, whole(tables), rows, commits, _seconds(min(records)), walk_s, quarantined(place))
+
+
+def compared(calm: Calm, workspace: Path) -> Difference:
+    """How a workspace that was disturbed has ended."""
+    tables, found = pipeline.digest(Workspace(workspace)), outcome(workspace)
+    rows = {table.table: table.rows for table in tables}
+    more = {name: rows.get(name, 0) - calm.rows.get(name, 0) for name in rows.keys() | calm.rows.keys()}
+    differing = ["the digest of the lake"] if whole(tables) != calm.digest else []
+    for name in sorted(calm.files.keys() | found.keys()):
+        if not name.startswith("lake/") and calm.files.get(name) != found.get(name):
+            differing.append(name)
+    lost, doubled = (sum(max(0, sign * number) for number in more.values()) for sign in (-1, 1))
+    return Difference(lost, doubled, found == calm.files, tuple(differing))
+
+
+def quarantined(place: Workspace) -> int:
+    """Inputs that are, at any stage."""
+    return sum(tally.quarantined for tally in pipeline.status(place).values())
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """Every file under a folder, with its sha256."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def outcome(workspace: Path) -> dict[str, str]:
+    """All that must be the same whatever a kill has done."""
+    parts = ("lake", "media", "shards")
+    return {f"{part}/{name}": sha256 for part in parts for name, sha256 in fingerprint(workspace / part).items()}
+
+
+def acknowledged(workspace: Path) -> set[str]:
+    """Keys of the whole lines in the journal."""
+    lines = [line for path in workspace.glob("journal/*/*.jsonl") for line in path.read_bytes().split(b"\n")[:-1]]
+    return {json.loads(line)["key"] for line in lines}
+
+
+def run(workspace: Path, environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
+    """A run as a process of its own."""
+    told = {**os.environ, **environment}
+    return subprocess.Popen(
+        [*DMFORGE, "run", "-w", str(workspace), *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=told
+    )
+
+
+def _ended_well(workspace: Path, subject: Subject, url: str) -> None:
+    _, said = (process := run(workspace, subject.environment(url))).communicate()
+    if process.returncode:
+        sys.exit(f"the undisturbed run failed: {said}")
+
+
+def _commits(workspace: Path, stage: str) -> frozenset[str]:
+    """The files of a stage's commits, but for those that list what is to be done."""
+    found: set[str] = set()
+    for path in (workspace / "lake/commits" / stage).glob("*.json"):
+        with suppress(FileNotFoundError):  # it was superseded while we looked
+            found |= {path.name} if _is_batch(path) else set()
+    return frozenset(found)
+
+
+@cache
+def _is_batch(path: Path) -> bool:
+    return ROSTER not in path.read_bytes()
+
+
+def _seconds(record: Path) -> dict[str, float]:
+    return {stage["name"]: stage["seconds"] for stage in json.loads(record.read_bytes())["stages"]}
