@@ -10,11 +10,11 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.films import shots, write_film
-from benchmarks.subjects import CONCURRENCY, DMFORGE, Rehearsal, Subject, Worlds, in_batches
+from benchmarks.subjects import CONCURRENCY, DMFORGE, TRIAL, Rehearsal, Subject, Worlds, in_batches
 from dmforge import intake, pipeline
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
@@ -24,7 +24,6 @@ from dmforge.curation.workspace import Workspace
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.generators.worlds.folder import SOURCE, Settings, file_name
 from dmforge.generators.worlds.imagine import LEVELS
-from dmforge.recipe import STAGES, read_recipe
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.records import Task
 
@@ -70,12 +69,9 @@ class Films(Worlds):
             write_film(self.hosts / f"{number}.mp4", shots(number, SHOTS))
 
     def prepare(self, workspace: Path, url: str) -> None:
-        recipe = pipeline.init(workspace, "from-raw-video").recipe
-        text = in_batches(recipe.read_text(), FEW).replace('"../films/videos"', f'"{self.worlds}/videos", "{self.hosts}"')
-        text = re.sub(r"host_s = \d+", "host_s = 15", text)
-        text = re.sub(r"per_video = \d+", "per_video = 3", re.sub(r"concurrency = \d+", "", text))
-        text = text.replace('model = "oracle"', f'model = "oracle"\nconcurrency = {CONCURRENCY}')
-        recipe.write_text(text)
+        (workspace / "inputs").mkdir(parents=True)
+        recipe = of_films().replace('"../films/videos"', f'"{self.worlds}/videos", "{self.hosts}"')
+        (workspace / "recipe.toml").write_text(recipe)
 
 
 class Published(Worlds):
@@ -88,10 +84,9 @@ class Published(Worlds):
         self.reviews = self._reviewed(folder / "scouted")
 
     def prepare(self, workspace: Path, url: str) -> None:
-        place = pipeline.init(workspace, "demo")
-        text = in_batches(place.recipe.read_text(), FEW).replace("[stages.needs_audio]", "")
-        text = text.replace("[stages.duplicates]", DRAWN).replace("[stages.human]", JUDGES)
-        place.recipe.write_text(text)
+        place = Workspace(workspace)
+        place.inputs.mkdir(parents=True)
+        place.recipe.write_text(of_published())
         self.bring(place)
         intake.add_annotations(place, "chaos", "ids", [self.benchmark], claims=Claims("a benchmark", namespace=SOURCE))
         for review in self.reviews:
@@ -103,7 +98,7 @@ class Published(Worlds):
         if subprocess.run([*DMFORGE, "run", "-w", str(scouted), "--until", "import"], stderr=subprocess.DEVNULL).returncode:
             sys.exit("the tasks to be reviewed could not be brought in")
         place = Workspace(scouted)
-        view = View(Lake(place), read_recipe(place.recipe).stages)
+        view = View(Lake(place), pipeline.read_recipe(place.recipe).stages)
         tasks = sorted(from_arrow(Task, view.table(view.rows(Task, gated=False).sql)), key=lambda task: task.id)
         return [Review(task.video, task.id, "task", "anna", "keep", "", "") for task in tasks[::3]]
 
@@ -118,16 +113,39 @@ class Tried(Worlds):
         make_tiny("speck", texts).save(self.student)
 
     def prepare(self, workspace: Path, url: str) -> None:
-        place = pipeline.init(workspace, "replayed")
-        text = in_batches(place.recipe.read_text(), FEW).replace("../student", str(self.student)).replace('"auto"', '"cpu"')
-        text = re.sub(r"most_tokens = \d+|\[stages.replay.rounds\].*\n.*\n.*\n", "", text)
-        for stage in ("blind", "replay", "necessity", "density", "vouch"):
-            text = text.replace(f"[stages.{stage}]", f"[stages.{stage}]\nmost_tokens = 12\nrounds = {{ sizes = [1, 2] }}")
-        text = text.replace("[stages.density]", "[stages.density]\nright_iou = 0.0")
-        # whatever it says of a window is right, so that there are targets; and nothing is kept from being packed for its sake
-        text = re.sub(r"^(blind|necessity|replay|vouch|vouch_window) = .*\n", "", text, flags=re.MULTILINE)
-        place.recipe.write_text(text.replace("[student]", f"{SMALL}\n[student]", 1))
+        place = Workspace(workspace)
+        place.inputs.mkdir(parents=True)
+        place.recipe.write_text(of_tried().replace("../student", str(self.student)))
         self.bring(place)
+
+
+def of_films() -> str:
+    """A recipe for raw videos."""
+    text = re.sub(r"host_s = \d+", "host_s = 15", _own("from-raw-video"))
+    text = re.sub(r"per_video = \d+", "per_video = 3", re.sub(r"concurrency = \d+", "", text))
+    return text.replace('model = "oracle"', f'model = "oracle"\nconcurrency = {CONCURRENCY}')
+
+
+def of_published() -> str:
+    """A recipe for videos with annotations."""
+    text = _own("demo").replace("[stages.needs_audio]", "")
+    return text.replace("[stages.duplicates]", DRAWN).replace("[stages.human]", JUDGES)
+
+
+def of_tried() -> str:
+    """A recipe with a student. Whatever it says of a window is right, so that there are targets; and nothing is kept from being
+    packed for its sake."""
+    text = re.sub(r"most_tokens = \d+|\[stages.replay.rounds\].*\n.*\n.*\n", "", _own("replayed"))
+    for stage in ("blind", "replay", "necessity", "density", "vouch"):
+        text = text.replace(f"[stages.{stage}]", f"[stages.{stage}]\nmost_tokens = 12\nrounds = {{ sizes = [1, 2] }}")
+    text = text.replace("[stages.density]", "[stages.density]\nright_iou = 0.0").replace('"auto"', '"cpu"')
+    text = re.sub(r"^(blind|necessity|replay|vouch|vouch_window) = .*\n", "", text, flags=re.MULTILINE)
+    return text.replace("[student]", f"{SMALL}\n[student]", 1)
+
+
+def _own(name: str) -> str:
+    """A recipe of the project's own, in batches of few."""
+    return in_batches((pipeline.RECIPES / f"{name}.toml").read_text("utf-8"), FEW)
 
 
 ALL: dict[str, Callable[[Path], Subject]] = {
@@ -146,11 +164,13 @@ def subjects(folder: Path, names: Sequence[str] = tuple(ALL)) -> list[Subject]:
     return [ALL[name](folder / name) for name in names]
 
 
-def stages_of(workspace: Path) -> tuple[str, ...]:
-    """The stages of a workspace's recipe, in their order."""
-    return tuple(tomllib.loads(Workspace(workspace).recipe.read_text("utf-8"))["stages"])
+def stages_of(recipe: str) -> list[str]:
+    """The stages of a recipe, in their order."""
+    return list(tomllib.loads(recipe)["stages"])
 
 
-def uncovered(covered: Collection[str]) -> list[str]:
-    """Stages that a recipe may name and that are not among these."""
-    return [name for name in STAGES if name not in covered]
+def uncovered() -> list[str]:
+    """Stages that a recipe may name and that none of these has."""
+    recipes = (TRIAL.format(tasks=1, crash_every=1, concurrency=1), of_films(), of_published(), of_tried())
+    covered = {stage for recipe in recipes for stage in stages_of(recipe)}
+    return [name for name in pipeline.STAGES if name not in covered]

@@ -14,7 +14,6 @@ import argparse
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -86,7 +85,6 @@ def main() -> None:
         again = [sys.executable, "-m", "benchmarks.soak", *sys.argv[1:], "--seed", str(told.seed), "--inside"]
         command = in_a_namespace(again) or sys.exit(NO_MOUNTS.format(" ".join(kind for kind in MISHAPS if kind != "disk")))
         os.execvp(command[0], command)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     chosen = "" if told.only == list(MISHAPS) else f" --only {' '.join(told.only)}"
     chosen += "" if told.of == list(ALL) else f" --of {' '.join(told.of)}"
     times = f" --times {told.times}" if told.times < parser.get_default("times") else ""

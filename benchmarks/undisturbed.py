@@ -86,7 +86,7 @@ def undisturbed(subject: Subject, workspace: Path) -> Calm:
     if code or outcome(workspace) != files:
         sys.exit("a second run changed what the undisturbed one had made")
     subject.check(workspace)
-    commits = {stage: _commits(workspace, stage) for stage in stages_of(workspace)}
+    commits = {stage: _commits(workspace, stage) for stage in stages_of((workspace / "recipe.toml").read_text("utf-8"))}
     idle = [stage for stage, names in commits.items() if not names]
     if idle:
         sys.exit(f"nothing was there to do for {', '.join(idle)}: give the subject inputs for it")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from dmforge.curation.settled import Made, Rejected, Result
+from dmforge.curation.settled import Made, Quarantined, Rejected, Result
 from dmforge.curation.sources.annotations import Row, all_rows, edition, question
 from dmforge.curation.sources.checking import Checked, check
 from dmforge.curation.sources.contract import Question, Refused
@@ -38,7 +38,7 @@ class ImportConfig(StageConfig):
 class Import(Root, Batch[About, Task | Candidate]):
     """Questions to tasks; and to candidates, where a file has trajectories."""
 
-    name, version = "import", 3
+    name, version = "import", 4
     repeats = True  # the same question may stand in two files
     config: ImportConfig
 
@@ -59,7 +59,8 @@ def _read(row: Row, video: Video | None) -> Result:
         reason = checked.reason if isinstance(checked, Refused) else ""
         return Rejected(reason, f"{row.origin}: {asked.video}")
     if video is None:
-        return Rejected("its video can't be used", f"{row.origin}: {asked.video}")
+        # not rejected: whoever has its video tried again has its questions tried again
+        return Quarantined("its video can't be used", f"{row.origin}: {asked.video}")
     if video.role == "benchmark":
         return Rejected("its video is a benchmark's", f"{row.origin}: {asked.video}")
     task = _task(row, asked, checked)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 
 from benchmarks.chaos import chaos
+from benchmarks.everything import uncovered
 from benchmarks.subjects import CONCURRENCY, Rehearsal
+
+
+def test_no_stage_is_left_out_of_what_is_killed() -> None:
+    assert uncovered() == []
 
 
 def test_a_run_killed_fifteen_times_ends_byte_identical() -> None:

@@ -153,3 +153,20 @@ def test_what_was_read_before_an_error_is_kept(tmp_path: Path) -> None:
     place = workspace(tmp_path)
     dmforge("ingest", write(Case("one"), tmp_path), tmp_path / "none.mp4", "-w", place, code=2)
     assert len((place / "inputs/videos.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_questions_about_a_video_that_is_given_another_chance_get_it_too(tmp_path: Path) -> None:
+    """A machine short of memory ends processes: whose video was quarantined for it must not lose its tasks for good."""
+    recipe = 'name = "videos"\n[stages.ingest]\nmemory_mb = {}\n[stages.import]\n'
+    video = write(next(case for case in CASES if not case.bad), tmp_path)
+    asked = {"video": video.name, "kind": "open", "question": "What is shown?", "answer": "a code", "windows": []}
+    (tmp_path / "tasks.jsonl").write_text(json.dumps(asked) + "\n")
+    place = workspace(tmp_path, recipe.format(1))
+    dmforge("ingest", video, "-w", place)
+    dmforge("import", "jsonl", tmp_path / "tasks.jsonl", "-w", place)
+    ended = "SELECT stage, status FROM outcomes ORDER BY 1"
+    assert rows(place, ended) == [("import", "quarantined"), ("ingest", "quarantined")]
+    (place / "recipe.toml").write_text(recipe.format(2048))
+    dmforge("run", "--retry-quarantined", "-w", place)
+    assert rows(place, ended) == [("import", "made"), ("ingest", "made")]
+    assert rows(place, "SELECT question FROM tasks") == [("What is shown?",)]
