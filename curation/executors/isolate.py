@@ -139,8 +139,14 @@ class KillablePool:
         at = context.RawArray("q", [IDLE, 0])
         arguments = (theirs, self._stage, self._workspace, self._limits.memory_mb, at)
         process = context.Process(target=serve, args=arguments, daemon=True)
-        process.start()
-        theirs.close()
+        try:
+            process.start()
+        except (EOFError, ConnectionError):  # the fork server was killed just now: another one starts with the next process
+            ours.close()
+            self._count_loss()
+            return
+        finally:
+            theirs.close()
         # a shared array behaves as a list
         self._workers.append(_Worker(process, ours, at))  # pyright: ignore[reportArgumentType]
 
@@ -219,6 +225,9 @@ class KillablePool:
     def _lose(self, worker: _Worker) -> None:
         """A process died at none of its inputs: nobody is to blame, unless it goes on like that."""
         self._spans.appendleft(self._bury(worker))
+        self._count_loss()
+
+    def _count_loss(self) -> None:
         self._losses += 1
         if self._losses > MAX_LOSSES:
             raise DmforgeError(f"processes of stage {self._stage.name!r} keep dying between inputs: something else kills them")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -240,3 +244,16 @@ def test_a_view_is_a_snapshot(tmp_path: Path) -> None:
     list(Driver(lake, stages, LocalExecutor(), Console()).run(stages))
     assert seen.tally(stages[1]).pending == 36
     assert View(lake, stages).tally(stages[1]).pending == 0
+
+
+def test_a_fork_server_that_is_killed_while_it_is_asked_for_a_process_is_replaced(tmp_path: Path) -> None:
+    calm, root = tmp_path / "calm", tmp_path / "ws"
+    for each in (calm, root):
+        write_recipe(each, tasks=40)
+    run(calm)
+    server: int = forkserver._forkserver._forkserver_pid  # pyright: ignore (there is no public way to it)
+    os.kill(server, signal.SIGSTOP)  # it takes the question, and never answers
+    threading.Timer(0.5, os.kill, (server, signal.SIGKILL)).start()
+    run(root)
+    assert not runs_still(server)
+    assert fingerprint(root) == fingerprint(calm)
