@@ -39,7 +39,7 @@ def kill_once(trial: Trial) -> None:
         except subprocess.TimeoutExpired:
             trial.kill(process)
             started = _records(trial) > records
-            trial.struck("driver", (trial.stage or "the end") if started else "the start of a run")
+            trial.struck("run", (trial.stage or "the end") if started else "the start of a run")
         else:
             trial.ended(process)
 

@@ -66,12 +66,12 @@ def kill_server(trial: Trial) -> None:
 
 def slow(trial: Trial) -> None:
     """Every answer takes up to two seconds longer."""
-    _through(trial, "slow endpoint", Passage(slowest_s=2.0))
+    _through(trial, "slow", Passage(slowest_s=2.0))
 
 
 def breaking(trial: Trial) -> None:
     """Of three connections one is broken, before the question, before the answer or in its middle."""
-    _through(trial, "breaking endpoint", Passage(broken=1 / 3))
+    _through(trial, "breaking", Passage(broken=1 / 3))
 
 
 def flapping(trial: Trial) -> None:
@@ -82,7 +82,7 @@ def flapping(trial: Trial) -> None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(trial.rng.uniform(0, SPELL_S))
             if process.poll() is None:
-                trial.struck("flapping endpoint", trial.stage or "the end")
+                trial.struck("flapping", trial.stage or "the end")
                 trial.door.shut()
                 time.sleep(SPELL_S)
                 trial.door.open()
@@ -107,7 +107,7 @@ def full_disk(trial: Trial) -> None:
     if process.returncode == 0:
         trial.finished = True
         return
-    trial.struck("full disk", where)
+    trial.struck("disk", where)
     if process.returncode != 1 or not all(words in told for words in FULL) or "Traceback" in told:
         raise Failed(f"on a full disk a run ended with {process.returncode}: {said[-3000:]}")
     if str(disk) not in said:
@@ -125,10 +125,18 @@ def sized(disk: Path, size: str) -> None:
 
 
 def _through(trial: Trial, kind: str, passage: Passage) -> None:
+    """Such an endpoint, and now and then a kill on top of it: a run that takes its time is killed more easily."""
     process = trial.start()
     with trial.counted(in_flight=None), trial.door.passing(passage):
-        trial.struck(kind, "")
-        trial.ended(process, PENDING)
+        trial.struck(kind, trial.stage or "the end")
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(trial.rng.uniform(0, 3 * _asking_s(trial)))
+        if process.poll() is None:
+            where = trial.stage or "the end"
+            trial.kill(process)
+            trial.struck("run", where)
+        else:
+            trial.ended(process, PENDING)
 
 
 def _asking_s(trial: Trial) -> float:
@@ -137,8 +145,8 @@ def _asking_s(trial: Trial) -> float:
 
 Mishap = Callable[[Trial], None]
 MISHAPS: dict[str, Mishap] = {
-    "driver": kill_once,
-    "workers": kill_workers,
+    "run": kill_once,
+    "worker": kill_workers,
     "server": kill_server,
     "disk": full_disk,
     "slow": slow,

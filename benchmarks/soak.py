@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -29,6 +30,11 @@ from benchmarks.tables import show
 from benchmarks.trial import Failed, Tally, trial
 from benchmarks.undisturbed import Calm, undisturbed
 
+WORDS = {
+    "run": "runs killed", "worker": "processes of runs killed", "server": "servers killed", "disk": "full disks",
+    "slow": "runs against a slow endpoint", "flapping": "times that the endpoint went away for 3 s",
+    "breaking": "runs against one that breaks connections",
+}  # fmt: skip
 NO_MOUNTS = (
     "error: mounting in a namespace is not allowed here: unshare -m, unshare -rm\n"
     "mend: run it as root or where user namespaces are allowed; or leave full disks out: --only {}"
@@ -37,14 +43,19 @@ NO_MOUNTS = (
 
 def soak(calms: Sequence[Calm], folder: Path, kinds: Sequence[str], until_s: float, most: int, rng: random.Random) -> Tally:
     """Disturb workspaces, one after the other, until it is late or enough was done."""
-    tally = Tally()
+    tally, drawn = Tally(), Counter[str]()
     while time.monotonic() < until_s and tally.struck.total() < most:
         calm = least_killed(calms, tally)
         place = a_disk(folder / f"disk{tally.rounds}") if "disk" in kinds else nullcontext(folder / f"disk{tally.rounds}")
         with place as disk, trial(calm, disk / "shaken", tally, rng) as one:
             while not one.finished:
                 late = time.monotonic() > until_s or tally.struck.total() >= most
-                (finish if late else MISHAPS[rng.choice(kinds)])(one)
+                if late:
+                    finish(one)
+                    continue
+                kind = min(kinds, key=lambda kind: (drawn[kind], rng.random()))
+                drawn[kind] += 1
+                MISHAPS[kind](one)
             found = one.end()
         if found.differing:
             told = f"{found.lost} rows lost, {found.doubled} doubled"
@@ -96,10 +107,10 @@ def main() -> None:
             tally = soak(calms, folder, told.only, until_s, told.times, random.Random(told.seed))
         except Failed as error:
             sys.exit(f"{again}\n{error}")
-    rows: list[list[object]] = [[f"befell: {kind}", number] for kind, number in sorted(tally.struck.items())]
+    rows: list[list[object]] = [[WORDS[kind], number] for kind, number in sorted(tally.struck.items())]
     rows += [["workspaces finished", tally.rounds], ["byte-identical in lake, media and shards", tally.same_files]]
     rows += [["the same digest, media and shards", tally.rounds], ["rows lost", tally.lost], ["rows doubled", tally.doubled]]
-    rows += [["questions answered twice", tally.asked_twice], ["asked though the answer was in the journal", 0]]
+    rows += [["answers given twice", tally.asked_twice], ["asked though the answer was in the journal", 0]]
     rows += [["inputs reopened by --retry-quarantined", tally.retried]]
     rows += [[f"at {stage}", number] for stage, number in sorted(tally.killed_in.items()) if stage]
     show("Whatever befalls it, the same corpus", again, ["what", "number"], rows)

@@ -40,6 +40,7 @@ class Tally:
     doubled: int = 0
     """Rows."""
     asked_twice: int = 0
+    """Answers that were given a second time, since the first was on its way when it was lost."""
     most_twice_a_kill: int = 0
     retried: int = 0
     """Inputs that had to be reopened by --retry-quarantined, since what killed their process did so twice."""
@@ -104,7 +105,6 @@ class Trial:
             raise Failed(f"{len(needless)} answers were in the journal and were asked for again: {sorted(needless)[:3]}")
         if in_flight is not None and len(again) > in_flight:
             raise Failed(f"{len(again)} questions were asked again after one kill; {in_flight} were in flight at most")
-        self.tally.asked_twice += len(again)
         self.tally.most_twice_a_kill = max(self.tally.most_twice_a_kill, len(again))
 
     def end(self) -> Difference:
@@ -119,6 +119,7 @@ class Trial:
         told = "byte-identical" if found.same_files else ", ".join(found.differing[:5]) or "the same digest, media and shards"
         print(f"round {self.tally.rounds} has ended: {told}", file=sys.stderr, flush=True)
         self.calm.subject.check(self.workspace)
+        self.tally.asked_twice += sum(number - 1 for number in self.door.books.answered.values())
         self.tally.rounds += 1
         self.tally.same_files += found.same_files
         self.tally.lost += found.lost

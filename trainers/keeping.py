@@ -11,11 +11,12 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from dmforge.curation.atomic import write_json
+from dmforge.curation.atomic import disk_errors, write_json
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.load import Student
 from dmforge.trainers import checkpoints
 from dmforge.trainers.feed import Rounds
+from dmforge.trainers.refusals import refusals
 from dmforge.trainers.settings import TrainingSettings
 
 LOG = "log.jsonl"
@@ -69,7 +70,7 @@ class Keeping(Trainer):
     def note(self, told: Mapping[str, float | str]) -> None:
         """A line of log.jsonl."""
         if self.is_world_process_zero():
-            with (self.out / LOG).open("a", encoding="utf-8") as file:
+            with disk_errors(self.out / LOG), (self.out / LOG).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": self.state.global_step, **told}) + "\n")
 
     # checkpoints: written beside, then put in their place
@@ -78,7 +79,8 @@ class Keeping(Trainer):
         return str(self.out / checkpoints.SAVING)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        with refusals(self.out):
+            super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             checkpoints.publish(self.out, self._told.saving.keep)

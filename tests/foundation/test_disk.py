@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,27 @@ def test_a_file_size_limit_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     assert not list(limited.rglob("*.writing"))
     run(limited)
     assert fingerprint(limited) == fingerprint(calm)
+
+
+@pytest.mark.usefixtures("mounts")
+def test_a_disk_that_is_full_of_checkpoints_is_said_whoever_writes_them(tmp_path: Path) -> None:
+    program = """
+        import os
+        from pathlib import Path
+        import torch
+        from safetensors.torch import save_file
+        from dmforge.schemas.errors import LakeError
+        from dmforge.trainers.refusals import refusals
+        place, w = Path(os.environ["SMALL"]) / "weights", torch.zeros(1 << 20)
+        for save in (torch.save, save_file):
+            try:
+                with refusals(place.parent):
+                    save({"w": w}, place)
+            except LakeError as error:
+                print(error)
+    """
+    small = tmp_path / "small"
+    small.mkdir()
+    script = 'mount -t tmpfs -o size=2m none "$SMALL" || exit 99; "$PYTHON" -c "$PROGRAM"'
+    done = in_namespace(script, SMALL=str(small), PROGRAM=textwrap.dedent(program))
+    assert done.stdout.count(f"{small}: the disk refused: no space left on device\n  mend: free some space") == 2, done.stderr
