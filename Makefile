@@ -22,7 +22,7 @@ help:
 	@echo "make bench      every benchmark, each prints its table"
 	@echo "make growth     time, memory and files from a thousand tasks on; SIZES=1000,10000,100000,1000000 takes an hour or two"
 	@echo "make peers      beside datasets, webdataset, datatrove and a plain script, each in its own environment"
-	@echo "make chaos      kill runs at random, many times, and compare bytes"
+	@echo "make chaos      kill runs at every stage, fill their disk, take their endpoint away, and compare bytes"
 	@echo "make fuzz       spoilt examples for every parser of foreign bytes; SECONDS_IN_ALL=300"
 	@echo "make test-vllm  vLLM on the CPU, in an environment of its own (3 GB)"
 
@@ -82,12 +82,14 @@ peers: $(STAMP)
 
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.chaos --kills 200
+	$(BIN)/python -m benchmarks.chaos --tasks 1500 --kills 100
 	$(BIN)/python -m benchmarks.chaos --chain 8 --kills 100
 	$(BIN)/python -m benchmarks.chaos --answers 550 --kills 15
 	$(BIN)/python -m benchmarks.chaos --intake 500 --kills 10
 	$(BIN)/python -m benchmarks.ranks --chain 8 --kills 10
 	$(BIN)/python -m benchmarks.clusters
 	$(BIN)/python -m benchmarks.clusters --chain 8
+	$(BIN)/python -m benchmarks.soak --minutes 30
 
 fuzz: $(STAMP)
 	$(BIN)/python -m benchmarks.fuzz --seconds $(SECONDS_IN_ALL) --seed $(SEED)

@@ -13,9 +13,9 @@ def test_no_stage_is_left_out_of_what_is_killed() -> None:
     assert uncovered() == []
 
 
-def test_a_run_killed_fifteen_times_ends_byte_identical() -> None:
+def test_a_run_killed_a_dozen_times_ends_byte_identical() -> None:
     # another seed every time: what fails is printed with the seed that repeats it
-    tally = chaos(Rehearsal(tasks=120), kills=15, seed=int.from_bytes(os.urandom(3), "big"))
-    assert tally.kills == 15
+    tally = chaos(Rehearsal(tasks=120), kills=12, seed=int.from_bytes(os.urandom(3), "big"))
+    assert tally.kills == 12
     assert tally.rounds >= 1
     assert tally.most_twice_a_kill <= CONCURRENCY

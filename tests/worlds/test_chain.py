@@ -183,10 +183,10 @@ def test_a_second_demo_changes_nothing_and_asks_nothing(demo: tuple[Path, str]) 
     assert (demo[0] / "workspace/journal/oracle/main.jsonl").read_bytes() == journal
 
 
-def test_the_chain_killed_fifteen_times_ends_with_the_same_bytes(tmp_path: Path) -> None:
+def test_the_chain_killed_a_dozen_times_ends_with_the_same_bytes(tmp_path: Path) -> None:
     # another seed every time: what fails is printed with the seed that repeats it
-    tally = chaos(WholeChain(3, tmp_path), kills=15, seed=int.from_bytes(os.urandom(3), "big"))
-    assert tally.kills == 15
+    tally = chaos(WholeChain(3, tmp_path), kills=12, seed=int.from_bytes(os.urandom(3), "big"))
+    assert tally.kills == 12
     assert tally.most_twice_a_kill <= CONCURRENCY
 
 
