@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.films import shots, write_film
 from benchmarks.subjects import CONCURRENCY, DMFORGE, TRIAL, Rehearsal, Subject, Worlds, in_batches
-from dmforge import intake, pipeline
+from dmforge import intake
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.sources.claims import Claims
@@ -24,6 +24,7 @@ from dmforge.curation.workspace import Workspace
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.generators.worlds.folder import SOURCE, Settings, file_name
 from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.recipe import RECIPES, STAGES, read_recipe
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.records import Task
 
@@ -98,7 +99,7 @@ class Published(Worlds):
         if subprocess.run([*DMFORGE, "run", "-w", str(scouted), "--until", "import"], stderr=subprocess.DEVNULL).returncode:
             sys.exit("the tasks to be reviewed could not be brought in")
         place = Workspace(scouted)
-        view = View(Lake(place), pipeline.read_recipe(place.recipe).stages)
+        view = View(Lake(place), read_recipe(place.recipe).stages)
         tasks = sorted(from_arrow(Task, view.table(view.rows(Task, gated=False).sql)), key=lambda task: task.id)
         return [Review(task.video, task.id, "task", "anna", "keep", "", "") for task in tasks[::3]]
 
@@ -145,7 +146,7 @@ def of_tried() -> str:
 
 def _own(name: str) -> str:
     """A recipe of the project's own, in batches of few."""
-    return in_batches((pipeline.RECIPES / f"{name}.toml").read_text("utf-8"), FEW)
+    return in_batches((RECIPES / f"{name}.toml").read_text("utf-8"), FEW)
 
 
 ALL: dict[str, Callable[[Path], Subject]] = {
@@ -173,4 +174,4 @@ def uncovered() -> list[str]:
     """Stages that a recipe may name and that none of these has."""
     recipes = (TRIAL.format(tasks=1, crash_every=1, concurrency=1), of_films(), of_published(), of_tried())
     covered = {stage for recipe in recipes for stage in stages_of(recipe)}
-    return [name for name in pipeline.STAGES if name not in covered]
+    return [name for name in STAGES if name not in covered]
