@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
@@ -55,6 +55,8 @@ class Subject(Protocol):
 
     share = 1.0
     """A kill comes within this share of what a stage takes."""
+    idle: Collection[str] = ()
+    """Stages of its recipe that have nothing to do."""
 
     def serving(self) -> AbstractContextManager[str]:
         """A fresh server, and its address."""
@@ -176,6 +178,8 @@ class Worlds(Subject):
 
 class WholeChain(Worlds):
     """Ingest, import, annotate, rules, verify, select, pack."""
+
+    idle = ("human",)
 
     def __init__(self, videos: int, folder: Path) -> None:
         super().__init__(folder, Settings(videos=videos))

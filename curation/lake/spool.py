@@ -6,10 +6,13 @@ import io
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
 import pyarrow as pa
+
+from dmforge.curation.atomic import disk_errors
 
 
 class Spool:
@@ -27,11 +30,12 @@ class Spool:
         self._open.close()
 
     def add(self, table: str, piece: pa.Table) -> None:
-        if table not in self._files:
-            file = self._open.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (closed with the others)
-            self._files[table] = cast("io.IOBase", file)
-            self._writers[table] = pa.ipc.new_stream(self._files[table], piece.schema)
-        self._writers[table].write_table(piece)
+        with disk_errors(Path(tempfile.gettempdir())):
+            if table not in self._files:
+                file = self._open.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (closed with the others)
+                self._files[table] = cast("io.IOBase", file)
+                self._writers[table] = pa.ipc.new_stream(self._files[table], piece.schema)
+            self._writers[table].write_table(piece)
 
     def tables(self) -> Mapping[str, Iterator[pa.Table]]:
         """All of them, to be read once: nothing is added any more."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from tempfile import gettempdir
+
+from dmforge.schemas.errors import LakeError
 
 CACHE_KB = 8192
 """Of pages that are held in memory: a look-up takes 5 microseconds; a million answers 90 MB of disk."""
@@ -17,16 +21,17 @@ class Whereabouts:
 
     def __init__(self, known: Iterator[Whereabout]) -> None:
         self._table = sqlite3.connect("", isolation_level=None)
-        for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):
-            self._table.execute(f"PRAGMA {setting}")
         columns = "file INTEGER NOT NULL, at INTEGER NOT NULL"
-        self._table.execute(f"CREATE TABLE places (key TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
-        # sorted first: keys are digests, and a tree that is filled at random touches another page of the disk for each
-        self._table.execute(f"CREATE TABLE unsorted (key TEXT NOT NULL, {columns})")
-        self._insert("INSERT INTO unsorted VALUES (?, ?, ?)", known)
-        # the first place of a key is the one that counts
-        self._table.execute("INSERT OR IGNORE INTO places SELECT key, file, at FROM unsorted ORDER BY key, rowid")
-        self._table.execute("DROP TABLE unsorted")
+        with _said():
+            for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):
+                self._table.execute(f"PRAGMA {setting}")
+            self._table.execute(f"CREATE TABLE places (key TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
+            # sorted first: keys are digests, and a tree that is filled at random touches another page of the disk for each
+            self._table.execute(f"CREATE TABLE unsorted (key TEXT NOT NULL, {columns})")
+            self._insert("INSERT INTO unsorted VALUES (?, ?, ?)", known)
+            # the first place of a key is the one that counts
+            self._table.execute("INSERT OR IGNORE INTO places SELECT key, file, at FROM unsorted ORDER BY key, rowid")
+            self._table.execute("DROP TABLE unsorted")
 
     def __len__(self) -> int:
         ((count,),) = self._table.execute("SELECT count(*) FROM places")
@@ -38,7 +43,8 @@ class Whereabouts:
 
     def note(self, places: Iterable[Whereabout]) -> None:
         """Keys that have just been written."""
-        self._insert("INSERT OR REPLACE INTO places VALUES (?, ?, ?)", places)
+        with _said():
+            self._insert("INSERT OR REPLACE INTO places VALUES (?, ?, ?)", places)
 
     def close(self) -> None:
         self._table.close()
@@ -47,3 +53,12 @@ class Whereabouts:
         self._table.execute("BEGIN")
         self._table.executemany(statement, places)
         self._table.execute("COMMIT")
+
+
+@contextmanager
+def _said() -> Generator[None]:
+    """A disk that is full is no fault of the journal's."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise LakeError(f"the disk refused: {error}", where=gettempdir(), mend="make room there, or set TMPDIR") from error

@@ -115,3 +115,24 @@ def test_a_disk_that_is_full_of_checkpoints_is_said_whoever_writes_them(tmp_path
     script = 'mount -t tmpfs -o size=2m none "$SMALL" || exit 99; "$PYTHON" -c "$PROGRAM"'
     done = in_namespace(script, SMALL=str(small), PROGRAM=textwrap.dedent(program))
     assert done.stdout.count(f"{small}: the disk refused: no space left on device\n  mend: free some space") == 2, done.stderr
+
+
+@pytest.mark.usefixtures("mounts")
+def test_a_scratch_folder_that_is_full_is_said(tmp_path: Path) -> None:
+    program = """
+        import pyarrow as pa
+        from dmforge.curation.lake.spool import Spool
+        from dmforge.curation.lake.whereabouts import Whereabouts
+        from dmforge.schemas.errors import LakeError
+        def spool():
+            with Spool() as spool:
+                spool.add("numbers", pa.table({"number": list(range(1 << 20))}))
+        for fill in (spool, lambda: Whereabouts((f"{n:064x}", 0, n) for n in range(200_000))):
+            try:
+                fill()
+            except LakeError as error:
+                print(error)
+    """
+    script = 'mount -t tmpfs -o size=1m none "$SMALL" || exit 99; TMPDIR="$SMALL" "$PYTHON" -c "$PROGRAM"'
+    done = in_namespace(script, SMALL=str(tmp_path), PROGRAM=textwrap.dedent(program))
+    assert done.stdout.count(f"{tmp_path}: the disk refused: ") == 2, done.stderr + done.stdout

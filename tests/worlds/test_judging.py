@@ -128,5 +128,5 @@ def test_another_instruction_is_another_work_key(monkeypatch: pytest.MonkeyPatch
     before = Annotate(AnnotateConfig(model="m")).variant
     assert Annotate(AnnotateConfig(model="m", concurrency=3, timeout_s=1)).variant == before
     assert Annotate(AnnotateConfig(model="m", temperature=0)).variant != before
-    monkeypatch.setattr("dmforge.generators.annotate.instruction", lambda name: f"Another {name}")
+    monkeypatch.setattr("dmforge.generators.teacher.asking.instruction", lambda name: f"Another {name}")
     assert Annotate(AnnotateConfig(model="m")).variant != before
