@@ -44,7 +44,7 @@ def test_what_is_loaded_is_the_student_of_the_last_renewal(student: Student, tmp
         other = "import sys; from dmforge.generators.student.load import load; print(float(sum(p.double().sum() for p in "
         other += "load(sys.argv[1]).model.parameters())))"
         told = subprocess.run([sys.executable, "-c", other, str(live.path)], capture_output=True, text=True, check=True)
-        expected = float(sum(weights.double().sum() for weights in student.model.parameters()))
+        expected = float(sum(weights.detach().double().sum() for weights in student.model.parameters()))
         assert float(told.stdout) == pytest.approx(expected, rel=1e-12)
     finally:
         live.close()
