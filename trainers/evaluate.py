@@ -75,8 +75,6 @@ def _window(told: Baselines) -> dict[str, object]:
 
 def evaluate(settings: EvaluationSettings) -> Evaluation:
     """Roll out, score, and leave rows.jsonl and metrics.json behind."""
-    if settings.workspace:
-        Workspace(Path(settings.workspace)).require()
     corpora = [_opened(place) for place in settings.corpora]
     chosen_on = [_opened(place) for place in settings.baseline_corpora] or corpora
     device = "cuda" if settings.device == "auto" and torch.cuda.is_available() else "cpu"

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from dmforge.curation.toml import read_toml
+from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Config, Operational, parse_config
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.settings import beside
@@ -70,6 +71,10 @@ def read_evaluation(path: Path) -> EvaluationSettings:
     if not told.corpora:
         mend = 'name folders of packed cot selections: corpora = ["ws/shards/cot/..."]'
         raise InputError("corpora is empty: there is nothing to evaluate on", where=str(path), mend=mend)
+    workspace = beside(path, told.workspace) if told.workspace else ""
+    if workspace and not Workspace(Path(workspace)).recipe.is_file():
+        mend = "name a folder that dmforge init has made: that of the corpora, say"
+        raise InputError(f"there is no workspace in {workspace}", where=f"{path}: workspace", mend=mend)
     checkpoint = beside(path, told.checkpoint) if told.checkpoint.startswith(".") else told.checkpoint
     return told.model_copy(
         update={
@@ -77,7 +82,7 @@ def read_evaluation(path: Path) -> EvaluationSettings:
             "corpora": tuple(beside(path, place) for place in told.corpora),
             "baseline_corpora": tuple(beside(path, place) for place in told.baseline_corpora),
             "out": str(out_folder(checkpoint, path, told.out)),
-            "workspace": beside(path, told.workspace) if told.workspace else "",
+            "workspace": workspace,
         }
     )
 
