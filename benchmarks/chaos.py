@@ -27,6 +27,8 @@ from benchmarks.undisturbed import Calm, undisturbed
 
 STARTING = 1 / 8
 """So many kills come while a run starts up."""
+LEAD = 1.5
+"""So many times as often as a stage on average one may be killed."""
 
 
 def kill_once(trial: Trial) -> None:
@@ -78,11 +80,14 @@ def least_killed(calms: Sequence[Calm], tally: Tally) -> Calm:
 
 
 def aimed_at(trial: Trial) -> str | None:
-    """Of the stages that are still to come the one that was killed least."""
-    stages = trial.calm.stages
+    """Of the stages that are still to come the one that was killed least. None where that was killed often enough: or the last
+    stage would be killed for ever, and the others never again."""
+    stages, killed = trial.calm.stages, trial.tally.killed_in
     begin = trial.stage
     rest = [] if begin is None else stages[stages.index(begin) :]
-    return min(rest, key=lambda stage: trial.tally.killed_in[stage], default=None)
+    target = min(rest, key=lambda stage: killed[stage], default=None)
+    enough = 1 + LEAD * sum(killed[stage] for stage in stages) / len(stages)
+    return None if target is None or killed[target] > enough else target
 
 
 def _wait_for_a_moment(trial: Trial, process: subprocess.Popen[str], target: str | None, records: int) -> None:
