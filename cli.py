@@ -273,9 +273,10 @@ def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> 
 def digest(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Check every part and print the logical digest: equal digests are equal corpora, whatever their history."""
     from dmforge import pipeline
+    from dmforge.curation.lake import logical
 
     tables = pipeline.digest(_workspace(workspace))
-    total = pipeline.logical.whole(tables)
+    total = logical.whole(tables)
     rows = [[table.table, table.rows, table.sha256] for table in tables]
     if as_json:
         print_json({"columns": ["table", "rows", "sha256"], "rows": rows, "digest": total})
@@ -310,13 +311,12 @@ def forget(
 ) -> None:
     """Take a video down: its rows, media, journal lines and shards, for good."""
     from dmforge import pipeline
+    from dmforge.curation.lake import forgetting
 
     if (video is None) == (source is None):
         raise InputError("give either a video or --source", where="forget", mend="dmforge forget video_... --reason R")
     if source is not None:
-        removed = pipeline.forget(
-            _workspace(workspace), _command(), reason, lambda lake: pipeline.forgetting.videos_of(lake, source)
-        )
+        removed = pipeline.forget(_workspace(workspace), _command(), reason, lambda lake: forgetting.videos_of(lake, source))
     else:
         wanted = pipeline.video_id(video or "")
         removed = pipeline.forget(_workspace(workspace), _command(), reason, lambda _: [wanted])

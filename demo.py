@@ -20,6 +20,7 @@ from rich.console import Console
 from dmforge import auditing, intake, pipeline, reporting
 from dmforge.curation.atomic import writing
 from dmforge.curation.audit.query import Answer
+from dmforge.curation.lake import logical
 from dmforge.curation.runner import StageReport
 from dmforge.curation.shards.folders import Manifest
 from dmforge.curation.sources.claims import Claims
@@ -102,7 +103,7 @@ def demo(folder: Path, size: Size, console: Console, command: str) -> Finished:
         reports,
         auditing.audit(workspace, "funnel"),
         pipeline.corpora(workspace),
-        pipeline.logical.whole(pipeline.digest(workspace)),
+        logical.whole(pipeline.digest(workspace)),
         schooled,
         _report(folder, workspace, [folder / "student" / way for way in ("sft", "sdgrpo")] if schooled else []),
     )

@@ -109,13 +109,13 @@ class Journal:
             start = os.fstat(self._file).st_size
             try:
                 await asyncio.to_thread(self._append, start, b"".join(line for _, line, _ in batch))
+                begins = itertools.accumulate((len(line) for _, line, _ in batch), initial=start)
+                self._where.note((name, self._own, at) for (name, _, _), at in zip(batch, begins, strict=False))
             except (OSError, LakeError) as error:
                 for _, _, done in batch:
                     if not done.done():
                         done.set_exception(error)
                 continue
-            begins = itertools.accumulate((len(line) for _, line, _ in batch), initial=start)
-            self._where.note((name, self._own, at) for (name, _, _), at in zip(batch, begins, strict=False))
             for _, _, done in batch:
                 if not done.done():  # its asker was interrupted; the answer is kept all the same
                     done.set_result(None)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from tempfile import gettempdir
 
-from dmforge.schemas.errors import LakeError
+from dmforge.curation.atomic import disk_errors
 
 CACHE_KB = 8192
 """Of pages that are held in memory: a look-up takes 5 microseconds; a million answers 90 MB of disk."""
@@ -58,7 +60,9 @@ class Whereabouts:
 @contextmanager
 def _said() -> Generator[None]:
     """A disk that is full is no fault of the journal's."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise LakeError(f"the disk refused: {error}", where=gettempdir(), mend="make room there, or set TMPDIR") from error
+    with disk_errors(Path(gettempdir())):
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            number = errno.ENOSPC if error.sqlite_errorcode == sqlite3.SQLITE_FULL else errno.EIO
+            raise OSError(number, str(error)) from error

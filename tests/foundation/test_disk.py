@@ -118,6 +118,33 @@ def test_a_disk_that_is_full_of_checkpoints_is_said_whoever_writes_them(tmp_path
 
 
 @pytest.mark.usefixtures("mounts")
+def test_who_waits_for_an_answer_is_told_of_a_scratch_folder_that_is_full(tmp_path: Path) -> None:
+    program = """
+        import asyncio, os
+        from pathlib import Path
+        from dmforge.curation.lake import whereabouts
+        from dmforge.curation.lake.journal import Journal
+        from dmforge.curation.workspace import Workspace
+        from dmforge.schemas.errors import LakeError
+        from dmforge.schemas.ids import digest
+        whereabouts.CACHE_KB = 16
+        async def ask():
+            return {"text": "yes"}
+        async def answered(journal):
+            asked = [journal.answer(digest("question", n), digest("video", n), ask) for n in range(5000)]
+            return await asyncio.gather(*asked, return_exceptions=True)
+        told = asyncio.run(answered(Journal(Workspace(Path(os.environ["ROOT"])), "model")))
+        print(next(one for one in told if isinstance(one, LakeError)))
+    """
+    small = tmp_path / "small"
+    small.mkdir()
+    script = 'mount -t tmpfs -o size=100k none "$SMALL" || exit 99; TMPDIR="$SMALL" timeout 60 "$PYTHON" -c "$PROGRAM"'
+    done = in_namespace(script, SMALL=str(small), ROOT=str(tmp_path / "ws"), PROGRAM=textwrap.dedent(program))
+    assert done.returncode == 0, done.stderr
+    assert f"{small}: the disk refused: database or disk is full" in done.stdout
+
+
+@pytest.mark.usefixtures("mounts")
 def test_a_scratch_folder_that_is_full_is_said(tmp_path: Path) -> None:
     program = """
         import pyarrow as pa
