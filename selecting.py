@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,23 +12,25 @@ from dmforge.curation import runs
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake import forgetting
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import AnyStage, View
+from dmforge.curation.lake.views import EVERY_VIDEO, AnyStage, View
 from dmforge.curation.runner import Driver
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.select import SelectCotConfig
-from dmforge.filters.select_rl import SelectRlConfig, stand
-from dmforge.filters.selection import AIMS, UNDETERMINED, counts, decide, measured_by
+from dmforge.filters.select_rl import Aims, SelectRlConfig
+from dmforge.filters.selection import RANGE_SUBJECTS, UNDETERMINED, Selection, counts, measured_by
 from dmforge.filters.what_if import asking
 from dmforge.pipeline import unpublished_lists
 from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.records import Sample
+from dmforge.schemas.records import Candidate, Sample, Task
 
 REASONS = """
 SELECT CASE WHEN status = 'made' THEN NULL ELSE reason END AS told, count(*) AS n
-FROM outcomes WHERE stage = $stage GROUP BY told ORDER BY n DESC, told
+FROM outcomes WHERE stage = $stage GROUP BY told
 """
+RANGE_COUNTED = 250_000
+"""Candidates that are decided at once where they are only counted: they stay in DuckDB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,9 @@ class Selected:
     @staticmethod
     def of(reasons: Mapping[str | None, int]) -> Selected:
         """From how many have which reason; None is kept."""
-        open_ = sum(number for reason, number in reasons.items() if reason and reason.startswith(UNDETERMINED))
-        rejected = {reason: n for reason, n in reasons.items() if reason and not reason.startswith(UNDETERMINED)}
+        told = sorted(((reason, number) for reason, number in reasons.items() if reason), key=lambda one: (-one[1], one[0]))
+        open_ = sum(number for reason, number in told if reason.startswith(UNDETERMINED))
+        rejected = {reason: number for reason, number in told if not reason.startswith(UNDETERMINED)}
         return Selected(reasons.get(None, 0), rejected, open_)
 
 
@@ -78,13 +82,19 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
     with workspace.reading():
         before = recipe.stages[: recipe.stages.index(stage)]
         view = View(Lake(workspace), before)
-        connection = view.connection.cursor()
+        connection, measurable = view.connection.cursor(), measured_by(before)
         if isinstance(stage.config, SelectRlConfig):
-            stand(view, connection, stage.config)
-            decide(connection, stage.config.wanted(), None, measured_by(before), AIMS)
-        elif isinstance(stage.config, SelectCotConfig):
-            decide(connection, stage.config.wanted(), None if where is None else asking(where), measured_by(before))
-        return Selected.of(counts(connection))
+            aims, ranges = Aims(view, teachers_look=stage.config.teachers_look), view.ranges(Task, RANGE_SUBJECTS)
+            selection = Selection(connection, stage.config.wanted(), ranges, measurable, aims=aims.within)
+        else:
+            assert isinstance(stage.config, SelectCotConfig)
+            # a condition is asked once, of all
+            ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else EVERY_VIDEO
+            selection = Selection(connection, stage.config.wanted(), ranges, measurable, asking(where) if where else None)
+        reasons: Counter[str | None] = Counter()
+        for _ in selection.decided():
+            reasons.update(counts(connection))
+        return Selected.of(reasons)
 
 
 def stage_of(recipe: Recipe, corpus: str) -> AnyStage:

@@ -10,11 +10,9 @@ from pydantic import Field, PositiveInt
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
 from dmforge.curation.stage import Collective, StageConfig
-from dmforge.filters.selection import Dimension, Said, Wanted, decide, measured_by
+from dmforge.filters.selection import RANGE_SUBJECTS, Dimension, Said, Selection, Wanted, measured_by
 from dmforge.schemas.records import Candidate, Provenance, Sample, Task, Verdict, Video
 
-CHUNK = 10_000
-"""Candidates that are settled at a time."""
 _TOLD = """
 WITH misses AS (
     SELECT o.id, unnest([o.id, o.task, o.video]) AS subject, n.filter, n.least
@@ -22,6 +20,7 @@ WITH misses AS (
 ), worst AS (
     SELECT m.id, arg_min({'score': v.score, 'least': m.least, 'reason': v.reason, 'detail': v.detail}, (v.score, v.id)) AS why
     FROM misses m JOIN verdicts v ON v.subject = m.subject AND v.filter = m.filter
+    WHERE v.video >= $low AND v.video < $high
     GROUP BY m.id
 )
 SELECT o.id, o.video, o.task, o.reason, o.detail, w.why.score, w.why.least, w.why.reason AS said, w.why.detail AS place
@@ -62,9 +61,9 @@ class SelectCot(Collective[Candidate, Sample]):
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         connection = view.connection.cursor()
-        decide(connection, self.config.wanted(), measurable=measured_by(view.stages))
-        for batch in connection.sql(_TOLD).to_arrow_reader(CHUNK):
-            rows = batch.to_pylist()
+        ranges = view.ranges(Candidate, RANGE_SUBJECTS)
+        for bounds in Selection(connection, self.config.wanted(), ranges, measured_by(view.stages)).decided():
+            rows = connection.sql(_TOLD, params=bounds).to_arrow_table().to_pylist()
             keys = [Key(row["id"], row["video"]) for row in rows]
             yield settle(origin, keys, [self._result(**row) for row in rows], self.makes)
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
-import duckdb
 import pyarrow as pa
 from pydantic import Field, PositiveInt
 
-from dmforge.curation.lake.views import View
+from dmforge.curation.lake.views import Bounds, View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
 from dmforge.curation.sources.importing import target_of
 from dmforge.curation.stage import Collective, StageConfig
 from dmforge.filters.replaying import right_window
-from dmforge.filters.selection import AIMS, UNDETERMINED, Dimension, Said, Wanted, decide, measured_by
-from dmforge.schemas.columns import column, from_arrow
+from dmforge.filters.selection import RANGE_SUBJECTS, UNDETERMINED, Dimension, Said, Selection, Wanted, measured_by
+from dmforge.schemas.columns import column
 from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Candidate, Provenance, Sample, Target, TargetSource, Task, Verdict, Video
 from dmforge.schemas.scoring import answer_score
 
-CHUNK = 10_000
-"""Tasks that are settled at a time."""
 RIGHT = 0.5
 """A teacher whose answer overlaps gold by so much was right; other answers are right or not."""
 NO_TARGET = "no target"
@@ -33,7 +30,7 @@ WITH misses AS (
 ), worst AS (
     SELECT m.id, any_value(v.score ORDER BY v.score, v.id) AS score, any_value(m.least) AS least, any_value(m.most) AS most
     FROM misses m JOIN verdicts v ON v.subject = m.subject AND v.filter = m.filter
-    WHERE v.score < m.least OR v.score > m.most
+    WHERE v.video >= $low AND v.video < $high AND (v.score < m.least OR v.score > m.most)
     GROUP BY m.id
 )
 SELECT o.id, o.video, o.reason, o.detail, w.score, w.least, w.most
@@ -84,13 +81,13 @@ class SelectRl(Collective[Task, Sample]):
     if_there = also_reads
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
-        connection = view.connection.cursor()
-        found = stand(view, connection, self.config)
-        decide(connection, self.config.wanted(), measurable=measured_by(view.stages), subjects=AIMS)
-        for batch in connection.sql(_TOLD).to_arrow_reader(CHUNK):
-            rows = batch.to_pylist()
+        connection, aims = view.connection.cursor(), Aims(view, teachers_look=self.config.teachers_look)
+        ranges = view.ranges(Task, RANGE_SUBJECTS)
+        selection = Selection(connection, self.config.wanted(), ranges, measured_by(view.stages), aims=aims.within)
+        for bounds in selection.decided():
+            rows = connection.sql(_TOLD, params=bounds).to_arrow_table().to_pylist()
             keys = [Key(row["id"], row["video"]) for row in rows]
-            yield settle(origin, keys, [self._result(found, **row) for row in rows], self.makes)
+            yield settle(origin, keys, [self._result(aims.found, **row) for row in rows], self.makes)
 
     def _result(
         self,
@@ -113,38 +110,43 @@ class SelectRl(Collective[Task, Sample]):
         return Rejected(reason, detail)
 
 
-def stand(view: View, connection: duckdb.DuckDBPyConnection, config: SelectRlConfig) -> Mapping[Id, Aim]:
-    """Put the tasks where `decide` finds them; and the target of each that has one."""
-    tasks = from_arrow(Task, view.table(view.rows(Task).sql))
-    candidates = from_arrow(Candidate, view.table(view.rows(Candidate).sql)) if config.teachers_look else []
-    found = _aims(view, tasks, candidates)
-    coming = any(Target in stage.makes and view.tally(stage).pending for stage in view.stages)
-    without = f"{UNDETERMINED}target" if coming else NO_TARGET
-    rows = {
-        "id": [task.id for task in tasks],
-        "video": [task.video for task in tasks],
-        "task": [task.id for task in tasks],
-        "attempt": [0] * len(tasks),
-        "looks": [_looks(found.get(task.id)) for task in tasks],
-        "lacks": [None if task.id in found else without for task in tasks],
-    }
-    connection.register(AIMS, pa.table(rows, _SUBJECTS))
-    return found
+class Aims:
+    """Where each task's answer shows, how densely one must look there, and who says so: of some videos at a time."""
 
+    def __init__(self, view: View, *, teachers_look: bool) -> None:
+        self._view, self._teachers_look = view, teachers_look
+        self.found: Mapping[Id, Aim] = {}
+        """Of the range that was asked for last."""
+        coming = any(Target in stage.makes and view.tally(stage).pending for stage in view.stages)
+        self._without = f"{UNDETERMINED}target" if coming else NO_TARGET
 
-def _aims(view: View, tasks: Sequence[Task], candidates: Sequence[Candidate]) -> Mapping[Id, Aim]:
-    """Where each task's answer shows, how densely one must look there, and who says so."""
-    tried = {row.task: row for row in from_arrow(Target, view.table(view.rows(Target).sql))}
-    told = {task.id: look for task in tasks if (look := target_of(task)) is not None}
-    open_ = {task.id: task for task in tasks if task.id not in tried and task.id not in told}
-    taught: dict[Id, Look] = {}
-    for one in sorted(candidates, key=lambda one: (one.attempt, one.id)):
-        task = open_.get(one.task)
-        if task is not None and one.looks and one.task not in taught and answer_score(one.answer, task) >= RIGHT:
-            taught[one.task] = Look(right_window(task) or one.looks[0].window, one.looks[0].fps)
-    aims: dict[Id, Aim] = {id: (look, "teacher") for id, look in {**taught, **told}.items()}
-    aims.update({id: (row.look, row.source) for id, row in tried.items()})
-    return aims
+    def within(self, bounds: Bounds) -> pa.Table:
+        """The tasks of a range, as a selection finds them."""
+        tasks = self._view.within(bounds, Task)
+        self.found = self._aims(bounds, tasks)
+        rows = {
+            "id": [task.id for task in tasks],
+            "video": [task.video for task in tasks],
+            "task": [task.id for task in tasks],
+            "attempt": [0] * len(tasks),
+            "looks": [_looks(self.found.get(task.id)) for task in tasks],
+            "lacks": [None if task.id in self.found else self._without for task in tasks],
+        }
+        return pa.table(rows, _SUBJECTS)
+
+    def _aims(self, bounds: Bounds, tasks: list[Task]) -> Mapping[Id, Aim]:
+        tried = {row.task: row for row in self._view.within(bounds, Target)}
+        told = {task.id: look for task in tasks if (look := target_of(task)) is not None}
+        open_ = {task.id: task for task in tasks if task.id not in tried and task.id not in told}
+        candidates = self._view.within(bounds, Candidate) if self._teachers_look else []
+        taught: dict[Id, Look] = {}
+        for one in sorted(candidates, key=lambda one: (one.attempt, one.id)):
+            task = open_.get(one.task)
+            if task is not None and one.looks and one.task not in taught and answer_score(one.answer, task) >= RIGHT:
+                taught[one.task] = Look(right_window(task) or one.looks[0].window, one.looks[0].fps)
+        aims: dict[Id, Aim] = {id: (look, "teacher") for id, look in {**taught, **told}.items()}
+        aims.update({id: (row.look, row.source) for id, row in tried.items()})
+        return aims
 
 
 def _looks(aim: Aim | None) -> list[object]:

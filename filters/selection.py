@@ -2,21 +2,23 @@
 
 Two 64-bit masks a subject say which filters have measured it and which of those it misses; a candidate's are those of itself,
 of its task and of its video together. So a million candidates with eight scores each are decided in a second or two.
+Scores of a candidate are about its video, so some videos are decided at a time; only what caps count is seen at once.
 Names and values come as tables; the only text that becomes SQL stands in this file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import duckdb
 import pyarrow as pa
 
-from dmforge.curation.lake.views import AnyStage
+from dmforge.curation.lake.views import AnyStage, Bounds
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.records import Candidate
 
 Said = Literal["source", "licence", "terms", "split", "video_source", "video_licence", "video_terms"]
 Dimension = Literal["video", "kind", "source", "duration", "density"]
@@ -40,6 +42,7 @@ SELECT v.subject, any_value(v.subject_kind) AS kind, bit_or(1::BIGINT << l.posit
     bit_or(CASE WHEN v.score < l.least OR v.score > l.most THEN 1::BIGINT << l.position ELSE 0 END) AS failed,
     bit_or(CASE WHEN v.score > l.most THEN 1::BIGINT << l.position ELSE 0 END) AS above {scores}
 FROM verdicts v JOIN named l ON l.filter = v.filter
+WHERE v.video >= $low AND v.video < $high
 GROUP BY v.subject
 """
 _STANDING = """
@@ -54,9 +57,12 @@ FROM {subjects} c
     LEFT JOIN (SELECT * FROM measured WHERE kind = 'candidate') a ON a.subject = c.id
     LEFT JOIN (SELECT * FROM measured WHERE kind = 'task') b ON b.subject = c.task
     LEFT JOIN (SELECT * FROM measured WHERE kind = 'video') d ON d.subject = c.video
-    LEFT JOIN provenances p ON p.video = c.video
+    LEFT JOIN (SELECT * FROM provenances WHERE video >= $low AND video < $high) p ON p.video = c.video
     {tasks} {videos}
+WHERE c.video >= $low AND c.video < $high
 """
+_TASKS = "JOIN (SELECT * FROM tasks WHERE video >= $low AND video < $high) t ON t.id = c.task"
+_VIDEOS = "LEFT JOIN (SELECT * FROM videos WHERE id >= $low AND id < $high) v ON v.id = c.video"
 _DECIDED = """
 CREATE OR REPLACE TEMP TABLE decided AS
 WITH reasons AS (
@@ -82,6 +88,14 @@ CREATE OR REPLACE TEMP TABLE best AS
 SELECT id {counted}, row_number() OVER (PARTITION BY task ORDER BY {order} attempt, id) AS place
 FROM decided d WHERE reason IS NULL
 """
+_VERDICT_OF = """
+CREATE OR REPLACE TEMP TABLE verdict_of AS
+SELECT d.id, d.video, d.task, d.failed,
+    CASE WHEN d.reason IS NOT NULL THEN d.reason WHEN b.place > 1 THEN 'another candidate of the task was kept'
+        ELSE o.reason END AS reason,
+    coalesce(o.detail, d.detail) AS detail
+FROM decided d LEFT JOIN best b ON b.id = d.id LEFT JOIN dropped o ON o.id = d.id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +116,11 @@ class Wanted:
         return {**(self.least_if_measured or {}), **self.least}
 
 
-CANDIDATES = "candidates"
+RANGE_SUBJECTS = 20_000
+"""Candidates or tasks of a range of video ids that are decided at once."""
 AIMS = "aims"
-"""A temporary table of tasks in the place of candidates, where it is tasks that are selected: `id`, `video`, `task`, `attempt`,
-`looks` with their target, and `lacks`, what makes it unfit before any score is asked."""
+"""Tasks in the place of candidates, where it is tasks that are selected: `id`, `video`, `task`, `attempt`, `looks` with their
+target, and `lacks`, what makes it unfit before any score is asked."""
 
 Holds = Callable[[duckdb.DuckDBPyConnection], pa.Table]
 """Of the candidates in `standing` those that a further condition is asked about: `id`, and whether it `holds`."""
@@ -117,102 +132,120 @@ def measured_by(stages: Iterable[AnyStage]) -> frozenset[str]:
     return frozenset(name for stage in stages for name in stage.measures)
 
 
-def decide(
-    connection: duckdb.DuckDBPyConnection,
-    wanted: Wanted,
-    holds: Holds | None = None,
-    measurable: frozenset[str] = frozenset(),
-    subjects: Literal["candidates", "aims"] = CANDIDATES,
-) -> None:
-    """Make the temporary table `verdict_of`: `id`, `video`, `task`, `reason` (NULL where it is kept), `detail`, `failed`.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is selected from, and by what."""
 
-    What is `measurable` and not measured yet leaves candidates undetermined; what is neither is a mistake in the recipe."""
-    names = _named(connection, wanted, measurable, "[stages.select_rl]" if subjects == AIMS else "[stages.select_cot]")
-    _stand(connection, wanted, names, subjects)
-    connection.register("held", HELD.empty_table() if holds is None else holds(connection))
-    needed = sum(1 << position for position, name in enumerate(names) if name in wanted.least or name in wanted.most)
-    connection.execute(_DECIDED.format(undetermined=UNDETERMINED), {"needed": needed})
-    order = "".join(f"s{names.index(name)} DESC NULLS LAST, " for name in wanted.order)
-    counted = "".join(f", of_{name}" for name in sorted({*(wanted.caps or {}), *(wanted.balance or {})}))
-    connection.execute(_BEST.format(order=order, counted=counted))
-    connection.execute("CREATE OR REPLACE TEMP TABLE left_over AS SELECT * FROM best WHERE place = 1")
-    connection.execute("CREATE OR REPLACE TEMP TABLE dropped (id BLOB, reason VARCHAR, detail VARCHAR)")
-    for dimension, most in sorted((wanted.caps or {}).items()):
-        _drop(connection, dimension, "over its cap: ", "$most", {"most": most})
-    for dimension, times in sorted((wanted.balance or {}).items()):
-        least = f"(SELECT ceil($times * min(n)) FROM (SELECT count(*) AS n FROM left_over GROUP BY of_{dimension}))"
-        _drop(connection, dimension, "balanced away: ", least, {"times": times})
-    connection.execute("""
-        CREATE OR REPLACE TEMP TABLE verdict_of AS
-        SELECT d.id, d.video, d.task, d.failed, d.attempt,
-            CASE WHEN d.reason IS NOT NULL THEN d.reason WHEN b.place > 1 THEN 'another candidate of the task was kept'
-                ELSE o.reason END AS reason,
-            coalesce(o.detail, d.detail) AS detail
-        FROM decided d LEFT JOIN best b ON b.id = d.id LEFT JOIN dropped o ON o.id = d.id
-    """)
+    connection: duckdb.DuckDBPyConnection
+    wanted: Wanted
+    ranges: Sequence[Bounds]
+    """Of the ids of videos, low to high."""
+    measurable: frozenset[str] = frozenset()
+    """What has no scores yet but will: it leaves candidates undetermined. What is neither is a mistake in the recipe."""
+    holds: Holds | None = None
+    aims: Callable[[Bounds], pa.Table] | None = None
+    """The tasks of a range, where it is tasks that are selected."""
+
+    def decided(self) -> Iterator[Bounds]:
+        """Make the temporary table `verdict_of` of one range after the other: `id`, `video`, `task`, `reason` (NULL where it is
+        kept), `detail`, `failed`."""
+        names = self._named()
+        self.connection.execute("CREATE OR REPLACE TEMP TABLE dropped (id BLOB, reason VARCHAR, detail VARCHAR)")
+        if self._counted:
+            self._drop(names)
+        for bounds in self.ranges:
+            self._best(names, bounds)
+            self.connection.execute(_VERDICT_OF)
+            yield bounds
+
+    @property
+    def _counted(self) -> list[Dimension]:
+        return sorted({*(self.wanted.caps or {}), *(self.wanted.balance or {})})
+
+    def _named(self) -> list[str]:
+        """The filters that matter as a table, by the alphabet: the recipe's own order is no part of the work key."""
+        wanted, where = self.wanted, "[stages.select_cot]" if self.aims is None else "[stages.select_rl]"
+        names = sorted({*wanted.thresholds, *wanted.most, *wanted.order})
+        measured = {row[0] for row in self.connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()}
+        known = sorted(measured | self.measurable)
+        for name in names:
+            if name not in known:
+                mend = nearest(name, known) if known else "put a stage before it that measures this"
+                raise InputError(f"no filter measures {name!r}", where=where, mend=mend)
+        if len(names) > MOST_FILTERS:
+            raise InputError(f"{len(names)} filters", where=where, mend=f"name at most {MOST_FILTERS}")
+        table = pa.table({
+            "filter": pa.array(names, pa.string()),
+            "least": pa.array([wanted.thresholds.get(name) for name in names], pa.float64()),
+            "most": pa.array([wanted.most.get(name) for name in names], pa.float64()),
+            "position": pa.array(range(len(names)), pa.int64()),
+            "bit": pa.array([1 << position for position in range(len(names))], pa.int64()),
+        })  # fmt: skip
+        self.connection.register("named", table)
+        return names
+
+    def _best(self, names: list[str], bounds: Bounds) -> None:
+        """What of a range is fit, and the place that it has among those of its task."""
+        wanted = self.wanted
+        self._stand(names, bounds)
+        self.connection.register("held", HELD.empty_table() if self.holds is None else self.holds(self.connection))
+        needed = sum(1 << position for position, name in enumerate(names) if name in wanted.least or name in wanted.most)
+        self.connection.execute(_DECIDED.format(undetermined=UNDETERMINED), {"needed": needed})
+        order = "".join(f"s{names.index(name)} DESC NULLS LAST, " for name in wanted.order)
+        counted = "".join(f", of_{name}" for name in self._counted)
+        self.connection.execute(_BEST.format(order=order, counted=counted))
+
+    def _stand(self, names: list[str], bounds: Bounds) -> None:
+        """Each with its masks, what it is ordered by, and what is counted of it; joined to what is asked for."""
+        wanted, tasks = self.wanted, self.aims is not None
+        if self.aims is not None:
+            self.connection.register(AIMS, self.aims(bounds))
+        ordering = [names.index(name) for name in wanted.order]
+        scores = "".join(f", min(CASE WHEN l.position = {at} THEN v.score END) AS s{at}" for at in ordering)
+        self.connection.execute(_MEASURED.format(scores=scores), bounds)
+        said = sorted(wanted.only)
+        rows = [(name, value) for name in said for value in wanted.only[name]]
+        self.connection.register("wanted_values", pa.table({
+            "name": pa.array([name for name, _ in rows], pa.string()),
+            "value": pa.array([value for _, value in rows], pa.string()),
+        }))  # fmt: skip
+        unmet = {name: f"WHEN {_SAID[name]} NOT IN (SELECT value FROM wanted_values WHERE name = '{name}')" for name in said}
+        lacking = " WHEN c.lacks IS NOT NULL THEN c.lacks" if tasks else ""
+        self.connection.execute(_STANDING.format(
+            subjects=AIMS if tasks else Candidate.table,
+            lacking=lacking, lacking_values=lacking and " WHEN c.lacks IS NOT NULL THEN ''",
+            dimensions="".join(f", {_DIMENSION[name]} AS of_{name}" for name in self._counted),
+            scores="".join(f", least(a.s{at}, b.s{at}, d.s{at}) AS s{at}" for at in ordering),
+            unwanted=" ".join(f"{unmet[name]} THEN 'not wanted: {name}'" for name in said),
+            unwanted_values=" ".join(f"{unmet[name]} THEN {_SAID[name]}" for name in said),
+            tasks=_TASKS if self._counted or said else "",
+            videos=_VIDEOS if "duration" in self._counted else "",
+        ), bounds)  # fmt: skip
+
+    def _drop(self, names: list[str]) -> None:
+        """Who is over a cap, or balanced away, of all ranges together. Of each class the first by id stay, a fair draw."""
+        for nth, bounds in enumerate(self.ranges):
+            self._best(names, bounds)
+            first = "CREATE OR REPLACE TEMP TABLE left_over AS" if nth == 0 else "INSERT INTO left_over"
+            self.connection.execute(f"{first} SELECT * FROM best WHERE place = 1")
+        for dimension, most in sorted((self.wanted.caps or {}).items()):
+            self._drop_over(dimension, "over its cap: ", "$most", {"most": most})
+        for dimension, times in sorted((self.wanted.balance or {}).items()):
+            least = f"(SELECT ceil($times * min(n)) FROM (SELECT count(*) AS n FROM left_over GROUP BY of_{dimension}))"
+            self._drop_over(dimension, "balanced away: ", least, {"times": times})
+
+    def _drop_over(self, dimension: str, reason: str, limit: str, values: dict[str, float]) -> None:
+        self.connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE over AS SELECT id, of_{dimension} AS class FROM left_over
+            QUALIFY row_number() OVER (PARTITION BY of_{dimension} ORDER BY id) > {limit}
+            """,
+            values,
+        )
+        self.connection.execute("INSERT INTO dropped SELECT id, $reason, class FROM over", {"reason": reason + dimension})
+        self.connection.execute("CREATE OR REPLACE TEMP TABLE left_over AS SELECT * FROM left_over ANTI JOIN over USING (id)")
 
 
 def counts(connection: duckdb.DuckDBPyConnection) -> dict[str | None, int]:
-    """How many candidates have which reason; None are those that are kept."""
-    return dict(
-        connection.execute("SELECT reason, count(*) AS n FROM verdict_of GROUP BY ALL ORDER BY n DESC, reason").fetchall()
-    )
-
-
-def _named(connection: duckdb.DuckDBPyConnection, wanted: Wanted, measurable: frozenset[str], where: str) -> list[str]:
-    """The filters that matter as a table, in the order of the alphabet: the recipe's own order is no part of the work key."""
-    names = sorted({*wanted.thresholds, *wanted.most, *wanted.order})
-    measured = {row[0] for row in connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()}
-    known = sorted(measured | measurable)
-    for name in names:
-        if name not in known:
-            mend = nearest(name, known) if known else "put a stage before it that measures this"
-            raise InputError(f"no filter measures {name!r}", where=where, mend=mend)
-    if len(names) > MOST_FILTERS:
-        raise InputError(f"{len(names)} filters", where=where, mend=f"name at most {MOST_FILTERS}")
-    table = pa.table({
-        "filter": pa.array(names, pa.string()),
-        "least": pa.array([wanted.thresholds.get(name) for name in names], pa.float64()),
-        "most": pa.array([wanted.most.get(name) for name in names], pa.float64()),
-        "position": pa.array(range(len(names)), pa.int64()),
-        "bit": pa.array([1 << position for position in range(len(names))], pa.int64()),
-    })  # fmt: skip
-    connection.register("named", table)
-    return names
-
-
-def _stand(connection: duckdb.DuckDBPyConnection, wanted: Wanted, names: list[str], subjects: str) -> None:
-    """Every candidate or task with its masks, what it is ordered by, and what is counted of it; joined to what is asked for."""
-    ordering = [names.index(name) for name in wanted.order]
-    scores = "".join(f", min(CASE WHEN l.position = {at} THEN v.score END) AS s{at}" for at in ordering)
-    connection.execute(_MEASURED.format(scores=scores))
-    counted = {*(wanted.caps or {}), *(wanted.balance or {})}
-    said = sorted(wanted.only)
-    rows = [(name, value) for name in said for value in wanted.only[name]]
-    connection.register("wanted_values", pa.table({
-        "name": pa.array([name for name, _ in rows], pa.string()), "value": pa.array([value for _, value in rows], pa.string())
-    }))  # fmt: skip
-    unmet = {name: f"WHEN {_SAID[name]} NOT IN (SELECT value FROM wanted_values WHERE name = '{name}')" for name in said}
-    lacking = " WHEN c.lacks IS NOT NULL THEN c.lacks" if subjects == AIMS else ""
-    connection.execute(_STANDING.format(
-        subjects=subjects, lacking=lacking, lacking_values=lacking and " WHEN c.lacks IS NOT NULL THEN ''",
-        dimensions="".join(f", {_DIMENSION[name]} AS of_{name}" for name in sorted(counted)),
-        scores="".join(f", least(a.s{at}, b.s{at}, d.s{at}) AS s{at}" for at in ordering),
-        unwanted=" ".join(f"{unmet[name]} THEN 'not wanted: {name}'" for name in said),
-        unwanted_values=" ".join(f"{unmet[name]} THEN {_SAID[name]}" for name in said),
-        tasks="JOIN tasks t ON t.id = c.task" if counted | {*said} else "",
-        videos="LEFT JOIN videos v ON v.id = c.video" if "duration" in counted else "",
-    ))  # fmt: skip
-
-
-def _drop(connection: duckdb.DuckDBPyConnection, dimension: str, reason: str, limit: str, values: dict[str, float]) -> None:
-    """Of what is left, in each class of a dimension, only so many: the first by id, which is a fair draw."""
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE over AS SELECT id, of_{dimension} AS class FROM left_over
-        QUALIFY row_number() OVER (PARTITION BY of_{dimension} ORDER BY id) > {limit}
-        """,
-        values,
-    )
-    connection.execute("INSERT INTO dropped SELECT id, $reason, class FROM over", {"reason": reason + dimension})
-    connection.execute("CREATE OR REPLACE TEMP TABLE left_over AS SELECT * FROM left_over ANTI JOIN over USING (id)")
+    """How many of a range have which reason; None are those that are kept."""
+    return dict(connection.execute("SELECT reason, count(*) FROM verdict_of GROUP BY ALL").fetchall())

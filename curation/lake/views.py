@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
 from dmforge.curation.lake.parts import Extent, Part
-from dmforge.curation.lake.shares import ALL, Share
+from dmforge.curation.lake.shares import ALL, LAST, Share
 from dmforge.curation.settled import row_schema
 from dmforge.curation.stage import Collective, Gate, Root, Stage
-from dmforge.schemas.columns import id_matrix, schema
+from dmforge.schemas.columns import from_arrow, id_matrix, schema
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, base32, digest
 from dmforge.schemas.records import RECORDS, Item, Outcome, Record
@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     from dmforge.schemas.columns import IdColumn
 
 AnyStage = Stage[Item, Record]
-RANGE_ROWS = 250_000
+Bounds = Mapping[str, bytes]
+"""A range of video ids, for SQL: from `low` to below `high`."""
+EVERY_VIDEO: Sequence[Bounds] = ({"low": b"", "high": LAST},)
+R = TypeVar("R", bound=Record)
+RANGE_ROWS = 100_000
 """Rows of a range of ids that are counted at once."""
 MANY = 64
 """Parts of one table that are opened again for each range."""
@@ -256,6 +260,16 @@ class View:
         ]
         found = self._rows(f"SELECT DISTINCT video FROM ({_union(lists)}) ORDER BY 1 LIMIT {int(videos)}", {})
         return found[-1][0] if found else b""
+
+    def ranges(self, record: type[Record], rows: int) -> list[Bounds]:
+        """Ranges of videos with about so many rows of a table each."""
+        count = self.extent(self.rows(record)).count
+        return [{"low": low, "high": high} for low, high in ALL.ranges(1 + count // rows)]
+
+    def within(self, bounds: Bounds, record: type[R], *, gated: bool = True) -> list[R]:
+        """The rows of a table about the videos of a range."""
+        sql = f"SELECT * FROM ({self.rows(record, gated=gated).sql}) WHERE {_within(record)}"
+        return from_arrow(record, self.table(sql, bounds))
 
     def open(self) -> None:
         """Connect now: before threads ask for tables beside each other."""

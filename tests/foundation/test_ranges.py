@@ -19,6 +19,7 @@ from dmforge.curation.lake.whereabouts import Whereabouts
 from dmforge.curation.runner import Driver
 from dmforge.curation.shards import index, pack
 from dmforge.curation.workspace import Workspace
+from dmforge.filters import select
 
 
 def made(root: Path, tasks: int) -> dict[str, str]:
@@ -33,7 +34,8 @@ def made(root: Path, tasks: int) -> dict[str, str]:
 
 def test_how_ranges_are_cut_changes_no_byte_of_lake_and_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = made(tmp_path / "whole", 30 * TASKS_A_VIDEO)
-    for module, name in ((worklist, "RANGE_ROWS"), (views, "RANGE_ROWS"), (pack, "RANGE_SAMPLES")):
+    ranges = (worklist, "RANGE_ROWS"), (views, "RANGE_ROWS"), (pack, "RANGE_SAMPLES"), (select, "RANGE_SUBJECTS")
+    for module, name in ranges:
         monkeypatch.setattr(module, name, 40)
     monkeypatch.setattr(index, "ROWS", index.GROUP // 4)
     assert made(tmp_path / "cut", 30 * TASKS_A_VIDEO) == whole
