@@ -81,7 +81,11 @@ def published(folder: Path) -> Generator[Path]:
         if beside.exists():
             shutil.rmtree(beside)
         make_folder(beside)
-    yield beside
+    try:
+        yield beside
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)  # a disk that is full needs the room
+        raise
     with disk_errors(folder):
         sync_folder(beside)
         if folder.exists():  # a kill came between this and the commit, or someone has touched it: what was made last stands

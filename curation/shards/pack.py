@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, PositiveInt
 
+from dmforge.curation.atomic import TEMPORARY
 from dmforge.curation.lake.parts import Extent
-from dmforge.curation.lake.shares import ALL
-from dmforge.curation.lake.views import View
+from dmforge.curation.lake.views import Bounds, View
 from dmforge.curation.settled import Key, Made, Origin, Settled, settle
 from dmforge.curation.shards.card import Contents, Tally, write_card
 from dmforge.curation.shards.document import ShardSample, sample_of, video_of
 from dmforge.curation.shards.folders import Manifest, Shard, published, selection_folder, write_manifest
-from dmforge.curation.shards.index import INDEX, Row, write_index
+from dmforge.curation.shards.index import INDEX, write_index
 from dmforge.curation.shards.write import Entry, fill_shards
 from dmforge.curation.stage import Collective, StageConfig
 from dmforge.curation.video.media import Media, read_receipt, read_renditions
@@ -30,7 +30,7 @@ from dmforge.schemas.records import Candidate, Provenance, Record, Sample, Task,
 from dmforge.schemas.sizes import clip_tokens
 from dmforge.schemas.stamps import patch_times, stamp
 
-RANGE_SAMPLES = 5_000
+RANGE_SAMPLES = 2_000
 """Samples of a range of video ids that is in memory at once, with the rows that they name."""
 WITHIN = "{0} >= $low AND {0} < $high"
 
@@ -70,6 +70,8 @@ class Pack(Collective[Sample, Packed]):
 
     def open(self, workspace: Workspace) -> None:
         self._workspace = workspace
+        for half in workspace.shards.glob(f"*/*{TEMPORARY}"):  # of a run that was killed: what is selected now may be another
+            shutil.rmtree(half)
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         found = view.table(f"SELECT DISTINCT corpus FROM ({view.rows(Sample).sql}) ORDER BY corpus")
@@ -80,7 +82,8 @@ class Pack(Collective[Sample, Packed]):
         selection = digest("selection", [selected.corpus, self.config.semantic(), *selected.extents()])
         with published(selection_folder(self._workspace, selected.corpus, selection)) as folder:
             tally, shards = Tally(), list[Shard]()
-            index = write_index(folder / INDEX, self._filled(folder, selected, tally, shards))
+            rows = fill_shards(folder, self._entries(selected, tally), self.config.shard_mb << 20, shards)
+            index = write_index(folder / INDEX, rows)
             told = self.config.partial, self.config.clips.semantic()
             manifest = Manifest(selected.corpus, base32(selection), *told, tuple(shards), {INDEX: index})
             manifest.files.update(write_card(folder, Contents(manifest, tally, selected.view)))
@@ -97,12 +100,6 @@ class Pack(Collective[Sample, Packed]):
                 made.append(Made((Packed(sample.video, sample.id, selected.corpus, base32(selection), shard, key),)))
                 keys.append(Key(sample.id, sample.video))
             yield settle(origin, keys, made, self.makes)
-
-    def _filled(self, folder: Path, selected: Selected, tally: Tally, shards: list[Shard]) -> Iterator[Row]:
-        """The rows of the index, as the shards that they are about are written."""
-        for shard, rows in fill_shards(folder, self._entries(selected, tally), self.config.shard_mb << 20):
-            shards.append(shard)
-            yield from rows
 
     def _entries(self, selected: Selected, tally: Tally) -> Iterator[Entry]:
         for samples, rows in selected.with_rows():
@@ -152,20 +149,17 @@ class Selected:
             provenances += Extent.of(self.view.table(of_them, values).column("id"))
         return [[one.count, one.low, one.high] for one in (samples, provenances)]
 
-    def _samples(self, bounds: dict[str, bytes]) -> list[Sample]:
+    def _samples(self, bounds: Bounds) -> list[Sample]:
         sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {WITHIN.format('video')} AND corpus = $corpus"
         return from_arrow(Sample, self.view.table(f"{sql} ORDER BY video, id", {**bounds, "corpus": self.corpus}))
 
-    def _rows(self, record: type[Any], bounds: dict[str, bytes]) -> dict[Id, Any]:
+    def _rows(self, record: type[Any], bounds: Bounds) -> dict[Id, Any]:
         # a sample's task was let through every gate: to ask again would cost a join with all that were
-        sql = f"SELECT * FROM ({self.view.rows(record, gated=False).sql}) WHERE {WITHIN.format(record.video_column)}"
-        return {row.id: row for row in from_arrow(record, self.view.table(sql, bounds))}
+        return {row.id: row for row in self.view.within(bounds, record, gated=False)}
 
-    def _ranges(self) -> Iterator[dict[str, bytes]]:
+    def _ranges(self) -> list[Bounds]:
         """Nothing that a sample names is about another video."""
-        samples = self.view.extent(self.view.rows(Sample)).count
-        for low, high in ALL.ranges(1 + samples // RANGE_SAMPLES):
-            yield {"low": low, "high": high}
+        return self.view.ranges(Sample, RANGE_SAMPLES)
 
 
 @dataclass(frozen=True, slots=True)

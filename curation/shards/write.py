@@ -36,24 +36,23 @@ class Entry:
 def write_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int) -> tuple[list[Shard], list[Row]]:
     """Shards in a folder, and what their index says."""
     shards: list[Shard] = []
-    index: list[Row] = []
-    for shard, rows in fill_shards(folder, entries, shard_bytes):
-        shards.append(shard)
-        index += rows
+    index = list(fill_shards(folder, entries, shard_bytes, shards))
     return shards, index
 
 
-def fill_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int) -> Iterator[tuple[Shard, list[Row]]]:
-    """One shard after the other, with what the index says of it. Holds one video at a time, and the rows of one shard."""
+def fill_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int, shards: list[Shard]) -> Iterator[Row]:
+    """What the index says of each video, once it is written; each shard is told of once it is whole. Holds one video."""
     rest = iter(entries)
     for number in itertools.count():
         first = next(rest, None)
         if first is None:
             return
-        name = f"train-{number:06d}.tar"
+        name, videos, samples = f"train-{number:06d}.tar", 0, 0
         with writing(folder / name) as file:
-            rows = list(_filled(name, file, itertools.chain([first], rest), shard_bytes))
-        yield Shard(name, file.sha256, file.size_bytes, len(rows), sum(len(row.samples) for row in rows)), rows
+            for row in _filled(name, file, itertools.chain([first], rest), shard_bytes):
+                videos, samples = videos + 1, samples + len(row.samples)
+                yield row
+        shards.append(Shard(name, file.sha256, file.size_bytes, videos, samples))
 
 
 def _filled(shard: str, file: Any, entries: Iterator[Entry], shard_bytes: int) -> Iterator[Row]:

@@ -163,3 +163,42 @@ def test_a_scratch_folder_that_is_full_is_said(tmp_path: Path) -> None:
     script = 'mount -t tmpfs -o size=1m none "$SMALL" || exit 99; TMPDIR="$SMALL" "$PYTHON" -c "$PROGRAM"'
     done = in_namespace(script, SMALL=str(tmp_path), PROGRAM=textwrap.dedent(program))
     assert done.stdout.count(f"{tmp_path}: the disk refused: ") == 2, done.stderr + done.stdout
+
+
+def test_half_a_selection_is_not_left_on_a_disk_that_is_full_nor_after_a_kill(tmp_path: Path) -> None:
+    program = """
+        import io, os, resource
+        from pathlib import Path
+        from rich.console import Console
+        from benchmarks.invented import chain
+        from dmforge.curation.executors.local import LocalExecutor
+        from dmforge.curation.lake.commits import Lake
+        from dmforge.curation.runner import Driver
+        from dmforge.curation.workspace import Workspace
+        from dmforge.schemas.errors import LakeError
+        workspace, stages = Workspace(Path(os.environ["ROOT"])), chain(200)
+        def run(some):
+            list(Driver(Lake(workspace), stages, LocalExecutor(), Console(file=io.StringIO())).run(some))
+        def found():
+            print(sorted(path.suffix for path in workspace.shards.glob("cot/*")), file=told)
+        told, unlimited = io.StringIO(), resource.RLIM_INFINITY
+        with workspace.held("test"):
+            run(stages[:-1])
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, unlimited))
+            try:
+                run(stages)
+            except LakeError as error:
+                print(error, file=told)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
+            found()
+            (workspace.shards / "cot/another.writing").mkdir()  # of a selection that was killed, by other thresholds
+            found()
+            run(stages)
+            found()
+        print(told.getvalue(), end="")
+    """
+    told = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True,
+                          env={**os.environ, "ROOT": str(tmp_path / "ws")}, timeout=60)  # fmt: skip
+    error, *_, limited, killed, done = told.stdout.splitlines()
+    assert "file too large" in error, told.stderr
+    assert (limited, killed, done) == ("[]", "['.writing']", "['']")
