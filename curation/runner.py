@@ -87,6 +87,7 @@ class Driver:
                 deferred = self._gather(view, stage)
             report = StageReport(stage.name, self._view().tally(stage), deferred)
             waiting += report.tally.pending
+            pa.default_memory_pool().release_unused()  # it would hold on to the most that any stage took
             yield report
         if blocked is not None:
             yield StageReport(blocked.name, self._view().tally(blocked), {}, blocked.awaits())

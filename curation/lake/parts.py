@@ -22,7 +22,8 @@ from dmforge.schemas.records import Outcome
 if TYPE_CHECKING:
     from dmforge.schemas.columns import IdColumn
 
-ROW_GROUP = 32_768
+ROW_GROUP = 8_192
+"""Rows that are compressed together, and in memory together where parts are joined."""
 NAME = re.compile(r"part-[a-z0-9_-]+\.parquet")
 TABLE = re.compile(r"[a-z][a-z0-9_]*")
 

@@ -15,7 +15,7 @@ from dmforge.schemas.columns import id_list, id_matrix, schema
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Joined, Record
 
-RANGE_ROWS = 10_000
+RANGE_ROWS = 4_000
 RANGE_BYTES = 16 << 20
 """A range of video ids holds about so many inputs, or so many bytes of Parquet: what is in memory at once."""
 
