@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
+import pyarrow as pa
 from pydantic import Field, NonNegativeInt
 
 from dmforge.curation.lake.views import View
@@ -14,13 +16,25 @@ from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settle
 from dmforge.curation.stage import Collective, Gate, StageConfig
 from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.generators.admit import Authored
-from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.columns import from_arrow, id_list, id_matrix
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Record, Spliced, Task
 from dmforge.schemas.replies import QuestionType
 
+if TYPE_CHECKING:
+    from dmforge.schemas.columns import IdColumn
+
 TRAIN, HELD_OUT = "train", "held_out"
 EVERY = "*"
+CHUNK = 10_000
+"""Tasks that are settled at a time."""
+ASKED = "SELECT id, video, source, task_kind FROM ({}) ORDER BY video, id"
+"""All that decides about a task: all tasks are in memory at once, as columns."""
+Why = tuple[str, str]
+"""The reason for which a task is left out, and its detail; or no reason, and the split that it is drawn for."""
+FOR_TRAINING: Why = "", TRAIN
+FOR_EVALUATION: Why = "", HELD_OUT
+MIXED: Why = "its parts are of different splits", "what is held out must not be seen in training"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,45 +75,62 @@ class Draw(Gate, Collective[Task, Drawn]):
         return f"SELECT task AS id FROM ({made}) WHERE split = '{TRAIN}'"
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
+        asked = view.table(ASKED.format(view.rows(Task).sql)).combine_chunks()
+        why = self._why(view, asked)
+        for start in range(0, asked.num_rows, CHUNK):
+            keys, results = list[Key](), list[Result]()
+            for at, row in enumerate(asked.slice(start, CHUNK).to_pylist(), start):
+                keys.append(Key(row["id"], row["video"]))
+                results.append(_result(keys[-1], *why[at]))
+            yield settle(origin, keys, results, self.makes)
+
+    def _why(self, view: View, asked: pa.Table) -> list[Why]:
+        """What becomes of each, where the first places go to those that are drawn first."""
         prints = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
-        types: dict[Id, QuestionType] = {
-            row.task: row.type for row in from_arrow(Authored, view.table(view.rows(Authored).sql))
-        }
-        tasks = from_arrow(Task, view.table(view.rows(Task).sql))
-        clusters = clustered({task.video for task in tasks} | prints.keys(), list(copies(prints)))
+        types = _types(view) if self.config.types else {}
+        clusters = clustered({*id_list(asked.column("video").unique())} | prints.keys(), list(copies(prints)))
         held_out = {video: {self._is_held_out(cluster)} for video, cluster in clusters.items()}
         for whole, parts in _parts(view).items():
             held_out[whole] = {self._is_held_out(clusters.get(part, part)) for part in parts}
-        order = sorted(tasks, key=lambda task: digest("draw", [self.config.seed, task.id]))
         taken: Counter[str] = Counter()
-        results: dict[Id, Result] = {
-            task.id: self._drawn(task, types.get(task.id), held_out[task.video], taken) for task in order
-        }
-        tasks.sort(key=lambda task: (task.video, task.id))
-        yield settle(origin, [Key(task.id, task.video) for task in tasks], [results[task.id] for task in tasks], self.makes)
+        found: list[Why] = [FOR_TRAINING] * asked.num_rows
+        for at in self._order(asked.column("id")):
+            task, video, source, kind = (column[at].as_py() for column in asked.columns)
+            if True in held_out[video]:
+                found[at] = MIXED if len(held_out[video]) > 1 else FOR_EVALUATION
+                continue
+            quotas = self._quotas(source, kind, types.get(task))
+            over = next((name for name, most in quotas if taken[name] >= most), None)
+            if over is None:
+                taken.update(name for name, _ in quotas)
+            else:
+                found[at] = "over its quota", over
+        return found
 
-    def _drawn(self, task: Task, kind: QuestionType | None, held_out: set[bool], taken: Counter[str]) -> Result:
-        if len(held_out) > 1:
-            return Rejected("its parts are of different splits", "what is held out must not be seen in training")
-        if True in held_out:
-            return Made((Drawn(task.video, task.id, HELD_OUT),))
-        own = self._quota_of(task)
-        quotas: dict[str, int] = {} if own is None else {own: self.config.quotas[own]}
-        if kind in self.config.types:
-            quotas[f"type {kind}"] = self.config.types[kind]
-        over = next((name for name, most in quotas.items() if taken[name] >= most), None)
-        if over is not None:
-            return Rejected("over its quota", over)
-        taken.update(quotas.keys())
-        return Made((Drawn(task.video, task.id, TRAIN),))
+    def _order(self, ids: IdColumn) -> Iterator[int]:
+        """The places of tasks in the order in which they are drawn."""
+        drawn = b"".join(digest("draw", [self.config.seed, id.tobytes()]) for id in id_matrix(ids))
+        high, low = np.frombuffer(drawn, ">u8").reshape(-1, 2).T
+        return map(int, np.lexsort((low, high)))
+
+    def _quotas(self, source: str, kind: str, type: QuestionType | None) -> list[tuple[str, int]]:
+        """The quotas that a task falls under: of its source and kind, and of its type."""
+        own = (f"{source}/{kind}", f"{source}/{EVERY}", f"{EVERY}/{kind}", f"{EVERY}/{EVERY}")
+        found = [(name, self.config.quotas[name]) for name in own if name in self.config.quotas][:1]
+        return [*found, (f"type {type}", self.config.types[type])] if type in self.config.types else found
 
     def _is_held_out(self, cluster: Id) -> bool:
         drawn = int.from_bytes(digest("held out", [self.config.seed, cluster])[:8])
         return drawn < self.config.held_out * 2**64
 
-    def _quota_of(self, task: Task) -> str | None:
-        own = (f"{task.source}/{task.task_kind}", f"{task.source}/{EVERY}", f"{EVERY}/{task.task_kind}", f"{EVERY}/{EVERY}")
-        return next((name for name in own if name in self.config.quotas), None)
+
+def _result(task: Key, reason: str, detail: str) -> Result:
+    return Rejected(reason, detail) if reason else Made((Drawn(task.video, task.input, detail),))
+
+
+def _types(view: View) -> Mapping[Id, QuestionType]:
+    """Of the questions that were written here."""
+    return {row.task: row.type for row in from_arrow(Authored, view.table(view.rows(Authored).sql))}
 
 
 def _parts(view: View) -> Mapping[Id, set[Id]]:
