@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import ChainMap, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Annotated
 
@@ -14,15 +14,16 @@ from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Settled, settle
 from dmforge.curation.stage import Collective, StageConfig
 from dmforge.curation.video.fingerprint import Fingerprint, copies
+from dmforge.filters.alike import Alike
 from dmforge.filters.draw import clustered
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, show
-from dmforge.schemas.likeness import bands, is_near, likeness, shingles, signature
+from dmforge.schemas.likeness import is_near, likeness
 from dmforge.schemas.records import Task, Verdict, Video
 from dmforge.schemas.scoring import matches, measure_cs, overlap_cs
 
-COMMON = 200
-"""The most that a question is compared with in a band, beyond which the time would be quadratic in a common phrase."""
+RANGE_ROWS = 5_000
+"""Tasks, or videos, of a range of video ids that is in memory at once."""
 PARAPHRASE = 0.5
 """How alike two queries about one and the same window are at least: whatever their words, they teach the same look."""
 
@@ -47,23 +48,33 @@ class Duplicates(Collective[Video, Verdict]):
     also_reads = (Fingerprint, Task)
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
-        videos = sorted(from_arrow(Video, view.table(view.rows(Video).sql)), key=lambda video: video.id)
-        tasks = sorted(from_arrow(Task, view.table(view.rows(Task).sql)), key=lambda task: task.id)
+        ranges = max((view.ranges(record, RANGE_ROWS) for record in (Video, Task)), key=len)
+        questions = f"SELECT question FROM ({view.rows(Task).sql}) WHERE video >= $low AND video < $high"
+        alike = Alike(str(text) for bounds in ranges for text in view.table(questions, bounds).column("question").to_pylist())
         prints = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
-        clusters = clustered({video.id for video in videos} | prints.keys() | {t.video for t in tasks}, list(copies(prints)))
-        verdicts: dict[Id, list[Verdict]] = {video.id: [_original(video.id, clusters[video.id])] for video in videos}
-        fresh = _nearly_the_same([task.question for task in tasks])
+        pairs = list(copies(prints))
+        clusters = clustered({video for pair in pairs for video in pair}, pairs)
+        # copies are compared with each other wherever their ids lie; there are few
+        of_copies = self._verdicts(_about(view, clusters), clusters, alike)
+        for bounds in ranges:
+            videos = sorted(video.id for video in view.within(bounds, Video))
+            tasks = [task for task in view.within(bounds, Task) if task.video not in clusters]
+            told = ChainMap(self._verdicts(tasks, clusters, alike), of_copies)
+            made = [Made((_original(video, clusters.get(video, video)), *told.get(video, ()))) for video in videos]
+            yield settle(origin, [Key(video, video) for video in videos], made, self.makes)
+
+    def _verdicts(self, tasks: list[Task], clusters: Mapping[Id, Id], alike: Alike) -> dict[Id, list[Verdict]]:
+        """Those of tasks, by video. A video that has no copy is a cluster of its own."""
+        found: defaultdict[Id, list[Verdict]] = defaultdict(list)
         together: defaultdict[Id, _Before] = defaultdict(lambda: _Before(self.config.same_window))
-        for task in tasks:
-            told = f"{fresh[task.question]} questions of the corpus are nearly this one" if fresh[task.question] > 1 else ""
+        for task in sorted(tasks, key=lambda task: task.id):
+            before, near = together[clusters.get(task.video, task.video)], alike.near(task.question)
+            told = f"{near} questions of the corpus are nearly this one" if near > 1 else ""
             reason = "asked elsewhere" if told else ""
-            verdicts[task.video] += [
-                self._unique(task, together[clusters[task.video]]),
-                Verdict(task.video, task.id, "task", "fresh", 1 / fresh[task.question], fresh[task.question], reason, told),
-            ]
-            together[clusters[task.video]].add(task)
-        keys = [Key(video.id, video.id) for video in videos]
-        yield settle(origin, keys, [Made(tuple(verdicts[video.id])) for video in videos], self.makes)
+            fresh = Verdict(task.video, task.id, "task", "fresh", 1 / near, near, reason, told)
+            found[task.video] += [self._unique(task, before), fresh]
+            before.add(task)
+        return dict(found)
 
     def _unique(self, task: Task, before: _Before) -> Verdict:
         alike = [(self._alike(task, other), other.id) for other in before.comparable(task)]
@@ -131,28 +142,7 @@ def _original(video: Id, cluster: Id) -> Verdict:
     )
 
 
-def _nearly_the_same(questions: Iterable[str]) -> Mapping[str, int]:
-    """For each question how many of all are near it, itself among them. What has the same shingles is counted without any
-    pair: templates say one thing a thousand times. Others are compared where they share a band of MinHash."""
-    questions = list(questions)
-    times = Counter(shingles(question) for question in questions)
-    spoken = {shingles(question): question for question in sorted(questions, reverse=True)}
-    said = {question: times[shingles(question)] for question in spoken.values()}
-    found = dict(said)
-    for one, other in sorted(_likely(sorted(said))):
-        if is_near(one, other):
-            found[one] += said[other]
-            found[other] += said[one]
-    return {question: found[spoken[shingles(question)]] for question in questions}
-
-
-def _likely(questions: Sequence[str]) -> set[tuple[str, str]]:
-    """Pairs that share a band, each in its order. In a band of more than `COMMON` each is paired with that many that follow
-    it: what is found there is a part of what is near, so a common question never looks like a rare one."""
-    sharing: defaultdict[bytes, list[str]] = defaultdict(list)
-    for question in questions:
-        for band in bands(signature(question)):
-            sharing[band].append(question)
-    return {
-        (one, other) for group in sharing.values() for at, one in enumerate(group) for other in group[at + 1 : at + 1 + COMMON]
-    }
+def _about(view: View, videos: Iterable[Id]) -> list[Task]:
+    """The tasks about some videos."""
+    some = f"SELECT * FROM ({view.rows(Task).sql}) SEMI JOIN (SELECT unnest($videos::BLOB[]) AS video) USING (video)"
+    return from_arrow(Task, view.table(some, {"videos": list(videos)}))

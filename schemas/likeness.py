@@ -85,8 +85,10 @@ def likeness(a: str, b: str) -> float:
 def is_near(a: str, b: str) -> bool:
     """Do two texts ask or tell the same? A word that stands for another is another matter, except in long texts."""
     alike = likeness(a, b)
+    if not NEAR <= alike < SURE:
+        return alike >= SURE
     one, other = set(words(a)), set(words(b))
-    return alike >= SURE or (alike >= NEAR and (one <= other or other <= one))
+    return one <= other or other <= one
 
 
 def signature(text: str) -> tuple[int, ...]:

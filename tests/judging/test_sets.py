@@ -17,6 +17,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.video.fingerprint import Fingerprint
 from dmforge.curation.workspace import Workspace
+from dmforge.filters.alike import Alike
 from dmforge.filters.contamination import Contamination, ContaminationConfig
 from dmforge.filters.duplicates import Duplicates, DuplicatesConfig
 from dmforge.filters.needs_audio import NeedsAudio, NeedsAudioConfig
@@ -27,6 +28,7 @@ from dmforge.generators.teacher.client import URL
 from dmforge.generators.worlds.folder import Settings, make_worlds
 from dmforge.recipe import RECIPES, read_recipe
 from dmforge.schemas.ids import Id
+from dmforge.schemas.likeness import is_near
 from dmforge.schemas.looks import Window
 from dmforge.schemas.records import Task, TaskKind, Video
 from tests.judging import hand
@@ -117,29 +119,25 @@ def test_questions_that_stand_everywhere_are_counted_and_not_called_duplicates(t
 
 def test_the_commonest_templates_are_the_least_fresh() -> None:
     """More questions than a band is compared in full for: worded alike, and nearly alike."""
-    from dmforge.filters.duplicates import _nearly_the_same  # pyright: ignore[reportPrivateUsage]
-
     alike = [f"What colour is the car{'?' * n}" for n in range(1000)]
-    assert set(_nearly_the_same(alike).values()) == {1000}
+    assert set(map(Alike(alike).near, alike)) == {1000}
     long = "When does the tall man in the red coat slowly open the heavy wooden door behind the old stone house near"
     nearly = [f"{long} number{n}" for n in range(300)]
-    found = _nearly_the_same([*nearly, "Who feeds the parrot?"])
-    assert min(found[question] for question in nearly) > 200
-    assert found["Who feeds the parrot?"] == 1
+    found = Alike([*nearly, "Who feeds the parrot?"])
+    assert min(map(found.near, nearly)) > 200
+    assert found.near("Who feeds the parrot?") == 1
 
 
 def test_duplicates_among_many_are_those_that_all_pairs_give(tmp_path: Path) -> None:
     """Bands find what comparing everything with everything would."""
-    from dmforge.filters.duplicates import _nearly_the_same  # pyright: ignore[reportPrivateUsage]
-    from dmforge.schemas.likeness import is_near
-
     draw = random.Random(3)
     nouns = ["man", "woman", "dog", "cat", "boy", "girl", "door", "box", "car", "cup", "table", "window"]
     verbs = ["opens", "closes", "holds", "throws", "paints", "washes", "lifts"]
     asks, places = ("When", "Where", "Why"), ("in the garden", "at night", "behind the house", "")
     parts = (asks, ["does the"], nouns, ["that"], verbs, ["the"], nouns, places)
     questions = [" ".join(map(draw.choice, parts)) for _ in range(250)]
-    found = _nearly_the_same(questions)
+    alike = Alike(questions)
+    found = {question: alike.near(question) for question in questions}
     wanted = {one: sum(is_near(one, other) for other in questions) for one in questions}
     missed = sum(wanted[one] - found[one] for one in wanted)
     assert all(found[one] <= wanted[one] for one in wanted)
