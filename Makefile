@@ -76,6 +76,7 @@ bench: $(STAMP)
 
 growth: $(STAMP)
 	$(BIN)/python -m benchmarks.growth --sizes $(SIZES) --folder growth
+	$(BIN)/python -m benchmarks.growth --of sets --sizes $(SIZES) --folder growth
 
 peers: $(STAMP)
 	$(BIN)/python -m benchmarks.peers --folder peers

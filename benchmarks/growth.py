@@ -1,9 +1,9 @@
 """Do a hundred times as many tasks take a hundred times as long, the same memory, and no more files than they need?
 
 The chain of `benchmarks/invented.py` at several sizes, each in a process and a workspace of its own: a question is asked,
-journalled, judged, selected and packed as any other. Time is CPU time, since a machine that others use shows it truer; wall
-time stands beside it. Memory is the driver's, which does all the work here; its peak is taken anew for each stage. A size is
-measured once: its row stays in the folder.
+journalled, judged, selected and packed as any other. With `--of sets` it is the stages that see all tasks at once. Time is CPU
+time, since a machine that others use shows it truer; wall time stands beside it. Memory is the driver's, which does all the
+work here; its peak is taken anew for each stage. A size is measured once: its row stays in the folder.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.invented import chain
+from benchmarks.invented import chain, sets
 from benchmarks.tables import show
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.runner import Driver
 from dmforge.curation.workspace import Workspace
 
 COMMAND = "python -m benchmarks.growth"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
+CHAINS = {"chain": chain, "sets": sets}
 FROM, SLACK = 10_000, 0.2
 """From this size on a task may cost a fifth more or less than there; below, what a process costs once shows."""
 
@@ -84,10 +86,10 @@ def cpu_s() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def run(workspace: Workspace, tasks: int) -> list[Stood]:
-    """The whole chain, as `dmforge run` would."""
+def run(workspace: Workspace, stages: Sequence[AnyStage]) -> list[Stood]:
+    """All of these, as `dmforge run` would."""
     stood: list[Stood] = []
-    stages, wall, cpu = chain(tasks), time.monotonic(), cpu_s()
+    wall, cpu = time.monotonic(), cpu_s()
     with workspace.held("benchmark"):
         for report in Driver(Lake(workspace), stages, LocalExecutor(), Console(stderr=True)).run(stages):
             if report.tally.pending:
@@ -98,11 +100,11 @@ def run(workspace: Workspace, tasks: int) -> list[Stood]:
     return stood
 
 
-def inside(root: Path, tasks: int, row: Path) -> None:
+def inside(root: Path, of: str, tasks: int, row: Path) -> None:
     """One size, in a process of its own; and once more in another, with nothing left to do."""
     workspace = Workspace(root)
-    stages = run(workspace, tasks)
-    command = [sys.executable, "-m", "benchmarks.growth", "--again", str(root), "--sizes", str(tasks)]
+    stages = run(workspace, CHAINS[of](tasks))
+    command = [sys.executable, "-m", "benchmarks.growth", "--again", str(root), "--of", of, "--sizes", str(tasks)]
     again = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     parts, shards = list(workspace.lake.glob("*/*.parquet")), list(workspace.shards.glob("*/*/*.tar"))
     grown = Grown(
@@ -116,12 +118,13 @@ def _mb(paths: Iterable[Path]) -> float:
     return sum(path.stat().st_size for path in paths) / 1e6
 
 
-def measured(folder: Path, tasks: int) -> Grown:
+def measured(folder: Path, of: str, tasks: int) -> Grown:
     """A row, from the folder or anew."""
-    row, root = folder / f"{tasks}.json", folder / f"ws-{tasks}"
+    row, root = folder / f"{of}-{tasks}.json", folder / f"ws-{of}-{tasks}"
     if not row.exists():
         shutil.rmtree(root, ignore_errors=True)
-        command = [sys.executable, "-m", "benchmarks.growth", "--inside", str(root), "--sizes", str(tasks), "--row", str(row)]
+        command = [sys.executable, "-m", "benchmarks.growth", "--of", of, "--sizes", str(tasks)]
+        command += ["--inside", str(root), "--row", str(row)]
         if subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode:
             sys.exit(f"{tasks} tasks failed")
         shutil.rmtree(root)
@@ -168,6 +171,7 @@ def verdict(rows: Sequence[Grown]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default=",".join(map(str, SIZES[:3])), help="tasks, with commas; 1000000 takes an hour")
+    parser.add_argument("--of", choices=CHAINS, default="chain", help="what is run")
     parser.add_argument("--folder", type=Path, help="keeps each row, so that a size is measured once")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--again", type=Path, help=argparse.SUPPRESS)
@@ -176,17 +180,17 @@ def main() -> None:
     sizes = [int(size) for size in told.sizes.split(",")]
     if told.again:
         began = time.monotonic()
-        stood = run(Workspace(told.again), sizes[0])
+        stood = run(Workspace(told.again), CHAINS[told.of](sizes[0]))
         print(json.dumps({"s": time.monotonic() - began, "mb": max(stage.peak_mb for stage in stood)}))
         return
     if told.inside:
-        inside(told.inside, sizes[0], told.row)
+        inside(told.inside, told.of, sizes[0], told.row)
         return
     with tempfile.TemporaryDirectory(prefix="dmforge-growth-") as scratch:
         folder = told.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        rows = [measured(folder, size) for size in sizes]
-    print_rows(rows, f"{COMMAND} --sizes {told.sizes}")
+        rows = [measured(folder, told.of, size) for size in sizes]
+    print_rows(rows, f"{COMMAND} --of {told.of} --sizes {told.sizes}")
     print("\n" + "\n".join(verdict(rows)))
 
 

@@ -29,8 +29,11 @@ from dmforge.curation.shards.pack import Pack, PackConfig
 from dmforge.curation.stage import Batch, Root, StageConfig
 from dmforge.curation.video.media import Media, Receipt, write_receipt
 from dmforge.curation.workspace import Workspace
+from dmforge.filters.draw import Draw, DrawConfig
+from dmforge.filters.duplicates import Duplicates, DuplicatesConfig
 from dmforge.filters.rules import Rules, RulesConfig
 from dmforge.filters.select import SelectCot, SelectCotConfig
+from dmforge.filters.select_rl import SelectRl, SelectRlConfig
 from dmforge.generators.annotate import Annotate, AnnotateConfig
 from dmforge.generators.teacher.client import Asked, Teacher, TeacherConfig
 from dmforge.generators.teacher.interview import Interview
@@ -173,6 +176,17 @@ class Taught(Annotate):
     def open(self, workspace: Workspace) -> None:
         config = self.config
         self._teachers = [KnowingInterview(workspace, one, config.clips, self.name, self.account) for one in config.each()]
+
+
+def sets(tasks: int) -> tuple[AnyStage, ...]:
+    """Numbers to tasks, and the stages that see all of these at once."""
+    quotas: dict[str, int] = {"*/mcq": tasks // 4}
+    return (
+        Invent(InventConfig(tasks=tasks)),
+        Duplicates(DuplicatesConfig()),
+        Draw(DrawConfig(quotas=quotas, held_out=0.1)),
+        SelectRl(SelectRlConfig(least={"unique": 0.5}, caps={"kind": tasks // 3})),
+    )
 
 
 def chain(tasks: int) -> tuple[AnyStage, ...]:

@@ -31,7 +31,7 @@ MAX_OFFSET = 1 << 50
 """Bytes of the largest shard, tokens of the longest text: a thousand times more than there will ever be."""
 ROWS = 1024
 """Videos that are read at once, or become columns at once."""
-GROUP = 1 << 15
+GROUP = 1 << 13
 """Videos that are written at once: what a reader keeps of each group adds up."""
 
 
