@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from dmforge.curation.heap import few_heaps
 from dmforge.printing import (
     counts_of,
     err,
@@ -720,6 +721,7 @@ def why(
 
 def main() -> None:
     """The entry point."""
+    few_heaps()
     app()
 
 

@@ -26,7 +26,7 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Candidate, Sample, Task
 
 REASONS = """
-SELECT CASE WHEN status = 'made' THEN NULL ELSE reason END AS told, count(*) AS n
+SELECT CASE WHEN status = 'made' THEN NULL ELSE reason END AS told, count(*)
 FROM outcomes WHERE stage = $stage GROUP BY told
 """
 RANGE_COUNTED = 250_000
@@ -86,11 +86,13 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
         if isinstance(stage.config, SelectRlConfig):
             aims, ranges = Aims(view, teachers_look=stage.config.teachers_look), view.ranges(Task, RANGE_SUBJECTS)
             selection = Selection(connection, stage.config.wanted(), ranges, measurable, aims=aims.within)
-        else:
-            assert isinstance(stage.config, SelectCotConfig)
+        elif isinstance(stage.config, SelectCotConfig):
             # a condition is asked once, of all
             ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else EVERY_VIDEO
             selection = Selection(connection, stage.config.wanted(), ranges, measurable, asking(where) if where else None)
+        else:
+            told = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
+            raise InputError(told, where="CORPUS", mend="give the corpus of select_cot or of select_rl")
         reasons: Counter[str | None] = Counter()
         for _ in selection.decided():
             reasons.update(counts(connection))

@@ -26,6 +26,7 @@ from rich.console import Console
 from benchmarks.invented import chain, sets
 from benchmarks.tables import show
 from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.heap import few_heaps
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.runner import Driver
@@ -102,6 +103,7 @@ def run(workspace: Workspace, stages: Sequence[AnyStage]) -> list[Stood]:
 
 def inside(root: Path, of: str, tasks: int, row: Path) -> None:
     """One size, in a process of its own; and once more in another, with nothing left to do."""
+    few_heaps()  # as the command line does
     workspace = Workspace(root)
     stages = run(workspace, CHAINS[of](tasks))
     command = [sys.executable, "-m", "benchmarks.growth", "--again", str(root), "--of", of, "--sizes", str(tasks)]

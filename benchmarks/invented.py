@@ -15,7 +15,7 @@ import random
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from pydantic import PositiveInt
@@ -73,6 +73,8 @@ class InventConfig(StageConfig):
 
     tasks: Operational[PositiveInt]
     """Questions in all."""
+    aimed: Operational[bool] = False
+    """Each says where and how densely one must look."""
 
 
 class Invent(Root, Batch[Invented, Video | Provenance | Task]):
@@ -100,7 +102,11 @@ class Invent(Root, Batch[Invented, Video | Provenance | Task]):
             )  # fmt: skip
             self._link(video.id, item.number)
             told = Provenance(video.id, "invented", "CC0-1.0", "unknown", "unknown", str(item.number), (), "train")
-            yield Made((video, told, *(_task(video.id, item.number, nth) for nth in range(TASKS_A_VIDEO))))
+            yield Made((video, told, *(self._task(video.id, item.number, nth) for nth in range(TASKS_A_VIDEO))))
+
+    def _task(self, video: Id, number: int, nth: int) -> Task:
+        task = _task(video, number, nth)
+        return replace(task, extras='{"fps": 2}') if self.config.aimed else task
 
     def _link(self, video: Id, number: int) -> None:
         model, media = self._models[number % MODELS], Media(self._workspace, video)
@@ -182,7 +188,7 @@ def sets(tasks: int) -> tuple[AnyStage, ...]:
     """Numbers to tasks, and the stages that see all of these at once."""
     quotas: dict[str, int] = {"*/mcq": tasks // 4}
     return (
-        Invent(InventConfig(tasks=tasks)),
+        Invent(InventConfig(tasks=tasks, aimed=True)),
         Duplicates(DuplicatesConfig()),
         Draw(DrawConfig(quotas=quotas, held_out=0.1)),
         SelectRl(SelectRlConfig(least={"unique": 0.5}, caps={"kind": tasks // 3})),

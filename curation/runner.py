@@ -11,7 +11,6 @@ from rich.console import Console
 
 from dmforge.curation.accounts import Account
 from dmforge.curation.executors.finished import Executor
-from dmforge.curation.heap import give_back, one_arena
 from dmforge.curation.lake.commits import Draft, Lake
 from dmforge.curation.lake.compaction import compact
 from dmforge.curation.lake.parts import Extent
@@ -60,7 +59,6 @@ class Driver:
         self._lake, self._stages, self._executor, self._console = lake, stages, executor, console
         self._upto: Id | None = None
         self.account = account or Account()
-        one_arena()
 
     def run(self, stages: Sequence[AnyStage], videos: int | None = None, *, partial: bool = False) -> Iterator[StageReport]:
         """Bring each of these stages as far as it comes. With `videos`, only what is about the first so many videos.
@@ -89,7 +87,7 @@ class Driver:
                 deferred = self._gather(view, stage)
             report = StageReport(stage.name, self._view().tally(stage), deferred)
             waiting += report.tally.pending
-            give_back()
+            pa.default_memory_pool().release_unused()  # it would hold on to the most that any stage took
             yield report
         if blocked is not None:
             yield StageReport(blocked.name, self._view().tally(blocked), {}, blocked.awaits())

@@ -15,11 +15,11 @@ from dmforge.schemas.records import Candidate, Provenance, Sample, Task, Verdict
 
 _TOLD = """
 WITH misses AS (
-    SELECT o.id, unnest([o.id, o.task, o.video]) AS subject, n.filter, n.least
+    SELECT o.id, o.video, unnest([o.id, o.task, o.video]) AS subject, n.filter, n.least
     FROM verdict_of o JOIN named n ON n.bit = o.failed & -o.failed
 ), worst AS (
     SELECT m.id, arg_min({'score': v.score, 'least': m.least, 'reason': v.reason, 'detail': v.detail}, (v.score, v.id)) AS why
-    FROM misses m JOIN verdicts v ON v.subject = m.subject AND v.filter = m.filter
+    FROM misses m JOIN verdicts v ON v.subject = m.subject AND v.filter = m.filter AND v.video = m.video
     WHERE v.video >= $low AND v.video < $high
     GROUP BY m.id
 )

@@ -25,11 +25,11 @@ RIGHT = 0.5
 NO_TARGET = "no target"
 _TOLD = """
 WITH misses AS (
-    SELECT o.id, unnest([o.task, o.video]) AS subject, n.filter, n.least, n.most
+    SELECT o.id, o.video, unnest([o.task, o.video]) AS subject, n.filter, n.least, n.most
     FROM verdict_of o JOIN named n ON n.bit = o.failed & -o.failed
 ), worst AS (
     SELECT m.id, any_value(v.score ORDER BY v.score, v.id) AS score, any_value(m.least) AS least, any_value(m.most) AS most
-    FROM misses m JOIN verdicts v ON v.subject = m.subject AND v.filter = m.filter
+    FROM misses m JOIN verdicts v ON v.subject = m.subject AND v.filter = m.filter AND v.video = m.video
     WHERE v.video >= $low AND v.video < $high AND (v.score < m.least OR v.score > m.most)
     GROUP BY m.id
 )

@@ -38,12 +38,12 @@ _DIMENSION: Mapping[str, str] = {
 }  # fmt: skip
 _MEASURED = """
 CREATE OR REPLACE TEMP TABLE measured AS
-SELECT v.subject, any_value(v.subject_kind) AS kind, bit_or(1::BIGINT << l.position) AS known,
+SELECT v.subject, v.video, any_value(v.subject_kind) AS kind, bit_or(1::BIGINT << l.position) AS known,
     bit_or(CASE WHEN v.score < l.least OR v.score > l.most THEN 1::BIGINT << l.position ELSE 0 END) AS failed,
     bit_or(CASE WHEN v.score > l.most THEN 1::BIGINT << l.position ELSE 0 END) AS above {scores}
 FROM verdicts v JOIN named l ON l.filter = v.filter
 WHERE v.video >= $low AND v.video < $high
-GROUP BY v.subject
+GROUP BY v.subject, v.video
 """
 _STANDING = """
 CREATE OR REPLACE TEMP TABLE standing AS
@@ -54,9 +54,9 @@ SELECT c.id, c.video, c.task, c.attempt {dimensions} {scores},
     CASE WHEN p.role = 'benchmark' THEN 'its video is a benchmark''s' {lacking} {unwanted} END AS refused,
     CASE WHEN p.role = 'benchmark' THEN ''{lacking_values} {unwanted_values} END AS refused_value
 FROM {subjects} c
-    LEFT JOIN (SELECT * FROM measured WHERE kind = 'candidate') a ON a.subject = c.id
-    LEFT JOIN (SELECT * FROM measured WHERE kind = 'task') b ON b.subject = c.task
-    LEFT JOIN (SELECT * FROM measured WHERE kind = 'video') d ON d.subject = c.video
+    LEFT JOIN (SELECT * FROM measured WHERE kind = 'candidate') a ON a.subject = c.id AND a.video = c.video
+    LEFT JOIN (SELECT * FROM measured WHERE kind = 'task') b ON b.subject = c.task AND b.video = c.video
+    LEFT JOIN (SELECT * FROM measured WHERE kind = 'video') d ON d.subject = c.video AND d.video = c.video
     LEFT JOIN (SELECT * FROM provenances WHERE video >= $low AND video < $high) p ON p.video = c.video
     {tasks} {videos}
 WHERE c.video >= $low AND c.video < $high
@@ -154,7 +154,8 @@ class Selection:
         if self._counted:
             self._drop(names)
         for bounds in self.ranges:
-            self._best(names, bounds)
+            if not self._counted or len(self.ranges) > 1:  # else it has just been found, and a condition is asked once
+                self._best(names, bounds)
             self.connection.execute(_VERDICT_OF)
             yield bounds
 

@@ -38,13 +38,14 @@ ORDER BY c.id
 """
 SCORES = """
 SELECT c.id, v.filter, min(v.score) AS score
-FROM (SELECT id, unnest([id, task, video]) AS subject FROM standing) c JOIN verdicts v ON v.subject = c.subject
+FROM (SELECT id, video, unnest([id, task, video]) AS subject FROM standing) c
+    JOIN verdicts v ON v.subject = c.subject AND v.video = c.video
 GROUP BY ALL
 """
 
 
 def asking(where: str) -> Callable[[duckdb.DuckDBPyConnection], pa.Table]:
-    """What `decide` asks: of every candidate, whether a condition holds."""
+    """What a `Selection` asks: of every candidate, whether a condition holds."""
 
     def holds(connection: duckdb.DuckDBPyConnection) -> pa.Table:
         with interruptible():

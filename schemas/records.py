@@ -235,6 +235,7 @@ class Verdict(Record):
     table = "verdicts"
 
     video: Id
+    """The subject's own: one about another video's subject counts for nothing."""
     subject: Id
     subject_kind: SubjectKind
     filter: str

@@ -134,9 +134,9 @@ def _regrouped(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
         held.append(piece)
         rows += piece.num_rows
         if rows >= ROW_GROUP:
-            whole = pa.concat_tables(held)
+            whole = pa.concat_tables(held).combine_chunks()  # else pages end where pieces did
             full = rows - rows % ROW_GROUP
             yield whole.slice(0, full)
             held, rows = ([whole.slice(full)], rows - full) if rows > full else ([], 0)
     if held:
-        yield pa.concat_tables(held)
+        yield pa.concat_tables(held).combine_chunks()

@@ -33,6 +33,7 @@ AnyStage = Stage[Item, Record]
 Bounds = Mapping[str, bytes]
 """A range of video ids, for SQL: from `low` to below `high`."""
 EVERY_VIDEO: Sequence[Bounds] = ({"low": b"", "high": LAST},)
+"""All in one range."""
 R = TypeVar("R", bound=Record)
 RANGE_ROWS = 100_000
 """Rows of a range of ids that are counted at once."""
@@ -160,7 +161,7 @@ class View:
         """A row that a stage made from two inputs, if there is one."""
         for record in stage.makes:
             made = self._made_by(stage, record)
-            sql = f"SELECT id FROM ({made.sql}) WHERE {_within(record)} GROUP BY id HAVING count(*) > 1 LIMIT 1"
+            sql = f"SELECT id FROM ({made.sql}) WHERE {within(record)} GROUP BY id HAVING count(*) > 1 LIMIT 1"
             for low, high in ALL.ranges(1 + sum(part.rows for part in made.parts) // RANGE_ROWS):
                 if found := self._rows(sql, {"low": low, "high": high}):
                     return found[0][0]
@@ -268,7 +269,7 @@ class View:
 
     def within(self, bounds: Bounds, record: type[R], *, gated: bool = True) -> list[R]:
         """The rows of a table about the videos of a range."""
-        sql = f"SELECT * FROM ({self.rows(record, gated=gated).sql}) WHERE {_within(record)}"
+        sql = f"SELECT * FROM ({self.rows(record, gated=gated).sql}) WHERE {within(record)}"
         return from_arrow(record, self.table(sql, bounds))
 
     def open(self) -> None:
@@ -297,7 +298,7 @@ class View:
         """No id stands twice in these parts. Where the first halves of ids all differ, they do: a third of the cost."""
         names = tuple(part.name for part in parts)
         if names not in self._single:
-            ids = f"SELECT id FROM ({self._files(row_schema(record), parts)}) WHERE {_within(record)}"
+            ids = f"SELECT id FROM ({self._files(row_schema(record), parts)}) WHERE {within(record)}"
             ranges = ALL.ranges(1 + sum(part.rows for part in parts) // RANGE_ROWS)
             self._single[names] = all(_differ(self.table(ids, {"low": low, "high": high}).column("id")) for low, high in ranges)
         return self._single[names]
@@ -361,8 +362,9 @@ def interruptible() -> Generator[None]:
         raise KeyboardInterrupt from None
 
 
-def _within(record: type[Record]) -> str:
-    """Equal rows are about the same video, and parts are in the order of videos: so each is read once, not once a range."""
+def within(record: type[Record]) -> str:
+    """SQL of what is about the videos of a range. Equal rows are about the same video, and parts are in the order of videos: so
+    each is read once, not once a range."""
     return f"{record.video_column} >= $low AND {record.video_column} < $high"
 
 

@@ -23,8 +23,9 @@ class Whereabouts:
 
     def __init__(self, known: Iterator[Whereabout]) -> None:
         self._table = sqlite3.connect("", isolation_level=None)
+        self._refused: OSError | None = None
         columns = "file INTEGER NOT NULL, at INTEGER NOT NULL"
-        with _said():
+        with self._trusted():
             for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):
                 self._table.execute(f"PRAGMA {setting}")
             self._table.execute(f"CREATE TABLE places (key TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
@@ -36,16 +37,18 @@ class Whereabouts:
             self._table.execute("DROP TABLE unsorted")
 
     def __len__(self) -> int:
-        ((count,),) = self._table.execute("SELECT count(*) FROM places")
+        with self._trusted():
+            ((count,),) = self._table.execute("SELECT count(*) FROM places")
         return count
 
     def find(self, key: str) -> tuple[int, int] | None:
         """File and place of a key."""
-        return self._table.execute("SELECT file, at FROM places WHERE key = ?", (key,)).fetchone()
+        with self._trusted():
+            return self._table.execute("SELECT file, at FROM places WHERE key = ?", (key,)).fetchone()
 
     def note(self, places: Iterable[Whereabout]) -> None:
         """Keys that have just been written."""
-        with _said():
+        with self._trusted():
             self._insert("INSERT OR REPLACE INTO places VALUES (?, ?, ?)", places)
 
     def close(self) -> None:
@@ -56,13 +59,15 @@ class Whereabouts:
         self._table.executemany(statement, places)
         self._table.execute("COMMIT")
 
-
-@contextmanager
-def _said() -> Generator[None]:
-    """A disk that is full is no fault of the journal's."""
-    with disk_errors(Path(gettempdir())):
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            number = errno.ENOSPC if error.sqlite_errorcode == sqlite3.SQLITE_FULL else errno.EIO
-            raise OSError(number, str(error)) from error
+    @contextmanager
+    def _trusted(self) -> Generator[None]:
+        """A disk that is full is no fault of the journal's. What a write left there, undone by nothing, is never read again."""
+        with disk_errors(Path(gettempdir())):
+            if self._refused is not None:
+                raise self._refused
+            try:
+                yield
+            except sqlite3.DatabaseError as error:
+                number = errno.ENOSPC if error.sqlite_errorcode == sqlite3.SQLITE_FULL else errno.EIO
+                self._refused = OSError(number, str(error))
+                raise self._refused from error

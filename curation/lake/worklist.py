@@ -9,15 +9,16 @@ import numpy as np
 import pyarrow as pa
 
 from dmforge.curation.lake.shares import ALL, Share
-from dmforge.curation.lake.views import AnyStage, View
+from dmforge.curation.lake.views import AnyStage, View, within
 from dmforge.curation.settled import Key
 from dmforge.schemas.columns import id_list, id_matrix, schema
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Joined, Record
 
 RANGE_ROWS = 4_000
+"""A range of video ids holds about so many inputs: what is in memory at once."""
 RANGE_BYTES = 16 << 20
-"""A range of video ids holds about so many inputs, or so many bytes of Parquet: what is in memory at once."""
+"""Or so many bytes of Parquet."""
 
 INPUT, VIDEO = "input_id", "input_video"
 """Columns beside the items: what their outcomes will be about. No record has fields of these names."""
@@ -109,7 +110,7 @@ def _beside(view: View, stage: AnyStage, name: str, record: type[Record]) -> str
     sql = view.rows(record, before=stage).sql
     if issubclass(stage.item, Joined) and name in stage.item.elsewhere:
         return sql
-    return f"SELECT * FROM ({sql}) WHERE {record.video_column} >= $low AND {record.video_column} < $high"
+    return f"SELECT * FROM ({sql}) WHERE {within(record)}"
 
 
 def _join(view: View, stage: AnyStage, record: type[Record]) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field, PositiveInt
 
-from dmforge.curation.atomic import TEMPORARY
 from dmforge.curation.lake.parts import Extent
-from dmforge.curation.lake.views import Bounds, View
+from dmforge.curation.lake.views import Bounds, View, within
 from dmforge.curation.settled import Key, Made, Origin, Settled, settle
 from dmforge.curation.shards.card import Contents, Tally, write_card
 from dmforge.curation.shards.document import ShardSample, sample_of, video_of
@@ -32,7 +31,6 @@ from dmforge.schemas.stamps import patch_times, stamp
 
 RANGE_SAMPLES = 2_000
 """Samples of a range of video ids that is in memory at once, with the rows that they name."""
-WITHIN = "{0} >= $low AND {0} < $high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +68,6 @@ class Pack(Collective[Sample, Packed]):
 
     def open(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        for half in workspace.shards.glob(f"*/*{TEMPORARY}"):  # of a run that was killed: what is selected now may be another
-            shutil.rmtree(half)
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         found = view.table(f"SELECT DISTINCT corpus FROM ({view.rows(Sample).sql}) ORDER BY corpus")
@@ -83,7 +79,8 @@ class Pack(Collective[Sample, Packed]):
         with published(selection_folder(self._workspace, selected.corpus, selection)) as folder:
             tally, shards = Tally(), list[Shard]()
             rows = fill_shards(folder, self._entries(selected, tally), self.config.shard_mb << 20, shards)
-            index = write_index(folder / INDEX, rows)
+            with closing(rows):  # where the index can't be written: the open shard gives back its room with the folder
+                index = write_index(folder / INDEX, rows)
             told = self.config.partial, self.config.clips.semantic()
             manifest = Manifest(selected.corpus, base32(selection), *told, tuple(shards), {INDEX: index})
             manifest.files.update(write_card(folder, Contents(manifest, tally, selected.view)))
@@ -141,8 +138,8 @@ class Selected:
         """What the corpus is made of: its samples, and where their videos come from."""
         samples, provenances = Extent(), Extent()
         for bounds in self._ranges():
-            own = f"SELECT id, video FROM ({self.view.rows(Sample).sql}) WHERE {WITHIN.format('video')} AND corpus = $corpus"
-            told = f"SELECT id, video FROM ({self.view.rows(Provenance).sql}) WHERE {WITHIN.format('video')}"
+            own = f"SELECT id, video FROM ({self.view.rows(Sample).sql}) WHERE {within(Sample)} AND corpus = $corpus"
+            told = f"SELECT id, video FROM ({self.view.rows(Provenance).sql}) WHERE {within(Provenance)}"
             of_them = f"SELECT p.id FROM ({told}) p SEMI JOIN ({own}) s ON s.video = p.video"
             values = {**bounds, "corpus": self.corpus}
             samples += Extent.of(self.view.table(own, values).column("id"))
@@ -150,7 +147,7 @@ class Selected:
         return [[one.count, one.low, one.high] for one in (samples, provenances)]
 
     def _samples(self, bounds: Bounds) -> list[Sample]:
-        sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {WITHIN.format('video')} AND corpus = $corpus"
+        sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {within(Sample)} AND corpus = $corpus"
         return from_arrow(Sample, self.view.table(f"{sql} ORDER BY video, id", {**bounds, "corpus": self.corpus}))
 
     def _rows(self, record: type[Any], bounds: Bounds) -> dict[Id, Any]:

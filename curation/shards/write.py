@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def write_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int) -> tu
     return shards, index
 
 
-def fill_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int, shards: list[Shard]) -> Iterator[Row]:
+def fill_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int, shards: list[Shard]) -> Generator[Row]:
     """What the index says of each video, once it is written; each shard is told of once it is whole. Holds one video."""
     rest = iter(entries)
     for number in itertools.count():

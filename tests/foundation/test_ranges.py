@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from benchmarks.invented import TASKS_A_VIDEO, chain
+from benchmarks.invented import TASKS_A_VIDEO, chain, sets
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake import views, worklist
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.parts import write_part
 from dmforge.curation.lake.spool import Spool
+from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.lake.whereabouts import Whereabouts
 from dmforge.curation.runner import Driver
 from dmforge.curation.shards import index, pack
 from dmforge.curation.workspace import Workspace
-from dmforge.filters import select
+from dmforge.filters import draw, duplicates, select, select_rl
 
 
-def made(root: Path, tasks: int) -> dict[str, str]:
-    """Every file that a whole chain leaves in lake and shards, by what it holds."""
-    workspace, stages = Workspace(root), chain(tasks)
+def made(root: Path, stages: Sequence[AnyStage]) -> dict[str, str]:
+    """Every file that stages leave in lake and shards, by what it holds."""
+    workspace = Workspace(root)
     with workspace.held("test"):
         for report in Driver(Lake(workspace), stages, LocalExecutor(), Console(file=io.StringIO())).run(stages):
             assert not report.tally.pending
@@ -32,14 +35,29 @@ def made(root: Path, tasks: int) -> dict[str, str]:
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_how_ranges_are_cut_changes_no_byte_of_lake_and_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = made(tmp_path / "whole", 30 * TASKS_A_VIDEO)
-    ranges = (worklist, "RANGE_ROWS"), (views, "RANGE_ROWS"), (pack, "RANGE_SAMPLES"), (select, "RANGE_SUBJECTS")
-    for module, name in ranges:
+@pytest.mark.parametrize("stages", [chain, sets])
+def test_how_ranges_are_cut_changes_no_byte_of_lake_and_shards(
+    stages: Callable[[int], Sequence[AnyStage]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = made(tmp_path / "whole", stages(30 * TASKS_A_VIDEO))
+    for module, name in (
+        (worklist, "RANGE_ROWS"), (views, "RANGE_ROWS"), (duplicates, "RANGE_ROWS"), (pack, "RANGE_SAMPLES"),
+        (select, "RANGE_SUBJECTS"), (select_rl, "RANGE_SUBJECTS"), (draw, "CHUNK"),
+    ):  # fmt: skip
         monkeypatch.setattr(module, name, 40)
     monkeypatch.setattr(index, "ROWS", index.GROUP // 4)
-    assert made(tmp_path / "cut", 30 * TASKS_A_VIDEO) == whole
-    assert any(name.endswith(".tar") for name in whole)
+    assert made(tmp_path / "cut", stages(30 * TASKS_A_VIDEO)) == whole
+    assert any(name.startswith("lake/samples/") for name in whole)
+
+
+def test_how_pieces_are_cut_changes_no_byte_of_a_part(tmp_path: Path) -> None:
+    """Texts of so many bytes that pages end within a row group."""
+    count, texts = 10_000, [f"{number:0400d}" for number in range(10_000)]
+    ids = pa.array([hashlib.sha256(text.encode()).digest()[:16] for text in texts], pa.binary(16))
+    rows = pa.table({"id": ids, "text": texts})
+    cuts = {size: [rows.slice(start, size) for start in range(0, count, size)] for size in (700, 4096, count)}
+    parts = [write_part(tmp_path, "texts", f"part-{size}.parquet", pieces) for size, pieces in cuts.items()]
+    assert len({part.sha256 for part in parts if part}) == 1
 
 
 def test_the_first_place_of_a_key_counts_until_another_is_noted() -> None:

@@ -150,6 +150,18 @@ def test_caps_and_balance_bound_what_is_kept(caps: Any, balance: Any, kept: int,
     assert reasons <= {*(f"over its cap: {name}" for name in caps), *(f"balanced away: {name}" for name in balance)}
 
 
+def test_a_condition_is_asked_once_whatever_is_capped(tmp_path: Path) -> None:
+    found = decided(tmp_path, many(KINDS), Wanted({"answer": 1.0}, {}, (), {"kind": 5}), "random() < 0.8")
+    assert found[None] <= 10
+
+
+def test_a_verdict_about_a_subject_of_another_video_counts_for_nothing(tmp_path: Path) -> None:
+    rows = many(KINDS)
+    elsewhere = [replace(row, video=rows[0].id, id=b"") for row in rows if isinstance(row, Verdict)]
+    found = decided(tmp_path, [row for row in rows if not isinstance(row, Verdict)] + elsewhere, Wanted({"answer": 1.0}, {}))
+    assert found == {None: 8, "undetermined: answer": 24}
+
+
 def test_a_benchmarks_video_is_never_kept_and_only_what_is_wanted(tmp_path: Path) -> None:
     rows = many(KINDS)
     spoilt = [
