@@ -12,7 +12,8 @@ from dmforge.curation import runs
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake import forgetting
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import EVERY_VIDEO, AnyStage, View
+from dmforge.curation.lake.shares import IN_ONE
+from dmforge.curation.lake.views import AnyStage, View
 from dmforge.curation.runner import Driver
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.select import SelectCotConfig
@@ -88,8 +89,10 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
             selection = Selection(connection, stage.config.wanted(), ranges, measurable, aims=aims.within)
         elif isinstance(stage.config, SelectCotConfig):
             # a condition is asked once, of all
-            ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else EVERY_VIDEO
-            selection = Selection(connection, stage.config.wanted(), ranges, measurable, asking(where) if where else None)
+            ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else IN_ONE
+            selection = Selection(
+                connection, stage.config.wanted(), ranges, measurable, None if where is None else asking(where)
+            )
         else:
             told = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
             raise InputError(told, where="CORPUS", mend="give the corpus of select_cot or of select_rl")

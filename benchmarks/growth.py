@@ -103,7 +103,6 @@ def run(workspace: Workspace, stages: Sequence[AnyStage]) -> list[Stood]:
 
 def inside(root: Path, of: str, tasks: int, row: Path) -> None:
     """One size, in a process of its own; and once more in another, with nothing left to do."""
-    few_heaps()  # as the command line does
     workspace = Workspace(root)
     stages = run(workspace, CHAINS[of](tasks))
     command = [sys.executable, "-m", "benchmarks.growth", "--again", str(root), "--of", of, "--sizes", str(tasks)]
@@ -179,6 +178,7 @@ def main() -> None:
     parser.add_argument("--again", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--row", type=Path, help=argparse.SUPPRESS)
     told = parser.parse_args()
+    few_heaps()  # as the command line does
     sizes = [int(size) for size in told.sizes.split(",")]
     if told.again:
         began = time.monotonic()

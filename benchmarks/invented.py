@@ -15,7 +15,7 @@ import random
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 from pydantic import PositiveInt
@@ -95,6 +95,7 @@ class Invent(Root, Batch[Invented, Video | Provenance | Task]):
         self._workspace, self._models = workspace, [_model(workspace, number) for number in range(MODELS)]
 
     def process(self, items: Iterator[Invented]) -> Iterator[Result]:
+        extras = '{"fps": 2}' if self.config.aimed else ""
         for item in items:
             video = Video(
                 _sha256(item.number), DURATION_CS, 320, 192, Fraction(12), "h264", 0, GRID_BYTES,
@@ -102,11 +103,7 @@ class Invent(Root, Batch[Invented, Video | Provenance | Task]):
             )  # fmt: skip
             self._link(video.id, item.number)
             told = Provenance(video.id, "invented", "CC0-1.0", "unknown", "unknown", str(item.number), (), "train")
-            yield Made((video, told, *(self._task(video.id, item.number, nth) for nth in range(TASKS_A_VIDEO))))
-
-    def _task(self, video: Id, number: int, nth: int) -> Task:
-        task = _task(video, number, nth)
-        return replace(task, extras='{"fps": 2}') if self.config.aimed else task
+            yield Made((video, told, *(_task(video.id, item.number, nth, extras) for nth in range(TASKS_A_VIDEO))))
 
     def _link(self, video: Id, number: int) -> None:
         model, media = self._models[number % MODELS], Media(self._workspace, video)
@@ -131,13 +128,13 @@ def _model(workspace: Workspace, number: int) -> Media:
     return media
 
 
-def _task(video: Id, number: int, nth: int) -> Task:
+def _task(video: Id, number: int, nth: int, extras: str) -> Task:
     question = f"How many lamps are dark when figure {nth} of film {number} is hidden by the post for the second time?"
     answer = _number(question)
     options = () if nth % 2 else tuple(str(answer + more) for more in range(4))
     return Task(
         video, "open" if nth % 2 else "mcq", question, options, str(answer), (Window(100 + 50 * nth, 400 + 50 * nth),), "any",
-        source="invented", licence="CC0-1.0", origin=f"invented.jsonl:{TASKS_A_VIDEO * number + nth}",
+        source="invented", licence="CC0-1.0", origin=f"invented.jsonl:{TASKS_A_VIDEO * number + nth}", extras=extras,
     )  # fmt: skip
 
 

@@ -11,7 +11,6 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmforge.schemas.likeness import HASHES, ROWS, bands, is_near, shingles, signature
 
@@ -57,14 +56,16 @@ def _likely(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     if not texts:
         return
     groups = np.empty((HASHES // ROWS, len(texts)), np.uint64)
-    for at, text in enumerate(texts):
-        groups[:, at] = [_number(band) for band in bands(signature(text))]
-    places = np.array([_places(group) for group in groups])
+    for number, text in enumerate(texts):
+        groups[:, number] = [_number(band) for band in bands(signature(text))]
+    places = np.empty(groups.shape, np.int32)  # of each text, among those of its group
+    at = np.arange(len(texts))
     for nth, group in enumerate(groups):
         order = np.argsort(group, kind="stable")
-        ends = np.searchsorted(group[order], group[order], "right")
-        starts = np.arange(len(order))
-        for start, end in zip(starts.tolist(), np.minimum(ends, starts + 1 + COMMON).tolist(), strict=True):
+        ordered = group[order]
+        places[nth, order] = at - np.searchsorted(ordered, ordered, "left")
+        ends = np.minimum(np.searchsorted(ordered, ordered, "right"), at + 1 + COMMON)
+        for start, end in enumerate(ends.tolist()):
             if end - start > 1:
                 one, others = order[start], order[start + 1 : end]
                 # a pair that an earlier band has paired was given there
@@ -72,15 +73,6 @@ def _likely(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
                 given = same & (places[:nth, others] - places[:nth, one, None] <= COMMON)
                 for other in others[~given.any(axis=0)].tolist():
                     yield int(one), other
-
-
-def _places(group: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """Of each text its place among those of its group."""
-    order = np.argsort(group, kind="stable")
-    begins = np.searchsorted(group[order], group[order], "left")
-    places = np.empty(len(group), np.int32)
-    places[order] = np.arange(len(group)) - begins
-    return places
 
 
 def _number(band: bytes) -> int:

@@ -49,7 +49,7 @@ class Duplicates(Collective[Video, Verdict]):
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         ranges = max((view.ranges(record, RANGE_ROWS) for record in (Video, Task)), key=len)
-        questions = f"SELECT question FROM ({view.rows(Task).sql}) WHERE {within(Task)}"
+        questions = f"SELECT question FROM ({view.rows(Task).sql}) WHERE {within('video')}"
         alike = Alike(str(text) for bounds in ranges for text in view.table(questions, bounds).column("question").to_pylist())
         prints = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
         pairs = list(copies(prints))
@@ -57,8 +57,8 @@ class Duplicates(Collective[Video, Verdict]):
         # copies are compared with each other wherever their ids lie; there are few
         of_copies = self._verdicts(_about(view, clusters), clusters, alike)
         for bounds in ranges:
-            videos = sorted(video.id for video in view.within(bounds, Video))
-            tasks = [task for task in view.within(bounds, Task) if task.video not in clusters]
+            videos = sorted(video.id for video in view.about(bounds, Video))
+            tasks = [task for task in view.about(bounds, Task) if task.video not in clusters]
             told = ChainMap(self._verdicts(tasks, clusters, alike), of_copies)
             made = [Made((_original(video, clusters.get(video, video)), *told.get(video, ()))) for video in videos]
             yield settle(origin, [Key(video, video) for video in videos], made, self.makes)

@@ -8,7 +8,8 @@ from typing import Annotated
 import pyarrow as pa
 from pydantic import Field, PositiveInt
 
-from dmforge.curation.lake.views import Bounds, View
+from dmforge.curation.lake.shares import Bounds
+from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
 from dmforge.curation.sources.importing import target_of
 from dmforge.curation.stage import Collective, StageConfig
@@ -122,7 +123,7 @@ class Aims:
 
     def within(self, bounds: Bounds) -> pa.Table:
         """The tasks of a range, as a selection finds them."""
-        tasks = self._view.within(bounds, Task)
+        tasks = self._view.about(bounds, Task)
         self.found = self._aims(bounds, tasks)
         rows = {
             "id": [task.id for task in tasks],
@@ -135,10 +136,10 @@ class Aims:
         return pa.table(rows, _SUBJECTS)
 
     def _aims(self, bounds: Bounds, tasks: list[Task]) -> Mapping[Id, Aim]:
-        tried = {row.task: row for row in self._view.within(bounds, Target)}
+        tried = {row.task: row for row in self._view.about(bounds, Target)}
         told = {task.id: look for task in tasks if (look := target_of(task)) is not None}
         open_ = {task.id: task for task in tasks if task.id not in tried and task.id not in told}
-        candidates = self._view.within(bounds, Candidate) if self._teachers_look else []
+        candidates = self._view.about(bounds, Candidate) if self._teachers_look else []
         taught: dict[Id, Look] = {}
         for one in sorted(candidates, key=lambda one: (one.attempt, one.id)):
             task = open_.get(one.task)

@@ -15,7 +15,8 @@ from typing import Literal
 import duckdb
 import pyarrow as pa
 
-from dmforge.curation.lake.views import AnyStage, Bounds
+from dmforge.curation.lake.shares import Bounds
+from dmforge.curation.lake.views import AnyStage
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Candidate

@@ -74,6 +74,6 @@ def _ranges(view: View, columns: list[str], key: str, source: str) -> Iterator[p
     cursor = view.connection.cursor()
     names = ", ".join(f'"{name}"' for name in columns)
     ((count,),) = cursor.execute(f"SELECT count(*) FROM {source}").fetchall()
-    sql = f'SELECT DISTINCT {names} FROM {source} WHERE "{key}" >= ? AND "{key}" < ? ORDER BY "{key}", {names}'
-    for low, high in ALL.ranges(1 + count // RANGE_ROWS):
-        yield cursor.sql(sql, params=[low, high]).to_arrow_table()
+    sql = f'SELECT DISTINCT {names} FROM {source} WHERE "{key}" >= $low AND "{key}" < $high ORDER BY "{key}", {names}'
+    for bounds in ALL.ranges(1 + count // RANGE_ROWS):
+        yield cursor.sql(sql, params=bounds).to_arrow_table()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 SLOTS = 2**32
 """Ids are told apart by their first four bytes."""
 LAST = b"\xff" * 17
 """Greater than any id."""
+Bounds = Mapping[str, bytes]
+"""A range of video ids, as SQL is given it: from `low` to below `high`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,16 @@ class Share:
     def stop(self) -> int:
         return (self.rank + 1) * SLOTS // self.of
 
-    def ranges(self, pieces: int) -> Iterator[tuple[bytes, bytes]]:
-        """Its ids cut into ranges, low to below high: of such a size that all ids would be so many."""
+    def ranges(self, pieces: int) -> Iterator[Bounds]:
+        """Its ids cut into ranges of such a size that all ids would be so many."""
         pieces = -(-pieces // self.of)
         width = self.stop - self.first
         bounds = [(self.first + step * width // pieces).to_bytes(4, "big") for step in range(pieces)]
-        return itertools.pairwise([*bounds, LAST if self.stop == SLOTS else self.stop.to_bytes(4, "big")])
+        bounds.append(LAST if self.stop == SLOTS else self.stop.to_bytes(4, "big"))
+        return ({"low": low, "high": high} for low, high in itertools.pairwise(bounds))
 
 
 ALL = Share()
 """Every video."""
+IN_ONE: Sequence[Bounds] = tuple(ALL.ranges(1))
+"""All of them in one range."""

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
 from dmforge.curation.lake.parts import Extent, Part
-from dmforge.curation.lake.shares import ALL, LAST, Share
+from dmforge.curation.lake.shares import ALL, Bounds, Share
 from dmforge.curation.settled import row_schema
 from dmforge.curation.stage import Collective, Gate, Root, Stage
 from dmforge.schemas.columns import from_arrow, id_matrix, schema
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from dmforge.schemas.columns import IdColumn
 
 AnyStage = Stage[Item, Record]
-Bounds = Mapping[str, bytes]
-"""A range of video ids, for SQL: from `low` to below `high`."""
-EVERY_VIDEO: Sequence[Bounds] = ({"low": b"", "high": LAST},)
-"""All in one range."""
 R = TypeVar("R", bound=Record)
 RANGE_ROWS = 100_000
 """Rows of a range of ids that are counted at once."""
@@ -161,9 +157,9 @@ class View:
         """A row that a stage made from two inputs, if there is one."""
         for record in stage.makes:
             made = self._made_by(stage, record)
-            sql = f"SELECT id FROM ({made.sql}) WHERE {within(record)} GROUP BY id HAVING count(*) > 1 LIMIT 1"
-            for low, high in ALL.ranges(1 + sum(part.rows for part in made.parts) // RANGE_ROWS):
-                if found := self._rows(sql, {"low": low, "high": high}):
+            sql = f"SELECT id FROM ({made.sql}) WHERE {within(record.video_column)} GROUP BY id HAVING count(*) > 1 LIMIT 1"
+            for bounds in ALL.ranges(1 + sum(part.rows for part in made.parts) // RANGE_ROWS):
+                if found := self._rows(sql, bounds):
                     return found[0][0]
         return None
 
@@ -186,8 +182,7 @@ class View:
             commits = self._commits(stage)
             return Tally(0, sum(c.made for c in commits), sum(c.rejected for c in commits), sum(c.quarantined for c in commits))
         counts: Counter[str] = Counter()
-        for low, high in share.ranges(1 + sum(part.rows for part in self.inputs(stage).parts) // RANGE_ROWS):
-            bounds = {"low": low, "high": high}
+        for bounds in share.ranges(1 + sum(part.rows for part in self.inputs(stage).parts) // RANGE_ROWS):
             counts.update(dict(self._rows(f"SELECT status, count(*) FROM ({self._settled(stage)}) GROUP BY status", bounds)))
             counts["pending"] += self._rows(f"SELECT count(DISTINCT id) FROM ({self.pending(stage)})", bounds)[0][0]
         return Tally(**{status: counts[status] for status in ("pending", "made", "rejected", "quarantined")})
@@ -206,10 +201,9 @@ class View:
         """A stage's inputs and outcomes, both bounded: what is in memory at once doesn't grow with the lake."""
         inputs, column = self.inputs(stage), self.inputs(stage).record.video_column
         renamed = "" if column == "video" else f", {column} AS video"
-        bounds = "{0} >= $low AND {0} < $high"
         return (
-            f"SELECT *{renamed} FROM ({inputs.sql}) WHERE {bounds.format(column)}",
-            f"SELECT input, status FROM ({self._done(stage)}) WHERE {bounds.format('video')}",
+            f"SELECT *{renamed} FROM ({inputs.sql}) WHERE {within(column)}",
+            f"SELECT input, status FROM ({self._done(stage)}) WHERE {within('video')}",
         )
 
     def _done(self, stage: AnyStage) -> str:
@@ -264,12 +258,11 @@ class View:
 
     def ranges(self, record: type[Record], rows: int) -> list[Bounds]:
         """Ranges of videos with about so many rows of a table each."""
-        count = self.extent(self.rows(record)).count
-        return [{"low": low, "high": high} for low, high in ALL.ranges(1 + count // rows)]
+        return list(ALL.ranges(1 + self.extent(self.rows(record)).count // rows))
 
-    def within(self, bounds: Bounds, record: type[R], *, gated: bool = True) -> list[R]:
+    def about(self, bounds: Bounds, record: type[R], *, gated: bool = True) -> list[R]:
         """The rows of a table about the videos of a range."""
-        sql = f"SELECT * FROM ({self.rows(record, gated=gated).sql}) WHERE {within(record)}"
+        sql = f"SELECT * FROM ({self.rows(record, gated=gated).sql}) WHERE {within(record.video_column)}"
         return from_arrow(record, self.table(sql, bounds))
 
     def open(self) -> None:
@@ -298,9 +291,9 @@ class View:
         """No id stands twice in these parts. Where the first halves of ids all differ, they do: a third of the cost."""
         names = tuple(part.name for part in parts)
         if names not in self._single:
-            ids = f"SELECT id FROM ({self._files(row_schema(record), parts)}) WHERE {within(record)}"
+            ids = f"SELECT id FROM ({self._files(row_schema(record), parts)}) WHERE {within(record.video_column)}"
             ranges = ALL.ranges(1 + sum(part.rows for part in parts) // RANGE_ROWS)
-            self._single[names] = all(_differ(self.table(ids, {"low": low, "high": high}).column("id")) for low, high in ranges)
+            self._single[names] = all(_differ(self.table(ids, bounds).column("id")) for bounds in ranges)
         return self._single[names]
 
     def _seeing(self, stage: Collective[Item, Record]) -> Id:
@@ -362,10 +355,10 @@ def interruptible() -> Generator[None]:
         raise KeyboardInterrupt from None
 
 
-def within(record: type[Record]) -> str:
+def within(column: str) -> str:
     """SQL of what is about the videos of a range. Equal rows are about the same video, and parts are in the order of videos: so
     each is read once, not once a range."""
-    return f"{record.video_column} >= $low AND {record.video_column} < $high"
+    return f"{column} >= $low AND {column} < $high"
 
 
 def _differ(ids: IdColumn) -> bool:

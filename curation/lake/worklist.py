@@ -84,8 +84,8 @@ def _ranges(view: View, stage: AnyStage, share: Share) -> Iterator[pa.Table]:
     stored = sum(part.size_bytes for part in inputs.parts)
     pieces = max(1, sum(part.rows for part in inputs.parts) // RANGE_ROWS, stored // RANGE_BYTES)
     sql = f"SELECT * FROM ({_items(view, stage)}) ORDER BY {VIDEO}, {INPUT}"
-    for low, high in share.ranges(pieces):
-        found = view.table(sql, {"low": low, "high": high})
+    for bounds in share.ranges(pieces):
+        found = view.table(sql, bounds)
         if found.num_rows:
             yield _distinct(found.select(columns))
 
@@ -110,7 +110,7 @@ def _beside(view: View, stage: AnyStage, name: str, record: type[Record]) -> str
     sql = view.rows(record, before=stage).sql
     if issubclass(stage.item, Joined) and name in stage.item.elsewhere:
         return sql
-    return f"SELECT * FROM ({sql}) WHERE {within(record)}"
+    return f"SELECT * FROM ({sql}) WHERE {within(record.video_column)}"
 
 
 def _join(view: View, stage: AnyStage, record: type[Record]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,14 +49,14 @@ def fill_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int, shards
         if first is None:
             return
         name, videos, samples = f"train-{number:06d}.tar", 0, 0
-        with writing(folder / name) as file:
-            for row in _filled(name, file, itertools.chain([first], rest), shard_bytes):
+        with writing(folder / name) as file, closing(_filled(name, file, itertools.chain([first], rest), shard_bytes)) as rows:
+            for row in rows:
                 videos, samples = videos + 1, samples + len(row.samples)
                 yield row
         shards.append(Shard(name, file.sha256, file.size_bytes, videos, samples))
 
 
-def _filled(shard: str, file: Any, entries: Iterator[Entry], shard_bytes: int) -> Iterator[Row]:
+def _filled(shard: str, file: Any, entries: Iterator[Entry], shard_bytes: int) -> Generator[Row]:
     """One shard: the next videos, until it is large enough."""
     from webdataset.writer import TarWriter
 

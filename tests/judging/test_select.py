@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from dmforge import cli, demo
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.shares import ALL
-from dmforge.curation.lake.views import EVERY_VIDEO, View
+from dmforge.curation.lake.shares import ALL, IN_ONE
+from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.citations import CITATIONS, Citations
 from dmforge.filters.rules import Rules, RulesConfig, rules_of
@@ -56,11 +56,11 @@ def verdicts(of: Candidate, scores: dict[str, float]) -> list[Verdict]:
 
 def decided(folder: Path, rows: Any, wanted: Wanted, where: str | None = None) -> dict[str | None, int]:
     connection = judged(folder, rows).connection.cursor()
-    (_,) = Selection(connection, wanted, EVERY_VIDEO, holds=None if where is None else asking(where)).decided()
+    (_,) = Selection(connection, wanted, IN_ONE, holds=None if where is None else asking(where)).decided()
     whole = counts(connection)
     if where is None:  # how many videos are decided at a time changes nothing
         cut: Counter[str | None] = Counter()
-        for _ in Selection(connection, wanted, [{"low": low, "high": high} for low, high in ALL.ranges(5)]).decided():
+        for _ in Selection(connection, wanted, list(ALL.ranges(5))).decided():
             cut += Counter(counts(connection))
         assert cut == whole
     return whole
@@ -112,7 +112,7 @@ def test_the_best_candidate_of_a_task_is_kept_by_the_declared_order(tmp_path: Pa
     rows = [one, said, asked, *made, *told]
     for order, best in ((("evidence",), 1), (("answer", "evidence"), 1), ((), 0)):
         connection = judged(tmp_path / str(order), rows).connection.cursor()
-        (_,) = Selection(connection, Wanted({"answer": 1.0}, {}, order), EVERY_VIDEO).decided()
+        (_,) = Selection(connection, Wanted({"answer": 1.0}, {}, order), IN_ONE).decided()
         kept = connection.execute("SELECT id FROM verdict_of WHERE reason IS NULL").fetchall()
         assert kept == [(made[best].id,)]
         assert counts(connection)["another candidate of the task was kept"] == 2

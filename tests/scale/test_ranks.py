@@ -126,9 +126,9 @@ def test_what_makes_no_rank_is_refused(tmp_path: Path, told: tuple[str, ...], wh
 @pytest.mark.parametrize("pieces", [1, 5, 1000])
 def test_shares_are_all_ids_and_none_twice(world_size: int, pieces: int) -> None:
     ranges = [bounds for rank in range(world_size) for bounds in Share(rank, world_size).ranges(pieces)]
-    assert ranges[0][0] == b"\0\0\0\0"
-    assert ranges[-1][1] == LAST
-    assert all(before[1] == after[0] for before, after in itertools.pairwise(ranges))
+    assert ranges[0]["low"] == b"\0\0\0\0"
+    assert ranges[-1]["high"] == LAST
+    assert all(before["high"] == after["low"] for before, after in itertools.pairwise(ranges))
     assert len(ranges) >= len(list(ALL.ranges(pieces)))
 
 
