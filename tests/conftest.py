@@ -11,7 +11,10 @@ from hypothesis import settings
 
 settings.register_profile("shared", deadline=None)  # a machine that others use has no deadlines
 settings.load_profile("shared")
-FOLDERS = ("foundation", "worlds", "video", "shards", "sources", "teachers", "judging", "questions", "student", "scale", "docs")
+FOLDERS = (
+    "foundation", "worlds", "video", "shards", "sources", "teachers", "judging", "questions", "student", "scale", "docs",
+    "compatibility",
+)  # fmt: skip
 SHARES_S = dict.fromkeys(FOLDERS, 60) | {
     "training": 90, "replay": 50, "rl": 55, "report": 50, "audit": 40, "security": 25, "vllm": 900,
 }  # fmt: skip

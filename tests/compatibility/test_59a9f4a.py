@@ -1,0 +1,159 @@
+"""What commit 59a9f4a left behind is opened, audited, exported, run on and trained from, with no endpoint reachable.
+
+`59a9f4a.sh` made it, in an environment of that commit; `golden.json` in it holds what that commit printed about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from dmforge import cli
+from dmforge.curation.audit import query
+from dmforge.recipe import read_recipe
+from dmforge.schemas.ids import base32
+
+FIXTURE = Path(__file__).with_name("59a9f4a.tar.xz")
+WORKSPACES = ("demo/workspace", "raw", "cot", "exam", "practice")
+ASKING = ("segments", "questions", "annotate")
+"""Stages of these workspaces that ask a teacher: what they make follows from the journal."""
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fixture, unpacked once; nothing writes to it but what looking writes."""
+    return unpack(tmp_path_factory.mktemp("59a9f4a"))
+
+
+@pytest.fixture
+def copied(untouched: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return shutil.copytree(untouched, tmp_path / "copied")
+
+
+@pytest.fixture(scope="module")
+def golden(untouched: Path) -> dict[str, Any]:
+    return json.loads((untouched / "golden.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks a teacher is refused at once."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+def unpack(folder: Path) -> Path:
+    with tarfile.open(FIXTURE) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+def dmforge(*words: object) -> Any:
+    """The one JSON document that a command prints."""
+    result = CliRunner().invoke(cli.app, [*map(str, words), "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def shards_of(workspace: Path) -> dict[str, str]:
+    tars = sorted(workspace.glob("shards/*/*/*.tar"))
+    return {str(path.relative_to(workspace)): hashlib.sha256(path.read_bytes()).hexdigest() for path in tars}
+
+
+def test_every_recipe_of_then_has_the_keys_of_then(untouched: Path, golden: dict[str, Any]) -> None:
+    keys = {
+        path.stem: {stage.name: base32(stage.variant) for stage in read_recipe(path).stages}
+        for path in sorted((untouched / "recipes").glob("*.toml"))
+    }
+    assert keys == golden["variants"]
+
+
+@pytest.mark.parametrize("name", WORKSPACES)
+def test_a_workspace_stands_where_it_stood_and_has_nothing_left_to_do(name: str, copied: Path, golden: dict[str, Any]) -> None:
+    workspace, expected = copied / name, golden["workspaces"][name]
+    assert {"stages": expected["stages"], "cost": expected["cost"]} == dmforge("status", "-w", workspace)
+    assert dmforge("digest", "-w", workspace)["digest"] == expected["digest"]
+    assert {stage["pending"] for stage in dmforge("plan", "-w", workspace)["stages"]} == {0}
+    dmforge("run", "-w", workspace)
+    assert dmforge("digest", "-w", workspace)["digest"] == expected["digest"]
+    assert shards_of(workspace) == expected["shards"]
+
+
+@pytest.mark.parametrize("name", ["demo/workspace", "raw", "cot"])
+def test_a_workspace_is_run_on_to_its_end_from_its_journal(name: str, copied: Path, golden: dict[str, Any]) -> None:
+    """Keys of questions are those of then: all that was asked is made anew, and nobody is asked."""
+    workspace, expected = copied / name, golden["workspaces"][name]
+    first = next(stage for stage in ASKING if (workspace / "lake/commits" / stage).exists())
+    order = [stage.name for stage in read_recipe(workspace / "recipe.toml").stages]
+    for stage in order[order.index(first) :]:
+        shutil.rmtree(workspace / "lake/commits" / stage, ignore_errors=True)
+    shutil.rmtree(workspace / "shards")
+    made = dmforge("run", "-w", workspace)
+    assert made["cost"] == expected["cost"]
+    assert dmforge("digest", "-w", workspace)["digest"] == expected["digest"]
+    assert shards_of(workspace) == expected["shards"]
+
+
+def test_every_named_question_has_an_answer(untouched: Path) -> None:
+    questions = [row[0] for row in query.listed().rows]
+    for name in questions:
+        beside = ["--with", untouched / "cot"] if name == "difference" else []
+        assert dmforge("audit", name, "-w", untouched / "demo/workspace", *beside)["columns"]
+    assert dmforge("audit", "funnel", "-w", untouched / "demo/workspace")["rows"]
+    assert dmforge("audit", "checkpoints", "-w", untouched / "exam")["rows"]
+    assert dmforge("audit", "difficulty", "-w", untouched / "practice")["rows"]
+
+
+def test_the_report_is_drawn(untouched: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    dmforge("audit", "--html", page, "--training", untouched / "sft", "-w", untouched / "demo/workspace")
+    assert page.stat().st_size > 50_000
+
+
+def test_a_sample_says_why_it_is_as_it_is(untouched: Path) -> None:
+    workspace = untouched / "demo/workspace"
+    sample = dmforge("audit", "--sql", "SELECT id FROM samples LIMIT 1", "-w", workspace)["rows"][0][0]
+    assert dmforge("why", sample, "--check", "-w", workspace)
+
+
+def test_exports_are_those_of_then(copied: Path, golden: dict[str, Any]) -> None:
+    workspace = copied / "demo/workspace"
+    for form in ("dynframe", "llamafactory", "trl", "hf"):
+        assert dmforge("export", "cot", "--to", form, "-w", workspace)["samples"] == 10
+    exports = workspace / "exports"
+    written = {
+        str(path.relative_to(exports)): hashlib.sha256(path.read_bytes()).hexdigest() for path in exports.rglob("*.json*")
+    }
+    assert written == golden["exports"]
+
+
+@pytest.mark.parametrize("name", WORKSPACES)
+def test_every_byte_of_the_shards_is_sound(name: str, untouched: Path) -> None:
+    for manifest in (untouched / name).glob("shards/*/*/manifest.json"):
+        assert dmforge("verify", manifest.parent)["ok"]
+
+
+def test_a_training_goes_on_where_it_was_stopped(copied: Path) -> None:
+    """From the checkpoint in the middle to the same weights, give or take what another processor rounds."""
+    from safetensors.torch import load_file
+
+    expected = load_file(copied / "sft/checkpoint-4/model.safetensors")
+    shutil.rmtree(copied / "sft/checkpoint-4")
+    dmforge("train", "sft", copied / "sft.toml")
+    weights = load_file(copied / "sft/checkpoint-4/model.safetensors")
+    assert weights.keys() == expected.keys()
+    for name, weight in weights.items():
+        assert (weight - expected[name]).abs().max() < 1e-4, name
+
+
+def test_a_student_is_evaluated_and_practises(copied: Path) -> None:
+    assert dmforge("evaluate", copied / "evaluate.toml")["metrics"]
+    assert dmforge("train", "sdgrpo", copied / "sdgrpo.toml")["metrics"]
