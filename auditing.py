@@ -77,7 +77,7 @@ def _others(place: Path) -> pa.Table:
     workspace = Workspace(place)
     if not workspace.recipe.is_file():
         return difference.of_shards(place)
-    recipe = read_recipe(workspace.recipe)
+    recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         return difference.of_view(View(Lake(workspace), recipe.stages))
 

@@ -335,6 +335,33 @@ def forget(
 
 
 @app.command()
+def upgrade(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE...]", help="Training files, instead of a workspace.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be changed; write nothing.")] = False,
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Bring an older workspace, or older training files, up to what this version writes. Nothing is lost, nobody is asked."""
+    from dmforge import upgrading
+
+    if files:
+        upgraded = [upgrading.upgrade_file(file, dry_run) for file in files]
+    else:
+        upgraded = [upgrading.upgrade_workspace(_workspace(workspace), _command(), dry_run)]
+    changes = [change for one in upgraded for change in one.changes]
+    if as_json:
+        before, after = min(one.before for one in upgraded), upgraded[0].after
+        print_json({"from": before, "to": after, "changes": changes})
+        return
+    for change in changes:
+        out.print(change, markup=False, highlight=False)
+    done = "would be changed" if dry_run else "changed"
+    out.print(f"{len(changes)} {done}" if changes else "nothing to upgrade: it is of this version's format", highlight=False)
+
+
+@app.command()
 def demo(
     out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path("demo"),
     videos: Annotated[

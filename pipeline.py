@@ -31,7 +31,9 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import Manifest, read_manifest
 from dmforge.curation.stage import Ask, Collective, Root
 from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_format import stamp_format
 from dmforge.recipe import RECIPES, Recipe, read_recipe
+from dmforge.schemas import formats
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
@@ -68,6 +70,7 @@ def init(folder: Path, name: str) -> Workspace:
         make_folder(workspace.inputs)
     with writing(workspace.recipe) as file:
         file.write(source.read_bytes())
+    stamp_format(workspace.root, formats.WORKSPACE)
     return workspace
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmforge.curation.atomic import disk_errors
+from dmforge.curation.workspace_format import read_format, stamp_format
 from dmforge.schemas.errors import InputError
 
 
@@ -82,13 +83,14 @@ class Workspace:
         return self.root / "runs"
 
     def require(self) -> Workspace:
-        """This workspace, if it is one."""
+        """This workspace, if it is one, and none that a newer version has written to."""
         if not self.recipe.is_file():
             raise InputError(
                 "no workspace here: there is no recipe.toml",
                 where=str(self.root),
                 mend="give the workspace with -w, or make one: dmforge init DIR --recipe NAME",
             )
+        read_format(self.root)
         return self
 
     @contextmanager
@@ -122,6 +124,7 @@ class Workspace:
             with disk_errors(path):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, (json.dumps(holder) + "\n").encode(), 0)
+            stamp_format(self.root)
             yield
         finally:
             os.close(descriptor)

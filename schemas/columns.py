@@ -21,6 +21,8 @@ Convert = Callable[[Any], Any] | None
 """A conversion of one value, or None where the value passes as it is (the common case, and the fast one)."""
 
 FRACTION = pa.struct([pa.field("num", pa.int64(), nullable=False), pa.field("den", pa.int64(), nullable=False)])
+SINCE = "since"
+"""In a field's metadata the number of the format that brought it."""
 if typing.TYPE_CHECKING:
     IdColumn = pa.Array[Any] | pa.ChunkedArray[Any]
     """A column of ids, however Arrow happens to hold it."""
@@ -75,6 +77,28 @@ def schema(record: type) -> pa.Schema:
     return pa.schema([pa.field(name, col.type, nullable=col.nullable) for name, col in fields(record)])
 
 
+@cache
+def default_row(record: type) -> pa.Table:
+    """The defaults of the columns that a record got after its first format, as one row; of one that never got any no column."""
+    came_later = {field.name: field.default for field in dataclasses.fields(record) if SINCE in field.metadata}
+    columns = {name: col for name, col in fields(record) if name in came_later}
+    for name, col in columns.items():
+        if (came_later[name] is None) != col.nullable:
+            raise TypeError(f"{record.__name__}.{name}: a later column is nullable exactly where its default is None")
+    values = {name: col.encode(came_later[name]) if col.encode else came_later[name] for name, col in columns.items()}
+    return pa.table({name: pa.array([values[name]], col.type) for name, col in columns.items()})
+
+
+def completed(record: type, table: pa.Table) -> pa.Table:
+    """Rows of an older part with the columns that came later."""
+    for name, *default in default_row(record).to_pydict().items():
+        if name not in table.column_names:
+            place = [known for known, _ in fields(record)].index(name)
+            column = pa.array(default[0] * table.num_rows, schema(record).field(name).type)
+            table = table.add_column(min(place, table.num_columns), schema(record).field(name), column)
+    return table
+
+
 def to_arrow(record: type[T], rows: Sequence[T]) -> pa.RecordBatch:
     """Records as one record batch in the class's schema."""
     arrays: list[pa.Array[Any]] = []
@@ -87,9 +111,12 @@ def to_arrow(record: type[T], rows: Sequence[T]) -> pa.RecordBatch:
 
 
 def from_arrow(record: type[T], batch: pa.RecordBatch | pa.Table) -> list[T]:
-    """The inverse of `to_arrow`; columns that the class doesn't have are left out."""
+    """The inverse of `to_arrow`; columns that the class doesn't have are left out, and those that came later have defaults."""
     values: dict[str, list[Any]] = {}
+    missing = set(default_row(record).column_names) - set(batch.schema.names)
     for name, col in fields(record):
+        if name in missing:
+            continue
         cells: list[Any] = batch.column(name).to_pylist()
         values[name] = [col.decode(cell) for cell in cells] if col.decode else cells
     names = list(values)

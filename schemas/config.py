@@ -1,11 +1,17 @@
 """Configuration as typed documents: every field says what it is for, unknown keys are refused, and each field is semantic
-(a change makes new work) or operational (it does not)."""
+(a change makes new work) or operational (it does not).
+
+Keys of work are digested from the first name that a setting ever had, and a setting that came later is left out at its default:
+so renaming a setting or adding one makes no work anew.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -17,8 +23,20 @@ class _OperationalMark:
     """Marks a field that changes how work is done, never what comes out of it."""
 
 
+class _LaterMark:
+    """Marks a field that came after the first release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Formerly:
+    """Marks a field that was renamed: `Annotated[int, Formerly("most_tokens")]`. The name is the first that it ever had."""
+
+    name: str
+
+
 T = TypeVar("T")
 Operational = Annotated[T, _OperationalMark()]
+Later = Annotated[T, _LaterMark()]
 C = TypeVar("C", bound="Config")
 
 
@@ -33,16 +51,62 @@ class Config(BaseModel):
         """The part that decides what comes out: it is digested into every work key."""
         values: dict[str, Any] = {}
         for name, info in type(self).model_fields.items():
-            if is_operational(info):
-                continue
             value = getattr(self, name)
-            values[name] = value.semantic() if isinstance(value, Config) else self.model_dump(mode="json", include={name})[name]
+            if is_operational(info) or _is_left_out(info, value):
+                continue
+            dumped = self.model_dump(mode="json", include={name})[name]
+            values[first_name(name, info)] = value.semantic() if isinstance(value, Config) else _by_first_names(value, dumped)
         return values
+
+    @classmethod
+    def from_semantic(cls, values: Mapping[str, Any], *, where: str) -> Self:
+        """The inverse of `semantic`, of values that were kept in a file."""
+        names = {first_name(name, info): name for name, info in cls.model_fields.items()}
+        return parse_config(cls, {names.get(first, first): value for first, value in values.items()}, where=where)
 
 
 def is_operational(field: FieldInfo) -> bool:
     """Whether a field says only how work is done."""
     return any(isinstance(mark, _OperationalMark) for mark in field.metadata)
+
+
+def first_name(name: str, field: FieldInfo) -> str:
+    """What a field was called first."""
+    return next((mark.name for mark in field.metadata if isinstance(mark, Formerly)), name)
+
+
+def renamed_keys(kind: type[BaseModel]) -> dict[str, str]:
+    """Old names of a config's keys and what they are called now."""
+    names = {first_name(name, field): name for name, field in kind.model_fields.items()}
+    return {first: name for first, name in names.items() if first != name}
+
+
+def inner_config(field: FieldInfo) -> type[Config] | None:
+    """The config that a field holds: alone, as `X | None`, or as the items of a tuple or the values of a dict."""
+    candidates = [field.annotation, *_arguments(field.annotation)]
+    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Config)), None)
+
+
+def _arguments(annotation: Any) -> list[Any]:
+    arguments = typing.get_args(annotation)
+    return [*arguments, *(inner for argument in arguments for inner in _arguments(argument))]
+
+
+def _is_left_out(field: FieldInfo, value: object) -> bool:
+    is_later = any(isinstance(mark, _LaterMark) for mark in field.metadata)
+    return is_later and value == field.get_default(call_default_factory=True, validated_data={})
+
+
+def _by_first_names(value: object, dumped: Any) -> Any:
+    """A dumped value in which configs inside lists and tables have the first names of their fields."""
+    if isinstance(value, Config):
+        fields = {name: info for name, info in type(value).model_fields.items() if not _is_left_out(info, getattr(value, name))}
+        return {first_name(name, info): _by_first_names(getattr(value, name), dumped[name]) for name, info in fields.items()}
+    if isinstance(value, Mapping):
+        return {key: _by_first_names(item, dumped[key]) for key, item in value.items() if key in dumped} or dumped
+    if isinstance(value, Sequence) and isinstance(dumped, list):
+        return [_by_first_names(item, part) for item, part in zip(value, dumped, strict=True)]
+    return dumped
 
 
 def parse_config(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
@@ -66,7 +130,11 @@ def _fault(kind: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tupl
     path = [str(step) for step in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        return f"unknown key {key!r}", nearest(path[-1], _keys_at(kind, path[:-1]))
+        keys, renamed = _keys_at(kind, path[:-1])
+        if path[-1] in renamed:
+            now = renamed[path[-1]]
+            return f"{path[-1]!r} is {now!r} now", f"write {'.'.join([*path[:-1], now])}; `dmforge upgrade` does it for you"
+        return f"unknown key {key!r}", nearest(path[-1], keys)
     if fault["type"] == "missing":
         return f"key {key!r} is missing", f"add {key} = ..."
     if fault["type"] == "value_error":  # a rule over several keys: its words say which
@@ -75,10 +143,13 @@ def _fault(kind: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tupl
     return f"{key} = {fault['input']!r}: {fault['msg'].lower()}", f"correct {key!r}"
 
 
-def _keys_at(kind: type[BaseModel], path: list[str]) -> list[str]:
+def _keys_at(kind: type[BaseModel], path: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The keys that a table may have, and the old names of some of them."""
     for step in path:
-        inner = kind.model_fields[step].annotation if step in kind.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
+        if step.isdigit():  # an item of a list of tables
+            continue
+        inner = inner_config(kind.model_fields[step]) if step in kind.model_fields else None
+        if inner is None:
+            return [], {}
         kind = inner
-    return list(kind.model_fields)
+    return list(kind.model_fields), renamed_keys(kind)

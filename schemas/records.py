@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
-from dmforge.schemas.columns import plain
+from dmforge.schemas.columns import SINCE, plain
 from dmforge.schemas.ids import Id, digest, show
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import Transcript
@@ -20,8 +20,13 @@ SubjectKind = Literal["video", "task", "candidate"]
 Mode = Literal["free", "forced"]
 Status = Literal["made", "rejected", "quarantined"]
 
+T = TypeVar("T")
 UNKNOWN = "unknown"
 """What a source, licence or namespace says when nobody said it: a value that `select` can filter on, not an absence."""
+
+
+TABLES: dict[str, type[Record]] = {}
+"""What the tables hold, of all modules that were imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,13 @@ class Record:
 
     id: Id = field(default=b"", kw_only=True)
 
+    def __init_subclass__(cls) -> None:
+        TABLES[cls.table] = cls
+
     def __post_init__(self) -> None:
         if not self.id:
-            object.__setattr__(self, "id", digest(self.kind, plain(self, _aside(type(self)))))
+            left_out = _aside(type(self)) | {name for name, default in _later(type(self)) if getattr(self, name) == default}
+            object.__setattr__(self, "id", digest(self.kind, plain(self, left_out)))
 
     def __str__(self) -> str:
         return show(self.kind, self.id)
@@ -64,6 +73,27 @@ Item = Record | Joined
 def _aside(record: type[Record]) -> frozenset[str]:
     """Fields that say where a row came from, not what it is: two rows that differ only there are the same row."""
     return frozenset(f.name for f in fields(record) if f.name == "id" or f.metadata.get("aside"))
+
+
+@cache
+def _later(record: type[Record]) -> tuple[tuple[str, Any], ...]:
+    """Columns that came after the first format, with their defaults: a row at the default keeps the id that it had before."""
+    return tuple((f.name, f.default) for f in fields(record) if SINCE in f.metadata)
+
+
+def later(default: T, since: int) -> T:
+    """A column that a table has since its format of this number. Rows of older parts have the default."""
+    return field(default=default, kw_only=True, metadata={SINCE: since})
+
+
+def format_of(record: type[Record]) -> int:
+    """The number of a table's format: that of its latest column."""
+    return max((f.metadata.get(SINCE, 1) for f in fields(record)), default=1)
+
+
+def table_formats() -> dict[str, int]:
+    """The number of every table."""
+    return {table: format_of(record) for table, record in TABLES.items()}
 
 
 def aside(default: str = UNKNOWN) -> str:

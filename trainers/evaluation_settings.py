@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from dmforge.curation.toml import read_toml
 from dmforge.curation.workspace import Workspace
-from dmforge.schemas.config import Config, Operational, parse_config
+from dmforge.schemas import formats
+from dmforge.schemas.config import Config, Operational
 from dmforge.schemas.errors import InputError
-from dmforge.trainers.settings import beside
+from dmforge.trainers.settings import beside, read_training_file
 
 
 class RollSettings(Config):
@@ -37,6 +37,8 @@ class BootstrapSettings(Config):
 class EvaluationSettings(Config):
     """One checkpoint, measured on some corpora."""
 
+    format: Operational[PositiveInt] = formats.TRAINING
+    """The format of this file; `dmforge upgrade FILE` brings an older one up."""
     checkpoint: str
     """A folder with a Qwen3-VL that knows the tags, or its id on the Hub."""
     corpora: tuple[str, ...]
@@ -65,9 +67,7 @@ class EvaluationSettings(Config):
 
 def read_evaluation(path: Path) -> EvaluationSettings:
     """The settings of a file. Folders in it are meant from where it lies."""
-    if not path.is_file():
-        raise InputError("there is no such file", where=str(path), mend="give a TOML file: docs/training.md shows one")
-    told = parse_config(EvaluationSettings, read_toml(path), where=str(path))
+    told = read_training_file(EvaluationSettings, path)
     if not told.corpora:
         mend = 'name folders of packed cot selections: corpora = ["ws/shards/cot/..."]'
         raise InputError("corpora is empty: there is nothing to evaluate on", where=str(path), mend=mend)
@@ -75,6 +75,8 @@ def read_evaluation(path: Path) -> EvaluationSettings:
     if workspace and not Workspace(Path(workspace)).recipe.is_file():
         mend = "name a folder that dmforge init has made: that of the corpora, say"
         raise InputError(f"there is no workspace in {workspace}", where=f"{path}: workspace", mend=mend)
+    if workspace:
+        Workspace(Path(workspace)).require()
     checkpoint = beside(path, told.checkpoint) if told.checkpoint.startswith(".") else told.checkpoint
     return told.model_copy(
         update={

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dmforge.curation.toml import read_toml
+from dmforge.schemas import formats
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, Operational, parse_config
 from dmforge.schemas.errors import InputError
@@ -135,6 +136,8 @@ class OutSettings(Config):
 class TrainingSettings(Config):
     """Any training."""
 
+    format: Operational[PositiveInt] = formats.TRAINING
+    """The format of this file; `dmforge upgrade FILE` brings an older one up."""
     name: str
     """What the model is called in its card."""
     out: Operational[str]
@@ -160,6 +163,7 @@ class SftSettings(TrainingSettings):
     """`[training]`"""
 
 
+C = TypeVar("C", bound=Config)
 S = TypeVar("S", bound=TrainingSettings)
 
 
@@ -170,9 +174,7 @@ def read_sft(path: Path) -> SftSettings:
 
 def read_settings(kind: type[S], path: Path) -> S:
     """The settings of a training. Folders in its file are meant from where it lies."""
-    if not path.is_file():
-        raise InputError("there is no such file", where=str(path), mend="give a TOML file: docs/training.md shows one")
-    told = parse_config(kind, read_toml(path), where=str(path))
+    told = read_training_file(kind, path)
     corpora = tuple(corpus.model_copy(update={"place": beside(path, corpus.place)}) for corpus in told.data.corpora)
     checkpoint = beside(path, told.model.checkpoint) if told.model.checkpoint.startswith(".") else told.model.checkpoint
     return told.model_copy(
@@ -182,6 +184,15 @@ def read_settings(kind: type[S], path: Path) -> S:
             "model": told.model.model_copy(update={"checkpoint": checkpoint}),
         }
     )
+
+
+def read_training_file(kind: type[C], path: Path) -> C:
+    """The settings of a file of this format or an older one."""
+    if not path.is_file():
+        raise InputError("there is no such file", where=str(path), mend="give a TOML file: docs/training.md shows one")
+    content = read_toml(path)
+    formats.refuse_newer("the file", content.get("format", 1), formats.TRAINING, str(path))
+    return parse_config(kind, content, where=str(path))
 
 
 def beside(path: Path, place: str) -> str:

@@ -111,8 +111,8 @@ def _clips_beside(path: Path) -> Clips:
     """How the frames of a shard were cut: its manifest says so, if it lies beside it."""
     manifest = path.with_name(MANIFEST)
     try:
-        return Clips.model_validate(parse_manifest(manifest.read_bytes(), str(manifest)).clips)
-    except (OSError, DmforgeError, ValueError):
+        return Clips.from_semantic(parse_manifest(manifest.read_bytes(), str(manifest)).clips, where=str(manifest))
+    except (OSError, DmforgeError):
         return Clips()
 
 

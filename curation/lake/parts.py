@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dmforge.curation.atomic import writing
-from dmforge.schemas.columns import id_matrix
+from dmforge.schemas.columns import completed, id_matrix
 from dmforge.schemas.errors import LakeError
-from dmforge.schemas.records import Outcome
+from dmforge.schemas.records import TABLES, Outcome
 
 if TYPE_CHECKING:
     from dmforge.schemas.columns import IdColumn
@@ -118,11 +118,13 @@ def write_part(lake: Path, table: str, name: str, pieces: Iterable[pa.Table]) ->
 
 
 def read_part(lake: Path, part: Part) -> Iterator[pa.Table]:
-    """A part's rows a row group at a time, after its bytes were checked."""
+    """A part's rows a row group at a time, with the columns of today, after its bytes were checked."""
     part.check_bytes(lake)
+    record = TABLES.get(part.table)
     with pq.ParquetFile(part.path(lake)) as file:
         for group in range(file.num_row_groups):
-            yield file.read_row_group(group)
+            rows = file.read_row_group(group)
+            yield completed(record, rows) if record else rows
 
 
 def _regrouped(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -21,7 +21,7 @@ from dmforge.curation.lake.parts import Extent, Part
 from dmforge.curation.lake.shares import ALL, Bounds, Share
 from dmforge.curation.settled import row_schema
 from dmforge.curation.stage import Collective, Gate, Root, Stage
-from dmforge.schemas.columns import from_arrow, id_matrix, schema
+from dmforge.schemas.columns import default_row, from_arrow, id_matrix, schema
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, base32, digest
 from dmforge.schemas.records import RECORDS, Item, Outcome, Record
@@ -291,7 +291,7 @@ class View:
         """No id stands twice in these parts. Where the first halves of ids all differ, they do: a third of the cost."""
         names = tuple(part.name for part in parts)
         if names not in self._single:
-            ids = f"SELECT id FROM ({self._files(row_schema(record), parts)}) WHERE {within(record.video_column)}"
+            ids = f"SELECT id FROM ({self._files(row_schema(record), parts, record)}) WHERE {within(record.video_column)}"
             ranges = ALL.ranges(1 + sum(part.rows for part in parts) // RANGE_ROWS)
             self._single[names] = all(_differ(self.table(ids, bounds).column("id")) for bounds in ranges)
         return self._single[names]
@@ -308,7 +308,7 @@ class View:
             return Rows(sql, stage.reads, (), whole=False)
         commit = next((c for c in self.commits if c.stage == stage.name and c.kind == "roster"), None)
         parts = commit.of(stage.reads.table) if commit else ()
-        files = self._files(schema(stage.reads), parts)
+        files = self._files(schema(stage.reads), parts, stage.reads)
         if self._upto is None:
             return Rows(files, stage.reads, parts, whole=True)
         pilot = f"SELECT * FROM ({files}) WHERE {stage.reads.video_column} <= unhex('{self._upto.hex()}')"
@@ -318,18 +318,27 @@ class View:
         key = (stage.name, record.table)
         if key not in self._made:
             parts = self._parts(stage, record.table)
-            files = self._files(row_schema(record), parts)
+            files = self._files(row_schema(record), parts, record)
             whole = not parts or self._complete(stage)
             joined = f"SELECT * FROM ({files}) r SEMI JOIN ({self.inputs(stage).sql}) i ON r.made_from = i.id"
             self._made[key] = Rows(files if whole else joined, record, parts, whole)
         return self._made[key]
 
-    def _files(self, columns: pa.Schema, parts: Sequence[Part]) -> str:
-        names = ", ".join(f'"{name}"' for name in columns.names)
-        if parts:
-            paths = ", ".join(quoted(part.path(self._folder)) for part in parts)
-            return f"SELECT {names} FROM read_parquet([{paths}], hive_partitioning = false)"
-        return self._held(f"empty_{digest('schema', columns.to_string()).hex()}", columns.empty_table())
+    def _files(self, columns: pa.Schema, parts: Sequence[Part], record: type[Record] | None = None) -> str:
+        empty = self._held(f"empty_{digest('schema', columns.to_string()).hex()}", columns.empty_table())
+        if not parts:
+            return empty
+        names = {name: f'"{name}"' for name in columns.names}
+        files = f"[{', '.join(quoted(part.path(self._folder)) for part in parts)}], hive_partitioning = false"
+        came_later = default_row(record) if record else pa.table({})
+        if not came_later.num_columns:
+            return f"SELECT {', '.join(names.values())} FROM read_parquet({files})"
+        # parts of earlier formats lack these columns: their rows have the defaults
+        defaults = self._held(f"defaults_{digest('schema', columns.to_string()).hex()}", came_later)
+        for name in came_later.column_names:
+            names[name] = f'coalesce("{name}", (SELECT "{name}" FROM ({defaults}))) AS "{name}"'
+        stored = f"SELECT * FROM read_parquet({files}, union_by_name = true)"
+        return f"SELECT {', '.join(names.values())} FROM ({stored} UNION ALL BY NAME {empty})"
 
     def _held(self, name: str, rows: pa.Table) -> str:
         """Rows that lie in no part, as SQL. A table of its own, since what is merely registered is unknown to other cursors."""

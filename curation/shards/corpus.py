@@ -17,7 +17,6 @@ from dmforge.curation.shards.index import INDEX, SUFFIXES, Place, Places
 from dmforge.curation.shards.stores import Store, Stretch, store
 from dmforge.curation.shards.tars import BLOCK, BadShard, split
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.config import parse_config
 from dmforge.schemas.errors import InputError, LakeError
 
 
@@ -80,7 +79,7 @@ class Corpus:
         self._store: Store = store(place)
         with self._store.open(MANIFEST) as file:
             self.manifest = parse_manifest(file.read(MAX_MANIFEST + 1), f"{place}/{MANIFEST}")
-        self.clips = parse_config(Clips, self.manifest.clips, where=f"{place}/{MANIFEST}")
+        self.clips = Clips.from_semantic(self.manifest.clips, where=f"{place}/{MANIFEST}")
         if clips is not None and clips.digest != self.clips.digest:
             mend = "train with the clips of the manifest, or pack this corpus from a workspace with yours"
             raise InputError("it was packed with other clips than are asked for", where=f"{place}: [clips]", mend=mend)

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from dmforge.curation.atomic import TEMPORARY, disk_errors, make_folder, sync_folder, write_json
 from dmforge.curation.shards.index import INDEX, keys_of
 from dmforge.curation.workspace import Workspace
+from dmforge.schemas import formats
 from dmforge.schemas.errors import DmforgeError, LakeError
 from dmforge.schemas.ids import Id, base32
 
@@ -67,6 +68,11 @@ class Manifest:
 
 
 MANIFESTS = TypeAdapter(Manifest)
+NUMBERS = {"format": formats.SHARDS, "documents": formats.DOCUMENTS, "frames": formats.FRAMES}
+"""A manifest that says none is of the first formats."""
+NAMES = {
+    "format": "this folder of shards", "documents": "what its shards say of samples", "frames": "the plan of its frames",
+}  # fmt: skip
 
 
 def selection_folder(workspace: Workspace, corpus: str, selection: Id) -> Path:
@@ -96,7 +102,7 @@ def published(folder: Path) -> Generator[Path]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Last of all files: a folder with a manifest is whole."""
-    content = asdict(manifest)
+    content = asdict(manifest) | NUMBERS
     write_json(folder / MANIFEST, content | {"sha256": _own_sha256(content)})
 
 
@@ -116,8 +122,11 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         if len(data) > MAX_MANIFEST:
             raise ValueError(f"more than {MAX_MANIFEST >> 20} MB")
         content: dict[str, Any] = json.loads(data)
+        for name, known in NUMBERS.items():
+            formats.refuse_newer(NAMES[name], content.get(name, 1), known, where)
         if content.pop("sha256") != _own_sha256(content):
             raise ValueError("it was changed after it was written")
+        content = {name: value for name, value in content.items() if name not in NUMBERS}
         text = json.dumps(content)
         manifest = MANIFESTS.validate_json(text, strict=True)
         if json.dumps(asdict(manifest), sort_keys=True) != json.dumps(content, sort_keys=True):

@@ -38,6 +38,7 @@ FLOORS = {
     "schooling": 6,
     "intake": 6,
     "selecting": 6,
+    "upgrading": 6,
     "auditing": 6,
     "pipeline": 5,
     "recipe": 4,

@@ -1,0 +1,71 @@
+"""`format.json` at the root of a workspace: the numbers of the formats that it holds, so that a version which doesn't know them
+says so. A workspace without one was made before formats had numbers: it is of format 1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dmforge import __version__
+from dmforge.curation.atomic import disk_errors, write_json
+from dmforge.schemas import formats
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.records import table_formats
+
+FILE = "format.json"
+MAX_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceFormat:
+    """The numbers of a workspace, of its journal and of its tables."""
+
+    format: int = 1
+    journal: int = 1
+    tables: Mapping[str, int] = field(default_factory=dict[str, int])
+    written_by: str = ""
+    """The version of dmforge that wrote a number last: it can read what is here."""
+
+    def merged(self, **changes: Any) -> dict[str, Any]:
+        """As JSON, after this version has written something."""
+        known = table_formats()
+        tables = {name: max(self.tables.get(name, 1), known.get(name, 1)) for name in sorted({*self.tables, *known})}
+        return {"format": self.format, "journal": formats.JOURNAL, "tables": tables, "written_by": __version__, **changes}
+
+
+def read_format(root: Path) -> WorkspaceFormat:
+    """What `format.json` says, or an error where it is newer than this version."""
+    path = root / FILE
+    if not path.exists():
+        return WorkspaceFormat()
+    with disk_errors(path), path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    try:
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+        content: dict[str, Any] = json.loads(data)
+        tables, written_by = dict(content["tables"]), str(content["written_by"])[:40]
+        workspace_format = WorkspaceFormat(content["format"], content["journal"], tables, written_by)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        hint = "restore it from a backup, or delete it and run `dmforge upgrade`"
+        raise InputError(f"format.json can't be read: {error}", where=str(path), mend=hint) from None
+    known = table_formats()
+    readable = [
+        ("the workspace", workspace_format.format, formats.WORKSPACE),
+        ("its journal", workspace_format.journal, formats.JOURNAL),
+        *((f"its table {name}", number, known[name]) for name, number in tables.items() if name in known),
+    ]
+    for what, number, highest in readable:
+        formats.refuse_newer(what, number, highest, str(path), written_by)
+    return workspace_format
+
+
+def stamp_format(root: Path, number: int | None = None) -> None:
+    """Write the numbers of what this version is about to write; `number` is the workspace's, where it was upgraded."""
+    before = read_format(root)
+    path, content = root / FILE, before.merged(format=before.format if number is None else number)
+    if not path.exists() or json.loads(path.read_bytes()) | {"written_by": ""} != content | {"written_by": ""}:
+        write_json(path, content)
