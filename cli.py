@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from dmforge import __version__
 from dmforge.curation.heap import few_heaps
 from dmforge.printing import (
     counts_of,
@@ -50,7 +51,6 @@ app = typer.Typer(
     cls=Commands,
     help="Build and judge the data that teaches a model to think with video, and train on it.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder.")]
@@ -58,10 +58,38 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 DemoSize = Literal["chain", "small", "full"]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"dmforge {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Build and judge the data that teaches a model to think with video, and train on it."""
+
+
+@app.command("recipes")
+def list_recipes(as_json: JsonOption = False) -> None:
+    """List the recipes that a workspace can begin with."""
+    from dmforge import pipeline
+
+    if as_json:
+        print_json([asdict(recipe) for recipe in pipeline.recipes()])
+    else:
+        print_table(["recipe", "what it builds"], [[recipe.name, recipe.description] for recipe in pipeline.recipes()])
+
+
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
-    recipe: Annotated[str, typer.Option(help="The recipe to start from.")],
+    recipe: Annotated[
+        str, typer.Option(help="The recipe to start from: dm-cot, from-raw-video, ...; `dmforge recipes` lists them.")
+    ],
 ) -> None:
     """Make a workspace from a recipe."""
     from dmforge import pipeline

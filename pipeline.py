@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -55,10 +56,30 @@ class Forecast:
     """What has to be made by other means first: a run ends before this stage."""
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A recipe that a workspace can begin with."""
+
+    name: str
+    description: str
+    """Its first line."""
+
+
+def recipes() -> list[Listed]:
+    """All that come with dmforge."""
+    return [Listed(path.stem, _first_sentence(path)) for path in sorted(RECIPES.glob("*.toml"))]
+
+
+def _first_sentence(recipe: Path) -> str:
+    """What a recipe says first: its comment up to the first empty line."""
+    lines = itertools.takewhile(lambda line: line.startswith("# "), recipe.read_text("utf-8").splitlines())
+    return " ".join(line.lstrip("# ") for line in lines)
+
+
 def init(folder: Path, name: str) -> Workspace:
     """A new workspace from a named recipe."""
     source = RECIPES / f"{name}.toml"
-    known = sorted(path.stem for path in RECIPES.glob("*.toml"))
+    known = [recipe.name for recipe in recipes()]
     if name not in known:
         raise InputError(f"there is no recipe {name!r}", where="--recipe", mend=nearest(name, known))
     workspace = Workspace(folder)

@@ -67,6 +67,7 @@ SCENES = (
     Scene("oracle", ("dmforge oracle worlds &",)),
     Scene("probe", ("dmforge probe worlds/videos/*0.mp4",)),
     Scene("frames", ("dmforge frames $(ls worlds/videos/*.mp4 | head -1) --span 2 4 --fps 3",)),
+    Scene("recipes", ("dmforge recipes",)),
     Scene("init", ("dmforge init ws --recipe study",)),
     Scene("ingest", ("dmforge ingest worlds/videos --source worlds --licence CC0-1.0 -w ws",)),
     Scene("import", ("dmforge import --list", "dmforge import jsonl worlds/tasks.jsonl -w ws")),
@@ -81,6 +82,7 @@ SCENES = (
     Scene("audit", ("dmforge audit", "dmforge audit funnel -w ws", "dmforge audit --html report.html -w ws")),
     Scene("why", ("dmforge why $(dmforge audit --sql 'SELECT id FROM samples' --format csv -w ws | tail -1) --check -w ws",)),
     Scene("digest", ("dmforge digest -w ws",)),
+    Scene("upgrade", ("dmforge upgrade --dry-run -w ws",)),
     Scene("", (f"cat > sft.toml <<END\n{TRAINING}END",)),
     Scene("train", ("dmforge train sft sft.toml",)),
     Scene(
