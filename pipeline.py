@@ -175,7 +175,8 @@ def unpublished_lists(lake: Lake, recipe: Recipe) -> dict[str, Any]:
 
 
 def _packed(view: View, workspace: Workspace) -> dict[str, Path]:
-    current = view.connection.cursor().execute("SELECT DISTINCT corpus, selection FROM packed").fetchall()
+    selections = "SELECT DISTINCT corpus, selection FROM packed"
+    current = view.cursor(selections).execute(selections).fetchall()
     return {corpus: workspace.shards / corpus / selection for corpus, selection in sorted(current)}
 
 

@@ -69,7 +69,7 @@ def select(workspace: Workspace, console: Console, command: str, corpus: str) ->
             raise InputError(f"the candidates are not all judged: {told} are pending", where=str(workspace.root), mend=mend)
         with runs.recorded(workspace, command, recipe.resolved()):
             list(Driver(lake, recipe.stages, LocalExecutor(), console).run([stage]))
-        told = View(lake, recipe.stages).connection.cursor().execute(REASONS, {"stage": stage.name}).fetchall()
+        told = View(lake, recipe.stages).cursor(REASONS).execute(REASONS, {"stage": stage.name}).fetchall()
         return Selected.of(dict(told))
 
 
