@@ -679,10 +679,13 @@ def audit(
     if query and sql is not None:
         raise InputError("give a named question or --sql, not both", where="audit", mend=f"dmforge audit {query}")
     from dmforge import auditing
+    from dmforge.curation import outputs
     from dmforge.curation.audit import foreign, results
 
     wanted = results.format_of("json" if as_json else form, out_file)
     place = _workspace(workspace)
+    if out_file is not None:
+        outputs.output_file(out_file, "--out", place)
     if sql is None:
         found = contextlib.nullcontext(auditing.audit_table(place, query, other).to_reader())
     else:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from dmforge.curation.outputs import output_folder
 from dmforge.curation.toml import read_toml
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, Operational, parse_config
@@ -173,6 +174,7 @@ def read_settings(kind: type[S], path: Path) -> S:
     if not path.is_file():
         raise InputError("there is no such file", where=str(path), mend="give a TOML file: docs/training.md shows one")
     told = parse_config(kind, read_toml(path), where=str(path))
+    output_folder(Path(beside(path, told.out)), f"{path}: out")
     corpora = tuple(corpus.model_copy(update={"place": beside(path, corpus.place)}) for corpus in told.data.corpora)
     checkpoint = beside(path, told.model.checkpoint) if told.model.checkpoint.startswith(".") else told.model.checkpoint
     return told.model_copy(
