@@ -21,6 +21,7 @@ from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.lake.journal import answers
 from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
+from dmforge.pipeline import view_of_now
 from dmforge.recipe import STAGES, Recipe, read_recipe, stage_class
 from dmforge.schemas.errors import InputError
 
@@ -43,7 +44,7 @@ def audit_table(workspace: Workspace, query: str, other: Path | None = None) -> 
         tables = dict(tables_beside(workspace, recipe))
         if other is not None:
             tables["others"] = partial(_others, other)
-        return ask_table(View(Lake(workspace), recipe.stages), query, tables)
+        return ask_table(view_of_now(Lake(workspace), recipe), query, tables)
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def asking(workspace: Workspace, sql: str, limits: foreign.Limits) -> Generator[
     """The answer to a question in SQL, over the same tables, as it comes."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
-        view = View(Lake(workspace), recipe.stages)
+        view = view_of_now(Lake(workspace), recipe)
         with foreign.asking(view, sql, limits, tables_beside(workspace, recipe)) as batches:
             yield batches
 
@@ -79,7 +80,7 @@ def _others(place: Path) -> pa.Table:
         return difference.of_shards(place)
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
-        return difference.of_view(View(Lake(workspace), recipe.stages))
+        return difference.of_view(view_of_now(Lake(workspace), recipe))
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from dmforge.printing import (
     print_tallies,
     unfinished_if,
 )
-from dmforge.schemas.errors import DmforgeError, InputError
+from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 
 
 class Commands(TyperGroup):
@@ -231,6 +231,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check every byte of a folder of shards."""
+    from dmforge.curation.shards.verify import REPLACE
     from dmforge.curation.shards.verify import verify as verified
 
     found = verified(folder)
@@ -239,11 +240,12 @@ def verify(
         print_json({"ok": not told["defects"], **told})
     else:
         for defect in found.defects:
-            place = f"{defect.shard}: {defect.key or '-'} at {defect.offset}"
-            out.print(f"{place}: {defect.reason}", markup=False, highlight=False)
+            out.print(str(defect), markup=False, highlight=False)
         sound = f"sound: {found.samples} samples in {found.shards} shards, {found.bytes} bytes"
         out.print(f"{len(found.defects)} defects" if found.defects else sound, highlight=False)
-    unfinished_if(bool(found.defects))
+    if found.defects:
+        damaged = ", ".join(dict.fromkeys(defect.shard for defect in found.defects))
+        raise LakeError(f"damaged: {damaged}", where=folder, mend=REPLACE)
 
 
 @app.command()
@@ -732,10 +734,13 @@ def audit(
     if query and sql is not None:
         raise InputError("give a named question or --sql, not both", where="audit", mend=f"dmforge audit {query}")
     from dmforge import auditing
+    from dmforge.curation import outputs
     from dmforge.curation.audit import foreign, results
 
     wanted = results.format_of("json" if as_json else form, out_file)
     place = _workspace(workspace)
+    if out_file is not None:
+        outputs.output_file(out_file, "--out", place)
     if sql is None:
         found = contextlib.nullcontext(auditing.audit_table(place, query, other).to_reader())
     else:

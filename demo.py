@@ -21,6 +21,7 @@ from dmforge import auditing, intake, pipeline, reporting
 from dmforge.curation.atomic import writing
 from dmforge.curation.audit.query import Answer
 from dmforge.curation.lake import logical
+from dmforge.curation.outputs import output_folder
 from dmforge.curation.runner import StageReport
 from dmforge.curation.shards.folders import Manifest
 from dmforge.curation.sources.claims import Claims
@@ -92,6 +93,7 @@ class Finished:
 
 def demo(folder: Path, size: Size, console: Console, command: str) -> Finished:
     """Run it in a folder. One that was cut short goes on; one that is finished changes nothing."""
+    output_folder(folder, "--out")
     _refuse_others(folder, size)
     learns = size.imitations > 0
     worlds, teacher = Settings(videos=size.videos, study=learns), HABITS if learns else MISTAKES

@@ -270,7 +270,7 @@ def _flagged(view: View, rows: Sequence[Id]) -> dict[str, int]:
 
 def _asked(view: View, ids: Sequence[Id], sql: str, **values: object) -> list[tuple[Any, ...]]:
     """A query that may name `meant`, a table of these ids."""
-    cursor = view.connection.cursor()
+    cursor = view.cursor(sql)
     cursor.register("meant", pa.table({"id": pa.array(list(set(ids)), pa.binary(ID_BYTES))}))
     return cursor.execute(sql, values).fetchall()
 

@@ -26,6 +26,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.roster import unpublished
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.lake.worklist import pending_batches
+from dmforge.curation.outputs import output_folder
 from dmforge.curation.runner import Driver, StageReport
 from dmforge.curation.shards import folders
 from dmforge.curation.shards.corpus import Corpus
@@ -78,6 +79,7 @@ def _first_sentence(recipe: Path) -> str:
 
 def init(folder: Path, name: str) -> Workspace:
     """A new workspace from a named recipe."""
+    output_folder(folder, "dmforge init")
     source = RECIPES / f"{name}.toml"
     known = [recipe.name for recipe in recipes()]
     if name not in known:
@@ -99,8 +101,7 @@ def plan(workspace: Workspace) -> list[Forecast]:
     """What a run would do, stage by stage. Writes nothing."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
-        lake = Lake(workspace)
-        view = View(lake, recipe.stages, scanned=unpublished_lists(lake, recipe))
+        view = view_of_now(Lake(workspace), recipe)
         forecasts: list[Forecast] = []
         for stage in recipe.stages:
             tally, expected = view.tally(stage), _expected(view, stage, forecasts)
@@ -170,7 +171,7 @@ def pack(workspace: Workspace, console: Console, command: str, corpus: str, part
         lake = Lake(workspace)
         folders.sweep(workspace)
         forgetting.finish_forgetting(lake)
-        view = View(lake, recipe.stages, scanned=unpublished_lists(lake, recipe))
+        view = view_of_now(lake, recipe)
         waiting = {s.name: view.tally(s).pending for s in stages if not isinstance(s, Collective)}
         if any(waiting.values()) and not partial:
             told = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
@@ -192,14 +193,15 @@ def _partial(stage: AnyStage) -> AnyStage:
     return type(stage)(stage.config.model_copy(update={"partial": True}))
 
 
-def unpublished_lists(lake: Lake, recipe: Recipe) -> dict[str, Any]:
-    """Lists of inputs that were changed since the last run, as they are now."""
+def view_of_now(lake: Lake, recipe: Recipe) -> View:
+    """What the recipe's stages have made of the inputs as they are listed now, whether a run has seen that list or not."""
     scans = {stage.name: unpublished(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
-    return {name: scan for name, scan in scans.items() if scan is not None}
+    return View(lake, recipe.stages, scanned={name: scan for name, scan in scans.items() if scan is not None})
 
 
 def _packed(view: View, workspace: Workspace) -> dict[str, Path]:
-    current = view.connection.cursor().execute("SELECT DISTINCT corpus, selection FROM packed").fetchall()
+    selections = "SELECT DISTINCT corpus, selection FROM packed"
+    current = view.cursor(selections).execute(selections).fetchall()
     return {corpus: workspace.shards / corpus / selection for corpus, selection in sorted(current)}
 
 
@@ -210,6 +212,7 @@ def export(workspace: Workspace, corpus: str, to: str, folder: Path | None) -> t
         mend = nearest(corpus, sorted(found)) if found else "pack it first: dmforge pack, or dmforge run"
         raise InputError(f"no corpus {corpus!r} is packed", where="CORPUS", mend=mend)
     place = folder or workspace.root / "exports" / to / corpus / found[corpus].name
+    output_folder(place, "--out", workspace)
     return place, write_export(Corpus(str(found[corpus])), to, place)
 
 
@@ -222,10 +225,10 @@ def corpora(workspace: Workspace) -> dict[Path, Manifest]:
 
 
 def status(workspace: Workspace) -> dict[str, Tally]:
-    """Where each stage stands, by what was last scanned. Reads the lake only."""
+    """Where each stage stands. Writes nothing."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
-        view = View(Lake(workspace), recipe.stages)
+        view = view_of_now(Lake(workspace), recipe)
         return {stage.name: view.tally(stage) for stage in recipe.stages}
 
 

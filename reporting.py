@@ -11,8 +11,10 @@ from dmforge import auditing
 from dmforge.curation.atomic import writing
 from dmforge.curation.audit.query import ask
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View, interruptible
+from dmforge.curation.lake.views import interruptible
+from dmforge.curation.outputs import output_file
 from dmforge.curation.workspace import Workspace
+from dmforge.pipeline import view_of_now
 from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Sample
@@ -25,12 +27,12 @@ def write_report(workspace: Workspace, file: Path, trainings: Sequence[Path] = (
     """Write the page; nothing else in the workspace is touched."""
     recipe = read_recipe(workspace.require().recipe)
     require_report_extra()
-    _refuse_inside(workspace, file)
+    output_file(file, "--html", workspace)
     from dmforge.curation.audit.report import cards, curves, draw, figures, flow, page, pictures
 
     logs = [curves.training(place) for place in trainings]
     with workspace.reading(), interruptible():
-        view = View(Lake(workspace), recipe.stages)
+        view = view_of_now(Lake(workspace), recipe)
         beside = auditing.tables_beside(workspace, recipe)
         funnel = ask(view, "funnel", beside)
         least = thresholds(recipe)
@@ -69,11 +71,3 @@ def require_report_extra() -> None:
     """Pages are made from templates."""
     if find_spec("jinja2") is None:
         raise InputError("not installed: jinja2", where="report", mend="pip install 'dmforge[report]'")
-
-
-def _refuse_inside(workspace: Workspace, file: Path) -> None:
-    """The folders of a workspace hold what they say and no pages."""
-    own = (workspace.lake, workspace.journal, workspace.media, workspace.shards, workspace.inputs, workspace.runs)
-    place = file.resolve()
-    if file.is_dir() or place == workspace.recipe.resolve() or any(place.is_relative_to(folder.resolve()) for folder in own):
-        raise InputError("a page can't stand there", where=str(file), mend="give a file of its own, report.html say")

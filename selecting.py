@@ -20,7 +20,7 @@ from dmforge.filters.select import SelectCotConfig
 from dmforge.filters.select_rl import Aims, SelectRlConfig
 from dmforge.filters.selection import RANGE_SUBJECTS, UNDETERMINED, Selection, counts, measured_by
 from dmforge.filters.what_if import asking
-from dmforge.pipeline import unpublished_lists
+from dmforge.pipeline import view_of_now
 from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
@@ -60,7 +60,7 @@ def select(workspace: Workspace, console: Console, command: str, corpus: str) ->
     with workspace.held(command):
         lake = Lake(workspace)
         forgetting.finish_forgetting(lake)
-        view = View(lake, recipe.stages, scanned=unpublished_lists(lake, recipe))
+        view = view_of_now(lake, recipe)
         earlier = recipe.stages[: recipe.stages.index(stage)]
         waiting = {s.name: view.tally(s).pending for s in earlier}
         if any(waiting.values()):
@@ -69,7 +69,7 @@ def select(workspace: Workspace, console: Console, command: str, corpus: str) ->
             raise InputError(f"the candidates are not all judged: {told} are pending", where=str(workspace.root), mend=mend)
         with runs.recorded(workspace, command, recipe.resolved()):
             list(Driver(lake, recipe.stages, LocalExecutor(), console).run([stage]))
-        told = View(lake, recipe.stages).connection.cursor().execute(REASONS, {"stage": stage.name}).fetchall()
+        told = View(lake, recipe.stages).cursor(REASONS).execute(REASONS, {"stage": stage.name}).fetchall()
         return Selected.of(dict(told))
 
 

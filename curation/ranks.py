@@ -10,8 +10,11 @@ from contextlib import contextmanager
 
 from dmforge.curation.atomic import disk_errors
 from dmforge.curation.lake.shares import Share
+from dmforge.curation.locks import lock, lock_errors
 from dmforge.curation.workspace import Held, Workspace
 
+WORKING = "working"
+"""The file that ranks at work hold a lock of."""
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 15.0
 """Between two looks at what others have done: each reads every commit file."""
 
@@ -21,7 +24,8 @@ def claimed(workspace: Workspace, share: Share, command: str) -> Generator[None]
     """Hold a share. Plain runs are kept out, and so is every rank whose share has a video in common, of whatever world size."""
     with workspace.held_with_others(command), _open(workspace, "shares") as shares:
         try:  # a byte of the file stands for each slot; none is ever written
-            fcntl.lockf(shares, fcntl.LOCK_EX | fcntl.LOCK_NB, share.stop - share.first, share.first)
+            with lock_errors(workspace.runs / "shares"):
+                fcntl.lockf(shares, fcntl.LOCK_EX | fcntl.LOCK_NB, share.stop - share.first, share.first)
         except (BlockingIOError, PermissionError):
             raise Held(
                 f"another rank is at work on videos of rank {share.rank} of {share.of}",
@@ -41,8 +45,8 @@ class Working:
 
     @contextmanager
     def working(self) -> Generator[None]:
-        with _open(self._workspace, "working") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH)
+        with _open(self._workspace, WORKING) as working:
+            lock(working, fcntl.LOCK_SH, self._workspace.runs / WORKING)
             yield
 
     def wait_until(self, ready: Callable[[], bool]) -> bool:
@@ -60,12 +64,8 @@ class Working:
             pause_s = min(1.5 * pause_s, LONGEST_PAUSE_S)
 
     def _others_work(self) -> bool:
-        with _open(self._workspace, "working") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            return False
+        with _open(self._workspace, WORKING) as working:
+            return not lock(working, fcntl.LOCK_EX | fcntl.LOCK_NB, self._workspace.runs / WORKING)
 
 
 def patiently(attempt: Callable[[], None], patience_s: float) -> None:

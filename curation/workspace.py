@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmforge.curation.atomic import disk_errors
+from dmforge.curation.locks import lock
 from dmforge.curation.workspace_format import read_format, stamp_format
 from dmforge.schemas.errors import InputError
 
@@ -112,14 +113,12 @@ class Workspace:
             self.runs.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            try:
-                fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not lock(descriptor, how | fcntl.LOCK_NB, path):
                 raise Held(
                     f"another run holds this workspace: {_holder(descriptor)}",
                     where=str(self.root),
                     mend="wait for it, or stop it; nothing was changed",
-                ) from None
+                )
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "user": user_name(), "command": command}
             with disk_errors(path):
                 os.ftruncate(descriptor, 0)
@@ -138,7 +137,7 @@ class Workspace:
             yield
             return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            lock(descriptor, fcntl.LOCK_SH, self._readers)
             yield
         finally:
             os.close(descriptor)
@@ -150,12 +149,7 @@ class Workspace:
             self.runs.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._readers, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+            yield lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, self._readers)
         finally:
             os.close(descriptor)
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
-from dmforge.curation.shards.verify import verify
-from dmforge.schemas.errors import InputError, LakeError
+from dmforge.curation.shards.verify import require_undamaged
+from dmforge.schemas.errors import InputError
 from dmforge.trainers.feed import over_budget
 from dmforge.trainers.settings import DataSettings, ReadingSettings
 
@@ -55,12 +55,7 @@ def opened_as(settings: ReadingSettings, kind: Kind) -> list[Corpus]:
 def require_sound(corpora: Sequence[Corpus], kind: Kind = cot) -> None:
     """Every byte is what was packed, every sample of that kind, and its frames are cut as the corpus says."""
     for corpus in corpora:
-        found = verify(corpus.place)
-        if found.defects:
-            first = found.defects[0]
-            where = f"{first.shard}: {first.key or '-'} at {first.offset}"
-            told = f"{len(found.defects)} defects; the first: {where}: {first.reason}"
-            raise LakeError(told, where=corpus.place, mend=f"dmforge verify {corpus.place} names all; fetch or pack it again")
+        require_undamaged(corpus.place)
         for packed in corpus.videos():
             if packed.video.receipt.clips != corpus.clips.digest.hex():
                 mend = "pack the corpus again from a workspace whose renditions were made with these clips"

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from dmforge.curation.outputs import output_folder
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas import formats
 from dmforge.schemas.config import Config, Operational
@@ -83,7 +84,7 @@ def read_evaluation(path: Path) -> EvaluationSettings:
             "checkpoint": checkpoint,
             "corpora": tuple(beside(path, place) for place in told.corpora),
             "baseline_corpora": tuple(beside(path, place) for place in told.baseline_corpora),
-            "out": str(out_folder(checkpoint, path, told.out)),
+            "out": str(output_folder(out_folder(checkpoint, path, told.out), f"{path}: out")),
             "workspace": workspace,
         }
     )

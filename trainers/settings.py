@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from dmforge.curation.outputs import output_folder
 from dmforge.curation.toml import read_toml
 from dmforge.schemas import formats
 from dmforge.schemas.clips import Clips
@@ -175,6 +176,7 @@ def read_sft(path: Path) -> SftSettings:
 def read_settings(kind: type[S], path: Path) -> S:
     """The settings of a training. Folders in its file are meant from where it lies."""
     told = read_training_file(kind, path)
+    output_folder(Path(beside(path, told.out)), f"{path}: out")
     corpora = tuple(corpus.model_copy(update={"place": beside(path, corpus.place)}) for corpus in told.data.corpora)
     checkpoint = beside(path, told.model.checkpoint) if told.model.checkpoint.startswith(".") else told.model.checkpoint
     return told.model_copy(

@@ -19,7 +19,8 @@ SCHEMA = pa.schema([("id", ID), ("corpus", pa.string()), ("candidate", ID), ("ta
 
 def of_view(view: View) -> pa.Table:
     """What a workspace selects now."""
-    found = view.connection.cursor().sql("SELECT id, corpus, candidate, task FROM samples").to_arrow_table()
+    samples = "SELECT id, corpus, candidate, task FROM samples"
+    found = view.cursor(samples).sql(samples).to_arrow_table()
     return found.cast(SCHEMA)
 
 

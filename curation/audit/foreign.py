@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from dmforge.curation.audit import locked
-from dmforge.curation.audit.query import NONE, WORDS, Tables, stages
+from dmforge.curation.audit.query import NONE, Tables, is_named, stages, with_words, words
 from dmforge.curation.lake.views import View
 from dmforge.schemas.errors import DmforgeError, InputError
 
@@ -101,14 +100,10 @@ def _ended(text: str) -> locked.Ended | None:
 
 def telling(view: View, sql: str, limits: Limits, beside: Tables = NONE) -> tuple[locked.Told, Mapping[str, pa.Table]]:
     """What the other process is told, and the tables that follow."""
+    view.check_named(with_words(sql))
     views = view.selects()
     held = view.held()
     # a word that the question does not hold is not made: the journal is long
-    besides = {name: make() for name, make in {"stages": lambda: stages(view), **beside}.items() if _named(name, sql)}
-    words = {path.stem: path.read_text("utf-8") for path in sorted(WORDS.glob("*.sql"))}
-    told = locked.Told(sql, views, words, view.files(), tuple(held), tuple(besides), limits.memory_mb)
+    besides = {name: make() for name, make in {"stages": lambda: stages(view), **beside}.items() if is_named(name, sql)}
+    told = locked.Told(sql, views, words(), view.files(), tuple(held), tuple(besides), limits.memory_mb)
     return told, {**held, **besides}
-
-
-def _named(name: str, sql: str) -> bool:
-    return re.search(rf"\b{name}\b", sql, re.IGNORECASE) is not None

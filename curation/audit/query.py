@@ -71,8 +71,8 @@ def ask(view: View, name: str, beside: Tables = NONE) -> Answer:
 
 def ask_table(view: View, name: str, beside: Tables = NONE) -> pa.Table:
     """The same in Arrow."""
-    sql = query(name).sql
-    cursor = view.connection.cursor()
+    sql = COMMENT.sub("", query(name).sql)  # a word of prose is no table, and the journal is long
+    cursor = view.cursor(with_words(sql))
     prepare(cursor, sql, {"stages": lambda: stages(view), **beside})
     with interruptible():
         return cursor.sql(sql).to_arrow_table()
@@ -85,13 +85,27 @@ def as_answer(table: pa.Table) -> Answer:
 
 def prepare(connection: duckdb.DuckDBPyConnection, sql: str, beside: Tables) -> None:
     """Give a connection the words that SQL names: tables beside the lake first, since shared words may stand on them."""
-    sql = COMMENT.sub("", sql)  # a word of prose is no table, and the journal is long
     for table, make in beside.items():
-        if re.search(rf"\b{table}\b", sql):
+        if is_named(table, sql):
             connection.register(table, make())
-    for path in sorted(WORDS.glob("*.sql")):
-        if re.search(rf"\b{path.stem}\b", sql):
-            connection.execute(path.read_text("utf-8"))
+    for word, statement in words().items():
+        if is_named(word, sql):
+            connection.execute(statement)
+
+
+def words() -> dict[str, str]:
+    """Statements that make the words that questions share."""
+    return {path.stem: COMMENT.sub("", path.read_text("utf-8")) for path in sorted(WORDS.glob("*.sql"))}
+
+
+def with_words(sql: str) -> str:
+    """A question and the statements that make its words: together they name every table that it reads."""
+    return " ".join([sql, *(statement for word, statement in words().items() if is_named(word, sql))])
+
+
+def is_named(name: str, sql: str) -> bool:
+    """Whether SQL may mean this table or word."""
+    return re.search(rf"\b{name}\b", sql, re.IGNORECASE) is not None
 
 
 def stages(view: View) -> pa.Table:

@@ -1,7 +1,7 @@
 """The committed rows as they are stored, with the commit that each stands in: also those that are no longer current.
 
 A row's video is known as soon as the row is, and parts are written in the order of videos. So what is about one video is read
-from a few row groups, however large the lake.
+from a few row groups, however large the lake, and unhashed: `dmforge why --check` hashes every part on the way.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dmforge.curation.atomic import disk_errors
 from dmforge.curation.lake.commits import Commit, Lake
+from dmforge.curation.lake.parts import Part, damage_named
 from dmforge.curation.lake.views import View, quoted
 from dmforge.curation.stage import Stage
 from dmforge.schemas.columns import id_list, id_matrix
@@ -56,10 +56,10 @@ class Stored:
 
     def __init__(self, lake: Lake, view: View, stage_of: FindStage) -> None:
         self.lake, self.view, self._stage_of = lake, view, stage_of
-        self._parts: dict[str, list[tuple[Path, Commit]]] = {}
+        self._parts: dict[str, list[tuple[Part, Commit]]] = {}
         for commit in lake.commits.values():
             for part in commit.parts:
-                self._parts.setdefault(part.table, []).append((part.path(lake.workspace.lake), commit))
+                self._parts.setdefault(part.table, []).append((part, commit))
 
     @cached_property
     def records(self) -> dict[str, type[Record]]:
@@ -81,7 +81,7 @@ class Stored:
 
     def sql(self, table: str, columns: Sequence[str] = ("*",)) -> str:
         """A table as SQL, of all parts; their columns may differ from version to version."""
-        paths = ", ".join(quoted(path) for path, _ in self._parts[table])
+        paths = ", ".join(quoted(self._path(part)) for part, _ in self._parts[table])
         source = f"read_parquet([{paths}], union_by_name = true, filename = true, hive_partitioning = false)"
         return f"(SELECT {', '.join(columns)} FROM {source})"
 
@@ -99,7 +99,7 @@ class Stored:
             return {}
         video, found = self.records[table].video_column, dict[Id, Id]()
         for part, _ in self._parts[table]:
-            with disk_errors(part), pq.ParquetFile(part) as file:
+            with damage_named(self.lake.workspace.lake, [part]), pq.ParquetFile(self._path(part)) as file:
                 for group in _groups_with(file, low, high):
                     rows = file.read_row_group(group, columns=list({"id", video}))
                     rows = rows.filter(pa.array(_begins(rows.column("id"), low, high)))
@@ -107,11 +107,14 @@ class Stored:
                     found |= {id: one for id, one in about if low <= id <= high}
         return found
 
+    def _path(self, part: Part) -> Path:
+        return part.path(self.lake.workspace.lake)
+
     def _rows(self, table: str, condition: str, value: Id) -> list[StoredRow]:
         if not self.has(table):
             return []
-        commits = {str(path): commit for path, commit in self._parts[table]}
-        rows = self.view.table(f"SELECT * FROM {self.sql(table)} WHERE {condition}", {"value": value}).to_pylist()
+        commits = {str(self._path(part)): commit for part, commit in self._parts[table]}
+        rows = self.view.unchecked(f"SELECT * FROM {self.sql(table)} WHERE {condition}", {"value": value}).to_pylist()
         return [StoredRow(table, row, commits[name], Path(name)) for row in rows for name in [row.pop("filename")]]
 
 

@@ -12,6 +12,7 @@ from dmforge.curation.exports.llamafactory import to_llamafactory
 from dmforge.curation.exports.trl import to_trl
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import published
+from dmforge.curation.shards.verify import require_undamaged
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 
@@ -39,6 +40,7 @@ def export(corpus: Corpus, to: str, folder: Path) -> Exported:
         raise InputError(f"there is no format {to!r}", where="--to", mend=nearest(to, list(EXPORTS)))
     if folder.exists():
         raise InputError("there is something here already", where=str(folder), mend="give another folder with --out")
+    require_undamaged(corpus.place)
     with published(folder) as beside:
         written = EXPORTS[to](corpus, beside)
     return Exported(written, len(corpus) - written)

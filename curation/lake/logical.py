@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.parts import check_parts
 from dmforge.curation.lake.shares import ALL
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import MADE_FROM
@@ -29,9 +30,7 @@ class TableDigest:
 
 def check_every_part(lake: Lake) -> None:
     """Every byte of every part is what its commit says: else an error that names the part."""
-    for commit in lake.commits.values():
-        for part in commit.parts:
-            part.check_bytes(lake.workspace.lake)
+    check_parts(lake.workspace.lake, [part for commit in lake.commits.values() for part in commit.parts])
 
 
 def table_digests(view: View) -> list[TableDigest]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.parts import check_parts
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.records import Record
@@ -24,9 +25,10 @@ class Recall(Generic[R]):
     """The rows of a table in all commits that count, as they were when this was made."""
 
     def __init__(self, lake: Lake, record: type[R]) -> None:
-        self._record = record
-        paths = [part.path(lake.workspace.lake) for commit in lake.commits.values() for part in commit.of(record.table)]
-        self._parts = [(*_bounds(path, record.video_column), path) for path in sorted(paths)]
+        self._record, folder = record, lake.workspace.lake
+        parts = [part for commit in lake.commits.values() for part in commit.of(record.table)]
+        check_parts(folder, parts)
+        self._parts = [(*_bounds(path, record.video_column), path) for path in sorted(part.path(folder) for part in parts)]
         self._read = lru_cache(PARTS_HELD)(pq.read_table)
 
     def of(self, video: Id) -> list[R]:

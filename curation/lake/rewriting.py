@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dmforge.curation.lake.commits import Commit, Draft, Lake
-from dmforge.curation.lake.parts import Part, read_part
+from dmforge.curation.lake.parts import Part, damage_named, read_part
 from dmforge.schemas.ids import digest, read
 
 SEVERAL = "videos"
@@ -45,10 +45,11 @@ class Removal:
         column = self._column(part.table)
         if column is None:
             return 0
-        # one column only: this is asked of every part whenever a run starts on a workspace with takedowns
+        # one column only, and unhashed: this is asked of every part whenever a run starts on a workspace with takedowns
         path = part.path(lake.workspace.lake)
-        column = SEVERAL if SEVERAL in pq.read_schema(path).names else column
-        return int(pc.sum(_holds(pq.read_table(path, columns=[column]).column(column), self._values)).as_py() or 0)
+        with damage_named(lake.workspace.lake, [part]):
+            column = SEVERAL if SEVERAL in pq.read_schema(path).names else column
+            return int(pc.sum(_holds(pq.read_table(path, columns=[column]).column(column), self._values)).as_py() or 0)
 
     def _kept(self, lake: Lake, part: Part) -> Iterator[pa.Table]:
         column = self._column(part.table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Generator, Mapping, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
-from dmforge.curation.lake.parts import Extent, Part
+from dmforge.curation.lake.parts import Extent, Part, check_parts, damage_named
 from dmforge.curation.lake.shares import ALL, Bounds, Share
 from dmforge.curation.settled import row_schema
 from dmforge.curation.stage import Collective, Gate, Root, Stage
@@ -39,6 +40,8 @@ READ = "read"
 """The schema of what was read from more of them."""
 HELD = "held"
 """The schema of rows that lie in no part."""
+PART = re.compile(r"/([a-z][a-z0-9_]*)/(part-[a-z0-9_-]+\.parquet)'")
+"""How SQL of ours names a part: its table and its name."""
 CONNECTION: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -74,7 +77,10 @@ class Tally:
 
 
 class View:
-    """What the stages of a recipe have made so far. A snapshot: commits published later are seen by the next view."""
+    """What the stages of a recipe have made so far. A snapshot: commits published later are seen by the next view.
+
+    Every part is hashed before the first query that reads it.
+    """
 
     def __init__(
         self,
@@ -94,6 +100,9 @@ class View:
         self._by_variant: defaultdict[tuple[str, str], list[Commit]] = defaultdict(list)
         for commit in self.commits:
             self._by_variant[commit.stage, commit.variant].append(commit)
+        self._by_name = {(part.table, part.name): part for commit in self.commits for part in commit.parts}
+        self._checked: set[tuple[str, str]] = set()
+        self._asked: set[str] = set()
         self._variants: dict[str, Id] = {}
         self._inputs: dict[str, Rows] = {}
         self._made: dict[tuple[str, str], Rows] = {}
@@ -103,14 +112,35 @@ class View:
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """Every table of the recipe as a view of its current rows; `outcomes` of all stages."""
-        with interruptible():
-            return self._with_views(self._bare)
+        """Every table of the recipe as a view of its current rows; `outcomes` of all stages. All their parts are hashed."""
+        self._check(" ".join(self.selects().values()))
+        return self._with_views
 
-    def _with_views(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-        for table, sql in self.selects().items():
-            connection.execute(f'CREATE VIEW "{table}" AS {sql}')
-        return connection
+    def cursor(self, question: str) -> duckdb.DuckDBPyConnection:
+        """The same for one question in SQL: of the tables that it doesn't name no part is hashed."""
+        self.check_named(question)
+        return self._with_views.cursor()
+
+    def check_named(self, text: str) -> None:
+        """Hash the parts of every table whose name is a word of a text."""
+        words = set(re.findall(r"\w+", text.lower()))
+        self._check(" ".join(sql for table, sql in self.selects().items() if table in words))
+
+    def _check(self, sql: str) -> None:
+        """Hash the parts that SQL names."""
+        if sql not in self._asked:
+            fresh = sorted(set(PART.findall(sql)) - self._checked)
+            check_parts(self._folder, [self._by_name[name] for name in fresh])
+            self._checked.update(fresh)
+            self._asked.add(sql)
+
+    @cached_property
+    def _with_views(self) -> duckdb.DuckDBPyConnection:
+        # to make a view is to read a footer
+        with interruptible(), damage_named(self._folder, list(self._by_name.values())):
+            for table, sql in self.selects().items():
+                self._bare.execute(f'CREATE VIEW "{table}" AS {sql}')
+        return self._bare
 
     def selects(self) -> dict[str, str]:
         """Every table of the recipe as SQL of its current rows; `outcomes` of all stages."""
@@ -216,6 +246,7 @@ class View:
         if stage.name not in self._read:
             self._bare.execute(f"CREATE SCHEMA IF NOT EXISTS {READ}")
             rows = f"SELECT input, video, status FROM ({files}) ORDER BY video"
+            self._check(rows)
             self._bare.execute(f'CREATE TABLE {READ}."{stage.name}" AS {rows}')
             self._read.add(stage.name)
         return f'SELECT * FROM {READ}."{stage.name}"'
@@ -236,6 +267,7 @@ class View:
         if rows.whole:
             return extent_of(rows.parts)
         if rows.sql not in self._extents:
+            self._check(rows.sql)
             with interruptible():
                 reader = self._bare.cursor().sql(f"SELECT id FROM ({rows.sql})").to_arrow_reader(100_000)
                 self._extents[rows.sql] = sum((Extent.of(batch.column(0)) for batch in reader), Extent())
@@ -243,7 +275,12 @@ class View:
 
     def table(self, sql: str, values: Mapping[str, object] | None = None) -> pa.Table:
         """What a query over this view's own SQL gives."""
-        with interruptible():
+        self._check(sql)
+        return self.unchecked(sql, values)
+
+    def unchecked(self, sql: str, values: Mapping[str, object] | None = None) -> pa.Table:
+        """The same of parts that were not hashed: for who looks at a few rows of a large lake."""
+        with interruptible(), damage_named(self._folder, list(self._by_name.values())):
             return self._bare.cursor().sql(sql, params=values).to_arrow_table()
 
     def last_of_first(self, videos: int) -> Id:
@@ -270,6 +307,7 @@ class View:
         _ = self._bare
 
     def _rows(self, sql: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        self._check(sql)
         with interruptible():
             return self._bare.cursor().execute(sql, values).fetchall()
 

@@ -13,20 +13,24 @@ from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, Manifest, Sh
 from dmforge.curation.shards.index import INDEX, SUFFIXES, Row, read_rows
 from dmforge.curation.shards.stores import Store, store
 from dmforge.curation.shards.tars import BadShard, Member, header, walk
-from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.errors import DmforgeError, LakeError
 
 CHUNK = 1 << 20
+REPLACE = "fetch the folder again; or, in a workspace, remove it and the files in lake/commits/pack, and run: it is packed anew"
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """Something that is not as it should be."""
+    """A place in a folder of shards that is not as it was packed."""
 
     shard: str
     """Or another file of the folder."""
     key: str
     offset: int
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.shard}: {self.key or '-'} at {self.offset}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,14 @@ def verify(place: str) -> Verified:
         return Verified(0, 0, 0, (Defect(MANIFEST, "", 0, error.what),))
     defects = tuple(_defects(lies, manifest))
     return Verified(len(manifest.shards), manifest.samples, manifest.bytes, defects)
+
+
+def require_undamaged(place: str) -> None:
+    """Check a folder before anything is made of it."""
+    defects = verify(place).defects
+    if defects:
+        told = f"{len(defects)} defects; the first: {defects[0]}"
+        raise LakeError(told, where=place, mend=f"{REPLACE}; dmforge verify names all")
 
 
 def _defects(lies: Store, manifest: Manifest) -> Iterator[Defect]:

@@ -18,6 +18,7 @@ from typing import Any, Literal, cast, get_args
 
 from dmforge.curation.atomic import disk_errors, make_folder, sync_folder, writing
 from dmforge.curation.lake.forgotten import forgotten_videos
+from dmforge.curation.locks import lock
 from dmforge.curation.sources.places import sha256_of
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
@@ -159,7 +160,7 @@ def _locked(path: Path) -> Generator[int]:
         while True:
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                lock(file, fcntl.LOCK_EX, path)
                 if path.exists() and os.fstat(file).st_ino == path.stat().st_ino:
                     sync_folder(path.parent)
                     yield file

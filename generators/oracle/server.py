@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from dmforge.curation.atomic import disk_errors, make_folder
+from dmforge.curation.outputs import output_file
 from dmforge.generators.oracle.behaviour import Behaviour
 from dmforge.generators.oracle.oracle import Oracle, Planted, Said
 from dmforge.generators.oracle.request import BadRequest, read_request
+from dmforge.schemas.errors import InputError
 
 PATH = "/v1/chat/completions"
 MODEL = "oracle"
@@ -35,6 +37,10 @@ class Ledger:
         self.charged: Counter[str] = Counter(prompt_tokens=0, completion_tokens=0, answered=0)
         self._planted: set[str] = set()
         if truth is not None:
+            output_file(truth, "--truth")
+            # lines are put behind those that stand there: under another name of the file they would be there, too
+            if truth.exists() and truth.stat().st_nlink > 1:
+                raise InputError("the file has another name, as a hard link", where=f"--truth {truth}", mend="give a new file")
             with disk_errors(truth):
                 make_folder(truth.parent)
                 truth.touch()

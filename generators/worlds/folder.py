@@ -25,6 +25,7 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from dmforge.curation.atomic import sync_folder, writing
+from dmforge.curation.outputs import output_folder
 from dmforge.generators.worlds.imagine import MAX_DURATION_S, MIN_DURATION_S, Knobs, imagine, study
 from dmforge.generators.worlds.questions import Question, questions
 from dmforge.generators.worlds.render import render
@@ -118,6 +119,7 @@ def file_name(number: int) -> str:
 
 def make_worlds(folder: Path, settings: Settings) -> None:
     """Bring a folder to hold these worlds; one that does already is left alone."""
+    output_folder(folder, "dmforge worlds")
     if _stands(folder, settings):
         return
     known = (folder / "truth.jsonl").exists() or (folder / UNDER_WAY).exists()

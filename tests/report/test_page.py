@@ -218,6 +218,14 @@ def test_a_page_is_not_put_among_what_the_workspace_holds(workspace: Workspace) 
             write_report(workspace, place)
 
 
+@pytest.mark.parametrize("wrong", ["empty", "missing"])
+def test_a_folder_that_is_no_trainings_is_named(workspace: Workspace, tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no training here") as error:
+        write_report(workspace, tmp_path / "r.html", [tmp_path / wrong])
+    assert error.value.where == f"--training {tmp_path / wrong}"
+
+
 def test_the_command_says_where_the_page_is(workspace: Workspace, tmp_path: Path) -> None:
     told = CliRunner().invoke(cli.app, ["audit", "--html", str(tmp_path / "r.html"), "-w", str(workspace.root), "--json"])
     assert told.exit_code == 0, told.output

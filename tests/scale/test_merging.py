@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from benchmarks.ranks import ended
 from benchmarks.score_server import serving
 from benchmarks.subjects import WholeChain
 from benchmarks.undisturbed import fingerprint
-from dmforge import intake, pipeline
+from dmforge import auditing, intake, pipeline
 from dmforge.cli import app
 from dmforge.curation.lake.shares import Share
 from dmforge.curation.sources.claims import Claims
@@ -66,6 +67,39 @@ def test_halves_that_were_built_apart_are_joined_and_nothing_is_asked_again(tmp_
         assert logical(one) == logical(alone)
         assert set(score_server.asked(url).values()) == {1}
     assert not any(merge(one, other).values())
+
+
+def test_after_a_merge_all_commands_agree_on_what_is_settled(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for root in (one, other):
+        write_recipe(root, tasks=50)
+    run(other)
+    merge(one, other)
+    agree(one)
+    assert pipeline.status(Workspace(one))["count"].settled == 50
+
+
+def test_commands_agree_where_inputs_were_changed_since_the_last_run(tmp_path: Path) -> None:
+    write_recipe(tmp_path, tasks=50)
+    run(tmp_path)
+    write_recipe(tmp_path, tasks=60)
+    agree(tmp_path)
+    assert pipeline.status(Workspace(tmp_path))["count"].pending == 10
+
+
+def agree(root: Path) -> None:
+    """Status, plan and funnel say the same."""
+    workspace = Workspace(root)
+    tallies = {forecast.name: forecast.tally for forecast in pipeline.plan(workspace)}
+    standing = pipeline.status(workspace)
+    assert {name: (tally.settled, tally.pending) for name, tally in tallies.items() if name != "keep"} == {
+        name: (tally.settled, tally.pending) for name, tally in standing.items() if name != "keep"
+    }
+    lines = auditing.audit(workspace, "funnel").rows
+    settled: Counter[str] = Counter()
+    for stage, status, _, inputs, _ in lines:
+        settled[stage] += inputs if status in ("made", "rejected", "quarantined") else 0
+    assert {name: settled[name] for name in standing} == {name: tally.settled for name, tally in standing.items()}
 
 
 def test_what_both_have_settled_stands_once(tmp_path: Path) -> None:

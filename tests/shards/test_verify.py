@@ -15,12 +15,13 @@ from typer.testing import CliRunner
 
 from benchmarks.corpora import corpus
 from dmforge import cli
+from dmforge.curation.exports import export
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import MANIFEST
 from dmforge.curation.shards.index import INDEX
 from dmforge.curation.shards.tars import BLOCK, MAX_EXTRAS, MAX_MEMBER, BadShard, Member, header, walk
 from dmforge.curation.shards.verify import Defect, verify
-from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.errors import DmforgeError, LakeError
 
 FLIPS = 400
 
@@ -66,6 +67,32 @@ def test_one_flipped_bit_anywhere_is_found_and_placed(folder: Path) -> None:
             assert_placed(defects[0], data, at)
         path.write_bytes(data)
     assert not found(folder)
+
+
+def test_who_verifies_damaged_shards_is_told_which_and_what_to_do(folder: Path) -> None:
+    damaged = flipped(folder)
+    done = CliRunner().invoke(cli.app, ["verify", str(folder)])
+    assert done.exit_code == 1
+    error = done.stderr.replace("\n", "")
+    assert f"{folder}: damaged: {damaged.name}" in error
+    assert "fetch the folder again" in error
+    assert "unfinished" not in error
+
+
+def test_nothing_is_exported_from_damaged_shards(folder: Path, tmp_path: Path) -> None:
+    damaged = flipped(folder)
+    with pytest.raises(LakeError, match=damaged.name):
+        export(Corpus(str(folder)), "dynframe", tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()
+
+
+def flipped(folder: Path) -> Path:
+    """The first shard, a bit in the middle of it changed."""
+    path = next(folder.glob("*.tar"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return path
 
 
 def assert_placed(defect: Defect, data: bytes, at: int) -> None:

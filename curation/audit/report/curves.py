@@ -46,6 +46,10 @@ class Training:
 def training(place: Path) -> Training:
     """The curves of a training's folder, or of its log."""
     path = place / LOG if place.is_dir() else place
+    if not path.is_file():
+        missing = f"there is no {LOG} in it" if place.is_dir() else "there is no such folder or file"
+        mend = "give the folder of a training, `out` of its settings; or its log.jsonl"
+        raise InputError(f"no training here: {missing}", where=f"--training {place}", mend=mend)
     lines: list[Mapping[str, Any]] = []
     with disk_errors(path):
         texts = path.read_bytes().split(b"\n")

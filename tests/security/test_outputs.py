@@ -1,0 +1,107 @@
+"""Nothing but a run writes into a workspace: no output of a command may lie where only runs write, by whichever way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.undisturbed import fingerprint
+from dmforge import cli, pipeline
+from dmforge.curation.outputs import output_file, output_folder
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.oracle.server import Ledger
+from dmforge.schemas.errors import InputError
+from dmforge.trainers.evaluation_settings import read_evaluation
+from dmforge.trainers.settings import read_sft
+
+PAID = "journal/oracle/main.jsonl"
+SETTINGS = """
+out = "ws/runs/sft"
+model.scratch = "tiny"
+data.corpora = [{place = "x"}]
+training.steps = 1
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    workspace = pipeline.init(tmp_path / "ws", "demo")
+    paid = workspace.root / PAID
+    paid.parent.mkdir(parents=True)
+    paid.write_text("paid\n")
+    return workspace
+
+
+OPTIONS: dict[str, Callable[[Path, Path], list[str]]] = {
+    "audit --out": lambda root, place: ["audit", "cost", "--format", "json", "--out", str(place), "-w", str(root)],
+    "audit --html": lambda root, place: ["audit", "--html", str(place), "-w", str(root)],
+    "demo --out": lambda _, place: ["demo", "--size", "chain", "--videos", "1", "--out", str(place)],
+    "oracle --truth": lambda root, place: ["oracle", str(root / "worlds"), "--truth", str(place)],
+    "worlds": lambda _, place: ["worlds", str(place), "--videos", "1"],
+    "init": lambda _, place: ["init", str(place), "--recipe", "demo"],
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("inside", [PAID, "runs/new", "lake", "recipe.toml", "shards/cot/x"])
+def test_no_output_goes_where_only_runs_write(workspace: Workspace, option: str, inside: str, tmp_path: Path) -> None:
+    if option == "oracle --truth":
+        assert CliRunner().invoke(cli.app, ["worlds", str(workspace.root / "worlds"), "--videos", "1"]).exit_code == 0
+    before = fingerprint(tmp_path)
+    done = CliRunner().invoke(cli.app, OPTIONS[option](workspace.root, workspace.root / inside))
+    assert done.exit_code == 2, done.output
+    assert "where only runs write" in done.output.replace("\n", " ")
+    assert fingerprint(tmp_path) == before
+
+
+def test_an_export_goes_into_no_workspace_and_may_lie_beside_its_folders(workspace: Workspace, tmp_path: Path) -> None:
+    for place in (workspace.shards / "x", tmp_path / "other" / "lake" / "x"):
+        pipeline.init(tmp_path / "other", "demo") if not (tmp_path / "other").exists() else None
+        with pytest.raises(InputError, match="where only runs write"):
+            output_folder(place, "--out", workspace)
+    assert output_folder(workspace.root / "exports" / "hf", "--out", workspace)
+    assert output_file(workspace.root / "report.html", "--html", workspace)
+    assert output_file(workspace.lake / "../report.html", "--html", workspace)
+
+
+@pytest.mark.parametrize("inside", [PAID, "lake/commits/pack/x.json"])
+def test_no_link_leads_there_either(workspace: Workspace, inside: str, tmp_path: Path) -> None:
+    target = workspace.root / inside
+    (tmp_path / "folder").symlink_to(target.parent)
+    (tmp_path / "root").symlink_to(workspace.root)
+    (tmp_path / "file").symlink_to(target)
+    (tmp_path / "deep").symlink_to(workspace.root / "lake" / "tasks")
+    places = [tmp_path / "folder" / "x", tmp_path / "root" / inside, tmp_path / "file", tmp_path / "deep" / ".." / "x"]
+    for place in (*places, tmp_path / "ws" / "exports" / ".." / inside):
+        with pytest.raises(InputError, match="where only runs write"):
+            output_file(place, "--out")
+
+
+def test_folders_of_a_workspace_that_lie_elsewhere_are_its_own_too(workspace: Workspace, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "large disk"
+    elsewhere.mkdir()
+    workspace.media.symlink_to(elsewhere)
+    for place in (workspace.media / "x.csv", elsewhere / "x.csv"):
+        with pytest.raises(InputError, match="where only runs write"):
+            output_file(place, "--out", workspace)
+
+
+def test_a_truth_file_with_another_name_is_not_appended_to(workspace: Workspace, tmp_path: Path) -> None:
+    os.link(workspace.root / PAID, tmp_path / "planted.jsonl")
+    with pytest.raises(InputError, match="hard link"):
+        Ledger(tmp_path / "planted.jsonl")
+    assert (workspace.root / PAID).read_text() == "paid\n"
+
+
+def test_no_training_and_no_evaluation_writes_there(workspace: Workspace, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text(SETTINGS)
+    with pytest.raises(InputError, match="where only runs write"):
+        read_sft(settings)
+    settings.write_text('out = "ws/lake/e"\ncheckpoint = "x/y"\ncorpora = ["x"]\n')
+    with pytest.raises(InputError, match="where only runs write"):
+        read_evaluation(settings)
