@@ -35,6 +35,11 @@ def final_error(refusal: Refusal, model: str, url: str, key_name: str) -> Dmforg
     return DmforgeError(f"the teacher refuses with {said(refusal)}", mend=f"{hint}; nothing was lost")
 
 
+def unreadable(refusal: Refusal, url: str) -> tuple[str, str]:
+    """What came instead of a chat completion, and where to look."""
+    return f"{url} answers with what is no chat completion: {shown(refusal.words)}", "check base_url: up to and including /v1"
+
+
 def too_large(refusal: Refusal, model: str, images: int, sent_bytes: int, max_output_tokens: int) -> tuple[str, str]:
     """What was too large, and what to change."""
     size = f"{images} images, {sent_bytes / 1e6:.1f} MB, and up to {max_output_tokens} tokens back"

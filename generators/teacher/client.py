@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from dmforge.curation.accounts import COUNTS, FREE, Account, Price, Usage
 from dmforge.curation.lake.journal import Answer
 from dmforge.curation.stage import AskConfig
-from dmforge.generators.teacher.advice import final_error, said, too_large
+from dmforge.generators.teacher.advice import final_error, said, too_large, unreadable
 from dmforge.generators.teacher.limits import Limiter
 from dmforge.generators.teacher.reach import NEVER_SENT, client, timeouts
 from dmforge.generators.teacher.response import Refusal, read_response, shown
@@ -35,7 +35,7 @@ LEAST_OF_PAUSE = 1 / 8
 LONGEST_WAIT_S = 365 * 86_400.0
 """A server that says more than a year says nothing."""
 MANY = 20
-"""Questions in a row that are too large, until it isn't the questions that are at fault."""
+"""Responses in a row that are of no use, until it isn't the questions that are at fault: no more are sent, or paid for."""
 SHORTEST_KEY = 8
 """Letters of a key that is a secret: `none`, `EMPTY` and `x` are words of any text, and servers at home take them."""
 BYTES_A_TOKEN = 4
@@ -134,7 +134,7 @@ class Teacher:
         self._config, self._stage, self._account = config, stage, account
         self._limiter = Limiter(config.requests_a_minute, config.tokens_a_minute)
         self._over = ""
-        self._too_large = 0
+        self._useless = 0
         self._url = _endpoint(config)
         if account.budget_usd is not None and config.price == FREE:
             message = "a budget can't be kept without prices"
@@ -161,17 +161,21 @@ class Teacher:
         while True:
             outcome = await self._tried(asked, most)
             if not isinstance(outcome, Refusal):
-                self._too_large = 0
+                self._useless = 0
                 return outcome
             if outcome.kind == "filtered":  # this one question, and no other: an answer like any refusal
                 return {"content": "", "refusal": shown(outcome.words), "finish": "content_filter", "usage": {}}
             if outcome.kind == "final":
                 raise final_error(outcome, self._config.model, self._url, self._config.key_name)
             if outcome.kind == "too large":
-                raise self._refused_as_too_large(asked, outcome)
-            failures += outcome.kind == "passing"  # to be busy is no failure: the question was not even looked at
+                sizes = asked.images, asked.sent_bytes(), self._config.max_output_tokens
+                raise self._useless_for(*too_large(outcome, self._config.model, *sizes))
+            why = f"the teacher fails: {said(outcome)}"
+            if outcome.kind == "unreadable":
+                why = str(self._useless_for(*unreadable(outcome, self._url)))
+            failures += outcome.kind != "busy"  # that is no failure: the question was not even looked at
             if failures > self._config.retries:
-                raise Transient(f"the teacher fails: {said(outcome)}")
+                raise Transient(why)
             await self._pause(outcome, pause_s, began_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -217,7 +221,7 @@ class Teacher:
         if hint.wait_s is not None and hint.wait_s > patience_s:
             why = f"the teacher asks not to be asked again before {_clock(hint.wait_s)}: {said(refusal)}"
             self._end_stage(f"{why}\n  mend: run again then; or raise patience_s, now {patience_s:g}, and a run waits for it")
-        if hint.wait_s is None and refusal.kind == "passing":  # this question alone: others may be answered meanwhile
+        if hint.wait_s is None and refusal.kind != "busy":  # this question alone: others may be answered meanwhile
             await asyncio.sleep(pause_s * random.uniform(1, 1.25))
             return
         # who says the same again and again means longer
@@ -231,13 +235,11 @@ class Teacher:
         self._over = why
         raise Transient(why)
 
-    def _refused_as_too_large(self, asked: Asked, refusal: Refusal) -> Transient:
-        """A smaller question may be taken. Where none of many in a row was, the others are not even sent."""
-        config = self._config
-        what, mend = too_large(refusal, config.model, asked.images, asked.sent_bytes(), config.max_output_tokens)
-        self._too_large += 1
-        if self._too_large >= MANY:
-            self._over = f"{self._too_large} questions in a row were too large, so no more are asked; {what}\n  mend: {mend}"
+    def _useless_for(self, what: str, mend: str) -> Transient:
+        """One question that got nothing; of many in a row it follows that the others would not either."""
+        self._useless += 1
+        if self._useless >= MANY:
+            self._over = f"{what}\n  mend: {mend}; {MANY} responses in a row were such, so no more was asked"
         return Transient(what, mend=mend)
 
     async def _sent(self, asked: Asked) -> Answer | Refusal:
@@ -252,8 +254,10 @@ class Teacher:
         except (openai.APIConnectionError, TimeoutError) as error:
             cause = error.__cause__ or error
             if isinstance(cause, NEVER_SENT):
-                return Refusal("passing", f"no connection to {self._url}: {cause}")
-            return Refusal("passing", f"the connection broke: {type(cause).__name__} {cause}".rstrip(), may_cost=True)
+                return Refusal("passing", f"no connection to {self._url}: {cause or type(cause).__name__}")
+            if isinstance(error, (openai.APITimeoutError, TimeoutError)):
+                return Refusal("passing", f"no answer within timeout_s = {self._config.timeout_s:g}", may_cost=True)
+            return Refusal("passing", f"the connection broke: {cause or type(cause).__name__}", may_cost=True)
         outcome = read_response(response.status_code, response.headers, response.content)
         if isinstance(outcome, Refusal):
             return replace(outcome, words=self._without_key(outcome.words))

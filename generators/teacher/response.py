@@ -12,7 +12,8 @@ from dmforge.curation.accounts import token_counts
 from dmforge.curation.lake.journal import Answer
 from dmforge.generators.teacher.limits import Hint, error_of, read_hint
 
-Kind = Literal["filtered", "too large", "busy", "passing", "final"]
+Kind = Literal["filtered", "too large", "busy", "passing", "unreadable", "final"]
+"""`unreadable`: what came is no chat completion, though nothing says that anything went wrong."""
 FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
 """Codes of refusals that say something about one question only."""
 PASSING = (408, 409)
@@ -74,7 +75,7 @@ def _read(status: int, headers: Mapping[str, str], body: bytes, document: Any) -
     if status < 300 and type(code) is int and 400 <= code < 600:
         status = code
     if status < 300:
-        return Refusal("passing", f"this is no chat completion: {words}", status, hint, may_cost=True)
+        return Refusal("unreadable", words, status, hint, may_cost=True)
     if status < 400:
         words = f"it sends on to {headers.get('location', 'nowhere')}"
     return Refusal("final" if hint.no_money else _kind(status, code, words, document), words, status, hint)
