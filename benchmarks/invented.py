@@ -14,7 +14,7 @@ import os
 import random
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -145,7 +145,7 @@ def _number(question: str) -> int:
 class Knowing(Teacher):
     """A teacher in this process: it is reached in no time, and answers from the question."""
 
-    async def _asked(self, asked: Asked) -> tuple[Answer, Mapping[str, str]]:
+    async def _sent(self, asked: Asked) -> Answer:
         text = next(part["text"] for part in reversed(asked.parts) if part["type"] == "text")
         question = QUESTION.findall(text)[-1]
         draw = zlib.crc32(f"{question} {asked.attempt} {asked.reply.name}".encode())
@@ -159,7 +159,7 @@ class Knowing(Teacher):
             answer = str(_number(question)) + (", because one can see that" if draw % 10 == 0 else "")
             content = json.dumps({"thought": f"Here the {thought}.", "answer": answer})
         used = {"prompt_tokens": 900, "completion_tokens": len(content) // 4}
-        return {"content": content, "refusal": "", "finish": "stop", "usage": used}, {}
+        return {"content": content, "refusal": "", "finish": "stop", "usage": used}
 
 
 class KnowingInterview(Interview):

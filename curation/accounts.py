@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import NonNegativeFloat
 
@@ -19,6 +21,10 @@ MILLION = 1_000_000
 EPSILON_USD = 1e-12
 """Less than this is what sums of floats leave behind."""
 OVER = "the budget of this run is used up"
+MAX_TOKENS = 1_000_000_000
+"""Of one call: a hundred times the longest context there is. More is no count, and would empty any budget."""
+COUNTS = ("prompt_tokens", "completion_tokens")
+"""What an answer's `usage` says: tokens that were sent, and that came back."""
 
 
 class Price(Config):
@@ -48,6 +54,14 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(self.calls + other.calls, self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+
+
+def token_counts(usage: object) -> dict[str, int]:
+    """What a provider says that a call took, as far as it makes sense: such figures go into budgets and into sums for ever."""
+    said: Mapping[Any, Any] = usage if isinstance(usage, dict) else {}
+    counts = {name: said.get(name) for name in COUNTS}
+    # a bool is an int to Python, and no count
+    return {name: count for name, count in counts.items() if type(count) is int and 0 <= count <= MAX_TOKENS}
 
 
 @dataclass(frozen=True, slots=True)

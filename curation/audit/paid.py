@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmforge.curation.accounts import COUNTS, token_counts
 from dmforge.curation.audit.stored import StoredRow
+from dmforge.curation.lake.journal import read_line
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.ids import show
 
@@ -23,8 +24,9 @@ class Paid:
     model: str
     path: Path
     offset: int
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
+    """Nothing where nothing that makes sense was said of them."""
     text: str
 
 
@@ -51,9 +53,12 @@ def _line(lines: mmap.mmap, request: str) -> int | None:
 
 
 def _paid(candidate: str, request: str, path: Path, offset: int, line: bytes) -> Paid:
-    told = json.loads(line)
-    answer = told["answer"]
-    used = answer.get("usage") or {}
-    text = answer.get("content") or answer.get("refusal") or ""
-    cost = used.get("prompt_tokens") or 0, used.get("completion_tokens") or 0
-    return Paid(candidate, request, told.get("model", path.parent.name), path, offset, *cost, text)
+    try:
+        content = read_line(line)
+    except ValueError as error:
+        return Paid(candidate, request, path.parent.name, path, offset, None, None, f"this line is damaged: {error}")
+    answer = content["answer"]
+    counts = token_counts(answer.get("usage"))
+    text = str(answer.get("content") or answer.get("refusal") or "")
+    sent, back = (counts.get(name) for name in COUNTS)
+    return Paid(candidate, request, content.get("model", path.parent.name), path, offset, sent, back, text)

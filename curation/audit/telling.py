@@ -158,7 +158,8 @@ def _rollout(row: StoredRow) -> str:
 
 def _paid(paid: Paid, root: Path) -> str:
     place = f"{_below(paid.path, root)} at {paid.offset}"
-    cost = f"{paid.input_tokens} + {paid.output_tokens} tokens"
+    counts = (paid.input_tokens, paid.output_tokens)
+    cost = " + ".join("?" if count is None else str(count) for count in counts) + " tokens"
     return f"{paid.request} to {paid.model}: {place}, {cost}: {_short(' '.join(paid.text.split()))}"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dmforge.curation.accounts import COUNTS, token_counts
 from dmforge.curation.atomic import disk_errors, make_folder, sync_folder, writing
 from dmforge.curation.lake.whereabouts import Whereabouts
 from dmforge.curation.workspace import Workspace
@@ -31,8 +32,9 @@ Answer = dict[str, Any]
 """What a server said, as JSON."""
 ANSWERS = pa.schema([
     ("request", pa.binary(ID_BYTES)), ("video", pa.binary(ID_BYTES)), ("model", pa.string()),
-    ("input_tokens", pa.int64()), ("output_tokens", pa.int64()),
+    ("input_tokens", pa.int64()), ("output_tokens", pa.int64()), ("fault", pa.string()),
 ])  # fmt: skip
+"""Tokens are empty where nothing sensible was said of them, and the rest where a line is damaged: `fault` says which."""
 PIECE = 10_000
 """Answers that become columns at once: those take a tenth of what they take in Python."""
 PRIVATE = 0o600
@@ -71,7 +73,10 @@ class Journal:
         path, offset = self._files[place[0]], place[1]
         with path.open("rb") as file:
             file.seek(offset)
-            return _parsed(path, offset, file.readline())["answer"]
+            try:
+                return read_line(file.readline())["answer"]
+            except ValueError as error:
+                raise _damaged(path, offset, str(error)) from None
 
     async def answer(self, key: Id, video: Id, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """The answer to a question: from the journal if it was ever given, else by asking.
@@ -141,39 +146,44 @@ class Journal:
 
 def answers(workspace: Workspace) -> pa.Table:
     """Every answer that was ever given, with what it cost: for audits."""
-    rows, pieces = _told(workspace), [ANSWERS.empty_table()]
+    rows, pieces = _rows(workspace), [ANSWERS.empty_table()]
     while some := list(itertools.islice(rows, PIECE)):
         pieces.append(pa.table(dict(zip(ANSWERS.names, zip(*some, strict=True), strict=True)), ANSWERS))
     return pa.concat_tables(pieces)
 
 
-def _told(workspace: Workspace) -> Iterator[tuple[Id, Id, str, int, int]]:
-    """What every line says, in the columns of `ANSWERS`."""
+AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, str | None]
+"""The columns of `ANSWERS`."""
+
+
+def _rows(workspace: Workspace) -> Iterator[AnswerRow]:
+    """Every line. A damaged one is a row that says so: it was paid for as well, and stops nobody's audit of the others."""
     for path in sorted(workspace.journal.glob("*/*.jsonl")):
         with path.open("rb") as lines:
-            for number, line in enumerate(lines):
+            for number, line in enumerate(lines, start=1):
                 if line.endswith(b"\n"):
-                    told = _parsed(path, number, line)
-                    model = told.get("model", path.parent.name)
-                    used = told["answer"].get("usage") or {}
                     try:
-                        cost = _tokens(used.get("prompt_tokens", 0)), _tokens(used.get("completion_tokens", 0))
-                        model.encode()
-                        row = read(told["key"])[1], _video(told["video"]), model, *cost
-                    except (ValueError, TypeError, AttributeError, KeyError, InputError) as error:
-                        raise _damaged(path, number, str(error)) from None
-                    yield row
+                        *said, fault = _row(line, path.parent.name)
+                    except (ValueError, InputError) as error:
+                        said, fault = [None, None, path.parent.name, None, None], str(error)
+                    place = f"{path.relative_to(workspace.root)}, line {number}"
+                    yield *said, fault and f"{place}: {fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
+
+
+def _row(line: bytes, model: str) -> AnswerRow:
+    head, content = HEAD.match(line), read_line(line)
+    if head is None:
+        raise ValueError("it doesn't begin with a key")
+    usage = content["answer"].get("usage")
+    counts = token_counts(usage)
+    fault = f"its usage counts no tokens: {json.dumps(usage)[:100]}" if usage and len(counts) < len(COUNTS) else None
+    ids = read(head[1].decode())[1], _video(head[2].decode())
+    return *ids, content.get("model", model), counts.get(COUNTS[0]), counts.get(COUNTS[1]), fault
 
 
 @lru_cache(PIECE)  # answers about one video mostly stand near each other
 def _video(name: str) -> Id:
     return read(name)[1]
-
-
-def _tokens(told: Any) -> int:
-    if type(told) is not int or not 0 <= told < 1 << 62:
-        raise TypeError(f"{told!r} is no number of tokens")
-    return told
 
 
 def forget_answers(workspace: Workspace, videos: Collection[Id]) -> int:
@@ -236,19 +246,25 @@ def _index(path: Path) -> Iterator[tuple[str, int]]:
             offset += len(line)
 
 
-def _parsed(path: Path, offset: int, line: bytes) -> dict[str, Any]:
+def read_line(line: bytes) -> dict[str, Any]:
+    """What a line says: `answer` is an object, `model` a text if it is there. A ValueError says why it can't be one of ours."""
     try:
-        told: dict[str, Any] = json.loads(line)
-        if not isinstance(told["answer"], dict) or not isinstance(told["answer"].get("usage") or {}, dict):
-            raise TypeError("an answer is an object")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _damaged(path, offset, str(error)) from None
-    return told
+        content = json.loads(line)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(content, dict) or not isinstance(content.get("answer"), dict):
+        raise ValueError("it holds no answer")
+    if not isinstance(content.get("model", ""), str):
+        raise ValueError("its model is no text")
+    content.get("model", "").encode()  # half a character could be stored nowhere
+    return content
 
 
 def _damaged(path: Path, offset: int, why: str) -> LakeError:
+    with path.open("rb") as file:
+        number = 1 + sum(1 for _ in itertools.takewhile(lambda _: file.tell() <= offset, iter(file.readline, b"")))
     return LakeError(
-        f"the line at byte {offset} isn't one that was written here: {why}",
+        f"line {number} isn't one that was written here: {why}",
         where=str(path),
         mend="restore the file from a backup, or delete that one line: its question will be asked again",
     )

@@ -6,32 +6,38 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
+import httpx2
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from dmforge.curation.accounts import FREE, Account, Price, Usage
+from dmforge.curation.accounts import COUNTS, FREE, Account, Price, Usage
 from dmforge.curation.lake.journal import Answer
 from dmforge.curation.stage import AskConfig
-from dmforge.generators.teacher.limits import Limiter, read_hint
-from dmforge.generators.teacher.reach import client
+from dmforge.generators.teacher.advice import final_error, said, too_large, unreadable
+from dmforge.generators.teacher.limits import Limiter
+from dmforge.generators.teacher.reach import NEVER_SENT, client, timeouts
+from dmforge.generators.teacher.response import Refusal, read_response, shown
 from dmforge.schemas.config import Operational
-from dmforge.schemas.errors import DmforgeError, InputError, Transient
+from dmforge.schemas.errors import InputError, Transient
 from dmforge.schemas.replies import Reply
 from dmforge.schemas.sizes import Size
 
-if TYPE_CHECKING:
-    from openai import APIError, RateLimitError
-
 URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
-LONGEST_PAUSE_S = 30.0
-PASSING = (408, 409)
-"""Refusals that may be otherwise the next time: a time-out, a conflict. All from 500 on may, too."""
-FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
-"""Bad requests that say something about one question only."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+"""Between tries where the server doesn't say how long to wait: each is twice the one before."""
+LEAST_OF_PAUSE = 1 / 8
+"""Of that pause, which is waited for even where the server says less: it may always say 0."""
+LONGEST_WAIT_S = 365 * 86_400.0
+"""A server that says more than a year says nothing."""
+MANY = 20
+"""Responses in a row that are of no use, until it isn't the questions that are at fault: no more are sent, or paid for."""
+SHORTEST_KEY = 8
+"""Letters of a key that is a secret: `none`, `EMPTY` and `x` are words of any text, and servers at home take them."""
 BYTES_A_TOKEN = 4
 """Of English. At most a byte is a token, which bounds what a text can cost."""
 OVERHEAD = 100
@@ -105,6 +111,10 @@ class Asked:
     size: Size
     """Of each image."""
 
+    def sent_bytes(self) -> int:
+        """Text and images, as they go out."""
+        return self.text_bytes() + sum(len(part["image_url"]["url"]) for part in self.parts if part["type"] == "image_url")
+
     def text_bytes(self) -> int:
         texts = (part["text"] for part in self.parts if part["type"] == "text")
         return len(self.instruction.encode()) + sum(len(text.encode()) for text in texts)
@@ -124,20 +134,20 @@ class Teacher:
         self._config, self._stage, self._account = config, stage, account
         self._limiter = Limiter(config.requests_a_minute, config.tokens_a_minute)
         self._over = ""
-        url = config.base_url or os.environ.get(URL)
-        if not url:
-            raise InputError(
-                "no endpoint is named", where="base_url", mend=f"set it in the recipe, or {URL} in the environment"
-            )
-        without_key(url)
+        self._useless = 0
+        self._url = _endpoint(config)
         if account.budget_usd is not None and config.price == FREE:
-            told = "a budget can't be kept without prices"
+            message = "a budget can't be kept without prices"
             raise InputError(
-                told, where=f"[prices.{config.model!r}]", mend="write down input_usd and output_usd, a million tokens"
+                message, where=f"[prices.{config.model!r}]", mend="write down input_usd and output_usd, a million tokens"
             )
-        self._key = os.environ.get(config.key_name) or "none"  # a server on one's own machine wants none
+        self._key = _key(config)
         self._client = AsyncOpenAI(
-            base_url=url, api_key=self._key, max_retries=0, timeout=config.timeout_s, http_client=client(url)
+            base_url=self._url,
+            api_key=self._key,
+            max_retries=0,
+            timeout=timeouts(config.timeout_s),
+            http_client=client(self._url),
         )
 
     async def aclose(self) -> None:
@@ -146,45 +156,51 @@ class Teacher:
 
     async def ask(self, asked: Asked) -> Answer:
         """The model's answer, good or not."""
-        import openai
-
         most = self._most(asked)
-        pause_s, failures, began_s = 0.5, 0, time.monotonic()
+        pause_s, failures, began_s = FIRST_PAUSE_S, 0, time.monotonic()
         while True:
-            if self._over:
-                raise Transient(self._over)
-            await self._account.reserve(self._config.price.usd(most))
-            used = Usage()
-            try:
-                await self._limiter.turn(self._likely(asked))
-                answer, headers = await self._asked(asked)
-                used = _usage(answer, most)
-                self._limiter.answered(headers)
-                return answer
-            except openai.RateLimitError as error:  # no failure: it says that the question was not even looked at
-                self._slow_down(error, pause_s)
-                if time.monotonic() - began_s > self._config.patience_s:
-                    raise Transient("the teacher is asked too much") from error
-            except openai.BadRequestError as error:
-                if error.code not in FILTERED:
-                    self._give_up_if(error, error.status_code, 0)
-                # this one question, and no other: an answer like any refusal
-                return {"content": "", "refusal": self._without_key(error), "finish": "content_filter", "usage": {}}
-            except (openai.APIError, ValueError) as error:
-                status = error.status_code if isinstance(error, openai.APIStatusError) else None
-                if status is None:  # the question was under way: nobody knows what was charged
-                    used = most
-                failures += 1
-                self._give_up_if(error, status, failures)
-                await asyncio.sleep(pause_s * random.uniform(1, 1.25))
-            except asyncio.CancelledError:
-                used = most
-                raise
-            finally:
-                usd = self._config.price.usd(used)
-                most_usd = self._config.price.usd(most)
-                self._account.settle(self._stage, self._config.model, most_usd, used, usd)
+            outcome = await self._tried(asked, most)
+            if not isinstance(outcome, Refusal):
+                self._useless = 0
+                return outcome
+            if outcome.kind == "filtered":  # this one question, and no other: an answer like any refusal
+                return {"content": "", "refusal": shown(outcome.words), "finish": "content_filter", "usage": {}}
+            if outcome.kind == "final":
+                raise final_error(outcome, self._config.model, self._url, self._config.key_name)
+            if outcome.kind == "too large":
+                sizes = asked.images, asked.sent_bytes(), self._config.max_output_tokens
+                raise self._useless_for(*too_large(outcome, self._config.model, *sizes))
+            why = f"the teacher fails: {said(outcome)}"
+            if outcome.kind == "unreadable":
+                why = str(self._useless_for(*unreadable(outcome, self._url)))
+            failures += outcome.kind != "busy"  # that is no failure: the question was not even looked at
+            if failures > self._config.retries:
+                raise Transient(why)
+            await self._pause(outcome, pause_s, began_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _tried(self, asked: Asked, most: Usage) -> Answer | Refusal:
+        """What comes of asking once, paid for."""
+        self._stop_if_over()
+        most_usd = self._config.price.usd(most)
+        await self._account.reserve(most_usd)
+        used = Usage()
+        try:
+            await self._limiter.turn(self._likely(asked))
+            self._stop_if_over()
+            used = most  # from here on, and until something comes back, nobody knows what is charged
+            outcome = await self._sent(asked)
+            if not isinstance(outcome, Refusal):
+                used = _usage(outcome, most)
+            elif not outcome.may_cost:
+                used = Usage()
+            return outcome
+        finally:
+            self._account.settle(self._stage, self._config.model, most_usd, used, self._config.price.usd(used))
+
+    def _stop_if_over(self) -> None:
+        if self._over:
+            raise Transient(self._over)
 
     def _likely(self, asked: Asked) -> int:
         """Tokens of a question and its answer, for the pace: counted at the most, a limit would be used to a quarter."""
@@ -197,31 +213,61 @@ class Teacher:
         text = asked.text_bytes() + len(str(asked.reply.json_schema())) + OVERHEAD
         return Usage(1, pictures + text, self._config.max_output_tokens)
 
-    def _slow_down(self, error: RateLimitError, pause_s: float) -> None:
-        hint = read_hint(error.response.headers, _body(error))
-        if hint.no_money:
-            told = f"the teacher refuses: {self._without_key(error)}"
-            raise DmforgeError(told, mend="the account behind the key has no credit left; nothing was lost") from None
+    async def _pause(self, refusal: Refusal, pause_s: float, began_s: float) -> None:
+        """Wait before the question is put again: as long as the server says, if that is to be borne."""
+        hint, patience_s = refusal.hint, self._config.patience_s
         if hint.of_the_day:
-            self._over = "the teacher's quota of the day is used up"
-            raise Transient(self._over) from None
-        self._limiter.refused(hint, pause_s)
+            self._end_stage(f"the teacher's quota of the day is used up: {shown(refusal.words)}")
+        if hint.wait_s is not None and hint.wait_s > patience_s:
+            why = f"the teacher asks not to be asked again before {_clock(hint.wait_s)}: {said(refusal)}"
+            self._end_stage(f"{why}\n  mend: run again then; or raise patience_s, now {patience_s:g}, and a run waits for it")
+        if hint.wait_s is None and refusal.kind != "busy":  # this question alone: others may be answered meanwhile
+            await asyncio.sleep(pause_s * random.uniform(1, 1.25))
+            return
+        # who says the same again and again means longer
+        wait_s = max(hint.wait_s or pause_s, pause_s * LEAST_OF_PAUSE)
+        if time.monotonic() + wait_s > began_s + patience_s:
+            raise Transient(f"the teacher is asked too much: {said(refusal)}")
+        self._limiter.refused(wait_s)
 
-    def _give_up_if(self, error: Exception, status: int | None, failures: int) -> None:
-        """What is no use to repeat stops the stage; what has failed too often leaves its task pending."""
-        if status is not None and status < 500 and status not in PASSING:
-            mend = "check the model's name, the key and the endpoint; nothing was lost"
-            raise DmforgeError(f"the teacher refuses with {status}: {self._without_key(error)}", mend=mend) from None
-        if failures > self._config.retries:
-            raise Transient(f"the teacher fails: {status or type(error).__name__}") from error
+    def _end_stage(self, why: str) -> None:
+        """Nobody is asked any more in this stage: what is left stays pending."""
+        self._over = why
+        raise Transient(why)
 
-    def _without_key(self, error: Exception) -> str:
-        """What the server said; some send back the key that they were shown."""
-        return str(error).replace(self._key, "(the key)")
+    def _useless_for(self, what: str, mend: str) -> Transient:
+        """One question that got nothing; of many in a row it follows that the others would not either."""
+        self._useless += 1
+        if self._useless >= MANY:
+            self._over = f"{what}\n  mend: {mend}; {MANY} responses in a row were such, so no more was asked"
+        return Transient(what, mend=mend)
 
-    async def _asked(self, asked: Asked) -> tuple[Answer, Mapping[str, str]]:
-        from openai.types.chat import ChatCompletion
+    async def _sent(self, asked: Asked) -> Answer | Refusal:
+        """What comes of one request, whatever comes: without the key, which some servers send back."""
+        import openai
 
+        try:
+            async with asyncio.timeout(self._config.timeout_s):
+                response = await self._request(asked)
+        except openai.APIStatusError as error:
+            response = error.response
+        except (openai.APIConnectionError, TimeoutError) as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, NEVER_SENT):
+                return Refusal("passing", f"no connection to {self._url}: {cause or type(cause).__name__}")
+            if isinstance(error, (openai.APITimeoutError, TimeoutError)):
+                return Refusal("passing", f"no answer within timeout_s = {self._config.timeout_s:g}", may_cost=True)
+            return Refusal("passing", f"the connection broke: {cause or type(cause).__name__}", may_cost=True)
+        outcome = read_response(response.status_code, response.headers, response.content)
+        if isinstance(outcome, Refusal):
+            return replace(outcome, words=self._without_key(outcome.words))
+        self._limiter.answered(response.headers)
+        return {name: self._without_key(part) if isinstance(part, str) else part for name, part in outcome.items()}
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._key, "(the key)") if len(self._key) >= SHORTEST_KEY else text
+
+    async def _request(self, asked: Asked) -> httpx2.Response:
         schema = {"name": asked.reply.name, "strict": True, "schema": asked.reply.json_schema()}
         messages: Any = [{"role": "system", "content": asked.instruction}, {"role": "user", "content": list(asked.parts)}]
         response = await self._client.chat.completions.with_raw_response.create(
@@ -233,29 +279,42 @@ class Teacher:
             response_format={"type": "json_schema", "json_schema": schema},  # pyright: ignore[reportArgumentType]
             extra_headers={"Idempotency-Key": asked.name},
         )
-        completion: Any = response.parse()
-        # what an address gives that is no such endpoint: a page, a list, anything
-        if not isinstance(completion, ChatCompletion) or not completion.choices or not completion.choices[0].message:  # pyright: ignore
-            raise ValueError("an answer that is no chat completion")
-        message = completion.choices[0].message
-        usage = completion.usage.model_dump(include={"prompt_tokens", "completion_tokens"}) if completion.usage else {}
-        told = {
-            "content": message.content or "", "refusal": message.refusal or "",
-            "finish": completion.choices[0].finish_reason, "usage": usage,
-        }  # fmt: skip
-        return told, response.headers
+        return response.http_response  # not parsed by the SDK, which takes whatever comes for what it expects
+
+
+def _endpoint(config: TeacherConfig) -> str:
+    url = config.base_url or os.environ.get(URL)
+    if not url:
+        raise InputError("no endpoint is named", where="base_url", mend=f"set it in the recipe, or {URL} in the environment")
+    if not _is_address(url):
+        where = "base_url" if config.base_url else URL
+        raise InputError(f"{url!r} is no endpoint's address", where=where, mend="give it whole: http://127.0.0.1:8000/v1, say")
+    return without_key(url)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that don't close, a port beyond all ports
+        return False
+
+
+def _key(config: TeacherConfig) -> str:
+    key = os.environ.get(config.key_name) or "none"  # a server on one's own machine wants none
+    if not (key.isascii() and key.isprintable()) or key != key.strip():
+        message = "the key holds a space, a line end or a letter that no key has"
+        raise InputError(message, where=config.key_name, mend="set the variable to the key and nothing else")
+    return key
 
 
 def _usage(answer: Answer, most: Usage) -> Usage:
-    """What the server says that an answer cost; who says nothing is taken to charge the most."""
-    told = answer.get("usage") or {}
-    return Usage(1, told.get("prompt_tokens", most.input_tokens), told.get("completion_tokens", most.output_tokens))
+    """What the server says that an answer cost; who says nothing, or nonsense, is taken to charge the most."""
+    counts = answer["usage"]
+    return Usage(1, counts.get(COUNTS[0], most.input_tokens), counts.get(COUNTS[1], most.output_tokens))
 
 
-def _body(error: APIError) -> Any:
-    """What stands in a refusal, whole: the SDK keeps a part of it."""
-    response = getattr(error, "response", None)
-    try:
-        return response.json() if response is not None else error.body
-    except ValueError:
-        return error.body
+def _clock(wait_s: float) -> str:
+    """When so many seconds will be over, here."""
+    at = datetime.now().astimezone() + timedelta(seconds=min(wait_s, LONGEST_WAIT_S))
+    return at.strftime("%Y-%m-%d %H:%M")

@@ -16,7 +16,6 @@ from typing import Any
 MINUTE_S = 60.0
 MARGIN = 0.985
 """Of a limit: our clock and the server's don't agree to the last request."""
-LONGEST_PAUSE_S = 120.0
 SLOWEST = 0.25
 """Of its pace: a server that refuses again and again is asked so much less often, and not at all less."""
 SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
@@ -65,22 +64,21 @@ class Limiter:
         if not self._told and limit and (reset is None or reset <= MINUTE_S):
             self._requests = limit
 
-    def refused(self, hint: Hint, pause_s: float) -> None:
-        """Asked too much: nobody asks for a while, and then less often."""
-        wait_s = min(hint.wait_s if hint.wait_s is not None else pause_s, LONGEST_PAUSE_S)
+    def refused(self, wait_s: float) -> None:
+        """Asked too much: nobody asks for so long, and then less often."""
         self._resume_s = max(self._resume_s, time.monotonic() + wait_s * random.uniform(1, 1.1))
         self._pace = max(SLOWEST, self._pace * 0.9)
 
 
 def read_hint(headers: Mapping[str, str], body: Any) -> Hint:
     """What a refusal says, in the ways in which providers say it."""
-    error = _error_of(body)
+    error = error_of(body)
     waits = (_milliseconds(headers.get("retry-after-ms")), _seconds(headers.get("retry-after")), _of_retry_info(error))
     wait_s = next((wait for wait in waits if wait is not None), None)
     return Hint(wait_s, _is_of_the_day(error), error.get("code") == "insufficient_quota")
 
 
-def _error_of(body: Any) -> dict[str, Any]:
+def error_of(body: Any) -> dict[str, Any]:
     """`{"error": {...}}`, a list of such, or what stands in it."""
     if isinstance(body, list):
         body = body[0] if body else {}

@@ -12,6 +12,15 @@ MAX_REPLY = 16 << 20
 """Bytes of a reply: a hundred times the longest text that is looked at."""
 
 
+CONNECT_S = 30.0
+"""Seconds until somebody is taken not to be there."""
+NEVER_SENT = (
+    httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+)  # fmt: skip
+"""After these nothing has left this machine that anybody could charge for."""
+
+
 class Endless(httpx2.TransportError):
     """A reply longer than any can be, or packed so that nobody knows how long it is."""
 
@@ -37,6 +46,11 @@ async def _bound(response: httpx2.Response) -> None:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise Endless("a reply that is packed")
     response.stream = _Bounded(response.stream)
+
+
+def timeouts(timeout_s: float) -> httpx2.Timeout:
+    """For an answer one waits long, for somebody to be there not."""
+    return httpx2.Timeout(timeout_s, connect=min(timeout_s, CONNECT_S))
 
 
 def client(url: str) -> httpx2.AsyncClient:

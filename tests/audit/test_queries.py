@@ -271,6 +271,27 @@ def test_what_answers_cost_and_how_long_stages_took(workspace: Path, answer: Ans
     assert slowest["import",]["settled"] == len(rows(workspace, "outcomes", "import"))
 
 
+def test_lines_of_the_journal_that_are_damaged_or_count_nothing_stop_no_audit(
+    workspace: Path, answer: Answer, tmp_path: Path
+) -> None:
+    place = Path(shutil.copytree(workspace, tmp_path / "ws"))
+    journal = place / "journal/oracle/main.jsonl"
+    lines = journal.read_text().splitlines()
+    spoilt = json.loads(lines[0])
+    spoilt["answer"]["usage"] = {"prompt_tokens": -(10**30), "completion_tokens": 1.5}
+    journal.write_text("\n".join([json.dumps(spoilt), *lines[1:], "[" * 20_000]) + "\n")
+    (before,), (cost,) = answer("cost", "-w", workspace), answer("cost", "-w", place)
+    used = json.loads(lines[0])["answer"]["usage"]
+    assert (before["uncounted"], cost["uncounted"], cost["answers"]) == (0, 2, len(lines) + 1)
+    assert before["input_tokens"] - cost["input_tokens"] == used["prompt_tokens"]
+    films = answer("dearest", "-w", place)
+    assert sum(film["answers"] for film in films) == len(lines)
+    ask("audit", "--html", tmp_path / "page.html", "-w", place)
+    asked = {show("ask", request): row["id"] for row in rows(place, "candidates") for request in row["requests"]}
+    paid = json.loads(ask("why", show("candidate", asked[spoilt["key"]]), "-w", place, "--json").stdout)["answers"]
+    assert [line["input_tokens"] for line in paid if line["request"] == spoilt["key"]] == [None]
+
+
 def test_two_selections_are_compared(workspace: Path, scored: Scored, answer: Answer, tmp_path: Path) -> None:
     samples = len(rows(workspace, "samples"))
     same = {"corpus": "cot", "where": "in both", "here": "", "samples": samples, "share": 1.0}

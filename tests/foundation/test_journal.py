@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dmforge.curation.lake.journal import Answer, Journal, forget_answers
+from dmforge.curation.lake.journal import Answer, Journal, answers, forget_answers
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import digest
@@ -97,9 +97,54 @@ def test_a_damaged_line_is_named_with_its_place(tmp_path: Path) -> None:
     path = file_of(workspace)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b"not a line\n" + lines[2])
-    with pytest.raises(LakeError, match=f"byte {len(lines[0])}") as error:
+    with pytest.raises(LakeError, match="line 2 ") as error:
         Journal(workspace, "org/model")
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": -5, "completion_tokens": 2}, {"prompt_tokens": 1.5, "completion_tokens": 2},
+        {"prompt_tokens": 10**30, "completion_tokens": 2}, {"prompt_tokens": 2**61, "completion_tokens": 2},
+        {"prompt_tokens": float("nan"), "completion_tokens": 2}, {"prompt_tokens": True, "completion_tokens": 2},
+        {"prompt_tokens": "9", "completion_tokens": 2}, {"prompt_tokens": None, "completion_tokens": 2}, "many", [1, 2], 7,
+    ],
+)  # fmt: skip
+def test_a_line_that_counts_no_tokens_stops_no_audit_and_is_named_with_its_place(tmp_path: Path, usage: object) -> None:
+    workspace = Workspace(tmp_path)
+    write(workspace, range(2))
+    lines = file_of(workspace).read_bytes().splitlines(keepends=True)
+    spoilt = json.loads(lines[1])
+    spoilt["answer"]["usage"] = usage
+    good = json.loads(lines[0])
+    good["answer"]["usage"] = {"prompt_tokens": 3, "completion_tokens": 4}
+    file_of(workspace).write_text(f"{json.dumps(good)}\n{json.dumps(spoilt)}\n")
+    first, second = answers(workspace).to_pylist()
+    assert (first["input_tokens"], first["output_tokens"], first["fault"]) == (3, 4, None)
+    assert (second["request"], second["input_tokens"]) == (key(1), None)
+    assert second["output_tokens"] == (2 if isinstance(usage, dict) else None)
+    assert second["fault"].startswith("journal/org-model/main.jsonl, line 2: its usage counts no tokens")
+    journal = Journal(workspace, "org/model")
+    assert journal.find(key(1)) is not None
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"not a line", b"", b"\xff\xfe", b"[" * 200_000, b'{"key": 3}', b"9" * 5000, b'{"answer": {}, "model": "\\ud800"}'],
+)
+def test_a_damaged_line_stops_no_audit_of_the_others(tmp_path: Path, damage: bytes) -> None:
+    workspace = Workspace(tmp_path)
+    write(workspace, range(2))
+    lines = file_of(workspace).read_bytes().splitlines(keepends=True)
+    file_of(workspace).write_bytes(lines[0] + damage + b"\n" + lines[1])
+    first, second, third = answers(workspace).to_pylist()
+    assert [row["request"] for row in (first, second, third)] == [key(0), None, key(1)]
+    assert [row["fault"] for row in (first, third)] == [None, None]
+    assert second["fault"].startswith("journal/org-model/main.jsonl, line 2: ")
+    with pytest.raises(LakeError, match="line 2 "):
+        Journal(workspace, "org/model")
 
 
 def test_lines_about_a_forgotten_video_go_and_the_others_stay(tmp_path: Path) -> None:

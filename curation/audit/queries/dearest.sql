@@ -1,10 +1,12 @@
 -- Which twenty videos cost the most in answers, and what came of them?
 WITH paid AS (
-    SELECT a.video, count(*) AS answers, sum(a.input_tokens)::BIGINT AS input_tokens, sum(a.output_tokens)::BIGINT AS output_tokens,
-        sum(a.input_tokens * p.input_usd + a.output_tokens * p.output_usd) / 1e6 AS usd
+    SELECT a.video, count(*) AS answers, coalesce(sum(a.input_tokens), 0)::BIGINT AS input_tokens,
+        coalesce(sum(a.output_tokens), 0)::BIGINT AS output_tokens,
+        sum(coalesce(a.input_tokens, 0) * p.input_usd + coalesce(a.output_tokens, 0) * p.output_usd) / 1e6 AS usd
     FROM answers a LEFT JOIN prices p ON p.model = a.model
+    WHERE a.video IS NOT NULL
     GROUP BY a.video
-    ORDER BY usd DESC NULLS LAST, sum(a.input_tokens + a.output_tokens) DESC, a.video
+    ORDER BY usd DESC NULLS LAST, sum(coalesce(a.input_tokens, 0) + coalesce(a.output_tokens, 0)) DESC, a.video
     LIMIT 20
 )
 SELECT d.video, v.source, v.source_id, round(v.duration_cs / 100, 2) AS duration_s, d.answers, d.input_tokens, d.output_tokens,

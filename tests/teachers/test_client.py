@@ -2,80 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
-
 import pytest
 
-from dmforge.curation.accounts import Account
-from dmforge.curation.lake.journal import Answer
-from dmforge.generators.teacher.client import Asked, Teacher, TeacherConfig
 from dmforge.schemas.errors import DmforgeError, Transient
 from dmforge.schemas.replies import AnswerReply
-from dmforge.schemas.sizes import Size
-
-GOOD = {
-    "id": "x", "object": "chat.completion", "created": 0, "model": "m",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "{}"}}],
-}  # fmt: skip
-Reply = tuple[int, dict[str, str], bytes]
-
-
-class Script:
-    """What a server answers, one after the other; the last answer for ever. And what it was asked."""
-
-    def __init__(self, *replies: Reply) -> None:
-        self.replies, self.asked, self.at_s = list(replies), list[dict[str, Any]](), list[float]()
-
-
-def status(code: int, content: Any = None, **headers: str) -> Reply:
-    return (
-        code,
-        {name.replace("_", "-"): value for name, value in headers.items()},
-        json.dumps(content or {"error": {"message": "no"}}).encode(),
-    )
-
-
-@contextmanager
-def server(script: Script) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            script.asked.append(body)
-            script.at_s.append(time.monotonic())
-            code, headers, content = script.replies.pop(0) if len(script.replies) > 1 else script.replies[0]
-            self.send_response(code)
-            for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Quiet."""
-
-    http = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{http.server_port}/v1"
-    finally:
-        http.shutdown()
-
-
-def ask(script: Script, **told: Any) -> Answer:
-    with server(script) as url:
-        config = TeacherConfig(model="m", base_url=url, temperature=0.25, **told)
-
-        async def once() -> Answer:
-            asked = Asked("ask_1", "Look.", [{"type": "text", "text": "What?"}], AnswerReply, 2, 0, Size(32, 32))
-            return await Teacher(config, "annotate", Account()).ask(asked)
-
-        return asyncio.run(once())
+from tests.teachers.endpoint import GOOD, Reply, Script, ask, status
 
 
 def test_the_request_says_what_was_told_and_nothing_else() -> None:
