@@ -612,9 +612,11 @@ def import_annotations(
         print_json({"tasks": done.tasks, "identical": done.identical, "flagged": done.flagged, "rejected": done.rejected})
     else:
         out.print(f"{done.tasks} tasks, {done.identical} identical, {sum(done.rejected.values())} rejected", highlight=False)
-        for word, counts in (("flagged", done.flagged), ("rejected", done.rejected)):
-            for reason, number in counts.items():
-                out.print(f"  {word}: {number} {reason}", highlight=False, markup=False)
+        for flag, number in done.flagged.items():
+            out.print(f"  flagged: {number} {flag}", highlight=False, markup=False)
+        for reason, number in done.rejected.items():
+            example = done.examples.get(reason, "").removesuffix(": ")
+            out.print(f"  rejected: {number} {reason}, as in {example}", highlight=False, markup=False)
     unfinished_if(done.pending > 0)
 
 

@@ -24,7 +24,7 @@ from dmforge.curation.lake.views import View
 from dmforge.curation.ranks import patiently
 from dmforge.curation.sources import annotations, places, videos
 from dmforge.curation.sources.annotations import Brought
-from dmforge.curation.sources.checking import check
+from dmforge.curation.sources.checking import Checked, check
 from dmforge.curation.sources.claims import Claims
 from dmforge.curation.sources.contract import Format, Refused
 from dmforge.curation.sources.formats import FORMATS
@@ -64,6 +64,8 @@ class Imported:
     rejected: dict[str, int]
     pending: int
     deferred: dict[str, int]
+    examples: dict[str, str]
+    """For each reason a question that was rejected for it: its file, its row, and the video that it names."""
 
 
 def bring(workspace: Workspace, command: str) -> None:
@@ -150,31 +152,35 @@ def import_annotations(
         table = Reference.table if brought.folder == FOLDER else Task.table
         made = _made(view, table, rows)
         flagged = _flagged(view, rows) if table == Task.table else {}
+        examples = _examples(view, stage, rows)
     rejected = {reason: number for (status, reason), number in sorted(outcomes.items()) if status != "made"}
     pending = len(set(rows)) - sum(outcomes.values())
-    return Imported(made, len(rows) - made - sum(rejected.values()) - pending, flagged, rejected, pending, report.deferred)
+    identical = len(rows) - made - sum(rejected.values()) - pending
+    return Imported(made, identical, flagged, rejected, pending, report.deferred, examples)
 
 
 def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imported:
     """What an import would find, as far as files tell without videos. Nothing is written, and little is held in memory."""
     find = _in_folders(folders) if folders else None
     seen, flags_of = array("Q"), array("Q")
-    flags, rejected = dict[str, int](), Counter[str]()
+    flags, rejected, examples = dict[str, int](), Counter[str](), dict[str, str]()
     for placed in read_questions(_format(form), files):
         asked = placed.asked
         found = asked if isinstance(asked, Refused) else check(asked)
-        if isinstance(found, Refused):
-            rejected[found.reason] += 1
-        elif find is not None and len(find.find(asked.video)) != 1:
-            rejected[annotations.MISSING] += 1
-        else:
+        reason = found.reason if isinstance(found, Refused) else ""
+        if not reason and find is not None and len(find.find(asked.video)) != 1:
+            reason = annotations.MISSING
+        if reason:
+            rejected[reason] += 1
+            examples.setdefault(reason, f"{placed.origin}: {asked.video}")
+        elif isinstance(found, Checked):
             seen.append(int.from_bytes(digest("question", [asked.video, *found.content()])[:8]))
             flags_of.append(sum(1 << flags.setdefault(flag, len(flags)) for flag in found.flags))
     distinct, first = np.unique(np.asarray(seen), return_index=True)
     of_first = np.asarray(flags_of)[first]
     flagged = {flag: int((of_first >> np.uint64(bit) & np.uint64(1)).sum()) for flag, bit in flags.items()}
     flagged = {flag: number for flag, number in flagged.items() if number}
-    return Imported(len(distinct), len(seen) - len(distinct), flagged, dict(rejected), 0, {})
+    return Imported(len(distinct), len(seen) - len(distinct), flagged, dict(rejected), 0, {}, examples)
 
 
 def add_videos(workspace: Workspace, command: str, brought: Sequence[str], claims: Claims) -> videos.Registered:
@@ -266,6 +272,12 @@ def _flagged(view: View, rows: Sequence[Id]) -> dict[str, int]:
     made = "SELECT DISTINCT t.id, t.flags FROM tasks t SEMI JOIN meant m ON t.made_from = m.id WHERE flags <> ''"
     counted = f"SELECT unnest(string_split(flags, ', ')), count(*) FROM ({made}) GROUP BY 1 ORDER BY 2 DESC, 1"
     return dict(_asked(view, rows, counted))
+
+
+def _examples(view: View, stage: str, rows: Sequence[Id]) -> dict[str, str]:
+    """For each reason to reject or to quarantine, one of these rows that it holds for."""
+    of_these = "SELECT * FROM outcomes o SEMI JOIN meant m ON o.input = m.id WHERE o.stage = $stage AND status <> 'made'"
+    return dict(_asked(view, rows, f"SELECT reason, min(detail) FROM ({of_these}) GROUP BY 1", stage=stage))
 
 
 def _asked(view: View, ids: Sequence[Id], sql: str, **values: object) -> list[tuple[Any, ...]]:

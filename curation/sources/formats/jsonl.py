@@ -24,7 +24,7 @@ def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
     unknown = sorted(record.keys() - FIELDS)
     needs = record.get("needs", "any")
     if unknown or record["kind"] not in KINDS or needs not in ("any", "all"):
-        fault = f"unknown field {unknown[0]!r}" if unknown else "kind or needs is none of the known ones"
+        fault = f"unknown field {unknown[0][:80]!r}" if unknown else "kind or needs is none of the known ones"
         yield Refused(str(record["video"]), f"not a task: {fault}")
         return
     fps = record.get("fps")
