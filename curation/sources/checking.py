@@ -20,7 +20,7 @@ from dmforge.schemas.text_limits import (
 )
 
 TOLERANCE_CS = 100
-"""So far a window may go on after the end of its video: annotators' clocks differ by less than that."""
+"""So far a window may begin before its video, or go on after it: annotators' clocks differ by less than that."""
 MAX_OPTIONS = 26
 
 
@@ -103,8 +103,11 @@ def _windows(asked: Question, duration_cs: int | None, flags: dict[str, None]) -
         if start >= end:
             return Refused(asked.video, "window ends before it begins")
         longest = MAX_CS if duration_cs is None else duration_cs
-        if start < 0 or start >= longest or end > longest + TOLERANCE_CS:
+        if end <= 0 or start >= longest or start < -TOLERANCE_CS or end > longest + TOLERANCE_CS:
             return Refused(asked.video, "window outside the video")
+        if start < 0:
+            start = 0
+            flags["clamped start"] = None
         if end > longest:
             end = longest
             flags["clamped end"] = None

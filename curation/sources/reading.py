@@ -64,6 +64,10 @@ def _of_file(form: Format, file: Path, beside: Beside) -> Iterator[Placed]:
         _refuse_others(form, file, first[1], beside)
     except InputError as error:
         raise _with_guess(error, form, file) from None
+    if form.needs_companion and not beside:
+        missing = f"{form.needs_companion} is not among these files, and {form.name} has its windows there"
+        mend = f"give it as well: dmforge import {form.name} {file} {form.needs_companion}"
+        raise InputError(missing, where=str(file), mend=mend)
     for row, record in itertools.chain([first], records):
         origin = f"{file.name}:{row}"
         try:

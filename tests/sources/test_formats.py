@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from dmforge import intake
+from dmforge import cli, intake
 from dmforge.curation.sources.checking import Checked, check
 from dmforge.curation.sources.contract import Question, Refused
 from dmforge.curation.sources.formats import FORMATS
@@ -203,6 +204,38 @@ def test_a_file_says_what_it_says(fixture: Fixture, tmp_path: Path) -> None:
 
 def test_every_format_has_a_fixture() -> None:
     assert {fixture.form for fixture in FIXTURES} == FORMATS.keys() - {"hf", "ids"}
+
+
+@pytest.mark.parametrize(
+    ("span", "found"),
+    [
+        ((-0.1, 4.0), (w((0, 4)), ("clamped start",))),
+        ((-1.0, 4.0), (w((0, 4)), ("clamped start",))),
+        ((-1.01, 4.0), "window outside the video"),
+        ((-0.5, 0.0), "window outside the video"),
+        ((2.0, 10.5), (w((2, 10)), ("clamped end",))),
+        ((2.0, 11.0), (w((2, 10)), ("clamped end",))),
+        ((2.0, 11.01), "window outside the video"),
+        ((10.0, 10.5), "window outside the video"),
+        ((-0.1, 10.1), (w((0, 10)), ("clamped start", "clamped end"))),
+    ],
+)
+def test_a_window_is_clamped_alike_at_both_ends_of_its_video(span: tuple[float, float], found: object) -> None:
+    checked = check(Question("x", "grounding", "it runs", windows=(span,)), 1000)
+    assert (checked.reason if isinstance(checked, Refused) else (checked.windows, checked.flags)) == found
+
+
+def test_windows_that_stand_in_a_file_that_is_not_given_are_asked_for_by_its_name(tmp_path: Path) -> None:
+    (fixture,) = (fixture for fixture in FIXTURES if fixture.form == "nextgqa")
+    annotations, windows, ids = written(fixture, tmp_path)
+    for files in ([annotations], [annotations, ids]):
+        done = CliRunner().invoke(cli.app, ["import", "nextgqa", *map(str, files), "--dry-run"])
+        assert done.exit_code == 2
+        assert "gsub_*.json is not among these files" in done.stderr
+    of_another_split = windows.with_name("gsub_of_another_split.json")
+    of_another_split.write_text(windows.read_text().replace('"77"', '"78"'))
+    found = intake.dry_import("nextgqa", [annotations, of_another_split], [])
+    assert found.rejected == {"its video is not in gsub_*.json": 2}
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.form)
