@@ -95,7 +95,7 @@ def init(
     from dmforge import pipeline
 
     workspace = pipeline.init(folder, recipe)
-    out.print(f"{workspace.root} is ready. Read {workspace.recipe}, then: dmforge plan -w {workspace.root}", markup=False)
+    out.print_line(f"{workspace.root} is ready. Read {workspace.recipe}, then: dmforge plan -w {workspace.root}")
 
 
 @app.command()
@@ -106,7 +106,7 @@ def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
     waiting = intake.to_bring(_workspace(workspace))
     if waiting:
         told = f"{waiting} files of the recipe's [bring] are not taken in yet: dmforge run --until ingest, and plan again"
-        err.print(told, markup=False, highlight=False)
+        err.print_line(told)
     forecasts = pipeline.plan(_workspace(workspace))
     cost = sum(forecast.cost.usd for forecast in forecasts)
     for forecast in forecasts:
@@ -162,11 +162,11 @@ def run(
     with contextlib.ExitStack() as stack:
         if share is None:
             machines = stack.enter_context(pipeline.on_ray(address)) if executor == "ray" else None
-            intake.bring(place, _command())
+            intake.bring(place, err, _command())
             done = pipeline.run(place, err, _command(), until, videos, retry_quarantined, budget, machines)
         else:
             patience = 600.0 if patience is None else patience
-            intake.bring_in_turn(place, _command(), patience)
+            intake.bring_in_turn(place, err, _command(), patience)
             done = run_share(place, err, _command(), share, patience, until, budget)
         reports = []
         for report in done:
@@ -222,7 +222,7 @@ def pack(
     if as_json:
         print_json({**told, "selection": manifest.selection, "path": str(folder), "partial": manifest.partial})
     else:
-        out.print(f"{folder}: " + ", ".join(f"{n} {name}" for name, n in told.items()), markup=False, highlight=False)
+        out.print_line(f"{folder}: " + ", ".join(f"{n} {name}" for name, n in told.items()))
 
 
 @app.command()
@@ -240,7 +240,7 @@ def verify(
         print_json({"ok": not told["defects"], **told})
     else:
         for defect in found.defects:
-            out.print(str(defect), markup=False, highlight=False)
+            out.print_line(str(defect))
         sound = f"sound: {found.samples} samples in {found.shards} shards, {found.bytes} bytes"
         out.print(f"{len(found.defects)} defects" if found.defects else sound, highlight=False)
     if found.defects:
@@ -262,8 +262,8 @@ def lint(
         print_json({"records": found.records, "defects": defects})
         return
     for defect in found.defects:
-        out.print(f"{defect.record} at {defect.offset}: {defect.rule}: {defect.message}", markup=False, highlight=False)
-        out.print(f"    {defect.excerpt}", markup=False, highlight=False)
+        out.print_line(f"{defect.record} at {defect.offset}: {defect.rule}: {defect.message}")
+        out.print_line(f"    {defect.excerpt}")
     out.print(f"{found.records} records, {len(found.defects)} defects", highlight=False)
 
 
@@ -282,7 +282,7 @@ def export(
     if as_json:
         print_json({"samples": written.samples, "left_out": written.left_out, "path": str(place)})
     else:
-        out.print(f"{place}: {written.samples} samples, {written.left_out} left out", markup=False, highlight=False)
+        out.print_line(f"{place}: {written.samples} samples, {written.left_out} left out")
 
 
 @app.command()
@@ -456,7 +456,7 @@ def train_student(
         print_json({"metrics": metrics, "checkpoint": str(checkpoint)})
     else:
         told = f"{checkpoint}: {metrics['steps']} steps in {metrics['seconds']:.0f} s, loss {metrics['loss']:.4f}"
-        out.print(told, markup=False, highlight=False)
+        out.print_line(told)
 
 
 def _train_by_sft(config: Path) -> tuple[Path, dict[str, float]]:
@@ -563,7 +563,7 @@ def probe(
         return
     for one in found:
         what = "{codec}, {width}x{height}, {duration:.2f} s, {fps:.2f} fps, turned by {rotation}" if one["ok"] else "{reason}"
-        out.print(f"{one['path']}: {what.format(**one)}", markup=False, highlight=False)
+        out.print_line(f"{one['path']}: {what.format(**one)}")
 
 
 @app.command()
@@ -669,9 +669,11 @@ def import_annotations(
         print_json({"tasks": done.tasks, "identical": done.identical, "flagged": done.flagged, "rejected": done.rejected})
     else:
         out.print(f"{done.tasks} tasks, {done.identical} identical, {sum(done.rejected.values())} rejected", highlight=False)
-        for word, counts in (("flagged", done.flagged), ("rejected", done.rejected)):
-            for reason, number in counts.items():
-                out.print(f"  {word}: {number} {reason}", highlight=False, markup=False)
+        for flag, number in done.flagged.items():
+            out.print_line(f"  flagged: {number} {flag}")
+        for reason, number in done.rejected.items():
+            example = done.examples.get(reason, "").removesuffix(": ")
+            out.print_line(f"  rejected: {number} {reason}, as in {example}")
     unfinished_if(done.pending > 0)
 
 
@@ -724,7 +726,7 @@ def audit(
 
         written = write_report(_workspace(workspace), html, training or [])
         told = {"report": str(written), "bytes": written.stat().st_size}
-        print_json(told) if as_json else out.print("{report}: {bytes} bytes".format(**told), markup=False, highlight=False)
+        print_json(told) if as_json else out.print_line("{report}: {bytes} bytes".format(**told))
         return
     if training:
         raise InputError("curves stand on the report only", where="--training", mend="give --html FILE as well")
@@ -747,7 +749,7 @@ def audit(
         found = auditing.asking(place, sql, foreign.Limits(memory_mb, seconds))
     if out_file is not None:
         rows = results.write_from(found, out_file, wanted)
-        out.print(f"{out_file}: {rows} rows", markup=False, highlight=False)
+        out.print_line(f"{out_file}: {rows} rows")
         return
     with found as batches:
         answer = results.answer_of(batches)
@@ -773,7 +775,7 @@ def why(
         print_json(telling.as_json(found.lineage, found.checks))
     else:
         for line in telling.lines(found.lineage, found.checks):
-            out.print(line, markup=False, highlight=False)
+            out.print(line, highlight=False)
     if not found.holds:
         err.print("some receipts do not hold")
         raise typer.Exit(1)
@@ -814,8 +816,9 @@ def _share(rank: int | None, world_size: int | None, beside: Mapping[str, object
 def _command() -> str:
     """What was typed, for the lock and the run's record; of addresses without what may be a key."""
     from dmforge.curation.sources.places import plain
+    from dmforge.schemas.visible import storable
 
-    return " ".join(["dmforge", *map(plain, sys.argv[1:])])
+    return storable(" ".join(["dmforge", *map(plain, sys.argv[1:])]))
 
 
 def _look(span: tuple[float, float], fps: float) -> Any:

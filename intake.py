@@ -24,7 +24,7 @@ from dmforge.curation.lake.views import View
 from dmforge.curation.ranks import patiently
 from dmforge.curation.sources import annotations, places, videos
 from dmforge.curation.sources.annotations import Brought
-from dmforge.curation.sources.checking import check
+from dmforge.curation.sources.checking import Checked, check
 from dmforge.curation.sources.claims import Claims
 from dmforge.curation.sources.contract import Format, Refused
 from dmforge.curation.sources.formats import FORMATS
@@ -33,6 +33,7 @@ from dmforge.curation.sources.names import Finder
 from dmforge.curation.sources.reading import read_questions
 from dmforge.curation.sources.references import FOLDER, Benchmarks, Reference
 from dmforge.curation.sources.videos import UNSAID
+from dmforge.curation.terminal import Terminal
 from dmforge.curation.video.ingest import Ingest
 from dmforge.curation.workspace import Workspace
 from dmforge.recipe import read_recipe
@@ -40,6 +41,7 @@ from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, digest
 from dmforge.schemas.records import UNKNOWN, Task
+from dmforge.schemas.visible import storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +66,24 @@ class Imported:
     rejected: dict[str, int]
     pending: int
     deferred: dict[str, int]
+    examples: dict[str, str]
+    """For each reason a question that was rejected for it: its file, its row, and the video that it names."""
 
 
-def bring(workspace: Workspace, command: str) -> None:
+def bring(workspace: Workspace, console: Terminal, command: str) -> None:
     """What the recipe itself names, written down; a run ingests it. Files that look as they did are not read again."""
     claims, fresh, seen = _to_bring(workspace)
     if fresh:
-        add_videos(workspace, command, fresh, claims)
+        registered = add_videos(workspace, command, fresh, claims)
+        _say_what_else(console, "[bring]", registered, _places_of_recipe(workspace))
+        for place in registered.unread:  # the next run tries it again
+            del seen["files"][storable(place)]
         write_json(_brought(workspace), seen)
 
 
-def bring_in_turn(workspace: Workspace, command: str, patience_s: float) -> None:
+def bring_in_turn(workspace: Workspace, console: Terminal, command: str, patience_s: float) -> None:
     """The same where several ranks start at once: one does it, the others wait for it."""
-    patiently(lambda: bring(workspace, command), patience_s)
+    patiently(lambda: bring(workspace, console, command), patience_s)
 
 
 def to_bring(workspace: Workspace) -> int:
@@ -91,20 +98,38 @@ Looks = dict[str, list[int]]
 def _to_bring(workspace: Workspace) -> tuple[Claims, list[str], dict[str, Any]]:
     """What is said of the recipe's files; those that are new, or of which something else is said now; what to remember."""
     told = read_recipe(workspace.require().recipe).bring
+    whole = _places_of_recipe(workspace)
     claims = Claims(told.source, told.licence, told.terms, told.namespace)
     said, path = digest("claims", asdict(claims)).hex(), _brought(workspace)
     with disk_errors(path):
         before = json.loads(path.read_bytes()) if path.exists() and videos.listed(workspace) else {}
     known: Looks = before["files"] if before.get("said") == said else {}
     try:
-        whole = [place if places.is_remote(place) else str(workspace.root / place) for place in told.videos]
         found: Looks = {place: _look_of(place) for place in places.files(whole, videos.SUFFIXES)}
     except InputError as error:
         if known:  # all of it was taken in once: originals may be elsewhere by now
             return claims, [], before
         where, mend = f"{workspace.recipe}: [bring] videos", f"correct the path; it is seen from {workspace.root}"
         raise InputError(f"{error.where}: {error.what}", where=where, mend=mend) from None
-    return claims, [place for place, look in found.items() if known.get(place) != look], {"said": said, "files": found}
+    fresh = [place for place, look in found.items() if known.get(storable(place)) != look]
+    return claims, fresh, {"said": said, "files": {storable(place): look for place, look in found.items()}}
+
+
+def _places_of_recipe(workspace: Workspace) -> list[str]:
+    named = read_recipe(workspace.recipe).bring.videos
+    return [place if places.is_remote(place) else str(workspace.root / place) for place in named]
+
+
+def _say_what_else(console: Terminal, where: str, registered: videos.Registered, brought: Sequence[str]) -> None:
+    """What lay beside the videos that came in, so that nobody looks for it in the lake."""
+    for place, reason in registered.unread.items():
+        console.print_line(f"{where}: {place} can't be read, the other files are taken in: {reason}")
+    if registered.copies:
+        console.print_line(f"{where}: {registered.copies} files are copies of others, byte for byte; each video is taken once")
+    others = places.left_out(brought, videos.SUFFIXES)
+    if others:
+        by_suffix = ", ".join(f"{number} {suffix}" for suffix, number in others.most_common())
+        console.print_line(f"{where}: {others.total()} files are left out, they are not called like videos: {by_suffix}")
 
 
 def _look_of(place: str) -> list[int]:
@@ -119,15 +144,20 @@ def _brought(workspace: Workspace) -> Path:
     return workspace.runs / "brought" / "files.json"
 
 
-def ingest(workspace: Workspace, console: Console, command: str, brought: Sequence[str], claims: Claims) -> Ingested:
+def ingest(workspace: Workspace, console: Terminal, command: str, brought: Sequence[str], claims: Claims) -> Ingested:
     """Videos into the lake."""
     registered = add_videos(workspace, command, brought, claims)
+    _say_what_else(console, "ingest", registered, brought)
     *_, report = pipeline.run(workspace, console, command, Ingest.name)
     with _current(workspace) as view:
         new = _outcomes(view, Ingest.name, "video", registered.new)
         known = _outcomes(view, Ingest.name, "video", registered.known)
+        unusable = _examples(view, Ingest.name, "video", [*registered.new, *registered.known])
+    for reason, example in unusable.items():
+        console.print_line(f"ingest: quarantined: {reason}, as in {example}" if example else f"ingest: quarantined: {reason}")
     statuses = Counter(status for status, _ in (new + known).elements())
     pending = len({*registered.new, *registered.known} - forgotten_videos(workspace)) - statuses.total()
+    pending += len(registered.unread)
     return Ingested(new["made", ""], len(registered.known), statuses["quarantined"], pending, report.deferred)
 
 
@@ -150,31 +180,35 @@ def import_annotations(
         table = Reference.table if brought.folder == FOLDER else Task.table
         made = _made(view, table, rows)
         flagged = _flagged(view, rows) if table == Task.table else {}
+        examples = _examples(view, stage, "input", rows)
     rejected = {reason: number for (status, reason), number in sorted(outcomes.items()) if status != "made"}
     pending = len(set(rows)) - sum(outcomes.values())
-    return Imported(made, len(rows) - made - sum(rejected.values()) - pending, flagged, rejected, pending, report.deferred)
+    identical = len(rows) - made - sum(rejected.values()) - pending
+    return Imported(made, identical, flagged, rejected, pending, report.deferred, examples)
 
 
 def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imported:
     """What an import would find, as far as files tell without videos. Nothing is written, and little is held in memory."""
     find = _in_folders(folders) if folders else None
     seen, flags_of = array("Q"), array("Q")
-    flags, rejected = dict[str, int](), Counter[str]()
+    flags, rejected, examples = dict[str, int](), Counter[str](), dict[str, str]()
     for placed in read_questions(_format(form), files):
         asked = placed.asked
         found = asked if isinstance(asked, Refused) else check(asked)
-        if isinstance(found, Refused):
-            rejected[found.reason] += 1
-        elif find is not None and len(find.find(asked.video)) != 1:
-            rejected[annotations.MISSING] += 1
-        else:
+        reason = found.reason if isinstance(found, Refused) else ""
+        if not reason and find is not None and len(find.find(asked.video)) != 1:
+            reason = annotations.MISSING
+        if reason:
+            rejected[reason] += 1
+            examples.setdefault(reason, f"{placed.origin}: {asked.video}")
+        elif isinstance(found, Checked):
             seen.append(int.from_bytes(digest("question", [asked.video, *found.content()])[:8]))
             flags_of.append(sum(1 << flags.setdefault(flag, len(flags)) for flag in found.flags))
     distinct, first = np.unique(np.asarray(seen), return_index=True)
     of_first = np.asarray(flags_of)[first]
     flagged = {flag: int((of_first >> np.uint64(bit) & np.uint64(1)).sum()) for flag, bit in flags.items()}
     flagged = {flag: number for flag, number in flagged.items() if number}
-    return Imported(len(distinct), len(seen) - len(distinct), flagged, dict(rejected), 0, {})
+    return Imported(len(distinct), len(seen) - len(distinct), flagged, dict(rejected), 0, {}, examples)
 
 
 def add_videos(workspace: Workspace, command: str, brought: Sequence[str], claims: Claims) -> videos.Registered:
@@ -266,6 +300,12 @@ def _flagged(view: View, rows: Sequence[Id]) -> dict[str, int]:
     made = "SELECT DISTINCT t.id, t.flags FROM tasks t SEMI JOIN meant m ON t.made_from = m.id WHERE flags <> ''"
     counted = f"SELECT unnest(string_split(flags, ', ')), count(*) FROM ({made}) GROUP BY 1 ORDER BY 2 DESC, 1"
     return dict(_asked(view, rows, counted))
+
+
+def _examples(view: View, stage: str, column: Literal["input", "video"], ids: Sequence[Id]) -> dict[str, str]:
+    """For each reason to reject or to quarantine, one of these inputs, or of what is about these videos, that it holds for."""
+    of_these = f"SELECT * FROM outcomes o SEMI JOIN meant m ON o.{column} = m.id WHERE o.stage = $stage AND status <> 'made'"
+    return dict(_asked(view, ids, f"SELECT reason, min(detail) FROM ({of_these}) GROUP BY 1", stage=stage))
 
 
 def _asked(view: View, ids: Sequence[Id], sql: str, **values: object) -> list[tuple[Any, ...]]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from dmforge.curation.terminal import Terminal, seen, seen_json, storable
+from dmforge.curation.terminal import Terminal
 from dmforge.schemas.looks import print_span
+from dmforge.schemas.visible import in_line, seen_json
 
 if TYPE_CHECKING:
     from dmforge.curation.audit.query import Answer
@@ -35,10 +36,10 @@ def print_table(columns: list[str], rows: Sequence[Sequence[object]]) -> None:
     table = Table(box=None, pad_edge=False)
     for column, sample in zip(columns, rows[0] if rows else columns, strict=True):
         table.add_column(
-            column, justify="left" if isinstance(sample, str) and not sample.replace(".", "").isdigit() else "right"
+            in_line(column), justify="left" if isinstance(sample, str) and not sample.replace(".", "").isdigit() else "right"
         )
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(in_line(str(cell)) for cell in row))
     sheet = out if out.is_terminal else Terminal(width=WIDE)
     sheet.print(table)
 
@@ -58,7 +59,7 @@ def print_deferred(stage: str, deferred: dict[str, int]) -> None:
     """Why inputs stay pending, the commonest reasons first; a server can give every input one of its own."""
     by_number = sorted(deferred.items(), key=lambda pair: (-pair[1], pair[0]))
     for reason, number in by_number[:REASONS]:
-        err.print(f"{stage}: {number} pending: {reason}", markup=False, highlight=False)
+        err.print_line(f"{stage}: {number} pending: {reason}")
     if rest := by_number[REASONS:]:
         err.print(f"{stage}: {sum(number for _, number in rest)} pending for {len(rest)} other reasons", highlight=False)
 
@@ -66,7 +67,7 @@ def print_deferred(stage: str, deferred: dict[str, int]) -> None:
 def print_awaited(stage: str, awaits: str) -> None:
     """Where a run ends for now, and what takes it on."""
     if awaits:
-        err.print(f"a run ends before {stage}: {awaits}", markup=False, highlight=False)
+        err.print_line(f"a run ends before {stage}: {awaits}")
 
 
 def unfinished_if(pending: bool) -> None:
@@ -102,8 +103,7 @@ def print_answer(answer: Answer, form: str) -> None:
     if form == "json":
         print_json({"columns": answer.columns, "rows": answer.rows})
     elif form == "csv":
-        told = results.as_csv(answer)
-        print(seen(told) if out.is_terminal else storable(told), end="")  # noqa: T201 (as it is)
+        print(results.as_csv(answer), end="")  # noqa: T201 (as it is)
     else:
         print_table(answer.columns, [["" if cell is None else cell for cell in row] for row in answer.rows])
 

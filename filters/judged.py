@@ -16,6 +16,7 @@ from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Attempt, Needs, TaskKind, Verdict
+from dmforge.schemas.scoring import answer_options
 from dmforge.schemas.tags import CLOSE, OPEN, TAG
 
 TOLD = 3
@@ -143,9 +144,10 @@ def shared(faults: Sequence[Fault], n: int, reason: str) -> Measure:
 def judged(item: Attempt, clips: Clips, max_looks: int) -> Judged:
     """A candidate as rules are shown it. A video that isn't there has no length: nothing lies inside it."""
     candidate, task = item.candidate, item.task
+    options = answer_options(task.task_kind, task.question, task.options, task.answer)
     return Judged(
         candidate.transcript.trajectory_text,
-        task.task_kind, task.question, task.options, task.answer, task.windows, task.needs,
+        task.task_kind, task.question, options, task.answer, task.windows, task.needs,
         item.video.duration_cs if item.video else 0, candidate.looks, candidate.answer, clips, max_looks,
     )  # fmt: skip
 

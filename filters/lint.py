@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from dmforge.filters.rules import RulesConfig, rules_of
 from dmforge.filters.shape import answer_form, density, window
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Look, Window, read_span
+from dmforge.schemas.scoring import answer_options
 from dmforge.schemas.tags import CLOSE, OPEN
 
 CONFIG = RulesConfig()
@@ -53,7 +54,7 @@ def lint(path: Path) -> Linted:
     """All faults of a file, in its order."""
     records = 0
     found: list[Marked] = []
-    for written in read_written(path):
+    for written in map(_as_scored, read_written(path)):
         records += 1
         if written.exchanges > 1:
             text = written.text or written.prompt
@@ -61,6 +62,11 @@ def lint(path: Path) -> Linted:
             found.append(_marked(written, "record", text, Fault(told, 0, len(text)), 0, len(text)))
         found += _of_trajectory(written) if written.text else _of_task(written)
     return Linted(records, tuple(found))
+
+
+def _as_scored(written: Written) -> Written:
+    """The same with the options that its answer is held against."""
+    return replace(written, options=answer_options(written.kind, written.question, written.options, written.gold))
 
 
 def _of_trajectory(written: Written) -> Iterator[Marked]:

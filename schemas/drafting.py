@@ -9,6 +9,7 @@ from dmforge.schemas.likeness import is_near
 from dmforge.schemas.looks import Window
 from dmforge.schemas.replies import Written
 from dmforge.schemas.scoring import choice, normalised, number
+from dmforge.schemas.text_limits import MAX_OPTION_CHARS
 
 MAX_CHARS = 400
 """Longer questions are none."""
@@ -30,6 +31,8 @@ def fault(written: Written, windows: tuple[Window, ...], wanted: bool, others: S
         return "no question"
     if not written.answer.strip():
         return "no answer"
+    if max(map(len, (written.answer, *written.options))) > MAX_OPTION_CHARS:
+        return "its answer or an option is too long"
     if len(windows) != len(written.windows) or not windows:
         return "its window is not in the video"
     if not _form_is_sound(written):

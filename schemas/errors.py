@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dmforge.schemas.visible import in_line
+
 
 class DmforgeError(Exception):
     """The one family of errors that dmforge raises on purpose; the command line prints it without a traceback."""
@@ -14,8 +16,8 @@ class DmforgeError(Exception):
         self.what, self.where, self.mend = what, where, mend
 
     def __str__(self) -> str:
-        head = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{head}\n  mend: {self.mend}" if self.mend else head
+        head = in_line(f"{self.where}: {self.what}" if self.where else self.what)  # both quote what others wrote
+        return f"{head}\n  mend: {in_line(self.mend)}" if self.mend else head
 
     def __reduce__(self):  # keyword-only arguments would be lost on the way back from a worker process
         return _rebuild, (type(self), self.what, self.where, self.mend)

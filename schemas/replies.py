@@ -11,12 +11,10 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.text_limits import MAX_REPLY_CHARS
 
 MAX_FPS = 1000
 """Densities from 1/1000 to 1000, with no larger denominator: both parts of such a fraction are small enough for a look."""
-
-MAX_CHARS = 100_000
-"""Longer replies are not looked at: a number with so many digits would take its time."""
 
 R = TypeVar("R", bound="Reply")
 Seconds = Annotated[Decimal, Field(ge=0, le=9_999_999)]
@@ -208,8 +206,8 @@ REPLIES: dict[str, type[Reply]] = {reply.name: reply for reply in KINDS}
 
 def read_reply(kind: type[R], text: str) -> R | str:
     """The reply that a text holds, prose around its JSON or not; else, in one line, why it holds none."""
-    if len(text) > MAX_CHARS:
-        return f"it is longer than {MAX_CHARS} characters"
+    if len(text) > MAX_REPLY_CHARS:  # a number with so many digits would take its time, too
+        return f"it is longer than {MAX_REPLY_CHARS} characters"
     begin, end = text.find("{"), text.rfind("}")
     if not 0 <= begin < end:
         return "it holds no JSON object"

@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Literal
 
 from dmforge.schemas.looks import Window, read_span
-from dmforge.schemas.records import Task
+from dmforge.schemas.options import read_options
+from dmforge.schemas.records import Task, TaskKind
 
 MAX_ANSWER_CHARS = 2_000
 """Longer texts are compared as they are: NFKC takes quadratic time on long runs of combining marks (20,000 take .3 s)."""
@@ -39,11 +40,19 @@ _ARTICLES = frozenset({"a", "an", "the"})
 def answer_score(given: str, task: Task) -> float:
     """How right an answer to a task is, from 0 to 1: right or not, and for grounding the overlap of its span with gold."""
     if task.task_kind != "grounding":
-        return float(matches(given, task.answer, task.options))
+        return float(matches(given, task.answer, answer_options(task.task_kind, task.question, task.options, task.answer)))
     span = read_span(given.strip())
     if span is None or span[0] >= span[1]:
         return 0.0
     return float(window_score((Window(*span),), task.windows, task.needs))
+
+
+def answer_options(kind: TaskKind, question: str, options: tuple[str, ...], gold: str) -> tuple[str, ...]:
+    """What answers are held against: the options; of an open question those that its text carries, if gold is one of them."""
+    if options or kind != "open":
+        return options
+    carried = read_options(question).options
+    return () if choice(gold, carried) is None else carried
 
 
 def matches(given: str, gold: str, options: tuple[str, ...] = ()) -> bool:

@@ -20,6 +20,7 @@ from dmforge.curation.atomic import HashedFile, sync_folder, writing
 from dmforge.curation.audit.query import Answer
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.visible import in_line
 
 Format = Literal["table", "csv", "json", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -120,7 +121,7 @@ def _chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[list[list[Any]]]:
 
 
 def _csv_lines(columns: list[str], chunks: Iterable[list[list[Any]]]) -> Iterator[str]:
-    yield _csv_text([columns])
+    yield _csv_text([map(_cell, columns)])
     for rows in chunks:
         yield _csv_text([[_cell(cell) for cell in row] for row in rows])
 
@@ -132,7 +133,9 @@ def _csv_text(rows: Iterable[Iterable[Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    """A value as a part of one line: a text with line ends would be two rows to whoever reads lines. JSON has it as it is."""
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    return in_line(text) if isinstance(text, str) else text
 
 
 def plain(value: Any) -> Any:

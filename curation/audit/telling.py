@@ -16,6 +16,7 @@ from dmforge.curation.audit.results import plain
 from dmforge.curation.audit.stored import StoredRow
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.looks import Window, print_span
+from dmforge.schemas.visible import in_line
 
 MOST = 12
 """Lines of a kind that people are told; `--json` tells all."""
@@ -55,7 +56,12 @@ def as_json(lineage: Lineage, checked: Sequence[Check] | None) -> dict[str, Any]
 
 
 def lines(lineage: Lineage, checked: Sequence[Check] | None) -> Iterator[str]:
-    """What people want to know of it."""
+    """What people want to know of it: a line each, some with an empty one before them."""
+    for text in _told(lineage, checked):
+        yield "\n" * text.startswith("\n") + in_line(text.removeprefix("\n"))
+
+
+def _told(lineage: Lineage, checked: Sequence[Check] | None) -> Iterator[str]:
     root = lineage.media.workspace.root
     subject = lineage.subject
     yield subject.id + ("" if subject.current else ": stored, but the recipe as it is now does not make it so")

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from string import ascii_uppercase
 from typing import Any, TypeVar, get_args
 
 from dmforge.curation.exports.words import VIDEO
@@ -18,6 +17,7 @@ from dmforge.curation.sources.files import raw_records
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.looks import MAX_CS, Window, read_density, read_span
+from dmforge.schemas.options import read_options
 from dmforge.schemas.records import Needs, TaskKind
 
 SUFFIXES = (".tar", ".json", ".jsonl", ".parquet")
@@ -25,7 +25,6 @@ MEND = (
     "give a shard (.tar) or a folder of shards; or DM-CoT or DM-RL rows as .json, .jsonl or .parquet, like those of an export"
 )
 QUERY = re.compile(r"textual query: (.*)")
-OPTION = re.compile(r"([A-Z])\. (.*)")
 STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 MAX_DOCUMENT = 256 << 20
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
@@ -180,7 +179,10 @@ def _of_task(row: Mapping[str, Any], record: str) -> Written:
 def _of_trl(row: Mapping[str, Any], record: str) -> Written:
     turns = [(turn["role"], turn["content"]) for turn in (*row["prompt"], *row.get("completion", ()))]
     asked, said, exchanges = _exchange(turns)
-    _, question, _ = _asked(asked)
+    options = _texts(row, "options")
+    _, question, carried = _asked(asked)
+    if carried and not options:  # it says itself that there are none
+        question = _unmarked(asked)
     windows = tuple(_window(start, end) for start, end in row["windows"])
     target = None
     if row["target_window"] and not said:
@@ -188,9 +190,7 @@ def _of_trl(row: Mapping[str, Any], record: str) -> Written:
         target = (start_s, end_s, float(row["target_fps"]))
     kind: TaskKind = _one_of(row, "kind", KINDS)
     gold = _text(row, "solution")
-    return Written(
-        record, asked, said, kind, question, _texts(row, "options"), gold, windows, target=target, exchanges=exchanges
-    )
+    return Written(record, asked, said, kind, question, options, gold, windows, target=target, exchanges=exchanges)
 
 
 def _of_hub(row: Mapping[str, Any]) -> Written:
@@ -253,12 +253,12 @@ def _asked(prompt: str) -> tuple[TaskKind, str, tuple[str, ...]]:
     found = QUERY.search(prompt)
     if found:
         return "grounding", found[1], ()
-    lines = prompt.replace(VIDEO, "").strip().split("\n")
-    found_options = (OPTION.fullmatch(line) for line in lines[1:])
-    letters = zip(ascii_uppercase, found_options, strict=False)
-    options = [match[2] for letter, match in letters if match is not None and match[1] == letter]
-    whole = len(lines) > 2 and len(options) == len(lines) - 1
-    return ("mcq", lines[0], tuple(options)) if whole else ("open", "\n".join(lines), ())
+    choices = read_options(_unmarked(prompt))
+    return "mcq" if choices.options else "open", choices.question, choices.options
+
+
+def _unmarked(prompt: str) -> str:
+    return prompt.replace(VIDEO, "").strip()
 
 
 def _window(start_s: float, end_s: float) -> Window:

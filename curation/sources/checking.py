@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dmforge.curation.sources.contract import Question, Refused
 from dmforge.schemas.looks import MAX_CS, Window, print_span
 from dmforge.schemas.records import Needs, TaskKind
 from dmforge.schemas.scoring import choice
+from dmforge.schemas.text_limits import (
+    MAX_EXTRAS_CHARS,
+    MAX_GOLD_CHARS,
+    MAX_NAME_CHARS,
+    MAX_OPTION_CHARS,
+    MAX_QUESTION_CHARS,
+    MAX_REPLY_CHARS,
+)
 
 TOLERANCE_CS = 100
-"""So far a window may go on after the end of its video: annotators' clocks differ by less than that."""
+"""So far a window may begin before its video, or go on after it: annotators' clocks differ by less than that."""
 MAX_OPTIONS = 26
 
 
@@ -35,6 +44,9 @@ class Checked:
 
 def check(asked: Question, duration_cs: int | None = None) -> Checked | Refused:
     """A question, held against the rules and the length of its video (by the file itself, else by the annotation)."""
+    fault = fault_of_length(asked)
+    if fault:
+        return Refused(asked.video[:MAX_NAME_CHARS], fault)
     flags = dict.fromkeys(asked.flags)
     question, options, answer = _stripped(asked, flags)
     if not question:
@@ -57,6 +69,23 @@ def check(asked: Question, duration_cs: int | None = None) -> Checked | Refused:
     return Checked(asked.kind, question, options, answer, windows, asked.needs, tuple(flags))
 
 
+def fault_of_length(asked: Question) -> str:
+    """The first text of a question that is longer than its kind may be; empty where none is."""
+    for name, length, longest in _lengths(asked):
+        if length > longest:
+            return f"{name} longer than {longest:,} characters: shorten it"
+    return ""
+
+
+def _lengths(asked: Question) -> Iterator[tuple[str, int, int]]:
+    yield "video name", len(asked.video), MAX_NAME_CHARS
+    yield "question", len(asked.question), MAX_QUESTION_CHARS
+    yield "answer", len(asked.answer), MAX_GOLD_CHARS
+    yield "option", max(map(len, asked.options), default=0), MAX_OPTION_CHARS
+    yield "trajectory", len(asked.reply), MAX_REPLY_CHARS
+    yield "extras", len(json.dumps(asked.extras)) if asked.extras else 0, MAX_EXTRAS_CHARS
+
+
 def _stripped(asked: Question, flags: dict[str, None]) -> tuple[str, tuple[str, ...], str]:
     question = " ".join(asked.question.split()) if asked.kind == "grounding" else asked.question.strip()
     options, answer = tuple(option.strip() for option in asked.options), asked.answer.strip()
@@ -74,8 +103,11 @@ def _windows(asked: Question, duration_cs: int | None, flags: dict[str, None]) -
         if start >= end:
             return Refused(asked.video, "window ends before it begins")
         longest = MAX_CS if duration_cs is None else duration_cs
-        if start < 0 or start >= longest or end > longest + TOLERANCE_CS:
+        if end <= 0 or start >= longest or start < -TOLERANCE_CS or end > longest + TOLERANCE_CS:
             return Refused(asked.video, "window outside the video")
+        if start < 0:
+            start = 0
+            flags["clamped start"] = None
         if end > longest:
             end = longest
             flags["clamped end"] = None

@@ -72,6 +72,8 @@ class Format:
     """The raw records of a JSON document that is not a list of them."""
     companion: Callable[[Path], Beside | None] | None = None
     """What another file says that is given beside the annotations; None where it is not such a one."""
+    needs_companion: str = ""
+    """How the companion is called without which no record can be a question; empty where there is none like that."""
     namespace: str = "unknown"
     """Whose ids its videos are called by: `youtube`, say."""
     role: Role = "train"

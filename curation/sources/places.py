@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from dmforge.curation.atomic import disk_errors, make_folder
 from dmforge.schemas.errors import InputError, Transient
+from dmforge.schemas.visible import storable
 
 CHUNK = 1 << 20
 SILENT_S = 20.0
@@ -44,6 +46,22 @@ def files(places: Sequence[str], suffixes: frozenset[str]) -> Iterator[str]:
     """These files, and those with such suffixes in these folders, by their absolute names."""
     for place in places:
         yield from _remote_files(place, suffixes) if is_remote(place) else _local_files(Path(place), suffixes)
+
+
+def left_out(places: Sequence[str], suffixes: frozenset[str]) -> Counter[str]:
+    """How many files of folders here have other suffixes than these, by suffix; hidden ones are nobody's business."""
+    folders = (Path(place) for place in places if not is_remote(place))
+    others = (file for folder in folders if folder.is_dir() for file in folder.rglob("*") if file.is_file())
+    return Counter(
+        file.suffix.lower() or "no suffix"
+        for file in others
+        if file.suffix.lower() not in suffixes and not file.name.startswith(".")
+    )
+
+
+def is_utf8(place: str) -> bool:
+    """Whether a place can be written down: names of files are bytes, and tables hold text."""
+    return storable(place) == place
 
 
 def sha256_of(place: str | Path) -> str:
@@ -85,16 +103,7 @@ def _local_files(path: Path, suffixes: frozenset[str]) -> Iterator[str]:
         raise InputError("neither a file nor a folder", where=str(path), mend="give files and folders")
     else:
         raise InputError("there is no such file or folder", where=str(path), mend="correct the path")
-    yield from (_printable(file.resolve()) for file in found)
-
-
-def _printable(path: Path) -> str:
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        mend = "rename the file: lists of videos are UTF-8"
-        raise InputError("its name is not UTF-8", where=ascii(str(path)), mend=mend) from None
-    return str(path)
+    yield from (str(file.resolve()) for file in found)
 
 
 def _remote_files(address: str, suffixes: frozenset[str]) -> Iterator[str]:

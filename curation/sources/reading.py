@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dmforge.curation.sources.checking import fault_of_length
 from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
 from dmforge.curation.sources.files import MEND, raw_records
 from dmforge.curation.sources.formats import FORMATS
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import MAX_CS
+from dmforge.schemas.text_limits import MAX_NAME_CHARS
 
 STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 """What a format's function raises where a record is not built as it expects."""
@@ -62,6 +64,10 @@ def _of_file(form: Format, file: Path, beside: Beside) -> Iterator[Placed]:
         _refuse_others(form, file, first[1], beside)
     except InputError as error:
         raise _with_guess(error, form, file) from None
+    if form.needs_companion and not beside:
+        missing = f"{form.needs_companion} is not among these files, and {form.name} has its windows there"
+        mend = f"give it as well: dmforge import {form.name} {file} {form.needs_companion}"
+        raise InputError(missing, where=str(file), mend=mend)
     for row, record in itertools.chain([first], records):
         origin = f"{file.name}:{row}"
         try:
@@ -69,7 +75,7 @@ def _of_file(form: Format, file: Path, beside: Beside) -> Iterator[Placed]:
         except STRUCTURE:
             asked = None
         for question in asked if asked is not None else [Refused("", "malformed row")]:
-            yield Placed(origin, question)
+            yield Placed(origin, _bounded(question))
 
 
 def _sound(asked: Iterable[Question | Refused]) -> Iterator[Question | Refused]:
@@ -85,6 +91,12 @@ def _sound(asked: Iterable[Question | Refused]) -> Iterator[Question | Refused]:
         for text in texts:
             text.encode()  # JSON can hold halves of letters, and a row can't
         yield one
+
+
+def _bounded(asked: Question | Refused) -> Question | Refused:
+    """The same, unless a text is too long: that one is not even written down."""
+    fault = fault_of_length(Question(asked.video, "open", "") if isinstance(asked, Refused) else asked)
+    return Refused(asked.video[:MAX_NAME_CHARS], fault) if fault else asked
 
 
 def _refuse_others(form: Format, file: Path, record: Any, beside: Beside) -> None:

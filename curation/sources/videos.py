@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,8 +12,9 @@ from dmforge.curation.atomic import disk_errors, sync_folder, writing
 from dmforge.curation.sources import places
 from dmforge.curation.sources.claims import Claims
 from dmforge.curation.workspace import Workspace
-from dmforge.schemas.errors import InputError
+from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import ID_BYTES, Id, digest, show
+from dmforge.schemas.visible import storable
 
 SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".3gp", ".flv", ".wmv",
@@ -51,6 +53,10 @@ class Registered:
 
     new: tuple[Id, ...]
     known: tuple[Id, ...]
+    copies: int
+    """How many files had the same bytes as one before them."""
+    unread: dict[str, str]
+    """Files that can't be read, by their places, and why: the others came in."""
 
 
 def listed(workspace: Workspace) -> dict[str, Listed]:
@@ -77,20 +83,25 @@ def register(workspace: Workspace, brought: Sequence[str], claims: Claims) -> Re
     """Write files down, and the videos in folders. Of one whose bytes are known, only another name or place is added."""
     known = listed(workspace)
     now = dict(known)
-    seen: dict[str, None] = {}
+    seen, unread = Counter[str](), dict[str, str]()
     try:
         for place in places.files(brought, SUFFIXES):
-            sha256 = places.sha256_of(place)
-            seen[sha256] = None
+            try:
+                sha256 = places.sha256_of(place)
+            except LakeError as error:
+                unread[place] = error.what
+                continue
+            seen[sha256] += 1
             fresh = Listed(
-                sha256, place, **{name: getattr(claims, name) for name in CLAIMED}, source_id=places.stem(place), also=[]
+                sha256, place, **{name: getattr(claims, name) for name in CLAIMED}, source_id=_called(place), also=[]
             )
             now[sha256] = _joined(now[sha256], fresh) if sha256 in now else fresh
     finally:  # what was read so far needn't be read again, however this ends
         if now != known:
             _write(workspace, now.values())
     new = [sha256 for sha256 in seen if sha256 not in known]
-    return Registered(tuple(map(_video_id, new)), tuple(_video_id(sha256) for sha256 in seen if sha256 in known))
+    old = tuple(_video_id(sha256) for sha256 in seen if sha256 in known)
+    return Registered(tuple(map(_video_id, new)), old, seen.total() - len(seen), unread)
 
 
 def take_over_list(workspace: Workspace, other: Workspace) -> int:
@@ -131,7 +142,16 @@ def _joined(known: Listed, fresh: Listed) -> Listed:
     called = [known.source_id, *known.also]
     also = known.also if fresh.source_id in called else [*known.also, fresh.source_id]
     said = {name: value for name in CLAIMED if (value := getattr(fresh, name)) != getattr(UNSAID, name)}
+    if not places.is_utf8(fresh.path):  # nothing is asked by such a name, and the video may have another
+        return replace(known, **said)
+    if not places.is_utf8(known.path):
+        return replace(known, **{"path": fresh.path, "source_id": fresh.source_id, **said})
     return replace(known, **{"path": fresh.path, "also": also, **said})
+
+
+def _called(place: str) -> str:
+    """A video's name; of a place that can't be written down all of it, so that it is looked at again once that is renamed."""
+    return places.stem(place) if places.is_utf8(place) else storable(place)
 
 
 def _video_id(sha256: str) -> Id:

@@ -180,3 +180,32 @@ def test_dynframes_own_rows(real_data: Path) -> None:
     times = [(message.split(" cites ")[1].partition(",")[0]) for message in outside]
     assert times == ["0.00", "0.00", "0.00", "179.49", "204.05"]  # all that lie outside, one of them named twice
     assert lint(real_data / "annotations/dynframe/charades_fps_grpo.jsonl") == {"records": 3, "defects": []}
+
+
+CHOICE = "What is red?{}(A) a lamp{}(B) a door\nAnswer with the option's letter."
+
+
+@pytest.mark.parametrize("layout", ["conversations", "messages"])
+@pytest.mark.parametrize("between", ["\n", "\nOptions:\n", " "])
+def test_an_answer_that_is_none_of_the_options_in_the_question_is_a_defect(layout: str, between: str, tmp_path: Path) -> None:
+    asked = CHOICE.format(between, " " if between == " " else "\n")
+    answers = ("A", "(B) a door", "C", "a house", "It is a lamp.")
+    rows = [chat(layout, ("user", asked), ("assistant", SAID.replace("a lamp", answer))) for answer in answers]
+    defects = lint(written(tmp_path / "a.jsonl", *rows))["defects"]
+    assert [d["record"] for d in defects if d["rule"] == "answer_form"] == ["a.jsonl:3", "a.jsonl:4", "a.jsonl:5"]
+
+
+def test_a_task_for_reinforcement_with_options_in_its_prompt_has_one_of_them_as_its_answer(tmp_path: Path) -> None:
+    rows = [
+        {**DM_RL, "prompt": f"<video>\n{CHOICE.format(chr(10), chr(10))}", "answer": answer} for answer in ("B", "a lamp", "D")
+    ]
+    defects = lint(written(tmp_path / "rl.jsonl", *rows))["defects"]
+    assert [(d["record"], d["rule"]) for d in defects] == [("rl.jsonl:3", "answer_form")]
+
+
+def test_an_open_row_of_an_export_is_held_against_the_options_in_its_question_where_gold_is_one(tmp_path: Path) -> None:
+    asked = "What is red?\nA. a lamp\nB. a door"
+    said = [{"role": "assistant", "content": SAID.replace("a lamp", "a house")}]
+    row = {**TRL, "prompt": [{"role": "user", "content": asked}], "completion": said}
+    defects = lint(written(tmp_path / "a.jsonl", {**row, "solution": "A"}, {**row, "solution": "a room"}))["defects"]
+    assert [d["record"] for d in defects if d["rule"] == "answer_form"] == ["a.jsonl:1"]

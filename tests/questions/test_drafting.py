@@ -31,6 +31,8 @@ def written(**told: Any) -> Written:
         ({"question": "  "}, "no question"),
         ({"question": "why " * 200}, "no question"),
         ({"answer": " "}, "no answer"),
+        ({"answer": "knock " * 400}, "its answer or an option is too long"),
+        ({"form": "mcq", "options": ("3", "knock " * 400)}, "its answer or an option is too long"),
         ({"windows": ()}, "its window is not in the video"),
         ({"question": "What happens at 12.5 seconds?"}, "names a time"),
         ({"question": "Who comes at 1:30?"}, "names a time"),

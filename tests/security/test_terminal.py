@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
-from dmforge.curation.terminal import Terminal, seen, seen_json
+from dmforge.curation.terminal import Terminal
+from dmforge.schemas.visible import seen, seen_json
 
 HOSTILE = "\x1b]0;owned\x07 \x1b[2J \x9b31m \u202ekcab \r over [red]x[/] [/none] :skull: \ud800"
 OBEYED = ("\x1b", "\x07", "\x9b", "\u202e", "\r", "\ud800")

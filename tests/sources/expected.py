@@ -10,7 +10,8 @@ The rules, in this order:
 a. what the format itself refuses;
 b. outer blanks go; in a grounding question inner runs of blanks become one: "stripped"; no question left: rejected;
 c. windows become centiseconds; one that does not end after it begins rejects the question;
-d. so does one before 0, from the end of the video on, or ending over a second past it; a smaller excess: "clamped end";
+d. so does one that ends by 0, begins at the end of the video or later, or is over a second outside it at either side; by
+   less: "clamped start", "clamped end";
 e. windows out of order: "sorted"; equal windows are one;
 f. the answer to a multiple choice must be one of the options, and only one of them;
 g. a grounding question needs a window.
@@ -57,8 +58,11 @@ def reason(video, kind, question, windows, duration, options, answer, flags, nee
     spans = [(round(float(a) * 100), round(float(b) * 100)) for a, b in windows]
     if any(a >= b for a, b in spans):
         return "window ends before it begins"
-    if any(a < 0 for a, _ in spans):
+    if any(a < -100 or b <= 0 for a, b in spans):
         return "window outside the video"
+    if any(a < 0 for a, _ in spans):
+        found.add("clamped start")
+    spans = [(max(a, 0), b) for a, b in spans]
     if duration is not None:
         end = round(float(duration) * 100)
         if any(a >= end or b > end + 100 for a, b in spans):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from dmforge import intake
+from dmforge import cli, intake
 from dmforge.curation.sources.checking import Checked, check
 from dmforge.curation.sources.contract import Question, Refused
 from dmforge.curation.sources.formats import FORMATS
@@ -203,6 +205,87 @@ def test_a_file_says_what_it_says(fixture: Fixture, tmp_path: Path) -> None:
 
 def test_every_format_has_a_fixture() -> None:
     assert {fixture.form for fixture in FIXTURES} == FORMATS.keys() - {"hf", "ids"}
+
+
+CHOICE = "<video>\nWhich colour?\nOptions:\n(A) red\n(B) dark blue\nAnswer:"
+CARRIED: dict[str, Callable[[str], dict[str, Any]]] = {
+    "sharegpt_video": lambda answer: {
+        "id": "1", "video": "x.mp4",
+        "conversations": [{"from": "human", "value": CHOICE}, {"from": "gpt", "value": f"<think>So.</think><answer>{answer}</answer>"}],
+    },
+    "llamafactory": lambda answer: {
+        "videos": ["x.mp4"], "messages": [{"role": "user", "content": CHOICE}, {"role": "assistant", "content": answer}],
+    },
+    "video_r1": lambda answer: {
+        "problem": CHOICE.removeprefix("<video>\n"), "data_type": "video", "problem_type": "free-form", "options": [],
+        "solution": f"<answer>{answer}</answer>", "path": "x.mp4",
+    },
+    "dynframe": lambda answer: {
+        "prompt": CHOICE, "video": "x.mp4", "answer": answer, "fps": 2, "gt_span_start": 1.0, "gt_span_end": 2.0,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", CARRIED)
+@pytest.mark.parametrize("answer", ["B", "dark blue", "(b) dark blue"])
+def test_options_in_a_question_make_it_multiple_choice(form: str, answer: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps([CARRIED[form](answer)]))
+    (placed,) = read_questions(FORMATS[form], [tmp_path / "a.jsonl"])
+    assert isinstance(placed.asked, Question)
+    checked = check(placed.asked)
+    assert isinstance(checked, Checked)
+    kind = "grounded_mcq" if form == "dynframe" else "mcq"
+    assert (checked.kind, checked.question, checked.options) == (kind, "Which colour?", ("red", "dark blue"))
+    assert checked.answer == answer
+
+
+@pytest.mark.parametrize("form", CARRIED)
+def test_a_list_that_the_answer_is_not_from_leaves_the_question_open_and_says_so(form: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps([CARRIED[form]("He wears a red coat.")]))
+    found = intake.dry_import(form, [tmp_path / "a.jsonl"], [])
+    assert (found.tasks, found.flagged["answer is none of its options"]) == (1, 1)
+
+
+def test_options_of_multiple_choice_may_stand_in_the_question(tmp_path: Path) -> None:
+    row = {"video": "x.mp4", "kind": "mcq", "question": "Which? A) red B) blue", "answer": "B"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, "kind": "open", "answer": "No."}))
+    first, second = (placed.asked for placed in read_questions(FORMATS["jsonl"], [tmp_path / "a.jsonl"]))
+    assert isinstance(first, Question)
+    assert isinstance(second, Question)
+    assert (first.question, first.options) == ("Which?", ("red", "blue"))
+    assert (second.question, second.options) == (row["question"], ())
+
+
+@pytest.mark.parametrize(
+    ("span", "found"),
+    [
+        ((-0.1, 4.0), (w((0, 4)), ("clamped start",))),
+        ((-1.0, 4.0), (w((0, 4)), ("clamped start",))),
+        ((-1.01, 4.0), "window outside the video"),
+        ((-0.5, 0.0), "window outside the video"),
+        ((2.0, 10.5), (w((2, 10)), ("clamped end",))),
+        ((2.0, 11.0), (w((2, 10)), ("clamped end",))),
+        ((2.0, 11.01), "window outside the video"),
+        ((10.0, 10.5), "window outside the video"),
+        ((-0.1, 10.1), (w((0, 10)), ("clamped start", "clamped end"))),
+    ],
+)
+def test_a_window_is_clamped_alike_at_both_ends_of_its_video(span: tuple[float, float], found: object) -> None:
+    checked = check(Question("x", "grounding", "it runs", windows=(span,)), 1000)
+    assert (checked.reason if isinstance(checked, Refused) else (checked.windows, checked.flags)) == found
+
+
+def test_windows_that_stand_in_a_file_that_is_not_given_are_asked_for_by_its_name(tmp_path: Path) -> None:
+    (fixture,) = (fixture for fixture in FIXTURES if fixture.form == "nextgqa")
+    annotations, windows, ids = written(fixture, tmp_path)
+    for files in ([annotations], [annotations, ids]):
+        done = CliRunner().invoke(cli.app, ["import", "nextgqa", *map(str, files), "--dry-run"])
+        assert done.exit_code == 2
+        assert "gsub_*.json is not among these files" in done.stderr
+    of_another_split = windows.with_name("gsub_of_another_split.json")
+    of_another_split.write_text(windows.read_text().replace('"77"', '"78"'))
+    found = intake.dry_import("nextgqa", [annotations, of_another_split], [])
+    assert found.rejected == {"its video is not in gsub_*.json": 2}
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.form)

@@ -75,3 +75,39 @@ def test_what_is_wanted_is_said() -> None:
     done = CliRunner().invoke(cli.app, ["import"])
     assert done.exit_code == 2
     assert "--list" in done.stderr
+
+
+LONG: dict[str, dict[str, object]] = {
+    "question": {"question": "What? " * 2_000},
+    "answer": {"answer": "it " * 8_000},
+    "option": {"kind": "mcq", "options": ["it", "x" * 2_001]},
+    "video name": {"video": "v" * 1_001},
+}
+
+
+@pytest.mark.parametrize("field", LONG)
+def test_a_text_that_is_too_long_is_refused_by_file_row_and_field(field: str, tmp_path: Path) -> None:
+    file = tmp_path / "long.jsonl"
+    file.write_text(GOOD + json.dumps(json.loads(GOOD) | LONG[field]) + "\n")
+    done = CliRunner().invoke(cli.app, ["import", "jsonl", str(file), "--dry-run"])
+    assert "1 tasks, 0 identical, 1 rejected" in done.stdout
+    assert f"rejected: 1 {field} longer than " in done.stdout
+    assert "shorten it, as in long.jsonl:2: " in done.stdout
+
+
+def test_a_text_that_is_too_long_is_not_written_into_the_workspace(tmp_path: Path) -> None:
+    workspace, file = tmp_path / "ws", tmp_path / "long.jsonl"
+    file.write_text(json.dumps(json.loads(GOOD) | {"question": "x" * 100_000}) + "\n")
+    pipeline.init(workspace, "demo")
+    done = CliRunner().invoke(cli.app, ["import", "jsonl", str(file), "-w", str(workspace)])
+    assert "rejected: 1 question longer than 10,000 characters: shorten it, as in long.jsonl:1: a.mp4" in done.stdout
+    assert sum(path.stat().st_size for path in workspace.rglob("*") if path.is_file()) < 100_000
+
+
+def test_what_an_export_must_give_back_has_a_bound_too(tmp_path: Path) -> None:
+    file = tmp_path / "rl.jsonl"
+    row = {"prompt": "x" * 9_000 + "textual query: it\n" + "x" * 60_000, "video": "a.mp4", "answer": "0 - 1", "fps": 2,
+           "gt_span_start": 0, "gt_span_end": 1}  # fmt: skip
+    file.write_text(json.dumps(row) + "\n")
+    done = CliRunner().invoke(cli.app, ["import", "dynframe", str(file), "--dry-run"])
+    assert "rejected: 1 extras longer than 50,000 characters: shorten it, as in rl.jsonl:1: a.mp4" in done.stdout

@@ -11,10 +11,10 @@ from itertools import groupby
 
 from markupsafe import Markup, escape
 
+from dmforge.schemas.visible import is_shown
+
 MOST = 6_000
 """Characters of a text that a page shows; how many there are more is said."""
-WELCOME = frozenset("\n\t\u200c\u200d\u00ad")
-"""Not printable by themselves, and wanted: line ends, joiners of Indic scripts and emoji, soft hyphens."""
 
 
 def visible(text: object, most: int = MOST) -> Markup:
@@ -42,7 +42,7 @@ def _cut(text: str, most: int) -> tuple[str, int]:
 
 
 def _is_odd(letter: str) -> bool:
-    return not letter.isprintable() and letter not in WELCOME and unicodedata.category(letter) != "Zs"
+    return not is_shown(letter)
 
 
 def _named(letter: str) -> Markup:

@@ -10,16 +10,14 @@ from collections.abc import Iterator
 
 from dmforge.curation.sources.checking import right_option
 from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+from dmforge.schemas.options import read_options, without_letters
 
-LETTER = re.compile(r"^\(?[A-Z][.):]\s*")
-OPTION_LINE = re.compile(r"^\(([A-Z])\)\s*(.*)$", re.MULTILINE)
 MINUTES = re.compile(r"(\d+):(\d\d)-(\d+):(\d\d)")
 
 
 def videomme(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
     del beside
-    options = tuple(LETTER.sub("", option) for option in record["options"])
-    yield Question(record["videoID"], "mcq", record["question"], record["answer"], options)
+    yield Question(record["videoID"], "mcq", record["question"], record["answer"], without_letters(record["options"]))
 
 
 def mlvu(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
@@ -36,14 +34,14 @@ def lvbench(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
     del beside
     video = record["key"]
     for asked in record.get("qa") or [record]:
-        options = tuple(text for _, text in OPTION_LINE.findall(asked["question"]))
-        question, found = OPTION_LINE.sub("", asked["question"]).strip(), MINUTES.search(str(asked.get("time_reference")))
+        choices, found = read_options(asked["question"]), MINUTES.search(str(asked.get("time_reference")))
         windows: tuple[tuple[float, float], ...] = ()
         if found:
             first, second, third, fourth = map(int, found.groups())
             start, end = first * 60 + second, third * 60 + fourth
             windows = ((start, end),) if start < end else ()  # some are reversed, many have no length
-        yield Question(video, "grounded_mcq" if windows else "mcq", question, asked["answer"], options, windows)
+        kind = "grounded_mcq" if windows else "mcq"
+        yield Question(video, kind, choices.question, asked["answer"], choices.options, windows)
 
 
 def cgbench(record: Raw, beside: Beside) -> Iterator[Question | Refused]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
+from dmforge.curation.sources.formats.conversations import tagged_answer, untagged, with_options
 from dmforge.schemas.looks import read_span
 
 QUERY = re.compile(r"textual query: (.*)")
-ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
 def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
@@ -19,26 +20,27 @@ def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
     else:
         window = (float(record["gt_span_start"]), float(record["gt_span_end"]))
         extras = {name: record[name] for name in ("prompt", "video", "answer")}
-        yield Question(
-            record["video"], "grounding", _query(record["prompt"]), windows=(window,), fps=float(record["fps"]),
-            extras={"dynframe": extras},
-        )  # fmt: skip
+        asked = _asked(record["video"], record["prompt"], str(record["answer"]), (window,))
+        yield replace(asked, fps=float(record["fps"]), extras={"dynframe": extras})
 
 
 def _of_cot(record: Raw) -> Question | Refused:
     (video,) = record["video"]
     human, gpt = (turn["value"] for turn in record["conversations"])
-    found = ANSWER.search(gpt)
-    bounds = read_span(found[1].strip()) if found else None
+    answer = tagged_answer(gpt) or ""
+    bounds = read_span(answer)
     windows = ((bounds[0] / 100, bounds[1] / 100),) if bounds else ()
     kept = ("index", "video", "gemini_suggested_fps", "original_fps")
     extras = {name: record[name] for name in kept if name in record} | {"prompt": human}
-    return Question(video, "grounding", _query(human), windows=windows, reply=gpt, extras={"dynframe": extras})
+    return replace(_asked(video, human, answer, windows), reply=gpt, extras={"dynframe": extras})
 
 
-def _query(prompt: str) -> str:
-    found = QUERY.search(prompt)
-    return found[1] if found else prompt.removeprefix("<video>\n")
+def _asked(video: str, prompt: str, answer: str, windows: tuple[tuple[float, float], ...]) -> Question:
+    """A query to be found, or a question whose answer is no span."""
+    query = QUERY.search(prompt)
+    if query or read_span(answer.strip()) is not None:
+        return Question(video, "grounding", query[1] if query else untagged(prompt), windows=windows)
+    return with_options(Question(video, "open", untagged(prompt), answer, windows=windows))
 
 
 FORMAT = Format(

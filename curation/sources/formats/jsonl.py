@@ -3,9 +3,9 @@
     {"video": "a.mp4", "kind": "grounded_mcq", "question": "Which colour flashes?", "options": ["red", "blue"],
      "answer": "red", "windows": [[3.0, 5.5]], "needs": "any", "fps": 4}
 
-`options` are for `mcq` and `grounded_mcq`, `windows` for all kinds but `mcq`, and `grounding` needs one; `needs` says whether
-any window or only all of them together answer the question. `answer` may be left out for `grounding`. `fps`, which few know,
-says how densely one must look.
+`options` are for `mcq` and `grounded_mcq`, and may stand in the question instead; `windows` are for all kinds but `mcq`, and
+`grounding` needs one; `needs` says whether any window or only all of them together answer the question. `answer` may be left
+out for `grounding`. `fps`, which few know, says how densely one must look.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+from dmforge.schemas.options import Choices, read_options
 
 KINDS = ("grounding", "mcq", "grounded_mcq", "open")
 FIELDS = frozenset({"video", "kind", "question", "options", "answer", "windows", "needs", "fps"})
@@ -24,7 +25,7 @@ def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
     unknown = sorted(record.keys() - FIELDS)
     needs = record.get("needs", "any")
     if unknown or record["kind"] not in KINDS or needs not in ("any", "all"):
-        fault = f"unknown field {unknown[0]!r}" if unknown else "kind or needs is none of the known ones"
+        fault = f"unknown field {unknown[0][:80]!r}" if unknown else "kind or needs is none of the known ones"
         yield Refused(str(record["video"]), f"not a task: {fault}")
         return
     fps = record.get("fps")
@@ -35,8 +36,11 @@ def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
     if not all(isinstance(text, str) for text in texts):
         yield Refused(str(record["video"]), "not a task: a text is missing, or is none")
         return
+    choices = Choices(record["question"], tuple(record.get("options", ())))
+    if record["kind"] in ("mcq", "grounded_mcq") and not choices.options:
+        choices = read_options(record["question"])
     yield Question(
-        record["video"], record["kind"], record["question"], record.get("answer", ""), tuple(record.get("options", ())),
+        record["video"], record["kind"], choices.question, record.get("answer", ""), choices.options,
         tuple(map(seconds, record.get("windows", ()))), needs, fps=None if fps is None else float(fps),
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
-from dmforge.curation.sources.formats.conversations import pairs, untagged
+from dmforge.curation.sources.formats.conversations import pairs, untagged, with_options
 
 
 def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
@@ -16,7 +16,7 @@ def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
         if len(videos) != 1:
             yield Refused(videos[0] if videos else "", "several videos" if videos else "not a video")
         else:
-            yield Question(videos[0], "open", untagged(asked), answered, flags=flags)
+            yield with_options(Question(videos[0], "open", untagged(asked), answered, flags=flags))
 
 
 FORMAT = Format("llamafactory", "json", frozenset({"messages"}), questions, "[{messages: [{role, content}], videos}]")

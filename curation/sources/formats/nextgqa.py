@@ -9,11 +9,16 @@ from typing import Any
 
 from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
 
+WINDOWS = "gsub_*.json"
+
 
 def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
     video, options = record["video_id"], tuple(record[f"a{number}"] for number in range(5))
-    told: dict[str, Any] = beside.get(video, {})
-    windows = told.get("location", {}).get(record["qid"])
+    told: dict[str, Any] | None = beside.get(video)
+    if told is None:
+        yield Refused(video, f"its video is not in {WINDOWS}")
+        return
+    windows = told["location"].get(record["qid"])
     if not windows:
         yield Refused(video, "no window")
         return
@@ -33,5 +38,6 @@ def companion(path: Path) -> Beside | None:
 
 FORMAT = Format(
     "nextgqa", "csv", frozenset({"video_id", "question", "answer", "qid", "a0", "a1", "a2", "a3", "a4"}), questions,
-    "CSV: video_id, question, answer (a text), a0 to a4, qid; with gsub_*.json", companion=companion, namespace="vidor",
+    "CSV: video_id, question, answer (a text), a0 to a4, qid; with gsub_*.json", companion=companion, needs_companion=WINDOWS,
+    namespace="vidor",
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
-from dmforge.curation.sources.formats.conversations import pairs, untagged
+from dmforge.curation.sources.formats.conversations import pairs, untagged, with_options
 
 
 def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
@@ -14,7 +14,8 @@ def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
     for asked, answered in pairs(record["conversations"], "from", "value", "human", "gpt"):
         flags = ("image tag",) if "<image>" in asked else ()
         duration_s = float(duration) if isinstance(duration, int | float) else None
-        yield Question(record["video"], "open", untagged(asked), answered, duration_s=duration_s, flags=flags)
+        question = Question(record["video"], "open", untagged(asked), answered, duration_s=duration_s, flags=flags)
+        yield with_options(question)
 
 
 FORMAT = Format(

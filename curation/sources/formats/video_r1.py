@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
-
-LETTER = re.compile(r"^[A-Z][.)]\s*")
-ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+from dmforge.curation.sources.formats.conversations import tagged_answer, with_options
+from dmforge.schemas.options import Choices, read_options, without_letters
 
 
 def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
@@ -16,13 +14,14 @@ def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
     if record["data_type"] != "video":
         yield Refused(record["path"], "not a video")
         return
-    found = ANSWER.search(record["solution"])
-    answer = found[1] if found else record["solution"]
+    tagged = tagged_answer(record["solution"])
+    answer = record["solution"] if tagged is None else tagged
     if record["problem_type"] == "multiple choice":
-        options = tuple(LETTER.sub("", option) for option in record["options"])
-        yield Question(record["path"], "mcq", record["problem"], answer, options)
+        listed, carried = without_letters(record["options"] or ()), read_options(record["problem"])
+        choices = carried if listed in ((), carried.options) else Choices(record["problem"], listed)
+        yield Question(record["path"], "mcq", choices.question, answer, choices.options)
     else:
-        yield Question(record["path"], "open", record["problem"], answer)
+        yield with_options(Question(record["path"], "open", record["problem"], answer))
 
 
 FORMAT = Format(
