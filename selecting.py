@@ -18,7 +18,7 @@ from dmforge.curation.runner import Driver
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.select import SelectCotConfig
 from dmforge.filters.select_rl import Aims, SelectRlConfig
-from dmforge.filters.selection import RANGE_SUBJECTS, UNDETERMINED, Selection, counts, measured_by
+from dmforge.filters.selection import RANGE_SUBJECTS, UNDETERMINED, Selection, counts, let_through, measured_by
 from dmforge.filters.what_if import asking
 from dmforge.pipeline import unpublished_lists
 from dmforge.recipe import Recipe, read_recipe
@@ -90,9 +90,8 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
         elif isinstance(stage.config, SelectCotConfig):
             # a condition is asked once, of all
             ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else IN_ONE
-            selection = Selection(
-                connection, stage.config.wanted(), ranges, measurable, None if where is None else asking(where)
-            )
+            holds = None if where is None else asking(where)
+            selection = Selection(connection, stage.config.wanted(), ranges, measurable, holds, candidates=let_through(view))
         else:
             told = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
             raise InputError(told, where="CORPUS", mend="give the corpus of select_cot or of select_rl")

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
 from dmforge.curation.stage import Collective, StageConfig
-from dmforge.filters.selection import RANGE_SUBJECTS, Dimension, Said, Selection, Wanted, measured_by
+from dmforge.filters.selection import RANGE_SUBJECTS, Dimension, Said, Selection, Wanted, let_through, measured_by
 from dmforge.schemas.records import Candidate, Provenance, Sample, Task, Verdict, Video
 
 _TOLD = """
@@ -62,7 +62,8 @@ class SelectCot(Collective[Candidate, Sample]):
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         connection = view.connection.cursor()
         ranges = view.ranges(Candidate, RANGE_SUBJECTS)
-        for bounds in Selection(connection, self.config.wanted(), ranges, measured_by(view.stages)).decided():
+        selection = Selection(connection, self.config.wanted(), ranges, measured_by(view.stages), candidates=let_through(view))
+        for bounds in selection.decided():
             rows = connection.sql(_TOLD, params=bounds).to_arrow_table().to_pylist()
             keys = [Key(row["id"], row["video"]) for row in rows]
             yield settle(origin, keys, [self._result(**row) for row in rows], self.makes)

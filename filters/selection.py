@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from dmforge.curation.lake.shares import Bounds
-from dmforge.curation.lake.views import AnyStage
+from dmforge.curation.lake.views import AnyStage, View
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Candidate
@@ -133,6 +133,11 @@ def measured_by(stages: Iterable[AnyStage]) -> frozenset[str]:
     return frozenset(name for stage in stages for name in stage.measures)
 
 
+def let_through(view: View) -> str:
+    """SQL of the candidates that gates let through: those of drawn tasks."""
+    return f"({view.rows(Candidate).sql})"
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What is selected from, and by what."""
@@ -146,6 +151,8 @@ class Selection:
     holds: Holds | None = None
     aims: Callable[[Bounds], pa.Table] | None = None
     """The tasks of a range, where it is tasks that are selected."""
+    candidates: str = Candidate.table
+    """Where they are read from."""
 
     def decided(self) -> Iterator[Bounds]:
         """Make the temporary table `verdict_of` of one range after the other: `id`, `video`, `task`, `reason` (NULL where it is
@@ -214,7 +221,7 @@ class Selection:
         unmet = {name: f"WHEN {_SAID[name]} NOT IN (SELECT value FROM wanted_values WHERE name = '{name}')" for name in said}
         lacking = " WHEN c.lacks IS NOT NULL THEN c.lacks" if tasks else ""
         self.connection.execute(_STANDING.format(
-            subjects=AIMS if tasks else Candidate.table,
+            subjects=AIMS if tasks else self.candidates,
             lacking=lacking, lacking_values=lacking and " WHEN c.lacks IS NOT NULL THEN ''",
             dimensions="".join(f", {_DIMENSION[name]} AS of_{name}" for name in self._counted),
             scores="".join(f", least(a.s{at}, b.s{at}, d.s{at}) AS s{at}" for at in ordering),

@@ -21,6 +21,7 @@ from dmforge.curation.lake.shares import ALL, IN_ONE
 from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.citations import CITATIONS, Citations
+from dmforge.filters.draw import Draw, DrawConfig
 from dmforge.filters.rules import Rules, RulesConfig, rules_of
 from dmforge.filters.select import SelectCot, SelectCotConfig
 from dmforge.filters.selection import Selection, Wanted, counts, measured_by
@@ -169,6 +170,22 @@ def test_a_benchmarks_video_is_never_kept_and_only_what_is_wanted(tmp_path: Path
     ]
     found = decided(tmp_path, spoilt, Wanted({"answer": 1.0}, {"source": ["a"]}))
     assert found == {None: 16, "its video is a benchmark's": 8, "not wanted: source": 8}
+
+
+def test_a_candidate_that_was_brought_goes_with_its_task_when_that_is_not_drawn(tmp_path: Path) -> None:
+    one, said = video(1)
+    tasks = [task(one, number) for number in range(4)]
+    made = [candidate(each) for each in tasks]
+    stages = Draw(DrawConfig(quotas={"*/*": 1})), Rules(RulesConfig()), SelectCot(SelectCotConfig())
+    view = judged(tmp_path, [one, said, *tasks, *made], *stages)
+    ask = view.connection.cursor()
+    ((drawn,),) = ask.execute("SELECT task FROM drawn").fetchall()
+    (own,) = (each.id for each in made if each.task == drawn)
+    assert ask.execute("SELECT DISTINCT subject FROM verdicts").fetchall() == [(own,)]
+    assert ask.execute("SELECT task, candidate FROM samples").fetchall() == [(drawn, own)]
+    assert ask.execute("SELECT stage, input FROM outcomes WHERE stage IN ('rules', 'select_cot') ORDER BY 1").fetchall() == [
+        ("rules", own), ("select_cot", own),
+    ]  # fmt: skip
 
 
 def test_the_stage_says_for_each_rejection_score_threshold_reason_and_place(tmp_path: Path) -> None:
