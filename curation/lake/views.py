@@ -144,14 +144,15 @@ class View:
             made = [self._with_its_subject(rows, maker, upto) for rows, maker in zip(made, makers, strict=True)]
         parts = tuple(part for rows in made for part in rows.parts)
         sql = _union([rows.sql for rows in made]) or self._files(row_schema(record), ())
+        whole = all(rows.whole for rows in made)
+        # only where a row does stand twice: to see each once costs a sort of them all, in every query
+        if any(stage.repeats and self._parts(stage, record.table) for stage in makers) and not self._once(record, parts):
+            sql = f"SELECT * FROM ({sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
+            whole = False
         gates = [(gate, "id") for gate in self.stages[:upto] if isinstance(gate, Gate) and gate.reads is record]
         if gated and gates:
             return Rows(self._passing(sql, gates), record, parts, whole=False)
-        # only where a row does stand twice: to see each once costs a sort of them all, in every query
-        if any(stage.repeats and self._parts(stage, record.table) for stage in makers) and not self._once(record, parts):
-            once = f"SELECT * FROM ({sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
-            return Rows(once, record, parts, whole=False)
-        return Rows(sql, record, parts, all(rows.whole for rows in made))
+        return Rows(sql, record, parts, whole)
 
     def _with_its_subject(self, rows: Rows, maker: AnyStage, upto: int) -> Rows:
         """Rows without those that name what a later gate keeps back: a candidate goes with its task. What was made behind a
@@ -304,7 +305,7 @@ class View:
 
     def _once(self, record: type[Record], parts: Sequence[Part]) -> bool:
         """No id stands twice in these parts. Where the first halves of ids all differ, they do: a third of the cost."""
-        names = tuple(part.name for part in parts)
+        names = (record.table, *(part.name for part in parts))  # parts of one commit have one name, in each table
         if names not in self._single:
             ids = f"SELECT id FROM ({self._files(row_schema(record), parts)}) WHERE {within(record.video_column)}"
             ranges = ALL.ranges(1 + sum(part.rows for part in parts) // RANGE_ROWS)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,14 +17,18 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from dmforge import cli, demo
+from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.shares import ALL, IN_ONE
 from dmforge.curation.lake.views import View
+from dmforge.curation.runner import Driver
+from dmforge.curation.settled import Made, Result
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.citations import CITATIONS, Citations
 from dmforge.filters.draw import Draw, DrawConfig
 from dmforge.filters.rules import Rules, RulesConfig, rules_of
 from dmforge.filters.select import SelectCot, SelectCotConfig
+from dmforge.filters.select_rl import SelectRl, SelectRlConfig
 from dmforge.filters.selection import Selection, Wanted, counts, measured_by
 from dmforge.filters.what_if import asking
 from dmforge.recipe import read_recipe
@@ -31,7 +36,7 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Candidate, Provenance, Task, TaskKind, Verdict, Video
 from dmforge.schemas.transcript import Transcript
-from tests.judging.lakes import judged
+from tests.judging.lakes import Given, GivenConfig, judged
 
 SCORES = ({"answer": 1.0, "grammar": 1.0}, {"answer": 0.5, "grammar": 1.0}, {"answer": 1.0}, {"grammar": 0.0}, {})
 
@@ -186,6 +191,27 @@ def test_a_candidate_that_was_brought_goes_with_its_task_when_that_is_not_drawn(
     assert ask.execute("SELECT stage, input FROM outcomes WHERE stage IN ('rules', 'select_cot') ORDER BY 1").fetchall() == [
         ("rules", own), ("select_cot", own),
     ]  # fmt: skip
+
+
+def test_a_task_that_was_brought_twice_is_drawn_and_selected_once(tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "ws")
+    one, said = video(1)
+
+    class Twice(Given):
+        """Each task again, made from another video's row: as where two files hold one question."""
+
+        repeats = True
+
+        def process(self, items: Iterator[Video]) -> Iterator[Result]:
+            return (Made((item, task(one, 1))) for item in items)
+
+    given = Twice(GivenConfig())
+    given.rows = [one, video(2)[0], said]
+    stages = given, Draw(DrawConfig()), SelectRl(SelectRlConfig())
+    place.inputs.mkdir(parents=True)
+    lake = Lake(place)
+    *_, report = Driver(lake, stages, LocalExecutor(), Console(quiet=True)).run(stages)
+    assert report.tally.settled == 1
 
 
 def test_the_stage_says_for_each_rejection_score_threshold_reason_and_place(tmp_path: Path) -> None:
