@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import time
@@ -82,6 +83,10 @@ class TeacherConfig(AskConfig):
     """By model: the recipe's `[prices]`."""
 
     @property
+    def endpoint(self) -> str:
+        return self.base_url or os.environ.get(URL, "")
+
+    @property
     def price(self) -> Price:
         return self.prices.get(self.model, FREE)
 
@@ -115,26 +120,33 @@ def image_tokens(price: Price, images: int, size: Size) -> int:
     return images * (size.tokens if price.image_tokens is None else price.image_tokens)
 
 
+def missing(config: TeacherConfig, stage: str, account: Account) -> InputError | None:
+    """What a teacher can't be asked without, as far as that is known before it is."""
+    where = f"[stages.{stage}] model = {config.model!r}"
+    if not config.endpoint:
+        return InputError("no endpoint is named", where=where, mend=f"set base_url there, or {URL} in the environment")
+    try:
+        without_key(config.endpoint)
+    except InputError as error:
+        return InputError(error.what, where=where if config.base_url else URL, mend=error.mend)
+    if account.budget_usd is not None and config.model not in config.prices:
+        mend = f"write down [prices.{json.dumps(config.model)}]: input_usd and output_usd, a million tokens; 0 if it is free"
+        return InputError("a budget can't be kept without prices", where=where, mend=mend)
+    return None
+
+
 class Teacher:
     """A model behind an endpoint."""
 
     def __init__(self, config: TeacherConfig, stage: str, account: Account) -> None:
         from openai import AsyncOpenAI
 
+        if error := missing(config, stage, account):
+            raise error
         self._config, self._stage, self._account = config, stage, account
         self._limiter = Limiter(config.requests_a_minute, config.tokens_a_minute)
         self._over = ""
-        url = config.base_url or os.environ.get(URL)
-        if not url:
-            raise InputError(
-                "no endpoint is named", where="base_url", mend=f"set it in the recipe, or {URL} in the environment"
-            )
-        without_key(url)
-        if account.budget_usd is not None and config.price == FREE:
-            told = "a budget can't be kept without prices"
-            raise InputError(
-                told, where=f"[prices.{config.model!r}]", mend="write down input_usd and output_usd, a million tokens"
-            )
+        url = config.endpoint
         self._key = os.environ.get(config.key_name) or "none"  # a server on one's own machine wants none
         self._client = AsyncOpenAI(
             base_url=url, api_key=self._key, max_retries=0, timeout=config.timeout_s, http_client=client(url)
