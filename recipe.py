@@ -18,7 +18,7 @@ from dmforge.generators.student.named import StudentConfig, seen_from
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.records import UNKNOWN
+from dmforge.schemas.records import UNKNOWN, Sample
 
 STAGES = {
     "ingest": "curation.video.ingest:Ingest",
@@ -130,7 +130,7 @@ def read_recipe(path: Path) -> Recipe:
                 values = {shared: getattr(file, shared), **values}
         config = parse_config(kind.config_class, values, where=where)
         stages.append(kind(seen_from(path.parent, config) if "student" in kind.config_class.model_fields else config))
-        _check_order(stages, where)
+        _check(stages, where)
     return Recipe(file.name, tuple(stages), file.prices, file.bring)
 
 
@@ -140,15 +140,49 @@ def stage_class(name: str) -> type[Stage[Any, Any]]:
     return getattr(import_module(f"dmforge.{module}"), kind)
 
 
+def corpus_of(stage: AnyStage) -> str | None:
+    """The corpus that a stage selects, if it selects one."""
+    return stage.config.model_dump().get("corpus") if Sample in stage.makes else None
+
+
+def _check(stages: Sequence[AnyStage], where: str) -> None:
+    """Hold the last of some stages against those before it: what the recipe alone tells is refused before anything is done."""
+    _check_order(stages, where)
+    _check_corpus(stages, where)
+    _check_scores(stages, where)
+
+
 def _check_order(stages: Sequence[AnyStage], where: str) -> None:
     *earlier, stage = stages
-    if isinstance(stage, Root):
-        return
     made = {record for before in earlier for record in before.makes}
-    needs = [stage.reads, *stage.beside.values(), *(stage.also_reads if isinstance(stage, Collective) else ())]
+    own = () if isinstance(stage, Root) else (stage.reads,)
+    needs = [*own, *stage.beside.values(), *(stage.also_reads if isinstance(stage, Collective) else ())]
     spared = stage.if_there if isinstance(stage, Collective) else ()
     for record in needs:
         if record not in made and record not in spared:
             makers = sorted(name for name in STAGES if record in stage_class(name).makes)
             mend = f"put one of these before it: {', '.join(makers)}" if makers else "leave it out"
             raise InputError(f"it reads {record.table}, which no earlier stage makes", where=where, mend=mend)
+
+
+def _check_corpus(stages: Sequence[AnyStage], where: str) -> None:
+    *earlier, stage = stages
+    corpus = corpus_of(stage)
+    if Sample not in stage.makes:
+        return
+    for before in earlier:
+        if before.reads is Sample:
+            mend = f"put it before [stages.{before.name}]"
+            raise InputError(f"a selection behind {before.name!r} is in no shard", where=where, mend=mend)
+        if corpus is not None and corpus == corpus_of(before):
+            mend = f"give one of them another name, corpus = {corpus + '2'!r}"
+            raise InputError(f"corpus {corpus!r} is selected by {before.name!r} already", where=where, mend=mend)
+
+
+def _check_scores(stages: Sequence[AnyStage], where: str) -> None:
+    *earlier, stage = stages
+    measured = {name for before in earlier for name in before.measures}
+    for name in sorted(stage.asked_scores() - measured):
+        makers = sorted(maker for maker in STAGES if name in stage_class(maker).measures)
+        mend = f"put one of these before it: {', '.join(makers)}" if makers else nearest(name, sorted(measured))
+        raise InputError(f"no filter measures {name!r}", where=where, mend=mend)

@@ -18,13 +18,13 @@ from dmforge.curation.runner import Driver
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.select import SelectCotConfig
 from dmforge.filters.select_rl import Aims, SelectRlConfig
-from dmforge.filters.selection import RANGE_SUBJECTS, UNDETERMINED, Selection, counts, measured_by
+from dmforge.filters.selection import RANGE_SUBJECTS, UNDETERMINED, Selection, counts, let_through
 from dmforge.filters.what_if import asking
 from dmforge.pipeline import view_of_now
-from dmforge.recipe import Recipe, read_recipe
+from dmforge.recipe import Recipe, corpus_of, read_recipe
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.records import Candidate, Sample, Task
+from dmforge.schemas.records import Candidate, Task
 
 REASONS = """
 SELECT CASE WHEN status = 'made' THEN NULL ELSE reason END AS told, count(*)
@@ -83,16 +83,15 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
     with workspace.reading():
         before = recipe.stages[: recipe.stages.index(stage)]
         view = View(Lake(workspace), before)
-        connection, measurable = view.connection.cursor(), measured_by(before)
+        connection = view.connection.cursor()
         if isinstance(stage.config, SelectRlConfig):
             aims, ranges = Aims(view, teachers_look=stage.config.teachers_look), view.ranges(Task, RANGE_SUBJECTS)
-            selection = Selection(connection, stage.config.wanted(), ranges, measurable, aims=aims.within)
+            selection = Selection(connection, stage.config.wanted(), ranges, aims=aims.within)
         elif isinstance(stage.config, SelectCotConfig):
             # a condition is asked once, of all
             ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else IN_ONE
-            selection = Selection(
-                connection, stage.config.wanted(), ranges, measurable, None if where is None else asking(where)
-            )
+            holds = None if where is None else asking(where)
+            selection = Selection(connection, stage.config.wanted(), ranges, holds, candidates=let_through(view))
         else:
             told = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
             raise InputError(told, where="CORPUS", mend="give the corpus of select_cot or of select_rl")
@@ -104,7 +103,7 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
 
 def stage_of(recipe: Recipe, corpus: str) -> AnyStage:
     """The stage that makes a corpus."""
-    found = {s.config.model_dump()["corpus"]: s for s in recipe.stages if Sample in s.makes}
+    found = {name: s for s in recipe.stages if (name := corpus_of(s)) is not None}
     if corpus not in found:
         mend = nearest(corpus, sorted(found)) if found else "put a stage into the recipe that selects: select_cot, say"
         raise InputError(f"the recipe makes no corpus {corpus!r}", where="CORPUS", mend=mend)

@@ -21,7 +21,7 @@ from dmforge.curation.lake.views import AnyStage, Tally, View, interruptible
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.progress import StageProgress
 from dmforge.curation.settled import Origin, Settled
-from dmforge.curation.stage import Ask, Collective, Root
+from dmforge.curation.stage import Ask, Collective, Gate, Root
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Item, Outcome, Record
@@ -45,6 +45,18 @@ def unblocked(stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], AnyStage 
     """The stages up to the first that awaits what has to be made elsewhere, and that one."""
     blocked = next((stage for stage in stages if stage.awaits()), None)
     return (stages, None) if blocked is None else (stages[: stages.index(blocked)], blocked)
+
+
+def refuse_missing(view: View, stages: Sequence[AnyStage]) -> None:
+    """Raise what a stage lacks that has questions to ask, or will have when earlier ones are done: before anything is asked."""
+    if not any(isinstance(stage, Ask) and stage.missing() for stage in stages):
+        return
+    coming: set[type[Record]] = set()
+    for stage in stages:
+        if stage.reads in coming or view.tally(stage).pending:
+            coming |= {*stage.makes, stage.reads} if isinstance(stage, Gate) else {*stage.makes}
+            if isinstance(stage, Ask) and (error := stage.missing()) is not None:
+                raise error
 
 
 class Driver:
@@ -76,6 +88,7 @@ class Driver:
             if isinstance(stage, Root):
                 enrol(self._lake, stage)
         self._upto = None if videos is None else View(self._lake, self._stages).last_of_first(videos)
+        refuse_missing(self._view(), stages)
         waiting = 0
         for stage in stages:
             view = self._view()

@@ -18,7 +18,7 @@ from dmforge.curation.lake.compaction import compact
 from dmforge.curation.lake.shares import Share
 from dmforge.curation.lake.views import AnyStage, Tally
 from dmforge.curation.ranks import Working
-from dmforge.curation.runner import WAITS, Driver, StageReport, unblocked
+from dmforge.curation.runner import WAITS, Driver, StageReport, refuse_missing, unblocked
 from dmforge.curation.stage import Ask, Collective
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.records import Item, Record
@@ -50,6 +50,7 @@ class RankDriver(Driver):
             if isinstance(stage, Ask):
                 stage.account = self.account
             stage.begin(self._lake.workspace)
+        refuse_missing(self._view(), stages)
         waiting = 0
         for number, stage in enumerate(stages[: self._end(stages)]):
             earlier = [one for one in stages[:number] if not isinstance(one, Collective)]

@@ -14,6 +14,7 @@ from dmforge.curation.accounts import Account, Expected
 from dmforge.curation.settled import Key, Made, Origin, Quarantined, Rejected, Result, Settled
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Item, Joined, Record
 
@@ -142,6 +143,10 @@ class Stage(ABC, Generic[In, Out]):
         """What decides the result beside name, version and config: the text of prompts, say."""
         return []
 
+    def asked_scores(self) -> frozenset[str]:
+        """The names of verdicts that the config asks for: a recipe is refused where no stage before gives one of them."""
+        return frozenset()
+
     def awaits(self) -> str:
         """What has to be made by other means before this stage can work, and how; empty where nothing has. A run ends before
         it then, and in good order."""
@@ -187,6 +192,10 @@ class Ask(Stage[In, Out]):
     async def aclose(self) -> None:
         """Close what was opened, while connections can still say goodbye."""
         self.close()
+
+    def missing(self) -> InputError | None:
+        """What asking needs beside the recipe and is not there: an endpoint, or a price where there is a budget."""
+        return None
 
     def expected(self, item: In) -> Expected | None:
         """What this input should cost, where that can be told before anything is asked."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, field_validator
 
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
@@ -18,7 +18,7 @@ from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.generators.admit import Authored
 from dmforge.schemas.columns import from_arrow, id_list, id_matrix
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.records import Record, Spliced, Task
+from dmforge.schemas.records import Record, Spliced, Task, TaskKind
 from dmforge.schemas.replies import QuestionType
 
 if TYPE_CHECKING:
@@ -61,6 +61,15 @@ class DrawConfig(StageConfig):
     fits counts, in the order of the alphabet, `*` last."""
     types: dict[QuestionType, NonNegativeInt] = Field(default_factory=dict[QuestionType, int])
     """The most of each type among the questions that were written here; of others nobody knows the type."""
+
+    @field_validator("quotas")
+    @classmethod
+    def _name_kinds(cls, quotas: dict[str, int]) -> dict[str, int]:
+        for name in quotas:
+            source, _, kind = name.rpartition("/")
+            if not source or kind not in (EVERY, *get_args(TaskKind)):
+                raise ValueError(f"{name!r} fits no task: write source/kind, with one of {', '.join(get_args(TaskKind))} or *")
+        return quotas
 
 
 class Draw(Gate, Collective[Task, Drawn]):

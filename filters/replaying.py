@@ -33,6 +33,7 @@ from dmforge.generators.rollout import Limits, Quest, Rolled, roll
 from dmforge.generators.student.named import StudentConfig, open_engine
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Operational
+from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.looks import Look, Window, print_density, print_span
 from dmforge.schemas.prompts import prompt, question_text
@@ -44,7 +45,7 @@ from dmforge.schemas.transcript import Piece
 
 In = TypeVar("In", Asked, Attempt)
 Out = TypeVar("Out", bound=Record)
-Fps = Annotated[Fraction, Field(gt=0)]
+Fps = Annotated[Fraction, Field(gt=0, le=GRID_FPS)]
 STRAIGHT_TO_THE_ANSWER = f"{OPEN['think']}{CLOSE['think']}{OPEN['answer']}"
 """What is written for a student that is not to look."""
 TAGS = (*OPEN.values(), *CLOSE.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
@@ -13,13 +14,14 @@ from dmforge.filters.judged import Judged, Measure, Rule, judged, verdict
 from dmforge.filters.prose import language, length, repetition
 from dmforge.filters.shape import answer_form, density, frames, grammar, window
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.records import Attempt, Verdict
 
 
 class RulesConfig(StageConfig):
     """What is allowed."""
 
-    densities: tuple[PositiveInt, ...] = (1, 2, 3, 4, 6)
+    densities: tuple[Annotated[int, Field(gt=0, le=GRID_FPS)], ...] = Field(default=(1, 2, 3, 4, 6), min_length=1)
     """Frames per second that a look may ask for."""
     max_looks: PositiveInt = 1
     """Most looks of a trajectory."""

@@ -10,9 +10,10 @@ from dmforge.curation.stage import Ask
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.judged import Fault, Measure, verdict
 from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import BYTES_A_TOKEN, TeacherConfig
+from dmforge.generators.teacher.client import BYTES_A_TOKEN, TeacherConfig, missing
 from dmforge.generators.teacher.interview import Interview, Unreadable
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Attempt, Verdict
 from dmforge.schemas.replies import SafetyReply
@@ -34,6 +35,9 @@ class Safety(Ask[Attempt, Verdict]):
 
     def ingredients(self) -> list[str]:
         return [instruction(SafetyReply.name), json.dumps(SafetyReply.json_schema())]
+
+    def missing(self) -> InputError | None:
+        return missing(self.config, self.name, self.account)
 
     def open(self, workspace: Workspace) -> None:
         self._judge = Interview(workspace, self.config, Clips(), self.name, self.account)

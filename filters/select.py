@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from dmforge.curation.lake.views import View
 from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settled, settle
 from dmforge.curation.stage import Collective, StageConfig
-from dmforge.filters.selection import RANGE_SUBJECTS, Dimension, Said, Selection, Wanted, measured_by
+from dmforge.filters.selection import RANGE_SUBJECTS, Dimension, Said, Score, Selection, Wanted, let_through
 from dmforge.schemas.records import Candidate, Provenance, Sample, Task, Verdict, Video
 
 _TOLD = """
@@ -34,10 +34,10 @@ class SelectCotConfig(StageConfig):
 
     corpus: str = Field("cot", pattern="^[a-z][a-z0-9_-]*$")
     """The name of the corpus."""
-    least: dict[str, float] = Field(default_factory=dict)
+    least: dict[str, Score] = Field(default_factory=dict)
     """Filter -> the least score. The first that a candidate misses, in the order of the alphabet, is its reason; one that
     nobody has measured leaves it undetermined."""
-    least_if_measured: dict[str, float] = Field(default_factory=dict)
+    least_if_measured: dict[str, Score] = Field(default_factory=dict)
     """The same of filters that measure some only, as people do: a candidate that none of these has seen passes."""
     only: dict[Said, list[str]] = Field(default_factory=dict[Said, list[str]])
     """What is kept by where it comes from: `licence = ["CC0-1.0"]`. Of the annotation, or of the video with `video_`."""
@@ -59,10 +59,14 @@ class SelectCot(Collective[Candidate, Sample]):
     config: SelectCotConfig
     also_reads = (Task, Verdict, Provenance, Video)
 
+    def asked_scores(self) -> frozenset[str]:
+        return self.config.wanted().filters
+
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         connection = view.connection.cursor()
         ranges = view.ranges(Candidate, RANGE_SUBJECTS)
-        for bounds in Selection(connection, self.config.wanted(), ranges, measured_by(view.stages)).decided():
+        selection = Selection(connection, self.config.wanted(), ranges, candidates=let_through(view))
+        for bounds in selection.decided():
             rows = connection.sql(_TOLD, params=bounds).to_arrow_table().to_pylist()
             keys = [Key(row["id"], row["video"]) for row in rows]
             yield settle(origin, keys, [self._result(**row) for row in rows], self.makes)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import pyarrow as pa
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from dmforge.curation.lake.shares import Bounds
 from dmforge.curation.lake.views import View
@@ -14,7 +14,7 @@ from dmforge.curation.settled import Key, Made, Origin, Rejected, Result, Settle
 from dmforge.curation.sources.importing import target_of
 from dmforge.curation.stage import Collective, StageConfig
 from dmforge.filters.replaying import right_window
-from dmforge.filters.selection import RANGE_SUBJECTS, UNDETERMINED, Dimension, Said, Selection, Wanted, measured_by
+from dmforge.filters.selection import RANGE_SUBJECTS, UNDETERMINED, Dimension, Said, Score, Selection, Wanted
 from dmforge.schemas.columns import column
 from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.looks import Look
@@ -53,10 +53,10 @@ class SelectRlConfig(StageConfig):
 
     corpus: str = Field("rl", pattern="^[a-z][a-z0-9_-]*$")
     """The name of the corpus."""
-    least: dict[str, float] = Field(default_factory=dict)
+    least: dict[str, Score] = Field(default_factory=dict)
     """Filter -> the least score of a task or its video. The first that it misses, in the order of the alphabet, is its reason;
     one that nobody has measured leaves it undetermined."""
-    most: dict[str, float] = Field(default_factory=dict)
+    most: dict[str, Score] = Field(default_factory=dict)
     """Filter -> the greatest score: `replay = 0.95` leaves out what a student always solves."""
     only: dict[Said, list[str]] = Field(default_factory=dict[Said, list[str]])
     """What is kept by where it comes from: `licence = ["CC0-1.0"]`. Of the annotation, or of the video with `video_`."""
@@ -68,6 +68,13 @@ class SelectRlConfig(StageConfig):
     teachers_look: bool = False
     """Where no student was tried and the file doesn't say either: aim at gold's window, at the density of the first teacher
     that answered right."""
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> SelectRlConfig:
+        for name in sorted(self.least.keys() & self.most.keys()):
+            if self.least[name] > self.most[name]:
+                raise ValueError(f"no score of {name!r} is at least {self.least[name]:g} and at most {self.most[name]:g}")
+        return self
 
     def wanted(self) -> Wanted:
         return Wanted(self.least, self.only, (), self.caps, self.balance, most=self.most)
@@ -81,10 +88,13 @@ class SelectRl(Collective[Task, Sample]):
     also_reads = (Verdict, Provenance, Video, Target, Candidate)
     if_there = also_reads
 
+    def asked_scores(self) -> frozenset[str]:
+        return self.config.wanted().filters
+
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         connection, aims = view.connection.cursor(), Aims(view, teachers_look=self.config.teachers_look)
         ranges = view.ranges(Task, RANGE_SUBJECTS)
-        selection = Selection(connection, self.config.wanted(), ranges, measured_by(view.stages), aims=aims.within)
+        selection = Selection(connection, self.config.wanted(), ranges, aims=aims.within)
         for bounds in selection.decided():
             rows = connection.sql(_TOLD, params=bounds).to_arrow_table().to_pylist()
             keys = [Key(row["id"], row["video"]) for row in rows]

@@ -8,21 +8,23 @@ Names and values come as tables; the only text that becomes SQL stands in this f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import duckdb
 import pyarrow as pa
+from pydantic import Field
 
 from dmforge.curation.lake.shares import Bounds
-from dmforge.curation.lake.views import AnyStage
-from dmforge.schemas.config import nearest
+from dmforge.curation.lake.views import View
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Candidate
 
 Said = Literal["source", "licence", "terms", "split", "video_source", "video_licence", "video_terms"]
 Dimension = Literal["video", "kind", "source", "duration", "density"]
+Score = Annotated[float, Field(ge=-1, le=1)]
+"""A threshold: no verdict says more or less."""
 MOST_FILTERS = 62
 UNDETERMINED = "undetermined: "
 """Begins the reason of what the scores at hand can't decide."""
@@ -112,6 +114,11 @@ class Wanted:
     least_if_measured: Mapping[str, float] | None = None
 
     @property
+    def filters(self) -> frozenset[str]:
+        """Whose scores matter."""
+        return frozenset({*self.thresholds, *self.most, *self.order})
+
+    @property
     def thresholds(self) -> Mapping[str, float]:
         """All of them. One that is asked for either way is asked for of all."""
         return {**(self.least_if_measured or {}), **self.least}
@@ -128,9 +135,9 @@ Holds = Callable[[duckdb.DuckDBPyConnection], pa.Table]
 HELD = pa.schema([("id", pa.binary(16)), ("holds", pa.bool_())])
 
 
-def measured_by(stages: Iterable[AnyStage]) -> frozenset[str]:
-    """The filters that these stages measure, whether they have run or not."""
-    return frozenset(name for stage in stages for name in stage.measures)
+def let_through(view: View) -> str:
+    """SQL of the candidates that gates let through: those of drawn tasks."""
+    return f"({view.rows(Candidate).sql})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +148,11 @@ class Selection:
     wanted: Wanted
     ranges: Sequence[Bounds]
     """Of the ids of videos, low to high."""
-    measurable: frozenset[str] = frozenset()
-    """What has no scores yet but will: it leaves candidates undetermined. What is neither is a mistake in the recipe."""
     holds: Holds | None = None
     aims: Callable[[Bounds], pa.Table] | None = None
     """The tasks of a range, where it is tasks that are selected."""
+    candidates: str = Candidate.table
+    """Where they are read from."""
 
     def decided(self) -> Iterator[Bounds]:
         """Make the temporary table `verdict_of` of one range after the other: `id`, `video`, `task`, `reason` (NULL where it is
@@ -167,13 +174,7 @@ class Selection:
     def _named(self) -> list[str]:
         """The filters that matter as a table, by the alphabet: the recipe's own order is no part of the work key."""
         wanted, where = self.wanted, "[stages.select_cot]" if self.aims is None else "[stages.select_rl]"
-        names = sorted({*wanted.thresholds, *wanted.most, *wanted.order})
-        measured = {row[0] for row in self.connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()}
-        known = sorted(measured | self.measurable)
-        for name in names:
-            if name not in known:
-                mend = nearest(name, known) if known else "put a stage before it that measures this"
-                raise InputError(f"no filter measures {name!r}", where=where, mend=mend)
+        names = sorted(wanted.filters)
         if len(names) > MOST_FILTERS:
             raise InputError(f"{len(names)} filters", where=where, mend=f"name at most {MOST_FILTERS}")
         table = pa.table({
@@ -214,7 +215,7 @@ class Selection:
         unmet = {name: f"WHEN {_SAID[name]} NOT IN (SELECT value FROM wanted_values WHERE name = '{name}')" for name in said}
         lacking = " WHEN c.lacks IS NOT NULL THEN c.lacks" if tasks else ""
         self.connection.execute(_STANDING.format(
-            subjects=AIMS if tasks else Candidate.table,
+            subjects=AIMS if tasks else self.candidates,
             lacking=lacking, lacking_values=lacking and " WHEN c.lacks IS NOT NULL THEN ''",
             dimensions="".join(f", {_DIMENSION[name]} AS of_{name}" for name in self._counted),
             scores="".join(f", least(a.s{at}, b.s{at}, d.s{at}) AS s{at}" for at in ordering),

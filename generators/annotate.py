@@ -15,9 +15,10 @@ from dmforge.curation.accounts import Expected, Usage
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.teacher.asking import Asking, In, Out, ShowingConfig
-from dmforge.generators.teacher.client import KEY, Address, TeacherConfig
+from dmforge.generators.teacher.client import KEY, Address, TeacherConfig, missing
 from dmforge.generators.teacher.interview import Interview, Unreadable, announced, expected_usage
 from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.grammar import assemble
 from dmforge.schemas.ids import Id, digest
@@ -87,6 +88,10 @@ class AskingSeveral(Asking[In, Out]):
     """A stage in which each task has one of several teachers."""
 
     config: AnnotateConfig
+
+    def missing(self) -> InputError | None:
+        errors = (missing(teacher, self.name, self.account) for teacher in self.config.each())
+        return next((error for error in errors if error is not None), None)
 
     def open(self, workspace: Workspace) -> None:
         config = self.config

@@ -170,18 +170,34 @@ class View:
         upto = self.stages.index(before) if before is not None else len(self.stages)
         makers = [stage for stage in self.stages[:upto] if record in stage.makes]
         made = [self._made_by(stage, record) for stage in makers]
+        if gated:
+            made = [self._with_its_subject(rows, maker, upto) for rows, maker in zip(made, makers, strict=True)]
         parts = tuple(part for rows in made for part in rows.parts)
         sql = _union([rows.sql for rows in made]) or self._files(row_schema(record), ())
-        gates = [stage for stage in self.stages[:upto] if isinstance(stage, Gate) and stage.reads is record]
-        if gated and gates:
-            passing = [gate.passing(self._made_by(gate, gate.makes[0]).sql) for gate in gates]
-            through = " ".join(f"SEMI JOIN ({ids}) g{n} ON r.id = g{n}.id" for n, ids in enumerate(passing))
-            return Rows(f"SELECT r.* FROM ({sql}) r {through}", record, parts, whole=False)
+        whole = all(rows.whole for rows in made)
         # only where a row does stand twice: to see each once costs a sort of them all, in every query
         if any(stage.repeats and self._parts(stage, record.table) for stage in makers) and not self._once(record, parts):
-            once = f"SELECT * FROM ({sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
-            return Rows(once, record, parts, whole=False)
-        return Rows(sql, record, parts, all(rows.whole for rows in made))
+            sql = f"SELECT * FROM ({sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
+            whole = False
+        gates = [(gate, "id") for gate in self.stages[:upto] if isinstance(gate, Gate) and gate.reads is record]
+        if gated and gates:
+            return Rows(self._passing(sql, gates), record, parts, whole=False)
+        return Rows(sql, record, parts, whole)
+
+    def _with_its_subject(self, rows: Rows, maker: AnyStage, upto: int) -> Rows:
+        """Rows without those that name what a later gate keeps back: a candidate goes with its task. What was made behind a
+        gate was made from what it let through."""
+        later, columns = self.stages[self.stages.index(maker) + 1 : upto], schema(rows.record).names
+        gates = [(gate, gate.reads.kind) for gate in later if isinstance(gate, Gate) and gate.reads.kind in columns]
+        return Rows(self._passing(rows.sql, gates), rows.record, rows.parts, whole=False) if gates and rows.parts else rows
+
+    def _passing(self, sql: str, gates: Sequence[tuple[AnyStage, str]]) -> str:
+        """SQL of the rows whose column names what a gate lets through, for each of these gates."""
+        for gate, column in gates:
+            assert isinstance(gate, Gate)
+            ids = gate.passing(self._made_by(gate, gate.makes[0]).sql)
+            sql = f"SELECT r.* FROM ({sql}) r SEMI JOIN ({ids}) g ON r.{column} = g.id"
+        return sql
 
     def repeated(self, stage: AnyStage) -> Id | None:
         """A row that a stage made from two inputs, if there is one."""
@@ -327,7 +343,7 @@ class View:
 
     def _once(self, record: type[Record], parts: Sequence[Part]) -> bool:
         """No id stands twice in these parts. Where the first halves of ids all differ, they do: a third of the cost."""
-        names = tuple(part.name for part in parts)
+        names = (record.table, *(part.name for part in parts))  # parts of one commit have one name, in each table
         if names not in self._single:
             ids = f"SELECT id FROM ({self._files(row_schema(record), parts, record)}) WHERE {within(record.video_column)}"
             ranges = ALL.ranges(1 + sum(part.rows for part in parts) // RANGE_ROWS)

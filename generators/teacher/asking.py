@@ -11,9 +11,10 @@ from dmforge.curation.stage import Ask
 from dmforge.curation.video.media import require_clips
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import TeacherConfig
+from dmforge.generators.teacher.client import TeacherConfig, missing
 from dmforge.generators.teacher.interview import Interview
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Item, Record
 from dmforge.schemas.replies import Reply
 
@@ -37,6 +38,9 @@ class Asking(Ask[In, Out]):
 
     def ingredients(self) -> list[str]:
         return [text for kind in self.replies for text in (instruction(kind.name), json.dumps(kind.json_schema()))]
+
+    def missing(self) -> InputError | None:
+        return missing(self.config, self.name, self.account)
 
     def begin(self, workspace: Workspace) -> None:
         require_clips(workspace, self.config.clips)

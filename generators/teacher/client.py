@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import time
@@ -28,6 +29,8 @@ from dmforge.schemas.replies import Reply
 from dmforge.schemas.sizes import Size
 
 URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
+NO_KEY = "none"
+"""What is sent where no key is set: a server on one's own machine wants none."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """Between tries where the server doesn't say how long to wait: each is twice the one before."""
 LEAST_OF_PAUSE = 1 / 8
@@ -88,6 +91,10 @@ class TeacherConfig(AskConfig):
     """By model: the recipe's `[prices]`."""
 
     @property
+    def endpoint(self) -> str:
+        return self.base_url or os.environ.get(URL, "")
+
+    @property
     def price(self) -> Price:
         return self.prices.get(self.model, FREE)
 
@@ -125,23 +132,41 @@ def image_tokens(price: Price, images: int, size: Size) -> int:
     return images * (size.tokens if price.image_tokens is None else price.image_tokens)
 
 
+def missing(config: TeacherConfig, stage: str, account: Account) -> InputError | None:
+    """What a teacher can't be asked without, as far as that is known before it is."""
+    where = f"[stages.{stage}] model = {config.model!r}"
+    if not config.endpoint:
+        return InputError("no endpoint is named", where=where, mend=f"set base_url there, or {URL} in the environment")
+    named = where if config.base_url else URL
+    try:
+        without_key(config.endpoint)
+    except InputError as error:
+        return InputError(error.what, where=named, mend=error.mend)
+    if not _is_address(config.endpoint):
+        hint = "give it whole: http://127.0.0.1:8000/v1, say"
+        return InputError(f"{config.endpoint!r} is no endpoint's address", where=named, mend=hint)
+    if not _is_key(os.environ.get(config.key_name) or NO_KEY):
+        message = "the key holds a space, a line end or a letter that no key has"
+        return InputError(message, where=config.key_name, mend="set the variable to the key and nothing else")
+    if account.budget_usd is not None and config.model not in config.prices:
+        mend = f"write down [prices.{json.dumps(config.model)}]: input_usd and output_usd, a million tokens; 0 if it is free"
+        return InputError("a budget can't be kept without prices", where=where, mend=mend)
+    return None
+
+
 class Teacher:
     """A model behind an endpoint."""
 
     def __init__(self, config: TeacherConfig, stage: str, account: Account) -> None:
         from openai import AsyncOpenAI
 
+        if error := missing(config, stage, account):
+            raise error
         self._config, self._stage, self._account = config, stage, account
         self._limiter = Limiter(config.requests_a_minute, config.tokens_a_minute)
         self._over = ""
         self._useless = 0
-        self._url = _endpoint(config)
-        if account.budget_usd is not None and config.price == FREE:
-            message = "a budget can't be kept without prices"
-            raise InputError(
-                message, where=f"[prices.{config.model!r}]", mend="write down input_usd and output_usd, a million tokens"
-            )
-        self._key = _key(config)
+        self._url, self._key = config.endpoint, os.environ.get(config.key_name) or NO_KEY
         self._client = AsyncOpenAI(
             base_url=self._url,
             api_key=self._key,
@@ -282,16 +307,6 @@ class Teacher:
         return response.http_response  # not parsed by the SDK, which takes whatever comes for what it expects
 
 
-def _endpoint(config: TeacherConfig) -> str:
-    url = config.base_url or os.environ.get(URL)
-    if not url:
-        raise InputError("no endpoint is named", where="base_url", mend=f"set it in the recipe, or {URL} in the environment")
-    if not _is_address(url):
-        where = "base_url" if config.base_url else URL
-        raise InputError(f"{url!r} is no endpoint's address", where=where, mend="give it whole: http://127.0.0.1:8000/v1, say")
-    return without_key(url)
-
-
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -300,12 +315,8 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def _key(config: TeacherConfig) -> str:
-    key = os.environ.get(config.key_name) or "none"  # a server on one's own machine wants none
-    if not (key.isascii() and key.isprintable()) or key != key.strip():
-        message = "the key holds a space, a line end or a letter that no key has"
-        raise InputError(message, where=config.key_name, mend="set the variable to the key and nothing else")
-    return key
+def _is_key(key: str) -> bool:
+    return key.isascii() and key.isprintable() and key == key.strip()
 
 
 def _usage(answer: Answer, most: Usage) -> Usage:

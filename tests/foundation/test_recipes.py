@@ -15,6 +15,7 @@ from dmforge.schemas.errors import InputError
 from tests.foundation.lakes import fingerprint, logical, run
 
 TASKS = 60
+JUDGED = "name = 'x'\n[stages.ingest]\n[stages.import]\n[stages.rules]\n[stages.benchmarks]\n[stages.contamination]\n"
 RECIPE = """
 name = "least work"
 [stages.count]
@@ -173,6 +174,22 @@ def test_an_answer_survives_its_lake(lab: Lab) -> None:
         ),
         ('name = "x"\n[stages.count]\nwork_ms = nan', "[stages.count]", "work_ms = nan", "correct 'work_ms'"),
         ('name = "\udce9"', "recipe.toml", "not TOML", ""),
+        (f"{JUDGED}[stages.select_cot.least]\nwimdow = 1.0", "select_cot]", "no filter measures 'wimdow'", "'window'?"),
+        (f"{JUDGED}[stages.select_cot]\norder = ['answer']", "select_cot]", "no filter measures 'answer'", "before it: verify"),
+        (f"{JUDGED}[stages.select_cot.least_if_measured]\nhuman = 1", "select_cot]", "measures 'human'", "before it: human"),
+        (f"{JUDGED}[stages.select_rl.most]\nreplay = 0.9", "select_rl]", "measures 'replay'", "before it: replay"),
+        (f"{JUDGED}[stages.select_cot.least]\nwindow = 90", "select_cot]", "least.window = 90", "correct"),
+        (f"{JUDGED}[stages.select_rl]\nleast = {{window = 0.9}}\nmost = {{window = 0.1}}", "select_rl]", "no score of", ""),
+        (f"{JUDGED}[stages.select_cot]\n[stages.select_rl]\ncorpus = 'cot'", "select_rl]", "by 'select_cot' already", "'cot2'"),
+        (
+            f"{JUDGED}[stages.select_cot]\n[stages.pack]\n[stages.select_rl]",
+            "select_rl]",
+            "in no shard",
+            "before [stages.pack]",
+        ),
+        (f"{JUDGED}[stages.draw.quotas]\n'charades/groundin' = 3", "draw]", "fits no task", "grounding"),
+        ("name = 'x'\n[stages.import]\n[stages.ingest]", "import]", "reads videos, which no earlier", "ingest"),
+        ("name = 'x'\n[stages.ingest]\n[stages.import]\n[stages.rules]\ndensities = [24]", "rules]", "densities", "correct"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_place_and_mend(tmp_path: Path, text: str, where: str, what: str, mend: str) -> None:

@@ -115,6 +115,35 @@ def test_half_the_money_is_nearly_spent_never_exceeded_and_the_rest_goes_on_late
     assert answered == 2 * len((workspace / "inputs/annotations").glob("*").__next__().read_text().splitlines()[1:])
 
 
+CROSSCHECK = "[stages.crosscheck]\nmodel = 'another'\n"
+
+
+def test_what_a_later_stage_lacks_is_told_before_the_first_question(
+    workspace: Path, oracle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = workspace / "recipe.toml"
+    text = recipe.read_text().replace("[stages.human]", f"{CROSSCHECK}[stages.human]")
+    recipe.write_text(text)
+    told = dmforge("run", "--budget", 1, "-w", workspace, code=2)
+    assert "[stages.crosscheck] model = 'another': a budget can't be kept without prices" in told
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    recipe.write_text(text.replace('model = "oracle"', f'model = "oracle"\nbase_url = "{oracle}"', 1))
+    assert "[stages.crosscheck] model = 'another': no endpoint is named" in dmforge("run", "-w", workspace, code=2)
+    assert bill(oracle)["answered"] == 0
+
+
+def test_what_is_said_to_be_free_goes_with_a_budget_and_what_is_finished_needs_no_endpoint(
+    workspace: Path, oracle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = workspace / "recipe.toml"
+    free = re.sub(r"input_usd = 1.0.*\noutput_usd = 4.0", "input_usd = 0.0", recipe.read_text())
+    recipe.write_text(free)
+    dmforge("run", "--budget", 1, "-w", workspace)
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    recipe.write_text(free.replace("own_span = 0.05", "own_span = 0.99"))
+    dmforge("run", "-w", workspace)
+
+
 def test_a_budget_without_prices_is_refused(workspace: Path, oracle: str) -> None:
     recipe = workspace / "recipe.toml"
     recipe.write_text(re.sub(r"\[prices.oracle\].*?\n\n", "", recipe.read_text(), flags=re.DOTALL))
