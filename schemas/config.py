@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -28,6 +28,8 @@ class Config(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
     )
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Keys that people know from other tools, and what does it here."""
 
     def semantic(self) -> dict[str, Any]:
         """The part that decides what comes out: it is digested into every work key."""
@@ -66,7 +68,10 @@ def _fault(kind: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tupl
     path = [str(step) for step in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        return f"unknown key {key!r}", nearest(path[-1], _keys_at(kind, path[:-1]))
+        table = _table_at(kind, path[:-1])
+        known = list(table.model_fields) if table else []
+        elsewhere = table.elsewhere if table and issubclass(table, Config) else {}
+        return f"unknown key {key!r}", elsewhere.get(path[-1]) or nearest(path[-1], known)
     if fault["type"] == "missing":
         return f"key {key!r} is missing", f"add {key} = ..."
     if fault["type"] == "value_error":  # a rule over several keys: its words say which
@@ -75,10 +80,10 @@ def _fault(kind: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tupl
     return f"{key} = {fault['input']!r}: {fault['msg'].lower()}", f"correct {key!r}"
 
 
-def _keys_at(kind: type[BaseModel], path: list[str]) -> list[str]:
+def _table_at(kind: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
     for step in path:
         inner = kind.model_fields[step].annotation if step in kind.model_fields else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
+            return None
         kind = inner
-    return list(kind.model_fields)
+    return kind
