@@ -505,7 +505,7 @@ def evaluate_student(
 def _require_train_extra() -> None:
     from importlib.util import find_spec
 
-    missing = [name for name in ("torch", "transformers", "accelerate") if find_spec(name) is None]
+    missing = [name for name in ("torch", "transformers", "accelerate", "peft") if find_spec(name) is None]
     if missing:
         raise InputError(f"not installed: {', '.join(missing)}", where="train", mend="pip install 'dmforge[train]'")
 

@@ -11,7 +11,7 @@ import random
 import struct
 import wave
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +32,8 @@ class Case:
     name: str
     suffix: str = "mp4"
     codec: str = "libx264"
+    fourcc: str = ""
+    """What the file says its codec is; by default as FFmpeg writes it."""
     options: dict[str, str] = field(default_factory=lambda: {"preset": "ultrafast"})
     pixels: str = "yuv420p"
     width: int = 128
@@ -92,6 +94,8 @@ def _encode(case: Case, path: Path) -> None:
         stored = (case.height, case.width) if case.turn % 180 else (case.width, case.height)
         stream.width, stream.height, stream.pix_fmt = *stored, case.pixels
         stream.codec_context.sample_aspect_ratio = case.aspect
+        if case.fourcc:
+            stream.codec_context.codec_tag = case.fourcc
         clock = Fraction(1, RATE) if case.suffix == "avi" or case.codec in OF_CONSTANT_RATE else CLOCK
         stream.codec_context.time_base = clock
         for number, time_s in enumerate(case.times_s):
@@ -102,8 +106,11 @@ def _encode(case: Case, path: Path) -> None:
         container.mux(stream.encode(None))
 
 
-FORMATS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm", "ts": "mpegts", "avi": "avi", "mpg": "mpeg"}
-OF_CONSTANT_RATE = ("mpeg4", "mpeg1video", "mpeg2video")
+FORMATS = {
+    "mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm", "ts": "mpegts", "avi": "avi", "mpg": "mpeg", "vob": "vob",
+    "asf": "asf", "flv": "flv", "3gp": "3gp", "mxf": "mxf",
+}  # fmt: skip
+OF_CONSTANT_RATE = ("mpeg4", "mpeg1video", "mpeg2video", "msmpeg4", "wmv2", "mjpeg", "flv", "h263")
 CLOCK = Fraction(1, 12_000)
 
 
@@ -163,6 +170,72 @@ def painted() -> bytes:
     return file.getvalue()
 
 
+def chunks(data: bytes) -> list[bytes]:
+    """The packets of an AVI's video, in their order."""
+    with av.open(io.BytesIO(data)) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+def packed(data: bytes) -> bytes:
+    """An AVI of I, P, B, P, B, ... as DivX 5 wrote it: each B-frame in one chunk with its P-frame, then an empty one.
+
+    So a decoder that gives a picture for each chunk at once has one to give.
+    """
+    first, *others = chunks(data)
+    at = first.index(VOP)
+    kept = [first[:at] + b"\0\0\1\xb2DivX503b1393p" + first[at:]]
+    while others:
+        ahead, *others = others
+        behind = others.pop(0) if others and others[0][others[0].index(VOP) + 4] >> 6 == B_VOP else b""
+        kept += [ahead + behind, NOTHING_NEW] if behind else [ahead]
+    return _rewrapped(data, "avi", kept, range(len(kept)))
+
+
+VOP = b"\0\0\1\xb6"
+B_VOP = 2
+NOTHING_NEW = VOP + b"\x50\x4f"
+"""A P-frame that isn't coded, where a second has 25 ticks."""
+
+
+def numbered(data: bytes) -> bytes:
+    """An AVI copied into Matroska by a tool that takes the number of a packet for the time at which its picture is shown."""
+    kept = chunks(data)
+    return _rewrapped(data, "matroska", kept, range(len(kept)))
+
+
+def _rewrapped(data: bytes, form: str, kept: Sequence[bytes], ticks: Sequence[int]) -> bytes:
+    """Other packets in the same stream, with these times; the first is a keyframe."""
+    file = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source, av.open(file, "w", format=form) as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for tick, payload in zip(ticks, kept, strict=True):
+            packet = av.Packet(payload)
+            packet.stream, packet.time_base = stream, Fraction(1, RATE)
+            packet.pts = packet.dts = tick
+            packet.is_keyframe = not tick
+            container.mux(packet)
+    return file.getvalue()
+
+
+def with_a_chunk_of_no_picture(data: bytes) -> bytes:
+    """An AVI of H.264 with a chunk that only says where a picture begins: which picture belongs to which chunk is open."""
+    kept = chunks(data)
+    kept.insert(20, b"\0\0\0\1\x09\xf0")
+    return _rewrapped(data, "avi", kept, range(len(kept)))
+
+
+def without_index(data: bytes) -> bytes:
+    """An AVI whose index is cut off, as cameras leave it that run out of power."""
+    return data[: data.rindex(b"idx1")]
+
+
+def begun_later(data: bytes) -> bytes:
+    """An AVI whose first chunk is gone, and with it what the next ones lean on."""
+    at, index = data.index(b"00dc", data.index(b"movi")), data.rindex(b"idx1") + 8
+    data = data[:at] + b"JUNK" + data[at + 4 :]
+    return data[:index] + b"JUNK" + data[index + 4 :]
+
+
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.4,\nMPEG-TS.ts\n#EXT-X-ENDLIST\n"
 
 
@@ -220,13 +293,17 @@ FAST = {"preset": "ultrafast"}
 B_FRAMES = {"preset": "veryfast", "bf": "3"}
 GOP = {"preset": "veryfast", "g": "12", "bf": "2"}
 START = {"movflags": "+faststart"}
+PYRAMID = {**B_FRAMES, "x264-params": "b-pyramid=normal:bframes=7:b-adapt=0"}
+OPEN_GOP = {**GOP, "x264-params": "open-gop=1:keyint=12:min-keyint=12:scenecut=0"}
+DROPS = tuple(Fraction(tick, RATE) for tick in range(FRAMES) if tick not in (21, 23, 25, *range(40, 46)))
+"""As screen recorders leave them: at some ticks nothing new is shown."""
 
 CASES: tuple[Case, ...] = (
     Case("constant rate"),
     Case("variable rate with a hole", times_s=_with_hole()),
-    Case("open GOP", options={**GOP, "x264-params": "open-gop=1:keyint=12:min-keyint=12:scenecut=0"}),
+    Case("open GOP", options=OPEN_GOP),
     Case("B-frames", options=B_FRAMES),
-    Case("pyramid of B-frames", options={**B_FRAMES, "x264-params": "b-pyramid=normal:bframes=7:b-adapt=0"}),
+    Case("pyramid of B-frames", options=PYRAMID),
     Case("non-zero start", options=B_FRAMES, start_s=Fraction(3)),
     Case("non-zero start in matroska", suffix="mkv", options=B_FRAMES, start_s=Fraction(3)),
     Case("negative start", options=B_FRAMES, start_s=Fraction(-12, RATE), hidden=12),
@@ -251,6 +328,47 @@ CASES: tuple[Case, ...] = (
     Case("MPEG-TS", suffix="ts", options=B_FRAMES),
     Case("AVI without timestamps", suffix="avi", codec="mpeg4", options={"bf": "0"}),
     Case("AVI with B-frames", suffix="avi", codec="mpeg4", options={"bf": "2"}),
+    Case("AVI of H.264", suffix="avi", options={**FAST, "bf": "0"}),
+    Case("AVI of H.264 with B-frames", suffix="avi", options=B_FRAMES),
+    Case("AVI of H.264 with a pyramid of B-frames", suffix="avi", options=PYRAMID),
+    Case("AVI of H.264 with B-frames and an open GOP", suffix="avi", options=OPEN_GOP),
+    Case("AVI with dropped frames", suffix="avi", codec="mjpeg", pixels="yuvj420p", times_s=DROPS),
+    Case("AVI with dropped frames and B-frames", suffix="avi", codec="mpeg4", options={"bf": "2"}, times_s=DROPS),
+    Case("AVI of H.264 with dropped frames and B-frames", suffix="avi", options=B_FRAMES, times_s=DROPS),
+    Case("AVI with packed B-frames", suffix="avi", codec="mpeg4", options={"bf": "1"}, fourcc="DX50", mend=packed),
+    Case("AVI by Xvid", suffix="avi", codec="mpeg4", options={"bf": "2"}, fourcc="XVID"),
+    Case("AVI by DivX", suffix="avi", codec="mpeg4", options={"bf": "0"}, fourcc="DIVX"),
+    Case("AVI of MPEG-2", suffix="avi", codec="mpeg2video", options={"bf": "2"}),
+    Case("AVI of Motion JPEG", suffix="avi", codec="mjpeg", pixels="yuvj420p", options={}),
+    Case("AVI without an index", suffix="avi", options=B_FRAMES, mend=without_index),
+    Case("AVI that begins with no keyframe", suffix="avi", codec="mpeg4", options={"bf": "2"}, mend=begun_later, bad=True),
+    Case("AVI of H.264 that begins with no keyframe", suffix="avi", options=B_FRAMES, mend=begun_later, bad=True),
+    Case("AVI of H.264 with a chunk of no picture", suffix="avi", options=B_FRAMES, mend=with_a_chunk_of_no_picture, bad=True),
+    Case("copied from an AVI with its packets numbered", suffix="avi", options=B_FRAMES, mend=numbered, bad=True),
+    Case("ASF with B-frames", suffix="asf", codec="mpeg4", options={"bf": "2"}),
+    Case("ASF of H.264 with B-frames", suffix="asf", options=B_FRAMES),
+    Case("WMV", suffix="asf", codec="wmv2", options={}),
+    Case("FLV with B-frames", suffix="flv", options=B_FRAMES),
+    Case("3GP of MPEG-4", suffix="3gp", codec="mpeg4", options={}),
+    Case("QuickTime with B-frames and no edit list", suffix="mov", options=B_FRAMES, muxer={"use_editlist": "0"}),
+    Case("MPEG-4 in Matroska with B-frames", suffix="mkv", codec="mpeg4", options={"bf": "2"}),
+    Case("program stream of MPEG-1", suffix="mpg", codec="mpeg1video", options={"bf": "2"}),
+    Case("program stream of MPEG-2", suffix="vob", codec="mpeg2video", options={"bf": "2"}),
+    Case("MXF", suffix="mxf", codec="mpeg2video", options={"bf": "2"}),
+    Case("MXF of H.264 that has its packets numbered", suffix="mxf", options=B_FRAMES, bad=True),
+    Case("program stream of H.264 with few times", suffix="vob", options=B_FRAMES, bad=True),
+    Case(
+        "VP8 with frames for reference only",
+        suffix="webm",
+        codec="libvpx",
+        options={"auto-alt-ref": "1", "lag-in-frames": "16", "cpu-used": "8"},
+    ),
+    Case(
+        "VP9 with frames for reference only",
+        suffix="webm",
+        codec="libvpx-vp9",
+        options={"auto-alt-ref": "1", "lag-in-frames": "16", "cpu-used": "8"},
+    ),
     Case("fragmented", options=GOP, muxer={"movflags": "+frag_keyframe+empty_moov+default_base_moof"}),
     Case(
         "no duration in the header",

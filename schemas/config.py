@@ -11,7 +11,7 @@ import difflib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -46,6 +46,8 @@ class Config(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
     )
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Keys that people know from other tools, and what does it here."""
 
     def semantic(self) -> dict[str, Any]:
         """The part that decides what comes out: it is digested into every work key."""
@@ -130,11 +132,13 @@ def _fault(kind: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tupl
     path = [str(step) for step in fault["loc"]]
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        keys, renamed = _keys_at(kind, path[:-1])
+        table = _table_at(kind, path[:-1])
+        renamed = renamed_keys(table) if table else {}
         if path[-1] in renamed:
             now = renamed[path[-1]]
             return f"{path[-1]!r} is {now!r} now", f"write {'.'.join([*path[:-1], now])}; `dmforge upgrade` does it for you"
-        return f"unknown key {key!r}", nearest(path[-1], keys)
+        elsewhere = table.elsewhere if table and issubclass(table, Config) else {}
+        return f"unknown key {key!r}", elsewhere.get(path[-1]) or nearest(path[-1], list(table.model_fields) if table else [])
     if fault["type"] == "missing":
         return f"key {key!r} is missing", f"add {key} = ..."
     if fault["type"] == "value_error":  # a rule over several keys: its words say which
@@ -143,13 +147,11 @@ def _fault(kind: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tupl
     return f"{key} = {fault['input']!r}: {fault['msg'].lower()}", f"correct {key!r}"
 
 
-def _keys_at(kind: type[BaseModel], path: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The keys that a table may have, and the old names of some of them."""
+def _table_at(kind: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
+    """The config of the table at a path."""
     for step in path:
-        if step.isdigit():  # an item of a list of tables
-            continue
-        inner = inner_config(kind.model_fields[step]) if step in kind.model_fields else None
+        inner = kind if step.isdigit() else inner_config(kind.model_fields[step]) if step in kind.model_fields else None
         if inner is None:
-            return [], {}
+            return None
         kind = inner
-    return list(kind.model_fields), renamed_keys(kind)
+    return kind

@@ -16,6 +16,7 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.load import Student
 from dmforge.trainers import checkpoints
 from dmforge.trainers.feed import Rounds
+from dmforge.trainers.packages import require_packages
 from dmforge.trainers.refusals import refusals
 from dmforge.trainers.settings import TrainingSettings
 
@@ -108,7 +109,8 @@ class Keeping(Trainer):
 
 
 def arguments(settings: TrainingSettings, **more: Any) -> TrainingArguments:
-    """Ours in Hugging Face's words."""
+    """Ours in Hugging Face's words, if all that they name is installed."""
+    require_packages(settings)
     learning, saving = settings.training, settings.saving
     return TrainingArguments(
         output_dir=settings.out, max_steps=learning.steps, learning_rate=learning.learning_rate,

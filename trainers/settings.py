@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -87,8 +89,35 @@ class DataSettings(ReadingSettings):
     """Transcripts one behind the other in a row, attending to themselves only; or a row each."""
 
 
+REPLICAS = (
+    "not supported: each GPU holds the whole student, by torchrun; for less memory take [model.adapters], [model] freeze, "
+    "gradient_checkpointing or bf16"
+)
+FROM_HUGGING_FACE: Mapping[str, str] = MappingProxyType(
+    {
+        "deepspeed": REPLICAS,
+        "fsdp": REPLICAS,
+        "fsdp_config": REPLICAS,
+        "fp16": "not supported: bf16 = true",
+        "optim": "not supported: AdamW, with betas and weight_decay",
+        "max_steps": "steps says it",
+        "num_train_epochs": "not supported: steps counts updates",
+        "per_device_train_batch_size": "[data] most_tokens says it, in tokens and over all ranks",
+        "gradient_accumulation_steps": "accumulation says it",
+        "lr_scheduler_type": "schedule says it",
+        "warmup_ratio": "not supported: warmup_steps counts updates",
+        "max_grad_norm": "clip says it",
+        "report_to": "it stands in [saving]",
+        "logging_steps": "[saving] log_every says it",
+        "save_steps": "[saving] save_every says it",
+    }
+)
+
+
 class LearningSettings(Config):
     """How any student learns."""
+
+    elsewhere = FROM_HUGGING_FACE
 
     steps: PositiveInt
     """Updates in all."""

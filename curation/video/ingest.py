@@ -98,7 +98,7 @@ class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
         if sha256_of(source) != item.sha256:
             raise Transient(f"{source} holds other bytes now: ingest an intact copy, from wherever it is")
         try:
-            timeline = read_timeline(source)
+            timeline = read_timeline(source, self.gets_on)
             provenance = _provenance(item)
             aside = {name: getattr(provenance, name) for name in SAID}
             video = replace(probe(timeline).as_video(item.sha256, source.stat().st_size), **aside)

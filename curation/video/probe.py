@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dmforge.curation.video.geometry import displayed_size
-from dmforge.curation.video.timeline import Timeline, opened
+from dmforge.curation.video.opening import opened
+from dmforge.curation.video.timeline import Timeline
 from dmforge.schemas.records import Video
 
 

@@ -28,7 +28,8 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from dmforge.curation.atomic import placing, sync_folder
 from dmforge.curation.video.decoders.pyav import upright, wanted_frames
-from dmforge.curation.video.timeline import Timeline, ffmpeg_errors
+from dmforge.curation.video.opening import ffmpeg_errors
+from dmforge.curation.video.timeline import Timeline
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import base32, digest
 from dmforge.schemas.sizes import Size

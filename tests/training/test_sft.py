@@ -290,3 +290,29 @@ def test_the_command_line_trains_and_says_so_in_json(settings: Path) -> None:
     assert json.loads(again.stdout)["checkpoint"] == printed["checkpoint"]
     assert CliRunner().invoke(cli.app, ["train", "sft", str(settings.parent / "none.toml")]).exit_code == 2
     assert CliRunner().invoke(cli.app, ["train", "by heart", str(settings)]).exit_code == 2
+
+
+# what is not there
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"saving_report_to": '["wanbd"]'}, ("[saving] report_to", "'wanbd' is no tracker", "did you mean 'wandb'?")),
+        ({"saving_report_to": '["comet_ml"]'}, ("[saving] report_to", "'comet_ml' is not installed", "pip install comet-ml")),
+        ({"model_attention": '"flash_attention_2"'}, ("[model] attention", "needs a GPU", '"blocks" runs everywhere')),
+        (
+            {"model_attention": '"flash_attention_2"', "saving_device": '"auto"'},
+            ("[model] attention", "the package flash-attn", "pip install flash-attn"),
+        ),
+        ({"training_deepspeed": '"zero3.json"'}, ("unknown key 'training.deepspeed'", "not supported", "torchrun")),
+        ({"training_max_grad_norm": "1.0"}, ("unknown key 'training.max_grad_norm'", "clip says it")),
+    ],
+)
+def test_what_is_not_installed_or_not_supported_is_said_before_anything_is_opened(
+    changes: dict[str, str], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    write_settings(tmp_path / "sft.toml", tmp_path / "no such corpus", **changes)
+    done = CliRunner().invoke(cli.app, ["train", "sft", str(tmp_path / "sft.toml")])
+    assert done.exit_code == 2, done.output
+    assert all(part in " ".join(done.output.split()) for part in words), done.output

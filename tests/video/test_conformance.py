@@ -6,11 +6,13 @@ import os
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from av.stream import Disposition
+from av.video.reformatter import Interpolation
 
 from benchmarks.barcodes import CASES, Case, write
 from benchmarks.conformance import times_of
@@ -22,6 +24,7 @@ from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.inspect import inspected
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.generators.worlds.draw import read_timecode
+from dmforge.schemas.sizes import Size
 
 DEADLINE_S = 10
 READABLE = [case for case in CASES if not case.bad and case.width >= 32]
@@ -99,9 +102,16 @@ REASONS = {"not a video", "no video stream", "damaged", "no frames", "no times",
 BROKEN = [case for case in CASES if case.bad]
 
 
-CONCEALS = pytest.mark.xfail(strict=True, reason="it conceals damage inside frames and says nothing")
-BUT_ONE = [pytest.param(case, marks=CONCEALS) if case.name == "damaged middle" else case for case in BROKEN]
-"""For backends that decode by forgiving settings of their own."""
+DAMAGED, NUMBERED = "damaged middle", "copied from an AVI with its packets numbered"
+CONCEALS = {
+    DAMAGED: pytest.mark.xfail(strict=True, reason="it conceals damage inside frames and says nothing"),
+    NUMBERED: pytest.mark.xfail(strict=True, reason="it sorts frames by times that contradict the order of decoding"),
+}
+"""Of backends that decode by forgiving settings of their own."""
+
+
+def broken_but(*names: str) -> list[Any]:
+    return [pytest.param(case, marks=CONCEALS[case.name]) if case.name in names else case for case in BROKEN]
 
 
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
@@ -109,7 +119,7 @@ def test_pyav_says_what_is_broken(case: Case, folder: Path) -> None:
     assert_refused(PyAV(), case, folder)
 
 
-@pytest.mark.parametrize("case", BUT_ONE, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", broken_but(DAMAGED, NUMBERED), ids=lambda case: case.name)
 def test_decord_says_what_is_broken(case: Case, folder: Path) -> None:
     assert_refused(Decord(), case, folder)
 
@@ -121,7 +131,7 @@ def assert_refused(decoder: Decoder, case: Case, folder: Path) -> None:
     assert "mend:" in str(caught.value)
 
 
-@pytest.mark.parametrize("case", BUT_ONE, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", broken_but(DAMAGED), ids=lambda case: case.name)
 def test_torchcodec_says_what_is_broken(case: Case, folder: Path, torchcodec: TorchCodec) -> None:
     assert_refused(torchcodec, case, folder)
 
@@ -131,6 +141,44 @@ def test_whatever_a_file_is_called_decord_does_not_open_a_container_on_which_it_
     path.write_bytes(made(next(case for case in CASES if case.name == "MPEG-TS"), folder).read_bytes())
     with pytest.raises(Unusable, match="hangs on such containers"):
         Decord().read(path, [Fraction(0)])
+
+
+def named(name: str, folder: Path) -> Path:
+    return made(next(case for case in CASES if case.name == name), folder)
+
+
+@pytest.mark.parametrize("frame", range(1, 6))
+def test_a_frame_is_refused_on_its_own_if_its_time_contradicts_the_order_of_decoding(frame: int, folder: Path) -> None:
+    with pytest.raises(Unusable, match="decoded in another order than the file says"):
+        PyAV().read(named(NUMBERED, folder), [Fraction(frame, 25)])
+
+
+def test_an_avi_is_as_long_as_its_pictures_are_shown_however_late_they_are_decoded(folder: Path) -> None:
+    for name in (
+        "AVI of H.264",
+        "AVI of H.264 with a pyramid of B-frames",
+        "AVI with packed B-frames",
+        "AVI with dropped frames",
+    ):
+        assert read_timeline(named(name, folder)).duration_s == Fraction(60, 25), name
+
+
+def test_torchcodec_refuses_files_whose_times_are_made_up(folder: Path) -> None:
+    with pytest.raises(Unusable, match="times for granted"):
+        TorchCodec().read(named("AVI of H.264 with B-frames", folder), [Fraction(0)])
+
+
+@pytest.mark.real_data
+def test_an_avi_whose_frames_arrive_out_of_order_is_read_as_it_is_shown(real_data: Path) -> None:
+    path, size = real_data / "videos/open-mmlab__mmaction2__S001C001P001R001A001_rgb.avi", Size(96, 64)
+    with av.open(str(path)) as container:  # a decoder hands out frames as they are shown, whatever times it was given with them
+        shown = [
+            frame.reformat(96, 64, "rgb24", interpolation=Interpolation.AREA).to_ndarray()
+            for frame in container.decode(video=0)
+        ]
+    frames = PyAV().read(path, [Fraction(number, 30) for number in range(len(shown))], size).frames
+    assert len(frames) == 103
+    assert np.array_equal(frames, np.stack(shown))
 
 
 def test_one_pixel_is_a_video_too(folder: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from bisect import bisect_left
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,15 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from dmforge.curation.video.decoders import Clip, Frames
+from dmforge.curation.video.display_order import in_display_order
 from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.geometry import displayed_size
-from dmforge.curation.video.timeline import Timeline, ffmpeg_errors, opened, read_timeline
+from dmforge.curation.video.opening import ffmpeg_errors, opened
+from dmforge.curation.video.timeline import Timeline, read_timeline
 from dmforge.schemas.sizes import Size
+
+MAX_REORDER = 16
+"""So many frames can wait for another, in H.264 and HEVC."""
 
 
 class PyAV:
@@ -78,34 +84,33 @@ def upright(frame: VideoFrame, timeline: Timeline, scaler: VideoReformatter, siz
 def _by_seeking(timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     """The same, as far as the container can be led to its keyframes; where it can't, this ends early."""
     with opened(timeline.path) as (container, stream):
-        frames: Iterator[VideoFrame] = iter(())
+        frames: Iterator[tuple[int, VideoFrame]] = iter(())
         at: int | None = None
         for pts in wanted:
             key = timeline.key_before(pts)
             if key is not None and (at is None or key > at):
-                frames = _from_key(container, stream, key)
+                frames = _from_key(timeline, container, stream, key)
             try:
-                frame = next((frame for frame in frames if frame.pts is not None and frame.pts >= pts), None)
+                place, frame = next(((place, frame) for place, frame in frames if place >= pts), (None, None))
             except FFmpegError:
                 return
-            if frame is None or frame.pts != pts or frame.is_corrupt:
+            if frame is None or place != pts or frame.is_corrupt:
                 return
             at = pts
             yield pts, frame
 
 
-def _from_key(container: InputContainer, stream: VideoStream, key: int) -> Iterator[VideoFrame]:
+def _from_key(timeline: Timeline, container: InputContainer, stream: VideoStream, key: int) -> Iterator[tuple[int, VideoFrame]]:
     """What can be decoded from a keyframe on; nothing where the container leads past it."""
     container.seek(key, stream=stream, backward=True, any_frame=False)
     packets = container.demux(stream)
     first = next(packets, None)
     if first is None or first.pts is None or not first.is_keyframe or first.pts > key:
         return
-    for packet in chain([first], packets):
-        for frame in packet.decode():
-            # what is shown before the keyframe leans on frames that were not decoded
-            if frame.pts is not None and frame.pts >= first.pts:
-                yield frame
+    begin = first.pts
+    frames = (frame for packet in chain([first], packets) for frame in packet.decode())
+    # what is shown before the keyframe leans on frames that were not decoded
+    yield from _in_order(timeline, (frame for frame in frames if frame.pts is not None and frame.pts >= begin), begin)
 
 
 def _from_the_beginning(timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
@@ -113,14 +118,41 @@ def _from_the_beginning(timeline: Timeline, wanted: Sequence[int]) -> Iterator[t
         return
     waiting = iter(wanted)
     pts = next(waiting, None)
-    with opened(timeline.path) as (container, stream):
-        frames = container.decode(stream)
-        while pts is not None:
-            with ffmpeg_errors(timeline.path, "damaged"):
-                frame = next((frame for frame in frames if frame.pts is not None and frame.pts >= pts), None)
-            if frame is None or frame.pts != pts or frame.is_corrupt:
-                raise Unusable(
-                    "damaged", f"the frame at {float(timeline.time_s(pts)):g} s can't be decoded", where=str(timeline.path)
-                )
-            yield pts, frame
-            pts = next(waiting, None)
+    frames = _all_frames(timeline)
+    while pts is not None:
+        place, frame = next(((place, frame) for place, frame in frames if place >= pts), (None, None))
+        if frame is None or place != pts or frame.is_corrupt:
+            detail = f"the frame at {float(timeline.time_s(pts)):g} s can't be decoded"
+            raise Unusable("damaged", detail, where=str(timeline.path))
+        yield pts, frame
+        pts = next(waiting, None)
+
+
+def _all_frames(timeline: Timeline) -> Iterator[tuple[int, VideoFrame]]:
+    """The frames of a file with their times: their own, or those of their numbers."""
+    if timeline.stores_pts:
+        with opened(timeline.path) as (container, stream), ffmpeg_errors(timeline.path, "damaged"):
+            yield from _in_order(timeline, container.decode(stream), timeline.pts[0])
+    else:
+        frames = chain.from_iterable(frames for _, frames in in_display_order(timeline.path))
+        yield from zip(timeline.pts, frames, strict=False)
+
+
+def _in_order(timeline: Timeline, frames: Iterator[VideoFrame], begin: int) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames with their times, from one on. What is passed over must not come later: it would have been on screen before.
+
+    Files that were copied from an AVI by a tool that numbers packets claim such times.
+    """
+    due = bisect_left(timeline.pts, begin)
+    ahead: deque[VideoFrame] = deque()
+    while (frame := ahead.popleft() if ahead else next(frames, None)) is not None:
+        pts = frame.pts
+        if pts is None or (number := timeline.number_of(pts)) is None:
+            continue
+        if number > due:
+            ahead.extend(islice(frames, MAX_REORDER - len(ahead)))
+        if number + 1 < due or any(later.pts is not None and later.pts < pts for later in ahead):
+            detail = f"at {float(timeline.time_s(pts)):g} s frames are decoded in another order than the file says"
+            raise Unusable("no times", detail, where=str(timeline.path))
+        due = number + 1
+        yield pts, frame

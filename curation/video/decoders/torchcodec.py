@@ -61,6 +61,7 @@ def _opened(timeline: Timeline, size: Size | None) -> Any:
 def _known_faults(timeline: Timeline) -> dict[str, bool]:
     """What it gets wrong, and whether this file is such a one."""
     return {
+        "torchcodec takes times for granted that FFmpeg made up": not timeline.stores_pts,
         "torchcodec's times are wrong in transport streams": timeline.container == "mpegts",
         "torchcodec takes no notice of how a picture is turned": bool(timeline.turn),
         "torchcodec gives pixels as they are stored, and these are not square": timeline.aspect != 1,

@@ -1,0 +1,75 @@
+"""Foreign files are opened in one way: by their content, on one thread, with nothing forgiven and every refusal named."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from errno import EACCES, EDQUOT, EIO, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, EPERM, EROFS, ESTALE
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from dmforge.curation.atomic import OTHERWISE, disk_errors
+from dmforge.curation.video.errors import Reason, Unusable
+from dmforge.schemas.errors import LakeError
+
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "mxf", "ivf", "gif",
+)  # fmt: skip
+"""What holds its pictures itself. Playlists, lists of files and numbered images would show what lies in other files."""
+
+AS_STORED = MappingProxyType({"fflags": "nofillin"})
+"""Times as the file has them, without those that FFmpeg makes up."""
+
+
+@contextmanager
+def opened(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Generator[tuple[InputContainer, VideoStream]]:
+    """A file and the video stream that players show, to be read on one thread and without forgiving errors."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise Unusable("not a video", "neither a file nor a link to one", where=str(path))
+    with ffmpeg_errors(path, "not a video"), disk_errors(path), path.open("rb") as file:
+        # by its descriptor, so that its name has no say in what it is; strict, so that damage is an error and no guess
+        name, formats = f"file:/proc/self/fd/{file.fileno()}", {"format_whitelist": ",".join(CONTAINERS)}
+        with av.open(name, "r", container_options={**formats, **options}, metadata_errors="replace") as container:
+            if not films(container):
+                raise Unusable("no video stream", where=str(path))
+            best = container.streams.best("video")
+            stream = best if isinstance(best, VideoStream) and not _is_cover(best) else films(container)[0]
+            context: Any = stream.codec_context  # None where there is no decoder
+            if context is None:
+                raise Unusable("no decoder", where=str(path))
+            context.options = {"err_detect": "explode"}
+            context.thread_count = 1
+            yield container, stream
+
+
+@contextmanager
+def ffmpeg_errors(path: Path, reason: Reason) -> Generator[None]:
+    """What FFmpeg refuses, by what is to blame: the file, the machine's memory, or the disk."""
+    try:
+        yield
+    except FFmpegError as error:
+        if error.errno == ENOMEM:
+            raise MemoryError from None
+        if error.errno in OF_THE_DISK:
+            raise LakeError(f"the disk refused: {(error.strerror or '').lower()}", where=str(path), mend=OTHERWISE) from None
+        raise Unusable(reason, (error.strerror or "").lower(), where=str(path)) from None
+
+
+OF_THE_DISK = frozenset({ENOENT, EIO, EACCES, EPERM, ESTALE, EMFILE, ENFILE, ENOSPC, EDQUOT, EROFS})
+"""These say nothing about a file: another time it may be read."""
+
+
+def films(container: InputContainer) -> list[VideoStream]:
+    """The streams of a file that move: a cover is a picture."""
+    return [stream for stream in container.streams.video if not _is_cover(stream)]
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
