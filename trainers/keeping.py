@@ -112,16 +112,20 @@ def arguments(settings: TrainingSettings, **more: Any) -> TrainingArguments:
     """Ours in Hugging Face's words, if all that they name is installed."""
     require_packages(settings)
     learning, saving = settings.training, settings.saving
-    return TrainingArguments(
+    found = TrainingArguments(
         output_dir=settings.out, max_steps=learning.steps, learning_rate=learning.learning_rate,
         lr_scheduler_type=learning.schedule, warmup_steps=learning.warmup_steps, weight_decay=learning.weight_decay,
         adam_beta1=learning.betas[0], adam_beta2=learning.betas[1], max_grad_norm=learning.clip, seed=learning.seed,
         bf16=learning.bf16, gradient_checkpointing=learning.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False}, save_strategy="steps", save_steps=saving.save_every,
-        logging_steps=saving.log_every, report_to=list(saving.report_to), use_cpu=saving.device == "cpu", disable_tqdm=True,
+        logging_steps=saving.log_every, report_to=list(saving.report_to), disable_tqdm=True,
+        use_cpu=saving.device == "cpu" or not torch.accelerator.is_available(),  # else bf16 asks for a GPU
         remove_unused_columns=False, ignore_data_skip=True, average_tokens_across_devices=False,
         ddp_find_unused_parameters=False, dataloader_num_workers=settings.data.workers, **more,
     )  # fmt: skip
+    # `accelerate launch` brings a precision of its own: it would change the weights, and no card would say so
+    found.mixed_precision = "bf16" if learning.bf16 else "no"
+    return found
 
 
 def _cut_log(log: Path, step: int) -> None:

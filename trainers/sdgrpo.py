@@ -187,7 +187,8 @@ class SdgrpoTrainer(Keeping):
             self.writer.follow(self.student)
             self.tally.add("seconds/sync", [time.perf_counter() - began])
             number = self.state.global_step // self.policy.iterations
-            played = practise(self.writer, [one for one in prompts if one.weight], number, self.settings)
+            with self.accelerator.autocast():  # what is rolled out in this process is what is updated, to the precision
+                played = practise(self.writer, [one for one in prompts if one.weight], number, self.settings)
             self._measure(played)
             self._round = self._cut(played, prompts[0])
             self.tally.add("seconds/rollout", [time.perf_counter() - began])

@@ -70,7 +70,7 @@ class RaggedCache:
     def update(self, key: torch.Tensor, value: torch.Tensor, layer: int, *rest: object) -> tuple[torch.Tensor, torch.Tensor]:
         if layer == len(self._keys):
             shape = (len(self.lengths), key.shape[1], self._room, key.shape[3])
-            self._keys.append(key.new_zeros(shape))
+            self._keys.append(value.new_zeros(shape))  # under autocast keys come wider than attention multiplies them
             self._values.append(value.new_zeros(shape))
         if layer == 0 and self._from_row.device != key.device:
             moved = (table.to(key.device) for table in (self._from_row, self._from_column, self._to_column))

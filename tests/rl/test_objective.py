@@ -293,6 +293,33 @@ def test_weighed_by_it_means_over_what_an_engine_draws_are_means_over_the_policy
     assert float((engine * gains).sum()) != pytest.approx(expected, rel=0.1)
 
 
+# in half precision
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointing"])
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16], ids=["autocast", "bfloat16"])
+def test_in_bfloat16_loss_and_gradients_are_those_of_float32_but_for_its_rounding(
+    weights: torch.dtype, checkpointing: bool, checkpoint: Path, student: Student, rounds: list[Played], told: SdgrpoSettings
+) -> None:
+    forward = forward_of(groups_of(rounds[:1], student, told))
+    half = load(str(checkpoint), weights)
+    if checkpointing:
+        half.model.gradient_checkpointing_enable({"use_reentrant": False})
+        half.model.train()
+
+    def learnt(student: Student, rounded: bool) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=rounded and weights == torch.float32):
+            now = log_probs(student.model, forward, T)[0]
+        gain = objective(now, now.detach(), forward.learnt, told.training)
+        return now.detach(), gain.detach(), gradients(student, gain)
+
+    (exact, gain, its_gradients), (rounded, other, found) = learnt(student, False), learnt(half, True)
+    assert rounded.dtype == torch.float32
+    assert 1e-5 < float((rounded - exact).abs().mean()) < 0.01
+    assert torch.equal(gain, other)  # the ratio of a policy to itself is 1 in any precision
+    assert_close(found, its_gradients, 0.05)
+
+
 # TRL as an oracle
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -73,17 +74,18 @@ def weights_of(out: Path, step: int) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def trained(practice: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same training three times, at once: left alone, killed between two updates of a round, and by two processes. Three
-    prompts, so one of the two has less to do."""
+    """The same training three times, at once: left alone, killed between two updates of a round, and by two processes. A fourth
+    time by two in half precision. Three prompts, so one of the two has less to do."""
     folder = tmp_path_factory.mktemp("trained")
     told = {"data_prompts": "3", "training_iterations": "2", "training_importance_cap": "2.0"}
     paths = [write_settings(folder / f"{out}.toml", practice, checkpoint, out, **told) for out in ("whole", "killed", "two")]
+    half = begun(in_half_precision(folder / "half.toml", practice, checkpoint, "half", data_prompts="3"), ranks=2)
     whole, killed, two = begun(paths[0]), begun(paths[1], 3), begun(paths[2], ranks=2)
     ended(killed, 9)
     assert [path.name for path in (folder / "killed").glob("checkpoint-*")] == ["checkpoint-2"]
     assert len(log_of(folder / "killed")) == 3
     again = begun(paths[1])
-    for processes in (whole, two, again):
+    for processes in (whole, two, half, again):
         ended(processes)
     return folder
 
@@ -105,6 +107,15 @@ def test_two_processes_learn_what_one_does(trained: Path) -> None:
             assert np.isclose(first[name], second[name], rtol=1e-3, atol=1e-5), name
     first, second = (weights_of(trained / out, 4) for out in ("whole", "two"))
     assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)
+
+
+def test_two_processes_learn_in_bfloat16(trained: Path, checkpoint: Path) -> None:
+    log = log_of(trained / "half")
+    assert [line["step"] for line in log] == [1, 2]
+    assert 1e-5 < log[0]["mismatch"] < 5e-3
+    assert log[0]["kl/sampling"] == 0 < log[1]["kl/sampling"]
+    before, after = load_file(checkpoint / "model.safetensors"), weights_of(trained / "half", 2)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
 def test_rollouts_are_used_mu_times_and_clipped_the_second_time(trained: Path) -> None:
@@ -163,6 +174,50 @@ def test_adapters_learn_and_their_reference_is_the_student_without_them(
     assert first["kl/sampling"] == 0
     assert second["kl/sampling"] > 1e-4
     assert (done.checkpoint / "adapter_model.safetensors").exists()
+
+
+# in half precision
+
+
+def in_half_precision(path: Path, practice: Path, checkpoint: Path, out: str = "out", **changes: str) -> Path:
+    told = {"data_prompts": "2", "training_bf16": "true", "training_steps": "2", "saving_save_every": "1", **changes}
+    return write_settings(path, practice, checkpoint, out, **told)
+
+
+def test_in_bfloat16_rollouts_are_those_of_the_update_and_a_resumed_training_ends_with_the_same_bits(
+    practice: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    train(read_sdgrpo(in_half_precision(tmp_path / "whole.toml", practice, checkpoint, "whole")))
+    shutil.copytree(tmp_path / "whole", tmp_path / "resumed", ignore=shutil.ignore_patterns("checkpoint-2"))
+    train(read_sdgrpo(in_half_precision(tmp_path / "resumed.toml", practice, checkpoint, "resumed")))
+    first, second = ((tmp_path / out / "checkpoint-2/model.safetensors").read_bytes() for out in ("whole", "resumed"))
+    assert first == second
+    whole, resumed = (deterministic(log_of(tmp_path / out)) for out in ("whole", "resumed"))
+    assert whole == resumed
+    assert 1e-5 < whole[0]["mismatch"] < 5e-3
+    assert whole[0]["kl/sampling"] == 0 < whole[1]["kl/sampling"]
+    assert {weights.dtype for weights in weights_of(tmp_path / "whole", 2).values()} == {torch.float32}
+
+
+def test_adapters_beside_weights_in_bfloat16_learn_with_checkpointing_and_a_reference(
+    practice: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    told = {"model_weights": '"bfloat16"', "model_adapters": "{ rank = 4 }", "training_gradient_checkpointing": "true"}
+    path = in_half_precision(tmp_path / "rl.toml", practice, checkpoint, training_learning_rate="0.01", **told)
+    done = train(read_sdgrpo(path))
+    first, second = log_of(tmp_path / "out")
+    assert first["kl/sampling"] == 0 < second["kl/sampling"]
+    assert 1e-5 < first["mismatch"] < 5e-3
+    adapters = load_file(done.checkpoint / "adapter_model.safetensors")
+    assert {weights.dtype for weights in adapters.values()} == {torch.float32}
+    assert any(bool(weights.any()) for name, weights in adapters.items() if "lora_B" in name)
+
+
+def test_the_precision_is_that_of_the_settings_whatever_a_launcher_says(
+    settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    assert arguments(read_sdgrpo(settings)).mixed_precision == "no"
 
 
 # who writes the rollouts

@@ -13,6 +13,7 @@ import torch
 from dmforge.generators.engines.contract import Sampling
 from dmforge.generators.engines.transformers import TransformersConversation, TransformersEngine
 from dmforge.generators.footage import Shown
+from dmforge.generators.student.attention import attend_blocks
 from dmforge.generators.student.load import Student
 from dmforge.generators.student.tiny import SHAPES, make_student
 from dmforge.schemas.transcript import Piece
@@ -119,3 +120,28 @@ def test_a_model_in_training_rests_meanwhile_and_goes_on_training() -> None:
     found = conversation.put({0: told[2:4]})[0]
     assert model.model.training
     assert float((found - whole(student(torch.float32), told[:4])).abs().max()) <= 1e-5
+
+
+def test_few_tokens_are_attended_to_as_precisely_as_by_a_kernel() -> None:
+    """Scores of 20 and more, which are rounded by .06 if they are written down in bfloat16."""
+    draw = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, heads, tokens, 64, generator=draw) for heads, tokens in ((4, 1), (2, 300), (2, 300)))
+    half = query.bfloat16(), (8 * key).bfloat16(), value.bfloat16()
+    written_out, _ = attend_blocks(torch.nn.Module(), *half, None)
+    exact, _ = attend_blocks(torch.nn.Module(), *(x.double() for x in half), None)
+    repeated = [x.repeat_interleave(2, 1) for x in half[1:]]
+    kernel = torch.nn.functional.scaled_dot_product_attention(half[0], *repeated).transpose(1, 2)
+    apart, kernels = (float((found - exact).norm() / exact.norm()) for found in (written_out, kernel))
+    assert apart < 2 * kernels < 0.01
+
+
+def test_under_autocast_a_kept_cache_gives_the_logits_of_the_whole_context_and_keys_are_no_wider_than_values() -> None:
+    model, (told, footage) = student(torch.float32), ROWS[0]
+    rows = shown(told, footage)
+    conversation = TransformersEngine(model).converse([Sampling()] * 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = [conversation.put({0: rows[at : at + 2], 1: rows[at : at + 2]})[1] for at in (0, 2)]
+        expected = [whole(model, rows[:end]) for end in (2, 4)]
+    assert found[0].dtype == torch.bfloat16
+    assert {table.dtype for table in (*conversation._cache._keys, *conversation._cache._values)} == {torch.bfloat16}
+    assert max(float((one - other).abs().max()) for one, other in zip(found, expected, strict=True)) < 0.05

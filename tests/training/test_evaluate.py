@@ -265,3 +265,9 @@ def test_settings_are_meant_from_where_the_file_lies(tmp_path: Path) -> None:
     assert told.corpora == (str(tmp_path / "shards"),)
     assert told.baseline_corpora == (str(tmp_path / "b"),)
     assert told.out == str(tmp_path / "runs/checkpoint-5.evaluation")
+
+
+def test_a_checkpoint_is_evaluated_in_bfloat16(random_checkpoint: Path, corpus: Path, tmp_path: Path) -> None:
+    more = 'weights = "bfloat16"\nout = "here"\nmost_samples = 2\n[roll]\nmost_tokens = 8\n'
+    told = json.loads(invoked(write_evaluation(tmp_path / "e.toml", random_checkpoint, [str(corpus)], more), "--json"))
+    assert told["metrics"]["samples"] == len(rows_in(tmp_path / "here")) == 2

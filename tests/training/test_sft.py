@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from benchmarks import flicker
 from dmforge import cli
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.layout import Laid
@@ -25,6 +26,7 @@ from dmforge.generators.student.tiny import make_tiny
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 from dmforge.trainers.batches import NOTHING, Batch, logits_of, pack, pad, summed_loss
 from dmforge.trainers.feed import Collate
+from dmforge.trainers.keeping import arguments
 from dmforge.trainers.settings import read_sft
 from dmforge.trainers.sft import train
 from tests.student.students import frame_numbers, look, shown, speck, transcript
@@ -144,6 +146,81 @@ def test_the_frames_of_a_sample_reach_the_model(corpus: Path) -> None:
                 expected.append(numbers + numbers[-1:] * (len(numbers) % 2))
     assert seen == expected
     assert len(seen) == 2 * len(examples)
+
+
+# in half precision
+
+
+def learnt_in_half_precision(batch: Batch, weights: torch.dtype, checkpointing: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and gradient, all weights in a row; float32 weights under autocast."""
+    model = speck().model.to(weights).train()
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    with torch.autocast("cpu", torch.bfloat16, enabled=weights == torch.float32):
+        logits = logits_of(model, batch)
+    logits.retain_grad()
+    loss = summed_loss(logits, batch)
+    loss.backward()
+    assert logits.grad is not None
+    assert logits.grad[batch.targets != NOTHING].any(-1).all()
+    assert not logits.grad[batch.targets == NOTHING].any()  # exactly: what was only shown teaches nothing in any precision
+    return loss.detach(), torch.cat([weights.grad.double().flatten() for weights in model.parameters()])
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointing"])
+@pytest.mark.parametrize("arrange", [pack, lambda laids: pad(laids, 0)], ids=["packed", "padded"])
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16], ids=["autocast", "bfloat16"])
+def test_in_bfloat16_loss_and_gradients_are_those_of_float32_but_for_its_rounding(
+    weights: torch.dtype, arrange: object, checkpointing: bool
+) -> None:
+    batch: Batch = arrange(SEVERAL[:2])  # pyright: ignore
+    exact, gradients = loss_and_gradients(batch)
+    loss, found = learnt_in_half_precision(batch, weights, checkpointing)
+    expected = torch.cat([gradient.flatten() for gradient in gradients])
+    assert loss.dtype == torch.float32
+    assert 0 < abs(loss - exact) < 2e-3 * exact
+    assert 0 < (found - expected).norm() < 0.03 * expected.norm()
+
+
+FEW = {"training_bf16": "true", "training_steps": "2", "saving_save_every": "1"}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Few pixels, few words: half precision is slow on a CPU."""
+    return flicker.cot(tmp_path_factory.mktemp("small") / "cot", 8, 2, flicker.EXACT)
+
+
+def test_in_bfloat16_a_resumed_training_ends_with_the_same_bits_and_two_processes_learn_what_one_does(
+    small: Path, tmp_path: Path
+) -> None:
+    train(read_sft(write_settings(tmp_path / "out.toml", small, **FEW)))
+    out, resumed = tmp_path / "out", tmp_path / "resumed"
+    shutil.copytree(out, resumed, ignore=shutil.ignore_patterns("checkpoint-2"))
+    train(read_sft(write_settings(tmp_path / "resumed.toml", small, "resumed", **FEW)))
+    first, second = ((folder / "checkpoint-2/model.safetensors").read_bytes() for folder in (out, resumed))
+    assert first == second
+    assert {weights.dtype for weights in load_file(out / "checkpoint-2/model.safetensors").values()} == {torch.float32}
+    run(write_settings(tmp_path / "two.toml", small, "two", **FEW), ranks=2)
+    losses = [[entry["loss"] for entry in log_of(tmp_path / name) if "loss" in entry] for name in ("out", "two")]
+    assert len(losses[0]) == 2
+    assert np.allclose(losses[0], losses[1], rtol=3e-3)
+
+
+def test_adapters_beside_padded_weights_in_bfloat16_learn_with_checkpointing(small: Path, tmp_path: Path) -> None:
+    told = {"model_weights": '"bfloat16"', "model_adapters": "{ rank = 4 }", "training_gradient_checkpointing": "true"}
+    path = write_settings(tmp_path / "sft.toml", small, **FEW, data_layout='"padded"', **told)
+    done = train(read_sft(path))
+    losses = [entry["loss"] for entry in log_of(tmp_path / "out") if "loss" in entry]
+    assert len(losses) == 2
+    adapters = load_file(done.checkpoint / "adapter_model.safetensors")
+    assert any(bool(weights.any()) for name, weights in adapters.items() if "lora_B" in name)
+    assert {weights.dtype for weights in adapters.values()} == {torch.float32}
+
+
+def test_without_a_gpu_auto_computes_in_bfloat16_on_the_cpu(tmp_path: Path) -> None:
+    path = write_settings(tmp_path / "sft.toml", tmp_path, training_bf16="true", saving_device='"auto"')
+    assert arguments(read_sft(path)).device.type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 # how it goes
