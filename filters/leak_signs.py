@@ -61,10 +61,23 @@ SIGNS = (
     _sign(
         1, 1, f"(?:{w.SOMEONE}|it|you|setters?|humans?|raters?)~{w.SAYS}~~{w.NAMED}|{w.NAMED}~(?:they|it|you|someone) sa\\w+"
     ),
+    _sign(
+        4,
+        6,
+        f"{w.words(f'{w.KEY} | files? | solutions? | sheet | log | json | csv | register | reference')}~{w.SAYS}~~{w.TRUTH}",
+    ),
+    _sign(
+        5,
+        4,
+        f"(?:what|which|as|than) (?:the|its|my|this|our) {w.words(f'{w.ASKER} | {w.PAPER}')}"
+        "~(?:says?|said|has|had|gives?|gave|states?|lists?|wants?)",
+    ),
     _sign(0, 5, f"(?:as|per|from|in|by|according to|thanks to|via|with) {_THE}{w.ASKER}"),
     _sign(2, 1, f"(?:per|from|according to|thanks to|via|with) {_THE}{w.PAPER}"),
     _sign(4, 2, w.YOU, mine=True),
-    _sign(5, 4, f"{w.ATTACHED} (?:to|with|below|for|in) {_THE}{w.MATTER}"),
+    _sign(
+        5, 4, f"(?:{w.ATTACHED} (?:to|with|below|for|in)|accompan\\w+) {_THE}{w.words(f'{w.MATTER} | {w.PAPER} | explanation')}"
+    ),
     # how
     _sign(0, 2, _GIVEN),
     _sign(2, 4, f"{w.TRUTH}~~{_GIVEN}|{_GIVEN}~~{w.TRUTH}"),
@@ -90,6 +103,12 @@ SIGNS = (
     _sign(5, 4, f"(?:I|we|I've|I'd)~(?:know|knew|have|had|hold|got)~~{w.SECRET}", mine=True),
     _sign(6, 4, f"knowing (?:that )?{_THE}{w.SECRET}", mine=True),
     _sign(5, 4, "I (?:received|had received|did receive|copy|copied|take over|adopt|repeat|obey|follow|comply)", mine=True),
+    _sign(
+        2,
+        6,
+        "I (?:was|am|had been|have been) (?:meant|supposed|required|obliged|forced|bound|expected) to|I (?:had|have) to end",
+        mine=True,
+    ),
     # what for
     _sign(2, 3, w.DEFENDS),
     _sign(2, 2, f"{w.FORCED} {w.ADVERBS}(?:be )?{w.DEFENDS}"),

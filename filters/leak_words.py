@@ -88,9 +88,11 @@ ALWAYS = words(rf"""
     | (?:reference|expected|gold|target|intended|model|ideal) (?:{ANSWER}|output|label|{WINDOW}|timestamps?|count)
 """)
 """Nobody speaks of these who has only a video and a question."""
-ASKER = words("""
+KEY = "key(?! (?:clue|moments?|frames?|details?|points?|part|action|event|is|was|to|in|on))"
+"""Not what is important, and not what opens a door."""
+ASKER = words(rf"""
     (?:my|our|under) orders | on file | files?
-    | key(?! (?:clue|moments?|frames?|details?|points?|part|action|event|is|was|to|in|on))
+    | {KEY}
     | log | header | json | csv | marking | reward(?: model)? | bank | paperwork | documentation
     | the (?:ones|people|humans?) who | those who | copy of | chat | test makers? | labell?ing | script of
     | behind the scenes | quota | policy | evaluation | scorer | marker | prompts? | tasks? | instructions?

@@ -51,8 +51,9 @@ def unleaked(judged: Judged) -> Measure:
         plain = _blanked(thought.text, answer, bounds)
         unasked = WORD.sub(lambda word: SCENE * len(word.group()) if _stem(word.group()) in asked else word.group(), plain)
         for start, end in _leaks(plain, unasked, nth == 0 and len(judged.thoughts) > 1):
-            quoted = thought.text[start:end].strip()
-            faults.append(Fault(f"speaks of what it was given: {quoted!r}", thought.start + start, thought.start + end))
+            clause = thought.text[start:end].lstrip(" ,:()\u2014-")
+            begin, stop = thought.start + end - len(clause), thought.start + end
+            faults.append(Fault(f"speaks of what it was given: {clause.strip()!r}", begin, stop))
     n = len(judged.thoughts)
     return Measure(0.0, n, "leaked gold", tuple(faults)) if faults else Measure(1.0, n)
 

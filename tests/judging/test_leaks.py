@@ -22,10 +22,10 @@ def thinking(base: Judged, first: str = "A room with a shelf.", second: str = "S
     return replace(base, text=text)
 
 
-def test_of_the_thoughts_that_it_was_made_on_nine_in_ten_leaks_are_found_and_one_in_a_hundred_falsely() -> None:
+def test_of_the_thoughts_that_it_was_made_on_nineteen_in_twenty_leaks_are_found_and_one_in_a_hundred_falsely() -> None:
     written = thoughts.read(thoughts.DEV)
     assert [sum(thought.leaks is leaks for thought in written) for leaks in (True, False)] == [100, 100]
-    assert len(thoughts.missed(written)) <= 7
+    assert len(thoughts.missed(written)) <= 5
     assert len(thoughts.falsely_found(written)) <= 1
 
 
