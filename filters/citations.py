@@ -38,7 +38,7 @@ class CitationsConfig(StageConfig):
 class Citations(Batch[Attempt, Verdict]):
     """A verdict a candidate and rule: `cited_stamps`, `cited_inside`, `own_span`, `unleaked`, `unguessed`."""
 
-    name, version = "citations", 1
+    name, version = "citations", 2
     measures = ("cited_stamps", "cited_inside", "own_span", "unleaked", "unguessed")
     config: CitationsConfig
 

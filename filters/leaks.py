@@ -1,41 +1,155 @@
-"""Words that only someone who was shown the answer would write: a trajectory that has them teaches to claim, not to look."""
+"""Does a thought treat the answer, the option or the window as known before anything was seen?
+
+What the answer says, words of the question and quotations are blanked. Then each sentence is cut into clauses. A clause, two
+neighbours or the whole sentence leaks if there are signs enough (`leak_signs.py`) of someone outside the video who told it.
+"""
 
 from __future__ import annotations
 
 import re
+import string
+from collections.abc import Iterator
+from itertools import pairwise
 
 from dmforge.filters.judged import Fault, Judged, Measure
+from dmforge.filters.leak_signs import LEAKS_FROM, SIGNS, Sign
+from dmforge.filters.leak_words import BOUND, GOLD, LETTER, PAIR, QUOTE, SCENE, TRUTH, words
+from dmforge.schemas.looks import read_span
+from dmforge.schemas.scoring import choice
 
-RIGHT = r"(?:correct|right) (?:answer|option|choice|window|span|segment)"
-KNOWN = re.compile(
-    "|".join(
-        (
-            r"\bground[- ]?truths?\b|\bannotat(?:ions?|ors?)\b|\banswer key\b|\bgold(?:en)? (?:label|standard)\b",
-            r"\b(?:ground[- ]?truth|gold|given|provided|expected|reference|official|known|labell?ed|annotated|target) "
-            r"(?:answer|solution|span|window|timestamp|segment|interval|label|option)s?\b",
-            rf"\b{RIGHT} (?:is|was|has been) (?:already )?(?:given|known|provided|told|stated|specified)\b",
-            rf"\b(?:since|as|because|knowing that|given that) the {RIGHT}\b",
-            r"\bI (?:was|am|have been|'m) (?:told|given|informed)\b",
-            r"\baccording to the (?:labels?|metadata|solution|dataset)\b",
-        )
-    ),
-    re.IGNORECASE,
+SENTENCE = re.compile(r"[^.!?;\n]{1,2000}")
+"""Longer ones are cut: the time stays linear."""
+JOINT = re.compile(r"[,:()\u2014]+|\s-\s|\b(?:but|so|though|although|yet|and|while|whereas)\b", re.IGNORECASE)
+QUOTED = re.compile(
+    r"(?<!\w)'[^'.!?;\n]{1,80}'(?!\w)|\"[^\"\n]{1,80}\"|\u201c[^\u201d\n]{1,80}\u201d|\u2018[^\u2019\n]{1,80}\u2019(?!\w)"
 )
-"""In any thought."""
-TOO_EARLY = re.compile(r"\b(?:the )?(?:correct|right) (?:answer|option|choice)\b", re.IGNORECASE)
-"""Before the closer look: what is right isn't known there. After it, `so the right answer is B` concludes something."""
+NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+BOUNDS = re.compile(rf"{BOUND}+(?:[^\w.!?;\n]+|s\b|to\b|and\b|until\b|till\b|seconds\b|through\b){{1,6}}{BOUND}+")
+WORD = re.compile(r"[^\W\d_]{3,}")
+NAMES_TRUTH = re.compile(TRUTH)
+SMALL = {
+    "the", "a", "an", "of", "in", "on", "at", "to", "by", "with", "and", "or", "it", "is", "from", "for", "into", "as",
+    "be", "been", "was", "were", "are", "has", "have", "had", "does", "did", "do", "that", "this", "these", "which", "what",
+    "who", "when", "where", "why", "how", "they", "their", "there", "not", "after", "before", "then", "than",
+}  # fmt: skip
+"""No word of these says what a question is about."""
+NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+IRREGULAR = {"told": "tell", "gave": "give", "given": "give", "knew": "know", "known": "know", "said": "say", "says": "say"}
+
+
+LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+"""Of the same length, unlike `str.lower`; and without `re.IGNORECASE` signs are found sooner."""
 
 
 def unleaked(judged: Judged) -> Measure:
     """Does no thought speak of an answer, a window or an annotation that it was given?"""
-    asked = judged.question.casefold()
     faults: list[Fault] = []
+    asked = _stems(" ".join((judged.question, *judged.options)))
+    answer, bounds = _answer(judged), _bounds(judged)
     for nth, thought in enumerate(judged.thoughts):
-        before_look = nth == 0 and len(judged.thoughts) > 1
-        for pattern in (KNOWN, TOO_EARLY) if before_look else (KNOWN,):
-            for found in pattern.finditer(thought.text):
-                if found.group().casefold() not in asked:  # who is asked about an annotation speaks of it
-                    begin, end = thought.start + found.start(), thought.start + found.end()
-                    faults.append(Fault(f"speaks of what it was given: {found.group()!r}", begin, end))
+        plain = _blanked(thought.text, answer, bounds)
+        unasked = WORD.sub(lambda word: SCENE * len(word.group()) if _stem(word.group()) in asked else word.group(), plain)
+        for start, end in _leaks(plain, unasked, nth == 0 and len(judged.thoughts) > 1):
+            clause = thought.text[start:end].lstrip(" ,:()\u2014-")
+            begin, stop = thought.start + end - len(clause), thought.start + end
+            faults.append(Fault(f"speaks of what it was given: {clause.strip()!r}", begin, stop))
     n = len(judged.thoughts)
     return Measure(0.0, n, "leaked gold", tuple(faults)) if faults else Measure(1.0, n)
+
+
+def _leaks(plain: str, unasked: str, is_early: bool) -> Iterator[tuple[int, int]]:
+    """The first clause that leaks of each sentence."""
+
+    def signs(among: tuple[Sign, ...] | list[Sign], start: int, end: int) -> list[Sign]:
+        texts = (unasked[start:end], plain[start:end])
+        return [sign for sign in among if sign.pattern.search(texts[sign.mine])]
+
+    for sentence in SENTENCE.finditer(plain):
+        present = signs(SIGNS, *sentence.span())
+        if sum(max(0, sign.points(is_early)) for sign in present) < LEAKS_FROM:
+            continue
+        for start, end in _clauses(plain, *sentence.span()):
+            if sum(sign.points(is_early) for sign in signs(present, start, end)) >= LEAKS_FROM:
+                yield start, end
+                break
+
+
+def _clauses(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The clauses of a sentence, neighbours by two, and all of it."""
+    cuts = [start, *(joint.start() for joint in JOINT.finditer(text, start + 1, end)), end]
+    yield from pairwise(cuts)
+    yield from zip(cuts, cuts[2:], strict=False)
+    yield start, end
+
+
+def _blanked(text: str, answer: re.Pattern[str] | None, bounds: frozenset[float]) -> str:
+    """As long as the text: what gives the answer and what is quoted is blanked, and no number ends a sentence."""
+    text = text.replace("\u2019", "'")
+    if answer:
+        text = answer.sub(lambda found: (LETTER if found.group("letter") else GOLD) * len(found.group()), text)
+    text = NUMBER.sub(lambda number: _number(number.group(), bounds), text)
+    text = BOUNDS.sub(lambda pair: PAIR * len(pair.group()), text)
+    text = QUOTED.sub(lambda quote: quote.group() if NAMES_TRUTH.search(quote.group()) else QUOTE * len(quote.group()), text)
+    return text.translate(LOWER)
+
+
+def _number(text: str, bounds: frozenset[float]) -> str:
+    return BOUND * len(text) if len(text) < 12 and float(text) in bounds else text.replace(".", "_")
+
+
+def _answer(judged: Judged) -> re.Pattern[str] | None:
+    """What names the answer, gold or written: its letter, its text, the words of a short one."""
+    asked = " ".join((judged.question, *judged.options))
+    letters: list[str] = []
+    texts: list[str] = []
+    for text in (judged.gold, judged.answers[0].text):
+        nth = choice(text, judged.options)
+        if nth is not None:
+            letters += _letters(nth, asked)
+            text = judged.options[nth]
+        texts += _texts(text) if judged.kind != "grounding" else []
+    if not letters and not texts:
+        return None
+    letter, named = words(" | ".join(letters or ["(?!)"])), words(" | ".join(texts or ["(?!)"]))
+    return re.compile(rf"(?<![\w'])(?:(?P<letter>{letter})|{named})(?!\w)", re.IGNORECASE)
+
+
+def _letters(nth: int, asked: str) -> Iterator[str]:
+    """Unless the question has the letter for something else."""
+    letter = chr(ord("A") + nth)
+    yield from (rf"{ordinal}\s(?:alternative|option|choice|answer|candidate|one)" for ordinal in ORDINALS[nth : nth + 1])
+    if letter.isalpha() and not re.search(rf"\b{letter}\b", asked):
+        article = r"(?=\s*(?:[).,;:!?]|$|is\b|was\b|as\b))" if letter == "A" else ""
+        yield f"(?-i:{letter}){article}"
+
+
+def _texts(text: str) -> Iterator[str]:
+    spelt = re.findall(r"\w+", text)[:12]
+    content = [word for word in spelt if word.casefold() not in SMALL]
+    if not content:
+        return
+    yield r"\W+".join(map(re.escape, spelt))
+    for word in content if len(content) < 3 else []:
+        yield f"{re.escape(word)}s?"
+    for word in map(str.casefold, content):
+        if word in NUMERALS:
+            yield str(NUMERALS.index(word))
+        elif word in map(str, range(len(NUMERALS))):
+            yield NUMERALS[int(word)]
+
+
+def _bounds(judged: Judged) -> frozenset[float]:
+    """In seconds, of the windows where the answer shows and of the answer itself."""
+    spans = (read_span(text.strip()) for text in (judged.gold, judged.answers[0].text))
+    windows = ((window.start_cs, window.end_cs) for window in judged.windows)
+    return frozenset(time_cs / 100 for span in (*spans, *windows) if span for time_cs in span)
+
+
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(_stem(word) for word in WORD.findall(text) if word.casefold() not in SMALL)
+
+
+def _stem(word: str) -> str:
+    word = word.casefold()
+    return IRREGULAR.get(word, word.removesuffix("s")[:5])

@@ -1,0 +1,50 @@
+"""Thoughts with and without leaks, written by people who never saw the rule."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmforge.filters.judged import Judged
+from dmforge.filters.leaks import unleaked
+from dmforge.schemas.looks import Window
+
+DEV = Path(__file__).parent / "leaks_dev.jsonl"
+"""The rule was made looking at these."""
+HELD_OUT = Path(__file__).parent / "leaks_heldout.jsonl"
+"""And never at these."""
+
+
+@dataclass(frozen=True)
+class Thought:
+    """A trajectory about a task, and what the rule says of it."""
+
+    name: str
+    leaks: bool
+    where: str
+    """The thought that leaks: `T1`, `T2`."""
+    judged: Judged
+
+    @property
+    def is_found(self) -> bool:
+        return unleaked(self.judged).score == 0
+
+
+def read(path: Path) -> list[Thought]:
+    thoughts: list[Thought] = []
+    for row in map(json.loads, path.read_text("utf-8").splitlines()):
+        windows = tuple(Window(round(start * 100), round(end * 100)) for start, end in row["windows"])
+        judged = Judged(row["text"], row["kind"], row["question"], tuple(row["options"]), row["gold"], windows)
+        thoughts.append(Thought(row["id"], row["leaks"], row["where"], judged))
+    return thoughts
+
+
+def missed(thoughts: list[Thought]) -> list[str]:
+    """Those that leak, and pass."""
+    return [thought.name for thought in thoughts if thought.leaks and not thought.is_found]
+
+
+def falsely_found(thoughts: list[Thought]) -> list[str]:
+    """Those that are sound, and don't pass."""
+    return [thought.name for thought in thoughts if not thought.leaks and thought.is_found]
