@@ -11,7 +11,7 @@ from dmforge.schemas.errors import InputError
 
 OWN = ("lake", "journal", "inputs", "media", "runs", "shards", "recipe.toml")
 """What in a workspace is written by runs, and by the person who owns the recipe."""
-MEND = f"give a place outside {', '.join(OWN[:-1])} of a workspace; what was exported or reported may lie beside them"
+MEND = f"give a place outside {', '.join(OWN[:-1])} and recipe.toml: only runs and the recipe's owner write there"
 
 
 def output_file(path: Path, option: str, workspace: Workspace | None = None) -> Path:
@@ -26,7 +26,9 @@ def output_folder(path: Path, option: str, workspace: Workspace | None = None) -
     for place in _places(path):
         owner = _owner(place, workspace)
         if owner is not None:
-            raise InputError(f"the output would lie in {owner}, where only runs write", where=f"{option} {path}", mend=MEND)
+            raise InputError(
+                f"the output would touch {owner}, which belongs to a workspace", where=f"{option} {path}", mend=MEND
+            )
     return path
 
 

@@ -54,14 +54,14 @@ def test_no_output_goes_where_only_runs_write(workspace: Workspace, option: str,
     before = fingerprint(tmp_path)
     done = CliRunner().invoke(cli.app, OPTIONS[option](workspace.root, workspace.root / inside))
     assert done.exit_code == 2, done.output
-    assert "where only runs write" in done.output.replace("\n", " ")
+    assert "belongs to a workspace" in done.output.replace("\n", " ")
     assert fingerprint(tmp_path) == before
 
 
 def test_an_export_goes_into_no_workspace_and_may_lie_beside_its_folders(workspace: Workspace, tmp_path: Path) -> None:
     for place in (workspace.shards / "x", tmp_path / "other" / "lake" / "x"):
         pipeline.init(tmp_path / "other", "demo") if not (tmp_path / "other").exists() else None
-        with pytest.raises(InputError, match="where only runs write"):
+        with pytest.raises(InputError, match="belongs to a workspace"):
             output_folder(place, "--out", workspace)
     assert output_folder(workspace.root / "exports" / "hf", "--out", workspace)
     assert output_file(workspace.root / "report.html", "--html", workspace)
@@ -77,7 +77,7 @@ def test_no_link_leads_there_either(workspace: Workspace, inside: str, tmp_path:
     (tmp_path / "deep").symlink_to(workspace.root / "lake" / "tasks")
     places = [tmp_path / "folder" / "x", tmp_path / "root" / inside, tmp_path / "file", tmp_path / "deep" / ".." / "x"]
     for place in (*places, tmp_path / "ws" / "exports" / ".." / inside):
-        with pytest.raises(InputError, match="where only runs write"):
+        with pytest.raises(InputError, match="belongs to a workspace"):
             output_file(place, "--out")
 
 
@@ -86,7 +86,7 @@ def test_folders_of_a_workspace_that_lie_elsewhere_are_its_own_too(workspace: Wo
     elsewhere.mkdir()
     workspace.media.symlink_to(elsewhere)
     for place in (workspace.media / "x.csv", elsewhere / "x.csv"):
-        with pytest.raises(InputError, match="where only runs write"):
+        with pytest.raises(InputError, match="belongs to a workspace"):
             output_file(place, "--out", workspace)
 
 
@@ -100,8 +100,8 @@ def test_a_truth_file_with_another_name_is_not_appended_to(workspace: Workspace,
 def test_no_training_and_no_evaluation_writes_there(workspace: Workspace, tmp_path: Path) -> None:
     settings = tmp_path / "settings.toml"
     settings.write_text(SETTINGS)
-    with pytest.raises(InputError, match="where only runs write"):
+    with pytest.raises(InputError, match="belongs to a workspace"):
         read_sft(settings)
     settings.write_text('out = "ws/lake/e"\ncheckpoint = "x/y"\ncorpora = ["x"]\n')
-    with pytest.raises(InputError, match="where only runs write"):
+    with pytest.raises(InputError, match="belongs to a workspace"):
         read_evaluation(settings)
