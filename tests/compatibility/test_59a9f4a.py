@@ -22,6 +22,8 @@ from dmforge.schemas.ids import base32
 
 FIXTURE = Path(__file__).with_name("59a9f4a.tar.xz")
 WORKSPACES = ("demo/workspace", "raw", "cot", "exam", "practice")
+RAISED = {"citations"}
+"""Stages whose version was raised since, since what comes out of them changed: they are done again, asking nobody."""
 ASKING = ("segments", "questions", "annotate")
 """Stages of these workspaces that ask a teacher: what they make follows from the journal."""
 
@@ -69,20 +71,24 @@ def shards_of(workspace: Path) -> dict[str, str]:
 
 
 def test_every_recipe_of_then_has_the_keys_of_then(untouched: Path, golden: dict[str, Any]) -> None:
-    keys = {
-        path.stem: {stage.name: base32(stage.variant) for stage in read_recipe(path).stages}
-        for path in sorted((untouched / "recipes").glob("*.toml"))
-    }
-    assert keys == golden["variants"]
+    for path in sorted((untouched / "recipes").glob("*.toml")):
+        keys = {stage.name: base32(stage.variant) for stage in read_recipe(path).stages}
+        then = golden["variants"][path.stem]
+        assert keys.keys() == then.keys()
+        assert {name for name, key in keys.items() if key != then[name]} == RAISED & keys.keys(), path.stem
 
 
 @pytest.mark.parametrize("name", WORKSPACES)
-def test_a_workspace_stands_where_it_stood_and_has_nothing_left_to_do(name: str, copied: Path, golden: dict[str, Any]) -> None:
+def test_a_workspace_stands_where_it_stood_and_asks_nobody(name: str, copied: Path, golden: dict[str, Any]) -> None:
     workspace, expected = copied / name, golden["workspaces"][name]
-    assert {"stages": expected["stages"], "cost": expected["cost"]} == dmforge("status", "-w", workspace)
-    assert dmforge("digest", "-w", workspace)["digest"] == expected["digest"]
-    assert {stage["pending"] for stage in dmforge("plan", "-w", workspace)["stages"]} == {0}
+    stages = [stage["name"] for stage in expected["stages"]]
+    raised = min((stages.index(stage) for stage in RAISED & set(stages)), default=len(stages))
+    assert dmforge("status", "-w", workspace)["stages"][:raised] == expected["stages"][:raised]
+    plan = dmforge("plan", "-w", workspace)
+    assert plan["cost"] == 0
+    assert all(stage["calls"] == 0 for stage in plan["stages"])
     dmforge("run", "-w", workspace)
+    assert dmforge("status", "-w", workspace) == {"stages": expected["stages"], "cost": expected["cost"]}
     assert dmforge("digest", "-w", workspace)["digest"] == expected["digest"]
     assert shards_of(workspace) == expected["shards"]
 
@@ -102,6 +108,14 @@ def test_a_workspace_is_run_on_to_its_end_from_its_journal(name: str, copied: Pa
     assert shards_of(workspace) == expected["shards"]
 
 
+@pytest.fixture(scope="module")
+def current(untouched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chain's workspace, run on to its end."""
+    workspace = shutil.copytree(untouched / "demo/workspace", tmp_path_factory.mktemp("current") / "workspace")
+    dmforge("run", "-w", workspace)
+    return workspace
+
+
 def test_every_named_question_has_an_answer(untouched: Path) -> None:
     questions = [row[0] for row in query.listed().rows]
     for name in questions:
@@ -118,17 +132,15 @@ def test_the_report_is_drawn(untouched: Path, tmp_path: Path) -> None:
     assert page.stat().st_size > 50_000
 
 
-def test_a_sample_says_why_it_is_as_it_is(untouched: Path) -> None:
-    workspace = untouched / "demo/workspace"
-    sample = dmforge("audit", "--sql", "SELECT id FROM samples LIMIT 1", "-w", workspace)["rows"][0][0]
-    assert dmforge("why", sample, "--check", "-w", workspace)
+def test_a_sample_says_why_it_is_as_it_is(current: Path) -> None:
+    sample = dmforge("audit", "--sql", "SELECT id FROM samples LIMIT 1", "-w", current)["rows"][0][0]
+    assert dmforge("why", sample, "--check", "-w", current)
 
 
-def test_exports_are_those_of_then(copied: Path, golden: dict[str, Any]) -> None:
-    workspace = copied / "demo/workspace"
+def test_exports_are_those_of_then(current: Path, golden: dict[str, Any]) -> None:
     for form in ("dynframe", "llamafactory", "trl", "hf"):
-        assert dmforge("export", "cot", "--to", form, "-w", workspace)["samples"] == 10
-    exports = workspace / "exports"
+        assert dmforge("export", "cot", "--to", form, "-w", current)["samples"] == 10
+    exports = current / "exports"
     written = {
         str(path.relative_to(exports)): hashlib.sha256(path.read_bytes()).hexdigest() for path in exports.rglob("*.json*")
     }
