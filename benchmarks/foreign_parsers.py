@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.corpora import corpus
+from benchmarks.hostile_teachers import RESPONSES, USAGES, read_as_response, read_over_http, read_usage
 from dmforge.curation.exports.reading import read_written
 from dmforge.curation.lake import journal
 from dmforge.curation.shards.corpus import Corpus
@@ -72,6 +73,9 @@ def _texts() -> list[Parser]:
         Parser("looks", spans, _looks, ()),
         Parser("replies", (*replies, b"Sure! " + replies[0] + b" Done."), _reply, ()),
         Parser("hints of refusals", (json.dumps(hint).encode(), b"37s", b"1h2m3.5s", b"250ms"), _hint, ()),
+        Parser("teacher responses", RESPONSES, read_as_response, ()),
+        Parser("teacher over HTTP", RESPONSES, read_over_http, ()),
+        Parser("usage", USAGES, read_usage, ()),
     ]
 
 
@@ -260,12 +264,15 @@ def _journal(data: bytes, folder: Path) -> None:
         workspace = Workspace(Path(place))
         (workspace.journal / "m").mkdir(parents=True)
         (workspace.journal / "m/main.jsonl").write_bytes(data)
+        try:
+            journal.answers(workspace)
+        except REFUSALS as error:
+            raise AssertionError("an audit stops at a line") from error
         opened = journal.Journal(workspace, "m")
         try:
             opened.find(digest("c", 1))
         finally:
             opened.close()
-        journal.answers(workspace)
 
 
 def _recipe(data: bytes, folder: Path) -> None:

@@ -164,7 +164,7 @@ class Teacher:
             raise error
         self._config, self._stage, self._account = config, stage, account
         self._limiter = Limiter(config.requests_a_minute, config.tokens_a_minute)
-        self._over = ""
+        self._over: tuple[str, str] | None = None
         self._useless = 0
         self._url, self._key = config.endpoint, os.environ.get(config.key_name) or NO_KEY
         self._client = AsyncOpenAI(
@@ -195,12 +195,12 @@ class Teacher:
             if outcome.kind == "too large":
                 sizes = asked.images, asked.sent_bytes(), self._config.max_output_tokens
                 raise self._useless_for(*too_large(outcome, self._config.model, *sizes))
-            why = f"the teacher fails: {said(outcome)}"
+            failed = Transient(f"the teacher fails: {said(outcome)}")
             if outcome.kind == "unreadable":
-                why = str(self._useless_for(*unreadable(outcome, self._url)))
+                failed = self._useless_for(*unreadable(outcome, self._url))
             failures += outcome.kind != "busy"  # that is no failure: the question was not even looked at
             if failures > self._config.retries:
-                raise Transient(why)
+                raise failed
             await self._pause(outcome, pause_s, began_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -224,8 +224,9 @@ class Teacher:
             self._account.settle(self._stage, self._config.model, most_usd, used, self._config.price.usd(used))
 
     def _stop_if_over(self) -> None:
-        if self._over:
-            raise Transient(self._over)
+        if self._over is not None:
+            what, mend = self._over
+            raise Transient(what, mend=mend)
 
     def _likely(self, asked: Asked) -> int:
         """Tokens of a question and its answer, for the pace: counted at the most, a limit would be used to a quarter."""
@@ -242,10 +243,10 @@ class Teacher:
         """Wait before the question is put again: as long as the server says, if that is to be borne."""
         hint, patience_s = refusal.hint, self._config.patience_s
         if hint.of_the_day:
-            self._end_stage(f"the teacher's quota of the day is used up: {shown(refusal.words)}")
+            self._end_stage(f"the teacher's quota of the day is used up: {shown(refusal.words)}", "run again tomorrow")
         if hint.wait_s is not None and hint.wait_s > patience_s:
             why = f"the teacher asks not to be asked again before {_clock(hint.wait_s)}: {said(refusal)}"
-            self._end_stage(f"{why}\n  mend: run again then; or raise patience_s, now {patience_s:g}, and a run waits for it")
+            self._end_stage(why, f"run again then; or raise patience_s, now {patience_s:g}, and a run waits for it")
         if hint.wait_s is None and refusal.kind != "busy":  # this question alone: others may be answered meanwhile
             await asyncio.sleep(pause_s * random.uniform(1, 1.25))
             return
@@ -255,16 +256,16 @@ class Teacher:
             raise Transient(f"the teacher is asked too much: {said(refusal)}")
         self._limiter.refused(wait_s)
 
-    def _end_stage(self, why: str) -> None:
+    def _end_stage(self, what: str, mend: str) -> None:
         """Nobody is asked any more in this stage: what is left stays pending."""
-        self._over = why
-        raise Transient(why)
+        self._over = what, mend
+        self._stop_if_over()
 
     def _useless_for(self, what: str, mend: str) -> Transient:
         """One question that got nothing; of many in a row it follows that the others would not either."""
         self._useless += 1
         if self._useless >= MANY:
-            self._over = f"{what}\n  mend: {mend}; {MANY} responses in a row were such, so no more was asked"
+            self._over = what, f"{mend}; {MANY} responses in a row were such, so no more was asked"
         return Transient(what, mend=mend)
 
     async def _sent(self, asked: Asked) -> Answer | Refusal:
