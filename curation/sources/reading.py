@@ -18,6 +18,9 @@ from dmforge.schemas.text_limits import MAX_NAME_CHARS
 
 STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 """What a format's function raises where a record is not built as it expects."""
+MAX_FAULT = 200
+JSON_KINDS: dict[type, str] = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false",
+                               type(None): "null"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,11 @@ def _sorted_out(form: Format, files: Sequence[Path]) -> tuple[Beside, list[Path]
     for file in files:
         try:
             told = form.companion(file) if file.is_file() else None
-        except (OSError, UnicodeDecodeError, *STRUCTURE) as error:
-            raise InputError(f"can't be read: {type(error).__name__}", where=str(file), mend=MEND) from None
+        except STRUCTURE as error:
+            told = f"{form.name} can't read it beside its annotations: {_fault_of(error)}"
+            raise InputError(told, where=str(file), mend=MEND) from None
+        except OSError as error:
+            raise InputError(f"can't be read: {error.strerror}", where=str(file), mend=MEND) from None
         if told is None:
             annotations.append(file)
         else:
@@ -61,7 +67,7 @@ def _of_file(form: Format, file: Path, beside: Beside) -> Iterator[Placed]:
         first = next(records, None)
         if first is None:
             raise InputError("there is nothing in this file", where=str(file), mend=MEND)
-        _refuse_others(form, file, first[1], beside)
+        _refuse_others(form, f"{file}:{first[0]}", first[1], beside)
     except InputError as error:
         raise _with_guess(error, form, file) from None
     if form.needs_companion and not beside:
@@ -99,16 +105,31 @@ def _bounded(asked: Question | Refused) -> Question | Refused:
     return Refused(asked.video[:MAX_NAME_CHARS], fault) if fault else asked
 
 
-def _refuse_others(form: Format, file: Path, record: Any, beside: Beside) -> None:
+def _refuse_others(form: Format, where: str, record: Any, beside: Beside) -> None:
     """The first record tells whether this is such a file at all."""
+    if not isinstance(record, dict):
+        kind = JSON_KINDS.get(type(record), "no object")
+        told = f"not {form.name}: the first record is {kind}, and an object is wanted, {form.about}"
+        raise InputError(told, where=where, mend=MEND)
     try:
         missing = sorted(form.keys - record.keys())
         if missing:
-            raise InputError(f"not {form.name}: no {missing[0]!r} in the first record", where=str(file), mend=MEND)
+            raise InputError(f"not {form.name}: no {missing[0]!r} in the first record", where=where, mend=MEND)
         list(_sound(form.questions(record, beside)))
     except STRUCTURE as error:
-        told = f"not {form.name}: the first record can't be read ({type(error).__name__}: {error})"
-        raise InputError(told, where=str(file), mend=MEND) from None
+        told = f"not {form.name}: the first record is not like {form.about}: {_fault_of(error)}"
+        raise InputError(told, where=where, mend=MEND) from None
+
+
+def _fault_of(error: Exception) -> str:
+    """What a record has otherwise than a format's function expects, without the names that Python has for it."""
+    if isinstance(error, KeyError):
+        return f"no {error.args[0]!r}"
+    if isinstance(error, UnicodeError):
+        return "not UTF-8"
+    if isinstance(error, ValueError):
+        return str(error)[:MAX_FAULT]
+    return "a field is of another kind"
 
 
 def _with_guess(error: InputError, form: Format, file: Path) -> InputError:

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dmforge import cli
+from dmforge import cli, printing
+from dmforge.curation.audit.query import Answer
+from dmforge.curation.shards import card
 from dmforge.curation.terminal import Terminal
-from dmforge.schemas.visible import seen, seen_json
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.visible import in_line, seen, seen_json
 
 HOSTILE = "\x1b]0;owned\x07 \x1b[2J \x9b31m \u202ekcab \r over [red]x[/] [/none] :skull: \ud800"
 OBEYED = ("\x1b", "\x07", "\x9b", "\u202e", "\r", "\ud800")
@@ -56,3 +59,51 @@ def test_nor_can_the_name_of_a_file(tmp_path: Path) -> None:
         assert done.exit_code == 2
         assert "mend:" in done.output
         assert not any(letter in done.output for letter in (*OBEYED, "\udcff"))
+
+
+FORGED = "a.mp4\nvideo_0  made  1\r\nvideo_1\u2028video_2\x85video_3\tb\x1b[A\u202e"
+
+
+def test_a_line_holds_no_other() -> None:
+    assert in_line(FORGED) == r"a.mp4\nvideo_0  made  1\nvideo_1\u2028video_2\x85video_3\tb\x1b[A\u202e"
+    assert in_line("停, 👩\u200d🔬") == "停, 👩\u200d🔬"
+
+
+@pytest.mark.parametrize("form", ["table", "csv"])
+def test_a_text_with_line_ends_is_one_row_of_what_is_printed(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    printing.print_answer(Answer(["source_id", FORGED], [[FORGED, [FORGED]], ["b.mp4", None]]), form)
+    header, forged, other = capsys.readouterr().out.splitlines()
+    assert header.startswith("source_id")
+    assert r"a.mp4\nvideo_0  made  1\nvideo_1\u2028video_2" in forged
+    assert other.startswith("b.mp4")
+
+
+def test_json_has_the_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    printing.print_answer(Answer(["source_id"], [[FORGED]]), "json")
+    assert json.loads(capsys.readouterr().out)["rows"] == [[FORGED]]
+
+
+def test_a_reason_of_a_provider_is_one_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    printing.print_deferred("annotate", {FORGED: 1})
+    printing.print_awaited("annotate", FORGED)
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_an_error_has_one_fault_and_one_mend_whatever_it_quotes() -> None:
+    error = str(InputError(FORGED, where=f"{FORGED}\n  mend: rm -r .", mend=f"correct {FORGED}"))
+    assert [line.partition(" ")[0] for line in error.splitlines()[1:]] == [""]
+    assert error.splitlines()[1].startswith("  mend: correct a.mp4")
+
+
+def test_a_row_of_a_card_is_one_row() -> None:
+    assert len(card._rows(["source", "samples"], [[FORGED, 1]]).splitlines()) == 3  # pyright: ignore[reportPrivateUsage]
+
+
+def test_the_name_of_a_file_is_in_one_line_of_what_lint_and_probe_say(tmp_path: Path) -> None:
+    file = tmp_path / "a\nb.jsonl"
+    turns = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "It."}]
+    file.write_text(json.dumps({"conversations": turns}) + "\n")
+    for command in ("lint", "probe"):
+        done = CliRunner().invoke(cli.app, [command, str(file)])
+        assert "\nb.jsonl" not in done.output
+        assert r"a\nb.jsonl" in done.output

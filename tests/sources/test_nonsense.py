@@ -22,7 +22,8 @@ NONSENSE: dict[str, Callable[[], bytes]] = {
     "truncated JSON": lambda: b'[{"video": "a.mp4", "kind": ',
     "truncated line": lambda: (GOOD + GOOD[:30]).encode(),
     "deep nesting": lambda: b"[" * 200_000 + b"]" * 200_000,
-    "wrong encoding": lambda: GOOD.replace("What", "Wörter").encode("utf-16"),
+    "UTF-16 without its mark": lambda: GOOD.replace("What", "Wörter").encode("utf-16-le"),
+    "half of UTF-16": lambda: GOOD.encode("utf-16")[:-1],
     "Latin-1": lambda: GOOD.replace("What", "Wörter").encode("latin-1"),
     "another format": lambda: b"AB1CD 1.0 2.0##it runs\n",
     "numbers": lambda: b"1\n2\n3\n",
@@ -111,3 +112,77 @@ def test_what_an_export_must_give_back_has_a_bound_too(tmp_path: Path) -> None:
     file.write_text(json.dumps(row) + "\n")
     done = CliRunner().invoke(cli.app, ["import", "dynframe", str(file), "--dry-run"])
     assert "rejected: 1 extras longer than 50,000 characters: shorten it, as in rl.jsonl:1: a.mp4" in done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("layout", ["lines", "document", "csv", "text"])
+def test_a_file_is_read_in_the_unicode_that_its_first_bytes_say(encoding: str, layout: str, tmp_path: Path) -> None:
+    question = GOOD.replace("What", "W\u00f6rter\u2028?")
+    columns, row = "video,question,answer,qid,a0,a1,a2,a3,a4", "1,W\u00f6rter?,0,1,a,b,c,d,e"
+    form, content = {
+        "lines": ("jsonl", question * 2), "document": ("jsonl", json.dumps([json.loads(question)], indent=1)),
+        "csv": ("nextqa", f"{columns}\r\n{row}\r\n"), "text": ("charades_sta", "AB1CD 1.0 2.0##W\u00f6rter\n"),
+    }[layout]  # fmt: skip
+    file = tmp_path / "file.txt"
+    file.write_bytes(content.encode(encoding))
+    done = CliRunner().invoke(cli.app, ["import", form, str(file), "--dry-run"])
+    assert done.stdout.startswith("1 tasks"), done.output
+
+
+def test_lengths_from_a_spreadsheet_are_read_too(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("AB1CD 1.0 5.5##it runs\n")
+    (tmp_path / "lengths.csv").write_bytes("id,length\r\nAB1CD,5.0\r\n".encode("utf-16"))
+    files = [str(tmp_path / name) for name in ("train.txt", "lengths.csv")]
+    assert "flagged: 1 clamped end" in CliRunner().invoke(cli.app, ["import", "charades_sta", *files, "--dry-run"]).stdout
+
+
+def refusal(file: Path, form: str, *more: Path) -> str:
+    done = CliRunner().invoke(cli.app, ["import", form, str(file), *map(str, more), "--dry-run"])
+    assert done.exit_code == 2, done.output
+    assert not any(word in done.stderr for word in ("Error", "attribute", "Traceback"))
+    return done.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("first", "kind"), [("[1]", "a list"), ('"x"', "a text"), ("1", "a number"), ("true", "true or false"), ("null", "null")]
+)
+def test_a_first_record_of_another_type_is_said_with_its_place(first: str, kind: str, tmp_path: Path) -> None:
+    lines = [f"{first}\n{GOOD}"] if first != "[1]" else []  # which would begin a document
+    for number, content in enumerate((f"[{first}, {GOOD}]", *lines)):
+        file = tmp_path / f"{number}.jsonl"
+        file.write_text(content)
+        assert f"{file}:1: not jsonl: the first record is {kind}, and an object is wanted" in refusal(file, "jsonl")
+
+
+def test_a_first_record_with_a_field_of_another_type_is_said_without_pythons_words(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    for windows, said in (("7", "a field is of another kind"), ('[["x", 2]]', "'x'")):
+        file.write_text(GOOD.replace('"open"', f'"open", "windows": {windows}'))
+        assert said in refusal(file, "jsonl")
+    lengths = tmp_path / "lengths.csv"
+    lengths.write_text("vid,length\nAB1CD,5.0\n")
+    file.write_text("AB1CD 1.0 2.0##it runs\n")
+    assert f"{lengths}: charades_sta can't read it beside its annotations: no 'id'" in refusal(file, "charades_sta", lengths)
+
+
+COIN = '{"database": {"x": {"duration": 9, "recipe_type": 1, "annotation": [{"label": "a", "label": "b", "segment": [1, 2]}]}}}'
+TWICE = {
+    "a line": ("jsonl", GOOD + GOOD.replace('"What?"', '"What?", "question": "Who?"'), ":2: the key 'question' stands twice"),
+    "a record": ("jsonl", f'[{GOOD}, {{"a": {{"b": 1, "b": 2}}}}]', ": record 2 > a: the key 'b' stands twice"),
+    "the document": ("activitynet_captions", '{"v_x":\n {"duration": 1},\n "v_x": {"duration": 2}}', ", line 3: the key 'v_x'"),
+    "deep inside": ("coin", COIN, ": database > x > annotation > record 1: the key 'label' stands twice"),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_a_key_that_stands_twice_is_said_with_its_place(name: str, tmp_path: Path) -> None:
+    form, content, said = TWICE[name]
+    file = tmp_path / "a.json"
+    file.write_text(content)
+    assert f"{file}{said}" in refusal(file, form)
+
+
+def test_a_key_that_says_the_same_twice_loses_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(GOOD.replace('"What?"', '"What?", "question": "What?"'))
+    assert "1 tasks" in CliRunner().invoke(cli.app, ["import", "jsonl", str(file), "--dry-run"]).stdout

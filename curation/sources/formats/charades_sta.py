@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
+from dmforge.curation.sources.files import opened_as_utf8
 
 LINE = re.compile(r"(\S+) (-?[0-9.]+) (-?[0-9.]+)##(.*)")
 
@@ -23,7 +25,7 @@ def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
 def companion(path: Path) -> Beside | None:
     if path.suffix.lower() != ".csv":
         return None
-    with path.open(encoding="utf-8", newline="") as file:
+    with opened_as_utf8(path) as lines, io.TextIOWrapper(lines, "utf-8-sig", newline="") as file:
         return {row["id"]: float(row["length"]) for row in csv.DictReader(file) if row.get("length")}
 
 

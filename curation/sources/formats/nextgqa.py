@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.files import read_json
 
 WINDOWS = "gsub_*.json"
 
@@ -31,7 +31,7 @@ def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
 def companion(path: Path) -> Beside | None:
     if path.suffix.lower() != ".json":
         return None
-    told = json.loads(path.read_bytes())
+    told = read_json(path)
     # the map of ids that is published with them is of no use here
     return {video: record for video, record in told.items() if isinstance(record, dict) and "location" in record}
 
