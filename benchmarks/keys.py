@@ -116,7 +116,8 @@ def _told(kind: Any) -> str:
 def _bounds(marks: Sequence[Any]) -> str:
     """What a number must be."""
     words = {"gt": "over", "ge": "from", "lt": "under", "le": "to"}
-    told = [f"{word} {float(getattr(mark, name)):g}" for mark in marks for name, word in words.items() if hasattr(mark, name)]
+    plain = [one for mark in marks for one in (mark.metadata if isinstance(mark, FieldInfo) else [mark])]
+    told = [f"{word} {float(getattr(mark, name)):g}" for mark in plain for name, word in words.items() if hasattr(mark, name)]
     return f", {' '.join(told)}" if told else ""
 
 
