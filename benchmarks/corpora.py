@@ -1,4 +1,4 @@
-"""Folders of shards with stand-in media: as many videos and samples as one likes, in no time."""
+"""Folders of shards: with stand-in media, as many videos and samples as one likes in no time; or of one real video."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from benchmarks.barcodes import Case, write
 from dmforge.curation.shards.document import ShardSample, ShardVideo
 from dmforge.curation.shards.folders import Manifest, Shard, write_manifest
 from dmforge.curation.shards.index import INDEX, Row, write_index
 from dmforge.curation.shards.write import Entry, write_shards
+from dmforge.curation.video import renditions
 from dmforge.curation.video.media import Receipt
+from dmforge.curation.video.timeline import read_timeline
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.ids import digest, show
 from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.sizes import Size
 from dmforge.schemas.transcript import COARSE, Piece, Transcript
 
 WINDOW = Window(100, 350)
@@ -89,3 +93,27 @@ def corpus(
     """A whole folder."""
     shards, index = write_shards(folder, entries(videos, samples, sizes, first), shard_bytes)
     return publish(folder, shards, index, f"made{first}x{videos}x{samples}")
+
+
+def filmed(folder: Path, case: Case, look: Look) -> Path:
+    """A whole folder of one video with real renditions, a trajectory that takes this look and a task that aims at it."""
+    timeline = read_timeline(write(case, folder))
+    made = entry(7, 1, b"", b"")
+    video = replace(made.video, duration_cs=int(timeline.duration_s * 100), width=case.width, height=case.height)
+    clips, size = Clips(), Size(96, 64)
+    coarse, grid = folder / "coarse.mp4", folder / "grid.mp4"
+    record = video.as_record()
+    wanted = [
+        renditions.Wanted(coarse, clips.coarse(record).times_s, size, renditions.COARSE_RATE, renditions.COARSE),
+        renditions.Wanted(grid, clips.grid_times_s(record), size, Fraction(12), renditions.GRID),
+    ]
+    renditions.make_renditions(timeline, wanted)
+    (drafted,) = made.samples
+    pieces = tuple(Piece("runtime", None, look) if piece.look else piece for piece in drafted.transcript.pieces)
+    trajectory = replace(drafted, transcript=Transcript(pieces))
+    task = replace(sample(7, 2, sparse=True), kind="grounding", gold="3.00 - 5.50", target=look, target_source="replay")
+    packed = replace(
+        made, video=video, samples=[trajectory, task], costs=[(1, 1), (1, 1)],
+        coarse=coarse.read_bytes(), grid=grid.read_bytes(),
+    )  # fmt: skip
+    return publish(folder, *write_shards(folder, [packed], 1 << 20), "one")

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.barcodes import CASES, write
-from benchmarks.corpora import entry, publish, sample
+from benchmarks.barcodes import CASES
+from benchmarks.corpora import filmed
 from dmforge.curation.exports import export
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.shards.write import write_shards
 from dmforge.curation.video.decoders.pyav import PyAV
-from dmforge.curation.video.renditions import COARSE, COARSE_RATE, GRID, Wanted, make_renditions
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.generators.worlds.draw import read_timecode
-from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window
-from dmforge.schemas.sizes import Size
-from dmforge.schemas.transcript import Piece, Transcript
 
 CASE = next(case for case in CASES if case.name == "a very long GOP")
 LOOK = Look(Window(300, 550), Fraction(2))
@@ -32,27 +26,7 @@ LOOK = Look(Window(300, 550), Fraction(2))
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """One video of 20 s whose frames say which they are, with a trajectory and a task."""
-    folder = tmp_path_factory.mktemp("corpus")
-    timeline = read_timeline(write(CASE, folder))
-    made = entry(7, 1, b"", b"")
-    video = replace(made.video, duration_cs=int(timeline.duration_s * 100), width=CASE.width, height=CASE.height)
-    clips, size = Clips(), Size(96, 64)
-    coarse, grid = folder / "coarse.mp4", folder / "grid.mp4"
-    record = video.as_record()
-    wanted = [
-        Wanted(coarse, clips.coarse(record).times_s, size, COARSE_RATE, COARSE),
-        Wanted(grid, clips.grid_times_s(record), size, Fraction(12), GRID),
-    ]
-    make_renditions(timeline, wanted)
-    (told,) = made.samples
-    pieces = tuple(Piece("runtime", None, LOOK) if piece.look else piece for piece in told.transcript.pieces)
-    trajectory = replace(told, transcript=Transcript(pieces))
-    task = replace(sample(7, 2, sparse=True), kind="grounding", gold="3.00 - 5.50", target=LOOK, target_source="replay")
-    packed = replace(
-        made, video=video, samples=[trajectory, task], costs=[(1, 1), (1, 1)],
-        coarse=coarse.read_bytes(), grid=grid.read_bytes(),
-    )  # fmt: skip
-    return Corpus(str(publish(folder, *write_shards(folder, [packed], 1 << 20), "one")))
+    return Corpus(str(filmed(tmp_path_factory.mktemp("corpus"), CASE, LOOK)))
 
 
 def assert_is_the_look(path: Path) -> None:
