@@ -35,7 +35,8 @@ SMALL = {
 """No word of these says what a question is about."""
 NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
-IRREGULAR = {"told": "tell", "gave": "give", "given": "give", "knew": "know", "known": "know", "said": "say", "says": "say"}
+IRREGULAR = {"told": "tell", "gave": "give", "knew": "know", "known": "know", "said": "say", "says": "say"}
+"""Without `given`: an answer is given also where the question asks who gives something."""
 
 
 LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)

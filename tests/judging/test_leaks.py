@@ -13,6 +13,7 @@ from tests.judging import thoughts
 
 BOOK = Judged("", "mcq", "What does the woman pick up?", ("cup", "phone", "book", "keys"), "book")
 QUIZ = Judged("", "open", "Which answer does the contestant give?", gold="Rome")
+PAINT = Judged("", "open", "Which colour do blue and yellow paint give when they are mixed?", gold="green")
 BOAT = Judged("", "grounding", "When does the boat leave the pier?", gold="30.50 - 36.00")
 
 
@@ -51,6 +52,7 @@ def test_what_the_oracle_plants_is_found(leak: str, where: str) -> None:
         (BOOK, {"first": "C has been handed to me as the right pick."}),
         (BOOK, {"second": "It could be a box, but C is the choice I was told to defend."}),
         (BOOK, {"second": "That squares with the solution on file."}),
+        (PAINT, {"second": "The correct answer is given as green, so this is what I am looking for."}),
         (BOAT, {"first": "The window was set beforehand: 30.5 to 36 seconds."}),
         (BOAT, {"second": "I would have ended at 37, yet the annotated interval ends at 36."}),
     ],
