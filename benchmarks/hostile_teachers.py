@@ -38,14 +38,17 @@ BODIES: tuple[tuple[int, object], ...] = (
     (503, "<html><title>busy</title></html>"),
 )  # fmt: skip
 USAGES = tuple(json.dumps(usage).encode() for usage in (COMPLETION["usage"], {**COMPLETION["usage"], "total_tokens": 10}))
-RESPONSES = tuple(f"{status}\n{json.dumps(document)}".encode() for status, document in BODIES)
+RESPONSES = tuple(
+    f"{status} application/json; charset={charset}\n{json.dumps(document)}".encode()
+    for (status, document), charset in zip(BODIES, ("utf-8", "hex", "idna") * 3, strict=True)
+)
 
 
 def read_as_response(data: bytes, folder: Path) -> None:
-    """A status, a line end and a body, without a network."""
+    """A status, what the body calls itself, and the body; without a network."""
     del folder
-    status, _, body = data.partition(b"\n")
-    number = int(status) if len(status) == 3 and status.isdigit() else 200
+    head, _, body = data.partition(b"\n")
+    number = int(head[:3]) if head[:3].isdigit() else 200
     text = body[:40].decode("utf-8", "surrogateescape")
     outcome = read_response(number, {"retry-after": text, "location": text}, body)
     if isinstance(outcome, Refusal):
@@ -56,10 +59,11 @@ def read_as_response(data: bytes, folder: Path) -> None:
 
 
 def read_over_http(data: bytes, folder: Path) -> None:
-    """The same from a real server on loopback, up to what a stage is given; the bytes that are no status stand as they are."""
+    """The same from a real server on loopback, up to what a stage is given; a first line without sense is sent as it is."""
     del folder
-    status, _, body = data.partition(b"\n")
-    with _Endpoint(b"HTTP/1.1 " + status + b" So\r\nContent-Type: application/json\r\n\r\n" + body) as endpoint:
+    head, _, body = data.partition(b"\n")
+    status, _, kind = head.partition(b" ")
+    with _Endpoint(b"HTTP/1.1 " + status + b" So\r\nContent-Type: " + kind + b"\r\n\r\n" + body) as endpoint:
         threading.Thread(target=endpoint.serve_forever, args=(0.005,), daemon=True).start()
         try:
             outcome = asyncio.run(_asked(f"http://127.0.0.1:{endpoint.server_address[1]}/v1"))

@@ -46,6 +46,7 @@ async def _bound(response: httpx2.Response) -> None:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise Endless("a reply that is packed")
     response.stream = _Bounded(response.stream)
+    response.encoding = "utf-8"  # as JSON is; the SDK would decode a refusal by whatever codec a header names
 
 
 def timeouts(timeout_s: float) -> httpx2.Timeout:

@@ -52,6 +52,13 @@ def test_a_refusal_of_brackets_is_a_refusal(code: int, body: bytes) -> None:
         ask(Script((code, {}, body)), retries=0, patience_s=0.1)
 
 
+@pytest.mark.parametrize("charset", ["hex", "rot13", "idna", "undefined", "utf-16", "no-such"])
+def test_a_refusal_that_names_an_odd_alphabet_is_read_as_json_is(charset: str) -> None:
+    kind = {"Content-Type": f"application/json; charset={charset}"}
+    with pytest.raises(DmforgeError, match="400: né"):
+        ask(Script((400, kind, '{"error": {"message": "né"}}'.encode())))
+
+
 @pytest.mark.parametrize(
     "choices", [[], None, [{"index": 0, "finish_reason": "content_filter"}], [None], [{"message": None}], "none", {}]
 )
