@@ -675,6 +675,9 @@ def import_annotations(
             example = done.examples.get(reason, "").removesuffix(": ")
             out.print_line(f"  rejected: {number} {reason}, as in {example}")
     unfinished_if(done.pending > 0)
+    if not dry_run and not done.tasks:
+        err.print_line("nothing was made of these files: every question in them was rejected")
+        raise typer.Exit(1)
 
 
 @app.command()

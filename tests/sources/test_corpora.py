@@ -129,8 +129,9 @@ def test_a_benchmarks_video_is_never_a_task(tmp_path: Path) -> None:
     place, file = workspace(tmp_path), tmp_path / "tasks.jsonl"
     file.write_text(json.dumps({"video": "one", "kind": "open", "question": "What?", "answer": "it"}))
     dmforge("ingest", write(Case("one"), tmp_path), "--benchmark", "-w", place)
-    told = dmforge("import", "jsonl", file, "-w", place, "--json")
-    assert (told["tasks"], told["rejected"]) == (0, {"its video is a benchmark's": 1})
+    told = dmforge("import", "jsonl", file, "-w", place, code=1)
+    assert "nothing was made of these files: every question in them was rejected" in told
+    assert rows(place, "SELECT reason FROM outcomes WHERE stage = 'import'") == [("its video is a benchmark's",)]
 
 
 def test_tasks_wait_for_a_video_that_may_still_come(tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ def test_a_text_that_is_too_long_is_not_written_into_the_workspace(tmp_path: Pat
     file.write_text(json.dumps(json.loads(GOOD) | {"question": "x" * 100_000}) + "\n")
     pipeline.init(workspace, "demo")
     done = CliRunner().invoke(cli.app, ["import", "jsonl", str(file), "-w", str(workspace)])
+    assert done.exit_code == 1
     assert "rejected: 1 question longer than 10,000 characters: shorten it, as in long.jsonl:1: a.mp4" in done.stdout
     assert sum(path.stat().st_size for path in workspace.rglob("*") if path.is_file()) < 100_000
 

@@ -485,7 +485,8 @@ def test_two_videos_of_one_name_are_told_apart_by_their_ids(worlds: Path, tmp_pa
     lines = (worlds / "tasks.jsonl").read_text().splitlines()
     file = tmp_path / "more.jsonl"
     file.write_text(json.dumps({**json.loads(lines[0]), "question": "What else?"}))
-    assert printed_json("import", "jsonl", str(file), "-w", ws)["rejected"] == {"several files of this name": 1}
+    told = json.loads(inside("import", "jsonl", str(file), "-w", ws, "--json", code=1).stdout)
+    assert told["rejected"] == {"several files of this name": 1}
     video = show("video", hashlib.sha256(data).digest()[:16])
     file.write_text(json.dumps({**json.loads(lines[0]), "question": "What else?", "video": video}))
     assert printed_json("import", "jsonl", str(file), "-w", ws)["tasks"] == 1
