@@ -42,6 +42,8 @@ RECIPE = """name = "large"
 [stages.annotate]
 model = "oracle"
 [stages.rules]
+[stages.citations]
+[stages.verify]
 [stages.select_cot]
 [stages.select_cot.least]
 """

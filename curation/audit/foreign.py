@@ -1,4 +1,4 @@
-"""A question in SQL that a person types, asked of the committed parts in a process of its own, with limits of memory and time.
+"""SQL that a person types, asked in a process of its own, with limits of memory and time.
 
 DuckDB can be interrupted between the pieces of its work, not within a function that makes one endless text, and such a function
 takes its memory past DuckDB's own limit. So the process is bounded by the kernel, and killed when its time is over.
@@ -24,7 +24,6 @@ from dmforge.schemas.errors import DmforgeError, InputError
 
 MEMORY_MB = 2048
 WALL_S = 60.0
-WHERE = "--sql"
 PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONPATH")
 """What a Python needs to start; keys and addresses stay here."""
 
@@ -37,10 +36,29 @@ class Limits:
     wall_s: float = WALL_S
 
 
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Where it was typed, and what to do where that took too long."""
+
+    name: str
+    late: str
+
+
+SQL = Option("--sql", "ask for less, or give it longer with --seconds")
+
+
 @contextmanager
 def asking(view: View, sql: str, limits: Limits, beside: Tables = NONE) -> Generator[pa.RecordBatchReader]:
-    """The answer as it comes. Whoever has read it to its end and leaves the block without an error has all of it."""
-    told, tables = telling(view, sql, limits, beside)
+    """The answer to a question about the lake, as it comes."""
+    with sandboxed(*telling(view, sql, limits, beside), limits.wall_s, SQL) as batches:
+        yield batches
+
+
+@contextmanager
+def sandboxed(
+    told: locked.Told, tables: Mapping[str, pa.Table], wall_s: float, option: Option
+) -> Generator[pa.RecordBatchReader]:
+    """An answer as it comes. Whoever has read it to its end and leaves the block without an error has all of it."""
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     command = [sys.executable, "-P", "-m", locked.__name__]
     with subprocess.Popen(  # the command is ours; the question goes through a pipe
@@ -49,7 +67,7 @@ def asking(view: View, sql: str, limits: Limits, beside: Tables = NONE) -> Gener
         assert process.stdin is not None
         assert process.stdout is not None
         late = threading.Event()
-        timer = threading.Timer(limits.wall_s, lambda: (late.set(), process.kill()))
+        timer = threading.Timer(wall_s, lambda: (late.set(), process.kill()))
         try:
             try:
                 with process.stdin as pipe:
@@ -58,15 +76,15 @@ def asking(view: View, sql: str, limits: Limits, beside: Tables = NONE) -> Gener
                 yield pa.ipc.open_stream(process.stdout)  # pyright: ignore[reportArgumentType] (a pipe is a file)
             except (pa.ArrowInvalid, OSError):
                 # the stream broke off, or never began: how it ended tells more
-                _finish(process, late, limits)
+                _finish(process, late, told.memory_mb, wall_s, option)
                 raise
-            _finish(process, late, limits)
+            _finish(process, late, told.memory_mb, wall_s, option)
         finally:
             timer.cancel()
             process.kill()
 
 
-def _finish(process: subprocess.Popen[bytes], late: threading.Event, limits: Limits) -> None:
+def _finish(process: subprocess.Popen[bytes], late: threading.Event, memory_mb: int, wall_s: float, option: Option) -> None:
     """How it ended, once nothing more comes; an error if not well."""
     assert process.stdout is not None
     assert process.stderr is not None
@@ -75,19 +93,18 @@ def _finish(process: subprocess.Popen[bytes], late: threading.Event, limits: Lim
     text = process.stderr.read().decode("utf-8", "replace")
     process.wait()
     if late.is_set():
-        mend = "ask for less, or give it longer with --seconds"
-        raise DmforgeError(f"stopped after {limits.wall_s:g} s", where=WHERE, mend=mend)
+        raise DmforgeError(f"stopped after {wall_s:g} s", where=option.name, mend=option.late)
     ended = _ended(text)
     if ended is None and process.returncode > 0 and not any(word in text.lower() for word in ("memory", "alloc")):
         told = (text.splitlines() or ["it said nothing"])[-1]
-        raise DmforgeError(f"the process that was asked broke off: {told}", where=WHERE, mend="please report this")
-    ended = ended or locked.out_of_memory(limits.memory_mb)
+        raise DmforgeError(f"the process that was asked broke off: {told}", where=option.name, mend="please report this")
+    ended = ended or locked.out_of_memory(memory_mb)
     if ended.kind == "wrong":
-        raise InputError(ended.message, where=WHERE, mend=ended.mend)
+        raise InputError(ended.message, where=option.name, mend=ended.mend)
     if ended.kind == "refused":
-        raise InputError(f"refused: {ended.message}", where=WHERE, mend=ended.mend)
+        raise InputError(f"refused: {ended.message}", where=option.name, mend=ended.mend)
     if ended.kind == "stopped":
-        raise DmforgeError(f"stopped: {ended.message}", where=WHERE, mend=ended.mend)
+        raise DmforgeError(f"stopped: {ended.message}", where=option.name, mend=ended.mend)
 
 
 def _ended(text: str) -> locked.Ended | None:

@@ -7,6 +7,7 @@ one SELECT over known tables. What is found goes to stdout as an Arrow stream; h
 
 from __future__ import annotations
 
+import itertools
 import json
 import resource
 import struct
@@ -101,17 +102,18 @@ def out_of_memory(memory_mb: int) -> Ended:
 
 def send(told: Told, tables: Mapping[str, pa.Table], pipe: IO[bytes]) -> None:
     """The other side of `_read`."""
-    for data in (json.dumps(asdict(told)).encode(), *(_ipc(tables[name]) for name in (*told.held, *told.beside))):
-        pipe.write(FRAME.pack(len(data)))
+    described = pa.py_buffer(json.dumps(asdict(told)).encode())
+    for data in itertools.chain([described], (_ipc(tables[name]) for name in (*told.held, *told.beside))):
+        pipe.write(FRAME.pack(data.size))
         pipe.write(data)
     pipe.flush()
 
 
-def _ipc(table: pa.Table) -> bytes:
+def _ipc(table: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    return sink.getvalue()
 
 
 def _read(pipe: IO[bytes]) -> tuple[Told, dict[str, pa.Table]]:
@@ -161,9 +163,11 @@ def _limit(memory_mb: int) -> None:
 def _furnish(connection: duckdb.DuckDBPyConnection, told: Told, tables: Mapping[str, pa.Table]) -> None:
     connection.execute(f"CREATE SCHEMA {HELD}")
     for name, table in tables.items():
+        if name in told.beside:
+            connection.register(name, table)
+            continue
         connection.register("coming", table)
-        schema = HELD if name in told.held else "main"
-        connection.execute(f'CREATE TABLE {schema}."{name}" AS SELECT * FROM coming')
+        connection.execute(f'CREATE TABLE {HELD}."{name}" AS SELECT * FROM coming')
         connection.unregister("coming")
     for name, sql in told.views.items():
         connection.execute(f'CREATE VIEW "{name}" AS {sql}')

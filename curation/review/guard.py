@@ -25,6 +25,12 @@ OWN_SITES = frozenset({"same-origin", "none"})
 """Of `Sec-Fetch-Site`: a page of ours, or the address bar."""
 
 
+async def refuse_expectations(request: web.Request) -> None:
+    """`Expect` is looked at before any middleware, and its default answer repeats what was sent, whatever bytes that is."""
+    if "Expect" in request.headers:
+        raise web.HTTPExpectationFailed(text="send it at once\n", headers=HEADERS)
+
+
 class Guard:
     """One server's names and token."""
 
@@ -47,7 +53,9 @@ class Guard:
             return "a decision says which page it comes from"
         given = request.query.get("token", "") if request.path == "/" else ""
         known = request.cookies.get(self.cookie, "")
-        if not any(secrets.compare_digest(one.encode(), self.token.encode()) for one in (given, known)):
+        if not any(
+            secrets.compare_digest(one.encode("utf-8", "backslashreplace"), self.token.encode()) for one in (given, known)
+        ):
             return "open the address that was printed"
         return None
 

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from dmforge.curation.audit.report.page import TEMPLATES as REPORT
 from dmforge.curation.audit.report.page import environment
 from dmforge.curation.lake.forgotten import forgotten_videos
-from dmforge.curation.review.guard import Guard
+from dmforge.curation.review.guard import Guard, refuse_expectations
 from dmforge.curation.review.pool import NOTHING, Line, Pool
 from dmforge.curation.sources.reviews import MOST_NOTE, REASONS, Review, append, place, reviews_of
 from dmforge.curation.video.media import Media
@@ -56,16 +56,20 @@ class Reviewing:
         self._writing = asyncio.Lock()
         self._forgotten: tuple[int, frozenset[Id]] = (-1, frozenset())
         self.app = web.Application(middlewares=[guard.middleware()], client_max_size=MOST_BODY)
-        self.app.router.add_get("/", self._shell)
-        self.app.router.add_get("/assets/{name}", self._asset)
-        self.app.router.add_get("/samples", self._list)
-        self.app.router.add_get("/samples/{id}", self._sample)
-        self.app.router.add_get("/media/{id}.mp4", self._media)
-        self.app.router.add_post("/reviews", self._decide)
+        for path, handler in (
+            ("/", self._shell), ("/assets/{name}", self._asset), ("/samples", self._list), ("/samples/{id}", self._sample),
+            ("/media/{id}.mp4", self._media),
+        ):  # fmt: skip
+            self.app.router.add_get(path, handler, expect_handler=refuse_expectations)
+        self.app.router.add_post("/reviews", self._decide, expect_handler=refuse_expectations)
+        self.app.router.add_route("*", "/{other:.*}", self._nothing, expect_handler=refuse_expectations)
 
     async def _shell(self, request: web.Request) -> web.Response:
         told = {"reviewer": self._reviewer, "title": self._title, "total": self._pool.total, "reasons": REASONS}
         return web.Response(text=self._templates.get_template("review.html").render(told), content_type="text/html")
+
+    async def _nothing(self, request: web.Request) -> web.Response:
+        raise web.HTTPNotFound
 
     async def _asset(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

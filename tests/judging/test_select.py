@@ -17,6 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from dmforge import cli, demo
+from dmforge.curation.audit.foreign import Limits
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.shares import ALL, IN_ONE
@@ -32,7 +33,7 @@ from dmforge.filters.select_rl import SelectRl, SelectRlConfig
 from dmforge.filters.selection import Selection, Wanted, counts
 from dmforge.filters.what_if import asking
 from dmforge.recipe import read_recipe
-from dmforge.schemas.errors import InputError
+from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Candidate, Provenance, Task, TaskKind, Verdict, Video
 from dmforge.schemas.transcript import Transcript
@@ -313,15 +314,25 @@ def test_a_condition_that_would_count_twice_ends_with_2(workspace: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "statement", ["SET enable_external_access = true", "ATTACH 'x.db'", "INSTALL httpfs", "COPY (SELECT 1) TO 'x'"]
+    ("where", "told"),
+    [
+        ("length(repeat('a', 4000000000)) > 0", "MB of memory"),
+        ("levenshtein(repeat('ab', 200000), repeat('ba', 200000)) > 0", "stopped after 2 s"),  # deaf to interrupts
+    ],
 )
-def test_where_conditions_are_asked_nothing_can_be_opened(statement: str) -> None:
-    import duckdb
+def test_a_condition_has_the_limits_of_typed_sql(where: str, told: str, tmp_path: Path) -> None:
+    view = judged(tmp_path, many(("open",)))
+    connection = view.connection.cursor()
+    connection.execute("CREATE TEMP TABLE standing AS SELECT id, task, video FROM candidates")
+    with pytest.raises(DmforgeError, match=told) as stopped:
+        asking(where, Limits(128, 2.0 if "after" in told else 60.0))(connection)
+    assert stopped.value.exit_code == 1
+    assert stopped.value.where == "--where"
 
-    from dmforge.filters.what_if import SANDBOX
 
-    with duckdb.connect(config=SANDBOX) as sandbox, pytest.raises(duckdb.Error):
-        sandbox.execute(statement)
+def test_of_a_condition_that_answers_too_often_no_more_is_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not one answer for each candidate"):
+        five(tmp_path, "unnest(range(1000000)) > 0")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -187,6 +188,38 @@ def test_the_door(workspace: Workspace) -> None:
             http.client.HTTPConnection("127.0.0.2", server.port, timeout=5).request("GET", "/")
 
 
+JUNK = (b"\xff\xfe", b"\xed\xa0\x80", b"%ff%fe", b"%ed%a0%80", b"\x00", b"%", b"\xc3\xa9", b"\xc2\xb2", b"=;=;", b"a" * 9_000)
+
+
+def test_whatever_bytes_come_the_answer_is_a_refusal(workspace: Workspace) -> None:
+    with serving(workspace) as server:
+        name, own = f"dmforge-review-{server.port}=".encode(), f"127.0.0.1:{server.port}".encode()
+        cookie, origin = b"Cookie: " + name + server.token.encode(), b"Origin: http://" + own
+
+        def status(first: bytes, *headers: bytes, body: bytes = b"") -> int:
+            head = (first + b" HTTP/1.1", b"Host: " + own, *headers, b"Content-Length: %d" % len(body), b"Connection: close")
+            with socket.create_connection(("127.0.0.1", server.port), timeout=30) as door:
+                door.sendall(b"\r\n".join(head) + b"\r\n\r\n" + body)
+                return int(door.makefile("rb").readline().split()[1])
+
+        for junk in JUNK:
+            asked = [
+                status(b"GET /samples", b"Cookie: " + name + junk),
+                status(b"GET /samples", b"Cookie: " + junk),
+                status(b"GET /?token=" + junk),
+                *(status(b"GET /samples", b"%s: %s" % (header, junk), cookie) for header in (b"Origin", b"Sec-Fetch-Site")),
+                *(status(b"GET " + path, cookie, b"Expect: " + junk) for path in (b"/samples", b"/nowhere")),
+                *(
+                    status(b"GET %s%s" % (path, junk), cookie)
+                    for path in (b"/samples/", b"/samples?after=", b"/media/", b"/assets/")
+                ),
+                status(junk + b" /", cookie),
+                status(b"POST /reviews", cookie, origin, b"Content-Type: application/json", body=b'{"id": "%s"}' % junk),
+                status(b"POST /reviews", cookie, origin, b"Content-Type: " + junk, body=b"{}"),
+            ]
+            assert all(400 <= each < 500 for each in asked), (junk[:20], asked)
+
+
 def test_the_second_reviewer_sees_what_the_first_rejected(workspace: Workspace) -> None:
     with serving(workspace) as server:
         before = [sample["id"] for sample in json.loads(server.ask("/samples")[1])["samples"]]
@@ -289,7 +322,8 @@ def test_pages_of_a_large_review_come_by_key(workspace: Workspace) -> None:
 
 
 def test_what_nobody_would_read_is_not_asked(workspace: Workspace) -> None:
-    workspace.recipe.write_text(workspace.recipe.read_text().replace("[stages.human]\n", ""))
+    unread = workspace.recipe.read_text().replace("[stages.human]\n", "").replace("human = 1.0", "")
+    workspace.recipe.write_text(unread)
     words = [sys.executable, "-m", "dmforge.cli", "review", "cot", "--as", "anna", "-w", str(workspace.root)]
     done = subprocess.run(words, capture_output=True, text=True, env={**os.environ})
     assert done.returncode == 2
