@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,12 +34,25 @@ from dmforge.printing import (
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 
 
+@contextlib.contextmanager
+def usable_paths() -> Generator[None]:
+    """A path that no disk has, met before any file was opened, is a slip of who typed it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ):
+            raise
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(reason, where=str(error.filename)[:200], mend="give a path that the system can have") from None
+
+
 class Commands(TyperGroup):
     """Every error that a person can mend is a message and an exit code, not a traceback; and so is Ctrl-C."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with usable_paths():
+                return super().invoke(ctx)
         except DmforgeError as error:
             err.print(f"error: {error}", markup=False, highlight=False, style="red" if err.is_terminal else None)
             raise typer.Exit(error.exit_code) from None
@@ -55,6 +69,8 @@ app = typer.Typer(
 )
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+MANY = 1 << 31
+"""More of anything is a slip of the hand."""
 DemoSize = Literal["chain", "small", "full"]
 
 
@@ -135,7 +151,7 @@ def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
 def run(
     workspace: WorkspaceOption = Path(),
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
-    videos: Annotated[int | None, typer.Option(min=1, help="A pilot on so many videos; later runs reuse it.")] = None,
+    videos: Annotated[int | None, typer.Option(min=1, max=MANY, help="A pilot on so many videos; later runs reuse it.")] = None,
     budget: Annotated[float | None, typer.Option(metavar="USD", min=0, help="Spend no more than this on teachers.")] = None,
     retry_quarantined: Annotated[bool, typer.Option("--retry-quarantined", help="Try again what was quarantined.")] = False,
     executor: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or those of a Ray cluster.")] = "local",
@@ -395,7 +411,7 @@ def upgrade(
 def demo(
     out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path("demo"),
     videos: Annotated[
-        int | None, typer.Option(min=1, help="How many worlds are rendered, instead of what the size says.")
+        int | None, typer.Option(min=1, max=MANY, help="How many worlds are rendered, instead of what the size says.")
     ] = None,
     size: Annotated[
         DemoSize, typer.Option(help="chain trains nothing; small learns for a few minutes, full for longer.")
@@ -513,11 +529,13 @@ def _require_train_extra() -> None:
 @app.command()
 def worlds(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to fill.")],
-    videos: Annotated[int, typer.Option(min=1, help="How many.")] = 24,
+    videos: Annotated[int, typer.Option(min=1, max=MANY, help="How many.")] = 24,
     level: Annotated[int, typer.Option(help="How hard: 0 is one object; each further level adds one difficulty.")] = 0,
-    longest: Annotated[int, typer.Option(metavar="SECONDS", help="Of mixed length, up to this, instead of 12 s each.")] = 0,
+    longest: Annotated[
+        int, typer.Option(metavar="SECONDS", min=0, max=86_400, help="Of mixed length, up to this, instead of 12 s each.")
+    ] = 0,
     study: Annotated[bool, typer.Option("--study", help="Seen from near, so that a tiny student learns from them.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other worlds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MANY, help="Another seed, other worlds.")] = 0,
 ) -> None:
     """Render synthetic videos about which everything is known: videos/, tasks.jsonl and truth.jsonl."""
     from dmforge.generators.worlds.folder import Settings, make_worlds
@@ -684,7 +702,7 @@ def import_annotations(
 def review(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="The corpus, as the recipe calls it: cot, say.")],
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="Who decides: inputs/reviews/NAME.jsonl.")],
-    sample: Annotated[int, typer.Option(metavar="N", min=1, help="How many samples, drawn by id.")] = 100,
+    sample: Annotated[int, typer.Option(metavar="N", min=1, max=MANY, help="How many samples, drawn by id.")] = 100,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on loopback; 0 takes a free port.")] = 0,
     workspace: WorkspaceOption = Path(),
 ) -> None:
@@ -710,8 +728,8 @@ def audit(
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Into a file; its suffix says the format.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="When a question of --sql is stopped.")] = 60.0,
-    memory_mb: Annotated[int, typer.Option("--memory-mb", min=64, help="The most memory it may use.")] = 2048,
+    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="When a question of --sql is stopped.")] = 60.0,
+    memory_mb: Annotated[int, typer.Option("--memory-mb", min=64, max=MANY, help="The most memory it may use.")] = 2048,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report instead: one page with all of it.")
     ] = None,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dmforge.schemas.errors import LakeError
+from dmforge.schemas.errors import InputError, LakeError
 
 TEMPORARY = ".writing"
 """Suffix of a file that isn't whole yet. Left behind by a kill, it is swept away by the next run."""
@@ -59,6 +59,7 @@ def writing(path: Path, mode: int = 0o666, mark: str = "") -> Generator[HashedFi
     """
     beside = path.with_name(path.name + mark + TEMPORARY)
     with disk_errors(path):
+        refuse_other_kinds(path)
         make_folder(path.parent)
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         try:
@@ -77,6 +78,7 @@ def placing(path: Path, mark: str = "") -> Generator[Path]:
     """The same for writers that want a name: what they write under the given one appears at `path` when the block ends well."""
     beside = path.with_name(path.name + mark + TEMPORARY)
     with disk_errors(path):
+        refuse_other_kinds(path)
         make_folder(path.parent)
         try:
             yield beside
@@ -89,6 +91,13 @@ def placing(path: Path, mark: str = "") -> Generator[Path]:
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
+
+
+def refuse_other_kinds(path: Path) -> None:
+    """A rename would put a plain file where a device is: of `/dev/null`, for all who write to it."""
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "a device, a pipe or a socket"
+        raise InputError(f"there is {what} already", where=str(path), mend="give the path of a file, new or to be replaced")
 
 
 def make_folder(folder: Path) -> None:

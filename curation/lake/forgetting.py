@@ -21,6 +21,7 @@ from dmforge.curation.sources.reviews import forget_reviews
 from dmforge.curation.sources.videos import listed
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import id_list
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, base32, digest, show
 from dmforge.schemas.records import RECORDS, Spliced, Video
 
@@ -76,6 +77,9 @@ def videos_of(lake: Lake, source: str) -> list[Id]:
         for part in commit.of(Video.table):
             for table in read_part(lake.workspace.lake, part):
                 found.update(id_list(table.filter(pc.field("source") == source).column("id")))
+    if not found:
+        hint = "dmforge audit --sql 'SELECT DISTINCT source FROM videos' lists the sources; nothing was removed"
+        raise InputError(f"no video came from the source {source!r}", where="--source", mend=hint)
     return sorted(found)
 
 

@@ -237,7 +237,9 @@ def test_a_workspace_that_is_none_is_refused(command: str, sound: Path, tmp_path
     for number, (kind, make) in enumerate(HOPELESS.items()):
         root = tmp_path / str(number)
         make(root)
-        faults[kind] = faults_of(f"{command} -w {root}", NOWHERE, sound, tmp_path / f"out-{number}")
+        # of a recipe an upgrade reads the keys; whether there are such stages is for those to say who run them
+        may_succeed = command == "upgrade" and "stage" in kind
+        faults[kind] = faults_of(f"{command} -w {root}", NOWHERE, sound, tmp_path / f"out-{number}", may_succeed)
     collected(faults)
 
 
