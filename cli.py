@@ -694,7 +694,7 @@ def import_annotations(
             out.print_line(f"  rejected: {number} {reason}, as in {example}")
     unfinished_if(done.pending > 0)
     if not dry_run and not done.tasks:
-        err.print_line("nothing was made of these files: every question in them was rejected")
+        err.print_line("nothing was made of these files: each question in them was rejected or quarantined")
         raise typer.Exit(1)
 
 

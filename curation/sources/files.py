@@ -47,8 +47,9 @@ def opened_as_utf8(file: Path) -> AbstractContextManager[IO[bytes]]:
             raise InputError(f"a file of more than {MAX_UTF16 >> 20} MB in {encoding}", where=str(file), mend=CONVERT)
         try:
             return io.BytesIO(opened.read().decode(encoding).encode())
-        except UnicodeError as error:
-            raise InputError(f"its first bytes say {encoding}: {error}", where=str(file), mend=CONVERT) from None
+        except UnicodeDecodeError as error:
+            told = f"its first bytes say {encoding}, and the rest is none: {error.reason}"
+            raise InputError(told, where=str(file), mend=CONVERT) from None
 
 
 MARKS = (

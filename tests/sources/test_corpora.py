@@ -130,7 +130,7 @@ def test_a_benchmarks_video_is_never_a_task(tmp_path: Path) -> None:
     file.write_text(json.dumps({"video": "one", "kind": "open", "question": "What?", "answer": "it"}))
     dmforge("ingest", write(Case("one"), tmp_path), "--benchmark", "-w", place)
     told = dmforge("import", "jsonl", file, "-w", place, code=1)
-    assert "nothing was made of these files: every question in them was rejected" in told
+    assert "nothing was made of these files: each question in them was rejected or quarantined" in told
     assert rows(place, "SELECT reason FROM outcomes WHERE stage = 'import'") == [("its video is a benchmark's",)]
 
 

@@ -425,7 +425,7 @@ def test_nonsense_is_refused_with_the_mend(words: list[str], said: str, tmp_path
     ("line", "said"),
     [
         (b'{"video": "world-000000.mp4"', "tasks.jsonl:1"),
-        (b"\xff\xfe", "tasks.jsonl:1"),
+        (b"\xff\xfe", "its first bytes say UTF-16"),
         (b'{"video": "stranger.mp4", "kind": "open"}', "no 'question' in the first record"),
         (b'["video"]', "tasks.jsonl"),
     ],
