@@ -648,6 +648,9 @@ def ingest(
     else:
         out.print(", ".join(f"{number} {name}" for name, number in counts.items()), highlight=False)
     unfinished_if(done.pending > 0)
+    if not done.ingested and not done.known:
+        hint = "`dmforge probe FILE` says what a file is; `dmforge run --retry-quarantined` tries one again that was mended"
+        raise DmforgeError("no video came in", where=", ".join(places)[:200], mend=hint)
 
 
 @app.command("import")

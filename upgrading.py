@@ -9,13 +9,13 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from dmforge.curation.atomic import writing
-from dmforge.curation.renaming import old_keys, renamed_text
+from dmforge.curation.renaming import old_keys, renamed_text, renamed_values
 from dmforge.curation.toml import read_toml
 from dmforge.curation.workspace import Workspace
 from dmforge.curation.workspace_format import read_format, stamp_format
 from dmforge.recipe import STAGES, RecipeFile, stage_class
 from dmforge.schemas import formats
-from dmforge.schemas.config import inner_config, renamed_keys
+from dmforge.schemas.config import Config, inner_config, parse_config, renamed_keys
 from dmforge.schemas.errors import InputError
 
 
@@ -49,8 +49,9 @@ def rewrite_recipe(workspace: Workspace) -> None:
 def upgrade_file(path: Path, dry_run: bool) -> Upgraded:
     """A training file by today's keys."""
     kind = _kind_of_training(path)
-    before = int(read_toml(path).get("format", 1))
-    changes = _changes(path, kind)
+    content = read_toml(path)
+    parse_config(kind, renamed_values(content, _Renames(kind)), where=str(path))
+    before, changes = int(content.get("format", 1)), _changes(path, kind)
     if not dry_run:
         _rewrite(path, kind)
     return Upgraded(before, formats.TRAINING, changes)
@@ -69,7 +70,7 @@ def _rewrite(path: Path, kind: type[BaseModel]) -> None:
             file.write(changed.encode())
 
 
-def _kind_of_training(path: Path) -> type[BaseModel]:
+def _kind_of_training(path: Path) -> type[Config]:
     """Which settings a training file holds, by the keys that only one of them has."""
     from dmforge.trainers.evaluation_settings import EvaluationSettings
     from dmforge.trainers.sdgrpo_settings import SdgrpoSettings

@@ -13,6 +13,7 @@ from dmforge.filters.hearing import audible
 from dmforge.filters.judged import Fault, Judged, Measure
 from dmforge.filters.rules import RulesConfig, rules_of
 from dmforge.filters.shape import answer_form, density, window
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Look, Window, read_span
 from dmforge.schemas.scoring import answer_options
@@ -61,6 +62,9 @@ def lint(path: Path) -> Linted:
             told = f"{written.exchanges} exchanges; only the last one is judged"
             found.append(_marked(written, "record", text, Fault(told, 0, len(text)), 0, len(text)))
         found += _of_trajectory(written) if written.text else _of_task(written)
+    if not records:
+        hint = "give shards, or rows of an export; what is empty has nothing to be held against rules"
+        raise InputError("no record is in it", where=str(path), mend=hint)
     return Linted(records, tuple(found))
 
 

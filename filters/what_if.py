@@ -17,6 +17,7 @@ from dmforge.curation.audit import foreign, locked
 from dmforge.curation.lake.views import interruptible
 from dmforge.filters.selection import HELD
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.visible import storable
 
 WHERE = "--where"
 LIMITS = foreign.Limits()
@@ -81,6 +82,8 @@ def _once_each(batches: pa.RecordBatchReader, judged: pa.Table) -> pa.Table:
 
 def _hold_to_one_expression(connection: duckdb.DuckDBPyConnection, where: str) -> None:
     """By DuckDB's own parser, alone: what closes our parenthesis and opens another one later is more than an expression."""
+    if storable(where) != where:
+        raise InputError("the condition holds what is no text in UTF-8", where=WHERE, mend=MEND)
     (plain, _), *_ = _parsed(connection, "true")
     found = _parsed(connection, where)
     if len(found) != 1 or found[0][0] != plain or len(found[0][1]) != 1:

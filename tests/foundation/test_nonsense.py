@@ -138,8 +138,17 @@ WITH_NUMBERS = (
     "review cot --as me -w {ws} --port",
     "demo --out {out} --videos",
 )
-HARMLESS = {"run -w {ws} --budget": {"huge", "without end", "too large"}, "run -w {ws} --videos": {"huge"}}
-"""A workspace that has all it needs may have any budget and any pilot."""
+HARMLESS: dict[str, set[str]] = {
+    "probe": {*PATHS, *FILES},  # says of each file why it can't be used
+    "init --recipe demo": {*PATHS} - {"too long a name"},  # folders may be called so
+    "run -w {ws} --budget": {"huge", "without end", "too large"},  # nothing is spent
+    "run -w {ws} --videos": {"huge"},
+    "audit -w {ws} --html": {*PATHS} - {"too long a name", "a device", "nothing"},
+    "export cot -w {ws} --to trl --out": {*PATHS} - {"too long a name", "a device", "nothing"},
+    "audit -w {ws}": {"nothing as a name"},  # lists the questions
+    "audit funnel -w {ws} --format": {"nothing as a name"},
+}
+"""What may succeed."""
 WITH_TEXTS = (
     "init {out} --recipe",
     "run -w {ws} --until",
@@ -227,6 +236,14 @@ def _recipe(root: Path, content: bytes) -> None:
     (root / "recipe.toml").write_bytes(content)
 
 
+def of_texts(texts: dict[str, str], command: str, sound: Path, out: Path) -> dict[str, str]:
+    harmless = HARMLESS.get(command, set())
+    return {
+        kind: faults_of(command, text, sound, out / str(nth), kind in harmless)
+        for nth, (kind, text) in enumerate(texts.items())
+    }
+
+
 def collected(faults: dict[str, str]) -> None:
     assert not {kind: fault for kind, fault in faults.items() if fault}
 
@@ -262,24 +279,23 @@ def test_a_file_that_is_none_is_refused(command: str, sound: Path, tmp_path: Pat
     for number, (kind, make) in enumerate(FILES.items()):
         path = tmp_path / f"nonsense-{number}.jsonl"
         make(path)
-        faults[kind] = faults_of(command, str(path), sound, tmp_path)
+        faults[kind] = faults_of(command, str(path), sound, tmp_path, kind in HARMLESS.get(command, ()))
     collected(faults)
 
 
 @pytest.mark.parametrize("command", WITH_NUMBERS)
 def test_a_number_that_is_none_is_refused(command: str, sound: Path, tmp_path: Path) -> None:
-    harmless = HARMLESS.get(command, set())
-    collected({kind: faults_of(command, text, sound, tmp_path, kind in harmless) for kind, text in NUMBERS.items()})
+    collected(of_texts(NUMBERS, command, sound, tmp_path))
 
 
 @pytest.mark.parametrize("command", WITH_TEXTS)
 def test_a_name_that_is_none_is_refused(command: str, sound: Path, tmp_path: Path) -> None:
-    collected({kind: faults_of(command, text, sound, tmp_path) for kind, text in TEXTS.items()})
+    collected(of_texts(TEXTS, command, sound, tmp_path))
 
 
 @pytest.mark.parametrize("command", WITH_PATHS)
 def test_a_path_that_is_none_is_refused(command: str, sound: Path, tmp_path: Path) -> None:
-    collected({kind: faults_of(command, text, sound, tmp_path) for kind, text in PATHS.items()})
+    collected(of_texts(PATHS, command, sound, tmp_path))
 
 
 ENVIRONMENTS: dict[str, dict[str, str | None]] = {
