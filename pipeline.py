@@ -19,7 +19,7 @@ from dmforge.curation.atomic import disk_errors, make_folder, writing
 from dmforge.curation.executors.asking import AnyAsk
 from dmforge.curation.executors.finished import Executor
 from dmforge.curation.executors.local import LocalExecutor
-from dmforge.curation.exports import Exported
+from dmforge.curation.exports import Exported, require_format
 from dmforge.curation.exports import export as write_export
 from dmforge.curation.lake import forgetting, logical, reopening
 from dmforge.curation.lake.commits import Lake
@@ -207,6 +207,7 @@ def _packed(view: View, workspace: Workspace) -> dict[str, Path]:
 
 def export(workspace: Workspace, corpus: str, to: str, folder: Path | None) -> tuple[Path, Exported]:
     """The packed selection of a corpus in another format."""
+    require_format(to)
     found = {manifest.corpus: place for place, manifest in corpora(workspace).items()}
     if corpus not in found:
         mend = nearest(corpus, sorted(found)) if found else "pack it first: dmforge pack, or dmforge run"

@@ -34,10 +34,15 @@ class Exported:
     """Samples that the format has no words for."""
 
 
-def export(corpus: Corpus, to: str, folder: Path) -> Exported:
-    """Write a corpus in another format, whole or not at all."""
+def require_format(to: str) -> None:
+    """An error where there is no such format."""
     if to not in EXPORTS:
         raise InputError(f"there is no format {to!r}", where="--to", mend=nearest(to, list(EXPORTS)))
+
+
+def export(corpus: Corpus, to: str, folder: Path) -> Exported:
+    """Write a corpus in another format, whole or not at all."""
+    require_format(to)
     if folder.exists():
         raise InputError("there is something here already", where=str(folder), mend="give another folder with --out")
     require_undamaged(corpus.place)

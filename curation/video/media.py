@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from dmforge.curation.atomic import disk_errors, write_json
 from dmforge.curation.workspace import Workspace
@@ -82,15 +83,24 @@ def read_renditions(media: Media) -> dict[str, bytes]:
     return found
 
 
+def kept_clips(workspace: Workspace) -> dict[str, Any] | None:
+    """What the renditions in media/ were made for, by the first names of its settings; None where nothing was made yet."""
+    path = workspace.media / "clips.json"
+    if not path.exists():
+        return None
+    try:
+        with disk_errors(path):
+            return dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise LakeError(f"no settings of clips: {error}", where=str(path), mend="restore the file from a backup") from None
+
+
 def require_clips(workspace: Workspace, clips: Clips) -> None:
     """A workspace holds renditions of one kind: with other clips they would hold other frames than the text speaks of."""
-    path = workspace.media / "clips.json"
-    told = clips.semantic()
-    if not path.exists():
-        write_json(path, told)
-    with disk_errors(path):
-        found = json.loads(path.read_bytes())
-    if found != told:
+    told, found = clips.semantic(), kept_clips(workspace)
+    if found is None:
+        write_json(workspace.media / "clips.json", told)
+    elif found != told:
         differing = ", ".join(sorted(name for name in told if found.get(name) != told[name]))
         raise InputError(
             f"the renditions in media/ were made with other clips: {differing}",

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from dmforge.curation.video.media import Media
+from dmforge.curation.video.media import Media, kept_clips
 from dmforge.curation.video.read import read_coarse, read_grid
 from dmforge.curation.video.thumbnails import thumbnails
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.config import parse_config
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.ids import Id
@@ -109,8 +107,8 @@ class Pictures:
     @cached_property
     def _clips(self) -> Clips:
         """What the renditions were made for: it stands beside them."""
-        path = self._workspace.media / "clips.json"
-        return parse_config(Clips, json.loads(path.read_bytes()), where=str(path)) if path.exists() else Clips()
+        kept = kept_clips(self._workspace)
+        return Clips() if kept is None else Clips.from_semantic(kept, where=str(self._workspace.media / "clips.json"))
 
 
 def evenly(count: int, most: int) -> list[int]:
