@@ -13,8 +13,10 @@ import pyarrow as pa
 from dmforge.curation import runs
 from dmforge.curation.audit import difference, finding, foreign
 from dmforge.curation.audit.lineage import Lineage, lineage
+from dmforge.curation.audit.naming import Names
 from dmforge.curation.audit.query import Answer, Tables, as_answer, ask_table
 from dmforge.curation.audit.receipts import Check, checks
+from dmforge.curation.audit.results import Asked, no_names
 from dmforge.curation.audit.stored import Stored
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.evaluations import evaluations
@@ -47,14 +49,19 @@ def audit_table(workspace: Workspace, query: str, other: Path | None = None) -> 
         return ask_table(view_of_now(Lake(workspace), recipe), query, tables)
 
 
+def audit_asked(workspace: Workspace, query: str, other: Path | None) -> Asked:
+    """The same, to be printed: the columns of named questions are called like what their ids name."""
+    return Asked(audit_table(workspace, query, other).to_reader(), no_names)
+
+
 @contextmanager
-def asking(workspace: Workspace, sql: str, limits: foreign.Limits) -> Generator[pa.RecordBatchReader]:
+def asking(workspace: Workspace, sql: str, limits: foreign.Limits) -> Generator[Asked]:
     """The answer to a question in SQL, over the same tables, as it comes."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         view = view_of_now(Lake(workspace), recipe)
         with foreign.asking(view, sql, limits, tables_beside(workspace, recipe)) as batches:
-            yield batches
+            yield Asked(batches, Names(view).of)
 
 
 def tables_beside(workspace: Workspace, recipe: Recipe) -> Tables:

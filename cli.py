@@ -351,22 +351,23 @@ def merge(
 @app.command()
 def forget(
     reason: Annotated[str, typer.Option(help="Why; it is written to inputs/forgotten.jsonl.")],
-    video: Annotated[str | None, typer.Argument(help="The video's id, video_...")] = None,
+    videos: Annotated[list[str] | None, typer.Argument(metavar="VIDEO...", help="Ids of videos, as they are printed.")] = None,
     source: Annotated[str | None, typer.Option(help="Every video of this source instead.")] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
-    """Take a video down: its rows, media, journal lines and shards, for good."""
+    """Take videos down: their rows, media, journal lines and shards, for good."""
     from dmforge import pipeline
     from dmforge.curation.lake import forgetting
 
-    if (video is None) == (source is None):
+    if bool(videos) == (source is not None):
         raise InputError("give either a video or --source", where="forget", mend="dmforge forget video_... --reason R")
     if source is not None:
         removed = pipeline.forget(_workspace(workspace), _command(), reason, lambda lake: forgetting.videos_of(lake, source))
     else:
-        wanted = pipeline.video_id(video or "")
-        removed = pipeline.forget(_workspace(workspace), _command(), reason, lambda _: [wanted])
+        removed = pipeline.forget(
+            _workspace(workspace), _command(), reason, lambda lake: pipeline.videos_named(lake, videos or [])
+        )
     counts = {
         name: getattr(removed, name)
         for name in ("videos", "rows", "journal_lines", "annotation_lines", "review_lines", "media_files", "selections")
@@ -768,15 +769,15 @@ def audit(
     if out_file is not None:
         outputs.output_file(out_file, "--out", place)
     if sql is None:
-        found = contextlib.nullcontext(auditing.audit_table(place, query, other).to_reader())
+        found = contextlib.nullcontext(auditing.audit_asked(place, query, other))
     else:
         found = auditing.asking(place, sql, foreign.Limits(memory_mb, seconds))
     if out_file is not None:
         rows = results.write_from(found, out_file, wanted)
         out.print_line(f"{out_file}: {rows} rows")
         return
-    with found as batches:
-        answer = results.answer_of(batches)
+    with found as asked:
+        answer = results.answer_of(asked)
     if query == "funnel" and wanted == "table":
         print_funnel(answer)
     else:

@@ -16,6 +16,7 @@ from rich.console import Console
 from dmforge.curation import merging, runs
 from dmforge.curation.accounts import Account, Expected, Usage
 from dmforge.curation.atomic import disk_errors, make_folder, writing
+from dmforge.curation.audit.finding import MOST_TOLD, Asked, read_id
 from dmforge.curation.executors.asking import AnyAsk
 from dmforge.curation.executors.finished import Executor
 from dmforge.curation.executors.local import LocalExecutor
@@ -39,8 +40,8 @@ from dmforge.schemas import formats
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.ids import Id
-from dmforge.schemas.ids import read as read_id
+from dmforge.schemas.ids import Id, show
+from dmforge.schemas.records import Video
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,9 +291,20 @@ def _expected(view: View, stage: AnyStage, earlier: Sequence[Forecast]) -> int:
     return math.ceil(total)
 
 
-def video_id(text: str) -> Id:
-    """A video's id as a person gives it."""
-    kind, raw = read_id(text)
-    if kind != "video":
-        raise InputError(f"{text} is the id of a {kind}", where="forget", mend="give the id of a video, video_...")
-    return raw
+def videos_named(lake: Lake, texts: Sequence[str]) -> list[Id]:
+    """Videos by their ids, in any form that `why` takes. One that the lake doesn't know is taken by its whole printed id only:
+    a takedown may come before the video does."""
+    return [_video_named(lake, read_id(text)) for text in texts]
+
+
+def _video_named(lake: Lake, asked: Asked) -> Id:
+    if asked.kind not in ("", Video.kind):
+        raise InputError(f"{asked.text} is the id of a {asked.kind}", where="forget", mend="give the id of a video, video_...")
+    if asked.kind and asked.low == asked.high:
+        return asked.low
+    matches = forgetting.videos_between(lake, asked.low, asked.high)
+    if len(matches) != 1:
+        told = "is the beginning of several videos' ids" if matches else "is the id of no video here"
+        mend = f"give more letters: {', '.join(show(Video.kind, video) for video in matches[:MOST_TOLD])}"
+        raise InputError(f"{asked.text!r} {told}", where="forget", mend=mend if matches else "give the whole id, video_...")
+    return matches[0]

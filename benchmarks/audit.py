@@ -228,8 +228,8 @@ def best(work: Callable[[], Any]) -> list[object]:
 
 
 def asked(workspace: Workspace) -> int:
-    with auditing.asking(workspace, SQL, Limits()) as batches:
-        return sum(batch.num_rows for batch in batches)
+    with auditing.asking(workspace, SQL, Limits()) as asked:
+        return sum(batch.num_rows for batch in asked.batches)
 
 
 def peak_mb() -> int:

@@ -174,7 +174,7 @@ class Driver:
         repeated = None if stage.repeats else View(self._lake, self._stages).repeated(stage)
         if repeated is not None:
             raise DmforgeError(
-                f"stage {stage.name!r} made one and the same row from two inputs: {repeated.hex()}",
+                f"stage {stage.name!r} made one and the same row from two inputs: {repeated}",
                 mend=f"if that is as it should be, set `repeats = True` in {type(stage).__name__}",
             )
 

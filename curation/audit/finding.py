@@ -59,6 +59,14 @@ def read_id(text: str) -> Asked:
     return Asked(text, kind, *_range(value, bits))
 
 
+def whole_id(text: str) -> tuple[str, Id]:
+    """A kind, if one was named, and the id that a text is the whole of: as it is printed, or in hex."""
+    asked = read_id(text)
+    if asked.low != asked.high:
+        raise InputError(f"{asked.text!r} is the beginning of an id", where="ID", mend="give the whole of it")
+    return asked.kind, asked.low
+
+
 def find(stored: Stored, asked: Asked) -> Found:
     """The one row that is meant."""
     kinds = {record.kind: table for table, record in stored.records.items()}

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from dmforge.curation.audit import locked
+from dmforge.curation.audit.naming import with_ids
 from dmforge.curation.audit.query import NONE, Tables, is_named, stages, with_words, words
 from dmforge.curation.lake.views import View
 from dmforge.schemas.errors import DmforgeError, InputError
@@ -122,5 +123,5 @@ def telling(view: View, sql: str, limits: Limits, beside: Tables = NONE) -> tupl
     held = view.held()
     # a word that the question does not hold is not made: the journal is long
     besides = {name: make() for name, make in {"stages": lambda: stages(view), **beside}.items() if is_named(name, sql)}
-    told = locked.Told(sql, views, words(), view.files(), tuple(held), tuple(besides), limits.memory_mb)
+    told = locked.Told(with_ids(sql), views, words(), view.files(), tuple(held), tuple(besides), limits.memory_mb)
     return told, {**held, **besides}

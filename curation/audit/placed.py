@@ -9,7 +9,7 @@ from pathlib import Path
 from dmforge.curation.audit.stored import StoredRow
 from dmforge.curation.shards.index import INDEX, SUFFIXES, row_of
 from dmforge.curation.workspace import Workspace
-from dmforge.schemas.ids import Id
+from dmforge.schemas.ids import Id, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def places(workspace: Workspace, packed: Iterable[StoredRow], names: Mapping[Id,
             Member(f"{place.key}.{suffix}", *(getattr(place, f"{name}_{what}") for what in ("offset", "size", "sha256")))
             for suffix, name in zip(SUFFIXES, ("coarse", "json", "grid"), strict=True)
         )
-        sample = names.get(said["sample"]) or f"sample {said['sample'].hex()}"
+        sample = names.get(said["sample"]) or show("sample", said["sample"])
         nth = place.samples.index(sample) if sample in place.samples else -1
         path = folder / said["shard"]
         yield Placed(sample, said["corpus"], said["selection"], path, place.key, place.offset, place.size, members, nth)

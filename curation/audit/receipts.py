@@ -19,7 +19,7 @@ from dmforge.curation.shards.document import read_document
 from dmforge.curation.sources.places import sha256_of
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import DmforgeError
-from dmforge.schemas.ids import ID_BYTES, Id
+from dmforge.schemas.ids import ID_BYTES, Id, show
 from dmforge.schemas.records import Record
 
 GONE = "not there"
@@ -79,10 +79,10 @@ def _part(step: Step) -> Check:
 def _id(step: Step, record: type[Record]) -> Check:
     """An id is a digest of content: computed again, it says whether a row is what it was."""
     try:
-        found = _digested(record, step.row.part, step.row.id).hex()
+        found = show(record.kind, _digested(record, step.row.part, step.row.id))
     except (KeyError, ValueError, TypeError, IndexError) as error:
         found = f"{type(error).__name__}: {error}"
-    return Check(f"the id of {step.id}", step.row.part, step.row.id.hex(), found)
+    return Check(f"the id of {step.id}", step.row.part, step.id, found)
 
 
 def _digested(record: type[Record], part: Path, id: Id) -> Id:

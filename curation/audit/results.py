@@ -6,20 +6,22 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dmforge.curation.atomic import HashedFile, sync_folder, writing
+from dmforge.curation.audit.naming import kind_of
 from dmforge.curation.audit.query import Answer
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import ID_BYTES, Id, show
 from dmforge.schemas.visible import in_line
 
 Format = Literal["table", "csv", "json", "parquet"]
@@ -44,17 +46,34 @@ def format_of(told: str | None, out: Path | None) -> Format:
     return found
 
 
-def answer_of(batches: pa.RecordBatchReader) -> Answer:
+Naming = Callable[[str, Collection[Id]], Mapping[Id, str]]
+"""What ids in a column are called, as far as the lake knows: `Names.of`."""
+
+
+def no_names(column: str, ids: Collection[Id]) -> Mapping[Id, str]:
+    """Where columns say enough."""
+    del column, ids
+    return {}
+
+
+class Asked(NamedTuple):
+    """An answer on its way, and what its ids are called."""
+
+    batches: pa.RecordBatchReader
+    naming: Naming
+
+
+def answer_of(asked: Asked) -> Answer:
     """All of it, for printing."""
     rows: list[list[Any]] = []
-    for chunk in _chunks(batches):
+    for chunk in _chunks(asked.batches, asked.naming):
         rows += chunk
         if len(rows) > MOST_ROWS:
             told = f"more than {MOST_ROWS} rows"
             raise InputError(
                 told, where="audit", mend="write them to a file, --out rows.parquet; or put LIMIT behind the question"
             )
-    return Answer(batches.schema.names, rows)
+    return Answer(asked.batches.schema.names, rows)
 
 
 def as_csv(answer: Answer) -> str:
@@ -62,10 +81,10 @@ def as_csv(answer: Answer) -> str:
     return "".join(_csv_lines(answer.columns, [answer.rows]))
 
 
-def write_from(found: AbstractContextManager[pa.RecordBatchReader], path: Path, form: Format) -> int:
+def write_from(found: AbstractContextManager[Asked], path: Path, form: Format) -> int:
     """A file that is there, whole, or not at all; how many rows it has. An answer that breaks off leaves none behind."""
-    with writing(path) as file, found as batches:
-        counted = _Counted(batches)
+    with writing(path) as file, found as asked:
+        counted = _Counted(asked.batches, asked.naming)
         WRITERS[form](counted, file)
     sync_folder(path.parent)
     return counted.rows
@@ -74,8 +93,8 @@ def write_from(found: AbstractContextManager[pa.RecordBatchReader], path: Path, 
 class _Counted:
     """Batches on their way, counted."""
 
-    def __init__(self, batches: pa.RecordBatchReader) -> None:
-        self.schema, self._batches, self.rows = batches.schema, batches, 0
+    def __init__(self, batches: pa.RecordBatchReader, naming: Naming) -> None:
+        self.schema, self.naming, self._batches, self.rows = batches.schema, naming, batches, 0
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for batch in self._batches:
@@ -84,7 +103,7 @@ class _Counted:
 
 
 def _write_csv(batches: _Counted, file: HashedFile) -> None:
-    for line in _csv_lines(batches.schema.names, _chunks(batches)):
+    for line in _csv_lines(batches.schema.names, _chunks(batches, batches.naming)):
         file.write(line.encode())
 
 
@@ -92,7 +111,7 @@ def _write_json(batches: _Counted, file: HashedFile) -> None:
     head = json.dumps(batches.schema.names, ensure_ascii=False)
     file.write(f'{{"columns": {head}, "rows": ['.encode())
     before = "\n"
-    for chunk in _chunks(batches):
+    for chunk in _chunks(batches, batches.naming):
         for row in chunk:
             file.write((before + json.dumps(row, ensure_ascii=False)).encode("utf-8", "backslashreplace"))
             before = ",\n"
@@ -112,11 +131,12 @@ WRITERS: dict[Format, Callable[[_Counted, HashedFile], None]] = {
 }
 
 
-def _chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[list[list[Any]]]:
+def _chunks(batches: Iterable[pa.RecordBatch], naming: Naming) -> Iterator[list[list[Any]]]:
     """Rows of plain values, some thousand at a time. By column: two columns may have one name."""
     for batch in batches:
         for start in range(0, batch.num_rows, ROWS):
-            columns = [[plain(cell) for cell in column.to_pylist()] for column in batch.slice(start, ROWS).columns]
+            piece = batch.slice(start, ROWS)
+            columns = [_plain_column(name, piece.column(at), naming) for at, name in enumerate(batch.schema.names)]
             yield [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -138,18 +158,33 @@ def _cell(value: Any) -> Any:
     return in_line(text) if isinstance(text, str) else text
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON knows it: ids in hex, as `dmforge why` takes them; what is no number is nothing."""
+def _plain_column(name: str, column: pa.Array[Any], naming: Naming) -> list[Any]:
+    cells = column.to_pylist()
+    ids = set(_ids(cells)) if "binary" in str(column.type) else set[Id]()
+    names = naming(name, ids) if ids else {}
+    return [plain(cell, name, names) for cell in cells]
+
+
+def _ids(value: Any) -> Iterator[Id]:
+    if isinstance(value, bytes) and len(value) == ID_BYTES:
+        yield value
+    elif isinstance(value, list | dict):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _ids(inner)
+
+
+def plain(value: Any, column: str, names: Mapping[Id, str]) -> Any:
+    """A value as JSON knows it: ids as they are printed everywhere, other bytes in hex; what is no number is nothing."""
     if isinstance(value, bytes):
-        return value.hex()
+        return names.get(value) or (show(kind_of(column), value) if len(value) == ID_BYTES else value.hex())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, dict):
-        return {str(name): plain(one) for name, one in value.items()}
+        return {str(name): plain(inner, str(name), names) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [plain(inner, column, names) for inner in value]
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     return value if value is None or isinstance(value, str | int) else str(value)

@@ -85,7 +85,7 @@ def _step(step: Step, lineage: Lineage, root: Path) -> dict[str, Any]:
         "id": step.id,
         "table": row.table,
         "stage": step.stage,
-        "variant": commit.variant,
+        "variant": f"variant_{commit.variant}",
         "config": commit.config,
         "prompts": list(step.prompts),
         "current": step.current,
@@ -101,8 +101,7 @@ def _named(row: StoredRow, lineage: Lineage) -> dict[str, Any]:
 
 def _values(values: Mapping[str, Any], lineage: Lineage) -> dict[str, Any]:
     """Ids as people read them, where it is known what they name."""
-    return {name: lineage.names.get(value) or plain(value) if isinstance(value, bytes) else plain(value)
-            for name, value in values.items()}  # fmt: skip
+    return {name: plain(value, name, lineage.names) for name, value in values.items()}
 
 
 def _step_lines(step: Step, lineage: Lineage, root: Path) -> Iterator[str]:
@@ -115,7 +114,7 @@ def _step_lines(step: Step, lineage: Lineage, root: Path) -> Iterator[str]:
         yield f"  prompts {', '.join(sha256[:12] for sha256 in step.prompts)}"
     said = SAID.get(step.row.table) or tuple(name for name, value in step.row.values.items() if isinstance(value, str))
     for name in said:
-        told = _text(step.row.values.get(name))
+        told = _text(step.row.values.get(name), name, lineage.names)
         if told:
             yield f"  {name}: {_short(told)}"
     for text in _thoughts(step.row.values.get("transcript")):
@@ -128,23 +127,23 @@ def _thoughts(transcript: Any) -> Iterator[str]:
             yield " ".join(piece["text"].split())
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, column: str, names: Mapping[Id, str]) -> str:
     """A value in the words of the house."""
     if value is None or value == "" or value == []:
         return ""
     if isinstance(value, list):
-        return ", ".join(map(_text, value))
+        return ", ".join(_text(inner, column, names) for inner in value)
     if isinstance(value, dict):
         if "start_cs" in value:
             return print_span(Window(value["start_cs"], value["end_cs"]))
         if "window" in value:
-            return f"{_text(value['window'])} at {value['fps']['num'] / value['fps']['den']:g} fps"
-    return str(plain(value))
+            return f"{_text(value['window'], column, names)} at {value['fps']['num'] / value['fps']['den']:g} fps"
+    return str(plain(value, column, names))
 
 
 def _outcome(row: StoredRow, lineage: Lineage) -> str:
     said = row.values
-    about = lineage.names.get(said["input"]) or _hex(said["input"])
+    about = plain(said["input"], "input", lineage.names)
     told = ": ".join(text for text in (said["status"], said["reason"], said["detail"]) if text)
     return _short(f"{said['stage']} of {about}: {told}" + (f", {said['rows']} rows" if said["status"] == "made" else ""))
 
@@ -152,13 +151,13 @@ def _outcome(row: StoredRow, lineage: Lineage) -> str:
 def _verdict(row: StoredRow, lineage: Lineage) -> str:
     said = row.values
     told = ": ".join(text for text in (said["reason"], said["detail"]) if text)
-    about = lineage.names.get(said["subject"]) or _hex(said["subject"])
+    about = plain(said["subject"], said["subject_kind"], lineage.names)
     return _short(f"{said['filter']} {said['score']:g} of n = {said['n']}, on {about}" + (f": {told}" if told else ""))
 
 
 def _rollout(row: StoredRow) -> str:
     said = row.values
-    student = f"student {_hex(said['student'])[:12]}"
+    student = show("student", said["student"])
     return _short(f"{show('rollout', row.id)}: {student}, {said['mode']} {said['index']}, {said['ending']}: {said['answer']}")
 
 
@@ -194,10 +193,6 @@ def _few(steps: Sequence[Step]) -> Iterable[Step]:
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST] + "..."
-
-
-def _hex(value: Id) -> str:
-    return value.hex()
 
 
 def _below(path: Path, root: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -72,15 +72,25 @@ def request(workspace: Workspace, videos: Sequence[Id], reason: str) -> int:
 
 def videos_of(lake: Lake, source: str) -> list[Id]:
     """Every video that came from a source, under whichever recipe it came in, or is only written down so far."""
-    found = {video.video for video in listed(lake.workspace).values() if video.source == source}
-    for commit in lake.commits.values():
-        for part in commit.of(Video.table):
-            for table in read_part(lake.workspace.lake, part):
-                found.update(id_list(table.filter(pc.field("source") == source).column("id")))
+    written = {video.video for video in listed(lake.workspace).values() if video.source == source}
+    found = written.union(*(id_list(rows.filter(pc.field("source") == source).column("id")) for rows in _videos(lake)))
     if not found:
         hint = "dmforge audit --sql 'SELECT DISTINCT source FROM videos' lists the sources; nothing was removed"
         raise InputError(f"no video came from the source {source!r}", where="--source", mend=hint)
     return sorted(found)
+
+
+def videos_between(lake: Lake, low: Id, high: Id) -> list[Id]:
+    """Every video with an id from low to high, wherever it is known from."""
+    written = {video.video for video in listed(lake.workspace).values()}
+    known = written.union(*(id_list(rows.column("id")) for rows in _videos(lake)))
+    return sorted(video for video in known if low <= video <= high)
+
+
+def _videos(lake: Lake) -> Iterator[pa.Table]:
+    for commit in lake.commits.values():
+        for part in commit.of(Video.table):
+            yield from read_part(lake.workspace.lake, part)
 
 
 def forget(lake: Lake) -> Removed:
@@ -110,10 +120,8 @@ def is_unfinished(lake: Lake) -> bool:
 def _remove_strays(lake: Lake) -> int:
     """Media that nothing names, as a kill leaves them that came before their commit: they may hold what was taken down."""
     known = {base32(video.video) for video in listed(lake.workspace).values()}
-    for commit in lake.commits.values():
-        for part in commit.of(Video.table):
-            for table in read_part(lake.workspace.lake, part):
-                known.update(map(base32, id_list(table.column("id"))))
+    for rows in _videos(lake):
+        known.update(map(base32, id_list(rows.column("id"))))
     removed = 0
     for path in sorted(lake.workspace.media.glob("*/*")):
         if path.name.partition(".")[0] not in known:

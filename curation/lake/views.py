@@ -24,7 +24,7 @@ from dmforge.curation.settled import row_schema
 from dmforge.curation.stage import Collective, Gate, Root, Stage
 from dmforge.schemas.columns import default_row, from_arrow, id_matrix, schema
 from dmforge.schemas.errors import LakeError
-from dmforge.schemas.ids import Id, base32, digest
+from dmforge.schemas.ids import Id, base32, digest, show
 from dmforge.schemas.records import RECORDS, Item, Outcome, Record
 
 if TYPE_CHECKING:
@@ -199,14 +199,14 @@ class View:
             sql = f"SELECT r.* FROM ({sql}) r SEMI JOIN ({ids}) g ON r.{column} = g.id"
         return sql
 
-    def repeated(self, stage: AnyStage) -> Id | None:
-        """A row that a stage made from two inputs, if there is one."""
+    def repeated(self, stage: AnyStage) -> str | None:
+        """The id of a row that a stage made from two inputs, if there is one."""
         for record in stage.makes:
             made = self._made_by(stage, record)
             sql = f"SELECT id FROM ({made.sql}) WHERE {within(record.video_column)} GROUP BY id HAVING count(*) > 1 LIMIT 1"
             for bounds in ALL.ranges(1 + sum(part.rows for part in made.parts) // RANGE_ROWS):
                 if found := self._rows(sql, bounds):
-                    return found[0][0]
+                    return show(record.kind, found[0][0])
         return None
 
     def outcomes(self, stage: AnyStage) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import Field, ValidationError
 
+from dmforge.curation.audit.finding import whole_id
 from dmforge.curation.audit.report.page import TEMPLATES as REPORT
 from dmforge.curation.audit.report.page import environment
 from dmforge.curation.lake.forgotten import forgotten_videos
@@ -21,7 +22,7 @@ from dmforge.curation.video.media import Media
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Config
 from dmforge.schemas.errors import DmforgeError, InputError
-from dmforge.schemas.ids import Id, read, show
+from dmforge.schemas.ids import Id, show
 
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = {"page.css": REPORT, "review.css": TEMPLATES, "review.js": TEMPLATES}
@@ -174,7 +175,7 @@ def serve(listening: socket.socket, make: Callable[[Guard], web.Application], sa
 
 def _id(text: str) -> Id:
     try:
-        return read(text[:80])[1]
+        return whole_id(text[:80])[1]
     except InputError:
         raise web.HTTPNotFound(text="that is no id") from None
 

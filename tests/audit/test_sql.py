@@ -23,6 +23,7 @@ from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
 from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.ids import read, show
 from tests.audit.conftest import ask
 from tests.audit.parts import digest_of, rows
 
@@ -96,8 +97,8 @@ def untouched(workspace: Path) -> Any:
 
 
 def told(workspace: Path, sql: str, limits: Limits) -> None:
-    with auditing.asking(Workspace(workspace), sql, limits) as batches:
-        batches.read_all()
+    with auditing.asking(Workspace(workspace), sql, limits) as asked:
+        asked.batches.read_all()
 
 
 @pytest.mark.parametrize(("sql", "why"), REFUSED, ids=[why for _, why in REFUSED])
@@ -138,7 +139,7 @@ def test_a_question_is_answered_in_each_format(workspace: Path, untouched: None,
     tasks = sorted(rows(workspace, "tasks"), key=lambda row: row["id"])
     printed = json.loads(ask("audit", "--sql", sql, "--json", "-w", workspace).stdout)
     assert printed["columns"] == ["id", "task_kind", "windows", "options"]
-    assert printed["rows"] == [[row["id"].hex(), row["task_kind"], row["windows"], row["options"]] for row in tasks]
+    assert printed["rows"] == [[show("task", row["id"]), row["task_kind"], row["windows"], row["options"]] for row in tasks]
     for name in ("rows.json", "rows.csv", "rows.parquet"):
         ask("audit", "--sql", sql, "--out", tmp_path / name, "-w", workspace)
     assert json.loads((tmp_path / "rows.json").read_text()) == printed
@@ -148,6 +149,31 @@ def test_a_question_is_answered_in_each_format(workspace: Path, untouched: None,
     assert pq.read_table(tmp_path / "rows.parquet").column("id").to_pylist() == [row["id"] for row in tasks]
     table = ask("audit", "--sql", "SELECT count(*) AS n FROM tasks", "-w", workspace).stdout
     assert table.split() == ["n", str(len(tasks))]
+
+
+def test_an_id_that_was_printed_finds_its_row_again(workspace: Path, answer: Callable[..., Any]) -> None:
+    columns = "c.id, c.video, c.task, v.id AS verdict, v.subject, o.input, o.variant, c.requests[1] AS ask"
+    joined = "candidates c JOIN verdicts v ON v.subject = c.id JOIN outcomes o ON o.input = c.task AND o.stage = 'annotate'"
+    row, *_ = answer("--sql", f"SELECT {columns} FROM {joined} ORDER BY ALL LIMIT 1", "-w", workspace)
+    kinds = ["candidate", "video", "task", "verdict", "candidate", "task", "variant", "ask"]
+    assert [text.partition("_")[0] for text in row.values()] == kinds
+    named = zip(columns.replace(" AS verdict", "").replace(" AS ask", "").split(", "), row.values(), strict=True)
+    one = " AND ".join(f"{column} = '{text}'" for column, text in named)
+    one += f" AND 'é' <> 'it''s {row['id']}' /* '{row['id']}' */"
+    found = answer("--sql", f"SELECT 'é', c.id FROM {joined} WHERE {one}", "-w", workspace)
+    assert [each["id"] for each in found] == [row["id"]]
+    for text in (row["id"].upper(), read(row["id"])[1].hex(), read(row["id"])[1].hex().upper()):
+        assert answer("--sql", f"SELECT id FROM candidates WHERE id IN ('{text}')", "-w", workspace) == [{"id": row["id"]}]
+    (packed,) = answer("--sql", f"SELECT DISTINCT key FROM packed WHERE video = '{row['video']}'", "-w", workspace)
+    assert packed["key"] == row["video"].removeprefix("video_")
+    assert answer("--sql", f"SELECT count(*) AS n FROM packed WHERE key = '{packed['key']}'", "-w", workspace)[0]["n"] > 0
+
+
+def test_every_id_of_an_answer_is_an_id_for_why(workspace: Path, answer: Callable[..., Any]) -> None:
+    rows = answer("--sql", "SELECT DISTINCT ON (stage) stage, input FROM outcomes ORDER BY ALL", "-w", workspace)
+    assert {row["input"].partition("_")[0] for row in rows} == {"file", "row", "video", "task", "candidate", "sample"}
+    for row in rows[:3]:
+        assert ask("why", row["input"], "-w", workspace).stdout.startswith(row["input"])
 
 
 def test_an_answer_that_breaks_off_leaves_no_file(workspace: Path, untouched: None, tmp_path: Path) -> None:
@@ -177,11 +203,11 @@ def test_keys_stay_outside_and_writers_are_not_waited_for(workspace: Path, monke
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     place = Workspace(workspace)
     seen: list[bytes] = []
-    with place.held("a run"), auditing.asking(place, "SELECT count(*) FROM tasks", Limits()) as batches:
+    with place.held("a run"), auditing.asking(place, "SELECT count(*) FROM tasks", Limits()) as asked:
         for child in Path("/proc/self/task").glob("*/children"):
             for process in child.read_text().split():
                 seen.append(Path(f"/proc/{process}/environ").read_bytes())
-        assert batches.read_all().num_rows == 1
+        assert asked.batches.read_all().num_rows == 1
     assert seen
     assert b"sk-secret" in os.environb[b"OPENAI_API_KEY"]
     assert not any(b"sk-secret" in environment for environment in seen)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dmforge import pipeline
 from dmforge.curation.audit.finding import find, read_id
 from dmforge.curation.audit.stored import Stored
 from dmforge.curation.lake.commits import Lake
@@ -18,7 +19,7 @@ from dmforge.curation.lake.views import View
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.select import SelectCot
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.ids import show
+from dmforge.schemas.ids import digest, show
 from tests.audit.conftest import ask
 from tests.audit.parts import digest_of, rows
 from tests.judging.lakes import Given
@@ -78,6 +79,31 @@ def test_every_way_to_give_an_id_leads_to_the_row(workspace: Path) -> None:
             assert why(workspace, text)["id"] == whole
     verdict = rows(workspace, "verdicts")[0]
     assert why(workspace, show("verdict", verdict["id"]))["steps"][-1]["row"]["filter"] == verdict["filter"]
+
+
+def test_every_way_to_give_an_id_names_the_video_that_is_forgotten(workspace: Path) -> None:
+    lake = Lake(Workspace(workspace))
+    first, *others = (row["id"] for row in rows(workspace, "videos"))
+    whole, bare = show("video", first), show("video", first).removeprefix("video_")
+    for text in (whole, whole.upper(), f" {whole} ", whole[:-14], bare, bare[:12], first.hex(), first.hex()[:12]):
+        assert pipeline.videos_named(lake, [text]) == [first]
+    assert pipeline.videos_named(lake, [show("video", other) for other in others]) == others
+    elsewhere = digest("video", "one that is not here yet")
+    assert pipeline.videos_named(lake, [show("video", elsewhere)]) == [elsewhere]
+    task = rows(workspace, "tasks")[0]["id"]
+    for text, told in (
+        (show("task", task), "is the id of a task"), (task.hex(), "is the id of no video here"),
+        (elsewhere.hex(), "is the id of no video here"), ("vide", "is the id of no video here"), ("v", "too short"),
+    ):  # fmt: skip
+        assert told in ask("forget", whole, text, "--reason", "asked", "-w", workspace, code=2).output
+    assert not (workspace / "inputs/forgotten.jsonl").exists()
+
+
+def test_several_videos_are_forgotten_at_once(workspace: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(workspace, tmp_path / "ws"))
+    first, second, *_ = (row["id"] for row in rows(copy, "videos"))
+    ask("forget", show("video", first), second.hex(), "--reason", "asked", "-w", copy)
+    assert {first, second}.isdisjoint(row["id"] for row in rows(copy, "videos"))
 
 
 @pytest.mark.parametrize(

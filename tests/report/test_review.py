@@ -24,7 +24,7 @@ from dmforge import auditing, pipeline
 from dmforge.curation.sources.reviews import Review, append, place, reviews_of
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.ids import digest, show
+from dmforge.schemas.ids import digest, read, show
 from dmforge.selecting import what_if
 from tests.report.hostile import finish
 from tests.report.test_page import OUTSIDE, OVERLAPS
@@ -149,6 +149,7 @@ def test_the_door(workspace: Workspace) -> None:
     with serving(workspace) as server:
         own = f"http://127.0.0.1:{server.port}"
         first = json.loads(server.ask("/samples")[1])["samples"][0]["id"]
+        assert server.ask(f"/samples/{first}") == server.ask(f"/samples/{read(first)[1].hex()}")
         good = json.dumps({"id": first, "decision": "reject", "reason": "unsafe"})
         form = {"Content_Type": "application/json"}
         refused = [
@@ -266,7 +267,7 @@ def test_half_a_line_is_no_decision_and_spoils_none(workspace: Workspace) -> Non
 
 def test_a_takedown_takes_reviews_with_it(workspace: Workspace) -> None:
     videos = sorted(path.name.partition(".")[0] for path in workspace.media.glob("*/*.coarse.mp4"))
-    first = pipeline.video_id(f"video_{videos[0]}")
+    first = read(f"video_{videos[0]}")[1]
     append(workspace, Review(first, digest("c", 1), "candidate", "anna", "keep", "", "secret"))
     append(workspace, Review(digest("v", 2), digest("c", 2), "candidate", "anna", "keep", "", ""))
     finish(workspace)

@@ -1,0 +1,94 @@
+"""Ids in an answer as they are printed everywhere, `task_mzxw6...`, and texts in a question that are such ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from functools import cached_property
+
+import duckdb
+import pyarrow as pa
+
+from dmforge.curation.audit.finding import LATE, whole_id
+from dmforge.curation.lake.views import View
+from dmforge.curation.stage import Root
+from dmforge.schemas.columns import id_list
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import ID_BYTES, Id, show
+from dmforge.schemas.records import RECORDS
+
+KINDS = frozenset(record.kind for record in RECORDS)
+"""A column that is called like a kind holds ids of this kind: nothing is looked up for it."""
+CALLED = {"requests": "ask", "part": "video"}
+"""Of columns that are called otherwise than what their ids name."""
+NO_ROW = frozenset({"variant", "student", "ask"})
+"""What has an id and is no row of the lake."""
+PLAIN = re.compile(r"[a-z]+")
+LITERAL = re.compile(rb"'(?:\w+_[a-z2-7]{26}|[0-9a-f]{32})'", re.IGNORECASE)
+"""A text in SQL that is a whole id."""
+
+
+class Names:
+    """What the ids of one answer are called, as far as the lake has rows of them."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._last = ""
+        """The kind that was found last: what follows will be of it, too."""
+
+    @cached_property
+    def _tables(self) -> Mapping[str, str]:
+        """SQL of all that has ids, by kind; what is long and seldom asked for stands last."""
+        view = self._view
+        made = {record: view.rows(record, gated=False).sql for stage in view.stages for record in stage.makes}
+        listed = {stage.reads: view.inputs(stage).sql for stage in view.stages if isinstance(stage, Root)}
+        tables = sorted((made | listed).items(), key=lambda table: table[0].table in LATE)
+        return {record.kind: sql for record, sql in tables}
+
+    def of(self, column: str, ids: Collection[Id]) -> Mapping[Id, str]:
+        """The printed form of ids that stand in a column of the answer."""
+        if kind_of(column) in KINDS | NO_ROW:
+            return {}  # what the column says is right
+        names: dict[Id, str] = {}
+        for kind in sorted(self._tables, key=lambda kind: kind != self._last):
+            if len(names) == len(ids):
+                break
+            matches = self._among(kind, [id for id in ids if id not in names])
+            names |= {id: show(kind, id) for id in matches}
+            self._last = kind if matches else self._last
+        return names
+
+    def _among(self, kind: str, ids: list[Id]) -> list[Id]:
+        cursor = self._view.connection.cursor()
+        cursor.register("asked", pa.table({"id": pa.array(ids, pa.binary(ID_BYTES))}))
+        rows = cursor.sql(f"SELECT DISTINCT id FROM ({self._tables[kind]}) SEMI JOIN asked USING (id)").to_arrow_table()
+        return id_list(rows.column("id"))
+
+
+def kind_of(column: str) -> str:
+    """What ids in a column are of, as far as its name says."""
+    return CALLED.get(column) or (column if PLAIN.fullmatch(column) else "id")
+
+
+def with_ids(sql: str) -> str:
+    """A question in which texts that are whole ids are the ids: `video = 'video_mzxw6...'` finds its rows."""
+    text = sql.encode("utf-8", "surrogateescape")
+    pieces: list[bytes] = []
+    end = 0
+    try:
+        tokens = duckdb.tokenize(sql)
+    except (duckdb.Error, UnicodeError):
+        return sql  # it is told in the sandbox what is wrong with it
+    for place, kind in tokens:
+        literal = LITERAL.match(text, place) if kind == duckdb.token_type.string_const else None
+        if literal is not None:
+            pieces += [text[end:place], _as_id(literal[0])]
+            end = literal.end()
+    return b"".join([*pieces, text[end:]]).decode("utf-8", "surrogateescape")
+
+
+def _as_id(literal: bytes) -> bytes:
+    try:
+        return f"unhex('{whole_id(literal[1:-1].decode())[1].hex()}')".encode()
+    except InputError:
+        return literal
