@@ -1,6 +1,6 @@
 """The signs of a leak in a clause: a word class, or classes in order within a distance, with the points that they count for it.
 
-Points were fitted to thoughts with and without leaks, before a look (`early`) and after one (`late`): naming the answer is a sign
+Points were fit to thoughts with and without leaks, before a look (`early`) and after one (`late`): naming the answer is a sign
 while nothing was seen closely, and the end of a sound thought. Signs of what is in the video count against a leak.
 """
 
