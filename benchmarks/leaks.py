@@ -32,9 +32,9 @@ def table(written: list[Thought]) -> list[list[object]]:
 
 def main() -> None:
     columns = ["thoughts", "leaks", "caught", "%", "sound", "false", "missed", "falsely found"]
-    for title, path in (("Leaks that the rule was made on", DEV), ("Leaks by another hand", HELD_OUT)):
-        if path.exists():
-            show(title, COMMAND, columns, table(read(path)))
+    show("Leaks that the rule was made on", COMMAND, columns, table(read(*DEV)))
+    if HELD_OUT.exists():
+        show("Leaks by another hand", COMMAND, columns, table(read(HELD_OUT)))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,16 @@ A class is the inside of a regular expression, of alternatives parted by ` | `; 
 
 from __future__ import annotations
 
+import re
+
 
 def words(text: str) -> str:
     """A class from its alternatives."""
+    text = re.sub(r"\s*\n\s*\|(?=\S)", "|", text)
     return f"(?:{'|'.join(' '.join(text.split()).split(' | '))})"
 
 
-GOLD, LETTER, PAIR, BOUND, SCENE, QUOTE = "\ua500", "\ua501", "\ua502", "\ua503", "\ua504", "\ua505"
+GOLD, LETTER, PAIR, BOUND, SCENE, QUOTE, RIVAL = "\ua500", "\ua501", "\ua502", "\ua503", "\ua504", "\ua505", "\ua506"
 """What `leaks.py` writes over the text of the answer, its letter, both bounds of its window, one of them; over words of the
 question; over quotations. To a regular expression they are letters, and nobody mixes their script with English."""
 TRUTH = f"[{GOLD}{LETTER}{PAIR}]+"
@@ -74,12 +77,12 @@ ASKED = words(r"""
 """)
 
 ALWAYS = words(rf"""
-    ground[- ]?truths? | GT | answer[- ]key
+    GT
     | gold(?:en)? (?:label|standard|answer|span|window|option|solution|choice|interval|timestamp)s?
-    | the gold(?= (?:is|says|has)\b) | meta-?data | annotat(?:ions?|ors?) | data ?sets? | benchmarks? | rubrics?
+    | the gold(?= (?:is|says|has)\b) | annotators? | data ?sets? | benchmarks? | rubrics?
     | graders? | cheat[- ]?sheet | crib(?: sheet)? | test bank | training label | label (?:file|field) | correct_\w+
     | answer_\w+ | gt_\w+ | hidden field | evaluation script | (?:system|developer) (?:message|prompt) | QA pair
-    | (?:marking|grading|scoring) scheme | (?:full|pass) marks? | supervision | class label | gold segment | raters?
+    | (?:full|pass) marks? | supervision | class label | gold segment | raters?
     | labell?ers? | solutions? list | list of solutions | margin note | human-(?:written|made|labell?ed)
     | this (?:sample|row|item|record|entry) | the (?:sample|item|record)'s | privy to | ready-made | by decree | formality
     | form's sake | made available | tipped off | vouched for | ruled (?:right|correct)
@@ -148,7 +151,7 @@ REASONS = words(r"""
     (?:made|enough|has|have|something) to (?:make|show) | reasoning | explain | explanation | justif\w+ | rationale
     | argue | defend | demonstrate | vindicate | verification | walk the reader | conclusion | phrase it | interpret
     | describe | read it as | illustrate | bear out | borne out | chain of thought | prop | prove | show that
-    | account for | carry it | support | back
+    | account for | carry it | to support | to back
 """)
 AGREES = words("""
     match(?:es|ed|ing)? | agrees? | agreeing | agreement | consistent | in line | in keeping | squares? | tall(?:y|ies)
@@ -163,14 +166,14 @@ SKIPS = words("""
 """Who knows need not search."""
 OVERRIDES = words("""
     I'd | I would | my own | left to | by my | trust | stick to | go with | adopt | repeat | take over | falls? back
-    | revise | rather | regardless | whatever | no objection | discrepancy | against | off by | were it not | otherwise
-    | honestly | permits? | allows? | hence | okay | fine
+    | revise | regardless | whatever | no objection | discrepancy | off by | were it not | otherwise
+    | honestly
 """)
 """Who knows better than the frames."""
 SECRETIVE = words(r"""
-    foreknowledge | hindsight | inside(?:r)? (?:info\w*|knowledge) | (?:advance|prior) (?:knowledge|notice) | peek\w*
+    foreknowledge | in hindsight | inside(?:r)? (?:info\w*|knowledge) | (?:advance|prior) (?:knowledge|notice) | peek\w*
     | cheat\w* | spoiler\w* | crib | leaked | let in on | in on it | tipped off | privy | from training | memori[sz]ed
-    | after the fact | post hoc | foregone | predetermined | preordained | independence | clairvoyan\w+ | ready-?made
+    | after the fact | post hoc | preordained | independence | clairvoyan\w+ | ready-?made
     | by (?:order|decree) | comply | dress(?:es|ed|ing)? up | made-up | feign\w* | play dumb | act as (?:though|if)
     | reconstructed | look natural | plausible story | suspicion | no secret | is a given | they(?: a|')re after
     | had in mind | forced on | not mine | credib\w+ | believable | fabricat\w+ | invent(?:ed)? a | cover story | fake

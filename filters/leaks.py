@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from dmforge.filters.judged import Fault, Judged, Measure
 from dmforge.filters.leak_signs import LEAKS_FROM, SIGNS, Sign
-from dmforge.filters.leak_words import BOUND, GOLD, LETTER, PAIR, QUOTE, SCENE, TRUTH, words
+from dmforge.filters.leak_words import BOUND, GOLD, LETTER, PAIR, QUOTE, RIVAL, SCENE, TRUTH, words
 from dmforge.schemas.looks import read_span
 from dmforge.schemas.scoring import choice
 
@@ -25,12 +25,22 @@ QUOTED = re.compile(
 )
 NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 BOUNDS = re.compile(rf"{BOUND}+(?:[^\w.!?;\n]+|s\b|to\b|and\b|until\b|till\b|seconds\b|through\b){{1,6}}{BOUND}+")
+TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+UNITS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+SPELT = re.compile(
+    rf"\b(?:(?:{'|'.join(TENS[2:])})(?:[- ](?:{'|'.join(UNITS[1:10])}))?|(?:{'|'.join(UNITS[3:])}))\b", re.IGNORECASE
+)
+"""Bounds of a window in words."""
 WORD = re.compile(r"[^\W\d_]{3,}")
 NAMES_TRUTH = re.compile(TRUTH)
 SMALL = {
     "the", "a", "an", "of", "in", "on", "at", "to", "by", "with", "and", "or", "it", "is", "from", "for", "into", "as",
     "be", "been", "was", "were", "are", "has", "have", "had", "does", "did", "do", "that", "this", "these", "which", "what",
-    "who", "when", "where", "why", "how", "they", "their", "there", "not", "after", "before", "then", "than",
+    "who", "when", "where", "why", "how", "they", "their", "there", "not", "after", "before", "then", "than", "she", "he",
+    "her", "his", "him", "its", "one", "them", "no", "some",
 }  # fmt: skip
 """No word of these says what a question is about."""
 NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -47,9 +57,9 @@ def unleaked(judged: Judged) -> Measure:
     """Does no thought speak of an answer, a window or an annotation that it was given?"""
     faults: list[Fault] = []
     asked = _stems(" ".join((judged.question, *judged.options)))
-    answer, bounds = _answer(judged), _bounds(judged)
+    answer, rivals, bounds = _answer(judged), _rivals(judged), _bounds(judged)
     for nth, thought in enumerate(judged.thoughts):
-        plain = _blanked(thought.text, answer, bounds)
+        plain = _blanked(thought.text, answer, rivals, bounds)
         unasked = WORD.sub(lambda word: SCENE * len(word.group()) if _stem(word.group()) in asked else word.group(), plain)
         for start, end in _leaks(plain, unasked, nth == 0 and len(judged.thoughts) > 1):
             clause = thought.text[start:end].lstrip(" ,:()\u2014-")
@@ -70,8 +80,10 @@ def _leaks(plain: str, unasked: str, is_early: bool) -> Iterator[tuple[int, int]
         present = signs(SIGNS, *sentence.span())
         if sum(max(0, sign.points(is_early)) for sign in present) < LEAKS_FROM:
             continue
+        wide = sum(sign.points(is_early) for sign in present if sign.wide)
+        near = [sign for sign in present if not sign.wide]
         for start, end in _clauses(plain, *sentence.span()):
-            if sum(sign.points(is_early) for sign in signs(present, start, end)) >= LEAKS_FROM:
+            if wide + sum(sign.points(is_early) for sign in signs(near, start, end)) >= LEAKS_FROM:
                 yield start, end
                 break
 
@@ -84,11 +96,14 @@ def _clauses(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     yield start, end
 
 
-def _blanked(text: str, answer: re.Pattern[str] | None, bounds: frozenset[float]) -> str:
+def _blanked(text: str, answer: re.Pattern[str] | None, rivals: re.Pattern[str] | None, bounds: frozenset[float]) -> str:
     """As long as the text: what gives the answer and what is quoted is blanked, and no number ends a sentence."""
     text = text.replace("\u2019", "'")
     if answer:
         text = answer.sub(lambda found: (LETTER if found.group("letter") else GOLD) * len(found.group()), text)
+    if rivals:
+        text = rivals.sub(lambda rival: RIVAL * len(rival.group()), text)
+    text = SPELT.sub(lambda number: _spelt(number.group(), bounds), text)
     text = NUMBER.sub(lambda number: _number(number.group(), bounds), text)
     text = BOUNDS.sub(lambda pair: PAIR * len(pair.group()), text)
     text = QUOTED.sub(lambda quote: quote.group() if NAMES_TRUTH.search(quote.group()) else QUOTE * len(quote.group()), text)
@@ -97,6 +112,21 @@ def _blanked(text: str, answer: re.Pattern[str] | None, bounds: frozenset[float]
 
 def _number(text: str, bounds: frozenset[float]) -> str:
     return BOUND * len(text) if len(text) < 12 and float(text) in bounds else text.replace(".", "_")
+
+
+def _spelt(text: str, bounds: frozenset[float]) -> str:
+    """A bound in words."""
+    tens, _, units = text.casefold().replace("-", " ").partition(" ")
+    seconds = 10 * TENS.index(tens) + (UNITS.index(units) if units else 0) if tens in TENS else UNITS.index(tens)
+    return BOUND * len(text) if seconds in bounds else text
+
+
+def _rivals(judged: Judged) -> re.Pattern[str] | None:
+    """What names another option than the answer's."""
+    answers = {choice(text, judged.options) for text in (judged.gold, judged.answers[0].text)}
+    named = _stems(" ".join((judged.question, *(judged.options[nth] for nth in answers if nth is not None))))
+    texts = [text for nth, option in enumerate(judged.options) if nth not in answers for text in _texts(option, named)]
+    return re.compile(rf"(?<!\w)(?<!\w')(?:{'|'.join(texts)})(?!\w)", re.IGNORECASE) if texts else None
 
 
 def _answer(judged: Judged) -> re.Pattern[str] | None:
@@ -109,11 +139,12 @@ def _answer(judged: Judged) -> re.Pattern[str] | None:
         if nth is not None:
             letters += _letters(nth, asked)
             text = judged.options[nth]
-        texts += _texts(text) if judged.kind != "grounding" else []
+        others = " ".join((judged.question, *(option for option in judged.options if option != text)))
+        texts += _texts(text, _stems(others)) if judged.kind != "grounding" else []
     if not letters and not texts:
         return None
     letter, named = words(" | ".join(letters or ["(?!)"])), words(" | ".join(texts or ["(?!)"]))
-    return re.compile(rf"(?<![\w'])(?:(?P<letter>{letter})|{named})(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<!\w)(?<!\w')(?:(?P<letter>{letter})|{named})(?!\w)", re.IGNORECASE)
 
 
 def _letters(nth: int, asked: str) -> Iterator[str]:
@@ -125,14 +156,21 @@ def _letters(nth: int, asked: str) -> Iterator[str]:
         yield f"(?-i:{letter}){article}"
 
 
-def _texts(text: str) -> Iterator[str]:
+def _texts(text: str, others: frozenset[str]) -> Iterator[str]:
+    """A text as it stands, and what of it no other text has."""
     spelt = re.findall(r"\w+", text)[:12]
     content = [word for word in spelt if word.casefold() not in SMALL]
+    if not content and text.casefold() not in NUMERALS:
+        content = spelt[: len(spelt) == 1]
     if not content:
         return
-    yield r"\W+".join(map(re.escape, spelt))
-    for word in content if len(content) < 3 else []:
-        yield f"{re.escape(word)}s?"
+    whole = r"\W+".join(map(re.escape, spelt))
+    yield whole + (r"(?=\s*(?:['\".,;:!?)]|$))" if whole.casefold() in ("no", "none") else "")
+    for word in content if 1 < len(content) < 3 else []:
+        if _stem(word) not in others:
+            yield f"{re.escape(word)}s?"
+    if len(content) == 1 and len(content[0]) > 2:
+        yield f"{re.escape(content[0])}s?"
     for word in map(str.casefold, content):
         if word in NUMERALS:
             yield str(NUMERALS.index(word))

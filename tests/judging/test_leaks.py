@@ -23,11 +23,11 @@ def thinking(base: Judged, first: str = "A room with a shelf.", second: str = "S
     return replace(base, text=text)
 
 
-def test_of_the_thoughts_that_it_was_made_on_nineteen_in_twenty_leaks_are_found_and_one_in_a_hundred_falsely() -> None:
-    written = thoughts.read(thoughts.DEV)
-    assert [sum(thought.leaks is leaks for thought in written) for leaks in (True, False)] == [100, 100]
-    assert len(thoughts.missed(written)) <= 5
-    assert len(thoughts.falsely_found(written)) <= 1
+def test_of_the_thoughts_that_it_was_made_on_six_in_seven_leaks_are_found_and_hardly_any_falsely() -> None:
+    written = thoughts.read(*thoughts.DEV)
+    assert [sum(thought.leaks is leaks for thought in written) for leaks in (True, False)] == [550, 550]
+    assert len(thoughts.missed(written)) <= 80
+    assert len(thoughts.falsely_found(written)) <= 2
 
 
 @pytest.mark.skipif(not thoughts.HELD_OUT.exists(), reason="no thoughts were held out here")
