@@ -13,10 +13,10 @@ import pyarrow as pa
 from dmforge.curation import runs
 from dmforge.curation.audit import difference, finding, foreign
 from dmforge.curation.audit.lineage import Lineage, lineage
-from dmforge.curation.audit.naming import Names
+from dmforge.curation.audit.naming import Names, by_column
 from dmforge.curation.audit.query import Answer, Tables, as_answer, ask_table
 from dmforge.curation.audit.receipts import Check, checks
-from dmforge.curation.audit.results import Asked, no_names
+from dmforge.curation.audit.results import Asked
 from dmforge.curation.audit.stored import Stored
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.evaluations import evaluations
@@ -51,7 +51,7 @@ def audit_table(workspace: Workspace, query: str, other: Path | None = None) -> 
 
 def audit_asked(workspace: Workspace, query: str, other: Path | None) -> Asked:
     """The same, to be printed: the columns of named questions are called like what their ids name."""
-    return Asked(audit_table(workspace, query, other).to_reader(), no_names)
+    return Asked(audit_table(workspace, query, other).to_reader(), by_column)
 
 
 @contextmanager

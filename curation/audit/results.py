@@ -47,13 +47,7 @@ def format_of(told: str | None, out: Path | None) -> Format:
 
 
 Naming = Callable[[str, Collection[Id]], Mapping[Id, str]]
-"""What ids in a column are called, as far as the lake knows: `Names.of`."""
-
-
-def no_names(column: str, ids: Collection[Id]) -> Mapping[Id, str]:
-    """Where columns say enough."""
-    del column, ids
-    return {}
+"""The printed form of ids in a column: `Names.of`, or `by_column`."""
 
 
 class Asked(NamedTuple):
@@ -165,12 +159,13 @@ def _plain_column(name: str, column: pa.Array[Any], naming: Naming) -> list[Any]
     return [plain(cell, name, names) for cell in cells]
 
 
-def _ids(value: Any) -> Iterator[Id]:
-    if isinstance(value, bytes) and len(value) == ID_BYTES:
-        yield value
-    elif isinstance(value, list | dict):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _ids(inner)
+def _ids(values: Iterable[Any]) -> Iterator[Id]:
+    for value in values:
+        if isinstance(value, bytes):
+            if len(value) == ID_BYTES:
+                yield value
+        elif isinstance(value, list | dict):
+            yield from _ids(value.values() if isinstance(value, dict) else value)
 
 
 def plain(value: Any, column: str, names: Mapping[Id, str]) -> Any:

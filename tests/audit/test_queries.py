@@ -258,7 +258,7 @@ def test_what_answers_cost_and_how_long_stages_took(workspace: Path, answer: Ans
     assert cost["kept"] == len(rows(workspace, "samples"))
     films = by(answer("dearest", "-w", workspace), "video")
     for video in rows(workspace, "videos"):
-        row, own = films[video["id"].hex(),], [line for line in lines if line["video"] == show("video", video["id"])]
+        row, own = films[show("video", video["id"]),], [line for line in lines if line["video"] == show("video", video["id"])]
         tokens = [sum(line["answer"]["usage"][f"{name}_tokens"] for line in own) for name in ("prompt", "completion")]
         assert [row["answers"], row["input_tokens"], row["output_tokens"]] == [len(own), *tokens]
         assert row["usd"] == pytest.approx((tokens[0] + 4 * tokens[1]) / 1e6, abs=1e-4)
