@@ -138,13 +138,13 @@ def missing(config: TeacherConfig, stage: str, account: Account) -> InputError |
     if not config.endpoint:
         return InputError("no endpoint is named", where=where, mend=f"set base_url there, or {URL} in the environment")
     named = where if config.base_url else URL
+    if not _is_address(config.endpoint):
+        hint = "give it whole: http://127.0.0.1:8000/v1, say"
+        return InputError(f"{config.endpoint!r} is no endpoint's address", where=named, mend=hint)
     try:
         without_key(config.endpoint)
     except InputError as error:
         return InputError(error.what, where=named, mend=error.mend)
-    if not _is_address(config.endpoint):
-        hint = "give it whole: http://127.0.0.1:8000/v1, say"
-        return InputError(f"{config.endpoint!r} is no endpoint's address", where=named, mend=hint)
     if not _is_key(os.environ.get(config.key_name) or NO_KEY):
         message = "the key holds a space, a line end or a letter that no key has"
         return InputError(message, where=config.key_name, mend="set the variable to the key and nothing else")
