@@ -59,7 +59,10 @@ def print_deferred(stage: str, deferred: dict[str, int]) -> None:
     """Why inputs stay pending, the commonest reasons first; a server can give every input one of its own."""
     by_number = sorted(deferred.items(), key=lambda pair: (-pair[1], pair[0]))
     for reason, number in by_number[:REASONS]:
-        err.print_line(f"{stage}: {number} pending: {reason}")
+        what, *hints = reason.split("\n  mend: ")  # of an error, which has its hint in a line of its own
+        err.print_line(f"{stage}: {number} pending: {what}")
+        for hint in hints:
+            err.print_line(f"  mend: {hint}")
     if rest := by_number[REASONS:]:
         err.print(f"{stage}: {sum(number for _, number in rest)} pending for {len(rest)} other reasons", highlight=False)
 

@@ -47,14 +47,16 @@ def read_format(root: Path) -> WorkspaceFormat:
         if len(data) > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES} bytes")
         content: dict[str, Any] = json.loads(data)
-        tables, written_by = dict(content["tables"]), str(content["written_by"])[:40]
+        # first of all: what a newer version says beside its number may look otherwise
+        written_by = str(content.get("written_by", ""))[:40]
+        formats.refuse_newer("the workspace", content.get("format"), formats.WORKSPACE, str(path), written_by)
+        tables = dict(content["tables"])
         workspace_format = WorkspaceFormat(content["format"], content["journal"], tables, written_by)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        hint = "restore it from a backup, or delete it and run `dmforge upgrade`"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        hint = "restore it from a backup: it says which version can read the workspace"
         raise InputError(f"format.json can't be read: {error}", where=str(path), mend=hint) from None
     known = table_formats()
     readable = [
-        ("the workspace", workspace_format.format, formats.WORKSPACE),
         ("its journal", workspace_format.journal, formats.JOURNAL),
         *((f"its table {name}", number, known[name]) for name, number in tables.items() if name in known),
     ]
