@@ -9,7 +9,7 @@ from pathlib import Path
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 
-OWN = ("lake", "journal", "inputs", "media", "runs", "shards", "recipe.toml")
+OWN = ("lake", "journal", "inputs", "media", "runs", "shards", "format.json", "recipe.toml")
 """What in a workspace is written by runs, and by the person who owns the recipe."""
 MEND = f"give a place outside {', '.join(OWN[:-1])} and recipe.toml: only runs and the recipe's owner write there"
 

@@ -47,7 +47,7 @@ OPTIONS: dict[str, Callable[[Path, Path], list[str]]] = {
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("inside", [PAID, "runs/new", "lake", "recipe.toml", "shards/cot/x"])
+@pytest.mark.parametrize("inside", [PAID, "runs/new", "lake", "recipe.toml", "format.json", "shards/cot/x"])
 def test_no_output_goes_where_only_runs_write(workspace: Workspace, option: str, inside: str, tmp_path: Path) -> None:
     if option == "oracle --truth":
         assert CliRunner().invoke(cli.app, ["worlds", str(workspace.root / "worlds"), "--videos", "1"]).exit_code == 0
