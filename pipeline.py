@@ -266,7 +266,7 @@ def _expected(view: View, stage: AnyStage, earlier: Sequence[Forecast]) -> int:
 def videos_named(lake: Lake, texts: Sequence[str]) -> list[Id]:
     """Videos by their ids, in any form that `why` takes. One that the lake doesn't know is taken by its whole printed id only:
     a takedown may come before the video does."""
-    return [_video_named(lake, read_id(text)) for text in texts]
+    return [*dict.fromkeys(_video_named(lake, read_id(text)) for text in texts)]
 
 
 def _video_named(lake: Lake, asked: Asked) -> Id:

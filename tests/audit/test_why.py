@@ -102,7 +102,8 @@ def test_every_way_to_give_an_id_names_the_video_that_is_forgotten(workspace: Pa
 def test_several_videos_are_forgotten_at_once(workspace: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(workspace, tmp_path / "ws"))
     first, second, *_ = (row["id"] for row in rows(copy, "videos"))
-    ask("forget", show("video", first), second.hex(), "--reason", "asked", "-w", copy)
+    told = ask("forget", show("video", first), second.hex(), first.hex()[:8], "--reason", "asked", "-w", copy)
+    assert told.stdout.startswith("removed 2 videos")
     assert {first, second}.isdisjoint(row["id"] for row in rows(copy, "videos"))
 
 
