@@ -264,7 +264,7 @@ def _expected(view: View, stage: AnyStage, earlier: Sequence[Forecast]) -> int:
 
 
 def video_finder(texts: Sequence[str]) -> Callable[[Lake], Sequence[Id]]:
-    """Videos by their ids, in any form that `why` takes: what is none is refused at once, what names one is told by the lake."""
+    """Videos by their ids, in any form that `why` takes: what is none is refused at once, before the lake is asked."""
     asked = [_of_video(text) for text in texts]
     return lambda lake: [*dict.fromkeys(_video_named(lake, each) for each in asked)]
 
