@@ -365,9 +365,7 @@ def forget(
     if source is not None:
         removed = pipeline.forget(_workspace(workspace), _command(), reason, lambda lake: forgetting.videos_of(lake, source))
     else:
-        removed = pipeline.forget(
-            _workspace(workspace), _command(), reason, lambda lake: pipeline.videos_named(lake, videos or [])
-        )
+        removed = pipeline.forget(_workspace(workspace), _command(), reason, pipeline.video_finder(videos or []))
     counts = {
         name: getattr(removed, name)
         for name in ("videos", "rows", "journal_lines", "annotation_lines", "review_lines", "media_files", "selections")

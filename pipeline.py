@@ -291,15 +291,21 @@ def _expected(view: View, stage: AnyStage, earlier: Sequence[Forecast]) -> int:
     return math.ceil(total)
 
 
-def videos_named(lake: Lake, texts: Sequence[str]) -> list[Id]:
-    """Videos by their ids, in any form that `why` takes. One that the lake doesn't know is taken by its whole printed id only:
-    a takedown may come before the video does."""
-    return [_video_named(lake, read_id(text)) for text in texts]
+def video_finder(texts: Sequence[str]) -> Callable[[Lake], Sequence[Id]]:
+    """Videos by their ids, in any form that `why` takes: what is none is refused at once, before the lake is asked."""
+    asked = [_of_video(text) for text in texts]
+    return lambda lake: [*dict.fromkeys(_video_named(lake, each) for each in asked)]
+
+
+def _of_video(text: str) -> Asked:
+    asked = read_id(text)
+    if asked.kind not in ("", Video.kind):
+        raise InputError(f"{asked.text} is the id of a {asked.kind}", where="forget", mend="give the id of a video, video_...")
+    return asked
 
 
 def _video_named(lake: Lake, asked: Asked) -> Id:
-    if asked.kind not in ("", Video.kind):
-        raise InputError(f"{asked.text} is the id of a {asked.kind}", where="forget", mend="give the id of a video, video_...")
+    """One that the lake doesn't know is taken by its whole printed id only: a takedown may come before the video does."""
     if asked.kind and asked.low == asked.high:
         return asked.low
     matches = forgetting.videos_between(lake, asked.low, asked.high)

@@ -86,10 +86,10 @@ def test_every_way_to_give_an_id_names_the_video_that_is_forgotten(workspace: Pa
     first, *others = (row["id"] for row in rows(workspace, "videos"))
     whole, bare = show("video", first), show("video", first).removeprefix("video_")
     for text in (whole, whole.upper(), f" {whole} ", whole[:-14], bare, bare[:12], first.hex(), first.hex()[:12]):
-        assert pipeline.videos_named(lake, [text]) == [first]
-    assert pipeline.videos_named(lake, [show("video", other) for other in others]) == others
+        assert pipeline.video_finder([text])(lake) == [first]
+    assert pipeline.video_finder([show("video", other) for other in others])(lake) == others
     elsewhere = digest("video", "one that is not here yet")
-    assert pipeline.videos_named(lake, [show("video", elsewhere)]) == [elsewhere]
+    assert pipeline.video_finder([show("video", elsewhere)])(lake) == [elsewhere]
     task = rows(workspace, "tasks")[0]["id"]
     for text, told in (
         (show("task", task), "is the id of a task"), (task.hex(), "is the id of no video here"),
@@ -102,7 +102,8 @@ def test_every_way_to_give_an_id_names_the_video_that_is_forgotten(workspace: Pa
 def test_several_videos_are_forgotten_at_once(workspace: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(workspace, tmp_path / "ws"))
     first, second, *_ = (row["id"] for row in rows(copy, "videos"))
-    ask("forget", show("video", first), second.hex(), "--reason", "asked", "-w", copy)
+    told = ask("forget", show("video", first), second.hex(), first.hex()[:8], "--reason", "asked", "-w", copy)
+    assert told.stdout.startswith("removed 2 videos")
     assert {first, second}.isdisjoint(row["id"] for row in rows(copy, "videos"))
 
 

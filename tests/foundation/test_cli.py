@@ -101,7 +101,7 @@ def test_a_run_says_who_what_when_and_with_what(root: Path) -> None:
         (["init", "{root}", "--recipe", "trial"], "there is a workspace here already"),
         (["init", "{root}/x", "--recipe", "trail"], "did you mean 'trial'?"),
         (["forget", "-w", "{root}", "--reason", "r"], "give either a video or --source"),
-        (["forget", "-w", "{root}", "--reason", "r", "rubbish"], "is not an id"),
+        (["forget", "-w", "{root}", "--reason", "r", "rubb!sh"], "is not an id"),
         (["forget", "-w", "{root}", "--reason", "r", "task_" + "a" * 26], "is the id of a task"),
         (["forget", "-w", "{root}", "video_" + "a" * 26], "--reason"),
         (["fly"], "fly"),
