@@ -48,15 +48,25 @@ def unblocked(stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], AnyStage 
 
 
 def refuse_missing(view: View, stages: Sequence[AnyStage]) -> None:
-    """Raise what a stage lacks that has questions to ask, or will have when earlier ones are done: before anything is asked."""
+    """Raise what a stage can't ask without, before anybody is asked, if it surely has questions or paid replies lead to some.
+
+    A stage that has settled inputs before may find each that comes to be answered: it raises when it comes to one that isn't.
+    """
     if not any(isinstance(stage, Ask) and stage.missing() for stage in stages):
         return
     coming: set[type[Record]] = set()
+    is_paid = False
     for stage in stages:
-        if stage.reads in coming or view.tally(stage).pending:
-            coming |= {*stage.makes, stage.reads} if isinstance(stage, Gate) else {*stage.makes}
-            if isinstance(stage, Ask) and (error := stage.missing()) is not None:
-                raise error
+        tally = view.tally(stage)
+        if stage.reads not in coming and not tally.pending:
+            continue
+        coming |= {*stage.makes, stage.reads} if isinstance(stage, Gate) else {*stage.makes}
+        if not isinstance(stage, Ask):
+            continue
+        if (error := stage.missing()) is None:
+            is_paid = True
+        elif tally.pending or is_paid or not view.ever_settled(stage):
+            raise error
 
 
 class Driver:

@@ -22,6 +22,7 @@ from dmforge.curation.audit.naming import with_ids
 from dmforge.curation.audit.query import NONE, Tables, is_named, stages, with_words, words
 from dmforge.curation.lake.views import View
 from dmforge.schemas.errors import DmforgeError, InputError
+from dmforge.schemas.visible import storable
 
 MEMORY_MB = 2048
 WALL_S = 60.0
@@ -118,6 +119,10 @@ def _ended(text: str) -> locked.Ended | None:
 
 def telling(view: View, sql: str, limits: Limits, beside: Tables = NONE) -> tuple[locked.Told, Mapping[str, pa.Table]]:
     """What the other process is told, and the tables that follow."""
+    if storable(sql) != sql:
+        raise InputError(
+            "the question holds what is no text in UTF-8", where="--sql", mend="write it in letters that UTF-8 has"
+        )
     view.check_named(with_words(sql))
     views = view.selects()
     held = view.held()

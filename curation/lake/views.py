@@ -238,6 +238,10 @@ class View:
         inputs, done = self._within(stage)
         return f"SELECT i.* FROM ({inputs}) i ANTI JOIN ({done}) o ON o.input = i.id"
 
+    def ever_settled(self, stage: AnyStage) -> bool:
+        """Has it settled any input, be it one that its recipe no longer has?"""
+        return bool(self._commits(stage))
+
     def _settled(self, stage: AnyStage) -> str:
         """SQL of the outcomes that count, within the same bounds."""
         inputs, done = self._within(stage)

@@ -74,7 +74,11 @@ class Elsewhere:
 
     def __init__(self, place: str) -> None:
         self.place = place.rstrip("/")
-        self._system, self._path = reached(self.place)
+        try:
+            self._system, self._path = reached(self.place)
+        except (ValueError, ImportError) as error:  # a storage that fsspec doesn't know, or whose package isn't installed
+            hint = "give a folder, or an address whose storage fsspec knows: https, s3 (pip install s3fs), gs (gcsfs), ..."
+            raise InputError(f"no storage: {error}", where=self.place, mend=hint) from None
 
     def open(self, name: str) -> IO[bytes]:
         try:

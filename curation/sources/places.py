@@ -137,11 +137,7 @@ def reached(address: str) -> tuple[Any, str]:
 
         silence = aiohttp.ClientTimeout(total=None, sock_connect=SILENT_S, sock_read=SILENT_S)
         options |= {"client_kwargs": {"timeout": silence}, "get_client": partial(session, named=told.hostname or "")}
-    try:
-        return url_to_fs(address, **options)
-    except (ValueError, ImportError) as error:  # a storage that fsspec doesn't know, or whose package isn't installed
-        mend = "give a folder, or an address whose storage fsspec knows: https, s3 (pip install s3fs), gs (gcsfs), ..."
-        raise InputError(f"no storage for {told.scheme!r}: {error}", where=plain(address), mend=mend) from None
+    return url_to_fs(address, **options)
 
 
 def _chunks(address: str) -> Iterator[bytes]:

@@ -162,7 +162,7 @@ def test_the_questions_about_a_video_that_is_given_another_chance_get_it_too(tmp
     asked = {"video": video.name, "kind": "open", "question": "What is shown?", "answer": "a code", "windows": []}
     (tmp_path / "tasks.jsonl").write_text(json.dumps(asked) + "\n")
     place = workspace(tmp_path, recipe.format(1))
-    dmforge("ingest", video, "-w", place)
+    dmforge("ingest", video, "-w", place, code=1)
     dmforge("import", "jsonl", tmp_path / "tasks.jsonl", "-w", place, code=1)
     ended = "SELECT stage, status FROM outcomes ORDER BY 1"
     assert rows(place, ended) == [("import", "quarantined"), ("ingest", "quarantined")]
