@@ -1,5 +1,6 @@
 """The parser and the renderer are inverses, the parser is total, and a defect names the fault at its place."""
 
+import gc
 import random
 import re
 import time
@@ -218,10 +219,16 @@ def test_twenty_thousand_trajectories_parse_in_a_second() -> None:
 
     texts = [trajectory() for _ in range(20_000)]
     assert 700 < sum(map(len, texts)) / len(texts) < 900
-    begin = time.process_time()
-    parsed = [parse(text) for text in texts]
-    assert time.process_time() - begin < 1  # so 100,000 in 5 s; takes about .2 s
-    assert all(isinstance(found, Trajectory) for found in parsed)
+    gc.collect()
+    gc.freeze()  # what other tests left in this process is not searched while the clock runs
+    try:
+        begin = time.process_time()
+        parsed = [parse(text) for text in texts]
+        took_s = time.process_time() - begin
+    finally:
+        gc.unfreeze()
+    assert took_s < 1  # so 100,000 in 5 s; takes about .2 s
+    assert all(isinstance(trajectory, Trajectory) for trajectory in parsed)
 
 
 # defects
