@@ -22,7 +22,7 @@ Convert = Callable[[Any], Any] | None
 
 FRACTION = pa.struct([pa.field("num", pa.int64(), nullable=False), pa.field("den", pa.int64(), nullable=False)])
 SINCE = "since"
-"""In a field's metadata the number of the format that brought it."""
+"""A key of a field's metadata: the number of the format that introduced the field."""
 if typing.TYPE_CHECKING:
     IdColumn = pa.Array[Any] | pa.ChunkedArray[Any]
     """A column of ids, however Arrow happens to hold it."""
@@ -32,7 +32,7 @@ PLAIN = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), bytes: pa.binary(I
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """How one annotated type stands in Arrow. `encode` also gives the plain value that ids are digested from."""
+    """The Arrow type of an annotated type, with its conversions. `encode` gives the plain value that ids are digested from, too."""
 
     type: pa.DataType
     nullable: bool = False
@@ -79,23 +79,23 @@ def schema(record: type) -> pa.Schema:
 
 @cache
 def default_row(record: type) -> pa.Table:
-    """The defaults of the columns that a record got after its first format, as one row; of one that never got any no column."""
-    came_later = {field.name: field.default for field in dataclasses.fields(record) if SINCE in field.metadata}
-    columns = {name: col for name, col in fields(record) if name in came_later}
+    """One row with the defaults of the columns that came after a record's first format; without columns where none came."""
+    later_defaults = {field.name: field.default for field in dataclasses.fields(record) if SINCE in field.metadata}
+    columns = {name: col for name, col in fields(record) if name in later_defaults}
     for name, col in columns.items():
-        if (came_later[name] is None) != col.nullable:
+        if (later_defaults[name] is None) != col.nullable:
             raise TypeError(f"{record.__name__}.{name}: a later column is nullable exactly where its default is None")
-    values = {name: col.encode(came_later[name]) if col.encode else came_later[name] for name, col in columns.items()}
+    values = {name: col.encode(later_defaults[name]) if col.encode else later_defaults[name] for name, col in columns.items()}
     return pa.table({name: pa.array([values[name]], col.type) for name, col in columns.items()})
 
 
 def completed(record: type, table: pa.Table) -> pa.Table:
-    """Rows of an older part with the columns that came later."""
-    for name, *default in default_row(record).to_pydict().items():
+    """The rows of an older part, with the columns that came later filled with their defaults."""
+    for name, *defaults in default_row(record).to_pydict().items():
         if name not in table.column_names:
-            place = [known for known, _ in fields(record)].index(name)
-            column = pa.array(default[0] * table.num_rows, schema(record).field(name).type)
-            table = table.add_column(min(place, table.num_columns), schema(record).field(name), column)
+            position = [field_name for field_name, _ in fields(record)].index(name)
+            column = pa.array(defaults[0] * table.num_rows, schema(record).field(name).type)
+            table = table.add_column(min(position, table.num_columns), schema(record).field(name), column)
     return table
 
 
@@ -140,12 +140,12 @@ def id_matrix(column: IdColumn) -> np.ndarray[tuple[int, int], np.dtype[np.uint8
     return np.frombuffer(memoryview(data), np.uint8)[start : start + len(ids) * ID_BYTES].reshape(-1, ID_BYTES)
 
 
-def plain(record: object, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+def plain(record: object, excluded: frozenset[str] = frozenset()) -> dict[str, Any]:
     """A record's content as plain values, to be digested."""
     return {
         name: col.encode(getattr(record, name)) if col.encode else getattr(record, name)
         for name, col in fields(type(record))
-        if name not in without
+        if name not in excluded
     }
 
 
@@ -159,11 +159,11 @@ def _list_of(item: Column) -> Column:
 
 
 def _struct_of(record: type) -> Column:
-    inner = fields(record)
-    arrow = pa.struct([pa.field(name, col.type, nullable=col.nullable) for name, col in inner])
+    record_fields = fields(record)
+    arrow = pa.struct([pa.field(name, col.type, nullable=col.nullable) for name, col in record_fields])
 
     def decode(cell: dict[str, Any]) -> Any:
-        return record(**{name: col.decode(cell[name]) if col.decode else cell[name] for name, col in inner})
+        return record(**{name: col.decode(cell[name]) if col.decode else cell[name] for name, col in record_fields})
 
     return Column(arrow, encode=plain, decode=decode)
 

@@ -47,24 +47,24 @@ class Config(BaseModel):
         extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
     )
     elsewhere: ClassVar[Mapping[str, str]] = {}
-    """Keys that people know from other tools, and what does it here."""
+    """Keys that people know from other tools, each with the setting that does it here."""
 
     def semantic(self) -> dict[str, Any]:
-        """The part that decides what comes out: it is digested into every work key."""
+        """The settings that decide what comes out: they are digested into every work key."""
         values: dict[str, Any] = {}
         for name, info in type(self).model_fields.items():
             value = getattr(self, name)
             if is_operational(info) or _is_left_out(info, value):
                 continue
             dumped = self.model_dump(mode="json", include={name})[name]
-            values[first_name(name, info)] = value.semantic() if isinstance(value, Config) else _by_first_names(value, dumped)
+            values[first_name(name, info)] = value.semantic() if isinstance(value, Config) else _with_first_names(value, dumped)
         return values
 
     @classmethod
     def from_semantic(cls, values: Mapping[str, Any], *, where: str) -> Self:
         """The inverse of `semantic`, of values that were kept in a file."""
         names = {first_name(name, info): name for name, info in cls.model_fields.items()}
-        return parse_config(cls, {names.get(first, first): value for first, value in values.items()}, where=where)
+        return parse_config(cls, {names.get(old_name, old_name): value for old_name, value in values.items()}, where=where)
 
 
 def is_operational(field: FieldInfo) -> bool:
@@ -73,20 +73,20 @@ def is_operational(field: FieldInfo) -> bool:
 
 
 def first_name(name: str, field: FieldInfo) -> str:
-    """What a field was called first."""
+    """The first name that a field ever had."""
     return next((mark.name for mark in field.metadata if isinstance(mark, Formerly)), name)
 
 
-def renamed_keys(kind: type[BaseModel]) -> dict[str, str]:
-    """Old names of a config's keys and what they are called now."""
-    names = {first_name(name, field): name for name, field in kind.model_fields.items()}
-    return {first: name for first, name in names.items() if first != name}
+def renamed_keys(config_class: type[BaseModel]) -> dict[str, str]:
+    """The first names of a config's renamed keys, with their current names."""
+    names = {first_name(name, field): name for name, field in config_class.model_fields.items()}
+    return {old_name: name for old_name, name in names.items() if old_name != name}
 
 
 def inner_config(field: FieldInfo) -> type[Config] | None:
     """The config that a field holds: alone, as `X | None`, or as the items of a tuple or the values of a dict."""
     candidates = [field.annotation, *_arguments(field.annotation)]
-    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Config)), None)
+    return next((candidate for candidate in candidates if isinstance(candidate, type) and issubclass(candidate, Config)), None)
 
 
 def _arguments(annotation: Any) -> list[Any]:
@@ -99,59 +99,68 @@ def _is_left_out(field: FieldInfo, value: object) -> bool:
     return is_later and value == field.get_default(call_default_factory=True, validated_data={})
 
 
-def _by_first_names(value: object, dumped: Any) -> Any:
+def _with_first_names(value: object, dumped: Any) -> Any:
     """A dumped value in which configs inside lists and tables have the first names of their fields."""
     if isinstance(value, Config):
         fields = {name: info for name, info in type(value).model_fields.items() if not _is_left_out(info, getattr(value, name))}
-        return {first_name(name, info): _by_first_names(getattr(value, name), dumped[name]) for name, info in fields.items()}
+        return {first_name(name, info): _with_first_names(getattr(value, name), dumped[name]) for name, info in fields.items()}
     if isinstance(value, Mapping):
-        return {key: _by_first_names(item, dumped[key]) for key, item in value.items() if key in dumped} or dumped
+        return {key: _with_first_names(item, dumped[key]) for key, item in value.items() if key in dumped} or dumped
     if isinstance(value, Sequence) and isinstance(dumped, list):
-        return [_by_first_names(item, part) for item, part in zip(value, dumped, strict=True)]
+        return [_with_first_names(item, part) for item, part in zip(value, dumped, strict=True)]
     return dumped
 
 
-def parse_config(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
+def parse_config(config_class: type[C], values: Mapping[str, Any], *, where: str) -> C:
     """Values from a file as a checked config, or one error that names every wrong field and how to mend it."""
     try:
-        return kind.model_validate(dict(values))
+        return config_class.model_validate(dict(values))
     except ValidationError as error:
-        faults = [_fault(kind, values, fault) for fault in error.errors(include_url=False)]
+        faults = [_describe_fault(config_class, values, fault) for fault in error.errors(include_url=False)]
         raise InputError(
-            "; ".join(what for what, _ in faults), where=where, mend="; ".join(mend for _, mend in faults)
+            "; ".join(message for message, _ in faults), where=where, mend="; ".join(mend for _, mend in faults)
         ) from None
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """The mend for a word that isn't known: the one that was probably meant, or all there are."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(sorted(known)) or 'none'}"
+def nearest(word: str, choices: list[str]) -> str:
+    """The mend for an unknown word: the known one that was probably meant, or all that there are."""
+    close = difflib.get_close_matches(word, choices, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(sorted(choices)) or 'none'}"
 
 
-def _fault(kind: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tuple[str, str]:
-    path = [str(step) for step in fault["loc"]]
-    key = ".".join(path)
+def _describe_fault(config_class: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tuple[str, str]:
+    keys = [str(step) for step in fault["loc"]]
+    key = ".".join(keys)
     if fault["type"] == "extra_forbidden":
-        table = _table_at(kind, path[:-1])
+        table = _table_at(config_class, keys[:-1])
         renamed = renamed_keys(table) if table else {}
-        if path[-1] in renamed:
-            now = renamed[path[-1]]
-            return f"{path[-1]!r} is {now!r} now", f"write {'.'.join([*path[:-1], now])}; `dmforge upgrade` does it for you"
+        if keys[-1] in renamed:
+            new_name = renamed[keys[-1]]
+            return (
+                f"{keys[-1]!r} is {new_name!r} now",
+                f"write {'.'.join([*keys[:-1], new_name])}; `dmforge upgrade` does it for you",
+            )
         elsewhere = table.elsewhere if table and issubclass(table, Config) else {}
-        return f"unknown key {key!r}", elsewhere.get(path[-1]) or nearest(path[-1], list(table.model_fields) if table else [])
+        return f"unknown key {key!r}", elsewhere.get(keys[-1]) or nearest(keys[-1], list(table.model_fields) if table else [])
     if fault["type"] == "missing":
         return f"key {key!r} is missing", f"add {key} = ..."
     if fault["type"] == "value_error":  # a rule over several keys: its words say which
-        said = fault["msg"].removeprefix("Value error, ")
-        return (f"{key}: {said}" if key else said), "correct one of them"
+        message = fault["msg"].removeprefix("Value error, ")
+        return (f"{key}: {message}" if key else message), "correct one of them"
     return f"{key} = {fault['input']!r}: {fault['msg'].lower()}", f"correct {key!r}"
 
 
-def _table_at(kind: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
+def _table_at(config_class: type[BaseModel], keys: list[str]) -> type[BaseModel] | None:
     """The config of the table at a path."""
-    for step in path:
-        inner = kind if step.isdigit() else inner_config(kind.model_fields[step]) if step in kind.model_fields else None
+    for step in keys:
+        inner = (
+            config_class
+            if step.isdigit()
+            else inner_config(config_class.model_fields[step])
+            if step in config_class.model_fields
+            else None
+        )
         if inner is None:
             return None
-        kind = inner
-    return kind
+        config_class = inner
+    return config_class

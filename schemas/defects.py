@@ -67,10 +67,10 @@ class _Element:
     name: TagName
     parent: TagName | Literal[""]
     start: int
-    inside: int
-    misplaced: bool = False
-    whole: bool = True  # properly closed, with no tag inside
-    inside_end: int = 0
+    content_start: int
+    is_misplaced: bool = False
+    is_whole: bool = True  # properly closed, with no tag inside
+    content_end: int = 0
     end: int = 0
 
 
@@ -78,13 +78,13 @@ def find_defects(text: str, max_looks: int) -> tuple[Defect, ...]:
     """At most `MAX_DEFECTS` faults, ordered by offset; none if the text is well-formed."""
     scan = _Scan(text)
     scan.run()
-    rules = [iter(scan.defects), _content(scan)]
-    if not scan.broken_off:
-        rules.append(_missing(scan))
-    if scan.matched:
-        rules += [_order(scan), _loose_text(scan), _stray_looks(scan), _looks(scan, max_looks)]
-    found = [defect for rule in rules for defect in islice(rule, MAX_DEFECTS)]
-    return tuple(sorted(found, key=lambda defect: (defect.start, defect.end))[:MAX_DEFECTS])
+    rules = [iter(scan.defects), _content_defects(scan)]
+    if not scan.is_broken_off:
+        rules.append(_missing_tag_defects(scan))
+    if scan.is_matched:
+        rules += [_order_defects(scan), _loose_text_defects(scan), _stray_look_defects(scan), _look_defects(scan, max_looks)]
+    defects = [defect for rule in rules for defect in islice(rule, MAX_DEFECTS)]
+    return tuple(sorted(defects, key=lambda defect: (defect.start, defect.end))[:MAX_DEFECTS])
 
 
 class _Scan:
@@ -94,107 +94,107 @@ class _Scan:
         self.text = text
         self.defects: list[Defect] = []
         self.elements: list[_Element] = []
-        self.loose: list[tuple[int, int]] = []
-        self.seen: set[TagName] = set()
-        self.broken_off = False  # after MAX_DEFECTS
-        self.cut_off = False  # the text ends inside an element; that alone leaves the tags before it matched
-        self.matched = False
+        self.loose_spans: list[tuple[int, int]] = []
+        self.seen_tags: set[TagName] = set()
+        self.is_broken_off = False  # after MAX_DEFECTS
+        self.is_cut_off = False  # the text ends inside an element; that alone leaves the tags before it matched
+        self.is_matched = False
         self._open: list[_Element] = []
-        self._surplus: Counter[TagName] = Counter()  # opening tags passed over: as many closing ones are, too
+        self._surplus_openings: Counter[TagName] = Counter()  # opening tags passed over: as many closing ones are, too
 
     def run(self) -> None:
-        at = 0
+        position = 0
         for tag in TAG.finditer(self.text):
-            self._text(at, tag.start())
+            self._add_loose_text(position, tag.start())
             name = _NAME[tag.group()]
-            self.seen.add(name)
-            (self._opening if tag.group() == OPEN[name] else self._closing)(name, tag.start(), tag.end())
-            at = tag.end()
+            self.seen_tags.add(name)
+            (self._on_opening_tag if tag.group() == OPEN[name] else self._on_closing_tag)(name, tag.start(), tag.end())
+            position = tag.end()
             if len(self.defects) >= MAX_DEFECTS:
-                self.broken_off = True
+                self.is_broken_off = True
                 return
-        self._text(at, len(self.text))
-        self._end()
+        self._add_loose_text(position, len(self.text))
+        self._finish()
 
     def top(self, name: TagName) -> list[_Element]:
         return [element for element in self.elements if element.name == name and not element.parent]
 
-    def _text(self, start: int, end: int) -> None:
+    def _add_loose_text(self, start: int, end: int) -> None:
         if start < end and not self._open:
-            self.loose.append((start, end))
+            self.loose_spans.append((start, end))
 
-    def _opening(self, name: TagName, start: int, end: int) -> None:
+    def _on_opening_tag(self, name: TagName, start: int, end: int) -> None:
         if any(element.name == name for element in self._open):
-            self._found("tag_nested", f"{OPEN[name]} stands inside a {OPEN[name]} that is still open", start, end)
-            self._surplus[name] += 1
-            self._open[-1].whole = False
+            self._report("tag_nested", f"{OPEN[name]} stands inside a {OPEN[name]} that is still open", start, end)
+            self._surplus_openings[name] += 1
+            self._open[-1].is_whole = False
             return
         while self._open and not _may_hold(self._open[-1].name, name) and not self._closes_later(self._open[-1].name, end):
-            self._unclosed(self._open[-1], f"before {OPEN[name]}")
+            self._report_unclosed(self._open[-1], f"before {OPEN[name]}")
             self._close(start, start)
         element = _Element(name, self._open[-1].name if self._open else "", start, end)
         if self._open:
             parent = self._open[-1]
-            parent.whole = False
-            element.misplaced = not _may_hold(parent.name, name)
-            if element.misplaced:
-                self._found("tag_nested", f"{OPEN[name]} may not stand inside {OPEN[parent.name]}", start, end)
+            parent.is_whole = False
+            element.is_misplaced = not _may_hold(parent.name, name)
+            if element.is_misplaced:
+                self._report("tag_nested", f"{OPEN[name]} may not stand inside {OPEN[parent.name]}", start, end)
         self._open.append(element)
 
-    def _closing(self, name: TagName, start: int, end: int) -> None:
+    def _on_closing_tag(self, name: TagName, start: int, end: int) -> None:
         if all(element.name != name for element in self._open):
             if self._open:
-                self._open[-1].whole = False
-            if self._surplus[name]:
-                self._surplus[name] -= 1
+                self._open[-1].is_whole = False
+            if self._surplus_openings[name]:
+                self._surplus_openings[name] -= 1
             else:
-                self._found("tag_unopened", f"{CLOSE[name]} closes nothing: no {OPEN[name]} is open here", start, end)
+                self._report("tag_unopened", f"{CLOSE[name]} closes nothing: no {OPEN[name]} is open here", start, end)
             return
         while self._open[-1].name != name:
-            self._unclosed(self._open[-1], f"before {CLOSE[name]}")
+            self._report_unclosed(self._open[-1], f"before {CLOSE[name]}")
             self._close(start, start)
         self._close(start, end)
 
-    def _end(self) -> None:
-        self.cut_off, self.matched = bool(self._open), not self.defects
+    def _finish(self) -> None:
+        self.is_cut_off, self.is_matched = bool(self._open), not self.defects
         for element in reversed(self._open):
-            if not element.misplaced:  # one fault: the text was cut off; only the innermost element is named
-                self._unclosed(element, "before the end of the text")
+            if not element.is_misplaced:  # one fault: the text was cut off; only the innermost element is named
+                self._report_unclosed(element, "before the end of the text")
                 break
         while self._open:
-            self._open[-1].whole = False
+            self._open[-1].is_whole = False
             self._close(len(self.text), len(self.text))
 
-    def _unclosed(self, element: _Element, where: str) -> None:
-        element.whole = False
-        if not element.misplaced:
+    def _report_unclosed(self, element: _Element, where: str) -> None:
+        element.is_whole = False
+        if not element.is_misplaced:
             message = f"{OPEN[element.name]} is not closed; expected {CLOSE[element.name]} {where}"
-            self._found("tag_unclosed", message, element.start, element.inside)
+            self._report("tag_unclosed", message, element.start, element.content_start)
 
-    def _close(self, inside_end: int, end: int) -> None:
+    def _close(self, content_end: int, end: int) -> None:
         element = self._open.pop()
-        element.inside_end, element.end = inside_end, end
+        element.content_end, element.end = content_end, end
         self.elements.append(element)
 
-    def _closes_later(self, name: TagName, at: int) -> bool:
+    def _closes_later(self, name: TagName, offset: int) -> bool:
         """Is the next tag of this name a closing one? Each such search ends in a defect, so there are at most MAX_DEFECTS."""
-        closing = self.text.find(CLOSE[name], at)
-        return closing >= 0 and self.text.find(OPEN[name], at, closing) < 0
+        closing = self.text.find(CLOSE[name], offset)
+        return closing >= 0 and self.text.find(OPEN[name], offset, closing) < 0
 
-    def _found(self, rule: Rule, message: str, start: int, end: int) -> None:
+    def _report(self, rule: Rule, message: str, start: int, end: int) -> None:
         self.defects.append(Defect(rule, message, start, end))
 
 
 def _may_hold(parent: TagName, name: TagName) -> bool:
-    # a look inside an answer is told as `look_outside_think`, which says more than `tag_nested`
+    # a look inside an answer is reported as `look_outside_think`, which says more than `tag_nested`
     return parent in ("think", "answer") and name in ("span", "fps")
 
 
-def _content(scan: _Scan) -> Iterator[Defect]:
-    """What stands in an answer, a span, a density; of looks that a runtime would obey."""
+def _content_defects(scan: _Scan) -> Iterator[Defect]:
+    """Defects in the content of answers, and in the spans and densities of looks that a runtime would obey."""
     for element in scan.elements:
-        start, end = element.inside, element.inside_end
-        if not element.whole:
+        start, end = element.content_start, element.content_end
+        if not element.is_whole:
             continue
         if element.name == "answer" and not scan.text[start:end].strip():
             yield Defect("answer_empty", "the answer is empty", element.start, element.end)
@@ -205,17 +205,17 @@ def _content(scan: _Scan) -> Iterator[Defect]:
                 yield Defect(rule, f"{element.name} is {_quote(scan.text, start, end)}; expected {expected}", start, end)
 
 
-def _missing(scan: _Scan) -> Iterator[Defect]:
-    """A name of which even a stray tag is left isn't missing; nor is what a text that was cut off could have had."""
+def _missing_tag_defects(scan: _Scan) -> Iterator[Defect]:
+    """Missing elements. One with even a stray tag isn't missing; nor is what a text that was cut off could have had."""
     end = len(scan.text)
-    if "think" not in scan.seen:
+    if "think" not in scan.seen_tags:
         yield Defect("think_missing", f"no {OPEN['think']}; a trajectory begins with it", 0, 0)
-    if "answer" not in scan.seen and not scan.cut_off:
+    if "answer" not in scan.seen_tags and not scan.is_cut_off:
         yield Defect("answer_missing", f"no {OPEN['answer']}; a trajectory ends with an answer", end, end)
 
 
-def _order(scan: _Scan) -> Iterator[Defect]:
-    """One think, then one answer."""
+def _order_defects(scan: _Scan) -> Iterator[Defect]:
+    """Defects of the order: one think, then one answer."""
     thinks, answers = scan.top("think"), scan.top("answer")
     for extra in thinks[1:]:
         yield Defect("think_doubled", f"another {OPEN['think']}; expected one", extra.start, extra.end)
@@ -225,65 +225,67 @@ def _order(scan: _Scan) -> Iterator[Defect]:
         yield Defect("answer_before_think", "the answer stands before the thinking", answers[0].start, answers[0].end)
 
 
-def _loose_text(scan: _Scan) -> Iterator[Defect]:
-    """Text outside every element, told once a place; not told where the tag is missing that would say whose text it is."""
+def _loose_text_defects(scan: _Scan) -> Iterator[Defect]:
+    """Text outside every element, one defect a place; none where the tag is missing that would say whose text it is."""
     thinks, answers = scan.top("think"), scan.top("answer")
     if thinks and answers and answers[0].start < thinks[0].start:
         return
-    before = [part for part in scan.loose if thinks and part[1] <= thinks[0].start]
-    after = [part for part in scan.loose if answers and part[0] >= answers[0].end]
-    between = [
+    texts_before = [span for span in scan.loose_spans if thinks and span[1] <= thinks[0].start]
+    texts_after = [span for span in scan.loose_spans if answers and span[0] >= answers[0].end]
+    texts_between = [
         (start, end)
-        for start, end in scan.loose
+        for start, end in scan.loose_spans
         if thinks and answers and thinks[0].end <= start and end <= answers[0].start and scan.text[start:end].strip(GAP)
     ]
-    places: tuple[tuple[Rule, str, list[tuple[int, int]]], ...] = (
-        ("text_before_think", f"before {OPEN['think']}; expected none", before),
-        ("text_before_answer", f"between {CLOSE['think']} and {OPEN['answer']}; expected at most white space", between),
-        ("text_after_answer", f"after {CLOSE['answer']}; expected none", after),
+    cases: tuple[tuple[Rule, str, list[tuple[int, int]]], ...] = (
+        ("text_before_think", f"before {OPEN['think']}; expected none", texts_before),
+        ("text_before_answer", f"between {CLOSE['think']} and {OPEN['answer']}; expected at most white space", texts_between),
+        ("text_after_answer", f"after {CLOSE['answer']}; expected none", texts_after),
     )
-    for rule, place, parts in places:
-        if parts:
-            yield Defect(rule, f"text {_quote(scan.text, *parts[0])} {place}", parts[0][0], parts[-1][1])
+    for rule, expectation, spans in cases:
+        if spans:
+            yield Defect(rule, f"text {_quote(scan.text, *spans[0])} {expectation}", spans[0][0], spans[-1][1])
 
 
-def _stray_looks(scan: _Scan) -> Iterator[Defect]:
-    """Looks at the top or in the answer; a span with the density behind it is told once."""
-    before = None
+def _stray_look_defects(scan: _Scan) -> Iterator[Defect]:
+    """Looks outside the thinking: at the top or in the answer; a span with the density behind it is one defect."""
+    previous = None
     for element in scan.elements:
-        stray = element.name in ("span", "fps") and element.parent != "think"
-        paired = before is not None and (before.name, element.name) == ("span", "fps") and before.parent == element.parent
-        if stray and not paired:
-            place = f"in the {element.parent}" if element.parent else f"outside {OPEN['think']}"
-            message = f"{OPEN[element.name]} {place}; a look is only obeyed while thinking"
+        is_stray = element.name in ("span", "fps") and element.parent != "think"
+        is_paired = (
+            previous is not None and (previous.name, element.name) == ("span", "fps") and previous.parent == element.parent
+        )
+        if is_stray and not is_paired:
+            location = f"in the {element.parent}" if element.parent else f"outside {OPEN['think']}"
+            message = f"{OPEN[element.name]} {location}; a look is only obeyed while thinking"
             yield Defect("look_outside_think", message, element.start, element.end)
-        before = element
+        previous = element
 
 
-def _looks(scan: _Scan, max_looks: int) -> Iterator[Defect]:
-    """The looks of a think: each a span with its density right behind it, and not too many."""
-    parts = [element for element in scan.elements if element.name in ("span", "fps") and element.parent == "think"]
+def _look_defects(scan: _Scan, max_looks: int) -> Iterator[Defect]:
+    """Defects of the looks in a think: each is a span with its density right behind it, and there are not too many."""
+    elements = [element for element in scan.elements if element.name in ("span", "fps") and element.parent == "think"]
     looks: list[_Element] = []
-    for before, part in pairwise([None, *parts, None]):
-        if before is not None and before.name == "span":
-            yield from _after_span(scan, before, part)
-        if part is None or (part.name == "fps" and before is not None and before.name == "span"):
+    for previous, element in pairwise([None, *elements, None]):
+        if previous is not None and previous.name == "span":
+            yield from _defects_after_span(scan, previous, element)
+        if element is None or (element.name == "fps" and previous is not None and previous.name == "span"):
             continue
-        looks.append(part)
-        if part.name == "fps":
-            yield Defect("fps_without_span", f"{OPEN['fps']} without {OPEN['span']} before it", part.start, part.end)
+        looks.append(element)
+        if element.name == "fps":
+            yield Defect("fps_without_span", f"{OPEN['fps']} without {OPEN['span']} before it", element.start, element.end)
     if len(looks) > max_looks:
         message = f"{len(looks)} looks; expected at most {max_looks}"
-        yield Defect("looks_too_many", message, looks[max_looks].start, parts[-1].end)
+        yield Defect("looks_too_many", message, looks[max_looks].start, elements[-1].end)
 
 
-def _after_span(scan: _Scan, span: _Element, part: _Element | None) -> Iterator[Defect]:
-    if part is not None and part.name == "fps":
-        if span.end < part.start:
-            found = _quote(scan.text, span.end, part.start)
-            message = f"text {found} between {CLOSE['span']} and {OPEN['fps']}; expected none"
-            yield Defect("text_in_look", message, span.end, part.start)
-    elif span.end < len(scan.text):  # else the text was cut off here, told already
+def _defects_after_span(scan: _Scan, span: _Element, following: _Element | None) -> Iterator[Defect]:
+    if following is not None and following.name == "fps":
+        if span.end < following.start:
+            excerpt = _quote(scan.text, span.end, following.start)
+            message = f"text {excerpt} between {CLOSE['span']} and {OPEN['fps']}; expected none"
+            yield Defect("text_in_look", message, span.end, following.start)
+    elif span.end < len(scan.text):  # else the text was cut off here, which is reported already
         message = f"no density after the span; expected {OPEN['fps']} right after {CLOSE['span']}"
         yield Defect("fps_missing", message, span.start, span.end)
 

@@ -10,10 +10,10 @@ class DmforgeError(Exception):
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
-        """`where` names file and field, `what` the fault with its value, `mend` what to do about it."""
-        super().__init__(what)
-        self.what, self.where, self.mend = what, where, mend
+    def __init__(self, message: str, *, where: str = "", mend: str = "") -> None:
+        """`message` names the fault with its value, `where` file and field, `mend` what to do about it."""
+        super().__init__(message)
+        self.what, self.where, self.mend = message, where, mend
 
     def __str__(self) -> str:
         head = in_line(f"{self.where}: {self.what}" if self.where else self.what)  # both quote what others wrote
@@ -23,8 +23,8 @@ class DmforgeError(Exception):
         return _rebuild, (type(self), self.what, self.where, self.mend)
 
 
-def _rebuild(kind: type[DmforgeError], what: str, where: str, mend: str) -> DmforgeError:
-    return kind(what, where=where, mend=mend)
+def _rebuild(error_class: type[DmforgeError], message: str, where: str, mend: str) -> DmforgeError:
+    return error_class(message, where=where, mend=mend)
 
 
 class InputError(DmforgeError):

@@ -1,4 +1,4 @@
-"""The numbers of the formats that this version writes. What bears a higher one was written by a newer version, and is refused.
+"""The format numbers that this version writes. A file with a higher one was written by a newer version, and is refused.
 
 A shape that changes gets a new number here (a table gets its own from its columns: `records.later`), an upgrade or declared
 defaults, and a fixture in tests/compatibility. What is promised about them: docs/compatibility.md.
@@ -24,13 +24,15 @@ TRAINING = 1
 """Files for `dmforge train` and `dmforge evaluate`."""
 
 
-def refuse_newer(what: str, number: object, known: int, where: str, written_by: str = "") -> None:
-    """An error where something bears a number that this version doesn't know."""
-    if type(number) is not int or number < 1:
+def refuse_newer(subject: str, format_number: object, max_supported: int, where: str, written_by: str = "") -> None:
+    """Raise an error where a file has a format number that this version doesn't know."""
+    if type(format_number) is not int or format_number < 1:
         raise InputError(
-            f"the format number of {what} is {number!r}", where=where, mend="restore the file: a format is a number from 1 on"
+            f"the format number of {subject} is {format_number!r}",
+            where=where,
+            mend="restore the file: a format is a number from 1 on",
         )
-    if number > known:
+    if format_number > max_supported:
         version = f"dmforge {written_by} or later" if written_by else "a newer dmforge"
-        told = f"{what} is of format {number}; this dmforge reads formats up to {known}"
-        raise InputError(told, where=where, mend=f"install {version}: this one would misread it")
+        message = f"{subject} is of format {format_number}; this dmforge reads formats up to {max_supported}"
+        raise InputError(message, where=where, mend=f"install {version}: this one would misread it")

@@ -40,7 +40,7 @@ class FramePlan:
 
     @property
     def lowered(self) -> bool:
-        """Were there fewer frames a second than asked for, because of the grid or of `max_frames`?"""
+        """Whether there are fewer frames a second than were asked for, because of the grid or of `max_frames`."""
         return self.actual_fps < self.requested_fps
 
     def content(self) -> tuple[tuple[Fraction, ...], tuple[int, ...]]:
@@ -56,10 +56,10 @@ def plan_coarse(duration_s: Fraction, coarse_fps: Fraction = COARSE_FPS, max_fra
     _refuse_empty(duration_s)
     if max_frames < MIN_COARSE_FRAMES:
         raise ValueError(f"a coarse clip has at least {MIN_COARSE_FRAMES} frames, so max_frames can't be {max_frames}")
-    clipped = min(max(duration_s * coarse_fps, MIN_COARSE_FRAMES), max_frames)
-    n = floor(clipped) // 2 * 2
-    times = tuple(Fraction(i, n) * duration_s for i in range(n))
-    return FramePlan(times, tuple(range(n)), coarse_fps, n / duration_s)
+    wanted_frames = min(max(duration_s * coarse_fps, MIN_COARSE_FRAMES), max_frames)
+    frame_count = floor(wanted_frames) // 2 * 2
+    times = tuple(Fraction(i, frame_count) * duration_s for i in range(frame_count))
+    return FramePlan(times, tuple(range(frame_count)), coarse_fps, frame_count / duration_s)
 
 
 def plan_look(look: Look, duration_s: Fraction, grid_fps: int = GRID_FPS, max_frames: int = MAX_FRAMES) -> FramePlan:
@@ -77,12 +77,12 @@ def plan_look(look: Look, duration_s: Fraction, grid_fps: int = GRID_FPS, max_fr
             f"window {print_span(look.window)} begins after the video ends at {print_seconds(floor(duration_s * 100))} s",
             mend="look inside the video",
         )
-    fps = _affordable(look.fps, end_s - start_s, grid_fps, max_frames)
-    n = floor((end_s - start_s) * fps)
-    if n >= 2:
-        indices = tuple(ceil((start_s + i / fps) * grid_fps) for i in range(n))
+    fps = _affordable_fps(look.fps, end_s - start_s, grid_fps, max_frames)
+    frame_count = floor((end_s - start_s) * fps)
+    if frame_count >= 2:
+        indices = tuple(ceil((start_s + i / fps) * grid_fps) for i in range(frame_count))
     else:
-        indices = _first_and_last(start_s, end_s, grid_fps)
+        indices = _first_and_last_frame(start_s, end_s, grid_fps)
     return FramePlan(
         times_s=tuple(Fraction(index, grid_fps) for index in indices),
         indices=indices,
@@ -98,8 +98,8 @@ def last_index(end_s: Fraction, grid_fps: int = GRID_FPS) -> int:
     return ceil(end_s * grid_fps) - 1
 
 
-def _affordable(fps: Fraction, length_s: Fraction, grid_fps: int, max_frames: int) -> Fraction:
-    """At most the grid; where that is still too many frames, grid / k with the smallest k that fits, so evenly spaced."""
+def _affordable_fps(fps: Fraction, length_s: Fraction, grid_fps: int, max_frames: int) -> Fraction:
+    """The highest density that fits: at most the grid; where that is too many frames, grid / k with the smallest such k."""
     fps = min(fps, Fraction(grid_fps))
     if floor(length_s * fps) <= max_frames:
         return fps
@@ -107,11 +107,11 @@ def _affordable(fps: Fraction, length_s: Fraction, grid_fps: int, max_frames: in
     return Fraction(grid_fps, floor(length_s * grid_fps / (max_frames + 1)) + 1)
 
 
-def _first_and_last(start_s: Fraction, end_s: Fraction, grid_fps: int) -> tuple[int, int]:
-    first, last = ceil(start_s * grid_fps), last_index(end_s, grid_fps)
-    if first > last:  # the window lies between two grid times: the frame on screen at its start
-        first = last = floor(start_s * grid_fps)
-    return first, last
+def _first_and_last_frame(start_s: Fraction, end_s: Fraction, grid_fps: int) -> tuple[int, int]:
+    first_frame, last_frame = ceil(start_s * grid_fps), last_index(end_s, grid_fps)
+    if first_frame > last_frame:  # the window lies between two grid times: the frame on screen at its start
+        first_frame = last_frame = floor(start_s * grid_fps)
+    return first_frame, last_frame
 
 
 def _refuse_empty(duration_s: Fraction) -> None:

@@ -42,25 +42,28 @@ class Trajectory:
 def parse(text: str, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:
     """The trajectory, or why it isn't one: at least one defect, in the order of their offsets."""
     parts = TAG.split(text)  # text, tag, text, ... tag, text
-    looks = (len(parts) - 9) // 8
-    if 0 <= looks <= max_looks and parts[1::2] == _tags(looks):
-        trajectory = _read(parts[0::2])
+    look_count = (len(parts) - 9) // 8
+    if 0 <= look_count <= max_looks and parts[1::2] == _tags(look_count):
+        trajectory = _read_texts(parts[0::2])
         if trajectory is not None:
             return trajectory
     return find_defects(text, max_looks)
 
 
 @cache
-def _tags(looks: int) -> list[str]:
+def _tags(look_count: int) -> list[str]:
     """The only sequence of tags that is well-formed with so many looks."""
-    look = [OPEN["span"], CLOSE["span"], OPEN["fps"], CLOSE["fps"]]
-    return [OPEN["think"], *look * looks, CLOSE["think"], OPEN["answer"], CLOSE["answer"]]
+    look_tags = [OPEN["span"], CLOSE["span"], OPEN["fps"], CLOSE["fps"]]
+    return [OPEN["think"], *look_tags * look_count, CLOSE["think"], OPEN["answer"], CLOSE["answer"]]
 
 
-def _read(texts: list[str]) -> Trajectory | None:
-    """What stands between the tags: before, (thought, span, nothing, density) a look, thought, gap, answer, after."""
-    gap, answer, after = texts[-3:]
-    if texts[0] or after or any(texts[3:-3:4]) or gap.strip(GAP) or not answer.strip():
+def _read_texts(texts: list[str]) -> Trajectory | None:
+    """The trajectory of the texts between the tags, None where one is malformed.
+
+    The texts: before, (thought, span, nothing, density) for each look, thought, gap, answer, after.
+    """
+    gap, answer, trailing_text = texts[-3:]
+    if texts[0] or trailing_text or any(texts[3:-3:4]) or gap.strip(GAP) or not answer.strip():
         return None
     looks: list[Look] = []
     for span, density in zip(texts[2:-3:4], texts[4:-3:4], strict=True):
@@ -84,13 +87,13 @@ def transcribe(prompt: tuple[Piece, ...], trajectory: Trajectory) -> Transcript:
 def assemble(
     prompt: tuple[Piece, ...], thoughts: tuple[str, ...], looks: tuple[Look, ...], answer: str, gap: str = ""
 ) -> Transcript:
-    """The same from words that may hold anything: a teacher's. Whether it is well-formed is for filters to find out."""
+    """A transcript from texts that may hold anything, as a teacher's may. Whether it is well-formed, filters find out."""
     pieces = list(prompt)
     opening = OPEN["think"]
     for thought, look in zip(thoughts, looks, strict=False):  # the last thought has no look
         span, fps = print_span(look.window), print_density(look.fps)
-        words = f"{opening}{thought}{OPEN['span']}{span}{CLOSE['span']}{OPEN['fps']}{fps}{CLOSE['fps']}"
-        pieces += [Piece("policy", words), Piece("runtime", look=look)]
+        written = f"{opening}{thought}{OPEN['span']}{span}{CLOSE['span']}{OPEN['fps']}{fps}{CLOSE['fps']}"
+        pieces += [Piece("policy", written), Piece("runtime", look=look)]
         opening = ""
     ending = f"{CLOSE['think']}{gap}{OPEN['answer']}{answer}{CLOSE['answer']}"
     return Transcript((*pieces, Piece("policy", f"{opening}{thoughts[-1]}{ending}")))

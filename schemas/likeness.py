@@ -58,61 +58,61 @@ _ENDINGS: Final = ("ing", "ies", "ed", "es", "s", "e", "y")
 
 @lru_cache(maxsize=4096)
 def words(text: str) -> tuple[str, ...]:
-    """The words that carry a text, in their order and without endings; all of its words where none of them does."""
+    """The content words of a text, in their order and without endings; all of its words where it has no content words."""
     text = unicodedata.normalize("NFKC", text[:MAX_CHARS]).casefold()
-    for pattern, one in _SAME:
-        text = pattern.sub(one, text)
-    found: list[str] = _WORD.findall(_UNSPACED.sub(r" \1 ", _APOSTROPHES.sub("", text)))
-    return tuple(_stem(word) for word in found if word not in _FUNCTION) or tuple(found)
+    for pattern, replacement in _SAME:
+        text = pattern.sub(replacement, text)
+    all_words: list[str] = _WORD.findall(_UNSPACED.sub(r" \1 ", _APOSTROPHES.sub("", text)))
+    return tuple(_stem(word) for word in all_words if word not in _FUNCTION) or tuple(all_words)
 
 
 @lru_cache(maxsize=4096)
 def shingles(text: str) -> frozenset[str]:
     """The words of a text and its neighbouring pairs; of a text without any word the text itself."""
-    found = words(text)
-    pairs = (f"{one} {other}" for one, other in pairwise(found))
-    return frozenset((*found, *pairs)) or frozenset({text.strip()} - {""})
+    text_words = words(text)
+    pairs = (f"{word} {next_word}" for word, next_word in pairwise(text_words))
+    return frozenset((*text_words, *pairs)) or frozenset({text.strip()} - {""})
 
 
-def likeness(a: str, b: str) -> float:
+def likeness(text_a: str, text_b: str) -> float:
     """Jaccard of the shingles, from 0 to 1: their intersection over their union. Two empty texts say the same."""
-    one, other = shingles(a), shingles(b)
-    if not one and not other:
+    shingles_a, shingles_b = shingles(text_a), shingles(text_b)
+    if not shingles_a and not shingles_b:
         return 1.0
-    return len(one & other) / len(one | other)
+    return len(shingles_a & shingles_b) / len(shingles_a | shingles_b)
 
 
-def is_near(a: str, b: str) -> bool:
-    """Do two texts ask or tell the same? A word that stands for another is another matter, except in long texts."""
-    alike = likeness(a, b)
-    if not NEAR <= alike < SURE:
-        return alike >= SURE
-    one, other = set(words(a)), set(words(b))
-    return one <= other or other <= one
+def is_near(text_a: str, text_b: str) -> bool:
+    """Whether two texts ask or tell the same. A word in place of another makes them different, except in long texts."""
+    score = likeness(text_a, text_b)
+    if not NEAR <= score < SURE:
+        return score >= SURE
+    words_a, words_b = set(words(text_a)), set(words(text_b))
+    return words_a <= words_b or words_b <= words_a
 
 
 def signature(text: str) -> tuple[int, ...]:
-    """MinHash: of each of `HASHES` orders of all shingles the one that comes first, as 32 bits. The same on every machine."""
-    found = shingles(text)
-    if not found:
+    """MinHash: for each of `HASHES` orders of all shingles the one that comes first, as 32 bits. The same on every machine."""
+    text_shingles = shingles(text)
+    if not text_shingles:
         return _EMPTY
-    hashes = np.array([_hash(shingle) for shingle in sorted(found)], np.uint64)
-    return tuple((_mixed(hashes[:, None] ^ _ORDERS[None, :]).min(axis=0) >> np.uint64(32)).tolist())
+    hashes = np.array([_hash(shingle) for shingle in sorted(text_shingles)], np.uint64)
+    return tuple((_mix_bits(hashes[:, None] ^ _ORDERS[None, :]).min(axis=0) >> np.uint64(32)).tolist())
 
 
-def estimated(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    """The likeness of two texts, going by their signatures."""
-    return sum(a == b for a, b in zip(one, other, strict=True)) / HASHES
+def estimated(signature_a: tuple[int, ...], signature_b: tuple[int, ...]) -> float:
+    """The likeness of two texts, estimated from their signatures."""
+    return sum(a == b for a, b in zip(signature_a, signature_b, strict=True)) / HASHES
 
 
-def bands(found: tuple[int, ...]) -> tuple[bytes, ...]:
-    """Keys of which two near texts nearly always share one, others rarely: only those that do need be compared."""
-    cuts = (found[at : at + ROWS] for at in range(0, HASHES, ROWS))
-    return tuple(bytes([nth]) + b"".join(number.to_bytes(4, "big") for number in cut) for nth, cut in enumerate(cuts))
+def bands(text_signature: tuple[int, ...]) -> tuple[bytes, ...]:
+    """Keys of which two near texts nearly always share one and others rarely do: only texts that share one need be compared."""
+    groups = (text_signature[start : start + ROWS] for start in range(0, HASHES, ROWS))
+    return tuple(bytes([index]) + b"".join(number.to_bytes(4, "big") for number in group) for index, group in enumerate(groups))
 
 
 def _stem(word: str) -> str:
-    """Without its ending, where at least three letters are left; `running` and `run` are one."""
+    """A word without its ending, where at least three letters are left; `running` and `run` are one."""
     if word.endswith("ss"):
         return word
     for ending in _ENDINGS:
@@ -126,11 +126,11 @@ def _hash(shingle: str) -> int:
     return int.from_bytes(hashlib.blake2b(shingle.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-def _mixed(values: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
+def _mix_bits(values: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
     """The finaliser of splitmix64: every bit of what goes in decides every bit of what comes out."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
 
 
-_ORDERS: Final = np.array([_hash(f"order {nth}") for nth in range(HASHES)], np.uint64)
+_ORDERS: Final = np.array([_hash(f"order {index}") for index in range(HASHES)], np.uint64)

@@ -53,32 +53,32 @@ class Look:
 
 
 def print_seconds(time_cs: int) -> str:
-    """`1200` is `12.00`."""
+    """A time as seconds with two decimals: `1200` is `12.00`."""
     return f"{time_cs // 100}.{time_cs % 100:02d}"
 
 
 def print_span(window: Window) -> str:
-    """`12.00 - 20.00`."""
+    """A window as a span: `12.00 - 20.00`."""
     return f"{print_seconds(window.start_cs)} - {print_seconds(window.end_cs)}"
 
 
 def read_span(text: str) -> tuple[int, int] | None:
     """Start and end in centiseconds if the text is a canonical span, even an empty or reversed one; else None."""
-    found = _SPAN.fullmatch(text)
-    if found is None:
+    match = _SPAN.fullmatch(text)
+    if match is None:
         return None
-    start_s, start_rest, end_s, end_rest = found.groups()
-    return int(start_s + start_rest), int(end_s + end_rest)
+    start_s, start_decimals, end_s, end_decimals = match.groups()
+    return int(start_s + start_decimals), int(end_s + end_decimals)
 
 
 def print_density(fps: Fraction) -> str:
-    """An integer `2`, else a terminating decimal `0.5`, else a reduced fraction `1/3`."""
+    """A density in its one printed form: an integer `2`, else a terminating decimal `0.5`, else a reduced fraction `1/3`."""
     decimals = _decimals(fps.denominator)
     if decimals is None:
         return f"{fps.numerator}/{fps.denominator}"
     digits = str(abs(fps.numerator) * 10**decimals // fps.denominator).rjust(decimals + 1, "0")
-    cut = len(digits) - decimals
-    return "-" * (fps < 0) + digits[:cut] + "." * (decimals > 0) + digits[cut:]
+    point = len(digits) - decimals
+    return "-" * (fps < 0) + digits[:point] + "." * (decimals > 0) + digits[point:]
 
 
 @lru_cache(maxsize=256)  # a corpus uses a handful of densities, and building a Fraction costs as much as the rest of a parse

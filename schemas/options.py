@@ -1,6 +1,6 @@
-"""Options that stand in the text of a question: whoever reads such a text as an open question scores letters as words.
+"""Options that stand in the text of a question: read as an open question, it would have its letters scored as words.
 
-Read are lists that can hardly be anything else: letters from A on, none left out, at the end of the text, behind a question.
+Only lists that can hardly be anything else are read: letters from A on, none left out, at the end of the text, after a question
 Everything else is a text like any other: `A. Smith`, a single option, steps that are asked about below their list.
 """
 
@@ -24,7 +24,7 @@ HEAD = re.compile(
 )
 """`Options:`, before a list."""
 INSTRUCTION = re.compile(r"\b(?:answers?|options?|letters?|choices?|choose|select|respond|reply|pick)\b", re.IGNORECASE)
-"""What a line below a list has that says how to answer: one without any of these belongs to something else than options."""
+"""Words of a line below a list that says how to answer: a line without any of these belongs to something else than options."""
 COMMAND = re.compile(r"[.!]\s+(?=(?:please\s+)?(?:answer|choose|select|respond|reply|pick|provide)\b)", re.IGNORECASE)
 """Where an instruction begins behind the last option of a line."""
 CUE = re.compile(r"\W*(?:your |the )?(?:best |correct |final )?answer(?: is)?\W*", re.IGNORECASE)
@@ -36,13 +36,13 @@ OTHER_TASK = re.compile(
 BULLET = re.compile(r"[ \t]*[-*\u2022][ \t]+")
 ENDS = "?:.!,;"
 """Behind one of these a list may begin in the middle of a line."""
-FEWEST, FEWEST_INITIALS = 2, 3
+MIN_OPTIONS, MIN_INITIALS = 2, 3
 """Two options make a list; `A. x B. y` within a line may be two people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """A question, and what can be chosen; where the text carries no options, the text itself and none."""
+    """A question and its options; where the text carries none, the text itself and no options."""
 
     question: str
     options: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Choices:
 
 def read_options(text: str) -> Choices:
     """A question without its options, and the options without their letters."""
-    readers = (_of_lines, _of_one_line, _of_headed) if len(text) <= MAX_QUESTION_CHARS else ()
+    readers = (_read_lines, _read_one_line, _read_headed) if len(text) <= MAX_QUESTION_CHARS else ()
     for reader in readers:
         choices = reader(text)
         if choices is not None:
@@ -59,117 +59,125 @@ def read_options(text: str) -> Choices:
 
 
 def without_letters(options: Sequence[str]) -> tuple[str, ...]:
-    """Options of a list without `A. `, `B. `, ..., where each has its own; a single `A. Lincoln` is called so."""
-    marks = [LETTERED.match(option) for option in options]
-    letters = [_letter(mark) for mark in marks if mark is not None]
-    if len(options) < FEWEST or not _in_order(letters) or len(letters) < len(options):
+    """Options without their letters `A. `, `B. `, ..., where each has its own; a single `A. Lincoln` is a name."""
+    markers = [LETTERED.match(option) for option in options]
+    letters = [_letter(marker) for marker in markers if marker is not None]
+    if len(options) < MIN_OPTIONS or not _are_in_order(letters) or len(letters) < len(options):
         return tuple(options)
-    return tuple(option[mark.end() :] for option, mark in zip(options, marks, strict=True) if mark is not None)
+    return tuple(option[marker.end() :] for option, marker in zip(options, markers, strict=True) if marker is not None)
 
 
-def _of_lines(text: str) -> Choices | None:
-    """An option a line, blank lines aside; below them at most how to answer."""
+def _read_lines(text: str) -> Choices | None:
+    """Options one a line, blank lines aside; below them at most how to answer."""
     lines = text.split("\n")
-    marks = [LETTERED.match(line) for line in lines]
-    first = max((at for at, mark in enumerate(marks) if mark is not None and _letter(mark) == "A"), default=None)
-    if first is None:
+    markers = [LETTERED.match(line) for line in lines]
+    first_index = max(
+        (index for index, marker in enumerate(markers) if marker is not None and _letter(marker) == "A"), default=None
+    )
+    if first_index is None:
         return None
     options: list[str] = []
-    end = first
-    while end < len(lines) and (not lines[end].strip() or _goes_on(marks[end], marks[first], options)):
-        mark = marks[end]
-        if mark is not None:
-            options.append(lines[end][mark.end() :].strip())
-        end += 1
-    if any(marks[:first]) or any(marks[end:]):  # two lists, or letters that don't go on
+    end_index = first_index
+    while end_index < len(lines) and (
+        not lines[end_index].strip() or _is_next_option(markers[end_index], markers[first_index], options)
+    ):
+        marker = markers[end_index]
+        if marker is not None:
+            options.append(lines[end_index][marker.end() :].strip())
+        end_index += 1
+    if any(markers[:first_index]) or any(markers[end_index:]):  # two lists, or letters that don't go on
         return None
-    return _choices("\n".join(lines[:first]), options, lines[end:])
+    return _checked_choices("\n".join(lines[:first_index]), options, lines[end_index:])
 
 
-def _of_one_line(text: str) -> Choices | None:
+def _read_one_line(text: str) -> Choices | None:
     """Options behind one another: `Which? (A) red (B) blue`."""
-    marks = [*INSIDE.finditer(text)]
-    first = max((at for at, mark in enumerate(marks) if _letter(mark) == "A"), default=None)
-    if first is None or any(_letter(mark) == "B" for mark in marks[:first]):
+    markers = [*INSIDE.finditer(text)]
+    first_index = max((index for index, marker in enumerate(markers) if _letter(marker) == "A"), default=None)
+    if first_index is None or any(_letter(marker) == "B" for marker in markers[:first_index]):
         return None
-    stem, listed = text[: marks[first].start()], marks[first:]
-    bare, between = stem.rstrip(), stem[len(stem.rstrip()) :]
-    is_headed = HEAD.search(bare) is not None
-    if not is_headed and not bare.endswith(tuple(ENDS)) and "\n" not in between:
+    stem, option_markers = text[: markers[first_index].start()], markers[first_index:]
+    stripped_stem, white_space = stem.rstrip(), stem[len(stem.rstrip()) :]
+    is_headed = HEAD.search(stripped_stem) is not None
+    if not is_headed and not stripped_stem.endswith(tuple(ENDS)) and "\n" not in white_space:
         return None
-    if len({_style(mark) for mark in listed}) > 1 or not _in_order([_letter(mark) for mark in listed]):
+    if len({_marker_style(marker) for marker in option_markers}) > 1 or not _are_in_order(
+        [_letter(marker) for marker in option_markers]
+    ):
         return None
-    if listed[0][4] == "." and len(listed) < FEWEST_INITIALS and not is_headed:
+    if option_markers[0][4] == "." and len(option_markers) < MIN_INITIALS and not is_headed:
         return None
-    ends = [*(mark.start() for mark in listed[1:]), len(text)]
-    *others, last = (text[mark.end() : end].strip() for mark, end in zip(listed, ends, strict=True))
-    last, *tail = last.split("\n")
-    command = COMMAND.search(last)
+    ends = [*(marker.start() for marker in option_markers[1:]), len(text)]
+    *leading_options, last_option = (text[marker.end() : end].strip() for marker, end in zip(option_markers, ends, strict=True))
+    last_option, *trailing_lines = last_option.split("\n")
+    command = COMMAND.search(last_option)
     if command is not None:
-        last, tail = last[: command.start() + 1], [last[command.end() :], *tail]
-    options = [*map(_unjoined, others), last.strip()]
-    return None if any("?" in option or "\n" in option for option in options) else _choices(stem, options, tail)
+        last_option, trailing_lines = last_option[: command.start() + 1], [last_option[command.end() :], *trailing_lines]
+    options = [*map(_without_conjunction, leading_options), last_option.strip()]
+    return (
+        None if any("?" in option or "\n" in option for option in options) else _checked_choices(stem, options, trailing_lines)
+    )
 
 
-def _of_headed(text: str) -> Choices | None:
+def _read_headed(text: str) -> Choices | None:
     """Options without letters, below `Options:` or behind it."""
-    heads = [*HEAD.finditer(text)]
-    if not heads:
+    headings = [*HEAD.finditer(text)]
+    if not headings:
         return None
-    listed = [line for line in text[heads[-1].end() :].split("\n") if line.strip()]
-    is_below = not text[heads[-1].end() :].partition("\n")[0].strip()
-    if listed and is_below:
-        last = max((at for at, line in enumerate(listed, 1) if not INSTRUCTION.search(line)), default=0)
-        options, tail = [BULLET.sub("", line, count=1).strip() for line in listed[:last]], listed[last:]
-    elif listed:
-        separator = next((mark for mark in (";", "|", ", ") if mark in listed[0]), ", ")
-        options, tail = [part.strip() for part in listed[0].split(separator)], listed[1:]
+    lines = [line for line in text[headings[-1].end() :].split("\n") if line.strip()]
+    is_below = not text[headings[-1].end() :].partition("\n")[0].strip()
+    if lines and is_below:
+        option_count = max((count for count, line in enumerate(lines, 1) if not INSTRUCTION.search(line)), default=0)
+        options, trailing_lines = [BULLET.sub("", line, count=1).strip() for line in lines[:option_count]], lines[option_count:]
+    elif lines:
+        separator = next((candidate for candidate in (";", "|", ", ") if candidate in lines[0]), ", ")
+        options, trailing_lines = [option.strip() for option in lines[0].split(separator)], lines[1:]
     else:
         return None
     if any("?" in option or option[:1].isdigit() or option[:1] in ("[", "{") for option in options):
         return None  # numbered, or written for a program
-    return _choices(text[: heads[-1].end()], options, tail)
+    return _checked_choices(text[: headings[-1].end()], options, trailing_lines)
 
 
-def _choices(stem: str, options: Sequence[str], tail: Sequence[str]) -> Choices | None:
-    """What was read, where it is a question with its options and nothing else."""
-    heads = [head for head in HEAD.finditer(stem) if not stem[head.end() :].strip()]
-    question = (stem[: heads[-1].start()] if heads else stem).strip()
-    below = [line.strip() for line in tail if line.strip()]
-    if not question or len(options) < FEWEST or len(options) > len(ascii_uppercase) or not all(options):
+def _checked_choices(stem: str, options: Sequence[str], trailing_lines: Sequence[str]) -> Choices | None:
+    """The question and the options that were read; None where they are not a question with its options and nothing else."""
+    headings = [heading for heading in HEAD.finditer(stem) if not stem[heading.end() :].strip()]
+    question = (stem[: headings[-1].start()] if headings else stem).strip()
+    lines_below = [line.strip() for line in trailing_lines if line.strip()]
+    if not question or len(options) < MIN_OPTIONS or len(options) > len(ascii_uppercase) or not all(options):
         return None
     if OTHER_TASK.match(re.split(r"[.?!]\s+|\n", question)[-1]):
         return None
-    if any(line.endswith("?") or not INSTRUCTION.search(line) for line in below):
+    if any(line.endswith("?") or not INSTRUCTION.search(line) for line in lines_below):
         return None
-    said = [line for line in below if not CUE.fullmatch(line)]
-    return Choices("\n".join([question, *said]), tuple(options))
+    instructions = [line for line in lines_below if not CUE.fullmatch(line)]
+    return Choices("\n".join([question, *instructions]), tuple(options))
 
 
-def _unjoined(option: str) -> str:
-    """Without what stands between options of one line."""
+def _without_conjunction(option: str) -> str:
+    """An option of one line without the `or`, `and` or comma before the next one."""
     return option.removesuffix(" or").removesuffix(" and").rstrip().rstrip(",;")
 
 
-def _letter(mark: re.Match[str]) -> str:
-    return _written(mark).upper()
+def _letter(marker: re.Match[str]) -> str:
+    return _raw_letter(marker).upper()
 
 
-def _written(mark: re.Match[str]) -> str:
-    return next(filter(None, mark.groups()[:3]))
+def _raw_letter(marker: re.Match[str]) -> str:
+    return next(filter(None, marker.groups()[:3]))
 
 
-def _style(mark: re.Match[str]) -> tuple[object, ...]:
+def _marker_style(marker: re.Match[str]) -> tuple[object, ...]:
     """How a letter is set off: options of one list are alike."""
-    return (mark[1] is None, mark[2] is None, mark[4], _written(mark).isupper())
+    return (marker[1] is None, marker[2] is None, marker[4], _raw_letter(marker).isupper())
 
 
-def _goes_on(mark: re.Match[str] | None, first: re.Match[str] | None, options: Sequence[str]) -> bool:
+def _is_next_option(marker: re.Match[str] | None, first_marker: re.Match[str] | None, options: Sequence[str]) -> bool:
     """Whether a line is the next option of a list."""
-    if mark is None or first is None or len(options) == len(ascii_uppercase):
+    if marker is None or first_marker is None or len(options) == len(ascii_uppercase):
         return False
-    return _style(mark) == _style(first) and _letter(mark) == ascii_uppercase[len(options)]
+    return _marker_style(marker) == _marker_style(first_marker) and _letter(marker) == ascii_uppercase[len(options)]
 
 
-def _in_order(letters: Sequence[str]) -> bool:
+def _are_in_order(letters: Sequence[str]) -> bool:
     return "".join(letters) == ascii_uppercase[: len(letters)]

@@ -14,10 +14,10 @@ def question_text(task: Task) -> str:
 
 
 def lettered(options: tuple[str, ...]) -> list[str]:
-    """`A. red`, `B. blue`, ...: as options are shown."""
+    """Options with their letters, as they are shown: `A. red`, `B. blue`, ..."""
     return [f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False)]
 
 
 def prompt(task: Task) -> tuple[Piece, ...]:
-    """What stands before everything that the policy writes."""
+    """The pieces of a prompt: what stands before everything that the policy writes."""
     return COARSE, Piece("prompt", question_text(task))

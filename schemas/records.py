@@ -26,7 +26,7 @@ UNKNOWN = "unknown"
 
 
 TABLES: dict[str, type[Record]] = {}
-"""What the tables hold, of all modules that were imported."""
+"""The record class of each table, as far as its module was imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,16 @@ class Record:
 
     def __post_init__(self) -> None:
         if not self.id:
-            left_out = _aside(type(self)) | {name for name, default in _later(type(self)) if getattr(self, name) == default}
-            object.__setattr__(self, "id", digest(self.kind, plain(self, left_out)))
+            excluded = _aside(type(self)) | {name for name, default in _later(type(self)) if getattr(self, name) == default}
+            object.__setattr__(self, "id", digest(self.kind, plain(self, excluded)))
 
     def __str__(self) -> str:
         return show(self.kind, self.id)
 
 
 class Joined:
-    """A row beside rows that it names. The first field is the input of a stage; every other one is called like the column of
-    the input that holds its id. `X | None` is for a row that may not be there."""
+    """A row together with rows that it names by their ids. The first field is the input of a stage; every other one is called
+    like the column of the input that holds its id. `X | None` is for a row that may not be there."""
 
     __slots__ = ()
     elsewhere = frozenset[str]()
@@ -66,7 +66,7 @@ class Joined:
 
 
 Item = Record | Joined
-"""What a stage is given."""
+"""One input of a stage."""
 
 
 @cache
@@ -92,7 +92,7 @@ def format_of(record: type[Record]) -> int:
 
 
 def table_formats() -> dict[str, int]:
-    """The number of every table."""
+    """The format number of every table."""
     return {table: format_of(record) for table, record in TABLES.items()}
 
 
@@ -131,7 +131,7 @@ class Video(Record):
 
 @dataclass(frozen=True, slots=True)
 class Provenance(Record):
-    """Where a video comes from, as content: what depends on it is done again when it is said otherwise."""
+    """Where a video comes from, as content: what depends on it is done again when it changes."""
 
     kind = "provenance"
     table = "provenances"
@@ -150,7 +150,7 @@ class Provenance(Record):
 
 @dataclass(frozen=True, slots=True)
 class Spliced(Record):
-    """A part of a video that was put together from others: whose it is stays known, and goes where that one goes."""
+    """A part of a video that was spliced from others, with its origin: it is taken down with the video that it comes from."""
 
     kind = "spliced"
     table = "spliced"
@@ -196,7 +196,7 @@ class Task(Record):
 
 @dataclass(frozen=True, slots=True)
 class Shown(Joined):
-    """A task beside its video, which is not there if it was quarantined."""
+    """A task with its video; None if that was quarantined."""
 
     task: Task
     video: Video | None
@@ -223,7 +223,7 @@ class Candidate(Record):
 
 @dataclass(frozen=True, slots=True)
 class Attempt(Joined):
-    """A candidate beside its task and its video: what most filters judge."""
+    """A candidate with its task and its video: what most filters judge."""
 
     candidate: Candidate
     task: Task
@@ -277,7 +277,7 @@ class Verdict(Record):
 
 @dataclass(frozen=True, slots=True)
 class Target(Record):
-    """The look that is right for a task, where it was found out by trying."""
+    """The look that is right for a task, as trials found it."""
 
     kind = "target"
     table = "targets"

@@ -1,4 +1,4 @@
-"""What a teacher sends back, as it must look: each kind of reply, its JSON schema, and how a text is read as one."""
+"""The replies that a teacher may send: the fields of each kind, its JSON schema, and how a text is read as one."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class Part(BaseModel):
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
-        """For a server that can be held to a schema."""
+        """The JSON schema of such an object, for servers that decode under a schema."""
         properties: dict[str, Any] = {}
         for name, info in cls.model_fields.items():
-            told = {"description": info.description} if info.description else {}
-            properties[name] = _schema(info.annotation) | told
+            description = {"description": info.description} if info.description else {}
+            properties[name] = _schema(info.annotation) | description
         return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def _schema(annotation: Any) -> dict[str, Any]:
-    """Texts, choices, numbers, objects, and lists of these."""
+    """The JSON schema of an annotation: texts, choices, numbers, objects, and lists of these."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is tuple:
         return {"type": "array", "items": _schema(args[0])}
@@ -48,7 +48,7 @@ def _schema(annotation: Any) -> dict[str, Any]:
 
 
 class Reply(Part):
-    """What is sent back as a whole."""
+    """A whole reply of a teacher."""
 
     name: ClassVar[str]
 
@@ -76,7 +76,7 @@ class LookReply(Reply):
 
 
 class GivenReply(Reply):
-    """The first reply where the window is not the teacher's to choose: how one comes to look there."""
+    """The first reply where the window is given: why one looks there, and at which density."""
 
     name = "given"
 
@@ -101,7 +101,7 @@ class AnswerReply(Reply):
 
 
 class Span(Part):
-    """From when until when."""
+    """A stretch of a video, in seconds."""
 
     start_s: Seconds
     """Where it begins, in seconds."""
@@ -136,7 +136,7 @@ Difficulty = Literal["easy", "medium", "hard"]
 
 
 class Written(Part):
-    """A question that was written, with all that is said about it."""
+    """A question that a teacher wrote, with its answer and where it shows."""
 
     type: QuestionType
     """What it is about, as listed."""
@@ -204,17 +204,17 @@ KINDS = (LookReply, AnswerReply, GivenReply, DescribeReply, WriteReply, GuessRep
 REPLIES: dict[str, type[Reply]] = {reply.name: reply for reply in KINDS}
 
 
-def read_reply(kind: type[R], text: str) -> R | str:
+def read_reply(reply_class: type[R], text: str) -> R | str:
     """The reply that a text holds, prose around its JSON or not; else, in one line, why it holds none."""
     if len(text) > MAX_REPLY_CHARS:  # a number with so many digits would take its time, too
         return f"it is longer than {MAX_REPLY_CHARS} characters"
-    begin, end = text.find("{"), text.rfind("}")
-    if not 0 <= begin < end:
+    start, end = text.find("{"), text.rfind("}")
+    if not 0 <= start < end:
         return "it holds no JSON object"
     try:
-        told = json.loads(text[begin : end + 1], parse_float=Decimal)
-        json.dumps(told, ensure_ascii=False, default=str).encode()  # half a surrogate could be stored nowhere
-        return kind.model_validate(told)
+        payload = json.loads(text[start : end + 1], parse_float=Decimal)
+        json.dumps(payload, ensure_ascii=False, default=str).encode()  # half a surrogate could be stored nowhere
+        return reply_class.model_validate(payload)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(map(str, fault['loc'])) or 'reply'}: {fault['msg'].lower()}"

@@ -37,37 +37,39 @@ _WRAPPING = " \t\r\n*`\"'"
 _ARTICLES = frozenset({"a", "an", "the"})
 
 
-def answer_score(given: str, task: Task) -> float:
+def answer_score(answer: str, task: Task) -> float:
     """How right an answer to a task is, from 0 to 1: right or not, and for grounding the overlap of its span with gold."""
     if task.task_kind != "grounding":
-        return float(matches(given, task.answer, answer_options(task.task_kind, task.question, task.options, task.answer)))
-    span = read_span(given.strip())
+        return float(matches(answer, task.answer, answer_options(task.task_kind, task.question, task.options, task.answer)))
+    span = read_span(answer.strip())
     if span is None or span[0] >= span[1]:
         return 0.0
     return float(window_score((Window(*span),), task.windows, task.needs))
 
 
 def answer_options(kind: TaskKind, question: str, options: tuple[str, ...], gold: str) -> tuple[str, ...]:
-    """What answers are held against: the options; of an open question those that its text carries, if gold is one of them."""
+    """The options that answers are compared with: the task's; of an open question those in its text, if gold is one of them."""
     if options or kind != "open":
         return options
     carried = read_options(question).options
     return () if choice(gold, carried) is None else carried
 
 
-def matches(given: str, gold: str, options: tuple[str, ...] = ()) -> bool:
-    """Do two answers say the same? With options, do they name the same one, by letter or by its text?
+def matches(answer: str, gold: str, options: tuple[str, ...] = ()) -> bool:
+    """Whether two answers say the same: with options, whether they name the same one, by letter or by its text.
 
     Two options with the same text are one. Without options (or where gold names none) numbers are compared as numbers, and
     other texts in their normal form. An empty answer matches nothing.
     """
-    if not given.strip() or not gold.strip():
+    if not answer.strip() or not gold.strip():
         return False
-    wanted = choice(gold, options)
-    if wanted is None:
-        return _same(given, gold)
-    chosen = choice(given, options)
-    return chosen is not None and (chosen == wanted or _same(options[chosen], options[wanted]))
+    gold_index = choice(gold, options)
+    if gold_index is None:
+        return _says_the_same(answer, gold)
+    chosen_index = choice(answer, options)
+    return chosen_index is not None and (
+        chosen_index == gold_index or _says_the_same(options[chosen_index], options[gold_index])
+    )
 
 
 def choice(text: str, options: tuple[str, ...]) -> int | None:
@@ -76,20 +78,20 @@ def choice(text: str, options: tuple[str, ...]) -> int | None:
     Options stand here without their letters.
     """
     text = without_lead(text)
-    alone = _LETTER.fullmatch(text)
-    if alone is not None:
-        index = _index(alone)
+    letter_match = _LETTER.fullmatch(text)
+    if letter_match is not None:
+        index = _index_of_letter(letter_match)
         if index < len(options):
             return index
     # an option may itself begin like a letter with text ("A. Lincoln"), so whole texts come first
-    named = _named(text, options)
-    if named is not None:
-        return named
-    lettered = _LETTER_AND_TEXT.fullmatch(text)
-    if lettered is None or _index(lettered) >= len(options):
+    named_index = _index_of_text(text, options)
+    if named_index is not None:
+        return named_index
+    lettered_match = _LETTER_AND_TEXT.fullmatch(text)
+    if lettered_match is None or _index_of_letter(lettered_match) >= len(options):
         return None
-    index, named = _index(lettered), _named(lettered.group(4), options)
-    contradicts = named is not None and not _same(options[named], options[index])
+    index, named_index = _index_of_letter(lettered_match), _index_of_text(lettered_match.group(4), options)
+    contradicts = named_index is not None and not _says_the_same(options[named_index], options[index])
     return None if contradicts else index
 
 
@@ -102,7 +104,7 @@ def number(text: str) -> Fraction | None:
 
 
 def normalised(text: str) -> str:
-    """NFKC, casefold, no punctuation, no articles, single blanks; what would leave nothing is not taken away."""
+    """A text in normal form: NFKC, casefold, no punctuation, no articles, single blanks; articles alone are kept."""
     if len(text) > MAX_ANSWER_CHARS:
         return text.strip()
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
@@ -111,30 +113,30 @@ def normalised(text: str) -> str:
 
 
 def measure_cs(windows: tuple[Window, ...]) -> int:
-    """How long the union of the windows is."""
-    total = reached = 0
+    """The length of the union of some windows."""
+    total_cs = reached_cs = 0
     for window in sorted(windows, key=lambda window: window.start_cs):
-        total += max(0, window.end_cs - max(window.start_cs, reached))
-        reached = max(reached, window.end_cs)
-    return total
+        total_cs += max(0, window.end_cs - max(window.start_cs, reached_cs))
+        reached_cs = max(reached_cs, window.end_cs)
+    return total_cs
 
 
-def overlap_cs(found: tuple[Window, ...], gold: tuple[Window, ...]) -> int:
-    """How long the intersection of two unions is: coverage and IoP are this over a measure."""
-    return measure_cs(found) + measure_cs(gold) - measure_cs(found + gold)
+def overlap_cs(windows: tuple[Window, ...], gold: tuple[Window, ...]) -> int:
+    """The length of the intersection of two unions of windows: coverage and IoP are this over a measure."""
+    return measure_cs(windows) + measure_cs(gold) - measure_cs(windows + gold)
 
 
-def iou(found: tuple[Window, ...], gold: tuple[Window, ...]) -> Fraction:
+def iou(windows: tuple[Window, ...], gold: tuple[Window, ...]) -> Fraction:
     """Intersection over union of two sets of windows; 0 where both are empty."""
-    union = measure_cs(found + gold)
-    return Fraction(overlap_cs(found, gold), union) if union else Fraction(0)
+    union = measure_cs(windows + gold)
+    return Fraction(overlap_cs(windows, gold), union) if union else Fraction(0)
 
 
-def window_score(found: tuple[Window, ...], gold: tuple[Window, ...], needs: Literal["any", "all"]) -> Fraction:
+def window_score(windows: tuple[Window, ...], gold: tuple[Window, ...], needs: Literal["any", "all"]) -> Fraction:
     """IoU against gold: with the best single gold window if any of them will do, with their union if all are needed."""
     if needs == "all":
-        return iou(found, gold)
-    return max((iou(found, (window,)) for window in gold), default=Fraction(0))
+        return iou(windows, gold)
+    return max((iou(windows, (window,)) for window in gold), default=Fraction(0))
 
 
 def density_error(fps: Fraction, target_fps: Fraction) -> Fraction:
@@ -142,25 +144,25 @@ def density_error(fps: Fraction, target_fps: Fraction) -> Fraction:
     return abs(fps - target_fps)
 
 
-def _same(given: str, gold: str) -> bool:
-    given, gold = without_lead(given), without_lead(gold)
-    counts = number(given), number(gold)
+def _says_the_same(answer: str, gold: str) -> bool:
+    answer, gold = without_lead(answer), without_lead(gold)
+    counts = number(answer), number(gold)
     if None not in counts:
         return counts[0] == counts[1]
-    return normalised(given) == normalised(gold)
+    return normalised(answer) == normalised(gold)
 
 
-def _named(text: str, options: tuple[str, ...]) -> int | None:
+def _index_of_text(text: str, options: tuple[str, ...]) -> int | None:
     """The first option with this text, if any."""
-    return next((index for index, option in enumerate(options) if _same(text, option)), None)
+    return next((index for index, option in enumerate(options) if _says_the_same(text, option)), None)
 
 
-def _index(letter: re.Match[str]) -> int:
-    return ord(next(filter(None, letter.groups()[:3])).lower()) - ord("a")
+def _index_of_letter(letter_match: re.Match[str]) -> int:
+    return ord(next(filter(None, letter_match.groups()[:3])).lower()) - ord("a")
 
 
 def without_lead(text: str) -> str:
-    """Without `Answer:`, `The answer is`, `**` and their like, unless there is nothing else."""
+    """A text without a leading `Answer:`, `The answer is`, `**` and the like, unless there is nothing else."""
     bare = text.strip(_WRAPPING)
     lead = _LEAD.match(bare)
     return (bare[lead.end() :].strip(_WRAPPING) if lead else "") or bare or text

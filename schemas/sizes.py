@@ -25,9 +25,9 @@ class Size:
         return (self.width // CELL) * (self.height // CELL)
 
 
-def clip_tokens(frames: int, size: Size) -> int:
+def clip_tokens(frame_count: int, size: Size) -> int:
     """Visual tokens of a clip."""
-    return patches(frames) * size.tokens
+    return patches(frame_count) * size.tokens
 
 
 def plan_size(frames: int, width: int, height: int, token_budget: int) -> Size:
@@ -38,30 +38,30 @@ def plan_size(frames: int, width: int, height: int, token_budget: int) -> Size:
     """
     if min(frames, width, height) < 1:
         raise ValueError(f"no size for {frames} frames of {width} x {height}: all must be at least 1")
-    per_patch = token_budget // patches(frames)
-    if per_patch < 1:
+    tokens_per_patch = token_budget // patches(frames)
+    if tokens_per_patch < 1:
         raise InputError(
             f"{frames} frames are {patches(frames)} temporal patches, more than the budget of {token_budget} visual tokens",
             mend=f"raise the token budget to at least {patches(frames)}, or lower the number of frames to {2 * token_budget}",
         )
-    long, short = max(width, height), min(width, height)
-    most_long, most_short = _cells(long), _cells(short)
+    long_side, short_side = max(width, height), min(width, height)
+    max_long_cells, max_short_cells = _cells(long_side), _cells(short_side)
 
-    def shorter(cells: int) -> int:
-        if cells == most_long:
-            return most_short
-        return max(1, _nearest(cells * short, long))
+    def short_cells(cells: int) -> int:
+        if cells == max_long_cells:
+            return max_short_cells
+        return max(1, _rounded_ratio(cells * short_side, long_side))
 
-    # cells * shorter(cells) never falls, so the last number of cells that fits is found by bisection; 1 x 1 always fits
-    fitting = bisect_right(range(1, most_long + 1), per_patch, key=lambda cells: cells * shorter(cells))
-    sides = fitting * CELL, shorter(fitting) * CELL
+    # cells * short_cells(cells) never falls, so the last number of cells that fits is found by bisection; 1 x 1 always fits
+    long_cells = bisect_right(range(1, max_long_cells + 1), tokens_per_patch, key=lambda cells: cells * short_cells(cells))
+    sides = long_cells * CELL, short_cells(long_cells) * CELL
     return Size(*sides) if width >= height else Size(*reversed(sides))
 
 
 def _cells(pixels: int) -> int:
-    return max(1, _nearest(pixels, CELL))
+    return max(1, _rounded_ratio(pixels, CELL))
 
 
-def _nearest(part: int, whole: int) -> int:
-    """part / whole to the nearest integer, a half upwards, in integers."""
-    return (2 * part + whole) // (2 * whole)
+def _rounded_ratio(numerator: int, denominator: int) -> int:
+    """numerator / denominator to the nearest integer, a half upwards, in integers."""
+    return (2 * numerator + denominator) // (2 * denominator)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from fractions import Fraction
 
 
-def patches(frames: int) -> int:
+def patches(frame_count: int) -> int:
     """How many temporal patches so many frames make."""
-    return (frames + 1) // 2
+    return (frame_count + 1) // 2
 
 
 def patch_times(times_s: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
-    """The time of a patch is the mean of its two frames' times; an odd last frame is repeated, so it keeps its own."""
+    """The times of patches: each is the mean of its two frames' times; an odd last frame is repeated, so it keeps its own."""
     firsts, seconds = times_s[0::2], (*times_s[1::2], *times_s[-1:])
     return tuple((first + second) / 2 for first, second in zip(firsts, seconds, strict=False))
 
 
 def stamp(time_s: Fraction) -> str:
-    """`<12.3 seconds>`.
+    """The stamp of a time, `<12.3 seconds>`.
 
     Of the float, because the Hugging Face processor prints floats: 0.35 is .34999... as a float and prints as 0.3, not 0.4.
     It takes the mean in floats too; on the 12 fps grid that prints like our exact mean (all pairs up to 1 s apart in 20 min).
@@ -25,6 +25,6 @@ def stamp(time_s: Fraction) -> str:
     return f"<{float(time_s):.1f} seconds>"
 
 
-def print_patch(time_s: Fraction, pads: int) -> str:
+def print_patch(time_s: Fraction, pad_count: int) -> str:
     """A patch as it stands in the prompt: its stamp, then a placeholder for each of its visual tokens."""
-    return f"{stamp(time_s)}<|vision_start|>{'<|video_pad|>' * pads}<|vision_end|>"
+    return f"{stamp(time_s)}<|vision_start|>{'<|video_pad|>' * pad_count}<|vision_end|>"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 MAX_NAME_CHARS = 1_000
-"""Of the name of a video: no disk has longer ones."""
+"""The limit for the name of a video: no disk has longer ones."""
 MAX_QUESTION_CHARS = 10_000
-"""Of a question with the options that stand in it; the longest that published sets ask have some 2,000."""
+"""The limit for a question with the options that stand in it; the longest of published sets have some 2,000."""
 MAX_OPTION_CHARS = 2_000
-"""Of an option: longer texts are not compared by their normal form."""
+"""The limit for an option: longer texts are not compared by their normal form."""
 MAX_GOLD_CHARS = 20_000
-"""Of a right answer: captions of long videos are answers."""
+"""The limit for a right answer: captions of long videos are answers."""
 MAX_REPLY_CHARS = 100_000
-"""Of a whole trajectory, a teacher's or a file's."""
+"""The limit for a whole trajectory, a teacher's or a file's."""
 MAX_EXTRAS_CHARS = 50_000
-"""Of what an export must give back, as JSON."""
+"""The limit for what an export must give back, as JSON."""

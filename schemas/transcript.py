@@ -33,7 +33,7 @@ class Piece:
 
     @property
     def is_trained(self) -> bool:
-        """Only what the policy chose is learnt; neither the prompt nor what the runtime injects ever is."""
+        """Whether it is trained on: only what the policy wrote is, neither the prompt nor what the runtime injects."""
         return self.author == "policy"
 
 
@@ -48,18 +48,18 @@ class Transcript:
     pieces: tuple[Piece, ...]
 
     def segments(self) -> tuple[Segment | None, ...]:
-        """One a piece: `sampling` for policy text before the first injected clip, so up to and including `</fps>`;
+        """The segment of each piece: `sampling` for policy text before the first injected clip, up to and including `</fps>`;
         `reasoning` for policy text after it; None for what isn't trained on.
 
         Where nothing was injected (no look, malformed, cut off) all policy text is `sampling`: it never saw a V1 clip.
         """
-        found: list[Segment | None] = []
+        segments: list[Segment | None] = []
         segment: Segment = "sampling"
         for piece in self.pieces:
             if piece.look is not None:
                 segment = "reasoning"
-            found.append(segment if piece.is_trained else None)
-        return tuple(found)
+            segments.append(segment if piece.is_trained else None)
+        return tuple(segments)
 
     @property
     def policy_text(self) -> str:

@@ -1,4 +1,4 @@
-"""Foreign text as it can be seen: nothing in it can turn, hide, colour or overwrite anything, or begin a line of its own.
+"""Foreign text made safe to show: nothing in it can turn, hide, colour or overwrite anything, or begin a line of its own.
 
 File names, questions and what models wrote may hold the bytes that a terminal obeys, letters that turn the direction of what
 follows, ends of lines that would split a row of a table in two, or halves of letters that no terminal takes. Each is shown by
@@ -21,24 +21,24 @@ BREAK = re.compile(r"[\n\t]")
 
 
 def seen(text: str) -> str:
-    """The text, with what can't be seen by its number: `\\x1b`."""
-    whole = text.replace("\r\n", "\n")
-    return SUSPECT.sub(lambda found: found[0] if is_shown(found[0]) else _numbered(found), whole)
+    """The text, with invisible characters shown by their numbers: `\\x1b`."""
+    normalised = text.replace("\r\n", "\n")
+    return SUSPECT.sub(lambda match: match[0] if is_shown(match[0]) else _as_escape(match), normalised)
 
 
 def in_line(text: str) -> str:
-    """The text as a part of one line: with its line ends, too, by their numbers."""
-    return BREAK.sub(_numbered, seen(text))
+    """The text as a part of one line: its line ends, too, are shown by their numbers."""
+    return BREAK.sub(_as_escape, seen(text))
 
 
 def seen_json(document: Any) -> str:
-    """A document as JSON that says the same, with what can't be seen by its number there, too."""
+    """A document as JSON that says the same, with invisible characters as escapes."""
     text = json.dumps(document, indent=1, ensure_ascii=False)
-    return SUSPECT.sub(lambda found: found[0] if is_shown(found[0]) else json.dumps(found[0])[1:-1], text)
+    return SUSPECT.sub(lambda match: match[0] if is_shown(match[0]) else json.dumps(match[0])[1:-1], text)
 
 
 def storable(text: str) -> str:
-    """The text without halves of letters, which UTF-8 has none for: they are shown by their numbers."""
+    """The text with lone surrogates, which UTF-8 can't hold, shown by their numbers."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -47,5 +47,5 @@ def is_shown(letter: str) -> bool:
     return letter.isprintable() or letter in WELCOME or unicodedata.category(letter) == "Zs"
 
 
-def _numbered(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+def _as_escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
