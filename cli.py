@@ -323,7 +323,7 @@ def digest(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> 
     from dmforge.curation.lake import logical
 
     tables = pipeline.digest(_workspace(workspace))
-    total = logical.whole(tables)
+    total = logical.digest_of_all(tables)
     rows = [[table.table, table.rows, table.sha256] for table in tables]
     if as_json:
         print_json({"columns": ["table", "rows", "sha256"], "rows": rows, "digest": total})

@@ -105,7 +105,7 @@ def demo(folder: Path, size: Size, console: Console, command: str) -> Finished:
         reports,
         auditing.audit(workspace, "funnel"),
         pipeline.corpora(workspace),
-        logical.whole(pipeline.digest(workspace)),
+        logical.digest_of_all(pipeline.digest(workspace)),
         schooled,
         _report(folder, workspace, [folder / "student" / way for way in ("sft", "sdgrpo")] if schooled else []),
     )

@@ -24,7 +24,7 @@ from dmforge.curation.exports import Exported, require_format
 from dmforge.curation.exports import export as write_export
 from dmforge.curation.lake import forgetting, logical, reopening
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.roster import unpublished
+from dmforge.curation.lake.roster import unpublished_roster
 from dmforge.curation.lake.views import AnyStage, Tally, View
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.outputs import output_folder
@@ -196,7 +196,7 @@ def _partial(stage: AnyStage) -> AnyStage:
 
 def view_of_now(lake: Lake, recipe: Recipe) -> View:
     """What the recipe's stages have made of the inputs as they are listed now, whether a run has seen that list or not."""
-    scans = {stage.name: unpublished(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
+    scans = {stage.name: unpublished_roster(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
     return View(lake, recipe.stages, scanned={name: scan for name, scan in scans.items() if scan is not None})
 
 

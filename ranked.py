@@ -13,7 +13,7 @@ from dmforge.curation.accounts import Account
 from dmforge.curation.executors.local import LocalExecutor
 from dmforge.curation.lake import forgetting
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.roster import enrol, stands
+from dmforge.curation.lake.roster import is_current, publish_roster
 from dmforge.curation.lake.shares import Share
 from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.ranks import claimed, patiently
@@ -68,7 +68,7 @@ def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
             lake.sweep()
             for stage in recipe.stages:
                 if isinstance(stage, Root):
-                    enrol(lake, stage)
+                    publish_roster(lake, stage)
     except Held as error:
         try:
             with workspace.held_with_others(command):
@@ -82,7 +82,7 @@ def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
 def _is_enrolled(workspace: Workspace, recipe: Recipe) -> bool:
     with workspace.reading():
         lake = Lake(workspace)
-        standing = all(stands(lake, stage) for stage in recipe.stages if isinstance(stage, Root))
+        standing = all(is_current(lake, stage) for stage in recipe.stages if isinstance(stage, Root))
         return standing and not forgetting.is_unfinished(lake)
 
 

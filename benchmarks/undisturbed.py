@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.everything import stages_of
 from benchmarks.subjects import DMFORGE, Subject
 from dmforge import pipeline
-from dmforge.curation.lake.logical import whole
+from dmforge.curation.lake.logical import digest_of_all
 from dmforge.curation.workspace import Workspace
 
 ROSTER = b'"roster"'
@@ -95,7 +95,7 @@ def undisturbed(subject: Subject, workspace: Path) -> Calm:
     place = Workspace(workspace)
     tables = pipeline.digest(place)
     rows = {table.table: table.rows for table in tables}
-    return Calm(subject, files, whole(tables), rows, commits, _seconds(min(records)), walk_s, quarantined(place))
+    return Calm(subject, files, digest_of_all(tables), rows, commits, _seconds(min(records)), walk_s, quarantined(place))
 
 
 def compared(calm: Calm, workspace: Path) -> Difference:
@@ -103,7 +103,7 @@ def compared(calm: Calm, workspace: Path) -> Difference:
     tables, found = pipeline.digest(Workspace(workspace)), outcome(workspace)
     rows = {table.table: table.rows for table in tables}
     more = {name: rows.get(name, 0) - calm.rows.get(name, 0) for name in rows.keys() | calm.rows.keys()}
-    differing = ["the digest of the lake"] if whole(tables) != calm.digest else []
+    differing = ["the digest of the lake"] if digest_of_all(tables) != calm.digest else []
     for name in sorted(calm.files.keys() | found.keys()):
         if not name.startswith("lake/") and calm.files.get(name) != found.get(name):
             differing.append(name)

@@ -106,7 +106,7 @@ def _take_over_takedowns(ours: Workspace, other: Workspace) -> None:
             told = json.loads(line)
             by_reason[str(told.get("reason", ""))].append(read(told["video"])[1])
     for reason, videos in by_reason.items():
-        forgetting.request(ours, videos, reason)
+        forgetting.write_takedown(ours, videos, reason)
 
 
 def _take_over_media(ours: Workspace, other: Workspace, hidden: frozenset[Id]) -> int:

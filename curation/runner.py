@@ -14,7 +14,7 @@ from dmforge.curation.executors.finished import Executor
 from dmforge.curation.lake.commits import Draft, Lake
 from dmforge.curation.lake.compaction import compact
 from dmforge.curation.lake.parts import Extent
-from dmforge.curation.lake.roster import enrol
+from dmforge.curation.lake.roster import publish_roster
 from dmforge.curation.lake.shares import ALL, Share
 from dmforge.curation.lake.spool import Spool
 from dmforge.curation.lake.views import AnyStage, Tally, View, interruptible
@@ -96,7 +96,7 @@ class Driver:
         self._lake.sweep()
         for stage in self._stages:
             if isinstance(stage, Root):
-                enrol(self._lake, stage)
+                publish_roster(self._lake, stage)
         self._upto = None if videos is None else View(self._lake, self._stages).last_of_first(videos)
         refuse_missing(self._view(), stages)
         waiting = 0
@@ -116,7 +116,7 @@ class Driver:
             yield StageReport(blocked.name, self._view().tally(blocked), {}, blocked.awaits())
 
     def _view(self) -> View:
-        return View(self._lake, self._stages, upto=self._upto)
+        return View(self._lake, self._stages, last_video=self._upto)
 
     def _work(self, view: View, stage: AnyStage, waiting: int) -> dict[str, int]:
         pending = view.tally(stage).pending
@@ -147,7 +147,7 @@ class Driver:
         inputs = view.extent(view.inputs(stage))
         if view.tally(stage).pending == 0:
             return {}
-        before = View(self._lake, self._stages[: self._stages.index(stage)], upto=self._upto)
+        before = View(self._lake, self._stages[: self._stages.index(stage)], last_video=self._upto)
         with Spool() as spool:
             settled = self._spooled(stage, before, origin, spool, inputs.count)
             self._refuse_unsettled(stage, settled, inputs)

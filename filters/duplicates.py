@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dmforge.curation.lake.views import View, within
+from dmforge.curation.lake.views import View, range_condition
 from dmforge.curation.settled import Key, Made, Origin, Settled, settle
 from dmforge.curation.stage import Collective, StageConfig
 from dmforge.curation.video.fingerprint import Fingerprint, copies
@@ -49,7 +49,7 @@ class Duplicates(Collective[Video, Verdict]):
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         ranges = max((view.ranges(record, RANGE_ROWS) for record in (Video, Task)), key=len)
-        questions = f"SELECT question FROM ({view.rows(Task).sql}) WHERE {within('video')}"
+        questions = f"SELECT question FROM ({view.rows(Task).sql}) WHERE {range_condition('video')}"
         alike = Alike(str(text) for bounds in ranges for text in view.table(questions, bounds).column("question").to_pylist())
         prints = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
         pairs = list(copies(prints))

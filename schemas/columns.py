@@ -32,7 +32,7 @@ PLAIN = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), bytes: pa.binary(I
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The Arrow type of an annotated type, with its conversions. `encode` gives the plain value that ids are digested from, too."""
+    """The Arrow column of an annotated type, with its conversions. `encode` also gives the plain value that ids digest."""
 
     type: pa.DataType
     nullable: bool = False

@@ -1,6 +1,6 @@
 """Options that stand in the text of a question: read as an open question, it would have its letters scored as words.
 
-Only lists that can hardly be anything else are read: letters from A on, none left out, at the end of the text, after a question
+Only lists that can hardly be anything else are read: letters from A on, none left out, at the end of a text, after a question.
 Everything else is a text like any other: `A. Smith`, a single option, steps that are asked about below their list.
 """
 

@@ -125,7 +125,7 @@ def telling(view: View, sql: str, limits: Limits, beside: Tables = NONE) -> tupl
         )
     view.check_named(with_words(sql))
     views = view.selects()
-    held = view.held()
+    held = view.in_memory_tables()
     # a word that the question does not hold is not made: the journal is long
     besides = {name: make() for name, make in {"stages": lambda: stages(view), **beside}.items() if is_named(name, sql)}
     told = locked.Told(with_ids(sql), views, words(), view.files(), tuple(held), tuple(besides), limits.memory_mb)

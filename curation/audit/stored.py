@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dmforge.curation.lake.commits import Commit, Lake
-from dmforge.curation.lake.parts import Part, damage_named
-from dmforge.curation.lake.views import View, quoted
+from dmforge.curation.lake.parts import Part, naming_damaged_part
+from dmforge.curation.lake.views import View, quoted_path
 from dmforge.curation.stage import Stage
 from dmforge.schemas.columns import id_list, id_matrix
 from dmforge.schemas.ids import Id
@@ -81,7 +81,7 @@ class Stored:
 
     def sql(self, table: str, columns: Sequence[str] = ("*",)) -> str:
         """A table as SQL, of all parts; their columns may differ from version to version."""
-        paths = ", ".join(quoted(self._path(part)) for part, _ in self._parts[table])
+        paths = ", ".join(quoted_path(self._path(part)) for part, _ in self._parts[table])
         source = f"read_parquet([{paths}], union_by_name = true, filename = true, hive_partitioning = false)"
         return f"(SELECT {', '.join(columns)} FROM {source})"
 
@@ -99,7 +99,7 @@ class Stored:
             return {}
         video, found = self.records[table].video_column, dict[Id, Id]()
         for part, _ in self._parts[table]:
-            with damage_named(self.lake.workspace.lake, [part]), pq.ParquetFile(self._path(part)) as file:
+            with naming_damaged_part(self.lake.workspace.lake, [part]), pq.ParquetFile(self._path(part)) as file:
                 for group in _groups_with(file, low, high):
                     rows = file.read_row_group(group, columns=list({"id", video}))
                     rows = rows.filter(pa.array(_begins(rows.column("id"), low, high)))

@@ -1,4 +1,4 @@
-"""What no commit names does not exist: one file a batch, naming the parts it made, published after they are whole."""
+"""Commits: one file a batch, naming the parts it made, published after they are whole. What no commit names does not exist."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WORD = re.compile(r"[a-z][a-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One published fact: these inputs of this stage have these outcomes, and these parts hold what they gave."""
+    """A published batch: these inputs of this stage have these outcomes, and these parts hold the rows made from them."""
 
     kind: Kind
     stage: str
@@ -72,11 +72,11 @@ class Lake:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        read = (_read(path) for path in sorted(workspace.commits.glob("*/*.json")))
-        found = [commit for commit in read if commit is not None]
-        dead = {gone for commit in found for gone in commit.supersedes}
-        self._dead = [commit for commit in found if commit.id in dead]
-        self.commits: dict[str, Commit] = {commit.id: commit for commit in found if commit.id not in dead}
+        contents = (_read_commit(path) for path in sorted(workspace.commits.glob("*/*.json")))
+        commits = [commit for commit in contents if commit is not None]
+        superseded_ids = {commit_id for commit in commits for commit_id in commit.supersedes}
+        self._superseded = [commit for commit in commits if commit.id in superseded_ids]
+        self.commits: dict[str, Commit] = {commit.id: commit for commit in commits if commit.id not in superseded_ids}
         for commit in self.commits.values():
             for part in commit.parts:
                 part.check_size(workspace.lake)
@@ -87,34 +87,34 @@ class Lake:
         return [commit for commit in self.commits.values() if commit.stage == stage and commit.variant == name]
 
     def roster(self, stage: str) -> Commit | None:
-        """What a stage at the root was last given to work on."""
+        """The list of inputs that a root stage was last given."""
         return next((c for c in self.commits.values() if c.stage == stage and c.kind == "roster"), None)
 
     def publish(self, draft: Draft, tables: Mapping[str, Iterable[pa.Table]]) -> Commit:
-        """Parts first, whole and fsynced; then the one file that makes them exist."""
-        lake, letters = self.workspace.lake, base32(draft.id)
-        name = f"part-{draft.stage}-{letters}.parquet"
-        count = _Tally()
+        """Write a commit: parts first, whole and fsynced; then the one file that makes them exist."""
+        lake_folder, commit_id = self.workspace.lake, base32(draft.id)
+        name = f"part-{draft.stage}-{commit_id}.parquet"
+        tally = _Tally()
         parts: list[Part] = []
-        for table, pieces in tables.items():
-            part = write_part(lake, table, name, count.watched(pieces) if table == Outcome.table else pieces)
+        for table, chunks in tables.items():
+            part = write_part(lake_folder, table, name, tally.counted(chunks) if table == Outcome.table else chunks)
             if part is not None:
                 parts.append(part)
-                sync_folder(lake / table)
+                sync_folder(lake_folder / table)
         commit = Commit(
-            draft.kind, draft.stage, base32(draft.variant), letters, draft.config,
-            count.first, count.made, count.rejected, count.quarantined, tuple(parts), draft.supersedes,
+            draft.kind, draft.stage, base32(draft.variant), commit_id, draft.config,
+            tally.first, tally.made, tally.rejected, tally.quarantined, tuple(parts), draft.supersedes,
         )  # fmt: skip
         write_commit(self.workspace.commits, commit)
-        for gone in draft.supersedes:
-            dead = self.commits.pop(gone, None)
-            if dead is not None:
-                self._dead.append(dead)
+        for superseded_id in draft.supersedes:
+            superseded = self.commits.pop(superseded_id, None)
+            if superseded is not None:
+                self._superseded.append(superseded)
         self.commits[commit.id] = commit
         return commit
 
     def withdraw(self, commit: Commit) -> None:
-        """Let a commit never have been. Its parts are orphans then."""
+        """Delete a commit. Its parts become orphans, which the next sweep removes."""
         del self.commits[commit.id]
         path = commit.path(self.workspace.commits)
         with disk_errors(path):
@@ -122,50 +122,50 @@ class Lake:
         sync_folder(path.parent)
 
     def sweep(self) -> bool:
-        """Remove what a kill or a superseding commit left behind. Not while someone reads: then it says so."""
-        with self.workspace.unread() as alone, disk_errors(self.workspace.lake):
-            if alone:
+        """Remove what a kill or a superseding commit left behind. False, with nothing removed, while someone reads."""
+        with self.workspace.unread() as is_unread, disk_errors(self.workspace.lake):
+            if is_unread:
                 self._remove_superseded()
                 self._remove_orphans()
-            return alone
+            return is_unread
 
     def _remove_superseded(self) -> None:
-        for dead in self._dead:
-            if dead.id not in self.commits:
-                dead.path(self.workspace.commits).unlink(missing_ok=True)
-        self._dead.clear()
+        for superseded in self._superseded:
+            if superseded.id not in self.commits:
+                superseded.path(self.workspace.commits).unlink(missing_ok=True)
+        self._superseded.clear()
         for commit in [commit for commit in self.commits.values() if commit.supersedes]:
             # a batch that is done again later may get a removed one's id: it must not be born dead
             self.commits[commit.id] = replace(commit, supersedes=())
             write_commit(self.workspace.commits, self.commits[commit.id])
 
     def _remove_orphans(self) -> None:
-        lake = self.workspace.lake
-        known = {part.path(lake) for commit in self.commits.values() for part in commit.parts}
-        for path in lake.glob("*/part-*.parquet*"):
-            if path not in known:
+        lake_folder = self.workspace.lake
+        live_paths = {part.path(lake_folder) for commit in self.commits.values() for part in commit.parts}
+        for path in lake_folder.glob("*/part-*.parquet*"):
+            if path not in live_paths:
                 path.unlink(missing_ok=True)
         for path in self.workspace.commits.glob(f"*/*{TEMPORARY}"):
             path.unlink(missing_ok=True)
 
 
 class _Tally:
-    """Counts outcomes as they stream past, and notes the first key."""
+    """A count of outcomes by status as they stream past, with the first of their keys."""
 
     def __init__(self) -> None:
         self.made = self.rejected = self.quarantined = 0
         self.first = ""
 
-    def watched(self, pieces: Iterable[pa.Table]) -> Iterable[pa.Table]:
-        for piece in pieces:
-            if piece.num_rows:
-                firsts = (id_list(piece.column(name).slice(0, 1))[0].hex() for name in ("video", "input"))
-                self.first = self.first or "".join(firsts)
-            counts = Counter(piece.column("status").to_pylist())
+    def counted(self, chunks: Iterable[pa.Table]) -> Iterable[pa.Table]:
+        for chunk in chunks:
+            if chunk.num_rows:
+                ids = (id_list(chunk.column(name).slice(0, 1))[0].hex() for name in ("video", "input"))
+                self.first = self.first or "".join(ids)
+            counts = Counter(chunk.column("status").to_pylist())
             self.made += counts["made"]
             self.rejected += counts["rejected"]
             self.quarantined += counts["quarantined"]
-            yield piece
+            yield chunk
 
 
 def extent_of(parts: Iterable[Part]) -> Extent:
@@ -182,8 +182,8 @@ def _seal(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _read(path: Path) -> Commit | None:
-    """A commit file, checked; None where it was withdrawn while we looked."""
+def _read_commit(path: Path) -> Commit | None:
+    """The commit in a file, checked; None where it was withdrawn meanwhile."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Many small commits become few: a lake of a million rows opens as fast as one of a thousand."""
+"""Compaction joins small commits into few large ones: a lake of a million rows opens as fast as one of a thousand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dmforge.curation.lake.parts import read_part
 from dmforge.schemas.ids import Id, digest
 
 MANY = 64
-"""Small commits of one stage that are left alone. 1000 parts take DuckDB 12 times as long as one."""
+"""How many small commits of one stage are left alone. 1000 parts take DuckDB 12 times as long as one."""
 SMALL_BYTES = 16 << 20
 WHOLE_BYTES = 128 << 20
 """Commits are joined up to about this size, and left alone from SMALL_BYTES on: a row is rewritten a few times at most."""
@@ -23,28 +23,28 @@ def compact(lake: Lake, stage: str, variant: Id) -> None:
 
     One group at a time, and looking anew before each: a kill between two groups goes on as if it had not been.
     """
-    while len(small := _small(lake, stage, variant)) > MANY:
-        group = _first_group(small)
-        name, gone = digest("compaction", [commit.id for commit in group]), tuple(commit.id for commit in group)
+    while len(small_commits := _small_commits(lake, stage, variant)) > MANY:
+        group = _first_group(small_commits)
+        commit_id, superseded_ids = digest("compaction", [commit.id for commit in group]), tuple(commit.id for commit in group)
         tables = sorted({part.table for commit in group for part in commit.parts})
-        draft = Draft("compaction", stage, variant, name, group[0].config, supersedes=gone)
+        draft = Draft("compaction", stage, variant, commit_id, group[0].config, supersedes=superseded_ids)
         lake.publish(draft, {table: _rows(lake, table, group) for table in tables})
         lake.sweep()
 
 
-def _small(lake: Lake, stage: str, variant: Id) -> list[Commit]:
-    small = [commit for commit in lake.of(stage, variant) if _size(commit) < SMALL_BYTES]
-    return sorted(small, key=lambda commit: commit.first)
+def _small_commits(lake: Lake, stage: str, variant: Id) -> list[Commit]:
+    small_commits = [commit for commit in lake.of(stage, variant) if _size_bytes(commit) < SMALL_BYTES]
+    return sorted(small_commits, key=lambda commit: commit.first)
 
 
-def _size(commit: Commit) -> int:
+def _size_bytes(commit: Commit) -> int:
     return sum(part.size_bytes for part in commit.parts)
 
 
 def _first_group(commits: Sequence[Commit]) -> list[Commit]:
-    sizes = list(itertools.accumulate(map(_size, commits)))
-    enough = next((number for number, size in enumerate(sizes, 1) if size >= WHOLE_BYTES), len(commits))
-    return list(commits[: max(2, enough)])
+    sizes = list(itertools.accumulate(map(_size_bytes, commits)))
+    group_size = next((count for count, size in enumerate(sizes, 1) if size >= WHOLE_BYTES), len(commits))
+    return list(commits[: max(2, group_size)])
 
 
 def _rows(lake: Lake, table: str, commits: Sequence[Commit]) -> Iterator[pa.Table]:

@@ -1,4 +1,4 @@
-"""What checkpoints did with samples, as rows of the lake: no stage of a recipe makes them, but a takedown finds them there."""
+"""Evaluations of checkpoints as rows of the lake: no stage of a recipe makes them, but a takedown finds them there."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Evaluated
 
 EVALUATE = "evaluate"
-"""What these commits say made them."""
+"""The stage that these commits name."""
 PATIENCE_S = 600
-"""A run may hold the workspace: what took long to roll out isn't given up for that at once."""
+"""How long to wait for a workspace that a run holds: rollouts that took long aren't given up at once."""
 
 
 def keep_evaluation(
     workspace: Workspace, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[Evaluated]
 ) -> None:
-    """Put an evaluation into the lake, instead of one of the same variant. The very same one stays as it is."""
-    patiently(partial(_keep, workspace, command, variant, config, rows), PATIENCE_S)
+    """Put an evaluation into the lake, in place of one of the same variant. An identical one stays as it is."""
+    patiently(partial(_publish, workspace, command, variant, config, rows), PATIENCE_S)
 
 
-def _keep(workspace: Workspace, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[Evaluated]) -> None:
+def _publish(workspace: Workspace, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[Evaluated]) -> None:
     with workspace.held(command):
-        lake, hidden = Lake(workspace), forgotten_videos(workspace)
-        shown = sorted((row for row in rows if row.video not in hidden), key=lambda row: (row.video, row.id))
-        told = {**config, "rows": digest("rows", [row.id for row in shown]).hex()}
-        standing = lake.of(EVALUATE, variant)
-        if any(one.config == told for one in standing):
+        lake, forgotten = Lake(workspace), forgotten_videos(workspace)
+        kept_rows = sorted((row for row in rows if row.video not in forgotten), key=lambda row: (row.video, row.id))
+        full_config = {**config, "rows": digest("rows", [row.id for row in kept_rows]).hex()}
+        current_commits = lake.of(EVALUATE, variant)
+        if any(commit.config == full_config for commit in current_commits):
             return
-        replaced = tuple(one.id for one in standing)
+        superseded_ids = tuple(commit.id for commit in current_commits)
         # named by what it replaces, too, as rosters are: what comes back must not take the name of what it superseded
-        name = digest("evaluation", [variant, told["rows"], *replaced])
-        table = pa.Table.from_batches([to_arrow(Evaluated, shown)], schema(Evaluated))
-        draft = Draft("evaluation", EVALUATE, variant, name, told, supersedes=replaced)
+        commit_id = digest("evaluation", [variant, full_config["rows"], *superseded_ids])
+        table = pa.Table.from_batches([to_arrow(Evaluated, kept_rows)], schema(Evaluated))
+        draft = Draft("evaluation", EVALUATE, variant, commit_id, full_config, supersedes=superseded_ids)
         lake.publish(draft, {Evaluated.table: [table]})
         lake.sweep()
 
 
 def evaluations(workspace: Workspace) -> pa.Table:
-    """Every one that counts, for audits; `evaluation` says which rows were measured together."""
+    """The rows of all current evaluations, for audits; `evaluation` says which rows were measured together."""
     lake = Lake(workspace)
     columns = schema(Evaluated).append(pa.field("evaluation", pa.string()))
-    found = [
+    tables = [
         table.append_column("evaluation", pa.array([commit.variant] * table.num_rows, pa.string()))
         for commit in lake.commits.values()
         if commit.stage == EVALUATE
         for part in commit.of(Evaluated.table)
         for table in read_part(workspace.lake, part)
     ]
-    return pa.concat_tables([columns.empty_table(), *(table.select(columns.names).cast(columns) for table in found)])
+    return pa.concat_tables([columns.empty_table(), *(table.select(columns.names).cast(columns) for table in tables)])

@@ -28,7 +28,7 @@ from dmforge.schemas.records import RECORDS, Spliced, Video
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What a takedown took, counted. Where someone was reading, the files themselves go with the next run."""
+    """Counts of what a takedown removed. Where someone was reading, the files themselves go with the next run."""
 
     videos: int
     rows: int
@@ -41,50 +41,50 @@ class Removed:
 
 
 def take_down(lake: Lake, videos: Sequence[Id], reason: str) -> Removed:
-    """Write the takedown down, then do it: a kill in the middle is finished by the next run."""
-    fresh = request(lake.workspace, _with_wholes(lake, videos), reason)
-    return replace(forget(lake), videos=fresh)
+    """Take videos down: write it down first, so that the next run finishes what a kill interrupts."""
+    new_count = write_takedown(lake.workspace, _with_spliced(lake, videos), reason)
+    return replace(forget(lake), videos=new_count)
 
 
-def _with_wholes(lake: Lake, videos: Sequence[Id]) -> list[Id]:
-    """These videos, and all that were put together from parts of them, under whichever recipe."""
-    found = set(videos)
+def _with_spliced(lake: Lake, videos: Sequence[Id]) -> list[Id]:
+    """These videos, and all that were spliced from parts of them, under whichever recipe."""
+    affected = set(videos)
     for commit in lake.commits.values():
         for part in commit.of(Spliced.table):
             for table in read_part(lake.workspace.lake, part):
-                of_them = pc.field("part").isin(pa.array(sorted(videos), pa.binary(ID_BYTES)))
-                found.update(id_list(table.filter(of_them).column("video")))
-    return [*videos, *sorted(found - set(videos))]
+                is_affected = pc.field("part").isin(pa.array(sorted(videos), pa.binary(ID_BYTES)))
+                affected.update(id_list(table.filter(is_affected).column("video")))
+    return [*videos, *sorted(affected - set(videos))]
 
 
-def request(workspace: Workspace, videos: Sequence[Id], reason: str) -> int:
-    """Write a takedown down; how many of these videos had none."""
-    path, known = workspace.forgotten, forgotten_videos(workspace)
-    before = path.read_bytes() if path.exists() else b""
-    if before and not before.endswith(b"\n"):
-        before += b"\n"
-    fresh = [{"video": show("video", video), "reason": reason} for video in videos if video not in known]
+def write_takedown(workspace: Workspace, videos: Sequence[Id], reason: str) -> int:
+    """Write a takedown into `inputs/forgotten.jsonl`; how many of these videos had none before."""
+    path, forgotten = workspace.forgotten, forgotten_videos(workspace)
+    content = path.read_bytes() if path.exists() else b""
+    if content and not content.endswith(b"\n"):
+        content += b"\n"
+    new_lines = [{"video": show("video", video), "reason": reason} for video in videos if video not in forgotten]
     with writing(path) as file:
-        file.write(before + "".join(json.dumps(line) + "\n" for line in fresh).encode("ascii"))
+        file.write(content + "".join(json.dumps(line) + "\n" for line in new_lines).encode("ascii"))
     sync_folder(path.parent)
-    return len(fresh)
+    return len(new_lines)
 
 
 def videos_of(lake: Lake, source: str) -> list[Id]:
     """Every video that came from a source, under whichever recipe it came in, or is only written down so far."""
-    written = {video.video for video in listed(lake.workspace).values() if video.source == source}
-    found = written.union(*(id_list(rows.filter(pc.field("source") == source).column("id")) for rows in _videos(lake)))
-    if not found:
+    listed_videos = {video.video for video in listed(lake.workspace).values() if video.source == source}
+    matches = listed_videos.union(*(id_list(rows.filter(pc.field("source") == source).column("id")) for rows in _videos(lake)))
+    if not matches:
         hint = "dmforge audit --sql 'SELECT DISTINCT source FROM videos' lists the sources; nothing was removed"
         raise InputError(f"no video came from the source {source!r}", where="--source", mend=hint)
-    return sorted(found)
+    return sorted(matches)
 
 
 def videos_between(lake: Lake, low: Id, high: Id) -> list[Id]:
     """Every video with an id from low to high, wherever it is known from."""
-    written = {video.video for video in listed(lake.workspace).values()}
-    known = written.union(*(id_list(rows.column("id")) for rows in _videos(lake)))
-    return sorted(video for video in known if low <= video <= high)
+    listed_videos = {video.video for video in listed(lake.workspace).values()}
+    all_videos = listed_videos.union(*(id_list(rows.column("id")) for rows in _videos(lake)))
+    return sorted(video for video in all_videos if low <= video <= high)
 
 
 def _videos(lake: Lake) -> Iterator[pa.Table]:
@@ -96,13 +96,13 @@ def _videos(lake: Lake) -> Iterator[pa.Table]:
 def forget(lake: Lake) -> Removed:
     """Make the workspace what it would be had the forgotten videos never come in."""
     videos = forgotten_videos(lake.workspace)
-    answers, annotated = forget_answers(lake.workspace, videos), forget_lines(lake.workspace, videos)
-    reviewed = forget_reviews(lake.workspace, videos)
-    files = _remove_media(lake.workspace, videos) + _remove_strays(lake)
+    journal_lines, annotation_lines = forget_answers(lake.workspace, videos), forget_lines(lake.workspace, videos)
+    review_lines = forget_reviews(lake.workspace, videos)
+    media_files = _remove_media(lake.workspace, videos) + _remove_stray_media(lake)
     selections = remove_with(lake.workspace, videos)
     removal = _removal(videos)
     rows = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))
-    return Removed(len(videos), rows, answers, annotated, reviewed, files, selections, lake.sweep())
+    return Removed(len(videos), rows, journal_lines, annotation_lines, review_lines, media_files, selections, lake.sweep())
 
 
 def finish_forgetting(lake: Lake) -> None:
@@ -117,14 +117,14 @@ def is_unfinished(lake: Lake) -> bool:
     return bool(videos) and any(_removal(videos).count(lake, commit) for commit in lake.commits.values())
 
 
-def _remove_strays(lake: Lake) -> int:
-    """Media that nothing names, as a kill leaves them that came before their commit: they may hold what was taken down."""
-    known = {base32(video.video) for video in listed(lake.workspace).values()}
+def _remove_stray_media(lake: Lake) -> int:
+    """Remove media that nothing names: a kill before their commit leaves them, and they may show what was taken down."""
+    known_names = {base32(video.video) for video in listed(lake.workspace).values()}
     for rows in _videos(lake):
-        known.update(map(base32, id_list(rows.column("id"))))
+        known_names.update(map(base32, id_list(rows.column("id"))))
     removed = 0
     for path in sorted(lake.workspace.media.glob("*/*")):
-        if path.name.partition(".")[0] not in known:
+        if path.name.partition(".")[0] not in known_names:
             with disk_errors(path):
                 path.unlink()
             removed += 1

@@ -14,16 +14,16 @@ def forgotten_videos(workspace: Workspace) -> frozenset[Id]:
     path = workspace.forgotten
     if not path.exists():
         return frozenset()
-    found: set[Id] = set()
+    videos: set[Id] = set()
     # cut at line feeds only: a reason may hold any of the other characters that end a line somewhere
     for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         try:
             if line.strip():
-                found.add(read(json.loads(line)["video"])[1])
+                videos.add(read(json.loads(line)["video"])[1])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
             raise InputError(
                 f"not a takedown: {error}",
                 where=f"{path}:{number}",
                 mend='write {"video": "video_...", "reason": "..."}',
             ) from None
-    return frozenset(found)
+    return frozenset(videos)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dmforge.schemas.columns import IdColumn
 
 ROW_GROUP = 8_192
-"""Rows that are compressed together, and in memory together where parts are joined."""
+"""Rows of a row group: they are compressed together, and in memory together where parts are joined."""
 NAME = re.compile(r"part-[a-z0-9_-]+\.parquet")
 TABLE = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -54,7 +54,7 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a commit says of a part."""
+    """A part as its commit describes it."""
 
     table: str
     name: str
@@ -77,52 +77,52 @@ class Part:
         return lake / self.table / self.name
 
     def check_size(self, lake: Path) -> None:
-        """Cheap, at every opening: catches a missing and a truncated part."""
+        """Check that the file exists with its size: cheap, at every opening; catches missing and truncated parts."""
         path = self.path(lake)
-        found = path.stat().st_size if path.is_file() else None
-        if found != self.size_bytes:
-            there = "is missing" if found is None else f"has {found} bytes"
-            raise LakeError(f"the part {there}; its commit says {self.size_bytes}", where=str(path), mend=RESTORE)
+        size_bytes = path.stat().st_size if path.is_file() else None
+        if size_bytes != self.size_bytes:
+            state = "is missing" if size_bytes is None else f"has {size_bytes} bytes"
+            raise LakeError(f"the part {state}; its commit says {self.size_bytes}", where=str(path), mend=RESTORE)
 
     def check_bytes(self, lake: Path) -> None:
-        """Catches any change: all of it is read, once a process as long as the file stays as it is."""
+        """Check the sha256 of the file: all of it is read, once a process as long as the file stays as it is."""
         path = self.path(lake)
         with disk_errors(path):
             status = path.stat()
-            version = (str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            if version not in _hashed:
+            file_version = (str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            if file_version not in _sha256_by_version:
                 with path.open("rb") as file:
-                    _hashed[version] = hashlib.file_digest(file, "sha256").hexdigest()
-        if _hashed[version] != self.sha256:
-            reason = f"the part was changed: its sha256 is {_hashed[version]}; its commit says {self.sha256}"
+                    _sha256_by_version[file_version] = hashlib.file_digest(file, "sha256").hexdigest()
+        if _sha256_by_version[file_version] != self.sha256:
+            reason = f"the part was changed: its sha256 is {_sha256_by_version[file_version]}; its commit says {self.sha256}"
             raise LakeError(reason, where=str(path), mend=RESTORE)
 
 
-_hashed: dict[tuple[str | int, ...], str] = {}
+_sha256_by_version: dict[tuple[str | int, ...], str] = {}
 """The sha256 of files that this process has hashed, by path, place on the disk, length and times of change."""
 RESTORE = "restore the file from a backup; or delete the commit file that names it, and its batch will be done again"
 
 
 def id_column(table: str) -> str:
-    """What a part's extent is taken over: outcomes count inputs, everything else its own rows."""
+    """The column of ids whose extent a part records: outcomes count inputs, everything else its own rows."""
     return "input" if table == Outcome.table else "id"
 
 
-def write_part(lake: Path, table: str, name: str, pieces: Iterable[pa.Table]) -> Part | None:
-    """Pieces streamed into one part, in row groups of one size whatever the sizes of the pieces. None if there are no rows."""
-    chunks = _regrouped(pieces)
-    first = next(chunks, None)
-    if first is None:
+def write_part(lake: Path, table: str, name: str, tables: Iterable[pa.Table]) -> Part | None:
+    """Stream tables into one part, in row groups of one size whatever the sizes of the tables. None if there are no rows."""
+    chunks = _regrouped(tables)
+    first_chunk = next(chunks, None)
+    if first_chunk is None:
         return None
-    strings = [field.name for field in first.schema if pa.types.is_string(field.type)]
+    string_columns = [field.name for field in first_chunk.schema if pa.types.is_string(field.type)]
     path, extent = lake / table / name, Extent()
     with writing(path) as file:
         # a dictionary of ids would only be built to be thrown away; the stubs think that it is a bool
         writer = pq.ParquetWriter(
-            pa.PythonFile(file, "w"), first.schema, compression="zstd", use_dictionary=cast("bool", strings)
+            pa.PythonFile(file, "w"), first_chunk.schema, compression="zstd", use_dictionary=cast("bool", string_columns)
         )
         with writer:
-            for chunk in itertools.chain([first], chunks):
+            for chunk in itertools.chain([first_chunk], chunks):
                 writer.write_table(chunk, row_group_size=ROW_GROUP)
                 extent += Extent.of(chunk.column(id_column(table)))
     return Part(table, name, extent.count, file.size_bytes, file.sha256, extent.low, extent.high)
@@ -141,13 +141,13 @@ def read_part(lake: Path, part: Part) -> Iterator[pa.Table]:
 def check_parts(lake: Path, parts: Sequence[Part]) -> None:
     """Hash parts, several at a time: a core does half a gigabyte to two a second."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for checked in [pool.submit(part.check_bytes, lake) for part in parts]:
-            checked.result()
+        for future in [pool.submit(part.check_bytes, lake) for part in parts]:
+            future.result()
 
 
 @contextmanager
-def damage_named(lake: Path, parts: Sequence[Part]) -> Generator[None]:
-    """Around reads of parts that were not hashed before: where one can't be read, the error names the part that was changed."""
+def naming_damaged_part(lake: Path, parts: Sequence[Part]) -> Generator[None]:
+    """A context for reads of parts that were not hashed before: where one can't be read, the error names the changed part."""
     try:
         yield
     except duckdb.InterruptException:
@@ -157,18 +157,18 @@ def damage_named(lake: Path, parts: Sequence[Part]) -> Generator[None]:
         raise
 
 
-def _regrouped(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    held: list[pa.Table] = []
+def _regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    buffered: list[pa.Table] = []
     rows = 0
-    for piece in pieces:
-        if not piece.num_rows:
+    for incoming in tables:
+        if not incoming.num_rows:
             continue
-        held.append(piece)
-        rows += piece.num_rows
+        buffered.append(incoming)
+        rows += incoming.num_rows
         if rows >= ROW_GROUP:
-            whole = pa.concat_tables(held).combine_chunks()  # else pages end where pieces did
-            full = rows - rows % ROW_GROUP
-            yield whole.slice(0, full)
-            held, rows = ([whole.slice(full)], rows - full) if rows > full else ([], 0)
-    if held:
-        yield pa.concat_tables(held).combine_chunks()
+            table = pa.concat_tables(buffered).combine_chunks()  # else pages end where pieces did
+            full_rows = rows - rows % ROW_GROUP
+            yield table.slice(0, full_rows)
+            buffered, rows = ([table.slice(full_rows)], rows - full_rows) if rows > full_rows else ([], 0)
+    if buffered:
+        yield pa.concat_tables(buffered).combine_chunks()

@@ -1,4 +1,4 @@
-"""Rows of a table about one video, whichever recipe they were made under: what was committed once needn't be made again."""
+"""A look-up of committed rows by video, whichever recipe made them: what was committed once needn't be made again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.records import Record
 
 R = TypeVar("R", bound=Record)
-PARTS_HELD = 8
+PARTS_IN_MEMORY = 8
 """Parts are in (video, id) order, and so are questions: each is read about once."""
 
 
@@ -29,23 +29,30 @@ class Recall(Generic[R]):
         parts = [part for commit in lake.commits.values() for part in commit.of(record.table)]
         check_parts(folder, parts)
         self._parts = [(*_bounds(path, record.video_column), path) for path in sorted(part.path(folder) for part in parts)]
-        self._read = lru_cache(PARTS_HELD)(pq.read_table)
+        self._read = lru_cache(PARTS_IN_MEMORY)(pq.read_table)
 
     def of(self, video: Id) -> list[R]:
-        """What is there about a video, from older and newer recipes alike."""
-        wanted = pa.scalar(video, pa.binary(ID_BYTES))
-        found: list[R] = []
+        """All rows about a video, from older and newer recipes alike."""
+        video_value = pa.scalar(video, pa.binary(ID_BYTES))
+        rows: list[R] = []
         for low, high, path in self._parts:
             if low <= video <= high:
                 table = self._read(path)
-                found += from_arrow(self._record, table.filter(pc.equal(table.column(self._record.video_column), wanted)))
-        return found
+                rows += from_arrow(self._record, table.filter(pc.equal(table.column(self._record.video_column), video_value)))
+        return rows
 
 
 def _bounds(path: Path, column: str) -> tuple[Id, Id]:
     """The first and the last video of a part, from its footer."""
-    told = pq.read_metadata(path)
-    at = told.schema.names.index(column)
-    groups = [told.row_group(number).column(at).statistics for number in range(told.num_row_groups)]
-    ends = [cast("Id", end) for group in groups if group is not None for end in (group.min, group.max)]
-    return min(ends), max(ends)
+    metadata = pq.read_metadata(path)
+    column_index = metadata.schema.names.index(column)
+    statistics = [
+        metadata.row_group(group_index).column(column_index).statistics for group_index in range(metadata.num_row_groups)
+    ]
+    bounds = [
+        cast("Id", bound)
+        for group_statistics in statistics
+        if group_statistics is not None
+        for bound in (group_statistics.min, group_statistics.max)
+    ]
+    return min(bounds), max(bounds)

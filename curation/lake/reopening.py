@@ -1,4 +1,4 @@
-"""What was quarantined gets another chance, because a limit or a file was mended: its outcomes go, so it is pending again."""
+"""Another try for quarantined inputs, after a limit or a file was mended: their outcomes go, so they are pending again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one way in which rows leave the lake: a commit is replaced by one without them, never edited."""
+"""Removal of rows, the one way in which they leave the lake: a commit is replaced by one without them, never edited."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dmforge.curation.lake.commits import Commit, Draft, Lake
-from dmforge.curation.lake.parts import Part, damage_named, read_part
+from dmforge.curation.lake.parts import Part, naming_damaged_part, read_part
 from dmforge.schemas.ids import digest, read
 
 SEVERAL = "videos"
-"""A column of rows that are about more than one video: they go with any of them."""
+"""The column of rows that are about more than one video: they go with any of them."""
 
 
 class Removal:
-    """Which rows go: those of some tables whose `column` holds one of `values`. `name` tells one removal from another."""
+    """A rule for the rows that go: those whose `column` of a table holds one of `values`. `name` tells removals apart."""
 
     def __init__(self, name: str, column: Callable[[str], str | None], values: pa.Array[Any]) -> None:
         self._name, self._column, self._values = name, column, values
@@ -29,12 +29,12 @@ class Removal:
         if removed and removed == sum(part.rows for part in commit.parts):
             lake.withdraw(commit)
         elif removed:
-            roster = commit.kind == "roster"
+            is_roster = commit.kind == "roster"
             # a shortened roster is of no edition: the next run scans again
-            kind, config = ("roster", {}) if roster else ("rewriting", commit.config)
+            kind, config = ("roster", {}) if is_roster else ("rewriting", commit.config)
             variant = read(f"variant_{commit.variant}")[1]
             draft = Draft(kind, commit.stage, variant, digest(self._name, commit.id), config, supersedes=(commit.id,))
-            lake.publish(draft, {part.table: self._kept(lake, part) for part in commit.parts})
+            lake.publish(draft, {part.table: self._remaining_tables(lake, part) for part in commit.parts})
         return removed
 
     def count(self, lake: Lake, commit: Commit) -> int:
@@ -47,22 +47,24 @@ class Removal:
             return 0
         # one column only, and unhashed: this is asked of every part whenever a run starts on a workspace with takedowns
         path = part.path(lake.workspace.lake)
-        with damage_named(lake.workspace.lake, [part]):
+        with naming_damaged_part(lake.workspace.lake, [part]):
             column = SEVERAL if SEVERAL in pq.read_schema(path).names else column
             return int(pc.sum(_holds(pq.read_table(path, columns=[column]).column(column), self._values)).as_py() or 0)
 
-    def _kept(self, lake: Lake, part: Part) -> Iterator[pa.Table]:
+    def _remaining_tables(self, lake: Lake, part: Part) -> Iterator[pa.Table]:
         column = self._column(part.table)
         for table in read_part(lake.workspace.lake, part):
-            named = SEVERAL if column is not None and SEVERAL in table.column_names else column
-            yield table if named is None else table.filter(pc.invert(_holds(table.column(named), self._values)))
+            checked_column = SEVERAL if column is not None and SEVERAL in table.column_names else column
+            yield (
+                table if checked_column is None else table.filter(pc.invert(_holds(table.column(checked_column), self._values)))
+            )
 
 
 def _holds(cells: pa.ChunkedArray[Any], values: pa.Array[Any]) -> pa.Array[Any]:
     """For each cell whether it is, or has in it, one of the values."""
-    whole = cells.combine_chunks()
-    if not pa.types.is_list(whole.type):
-        return pc.is_in(whole, values)
-    hit = pc.is_in(pc.list_flatten(whole), values)
-    found = set(pc.list_parent_indices(whole).filter(hit).to_pylist())
-    return pa.array([number in found for number in range(len(whole))], pa.bool_())
+    array = cells.combine_chunks()
+    if not pa.types.is_list(array.type):
+        return pc.is_in(array, values)
+    is_hit = pc.is_in(pc.list_flatten(array), values)
+    hit_rows = set(pc.list_parent_indices(array).filter(is_hit).to_pylist())
+    return pa.array([row_index in hit_rows for row_index in range(len(array))], pa.bool_())

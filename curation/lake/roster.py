@@ -1,4 +1,4 @@
-"""What a root stage has to work on, written down: the whole list as it was last scanned, replaced when it changes."""
+"""The roster of a root stage: the whole list of its inputs as it was last scanned, replaced when it changes."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ CHUNK = 10_000
 EDITION = "edition"
 
 
-def enrol(lake: Lake, stage: Stage[Item, Record]) -> None:
-    """Publish a root stage's list of inputs, unless the one that stands there is still right."""
-    if stands(lake, stage):
+def publish_roster(lake: Lake, stage: Stage[Item, Record]) -> None:
+    """Publish a root stage's list of inputs, unless the published one is still right."""
+    if is_current(lake, stage):
         return
-    current = lake.roster(stage.name)
+    current_roster = lake.roster(stage.name)
     edition = _edition(lake.workspace, stage)
-    replaced = (current.id,) if current else ()
+    superseded_ids = (current_roster.id,) if current_roster else ()
     # named by what it replaces, too: a list that goes back to what it was must not take the name of the one it superseded
-    name = digest("roster", [stage.name, edition, *replaced])
-    draft = Draft("roster", stage.name, digest("roster", stage.name), name, {EDITION: base32(edition)}, supersedes=replaced)
+    commit_id = digest("roster", [stage.name, edition, *superseded_ids])
+    draft = Draft(
+        "roster", stage.name, digest("roster", stage.name), commit_id, {EDITION: base32(edition)}, supersedes=superseded_ids
+    )
     lake.publish(draft, {stage.reads.table: map(_as_table, _chunks(lake.workspace, stage))})
 
 
-def unpublished(lake: Lake, stage: Stage[Item, Record]) -> pa.Table | None:
-    """The list as a run would publish it, or None if the one that stands there is right: for a plan, which writes nothing."""
-    if stands(lake, stage):
+def unpublished_roster(lake: Lake, stage: Stage[Item, Record]) -> pa.Table | None:
+    """The list as a run would publish it, None if the published one is right: for a plan, which writes nothing."""
+    if is_current(lake, stage):
         return None
     return pa.Table.from_batches(list(_chunks(lake.workspace, stage)), schema(stage.reads))
 
 
-def stands(lake: Lake, stage: Stage[Item, Record]) -> bool:
-    """Whether the list that was last published is the one of now."""
+def is_current(lake: Lake, stage: Stage[Item, Record]) -> bool:
+    """Whether the list that was last published is still right."""
     current = lake.roster(stage.name)
     return current is not None and current.config.get(EDITION) == base32(_edition(lake.workspace, stage))
 
@@ -51,9 +53,9 @@ def _edition(workspace: Workspace, stage: Stage[Item, Record]) -> Id:
 
 
 def _chunks(workspace: Workspace, stage: Stage[Item, Record]) -> Iterator[pa.RecordBatch]:
-    hidden, column = forgotten_videos(workspace), stage.reads.video_column
-    seen = (record for record in _root(stage).scan(workspace) if getattr(record, column) not in hidden)
-    while chunk := list(itertools.islice(seen, CHUNK)):
+    forgotten, video_column = forgotten_videos(workspace), stage.reads.video_column
+    records = (record for record in _root(stage).scan(workspace) if getattr(record, video_column) not in forgotten)
+    while chunk := list(itertools.islice(records, CHUNK)):
         yield to_arrow(stage.reads, chunk)
 
 

@@ -1,4 +1,4 @@
-"""A share of the videos, by their ids: ids are digests, so equal ranges of them hold about equally many."""
+"""Shares of the videos for ranks, as ranges of ids: ids are digests, so equal ranges of them hold about equally many."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ SLOTS = 2**32
 LAST = b"\xff" * 17
 """Greater than any id."""
 Bounds = Mapping[str, bytes]
-"""A range of video ids, as SQL is given it: from `low` to below `high`."""
+"""A range of video ids as parameters of SQL: from `low` to below `high`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One of `of` equal ranges of video ids."""
+    """The videos of rank `rank` among `of`: one of so many equal ranges of their ids."""
 
     rank: int = 0
     of: int = 1
 
     @property
     def first(self) -> int:
-        """The first slot that is its own; it goes up to the first one of the next rank."""
+        """The first slot of the share; `stop` is the first one of the next rank."""
         return self.rank * SLOTS // self.of
 
     @property
     def stop(self) -> int:
         return (self.rank + 1) * SLOTS // self.of
 
-    def ranges(self, pieces: int) -> Iterator[Bounds]:
-        """Its ids cut into ranges of such a size that all ids would be so many."""
-        pieces = -(-pieces // self.of)
+    def ranges(self, total_ranges: int) -> Iterator[Bounds]:
+        """The share cut into ranges so large that `total_ranges` of them would cover all ids."""
+        total_ranges = -(-total_ranges // self.of)
         width = self.stop - self.first
-        bounds = [(self.first + step * width // pieces).to_bytes(4, "big") for step in range(pieces)]
+        bounds = [(self.first + step * width // total_ranges).to_bytes(4, "big") for step in range(total_ranges)]
         bounds.append(LAST if self.stop == SLOTS else self.stop.to_bytes(4, "big"))
         return ({"low": low, "high": high} for low, high in itertools.pairwise(bounds))
 
@@ -42,4 +42,4 @@ class Share:
 ALL = Share()
 """Every video."""
 IN_ONE: Sequence[Bounds] = tuple(ALL.ranges(1))
-"""All of them in one range."""
+"""Every video in one range."""

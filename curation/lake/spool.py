@@ -1,4 +1,4 @@
-"""Tables on their way into parts that are too large for memory: kept in nameless scratch files until all of them is there."""
+"""A spool for tables too large for memory: their rows wait in nameless scratch files until all are there."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ from dmforge.curation.atomic import disk_errors
 
 
 class Spool:
-    """Pieces of several tables, in the order in which they came. Gone when it is closed, or with the process."""
+    """The rows of several tables, in the order in which they came. Gone when it is closed, or with the process."""
 
     def __init__(self) -> None:
         self._files: dict[str, io.IOBase] = {}
         self._writers: dict[str, pa.RecordBatchStreamWriter] = {}
-        self._open = ExitStack()
+        self._open_files = ExitStack()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._open.close()
+    def __exit__(
+        self, error_class: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open_files.close()
 
-    def add(self, table: str, piece: pa.Table) -> None:
+    def add(self, table_name: str, rows: pa.Table) -> None:
         with disk_errors(Path(tempfile.gettempdir())):
-            if table not in self._files:
-                file = self._open.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (closed with the others)
-                self._files[table] = cast("io.IOBase", file)
-                self._writers[table] = pa.ipc.new_stream(self._files[table], piece.schema)
-            self._writers[table].write_table(piece)
+            if table_name not in self._files:
+                file = self._open_files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (closed with the others)
+                self._files[table_name] = cast("io.IOBase", file)
+                self._writers[table_name] = pa.ipc.new_stream(self._files[table_name], rows.schema)
+            self._writers[table_name].write_table(rows)
 
     def tables(self) -> Mapping[str, Iterator[pa.Table]]:
-        """All of them, to be read once: nothing is added any more."""
-        return {table: self._pieces(table) for table in self._files}
+        """The rows of each table, to be read once: nothing can be added any more."""
+        return {table_name: self._pieces(table_name) for table_name in self._files}
 
-    def _pieces(self, table: str) -> Iterator[pa.Table]:
-        self._writers[table].close()
-        self._files[table].seek(0)
-        with pa.ipc.open_stream(self._files[table]) as reader:
+    def _pieces(self, table_name: str) -> Iterator[pa.Table]:
+        self._writers[table_name].close()
+        self._files[table_name].seek(0)
+        with pa.ipc.open_stream(self._files[table_name]) as reader:
             for batch in reader:
                 yield pa.Table.from_batches([batch])

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
-from dmforge.curation.lake.parts import Extent, Part, check_parts, damage_named
+from dmforge.curation.lake.parts import Extent, Part, check_parts, naming_damaged_part
 from dmforge.curation.lake.shares import ALL, Bounds, Share
 from dmforge.curation.settled import row_schema
 from dmforge.curation.stage import Collective, Gate, Root, Stage
@@ -37,11 +37,11 @@ RANGE_ROWS = 100_000
 MANY = 64
 """Parts of one table that are opened again for each range."""
 READ = "read"
-"""The schema of what was read from more of them."""
+"""The schema of tables that were read from more parts than that."""
 HELD = "held"
-"""The schema of rows that lie in no part."""
+"""The schema of tables whose rows lie in no part."""
 PART = re.compile(r"/([a-z][a-z0-9_]*)/(part-[a-z0-9_-]+\.parquet)'")
-"""How SQL of ours names a part: its table and its name."""
+"""A part as SQL of a view names it: its table and its name."""
 CONNECTION: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -53,18 +53,18 @@ CONNECTION: dict[str, str | bool | int | float | list[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A set of rows as SQL. Its extent is known without reading where all of its parts count."""
+    """A set of rows as SQL. Where all rows of its parts count, its extent is known without reading them."""
 
     sql: str
     record: type[Record]
     parts: tuple[Part, ...]
-    whole: bool
+    is_whole: bool
     """Every row of the parts is current: no join is needed, and the extent is the sum of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Where a stage stands, counted in inputs."""
+    """The progress of a stage, counted in inputs."""
 
     pending: int
     made: int
@@ -88,111 +88,118 @@ class View:
         stages: Sequence[AnyStage],
         *,
         scanned: Mapping[str, pa.Table] | None = None,
-        upto: Id | None = None,
+        last_video: Id | None = None,
     ) -> None:
-        """`scanned` are lists of root stages that stand in for the published ones: what a plan would work on.
+        """`scanned` are lists of root stages that replace the published ones: what a plan would work on.
 
-        `upto` is the last video of a pilot: what is about later ones isn't current in this view, at any stage.
+        `last_video` is the last one of a pilot: what is about later ones isn't current in this view, at any stage.
         """
-        self.stages, self._scanned, self._upto = tuple(stages), scanned or {}, upto
+        self.stages, self._scanned, self._last_video = tuple(stages), scanned or {}, last_video
         self._folder = lake.workspace.lake
         self.commits = tuple(lake.commits.values())
         self._by_variant: defaultdict[tuple[str, str], list[Commit]] = defaultdict(list)
         for commit in self.commits:
             self._by_variant[commit.stage, commit.variant].append(commit)
         self._by_name = {(part.table, part.name): part for commit in self.commits for part in commit.parts}
-        self._checked: set[tuple[str, str]] = set()
-        self._asked: set[str] = set()
+        self._hashed_parts: set[tuple[str, str]] = set()
+        self._checked_sql: set[str] = set()
         self._variants: dict[str, Id] = {}
         self._inputs: dict[str, Rows] = {}
-        self._made: dict[tuple[str, str], Rows] = {}
+        self._rows_by_maker: dict[tuple[str, str], Rows] = {}
         self._extents: dict[str, Extent] = {}
-        self._read: set[str] = set()
-        self._single: dict[tuple[str, ...], bool] = {}
+        self._loaded_stages: set[str] = set()
+        self._unique_parts: dict[tuple[str, ...], bool] = {}
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """Every table of the recipe as a view of its current rows; `outcomes` of all stages. All their parts are hashed."""
-        self._check(" ".join(self.selects().values()))
-        return self._with_views
+        self._hash_parts_of(" ".join(self.selects().values()))
+        return self._database_with_views
 
     def cursor(self, question: str) -> duckdb.DuckDBPyConnection:
-        """The same for one question in SQL: of the tables that it doesn't name no part is hashed."""
+        """A cursor for one question in SQL. Only parts of the tables that it names are hashed."""
         self.check_named(question)
-        return self._with_views.cursor()
+        return self._database_with_views.cursor()
 
     def check_named(self, text: str) -> None:
         """Hash the parts of every table whose name is a word of a text."""
         words = set(re.findall(r"\w+", text.lower()))
-        self._check(" ".join(sql for table, sql in self.selects().items() if table in words))
+        self._hash_parts_of(" ".join(sql for table, sql in self.selects().items() if table in words))
 
-    def _check(self, sql: str) -> None:
+    def _hash_parts_of(self, sql: str) -> None:
         """Hash the parts that SQL names."""
-        if sql not in self._asked:
-            fresh = sorted(set(PART.findall(sql)) - self._checked)
-            check_parts(self._folder, [self._by_name[name] for name in fresh])
-            self._checked.update(fresh)
-            self._asked.add(sql)
+        if sql not in self._checked_sql:
+            unhashed = sorted(set(PART.findall(sql)) - self._hashed_parts)
+            check_parts(self._folder, [self._by_name[name] for name in unhashed])
+            self._hashed_parts.update(unhashed)
+            self._checked_sql.add(sql)
 
     @cached_property
-    def _with_views(self) -> duckdb.DuckDBPyConnection:
+    def _database_with_views(self) -> duckdb.DuckDBPyConnection:
         # to make a view is to read a footer
-        with interruptible(), damage_named(self._folder, list(self._by_name.values())):
+        with interruptible(), naming_damaged_part(self._folder, list(self._by_name.values())):
             for table, sql in self.selects().items():
-                self._bare.execute(f'CREATE VIEW "{table}" AS {sql}')
-        return self._bare
+                self._database.execute(f'CREATE VIEW "{table}" AS {sql}')
+        return self._database
 
     def selects(self) -> dict[str, str]:
         """Every table of the recipe as SQL of its current rows; `outcomes` of all stages."""
-        records = {record.table: record for record in (*RECORDS, *(made for stage in self.stages for made in stage.makes))}
-        found = {table: self.rows(record, gated=False).sql for table, record in records.items()}
+        records = {record.table: record for record in (*RECORDS, *(record for stage in self.stages for record in stage.makes))}
+        selects = {table: self.rows(record, gated=False).sql for table, record in records.items()}
         outcomes = [self.outcomes(stage) for stage in self.stages]
-        return found | {Outcome.table: _union(outcomes) or self._files(schema(Outcome), ())}
+        return selects | {Outcome.table: _union(outcomes) or self._files_sql(schema(Outcome), ())}
 
     def files(self) -> list[str]:
         """Every part that counts, as SQL of this view names it."""
         paths = (part.path(self._folder) for commit in self.commits for part in commit.parts)
-        return sorted({name for path in paths for name in (str(path), _plain(path))})
+        return sorted({name for path in paths for name in (str(path), _without_wildcards(path))})
 
-    def held(self) -> dict[str, pa.Table]:
-        """The rows that SQL of this view names and that lie in no part."""
+    def in_memory_tables(self) -> dict[str, pa.Table]:
+        """The tables that SQL of this view names and whose rows lie in no part."""
         names = self._rows("SELECT table_name FROM duckdb_tables() WHERE schema_name = $held ORDER BY 1", {"held": HELD})
         return {name: self.table(f"SELECT * FROM {HELD}.{name}") for (name,) in names}
 
     def inputs(self, stage: AnyStage) -> Rows:
-        """What a stage has to work on: its roster if it stands at the root, else what the stages before it made."""
+        """The inputs of a stage: its roster if it is a root stage, else what the stages before it made."""
         if stage.name not in self._inputs:
             self._inputs[stage.name] = self._roster(stage) if isinstance(stage, Root) else self.rows(stage.reads, before=stage)
         return self._inputs[stage.name]
 
     def rows(self, record: type[Record], before: AnyStage | None = None, *, gated: bool = True) -> Rows:
-        """The current rows of a table, as made by the stages before one, or by all; those that gates let through, or all."""
-        upto = self.stages.index(before) if before is not None else len(self.stages)
-        makers = [stage for stage in self.stages[:upto] if record in stage.makes]
-        made = [self._made_by(stage, record) for stage in makers]
+        """The current rows of a table that the stages before one made, or all stages; those that gates let through, or all."""
+        stage_count = self.stages.index(before) if before is not None else len(self.stages)
+        makers = [stage for stage in self.stages[:stage_count] if record in stage.makes]
+        maker_rows = [self._made_by(stage, record) for stage in makers]
         if gated:
-            made = [self._with_its_subject(rows, maker, upto) for rows, maker in zip(made, makers, strict=True)]
-        parts = tuple(part for rows in made for part in rows.parts)
-        sql = _union([rows.sql for rows in made]) or self._files(row_schema(record), ())
-        whole = all(rows.whole for rows in made)
+            maker_rows = [
+                self._without_withheld_subjects(rows, maker, stage_count)
+                for rows, maker in zip(maker_rows, makers, strict=True)
+            ]
+        parts = tuple(part for rows in maker_rows for part in rows.parts)
+        sql = _union([rows.sql for rows in maker_rows]) or self._files_sql(row_schema(record), ())
+        is_whole = all(rows.is_whole for rows in maker_rows)
         # only where a row does stand twice: to see each once costs a sort of them all, in every query
-        if any(stage.repeats and self._parts(stage, record.table) for stage in makers) and not self._once(record, parts):
+        if any(stage.repeats and self._parts(stage, record.table) for stage in makers) and not self._has_unique_ids(
+            record, parts
+        ):
             sql = f"SELECT * FROM ({sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
-            whole = False
-        gates = [(gate, "id") for gate in self.stages[:upto] if isinstance(gate, Gate) and gate.reads is record]
+            is_whole = False
+        gates = [(gate, "id") for gate in self.stages[:stage_count] if isinstance(gate, Gate) and gate.reads is record]
         if gated and gates:
-            return Rows(self._passing(sql, gates), record, parts, whole=False)
-        return Rows(sql, record, parts, whole)
+            return Rows(self._passing_sql(sql, gates), record, parts, is_whole=False)
+        return Rows(sql, record, parts, is_whole)
 
-    def _with_its_subject(self, rows: Rows, maker: AnyStage, upto: int) -> Rows:
-        """Rows without those that name what a later gate keeps back: a candidate goes with its task. What was made behind a
-        gate was made from what it let through."""
-        later, columns = self.stages[self.stages.index(maker) + 1 : upto], schema(rows.record).names
-        gates = [(gate, gate.reads.kind) for gate in later if isinstance(gate, Gate) and gate.reads.kind in columns]
-        return Rows(self._passing(rows.sql, gates), rows.record, rows.parts, whole=False) if gates and rows.parts else rows
+    def _without_withheld_subjects(self, rows: Rows, maker: AnyStage, stage_count: int) -> Rows:
+        """Rows without those about a subject that a later gate keeps back: a candidate goes with its task. Rows that were made
+        behind a gate were made from what it let through."""
+        later_stages, columns = self.stages[self.stages.index(maker) + 1 : stage_count], schema(rows.record).names
+        gates = [(gate, gate.reads.kind) for gate in later_stages if isinstance(gate, Gate) and gate.reads.kind in columns]
+        return (
+            Rows(self._passing_sql(rows.sql, gates), rows.record, rows.parts, is_whole=False) if gates and rows.parts else rows
+        )
 
-    def _passing(self, sql: str, gates: Sequence[tuple[AnyStage, str]]) -> str:
-        """SQL of the rows whose column names what a gate lets through, for each of these gates."""
+    def _passing_sql(self, sql: str, gates: Sequence[tuple[AnyStage, str]]) -> str:
+        """SQL of the rows whose column names what a gate lets through, for each of these gates and columns."""
         for gate, column in gates:
             assert isinstance(gate, Gate)
             ids = gate.passing(self._made_by(gate, gate.makes[0]).sql)
@@ -202,116 +209,121 @@ class View:
     def repeated(self, stage: AnyStage) -> str | None:
         """The id of a row that a stage made from two inputs, if there is one."""
         for record in stage.makes:
-            made = self._made_by(stage, record)
-            sql = f"SELECT id FROM ({made.sql}) WHERE {within(record.video_column)} GROUP BY id HAVING count(*) > 1 LIMIT 1"
-            for bounds in ALL.ranges(1 + sum(part.rows for part in made.parts) // RANGE_ROWS):
-                if found := self._rows(sql, bounds):
+            rows = self._made_by(stage, record)
+            in_range = range_condition(record.video_column)
+            duplicates_sql = f"SELECT id FROM ({rows.sql}) WHERE {in_range} GROUP BY id HAVING count(*) > 1 LIMIT 1"
+            for bounds in ALL.ranges(1 + sum(part.rows for part in rows.parts) // RANGE_ROWS):
+                if found := self._rows(duplicates_sql, bounds):
                     return show(record.kind, found[0][0])
         return None
 
     def outcomes(self, stage: AnyStage) -> str:
         """SQL of a stage's outcomes that count now: those of current inputs."""
-        files = self._files(schema(Outcome), self._parts(stage, Outcome.table))
-        if self._complete(stage):
+        files = self._files_sql(schema(Outcome), self._parts(stage, Outcome.table))
+        if self._is_complete(stage):
             return files
         return f"SELECT * FROM ({files}) o SEMI JOIN ({self.inputs(stage).sql}) i ON o.input = i.id"
 
     def variant(self, stage: AnyStage) -> Id:
-        """What with an input makes the work key. A Collective's holds the set of ids that it sees."""
+        """The variant of a stage, which with an input makes the work key. A Collective's holds the set of ids that it sees."""
         if stage.name not in self._variants:
-            self._variants[stage.name] = self._seeing(stage) if isinstance(stage, Collective) else stage.variant
+            self._variants[stage.name] = self._collective_variant(stage) if isinstance(stage, Collective) else stage.variant
         return self._variants[stage.name]
 
     def tally(self, stage: AnyStage, share: Share = ALL) -> Tally:
-        """Where a stage stands, as far as it is about the videos of a share."""
-        if share == ALL and self._complete(stage):
+        """The progress of a stage with the videos of a share."""
+        if share == ALL and self._is_complete(stage):
             commits = self._commits(stage)
             return Tally(0, sum(c.made for c in commits), sum(c.rejected for c in commits), sum(c.quarantined for c in commits))
         counts: Counter[str] = Counter()
         for bounds in share.ranges(1 + sum(part.rows for part in self.inputs(stage).parts) // RANGE_ROWS):
-            counts.update(dict(self._rows(f"SELECT status, count(*) FROM ({self._settled(stage)}) GROUP BY status", bounds)))
+            counts.update(
+                dict(self._rows(f"SELECT status, count(*) FROM ({self._settled_sql(stage)}) GROUP BY status", bounds))
+            )
             counts["pending"] += self._rows(f"SELECT count(DISTINCT id) FROM ({self.pending(stage)})", bounds)[0][0]
         return Tally(**{status: counts[status] for status in ("pending", "made", "rejected", "quarantined")})
 
     def pending(self, stage: AnyStage) -> str:
         """SQL of the inputs without an outcome about videos from $low to below $high."""
-        inputs, done = self._within(stage)
-        return f"SELECT i.* FROM ({inputs}) i ANTI JOIN ({done}) o ON o.input = i.id"
+        inputs, outcomes = self._bounded_inputs_and_outcomes(stage)
+        return f"SELECT i.* FROM ({inputs}) i ANTI JOIN ({outcomes}) o ON o.input = i.id"
 
     def ever_settled(self, stage: AnyStage) -> bool:
-        """Has it settled any input, be it one that its recipe no longer has?"""
+        """Whether a stage has settled any input, be it one that its recipe no longer has."""
         return bool(self._commits(stage))
 
-    def _settled(self, stage: AnyStage) -> str:
-        """SQL of the outcomes that count, within the same bounds."""
-        inputs, done = self._within(stage)
-        return f"SELECT o.status FROM ({done}) o SEMI JOIN ({inputs}) i ON o.input = i.id"
+    def _settled_sql(self, stage: AnyStage) -> str:
+        """SQL of the current outcomes, within the same bounds."""
+        inputs, outcomes = self._bounded_inputs_and_outcomes(stage)
+        return f"SELECT o.status FROM ({outcomes}) o SEMI JOIN ({inputs}) i ON o.input = i.id"
 
-    def _within(self, stage: AnyStage) -> tuple[str, str]:
-        """A stage's inputs and outcomes, both bounded: what is in memory at once doesn't grow with the lake."""
+    def _bounded_inputs_and_outcomes(self, stage: AnyStage) -> tuple[str, str]:
+        """SQL of a stage's inputs and outcomes, both bounded: what is in memory at once doesn't grow with the lake."""
         inputs, column = self.inputs(stage), self.inputs(stage).record.video_column
         renamed = "" if column == "video" else f", {column} AS video"
         return (
-            f"SELECT *{renamed} FROM ({inputs.sql}) WHERE {within(column)}",
-            f"SELECT input, status FROM ({self._done(stage)}) WHERE {within('video')}",
+            f"SELECT *{renamed} FROM ({inputs.sql}) WHERE {range_condition(column)}",
+            f"SELECT input, status FROM ({self._settled_rows_sql(stage)}) WHERE {range_condition('video')}",
         )
 
-    def _done(self, stage: AnyStage) -> str:
-        """SQL of all that a stage has settled. A stage that was interrupted has left many small parts: they are read once, and
-        not opened again for each range."""
+    def _settled_rows_sql(self, stage: AnyStage) -> str:
+        """SQL of all that a stage has settled. A stage that was interrupted has left many small parts: they are read once
+        into a table, not opened again for each range."""
         parts = self._parts(stage, Outcome.table)
-        files = self._files(schema(Outcome), parts)
+        files = self._files_sql(schema(Outcome), parts)
         if len(parts) <= MANY:
             return files
-        if stage.name not in self._read:
-            self._bare.execute(f"CREATE SCHEMA IF NOT EXISTS {READ}")
+        if stage.name not in self._loaded_stages:
+            self._database.execute(f"CREATE SCHEMA IF NOT EXISTS {READ}")
             rows = f"SELECT input, video, status FROM ({files}) ORDER BY video"
-            self._check(rows)
-            self._bare.execute(f'CREATE TABLE {READ}."{stage.name}" AS {rows}')
-            self._read.add(stage.name)
+            self._hash_parts_of(rows)
+            self._database.execute(f'CREATE TABLE {READ}."{stage.name}" AS {rows}')
+            self._loaded_stages.add(stage.name)
         return f'SELECT * FROM {READ}."{stage.name}"'
 
     def yield_of(self, stage: AnyStage, record: type[Record]) -> float:
         """Rows of a table that an input of a stage gave so far, on average; one each where nothing is known."""
         commits = self._commits(stage)
-        settled = sum(commit.inputs for commit in commits)
-        return sum(part.rows for commit in commits for part in commit.of(record.table)) / settled if settled else 1.0
+        settled_inputs = sum(commit.inputs for commit in commits)
+        return (
+            sum(part.rows for commit in commits for part in commit.of(record.table)) / settled_inputs if settled_inputs else 1.0
+        )
 
     def superseded(self, stage: AnyStage) -> int:
-        """Outcomes that an earlier config or version left; going back to it costs nothing."""
+        """How many outcomes an earlier config or version left; going back to it costs nothing."""
         variant = base32(self.variant(stage))
         return sum(c.inputs for c in self.commits if c.stage == stage.name and c.variant != variant)
 
     def extent(self, rows: Rows) -> Extent:
-        """How many rows, and which: from the commits where they all count, else by reading ids."""
-        if rows.whole:
+        """The extent of rows: from the commits where every row counts, else by reading ids."""
+        if rows.is_whole:
             return extent_of(rows.parts)
         if rows.sql not in self._extents:
-            self._check(rows.sql)
+            self._hash_parts_of(rows.sql)
             with interruptible():
-                reader = self._bare.cursor().sql(f"SELECT id FROM ({rows.sql})").to_arrow_reader(100_000)
+                reader = self._database.cursor().sql(f"SELECT id FROM ({rows.sql})").to_arrow_reader(100_000)
                 self._extents[rows.sql] = sum((Extent.of(batch.column(0)) for batch in reader), Extent())
         return self._extents[rows.sql]
 
     def table(self, sql: str, values: Mapping[str, object] | None = None) -> pa.Table:
-        """What a query over this view's own SQL gives."""
-        self._check(sql)
+        """The result of a query over this view's own SQL."""
+        self._hash_parts_of(sql)
         return self.unchecked(sql, values)
 
     def unchecked(self, sql: str, values: Mapping[str, object] | None = None) -> pa.Table:
-        """The same of parts that were not hashed: for who looks at a few rows of a large lake."""
-        with interruptible(), damage_named(self._folder, list(self._by_name.values())):
-            return self._bare.cursor().sql(sql, params=values).to_arrow_table()
+        """The result of a query over parts that are not hashed first: for a few rows of a large lake."""
+        with interruptible(), naming_damaged_part(self._folder, list(self._by_name.values())):
+            return self._database.cursor().sql(sql, params=values).to_arrow_table()
 
     def last_of_first(self, videos: int) -> Id:
         """The id up to which a pilot on so many videos goes. Ids are digests, so the first ones are a fair draw."""
-        lists = [
+        selects = [
             f"SELECT {stage.reads.video_column} AS video FROM ({self.inputs(stage).sql})"
             for stage in self.stages
             if isinstance(stage, Root)
         ]
-        found = self._rows(f"SELECT DISTINCT video FROM ({_union(lists)}) ORDER BY 1 LIMIT {int(videos)}", {})
-        return found[-1][0] if found else b""
+        rows = self._rows(f"SELECT DISTINCT video FROM ({_union(selects)}) ORDER BY 1 LIMIT {int(videos)}", {})
+        return rows[-1][0] if rows else b""
 
     def ranges(self, record: type[Record], rows: int) -> list[Bounds]:
         """Ranges of videos with about so many rows of a table each."""
@@ -319,20 +331,20 @@ class View:
 
     def about(self, bounds: Bounds, record: type[R], *, gated: bool = True) -> list[R]:
         """The rows of a table about the videos of a range."""
-        sql = f"SELECT * FROM ({self.rows(record, gated=gated).sql}) WHERE {within(record.video_column)}"
+        sql = f"SELECT * FROM ({self.rows(record, gated=gated).sql}) WHERE {range_condition(record.video_column)}"
         return from_arrow(record, self.table(sql, bounds))
 
     def open(self) -> None:
-        """Connect now: before threads ask for tables beside each other."""
-        _ = self._bare
+        """Connect now, before several threads query at once."""
+        _ = self._database
 
     def _rows(self, sql: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        self._check(sql)
+        self._hash_parts_of(sql)
         with interruptible():
-            return self._bare.cursor().execute(sql, values).fetchall()
+            return self._database.cursor().execute(sql, values).fetchall()
 
     @cached_property
-    def _bare(self) -> duckdb.DuckDBPyConnection:
+    def _database(self) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(config=CONNECTION)
 
     def _commits(self, stage: AnyStage) -> list[Commit]:
@@ -341,69 +353,70 @@ class View:
     def _parts(self, stage: AnyStage, table: str) -> tuple[Part, ...]:
         return tuple(part for commit in self._commits(stage) for part in commit.of(table))
 
-    def _complete(self, stage: AnyStage) -> bool:
+    def _is_complete(self, stage: AnyStage) -> bool:
         """The stage's outcomes are exactly its current inputs: nothing is pending and nothing is left over."""
         return extent_of(self._parts(stage, Outcome.table)) == self.extent(self.inputs(stage))
 
-    def _once(self, record: type[Record], parts: Sequence[Part]) -> bool:
-        """No id stands twice in these parts. Where the first halves of ids all differ, they do: a third of the cost."""
-        names = (record.table, *(part.name for part in parts))  # parts of one commit have one name, in each table
-        if names not in self._single:
-            ids = f"SELECT id FROM ({self._files(row_schema(record), parts, record)}) WHERE {within(record.video_column)}"
+    def _has_unique_ids(self, record: type[Record], parts: Sequence[Part]) -> bool:
+        """Whether no id stands twice in these parts. If the first halves of ids all differ, the ids do: a third of the cost."""
+        key = (record.table, *(part.name for part in parts))  # parts of one commit have one name, in each table
+        if key not in self._unique_parts:
+            files_sql = self._files_sql(row_schema(record), parts, record)
+            ids_sql = f"SELECT id FROM ({files_sql}) WHERE {range_condition(record.video_column)}"
             ranges = ALL.ranges(1 + sum(part.rows for part in parts) // RANGE_ROWS)
-            self._single[names] = all(_differ(self.table(ids, bounds).column("id")) for bounds in ranges)
-        return self._single[names]
+            self._unique_parts[key] = all(_all_differ(self.table(ids_sql, bounds).column("id")) for bounds in ranges)
+        return self._unique_parts[key]
 
-    def _seeing(self, stage: Collective[Item, Record]) -> Id:
-        reads = [self.rows(record, before=stage) for record in (stage.reads, *stage.also_reads)]
-        extents = [self.extent(rows) for rows in reads]
-        seen = [[rows.record.table, e.count, e.low, e.high] for rows, e in zip(reads, extents, strict=True)]
-        return digest("set", [stage.variant, seen])
+    def _collective_variant(self, stage: Collective[Item, Record]) -> Id:
+        inputs = [self.rows(record, before=stage) for record in (stage.reads, *stage.also_reads)]
+        extents = [self.extent(rows) for rows in inputs]
+        summary = [[rows.record.table, e.count, e.low, e.high] for rows, e in zip(inputs, extents, strict=True)]
+        return digest("set", [stage.variant, summary])
 
     def _roster(self, stage: AnyStage) -> Rows:
         if stage.name in self._scanned:
-            sql = self._held(f"scanned_{stage.name}", self._scanned[stage.name])
-            return Rows(sql, stage.reads, (), whole=False)
+            sql = self._in_memory_sql(f"scanned_{stage.name}", self._scanned[stage.name])
+            return Rows(sql, stage.reads, (), is_whole=False)
         commit = next((c for c in self.commits if c.stage == stage.name and c.kind == "roster"), None)
         parts = commit.of(stage.reads.table) if commit else ()
-        files = self._files(schema(stage.reads), parts, stage.reads)
-        if self._upto is None:
-            return Rows(files, stage.reads, parts, whole=True)
-        pilot = f"SELECT * FROM ({files}) WHERE {stage.reads.video_column} <= unhex('{self._upto.hex()}')"
-        return Rows(pilot, stage.reads, parts, whole=False)
+        files_sql = self._files_sql(schema(stage.reads), parts, stage.reads)
+        if self._last_video is None:
+            return Rows(files_sql, stage.reads, parts, is_whole=True)
+        pilot_sql = f"SELECT * FROM ({files_sql}) WHERE {stage.reads.video_column} <= unhex('{self._last_video.hex()}')"
+        return Rows(pilot_sql, stage.reads, parts, is_whole=False)
 
     def _made_by(self, stage: AnyStage, record: type[Record]) -> Rows:
         key = (stage.name, record.table)
-        if key not in self._made:
+        if key not in self._rows_by_maker:
             parts = self._parts(stage, record.table)
-            files = self._files(row_schema(record), parts, record)
-            whole = not parts or self._complete(stage)
-            joined = f"SELECT * FROM ({files}) r SEMI JOIN ({self.inputs(stage).sql}) i ON r.made_from = i.id"
-            self._made[key] = Rows(files if whole else joined, record, parts, whole)
-        return self._made[key]
+            files_sql = self._files_sql(row_schema(record), parts, record)
+            is_whole = not parts or self._is_complete(stage)
+            current_sql = f"SELECT * FROM ({files_sql}) r SEMI JOIN ({self.inputs(stage).sql}) i ON r.made_from = i.id"
+            self._rows_by_maker[key] = Rows(files_sql if is_whole else current_sql, record, parts, is_whole)
+        return self._rows_by_maker[key]
 
-    def _files(self, columns: pa.Schema, parts: Sequence[Part], record: type[Record] | None = None) -> str:
-        empty = self._held(f"empty_{digest('schema', columns.to_string()).hex()}", columns.empty_table())
+    def _files_sql(self, columns: pa.Schema, parts: Sequence[Part], record: type[Record] | None = None) -> str:
+        empty = self._in_memory_sql(f"empty_{digest('schema', columns.to_string()).hex()}", columns.empty_table())
         if not parts:
             return empty
-        names = {name: f'"{name}"' for name in columns.names}
-        files = f"[{', '.join(quoted(part.path(self._folder)) for part in parts)}], hive_partitioning = false"
-        came_later = default_row(record) if record else pa.table({})
-        if not came_later.num_columns:
-            return f"SELECT {', '.join(names.values())} FROM read_parquet({files})"
+        expressions = {name: f'"{name}"' for name in columns.names}
+        files = f"[{', '.join(quoted_path(part.path(self._folder)) for part in parts)}], hive_partitioning = false"
+        later_defaults = default_row(record) if record else pa.table({})
+        if not later_defaults.num_columns:
+            return f"SELECT {', '.join(expressions.values())} FROM read_parquet({files})"
         # parts of earlier formats lack these columns: their rows have the defaults
-        defaults = self._held(f"defaults_{digest('schema', columns.to_string()).hex()}", came_later)
-        for name in came_later.column_names:
-            names[name] = f'coalesce("{name}", (SELECT "{name}" FROM ({defaults}))) AS "{name}"'
+        defaults = self._in_memory_sql(f"defaults_{digest('schema', columns.to_string()).hex()}", later_defaults)
+        for name in later_defaults.column_names:
+            expressions[name] = f'coalesce("{name}", (SELECT "{name}" FROM ({defaults}))) AS "{name}"'
         stored = f"SELECT * FROM read_parquet({files}, union_by_name = true)"
-        return f"SELECT {', '.join(names.values())} FROM ({stored} UNION ALL BY NAME {empty})"
+        return f"SELECT {', '.join(expressions.values())} FROM ({stored} UNION ALL BY NAME {empty})"
 
-    def _held(self, name: str, rows: pa.Table) -> str:
-        """Rows that lie in no part, as SQL. A table of its own, since what is merely registered is unknown to other cursors."""
-        self._bare.register("coming", rows)
-        self._bare.execute(f"CREATE SCHEMA IF NOT EXISTS {HELD}")
-        self._bare.execute(f"CREATE TABLE IF NOT EXISTS {HELD}.{name} AS SELECT * FROM coming")
-        self._bare.unregister("coming")
+    def _in_memory_sql(self, name: str, rows: pa.Table) -> str:
+        """SQL of rows that lie in no part. They get a table, since what is merely registered is unknown to other cursors."""
+        self._database.register("coming", rows)
+        self._database.execute(f"CREATE SCHEMA IF NOT EXISTS {HELD}")
+        self._database.execute(f"CREATE TABLE IF NOT EXISTS {HELD}.{name} AS SELECT * FROM coming")
+        self._database.unregister("coming")
         return f"SELECT * FROM {HELD}.{name}"
 
 
@@ -413,35 +426,35 @@ def interruptible() -> Generator[None]:
     try:
         yield
     except duckdb.BinderException as error:  # our SQL is right for our columns
-        told = str(error).splitlines()[0].lower()
+        message = str(error).splitlines()[0].lower()
         mend = "dmforge run: lists are written anew; or use the version that wrote it"
-        raise LakeError(f"the lake was written by another version of dmforge: {told}", mend=mend) from None
+        raise LakeError(f"the lake was written by another version of dmforge: {message}", mend=mend) from None
     except RuntimeError as error:
         if "interrupted" not in str(error).lower():
             raise
         raise KeyboardInterrupt from None
 
 
-def within(column: str) -> str:
-    """SQL of what is about the videos of a range. Equal rows are about the same video, and parts are in the order of videos: so
-    each is read once, not once a range."""
+def range_condition(column: str) -> str:
+    """An SQL condition for rows about the videos of a range. Equal rows are about the same video, and parts are in the order of
+    videos: so each part is read once, not once a range."""
     return f"{column} >= $low AND {column} < $high"
 
 
-def _differ(ids: IdColumn) -> bool:
-    """Whether the first eight bytes of each id do."""
-    half = np.sort(id_matrix(ids).view("<u8")[:, 0])
-    return bool((half[1:] != half[:-1]).all())
+def _all_differ(ids: IdColumn) -> bool:
+    """Whether the first eight bytes of all ids differ."""
+    halves = np.sort(id_matrix(ids).view("<u8")[:, 0])
+    return bool((halves[1:] != halves[:-1]).all())
 
 
 def _union(selects: Sequence[str]) -> str:
     return " UNION ALL BY NAME ".join(f"({select})" if len(selects) > 1 else select for select in selects)
 
 
-def quoted(path: object) -> str:
+def quoted_path(path: object) -> str:
     """A path as an SQL string that names this very file: quotes doubled, wildcards taken literally."""
-    return "'" + _plain(path).replace("'", "''") + "'"
+    return "'" + _without_wildcards(path).replace("'", "''") + "'"
 
 
-def _plain(path: object) -> str:
+def _without_wildcards(path: object) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))

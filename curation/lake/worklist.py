@@ -9,16 +9,16 @@ import numpy as np
 import pyarrow as pa
 
 from dmforge.curation.lake.shares import ALL, Share
-from dmforge.curation.lake.views import AnyStage, View, within
+from dmforge.curation.lake.views import AnyStage, View, range_condition
 from dmforge.curation.settled import Key
 from dmforge.schemas.columns import id_list, id_matrix, schema
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Joined, Record
 
 RANGE_ROWS = 4_000
-"""A range of video ids holds about so many inputs: what is in memory at once."""
+"""About how many inputs a range of video ids holds: they are in memory at once."""
 RANGE_BYTES = 16 << 20
-"""Or so many bytes of Parquet."""
+"""About how many bytes of Parquet such a range holds at most."""
 
 INPUT, VIDEO = "input_id", "input_video"
 """Columns beside the items: what their outcomes will be about. No record has fields of these names."""
@@ -38,32 +38,32 @@ class WorkBatch:
 
 
 def pending_batches(view: View, stage: AnyStage, share: Share = ALL) -> Iterator[WorkBatch]:
-    """What is still to be done about the videos of a share, lazily.
+    """The batches that are still to be done about the videos of a share, lazily.
 
-    Whole batches that are done leave the cut of the others as it was.
+    Where whole batches are done, the others are cut as they were before.
     """
     if stage.whole_videos:
         yield from _by_video(view, stage, share)
         return
-    size = stage.config.batch_items
-    held: list[pa.Table] = []
+    batch_size = stage.config.batch_items
+    buffered: list[pa.Table] = []
     rows = 0
-    for table in _ranges(view, stage, share):
-        held.append(table)
+    for table in _pending_ranges(view, stage, share):
+        buffered.append(table)
         rows += table.num_rows
-        if rows < size:
+        if rows < batch_size:
             continue
-        whole = pa.concat_tables(held)
-        for start in range(0, rows - rows % size, size):
-            yield _batch(stage, whole.slice(start, size))
-        held, rows = [whole.slice(rows - rows % size)], rows % size
+        combined = pa.concat_tables(buffered)
+        for start in range(0, rows - rows % batch_size, batch_size):
+            yield _batch(stage, combined.slice(start, batch_size))
+        buffered, rows = [combined.slice(rows - rows % batch_size)], rows % batch_size
     if rows:
-        yield _batch(stage, pa.concat_tables(held))
+        yield _batch(stage, pa.concat_tables(buffered))
 
 
 def _by_video(view: View, stage: AnyStage, share: Share) -> Iterator[WorkBatch]:
-    """A batch ends with the video that makes it large enough. No video lies in two ranges."""
-    for table in _ranges(view, stage, share):
+    """Batches of whole videos: each ends with the video that makes it large enough. No video lies in two ranges."""
+    for table in _pending_ranges(view, stage, share):
         videos = id_matrix(table.column(VIDEO))
         changes = np.flatnonzero((videos[1:] != videos[:-1]).any(axis=1)) + 1
         start = 0
@@ -77,56 +77,56 @@ def _batch(stage: AnyStage, table: pa.Table) -> WorkBatch:
     return WorkBatch(table.select(schema(stage.item).names), id_list(table.column(INPUT)), id_list(table.column(VIDEO)))
 
 
-def _ranges(view: View, stage: AnyStage, share: Share) -> Iterator[pa.Table]:
+def _pending_ranges(view: View, stage: AnyStage, share: Share) -> Iterator[pa.Table]:
     """The pending inputs, range by range of video ids."""
     inputs = view.inputs(stage)
     columns = [*schema(stage.item).names, INPUT, VIDEO]
-    stored = sum(part.size_bytes for part in inputs.parts)
-    pieces = max(1, sum(part.rows for part in inputs.parts) // RANGE_ROWS, stored // RANGE_BYTES)
-    sql = f"SELECT * FROM ({_items(view, stage)}) ORDER BY {VIDEO}, {INPUT}"
-    for bounds in share.ranges(pieces):
-        found = view.table(sql, bounds)
-        if found.num_rows:
-            yield _distinct(found.select(columns))
+    stored_bytes = sum(part.size_bytes for part in inputs.parts)
+    range_count = max(1, sum(part.rows for part in inputs.parts) // RANGE_ROWS, stored_bytes // RANGE_BYTES)
+    sql = f"SELECT * FROM ({_items_sql(view, stage)}) ORDER BY {VIDEO}, {INPUT}"
+    for bounds in share.ranges(range_count):
+        table = view.table(sql, bounds)
+        if table.num_rows:
+            yield _distinct_inputs(table.select(columns))
 
 
-def _items(view: View, stage: AnyStage) -> str:
+def _items_sql(view: View, stage: AnyStage) -> str:
     """SQL of the pending inputs as the stage wants them."""
     keys = f"i.id AS {INPUT}, i.video AS {VIDEO}"
     if not stage.beside:
         return f"SELECT *, {keys} FROM ({view.pending(stage)}) i"
-    first, *_ = schema(stage.item).names
-    columns = [f"{_packed('i', stage.reads)} AS {first}"]
-    columns += [f"{_packed(name, record)} AS {name}" for name, record in stage.beside.items()]
+    input_column, *_ = schema(stage.item).names
+    columns = [f"{_struct_sql('i', stage.reads)} AS {input_column}"]
+    columns += [f"{_struct_sql(name, record)} AS {name}" for name, record in stage.beside.items()]
     joins = [
-        f"{_join(view, stage, record)} ({_beside(view, stage, name, record)}) {name} ON {name}.id = i.{name}"
+        f"{_join_kind(view, stage, record)} ({_joined_rows_sql(view, stage, name, record)}) {name} ON {name}.id = i.{name}"
         for name, record in stage.beside.items()
     ]
     return f"SELECT {keys}, {', '.join(columns)} FROM ({view.pending(stage)}) i {' '.join(joins)}"
 
 
-def _beside(view: View, stage: AnyStage, name: str, record: type[Record]) -> str:
+def _joined_rows_sql(view: View, stage: AnyStage, name: str, record: type[Record]) -> str:
     """SQL of the rows that may stand beside an input: those about the same videos, or all where it may be about another."""
     sql = view.rows(record, before=stage).sql
     if issubclass(stage.item, Joined) and name in stage.item.elsewhere:
         return sql
-    return f"SELECT * FROM ({sql}) WHERE {within(record.video_column)}"
+    return f"SELECT * FROM ({sql}) WHERE {range_condition(record.video_column)}"
 
 
-def _join(view: View, stage: AnyStage, record: type[Record]) -> str:
-    """A row that may still come is waited for: its input stays pending."""
-    before = view.stages[: view.stages.index(stage)]
-    return "JOIN" if any(record in maker.makes and view.tally(maker).pending for maker in before) else "LEFT JOIN"
+def _join_kind(view: View, stage: AnyStage, record: type[Record]) -> str:
+    """How rows are joined: an inner join where they may still come, so that their input stays pending; else a left join."""
+    earlier_stages = view.stages[: view.stages.index(stage)]
+    return "JOIN" if any(record in maker.makes and view.tally(maker).pending for maker in earlier_stages) else "LEFT JOIN"
 
 
-def _packed(row: str, record: type[Record]) -> str:
-    columns = ", ".join(f'"{name}" := {row}."{name}"' for name in schema(record).names)
-    return f"CASE WHEN {row}.id IS NOT NULL THEN struct_pack({columns}) END"
+def _struct_sql(alias: str, record: type[Record]) -> str:
+    columns = ", ".join(f'"{name}" := {alias}."{name}"' for name in schema(record).names)
+    return f"CASE WHEN {alias}.id IS NOT NULL THEN struct_pack({columns}) END"
 
 
-def _distinct(table: pa.Table) -> pa.Table:
-    """The same content made from two inputs is one input here: equal ids stand side by side."""
+def _distinct_inputs(table: pa.Table) -> pa.Table:
+    """The inputs, each once: the same content made from two rows is one input. Equal ids stand side by side."""
     ids = id_matrix(table.column(INPUT))
-    fresh = np.ones(len(ids), bool)
-    fresh[1:] = (ids[1:] != ids[:-1]).any(axis=1)
-    return table if fresh.all() else table.filter(pa.array(fresh))
+    is_first = np.ones(len(ids), bool)
+    is_first[1:] = (ids[1:] != ids[:-1]).any(axis=1)
+    return table if is_first.all() else table.filter(pa.array(is_first))

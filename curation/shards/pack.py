@@ -13,7 +13,7 @@ from pydantic import Field, PositiveInt
 
 from dmforge.curation.lake.parts import Extent
 from dmforge.curation.lake.shares import Bounds
-from dmforge.curation.lake.views import View, within
+from dmforge.curation.lake.views import View, range_condition
 from dmforge.curation.settled import Key, Made, Origin, Settled, settle
 from dmforge.curation.shards.card import Contents, Tally, write_card
 from dmforge.curation.shards.document import ShardSample, sample_of, video_of
@@ -139,8 +139,8 @@ class Selected:
         """What the corpus is made of: its samples, and where their videos come from."""
         samples, provenances = Extent(), Extent()
         for bounds in self._ranges():
-            own = f"SELECT id, video FROM ({self.view.rows(Sample).sql}) WHERE {within('video')} AND corpus = $corpus"
-            told = f"SELECT id, video FROM ({self.view.rows(Provenance).sql}) WHERE {within('video')}"
+            own = f"SELECT id, video FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
+            told = f"SELECT id, video FROM ({self.view.rows(Provenance).sql}) WHERE {range_condition('video')}"
             of_them = f"SELECT p.id FROM ({told}) p SEMI JOIN ({own}) s ON s.video = p.video"
             values = {**bounds, "corpus": self.corpus}
             samples += Extent.of(self.view.table(own, values).column("id"))
@@ -148,7 +148,7 @@ class Selected:
         return [[one.count, one.low, one.high] for one in (samples, provenances)]
 
     def _samples(self, bounds: Bounds) -> list[Sample]:
-        sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {within('video')} AND corpus = $corpus"
+        sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
         return from_arrow(Sample, self.view.table(f"{sql} ORDER BY video, id", {**bounds, "corpus": self.corpus}))
 
     def _rows(self, record: type[Any], bounds: Bounds) -> dict[Id, Any]:

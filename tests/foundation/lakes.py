@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmarks import undisturbed
 from dmforge import pipeline
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.logical import whole
+from dmforge.curation.lake.logical import digest_of_all
 from dmforge.curation.lake.views import View
 from dmforge.curation.runner import StageReport
 from dmforge.curation.workspace import Workspace
@@ -51,7 +51,7 @@ def view(root: Path) -> View:
 
 
 def logical(root: Path) -> str:
-    return whole(pipeline.digest(Workspace(root)))
+    return digest_of_all(pipeline.digest(Workspace(root)))
 
 
 def count(root: Path, sql: str) -> int:

@@ -24,7 +24,7 @@ def lake(tmp_path: Path) -> Path:
     """A whole run, and nothing hashed yet, as where a command starts."""
     write_recipe(tmp_path, tasks=40)
     run(tmp_path)
-    parts._hashed.clear()
+    parts._sha256_by_version.clear()
     return tmp_path
 
 
