@@ -838,10 +838,10 @@ def _share(rank: int | None, world_size: int | None, beside: Mapping[str, object
 
 def _command() -> str:
     """What was typed, for the lock and the run's record; of addresses without what may be a key."""
-    from dmforge.curation.sources.places import plain
+    from dmforge.curation.sources.places import without_secrets
     from dmforge.schemas.visible import storable
 
-    return storable(" ".join(["dmforge", *map(plain, sys.argv[1:])]))
+    return storable(" ".join(["dmforge", *map(without_secrets, sys.argv[1:])]))
 
 
 def _look(span: tuple[float, float], fps: float) -> Any:

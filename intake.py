@@ -32,7 +32,7 @@ from dmforge.curation.sources.importing import Import
 from dmforge.curation.sources.names import Finder
 from dmforge.curation.sources.reading import read_questions
 from dmforge.curation.sources.references import FOLDER, Benchmarks, Reference
-from dmforge.curation.sources.videos import UNSAID
+from dmforge.curation.sources.videos import NO_CLAIMS
 from dmforge.curation.terminal import Terminal
 from dmforge.curation.video.ingest import Ingest
 from dmforge.curation.workspace import Workspace
@@ -126,7 +126,7 @@ def _say_what_else(console: Terminal, where: str, registered: videos.Registered,
         console.print_line(f"{where}: {place} can't be read, the other files are taken in: {reason}")
     if registered.copies:
         console.print_line(f"{where}: {registered.copies} files are copies of others, byte for byte; each video is taken once")
-    others = places.left_out(brought, videos.SUFFIXES)
+    others = places.skipped_suffixes(brought, videos.SUFFIXES)
     if others:
         by_suffix = ", ".join(f"{number} {suffix}" for suffix, number in others.most_common())
         console.print_line(f"{where}: {others.total()} files are left out, they are not called like videos: {by_suffix}")
@@ -174,7 +174,7 @@ def import_annotations(
     brought = add_annotations(workspace, command, form, files, folders, claims)
     stage = Benchmarks.name if brought.folder == FOLDER else Import.name
     *_, report = pipeline.run(workspace, console, command, stage)
-    rows = annotations.rows_of(workspace, brought)
+    rows = annotations.row_ids_of(workspace, brought)
     with _current(workspace) as view:
         outcomes = _outcomes(view, stage, "input", rows)
         table = Reference.table if brought.folder == FOLDER else Task.table
@@ -193,7 +193,7 @@ def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imp
     seen, flags_of = array("Q"), array("Q")
     flags, rejected, examples = dict[str, int](), Counter[str](), dict[str, str]()
     for placed in read_questions(_format(form), files):
-        asked = placed.asked
+        asked = placed.question
         found = asked if isinstance(asked, Refused) else check(asked)
         reason = found.reason if isinstance(found, Refused) else ""
         if not reason and find is not None and len(find.find(asked.video)) != 1:
@@ -223,7 +223,7 @@ def add_annotations(
     form: str,
     files: Sequence[Path],
     folders: Sequence[Path] = (),
-    claims: Claims = UNSAID,
+    claims: Claims = NO_CLAIMS,
 ) -> Brought:
     """Take annotation files in, and write down the videos in folders that they are about; a run does the rest."""
     known = _format(form)
@@ -240,14 +240,14 @@ def add_annotations(
     brought = Brought(known, tuple(files), FOLDER if is_benchmark else annotations.ANNOTATIONS)
     if is_benchmark:  # nothing is done with its videos, so none is looked for: what matters is whose ids they have
         with workspace.require().held(command):
-            annotations.take_in(workspace, brought, read_questions(known, files), None, claims)
+            annotations.store_questions(workspace, brought, read_questions(known, files), None, claims)
         return brought
     with workspace.require().held(command):
         if folders:
             _register_those_meant(workspace, known, files, folders, claims)
         finder, forgotten = Finder(videos.names(videos.listed(workspace).values())), forgotten_videos(workspace)
-        placed = (one for one in read_questions(known, files) if not set(finder.find(one.asked.video)) & forgotten)
-        annotations.take_in(workspace, brought, placed, partial(_one_of, finder), claims)
+        placed = (one for one in read_questions(known, files) if not set(finder.find(one.question.video)) & forgotten)
+        annotations.store_questions(workspace, brought, placed, partial(_one_of, finder), claims)
     return brought
 
 
@@ -269,7 +269,7 @@ def _register_those_meant(
 ) -> None:
     """Of videos in folders those that are asked about; who is short of disk brings no others."""
     finder = _in_folders(folders)
-    meant = {name for placed in read_questions(form, files) if (name := placed.asked.video)}
+    meant = {name for placed in read_questions(form, files) if (name := placed.question.video)}
     found = {path for name in meant for path in (finder.find(name) if len(finder.find(name)) == 1 else ())}
     videos.register(workspace, sorted(found), claims)
 

@@ -146,10 +146,10 @@ def _import(form: str, suffix: str, beside: dict[str, str]) -> Callable[[bytes, 
         for name, content in beside.items():
             (folder / name).write_text(content)
         for placed in read_questions(FORMATS[form], [file, *(folder / name for name in beside)]):
-            if not isinstance(placed.asked, Refused):
-                checked = check(placed.asked)
+            if not isinstance(placed.question, Refused):
+                checked = check(placed.question)
                 if not isinstance(checked, Refused):
-                    digest("question", [placed.asked.video, *checked.content()])
+                    digest("question", [placed.question.video, *checked.content()])
 
     return read
 

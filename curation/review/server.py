@@ -17,7 +17,7 @@ from dmforge.curation.audit.report.page import environment
 from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.review.guard import Guard, refuse_expectations
 from dmforge.curation.review.pool import NOTHING, Line, Pool
-from dmforge.curation.sources.reviews import MOST_NOTE, REASONS, Review, append, place, reviews_of
+from dmforge.curation.sources.reviews import MAX_NOTE_CHARS, REASONS, Review, append, review_path, reviews_of
 from dmforge.curation.video.media import Media
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Config
@@ -40,7 +40,7 @@ class Decided(Config):
     """What is to become of it."""
     reason: Literal["", "wrong answer", "wrong window", "not what is seen", "bad question", "unsafe", "other"] = ""
     """Why it is rejected."""
-    note: Annotated[str, Field(max_length=MOST_NOTE)] = ""
+    note: Annotated[str, Field(max_length=MAX_NOTE_CHARS)] = ""
     """Whatever else there is to say."""
 
 
@@ -51,7 +51,7 @@ class Reviewing:
         self._workspace, self._pool, self._reviewer, self._title = workspace, pool, reviewer, title
         self._templates = environment(TEMPLATES)
         self._templates.get_template("sample.html")  # compiled now: the first card need not wait for it
-        path = place(workspace, reviewer)
+        path = review_path(workspace, reviewer)
         before = reviews_of(path) if path.exists() else {}
         self._decided = {subject: before[subject] for subject in pool.among(before)}
         self._writing = asyncio.Lock()

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from dmforge.curation.sources.places import is_remote, reached
+from dmforge.curation.sources.places import filesystem_of, is_remote
 from dmforge.schemas.errors import InputError, LakeError
 
 MAX_OPEN = 128
@@ -75,7 +75,7 @@ class Elsewhere:
     def __init__(self, place: str) -> None:
         self.place = place.rstrip("/")
         try:
-            self._system, self._path = reached(self.place)
+            self._system, self._path = filesystem_of(self.place)
         except (ValueError, ImportError) as error:  # a storage that fsspec doesn't know, or whose package isn't installed
             hint = "give a folder, or an address whose storage fsspec knows: https, s3 (pip install s3fs), gs (gcsfs), ..."
             raise InputError(f"no storage: {error}", where=self.place, mend=hint) from None

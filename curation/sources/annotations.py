@@ -1,7 +1,7 @@
-"""The annotations of a workspace: every question that was brought, in `inputs/annotations/`, beside the id of its video.
+"""The annotations of a workspace: every question that was imported, in `inputs/annotations/`, with the id of its video.
 
-Names are resolved once, when a file is brought: what is brought later can't make a name mean something else. The same file
-brought again takes the place of what it said before, so what was missing then is looked for again.
+Names are resolved once, when a file is imported: videos that come later can't make a name mean something else. The same file
+imported again replaces its earlier questions, so videos that were missing then are looked for again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CLAIMED = ("source", "licence", "terms", "namespace", "split")
 ANNOTATIONS = "annotations"
 """The folder under `inputs/`; benchmarks have one of their own."""
 Find = Callable[[str], Id | str]
-"""The video that a name means, or why none: `MISSING`, `AMBIGUOUS`."""
+"""A look-up of a video by name: its id, or why there is none, `MISSING` or `AMBIGUOUS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,172 +54,176 @@ class Row(Record):
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """Files of one format that were brought together."""
+    """Files of one format that were imported together."""
 
     form: Format
     files: tuple[Path, ...]
     folder: str = ANNOTATIONS
 
     def path(self, workspace: Workspace) -> Path:
-        """Where what they say is written down: by what they are."""
+        """The file for their questions, named by a digest of their contents."""
         name = digest("brought", [self.form.name, [sha256_of(file) for file in self.files]]).hex()
         return workspace.inputs / self.folder / f"{name}.jsonl"
 
 
-def take_in(workspace: Workspace, brought: Brought, placed: Iterator[Placed], find: Find | None, claims: Claims) -> None:
-    """Write down what files ask, all of it or nothing. Without `find`, no video is looked for."""
-    path = brought.path(workspace)
+def store_questions(
+    workspace: Workspace, annotation_files: Brought, questions: Iterator[Placed], find: Find | None, claims: Claims
+) -> None:
+    """Write the questions of files into the workspace, all or none. Without `find`, no video is looked for."""
+    path = annotation_files.path(workspace)
     with writing(path) as file:
         common = {name: getattr(claims, name) for name in CLAIMED}
         file.write((json.dumps(common) + "\n").encode())
-        for chunk in _chunks(placed):
-            file.write("".join(_line(one, find) for one in chunk).encode("ascii"))
+        for chunk in _chunks(questions):
+            file.write("".join(_to_line(question, find) for question in chunk).encode("ascii"))
     sync_folder(path.parent)
 
 
 def all_rows(workspace: Workspace, folder: str = ANNOTATIONS) -> Iterator[Row]:
-    """Everything that was taken in."""
-    for path in _files(workspace, folder):
+    """Every question that was imported."""
+    for path in _annotation_paths(workspace, folder):
         with disk_errors(path), path.open("rb") as lines:
-            common = _told(next(lines, b"{}"), f"{path}:1")
-            for number, line in enumerate(lines, 2):
-                video, origin, said = _parts(line, f"{path}:{number}")
-                yield Row(video, said, origin=origin, **common)
+            claims = _parse_header(next(lines, b"{}"), f"{path}:1")
+            for line_number, line in enumerate(lines, 2):
+                video, origin, content = _parse_line(line, f"{path}:{line_number}")
+                yield Row(video, content, origin=origin, **claims)
 
 
-def rows_of(workspace: Workspace, brought: Brought) -> list[Id]:
-    """The rows that some files gave when they were taken in."""
-    path = brought.path(workspace)
+def row_ids_of(workspace: Workspace, annotation_files: Brought) -> list[Id]:
+    """The ids of the rows that some files gave when they were imported."""
+    path = annotation_files.path(workspace)
     with disk_errors(path), path.open("rb") as lines:
-        common = _told(next(lines, b"{}"), f"{path}:1")
-        found = (_parts(line, f"{path}:{number}") for number, line in enumerate(lines, 2))
-        return [Row(video, said, origin=origin, **common).id for video, origin, said in found]
+        claims = _parse_header(next(lines, b"{}"), f"{path}:1")
+        parsed_lines = (_parse_line(line, f"{path}:{line_number}") for line_number, line in enumerate(lines, 2))
+        return [Row(video, content, origin=origin, **claims).id for video, origin, content in parsed_lines]
 
 
 def edition(workspace: Workspace, folder: str = ANNOTATIONS) -> str:
-    """What the files say."""
-    return digest(folder, [[path.name, sha256_of(path)] for path in _files(workspace, folder)]).hex()
+    """A digest of the contents of the files."""
+    return digest(folder, [[path.name, sha256_of(path)] for path in _annotation_paths(workspace, folder)]).hex()
 
 
 def forget_lines(workspace: Workspace, videos: Collection[Id]) -> int:
     """Remove the questions about some videos; how many there were."""
-    heads = tuple(f'["{show("video", video)}", '.encode() for video in videos)
+    line_starts = tuple(f'["{show("video", video)}", '.encode() for video in videos)
     removed = 0
-    for path in _files(workspace, ANNOTATIONS):
+    for path in _annotation_paths(workspace, ANNOTATIONS):
         with disk_errors(path):
             lines = path.read_bytes().splitlines(keepends=True)
-        kept = [line for line in lines if not line.startswith(heads)]
-        if len(kept) < len(lines):
-            removed += len(lines) - len(kept)
+        kept_lines = [line for line in lines if not line.startswith(line_starts)]
+        if len(kept_lines) < len(lines):
+            removed += len(lines) - len(kept_lines)
             with writing(path) as file:
-                file.write(b"".join(kept))
+                file.write(b"".join(kept_lines))
             sync_folder(path.parent)
     return removed
 
 
 def take_over_files(workspace: Workspace, other: Workspace) -> int:
-    """What another workspace took in, benchmarks too; of a file that both took in, the videos that were found there.
+    """Copy the annotations of another workspace, benchmarks too; how many files were new.
 
-    How many files were new.
+    Of a file that both have, questions whose video is missing here are replaced by those whose video was found there.
     """
-    new = 0
-    for theirs in sorted(other.inputs.glob("*/*.jsonl")):
-        ours = workspace.inputs / theirs.relative_to(other.inputs)
-        with disk_errors(theirs):
-            found = theirs.read_bytes()
-        if ours.exists():
-            before = ours.read_bytes()
-            found = before if ours.parent.name != ANNOTATIONS else _with_found(before, found, str(ours))
-            if found == before:
+    new_count = 0
+    for other_path in sorted(other.inputs.glob("*/*.jsonl")):
+        own_path = workspace.inputs / other_path.relative_to(other.inputs)
+        with disk_errors(other_path):
+            content = other_path.read_bytes()
+        if own_path.exists():
+            own_content = own_path.read_bytes()
+            content = (
+                own_content if own_path.parent.name != ANNOTATIONS else _with_found_videos(own_content, content, str(own_path))
+            )
+            if content == own_content:
                 continue
         else:
-            new += 1
-        with writing(ours) as file:
-            file.write(found)
-        sync_folder(ours.parent)
-    return new
+            new_count += 1
+        with writing(own_path) as file:
+            file.write(content)
+        sync_folder(own_path.parent)
+    return new_count
 
 
-def _with_found(ours: bytes, theirs: bytes, where: str) -> bytes:
-    """Our lines, and theirs in place of those whose video we don't have."""
-    head, *lines = ours.splitlines(keepends=True)
-    there = {_parts(line, where)[1]: line for line in theirs.splitlines(keepends=True)[1:]}
+def _with_found_videos(own_content: bytes, other_content: bytes, where: str) -> bytes:
+    """The own lines, with the other ones in place of those whose video is missing."""
+    header, *lines = own_content.splitlines(keepends=True)
+    other_lines = {_parse_line(line, where)[1]: line for line in other_content.splitlines(keepends=True)[1:]}
 
-    def better(line: bytes) -> bytes:
-        _, origin, said = _parts(line, where)
-        return there.get(origin, line) if json.loads(said).get("reason") == MISSING else line
+    def preferred(line: bytes) -> bytes:
+        _, origin, content = _parse_line(line, where)
+        return other_lines.get(origin, line) if json.loads(content).get("reason") == MISSING else line
 
-    return b"".join([head, *map(better, lines)])
-
-
-def question(said: str) -> Question | Refused:
-    """What a row says."""
-    told: dict[str, Any] = json.loads(said)
-    if "reason" in told:
-        return Refused(told["video"], told["reason"])
-    windows = tuple((start, end) for start, end in told.pop("windows", ()))
-    lists = {name: tuple(told.pop(name, ())) for name in ("options", "flags")}
-    return Question(windows=windows, **lists, **told)
+    return b"".join([header, *map(preferred, lines)])
 
 
-def _line(one: Placed, find: Find | None) -> str:
-    asked = one.asked
-    if isinstance(asked, Refused):
-        # with its place: what can't be told apart otherwise is counted nevertheless
-        found, said = None, {"video": asked.video, "reason": asked.reason, "row": one.origin}
+def read_question(content: str) -> Question | Refused:
+    """The question in a row, or why there is none."""
+    payload: dict[str, Any] = json.loads(content)
+    if "reason" in payload:
+        return Refused(payload["video"], payload["reason"])
+    windows = tuple((start, end) for start, end in payload.pop("windows", ()))
+    tuples = {name: tuple(payload.pop(name, ())) for name in ("options", "flags")}
+    return Question(windows=windows, **tuples, **payload)
+
+
+def _to_line(placed: Placed, find: Find | None) -> str:
+    question = placed.question
+    if isinstance(question, Refused):
+        # with its row: those that are the same otherwise are counted nevertheless
+        match, payload = None, {"video": question.video, "reason": question.reason, "row": placed.origin}
     else:
-        found = find(asked.video) if find else None
-        said = _said(asked) | ({"reason": found} if isinstance(found, str) else {})
-    video = _shown(found) if isinstance(found, bytes) else show("video", digest("no video", asked.video))
-    return json.dumps([video, one.origin, json.dumps(said)]) + "\n"
+        match = find(question.video) if find else None
+        payload = _payload_of(question) | ({"reason": match} if isinstance(match, str) else {})
+    video = _printed_id(match) if isinstance(match, bytes) else show("video", digest("no video", question.video))
+    return json.dumps([video, placed.origin, json.dumps(payload)]) + "\n"
 
 
-def _said(asked: Question) -> dict[str, Any]:
-    """What differs from the defaults."""
-    told: dict[str, Any] = {"video": asked.video, "kind": asked.kind, "question": asked.question}
+def _payload_of(question: Question) -> dict[str, Any]:
+    """The fields of a question that differ from their defaults, to be stored."""
+    payload: dict[str, Any] = {"video": question.video, "kind": question.kind, "question": question.question}
     for name in ("answer", "options", "windows", "duration_s", "flags", "reply", "fps", "extras"):
-        value = getattr(asked, name)
+        value = getattr(question, name)
         if value not in ("", (), None, {}):
-            told[name] = value
-    if asked.needs != "any":
-        told["needs"] = asked.needs
-    return told
+            payload[name] = value
+    if question.needs != "any":
+        payload["needs"] = question.needs
+    return payload
 
 
-def _parts(line: bytes, where: str) -> tuple[Id, str, str]:
+def _parse_line(line: bytes, where: str) -> tuple[Id, str, str]:
     try:
-        video, origin, said = json.loads(line)
-        if not isinstance(origin, str) or not isinstance(said, str):
-            raise TypeError("three texts are wanted")
-        return _read_id(video), origin, said
+        video, origin, content = json.loads(line)
+        if not isinstance(origin, str) or not isinstance(content, str):
+            raise TypeError("a line must hold three texts")
+        return _parse_id(video), origin, content
     except (ValueError, TypeError, AttributeError, RecursionError, InputError) as error:
         mend = "delete the file, and import the annotations again"
         raise InputError(f"no annotation: {error}", where=where, mend=mend) from None
 
 
 @lru_cache(1 << 16)  # many questions are about one video
-def _shown(video: Id) -> str:
+def _printed_id(video: Id) -> str:
     return show("video", video)
 
 
 @lru_cache(1 << 16)
-def _read_id(video: str) -> Id:
+def _parse_id(video: str) -> Id:
     return read(video)[1]
 
 
-def _told(line: bytes, where: str) -> dict[str, Any]:
+def _parse_header(line: bytes, where: str) -> dict[str, Any]:
     try:
-        told = json.loads(line)
-        return {name: str(told[name]) for name in CLAIMED}
+        payload = json.loads(line)
+        return {name: str(payload[name]) for name in CLAIMED}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         mend = "delete the file, and import the annotations again"
         raise InputError(f"no annotations: {error}", where=where, mend=mend) from None
 
 
-def _chunks(placed: Iterator[Placed]) -> Iterator[list[Placed]]:
+def _chunks(questions: Iterator[Placed]) -> Iterator[list[Placed]]:
     chunk: list[Placed] = []
-    for one in placed:
-        chunk.append(one)
+    for question in questions:
+        chunk.append(question)
         if len(chunk) == 10_000:
             yield chunk
             chunk = []
@@ -227,5 +231,5 @@ def _chunks(placed: Iterator[Placed]) -> Iterator[list[Placed]]:
         yield chunk
 
 
-def _files(workspace: Workspace, folder: str) -> list[Path]:
+def _annotation_paths(workspace: Workspace, folder: str) -> list[Path]:
     return sorted((workspace.inputs / folder).glob("*.jsonl"))

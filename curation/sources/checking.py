@@ -1,4 +1,4 @@
-"""From what a file says to a task: mended where it can be, with a flag that says so, else rejected with a reason."""
+"""Checks between a file's question and a task: what can be is mended, with a flag, else it is rejected with a reason."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from dmforge.schemas.text_limits import (
 )
 
 TOLERANCE_CS = 100
-"""So far a window may begin before its video, or go on after it: annotators' clocks differ by less than that."""
+"""How far a window may begin before its video, or end after it: annotators' clocks differ by less than that."""
 MAX_OPTIONS = 26
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The content of a task."""
+    """A question that was checked: the content of a task."""
 
     kind: TaskKind
     question: str
@@ -37,83 +37,83 @@ class Checked:
     flags: tuple[str, ...]
 
     def content(self) -> list[object]:
-        """What two questions share that are one."""
+        """What two questions have in common that are one: for comparing them."""
         windows = [[window.start_cs, window.end_cs] for window in self.windows]
         return [self.kind, self.question, list(self.options), self.answer, windows, self.needs]
 
 
-def check(asked: Question, duration_cs: int | None = None) -> Checked | Refused:
-    """A question, held against the rules and the length of its video (by the file itself, else by the annotation)."""
-    fault = fault_of_length(asked)
+def check(question: Question, duration_cs: int | None = None) -> Checked | Refused:
+    """Check a question against the rules and the length of its video (of the file itself, else by the annotation)."""
+    fault = fault_of_length(question)
     if fault:
-        return Refused(asked.video[:MAX_NAME_CHARS], fault)
-    flags = dict.fromkeys(asked.flags)
-    question, options, answer = _stripped(asked, flags)
-    if not question:
-        return Refused(asked.video, "no question")
-    if duration_cs is None and asked.duration_s is not None:
-        duration_cs = round(asked.duration_s * 100)
-    windows = _windows(asked, duration_cs, flags)
+        return Refused(question.video[:MAX_NAME_CHARS], fault)
+    flags = dict.fromkeys(question.flags)
+    text, options, answer = _stripped(question, flags)
+    if not text:
+        return Refused(question.video, "no question")
+    if duration_cs is None and question.duration_s is not None:
+        duration_cs = round(question.duration_s * 100)
+    windows = _windows(question, duration_cs, flags)
     if isinstance(windows, Refused):
         return windows
-    if "mcq" in asked.kind:
+    if "mcq" in question.kind:
         fault = _fault_of_options(answer, options)
         if fault:
-            return Refused(asked.video, fault)
-    if asked.kind == "grounding":
+            return Refused(question.video, fault)
+    if question.kind == "grounding":
         if not windows:
-            return Refused(asked.video, "no window")
+            return Refused(question.video, "no window")
         answer = ", ".join(map(print_span, windows))
     if not answer:
-        return Refused(asked.video, "no answer")
-    return Checked(asked.kind, question, options, answer, windows, asked.needs, tuple(flags))
+        return Refused(question.video, "no answer")
+    return Checked(question.kind, text, options, answer, windows, question.needs, tuple(flags))
 
 
-def fault_of_length(asked: Question) -> str:
-    """The first text of a question that is longer than its kind may be; empty where none is."""
-    for name, length, longest in _lengths(asked):
-        if length > longest:
-            return f"{name} longer than {longest:,} characters: shorten it"
+def fault_of_length(question: Question) -> str:
+    """A message about the first text of a question that is too long; empty where none is."""
+    for name, length, max_length in _lengths(question):
+        if length > max_length:
+            return f"{name} longer than {max_length:,} characters: shorten it"
     return ""
 
 
-def _lengths(asked: Question) -> Iterator[tuple[str, int, int]]:
-    yield "video name", len(asked.video), MAX_NAME_CHARS
-    yield "question", len(asked.question), MAX_QUESTION_CHARS
-    yield "answer", len(asked.answer), MAX_GOLD_CHARS
-    yield "option", max(map(len, asked.options), default=0), MAX_OPTION_CHARS
-    yield "trajectory", len(asked.reply), MAX_REPLY_CHARS
-    yield "extras", len(json.dumps(asked.extras)) if asked.extras else 0, MAX_EXTRAS_CHARS
+def _lengths(question: Question) -> Iterator[tuple[str, int, int]]:
+    yield "video name", len(question.video), MAX_NAME_CHARS
+    yield "question", len(question.question), MAX_QUESTION_CHARS
+    yield "answer", len(question.answer), MAX_GOLD_CHARS
+    yield "option", max(map(len, question.options), default=0), MAX_OPTION_CHARS
+    yield "trajectory", len(question.reply), MAX_REPLY_CHARS
+    yield "extras", len(json.dumps(question.extras)) if question.extras else 0, MAX_EXTRAS_CHARS
 
 
-def _stripped(asked: Question, flags: dict[str, None]) -> tuple[str, tuple[str, ...], str]:
-    question = " ".join(asked.question.split()) if asked.kind == "grounding" else asked.question.strip()
-    options, answer = tuple(option.strip() for option in asked.options), asked.answer.strip()
-    if (question, options, answer) != (asked.question, asked.options, asked.answer):
+def _stripped(question: Question, flags: dict[str, None]) -> tuple[str, tuple[str, ...], str]:
+    text = " ".join(question.question.split()) if question.kind == "grounding" else question.question.strip()
+    options, answer = tuple(option.strip() for option in question.options), question.answer.strip()
+    if (text, options, answer) != (question.question, question.options, question.answer):
         flags["stripped"] = None
-    return question, options, answer
+    return text, options, answer
 
 
-def _windows(asked: Question, duration_cs: int | None, flags: dict[str, None]) -> tuple[Window, ...] | Refused:
-    found: list[Window] = []
-    for start_s, end_s in asked.windows:
-        if not (abs(start_s) < MAX_CS and abs(end_s) < MAX_CS):  # not a number, too
-            return Refused(asked.video, "window outside the video")
-        start, end = round(start_s * 100), round(end_s * 100)
-        if start >= end:
-            return Refused(asked.video, "window ends before it begins")
-        longest = MAX_CS if duration_cs is None else duration_cs
-        if end <= 0 or start >= longest or start < -TOLERANCE_CS or end > longest + TOLERANCE_CS:
-            return Refused(asked.video, "window outside the video")
-        if start < 0:
-            start = 0
+def _windows(question: Question, duration_cs: int | None, flags: dict[str, None]) -> tuple[Window, ...] | Refused:
+    windows: list[Window] = []
+    for start_s, end_s in question.windows:
+        if not (abs(start_s) < MAX_CS and abs(end_s) < MAX_CS):  # NaN, too
+            return Refused(question.video, "window outside the video")
+        start_cs, end_cs = round(start_s * 100), round(end_s * 100)
+        if start_cs >= end_cs:
+            return Refused(question.video, "window ends before it begins")
+        max_end_cs = MAX_CS if duration_cs is None else duration_cs
+        if end_cs <= 0 or start_cs >= max_end_cs or start_cs < -TOLERANCE_CS or end_cs > max_end_cs + TOLERANCE_CS:
+            return Refused(question.video, "window outside the video")
+        if start_cs < 0:
+            start_cs = 0
             flags["clamped start"] = None
-        if end > longest:
-            end = longest
+        if end_cs > max_end_cs:
+            end_cs = max_end_cs
             flags["clamped end"] = None
-        found.append(Window(start, end))
-    ordered = sorted(found, key=lambda window: (window.start_cs, window.end_cs))
-    if ordered != found:
+        windows.append(Window(start_cs, end_cs))
+    ordered = sorted(windows, key=lambda window: (window.start_cs, window.end_cs))
+    if ordered != windows:
         flags["sorted"] = None
     return tuple(dict.fromkeys(ordered))
 
@@ -121,14 +121,14 @@ def _windows(asked: Question, duration_cs: int | None, flags: dict[str, None]) -
 def _fault_of_options(answer: str, options: Sequence[str]) -> str:
     if len(options) > MAX_OPTIONS:
         return f"more than {MAX_OPTIONS} options"
-    right = choice(answer, tuple(options))
-    if right is None:
+    right_index = choice(answer, tuple(options))
+    if right_index is None:
         # two options with the same text are named by none of them
         return "two options are the right one" if list(options).count(answer) > 1 else "answer not among the options"
-    return "two options are the right one" if list(options).count(options[right]) > 1 else ""
+    return "two options are the right one" if list(options).count(options[right_index]) > 1 else ""
 
 
-def right_option(asked: Question, index: int) -> Question:
+def right_option(question: Question, index: int) -> Question:
     """A question whose answer is given by the number of its option."""
-    inside = 0 <= index < len(asked.options)
-    return replace(asked, answer=asked.options[index] if inside else "")
+    is_valid = 0 <= index < len(question.options)
+    return replace(question, answer=question.options[index] if is_valid else "")

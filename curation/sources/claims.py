@@ -1,4 +1,4 @@
-"""What the person who brings videos or annotations says about all of them. Unknown is a value, too."""
+"""Claims about videos or annotations by the person who brings them: source, licence, terms. Unknown is a value, too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dmforge.schemas.records import UNKNOWN
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Where they come from, and what may be done with them."""
+    """Where videos or annotations come from, and what may be done with them."""
 
     source: str = UNKNOWN
     licence: str = UNKNOWN

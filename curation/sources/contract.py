@@ -1,4 +1,4 @@
-"""What a format of annotations is: a name, what its file looks like, and one function from a raw record to questions.
+"""The contract of annotation formats: a name, what its file looks like, and one function from a raw record to questions.
 
 The function says what the record says and judges nothing: whether a window lies inside its video, or an answer is among its
 options, is checked once for all formats in `checking.py`.
@@ -52,8 +52,8 @@ class Refused:
 
 
 Raw = dict[str, Any]
-Beside = Mapping[str, Any]
-"""What companion files say, as the format reads them."""
+Companions = Mapping[str, Any]
+"""The data of companion files, as the format reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +63,17 @@ class Format:
     name: str
     layout: Layout
     keys: frozenset[str]
-    """What a raw record has: by these a file is told from one of another format."""
-    questions: Callable[[Raw, Beside], Iterable[Question | Refused]]
+    """The keys of a raw record: they tell a file from those of other formats."""
+    questions: Callable[[Raw, Companions], Iterable[Question | Refused]]
     """All questions of a raw record, in its order."""
     about: str
     """What it is, in a few words, for the list of formats."""
     records: Callable[[Any], Iterable[Any]] | None = None
     """The raw records of a JSON document that is not a list of them."""
-    companion: Callable[[Path], Beside | None] | None = None
-    """What another file says that is given beside the annotations; None where it is not such a one."""
+    companion: Callable[[Path], Companions | None] | None = None
+    """Reads a companion file that is given with the annotations; None where a file is not a companion."""
     needs_companion: str = ""
-    """How the companion is called without which no record can be a question; empty where there is none like that."""
+    """The name of the companion file without which no record can be a question; empty where none is needed."""
     namespace: str = "unknown"
     """Whose ids its videos are called by: `youtube`, say."""
     role: Role = "train"

@@ -1,4 +1,4 @@
-"""Questions become tasks: held against the rules and the length of the video that they are about."""
+"""The stage that turns questions into tasks: checked against the rules and the length of the video that they are about."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
-from dmforge.curation.sources.annotations import Row, all_rows, edition, question
+from dmforge.curation.sources.annotations import Row, all_rows, edition, read_question
 from dmforge.curation.sources.checking import Checked, check
 from dmforge.curation.sources.contract import Question, Refused
 from dmforge.curation.stage import Batch, Root, StageConfig
@@ -20,12 +20,12 @@ from dmforge.schemas.records import Candidate, Joined, Task, Video
 from dmforge.schemas.transcript import Piece, Transcript
 
 VIDEO = "<video>"
-"""Where a trajectory of a file shows the clip of its look."""
+"""The tag in a file's trajectory for the clip of its look."""
 
 
 @dataclass(frozen=True, slots=True)
 class About(Joined):
-    """A row beside its video, which is not there if it was quarantined."""
+    """A row with its video; None if that was quarantined."""
 
     row: Row
     video: Video | None
@@ -36,7 +36,7 @@ class ImportConfig(StageConfig):
 
 
 class Import(Root, Batch[About, Task | Candidate]):
-    """Questions to tasks; and to candidates, where a file has trajectories."""
+    """Makes tasks of questions, and candidates, where a file has trajectories."""
 
     name, version = "import", 4
     repeats = True  # the same question may stand in two files
@@ -49,27 +49,27 @@ class Import(Root, Batch[About, Task | Candidate]):
         return all_rows(workspace)
 
     def process(self, items: Iterator[About]) -> Iterator[Result]:
-        return (_read(item.row, item.video) for item in items)
+        return (_import_row(item.row, item.video) for item in items)
 
 
-def _read(row: Row, video: Video | None) -> Result:
-    asked = question(row.said)
-    checked = asked if isinstance(asked, Refused) else check(asked, video.duration_cs if video else None)
-    if isinstance(asked, Refused) or isinstance(checked, Refused):
+def _import_row(row: Row, video: Video | None) -> Result:
+    question = read_question(row.said)
+    checked = question if isinstance(question, Refused) else check(question, video.duration_cs if video else None)
+    if isinstance(question, Refused) or isinstance(checked, Refused):
         reason = checked.reason if isinstance(checked, Refused) else ""
-        return Rejected(reason, f"{row.origin}: {asked.video}")
+        return Rejected(reason, f"{row.origin}: {question.video}")
     if video is None:
         # not rejected: whoever has its video tried again has its questions tried again
-        return Quarantined("its video can't be used", f"{row.origin}: {asked.video}")
+        return Quarantined("its video can't be used", f"{row.origin}: {question.video}")
     if video.role == "benchmark":
-        return Rejected("its video is a benchmark's", f"{row.origin}: {asked.video}")
-    task = _task(row, asked, checked)
-    reply = _candidate(task, asked.reply) if asked.reply else None
+        return Rejected("its video is a benchmark's", f"{row.origin}: {question.video}")
+    task = _task(row, question, checked)
+    reply = _candidate(task, question.reply) if question.reply else None
     return Made((task,) if reply is None else (task, reply))
 
 
-def _task(row: Row, asked: Question, checked: Checked) -> Task:
-    extras = dict(asked.extras) | ({} if asked.fps is None else {"fps": asked.fps})
+def _task(row: Row, question: Question, checked: Checked) -> Task:
+    extras = dict(question.extras) | ({} if question.fps is None else {"fps": question.fps})
     return Task(
         row.video, checked.kind, checked.question, checked.options, checked.answer, checked.windows, checked.needs,
         source=row.source, licence=row.licence, terms=row.terms, split=row.split, origin=row.origin,
@@ -79,15 +79,15 @@ def _task(row: Row, asked: Question, checked: Checked) -> Task:
 
 def _candidate(task: Task, reply: str) -> Candidate:
     """A trajectory as its file words it: what is wrong with it, the rules will say."""
-    before, shown, after = reply.partition(VIDEO)
-    found = parse(before + after)
-    looks = found.looks if isinstance(found, Trajectory) else ()
-    pieces = [*prompt(task), Piece("policy", before)]
-    if shown and looks:
-        pieces += [Piece("runtime", None, looks[0]), Piece("policy", after)]
-    elif shown:
+    text_before, clip_tag, text_after = reply.partition(VIDEO)
+    parsed = parse(text_before + text_after)
+    looks = parsed.looks if isinstance(parsed, Trajectory) else ()
+    pieces = [*prompt(task), Piece("policy", text_before)]
+    if clip_tag and looks:
+        pieces += [Piece("runtime", None, looks[0]), Piece("policy", text_after)]
+    elif clip_tag:
         pieces[-1] = Piece("policy", reply)
-    answer = found.answer if isinstance(found, Trajectory) else ""
+    answer = parsed.answer if isinstance(parsed, Trajectory) else ""
     return Candidate(task.video, task.id, 0, task.source, Transcript(tuple(pieces)), looks, answer, "gold", ())
 
 

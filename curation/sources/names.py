@@ -1,4 +1,4 @@
-"""What videos are called: `v_abc`, `ytb_abc.mp4`, `dir/abc_10.0_20.0.mkv` name the same video, the last a part of it."""
+"""Names of videos: `v_abc`, `ytb_abc.mp4`, `dir/abc_10.0_20.0.mkv` mean the same video, the last a part of it."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ class Name:
 
 
 def parse(name: str) -> Name:
-    """The name that a path, a file name or an id says."""
+    """The name in a path, a file name or an id."""
     stem = SUFFIX.sub("", PurePosixPath(name.strip()).name)
-    found = PART.fullmatch(stem)
-    part = (_seconds(found["start"]), _seconds(found["end"])) if found else None
-    if found is not None and part is not None and part[0] < part[1]:
-        return Name(_bare(found["id"]), part)
+    match = PART.fullmatch(stem)
+    part = (_seconds(match["start"]), _seconds(match["end"])) if match else None
+    if match is not None and part is not None and part[0] < part[1]:
+        return Name(_bare(match["id"]), part)
     return Name(_bare(stem))
 
 
 class Finder(Generic[T]):
-    """Videos by their names: exactly, else by what is left without prefixes, suffixes and folders."""
+    """A look-up of videos by name: exactly, else by what is left without prefixes, suffixes and folders."""
 
-    def __init__(self, named: Iterable[tuple[str, T]]) -> None:
-        self._exact: defaultdict[str, dict[T, None]] = defaultdict(dict)
-        self._alike: defaultdict[Name, dict[T, None]] = defaultdict(dict)
-        for name, video in named:
-            self._exact[name][video] = None
-            self._alike[parse(name)][video] = None
+    def __init__(self, named_videos: Iterable[tuple[str, T]]) -> None:
+        self._by_exact_name: defaultdict[str, dict[T, None]] = defaultdict(dict)
+        self._by_parsed_name: defaultdict[Name, dict[T, None]] = defaultdict(dict)
+        for name, video in named_videos:
+            self._by_exact_name[name][video] = None
+            self._by_parsed_name[parse(name)][video] = None
 
         self.find = lru_cache(1 << 16)(self._find)
 
     def _find(self, name: str) -> list[T]:
-        """All that may be meant. A part of a video is not the video, nor another part of it: times would not fit."""
-        for exact in (name, PurePosixPath(name).name, SUFFIX.sub("", PurePosixPath(name).name)):
-            if exact in self._exact:
-                return list(self._exact[exact])
-        return list(self._alike.get(parse(name), ()))
+        """All videos that a name may mean. A part of a video is not the video, nor another part: times would not fit."""
+        for candidate in (name, PurePosixPath(name).name, SUFFIX.sub("", PurePosixPath(name).name)):
+            if candidate in self._by_exact_name:
+                return list(self._by_exact_name[candidate])
+        return list(self._by_parsed_name.get(parse(name), ()))
 
 
 def _bare(stem: str) -> str:

@@ -1,8 +1,8 @@
-"""What an address that was named may lead to over HTTP: nothing in here, and no page without end.
+"""A guard for HTTP: an address that a user gives may not lead to the inside of this network, nor to an endless reply.
 
-A server may answer with another address. That one may not be of this machine or of the networks around it, which nobody outside
-could reach: loopback, private ranges, the address under which clouds tell a machine its own keys. Who names such an address
-means it; a name that meant the world outside once may not mean the inside later.
+A server may redirect to another address. That one may not be of this machine or of the networks around it, which nobody outside
+could reach: loopback, private ranges, the address under which clouds tell a machine its own keys. A user who gives such an
+address means it; a host name that once resolved to the outside may not resolve to the inside later.
 """
 
 from __future__ import annotations
@@ -16,51 +16,51 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 MAX_PAGE = 64 << 20
-"""Bytes of a whole reply that is read at once: a list of files."""
+"""The most bytes of a whole reply, which is read at once: a list of files."""
 MAX_RANGE = 4 << 30
-"""The same of a part that was asked for."""
+"""The most bytes of a requested range."""
 
 
-async def session(*, named: str, loop: Any = None, **options: Any) -> aiohttp.ClientSession:
-    """For fsspec: what goes out for an address of the host that was named."""
+async def session(*, named_host: str, loop: Any = None, **options: Any) -> aiohttp.ClientSession:
+    """A client session for fsspec, guarded for addresses of the host that the user gave."""
     del loop  # the running one
     return aiohttp.ClientSession(
-        connector=_Guarded(named), response_class=_Bounded, auto_decompress=False,
+        connector=_Guarded(named_host), response_class=_Bounded, auto_decompress=False,
         headers={"Accept-Encoding": "identity"}, **options,
     )  # fmt: skip
 
 
 def is_outside(address: str) -> bool:
-    """Whether an IP address is one of the world outside."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-    return (mapped or found).is_global and not found.is_multicast
+    """Whether an IP address is a public one."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
+    return (mapped or ip).is_global and not ip.is_multicast
 
 
 class _Guarded(aiohttp.TCPConnector):
-    def __init__(self, named: str) -> None:
-        super().__init__(resolver=_Resolver(named))
-        self._named = named
+    def __init__(self, named_host: str) -> None:
+        super().__init__(resolver=_Resolver(named_host))
+        self._named_host = named_host
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # numbers are not resolved
         host = req.url.host or ""
-        if host != self._named and _is_number(host) and not is_outside(host):
+        if host != self._named_host and _is_ip_address(host) and not is_outside(host):
             raise _refusal(host)
         return await super().connect(req, traces, timeout)
 
 
 class _Resolver(AbstractResolver):
-    def __init__(self, named: str) -> None:
-        self._named, self._was_outside = named, False
+    def __init__(self, named_host: str) -> None:
+        self._named_host, self._was_outside = named_host, False
         self._inner = ThreadedResolver()
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        outside = all(is_outside(one["host"]) for one in found)
-        if not outside and (host != self._named or self._was_outside):
+        results = await self._inner.resolve(host, port, family)
+        is_all_outside = all(is_outside(result["host"]) for result in results)
+        if not is_all_outside and (host != self._named_host or self._was_outside):
             raise _refusal(host)
-        self._was_outside |= outside and host == self._named
-        return found
+        self._was_outside |= is_all_outside and host == self._named_host
+        return results
 
     async def close(self) -> None:
         await self._inner.close()
@@ -69,18 +69,18 @@ class _Resolver(AbstractResolver):
 class _Bounded(aiohttp.ClientResponse):
     async def read(self) -> bytes:
         if self._body is None:
-            most, chunks, size = MAX_RANGE if self.status == 206 else MAX_PAGE, list[bytes](), 0
+            max_bytes, chunks, size_bytes = MAX_RANGE if self.status == 206 else MAX_PAGE, list[bytes](), 0
             async for chunk in self.content.iter_chunked(1 << 16):
-                size += len(chunk)
-                if size > most:
+                size_bytes += len(chunk)
+                if size_bytes > max_bytes:
                     self.close()
-                    raise aiohttp.ClientPayloadError(f"a reply of more than {most >> 20} MB")
+                    raise aiohttp.ClientPayloadError(f"a reply of more than {max_bytes >> 20} MB")
                 chunks.append(chunk)
             self._body = b"".join(chunks)
         return self._body
 
 
-def _is_number(host: str) -> bool:
+def _is_ip_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -89,4 +89,4 @@ def _is_number(host: str) -> bool:
 
 
 def _refusal(host: str) -> aiohttp.ClientError:
-    return aiohttp.ClientError(f"it leads to {host}, which is inside: name that address itself if it is meant")
+    return aiohttp.ClientError(f"it leads to {host}, which is inside: give that address itself if it is meant")

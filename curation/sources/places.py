@@ -1,4 +1,4 @@
-"""Where foreign files lie: in folders here, or at an address that fsspec reaches. A place is a text in either case."""
+"""Locations of the files that people bring: local paths, or addresses that fsspec reaches. Either is a text."""
 
 from __future__ import annotations
 
@@ -16,151 +16,151 @@ from dmforge.schemas.errors import InputError, Transient
 from dmforge.schemas.visible import storable
 
 CHUNK = 1 << 20
-SILENT_S = 20.0
-"""A server that sends nothing for so long is given up on for now."""
-MOST_TOLD = 300
+READ_TIMEOUT_S = 20.0
+"""How long a server may send nothing before it is given up on for now."""
+MAX_MESSAGE_CHARS = 300
 MAX_BYTES = 256 << 30
-"""Of a file elsewhere: twelve hours at 45 Mbit/s. One that goes on for ever would fill the disk."""
-DEEPEST = 16
-"""Folders in folders at an address: a server can make up more for ever."""
+"""The largest remote file: twelve hours at 45 Mbit/s. An endless one would fill the disk."""
+MAX_DEPTH = 16
+"""How deep folders at an address are searched: a server can make up more for ever."""
 
 
-def is_remote(place: str) -> bool:
-    return "://" in place
+def is_remote(location: str) -> bool:
+    return "://" in location
 
 
-def plain(address: str) -> str:
+def without_secrets(address: str) -> str:
     """An address without what may be a secret in it: for logs and messages."""
     if not is_remote(address):
         return address
-    told = urlsplit(address)
-    return f"{told.scheme}://{told.netloc.rpartition('@')[2]}{told.path}"
+    url = urlsplit(address)
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
 
 
-def stem(place: str) -> str:
+def stem(location: str) -> str:
     """What a file is called, without its suffix."""
-    return PurePosixPath(unquote(urlsplit(place).path) if is_remote(place) else place).stem
+    return PurePosixPath(unquote(urlsplit(location).path) if is_remote(location) else location).stem
 
 
-def files(places: Sequence[str], suffixes: frozenset[str]) -> Iterator[str]:
-    """These files, and those with such suffixes in these folders, by their absolute names."""
-    for place in places:
-        yield from _remote_files(place, suffixes) if is_remote(place) else _local_files(Path(place), suffixes)
+def files(locations: Sequence[str], suffixes: frozenset[str]) -> Iterator[str]:
+    """These files, and the files with such suffixes in these folders, as absolute locations."""
+    for location in locations:
+        yield from _remote_files(location, suffixes) if is_remote(location) else _local_files(Path(location), suffixes)
 
 
-def left_out(places: Sequence[str], suffixes: frozenset[str]) -> Counter[str]:
-    """How many files of folders here have other suffixes than these, by suffix; hidden ones are nobody's business."""
-    folders = (Path(place) for place in places if not is_remote(place))
-    others = (file for folder in folders if folder.is_dir() for file in folder.rglob("*") if file.is_file())
+def skipped_suffixes(locations: Sequence[str], suffixes: frozenset[str]) -> Counter[str]:
+    """Counts of the files in local folders with other suffixes than these, by suffix; hidden files are left out."""
+    folders = (Path(location) for location in locations if not is_remote(location))
+    all_files = (file for folder in folders if folder.is_dir() for file in folder.rglob("*") if file.is_file())
     return Counter(
         file.suffix.lower() or "no suffix"
-        for file in others
+        for file in all_files
         if file.suffix.lower() not in suffixes and not file.name.startswith(".")
     )
 
 
-def is_utf8(place: str) -> bool:
-    """Whether a place can be written down: names of files are bytes, and tables hold text."""
-    return storable(place) == place
+def is_utf8(location: str) -> bool:
+    """Whether a location can be stored: names of files are bytes, and tables hold text."""
+    return storable(location) == location
 
 
-def sha256_of(place: str | Path) -> str:
-    """Of a file's bytes; one that lies elsewhere is read through and not kept."""
-    if isinstance(place, str) and is_remote(place):
-        with _read_errors(place):
-            return _sha256(_chunks(place))
-    with disk_errors(Path(place)), open(place, "rb") as file:
+def sha256_of(location: str | Path) -> str:
+    """The sha256 of a file's bytes; a remote file is read through and not kept."""
+    if isinstance(location, str) and is_remote(location):
+        with _read_errors(location):
+            return _sha256(_read_chunks(location))
+    with disk_errors(Path(location)), open(location, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
-def at_hand(place: str, copy: Path) -> Generator[Path]:
-    """The file as one that can be opened here: a remote one as a copy, which is gone afterwards. Its absence may pass."""
-    if not is_remote(place):
-        if not Path(place).is_file():
-            raise Transient(f"{place} is not there: bring it back, or ingest the file again from where it is")
-        yield Path(place)
+def local_copy(location: str, copy_path: Path) -> Generator[Path]:
+    """The file as a local path: of a remote file a copy, which is deleted afterwards. A missing file is a transient error."""
+    if not is_remote(location):
+        if not Path(location).is_file():
+            raise Transient(f"{location} is not there: bring it back, or ingest the file again from where it is")
+        yield Path(location)
         return
-    make_folder(copy.parent)
+    make_folder(copy_path.parent)
     try:
-        with disk_errors(copy), open(copy, "wb") as file:
-            for chunk in _patiently(place):
+        with disk_errors(copy_path), open(copy_path, "wb") as file:
+            for chunk in _chunks_or_transient(location):
                 file.write(chunk)
-        yield copy
+        yield copy_path
     finally:
-        copy.unlink(missing_ok=True)
+        copy_path.unlink(missing_ok=True)
 
 
 def _local_files(path: Path, suffixes: frozenset[str]) -> Iterator[str]:
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
-        if not found:
+        paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+        if not paths:
             mend = f"name the files themselves, or give them a suffix that is known: {' '.join(sorted(suffixes))}"
             raise InputError("no videos in this folder", where=str(path), mend=mend)
     elif path.is_file():
-        found = [path]
+        paths = [path]
     elif path.exists():
         raise InputError("neither a file nor a folder", where=str(path), mend="give files and folders")
     else:
         raise InputError("there is no such file or folder", where=str(path), mend="correct the path")
-    yield from (str(file.resolve()) for file in found)
+    yield from (str(file.resolve()) for file in paths)
 
 
 def _remote_files(address: str, suffixes: frozenset[str]) -> Iterator[str]:
     with _read_errors(address):
-        system, path = reached(address)
+        system, path = filesystem_of(address)
         if not address.endswith("/") and system.isfile(path):
-            found = [path]
+            paths = [path]
         else:
             # a listing may link to anything; addresses with a query are never written down
-            files = [file for file in system.find(path, maxdepth=DEEPEST) if not urlsplit(file).query]
-            found = sorted(file for file in files if PurePosixPath(urlsplit(file).path).suffix.lower() in suffixes)
-            if not found:
+            all_paths = [file for file in system.find(path, maxdepth=MAX_DEPTH) if not urlsplit(file).query]
+            paths = sorted(file for file in all_paths if PurePosixPath(urlsplit(file).path).suffix.lower() in suffixes)
+            if not paths:
                 raise FileNotFoundError("no such file, and no folder with videos")
-    yield from (system.unstrip_protocol(file) for file in found)
+    yield from (system.unstrip_protocol(file) for file in paths)
 
 
-def reached(address: str) -> tuple[Any, str]:
+def filesystem_of(address: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs  # pyright: ignore[reportMissingTypeStubs]
 
-    told = urlsplit(address)
+    url = urlsplit(address)
     if "::" in address:
         raise InputError("a chain of file systems", where=address, mend="unpack it first, or give the address itself")
-    if "@" in told.netloc or told.query or told.fragment:  # places are written down in plain text
+    if "@" in url.netloc or url.query or url.fragment:  # places are written down in plain text
         mend = "give the plain address; keys go by the environment or the configuration of its storage, as fsspec reads them"
-        raise InputError("an address with a key or a query in it", where=plain(address), mend=mend)
+        raise InputError("an address with a key or a query in it", where=without_secrets(address), mend=mend)
     options: dict[str, Any] = {}
-    if told.scheme in ("http", "https"):
+    if url.scheme in ("http", "https"):
         import aiohttp
 
         from dmforge.curation.sources.outside import session
 
-        silence = aiohttp.ClientTimeout(total=None, sock_connect=SILENT_S, sock_read=SILENT_S)
-        options |= {"client_kwargs": {"timeout": silence}, "get_client": partial(session, named=told.hostname or "")}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=READ_TIMEOUT_S, sock_read=READ_TIMEOUT_S)
+        options |= {"client_kwargs": {"timeout": timeout}, "get_client": partial(session, named_host=url.hostname or "")}
     return url_to_fs(address, **options)
 
 
-def _chunks(address: str) -> Iterator[bytes]:
-    system, path = reached(address)
+def _read_chunks(address: str) -> Iterator[bytes]:
+    system, path = filesystem_of(address)
     # read through once: over HTTP as one stream, which servers without ranges give, too
-    how = {"block_size": 0} if address.startswith("http") else {"block_size": 8 * CHUNK, "cache_type": "readahead"}
-    with system.open(path, "rb", **how) as file:
-        passed = 0
+    open_options = {"block_size": 0} if address.startswith("http") else {"block_size": 8 * CHUNK, "cache_type": "readahead"}
+    with system.open(path, "rb", **open_options) as file:
+        bytes_read = 0
         while chunk := file.read(CHUNK):
-            passed += len(chunk)
-            if passed > MAX_BYTES:
+            bytes_read += len(chunk)
+            if bytes_read > MAX_BYTES:
                 raise OSError(f"a file of more than {MAX_BYTES >> 30} GB")
             yield chunk
 
 
-def _patiently(address: str) -> Iterator[bytes]:
-    """As they come; what goes wrong on the way may go right another time."""
+def _chunks_or_transient(address: str) -> Iterator[bytes]:
+    """The chunks of a remote file, with every error as a transient one: the next try may succeed."""
     try:
-        yield from _chunks(address)
+        yield from _read_chunks(address)
     except FileNotFoundError:
         raise Transient(f"{address} is not there: ingest the file again from where it is") from None
     except Exception as error:  # every storage has errors of its own
-        raise Transient(f"{address} can't be read: {_told(error)}") from error
+        raise Transient(f"{address} can't be read: {_root_message(error)}") from error
 
 
 @contextmanager
@@ -173,18 +173,18 @@ def _read_errors(address: str) -> Generator[None]:
         raise InputError(f"this kind of address needs a package: {error}", where=address, mend="install it") from None
     except Exception as error:  # every storage has errors of its own
         mend = "correct the address, or try again when its server answers; nothing was changed"
-        raise InputError(f"can't be read: {_told(error)}", where=address, mend=mend) from None
+        raise InputError(f"can't be read: {_root_message(error)}", where=address, mend=mend) from None
 
 
-def _told(error: BaseException) -> str:
-    """What went wrong at first, in so many letters: some errors quote all that a server sent."""
+def _root_message(error: BaseException) -> str:
+    """The message of the error's root cause, shortened: some errors quote all that a server sent."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error)[:MOST_TOLD] or type(error).__name__
+    return str(error)[:MAX_MESSAGE_CHARS] or type(error).__name__
 
 
 def _sha256(chunks: Iterator[bytes]) -> str:
-    whole = hashlib.sha256()
+    hasher = hashlib.sha256()
     for chunk in chunks:
-        whole.update(chunk)
-    return whole.hexdigest()
+        hasher.update(chunk)
+    return hasher.hexdigest()

@@ -1,4 +1,4 @@
-"""Benchmarks as the lake knows them: what must not be trained on. They are never tasks."""
+"""The stage that puts benchmarks into the lake: what must not be trained on. They are never tasks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dmforge.curation.settled import Made, Rejected, Result
-from dmforge.curation.sources.annotations import Row, all_rows, edition, question
+from dmforge.curation.sources.annotations import Row, all_rows, edition, read_question
 from dmforge.curation.sources.contract import Refused
 from dmforge.curation.sources.formats.benchmarks import LISTED
 from dmforge.curation.sources.names import parse
@@ -38,7 +38,7 @@ class BenchmarksConfig(StageConfig):
 
 
 class Benchmarks(Root, Batch[Row, Reference]):
-    """Rows of benchmark files to what they name."""
+    """Makes a reference of every row of a benchmark file."""
 
     name, version = "benchmarks", 2
     repeats = True  # an id may stand in two lists
@@ -52,9 +52,9 @@ class Benchmarks(Root, Batch[Row, Reference]):
 
     def process(self, items: Iterator[Row]) -> Iterator[Result]:
         for row in items:
-            asked = question(row.said)
-            if isinstance(asked, Refused) and asked.reason != LISTED:
-                yield Rejected(asked.reason, f"{row.origin}: {asked.video}")
+            question = read_question(row.said)
+            if isinstance(question, Refused) and question.reason != LISTED:
+                yield Rejected(question.reason, f"{row.origin}: {question.video}")
                 continue
-            text = "" if isinstance(asked, Refused) else asked.question
-            yield Made((Reference(row.video, row.source, row.namespace, parse(asked.video).id, text),))
+            text = "" if isinstance(question, Refused) else question.question
+            yield Made((Reference(row.video, row.source, row.namespace, parse(question.video).id, text),))

@@ -1,7 +1,7 @@
-"""What people decided about single samples, in `inputs/reviews/<name>.jsonl`: one fsynced line a decision, the last one counts.
+"""Reviews: people's decisions on single samples, in `inputs/reviews/<name>.jsonl`. One fsynced line each, the last one counts.
 
-Whoever appends or rewrites holds the file's lock meanwhile, so a run, a review and a takedown may come at once. A line without
-its end was never acknowledged: it is not read, and cut before the next one is written.
+Appending and rewriting hold the file's lock, so a run, a review and a takedown may happen at once. A line without its end was
+never acknowledged: it is not read, and cut before the next one is written.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from dmforge.schemas.records import Record, SubjectKind
 Decision = Literal["keep", "reject"]
 FOLDER = "reviews"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-"""What a reviewer may be called: it is the name of a file, on any disk."""
+"""A reviewer's name: it names a file, on any disk."""
 REASONS = ("wrong answer", "wrong window", "not what is seen", "bad question", "unsafe", "other")
-"""Why people reject: few and fixed, so that they can be counted. What is particular is a note."""
-MOST_NOTE = 500
+"""Reasons for rejecting: few and fixed, so that they can be counted. Details go into the note."""
+MAX_NOTE_CHARS = 500
 MEND = "correct the line, or delete it"
 
 
 @dataclass(frozen=True, slots=True)
 class Review(Record):
-    """What one reviewer says of one subject."""
+    """One reviewer's decision on one subject."""
 
     kind = "review"
     table = "reviews"
@@ -56,53 +56,53 @@ def checked_name(name: str, where: str) -> str:
     """A reviewer's name, if it can be one."""
     if NAME.fullmatch(name) is None:
         mend = "give up to 40 lower-case letters, digits, - and _, beginning with a letter or a digit"
-        raise InputError(f"no reviewer can be called {name[:80]!r}", where=where, mend=mend)
+        raise InputError(f"{name[:80]!r} is not a name for a reviewer", where=where, mend=mend)
     return name
 
 
 def all_reviews(workspace: Workspace) -> Iterator[Review]:
-    """What counts now: of each reviewer's decisions on a subject the last."""
-    for path in _files(workspace):
+    """The reviews that count: of each reviewer's decisions on a subject the last."""
+    for path in _review_paths(workspace):
         yield from reviews_of(path).values()
 
 
 def reviews_of(path: Path) -> dict[Id, Review]:
     """One reviewer's decisions that count, by subject."""
     reviewer = checked_name(path.stem, str(path))
-    found: dict[Id, Review] = {}
-    for number, line in enumerate(_lines(path), 1):
-        review = _read(line, reviewer, f"{path}:{number}")
-        found[review.subject] = review
-    return found
+    reviews: dict[Id, Review] = {}
+    for line_number, line in enumerate(_lines(path), 1):
+        review = _parse_review(line, reviewer, f"{path}:{line_number}")
+        reviews[review.subject] = review
+    return reviews
 
 
 def edition(workspace: Workspace) -> str:
-    """What the files say."""
-    return digest(FOLDER, [[path.name, sha256_of(path)] for path in _files(workspace)]).hex()
+    """A digest of the contents of the files."""
+    return digest(FOLDER, [[path.name, sha256_of(path)] for path in _review_paths(workspace)]).hex()
 
 
-def place(workspace: Workspace, reviewer: str) -> Path:
-    """Where a reviewer's decisions stand."""
+def review_path(workspace: Workspace, reviewer: str) -> Path:
+    """The file with a reviewer's decisions."""
     return workspace.inputs / FOLDER / f"{checked_name(reviewer, '--as')}.jsonl"
 
 
 def append(workspace: Workspace, review: Review) -> None:
-    """Write a decision down. Once this returns, it is on the disk."""
-    path = place(workspace, review.reviewer)
-    told = {
+    """Append a review to its reviewer's file. Once this returns, it is on the disk."""
+    path = review_path(workspace, review.reviewer)
+    payload = {
         "subject": show(review.subject_kind, review.subject), "video": show("video", review.video),
         "decision": review.decision, "reason": review.reason, "note": review.note,
     }  # fmt: skip
-    line = (json.dumps(told) + "\n").encode("ascii")
-    with _locked(path) as file:
+    line = (json.dumps(payload) + "\n").encode("ascii")
+    with _locked_file(path) as file:
         if review.video in forgotten_videos(workspace):  # a takedown writes it there first and comes for this file then
             raise InputError("its video was taken down", where=show("video", review.video), mend="review another one")
         end = _end_of_whole_lines(file)
         os.ftruncate(file, end)
         try:
-            written = 0
-            while written < len(line):
-                written += os.pwrite(file, line[written:], end + written)
+            written_bytes = 0
+            while written_bytes < len(line):
+                written_bytes += os.pwrite(file, line[written_bytes:], end + written_bytes)
             os.fsync(file)
         except OSError:
             os.ftruncate(file, end)  # half a line on a full disk must not join the next one
@@ -112,49 +112,49 @@ def append(workspace: Workspace, review: Review) -> None:
 def forget_reviews(workspace: Workspace, videos: Collection[Id]) -> int:
     """Remove the decisions about some videos; how many there were."""
     removed = 0
-    for path in _files(workspace):
-        with _locked(path) as file:
+    for path in _review_paths(workspace):
+        with _locked_file(path) as file:
             os.ftruncate(file, _end_of_whole_lines(file))  # half a line may be about one of them
             lines = _lines(path)
-            reviews = [_read(line, "forgotten", f"{path}:{number}") for number, line in enumerate(lines, 1)]
-            kept = [line for line, review in zip(lines, reviews, strict=True) if review.video not in videos]
-            if len(kept) < len(lines):
-                removed += len(lines) - len(kept)
-                with writing(path) as out:
-                    out.write(b"".join(line + b"\n" for line in kept))
+            reviews = [_parse_review(line, "forgotten", f"{path}:{line_number}") for line_number, line in enumerate(lines, 1)]
+            kept_lines = [line for line, review in zip(lines, reviews, strict=True) if review.video not in videos]
+            if len(kept_lines) < len(lines):
+                removed += len(lines) - len(kept_lines)
+                with writing(path) as output:
+                    output.write(b"".join(line + b"\n" for line in kept_lines))
                 sync_folder(path.parent)
     return removed
 
 
-def _files(workspace: Workspace) -> list[Path]:
+def _review_paths(workspace: Workspace) -> list[Path]:
     return sorted((workspace.inputs / FOLDER).glob("*.jsonl"))
 
 
 def _lines(path: Path) -> list[bytes]:
     with disk_errors(path):
-        *whole, _ = path.read_bytes().split(b"\n")
-    return whole
+        *complete_lines, _ = path.read_bytes().split(b"\n")
+    return complete_lines
 
 
-def _read(line: bytes, reviewer: str, where: str) -> Review:
+def _parse_review(line: bytes, reviewer: str, where: str) -> Review:
     try:
-        told: dict[str, Any] = json.loads(line)
-        kind, subject = read(told["subject"])
-        decision, reason, note = told["decision"], told.get("reason", ""), told.get("note", "")
+        payload: dict[str, Any] = json.loads(line)
+        kind, subject = read(payload["subject"])
+        decision, reason, note = payload["decision"], payload.get("reason", ""), payload.get("note", "")
         if decision not in get_args(Decision) or kind not in ("task", "candidate"):
             raise ValueError("a decision is keep or reject, of a task or a candidate")
         if not isinstance(reason, str) or not isinstance(note, str):
             raise TypeError("reason and note are texts")
         (reason + note).encode()  # JSON can hold halves of letters, and a row can't
-        video = read(told["video"])[1]
+        video = read(payload["video"])[1]
         return Review(video, subject, cast("SubjectKind", kind), reviewer, decision, reason, note)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
-        raise InputError(f"no review: {error}", where=where, mend=MEND) from None
+        raise InputError(f"not a review: {error}", where=where, mend=MEND) from None
 
 
 @contextmanager
-def _locked(path: Path) -> Generator[int]:
-    """The file, while nobody else writes to it. One that was put in its place meanwhile is taken instead."""
+def _locked_file(path: Path) -> Generator[int]:
+    """The file, locked against other writers. If it was replaced while waiting for the lock, the new one is opened."""
     with disk_errors(path):
         make_folder(path.parent)
         while True:

@@ -1,4 +1,4 @@
-"""The videos of a workspace, a line each in `inputs/videos.jsonl`: one is known by its bytes, wherever it lies."""
+"""The list of a workspace's videos, a line each in `inputs/videos.jsonl`: a video is known by its bytes, wherever it lies."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".3gp", ".flv", ".wmv",
     ".asf", ".ogv", ".mxf", ".gif",
 })  # fmt: skip
-"""What counts as a video in a folder; a file that is named is taken whatever it is called."""
+"""Suffixes of videos in a folder; a file that is given itself is taken whatever its suffix."""
 
 
-UNSAID = Claims()
+NO_CLAIMS = Claims()
 CLAIMED = ("source", "licence", "terms", "namespace", "role")
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A line of the list."""
+    """A video in the list: one line of it."""
 
     sha256: str
     path: str
@@ -39,8 +39,8 @@ class Listed:
     source_id: str
     also: list[str]
     """Other names that the same bytes came under: annotations may use any of them."""
-    terms: str = UNSAID.terms
-    role: str = UNSAID.role
+    terms: str = NO_CLAIMS.terms
+    role: str = NO_CLAIMS.role
 
     @property
     def video(self) -> Id:
@@ -49,120 +49,122 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """Which of the files that were brought are new, and which were known."""
+    """The result of registering files: which of them are new, and which were known."""
 
     new: tuple[Id, ...]
     known: tuple[Id, ...]
     copies: int
     """How many files had the same bytes as one before them."""
     unread: dict[str, str]
-    """Files that can't be read, by their places, and why: the others came in."""
+    """Why files can't be read, by location: the others are registered."""
 
 
 def listed(workspace: Workspace) -> dict[str, Listed]:
     """Every video of the workspace by its sha256."""
-    path = _list(workspace)
+    path = _list_path(workspace)
     if not path.exists():
         return {}
-    found: dict[str, Listed] = {}
+    videos: dict[str, Listed] = {}
     with disk_errors(path):
         lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, 1):
+    for line_number, line in enumerate(lines, 1):
         try:
             if line.strip():
                 video = Listed(**json.loads(line))
-                found[video.sha256] = video
-                _check(video)
+                videos[video.sha256] = video
+                _check_texts(video)
         except (ValueError, TypeError, RecursionError) as error:
             mend = "correct the line, or delete it and ingest the file again"
-            raise InputError(f"not a video: {error}", where=f"{path}:{number}", mend=mend) from None
-    return found
+            raise InputError(f"not a video: {error}", where=f"{path}:{line_number}", mend=mend) from None
+    return videos
 
 
-def register(workspace: Workspace, brought: Sequence[str], claims: Claims) -> Registered:
-    """Write files down, and the videos in folders. Of one whose bytes are known, only another name or place is added."""
-    known = listed(workspace)
-    now = dict(known)
-    seen, unread = Counter[str](), dict[str, str]()
+def register(workspace: Workspace, locations: Sequence[str], claims: Claims) -> Registered:
+    """Add files, and the videos in folders, to the list. Of a video that is known, only another name or location is added."""
+    known_videos = listed(workspace)
+    videos = dict(known_videos)
+    file_counts, unread = Counter[str](), dict[str, str]()
     try:
-        for place in places.files(brought, SUFFIXES):
+        for location in places.files(locations, SUFFIXES):
             try:
-                sha256 = places.sha256_of(place)
+                sha256 = places.sha256_of(location)
             except LakeError as error:
-                unread[place] = error.what
+                unread[location] = error.what
                 continue
-            seen[sha256] += 1
-            fresh = Listed(
-                sha256, place, **{name: getattr(claims, name) for name in CLAIMED}, source_id=_called(place), also=[]
+            file_counts[sha256] += 1
+            new_video = Listed(
+                sha256, location, **{name: getattr(claims, name) for name in CLAIMED}, source_id=_name_of(location), also=[]
             )
-            now[sha256] = _joined(now[sha256], fresh) if sha256 in now else fresh
+            videos[sha256] = _merged(videos[sha256], new_video) if sha256 in videos else new_video
     finally:  # what was read so far needn't be read again, however this ends
-        if now != known:
-            _write(workspace, now.values())
-    new = [sha256 for sha256 in seen if sha256 not in known]
-    old = tuple(_video_id(sha256) for sha256 in seen if sha256 in known)
-    return Registered(tuple(map(_video_id, new)), old, seen.total() - len(seen), unread)
+        if videos != known_videos:
+            _write(workspace, videos.values())
+    new_sha256s = [sha256 for sha256 in file_counts if sha256 not in known_videos]
+    old_ids = tuple(_video_id(sha256) for sha256 in file_counts if sha256 in known_videos)
+    return Registered(tuple(map(_video_id, new_sha256s)), old_ids, file_counts.total() - len(file_counts), unread)
 
 
 def take_over_list(workspace: Workspace, other: Workspace) -> int:
     """The videos of another workspace's list; how many were not on this one. Of a known one, only other names are added."""
-    known, theirs = listed(workspace), listed(other)
-    now = dict(known)
-    for sha256, video in theirs.items():
-        ours = now.get(sha256)
-        if ours is not None:
-            called = [ours.source_id, *ours.also]
-            video = replace(ours, also=[*ours.also, *(name for name in (video.source_id, *video.also) if name not in called)])
-        now[sha256] = video
-    if now != known:
-        _write(workspace, now.values())
-    return len(now) - len(known)
+    known_videos, other_videos = listed(workspace), listed(other)
+    videos = dict(known_videos)
+    for sha256, video in other_videos.items():
+        own_video = videos.get(sha256)
+        if own_video is not None:
+            known_names = [own_video.source_id, *own_video.also]
+            video = replace(
+                own_video, also=[*own_video.also, *(name for name in (video.source_id, *video.also) if name not in known_names)]
+            )
+        videos[sha256] = video
+    if videos != known_videos:
+        _write(workspace, videos.values())
+    return len(videos) - len(known_videos)
 
 
 def _write(workspace: Workspace, videos: Iterable[Listed]) -> None:
-    with writing(_list(workspace)) as file:
+    with writing(_list_path(workspace)) as file:
         file.write("".join(json.dumps(asdict(video)) + "\n" for video in videos).encode("ascii"))
     sync_folder(workspace.inputs)
 
 
 def names(videos: Iterable[Listed]) -> Iterator[tuple[str, Id]]:
-    """Every name by which a video may be called: its id, and what its files are called without suffix."""
+    """Every name of each video: its id, and the names of its files without suffix."""
     for video in videos:
         for name in dict.fromkeys((show("video", video.video), video.source_id, *video.also)):
             yield name, video.video
 
 
 def edition(videos: Iterable[Listed]) -> str:
-    """What a list of videos says; where they lie is not part of it."""
-    return digest("videos", sorted([asdict(video) | {"path": ""} for video in videos], key=lambda told: told["sha256"])).hex()
+    """A digest of a list of videos, without where they lie."""
+    return digest("videos", sorted([asdict(video) | {"path": ""} for video in videos], key=lambda row: row["sha256"])).hex()
 
 
-def _joined(known: Listed, fresh: Listed) -> Listed:
-    """The same bytes again: they were seen there just now, and what is said of them now counts, where something is said."""
-    called = [known.source_id, *known.also]
-    also = known.also if fresh.source_id in called else [*known.also, fresh.source_id]
-    said = {name: value for name in CLAIMED if (value := getattr(fresh, name)) != getattr(UNSAID, name)}
-    if not places.is_utf8(fresh.path):  # nothing is asked by such a name, and the video may have another
-        return replace(known, **said)
-    if not places.is_utf8(known.path):
-        return replace(known, **{"path": fresh.path, "source_id": fresh.source_id, **said})
-    return replace(known, **{"path": fresh.path, "also": also, **said})
+def _merged(old_video: Listed, new_video: Listed) -> Listed:
+    """A known video that was brought again: its newer path counts, and of the newer claims those that say something."""
+    known_names = [old_video.source_id, *old_video.also]
+    also = old_video.also if new_video.source_id in known_names else [*old_video.also, new_video.source_id]
+    claims = {name: value for name in CLAIMED if (value := getattr(new_video, name)) != getattr(NO_CLAIMS, name)}
+    if not places.is_utf8(new_video.path):  # nothing is asked by such a name, and the video may have another
+        return replace(old_video, **claims)
+    if not places.is_utf8(old_video.path):
+        return replace(old_video, **{"path": new_video.path, "source_id": new_video.source_id, **claims})
+    return replace(old_video, **{"path": new_video.path, "also": also, **claims})
 
 
-def _called(place: str) -> str:
-    """A video's name; of a place that can't be written down all of it, so that it is looked at again once that is renamed."""
-    return places.stem(place) if places.is_utf8(place) else storable(place)
+def _name_of(location: str) -> str:
+    """A video's name: that of its file. Of a location that can't be stored it is all of it, so that renaming the file shows."""
+    return places.stem(location) if places.is_utf8(location) else storable(location)
 
 
 def _video_id(sha256: str) -> Id:
     return bytes.fromhex(sha256)[:ID_BYTES]
 
 
-def _list(workspace: Workspace) -> Path:
+def _list_path(workspace: Workspace) -> Path:
     return workspace.inputs / "videos.jsonl"
 
 
-def _check(video: Listed) -> None:
+def _check_texts(video: Listed) -> None:
     texts = (video.sha256, video.path, video.source_id, *video.also, *(getattr(video, name) for name in CLAIMED))
     if not all(isinstance(text, str) for text in texts) or len(bytes.fromhex(video.sha256)) != 32:  # pyright: ignore
-        raise ValueError("each field is a text, and sha256 one of 64 letters")
+        raise ValueError("each field must be a text, and sha256 one of 64 hex digits")

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveFloat
 
 from dmforge.curation.atomic import TEMPORARY, disk_errors
 from dmforge.curation.settled import Made, Quarantined, Result
-from dmforge.curation.sources.places import at_hand, is_utf8, sha256_of
+from dmforge.curation.sources.places import is_utf8, local_copy, sha256_of
 from dmforge.curation.sources.videos import Listed, edition, listed
 from dmforge.curation.stage import Each, EachConfig, Root
 from dmforge.curation.video.errors import Unusable
@@ -91,7 +91,7 @@ class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
         path = self._listed[item.sha256].path
         if not is_utf8(path):
             return Quarantined("its name is not UTF-8", f"{path}: rename it, and ingest it again")
-        with at_hand(path, self._workspace.runs / COPIES / (item.sha256 + self._workspace.mark)) as source:
+        with local_copy(path, self._workspace.runs / COPIES / (item.sha256 + self._workspace.mark)) as source:
             return self._taken_in(item, source)
 
     def _taken_in(self, item: File, source: Path) -> Result:

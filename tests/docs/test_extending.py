@@ -42,7 +42,7 @@ def test_the_format_reads_its_files_and_no_others(shown: dict[str, ModuleType], 
     form, file, other = shown["matches"].FORMAT, tmp_path / "matches.csv", tmp_path / "other.csv"
     file.write_text("game,minute,event\ncup_final,3,a corner from the left\ncup_final,,the whistle\n")
     other.write_text("video,start\na,1\n")
-    asked, refused = (placed.asked for placed in read_questions(form, [file]))
+    asked, refused = (placed.question for placed in read_questions(form, [file]))
     assert isinstance(asked, Question)
     assert (asked.video, asked.question, asked.windows) == ("cup_final", "a corner from the left", ((120.0, 180.0),))
     assert refused == Refused("cup_final", "no window")

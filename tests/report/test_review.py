@@ -21,7 +21,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 from dmforge import auditing, pipeline
-from dmforge.curation.sources.reviews import Review, append, place, reviews_of
+from dmforge.curation.sources.reviews import Review, append, review_path, reviews_of
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import digest, read, show
@@ -129,7 +129,7 @@ def test_a_rejection_by_keyboard_changes_what_is_selected(desk: BrowserContext, 
         page.close()
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(20) == 0  # Ctrl-C is how a review ends
-    lines = [json.loads(line) for line in place(workspace, "anna").read_text().splitlines()]
+    lines = [json.loads(line) for line in review_path(workspace, "anna").read_text().splitlines()]
     assert [(line["decision"], line["reason"]) for line in lines] == [("keep", ""), ("reject", "wrong window")]
     finish(workspace)
     assert "select_cot rejected below threshold: human: 1" in kept(workspace)
@@ -141,7 +141,9 @@ def test_a_rejection_by_keyboard_changes_what_is_selected(desk: BrowserContext, 
 
 
 def mind_changed(workspace: Workspace, line: dict[str, Any]) -> Review:
-    (review,) = [r for r in reviews_of(place(workspace, "anna")).values() if show("candidate", r.subject) == line["subject"]]
+    (review,) = [
+        r for r in reviews_of(review_path(workspace, "anna")).values() if show("candidate", r.subject) == line["subject"]
+    ]
     return Review(review.video, review.subject, "candidate", "anna", "keep", "", "")
 
 
@@ -167,7 +169,7 @@ def test_the_door(workspace: Workspace) -> None:
             server.ask("/reviews", "POST", good, Origin="https://evil.example", **form),
         ]
         assert [status for status, _ in refused] == [403] * len(refused)
-        assert not place(workspace, "anna").exists()
+        assert not review_path(workspace, "anna").exists()
         bad = [
             (good.replace("unsafe", "because"), 400), (good.replace("reject", "keep"), 400), ("{", 400), ("[]", 400),
             (good.replace(first, show("candidate", digest("no", "one"))), 404), (good.replace(first, "x" * 5000), 404),
@@ -182,7 +184,7 @@ def test_the_door(workspace: Workspace) -> None:
         video = auditing.audit(workspace, "funnel") and next(workspace.media.glob("*/*.coarse.mp4")).name.partition(".")[0]
         assert server.ask(f"/media/{video}.mp4", Range="bytes=4-7") == (206, b"ftyp")
         assert server.ask("/reviews", "POST", good, Origin=own, **form)[0] == 200
-        assert [r.reason for r in reviews_of(place(workspace, "anna")).values()] == ["unsafe"]
+        assert [r.reason for r in reviews_of(review_path(workspace, "anna")).values()] == ["unsafe"]
         workspace.forgotten.write_text(json.dumps({"video": f"video_{video}", "reason": "asked"}) + "\n")
         assert server.ask(f"/media/{video}.mp4")[0] == 404
         with pytest.raises(ConnectionRefusedError):
@@ -245,14 +247,14 @@ def test_the_second_reviewer_sees_what_the_first_rejected(workspace: Workspace) 
 
 @pytest.mark.parametrize("name", ["../x", "Anna", "", "a/b", "-x", "a" * 41, "a\n", "con.txt"])
 def test_a_name_that_is_no_name_is_refused(workspace: Workspace, name: str) -> None:
-    with pytest.raises(InputError, match="no reviewer can be called"):
-        place(workspace, name)
+    with pytest.raises(InputError, match="is not a name for a reviewer"):
+        review_path(workspace, name)
 
 
 def test_half_a_line_is_no_decision_and_spoils_none(workspace: Workspace) -> None:
     one, other = (Review(digest("v", 1), digest("c", n), "candidate", "anna", "keep", "", "") for n in (1, 2))
     append(workspace, one)
-    path = place(workspace, "anna")
+    path = review_path(workspace, "anna")
     with path.open("ab") as file:
         file.write(b'{"subject": "candi')
     assert list(reviews_of(path)) == [one.subject]
@@ -273,12 +275,12 @@ def test_a_takedown_takes_reviews_with_it(workspace: Workspace) -> None:
     finish(workspace)
     removed = pipeline.forget(workspace, "test", "asked", lambda _: [first])
     assert removed.review_lines == 1
-    assert "secret" not in place(workspace, "anna").read_text()
-    assert len(reviews_of(place(workspace, "anna"))) == 1
-    with place(workspace, "anna").open("a") as file:
+    assert "secret" not in review_path(workspace, "anna").read_text()
+    assert len(reviews_of(review_path(workspace, "anna"))) == 1
+    with review_path(workspace, "anna").open("a") as file:
         file.write('{"note": "secret"')  # cut short by a crash: nobody can say what it is about
     pipeline.forget(workspace, "test", "asked", lambda _: [first])
-    assert "secret" not in place(workspace, "anna").read_text()
+    assert "secret" not in review_path(workspace, "anna").read_text()
     with pytest.raises(InputError, match="taken down"):
         append(workspace, Review(first, digest("c", 1), "candidate", "anna", "keep", "", ""))
 
@@ -295,7 +297,7 @@ def test_what_is_decided_is_what_is_seen(desk: BrowserContext, workspace: Worksp
         page.wait_for_selector("#list li:nth-child(2)[aria-current]")
         page.keyboard.press("y")  # the first one is still on the page
         page.wait_for_selector("#trouble:not([hidden])")
-        assert not place(workspace, "anna").exists()
+        assert not review_path(workspace, "anna").exists()
         for _ in range(500):  # it may take its time to be asked for
             if not held:
                 page.wait_for_timeout(20)
@@ -305,8 +307,8 @@ def test_what_is_decided_is_what_is_seen(desk: BrowserContext, workspace: Worksp
         twice = "for (const key of 'yy') document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))"
         page.evaluate(twice)
         page.wait_for_selector("#list li:nth-child(3)[aria-current]")
-        assert list(map(show_subject, reviews_of(place(workspace, "anna")).values())) == [second]
-        assert len(place(workspace, "anna").read_text().splitlines()) == 1
+        assert list(map(show_subject, reviews_of(review_path(workspace, "anna")).values())) == [second]
+        assert len(review_path(workspace, "anna").read_text().splitlines()) == 1
 
 
 def show_subject(review: Review) -> str:

@@ -194,7 +194,7 @@ def written(fixture: Fixture, folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.form)
 def test_a_file_says_what_it_says(fixture: Fixture, tmp_path: Path) -> None:
-    found = [one.asked for one in read_questions(FORMATS[fixture.form], written(fixture, tmp_path))]
+    found = [one.question for one in read_questions(FORMATS[fixture.form], written(fixture, tmp_path))]
     checked = [(asked.video, check(asked) if isinstance(asked, Question) else asked) for asked in found]
     video, first = next((video, one) for video, one in checked if isinstance(one, Checked))
     assert (video, first.kind, first.question, first.answer, first.windows) == fixture.first
@@ -231,8 +231,8 @@ CARRIED: dict[str, Callable[[str], dict[str, Any]]] = {
 def test_options_in_a_question_make_it_multiple_choice(form: str, answer: str, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps([CARRIED[form](answer)]))
     (placed,) = read_questions(FORMATS[form], [tmp_path / "a.jsonl"])
-    assert isinstance(placed.asked, Question)
-    checked = check(placed.asked)
+    assert isinstance(placed.question, Question)
+    checked = check(placed.question)
     assert isinstance(checked, Checked)
     kind = "grounded_mcq" if form == "dynframe" else "mcq"
     assert (checked.kind, checked.question, checked.options) == (kind, "Which colour?", ("red", "dark blue"))
@@ -249,7 +249,7 @@ def test_a_list_that_the_answer_is_not_from_leaves_the_question_open_and_says_so
 def test_options_of_multiple_choice_may_stand_in_the_question(tmp_path: Path) -> None:
     row = {"video": "x.mp4", "kind": "mcq", "question": "Which? A) red B) blue", "answer": "B"}
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, "kind": "open", "answer": "No."}))
-    first, second = (placed.asked for placed in read_questions(FORMATS["jsonl"], [tmp_path / "a.jsonl"]))
+    first, second = (placed.question for placed in read_questions(FORMATS["jsonl"], [tmp_path / "a.jsonl"]))
     assert isinstance(first, Question)
     assert isinstance(second, Question)
     assert (first.question, first.options) == ("Which?", ("red", "blue"))

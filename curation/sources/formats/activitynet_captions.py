@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, by_key, seconds
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, by_key, seconds
 
 
-def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     video, duration_s = record["video"], float(record["duration"])
     for window, sentence in zip_longest(record["timestamps"], record["sentences"]):
         if window is None or sentence is None:

@@ -1,6 +1,6 @@
 """Benchmarks, for evaluation and decontamination only: Video-MME, MLVU, LVBench, CG-Bench, and plain lists of ids.
 
-Their files are not here: the shapes are those of their public documentation, and were tried on rows written after it.
+Their files are not part of this repository: the shapes follow their public documentation, and were tested on made-up rows.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import re
 from collections.abc import Iterator
 
 from dmforge.curation.sources.checking import right_option
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
 from dmforge.schemas.options import read_options, without_letters
 
 MINUTES = re.compile(r"(\d+):(\d\d)-(\d+):(\d\d)")
 
 
-def videomme(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def videomme(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     yield Question(record["videoID"], "mcq", record["question"], record["answer"], without_letters(record["options"]))
 
 
-def mlvu(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def mlvu(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     candidates = record.get("candidates")
     if not candidates:
         yield Refused(record["video"], "no candidates: it is scored by points")
@@ -30,33 +30,33 @@ def mlvu(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
     yield Question(record["video"], "mcq", record["question"], record["answer"], tuple(candidates), duration_s=duration_s)
 
 
-def lvbench(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def lvbench(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     video = record["key"]
-    for asked in record.get("qa") or [record]:
-        choices, found = read_options(asked["question"]), MINUTES.search(str(asked.get("time_reference")))
+    for item in record.get("qa") or [record]:
+        choices, match = read_options(item["question"]), MINUTES.search(str(item.get("time_reference")))
         windows: tuple[tuple[float, float], ...] = ()
-        if found:
-            first, second, third, fourth = map(int, found.groups())
-            start, end = first * 60 + second, third * 60 + fourth
+        if match:
+            start_min, start_s, end_min, end_s = map(int, match.groups())
+            start, end = start_min * 60 + start_s, end_min * 60 + end_s
             windows = ((start, end),) if start < end else ()  # some are reversed, many have no length
         kind = "grounded_mcq" if windows else "mcq"
-        yield Question(video, kind, choices.question, asked["answer"], choices.options, windows)
+        yield Question(video, kind, choices.question, item["answer"], choices.options, windows)
 
 
-def cgbench(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def cgbench(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     options, windows = tuple(record["choices"]), tuple(map(seconds, record["clue_intervals"]))
-    asked = Question(
+    unanswered = Question(
         record["video_uid"], "grounded_mcq", record["question"], options=options, windows=windows, needs="all",
         duration_s=float(record["duration"]),
     )  # fmt: skip
-    yield right_option(asked, ord(record["right_answer"]) - ord("A"))
+    yield right_option(unanswered, ord(record["right_answer"]) - ord("A"))
 
 
-def ids(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+def ids(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
     """A video without a question: what trains on it is contaminated, whatever it asks."""
-    del beside
+    del companions
     yield Refused(record["line"].strip(), LISTED)
 
 

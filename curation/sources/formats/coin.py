@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, by_key, seconds
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, by_key, seconds
 
 
-def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     for step in record["annotation"]:
         windows = (seconds(step["segment"]),)
         yield Question(record["video"], "grounding", step["label"], windows=windows, duration_s=float(record["duration"]))

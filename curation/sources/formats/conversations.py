@@ -1,4 +1,4 @@
-"""What formats of conversations share: pairs of turns, the tags that stand for pictures, and options in a question's text."""
+"""Functions for formats of conversations: pairs of turns, the tags that stand for pictures, options in a question's text."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from dmforge.schemas.options import read_options
 from dmforge.schemas.scoring import choice
 
 NONE_OF_THEM = "answer is none of its options"
-"""Flag of an open question that carries a list: it may be a caption of what is listed, or wrong."""
+"""Flag of an open question whose text has options, none of them its answer: it may be about what is listed, or wrong."""
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 TAG = re.compile(r"<(?:video|image|audio)>\n?")
 
 
 def pairs(turns: Iterable[Any], role: str, content: str, user: str, assistant: str) -> Iterator[tuple[str, str]]:
-    """Each thing that a user says, with what is answered."""
-    for asked, answered in pairwise(turns):
-        if asked[role] == user and answered[role] == assistant:
-            yield asked[content], answered[content]
+    """Each message of the user, with the assistant's reply."""
+    for turn, reply in pairwise(turns):
+        if turn[role] == user and reply[role] == assistant:
+            yield turn[content], reply[content]
 
 
 def untagged(text: str) -> str:
-    """A text without the tags."""
+    """A text without the tags of videos, images and audio."""
     return TAG.sub("", text)
 
 
 def tagged_answer(text: str) -> str | None:
-    """What stands between the tags of an answer."""
-    found = ANSWER.search(text)
-    return found[1].strip() if found else None
+    """The text between the tags of an answer, None where there are none."""
+    match = ANSWER.search(text)
+    return match[1].strip() if match else None
 
 
-def with_options(asked: Question) -> Question:
-    """An open question, as multiple choice where its text carries options and its answer is one of them."""
-    choices = read_options(asked.question)
+def with_options(question: Question) -> Question:
+    """An open question, turned into multiple choice where its text has options and its answer is one of them."""
+    choices = read_options(question.question)
     if not choices.options:
-        return asked
-    tagged = tagged_answer(asked.answer)
-    answer = asked.answer if tagged is None else tagged
+        return question
+    tagged = tagged_answer(question.answer)
+    answer = question.answer if tagged is None else tagged
     if choice(answer, choices.options) is None:
-        return replace(asked, flags=(*asked.flags, NONE_OF_THEM))
-    kind = "grounded_mcq" if asked.windows else "mcq"
-    return replace(asked, kind=kind, question=choices.question, options=choices.options, answer=answer)
+        return replace(question, flags=(*question.flags, NONE_OF_THEM))
+    kind = "grounded_mcq" if question.windows else "mcq"
+    return replace(question, kind=kind, question=choices.question, options=choices.options, answer=answer)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
 
 SEGMENT_S = 5.0
 
 
-def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     windows = tuple((first * SEGMENT_S, (last + 1) * SEGMENT_S) for first, last in record["times"])
     yield Question(record["video"], "grounding", record["description"], windows=windows)
 

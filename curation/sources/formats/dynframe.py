@@ -6,36 +6,36 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
 from dmforge.curation.sources.formats.conversations import tagged_answer, untagged, with_options
 from dmforge.schemas.looks import read_span
 
 QUERY = re.compile(r"textual query: (.*)")
 
 
-def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     if "conversations" in record:
-        yield _of_cot(record)
+        yield _cot_question(record)
     else:
         window = (float(record["gt_span_start"]), float(record["gt_span_end"]))
         extras = {name: record[name] for name in ("prompt", "video", "answer")}
-        asked = _asked(record["video"], record["prompt"], str(record["answer"]), (window,))
-        yield replace(asked, fps=float(record["fps"]), extras={"dynframe": extras})
+        rl_question = _question(record["video"], record["prompt"], str(record["answer"]), (window,))
+        yield replace(rl_question, fps=float(record["fps"]), extras={"dynframe": extras})
 
 
-def _of_cot(record: Raw) -> Question | Refused:
+def _cot_question(record: Raw) -> Question | Refused:
     (video,) = record["video"]
     human, gpt = (turn["value"] for turn in record["conversations"])
     answer = tagged_answer(gpt) or ""
     bounds = read_span(answer)
     windows = ((bounds[0] / 100, bounds[1] / 100),) if bounds else ()
-    kept = ("index", "video", "gemini_suggested_fps", "original_fps")
-    extras = {name: record[name] for name in kept if name in record} | {"prompt": human}
-    return replace(_asked(video, human, answer, windows), reply=gpt, extras={"dynframe": extras})
+    kept_keys = ("index", "video", "gemini_suggested_fps", "original_fps")
+    extras = {name: record[name] for name in kept_keys if name in record} | {"prompt": human}
+    return replace(_question(video, human, answer, windows), reply=gpt, extras={"dynframe": extras})
 
 
-def _asked(video: str, prompt: str, answer: str, windows: tuple[tuple[float, float], ...]) -> Question:
+def _question(video: str, prompt: str, answer: str, windows: tuple[tuple[float, float], ...]) -> Question:
     """A query to be found, or a question whose answer is no span."""
     query = QUERY.search(prompt)
     if query or read_span(answer.strip()) is not None:

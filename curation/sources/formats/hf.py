@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
 
 
-def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     yield Question(
         record["video"], record["kind"], record["question"], record["gold"], tuple(record["options"]),
         tuple(map(seconds, record["windows"])), record["needs"], record["duration_s"],

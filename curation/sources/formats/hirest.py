@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
 
 
-def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     video, duration_s = record["video"], float(record["v_duration"])
     if not record["relevant"]:
         yield Refused(video, "not relevant")

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
 from dmforge.schemas.options import Choices, read_options
 
 KINDS = ("grounding", "mcq", "grounded_mcq", "open")
 FIELDS = frozenset({"video", "kind", "question", "options", "answer", "windows", "needs", "fps"})
-MOST_FPS = 1_000
+MAX_FPS = 1_000
 
 
-def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     unknown = sorted(record.keys() - FIELDS)
     needs = record.get("needs", "any")
     if unknown or record["kind"] not in KINDS or needs not in ("any", "all"):
@@ -29,8 +29,8 @@ def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
         yield Refused(str(record["video"]), f"not a task: {fault}")
         return
     fps = record.get("fps")
-    if fps is not None and not (isinstance(fps, int | float) and not isinstance(fps, bool) and 0 < fps <= MOST_FPS):
-        yield Refused(str(record["video"]), f"not a task: fps is no density up to {MOST_FPS}")
+    if fps is not None and not (isinstance(fps, int | float) and not isinstance(fps, bool) and 0 < fps <= MAX_FPS):
+        yield Refused(str(record["video"]), f"not a task: fps is no density up to {MAX_FPS}")
         return
     texts = (record["video"], record["question"], record.get("answer", ""), *record.get("options", ()))
     if not all(isinstance(text, str) for text in texts):

@@ -6,34 +6,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
 from dmforge.curation.sources.files import read_json
 
 WINDOWS = "gsub_*.json"
 
 
-def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
     video, options = record["video_id"], tuple(record[f"a{number}"] for number in range(5))
-    told: dict[str, Any] | None = beside.get(video)
-    if told is None:
+    grounding: dict[str, Any] | None = companions.get(video)
+    if grounding is None:
         yield Refused(video, f"its video is not in {WINDOWS}")
         return
-    windows = told["location"].get(record["qid"])
+    windows = grounding["location"].get(record["qid"])
     if not windows:
         yield Refused(video, "no window")
         return
     yield Question(
         video, "grounded_mcq", record["question"], record["answer"], options, tuple(map(seconds, windows)),
-        duration_s=float(told["duration"]),
+        duration_s=float(grounding["duration"]),
     )  # fmt: skip
 
 
-def companion(path: Path) -> Beside | None:
+def companion(path: Path) -> Companions | None:
     if path.suffix.lower() != ".json":
         return None
-    told = read_json(path)
+    document = read_json(path)
     # the map of ids that is published with them is of no use here
-    return {video: record for video, record in told.items() if isinstance(record, dict) and "location" in record}
+    return {video: record for video, record in document.items() if isinstance(record, dict) and "location" in record}
 
 
 FORMAT = Format(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dmforge.curation.sources.checking import right_option
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
 
 
-def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     options = tuple(record[f"a{number}"] for number in range(5))
     yield right_option(Question(record["video"], "mcq", record["question"], options=options), int(record["answer"]))
 

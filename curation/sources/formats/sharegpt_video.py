@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
 from dmforge.curation.sources.formats.conversations import pairs, untagged, with_options
 
 
-def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     duration = record.get("duration")
-    for asked, answered in pairs(record["conversations"], "from", "value", "human", "gpt"):
-        flags = ("image tag",) if "<image>" in asked else ()
+    for text, answer in pairs(record["conversations"], "from", "value", "human", "gpt"):
+        flags = ("image tag",) if "<image>" in text else ()
         duration_s = float(duration) if isinstance(duration, int | float) else None
-        question = Question(record["video"], "open", untagged(asked), answered, duration_s=duration_s, flags=flags)
-        yield with_options(question)
+        open_question = Question(record["video"], "open", untagged(text), answer, duration_s=duration_s, flags=flags)
+        yield with_options(open_question)
 
 
 FORMAT = Format(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused, by_key
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, by_key
 
 
-def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     video, fps = record["video"], float(record["fps"])
     duration_s = record["num_frames"] / fps
     for (start, end), sentence in zip(record["timestamps"], record["sentences"], strict=True):

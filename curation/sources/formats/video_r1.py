@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Beside, Format, Question, Raw, Refused
+from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
 from dmforge.curation.sources.formats.conversations import tagged_answer, with_options
 from dmforge.schemas.options import Choices, read_options, without_letters
 
 
-def questions(record: Raw, beside: Beside) -> Iterator[Question | Refused]:
-    del beside
+def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+    del companions
     if record["data_type"] != "video":
         yield Refused(record["path"], "not a video")
         return
