@@ -60,7 +60,7 @@ def asking(workspace: Workspace, sql: str, limits: foreign.Limits) -> Generator[
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         view = view_of_now(Lake(workspace), recipe)
-        with foreign.asking(view, sql, limits, tables_beside(workspace, recipe)) as batches:
+        with foreign.query_batches(view, sql, limits, tables_beside(workspace, recipe)) as batches:
             yield Asked(batches, Names(view).of)
 
 
@@ -84,10 +84,10 @@ def _others(place: Path) -> pa.Table:
     """The samples of another selection."""
     workspace = Workspace(place)
     if not workspace.recipe.is_file():
-        return difference.of_shards(place)
+        return difference.samples_of_shards(place)
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
-        return difference.of_view(view_of_now(Lake(workspace), recipe))
+        return difference.samples_of_view(view_of_now(Lake(workspace), recipe))
 
 
 @dataclass(frozen=True, slots=True)

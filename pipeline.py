@@ -16,7 +16,7 @@ from rich.console import Console
 from dmforge.curation import merging, runs
 from dmforge.curation.accounts import Account, Expected, Usage
 from dmforge.curation.atomic import disk_errors, make_folder, writing
-from dmforge.curation.audit.finding import MOST_TOLD, Asked, read_id
+from dmforge.curation.audit.finding import MAX_LISTED, Asked, read_id
 from dmforge.curation.executors.asking import AnyAsk
 from dmforge.curation.executors.finished import Executor
 from dmforge.curation.executors.local import LocalExecutor
@@ -311,6 +311,6 @@ def _video_named(lake: Lake, asked: Asked) -> Id:
     matches = forgetting.videos_between(lake, asked.low, asked.high)
     if len(matches) != 1:
         told = "is the beginning of several videos' ids" if matches else "is the id of no video here"
-        mend = f"give more letters: {', '.join(show(Video.kind, video) for video in matches[:MOST_TOLD])}"
+        mend = f"give more letters: {', '.join(show(Video.kind, video) for video in matches[:MAX_LISTED])}"
         raise InputError(f"{asked.text!r} {told}", where="forget", mend=mend if matches else "give the whole id, video_...")
     return matches[0]

@@ -1,4 +1,4 @@
-"""The samples of another selection, to be compared with: of another workspace, or of a folder of shards, however old."""
+"""The samples of another selection, for a comparison: of another workspace, or of a folder of shards, however old."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ ID = pa.binary(ID_BYTES)
 SCHEMA = pa.schema([("id", ID), ("corpus", pa.string()), ("candidate", ID), ("task", ID)])
 
 
-def of_view(view: View) -> pa.Table:
-    """What a workspace selects now."""
-    samples = "SELECT id, corpus, candidate, task FROM samples"
-    found = view.cursor(samples).sql(samples).to_arrow_table()
-    return found.cast(SCHEMA)
+def samples_of_view(view: View) -> pa.Table:
+    """The samples that a workspace selects now."""
+    sql = "SELECT id, corpus, candidate, task FROM samples"
+    samples = view.cursor(sql).sql(sql).to_arrow_table()
+    return samples.cast(SCHEMA)
 
 
-def of_shards(folder: Path) -> pa.Table:
-    """What was packed. An index tells samples and nothing of what they were made from."""
+def samples_of_shards(folder: Path) -> pa.Table:
+    """The samples in a folder of shards. An index has their ids, but not what they were made from."""
     manifest, index = folder / MANIFEST, folder / INDEX
     if not manifest.is_file():
         mend = "give the folder of a workspace, or one with a manifest.json: shards/<corpus>/<selection>"
@@ -33,5 +33,5 @@ def of_shards(folder: Path) -> pa.Table:
     with disk_errors(manifest), index.open("rb") as file:
         corpus = parse_manifest(manifest.read_bytes(), str(manifest)).corpus
         ids = [read(sample)[1] for row in read_rows(file, str(index)) for sample in row.samples]
-    none = pa.nulls(len(ids), ID)
-    return pa.table([pa.array(ids, ID), pa.array([corpus] * len(ids), pa.string()), none, none], schema=SCHEMA)
+    nulls = pa.nulls(len(ids), ID)
+    return pa.table([pa.array(ids, ID), pa.array([corpus] * len(ids), pa.string()), nulls, nulls], schema=SCHEMA)

@@ -1,4 +1,4 @@
-"""An id as a person gives it, `sample_mzxw6...`, in hex, or the beginning of either, and the row of the lake that it names."""
+"""A look-up of the row that an id names, given as it is printed, `sample_mzxw6...`, in hex, or as the beginning of either."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, show
 
-LEAST = 4
-"""Letters that the beginning of an id has at least."""
+MIN_LETTERS = 4
+"""How many letters the beginning of an id must have."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 BITS = 8 * ID_BYTES
-MOST_TOLD = 8
-LATE = ("verdicts",)
+MAX_LISTED = 8
+SEARCHED_LAST = ("verdicts",)
 """Tables that are only searched where nothing else is found: they are long, and few ask for them."""
 MEND = "give it as it is printed, or in hex; its beginning will do where it is the only one"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Ids from `low` to `high`, of a kind if one was named."""
+    """The range of ids that a text means, from `low` to `high`, of a kind if the text names one."""
 
     text: str
     kind: str
@@ -34,83 +34,89 @@ class Asked:
 
 
 class Found(NamedTuple):
-    """Where a row is."""
+    """A row that was found: its table, its id, its video."""
 
     table: str
     id: Id
     video: Id
-    """What it is about."""
+    """The video that it is about."""
 
 
 def read_id(text: str) -> Asked:
-    """What a person means by an id."""
+    """The ids that a text may mean: one, or all that begin so."""
     text = text.strip()
     kind, _, letters = text.lower().rpartition("_")
-    if len(letters) < LEAST:
-        raise InputError(f"{text!r} is too short for an id", where="ID", mend=f"give {LEAST} letters at least")
+    if len(letters) < MIN_LETTERS:
+        raise InputError(f"{text!r} is too short for an id", where="ID", mend=f"give {MIN_LETTERS} letters at least")
     if not kind and len(letters) <= 2 * ID_BYTES and re.fullmatch(r"[0-9a-f]+", letters):
         return Asked(text, "", *_range(int(letters, 16), 4 * len(letters)))
-    bits = 5 * len(letters)
-    if set(letters) - set(LETTERS) or bits > BITS + 4:
+    bit_count = 5 * len(letters)
+    if set(letters) - set(LETTERS) or bit_count > BITS + 4:
         raise InputError(f"{text!r} is not an id", where="ID", mend=MEND)
-    value = sum(LETTERS.index(letter) << 5 * place for place, letter in enumerate(reversed(letters)))
-    if bits > BITS:  # the last letter of a whole id is padded
-        value, bits = value >> bits - BITS, BITS
-    return Asked(text, kind, *_range(value, bits))
+    value = sum(LETTERS.index(letter) << 5 * position for position, letter in enumerate(reversed(letters)))
+    if bit_count > BITS:  # the last letter of a whole id is padded
+        value, bit_count = value >> bit_count - BITS, BITS
+    return Asked(text, kind, *_range(value, bit_count))
 
 
 def whole_id(text: str) -> tuple[str, Id]:
-    """A kind, if one was named, and the id that a text is the whole of: as it is printed, or in hex."""
-    asked = read_id(text)
-    if asked.low != asked.high:
-        raise InputError(f"{asked.text!r} is the beginning of an id", where="ID", mend="give the whole of it")
-    return asked.kind, asked.low
+    """The kind, if the text names one, and the id of a text that is a whole id: as it is printed, or in hex."""
+    id_range = read_id(text)
+    if id_range.low != id_range.high:
+        raise InputError(f"{id_range.text!r} is the beginning of an id", where="ID", mend="give the whole of it")
+    return id_range.kind, id_range.low
 
 
-def find(stored: Stored, asked: Asked) -> Found:
-    """The one row that is meant."""
+def find(stored: Stored, id_range: Asked) -> Found:
+    """The one row whose id is in a range; an error where there are several, or none."""
     kinds = {record.kind: table for table, record in stored.records.items()}
-    if asked.kind and asked.kind not in kinds:
+    if id_range.kind and id_range.kind not in kinds:
         raise InputError(
-            f"the lake has nothing of the kind {asked.kind!r}", where="ID", mend=nearest(asked.kind, sorted(kinds))
+            f"the lake has nothing of the kind {id_range.kind!r}", where="ID", mend=nearest(id_range.kind, sorted(kinds))
         )
-    tables = [kinds[asked.kind]] if asked.kind else [table for table in stored.records if table not in LATE]
-    found = _within(stored, tables, asked)
-    if not found and not asked.kind:
-        found = _within(stored, LATE, asked)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        shown = _shown(stored, [(one.table, one.id) for one in found[:MOST_TOLD]])
-        told = ", ".join(shown) + (", ..." if len(found) > MOST_TOLD else "")
-        raise InputError(f"{asked.text!r} is the beginning of several ids", where="ID", mend=f"give more letters: {told}")
-    near = _shown(stored, _around(stored, tables, asked))
-    mend = f"the nearest are {', '.join(near)}" if near else "the lake is empty: dmforge status says where it stands"
-    raise InputError(f"nothing in the lake has the id {asked.text!r}", where="ID", mend=mend)
+    tables = [kinds[id_range.kind]] if id_range.kind else [table for table in stored.records if table not in SEARCHED_LAST]
+    matches = _rows_in_range(stored, tables, id_range)
+    if not matches and not id_range.kind:
+        matches = _rows_in_range(stored, SEARCHED_LAST, id_range)
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        printed_ids = _printed_ids(stored, [(match.table, match.id) for match in matches[:MAX_LISTED]])
+        shown_ids = ", ".join(printed_ids) + (", ..." if len(matches) > MAX_LISTED else "")
+        raise InputError(
+            f"{id_range.text!r} is the beginning of several ids", where="ID", mend=f"give more letters: {shown_ids}"
+        )
+    nearest_ids = _printed_ids(stored, _nearest_rows(stored, tables, id_range))
+    mend = (
+        f"the nearest are {', '.join(nearest_ids)}" if nearest_ids else "the lake is empty: dmforge status says where it stands"
+    )
+    raise InputError(f"nothing in the lake has the id {id_range.text!r}", where="ID", mend=mend)
 
 
-def _range(value: int, bits: int) -> tuple[Id, Id]:
-    free = BITS - bits
-    return (value << free).to_bytes(ID_BYTES, "big"), ((value << free) + (1 << free) - 1).to_bytes(ID_BYTES, "big")
+def _range(value: int, bit_count: int) -> tuple[Id, Id]:
+    free_bits = BITS - bit_count
+    return (value << free_bits).to_bytes(ID_BYTES, "big"), ((value << free_bits) + (1 << free_bits) - 1).to_bytes(
+        ID_BYTES, "big"
+    )
 
 
-def _within(stored: Stored, tables: Iterable[str], asked: Asked) -> list[Found]:
-    between = {table: stored.between(table, asked.low, asked.high) for table in tables}
-    return [Found(table, id, video) for table, ids in between.items() for id, video in sorted(ids.items())]
+def _rows_in_range(stored: Stored, tables: Iterable[str], id_range: Asked) -> list[Found]:
+    ids_by_table = {table: stored.between(table, id_range.low, id_range.high) for table in tables}
+    return [Found(table, id, video) for table, ids in ids_by_table.items() for id, video in sorted(ids.items())]
 
 
-def _around(stored: Stored, tables: Iterable[str], asked: Asked) -> list[tuple[str, Id]]:
-    """Those that begin the most like it."""
-    found: list[tuple[str, Id]] = []
+def _nearest_rows(stored: Stored, tables: Iterable[str], id_range: Asked) -> list[tuple[str, Id]]:
+    """The rows whose ids begin most like the one that was given."""
+    neighbours: list[tuple[str, Id]] = []
     for table in filter(stored.has, tables):
         ids = stored.sql(table, ["id"])
         sql = f"SELECT unnest([max(id) FILTER (id < $low), min(id) FILTER (id > $high)]) AS id FROM {ids}"
-        around = id_list(stored.view.unchecked(sql, {"low": asked.low, "high": asked.high}).column("id"))
-        found += [(table, one) for one in around if one]
-    target = int.from_bytes(asked.low, "big")
-    return sorted(found, key=lambda one: int.from_bytes(one[1], "big") ^ target)[:3]
+        table_neighbours = id_list(stored.view.unchecked(sql, {"low": id_range.low, "high": id_range.high}).column("id"))
+        neighbours += [(table, neighbour) for neighbour in table_neighbours if neighbour]
+    target = int.from_bytes(id_range.low, "big")
+    return sorted(neighbours, key=lambda neighbour: int.from_bytes(neighbour[1], "big") ^ target)[:3]
 
 
-def _shown(stored: Stored, found: Iterable[tuple[str, Id]]) -> list[str]:
+def _printed_ids(stored: Stored, rows: Iterable[tuple[str, Id]]) -> list[str]:
     kinds: Mapping[str, str] = {table: record.kind for table, record in stored.records.items()}
-    return [show(kinds[table], one) for table, one in found]
+    return [show(kinds[table], id) for table, id in rows]

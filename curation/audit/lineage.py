@@ -1,4 +1,4 @@
-"""Why a row is as it is: what it was made from, back to the file, what was said of it, and where it went in the shards."""
+"""The lineage of a row: what it was made from, back to the file, its verdicts and outcomes, and where it lies in the shards."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import Id, base32, show
 from dmforge.schemas.records import Candidate, Outcome, Rollout, Task, Verdict, Video
 
-BESIDE = frozenset({Verdict.table, Rollout.table, Outcome.table})
-"""Told of apart: they are many."""
+LISTED_APART = frozenset({Verdict.table, Rollout.table, Outcome.table})
+"""Tables whose rows are listed apart from the steps: they are many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A row on the way, and the stage that made it."""
+    """A row on the way from the source to the shard, with the stage that made it."""
 
     row: StoredRow
     id: str
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """All that is known of a row."""
+    """The steps from a row's source to its shards, and everything else that is known of it."""
 
     subject: Step
     above: tuple[Step, ...]
@@ -59,23 +59,23 @@ class Lineage:
     receipt: Receipt | None
     media: Media
     names: Mapping[Id, str] = field(default_factory=dict[Id, str])
-    """Of every row here, as people read them."""
+    """The printed ids of all rows here."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """From the source to the shard."""
         chain = (*self.above, self.subject, *self.below)
-        known = {step.id for step in chain}
-        return (*(step for step in self.video if step.id not in known), *chain)
+        chain_ids = {step.id for step in chain}
+        return (*(step for step in self.video if step.id not in chain_ids), *chain)
 
 
-def lineage(stored: Stored, found: Found) -> Lineage:
+def lineage(stored: Stored, match: Found) -> Lineage:
     """The lineage of a row that is stored."""
-    return _Tracing(stored, found.video).of(found.table, found.id)
+    return _Tracing(stored, match.video).of(match.table, match.id)
 
 
 class _Tracing:
-    """All rows about one video, linked."""
+    """All rows about one video, linked to what they were made from."""
 
     def __init__(self, stored: Stored, video: Id) -> None:
         self._stored, self._view, self._video = stored, stored.view, video
@@ -87,28 +87,28 @@ class _Tracing:
                 for row in rows:
                     if (table, row.id) not in self._by_id or self._is_of_recipe(row):  # of several the one that counts
                         self._by_id[table, row.id] = row
-        self._made: defaultdict[tuple[str | None, Id | None], list[StoredRow]] = defaultdict(list)
+        self._children: defaultdict[tuple[str | None, Id | None], list[StoredRow]] = defaultdict(list)
         for (table, _), row in self._by_id.items():
-            if table not in BESIDE and row.commit.kind != "roster":
-                self._made[stored.reads(row.commit.stage), row.made_from].append(row)
+            if table not in LISTED_APART and row.commit.kind != "roster":
+                self._children[stored.reads(row.commit.stage), row.made_from].append(row)
 
     def _read(self) -> tuple[dict[str, str], dict[str, list[StoredRow]]]:
         """The variant of each stage, by its name, and all rows. Each is half of the work, so they are read at once."""
         stored, view = self._stored, self._view
         tables = [table for table in (*stored.records, Outcome.table) if stored.has(table)]
         view.open()
-        with ThreadPoolExecutor(2) as beside:
-            variants = beside.submit(lambda: {stage.name: base32(view.variant(stage)) for stage in view.stages})
-            rows = dict(zip(tables, beside.map(stored.about, tables, itertools.repeat(self._video)), strict=True))
+        with ThreadPoolExecutor(2) as pool:
+            variants = pool.submit(lambda: {stage.name: base32(view.variant(stage)) for stage in view.stages})
+            rows = dict(zip(tables, pool.map(stored.about, tables, itertools.repeat(self._video)), strict=True))
             return variants.result(), rows
 
     def of(self, table: str, id: Id) -> Lineage:
         subject = self._by_id[table, id]
         above, below = list(self._above(subject)), list(self._below(subject))
         chain = [*above, subject, *below]
-        wanted = {row.id for row in chain} | {self._video}
-        tasks = {row.id for row in chain if row.table == Task.table} | {row.values.get("task") for row in chain}
-        film = self._by_id.get((Video.table, self._video))
+        subject_ids = {row.id for row in chain} | {self._video}
+        task_ids = {row.id for row in chain if row.table == Task.table} | {row.values.get("task") for row in chain}
+        video_row = self._by_id.get((Video.table, self._video))
         candidates = [row for row in chain if row.table == Candidate.table]
         workspace = self._stored.lake.workspace
         media = Media(workspace, self._video)
@@ -116,32 +116,32 @@ class _Tracing:
         return Lineage(
             self._step(subject),
             tuple(map(self._step, above)),
-            tuple(map(self._step, (*self._above(film), film))) if film else (),
+            tuple(map(self._step, (*self._above(video_row), video_row))) if video_row else (),
             tuple(map(self._step, below)),
-            tuple(row for row in self._rows.get(Outcome.table, []) if row.values["input"] in wanted),
-            tuple(_ordered(row for row in self._rows.get(Verdict.table, []) if row.values["subject"] in wanted)),
-            tuple(row for row in self._rows.get(Rollout.table, []) if row.values["task"] in tasks),
+            tuple(row for row in self._rows.get(Outcome.table, []) if row.values["input"] in subject_ids),
+            tuple(_ordered_verdicts(row for row in self._rows.get(Verdict.table, []) if row.values["subject"] in subject_ids)),
+            tuple(row for row in self._rows.get(Rollout.table, []) if row.values["task"] in task_ids),
             tuple(paid_answers(workspace, candidates)),
             tuple(places(workspace, [row for row in chain if row.table == Packed.table], names)),
-            next((one for one in listed(workspace).values() if one.video == self._video), None),
+            next((entry for entry in listed(workspace).values() if entry.video == self._video), None),
             _receipt(media),
             media,
             names,
         )
 
     def _above(self, row: StoredRow) -> Sequence[StoredRow]:
-        """What it was made from, the source first."""
+        """The rows that a row was made from, the source first."""
         table = self._stored.reads(row.commit.stage)
         made_from = row.made_from
         if table is None or made_from is None or row.commit.kind == "roster":
             return ()
-        before = self._by_id.get((table, made_from))
-        return () if before is None else (*self._above(before), before)
+        parent = self._by_id.get((table, made_from))
+        return () if parent is None else (*self._above(parent), parent)
 
     def _below(self, row: StoredRow) -> Iterable[StoredRow]:
-        for one in self._made[row.table, row.id]:
-            yield one
-            yield from self._below(one)
+        for child in self._children[row.table, row.id]:
+            yield child
+            yield from self._below(child)
 
     def _step(self, row: StoredRow) -> Step:
         stage = self._stages.get(row.commit.stage)
@@ -151,8 +151,8 @@ class _Tracing:
         return Step(row, self._name(row), row.commit.stage, self._is_current(row), prompts)
 
     def _is_current(self, row: StoredRow) -> bool:
-        """It and all that it was made from are as the recipe makes them."""
-        return all(self._is_of_recipe(one) for one in (*self._above(row), row))
+        """Whether a row and all that it was made from are as the recipe makes them."""
+        return all(self._is_of_recipe(ancestor) for ancestor in (*self._above(row), row))
 
     def _is_of_recipe(self, row: StoredRow) -> bool:
         stage = self._stages.get(row.commit.stage)
@@ -167,7 +167,7 @@ class _Tracing:
         return {row.id: self._name(row) for row in rows}
 
 
-def _ordered(rows: Iterable[StoredRow]) -> list[StoredRow]:
+def _ordered_verdicts(rows: Iterable[StoredRow]) -> list[StoredRow]:
     return sorted(rows, key=lambda row: (row.values["subject_kind"] != "candidate", row.values["filter"], row.id))
 
 

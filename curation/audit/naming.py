@@ -1,4 +1,4 @@
-"""Ids in an answer as they are printed everywhere, `task_mzxw6...`, and texts in a question that are such ids."""
+"""Names of ids: ids in an answer are printed as `task_mzxw6...`, and texts in a query that are such ids become ids."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from dmforge.curation.audit.finding import LATE, LETTERS, whole_id
+from dmforge.curation.audit.finding import LETTERS, SEARCHED_LAST, whole_id
 from dmforge.curation.lake.views import View
 from dmforge.curation.stage import Root
 from dmforge.schemas.columns import id_list
@@ -20,10 +20,10 @@ from dmforge.schemas.records import RECORDS
 
 KINDS = frozenset(record.kind for record in RECORDS)
 """A column that is called like a kind holds ids of this kind: nothing is looked up for it."""
-CALLED = {"requests": "ask", "part": "video"}
-"""Of columns that are called otherwise than what their ids name."""
-NO_ROW = frozenset({"variant", "student", "ask"})
-"""What has an id and is no row of the lake."""
+KIND_OF_COLUMN = {"requests": "ask", "part": "video"}
+"""The kinds of ids in columns that are not called like the kind."""
+KINDS_WITHOUT_ROWS = frozenset({"variant", "student", "ask"})
+"""Kinds of ids without rows in the lake."""
 LETTERS_OF_ID = 26
 PLAIN = re.compile(r"[a-z]+")
 LITERAL = re.compile(rb"'(?:\w+_[a-z2-7]{26}|[0-9a-f]{32})'", re.IGNORECASE)
@@ -31,35 +31,35 @@ LITERAL = re.compile(rb"'(?:\w+_[a-z2-7]{26}|[0-9a-f]{32})'", re.IGNORECASE)
 
 
 class Names:
-    """What the ids of one answer are called, as far as the lake has rows of them."""
+    """A naming of the ids in one answer, as far as the lake has rows of them."""
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._last = ""
+        self._last_kind = ""
         """The kind that was found last: what follows will be of it, too."""
 
     @cached_property
     def _tables(self) -> Mapping[str, str]:
         """SQL of all that has ids, by kind; what is long and seldom asked for stands last."""
         view = self._view
-        made = {record: view.rows(record, gated=False).sql for stage in view.stages for record in stage.makes}
-        listed = {stage.reads: view.inputs(stage).sql for stage in view.stages if isinstance(stage, Root)}
-        tables = sorted((made | listed).items(), key=lambda table: table[0].table in LATE)
+        made_rows = {record: view.rows(record, gated=False).sql for stage in view.stages for record in stage.makes}
+        rosters = {stage.reads: view.inputs(stage).sql for stage in view.stages if isinstance(stage, Root)}
+        tables = sorted((made_rows | rosters).items(), key=lambda table: table[0].table in SEARCHED_LAST)
         return {record.kind: sql for record, sql in tables}
 
     def of(self, column: str, ids: Collection[Id]) -> Mapping[Id, str]:
         """The printed form of ids that stand in a column of the answer."""
-        if kind_of(column) in KINDS | NO_ROW:
+        if kind_of(column) in KINDS | KINDS_WITHOUT_ROWS:
             return by_column(column, ids)  # what the column says is right
         kinds: dict[Id, str] = {}
-        for kind in sorted(self._tables, key=lambda kind: kind != self._last):
+        for kind in sorted(self._tables, key=lambda kind: kind != self._last_kind):
             if len(kinds) == len(ids):
                 break
             matches = self._among(kind, [id for id in ids if id not in kinds])
             kinds |= dict.fromkeys(matches, kind)
-            self._last = kind if matches else self._last
-        other = kind_of(column)
-        return {id: f"{kinds.get(id, other)}_{text}" for id, text in zip(ids, _base32(ids), strict=True)}
+            self._last_kind = kind if matches else self._last_kind
+        fallback = kind_of(column)
+        return {id: f"{kinds.get(id, fallback)}_{text}" for id, text in zip(ids, _base32(ids), strict=True)}
 
     def _among(self, kind: str, ids: list[Id]) -> list[Id]:
         cursor = self._view.connection.cursor()
@@ -69,31 +69,31 @@ class Names:
 
 
 def by_column(column: str, ids: Collection[Id]) -> Mapping[Id, str]:
-    """The same, as far as the column says it."""
+    """The printed form of ids, by what their column's name says alone."""
     kind = kind_of(column)
     return {id: f"{kind}_{text}" for id, text in zip(ids, _base32(ids), strict=True)}
 
 
 def kind_of(column: str) -> str:
-    """What ids in a column are of, as far as its name says."""
-    return CALLED.get(column) or (column if PLAIN.fullmatch(column) else "id")
+    """The kind of the ids in a column, as far as its name says."""
+    return KIND_OF_COLUMN.get(column) or (column if PLAIN.fullmatch(column) else "id")
 
 
 def with_ids(sql: str) -> str:
-    """A question in which texts that are whole ids are the ids: `video = 'video_mzxw6...'` finds its rows."""
+    """The query with texts that are whole ids turned into ids: `video = 'video_mzxw6...'` finds its rows."""
     text = sql.encode("utf-8", "surrogateescape")
-    pieces: list[bytes] = []
+    parts: list[bytes] = []
     end = 0
     try:
         tokens = duckdb.tokenize(sql)
     except (duckdb.Error, UnicodeError):
-        return sql  # it is told in the sandbox what is wrong with it
-    for place, kind in tokens:
-        literal = LITERAL.match(text, place) if kind == duckdb.token_type.string_const else None
+        return sql  # the sandbox says what is wrong with it
+    for offset, kind in tokens:
+        literal = LITERAL.match(text, offset) if kind == duckdb.token_type.string_const else None
         if literal is not None:
-            pieces += [text[end:place], _as_id(literal[0])]
+            parts += [text[end:offset], _as_id(literal[0])]
             end = literal.end()
-    return b"".join([*pieces, text[end:]]).decode("utf-8", "surrogateescape")
+    return b"".join([*parts, text[end:]]).decode("utf-8", "surrogateescape")
 
 
 def _as_id(literal: bytes) -> bytes:
@@ -104,9 +104,9 @@ def _as_id(literal: bytes) -> bytes:
 
 
 def _base32(ids: Collection[Id]) -> list[str]:
-    """What `base32` says of each, in an eighth of the time: an answer may have millions."""
+    """The `base32` of each id, in an eighth of the time: an answer may have millions."""
     bits = np.zeros((len(ids), LETTERS_OF_ID * 5), np.uint8)
     bits[:, : 8 * ID_BYTES] = np.unpackbits(np.frombuffer(b"".join(ids), np.uint8).reshape(-1, ID_BYTES), axis=1)
-    places = bits.reshape(-1, 5) @ np.array([16, 8, 4, 2, 1], np.uint8)
-    text = np.frombuffer(LETTERS.encode(), np.uint8)[places].tobytes().decode("ascii")
+    letter_indices = bits.reshape(-1, 5) @ np.array([16, 8, 4, 2, 1], np.uint8)
+    text = np.frombuffer(LETTERS.encode(), np.uint8)[letter_indices].tobytes().decode("ascii")
     return [text[start : start + LETTERS_OF_ID] for start in range(0, len(text), LETTERS_OF_ID)]

@@ -1,4 +1,4 @@
-"""The answers of teachers that candidates were made from: where they stand in the journal, what they cost, what was said."""
+"""The teachers' answers that candidates were made from: where they stand in the journal, their tokens, their text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dmforge.schemas.ids import show
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A line of the journal."""
+    """A paid answer: a line of the journal."""
 
     candidate: str
     request: str
@@ -26,30 +26,32 @@ class Paid:
     offset: int
     input_tokens: int | None
     output_tokens: int | None
-    """Nothing where nothing that makes sense was said of them."""
+    """None where the server gave no count that makes sense."""
     text: str
 
 
 def paid_answers(workspace: Workspace, candidates: Iterable[StoredRow]) -> Iterator[Paid]:
     """The line of each request, as far as the journal still has it."""
-    wanted = {show("ask", key): show("candidate", row.id) for row in candidates for key in row.values.get("requests") or ()}
-    for path in sorted(workspace.journal.glob("*/*.jsonl")) if wanted else ():
+    candidate_by_request = {
+        show("ask", key): show("candidate", row.id) for row in candidates for key in row.values.get("requests") or ()
+    }
+    for path in sorted(workspace.journal.glob("*/*.jsonl")) if candidate_by_request else ():
         if path.stat().st_size:
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
-                for request, candidate in wanted.items():
-                    offset = _line(lines, request)
+                for request, candidate in candidate_by_request.items():
+                    offset = _line_offset(lines, request)
                     if offset is not None:
                         lines.seek(offset)
                         yield _paid(candidate, request, path, offset, lines.readline())
 
 
-def _line(lines: mmap.mmap, request: str) -> int | None:
-    """Where the line of a request begins. A key stands there only: within an answer its quotes would be escaped."""
-    head = b'{"key": "' + request.encode() + b'", '
-    at = lines.find(head)
-    while at > 0 and lines[at - 1 : at] != b"\n":
-        at = lines.find(head, at + 1)
-    return at if at >= 0 else None
+def _line_offset(lines: mmap.mmap, request: str) -> int | None:
+    """The offset of a request's line. Its key can stand nowhere else: within an answer its quotes would be escaped."""
+    line_start = b'{"key": "' + request.encode() + b'", '
+    offset = lines.find(line_start)
+    while offset > 0 and lines[offset - 1 : offset] != b"\n":
+        offset = lines.find(line_start, offset + 1)
+    return offset if offset >= 0 else None
 
 
 def _paid(candidate: str, request: str, path: Path, offset: int, line: bytes) -> Paid:
@@ -60,5 +62,5 @@ def _paid(candidate: str, request: str, path: Path, offset: int, line: bytes) ->
     answer = content["answer"]
     counts = token_counts(answer.get("usage"))
     text = str(answer.get("content") or answer.get("refusal") or "")
-    sent, back = (counts.get(name) for name in COUNTS)
-    return Paid(candidate, request, content.get("model", path.parent.name), path, offset, sent, back, text)
+    input_tokens, output_tokens = (counts.get(name) for name in COUNTS)
+    return Paid(candidate, request, content.get("model", path.parent.name), path, offset, input_tokens, output_tokens, text)

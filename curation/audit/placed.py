@@ -40,18 +40,18 @@ class Placed:
 
 
 def places(workspace: Workspace, packed: Iterable[StoredRow], names: Mapping[Id, str]) -> Iterator[Placed]:
-    """The places of samples that are packed, as far as the shards are still there."""
+    """Where packed samples lie, as far as the shards are still there."""
     for row in packed:
-        said = row.values
-        folder = workspace.shards / said["corpus"] / said["selection"]
-        place = row_of(folder / INDEX, said["key"]) if (folder / INDEX).is_file() else None
+        values = row.values
+        folder = workspace.shards / values["corpus"] / values["selection"]
+        place = row_of(folder / INDEX, values["key"]) if (folder / INDEX).is_file() else None
         if place is None:
             continue
         members = tuple(
-            Member(f"{place.key}.{suffix}", *(getattr(place, f"{name}_{what}") for what in ("offset", "size", "sha256")))
+            Member(f"{place.key}.{suffix}", *(getattr(place, f"{name}_{field}") for field in ("offset", "size", "sha256")))
             for suffix, name in zip(SUFFIXES, ("coarse", "json", "grid"), strict=True)
         )
-        sample = names.get(said["sample"]) or show("sample", said["sample"])
-        nth = place.samples.index(sample) if sample in place.samples else -1
-        path = folder / said["shard"]
-        yield Placed(sample, said["corpus"], said["selection"], path, place.key, place.offset, place.size, members, nth)
+        sample = names.get(values["sample"]) or show("sample", values["sample"])
+        index = place.samples.index(sample) if sample in place.samples else -1
+        path = folder / values["shard"]
+        yield Placed(sample, values["corpus"], values["selection"], path, place.key, place.offset, place.size, members, index)

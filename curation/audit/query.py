@@ -1,4 +1,4 @@
-"""Named questions to the lake, answered by DuckDB over the committed parts."""
+"""Named queries on the lake, answered by DuckDB over the committed parts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMENT = re.compile(r"--.*")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question that has a name."""
+    """A named query, with the question that it answers."""
 
     name: str
     question: str
@@ -34,15 +34,15 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A table."""
+    """The answer to a query: columns and rows."""
 
     columns: list[str]
     rows: list[list[Any]]
 
 
 Tables = Mapping[str, Callable[[], pa.Table]]
-"""Tables beside the lake, made when a query names them."""
-NONE: Tables = MappingProxyType({})
+"""Further tables, each made when a query names it."""
+NO_TABLES: Tables = MappingProxyType({})
 
 
 def names() -> list[str]:
@@ -50,30 +50,30 @@ def names() -> list[str]:
 
 
 def query(name: str) -> Query:
-    """A question by its name."""
+    """A query by its name."""
     if name not in names():
         raise InputError(f"there is no query {name!r}", where="audit", mend=nearest(name, names()))
     sql = (QUERIES / f"{name}.sql").read_text("utf-8")
-    head, _, _ = sql.partition("\n")
-    found = QUESTION.match(head)
-    return Query(name, found[1] if found else head, sql)
+    first_line, _, _ = sql.partition("\n")
+    match = QUESTION.match(first_line)
+    return Query(name, match[1] if match else first_line, sql)
 
 
 def listed() -> Answer:
-    """Every named question."""
-    return Answer(["query", "question"], [[one.name, one.question] for one in map(query, names())])
+    """The names and questions of all queries."""
+    return Answer(["query", "question"], [[named_query.name, named_query.question] for named_query in map(query, names())])
 
 
-def ask(view: View, name: str, beside: Tables = NONE) -> Answer:
+def ask(view: View, name: str, extra_tables: Tables = NO_TABLES) -> Answer:
     """The answer to a named query: over every table of the lake, and `stages`, with where each of them stands."""
-    return as_answer(ask_table(view, name, beside))
+    return as_answer(ask_table(view, name, extra_tables))
 
 
-def ask_table(view: View, name: str, beside: Tables = NONE) -> pa.Table:
-    """The same in Arrow."""
+def ask_table(view: View, name: str, extra_tables: Tables = NO_TABLES) -> pa.Table:
+    """The answer to a named query as an Arrow table."""
     sql = COMMENT.sub("", query(name).sql)  # a word of prose is no table, and the journal is long
     cursor = view.cursor(with_words(sql))
-    prepare(cursor, sql, {"stages": lambda: stages(view), **beside})
+    prepare(cursor, sql, {"stages": lambda: stages(view), **extra_tables})
     with interruptible():
         return cursor.sql(sql).to_arrow_table()
 
@@ -83,9 +83,9 @@ def as_answer(table: pa.Table) -> Answer:
     return Answer(table.column_names, [list(row) for row in zip(*columns, strict=True)])
 
 
-def prepare(connection: duckdb.DuckDBPyConnection, sql: str, beside: Tables) -> None:
-    """Give a connection the words that SQL names: tables beside the lake first, since shared words may stand on them."""
-    for table, make in beside.items():
+def prepare(connection: duckdb.DuckDBPyConnection, sql: str, extra_tables: Tables) -> None:
+    """Give a connection the tables and words that SQL names: tables first, since words may be defined over them."""
+    for table, make in extra_tables.items():
         if is_named(table, sql):
             connection.register(table, make())
     for word, statement in words().items():
@@ -94,12 +94,12 @@ def prepare(connection: duckdb.DuckDBPyConnection, sql: str, beside: Tables) -> 
 
 
 def words() -> dict[str, str]:
-    """Statements that make the words that questions share."""
+    """Statements that define the words that queries share."""
     return {path.stem: COMMENT.sub("", path.read_text("utf-8")) for path in sorted(WORDS.glob("*.sql"))}
 
 
 def with_words(sql: str) -> str:
-    """A question and the statements that make its words: together they name every table that it reads."""
+    """A query with the statements that define its words: together they name every table that it reads."""
     return " ".join([sql, *(statement for word, statement in words().items() if is_named(word, sql))])
 
 

@@ -1,4 +1,4 @@
-"""Every receipt on the way of a row, held against the bytes that it speaks of: parts, ids, media, the file, the shard."""
+"""Checks of every receipt in a row's lineage against the bytes that it is about: parts, ids, media, the file, the shard."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GONE = "not there"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One receipt: what it says, and what was found."""
+    """The check of one receipt: what it says, and what was found."""
 
     what: str
     path: Path
@@ -40,24 +40,24 @@ class Check:
 
 
 def checks(lineage: Lineage, stored: Stored) -> Iterator[Check]:
-    """Each of them, the source first. A source that is no longer where it was is no receipt that fails."""
-    yield from _source(lineage)
-    yield from _media(lineage)
+    """The checks of all receipts, the source first. A source file that has moved is not a failure."""
+    yield from _source_check(lineage)
+    yield from _media_checks(lineage)
     for part in {step.row.part: step for step in lineage.steps}.values():
-        yield _part(part)
+        yield _part_check(part)
     for step in lineage.steps:
-        yield _id(step, stored.records[step.row.table])
+        yield _id_check(step, stored.records[step.row.table])
     for place in lineage.places:
-        yield from _shard(place)
+        yield from _shard_checks(place)
 
 
-def _source(lineage: Lineage) -> Iterator[Check]:
+def _source_check(lineage: Lineage) -> Iterator[Check]:
     source = lineage.source
     if source is not None and Path(source.path).is_file():
         yield Check("the file that was brought", Path(source.path), source.sha256, sha256_of(source.path))
 
 
-def _media(lineage: Lineage) -> Iterator[Check]:
+def _media_checks(lineage: Lineage) -> Iterator[Check]:
     media, receipt = lineage.media, lineage.receipt
     if not lineage.video:
         return
@@ -71,38 +71,40 @@ def _media(lineage: Lineage) -> Iterator[Check]:
     yield Check("the grid rendition", media.grid, receipt.grid_sha256, _sha256(media.grid))
 
 
-def _part(step: Step) -> Check:
+def _part_check(step: Step) -> Check:
     (part,) = (part for part in step.row.commit.of(step.row.table) if part.name == step.row.part.name)
     return Check(f"the part of {step.row.table}", step.row.part, part.sha256, _sha256(step.row.part))
 
 
-def _id(step: Step, record: type[Record]) -> Check:
-    """An id is a digest of content: computed again, it says whether a row is what it was."""
+def _id_check(step: Step, record: type[Record]) -> Check:
+    """Compute an id again: as a digest of content it says whether the row is what it was."""
     try:
-        found = show(record.kind, _digested(record, step.row.part, step.row.id))
+        computed_id = show(record.kind, _computed_id(record, step.row.part, step.row.id))
     except (KeyError, ValueError, TypeError, IndexError) as error:
-        found = f"{type(error).__name__}: {error}"
-    return Check(f"the id of {step.id}", step.row.part, step.id, found)
+        computed_id = f"{type(error).__name__}: {error}"
+    return Check(f"the id of {step.id}", step.row.part, step.id, computed_id)
 
 
-def _digested(record: type[Record], part: Path, id: Id) -> Id:
+def _computed_id(record: type[Record], part: Path, id: Id) -> Id:
     rows = pq.read_table(part, filters=pc.field("id") == pa.scalar(id, pa.binary(ID_BYTES)))
     (row,) = from_arrow(record, rows.slice(0, 1))
-    values: Mapping[str, Any] = {one.name: getattr(row, one.name) for one in fields(record) if one.name != "id"}
+    values: Mapping[str, Any] = {
+        record_field.name: getattr(row, record_field.name) for record_field in fields(record) if record_field.name != "id"
+    }
     return record(**values).id
 
 
-def _shard(place: Placed) -> Iterator[Check]:
+def _shard_checks(place: Placed) -> Iterator[Check]:
     for member in place.members:
-        found = _sha256(place.path, member.offset, member.size)
-        yield Check(f"{member.name} at {member.offset}", place.path, member.sha256, found)
+        sha256 = _sha256(place.path, member.offset, member.size)
+        yield Check(f"{member.name} at {member.offset}", place.path, member.sha256, sha256)
     document = place.members[1]
     try:
         _, samples = read_document(_bytes(place.path, document.offset, document.size), str(place.path))
-        found = samples[place.nth].id if 0 <= place.nth < len(samples) else GONE
+        sample = samples[place.nth].id if 0 <= place.nth < len(samples) else GONE
     except (DmforgeError, OSError) as error:
-        found = str(error).splitlines()[0]
-    yield Check(f"its sample number {place.nth}", place.path, place.sample, found)
+        sample = str(error).splitlines()[0]
+    yield Check(f"its sample number {place.nth}", place.path, place.sample, sample)
 
 
 def _sha256(path: Path, offset: int = 0, size: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What an audit found, for people and for programs: a table, CSV, JSON, Parquet; as it comes, in memory that doesn't grow."""
+"""Answers of audits written as a table, CSV, JSON or Parquet: as a stream, in memory that doesn't grow."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from dmforge.schemas.visible import in_line
 
 Format = Literal["table", "csv", "json", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-MOST_ROWS = 100_000
-"""Rows that are printed; more belong into a file."""
-ROWS = 10_000
+MAX_PRINTED_ROWS = 100_000
+"""How many rows are printed at most; more belong into a file."""
+CHUNK_ROWS = 10_000
 """Rows that are turned into Python at a time."""
 
 
-def format_of(told: str | None, out: Path | None) -> Format:
-    """The format that is wanted: as it is told, else as the file is called, else a table."""
+def format_of(requested: str | None, out: Path | None) -> Format:
+    """The format of an answer: the requested one, else that of the file's suffix, else a table."""
     suffix = out.suffix.removeprefix(".") if out else ""
-    word = told or suffix or "table"
-    found: Format | None = next((form for form in FORMATS if form == word), None)
-    if found is None or (found == "table" and out is not None):
-        where = "--format" if told else f"--out {out}"
-        known = [form for form in FORMATS if form != "table" or out is None]
-        raise InputError(f"{word!r} is no format", where=where, mend=nearest(word, known))
-    if found == "parquet" and out is None:
+    name = requested or suffix or "table"
+    form: Format | None = next((form for form in FORMATS if form == name), None)
+    if form is None or (form == "table" and out is not None):
+        where = "--format" if requested else f"--out {out}"
+        allowed = [form for form in FORMATS if form != "table" or out is None]
+        raise InputError(f"{name!r} is no format", where=where, mend=nearest(name, allowed))
+    if form == "parquet" and out is None:
         raise InputError("Parquet is not for a terminal", where="--format", mend="give a file with --out FILE")
-    return found
+    return form
 
 
 Naming = Callable[[str, Collection[Id]], Mapping[Id, str]]
@@ -51,23 +51,23 @@ Naming = Callable[[str, Collection[Id]], Mapping[Id, str]]
 
 
 class Asked(NamedTuple):
-    """An answer on its way, and what its ids are called."""
+    """An answer as a stream of batches, with the names of its ids."""
 
     batches: pa.RecordBatchReader
     naming: Naming
 
 
-def answer_of(asked: Asked) -> Answer:
-    """All of it, for printing."""
+def answer_of(answer_stream: Asked) -> Answer:
+    """The whole answer of a stream, for printing."""
     rows: list[list[Any]] = []
-    for chunk in _chunks(asked.batches, asked.naming):
+    for chunk in _chunks(answer_stream.batches, answer_stream.naming):
         rows += chunk
-        if len(rows) > MOST_ROWS:
-            told = f"more than {MOST_ROWS} rows"
+        if len(rows) > MAX_PRINTED_ROWS:
+            message = f"more than {MAX_PRINTED_ROWS} rows"
             raise InputError(
-                told, where="audit", mend="write them to a file, --out rows.parquet; or put LIMIT behind the question"
+                message, where="audit", mend="write them to a file, --out rows.parquet; or put LIMIT behind the question"
             )
-    return Answer(asked.batches.schema.names, rows)
+    return Answer(answer_stream.batches.schema.names, rows)
 
 
 def as_csv(answer: Answer) -> str:
@@ -75,17 +75,17 @@ def as_csv(answer: Answer) -> str:
     return "".join(_csv_lines(answer.columns, [answer.rows]))
 
 
-def write_from(found: AbstractContextManager[Asked], path: Path, form: Format) -> int:
-    """A file that is there, whole, or not at all; how many rows it has. An answer that breaks off leaves none behind."""
-    with writing(path) as file, found as asked:
-        counted = _Counted(asked.batches, asked.naming)
-        WRITERS[form](counted, file)
+def write_from(answer_context: AbstractContextManager[Asked], path: Path, form: Format) -> int:
+    """Write an answer into a file, all of it or nothing; how many rows it has. An answer that breaks off leaves no file."""
+    with writing(path) as file, answer_context as answer_stream:
+        counted_batches = _Counted(answer_stream.batches, answer_stream.naming)
+        WRITERS[form](counted_batches, file)
     sync_folder(path.parent)
-    return counted.rows
+    return counted_batches.rows
 
 
 class _Counted:
-    """Batches on their way, counted."""
+    """A stream of batches that counts its rows."""
 
     def __init__(self, batches: pa.RecordBatchReader, naming: Naming) -> None:
         self.schema, self.naming, self._batches, self.rows = batches.schema, naming, batches, 0
@@ -102,13 +102,13 @@ def _write_csv(batches: _Counted, file: HashedFile) -> None:
 
 
 def _write_json(batches: _Counted, file: HashedFile) -> None:
-    head = json.dumps(batches.schema.names, ensure_ascii=False)
-    file.write(f'{{"columns": {head}, "rows": ['.encode())
-    before = "\n"
+    columns = json.dumps(batches.schema.names, ensure_ascii=False)
+    file.write(f'{{"columns": {columns}, "rows": ['.encode())
+    separator = "\n"
     for chunk in _chunks(batches, batches.naming):
         for row in chunk:
-            file.write((before + json.dumps(row, ensure_ascii=False)).encode("utf-8", "backslashreplace"))
-            before = ",\n"
+            file.write((separator + json.dumps(row, ensure_ascii=False)).encode("utf-8", "backslashreplace"))
+            separator = ",\n"
     file.write(b"\n]}\n")
 
 
@@ -128,9 +128,11 @@ WRITERS: dict[Format, Callable[[_Counted, HashedFile], None]] = {
 def _chunks(batches: Iterable[pa.RecordBatch], naming: Naming) -> Iterator[list[list[Any]]]:
     """Rows of plain values, some thousand at a time. By column: two columns may have one name."""
     for batch in batches:
-        for start in range(0, batch.num_rows, ROWS):
-            piece = batch.slice(start, ROWS)
-            columns = [_plain_column(name, piece.column(at), naming) for at, name in enumerate(batch.schema.names)]
+        for start in range(0, batch.num_rows, CHUNK_ROWS):
+            rows = batch.slice(start, CHUNK_ROWS)
+            columns = [
+                _plain_column(name, rows.column(column_index), naming) for column_index, name in enumerate(batch.schema.names)
+            ]
             yield [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -147,7 +149,7 @@ def _csv_text(rows: Iterable[Iterable[Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """A value as a part of one line: a text with line ends would be two rows to whoever reads lines. JSON has it as it is."""
+    """A value as a part of one line: a text with line ends would be two rows to a reader of lines. JSON keeps it as it is."""
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
     return in_line(text) if isinstance(text, str) else text
 

@@ -1,4 +1,4 @@
-"""The committed rows as they are stored, with the commit that each stands in: also those that are no longer current.
+"""All committed rows as they are stored, with the commit of each, also those that are no longer current.
 
 A row's video is known as soon as the row is, and parts are written in the order of videos. So what is about one video is read
 from a few row groups, however large the lake, and unhashed: `dmforge why --check` hashes every part on the way.
@@ -27,7 +27,7 @@ from dmforge.schemas.records import Item, Outcome, Record
 if TYPE_CHECKING:
     from dmforge.schemas.columns import IdColumn
 
-READ_AT_ONCE = 1 << 18
+BATCH_ROWS = 1 << 18
 StageClass = type[Stage[Item, Record]]
 FindStage = Callable[[str], StageClass | None]
 """The class of a stage by its name; None where this version has none of that name."""
@@ -35,7 +35,7 @@ FindStage = Callable[[str], StageClass | None]
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row where it stands."""
+    """A stored row, with its commit and its part."""
 
     table: str
     values: dict[str, Any]
@@ -52,7 +52,7 @@ class StoredRow:
 
 
 class Stored:
-    """All that is committed in a workspace, under whichever recipe."""
+    """All committed rows of a workspace, under whichever recipe."""
 
     def __init__(self, lake: Lake, view: View, stage_of: FindStage) -> None:
         self.lake, self.view, self._stage_of = lake, view, stage_of
@@ -63,24 +63,24 @@ class Stored:
 
     @cached_property
     def records(self) -> dict[str, type[Record]]:
-        """What the tables hold, as far as this version knows the stages that filled them."""
-        found: dict[str, type[Record]] = {}
+        """The record class of each table, as far as this version knows the stages that filled it."""
+        records: dict[str, type[Record]] = {}
         for name in sorted({commit.stage for commit in self.lake.commits.values()}):
             stage = self._stage_of(name)
             if stage is not None:
-                found |= {record.table: record for record in (*stage.makes, stage.reads)}
-        return {table: record for table, record in sorted(found.items()) if self.has(table)}
+                records |= {record.table: record for record in (*stage.makes, stage.reads)}
+        return {table: record for table, record in sorted(records.items()) if self.has(table)}
 
     def reads(self, stage: str) -> str | None:
         """The table that a stage reads."""
-        found = self._stage_of(stage)
-        return None if found is None else found.reads.table
+        stage_class = self._stage_of(stage)
+        return None if stage_class is None else stage_class.reads.table
 
     def has(self, table: str) -> bool:
         return table in self._parts
 
     def sql(self, table: str, columns: Sequence[str] = ("*",)) -> str:
-        """A table as SQL, of all parts; their columns may differ from version to version."""
+        """SQL of a table, over all its parts; their columns may differ from version to version."""
         paths = ", ".join(quoted_path(self._path(part)) for part, _ in self._parts[table])
         source = f"read_parquet([{paths}], union_by_name = true, filename = true, hive_partitioning = false)"
         return f"(SELECT {', '.join(columns)} FROM {source})"
@@ -97,15 +97,15 @@ class Stored:
         """
         if not self.has(table):
             return {}
-        video, found = self.records[table].video_column, dict[Id, Id]()
+        video_column, video_by_id = self.records[table].video_column, dict[Id, Id]()
         for part, _ in self._parts[table]:
             with naming_damaged_part(self.lake.workspace.lake, [part]), pq.ParquetFile(self._path(part)) as file:
                 for group in _groups_with(file, low, high):
-                    rows = file.read_row_group(group, columns=list({"id", video}))
-                    rows = rows.filter(pa.array(_begins(rows.column("id"), low, high)))
-                    about = zip(id_list(rows.column("id")), id_list(rows.column(video)), strict=True)
-                    found |= {id: one for id, one in about if low <= id <= high}
-        return found
+                    rows = file.read_row_group(group, columns=list({"id", video_column}))
+                    rows = rows.filter(pa.array(_begin_between(rows.column("id"), low, high)))
+                    pairs = zip(id_list(rows.column("id")), id_list(rows.column(video_column)), strict=True)
+                    video_by_id |= {id: row_video for id, row_video in pairs if low <= id <= high}
+        return video_by_id
 
     def _path(self, part: Part) -> Path:
         return part.path(self.lake.workspace.lake)
@@ -120,16 +120,16 @@ class Stored:
 
 def _groups_with(file: pq.ParquetFile, low: Id, high: Id) -> list[int]:
     """Row groups with an id that begins like those from low to high."""
-    ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
-    at, hits = 0, list[int]()
-    for batch in file.iter_batches(READ_AT_ONCE, columns=["id"]):
-        hits += (at + np.flatnonzero(_begins(batch.column(0), low, high))).tolist()
-        at += batch.num_rows
-    return sorted(set(np.searchsorted(ends, hits, side="right").tolist()))
+    group_ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
+    offset, row_indices = 0, list[int]()
+    for batch in file.iter_batches(BATCH_ROWS, columns=["id"]):
+        row_indices += (offset + np.flatnonzero(_begin_between(batch.column(0), low, high))).tolist()
+        offset += batch.num_rows
+    return sorted(set(np.searchsorted(group_ends, row_indices, side="right").tolist()))
 
 
-def _begins(ids: IdColumn, low: Id, high: Id) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _begin_between(ids: IdColumn, low: Id, high: Id) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Whether the first eight bytes lie between those of low and of high."""
-    least, most = (np.uint64(int.from_bytes(one[:8], "big")) for one in (low, high))
-    heads = id_matrix(ids).view(">u8")[:, 0]
-    return (heads >= least) & (heads <= most)
+    low_half, high_half = (np.uint64(int.from_bytes(bound[:8], "big")) for bound in (low, high))
+    halves = id_matrix(ids).view(">u8")[:, 0]
+    return (halves >= low_half) & (halves <= high_half)

@@ -84,8 +84,8 @@ def inside(workspace: Path) -> Inside:
     """The database of the other process, in this one, and the tables that may be named."""
     place = Workspace(workspace)
     recipe = read_recipe(place.recipe)
-    told, tables = foreign.telling(View(Lake(place), recipe.stages), "", Limits())
-    return locked.opened(told, tables), frozenset(told.views)
+    told, tables = foreign.query_and_tables(View(Lake(place), recipe.stages), "", Limits())
+    return locked.open_database(told, tables), frozenset(told.views)
 
 
 @pytest.fixture(scope="module")
