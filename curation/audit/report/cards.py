@@ -1,4 +1,4 @@
-"""Samples as cards: what was asked, what was looked at, what was thought, what filters said, and where it all comes from."""
+"""Cards of samples: the question, the looks, the thoughts, the verdicts of filters, and where it all comes from."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from dmforge.schemas.tags import CLOSE, OPEN, TAG
 from dmforge.schemas.transcript import Piece
 
 LOOK = re.compile(f"{re.escape(OPEN['span'])}.*?{re.escape(CLOSE['fps'])}", re.DOTALL)
-NOBODY = b"\0" * ID_BYTES
-MOST_TEXT = 8_000
-"""Characters of a piece that are shown."""
-RUNS = 400
-"""Stretches of a text that are told apart; one made of tags alone would otherwise be a page of them."""
+NO_SUBJECT = b"\0" * ID_BYTES
+MAX_TEXT_CHARS = 8_000
+"""How many characters of a piece are shown."""
+MAX_STRETCHES = 400
+"""How many stretches of a text are told apart; a text made of tags alone would otherwise be a page of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """What a card says of a video."""
+    """The facts of a video on a card."""
 
     id: Id
     duration_cs: int
@@ -79,14 +79,14 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A verdict beside its threshold."""
+    """A verdict with its threshold."""
 
     verdict: Verdict
-    least: float | None
+    min_score: float | None
 
     @property
     def fails(self) -> bool:
-        return self.least is not None and self.verdict.score < self.least
+        return self.min_score is not None and self.verdict.score < self.min_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An option: right, chosen, both or neither."""
+    """An option of a question: right, chosen, both or neither."""
 
     words: str
     gold: bool
@@ -122,7 +122,7 @@ class Card:
     scores: tuple[Score, ...]
     samples: tuple[Sample, ...]
     places: tuple[str, ...]
-    """Where in shards it lies."""
+    """Where it lies in shards."""
 
     @property
     def id(self) -> str:
@@ -133,7 +133,11 @@ class Card:
         answer = self.candidate.answer if self.candidate else ""
         options = self.task.options
         return [
-            Choice(words, _is(option, self.task.answer, options), bool(answer) and _is(option, answer, options))
+            Choice(
+                words,
+                _is_same_answer(option, self.task.answer, options),
+                bool(answer) and _is_same_answer(option, answer, options),
+            )
             for words, option in zip(lettered(options), options, strict=False)
         ]
 
@@ -141,9 +145,9 @@ class Card:
     def marks(self) -> list[Mark]:
         if self.film is None or self.film.duration_cs <= 0:
             return []
-        whole = self.film.duration_cs
-        gold = [_mark("gold", window, whole, f"gold {print_span(window)}") for window in self.task.windows]
-        return gold + [_mark("look", look.window, whole, _looked(look)) for look in self.looks]
+        duration_cs = self.film.duration_cs
+        gold_marks = [_mark("gold", window, duration_cs, f"gold {print_span(window)}") for window in self.task.windows]
+        return gold_marks + [_mark("look", look.window, duration_cs, _look_label(look)) for look in self.looks]
 
     @property
     def duration(self) -> str:
@@ -151,56 +155,68 @@ class Card:
 
 
 def cards(
-    connection: duckdb.DuckDBPyConnection, chosen: Sequence[Chosen], pictures: Pictures | None, least: Mapping[str, float]
+    connection: duckdb.DuckDBPyConnection, chosen: Sequence[Chosen], pictures: Pictures | None, min_scores: Mapping[str, float]
 ) -> list[Card]:
-    """The cards of some subjects, in their order; with pictures, or without where None are wanted."""
-    found = {row.id: row for row in _candidates(connection, [c.subject for c in chosen if c.subject_kind == "candidate"])}
-    wanted = [found[c.subject].task if c.subject in found else c.subject for c in chosen]
-    tasks = {row.id: row for row in _tasks(connection, wanted)}
-    films = {film.id: film for film in _films(connection, [task.video for task in tasks.values()])}
-    verdicts = _verdicts(connection, [*found, *tasks, *films])
+    """The cards of some subjects, in their order; without pictures where `pictures` is None."""
+    candidates = {row.id: row for row in _candidates(connection, [c.subject for c in chosen if c.subject_kind == "candidate"])}
+    task_ids = [candidates[c.subject].task if c.subject in candidates else c.subject for c in chosen]
+    tasks = {row.id: row for row in _tasks(connection, task_ids)}
+    videos_by_id = {film.id: film for film in _films(connection, [task.video for task in tasks.values()])}
+    verdicts = _verdicts(connection, [*candidates, *tasks, *videos_by_id])
     samples = _samples(connection, list(tasks))
     places = _places(connection, [sample.id for group in samples.values() for sample in group])
-    made: list[Card] = []
-    for one, task_id in zip(chosen, wanted, strict=True):
-        task, candidate = tasks.get(task_id), found.get(one.subject)
+    made_cards: list[Card] = []
+    for chosen_subject, task_id in zip(chosen, task_ids, strict=True):
+        task, candidate = tasks.get(task_id), candidates.get(chosen_subject.subject)
         if task is None:  # its row went meanwhile
             continue
-        own = [s for s in samples[task.id] if s.candidate == (candidate.id if candidate else None)]
-        film = films.get(task.video)
-        about = [verdicts[id] for id in (candidate.id if candidate else NOBODY, task.id, task.video)]
-        made.append(_card(one, task, candidate, film, own, [v for group in about for v in group], pictures, least, places))
-    return made
+        own_samples = [s for s in samples[task.id] if s.candidate == (candidate.id if candidate else None)]
+        film = videos_by_id.get(task.video)
+        verdict_groups = [verdicts[id] for id in (candidate.id if candidate else NO_SUBJECT, task.id, task.video)]
+        made_cards.append(
+            _make_card(
+                chosen_subject,
+                task,
+                candidate,
+                film,
+                own_samples,
+                [v for group in verdict_groups for v in group],
+                pictures,
+                min_scores,
+                places,
+            )
+        )
+    return made_cards
 
 
-def _card(
-    one: Chosen,
+def _make_card(
+    chosen: Chosen,
     task: Task,
     candidate: Candidate | None,
     film: Film | None,
     samples: Sequence[Sample],
     verdicts: Iterable[Verdict],
     pictures: Pictures | None,
-    least: Mapping[str, float],
+    min_scores: Mapping[str, float],
     places: Mapping[Id, str],
 ) -> Card:
     targets = tuple(sample.target for sample in samples if sample.target is not None)
     looks = candidate.looks if candidate else targets
     strip = Strip(missing="Its video is not in the lake.")
     if film is not None:
-        marked = [look.window for look in looks] or list(task.windows)
-        strip = pictures.strip(film.id, film.duration_cs, marked) if pictures else Strip()
+        marked_windows = [look.window for look in looks] or list(task.windows)
+        strip = pictures.strip(film.id, film.duration_cs, marked_windows) if pictures else Strip()
     scores = sorted(
-        (Score(verdict, least.get(verdict.filter)) for verdict in verdicts),
+        (Score(verdict, min_scores.get(verdict.filter)) for verdict in verdicts),
         key=lambda score: (not score.fails, score.verdict.filter, score.verdict.id),
     )
-    written = candidate.transcript.pieces if candidate else [Piece("runtime", None, target) for target in targets]
-    shown = tuple(_shown(piece.author, piece.text, piece.look, film, pictures) for piece in written)
-    lies = tuple(places[sample.id] for sample in samples if sample.id in places)
-    return Card(one, task, candidate, film, looks, strip, shown, tuple(scores), tuple(samples), lies)
+    pieces = candidate.transcript.pieces if candidate else [Piece("runtime", None, target) for target in targets]
+    shown_pieces = tuple(_shown_piece(piece.author, piece.text, piece.look, film, pictures) for piece in pieces)
+    shard_places = tuple(places[sample.id] for sample in samples if sample.id in places)
+    return Card(chosen, task, candidate, film, looks, strip, shown_pieces, tuple(scores), tuple(samples), shard_places)
 
 
-def _shown(author: str, text: str | None, look: Look | None, film: Film | None, pictures: Pictures | None) -> Shown:
+def _shown_piece(author: str, text: str | None, look: Look | None, film: Film | None, pictures: Pictures | None) -> Shown:
     if text is not None:
         return Shown(author, tuple(stretches(text)))
     if look is None or film is None or pictures is None:
@@ -209,69 +225,69 @@ def _shown(author: str, text: str | None, look: Look | None, film: Film | None, 
 
 
 def stretches(text: str) -> list[Stretch]:
-    """A text with its looks and its other tags told apart; of a very long one the beginning."""
-    if len(text) > MOST_TEXT:
-        return [*stretches(text[:MOST_TEXT]), Stretch("more", f" and {len(text) - MOST_TEXT:,} characters more")]
-    found: list[Stretch] = []
-    at = 0
+    """The stretches of a text: words, looks, other tags; of a very long text only the beginning."""
+    if len(text) > MAX_TEXT_CHARS:
+        return [*stretches(text[:MAX_TEXT_CHARS]), Stretch("more", f" and {len(text) - MAX_TEXT_CHARS:,} characters more")]
+    found_stretches: list[Stretch] = []
+    position = 0
     for match in re.finditer(f"(?P<look>{LOOK.pattern})|{TAG.pattern}", text, re.DOTALL):
-        if len(found) >= RUNS:
+        if len(found_stretches) >= MAX_STRETCHES:
             break
-        found += [Stretch("words", text[at : match.start()])] if match.start() > at else []
-        found.append(Stretch("look" if match["look"] else "tag", match.group()))
-        at = match.end()
-    return [*found, Stretch("words", text[at:])] if at < len(text) else found
+        found_stretches += [Stretch("words", text[position : match.start()])] if match.start() > position else []
+        found_stretches.append(Stretch("look" if match["look"] else "tag", match.group()))
+        position = match.end()
+    return [*found_stretches, Stretch("words", text[position:])] if position < len(text) else found_stretches
 
 
-def _is(option: str, answer: str, options: tuple[str, ...]) -> bool:
+def _is_same_answer(option: str, answer: str, options: tuple[str, ...]) -> bool:
     return matches(answer, option, options)
 
 
-def _mark(role: Literal["gold", "look"], window: Window, whole_cs: int, words: str) -> Mark:
-    start, end = (min(1.0, cs / whole_cs) for cs in (window.start_cs, window.end_cs))
+def _mark(role: Literal["gold", "look"], window: Window, duration_cs: int, words: str) -> Mark:
+    start, end = (min(1.0, cs / duration_cs) for cs in (window.start_cs, window.end_cs))
     return Mark(role, round(start * 1000, 1), round(max(end - start, 0.004) * 1000, 1), words)
 
 
-def _looked(look: Look) -> str:
+def _look_label(look: Look) -> str:
     return f"look {print_span(look.window)} at {print_density(look.fps)} fps"
 
 
 def _candidates(connection: duckdb.DuckDBPyConnection, ids: Sequence[Id]) -> list[Candidate]:
-    return from_arrow(Candidate, _of(connection, "candidates", "id", ids))
+    return from_arrow(Candidate, _rows_about(connection, "candidates", "id", ids))
 
 
 def _tasks(connection: duckdb.DuckDBPyConnection, ids: Sequence[Id]) -> list[Task]:
-    return from_arrow(Task, _of(connection, "tasks", "id", ids))
+    return from_arrow(Task, _rows_about(connection, "tasks", "id", ids))
 
 
 def _films(connection: duckdb.DuckDBPyConnection, ids: Sequence[Id]) -> list[Film]:
-    rows = _of(connection, "videos", "id", ids).to_pylist()
+    rows = _rows_about(connection, "videos", "id", ids).to_pylist()
     names = Film.__slots__
     return [Film(**{name: row[name] for name in names}) for row in rows]
 
 
 def _verdicts(connection: duckdb.DuckDBPyConnection, ids: Sequence[Id]) -> defaultdict[Id, list[Verdict]]:
-    found: defaultdict[Id, list[Verdict]] = defaultdict(list)
-    for verdict in from_arrow(Verdict, _of(connection, "verdicts", "subject", ids)):
-        found[verdict.subject].append(verdict)
-    return found
+    verdicts_by_subject: defaultdict[Id, list[Verdict]] = defaultdict(list)
+    for verdict in from_arrow(Verdict, _rows_about(connection, "verdicts", "subject", ids)):
+        verdicts_by_subject[verdict.subject].append(verdict)
+    return verdicts_by_subject
 
 
 def _samples(connection: duckdb.DuckDBPyConnection, tasks: Sequence[Id]) -> defaultdict[Id, list[Sample]]:
-    found: defaultdict[Id, list[Sample]] = defaultdict(list)
-    for sample in sorted(from_arrow(Sample, _of(connection, "samples", "task", tasks)), key=lambda s: (s.corpus, s.id)):
-        found[sample.task].append(sample)
-    return found
+    samples_by_task: defaultdict[Id, list[Sample]] = defaultdict(list)
+    for sample in sorted(from_arrow(Sample, _rows_about(connection, "samples", "task", tasks)), key=lambda s: (s.corpus, s.id)):
+        samples_by_task[sample.task].append(sample)
+    return samples_by_task
 
 
 def _places(connection: duckdb.DuckDBPyConnection, samples: Sequence[Id]) -> dict[Id, str]:
     if not connection.execute("SELECT 1 FROM information_schema.tables WHERE table_name = 'packed'").fetchall():
         return {}
-    rows = _of(connection, "packed", "sample", samples).to_pylist()
+    rows = _rows_about(connection, "packed", "sample", samples).to_pylist()
     return {row["sample"]: "/".join(row[name] for name in ("corpus", "selection", "shard", "key")) for row in rows}
 
 
-def _of(connection: duckdb.DuckDBPyConnection, table: str, column: str, ids: Sequence[Id]) -> pa.Table:
+def _rows_about(connection: duckdb.DuckDBPyConnection, table: str, column: str, ids: Sequence[Id]) -> pa.Table:
     """The rows of a table that are about some ids. Both names are our own."""
     connection.register("wanted_ids", pa.table({"wanted": pa.array(sorted(set(ids)), pa.binary(ID_BYTES))}))
     return connection.sql(f"SELECT * FROM {table} t SEMI JOIN wanted_ids w ON t.{column} = w.wanted").to_arrow_table()

@@ -1,4 +1,4 @@
-"""Which subjects get a card: a few of every corpus and of every reason for which something went no further, drawn by id.
+"""The draw of the subjects that get a card: a few of every corpus and of every reason for rejection, drawn by id.
 
 The draw is by a digest of the id, so it is a fair one, the same everywhere, and of a fixed size however large the lake is.
 """
@@ -15,7 +15,7 @@ from dmforge.curation.lake.views import AnyStage
 from dmforge.schemas.records import Candidate, Sample, SubjectKind, Task
 
 KEPT, LOST, REASONS, EXAMPLES = 12, 3, 18, 3
-"""Cards of a corpus, cards of a reason, reasons, and examples of what can't be a card."""
+"""How many cards a corpus has, how many a reason, how many reasons, and how many examples of what can't be a card."""
 _KEPT = """
 SELECT corpus, coalesce(candidate, task) AS subject, candidate IS NOT NULL AS written FROM samples
 QUALIFY row_number() OVER (PARTITION BY corpus ORDER BY md5(id), id) <= $most ORDER BY corpus, md5(id), id
@@ -33,7 +33,7 @@ _UNDECIDED = "SELECT id FROM candidates ORDER BY md5(id), id LIMIT $most"
 
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """What went no further and is neither task nor candidate: a reason, how often, and examples of its details."""
+    """A reason why inputs that can't be cards went no further: how often it occurred, and examples of its details."""
 
     stage: str
     status: str
@@ -42,9 +42,9 @@ class Slip:
     details: tuple[str, ...]
 
 
-def drawn(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnyStage]) -> list[Chosen]:
-    """Kept ones first, then those of the commonest reasons."""
-    found = [
+def draw_subjects(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnyStage]) -> list[Chosen]:
+    """The subjects that get a card: kept ones first, then those of the commonest reasons."""
+    chosen = [
         Chosen(subject, "candidate" if written else "task", True, f"kept in {corpus}")
         for corpus, subject, written in connection.execute(_KEPT, {"most": KEPT}).fetchall()
     ]
@@ -54,19 +54,19 @@ def drawn(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnyStage]) -> 
     for stage, status, reason, _ in connection.execute(_REASONS, {"stages": list(kinds)}).fetchall()[:REASONS]:
         lost = connection.execute(_LOST, {"stage": stage, "status": status, "reason": reason, "most": LOST}).fetchall()
         group = f"{stage}: {reason}" if status == "rejected" else f"{stage}: {status}: {reason}"
-        found += [Chosen(subject, kinds[stage], False, group, detail) for subject, detail in lost]
-    if not found:
+        chosen += [Chosen(subject, kinds[stage], False, group, detail) for subject, detail in lost]
+    if not chosen:
         rows = connection.execute(_UNDECIDED, {"most": KEPT}).fetchall()
-        found = [Chosen(subject, "candidate", False, "not decided yet") for (subject,) in rows]
-    return found
+        chosen = [Chosen(subject, "candidate", False, "not decided yet") for (subject,) in rows]
+    return chosen
 
 
 def slips(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnyStage]) -> list[Slip]:
-    """The rest of what went no further."""
+    """The reasons for inputs that went no further and can't be cards."""
     names = [stage.name for stage in stages if stage.reads not in (Candidate, Task, Sample)]
-    found: list[Slip] = []
+    found_slips: list[Slip] = []
     for stage, status, reason, inputs in connection.execute(_REASONS, {"stages": names}).fetchall()[:REASONS]:
-        asked = {"stage": stage, "status": status, "reason": reason, "most": EXAMPLES}
-        details = tuple(detail for _, detail in connection.execute(_LOST, asked).fetchall() if detail)
-        found.append(Slip(stage, status, reason, inputs, details))
-    return found
+        parameters = {"stage": stage, "status": status, "reason": reason, "most": EXAMPLES}
+        details = tuple(detail for _, detail in connection.execute(_LOST, parameters).fetchall() if detail)
+        found_slips.append(Slip(stage, status, reason, inputs, details))
+    return found_slips

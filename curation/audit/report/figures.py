@@ -1,4 +1,4 @@
-"""What is counted over the whole lake, in SQL: sizes, what is looked at and how densely, scores beside their thresholds."""
+"""Figures over the whole lake, counted in SQL: sizes, where is looked and how densely, scores with their thresholds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import duckdb
 
 BINS = 20
-"""Of the histogram of a score."""
-MOST_ROWS = 10
-"""Of a table of kinds or sources; the others are counted together."""
+"""How many bins the histogram of a score has."""
+MAX_BARS = 10
+"""How many bars a table of kinds or sources has; the others are counted together."""
 _LOOKED = """
 CREATE OR REPLACE TEMP TABLE looked AS
 SELECT c.looks[1].fps AS fps, (c.looks[1].window.end_cs - c.looks[1].window.start_cs) / 100 AS length_s,
@@ -48,7 +48,7 @@ class Bars:
     bars: tuple[Bar, ...]
 
     @property
-    def most(self) -> int:
+    def max_count(self) -> int:
         return max((bar.all for bar in self.bars), default=0)
 
 
@@ -59,7 +59,7 @@ class Scores:
     filter: str
     counts: tuple[int, ...]
     mean: float
-    least: float | None
+    min_score: float | None
     below: int
 
     @property
@@ -76,90 +76,101 @@ class Figure:
 
 
 def summary(connection: duckdb.DuckDBPyConnection) -> list[Figure]:
-    """How large it all is."""
+    """The sizes of the lake: videos, tasks, candidates, samples."""
     videos, seconds = _row(connection, "SELECT count(*), coalesce(sum(duration_cs), 0) / 100 FROM videos")
     (tasks,) = _row(connection, "SELECT count(*) FROM tasks")
     (candidates,) = _row(connection, "SELECT count(*) FROM candidates")
     corpora = connection.execute("SELECT corpus, count(*) FROM samples GROUP BY corpus ORDER BY corpus").fetchall()
     length = f"{seconds / 3600:,.1f} h" if seconds >= 3600 else f"{seconds / 60:,.1f} min"
-    found = [Figure("videos", f"{videos:,}"), Figure("of video", length), Figure("tasks", f"{tasks:,}")]
-    found += [Figure("candidates", f"{candidates:,}")]
-    return [*found, *(Figure(f"samples in {corpus}", f"{number:,}") for corpus, number in corpora)]
+    figures = [Figure("videos", f"{videos:,}"), Figure("of video", length), Figure("tasks", f"{tasks:,}")]
+    figures += [Figure("candidates", f"{candidates:,}")]
+    return [*figures, *(Figure(f"samples in {corpus}", f"{sample_count:,}") for corpus, sample_count in corpora)]
 
 
 def distributions(connection: duckdb.DuckDBPyConnection) -> list[Bars]:
-    """What candidates look at, and of what kind they are; those that have nothing to show are left out."""
+    """Distributions of what candidates look at, and of their kinds; empty ones are left out."""
     connection.execute(_LOOKED)
     about = "candidates; the coloured part is kept"
     lengths = _classes(connection, "length_s", 1)
-    found = [
-        Bars("Length of the window", f"{about}, by seconds that the first look spans", _bounds(lengths, 1)),
-        Bars("Where the window begins", f"{about}, by the part of the video that has passed", _tenths(connection)),
-        Bars("Density", f"{about}, by frames per second of the first look", _by(
+    distributions = [
+        Bars("Length of the window", f"{about}, by seconds that the first look spans", _bars_of_classes(lengths, 1)),
+        Bars("Where the window begins", f"{about}, by the part of the video that has passed", _bars_by_tenth(connection)),
+        Bars("Density", f"{about}, by frames per second of the first look", _bars_by(
             connection, "CASE WHEN fps.den = 1 THEN CAST(fps.num AS VARCHAR) ELSE fps.num || '/' || fps.den END || ' fps'",
             "looked WHERE fps IS NOT NULL", "min(fps.num / fps.den)",
         )),
-        Bars("Length of the video", f"{about}, by seconds", _bounds(_classes(connection, "duration_s", 15), 15)),
-        Bars("Kind of question", about, _by(connection, "kind", "looked WHERE kind IS NOT NULL")),
-        Bars("Source of the question", about, _by(connection, "source", "looked WHERE kind IS NOT NULL")),
-        Bars("Who chose the window", about, _by(connection, "window_source", "looked WHERE window_source <> ''")),
+        Bars("Length of the video", f"{about}, by seconds", _bars_of_classes(_classes(connection, "duration_s", 15), 15)),
+        Bars("Kind of question", about, _bars_by(connection, "kind", "looked WHERE kind IS NOT NULL")),
+        Bars("Source of the question", about, _bars_by(connection, "source", "looked WHERE kind IS NOT NULL")),
+        Bars("Who chose the window", about, _bars_by(connection, "window_source", "looked WHERE window_source <> ''")),
     ]  # fmt: skip
-    return [bars for bars in found if bars.bars]
+    return [bars for bars in distributions if bars.bars]
 
 
-def scores(connection: duckdb.DuckDBPyConnection, least: Mapping[str, float]) -> list[Scores]:
-    """Of each filter how its scores lie, and how many miss the threshold."""
+def scores(connection: duckdb.DuckDBPyConnection, min_scores: Mapping[str, float]) -> list[Scores]:
+    """The histogram of each filter's scores, and how many are below the threshold."""
     connection.execute("CREATE OR REPLACE TEMP TABLE thresholds (filter VARCHAR, least DOUBLE)")
-    if least:
-        connection.executemany("INSERT INTO thresholds VALUES (?, ?)", [list(pair) for pair in sorted(least.items())])
+    if min_scores:
+        connection.executemany("INSERT INTO thresholds VALUES (?, ?)", [list(pair) for pair in sorted(min_scores.items())])
     below = dict(connection.execute(_BELOW).fetchall())
     counts: dict[str, list[int]] = {}
     totals: dict[str, float] = {}
-    for name, bin_, number, total in connection.execute(_SCORES).fetchall():
-        counts.setdefault(name, [0] * BINS)[max(0, bin_)] += number
+    for name, bin_index, count, total in connection.execute(_SCORES).fetchall():
+        counts.setdefault(name, [0] * BINS)[max(0, bin_index)] += count
         totals[name] = totals.get(name, 0.0) + total
     return [
-        Scores(name, tuple(bins), totals[name] / sum(bins), least.get(name), below.get(name, 0))
+        Scores(name, tuple(bins), totals[name] / sum(bins), min_scores.get(name), below.get(name, 0))
         for name, bins in counts.items()
     ]
 
 
-def _by(connection: duckdb.DuckDBPyConnection, label: str, rows: str, order: str = "-count(*)") -> tuple[Bar, ...]:
-    """Counted by a label; what stands far behind is one line."""
+def _bars_by(connection: duckdb.DuckDBPyConnection, label: str, rows: str, order: str = "-count(*)") -> tuple[Bar, ...]:
+    """The counts of rows by a label; beyond `MAX_BARS` the others are one bar."""
     sql = f"SELECT {label} AS label, count_if(kept), count(*) FROM {rows} GROUP BY label ORDER BY {order}, label"
     bars = [Bar(*row) for row in connection.execute(sql).fetchall()]
-    rest = bars[MOST_ROWS:]
-    more = [Bar(f"{len(rest)} others", sum(b.kept for b in rest), sum(b.all for b in rest))] if rest else []
-    return (*bars[:MOST_ROWS], *more)
+    other_bars = bars[MAX_BARS:]
+    others = (
+        [Bar(f"{len(other_bars)} others", sum(b.kept for b in other_bars), sum(b.all for b in other_bars))]
+        if other_bars
+        else []
+    )
+    return (*bars[:MAX_BARS], *others)
 
 
-def _classes(connection: duckdb.DuckDBPyConnection, column: str, first: int) -> list[tuple[int, int, int]]:
-    known = f"FROM looked WHERE {column} IS NOT NULL"
-    sql = f"SELECT {_DOUBLING.format(column, first)} AS class, count_if(kept), count(*) {known} GROUP BY 1 ORDER BY 1"
+def _classes(connection: duckdb.DuckDBPyConnection, column: str, first_bound: int) -> list[tuple[int, int, int]]:
+    source = f"FROM looked WHERE {column} IS NOT NULL"
+    sql = f"SELECT {_DOUBLING.format(column, first_bound)} AS class, count_if(kept), count(*) {source} GROUP BY 1 ORDER BY 1"
     return connection.execute(sql).fetchall()
 
 
-def _bounds(classes: Sequence[tuple[int, int, int]], first: int) -> tuple[Bar, ...]:
-    """Each class by its bounds, empty ones between them as well."""
+def _bars_of_classes(classes: Sequence[tuple[int, int, int]], first_bound: int) -> tuple[Bar, ...]:
+    """A bar for each class, labelled by its bounds; empty classes between others have one as well."""
     if not classes:
         return ()
-    found = {which: (kept, every) for which, kept, every in classes}
-    named = [(which, first * 2**which) for which in range(min(found), max(found) + 1)]
+    counts_by_class = {class_index: (kept, total) for class_index, kept, total in classes}
+    class_ends = [
+        (class_index, first_bound * 2**class_index) for class_index in range(min(counts_by_class), max(counts_by_class) + 1)
+    ]
     return tuple(
-        Bar(f"{end // 2:,} to {end:,} s" if which else f"up to {end:,} s", *found.get(which, (0, 0))) for which, end in named
+        Bar(f"{end // 2:,} to {end:,} s" if class_index else f"up to {end:,} s", *counts_by_class.get(class_index, (0, 0)))
+        for class_index, end in class_ends
     )
 
 
-def _tenths(connection: duckdb.DuckDBPyConnection) -> tuple[Bar, ...]:
+def _bars_by_tenth(connection: duckdb.DuckDBPyConnection) -> tuple[Bar, ...]:
     # behind the end: a look that begins after its video
     sql = """
         SELECT least(greatest(CAST(floor(begins * 10) AS INT), 0), 10) AS tenth, count_if(kept), count(*)
         FROM looked WHERE begins IS NOT NULL GROUP BY 1 ORDER BY 1
     """
-    found = {tenth: (kept, every) for tenth, kept, every in connection.execute(sql).fetchall()}
-    labels = [*(f"{n * 10} to {n * 10 + 10} %" for n in range(10)), "behind its end"]
-    shown = range(11 if 10 in found else 10)
-    return tuple(Bar(labels[n], *found.get(n, (0, 0))) for n in shown) if found else ()
+    counts_by_tenth = {tenth: (kept, total) for tenth, kept, total in connection.execute(sql).fetchall()}
+    labels = [*(f"{tenth_index * 10} to {tenth_index * 10 + 10} %" for tenth_index in range(10)), "behind its end"]
+    tenths = range(11 if 10 in counts_by_tenth else 10)
+    return (
+        tuple(Bar(labels[tenth_index], *counts_by_tenth.get(tenth_index, (0, 0))) for tenth_index in tenths)
+        if counts_by_tenth
+        else ()
+    )
 
 
 def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[int, ...]:

@@ -1,17 +1,17 @@
-"""The funnel as a flow: a trunk that loses branches on its way down. Where things stand and how they are curved; no drawing."""
+"""The layout of the funnel as a flow: a trunk that loses branches on its way down. Positions and curves only, no drawing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-MOST_BRANCHES = 5
-"""Reasons that a stage shows; the others are one branch."""
-LINE = 19.0
-HEAD = 28.0
+MAX_BRANCHES = 5
+"""How many reasons a stage shows; the others are one branch."""
+LINE_HEIGHT = 19.0
+HEAD_HEIGHT = 28.0
 GAP = 8.0
-THIN = 1.5
-"""So wide at least is what is there at all."""
+MIN_WIDTH = 1.5
+"""The smallest width of anything that is not empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A stage with what came, what went on and what was lost."""
+    """A stage of the funnel: its inputs, what it made of them and what was lost."""
 
     name: str
     reads: str
@@ -38,7 +38,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A loss as it is drawn: a curve to its words."""
+    """A loss as it is drawn: a curve to its label."""
 
     loss: Loss
     path: str
@@ -53,7 +53,7 @@ class Level:
     stop: Stop
     top: float
     y: float
-    """Where its words stand."""
+    """The baseline of its label."""
     trunk: str
     """The outline of what goes on to the next stage."""
     branches: tuple[Branch, ...]
@@ -61,7 +61,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """The picture, in pixels."""
+    """The picture of a funnel, in pixels."""
 
     width: int
     height: float
@@ -70,81 +70,83 @@ class Flow:
 
 
 def stops(rows: Sequence[Sequence[object]], stages: Sequence[Stop]) -> list[Stop]:
-    """Stages with what the query `funnel` says of them; its rows are stage, status, reason, inputs, rows."""
-    found = {stop.name: stop for stop in stages}
+    """Stages with their counts in the query `funnel`, whose rows are stage, status, reason, inputs, rows."""
+    stops_by_name = {stop.name: stop for stop in stages}
     for stage, status, reason, inputs, _ in rows:
-        name, number = str(stage), int(str(inputs))
-        before = found[name]
+        name, input_count = str(stage), int(str(inputs))
+        stop = stops_by_name[name]
         if status == "inputs":
-            found[name] = replace(before, inputs=number)
+            stops_by_name[name] = replace(stop, inputs=input_count)
         elif status == "made":
-            found[name] = replace(before, made=number)
+            stops_by_name[name] = replace(stop, made=input_count)
         else:
-            found[name] = replace(before, losses=(*before.losses, Loss(str(status), str(reason), number)))
-    return list(found.values())
+            stops_by_name[name] = replace(stop, losses=(*stop.losses, Loss(str(status), str(reason), input_count)))
+    return list(stops_by_name.values())
 
 
 def flow(stages: Sequence[Stop], width: int, trunk: float) -> Flow:
-    """The picture of so many pixels, with a trunk of so many. Stages that were given nothing are left out."""
-    given = [stop for stop in stages if stop.inputs]
-    scales = _scales(given, trunk)
+    """The picture of a funnel, `width` pixels wide with a trunk of `trunk`. Stages without inputs are left out."""
+    shown_stops = [stop for stop in stages if stop.inputs]
+    scales = _scales(shown_stops, trunk)
     levels: list[Level] = []
     y = 0.0
-    for place, stop in enumerate(given):
-        scale, losses = scales[stop.reads], _gathered(stop.losses)
-        fork, below = y + HEAD, y + HEAD + max(GAP, LINE * len(losses) + 6)
-        came, went = _wide(stop.inputs * scale), _wide(stop.made * scale)
-        following = given[place + 1] if place + 1 < len(given) else None
-        arrives = _wide(following.inputs * scales[following.reads]) if following else went
-        outline = f"M0 {y:.1f}H{came:.1f}V{fork:.1f}H0Z" + _ribbon(went, fork, arrives, below)
-        levels.append(Level(stop, y, y + HEAD / 2 + 5, outline, _branches(losses, stop.made * scale, scale, fork, trunk)))
-        y = below
+    for index, stop in enumerate(shown_stops):
+        scale, losses = scales[stop.reads], _largest_losses(stop.losses)
+        fork_y, next_y = y + HEAD_HEIGHT, y + HEAD_HEIGHT + max(GAP, LINE_HEIGHT * len(losses) + 6)
+        input_width, made_width = _drawn_width(stop.inputs * scale), _drawn_width(stop.made * scale)
+        next_stop = shown_stops[index + 1] if index + 1 < len(shown_stops) else None
+        next_width = _drawn_width(next_stop.inputs * scales[next_stop.reads]) if next_stop else made_width
+        outline = f"M0 {y:.1f}H{input_width:.1f}V{fork_y:.1f}H0Z" + _ribbon(made_width, fork_y, next_width, next_y)
+        levels.append(
+            Level(stop, y, y + HEAD_HEIGHT / 2 + 5, outline, _branches(losses, stop.made * scale, scale, fork_y, trunk))
+        )
+        y = next_y
     return Flow(width, y + 2, trunk, tuple(levels))
 
 
 def _scales(stages: Sequence[Stop], trunk: float) -> dict[str, float]:
-    """Pixels for one row of each table: a table is as wide as what its maker let through, one from outside as the trunk."""
-    most: dict[str, int] = {}
+    """Pixels for one row of each table: a table is as wide as what its maker let through, one without a maker as the trunk."""
+    max_inputs: dict[str, int] = {}
     for stop in stages:
-        most[stop.reads] = max(most.get(stop.reads, 1), stop.inputs)
-    wide: dict[str, float] = {}
+        max_inputs[stop.reads] = max(max_inputs.get(stop.reads, 1), stop.inputs)
+    widths: dict[str, float] = {}
     for stop in stages:
-        own = wide.setdefault(stop.reads, trunk)
+        own_width = widths.setdefault(stop.reads, trunk)
         for table in stop.makes:
-            wide.setdefault(table, own * stop.made / most[stop.reads])
-    return {table: wide[table] / number for table, number in most.items()}
+            widths.setdefault(table, own_width * stop.made / max_inputs[stop.reads])
+    return {table: widths[table] / number for table, number in max_inputs.items()}
 
 
-def _gathered(losses: Sequence[Loss]) -> list[Loss]:
-    first, rest = list(losses[:MOST_BRANCHES]), losses[MOST_BRANCHES:]
-    if len(rest) == 1:
-        return [*first, *rest]
-    return [*first, Loss("", f"{len(rest)} further reasons", sum(loss.inputs for loss in rest))] if rest else first
+def _largest_losses(losses: Sequence[Loss]) -> list[Loss]:
+    shown, others = list(losses[:MAX_BRANCHES]), losses[MAX_BRANCHES:]
+    if len(others) == 1:
+        return [*shown, *others]
+    return [*shown, Loss("", f"{len(others)} further reasons", sum(loss.inputs for loss in others))] if others else shown
 
 
-def _branches(losses: Sequence[Loss], start: float, scale: float, fork: float, trunk: float) -> tuple[Branch, ...]:
-    found: list[Branch] = []
-    left, x = start, trunk + 24
-    for place, loss in enumerate(losses):
-        broad, y = _wide(loss.inputs * scale), fork + LINE * place + 8
-        found.append(Branch(loss, _curve(left, broad, fork, x, y, min(broad, LINE - 7)), x + 6, y + 4))
-        left += loss.inputs * scale
-    return tuple(found)
+def _branches(losses: Sequence[Loss], start: float, scale: float, fork_y: float, trunk: float) -> tuple[Branch, ...]:
+    branches: list[Branch] = []
+    left_x, x = start, trunk + 24
+    for index, loss in enumerate(losses):
+        width, y = _drawn_width(loss.inputs * scale), fork_y + LINE_HEIGHT * index + 8
+        branches.append(Branch(loss, _curve(left_x, width, fork_y, x, y, min(width, LINE_HEIGHT - 7)), x + 6, y + 4))
+        left_x += loss.inputs * scale
+    return tuple(branches)
 
 
-def _ribbon(wide: float, top: float, wide_below: float, bottom: float) -> str:
-    middle = (top + bottom) / 2
-    right = f"C{wide:.1f} {middle:.1f} {wide_below:.1f} {middle:.1f} {wide_below:.1f} {bottom:.1f}"
-    return f"M0 {top:.1f}H{wide:.1f}{right}H0Z"
+def _ribbon(top_width: float, top: float, bottom_width: float, bottom: float) -> str:
+    middle_y = (top + bottom) / 2
+    right_edge = f"C{top_width:.1f} {middle_y:.1f} {bottom_width:.1f} {middle_y:.1f} {bottom_width:.1f} {bottom:.1f}"
+    return f"M0 {top:.1f}H{top_width:.1f}{right_edge}H0Z"
 
 
-def _curve(left: float, broad: float, top: float, x: float, y: float, wide: float) -> str:
-    """From the fork to the right, where the words stand."""
-    high, low, right = y - wide / 2, y + wide / 2, left + broad
-    bend = (right + x) / 2
-    over = f"M{right:.1f} {top:.1f}C{right:.1f} {high:.1f} {bend:.1f} {high:.1f} {x:.1f} {high:.1f}"
-    return f"{over}V{low:.1f}C{bend:.1f} {low:.1f} {left:.1f} {low:.1f} {left:.1f} {top:.1f}Z"
+def _curve(left_x: float, start_width: float, top: float, x: float, y: float, end_width: float) -> str:
+    """The outline of a branch: from the fork to the right, where its label stands."""
+    upper_y, lower_y, right_x = y - end_width / 2, y + end_width / 2, left_x + start_width
+    bend_x = (right_x + x) / 2
+    upper_edge = f"M{right_x:.1f} {top:.1f}C{right_x:.1f} {upper_y:.1f} {bend_x:.1f} {upper_y:.1f} {x:.1f} {upper_y:.1f}"
+    return f"{upper_edge}V{lower_y:.1f}C{bend_x:.1f} {lower_y:.1f} {left_x:.1f} {lower_y:.1f} {left_x:.1f} {top:.1f}Z"
 
 
-def _wide(pixels: float) -> float:
-    return max(THIN, pixels) if pixels > 0 else 0.0
+def _drawn_width(pixels: float) -> float:
+    return max(MIN_WIDTH, pixels) if pixels > 0 else 0.0

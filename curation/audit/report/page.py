@@ -1,4 +1,4 @@
-"""The page itself: one file without a network, in which nothing runs but its own script.
+"""The report's page: one file that needs no network, in which nothing runs but its own script.
 
 Templates escape everything; what is foreign is shown by `visible`. The policy in the head names style and script by their
 digests, so whatever else came in as markup would neither be run nor be styled.
@@ -36,7 +36,7 @@ WIDE, NARROW = (860, 540), (324, 140)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that the page shows."""
+    """The content of the page."""
 
     title: str
     summary: Sequence[Figure]
@@ -52,43 +52,44 @@ class Report:
 
 
 def environment(*folders: Path) -> Environment:
-    """Where templates live, in further folders too, with what they may use."""
+    """The environment of templates, in further folders too, with the filters that they use."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    found = Environment(
+    jinja_environment = Environment(
         loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = cast("dict[str, Callable[..., object]]", found.filters)
+    filters = cast("dict[str, Callable[..., object]]", jinja_environment.filters)
     filters.update({
         "visible": visible, "runs": runs, "plain": plain, "span": print_span, "density": print_density, "cell": _cell,
-        "is_number": _is_number, "named": _id_named,
+        "is_number": _is_number, "named": _printed_id,
     })  # fmt: skip
-    return found
+    return jinja_environment
 
 
 def render(report: Report) -> str:
-    """The page."""
+    """The page as HTML."""
     style, script = asset("page.css"), asset("page.js")
     return (
         environment()
         .get_template("page.html")
         .render(
             report=report, flows=[flow(report.stops, *WIDE), flow(report.stops, *NARROW)], style=Markup(style),
-            script=Markup(script), policy=policy(style, script), groups=_counted(card.chosen.group for card in report.cards),
-            kinds=_counted(card.task.task_kind for card in report.cards),
-            sources=_counted(card.task.source for card in report.cards),
+            script=Markup(script), policy=policy(style, script),
+            groups=_count_names(card.chosen.group for card in report.cards),
+            kinds=_count_names(card.task.task_kind for card in report.cards),
+            sources=_count_names(card.task.source for card in report.cards),
         )
     )  # fmt: skip
 
 
 def policy(style: str, script: str) -> str:
-    """What the browser may do: show this style, run this script, show pictures that stand in the page, and nothing else."""
+    """The content security policy: this style, this script, pictures that stand in the page, and nothing else."""
     return (
-        f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
+        f"default-src 'none'; img-src data:; style-src {_csp_source(style)}; script-src {_csp_source(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
 
@@ -98,17 +99,17 @@ def asset(name: str) -> str:
     return (TEMPLATES / name).read_text("utf-8")
 
 
-def _source(text: str) -> str:
+def _csp_source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
 
 
-def _counted(names: Iterable[str]) -> list[tuple[str, int]]:
-    """In the order in which they first come."""
+def _count_names(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Names with their counts, in the order in which they first come."""
     return list(Counter(names).items())
 
 
-def _id_named(raw: Id, kind: str) -> str:
-    return show(kind, raw)
+def _printed_id(id: Id, kind: str) -> str:
+    return show(kind, id)
 
 
 def _is_number(value: object) -> bool:

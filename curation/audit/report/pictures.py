@@ -1,4 +1,4 @@
-"""What a policy was shown of a video, as small pictures: some frames of V0, and those of a look under their stamps."""
+"""Thumbnails of what a policy was shown of a video: some frames of V0, and those of a look under their stamps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dmforge.schemas.stamps import patch_times, stamp
 
 COARSE_FRAMES = 12
 LOOK_PATCHES = 8
-"""The most of each that a card shows; they are taken evenly."""
+"""How many frames and patches a card shows at most; they are taken evenly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Picture:
     uri: str
     time_s: Fraction
     inside: bool = False
-    """It lies in the window that is looked at."""
+    """Whether it lies in the window that is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +62,25 @@ class Clip:
 
 
 class Pictures:
-    """The renditions of a workspace."""
+    """A source of thumbnails from the renditions of a workspace."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    def strip(self, video: Id, duration_cs: int, marked: Sequence[Window]) -> Strip:
+    def strip(self, video: Id, duration_cs: int, windows: Sequence[Window]) -> Strip:
         """V0, with the frames marked that lie in a window."""
         media = Media(self._workspace, video)
         if not media.coarse.is_file():
             return Strip(missing="The renditions of this video are not in media/.")
         try:
             plan = plan_coarse(Fraction(duration_cs, 100), self._clips.coarse_fps, self._clips.coarse_frames)
-            chosen = evenly(len(plan.indices), COARSE_FRAMES)
-            images = thumbnails(read_coarse(media.coarse, [plan.indices[n] for n in chosen]))
+            frame_numbers = evenly(len(plan.indices), COARSE_FRAMES)
+            images = thumbnails(read_coarse(media.coarse, [plan.indices[index] for index in frame_numbers]))
         except DmforgeError as error:
             return Strip(missing=f"The frames can't be read: {error.what}.")
-        times = [plan.times_s[n] for n in chosen]
+        times = [plan.times_s[index] for index in frame_numbers]
         pictures = (
-            Picture(_uri(image), time, any(w.start_s <= time < w.end_s for w in marked))
+            Picture(_uri(image), time, any(window.start_s <= time < window.end_s for window in windows))
             for image, time in zip(images, times, strict=True)
         )
         return Strip(tuple(pictures), len(plan.indices))
@@ -93,27 +93,43 @@ class Pictures:
         try:
             plan = plan_look(look, Fraction(duration_cs, 100), max_frames=self._clips.look_frames)
             stamps = patch_times(plan.times_s)
-            chosen = evenly(len(stamps), LOOK_PATCHES)
-            frames = [n for patch in chosen for n in (2 * patch, 2 * patch + 1) if n < len(plan.indices)]
-            images = thumbnails(read_grid(media.grid, [plan.indices[n] for n in frames]))
+            patch_numbers = evenly(len(stamps), LOOK_PATCHES)
+            frames = [
+                frame_number
+                for patch in patch_numbers
+                for frame_number in (2 * patch, 2 * patch + 1)
+                if frame_number < len(plan.indices)
+            ]
+            images = thumbnails(read_grid(media.grid, [plan.indices[frame_number] for frame_number in frames]))
         except DmforgeError as error:
             return Clip(missing=f"The frames can't be read: {error.what}.")
-        shown = {n: Picture(_uri(image), plan.times_s[n], inside=True) for n, image in zip(frames, images, strict=True)}
+        pictures = {
+            frame_number: Picture(_uri(image), plan.times_s[frame_number], inside=True)
+            for frame_number, image in zip(frames, images, strict=True)
+        }
         patches = (
-            Patch(stamp(stamps[patch]), tuple(shown[n] for n in (2 * patch, 2 * patch + 1) if n in shown)) for patch in chosen
+            Patch(
+                stamp(stamps[patch]),
+                tuple(pictures[frame_number] for frame_number in (2 * patch, 2 * patch + 1) if frame_number in pictures),
+            )
+            for patch in patch_numbers
         )
         return Clip(tuple(patches), len(stamps))
 
     @cached_property
     def _clips(self) -> Clips:
-        """What the renditions were made for: it stands beside them."""
-        kept = kept_clips(self._workspace)
-        return Clips() if kept is None else Clips.from_semantic(kept, where=str(self._workspace.media / "clips.json"))
+        """The clip settings that the renditions were made with, stored with them."""
+        stored_settings = kept_clips(self._workspace)
+        return (
+            Clips()
+            if stored_settings is None
+            else Clips.from_semantic(stored_settings, where=str(self._workspace.media / "clips.json"))
+        )
 
 
-def evenly(count: int, most: int) -> list[int]:
-    """At most so many of `count`, the first among them, at equal distances."""
-    return [n * count // most for n in range(most)] if count > most else list(range(count))
+def evenly(count: int, max_count: int) -> list[int]:
+    """At most `max_count` indices out of `count`, at equal distances, the first among them."""
+    return [index * count // max_count for index in range(max_count)] if count > max_count else list(range(count))
 
 
 def _uri(image: bytes) -> str:

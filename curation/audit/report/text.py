@@ -13,38 +13,42 @@ from markupsafe import Markup, escape
 
 from dmforge.schemas.visible import is_shown
 
-MOST = 6_000
-"""Characters of a text that a page shows; how many there are more is said."""
+MAX_CHARS = 6_000
+"""How many characters of a text a page shows; a suffix says how many more there are."""
 
 
-def visible(text: object, most: int = MOST) -> Markup:
+def visible(text: object, max_chars: int = MAX_CHARS) -> Markup:
     """A text as markup, isolated from the direction of its neighbours."""
-    told, rest = _cut(str(text), most)
-    more = Markup(' <span class="more">and {} characters more</span>').format(f"{rest:,}") if rest else Markup()
-    return Markup("<bdi>{}</bdi>{}").format(runs(told), more)
+    shown_text, hidden_count = _cut(str(text), max_chars)
+    suffix = (
+        Markup(' <span class="more">and {} characters more</span>').format(f"{hidden_count:,}") if hidden_count else Markup()
+    )
+    return Markup("<bdi>{}</bdi>{}").format(runs(shown_text), suffix)
 
 
 def runs(text: str) -> Markup:
-    """The text itself, what can't be seen by its number."""
-    found = (Markup("").join(map(_named, run)) if odd else escape("".join(run)) for odd, run in groupby(text, _is_odd))
-    return Markup("").join(found)
+    """The text as markup, with invisible characters shown by their numbers."""
+    markups = (
+        Markup("").join(map(_as_code_point, run)) if is_odd else escape("".join(run)) for is_odd, run in groupby(text, _is_odd)
+    )
+    return Markup("").join(markups)
 
 
-def plain(text: object, most: int = 200) -> str:
-    """For attributes, which are text alone."""
-    told, _ = _cut(str(text), most)
-    return "".join(f"U+{ord(letter):04X}" if _is_odd(letter) else letter for letter in told)
+def plain(text: object, max_chars: int = 200) -> str:
+    """The text for an attribute, which is text alone, with invisible characters by their numbers."""
+    shown_text, _ = _cut(str(text), max_chars)
+    return "".join(f"U+{ord(letter):04X}" if _is_odd(letter) else letter for letter in shown_text)
 
 
-def _cut(text: str, most: int) -> tuple[str, int]:
-    whole = text.replace("\r\n", "\n")
-    return whole[:most], max(0, len(whole) - most)
+def _cut(text: str, max_chars: int) -> tuple[str, int]:
+    normalised = text.replace("\r\n", "\n")
+    return normalised[:max_chars], max(0, len(normalised) - max_chars)
 
 
 def _is_odd(letter: str) -> bool:
     return not is_shown(letter)
 
 
-def _named(letter: str) -> Markup:
+def _as_code_point(letter: str) -> Markup:
     name = unicodedata.name(letter, "a control character")
     return Markup('<span class="odd" title="{}">U+{}</span>').format(name.lower(), f"{ord(letter):04X}")
