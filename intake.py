@@ -110,7 +110,7 @@ def _to_bring(workspace: Workspace) -> tuple[Claims, list[str], dict[str, Any]]:
         if known:  # all of it was taken in once: originals may be elsewhere by now
             return claims, [], before
         where, mend = f"{workspace.recipe}: [bring] videos", f"correct the path; it is seen from {workspace.root}"
-        raise InputError(f"{error.where}: {error.what}", where=where, mend=mend) from None
+        raise InputError(f"{error.where}: {error.message}", where=where, mend=mend) from None
     fresh = [place for place, look in found.items() if known.get(storable(place)) != look]
     return claims, fresh, {"said": said, "files": {storable(place): look for place, look in found.items()}}
 

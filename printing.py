@@ -11,7 +11,7 @@ from rich.table import Table
 
 from dmforge.curation.terminal import Terminal
 from dmforge.schemas.looks import print_span
-from dmforge.schemas.visible import in_line, seen_json
+from dmforge.schemas.visible import escaped_in_line, escaped_json
 
 if TYPE_CHECKING:
     from dmforge.curation.audit.query import Answer
@@ -28,7 +28,7 @@ out, err = Terminal(soft_wrap=True), Terminal(stderr=True, soft_wrap=True)
 
 def print_json(document: dict[str, Any] | list[dict[str, Any]]) -> None:
     """The one document of --json."""
-    print(seen_json(document))  # noqa: T201 (the one place that prints a result as it is)
+    print(escaped_json(document))  # noqa: T201 (the one place that prints a result as it is)
 
 
 def print_table(columns: list[str], rows: Sequence[Sequence[object]]) -> None:
@@ -36,10 +36,11 @@ def print_table(columns: list[str], rows: Sequence[Sequence[object]]) -> None:
     table = Table(box=None, pad_edge=False)
     for column, sample in zip(columns, rows[0] if rows else columns, strict=True):
         table.add_column(
-            in_line(column), justify="left" if isinstance(sample, str) and not sample.replace(".", "").isdigit() else "right"
+            escaped_in_line(column),
+            justify="left" if isinstance(sample, str) and not sample.replace(".", "").isdigit() else "right",
         )
     for row in rows:
-        table.add_row(*(in_line(str(cell)) for cell in row))
+        table.add_row(*(escaped_in_line(str(cell)) for cell in row))
     sheet = out if out.is_terminal else Terminal(width=WIDE)
     sheet.print(table)
 

@@ -71,7 +71,7 @@ def read_over_http(data: bytes, folder: Path) -> None:
             endpoint.shutdown()
     if isinstance(outcome, DmforgeError):
         assert KEY not in str(outcome)
-        assert outcome.what.isprintable()
+        assert outcome.message.isprintable()
         assert len(str(outcome)) < 3 * MAX_WORDS
     else:
         assert KEY not in json.dumps(outcome)

@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from dmforge.schemas.visible import in_line
+from dmforge.schemas.visible import escaped_in_line
 
 EVERY_S = 30.0
 """Seconds between plain lines; the first comes after a third of it, so that a log shows soon that something moves."""
@@ -50,7 +50,7 @@ class StageProgress:
 
     def line(self, text: str) -> None:
         """One plain line about this stage."""
-        self._console.print(in_line(f"{self._stage}: {text}"), markup=False, highlight=False)
+        self._console.print(escaped_in_line(f"{self._stage}: {text}"), markup=False, highlight=False)
 
     def _rate(self, now: float) -> float:
         return self._done / max(now - self._started_s, 1e-9)

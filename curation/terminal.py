@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from dmforge.schemas.visible import in_line, seen
+from dmforge.schemas.visible import escaped, escaped_in_line
 
 
 class Terminal(Console):
@@ -18,8 +18,8 @@ class Terminal(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Every text that is printed passes here."""
-        return super().render_str(seen(text), **options)
+        return super().render_str(escaped(text), **options)
 
     def print_line(self, text: str) -> None:
         """One line, whatever stands in the text."""
-        self.print(in_line(text), highlight=False)
+        self.print(escaped_in_line(text), highlight=False)

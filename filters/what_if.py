@@ -61,7 +61,7 @@ def _held(where: str, judged: pa.Table, limits: foreign.Limits) -> pa.Table:
             answered = _once_each(batches, judged)
     except InputError as error:
         mend = f"give a condition over these columns: {', '.join(judged.column_names[1:])}"
-        raise InputError(error.what, where=WHERE, mend=mend) from None
+        raise InputError(error.message, where=WHERE, mend=mend) from None
     return answered
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmforge.schemas.visible import in_line
+from dmforge.schemas.visible import escaped_in_line
 
 
 class DmforgeError(Exception):
@@ -13,14 +13,14 @@ class DmforgeError(Exception):
     def __init__(self, message: str, *, where: str = "", mend: str = "") -> None:
         """`message` names the fault with its value, `where` file and field, `mend` what to do about it."""
         super().__init__(message)
-        self.what, self.where, self.mend = message, where, mend
+        self.message, self.where, self.mend = message, where, mend
 
     def __str__(self) -> str:
-        head = in_line(f"{self.where}: {self.what}" if self.where else self.what)  # both quote what others wrote
-        return f"{head}\n  mend: {in_line(self.mend)}" if self.mend else head
+        head = escaped_in_line(f"{self.where}: {self.message}" if self.where else self.message)  # both quote what others wrote
+        return f"{head}\n  mend: {escaped_in_line(self.mend)}" if self.mend else head
 
     def __reduce__(self):  # keyword-only arguments would be lost on the way back from a worker process
-        return _rebuild, (type(self), self.what, self.where, self.mend)
+        return _rebuild, (type(self), self.message, self.where, self.mend)
 
 
 def _rebuild(error_class: type[DmforgeError], message: str, where: str, mend: str) -> DmforgeError:

@@ -100,7 +100,7 @@ def signature(text: str) -> tuple[int, ...]:
     return tuple((_mix_bits(hashes[:, None] ^ _ORDERS[None, :]).min(axis=0) >> np.uint64(32)).tolist())
 
 
-def estimated(signature_a: tuple[int, ...], signature_b: tuple[int, ...]) -> float:
+def estimated_likeness(signature_a: tuple[int, ...], signature_b: tuple[int, ...]) -> float:
     """The likeness of two texts, estimated from their signatures."""
     return sum(a == b for a, b in zip(signature_a, signature_b, strict=True)) / HASHES
 

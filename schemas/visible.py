@@ -20,18 +20,18 @@ BREAK = re.compile(r"[\n\t]")
 """What is wanted in a text, and not in a line."""
 
 
-def seen(text: str) -> str:
+def escaped(text: str) -> str:
     """The text, with invisible characters shown by their numbers: `\\x1b`."""
     normalised = text.replace("\r\n", "\n")
     return SUSPECT.sub(lambda match: match[0] if is_shown(match[0]) else _as_escape(match), normalised)
 
 
-def in_line(text: str) -> str:
+def escaped_in_line(text: str) -> str:
     """The text as a part of one line: its line ends, too, are shown by their numbers."""
-    return BREAK.sub(_as_escape, seen(text))
+    return BREAK.sub(_as_escape, escaped(text))
 
 
-def seen_json(document: Any) -> str:
+def escaped_json(document: Any) -> str:
     """A document as JSON that says the same, with invisible characters as escapes."""
     text = json.dumps(document, indent=1, ensure_ascii=False)
     return SUSPECT.sub(lambda match: match[0] if is_shown(match[0]) else json.dumps(match[0])[1:-1], text)

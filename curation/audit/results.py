@@ -22,7 +22,7 @@ from dmforge.curation.audit.query import Answer
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, show
-from dmforge.schemas.visible import in_line
+from dmforge.schemas.visible import escaped_in_line
 
 Format = Literal["table", "csv", "json", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -151,7 +151,7 @@ def _csv_text(rows: Iterable[Iterable[Any]]) -> str:
 def _cell(value: Any) -> Any:
     """A value as a part of one line: a text with line ends would be two rows to a reader of lines. JSON keeps it as it is."""
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-    return in_line(text) if isinstance(text, str) else text
+    return escaped_in_line(text) if isinstance(text, str) else text
 
 
 def _plain_column(name: str, column: pa.Array[Any], naming: Naming) -> list[Any]:

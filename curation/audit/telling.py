@@ -16,7 +16,7 @@ from dmforge.curation.audit.results import plain
 from dmforge.curation.audit.stored import StoredRow
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.looks import Window, print_span
-from dmforge.schemas.visible import in_line
+from dmforge.schemas.visible import escaped_in_line
 
 MAX_LINES = 12
 """How many lines of a kind are printed; `--json` has all."""
@@ -60,7 +60,7 @@ def as_json(lineage: Lineage, checked: Sequence[Check] | None) -> dict[str, Any]
 def lines(lineage: Lineage, checked: Sequence[Check] | None) -> Iterator[str]:
     """The lineage as lines of text, some with an empty one before them."""
     for text in _unescaped_lines(lineage, checked):
-        yield "\n" * text.startswith("\n") + in_line(text.removeprefix("\n"))
+        yield "\n" * text.startswith("\n") + escaped_in_line(text.removeprefix("\n"))
 
 
 def _unescaped_lines(lineage: Lineage, checked: Sequence[Check] | None) -> Iterator[str]:

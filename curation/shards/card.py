@@ -18,7 +18,7 @@ from dmforge.curation.shards.folders import Manifest
 from dmforge.curation.shards.index import INDEX, SUFFIXES
 from dmforge.curation.shards.write import Entry
 from dmforge.schemas.records import UNKNOWN
-from dmforge.schemas.visible import in_line
+from dmforge.schemas.visible import escaped_in_line
 
 README, CROISSANT = "README.md", "croissant.json"
 HUB_LICENCES = frozenset({
@@ -203,5 +203,5 @@ def _rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _cell(value: object) -> str:
     """A value in a table: what people called their sources can't break out of it."""
-    text = "" if value is None else in_line(" ".join(str(value).split()))
+    text = "" if value is None else escaped_in_line(" ".join(str(value).split()))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

@@ -51,7 +51,7 @@ def verify(place: str) -> Verified:
     try:
         manifest = parse_manifest(data, f"{place}/{MANIFEST}")
     except DmforgeError as error:
-        return Verified(0, 0, 0, (Defect(MANIFEST, "", 0, error.what),))
+        return Verified(0, 0, 0, (Defect(MANIFEST, "", 0, error.message),))
     defects = tuple(_defects(lies, manifest))
     return Verified(len(manifest.shards), manifest.samples, manifest.bytes, defects)
 
@@ -75,7 +75,7 @@ def _defects(lies: Store, manifest: Manifest) -> Iterator[Defect]:
                     file.seek(0)
                     rows = read_rows(file, f"{lies.place}/{name}")
         except DmforgeError as error:
-            yield Defect(name, "", 0, error.what)
+            yield Defect(name, "", 0, error.message)
     by_shard: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows or ():
         by_shard[row.shard].append(row)
@@ -91,7 +91,7 @@ def _defects(lies: Store, manifest: Manifest) -> Iterator[Defect]:
         except BadShard as error:
             yield Defect(shard.name, error.key, error.offset, error.reason)
         except DmforgeError as error:
-            yield Defect(shard.name, "", 0, error.what)
+            yield Defect(shard.name, "", 0, error.message)
 
 
 def _of_members(file: IO[bytes], shard: Shard, rows: list[Row] | None) -> Iterator[Defect]:

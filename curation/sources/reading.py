@@ -140,7 +140,7 @@ def _with_guess(error: InputError, form: Format, file: Path) -> InputError:
     guess = guess_format(file, other_than=form.name) if file.is_file() else None
     if guess is None:
         return error
-    return InputError(error.what, where=error.where, mend=f"it looks like {guess}: dmforge import {guess} ...")
+    return InputError(error.message, where=error.where, mend=f"it looks like {guess}: dmforge import {guess} ...")
 
 
 def guess_format(file: Path, other_than: str) -> str | None:

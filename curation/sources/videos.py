@@ -89,7 +89,7 @@ def register(workspace: Workspace, locations: Sequence[str], claims: Claims) -> 
             try:
                 sha256 = places.sha256_of(location)
             except LakeError as error:
-                unread[location] = error.what
+                unread[location] = error.message
                 continue
             file_counts[sha256] += 1
             new_video = Listed(

@@ -46,7 +46,7 @@ def main() -> None:
             "height": found.height, "codec": found.codec, "rotation": found.rotation,
         }  # fmt: skip
     except DmforgeError as error:
-        told = _unusable(error.what)
+        told = _unusable(error.message)
     except MemoryError:
         told = _unusable("its pictures are too large for the memory that probing may use")
     sys.stdout.write(json.dumps(told))

@@ -78,7 +78,7 @@ class ServerEngine:
         except (InputError, Transient):
             raise
         except DmforgeError as error:
-            raise InputError(error.what, where=self._server.where, mend=START) from None
+            raise InputError(error.message, where=self._server.where, mend=START) from None
         finally:
             post.close()
         if isinstance(found, Failed):

@@ -144,7 +144,7 @@ def missing(config: TeacherConfig, stage: str, account: Account) -> InputError |
     try:
         without_key(config.endpoint)
     except InputError as error:
-        return InputError(error.what, where=named, mend=error.mend)
+        return InputError(error.message, where=named, mend=error.mend)
     if not _is_key(os.environ.get(config.key_name) or NO_KEY):
         message = "the key holds a space, a line end or a letter that no key has"
         return InputError(message, where=config.key_name, mend="set the variable to the key and nothing else")

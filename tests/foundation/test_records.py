@@ -168,7 +168,7 @@ def test_only_what_decides_is_semantic() -> None:
 def test_a_wrong_key_is_named_with_its_mend(values: dict[str, object], what: str, mend: str) -> None:
     with pytest.raises(InputError) as error:
         parse_config(Outer, values, where="recipe.toml: [stages.x]")
-    assert what in error.value.what
+    assert what in error.value.message
     assert mend in error.value.mend
     assert str(error.value).startswith("recipe.toml: [stages.x]: ")
 
@@ -182,4 +182,4 @@ def test_errors_come_back_whole_from_other_processes() -> None:
     import pickle
 
     error = pickle.loads(pickle.dumps(Transient("busy", where="here", mend="wait")))
-    assert (type(error), error.what, error.where, error.mend) == (Transient, "busy", "here", "wait")
+    assert (type(error), error.message, error.where, error.mend) == (Transient, "busy", "here", "wait")

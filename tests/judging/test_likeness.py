@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmforge.schemas.likeness import bands, estimated, is_near, likeness, signature, words
+from dmforge.schemas.likeness import bands, estimated_likeness, is_near, likeness, signature, words
 
 SAME = [
     ("When does the man open the door?", "At what time does the man open the door?"),
@@ -80,7 +80,7 @@ def test_signatures_estimate_the_exact_likeness() -> None:
     errors: list[float] = []
     for shared in range(2, 20):
         one, other = " ".join(vocabulary[:20]), " ".join(vocabulary[20 - shared : 40 - shared])
-        errors.append(estimated(signature(one), signature(other)) - likeness(one, other))
+        errors.append(estimated_likeness(signature(one), signature(other)) - likeness(one, other))
     assert max(map(abs, errors)) < 0.2
     assert abs(sum(errors) / len(errors)) < 0.05
 

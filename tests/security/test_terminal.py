@@ -14,7 +14,7 @@ from dmforge.curation.audit.query import Answer
 from dmforge.curation.shards import card
 from dmforge.curation.terminal import Terminal
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.visible import in_line, seen, seen_json
+from dmforge.schemas.visible import escaped, escaped_in_line, escaped_json
 
 HOSTILE = "\x1b]0;owned\x07 \x1b[2J \x9b31m \u202ekcab \r over [red]x[/] [/none] :skull: \ud800"
 OBEYED = ("\x1b", "\x07", "\x9b", "\u202e", "\r", "\ud800")
@@ -31,13 +31,13 @@ def test_what_a_terminal_obeys_is_shown_by_its_number() -> None:
 
 def test_what_people_write_stays_as_it_is() -> None:
     text = "Wörter, 停, नमस्ते\u200d, 👩\u200d🔬, a\tb\u00a0c\nd"
-    assert seen(text) == text
-    assert seen("a\r\nb") == "a\nb"
+    assert escaped(text) == text
+    assert escaped("a\r\nb") == "a\nb"
 
 
 def test_json_says_the_same_and_steers_nothing() -> None:
     told = {"a": HOSTILE, HOSTILE: ["Wörter", "\U000e0001"]}
-    text = seen_json(told)
+    text = escaped_json(told)
     assert json.loads(text) == told
     assert not any(letter in text for letter in (*OBEYED, "\U000e0001"))
     assert "Wörter" in text
@@ -65,8 +65,8 @@ FORGED = "a.mp4\nvideo_0  made  1\r\nvideo_1\u2028video_2\x85video_3\tb\x1b[A\u2
 
 
 def test_a_line_holds_no_other() -> None:
-    assert in_line(FORGED) == r"a.mp4\nvideo_0  made  1\nvideo_1\u2028video_2\x85video_3\tb\x1b[A\u202e"
-    assert in_line("停, 👩\u200d🔬") == "停, 👩\u200d🔬"
+    assert escaped_in_line(FORGED) == r"a.mp4\nvideo_0  made  1\nvideo_1\u2028video_2\x85video_3\tb\x1b[A\u202e"
+    assert escaped_in_line("停, 👩\u200d🔬") == "停, 👩\u200d🔬"
 
 
 @pytest.mark.parametrize("form", ["table", "csv"])

@@ -206,10 +206,10 @@ def test_words_are_the_providers_own_short_plain_and_without_the_key(code: int, 
     message = f"\x1b[31mno\u202e\0 {CANARY}: " + "very " * 10_000
     with pytest.raises(DmforgeError) as caught:
         ask(Script(status(code, {"error": {"message": message}})), retries=0, patience_s=0.1)
-    assert "no (the key): very very" in caught.value.what.replace("[31m", "")
+    assert "no (the key): very very" in caught.value.message.replace("[31m", "")
     assert CANARY not in str(caught.value)
-    assert caught.value.what.isprintable()
-    assert len(caught.value.what) < 600
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 600
 
 
 def test_a_key_in_an_answer_is_not_written_down_and_a_word_that_serves_as_one_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ class Pictures:
             frame_numbers = evenly(len(plan.indices), COARSE_FRAMES)
             images = thumbnails(read_coarse(media.coarse, [plan.indices[index] for index in frame_numbers]))
         except DmforgeError as error:
-            return Strip(missing=f"The frames can't be read: {error.what}.")
+            return Strip(missing=f"The frames can't be read: {error.message}.")
         times = [plan.times_s[index] for index in frame_numbers]
         pictures = (
             Picture(_uri(image), time, any(window.start_s <= time < window.end_s for window in windows))
@@ -102,7 +102,7 @@ class Pictures:
             ]
             images = thumbnails(read_grid(media.grid, [plan.indices[frame_number] for frame_number in frames]))
         except DmforgeError as error:
-            return Clip(missing=f"The frames can't be read: {error.what}.")
+            return Clip(missing=f"The frames can't be read: {error.message}.")
         pictures = {
             frame_number: Picture(_uri(image), plan.times_s[frame_number], inside=True)
             for frame_number, image in zip(frames, images, strict=True)
