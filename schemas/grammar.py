@@ -92,8 +92,8 @@ def assemble(
     opening = OPEN["think"]
     for thought, look in zip(thoughts, looks, strict=False):  # the last thought has no look
         span, fps = print_span(look.window), print_density(look.fps)
-        written = f"{opening}{thought}{OPEN['span']}{span}{CLOSE['span']}{OPEN['fps']}{fps}{CLOSE['fps']}"
-        pieces += [Piece("policy", written), Piece("runtime", look=look)]
+        policy_text = f"{opening}{thought}{OPEN['span']}{span}{CLOSE['span']}{OPEN['fps']}{fps}{CLOSE['fps']}"
+        pieces += [Piece("policy", policy_text), Piece("runtime", look=look)]
         opening = ""
     ending = f"{CLOSE['think']}{gap}{OPEN['answer']}{answer}{CLOSE['answer']}"
     return Transcript((*pieces, Piece("policy", f"{opening}{thoughts[-1]}{ending}")))

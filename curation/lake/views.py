@@ -213,8 +213,8 @@ class View:
             in_range = range_condition(record.video_column)
             duplicates_sql = f"SELECT id FROM ({rows.sql}) WHERE {in_range} GROUP BY id HAVING count(*) > 1 LIMIT 1"
             for bounds in ALL.ranges(1 + sum(part.rows for part in rows.parts) // RANGE_ROWS):
-                if found := self._rows(duplicates_sql, bounds):
-                    return show(record.kind, found[0][0])
+                if duplicates := self._rows(duplicates_sql, bounds):
+                    return show(record.kind, duplicates[0][0])
         return None
 
     def outcomes(self, stage: AnyStage) -> str:

@@ -263,7 +263,7 @@ def test_half_a_line_is_no_decision_and_spoils_none(workspace: Workspace) -> Non
     whole = path.read_text()
     for bad in ("{}", whole.splitlines()[0].replace('"note": ""', '"note": "\\ud800"'), "[" * 100_000):
         path.write_text(f"{whole}{bad}\n")
-        with pytest.raises(InputError, match="no review"):
+        with pytest.raises(InputError, match="not a review"):
             reviews_of(path)
 
 

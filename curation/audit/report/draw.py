@@ -45,8 +45,8 @@ class Slip:
 def draw_subjects(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnyStage]) -> list[Chosen]:
     """The subjects that get a card: kept ones first, then those of the commonest reasons."""
     chosen = [
-        Chosen(subject, "candidate" if written else "task", True, f"kept in {corpus}")
-        for corpus, subject, written in connection.execute(_KEPT, {"most": KEPT}).fetchall()
+        Chosen(subject, "candidate" if is_candidate else "task", True, f"kept in {corpus}")
+        for corpus, subject, is_candidate in connection.execute(_KEPT, {"most": KEPT}).fetchall()
     ]
     kinds: dict[str, SubjectKind] = {
         stage.name: "candidate" if stage.reads is Candidate else "task" for stage in stages if stage.reads in (Candidate, Task)

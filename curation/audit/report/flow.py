@@ -118,10 +118,10 @@ def _scales(stages: Sequence[Stop], trunk: float) -> dict[str, float]:
 
 
 def _largest_losses(losses: Sequence[Loss]) -> list[Loss]:
-    shown, others = list(losses[:MAX_BRANCHES]), losses[MAX_BRANCHES:]
+    largest, others = list(losses[:MAX_BRANCHES]), losses[MAX_BRANCHES:]
     if len(others) == 1:
-        return [*shown, *others]
-    return [*shown, Loss("", f"{len(others)} further reasons", sum(loss.inputs for loss in others))] if others else shown
+        return [*largest, *others]
+    return [*largest, Loss("", f"{len(others)} further reasons", sum(loss.inputs for loss in others))] if others else largest
 
 
 def _branches(losses: Sequence[Loss], start: float, scale: float, fork_y: float, trunk: float) -> tuple[Branch, ...]:
