@@ -572,9 +572,9 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Say what files are, or why they can't be used."""
-    from dmforge.curation.video.inspect import inspected
+    from dmforge.curation.video.inspect import inspect_file
 
-    found = [inspected(path) for path in files]
+    found = [inspect_file(path) for path in files]
     if as_json:
         print_json(found)
         return
