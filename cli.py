@@ -247,7 +247,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check every byte of a folder of shards."""
-    from dmforge.curation.shards.verify import REPLACE
+    from dmforge.curation.shards.verify import REFETCH_HINT
     from dmforge.curation.shards.verify import verify as verified
 
     found = verified(folder)
@@ -261,7 +261,7 @@ def verify(
         out.print(f"{len(found.defects)} defects" if found.defects else sound, highlight=False)
     if found.defects:
         damaged = ", ".join(dict.fromkeys(defect.shard for defect in found.defects))
-        raise LakeError(f"damaged: {damaged}", where=folder, mend=REPLACE)
+        raise LakeError(f"damaged: {damaged}", where=folder, mend=REFETCH_HINT)
 
 
 @app.command()
