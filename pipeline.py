@@ -143,10 +143,10 @@ def run(
 @contextmanager
 def on_ray(address: str | None) -> Generator[Executor]:
     """The machines of a Ray cluster."""
-    from dmforge.curation.executors.ray.cluster import connected
+    from dmforge.curation.executors.ray.cluster import connect
     from dmforge.curation.executors.ray.executor import RayExecutor
 
-    with connected(address) as cluster:
+    with connect(address) as cluster:
         yield RayExecutor(cluster)
 
 
