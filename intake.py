@@ -21,7 +21,7 @@ from dmforge.curation.atomic import disk_errors, write_json
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.lake.views import View
-from dmforge.curation.ranks import patiently
+from dmforge.curation.ranks import retry_while_held
 from dmforge.curation.sources import annotations, places, videos
 from dmforge.curation.sources.annotations import Brought
 from dmforge.curation.sources.checking import Checked, check
@@ -83,7 +83,7 @@ def bring(workspace: Workspace, console: Terminal, command: str) -> None:
 
 def bring_in_turn(workspace: Workspace, console: Terminal, command: str, patience_s: float) -> None:
     """The same where several ranks start at once: one does it, the others wait for it."""
-    patiently(lambda: bring(workspace, console, command), patience_s)
+    retry_while_held(lambda: bring(workspace, console, command), patience_s)
 
 
 def to_bring(workspace: Workspace) -> int:

@@ -16,7 +16,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.roster import enrol, stands
 from dmforge.curation.lake.shares import Share
 from dmforge.curation.lake.views import AnyStage
-from dmforge.curation.ranks import claimed, patiently
+from dmforge.curation.ranks import claim_share, retry_while_held
 from dmforge.curation.runner import StageReport, unblocked
 from dmforge.curation.shards import folders
 from dmforge.curation.sharing import RankDriver
@@ -41,8 +41,8 @@ def run_share(
     if share.of > 1:
         recipe = replace(recipe, stages=tuple(_sharing(stage, share.of) for stage in recipe.stages))
     workspace = replace(workspace, writer=f"rank-{share.rank}")
-    patiently(partial(_enrol, workspace, recipe, command), patience_s)
-    with claimed(workspace, share, command):
+    retry_while_held(partial(_enrol, workspace, recipe, command), patience_s)
+    with claim_share(workspace, share, command):
         if not _is_enrolled(workspace, recipe):
             raise _changed(workspace)
         account = Account(budget_usd if budget_usd is None else budget_usd / share.of)

@@ -90,7 +90,7 @@ class Splice(Each[Whole, Video | Fingerprint | Provenance | Spliced | Task]):
         if host is None or task is None:
             return Quarantined("no video", "the haystack's host or its task is not in the lake")
         clips, laid, owned = self.config.clips, list(laid_out(item.haystack)), _owned(item.haystack)
-        path = self._workspace.runs / COPIES / f"{base32(item.haystack.id)}{self._workspace.mark}.mp4"
+        path = self._workspace.runs / COPIES / f"{base32(item.haystack.id)}{self._workspace.writer_suffix}.mp4"
         with disk_errors(path):
             make_folder(path.parent)
             splice(self._pieces(item.haystack, host), path, clips.look_size(host), self.gets_on)

@@ -33,7 +33,7 @@ ROLES = {
     "system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "model": "assistant",
 }  # fmt: skip
 """The role of a turn, by its names in ShareGPT and OpenAI files."""
-T = TypeVar("Of")
+T = TypeVar("T")
 Turns = Sequence[tuple[str, Any]]
 """The role and the content of each turn of a conversation."""
 

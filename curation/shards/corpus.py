@@ -106,7 +106,7 @@ class Corpus:
     def __getitem__(self, number: int) -> Example:
         return self.read([number])[0]
 
-    def parts_by_video(self, numbers: Sequence[int]) -> list[Example]:
+    def read(self, numbers: Sequence[int]) -> list[Example]:
         """Read several samples at once; from a remote folder they are fetched together."""
         samples = [self._places.samples[number] for number in numbers]
         videos = [self._places.video(sample["video"]) for sample in samples]

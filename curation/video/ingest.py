@@ -92,7 +92,7 @@ class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
         path = self._listed[item.sha256].path
         if not is_utf8(path):
             return Quarantined("its name is not UTF-8", f"{path}: rename it, and ingest it again")
-        with at_hand(path, self._workspace.runs / COPIES / (item.sha256 + self._workspace.mark)) as source:
+        with at_hand(path, self._workspace.runs / COPIES / (item.sha256 + self._workspace.writer_suffix)) as source:
             return self._ingest_file(item, source)
 
     def _ingest_file(self, item: File, source: Path) -> Result:
@@ -119,7 +119,7 @@ def ensure_renditions(
     """Make both renditions of a file unless they are there already; its fingerprint."""
     if not _are_up_to_date(media, video, clips):
         coarse_times_s, grid_times_s = clips.coarse(video).times_s, clips.grid_times_s(video)
-        writer_suffix = media.workspace.mark
+        writer_suffix = media.workspace.writer_suffix
         renditions = [
             Wanted(media.coarse, coarse_times_s, clips.coarse_size(video), COARSE_RATE, COARSE, writer_suffix),
             Wanted(media.grid, grid_times_s, clips.look_size(video), Fraction(GRID_FPS), GRID, writer_suffix),

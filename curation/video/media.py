@@ -56,7 +56,7 @@ class Receipt:
 
 
 def write_receipt(media: Media, receipt: Receipt) -> None:
-    write_json(media.receipt, asdict(receipt), media.workspace.mark)
+    write_json(media.receipt, asdict(receipt), media.workspace.writer_suffix)
 
 
 def read_receipt(media: Media) -> Receipt:

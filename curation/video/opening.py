@@ -15,7 +15,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from dmforge.curation.atomic import OTHERWISE, disk_errors
+from dmforge.curation.atomic import DEFAULT_HINT, disk_errors
 from dmforge.curation.video.errors import Reason, Unusable
 from dmforge.schemas.errors import LakeError
 
@@ -62,7 +62,7 @@ def ffmpeg_errors(path: Path, reason: Reason) -> Generator[None]:
         if error.errno == ENOMEM:
             raise MemoryError from None
         if error.errno in DISK_ERRNOS:
-            raise LakeError(f"the disk refused: {(error.strerror or '').lower()}", where=str(path), mend=OTHERWISE) from None
+            raise LakeError(f"the disk refused: {(error.strerror or '').lower()}", where=str(path), mend=DEFAULT_HINT) from None
         raise Unusable(reason, (error.strerror or "").lower(), where=str(path)) from None
 
 
