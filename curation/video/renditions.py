@@ -57,7 +57,7 @@ class Wanted:
     size: Size
     rate_fps: Fraction
     options: dict[str, str]
-    mark: str = ""
+    writer_suffix: str = ""
     """Suffix of the unfinished file, one for each writing process."""
 
 
@@ -115,7 +115,7 @@ class _Writer:
 @contextmanager
 def _writer(rendition: Wanted) -> Generator[_Writer]:
     with (
-        placing(rendition.path, rendition.mark) as temporary_path,
+        placing(rendition.path, rendition.writer_suffix) as temporary_path,
         av.open(f"file:{temporary_path}", "w", format="mp4", options=MUXER) as container,
     ):
         writer = _Writer(container, rendition)
