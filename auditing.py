@@ -1,4 +1,4 @@
-"""What one can ask a workspace: named questions, questions in SQL, and why a row is as it is. Nothing here writes to it."""
+"""Read-only questions to a workspace: named queries, SQL, and the lineage of a row."""
 
 from __future__ import annotations
 
@@ -27,45 +27,45 @@ from dmforge.pipeline import view_of_now
 from dmforge.recipe import STAGES, Recipe, read_recipe, stage_class
 from dmforge.schemas.errors import InputError
 
-WITH = "difference"
-"""The question that needs another selection."""
+COMPARING_QUERY = "difference"
+"""The named query that compares with another selection."""
 
 
 def audit(workspace: Workspace, query: str, other: Path | None = None) -> Answer:
-    """The answer to a named question."""
+    """The answer to a named query."""
     return as_answer(audit_table(workspace, query, other))
 
 
 def audit_table(workspace: Workspace, query: str, other: Path | None = None) -> pa.Table:
-    """The same in Arrow. `other` is a workspace, or a folder of shards, for the question that compares."""
-    if (query == WITH) != (other is not None):
-        mend = f"dmforge audit {WITH} --with OTHER, a workspace or a folder of shards"
-        raise InputError(f"{WITH} compares with another selection, and nothing else does", where="--with", mend=mend)
+    """The answer to a named query as an Arrow table; `other` is the workspace or folder of shards to compare with."""
+    if (query == COMPARING_QUERY) != (other is not None):
+        mend = f"dmforge audit {COMPARING_QUERY} --with OTHER, a workspace or a folder of shards"
+        raise InputError(f"{COMPARING_QUERY} compares with another selection, and nothing else does", where="--with", mend=mend)
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
-        tables = dict(tables_beside(workspace, recipe))
+        tables = dict(extra_tables(workspace, recipe))
         if other is not None:
-            tables["others"] = partial(_others, other)
+            tables["others"] = partial(_other_samples, other)
         return ask_table(view_of_now(Lake(workspace), recipe), query, tables)
 
 
-def audit_asked(workspace: Workspace, query: str, other: Path | None) -> Asked:
-    """The same, to be printed: the columns of named questions are called like what their ids name."""
+def audit_reader(workspace: Workspace, query: str, other: Path | None) -> Asked:
+    """The answer to a named query as a reader, for printing: ids are named by their columns."""
     return Asked(audit_table(workspace, query, other).to_reader(), by_column)
 
 
 @contextmanager
-def asking(workspace: Workspace, sql: str, limits: foreign.Limits) -> Generator[Asked]:
-    """The answer to a question in SQL, over the same tables, as it comes."""
+def ask_sql(workspace: Workspace, sql: str, limits: foreign.Limits) -> Generator[Asked]:
+    """Run an SQL query over the same tables; the answer is streamed."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         view = view_of_now(Lake(workspace), recipe)
-        with foreign.query_batches(view, sql, limits, tables_beside(workspace, recipe)) as batches:
+        with foreign.query_batches(view, sql, limits, extra_tables(workspace, recipe)) as batches:
             yield Asked(batches, Names(view).of)
 
 
-def tables_beside(workspace: Workspace, recipe: Recipe) -> Tables:
-    """What may be asked beside the recipe's tables: paid answers, evaluations, what models cost, how long stages took."""
+def extra_tables(workspace: Workspace, recipe: Recipe) -> Tables:
+    """Tables besides those of the recipe: paid answers, evaluations, prices of models, durations of stages."""
     return {
         "answers": partial(answers, workspace),
         "evaluations": partial(evaluations, workspace),
@@ -80,11 +80,11 @@ def _price_table(recipe: Recipe) -> pa.Table:
     return pa.Table.from_pylist(rows, columns)
 
 
-def _others(place: Path) -> pa.Table:
+def _other_samples(path: Path) -> pa.Table:
     """The samples of another selection."""
-    workspace = Workspace(place)
+    workspace = Workspace(path)
     if not workspace.recipe.is_file():
-        return difference.samples_of_shards(place)
+        return difference.samples_of_shards(path)
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         return difference.samples_of_view(view_of_now(Lake(workspace), recipe))
@@ -92,7 +92,7 @@ def _others(place: Path) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """A lineage, and, where that was asked for, every receipt on its way."""
+    """The lineage of a row and, if requested, the checks of all receipts on the way."""
 
     lineage: Lineage
     checks: tuple[Check, ...] | None
@@ -103,11 +103,11 @@ class Why:
 
 
 def why(workspace: Workspace, text: str, check: bool = False) -> Why:
-    """Why a row is as it is: by its id, or by what it begins with."""
-    asked = finding.read_id(text)
+    """The lineage of a row, found by its id or by the beginning of its id."""
+    partial_id = finding.read_id(text)
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         lake = Lake(workspace)
         stored = Stored(lake, View(lake, recipe.stages), lambda name: stage_class(name) if name in STAGES else None)
-        found = lineage(stored, finding.find(stored, asked))
-        return Why(found, tuple(checks(found, stored)) if check else None)
+        row_lineage = lineage(stored, finding.find(stored, partial_id))
+        return Why(row_lineage, tuple(checks(row_lineage, stored)) if check else None)

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. What is heavy is imported by the command that needs it."""
+"""The command line: parse, call, print. Heavy modules are imported by the command that needs them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 
 @contextlib.contextmanager
 def usable_paths() -> Generator[None]:
-    """A path that no disk has, met before any file was opened, is a slip of who typed it."""
+    """Turn errors about impossible paths, too long or in loops of links, into an InputError."""
     try:
         yield
     except OSError as error:
@@ -47,7 +47,7 @@ def usable_paths() -> Generator[None]:
 
 
 class Commands(TyperGroup):
-    """Every error that a person can mend is a message and an exit code, not a traceback; and so is Ctrl-C."""
+    """A command group that turns dmforge's errors and Ctrl-C into a message and an exit code, without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -70,7 +70,7 @@ app = typer.Typer(
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 MANY = 1 << 31
-"""More of anything is a slip of the hand."""
+"""The upper limit of counts on the command line: larger ones are typing errors."""
 DemoSize = Literal["chain", "small", "full"]
 
 
@@ -121,8 +121,8 @@ def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
 
     waiting = intake.to_bring(_workspace(workspace))
     if waiting:
-        told = f"{waiting} files of the recipe's [bring] are not taken in yet: dmforge run --until ingest, and plan again"
-        err.print_line(told)
+        message = f"{waiting} files of the recipe's [bring] are not taken in yet: dmforge run --until ingest, and plan again"
+        err.print_line(message)
     forecasts = pipeline.plan(_workspace(workspace))
     cost = sum(forecast.cost.usd for forecast in forecasts)
     for forecast in forecasts:
@@ -131,19 +131,30 @@ def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
             break
     if as_json:
         stages = [
-            counts_of(f.name, f.tally)
-            | {"expected": f.expected, "superseded": f.superseded, "cost": f.cost.usd, "awaits": f.awaits}
-            | asdict(f.cost.usage)
-            for f in forecasts
+            counts_of(forecast.name, forecast.tally)
+            | {
+                "expected": forecast.expected,
+                "superseded": forecast.superseded,
+                "cost": forecast.cost.usd,
+                "awaits": forecast.awaits,
+            }
+            | asdict(forecast.cost.usage)
+            for forecast in forecasts
         ]
         print_json({"stages": stages, "cost": cost})
         return
     columns = ["stage", "to do", "expected more", "reused", "superseded", "calls", "tokens in", "tokens out", "cost $"]
     rows: list[list[object]] = []
-    for f in forecasts:
-        used = f.cost.usage
-        spent = [used.calls, used.input_tokens, used.output_tokens, f"{f.cost.usd:.2f}"] if used.calls else ["", "", "", ""]
-        rows.append([f.name, f.tally.pending, f.expected, f.tally.settled, f.superseded, *spent])
+    for forecast in forecasts:
+        usage = forecast.cost.usage
+        spent = (
+            [usage.calls, usage.input_tokens, usage.output_tokens, f"{forecast.cost.usd:.2f}"]
+            if usage.calls
+            else ["", "", "", ""]
+        )
+        rows.append(
+            [forecast.name, forecast.tally.pending, forecast.expected, forecast.tally.settled, forecast.superseded, *spent]
+        )
     print_table(columns, rows)
 
 
@@ -170,26 +181,28 @@ def run(
     from dmforge.curation import runs
     from dmforge.ranked import run_share
 
-    place = _workspace(workspace)
-    beside = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--patience": patience is not None}
-    share = _share(rank, world_size, beside | {"--executor": executor == "ray"})
+    run_workspace = _workspace(workspace)
+    rank_options = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--patience": patience is not None}
+    share = _share(rank, world_size, rank_options | {"--executor": executor == "ray"})
     if address is not None and executor != "ray":
-        raise InputError("only Ray has one", where="--address", mend="give --executor ray, or leave it out")
+        raise InputError("`--address` needs `--executor ray`", where="--address", mend="give --executor ray, or leave it out")
     with contextlib.ExitStack() as stack:
         if share is None:
-            machines = stack.enter_context(pipeline.on_ray(address)) if executor == "ray" else None
-            intake.bring(place, err, _command())
-            done = pipeline.run(place, err, _command(), until, videos, retry_quarantined, budget, machines)
+            ray_executor = stack.enter_context(pipeline.on_ray(address)) if executor == "ray" else None
+            intake.bring(run_workspace, err, _command())
+            stage_reports = pipeline.run(run_workspace, err, _command(), until, videos, retry_quarantined, budget, ray_executor)
         else:
             patience = 600.0 if patience is None else patience
-            intake.bring_in_turn(place, err, _command(), patience)
-            done = run_share(place, err, _command(), share, patience, until, budget)
+            intake.bring_in_turn(run_workspace, err, _command(), patience)
+            stage_reports = run_share(run_workspace, err, _command(), share, patience, until, budget)
         reports = []
-        for report in done:
+        for report in stage_reports:
             reports.append(report)
             print_deferred(report.name, report.deferred)
             print_awaited(report.name, report.awaits)
-    stages = [counts_of(one.name, one.tally) | {"deferred": one.deferred, "awaits": one.awaits} for one in reports]
+    stages = [
+        counts_of(report.name, report.tally) | {"deferred": report.deferred, "awaits": report.awaits} for report in reports
+    ]
     if as_json:
         print_json({"stages": stages, "cost": runs.spent_usd(_workspace(workspace))})
     else:
@@ -212,14 +225,14 @@ def select(
     from dmforge import selecting
 
     if dry_run or where is not None:
-        found = selecting.what_if(_workspace(workspace), corpus, where)
+        selected = selecting.what_if(_workspace(workspace), corpus, where)
     else:
-        found = selecting.select(_workspace(workspace), err, _command(), corpus)
+        selected = selecting.select(_workspace(workspace), err, _command(), corpus)
     if as_json:
-        print_json({"kept": found.kept, "rejected": found.rejected, "undetermined": found.undetermined})
+        print_json({"kept": selected.kept, "rejected": selected.rejected, "undetermined": selected.undetermined})
         return
-    rejected = [["rejected", reason, number] for reason, number in found.rejected.items()]
-    rows = [["kept", "", found.kept], *rejected, ["undetermined", "", found.undetermined]]
+    rejected = [["rejected", reason, count] for reason, count in selected.rejected.items()]
+    rows = [["kept", "", selected.kept], *rejected, ["undetermined", "", selected.undetermined]]
     print_table(["", "reason", "candidates"], rows)
 
 
@@ -234,11 +247,11 @@ def pack(
     from dmforge import pipeline
 
     folder, manifest = pipeline.pack(_workspace(workspace), err, _command(), corpus, partial)
-    told = {"shards": len(manifest.shards), "samples": manifest.samples, "bytes": manifest.bytes}
+    counts = {"shards": len(manifest.shards), "samples": manifest.samples, "bytes": manifest.bytes}
     if as_json:
-        print_json({**told, "selection": manifest.selection, "path": str(folder), "partial": manifest.partial})
+        print_json({**counts, "selection": manifest.selection, "path": str(folder), "partial": manifest.partial})
     else:
-        out.print_line(f"{folder}: " + ", ".join(f"{n} {name}" for name, n in told.items()))
+        out.print_line(f"{folder}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
 
 @app.command()
@@ -247,21 +260,21 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check every byte of a folder of shards."""
-    from dmforge.curation.shards.verify import REPLACE
-    from dmforge.curation.shards.verify import verify as verified
+    from dmforge.curation.shards.verify import REFETCH_HINT
+    from dmforge.curation.shards.verify import verify as verify_shards
 
-    found = verified(folder)
+    verification = verify_shards(folder)
     if as_json:
-        told = asdict(found)
-        print_json({"ok": not told["defects"], **told})
+        document = asdict(verification)
+        print_json({"ok": not document["defects"], **document})
     else:
-        for defect in found.defects:
+        for defect in verification.defects:
             out.print_line(str(defect))
-        sound = f"sound: {found.samples} samples in {found.shards} shards, {found.bytes} bytes"
-        out.print(f"{len(found.defects)} defects" if found.defects else sound, highlight=False)
-    if found.defects:
-        damaged = ", ".join(dict.fromkeys(defect.shard for defect in found.defects))
-        raise LakeError(f"damaged: {damaged}", where=folder, mend=REPLACE)
+        sound = f"sound: {verification.samples} samples in {verification.shards} shards, {verification.bytes} bytes"
+        out.print(f"{len(verification.defects)} defects" if verification.defects else sound, highlight=False)
+    if verification.defects:
+        damaged = ", ".join(dict.fromkeys(defect.shard for defect in verification.defects))
+        raise LakeError(f"damaged: {damaged}", where=folder, mend=REFETCH_HINT)
 
 
 @app.command()
@@ -272,15 +285,18 @@ def lint(
     """Hold any file of trajectories or tasks against all rules."""
     from dmforge.filters.lint import lint as linted
 
-    found = linted(file)
+    lint_report = linted(file)
     if as_json:
-        defects = [{"record": d.record, "rule": d.rule, "message": d.message, "offset": d.offset} for d in found.defects]
-        print_json({"records": found.records, "defects": defects})
+        defects = [
+            {"record": defect.record, "rule": defect.rule, "message": defect.message, "offset": defect.offset}
+            for defect in lint_report.defects
+        ]
+        print_json({"records": lint_report.records, "defects": defects})
         return
-    for defect in found.defects:
+    for defect in lint_report.defects:
         out.print_line(f"{defect.record} at {defect.offset}: {defect.rule}: {defect.message}")
         out.print_line(f"    {defect.excerpt}")
-    out.print(f"{found.records} records, {len(found.defects)} defects", highlight=False)
+    out.print(f"{lint_report.records} records, {len(lint_report.defects)} defects", highlight=False)
 
 
 @app.command()
@@ -294,11 +310,11 @@ def export(
     """Write a packed corpus in the shape that another trainer reads."""
     from dmforge import pipeline
 
-    place, written = pipeline.export(_workspace(workspace), corpus, to, folder)
+    export_folder, exported = pipeline.export(_workspace(workspace), corpus, to, folder)
     if as_json:
-        print_json({"samples": written.samples, "left_out": written.left_out, "path": str(place)})
+        print_json({"samples": exported.samples, "left_out": exported.left_out, "path": str(export_folder)})
     else:
-        out.print_line(f"{place}: {written.samples} samples, {written.left_out} left out")
+        out.print_line(f"{export_folder}: {exported.samples} samples, {exported.left_out} left out")
 
 
 @app.command()
@@ -307,11 +323,11 @@ def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> 
     from dmforge import pipeline
     from dmforge.curation import runs
 
-    place = _workspace(workspace)
-    tallies = pipeline.status(place)
+    status_workspace = _workspace(workspace)
+    tallies = pipeline.status(status_workspace)
     if as_json:
         stages = [counts_of(name, tally) for name, tally in tallies.items()]
-        print_json({"stages": stages, "cost": runs.spent_usd(place)})
+        print_json({"stages": stages, "cost": runs.spent_usd(status_workspace)})
     else:
         print_tallies(tallies)
 
@@ -345,7 +361,7 @@ def merge(
     if as_json:
         print_json({"added": added})
         return
-    print_table(["added", "number"], [[name, number] for name, number in added.items()])
+    print_table(["added", "number"], [[name, count] for name, count in added.items()])
 
 
 @app.command()
@@ -373,7 +389,7 @@ def forget(
     if as_json:
         print_json({"removed": counts})
     else:
-        words = (f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
+        words = (f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
         out.print("removed " + ", ".join(words), highlight=False)
     if not removed.swept:
         err.print("someone is reading: the files that held the rows go with the next run")
@@ -395,15 +411,15 @@ def upgrade(
         upgraded = [upgrading.upgrade_file(file, dry_run) for file in files]
     else:
         upgraded = [upgrading.upgrade_workspace(_workspace(workspace), _command(), dry_run)]
-    changes = [change for one in upgraded for change in one.changes]
+    changes = [change for upgrade_result in upgraded for change in upgrade_result.changes]
     if as_json:
-        before, after = min(one.before for one in upgraded), upgraded[0].after
-        print_json({"from": before, "to": after, "changes": changes})
+        old_format, new_format = min(upgrade_result.before for upgrade_result in upgraded), upgraded[0].after
+        print_json({"from": old_format, "to": new_format, "changes": changes})
         return
     for change in changes:
         out.print(change, markup=False, highlight=False)
-    done = "would be changed" if dry_run else "changed"
-    out.print(f"{len(changes)} {done}" if changes else "nothing to upgrade: it is of this version's format", highlight=False)
+    action = "would be changed" if dry_run else "changed"
+    out.print(f"{len(changes)} {action}" if changes else "nothing to upgrade: it is of this version's format", highlight=False)
 
 
 @app.command()
@@ -422,8 +438,8 @@ def demo(
 
     if size != "chain":
         _require_train_extra()
-    told = chain.SIZES[size]
-    finished = chain.demo(out_folder, replace(told, videos=videos) if videos else told, err, _command())
+    demo_size = chain.SIZES[size]
+    finished = chain.demo(out_folder, replace(demo_size, videos=videos) if videos else demo_size, err, _command())
     corpora = {
         manifest.corpus: {
             "selection": manifest.selection, "path": str(folder), "samples": manifest.samples, "videos": manifest.videos,
@@ -436,9 +452,9 @@ def demo(
     if as_json:
         stages = [counts_of(report.name, report.tally) for report in finished.stages]
         funnel = {"columns": finished.funnel.columns, "rows": finished.funnel.rows}
-        learnt = finished.schooled.told() if finished.schooled else {}
-        learnt |= {"report": str(finished.report)} if finished.report else {}
-        print_json({"stages": stages, "corpora": corpora, "funnel": funnel, "digest": finished.digest, **learnt})
+        training_results = finished.schooled.as_json() if finished.schooled else {}
+        training_results |= {"report": str(finished.report)} if finished.report else {}
+        print_json({"stages": stages, "corpora": corpora, "funnel": funnel, "digest": finished.digest, **training_results})
     else:
         print_funnel(finished.funnel)
         for name, corpus in corpora.items():
@@ -464,14 +480,14 @@ def train_student(
     """Train a student on packed corpora. Stop it whenever you like: the same command goes on from the last checkpoint."""
     if way not in ("sft", "sdgrpo"):
         raise InputError(f"there is no training called {way!r}", where="train", mend="known here: sft, sdgrpo")
-    trained = _train_by_sft if way == "sft" else _train_by_sdgrpo
+    train = _train_by_sft if way == "sft" else _train_by_sdgrpo
     with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
-        checkpoint, metrics = trained(config)
+        checkpoint, metrics = train(config)
     if as_json:
         print_json({"metrics": metrics, "checkpoint": str(checkpoint)})
     else:
-        told = f"{checkpoint}: {metrics['steps']} steps in {metrics['seconds']:.0f} s, loss {metrics['loss']:.4f}"
-        out.print_line(told)
+        message = f"{checkpoint}: {metrics['steps']} steps in {metrics['seconds']:.0f} s, loss {metrics['loss']:.4f}"
+        out.print_line(message)
 
 
 def _train_by_sft(config: Path) -> tuple[Path, dict[str, float]]:
@@ -481,8 +497,8 @@ def _train_by_sft(config: Path) -> tuple[Path, dict[str, float]]:
     _require_train_extra()
     from dmforge.trainers.sft import train
 
-    done = train(settings)
-    return done.checkpoint, {"steps": done.steps, "loss": done.loss, "seconds": done.seconds}
+    result = train(settings)
+    return result.checkpoint, {"steps": result.steps, "loss": result.loss, "seconds": result.seconds}
 
 
 def _train_by_sdgrpo(config: Path) -> tuple[Path, dict[str, float]]:
@@ -492,8 +508,8 @@ def _train_by_sdgrpo(config: Path) -> tuple[Path, dict[str, float]]:
     _require_train_extra()
     from dmforge.trainers.sdgrpo import train
 
-    done = train(settings)
-    return done.checkpoint, {**done.metrics, "steps": done.steps, "seconds": done.seconds}
+    result = train(settings)
+    return result.checkpoint, {**result.metrics, "steps": result.steps, "seconds": result.seconds}
 
 
 @app.command("evaluate")
@@ -509,12 +525,12 @@ def evaluate_student(
     from dmforge.trainers.evaluate import evaluate
 
     with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
-        found = evaluate(settings)
+        evaluation = evaluate(settings)
     if as_json:
-        print_json({"metrics": found.told(), "checkpoint": settings.checkpoint, "path": str(found.folder)})
+        print_json({"metrics": evaluation.told(), "checkpoint": settings.checkpoint, "path": str(evaluation.folder)})
         return
-    print_evaluation(found)
-    out.print(f"\n{found.samples} samples, line by line: {found.folder}", markup=False, highlight=False)
+    print_evaluation(evaluation)
+    out.print(f"\n{evaluation.samples} samples, line by line: {evaluation.folder}", markup=False, highlight=False)
 
 
 def _require_train_extra() -> None:
@@ -562,8 +578,8 @@ def oracle(
     from dmforge.generators.oracle.serve import serve
     from dmforge.schemas.config import parse_config
 
-    told = {"unknown": unknown, "defects": _rates("--defect", defect), "faults": _rates("--fault", fault)}
-    serve(folder, port, parse_config(Behaviour, told, where="oracle"), truth)
+    settings = {"unknown": unknown, "defects": _rates("--defect", defect), "faults": _rates("--fault", fault)}
+    serve(folder, port, parse_config(Behaviour, settings, where="oracle"), truth)
 
 
 @app.command()
@@ -572,15 +588,17 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Say what files are, or why they can't be used."""
-    from dmforge.curation.video.inspect import inspected
+    from dmforge.curation.video.inspect import inspect_file
 
-    found = [inspected(path) for path in files]
+    reports = [inspect_file(path) for path in files]
     if as_json:
-        print_json(found)
+        print_json(reports)
         return
-    for one in found:
-        what = "{codec}, {width}x{height}, {duration:.2f} s, {fps:.2f} fps, turned by {rotation}" if one["ok"] else "{reason}"
-        out.print_line(f"{one['path']}: {what.format(**one)}")
+    for report in reports:
+        template = (
+            "{codec}, {width}x{height}, {duration:.2f} s, {fps:.2f} fps, turned by {rotation}" if report["ok"] else "{reason}"
+        )
+        out.print_line(f"{report['path']}: {template.format(**report)}")
 
 
 @app.command()
@@ -609,7 +627,7 @@ def frames(
         size = [shot.size.width, shot.size.height]
         print_json({"times": times, "pts": pts, "sha256": shot.sha256, "backend": shot.backend, "size": size})
         return
-    rows = [[f"{time:.3f}", f"{shown:.3f}", sha256] for time, shown, sha256 in zip(times, pts, shot.sha256, strict=True)]
+    rows = [[f"{time:.3f}", f"{shown_s:.3f}", sha256] for time, shown_s, sha256 in zip(times, pts, shot.sha256, strict=True)]
     print_table(["time s", "shown since s", "sha256"], rows)
     out.print(f"{len(rows)} frames of {shot.size.width}x{shot.size.height}, by {shot.backend}", highlight=False)
 
@@ -639,15 +657,15 @@ def ingest(
     from dmforge.curation.sources.claims import Claims
 
     claims = Claims(source, licence, terms, namespace, "benchmark" if benchmark else "train")
-    done = intake.ingest(_workspace(workspace), err, _command(), places, claims)
-    print_deferred("ingest", done.deferred)
-    counts = {"ingested": done.ingested, "known": done.known, "quarantined": done.quarantined}
+    ingested = intake.ingest(_workspace(workspace), err, _command(), places, claims)
+    print_deferred("ingest", ingested.deferred)
+    counts = {"ingested": ingested.ingested, "known": ingested.known, "quarantined": ingested.quarantined}
     if as_json:
         print_json(counts)
     else:
-        out.print(", ".join(f"{number} {name}" for name, number in counts.items()), highlight=False)
-    unfinished_if(done.pending > 0)
-    if not done.ingested and not done.known:
+        out.print(", ".join(f"{count} {name}" for name, count in counts.items()), highlight=False)
+    unfinished_if(ingested.pending > 0)
+    if not ingested.ingested and not ingested.known:
         hint = "`dmforge probe FILE` says what a file is; `dmforge run --retry-quarantined` tries one again that was mended"
         raise DmforgeError("no video came in", where=", ".join(places)[:200], mend=hint)
 
@@ -677,25 +695,37 @@ def import_annotations(
         print_formats(as_json)
         return
     if not form or not files:
-        raise InputError("a format and files are wanted", where="import", mend="dmforge import FORMAT FILE..., or --list")
+        raise InputError(
+            "the format and the files are missing", where="import", mend="dmforge import FORMAT FILE..., or --list"
+        )
     folders = videos or []
     if dry_run:
-        done = intake.dry_import(form, files, folders)
+        imported = intake.dry_import(form, files, folders)
     else:
         claims = Claims(source, licence, terms, namespace, split=split)
-        done = intake.import_annotations(_workspace(workspace), err, _command(), form, files, folders, claims)
-        print_deferred("import", done.deferred)
+        imported = intake.import_annotations(_workspace(workspace), err, _command(), form, files, folders, claims)
+        print_deferred("import", imported.deferred)
     if as_json:
-        print_json({"tasks": done.tasks, "identical": done.identical, "flagged": done.flagged, "rejected": done.rejected})
+        print_json(
+            {
+                "tasks": imported.tasks,
+                "identical": imported.identical,
+                "flagged": imported.flagged,
+                "rejected": imported.rejected,
+            }
+        )
     else:
-        out.print(f"{done.tasks} tasks, {done.identical} identical, {sum(done.rejected.values())} rejected", highlight=False)
-        for flag, number in done.flagged.items():
-            out.print_line(f"  flagged: {number} {flag}")
-        for reason, number in done.rejected.items():
-            example = done.examples.get(reason, "").removesuffix(": ")
-            out.print_line(f"  rejected: {number} {reason}, as in {example}")
-    unfinished_if(done.pending > 0)
-    if not dry_run and not done.tasks:
+        out.print(
+            f"{imported.tasks} tasks, {imported.identical} identical, {sum(imported.rejected.values())} rejected",
+            highlight=False,
+        )
+        for flag, count in imported.flagged.items():
+            out.print_line(f"  flagged: {count} {flag}")
+        for reason, count in imported.rejected.items():
+            example = imported.examples.get(reason, "").removesuffix(": ")
+            out.print_line(f"  rejected: {count} {reason}, as in {example}")
+    unfinished_if(imported.pending > 0)
+    if not dry_run and not imported.tasks:
         err.print_line("nothing was made of these files: each question in them was rejected or quarantined")
         raise typer.Exit(1)
 
@@ -711,11 +741,11 @@ def review(
     """Look at samples in a browser on this machine, and keep or reject them. Ctrl-C ends it; the next run counts it."""
     from dmforge import reviewing
 
-    def say(address: str) -> None:
+    def announce(address: str) -> None:
         print(address, flush=True)  # noqa: T201 (its address is its result)
         err.print("open this address in a browser on this machine; Ctrl-C ends the review, dmforge run counts what was decided")
 
-    reviewing.review(_workspace(workspace), corpus, sample, name, port, say)
+    reviewing.review(_workspace(workspace), corpus, sample, name, port, announce)
 
 
 @app.command()
@@ -747,9 +777,9 @@ def audit(
     if html is not None:
         from dmforge.reporting import write_report
 
-        written = write_report(_workspace(workspace), html, training or [])
-        told = {"report": str(written), "bytes": written.stat().st_size}
-        print_json(told) if as_json else out.print_line("{report}: {bytes} bytes".format(**told))
+        report_path = write_report(_workspace(workspace), html, training or [])
+        document = {"report": str(report_path), "bytes": report_path.stat().st_size}
+        print_json(document) if as_json else out.print_line("{report}: {bytes} bytes".format(**document))
         return
     if training:
         raise InputError("curves stand on the report only", where="--training", mend="give --html FILE as well")
@@ -762,24 +792,24 @@ def audit(
     from dmforge.curation import outputs
     from dmforge.curation.audit import foreign, results
 
-    wanted = results.format_of("json" if as_json else form, out_file)
-    place = _workspace(workspace)
+    output_format = results.format_of("json" if as_json else form, out_file)
+    audited_workspace = _workspace(workspace)
     if out_file is not None:
-        outputs.output_file(out_file, "--out", place)
+        outputs.output_file(out_file, "--out", audited_workspace)
     if sql is None:
-        found = contextlib.nullcontext(auditing.audit_asked(place, query, other))
+        answer_stream = contextlib.nullcontext(auditing.audit_reader(audited_workspace, query, other))
     else:
-        found = auditing.asking(place, sql, foreign.Limits(memory_mb, seconds))
+        answer_stream = auditing.ask_sql(audited_workspace, sql, foreign.Limits(memory_mb, seconds))
     if out_file is not None:
-        rows = results.write_from(found, out_file, wanted)
+        rows = results.write_from(answer_stream, out_file, output_format)
         out.print_line(f"{out_file}: {rows} rows")
         return
-    with found as asked:
-        answer = results.answer_of(asked)
-    if query == "funnel" and wanted == "table":
+    with answer_stream as answer_reader:
+        answer = results.answer_of(answer_reader)
+    if query == "funnel" and output_format == "table":
         print_funnel(answer)
     else:
-        print_answer(answer, wanted)
+        print_answer(answer, output_format)
 
 
 @app.command()
@@ -793,13 +823,13 @@ def why(
     from dmforge import auditing
     from dmforge.curation.audit import telling
 
-    found = auditing.why(_workspace(workspace), row, check)
+    row_why = auditing.why(_workspace(workspace), row, check)
     if as_json:
-        print_json(telling.as_json(found.lineage, found.checks))
+        print_json(telling.as_json(row_why.lineage, row_why.checks))
     else:
-        for line in telling.lines(found.lineage, found.checks):
+        for line in telling.lines(row_why.lineage, row_why.checks):
             out.print(line, highlight=False)
-    if not found.holds:
+    if not row_why.holds:
         err.print("some receipts do not hold")
         raise typer.Exit(1)
 
@@ -818,26 +848,29 @@ def _workspace(root: Path) -> Any:
     return Workspace(root)
 
 
-def _share(rank: int | None, world_size: int | None, beside: Mapping[str, object]) -> Any:
-    """The share of a rank, or None for a run that has no others beside it."""
+def _share(rank: int | None, world_size: int | None, rank_options: Mapping[str, object]) -> Any:
+    """The share of a rank, or None for a run without ranks."""
     from dmforge.curation.lake.shares import Share
 
-    given = {name for name, value in beside.items() if value}
+    given_options = {name for name, value in rank_options.items() if value}
     if rank is None and world_size is None:
-        if "--patience" in given:
-            raise InputError("it is for ranks", where="--patience", mend="leave it out, or give --rank and --world-size")
+        if "--patience" in given_options:
+            mend = "leave it out, or give --rank and --world-size"
+            raise InputError("`--patience` needs `--rank` and `--world-size`", where="--patience", mend=mend)
         return None
     if rank is None or world_size is None or rank >= world_size:
-        told = f"rank {rank} of {world_size} is none"
-        raise InputError(told, where="--rank", mend="give --rank R --world-size W, with R from 0 to W - 1")
-    if given - {"--patience"}:
+        message = f"there is no rank {rank} of {world_size}"
+        raise InputError(message, where="--rank", mend="give --rank R --world-size W, with R from 0 to W - 1")
+    if given_options - {"--patience"}:
         mend = "leave it out; do that first, in a run without ranks"
-        raise InputError("it is for runs without ranks", where=", ".join(sorted(given - {"--patience"})), mend=mend)
+        raise InputError(
+            "not available in a run with ranks", where=", ".join(sorted(given_options - {"--patience"})), mend=mend
+        )
     return Share(rank, world_size)
 
 
 def _command() -> str:
-    """What was typed, for the lock and the run's record; of addresses without what may be a key."""
+    """The command as typed, for the lock and the run's record; addresses without possible keys."""
     from dmforge.curation.sources.places import without_secrets
     from dmforge.schemas.visible import storable
 
@@ -857,10 +890,10 @@ def _look(span: tuple[float, float], fps: float) -> Any:
         ) from None
 
 
-def _rates(option: str, given: list[str] | None) -> dict[str, float]:
-    """`NAME=RATE`, several times."""
+def _rates(option: str, assignments: list[str] | None) -> dict[str, float]:
+    """Parse several `NAME=RATE` into rates by name."""
     rates: dict[str, float] = {}
-    for text in given or []:
+    for text in assignments or []:
         name, _, rate = text.partition("=")
         try:
             rates[name] = float(rate)

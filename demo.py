@@ -36,25 +36,25 @@ from dmforge.schemas.errors import InputError
 if TYPE_CHECKING:
     from dmforge.schooling import Schooled
 
-REPORT = "report.html"
-SIZE = "size.json"
-"""What a folder was made with: a student that has half learnt from other worlds would go on with these."""
-CONTENTS = frozenset({"worlds", "workspace", "planted.jsonl", "practice", "exam", "student", REPORT, SIZE})
+REPORT_FILE = "report.html"
+SIZE_FILE = "size.json"
+"""The size that a folder was made with: a half-trained student must not go on with other worlds."""
+CONTENTS = frozenset({"worlds", "workspace", "planted.jsonl", "practice", "exam", "student", REPORT_FILE, SIZE_FILE})
 MISTAKES = Behaviour(
     unknown=0.05,
     defects={"wrong_answer": 0.06, "window_past_end": 0.06, "malformed_tags_t1": 0.06, "empty_thought_t2": 0.06},
     faults={"truncated": 0.02, "prose": 0.05, "refusal": 0.02},
 )
-"""The oracle errs a little, as teachers do: there should be something to find."""
+"""The oracle makes some mistakes, as teachers do, so that the filters find something."""
 HABITS = MISTAKES.model_copy(update={"unknown": 0.0, "habits": Habits(wide_s=2, sparse=0.65)})
-"""Where a student learns from it, it also looks too widely and too sparsely: there should be something to mend."""
+"""Where a student learns from it, the oracle also looks too widely and too sparsely, so that practice can improve it."""
 
 SizeName = Literal["chain", "small", "full"]
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of it."""
+    """The size of a demo: numbers of worlds and of training steps."""
 
     videos: int
     """Worlds that become the corpus."""
@@ -65,7 +65,7 @@ class Size:
     imitations: int = 0
     """Steps of SFT; 0 trains nothing, and shows harder worlds in larger frames."""
     updates: int = 0
-    """Of SD-GRPO."""
+    """Updates of SD-GRPO."""
 
 
 SIZES: dict[SizeName, Size] = {
@@ -78,7 +78,7 @@ PRACTICE_SEED, EXAM_SEED = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a demo ends with."""
+    """The results of a demo."""
 
     workspace: Workspace
     stages: list[StageReport]
@@ -86,20 +86,20 @@ class Finished:
     corpora: dict[Path, Manifest]
     digest: str
     schooled: Schooled | None
-    """None where nothing was trained."""
+    """The results of training; None where nothing was trained."""
     report: Path | None
-    """The lake as one page; None where what pages are made with is not installed."""
+    """The report's page; None where jinja2 is not installed."""
 
 
 def demo(folder: Path, size: Size, console: Console, command: str) -> Finished:
-    """Run it in a folder. One that was cut short goes on; one that is finished changes nothing."""
+    """Run the demo in a folder. An interrupted one is continued; a finished one changes nothing."""
     output_folder(folder, "--out")
-    _refuse_others(folder, size)
-    learns = size.imitations > 0
-    worlds, teacher = Settings(videos=size.videos, study=learns), HABITS if learns else MISTAKES
-    workspace, reports = taught(folder, "study" if learns else "demo", worlds, teacher, console, command)
+    _refuse_other_contents(folder, size)
+    trains_student = size.imitations > 0
+    worlds, behaviour = Settings(videos=size.videos, study=trains_student), HABITS if trains_student else MISTAKES
+    workspace, reports = teach(folder, "study" if trains_student else "demo", worlds, behaviour, console, command)
     is_whole = not any(report.tally.pending for report in reports)
-    schooled = _school(folder, workspace, size, console, command) if learns and is_whole else None
+    schooled = _school(folder, workspace, size, console, command) if trains_student and is_whole else None
     return Finished(
         workspace,
         reports,
@@ -107,27 +107,27 @@ def demo(folder: Path, size: Size, console: Console, command: str) -> Finished:
         pipeline.corpora(workspace),
         logical.digest_of_all(pipeline.digest(workspace)),
         schooled,
-        _report(folder, workspace, [folder / "student" / way for way in ("sft", "sdgrpo")] if schooled else []),
+        _report(folder, workspace, [folder / "student" / method for method in ("sft", "sdgrpo")] if schooled else []),
     )
 
 
-def taught(
+def teach(
     folder: Path, recipe: str, worlds: Settings, teacher: Behaviour, console: Console, command: str
 ) -> tuple[Workspace, list[StageReport]]:
-    """What a teacher makes of worlds, judged and packed."""
+    """Make worlds, have the teacher annotate them, and run the recipe to packed shards."""
     make_worlds(folder / "worlds", worlds)
-    with serving(folder / "worlds", teacher, folder / "planted.jsonl") as url, _teacher_at(url):
+    with serving(folder / "worlds", teacher, folder / "planted.jsonl") as url, _teacher_endpoint(url):
         return _run(folder, recipe, console, command)
 
 
-def examination(folder: Path, worlds: Settings, console: Console, command: str) -> Path:
-    """Tasks that nobody was taught, packed."""
+def make_exam(folder: Path, worlds: Settings, console: Console, command: str) -> Path:
+    """Pack tasks of new worlds for the examination; the corpus's folder."""
     make_worlds(folder / "worlds", worlds)
-    return only(_run(folder, "exam", console, command)[0])
+    return only_corpus(_run(folder, "exam", console, command)[0])
 
 
 def _report(folder: Path, workspace: Workspace, trainings: Sequence[Path]) -> Path | None:
-    return reporting.write_report(workspace, folder / REPORT, trainings) if find_spec("jinja2") else None
+    return reporting.write_report(workspace, folder / REPORT_FILE, trainings) if find_spec("jinja2") else None
 
 
 def _school(folder: Path, workspace: Workspace, size: Size, console: Console, command: str) -> Schooled:
@@ -135,69 +135,69 @@ def _school(folder: Path, workspace: Workspace, size: Size, console: Console, co
 
     def practice(checkpoint: Path) -> Path:
         make_worlds(folder / "practice/worlds", Settings(videos=size.practice, seed=PRACTICE_SEED, study=True))
-        return only(_run(folder / "practice", "practice", console, command, checkpoint)[0])
+        return only_corpus(_run(folder / "practice", "practice", console, command, checkpoint)[0])
 
-    exam = examination(folder / "exam", Settings(videos=size.exam, seed=EXAM_SEED, study=True), console, command)
-    places = Places(only(workspace), practice, exam)
+    exam = make_exam(folder / "exam", Settings(videos=size.exam, seed=EXAM_SEED, study=True), console, command)
+    places = Places(only_corpus(workspace), practice, exam)
     return school(folder / "student", places, size.imitations, size.updates, console)
 
 
 def _run(
     folder: Path, recipe: str, console: Console, command: str, student: Path | None = None
 ) -> tuple[Workspace, list[StageReport]]:
-    """From rendered worlds to shards."""
+    """Ingest rendered worlds and run the recipe on them, to packed shards."""
     worlds, workspace = folder / "worlds", Workspace(folder / "workspace")
     if not workspace.recipe.exists():
         pipeline.init(workspace.root, recipe)
     if student is not None:
-        _name(student, workspace)
+        _set_checkpoint(student, workspace)
     intake.add_videos(workspace, command, [str(worlds / "videos")], Claims(SOURCE, LICENCE, namespace=SOURCE))
     intake.add_annotations(workspace, command, "jsonl", [worlds / "tasks.jsonl"])
     return workspace, list(pipeline.run(workspace, console, command))
 
 
-def _name(student: Path, workspace: Workspace) -> None:
-    """Put a checkpoint into a recipe."""
-    told = workspace.recipe.read_text().splitlines(keepends=True)
-    place = os.path.relpath(student, workspace.root)
-    named = (f'checkpoint = "{place}"\n' if line.startswith("checkpoint = ") else line for line in told)
+def _set_checkpoint(student: Path, workspace: Workspace) -> None:
+    """Set the student's checkpoint in a workspace's recipe."""
+    lines = workspace.recipe.read_text().splitlines(keepends=True)
+    relative_path = os.path.relpath(student, workspace.root)
+    new_lines = (f'checkpoint = "{relative_path}"\n' if line.startswith("checkpoint = ") else line for line in lines)
     with writing(workspace.recipe) as file:
-        file.write("".join(named).encode())
+        file.write("".join(new_lines).encode())
 
 
-def only(workspace: Workspace) -> Path:
-    """The one packed corpus."""
-    found = list(pipeline.corpora(workspace))
-    if len(found) != 1:
+def only_corpus(workspace: Workspace) -> Path:
+    """The folder of the only packed corpus of a workspace."""
+    folders = list(pipeline.corpora(workspace))
+    if len(folders) != 1:
         mend = "dmforge audit funnel -w says why; with more worlds some are: --videos"
         raise InputError("nothing was kept of so few worlds", where=str(workspace.root), mend=mend)
-    return found[0]
+    return folders[0]
 
 
 @contextmanager
-def _teacher_at(url: str) -> Generator[None]:
-    """The oracle as this process's endpoint; whoever has a key for a real one keeps it to himself meanwhile."""
-    before = {name: os.environ.get(name) for name in (URL, KEY)}
+def _teacher_endpoint(url: str) -> Generator[None]:
+    """Set the oracle as this process's teacher endpoint; a key for a real one is removed from the environment meanwhile."""
+    saved_environment = {name: os.environ.get(name) for name in (URL, KEY)}
     os.environ[URL] = url
     os.environ.pop(KEY, None)
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name, value in saved_environment.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
 
-def _refuse_others(folder: Path, size: Size) -> None:
-    """Nothing but a demo of this size is gone on with. Where nothing is trained, more worlds may be added."""
+def _refuse_other_contents(folder: Path, size: Size) -> None:
+    """Refuse a folder with anything but a demo of this size. Where nothing is trained, worlds may be added."""
     mend = "give another folder with --out"
     if folder.is_file() or (folder.is_dir() and {path.name for path in folder.iterdir()} - CONTENTS):
         raise InputError("this holds something else than a demo", where=str(folder), mend=mend)
-    told, kept = asdict(size if size.imitations else replace(size, videos=0)), folder / SIZE
-    known = kept.read_text("utf-8", "replace") if kept.exists() else ""
-    if known != json.dumps(told) and (known or (folder / "workspace").exists()):
+    size_values, size_path = asdict(size if size.imitations else replace(size, videos=0)), folder / SIZE_FILE
+    stored_text = size_path.read_text("utf-8", "replace") if size_path.exists() else ""
+    if stored_text != json.dumps(size_values) and (stored_text or (folder / "workspace").exists()):
         raise InputError("this holds a demo of another size", where=str(folder), mend=mend)
-    with writing(kept) as file:
-        file.write(json.dumps(told).encode())
+    with writing(size_path) as file:
+        file.write(json.dumps(size_values).encode())

@@ -1,4 +1,4 @@
-"""What people bring: written down in `inputs/`, then taken through the stages that read it, and counted."""
+"""Ingests videos and imports annotations: records them in `inputs/`, runs the stages that read them, and counts results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dmforge.curation.atomic import disk_errors, write_json
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.lake.views import View
-from dmforge.curation.ranks import patiently
+from dmforge.curation.ranks import retry_while_held
 from dmforge.curation.sources import annotations, places, videos
 from dmforge.curation.sources.annotations import Brought
 from dmforge.curation.sources.checking import Checked, check
@@ -46,19 +46,19 @@ from dmforge.schemas.visible import storable
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What became of the files that were brought."""
+    """Counts of an ingest, by what became of the files."""
 
     ingested: int
     known: int
     quarantined: int
     pending: int
     deferred: dict[str, int]
-    """Why some stay pending."""
+    """The reasons for which files stay pending, with counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of the questions that were brought: questions = tasks + identical + rejected + pending."""
+    """Counts of an import, by what became of the questions: questions = tasks + identical + rejected + pending."""
 
     tasks: int
     identical: int
@@ -67,98 +67,98 @@ class Imported:
     pending: int
     deferred: dict[str, int]
     examples: dict[str, str]
-    """For each reason a question that was rejected for it: its file, its row, and the video that it names."""
+    """For each reason, one question that was rejected for it: its file, its row, and the video that it names."""
 
 
 def bring(workspace: Workspace, console: Terminal, command: str) -> None:
-    """What the recipe itself names, written down; a run ingests it. Files that look as they did are not read again."""
-    claims, fresh, seen = _to_bring(workspace)
-    if fresh:
-        registered = add_videos(workspace, command, fresh, claims)
-        _say_what_else(console, "[bring]", registered, _places_of_recipe(workspace))
+    """Register the videos that the recipe itself names; a run ingests them. Unchanged files are not read again."""
+    claims, new_places, record = _declared_files(workspace)
+    if new_places:
+        registered = add_videos(workspace, command, new_places, claims)
+        _print_left_out(console, "[bring]", registered, _declared_places(workspace))
         for place in registered.unread:  # the next run tries it again
-            del seen["files"][storable(place)]
-        write_json(_brought(workspace), seen)
+            del record["files"][storable(place)]
+        write_json(_declared_record(workspace), record)
 
 
 def bring_in_turn(workspace: Workspace, console: Terminal, command: str, patience_s: float) -> None:
-    """The same where several ranks start at once: one does it, the others wait for it."""
-    patiently(lambda: bring(workspace, console, command), patience_s)
+    """Like `bring`, where several ranks start at once: one does it, the others wait for it."""
+    retry_while_held(lambda: bring(workspace, console, command), patience_s)
 
 
 def to_bring(workspace: Workspace) -> int:
-    """How many files of the recipe's own no run has taken in yet."""
-    return len(_to_bring(workspace)[1])
+    """How many files of the recipe's own no run has registered yet."""
+    return len(_declared_files(workspace)[1])
 
 
-Looks = dict[str, list[int]]
-"""What files look like without being read."""
+FileStamps = dict[str, list[int]]
+"""By path, the size and modification time of files: they tell changed files without reading them."""
 
 
-def _to_bring(workspace: Workspace) -> tuple[Claims, list[str], dict[str, Any]]:
-    """What is said of the recipe's files; those that are new, or of which something else is said now; what to remember."""
-    told = read_recipe(workspace.require().recipe).bring
-    whole = _places_of_recipe(workspace)
-    claims = Claims(told.source, told.licence, told.terms, told.namespace)
-    said, path = digest("claims", asdict(claims)).hex(), _brought(workspace)
+def _declared_files(workspace: Workspace) -> tuple[Claims, list[str], dict[str, Any]]:
+    """The claims about the recipe's files, the places of new or changed ones, and the record to keep of all of them."""
+    declared = read_recipe(workspace.require().recipe).bring
+    declared_places = _declared_places(workspace)
+    claims = Claims(declared.source, declared.licence, declared.terms, declared.namespace)
+    claims_digest, path = digest("claims", asdict(claims)).hex(), _declared_record(workspace)
     with disk_errors(path):
-        before = json.loads(path.read_bytes()) if path.exists() and videos.listed(workspace) else {}
-    known: Looks = before["files"] if before.get("said") == said else {}
+        earlier_record = json.loads(path.read_bytes()) if path.exists() and videos.listed(workspace) else {}
+    known_stamps: FileStamps = earlier_record["files"] if earlier_record.get("said") == claims_digest else {}
     try:
-        found: Looks = {place: _look_of(place) for place in places.files(whole, videos.SUFFIXES)}
+        stamps: FileStamps = {place: _file_stamp(place) for place in places.files(declared_places, videos.SUFFIXES)}
     except InputError as error:
-        if known:  # all of it was taken in once: originals may be elsewhere by now
-            return claims, [], before
+        if known_stamps:  # all of it was taken in once: originals may be elsewhere by now
+            return claims, [], earlier_record
         where, mend = f"{workspace.recipe}: [bring] videos", f"correct the path; it is seen from {workspace.root}"
         raise InputError(f"{error.where}: {error.message}", where=where, mend=mend) from None
-    fresh = [place for place, look in found.items() if known.get(storable(place)) != look]
-    return claims, fresh, {"said": said, "files": {storable(place): look for place, look in found.items()}}
+    new_places = [place for place, stamp in stamps.items() if known_stamps.get(storable(place)) != stamp]
+    return claims, new_places, {"said": claims_digest, "files": {storable(place): stamp for place, stamp in stamps.items()}}
 
 
-def _places_of_recipe(workspace: Workspace) -> list[str]:
-    named = read_recipe(workspace.recipe).bring.videos
-    return [place if places.is_remote(place) else str(workspace.root / place) for place in named]
+def _declared_places(workspace: Workspace) -> list[str]:
+    declared = read_recipe(workspace.recipe).bring.videos
+    return [place if places.is_remote(place) else str(workspace.root / place) for place in declared]
 
 
-def _say_what_else(console: Terminal, where: str, registered: videos.Registered, brought: Sequence[str]) -> None:
-    """What lay beside the videos that came in, so that nobody looks for it in the lake."""
+def _print_left_out(console: Terminal, where: str, registered: videos.Registered, given_places: Sequence[str]) -> None:
+    """Print which files were not registered, and why, so that nobody looks for them in the lake."""
     for place, reason in registered.unread.items():
         console.print_line(f"{where}: {place} can't be read, the other files are taken in: {reason}")
     if registered.copies:
         console.print_line(f"{where}: {registered.copies} files are copies of others, byte for byte; each video is taken once")
-    others = places.skipped_suffixes(brought, videos.SUFFIXES)
+    others = places.skipped_suffixes(given_places, videos.SUFFIXES)
     if others:
-        by_suffix = ", ".join(f"{number} {suffix}" for suffix, number in others.most_common())
+        by_suffix = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
         console.print_line(f"{where}: {others.total()} files are left out, they are not called like videos: {by_suffix}")
 
 
-def _look_of(place: str) -> list[int]:
-    """Of a file here its length and when it was last written; of an address nothing."""
+def _file_stamp(place: str) -> list[int]:
+    """The size and modification time of a local file; nothing for an address."""
     if places.is_remote(place):
         return []
-    told = Path(place).stat()
-    return [told.st_size, told.st_mtime_ns]
+    stat = Path(place).stat()
+    return [stat.st_size, stat.st_mtime_ns]
 
 
-def _brought(workspace: Workspace) -> Path:
+def _declared_record(workspace: Workspace) -> Path:
     return workspace.runs / "brought" / "files.json"
 
 
-def ingest(workspace: Workspace, console: Terminal, command: str, brought: Sequence[str], claims: Claims) -> Ingested:
-    """Videos into the lake."""
-    registered = add_videos(workspace, command, brought, claims)
-    _say_what_else(console, "ingest", registered, brought)
+def ingest(workspace: Workspace, console: Terminal, command: str, given_places: Sequence[str], claims: Claims) -> Ingested:
+    """Ingest videos into the lake."""
+    registered = add_videos(workspace, command, given_places, claims)
+    _print_left_out(console, "ingest", registered, given_places)
     *_, report = pipeline.run(workspace, console, command, Ingest.name)
     with _current(workspace) as view:
-        new = _outcomes(view, Ingest.name, "video", registered.new)
-        known = _outcomes(view, Ingest.name, "video", registered.known)
+        new_outcomes = _outcomes(view, Ingest.name, "video", registered.new)
+        known_outcomes = _outcomes(view, Ingest.name, "video", registered.known)
         unusable = _examples(view, Ingest.name, "video", [*registered.new, *registered.known])
     for reason, example in unusable.items():
         console.print_line(f"ingest: quarantined: {reason}, as in {example}" if example else f"ingest: quarantined: {reason}")
-    statuses = Counter(status for status, _ in (new + known).elements())
+    statuses = Counter(status for status, _ in (new_outcomes + known_outcomes).elements())
     pending = len({*registered.new, *registered.known} - forgotten_videos(workspace)) - statuses.total()
     pending += len(registered.unread)
-    return Ingested(new["made", ""], len(registered.known), statuses["quarantined"], pending, report.deferred)
+    return Ingested(new_outcomes["made", ""], len(registered.known), statuses["quarantined"], pending, report.deferred)
 
 
 def import_annotations(
@@ -170,51 +170,51 @@ def import_annotations(
     folders: Sequence[Path],
     claims: Claims,
 ) -> Imported:
-    """Annotation files into the lake, with the videos of some folders that they are about; benchmarks as what they are."""
-    brought = add_annotations(workspace, command, form, files, folders, claims)
-    stage = Benchmarks.name if brought.folder == FOLDER else Import.name
+    """Import annotation files into the lake, with the videos in some folders that they refer to; benchmarks as such."""
+    batch = add_annotations(workspace, command, form, files, folders, claims)
+    stage = Benchmarks.name if batch.folder == FOLDER else Import.name
     *_, report = pipeline.run(workspace, console, command, stage)
-    rows = annotations.row_ids_of(workspace, brought)
+    rows = annotations.row_ids_of(workspace, batch)
     with _current(workspace) as view:
         outcomes = _outcomes(view, stage, "input", rows)
-        table = Reference.table if brought.folder == FOLDER else Task.table
-        made = _made(view, table, rows)
-        flagged = _flagged(view, rows) if table == Task.table else {}
+        table = Reference.table if batch.folder == FOLDER else Task.table
+        made_count = _count_made(view, table, rows)
+        flagged = _count_flags(view, rows) if table == Task.table else {}
         examples = _examples(view, stage, "input", rows)
-    rejected = {reason: number for (status, reason), number in sorted(outcomes.items()) if status != "made"}
+    rejected = {reason: count for (status, reason), count in sorted(outcomes.items()) if status != "made"}
     pending = len(set(rows)) - sum(outcomes.values())
-    identical = len(rows) - made - sum(rejected.values()) - pending
-    return Imported(made, identical, flagged, rejected, pending, report.deferred, examples)
+    identical = len(rows) - made_count - sum(rejected.values()) - pending
+    return Imported(made_count, identical, flagged, rejected, pending, report.deferred, examples)
 
 
 def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imported:
-    """What an import would find, as far as files tell without videos. Nothing is written, and little is held in memory."""
-    find = _in_folders(folders) if folders else None
-    seen, flags_of = array("Q"), array("Q")
-    flags, rejected, examples = dict[str, int](), Counter[str](), dict[str, str]()
+    """Count what an import would find, as far as it can be told without videos. Writes nothing, and needs little memory."""
+    finder = _finder_in_folders(folders) if folders else None
+    question_hashes, flag_bits = array("Q"), array("Q")
+    bit_by_flag, rejected, examples = dict[str, int](), Counter[str](), dict[str, str]()
     for placed in read_questions(_format(form), files):
-        asked = placed.question
-        found = asked if isinstance(asked, Refused) else check(asked)
-        reason = found.reason if isinstance(found, Refused) else ""
-        if not reason and find is not None and len(find.find(asked.video)) != 1:
+        question = placed.question
+        checked = question if isinstance(question, Refused) else check(question)
+        reason = checked.reason if isinstance(checked, Refused) else ""
+        if not reason and finder is not None and len(finder.find(question.video)) != 1:
             reason = annotations.MISSING
         if reason:
             rejected[reason] += 1
-            examples.setdefault(reason, f"{placed.origin}: {asked.video}")
-        elif isinstance(found, Checked):
-            seen.append(int.from_bytes(digest("question", [asked.video, *found.content()])[:8]))
-            flags_of.append(sum(1 << flags.setdefault(flag, len(flags)) for flag in found.flags))
-    distinct, first = np.unique(np.asarray(seen), return_index=True)
-    of_first = np.asarray(flags_of)[first]
-    flagged = {flag: int((of_first >> np.uint64(bit) & np.uint64(1)).sum()) for flag, bit in flags.items()}
-    flagged = {flag: number for flag, number in flagged.items() if number}
-    return Imported(len(distinct), len(seen) - len(distinct), flagged, dict(rejected), 0, {}, examples)
+            examples.setdefault(reason, f"{placed.origin}: {question.video}")
+        elif isinstance(checked, Checked):
+            question_hashes.append(int.from_bytes(digest("question", [question.video, *checked.content()])[:8]))
+            flag_bits.append(sum(1 << bit_by_flag.setdefault(flag, len(bit_by_flag)) for flag in checked.flags))
+    distinct, first_indices = np.unique(np.asarray(question_hashes), return_index=True)
+    first_flag_bits = np.asarray(flag_bits)[first_indices]
+    flagged = {flag: int((first_flag_bits >> np.uint64(bit) & np.uint64(1)).sum()) for flag, bit in bit_by_flag.items()}
+    flagged = {flag: count for flag, count in flagged.items() if count}
+    return Imported(len(distinct), len(question_hashes) - len(distinct), flagged, dict(rejected), 0, {}, examples)
 
 
-def add_videos(workspace: Workspace, command: str, brought: Sequence[str], claims: Claims) -> videos.Registered:
-    """Write videos down; a run ingests them."""
+def add_videos(workspace: Workspace, command: str, given_places: Sequence[str], claims: Claims) -> videos.Registered:
+    """Register videos in `inputs/`; a run ingests them."""
     with workspace.require().held(command):
-        return videos.register(workspace, brought, claims)
+        return videos.register(workspace, given_places, claims)
 
 
 def add_annotations(
@@ -225,37 +225,41 @@ def add_annotations(
     folders: Sequence[Path] = (),
     claims: Claims = NO_CLAIMS,
 ) -> Brought:
-    """Take annotation files in, and write down the videos in folders that they are about; a run does the rest."""
-    known = _format(form)
+    """Take in annotation files, and register the videos in folders that they refer to; a run does the rest."""
+    annotation_format = _format(form)
     for file in files:
         if not file.is_file():
             raise InputError("there is no such file", where=str(file), mend="correct the path")
     claims = replace(
         claims,
-        source=known.name if claims.source == UNKNOWN else claims.source,
-        namespace=known.namespace if claims.namespace == UNKNOWN else claims.namespace,
+        source=annotation_format.name if claims.source == UNKNOWN else claims.source,
+        namespace=annotation_format.namespace if claims.namespace == UNKNOWN else claims.namespace,
     )
-    is_benchmark = known.role == "benchmark"
+    is_benchmark = annotation_format.role == "benchmark"
     _require_stage(workspace.require(), Benchmarks.name if is_benchmark else Import.name)
-    brought = Brought(known, tuple(files), FOLDER if is_benchmark else annotations.ANNOTATIONS)
-    if is_benchmark:  # nothing is done with its videos, so none is looked for: what matters is whose ids they have
+    batch = Brought(annotation_format, tuple(files), FOLDER if is_benchmark else annotations.ANNOTATIONS)
+    if is_benchmark:  # its videos are not used, so none is looked for: only their ids matter
         with workspace.require().held(command):
-            annotations.store_questions(workspace, brought, read_questions(known, files), None, claims)
-        return brought
+            annotations.store_questions(workspace, batch, read_questions(annotation_format, files), None, claims)
+        return batch
     with workspace.require().held(command):
         if folders:
-            _register_those_meant(workspace, known, files, folders, claims)
+            _register_referenced(workspace, annotation_format, files, folders, claims)
         finder, forgotten = Finder(videos.names(videos.listed(workspace).values())), forgotten_videos(workspace)
-        placed = (one for one in read_questions(known, files) if not set(finder.find(one.question.video)) & forgotten)
-        annotations.store_questions(workspace, brought, placed, partial(_one_of, finder), claims)
-    return brought
+        placed = (
+            question
+            for question in read_questions(annotation_format, files)
+            if not set(finder.find(question.question.video)) & forgotten
+        )
+        annotations.store_questions(workspace, batch, placed, partial(_resolve_video, finder), claims)
+    return batch
 
 
 def _require_stage(workspace: Workspace, name: str) -> None:
-    """What nobody would read is not taken in."""
+    """Refuse files that no stage of the recipe would read."""
     if name not in [stage.name for stage in read_recipe(workspace.recipe).stages]:
-        told = f"the recipe has no stage that reads this: {name!r}"
-        raise InputError(told, where=str(workspace.recipe), mend=f"add a line [stages.{name}] to it, behind [stages.ingest]")
+        message = f"the recipe has no stage that reads this: {name!r}"
+        raise InputError(message, where=str(workspace.recipe), mend=f"add a line [stages.{name}] to it, behind [stages.ingest]")
 
 
 def _format(name: str) -> Format:
@@ -264,52 +268,54 @@ def _format(name: str) -> Format:
     return FORMATS[name]
 
 
-def _register_those_meant(
+def _register_referenced(
     workspace: Workspace, form: Format, files: Sequence[Path], folders: Sequence[Path], claims: Claims
 ) -> None:
-    """Of videos in folders those that are asked about; who is short of disk brings no others."""
-    finder = _in_folders(folders)
-    meant = {name for placed in read_questions(form, files) if (name := placed.question.video)}
-    found = {path for name in meant for path in (finder.find(name) if len(finder.find(name)) == 1 else ())}
-    videos.register(workspace, sorted(found), claims)
+    """Register those videos in folders that annotations refer to, and no others, to save disk space."""
+    finder = _finder_in_folders(folders)
+    names = {name for placed in read_questions(form, files) if (name := placed.question.video)}
+    paths = {path for name in names for path in (finder.find(name) if len(finder.find(name)) == 1 else ())}
+    videos.register(workspace, sorted(paths), claims)
 
 
-def _in_folders(folders: Sequence[Path]) -> Finder[str]:
+def _finder_in_folders(folders: Sequence[Path]) -> Finder[str]:
     return Finder((path, path) for path in places.files([str(folder) for folder in folders], videos.SUFFIXES))
 
 
-def _one_of(finder: Finder[Id], name: str) -> Id | str:
-    found = finder.find(name)
-    return found[0] if len(found) == 1 else annotations.AMBIGUOUS if found else annotations.MISSING
+def _resolve_video(finder: Finder[Id], name: str) -> Id | str:
+    matches = finder.find(name)
+    return matches[0] if len(matches) == 1 else annotations.AMBIGUOUS if matches else annotations.MISSING
 
 
 def _outcomes(view: View, stage: str, column: Literal["input", "video"], ids: Sequence[Id]) -> Counter[tuple[str, str]]:
-    """How often each status and reason stands at a stage for these inputs, or for what is about these videos."""
-    of_these = f"SELECT * FROM outcomes o SEMI JOIN meant m ON o.{column} = m.id WHERE o.stage = $stage"
-    found = _asked(view, ids, f"SELECT status, reason, count(*) FROM ({of_these}) GROUP BY ALL", stage=stage)
-    return Counter({(status, reason): number for status, reason, number in found})
+    """Counts of a stage's outcomes by status and reason, for these inputs or for inputs about these videos."""
+    matching_sql = f"SELECT * FROM outcomes o SEMI JOIN meant m ON o.{column} = m.id WHERE o.stage = $stage"
+    rows = _query_by_ids(view, ids, f"SELECT status, reason, count(*) FROM ({matching_sql}) GROUP BY ALL", stage=stage)
+    return Counter({(status, reason): count for status, reason, count in rows})
 
 
-def _made(view: View, table: str, rows: Sequence[Id]) -> int:
-    """How many rows of a table came from these."""
-    return _asked(view, rows, f"SELECT count(DISTINCT id) FROM {table} t SEMI JOIN meant m ON t.made_from = m.id")[0][0]
+def _count_made(view: View, table: str, rows: Sequence[Id]) -> int:
+    """How many rows of a table were made from these inputs."""
+    return _query_by_ids(view, rows, f"SELECT count(DISTINCT id) FROM {table} t SEMI JOIN meant m ON t.made_from = m.id")[0][0]
 
 
-def _flagged(view: View, rows: Sequence[Id]) -> dict[str, int]:
-    """What was mended, in how many tasks."""
-    made = "SELECT DISTINCT t.id, t.flags FROM tasks t SEMI JOIN meant m ON t.made_from = m.id WHERE flags <> ''"
-    counted = f"SELECT unnest(string_split(flags, ', ')), count(*) FROM ({made}) GROUP BY 1 ORDER BY 2 DESC, 1"
-    return dict(_asked(view, rows, counted))
+def _count_flags(view: View, rows: Sequence[Id]) -> dict[str, int]:
+    """How many tasks have each flag, a correction that was made to them."""
+    tasks_sql = "SELECT DISTINCT t.id, t.flags FROM tasks t SEMI JOIN meant m ON t.made_from = m.id WHERE flags <> ''"
+    counts_sql = f"SELECT unnest(string_split(flags, ', ')), count(*) FROM ({tasks_sql}) GROUP BY 1 ORDER BY 2 DESC, 1"
+    return dict(_query_by_ids(view, rows, counts_sql))
 
 
 def _examples(view: View, stage: str, column: Literal["input", "video"], ids: Sequence[Id]) -> dict[str, str]:
-    """For each reason to reject or to quarantine, one of these inputs, or of what is about these videos, that it holds for."""
-    of_these = f"SELECT * FROM outcomes o SEMI JOIN meant m ON o.{column} = m.id WHERE o.stage = $stage AND status <> 'made'"
-    return dict(_asked(view, ids, f"SELECT reason, min(detail) FROM ({of_these}) GROUP BY 1", stage=stage))
+    """For each reason to reject or to quarantine, an example among these inputs, or among inputs about these videos."""
+    matching_sql = (
+        f"SELECT * FROM outcomes o SEMI JOIN meant m ON o.{column} = m.id WHERE o.stage = $stage AND status <> 'made'"
+    )
+    return dict(_query_by_ids(view, ids, f"SELECT reason, min(detail) FROM ({matching_sql}) GROUP BY 1", stage=stage))
 
 
-def _asked(view: View, ids: Sequence[Id], sql: str, **values: object) -> list[tuple[Any, ...]]:
-    """A query that may name `meant`, a table of these ids."""
+def _query_by_ids(view: View, ids: Sequence[Id], sql: str, **values: object) -> list[tuple[Any, ...]]:
+    """Run a query that may use `meant`, a table of these ids."""
     cursor = view.cursor(sql)
     cursor.register("meant", pa.table({"id": pa.array(list(set(ids)), pa.binary(ID_BYTES))}))
     return cursor.execute(sql, values).fetchall()
@@ -317,6 +323,6 @@ def _asked(view: View, ids: Sequence[Id], sql: str, **values: object) -> list[tu
 
 @contextmanager
 def _current(workspace: Workspace) -> Generator[View]:
-    """The lake as its recipe sees it now."""
+    """A view of the lake under its current recipe."""
     with workspace.reading():
         yield View(Lake(workspace), read_recipe(workspace.recipe).stages)

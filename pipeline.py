@@ -1,4 +1,4 @@
-"""The composition root: commands become what is done with a recipe's stages."""
+"""The composition root: each command's work on a workspace with a recipe, put together from the layers below."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from dmforge.schemas.records import Video
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run would do at one stage."""
+    """A forecast of a run at one stage: its work and its cost."""
 
     name: str
     tally: Tally
@@ -55,12 +55,12 @@ class Forecast:
     superseded: int
     cost: Expected
     awaits: str
-    """What has to be made by other means first: a run ends before this stage."""
+    """What has to be made by other means first, if anything: a run ends before this stage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A recipe that a workspace can begin with."""
+    """A recipe that comes with dmforge, for a new workspace."""
 
     name: str
     description: str
@@ -68,23 +68,23 @@ class Listed:
 
 
 def recipes() -> list[Listed]:
-    """All that come with dmforge."""
+    """The recipes that come with dmforge."""
     return [Listed(path.stem, _first_sentence(path)) for path in sorted(RECIPES.glob("*.toml"))]
 
 
-def _first_sentence(recipe: Path) -> str:
-    """What a recipe says first: its comment up to the first empty line."""
-    lines = itertools.takewhile(lambda line: line.startswith("# "), recipe.read_text("utf-8").splitlines())
+def _first_sentence(path: Path) -> str:
+    """The comment at the top of a recipe, up to the first empty line."""
+    lines = itertools.takewhile(lambda line: line.startswith("# "), path.read_text("utf-8").splitlines())
     return " ".join(line.lstrip("# ") for line in lines)
 
 
 def init(folder: Path, name: str) -> Workspace:
-    """A new workspace from a named recipe."""
+    """Make a workspace from a named recipe."""
     output_folder(folder, "dmforge init")
-    source = RECIPES / f"{name}.toml"
-    known = [recipe.name for recipe in recipes()]
-    if name not in known:
-        raise InputError(f"there is no recipe {name!r}", where="--recipe", mend=nearest(name, known))
+    source_path = RECIPES / f"{name}.toml"
+    known_names = [recipe.name for recipe in recipes()]
+    if name not in known_names:
+        raise InputError(f"there is no recipe {name!r}", where="--recipe", mend=nearest(name, known_names))
     workspace = Workspace(folder)
     if workspace.recipe.exists():
         raise InputError(
@@ -93,20 +93,20 @@ def init(folder: Path, name: str) -> Workspace:
     with disk_errors(folder):
         make_folder(workspace.inputs)
     with writing(workspace.recipe) as file:
-        file.write(source.read_bytes())
+        file.write(source_path.read_bytes())
     stamp_format(workspace.root, formats.WORKSPACE)
     return workspace
 
 
 def plan(workspace: Workspace) -> list[Forecast]:
-    """What a run would do, stage by stage. Writes nothing."""
+    """Forecast a run, stage by stage. Writes nothing."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         view = view_of_now(Lake(workspace), recipe)
         forecasts: list[Forecast] = []
         for stage in recipe.stages:
             tally, expected = view.tally(stage), _expected(view, stage, forecasts)
-            if isinstance(stage, Collective) and not tally.pending and _grows(stage, recipe.stages, forecasts):
+            if isinstance(stage, Collective) and not tally.pending and _has_growing_tables(stage, recipe.stages, forecasts):
                 tally = Tally(tally.settled, 0, 0, 0)  # it is done again, whole, once its tables have grown
             cost = _cost(view, stage, expected) if isinstance(stage, Ask) else Expected(Usage(), 0.0)
             forecasts.append(Forecast(stage.name, tally, expected, view.superseded(stage), cost, stage.awaits()))
@@ -123,7 +123,7 @@ def run(
     budget_usd: float | None = None,
     executor: Executor | None = None,
 ) -> Iterator[StageReport]:
-    """Do what is pending; a report as each stage ends. With a budget, not a cent more is spent on teachers."""
+    """Run the pending work, yielding a report as each stage ends. A budget is never exceeded by calls to teachers."""
     recipe = read_recipe(workspace.require().recipe)
     stages = recipe.upto(until)
     with workspace.held(command):
@@ -135,99 +135,105 @@ def run(
         driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, Account(budget_usd))
         with runs.recorded(workspace, command, recipe.resolved()) as record:
             try:
-                yield from noted(driver.run(stages, pilot), record)
+                yield from record_reports(driver.run(stages, pilot), record)
             finally:
                 record.spent(driver.account)
 
 
 @contextmanager
 def on_ray(address: str | None) -> Generator[Executor]:
-    """The machines of a Ray cluster."""
-    from dmforge.curation.executors.ray.cluster import connected
+    """An executor on a Ray cluster, connected while the block lasts."""
+    from dmforge.curation.executors.ray.cluster import connect
     from dmforge.curation.executors.ray.executor import RayExecutor
 
-    with connected(address) as cluster:
+    with connect(address) as cluster:
         yield RayExecutor(cluster)
 
 
-def noted(reports: Iterator[StageReport], record: runs.Run) -> Iterator[StageReport]:
-    """Reports as they come, each written into the run's record."""
+def record_reports(reports: Iterator[StageReport], record: runs.Run) -> Iterator[StageReport]:
+    """Pass on reports as they come, and write each into the run's record."""
     began_s = time.monotonic()
     for report in reports:
         took_s, began_s = time.monotonic() - began_s, time.monotonic()
-        told = {"deferred": report.deferred, "awaits": report.awaits, "seconds": round(took_s, 3)}
-        record.stage(report.name, asdict(report.tally) | told)
+        details = {"deferred": report.deferred, "awaits": report.awaits, "seconds": round(took_s, 3)}
+        record.stage(report.name, asdict(report.tally) | details)
         if report.tally.pending and not report.awaits:
             record.ending = "unfinished"
         yield report
 
 
 def pack(workspace: Workspace, console: Console, command: str, corpus: str, partial: bool) -> tuple[Path, Manifest]:
-    """Pack what is selected now, asking nobody anything. Where earlier stages have work left, only on demand."""
+    """Pack the current selection, without requests to teachers; `partial` allows pending work in earlier stages."""
     recipe = read_recipe(workspace.require().recipe)
     if partial:
-        recipe = replace(recipe, stages=tuple(_partial(stage) if stage.name == "pack" else stage for stage in recipe.stages))
+        recipe = replace(
+            recipe, stages=tuple(_packing_partially(stage) if stage.name == "pack" else stage for stage in recipe.stages)
+        )
     stages = recipe.upto("pack")
     with workspace.held(command):
         lake = Lake(workspace)
         folders.sweep(workspace)
         forgetting.finish_forgetting(lake)
         view = view_of_now(lake, recipe)
-        waiting = {s.name: view.tally(s).pending for s in stages if not isinstance(s, Collective)}
+        waiting = {stage.name: view.tally(stage).pending for stage in stages if not isinstance(stage, Collective)}
         if any(waiting.values()) and not partial:
-            told = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
+            pending_list = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
             mend = "dmforge run first; or pack what there is with --partial, and the card says so"
-            raise InputError(f"the selection is not finished: {told} are pending", where=str(workspace.root), mend=mend)
-        gathering = [stage for stage in stages if isinstance(stage, Collective)]
+            raise InputError(f"the selection is not finished: {pending_list} are pending", where=str(workspace.root), mend=mend)
+        collectives = [stage for stage in stages if isinstance(stage, Collective)]
         with runs.recorded(workspace, command, recipe.resolved()):
-            list(Driver(lake, recipe.stages, LocalExecutor(), console).run(gathering, partial=partial))
-        found = _packed(View(lake, recipe.stages), workspace)
-    if corpus not in found:
+            list(Driver(lake, recipe.stages, LocalExecutor(), console).run(collectives, partial=partial))
+        folders_by_corpus = _packed_folders(View(lake, recipe.stages), workspace)
+    if corpus not in folders_by_corpus:
         mend = (
-            nearest(corpus, sorted(found)) if found else "select something first: dmforge audit funnel says what became of it"
+            nearest(corpus, sorted(folders_by_corpus))
+            if folders_by_corpus
+            else "select something first: dmforge audit funnel says what became of it"
         )
         raise InputError(f"there is no corpus {corpus!r}", where="CORPUS", mend=mend)
-    return found[corpus], read_manifest(found[corpus])
+    return folders_by_corpus[corpus], read_manifest(folders_by_corpus[corpus])
 
 
-def _partial(stage: AnyStage) -> AnyStage:
+def _packing_partially(stage: AnyStage) -> AnyStage:
     return type(stage)(stage.config.model_copy(update={"partial": True}))
 
 
 def view_of_now(lake: Lake, recipe: Recipe) -> View:
-    """What the recipe's stages have made of the inputs as they are listed now, whether a run has seen that list or not."""
+    """A view of the lake for the inputs as they are listed now, also where no run has seen that list yet."""
     scans = {stage.name: unpublished_roster(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
     return View(lake, recipe.stages, scanned={name: scan for name, scan in scans.items() if scan is not None})
 
 
-def _packed(view: View, workspace: Workspace) -> dict[str, Path]:
+def _packed_folders(view: View, workspace: Workspace) -> dict[str, Path]:
     selections = "SELECT DISTINCT corpus, selection FROM packed"
-    current = view.cursor(selections).execute(selections).fetchall()
-    return {corpus: workspace.shards / corpus / selection for corpus, selection in sorted(current)}
+    rows = view.cursor(selections).execute(selections).fetchall()
+    return {corpus: workspace.shards / corpus / selection for corpus, selection in sorted(rows)}
 
 
 def export(workspace: Workspace, corpus: str, to: str, folder: Path | None) -> tuple[Path, Exported]:
-    """The packed selection of a corpus in another format."""
+    """Export the packed selection of a corpus in another format."""
     require_format(to)
-    found = {manifest.corpus: place for place, manifest in corpora(workspace).items()}
-    if corpus not in found:
-        mend = nearest(corpus, sorted(found)) if found else "pack it first: dmforge pack, or dmforge run"
+    folders_by_corpus = {manifest.corpus: target_folder for target_folder, manifest in corpora(workspace).items()}
+    if corpus not in folders_by_corpus:
+        mend = (
+            nearest(corpus, sorted(folders_by_corpus)) if folders_by_corpus else "pack it first: dmforge pack, or dmforge run"
+        )
         raise InputError(f"no corpus {corpus!r} is packed", where="CORPUS", mend=mend)
-    place = folder or workspace.root / "exports" / to / corpus / found[corpus].name
-    output_folder(place, "--out", workspace)
-    return place, write_export(Corpus(str(found[corpus])), to, place)
+    target_folder = folder or workspace.root / "exports" / to / corpus / folders_by_corpus[corpus].name
+    output_folder(target_folder, "--out", workspace)
+    return target_folder, write_export(Corpus(str(folders_by_corpus[corpus])), to, target_folder)
 
 
 def corpora(workspace: Workspace) -> dict[Path, Manifest]:
-    """What is packed now: the selection of each corpus that the recipe's last run made."""
+    """The current packed selections: by folder, the manifest of each corpus."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
-        found = _packed(View(Lake(workspace), recipe.stages), workspace)
-    return {folder: read_manifest(folder) for folder in found.values()}
+        folders_by_corpus = _packed_folders(View(Lake(workspace), recipe.stages), workspace)
+    return {folder: read_manifest(folder) for folder in folders_by_corpus.values()}
 
 
 def status(workspace: Workspace) -> dict[str, Tally]:
-    """Where each stage stands. Writes nothing."""
+    """The counts of each stage. Writes nothing."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         view = view_of_now(Lake(workspace), recipe)
@@ -244,7 +250,7 @@ def digest(workspace: Workspace) -> list[logical.TableDigest]:
 
 
 def forget(workspace: Workspace, command: str, reason: str, find: Callable[[Lake], Sequence[Id]]) -> forgetting.Removed:
-    """Take videos down: written down first, then done."""
+    """Take videos down: the takedown is recorded first, then carried out."""
     with workspace.require().held(command):
         lake = Lake(workspace)
         lake.sweep()
@@ -252,65 +258,70 @@ def forget(workspace: Workspace, command: str, reason: str, find: Callable[[Lake
 
 
 def merge(workspace: Workspace, command: str, others: Sequence[Path]) -> merging.Added:
-    """Join other workspaces into this one; a run finishes what needs them all."""
-    theirs = [Workspace(other).require() for other in others]
+    """Merge other workspaces into this one; the next run does what needs all of them."""
+    other_workspaces = [Workspace(other).require() for other in others]
     with workspace.require().held(command):
         lake = Lake(workspace)
         lake.sweep()
-        return sum((merging.merge(lake, other) for other in theirs), merging.Added())
+        return sum((merging.merge(lake, other) for other in other_workspaces), merging.Added())
 
 
-def _cost(view: View, stage: AnyAsk, more: int) -> Expected:
-    """What the pending inputs of a stage should cost, and those that are to come as much as these on average."""
-    items, used, usd = 0, Usage(), 0.0
+def _cost(view: View, stage: AnyAsk, more_inputs: int) -> Expected:
+    """The expected cost of a stage's pending inputs, and of `more_inputs` to come at the same average cost."""
+    item_count, usage, usd = 0, Usage(), 0.0
     for batch in pending_batches(view, stage):
         for item in from_arrow(stage.item, batch.items):
-            found = stage.expected(item)
-            if found is not None:
-                items, used, usd = items + 1, used + found.usage, usd + found.usd
-    times = 1 + more / items if items else 1.0
-    scaled = (round(number * times) for number in (used.calls, used.input_tokens, used.output_tokens))
-    return Expected(Usage(*scaled), usd * times)
+            expected = stage.expected(item)
+            if expected is not None:
+                item_count, usage, usd = item_count + 1, usage + expected.usage, usd + expected.usd
+    scale = 1 + more_inputs / item_count if item_count else 1.0
+    scaled = (round(number * scale) for number in (usage.calls, usage.input_tokens, usage.output_tokens))
+    return Expected(Usage(*scaled), usd * scale)
 
 
-def _grows(stage: Collective[Any, Any], stages: Sequence[AnyStage], earlier: Sequence[Forecast]) -> bool:
-    """Whether anything is coming in a table that a Collective looks at."""
-    looked_at = {stage.reads, *stage.also_reads}
-    pairs = zip(stages, earlier, strict=False)
-    return any(looked_at & set(before.makes) and forecast.tally.pending + forecast.expected for before, forecast in pairs)
+def _has_growing_tables(stage: Collective[Any, Any], stages: Sequence[AnyStage], forecasts: Sequence[Forecast]) -> bool:
+    """Whether earlier stages will add rows to a table that a Collective reads."""
+    tables_read = {stage.reads, *stage.also_reads}
+    pairs = zip(stages, forecasts, strict=False)
+    return any(
+        tables_read & set(earlier_stage.makes) and forecast.tally.pending + forecast.expected
+        for earlier_stage, forecast in pairs
+    )
 
 
-def _expected(view: View, stage: AnyStage, earlier: Sequence[Forecast]) -> int:
+def _expected(view: View, stage: AnyStage, forecasts: Sequence[Forecast]) -> int:
     if isinstance(stage, Root):
         return 0
     total = 0.0
-    for before, forecast in zip(view.stages, earlier, strict=False):
-        coming = forecast.tally.pending + forecast.expected
-        if stage.reads in before.makes and coming:
-            total += coming * view.yield_of(before, stage.reads)
+    for earlier_stage, forecast in zip(view.stages, forecasts, strict=False):
+        coming_inputs = forecast.tally.pending + forecast.expected
+        if stage.reads in earlier_stage.makes and coming_inputs:
+            total += coming_inputs * view.yield_of(earlier_stage, stage.reads)
     return math.ceil(total)
 
 
 def video_finder(texts: Sequence[str]) -> Callable[[Lake], Sequence[Id]]:
-    """Videos by their ids, in any form that `why` takes: what is none is refused at once, before the lake is asked."""
-    asked = [_of_video(text) for text in texts]
-    return lambda lake: [*dict.fromkeys(_video_named(lake, each) for each in asked)]
+    """A function that finds videos by their ids, in any form that `why` takes; malformed ids are refused at once."""
+    prefixes = [_video_prefix(text) for text in texts]
+    return lambda lake: [*dict.fromkeys(_resolve_video(lake, prefix) for prefix in prefixes)]
 
 
-def _of_video(text: str) -> Asked:
-    asked = read_id(text)
-    if asked.kind not in ("", Video.kind):
-        raise InputError(f"{asked.text} is the id of a {asked.kind}", where="forget", mend="give the id of a video, video_...")
-    return asked
+def _video_prefix(text: str) -> Asked:
+    prefix = read_id(text)
+    if prefix.kind not in ("", Video.kind):
+        raise InputError(
+            f"{prefix.text} is the id of a {prefix.kind}", where="forget", mend="give the id of a video, video_..."
+        )
+    return prefix
 
 
-def _video_named(lake: Lake, asked: Asked) -> Id:
-    """One that the lake doesn't know is taken by its whole printed id only: a takedown may come before the video does."""
-    if asked.kind and asked.low == asked.high:
-        return asked.low
-    matches = forgetting.videos_between(lake, asked.low, asked.high)
+def _resolve_video(lake: Lake, prefix: Asked) -> Id:
+    """The video of an id or its beginning. A whole id needs no video in the lake: a takedown may come before the video."""
+    if prefix.kind and prefix.low == prefix.high:
+        return prefix.low
+    matches = forgetting.videos_between(lake, prefix.low, prefix.high)
     if len(matches) != 1:
-        told = "is the beginning of several videos' ids" if matches else "is the id of no video here"
+        problem = "is the beginning of several videos' ids" if matches else "is the id of no video here"
         mend = f"give more letters: {', '.join(show(Video.kind, video) for video in matches[:MAX_LISTED])}"
-        raise InputError(f"{asked.text!r} {told}", where="forget", mend=mend if matches else "give the whole id, video_...")
+        raise InputError(f"{prefix.text!r} {problem}", where="forget", mend=mend if matches else "give the whole id, video_...")
     return matches[0]

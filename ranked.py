@@ -1,4 +1,4 @@
-"""One rank's share of a run, beside other ranks on the same folder."""
+"""Runs one rank's share of the videos, beside other ranks on the same folder."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.roster import is_current, publish_roster
 from dmforge.curation.lake.shares import Share
 from dmforge.curation.lake.views import AnyStage
-from dmforge.curation.ranks import claimed, patiently
-from dmforge.curation.runner import StageReport, unblocked
+from dmforge.curation.ranks import claim_share, retry_while_held
+from dmforge.curation.runner import StageReport, split_at_blocked
 from dmforge.curation.shards import folders
 from dmforge.curation.sharing import RankDriver
 from dmforge.curation.stage import Ask, Root
 from dmforge.curation.workspace import Held, Workspace
-from dmforge.pipeline import noted
+from dmforge.pipeline import record_reports
 from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.errors import InputError
 
@@ -36,26 +36,26 @@ def run_share(
     until: str | None = None,
     budget_usd: float | None = None,
 ) -> Iterator[StageReport]:
-    """Do what is pending about the videos of one rank, beside other ranks on the same folder. It has its part of the budget."""
+    """Run the pending work on one rank's videos, beside other ranks on the same folder, with its part of the budget."""
     recipe = read_recipe(workspace.require().recipe)
     if share.of > 1:
-        recipe = replace(recipe, stages=tuple(_sharing(stage, share.of) for stage in recipe.stages))
+        recipe = replace(recipe, stages=tuple(_with_shared_limits(stage, share.of) for stage in recipe.stages))
     workspace = replace(workspace, writer=f"rank-{share.rank}")
-    patiently(partial(_enrol, workspace, recipe, command), patience_s)
-    with claimed(workspace, share, command):
+    retry_while_held(partial(_enrol, workspace, recipe, command), patience_s)
+    with claim_share(workspace, share, command):
         if not _is_enrolled(workspace, recipe):
-            raise _changed(workspace)
+            raise _changed_list_error(workspace)
         account = Account(budget_usd if budget_usd is None else budget_usd / share.of)
         driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, patience_s)
         with runs.recorded(workspace, command, recipe.resolved()) as record:
             try:
-                yield from noted(driver.run_share(recipe.upto(until)), record)
+                yield from record_reports(driver.run_share(recipe.upto(until)), record)
             finally:
                 record.spent(driver.account)
 
 
 def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
-    """What has to be done alone, before ranks set to work: whichever comes first does it."""
+    """Prepare the workspace before ranks set to work, which needs it alone: the first rank does it."""
     if _is_enrolled(workspace, recipe):
         return
     try:
@@ -63,7 +63,7 @@ def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
             lake = Lake(workspace)
             folders.sweep(workspace)
             forgetting.finish_forgetting(lake)
-            for stage in unblocked(recipe.stages)[0]:
+            for stage in split_at_blocked(recipe.stages)[0]:
                 stage.begin(workspace)
             lake.sweep()
             for stage in recipe.stages:
@@ -76,20 +76,20 @@ def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
         except Held:
             raise error from None  # it may be another rank, doing just this
         if not _is_enrolled(workspace, recipe):
-            raise _changed(workspace) from None
+            raise _changed_list_error(workspace) from None
 
 
 def _is_enrolled(workspace: Workspace, recipe: Recipe) -> bool:
     with workspace.reading():
         lake = Lake(workspace)
-        standing = all(is_current(lake, stage) for stage in recipe.stages if isinstance(stage, Root))
-        return standing and not forgetting.is_unfinished(lake)
+        roots_enrolled = all(is_current(lake, stage) for stage in recipe.stages if isinstance(stage, Root))
+        return roots_enrolled and not forgetting.is_unfinished(lake)
 
 
-def _changed(workspace: Workspace) -> InputError:
+def _changed_list_error(workspace: Workspace) -> InputError:
     mend = "let them end, or stop them; then start all ranks again"
     return InputError("other ranks are at work on what was listed before", where=str(workspace.inputs), mend=mend)
 
 
-def _sharing(stage: AnyStage, askers: int) -> AnyStage:
+def _with_shared_limits(stage: AnyStage, askers: int) -> AnyStage:
     return type(stage)(stage.config.shared(askers)) if isinstance(stage, Ask) else stage

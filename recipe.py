@@ -1,4 +1,4 @@
-"""A recipe, read: an ordered list of configured stages, or one error that says what to mend."""
+"""Reads a recipe into an ordered list of configured stages, or raises one error that says what to correct."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ STAGES = {
     "inquire": "curation.trial:Inquire",
     "keep": "curation.trial:Keep",
 }
-"""Every stage that a recipe may name, and where it is: only those that a recipe names are imported."""
+"""Every stage that a recipe may name, with its module and class: only those of a recipe are imported."""
 RECIPES = Path(__file__).parent / "recipes"
 
 
 class Bring(Config):
-    """Videos that every run brings in first: files that look as they did are not read again."""
+    """Videos that every run ingests first; unchanged files are not read again."""
 
     videos: tuple[str, ...] = ()
     """Files, folders or addresses; relative ones are seen from the workspace's folder."""
@@ -76,7 +76,7 @@ class Bring(Config):
 
 
 class RecipeFile(Config):
-    """What stands in recipe.toml."""
+    """The contents of recipe.toml."""
 
     name: str
     """What the recipe is called."""
@@ -104,19 +104,19 @@ class Recipe:
     bring: Bring
 
     def resolved(self) -> dict[str, Any]:
-        """As it is frozen into a run's record."""
+        """The recipe with all defaults, as it is stored in a run's record."""
         return {"name": self.name, "stages": {stage.name: stage.config.model_dump(mode="json") for stage in self.stages}}
 
-    def upto(self, until: str | None) -> tuple[AnyStage, ...]:
+    def upto(self, last_stage: str | None) -> tuple[AnyStage, ...]:
         """The stages up to and including one."""
         names = [stage.name for stage in self.stages]
-        if until is not None and until not in names:
-            raise InputError(f"the recipe has no stage {until!r}", where="--until", mend=nearest(until, names))
-        return self.stages if until is None else self.stages[: names.index(until) + 1]
+        if last_stage is not None and last_stage not in names:
+            raise InputError(f"the recipe has no stage {last_stage!r}", where="--until", mend=nearest(last_stage, names))
+        return self.stages if last_stage is None else self.stages[: names.index(last_stage) + 1]
 
 
 def read_recipe(path: Path) -> Recipe:
-    """A recipe, or one error that names the key and the mend."""
+    """Read a recipe; an error names the key and the remedy."""
     content = read_toml(path)
     file = parse_config(RecipeFile, content, where=str(path))
     stages: list[AnyStage] = []
@@ -124,20 +124,22 @@ def read_recipe(path: Path) -> Recipe:
         where = f"{path}: [stages.{name}]"
         if name not in STAGES:
             raise InputError(f"there is no stage {name!r}", where=where, mend=nearest(name, list(STAGES)))
-        kind = stage_class(name)
-        for shared in ("clips", "prices", "student"):
-            if shared in kind.config_class.model_fields:
-                values = {shared: getattr(file, shared), **values}
-        config = parse_config(kind.config_class, values, where=where)
-        stages.append(kind(seen_from(path.parent, config) if "student" in kind.config_class.model_fields else config))
-        _check(stages, where)
+        stage_type = stage_class(name)
+        for section in ("clips", "prices", "student"):
+            if section in stage_type.config_class.model_fields:
+                values = {section: getattr(file, section), **values}
+        config = parse_config(stage_type.config_class, values, where=where)
+        stages.append(
+            stage_type(seen_from(path.parent, config) if "student" in stage_type.config_class.model_fields else config)
+        )
+        _check_last(stages, where)
     return Recipe(file.name, tuple(stages), file.prices, file.bring)
 
 
 def stage_class(name: str) -> type[Stage[Any, Any]]:
     """The stage of this name."""
-    module, _, kind = STAGES[name].partition(":")
-    return getattr(import_module(f"dmforge.{module}"), kind)
+    module, _, class_name = STAGES[name].partition(":")
+    return getattr(import_module(f"dmforge.{module}"), class_name)
 
 
 def corpus_of(stage: AnyStage) -> str | None:
@@ -145,8 +147,8 @@ def corpus_of(stage: AnyStage) -> str | None:
     return stage.config.model_dump().get("corpus") if Sample in stage.makes else None
 
 
-def _check(stages: Sequence[AnyStage], where: str) -> None:
-    """Hold the last of some stages against those before it: what the recipe alone tells is refused before anything is done."""
+def _check_last(stages: Sequence[AnyStage], where: str) -> None:
+    """Check the last of some stages against those before it, so that a wrong recipe is refused before anything is done."""
     _check_order(stages, where)
     _check_corpus(stages, where)
     _check_scores(stages, where)
@@ -154,12 +156,12 @@ def _check(stages: Sequence[AnyStage], where: str) -> None:
 
 def _check_order(stages: Sequence[AnyStage], where: str) -> None:
     *earlier, stage = stages
-    made = {record for before in earlier for record in before.makes}
-    own = () if isinstance(stage, Root) else (stage.reads,)
-    needs = [*own, *stage.beside.values(), *(stage.also_reads if isinstance(stage, Collective) else ())]
-    spared = stage.if_there if isinstance(stage, Collective) else ()
-    for record in needs:
-        if record not in made and record not in spared:
+    made_records = {record for earlier_stage in earlier for record in earlier_stage.makes}
+    own_reads = () if isinstance(stage, Root) else (stage.reads,)
+    needed_records = [*own_reads, *stage.beside.values(), *(stage.also_reads if isinstance(stage, Collective) else ())]
+    optional_records = stage.if_there if isinstance(stage, Collective) else ()
+    for record in needed_records:
+        if record not in made_records and record not in optional_records:
             makers = sorted(name for name in STAGES if record in stage_class(name).makes)
             mend = f"put one of these before it: {', '.join(makers)}" if makers else "leave it out"
             raise InputError(f"it reads {record.table}, which no earlier stage makes", where=where, mend=mend)
@@ -170,18 +172,18 @@ def _check_corpus(stages: Sequence[AnyStage], where: str) -> None:
     corpus = corpus_of(stage)
     if Sample not in stage.makes:
         return
-    for before in earlier:
-        if before.reads is Sample:
-            mend = f"put it before [stages.{before.name}]"
-            raise InputError(f"a selection behind {before.name!r} is in no shard", where=where, mend=mend)
-        if corpus is not None and corpus == corpus_of(before):
+    for earlier_stage in earlier:
+        if earlier_stage.reads is Sample:
+            mend = f"put it before [stages.{earlier_stage.name}]"
+            raise InputError(f"a selection behind {earlier_stage.name!r} is in no shard", where=where, mend=mend)
+        if corpus is not None and corpus == corpus_of(earlier_stage):
             mend = f"give one of them another name, corpus = {corpus + '2'!r}"
-            raise InputError(f"corpus {corpus!r} is selected by {before.name!r} already", where=where, mend=mend)
+            raise InputError(f"corpus {corpus!r} is selected by {earlier_stage.name!r} already", where=where, mend=mend)
 
 
 def _check_scores(stages: Sequence[AnyStage], where: str) -> None:
     *earlier, stage = stages
-    measured = {name for before in earlier for name in before.measures}
+    measured = {name for earlier_stage in earlier for name in earlier_stage.measures}
     for name in sorted(stage.asked_scores() - measured):
         makers = sorted(maker for maker in STAGES if name in stage_class(maker).measures)
         mend = f"put one of these before it: {', '.join(makers)}" if makers else nearest(name, sorted(measured))

@@ -1,4 +1,4 @@
-"""The report of a workspace: what its lake holds, as one page."""
+"""The report of a workspace: the contents of its lake as one HTML page."""
 
 from __future__ import annotations
 
@@ -20,54 +20,56 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Sample
 
 TABLES = ("cost", "agreement")
-"""Named queries whose answers stand on the page, if they have any."""
+"""Named queries whose answers are shown on the page, if they have any rows."""
 
 
 def write_report(workspace: Workspace, file: Path, trainings: Sequence[Path] = ()) -> Path:
-    """Write the page; nothing else in the workspace is touched."""
+    """Write the report's page; nothing else in the workspace is touched."""
     recipe = read_recipe(workspace.require().recipe)
     require_report_extra()
     output_file(file, "--html", workspace)
     from dmforge.curation.audit.report import cards, curves, draw, figures, flow, page, pictures
 
-    logs = [curves.training(place) for place in trainings]
+    logs = [curves.training(folder) for folder in trainings]
     with workspace.reading(), interruptible():
         view = view_of_now(Lake(workspace), recipe)
-        beside = auditing.tables_beside(workspace, recipe)
-        funnel = ask(view, "funnel", beside)
-        least = thresholds(recipe)
+        extra_tables = auditing.extra_tables(workspace, recipe)
+        funnel = ask(view, "funnel", extra_tables)
+        min_scores = thresholds(recipe)
         connection = view.connection.cursor()
-        chosen = draw.draw_subjects(connection, recipe.stages)
-        stops = [flow.Stop(one.name, one.reads.table, tuple(made.table for made in one.makes)) for one in recipe.stages]
+        drawn_samples = draw.draw_subjects(connection, recipe.stages)
+        stops = [
+            flow.Stop(stage.name, stage.reads.table, tuple(record.table for record in stage.makes)) for stage in recipe.stages
+        ]
         report = page.Report(
             title=recipe.name,
             summary=figures.summary(connection),
             stops=flow.stops(funnel.rows, stops),
             distributions=figures.distributions(connection),
-            scores=figures.scores(connection, least),
-            tables={name: answer for name in TABLES if (answer := ask(view, name, beside)).rows},
+            scores=figures.scores(connection, min_scores),
+            tables={name: answer for name in TABLES if (answer := ask(view, name, extra_tables)).rows},
             trainings=logs,
-            cards=cards.cards(connection, chosen, pictures.Pictures(workspace), least),
+            cards=cards.cards(connection, drawn_samples, pictures.Pictures(workspace), min_scores),
             slips=draw.slips(connection, recipe.stages),
             version=version("dmforge"),
         )
-    with writing(file) as out:
-        out.write(page.render(report).encode("utf-8", "backslashreplace"))
+    with writing(file) as page_file:
+        page_file.write(page.render(report).encode("utf-8", "backslashreplace"))
     return file
 
 
 def thresholds(recipe: Recipe) -> Mapping[str, float]:
-    """What selections ask of scores: the least that any corpus takes."""
-    found: dict[str, float] = {}
+    """The lowest score, by its name, that any selection of the recipe accepts."""
+    min_scores: dict[str, float] = {}
     for stage in recipe.stages:
         if Sample in stage.makes:
-            told = stage.config.model_dump()
-            for name, least in {**told.get("least_if_measured", {}), **told.get("least", {})}.items():
-                found[name] = min(least, found.get(name, least))
-    return found
+            settings = stage.config.model_dump()
+            for name, min_score in {**settings.get("least_if_measured", {}), **settings.get("least", {})}.items():
+                min_scores[name] = min(min_score, min_scores.get(name, min_score))
+    return min_scores
 
 
 def require_report_extra() -> None:
-    """Pages are made from templates."""
+    """Refuse to go on where jinja2, which renders the pages, is not installed."""
     if find_spec("jinja2") is None:
         raise InputError("not installed: jinja2", where="report", mend="pip install 'dmforge[report]'")

@@ -1,4 +1,4 @@
-"""A review: samples of a corpus shown to one person on this machine, whose decisions are written down as they are made."""
+"""Starts a review: one person looks at samples of a corpus in a browser, and each decision is saved at once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from dmforge.schemas.errors import InputError
 from dmforge.selecting import stage_of
 
 
-def review(workspace: Workspace, corpus: str, sample: int, reviewer: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C. The address is said once it can be opened."""
+def review(
+    workspace: Workspace, corpus: str, max_samples: int, reviewer: str, port: int, announce: Callable[[str], None]
+) -> None:
+    """Serve a review until Ctrl-C. The address is announced once it can be opened."""
     checked_name(reviewer, "--as")
     recipe = read_recipe(workspace.require().recipe)
     require_report_extra()
@@ -28,6 +30,6 @@ def review(workspace: Workspace, corpus: str, sample: int, reviewer: str, port: 
     from dmforge.curation.review.pool import Pool
 
     with workspace.reading():
-        pool = Pool(workspace, View(Lake(workspace), recipe.stages), corpus, sample, thresholds(recipe))
+        pool = Pool(workspace, View(Lake(workspace), recipe.stages), corpus, max_samples, thresholds(recipe))
     title = f"{corpus}, {recipe.name}"
-    server.serve(server.listen(port), lambda guard: server.Reviewing(workspace, pool, reviewer, title, guard).app, say)
+    server.serve(server.listen(port), lambda guard: server.Reviewing(workspace, pool, reviewer, title, guard).app, announce)

@@ -1,5 +1,7 @@
-"""What the demo's student goes through: it imitates, it practises where it neither always nor never succeeds, and it is
-examined before and after in worlds that it has never seen."""
+"""Trains the demo's student: imitation, practice on tasks that it neither always nor never solves, and evaluation.
+
+It is evaluated before and after practice, in worlds that it has never seen.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,7 @@ COMPARED = ("format", "miou", "accuracy", "density_error")
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Packed corpora, as folders."""
+    """The folders of the packed corpora."""
 
     cot: Path
     practice: Callable[[Path], Path]
@@ -92,66 +94,75 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Schooled:
-    """What came of it."""
+    """The results of the demo's training."""
 
     before: Evaluation
     """After imitation."""
     after: Evaluation
     """After practice."""
     gains: dict[str, Figure]
-    """By how much practice made it better in the same tasks."""
+    """The gain by practice of each measure, on the same tasks."""
 
-    def told(self) -> dict[str, object]:
-        """As one JSON document: the evaluation at the end, the one before practice, and paired differences."""
-        gained = {name: {"value": one.value, "interval": [one.low, one.high]} for name, one in self.gains.items()}
+    def as_json(self) -> dict[str, object]:
+        """The results as one JSON document: the evaluation at the end, the one before practice, and paired gains."""
+        gained = {name: {"value": figure.value, "interval": [figure.low, figure.high]} for name, figure in self.gains.items()}
         return {"evaluation": self.after.told(), "before": self.before.told(), "gains": gained}
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where the student's files lie: settings that anyone can run again, with places as seen from there."""
+    """The folder of the student's files: settings that anyone can run again, with paths relative to it."""
 
     folder: Path
 
     def imitate(self, cot: Path, steps: int) -> Path:
-        """A checkpoint that has learnt from trajectories."""
-        return imitate(read_sft(self._told("sft", IMITATION, place=cot, steps=steps))).checkpoint
+        """Train by SFT on trajectories; the checkpoint."""
+        return imitate(read_sft(self._write_settings("sft", IMITATION, place=cot, steps=steps))).checkpoint
 
     def practise(self, checkpoint: Path, practice: Path, updates: int) -> Path:
-        """A checkpoint that has learnt from rewards."""
-        settings = self._told("sdgrpo", PRACTICE, checkpoint=checkpoint, place=practice, steps=updates)
+        """Train by SD-GRPO on rewards; the checkpoint."""
+        settings = self._write_settings("sdgrpo", PRACTICE, checkpoint=checkpoint, place=practice, steps=updates)
         return practise(read_sdgrpo(settings)).checkpoint
 
     def examine(self, name: str, checkpoint: Path, exam: Path, cot: Path) -> Evaluation:
-        """What a checkpoint does in worlds that it hasn't seen; who always looks at one window chose it in `cot`."""
-        told = self._told(name, EXAM, checkpoint=checkpoint, exam=exam, place=cot, workspace=exam.parents[2], out=name)
-        return evaluate(read_evaluation(told))
+        """Evaluate a checkpoint in unseen worlds; the constant-window baseline chooses its window in `cot`."""
+        settings_path = self._write_settings(
+            name, EXAM, checkpoint=checkpoint, exam=exam, place=cot, workspace=exam.parents[2], out=name
+        )
+        return evaluate(read_evaluation(settings_path))
 
-    def _told(self, name: str, text: str, **values: Path | int | str) -> Path:
+    def _write_settings(self, name: str, template: str, **values: Path | int | str) -> Path:
         path = self.folder / f"{name}.toml"
-        told = {key: os.path.relpath(value, self.folder) if isinstance(value, Path) else value for key, value in values.items()}
+        template_values = {
+            key: os.path.relpath(value, self.folder) if isinstance(value, Path) else value for key, value in values.items()
+        }
         with writing(path) as file:
-            file.write(text.format(name=path.name, **told).encode())
+            file.write(template.format(name=path.name, **template_values).encode())
         return path
 
 
 def school(folder: Path, places: Places, imitations: int, updates: int, console: Console) -> Schooled:
-    """So many steps of imitation, and so many updates of practice."""
+    """Run `imitations` steps of SFT and `updates` updates of SD-GRPO, and evaluate after both."""
     torch.set_num_threads(1)  # the other core decodes; and the same figures on any machine
     desk = Desk(folder)
     console.print(f"imitating the teacher: {imitations} steps of a student from scratch", highlight=False)
     with redirect_stdout(stderr):  # progress of transformers, which prints it
-        start = desk.imitate(places.cot, imitations)
-    practice = places.practice(start)
+        imitated = desk.imitate(places.cot, imitations)
+    practice = places.practice(imitated)
     console.print(f"practising: {updates} updates from exact rewards", highlight=False)
     with redirect_stdout(stderr):
-        end = desk.practise(start, practice, updates)
-        before, after = (desk.examine(*told, places.exam, places.cot) for told in (("before", start), ("after", end)))
+        practised = desk.practise(imitated, practice, updates)
+        before, after = (
+            desk.examine(*name_and_checkpoint, places.exam, places.cot)
+            for name_and_checkpoint in (("before", imitated), ("after", practised))
+        )
     return Schooled(before, after, gains(before, after))
 
 
 def gains(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
-    """Paired: the same tasks, twice."""
-    told = BootstrapSettings()
-    found = {name: gain(before.rows, after.rows, MEASURES[name], told.resamples, told.seed) for name in COMPARED}
-    return {name: one for name, one in found.items() if one is not None}
+    """The paired gains of measures between two evaluations of the same tasks."""
+    bootstrap = BootstrapSettings()
+    paired_gains = {
+        name: gain(before.rows, after.rows, MEASURES[name], bootstrap.resamples, bootstrap.seed) for name in COMPARED
+    }
+    return {name: figure for name, figure in paired_gains.items() if figure is not None}

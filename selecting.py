@@ -1,4 +1,4 @@
-"""What a selection keeps: the recipe's thresholds applied to the scores at hand, or a person's question what if."""
+"""Selects a corpus: by the recipe's thresholds on the existing scores, or as a trial that writes nothing."""
 
 from __future__ import annotations
 
@@ -31,30 +31,33 @@ SELECT CASE WHEN status = 'made' THEN NULL ELSE reason END AS told, count(*)
 FROM outcomes WHERE stage = $stage GROUP BY told
 """
 RANGE_COUNTED = 250_000
-"""Candidates that are decided at once where they are only counted: they stay in DuckDB."""
+"""Candidates that are decided at once where they are only counted: the rows stay in DuckDB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """What a selection keeps, and what becomes of the rest."""
+    """Counts of a selection: kept, rejected and undetermined inputs."""
 
     kept: int
     rejected: dict[str, int]
     """By reason, the commonest first."""
     undetermined: int
-    """What the scores at hand can't decide: a run tops them up."""
+    """Inputs that the existing scores can't decide: a run adds more."""
 
     @staticmethod
     def of(reasons: Mapping[str | None, int]) -> Selected:
-        """From how many have which reason; None is kept."""
-        told = sorted(((reason, number) for reason, number in reasons.items() if reason), key=lambda one: (-one[1], one[0]))
-        open_ = sum(number for reason, number in told if reason.startswith(UNDETERMINED))
-        rejected = {reason: number for reason, number in told if not reason.startswith(UNDETERMINED)}
-        return Selected(reasons.get(None, 0), rejected, open_)
+        """Build the counts from the number of inputs by reason; None means kept."""
+        by_count = sorted(
+            ((reason, number) for reason, number in reasons.items() if reason),
+            key=lambda reason_and_number: (-reason_and_number[1], reason_and_number[0]),
+        )
+        undetermined = sum(number for reason, number in by_count if reason.startswith(UNDETERMINED))
+        rejected = {reason: number for reason, number in by_count if not reason.startswith(UNDETERMINED)}
+        return Selected(reasons.get(None, 0), rejected, undetermined)
 
 
 def select(workspace: Workspace, console: Console, command: str, corpus: str) -> Selected:
-    """Apply the recipe's thresholds to the scores at hand, asking nobody anything."""
+    """Apply the recipe's thresholds to the existing scores, without requests to teachers."""
     recipe = read_recipe(workspace.require().recipe)
     stage = stage_of(recipe, corpus)
     with workspace.held(command):
@@ -62,27 +65,29 @@ def select(workspace: Workspace, console: Console, command: str, corpus: str) ->
         forgetting.finish_forgetting(lake)
         view = view_of_now(lake, recipe)
         earlier = recipe.stages[: recipe.stages.index(stage)]
-        waiting = {s.name: view.tally(s).pending for s in earlier}
+        waiting = {earlier_stage.name: view.tally(earlier_stage).pending for earlier_stage in earlier}
         if any(waiting.values()):
-            told = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
+            pending_list = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
             mend = "dmforge run first; or see with --dry-run what would be kept of what there is"
-            raise InputError(f"the candidates are not all judged: {told} are pending", where=str(workspace.root), mend=mend)
+            raise InputError(
+                f"the candidates are not all judged: {pending_list} are pending", where=str(workspace.root), mend=mend
+            )
         with runs.recorded(workspace, command, recipe.resolved()):
             list(Driver(lake, recipe.stages, LocalExecutor(), console).run([stage]))
-        told = View(lake, recipe.stages).cursor(REASONS).execute(REASONS, {"stage": stage.name}).fetchall()
-        return Selected.of(dict(told))
+        reason_counts = View(lake, recipe.stages).cursor(REASONS).execute(REASONS, {"stage": stage.name}).fetchall()
+        return Selected.of(dict(reason_counts))
 
 
 def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
-    """What a selection would keep of what there is now. Writes nothing."""
+    """Count what a selection would keep now. Writes nothing."""
     recipe = read_recipe(workspace.require().recipe)
     stage = stage_of(recipe, corpus)
     if where is not None and not isinstance(stage.config, SelectCotConfig):
-        told = f"{corpus!r} holds tasks, and a condition is asked of candidates"
-        raise InputError(told, where="CORPUS", mend="give a corpus of candidates, or leave out --where")
+        message = f"{corpus!r} holds tasks, and a condition is asked of candidates"
+        raise InputError(message, where="CORPUS", mend="give a corpus of candidates, or leave out --where")
     with workspace.reading():
-        before = recipe.stages[: recipe.stages.index(stage)]
-        view = View(Lake(workspace), before)
+        earlier_stages = recipe.stages[: recipe.stages.index(stage)]
+        view = View(Lake(workspace), earlier_stages)
         connection = view.connection.cursor()
         if isinstance(stage.config, SelectRlConfig):
             aims, ranges = Aims(view, teachers_look=stage.config.teachers_look), view.ranges(Task, RANGE_SUBJECTS)
@@ -90,11 +95,11 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
         elif isinstance(stage.config, SelectCotConfig):
             # a condition is asked once, of all
             ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else IN_ONE
-            holds = None if where is None else asking(where)
-            selection = Selection(connection, stage.config.wanted(), ranges, holds, candidates=let_through(view))
+            condition = None if where is None else asking(where)
+            selection = Selection(connection, stage.config.wanted(), ranges, condition, candidates=let_through(view))
         else:
-            told = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
-            raise InputError(told, where="CORPUS", mend="give the corpus of select_cot or of select_rl")
+            message = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
+            raise InputError(message, where="CORPUS", mend="give the corpus of select_cot or of select_rl")
         reasons: Counter[str | None] = Counter()
         for _ in selection.decided():
             reasons.update(counts(connection))
@@ -103,8 +108,12 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
 
 def stage_of(recipe: Recipe, corpus: str) -> AnyStage:
     """The stage that makes a corpus."""
-    found = {name: s for s in recipe.stages if (name := corpus_of(s)) is not None}
-    if corpus not in found:
-        mend = nearest(corpus, sorted(found)) if found else "put a stage into the recipe that selects: select_cot, say"
+    stages_by_corpus = {name: stage for stage in recipe.stages if (name := corpus_of(stage)) is not None}
+    if corpus not in stages_by_corpus:
+        mend = (
+            nearest(corpus, sorted(stages_by_corpus))
+            if stages_by_corpus
+            else "put a stage into the recipe that selects: select_cot, say"
+        )
         raise InputError(f"the recipe makes no corpus {corpus!r}", where="CORPUS", mend=mend)
-    return found[corpus]
+    return stages_by_corpus[corpus]

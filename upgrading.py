@@ -1,4 +1,4 @@
-"""Older workspaces and training files are brought up to what this version writes: nothing is lost, nobody is asked."""
+"""Upgrades older workspaces and training files to the formats of this version; nothing is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dmforge.schemas.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
-    """What was brought up, or would be: from which format to which, and every change in words."""
+    """An upgrade, done or planned: the old format, the new one, and every change in words."""
 
     before: int
     after: int
@@ -29,49 +29,52 @@ class Upgraded:
 
 
 def upgrade_workspace(workspace: Workspace, command: str, dry_run: bool) -> Upgraded:
-    """A workspace: its recipe by today's keys, then its number. Each step is one atomic write, so it can be killed between."""
-    before = read_format(workspace.require().root).format
+    """Upgrade a workspace: its recipe's keys, then its format number. Each step is atomic, so it may be killed in between."""
+    old_format = read_format(workspace.require().root).format
     changes = _changes(workspace.recipe, RecipeFile)
-    if before < formats.WORKSPACE:
-        changes += (f"format.json: format {before} -> {formats.WORKSPACE}",)
+    if old_format < formats.WORKSPACE:
+        changes += (f"format.json: format {old_format} -> {formats.WORKSPACE}",)
     if not dry_run:
         with workspace.held(command):
             rewrite_recipe(workspace)
             stamp_format(workspace.root, formats.WORKSPACE)
-    return Upgraded(before, formats.WORKSPACE, changes)
+    return Upgraded(old_format, formats.WORKSPACE, changes)
 
 
 def rewrite_recipe(workspace: Workspace) -> None:
-    """The first step: today's keys in the recipe, its comments and all else as they are."""
+    """Rename keys in the recipe to current ones, and keep its comments and all else."""
     _rewrite(workspace.recipe, RecipeFile)
 
 
 def upgrade_file(path: Path, dry_run: bool) -> Upgraded:
-    """A training file by today's keys."""
-    kind = _kind_of_training(path)
+    """Rename keys in a training file to current ones."""
+    config_class = _training_config_class(path)
     content = read_toml(path)
-    parse_config(kind, renamed_values(content, _Renames(kind)), where=str(path))
-    before, changes = int(content.get("format", 1)), _changes(path, kind)
+    parse_config(config_class, renamed_values(content, _Renames(config_class)), where=str(path))
+    old_format, changes = int(content.get("format", 1)), _changes(path, config_class)
     if not dry_run:
-        _rewrite(path, kind)
-    return Upgraded(before, formats.TRAINING, changes)
+        _rewrite(path, config_class)
+    return Upgraded(old_format, formats.TRAINING, changes)
 
 
-def _changes(path: Path, kind: type[BaseModel]) -> tuple[str, ...]:
-    renames = _Renames(kind)
-    return tuple(f"{path.name}: {'.'.join((*table, old))} -> {new}" for table, old, new in old_keys(read_toml(path), renames))
+def _changes(path: Path, config_class: type[BaseModel]) -> tuple[str, ...]:
+    renames = _Renames(config_class)
+    return tuple(
+        f"{path.name}: {'.'.join((*table, old_key))} -> {new_key}"
+        for table, old_key, new_key in old_keys(read_toml(path), renames)
+    )
 
 
-def _rewrite(path: Path, kind: type[BaseModel]) -> None:
+def _rewrite(path: Path, config_class: type[BaseModel]) -> None:
     text = path.read_text("utf-8")
-    changed = renamed_text(text, _Renames(kind), str(path))
-    if changed != text:
+    new_text = renamed_text(text, _Renames(config_class), str(path))
+    if new_text != text:
         with writing(path) as file:
-            file.write(changed.encode())
+            file.write(new_text.encode())
 
 
-def _kind_of_training(path: Path) -> type[Config]:
-    """Which settings a training file holds, by the keys that only one of them has."""
+def _training_config_class(path: Path) -> type[Config]:
+    """The settings class of a training file, told by keys that only one of them has."""
     from dmforge.trainers.evaluation_settings import EvaluationSettings
     from dmforge.trainers.sdgrpo_settings import SdgrpoSettings
     from dmforge.trainers.settings import SftSettings
@@ -86,21 +89,21 @@ def _kind_of_training(path: Path) -> type[Config]:
 
 
 class _Renames:
-    """Old and new names of the keys of each table, from the configs that read them."""
+    """Maps old to new key names for each table of a file, from the config classes that read it."""
 
     def __init__(self, root: type[BaseModel]) -> None:
         self._root = root
 
     def __call__(self, path: tuple[str, ...]) -> Mapping[str, str]:
-        kind = self._config_at(path)
-        return renamed_keys(kind) if kind else {}
+        config_class = self._config_at(path)
+        return renamed_keys(config_class) if config_class else {}
 
     def _config_at(self, path: tuple[str, ...]) -> type[BaseModel] | None:
-        kind: type[BaseModel] | None = self._root
+        config_class: type[BaseModel] | None = self._root
         if self._root is RecipeFile and path[:1] == ("stages",) and len(path) > 1:
-            kind, path = (stage_class(path[1]).config_class if path[1] in STAGES else None), path[2:]
+            config_class, path = (stage_class(path[1]).config_class if path[1] in STAGES else None), path[2:]
         for key in path:
-            if kind is None:
+            if config_class is None:
                 return None
-            kind = inner_config(kind.model_fields[key]) if key in kind.model_fields else None
-        return kind
+            config_class = inner_config(config_class.model_fields[key]) if key in config_class.model_fields else None
+        return config_class

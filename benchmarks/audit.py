@@ -228,7 +228,7 @@ def best(work: Callable[[], Any]) -> list[object]:
 
 
 def asked(workspace: Workspace) -> int:
-    with auditing.asking(workspace, SQL, Limits()) as asked:
+    with auditing.ask_sql(workspace, SQL, Limits()) as asked:
         return sum(batch.num_rows for batch in asked.batches)
 
 

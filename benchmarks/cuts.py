@@ -27,7 +27,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import View
 from dmforge.curation.sources.claims import Claims
 from dmforge.curation.video import cuts
-from dmforge.curation.video.ingest import rendered
+from dmforge.curation.video.ingest import ensure_renditions
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.splice import Piece, splice
@@ -85,7 +85,7 @@ def spliced(workspace: Workspace, videos: Sequence[Video], folder: Path, count: 
         timeline = read_timeline(path)
         video = probe(timeline).as_video(sha256(data).hexdigest(), len(data))
         media = Media(workspace, video.id)
-        rendered(media, timeline, video, CLIPS)
+        ensure_renditions(media, timeline, video, CLIPS)
         starts = tuple(sum(piece.frames for piece in pieces[:at]) for at in range(1, len(pieces)))
         made.append(Made(path, media, video, starts))
     return made

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.tables import show
 from dmforge.curation.video.errors import Unusable
-from dmforge.curation.video.fingerprint import are_copies, copies, hashes, sampled
+from dmforge.curation.video.fingerprint import are_copies, copies, frame_hashes, sampled_indices
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.read import stream_grid
 from dmforge.curation.video.renditions import GRID, Wanted, make_renditions
@@ -42,7 +42,7 @@ def fingerprint(path: Path, folder: Path) -> tuple[int, ...]:
     clips = Clips()
     times, grid = clips.grid_times_s(video), folder / "grid.mp4"
     make_renditions(timeline, [Wanted(grid, times, clips.look_size(video), Fraction(GRID_FPS), GRID)])
-    return hashes(stream_grid(grid, sampled(len(times))))
+    return frame_hashes(stream_grid(grid, sampled_indices(len(times))))
 
 
 def written(path: Path, pictures: NDArray[np.uint8], crf: int = 20, size: int = SIDE) -> Path:

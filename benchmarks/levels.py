@@ -31,9 +31,9 @@ def learnt(folder: Path, level: int, size: demo.Size) -> tuple[Evaluation, float
     """How well a level's student does, and how many seconds it was trained."""
     console = Console(quiet=True)
     worlds = Settings(videos=size.videos, knobs=knobs_of(level), study=True)
-    cot = demo.only(demo.taught(folder, "study", worlds, Behaviour(), console, COMMAND)[0])
+    cot = demo.only_corpus(demo.teach(folder, "study", worlds, Behaviour(), console, COMMAND)[0])
     held_out = worlds.model_copy(update={"videos": size.exam, "seed": demo.EXAM_SEED})
-    exam = demo.examination(folder / "exam", held_out, console, COMMAND)
+    exam = demo.make_exam(folder / "exam", held_out, console, COMMAND)
     torch.set_num_threads(1)
     desk, began = Desk(folder / "student"), time.perf_counter()
     with redirect_stdout(stderr):

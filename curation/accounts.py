@@ -1,7 +1,7 @@
-"""What asking costs: counted by stage and model, and bounded, before it is spent.
+"""The cost of teacher calls: counted by stage and model, and limited before it is spent.
 
-A call is reserved at the most that it can cost before it is sent, and settled at what it did cost. Where an answer never came,
-nobody knows what was charged: it counts as the most.
+The most that a call can cost is reserved before it is sent, and replaced by its actual cost afterwards. Where no answer came,
+the charge is unknown: the reserved amount counts.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from dmforge.schemas.errors import Transient
 
 MILLION = 1_000_000
 EPSILON_USD = 1e-12
-"""Less than this is what sums of floats leave behind."""
-OVER = "the budget of this run is used up"
+"""Amounts below this are rounding errors of float sums."""
+BUDGET_USED_UP = "the budget of this run is used up"
 MAX_TOKENS = 1_000_000_000
-"""Of one call: a hundred times the longest context there is. More is no count, and would empty any budget."""
+"""The most tokens that one call can have: a hundred times the longest context. A larger figure is no count."""
 COUNTS = ("prompt_tokens", "completion_tokens")
-"""What an answer's `usage` says: tokens that were sent, and that came back."""
+"""The fields of an answer's `usage`: tokens that were sent, and that came back."""
 
 
 class Price(Config):
@@ -37,8 +37,8 @@ class Price(Config):
     image_tokens: int | None = None
     """Tokens of an image, where a provider counts every one alike; else one for each 32 x 32 pixels."""
 
-    def usd(self, used: Usage) -> float:
-        return (used.input_tokens * self.input_usd + used.output_tokens * self.output_usd) / MILLION
+    def usd(self, usage: Usage) -> float:
+        return (usage.input_tokens * self.input_usd + usage.output_tokens * self.output_usd) / MILLION
 
 
 FREE = Price()
@@ -46,7 +46,7 @@ FREE = Price()
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens, and how many calls they took."""
+    """Tokens of some calls, and the number of calls."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -57,16 +57,16 @@ class Usage:
 
 
 def token_counts(usage: object) -> dict[str, int]:
-    """What a provider says that a call took, as far as it makes sense: such figures go into budgets and into sums for ever."""
-    said: Mapping[Any, Any] = usage if isinstance(usage, dict) else {}
-    counts = {name: said.get(name) for name in COUNTS}
+    """The plausible token counts in a provider's `usage`: they enter budgets and sums for ever."""
+    fields: Mapping[Any, Any] = usage if isinstance(usage, dict) else {}
+    counts = {name: fields.get(name) for name in COUNTS}
     # a bool is an int to Python, and no count
     return {name: count for name, count in counts.items() if type(count) is int and 0 <= count <= MAX_TOKENS}
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is going to be spent, as far as one can tell."""
+    """The usage and cost that are expected."""
 
     usage: Usage
     usd: float
@@ -74,14 +74,14 @@ class Expected:
 
 @dataclass
 class Spent:
-    """What one model cost at one stage."""
+    """The usage and cost of one model at one stage."""
 
     usage: Usage = Usage()
     usd: float = 0.0
 
 
 class Account:
-    """The money of a run."""
+    """The budget of a run, and what was spent of it."""
 
     def __init__(self, budget_usd: float | None = None) -> None:
         self.budget_usd = budget_usd
@@ -95,24 +95,24 @@ class Account:
         """Spent so far."""
         return sum(spent.usd for spent in self.spent.values())
 
-    async def reserve(self, most_usd: float) -> None:
-        """Put so much aside; where it might not be there, wait for calls that are under way, or give up for this run."""
-        while self.budget_usd is not None and self.usd + self._reserved_usd + most_usd > self.budget_usd:
+    async def reserve(self, max_usd: float) -> None:
+        """Reserve an amount; if it may exceed the budget, wait for calls in flight, or raise Transient where there are none."""
+        while self.budget_usd is not None and self.usd + self._reserved_usd + max_usd > self.budget_usd:
             if self._reserved_usd <= 0:
-                raise Transient(OVER)
-            settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(settled)
-            await settled
-        self._reserved_usd += most_usd
+                raise Transient(BUDGET_USED_UP)
+            release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(release)
+            await release
+        self._reserved_usd += max_usd
 
-    def settle(self, stage: str, model: str, most_usd: float, used: Usage, usd: float) -> None:
-        """A call came to its end: what it cost, instead of what was put aside for it."""
+    def settle(self, stage: str, model: str, max_usd: float, usage: Usage, usd: float) -> None:
+        """Replace a call's reservation by its actual cost."""
         spent = self.spent[stage, model]
-        spent.usage, spent.usd = spent.usage + used, spent.usd + usd
-        self._reserved_usd -= most_usd
+        spent.usage, spent.usd = spent.usage + usage, spent.usd + usd
+        self._reserved_usd -= max_usd
         if self._reserved_usd < EPSILON_USD:
             self._reserved_usd = 0.0
         waiting, self._waiting = self._waiting, []
-        for settled in waiting:
-            if not settled.done():
-                settled.set_result(None)
+        for release in waiting:
+            if not release.done():
+                release.set_result(None)

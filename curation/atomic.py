@@ -1,4 +1,4 @@
-"""The one way a file comes into being: written beside, fsynced, renamed. A reader sees all of it or nothing."""
+"""Atomic file writes: a temporary file is written, fsynced and renamed, so that a reader sees all of it or nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from dmforge.schemas.errors import InputError, LakeError
 
 TEMPORARY = ".writing"
-"""Suffix of a file that isn't whole yet. Left behind by a kill, it is swept away by the next run."""
+"""Suffix of an unfinished file. If a kill leaves one behind, the next run removes it."""
 
 MENDS = {
     errno.ENOSPC: "free some space and run the same command again: it goes on where it stopped",
@@ -25,11 +25,11 @@ MENDS = {
     errno.EACCES: "give yourself write permission on the folder, or run as its owner",
     errno.EPERM: "give yourself write permission on the folder, or run as its owner",
 }
-OTHERWISE = "see what stands there and what the disk says; what was acknowledged is not lost"
+DEFAULT_HINT = "see what stands there and what the disk says; what was acknowledged is not lost"
 
 
 class HashedFile(io.RawIOBase):
-    """A file that knows the sha256 and the length of what was written to it."""
+    """A file that counts and hashes (sha256) what is written to it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor, self._sha256, self.size_bytes = descriptor, hashlib.sha256(), 0
@@ -41,9 +41,9 @@ class HashedFile(io.RawIOBase):
         view = memoryview(data).cast("B")
         self._sha256.update(view)
         self.size_bytes += len(view)
-        done = 0
-        while done < len(view):  # a nearly full disk takes part of a write before it refuses
-            done += os.write(self._descriptor, view[done:])
+        written_bytes = 0
+        while written_bytes < len(view):  # a nearly full disk takes part of a write before it refuses
+            written_bytes += os.write(self._descriptor, view[written_bytes:])
         return len(view)
 
     @property
@@ -52,56 +52,56 @@ class HashedFile(io.RawIOBase):
 
 
 @contextmanager
-def writing(path: Path, mode: int = 0o666, mark: str = "") -> Generator[HashedFile]:
+def writing(path: Path, mode: int = 0o666, suffix: str = "") -> Generator[HashedFile]:
     """A file that appears at `path` when the block ends well, and not at all when it doesn't. Never through a link.
 
-    `mark` keeps it apart from the same file that another process may be writing: one that is thought to be dead, say.
+    `suffix` sets its temporary name apart from that of another process which may be writing the same file.
     """
-    beside = path.with_name(path.name + mark + TEMPORARY)
+    temporary_path = path.with_name(path.name + suffix + TEMPORARY)
     with disk_errors(path):
         refuse_other_kinds(path)
         make_folder(path.parent)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        descriptor = os.open(temporary_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         try:
             yield HashedFile(descriptor)
             os.fsync(descriptor)
-            os.replace(beside, path)
+            os.replace(temporary_path, path)
         except BaseException:
-            beside.unlink(missing_ok=True)
+            temporary_path.unlink(missing_ok=True)
             raise
         finally:
             os.close(descriptor)
 
 
 @contextmanager
-def placing(path: Path, mark: str = "") -> Generator[Path]:
-    """The same for writers that want a name: what they write under the given one appears at `path` when the block ends well."""
-    beside = path.with_name(path.name + mark + TEMPORARY)
+def placing(path: Path, suffix: str = "") -> Generator[Path]:
+    """Like `writing`, for writers that need a path: the file written at the yielded one is moved to `path` at the end."""
+    temporary_path = path.with_name(path.name + suffix + TEMPORARY)
     with disk_errors(path):
         refuse_other_kinds(path)
         make_folder(path.parent)
         try:
-            yield beside
-            descriptor = os.open(beside, os.O_RDONLY)
+            yield temporary_path
+            descriptor = os.open(temporary_path, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            os.replace(beside, path)
+            os.replace(temporary_path, path)
         except BaseException:
-            beside.unlink(missing_ok=True)
+            temporary_path.unlink(missing_ok=True)
             raise
 
 
 def refuse_other_kinds(path: Path) -> None:
-    """A rename would put a plain file where a device is: of `/dev/null`, for all who write to it."""
+    """Refuse a path that is a folder, a device or a pipe: a rename would replace `/dev/null`, say, by a plain file."""
     if path.exists() and not path.is_file():
-        what = "a folder" if path.is_dir() else "a device, a pipe or a socket"
-        raise InputError(f"there is {what} already", where=str(path), mend="give the path of a file, new or to be replaced")
+        kind = "a folder" if path.is_dir() else "a device, a pipe or a socket"
+        raise InputError(f"there is {kind} already", where=str(path), mend="give the path of a file, new or to be replaced")
 
 
 def make_folder(folder: Path) -> None:
-    """A folder whose name is as durable as what will be put into it."""
+    """Make a folder, and fsync its parents, so that its name is as durable as its files."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -109,7 +109,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable: a rename is, only after its folder was fsynced."""
+    """Fsync a folder: a rename in it is durable only afterwards."""
     with disk_errors(folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -118,18 +118,20 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def write_json(path: Path, content: object, mark: str = "") -> None:
-    """A small JSON document: one content, one sequence of bytes."""
-    with writing(path, mark=mark) as file:
+def write_json(path: Path, content: object, suffix: str = "") -> None:
+    """Write a small JSON document; equal content gives equal bytes."""
+    with writing(path, suffix=suffix) as file:
         file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     sync_folder(path.parent)
 
 
 @contextmanager
 def disk_errors(path: Path) -> Generator[None]:
-    """What the disk refused, said in words, with the mend."""
+    """Turn an OSError into a LakeError with a hint."""
     try:
         yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise LakeError(f"the disk refused: {reason}", where=str(path), mend=MENDS.get(error.errno or 0, OTHERWISE)) from error
+        raise LakeError(
+            f"the disk refused: {reason}", where=str(path), mend=MENDS.get(error.errno or 0, DEFAULT_HINT)
+        ) from error

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 
 M_ARENA_MAX = -8
-"""In glibc's malloc.h: how many heaps there may be."""
+"""The option of glibc's mallopt that limits the number of heaps."""
 
 
 def few_heaps() -> None:
-    """No more heaps than there are: one, while no thread has begun. Where the C library isn't glibc nothing changes."""
+    """Limit malloc to one heap. To be called before any thread starts; does nothing where the C library isn't glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_ARENA_MAX, 1)

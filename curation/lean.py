@@ -8,7 +8,7 @@ from importlib.abc import MetaPathFinder
 
 
 class _WithoutPandas(MetaPathFinder):
-    """Whoever wants pandas in the meantime does without it."""
+    """Hides pandas from imports while it is installed."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> None:
         if fullname == "pandas":
@@ -16,7 +16,7 @@ class _WithoutPandas(MetaPathFinder):
 
 
 def warm_up() -> None:
-    """For processes of our own. In a person's, `to_pandas` must go on to work: nothing that one imports calls this."""
+    """Do Arrow's first conversion without pandas. Only for dmforge's own processes: in a user's, `to_pandas` must work."""
     if "pandas" in sys.modules:
         return
     import pyarrow as pa

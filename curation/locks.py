@@ -1,4 +1,4 @@
-"""Locks of files that processes share: taken, held by another, or a plain error where the file system has none."""
+"""File locks between processes: taken, held by another process, or an error where the file system has none."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dmforge.schemas.errors import LakeError
 MEND = "move the workspace to a file system with locks, or mount this one with them (Lustre: flock; NFS: lockd, without nolock)"
 
 
-def lock(descriptor: int, how: int, path: Path) -> bool:
-    """Lock an open file; False where `how` says not to wait and another process holds it."""
+def lock(descriptor: int, operation: int, path: Path) -> bool:
+    """Lock an open file; False where `operation` says not to wait and another process holds the lock."""
     with lock_errors(path):
         try:
-            fcntl.flock(descriptor, how)
+            fcntl.flock(descriptor, operation)
         except BlockingIOError:
             return False
         return True
@@ -24,7 +24,7 @@ def lock(descriptor: int, how: int, path: Path) -> bool:
 
 @contextmanager
 def lock_errors(path: Path) -> Generator[None]:
-    """That a lock is held passes; whatever else the file system says of locks names the folder."""
+    """Turn errors of a file system without locks into a LakeError; errors about a held lock pass."""
     try:
         yield
     except (BlockingIOError, PermissionError):

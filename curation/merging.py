@@ -1,7 +1,7 @@
-"""Separate workspaces become one: what another has listed, rendered, been answered and settled is taken over.
+"""Merges workspaces: lists, renditions, paid answers and settled work of one are copied into another.
 
-Ours stands where both have something to say. Nothing is decided here: what needs all of a table is done anew by the next run.
-A kill in the middle harms nothing: each step is whole or not there, and merging again does what is left.
+Where both have an entry, the target's stays. Nothing is decided here: stages that need all of a table run anew in the next run.
+A kill in the middle harms nothing: each step is atomic, and merging again does the remaining ones.
 """
 
 from __future__ import annotations
@@ -32,156 +32,169 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, base32, digest, read
 from dmforge.schemas.records import Outcome
 
-OWN = ("roster", "collective")
-"""Commits that speak of a whole workspace: they say nothing about two."""
+WHOLE_WORKSPACE_KINDS = ("roster", "collective")
+"""Kinds of commits that hold for one whole workspace, and not for a merged one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What came in, counted."""
+    """Counts of what a merge added."""
 
     videos: int = 0
     annotations: int = 0
-    """Files of them."""
+    """Annotation files."""
     media: int = 0
     answers: int = 0
     outcomes: int = 0
     rows: int = 0
 
     def __add__(self, other: Added) -> Added:
-        return Added(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+        return Added(*(getattr(self, counter.name) + getattr(other, counter.name) for counter in fields(self)))
 
 
-def merge(lake: Lake, other: Workspace) -> Added:
-    """Take over what another workspace has. It is only read."""
-    ours = lake.workspace
-    if os.path.samefile(ours.root, other.root):
-        raise InputError("a workspace can't be merged with itself", where=str(other.root), mend="name another one")
-    with other.reading():
-        _refuse_links(other.root)
-        theirs = Lake(other)
-        _refuse_other_renditions(ours, other)
-        _take_over_takedowns(ours, other)
-        hidden = forgotten_videos(ours)
-        # first what rows stand on, then the rows
-        media = _take_over_media(ours, other, hidden)
-        answers = take_over_answers(ours, other, hidden)
-        _copy_missing(ours.runs, other.runs, "*.json")
-        outcomes, rows = _take_over_commits(lake, theirs)
-        videos, files = take_over_list(ours, other), take_over_files(ours, other)
-    if hidden:
+def merge(lake: Lake, source: Workspace) -> Added:
+    """Merge another workspace, which is only read, into that of a lake."""
+    target = lake.workspace
+    if os.path.samefile(target.root, source.root):
+        raise InputError("a workspace can't be merged with itself", where=str(source.root), mend="name another one")
+    with source.reading():
+        _refuse_links(source.root)
+        source_lake = Lake(source)
+        _refuse_other_renditions(target, source)
+        _take_over_takedowns(target, source)
+        forgotten = forgotten_videos(target)
+        # first the files that rows refer to, then the rows
+        media = _take_over_media(target, source, forgotten)
+        answers = take_over_answers(target, source, forgotten)
+        _copy_missing(target.runs, source.runs, "*.json")
+        outcomes, rows = _take_over_commits(lake, source_lake)
+        videos, files = take_over_list(target, source), take_over_files(target, source)
+    if forgotten:
         forgetting.forget(lake)
     lake.sweep()
     return Added(videos, files, media, answers, outcomes, rows)
 
 
 def _refuse_links(root: Path) -> None:
-    """Of a workspace that came from elsewhere nothing is copied that lies outside it, and no device or pipe is read."""
-    whole = root.resolve()
+    """Refuse a workspace with links that lead out of it, with devices or with pipes: it may come from a stranger."""
+    real_root = root.resolve()
     for folder, folders, files in os.walk(root):
         for name in (*folders, *files):
             path = Path(folder, name)
-            leads_out = path.is_symlink() and not path.resolve().is_relative_to(whole)
+            leads_out = path.is_symlink() and not path.resolve().is_relative_to(real_root)
             if leads_out or not (path.is_file() or path.is_dir() or path.is_symlink()):
                 mend = "copy it with what its links lead to: cp -rL"
                 raise InputError("it is no plain file of this workspace", where=str(path), mend=mend)
 
 
-def _refuse_other_renditions(ours: Workspace, other: Workspace) -> None:
-    """Before anything is changed: what was made from a video must be the same here and there."""
-    for theirs in (other.media / "clips.json", *sorted(other.media.glob("*/*.json"))):
-        here = ours.media / theirs.relative_to(other.media)
-        if theirs.exists() and here.exists() and json.loads(theirs.read_bytes()) != json.loads(here.read_bytes()):
+def _refuse_other_renditions(target: Workspace, source: Workspace) -> None:
+    """Refuse a workspace whose renditions differ from the target's, before anything is changed."""
+    for source_file in (source.media / "clips.json", *sorted(source.media.glob("*/*.json"))):
+        target_file = target.media / source_file.relative_to(source.media)
+        if (
+            source_file.exists()
+            and target_file.exists()
+            and json.loads(source_file.read_bytes()) != json.loads(target_file.read_bytes())
+        ):
             mend = "build both with the same [clips] and the same versions, as the records in runs/ tell them"
-            raise InputError("the renditions of the two workspaces differ", where=str(theirs), mend=mend)
+            raise InputError("the renditions of the two workspaces differ", where=str(source_file), mend=mend)
 
 
-def _take_over_takedowns(ours: Workspace, other: Workspace) -> None:
-    if not other.forgotten.exists():
+def _take_over_takedowns(target: Workspace, source: Workspace) -> None:
+    if not source.forgotten.exists():
         return
-    forgotten_videos(other)  # each line is checked
+    forgotten_videos(source)  # each line is checked
     by_reason: defaultdict[str, list[Id]] = defaultdict(list)
-    for line in other.forgotten.read_bytes().split(b"\n"):
+    for line in source.forgotten.read_bytes().split(b"\n"):
         if line.strip():
-            told = json.loads(line)
-            by_reason[str(told.get("reason", ""))].append(read(told["video"])[1])
+            entry = json.loads(line)
+            by_reason[str(entry.get("reason", ""))].append(read(entry["video"])[1])
     for reason, videos in by_reason.items():
-        forgetting.write_takedown(ours, videos, reason)
+        forgetting.write_takedown(target, videos, reason)
 
 
-def _take_over_media(ours: Workspace, other: Workspace, hidden: frozenset[Id]) -> int:
-    gone = {base32(video) for video in hidden}
-    copied = _copy_missing(ours.media, other.media, "clips.json")
-    # in reverse: a receipt comes after what it vouches for
-    for path in sorted(other.media.glob("*/*"), key=lambda path: path.suffix == ".json"):
-        if path.name.partition(".")[0] not in gone:
-            copied += _copy(path, ours.media / path.relative_to(other.media))
+def _take_over_media(target: Workspace, source: Workspace, forgotten: frozenset[Id]) -> int:
+    forgotten_names = {base32(video) for video in forgotten}
+    copied = _copy_missing(target.media, source.media, "clips.json")
+    # receipts last: each comes after the renditions that it describes
+    for path in sorted(source.media.glob("*/*"), key=lambda path: path.suffix == ".json"):
+        if path.name.partition(".")[0] not in forgotten_names:
+            copied += _copy_if_missing(path, target.media / path.relative_to(source.media))
     return copied
 
 
-def _copy_missing(here: Path, there: Path, pattern: str) -> int:
-    return sum(_copy(path, here / path.name) for path in sorted(there.glob(pattern)))
+def _copy_missing(target_folder: Path, source_folder: Path, pattern: str) -> int:
+    return sum(_copy_if_missing(path, target_folder / path.name) for path in sorted(source_folder.glob(pattern)))
 
 
-def _copy(source: Path, target: Path) -> int:
-    """Copy a file that isn't there; how many that were."""
+def _copy_if_missing(source: Path, target: Path) -> int:
+    """Copy a file unless the target exists; the number of files copied."""
     if target.exists() or source.name.endswith(TEMPORARY):
         return 0
-    with placing(target) as beside, disk_errors(source):
-        shutil.copyfile(source, beside)
+    with placing(target) as temporary_path, disk_errors(source):
+        shutil.copyfile(source, temporary_path)
     sync_folder(target.parent)
     return 1
 
 
-def _take_over_commits(lake: Lake, theirs: Lake) -> tuple[int, int]:
-    """Every batch whose inputs are not settled here; how many outcomes came in, and how many rows."""
+def _take_over_commits(lake: Lake, source_lake: Lake) -> tuple[int, int]:
+    """Publish every batch whose inputs are not yet settled in the target; the numbers of outcomes and of rows added."""
     outcomes = rows = 0
     settled: dict[tuple[str, str], set[Id]] = {}
-    for commit in sorted(theirs.commits.values(), key=lambda commit: commit.id):
-        if commit.kind in OWN:
+    for commit in sorted(source_lake.commits.values(), key=lambda commit: commit.id):
+        if commit.kind in WHOLE_WORKSPACE_KINDS:
             continue
         key = (commit.stage, commit.variant)
         if key not in settled:
-            settled[key] = {one for c in list(lake.commits.values()) if (c.stage, c.variant) == key for one in _inputs(lake, c)}
-        inputs = set(_inputs(theirs, commit))
-        fresh = inputs - settled[key]
-        if fresh:
-            taken = _take_over(lake, theirs, commit) if fresh == inputs else _publish_some(lake, theirs, commit, fresh)
-            outcomes += taken.inputs
-            rows += sum(part.rows for part in taken.parts if part.table != Outcome.table)
-            settled[key] |= fresh
+            settled[key] = {
+                input_id
+                for settled_commit in list(lake.commits.values())
+                if (settled_commit.stage, settled_commit.variant) == key
+                for input_id in _settled_inputs(lake, settled_commit)
+            }
+        inputs = set(_settled_inputs(source_lake, commit))
+        new_inputs = inputs - settled[key]
+        if new_inputs:
+            published = (
+                _copy_commit(lake, source_lake, commit)
+                if new_inputs == inputs
+                else _publish_subset(lake, source_lake, commit, new_inputs)
+            )
+            outcomes += published.inputs
+            rows += sum(part.rows for part in published.parts if part.table != Outcome.table)
+            settled[key] |= new_inputs
     return outcomes, rows
 
 
-def _inputs(lake: Lake, commit: Commit) -> Iterator[Id]:
+def _settled_inputs(lake: Lake, commit: Commit) -> Iterator[Id]:
     for part in commit.of(Outcome.table):
         for table in read_part(lake.workspace.lake, part):
             yield from id_list(table.column(id_column(Outcome.table)))
 
 
-def _take_over(lake: Lake, theirs: Lake, commit: Commit) -> Commit:
-    """A commit as it is, byte for byte."""
+def _copy_commit(lake: Lake, source_lake: Lake, commit: Commit) -> Commit:
+    """Copy a whole commit, byte for byte."""
     for part in commit.parts:
-        part.check_bytes(theirs.workspace.lake)
-        _copy(part.path(theirs.workspace.lake), part.path(lake.workspace.lake))
+        part.check_bytes(source_lake.workspace.lake)
+        _copy_if_missing(part.path(source_lake.workspace.lake), part.path(lake.workspace.lake))
         part.check_bytes(lake.workspace.lake)
-    taken = replace(commit, supersedes=())
-    write_commit(lake.workspace.commits, taken)
-    lake.commits[taken.id] = taken
-    return taken
+    copied = replace(commit, supersedes=())
+    write_commit(lake.workspace.commits, copied)
+    lake.commits[copied.id] = copied
+    return copied
 
 
-def _publish_some(lake: Lake, theirs: Lake, commit: Commit, fresh: set[Id]) -> Commit:
-    """Of a commit what is about some of its inputs."""
-    wanted = pa.array(sorted(fresh), pa.binary(ID_BYTES))
+def _publish_subset(lake: Lake, source_lake: Lake, commit: Commit, new_inputs: set[Id]) -> Commit:
+    """Publish the part of a commit that is about some of its inputs."""
+    input_ids = pa.array(sorted(new_inputs), pa.binary(ID_BYTES))
 
-    def kept(table: str) -> Iterator[pa.Table]:
+    def filtered(table: str) -> Iterator[pa.Table]:
         column = id_column(table) if table == Outcome.table else MADE_FROM
         for part in commit.of(table):
-            for piece in read_part(theirs.workspace.lake, part):
-                yield piece.filter(pc.is_in(piece.column(column), wanted))
+            for rows in read_part(source_lake.workspace.lake, part):
+                yield rows.filter(pc.is_in(rows.column(column), input_ids))
 
     variant = read(f"variant_{commit.variant}")[1]
-    name = digest("merged", [commit.id, *sorted(fresh)])
+    name = digest("merged", [commit.id, *sorted(new_inputs)])
     draft = Draft("batch", commit.stage, variant, name, commit.config)
-    return lake.publish(draft, {part.table: kept(part.table) for part in commit.parts})
+    return lake.publish(draft, {part.table: filtered(part.table) for part in commit.parts})

@@ -1,4 +1,4 @@
-"""Where a command may put what it was asked for: never into the folders of a workspace that only runs write."""
+"""Checks of output paths: no command writes its output into the parts of a workspace that belong to runs."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ from pathlib import Path
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 
-OWN = ("lake", "journal", "inputs", "media", "runs", "shards", "format.json", "recipe.toml")
-"""What in a workspace is written by runs, and by the person who owns the recipe."""
-MEND = f"give a place outside {', '.join(OWN[:-1])} and recipe.toml: only runs and the recipe's owner write there"
+WORKSPACE_ENTRIES = ("lake", "journal", "inputs", "media", "runs", "shards", "format.json", "recipe.toml")
+"""The entries of a workspace that only runs, and the recipe's owner, write."""
+MEND = f"give a place outside {', '.join(WORKSPACE_ENTRIES[:-1])} and recipe.toml: only runs and the recipe's owner write there"
 
 
 def output_file(path: Path, option: str, workspace: Workspace | None = None) -> Path:
-    """A file that may be written, links followed; `workspace` is one whose folders may lie elsewhere, behind links."""
+    """Check that an output file may be written, following links, also those of `workspace`'s own folders; its path."""
     if path.is_dir():
         raise InputError("the output is a file, and this is a folder", where=f"{option} {path}", mend="give the name of a file")
     return output_folder(path, option, workspace)
 
 
 def output_folder(path: Path, option: str, workspace: Workspace | None = None) -> Path:
-    """The same of a folder."""
-    for place in _places(path):
-        owner = _owner(place, workspace)
-        if owner is not None:
+    """Check that an output folder may be written, following links; its path."""
+    for resolved_path in _resolved_paths(path):
+        entry = _owning_entry(resolved_path, workspace)
+        if entry is not None:
             raise InputError(
-                f"the output would touch {owner}, which belongs to a workspace", where=f"{option} {path}", mend=MEND
+                f"the output would touch {entry}, which belongs to a workspace", where=f"{option} {path}", mend=MEND
             )
     return path
 
 
-def _places(path: Path) -> Iterator[Path]:
-    """Where a path leads: as it is written, as its folder is reached, and as it is reached itself."""
+def _resolved_paths(path: Path) -> Iterator[Path]:
+    """A path as written, with its folder's links resolved, and with its own link resolved."""
     lexical = Path(os.path.abspath(path))
     yield from (lexical, Path(os.path.realpath(lexical.parent), lexical.name), Path(os.path.realpath(path)))
     yield Path(os.path.realpath(path.parent), path.name)
 
 
-def _owner(place: Path, workspace: Workspace | None) -> Path | None:
-    """What of a workspace a place is, or lies in."""
-    roots = [root for root in place.parents if (root / "recipe.toml").exists() or (root / "lake" / "commits").exists()]
-    within = (place, *place.parents)
+def _owning_entry(path: Path, workspace: Workspace | None) -> Path | None:
+    """The entry of a workspace that a path is or lies in, if it does."""
+    roots = [root for root in path.parents if (root / "recipe.toml").exists() or (root / "lake" / "commits").exists()]
+    path_and_parents = (path, *path.parents)
     for root in [*roots, *([workspace.root] if workspace else [])]:
-        for own in (root / name for name in OWN):
-            if any(_is_same(one, own) for one in within):
-                return own
+        for entry in (root / name for name in WORKSPACE_ENTRIES):
+            if any(_is_same(ancestor, entry) for ancestor in path_and_parents):
+                return entry
     return None
 
 
-def _is_same(one: Path, other: Path) -> bool:
-    """Whether two names mean one file or folder, there or not: a disk that knows decides, since it may not tell cases apart."""
+def _is_same(path_a: Path, path_b: Path) -> bool:
+    """Whether two paths mean one file, existing or not: the disk decides where it can, since it may ignore upper case."""
     try:
-        return os.path.samefile(one, other)
+        return os.path.samefile(path_a, path_b)
     except OSError:
-        return one == other
+        return path_a == path_b

@@ -1,4 +1,4 @@
-"""What a person sees while a stage runs: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+"""Progress of a running stage: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from dmforge.schemas.visible import escaped_in_line
 
-EVERY_S = 30.0
-"""Seconds between plain lines; the first comes after a third of it, so that a log shows soon that something moves."""
+LINE_EVERY_S = 30.0
+"""Seconds between plain lines; the first comes after a third of that, so that a log shows early that work goes on."""
 
 
 class StageProgress:
@@ -22,7 +22,7 @@ class StageProgress:
         self._console, self._stage, self._total = console, stage, total
         self._done = 0
         self._started_s = time.monotonic()
-        self._next_line_s = self._started_s + EVERY_S / 3
+        self._next_line_s = self._started_s + LINE_EVERY_S / 3
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
@@ -38,24 +38,24 @@ class StageProgress:
         if self._bar:
             self._bar.stop()
 
-    def advance(self, number: int) -> None:
-        """So many more inputs were dealt with."""
-        self._done += number
+    def advance(self, count: int) -> None:
+        """Count further inputs that were processed."""
+        self._done += count
         now = time.monotonic()
         if self._bar:
             self._bar.update(self._task, completed=self._done, rate=f"{self._rate(now):.0f}/s")
         elif now >= self._next_line_s:
-            self._next_line_s = now + EVERY_S
-            self.line(f"{self._done} of {self._total}, {self._rate(now):.1f}/s, {self._left(now)} left")
+            self._next_line_s = now + LINE_EVERY_S
+            self.line(f"{self._done} of {self._total}, {self._rate(now):.1f}/s, {self._time_left(now)} left")
 
     def line(self, text: str) -> None:
-        """One plain line about this stage."""
+        """Print one plain line about this stage."""
         self._console.print(escaped_in_line(f"{self._stage}: {text}"), markup=False, highlight=False)
 
     def _rate(self, now: float) -> float:
         return self._done / max(now - self._started_s, 1e-9)
 
-    def _left(self, now: float) -> str:
+    def _time_left(self, now: float) -> str:
         seconds = int((self._total - self._done) / max(self._rate(now), 1e-9))
         hours, minutes = divmod(seconds // 60, 60)
         return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s"

@@ -1,4 +1,4 @@
-"""Who of several ranks is at work on which share of the videos: locks on a shared folder, which go with the process."""
+"""Locks of ranks on a shared folder: on a rank's share of the videos, and on being at work. They end with the process."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from dmforge.curation.lake.shares import Share
 from dmforge.curation.locks import lock, lock_errors
 from dmforge.curation.workspace import Held, Workspace
 
-WORKING = "working"
-"""The file that ranks at work hold a lock of."""
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 15.0
-"""Between two looks at what others have done: each reads every commit file."""
+WORK_LOCK = "working"
+"""The file on which ranks at work hold a lock."""
+MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 15.0
+"""The pause between two checks for the work of others: each check reads every commit file."""
 
 
 @contextmanager
-def claimed(workspace: Workspace, share: Share, command: str) -> Generator[None]:
-    """Hold a share. Plain runs are kept out, and so is every rank whose share has a video in common, of whatever world size."""
-    with workspace.held_with_others(command), _open(workspace, "shares") as shares:
+def claim_share(workspace: Workspace, share: Share, command: str) -> Generator[None]:
+    """Lock a share. Runs without ranks are kept out, and so are ranks with a video in common, of whatever world size."""
+    with workspace.held_with_others(command), _open(workspace, "shares") as lock_file:
         try:  # a byte of the file stands for each slot; none is ever written
             with lock_errors(workspace.runs / "shares"):
-                fcntl.lockf(shares, fcntl.LOCK_EX | fcntl.LOCK_NB, share.stop - share.first, share.first)
+                fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, share.stop - share.first, share.first)
         except (BlockingIOError, PermissionError):
             raise Held(
                 f"another rank is at work on videos of rank {share.rank} of {share.of}",
@@ -38,46 +38,46 @@ def claimed(workspace: Workspace, share: Share, command: str) -> Generator[None]
 
 
 class Working:
-    """Says to other ranks that this one is at work, and looks whether any is."""
+    """Shows other ranks that this one is at work, and checks whether any of them is."""
 
     def __init__(self, workspace: Workspace, patience_s: float) -> None:
         self._workspace, self._patience_s = workspace, patience_s
 
     @contextmanager
     def working(self) -> Generator[None]:
-        with _open(self._workspace, WORKING) as working:
-            lock(working, fcntl.LOCK_SH, self._workspace.runs / WORKING)
+        with _open(self._workspace, WORK_LOCK) as lock_file:
+            lock(lock_file, fcntl.LOCK_SH, self._workspace.runs / WORK_LOCK)
             yield
 
-    def wait_until(self, ready: Callable[[], bool]) -> bool:
-        """Wait for what others do; in vain, where none has been at work for too long."""
-        pause_s, seen_s = SHORTEST_PAUSE_S, time.monotonic()
+    def wait_until(self, is_ready: Callable[[], bool]) -> bool:
+        """Wait for the work of others; False where none has been at work for too long."""
+        pause_s, last_seen_s = MIN_PAUSE_S, time.monotonic()
         while True:
-            # in this order: what one has done who ended meanwhile is seen
+            # in this order, so that the work of a rank that ended meanwhile is seen
             if self._others_work():
-                seen_s = time.monotonic()
-            if ready():
+                last_seen_s = time.monotonic()
+            if is_ready():
                 return True
-            if time.monotonic() - seen_s > self._patience_s:
+            if time.monotonic() - last_seen_s > self._patience_s:
                 return False
             time.sleep(pause_s)
-            pause_s = min(1.5 * pause_s, LONGEST_PAUSE_S)
+            pause_s = min(1.5 * pause_s, MAX_PAUSE_S)
 
     def _others_work(self) -> bool:
-        with _open(self._workspace, WORKING) as working:
-            return not lock(working, fcntl.LOCK_EX | fcntl.LOCK_NB, self._workspace.runs / WORKING)
+        with _open(self._workspace, WORK_LOCK) as lock_file:
+            return not lock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, self._workspace.runs / WORK_LOCK)
 
 
-def patiently(attempt: Callable[[], None], patience_s: float) -> None:
-    """Do what needs a workspace for itself, once it is free."""
-    until_s = time.monotonic() + patience_s
+def retry_while_held(attempt: Callable[[], None], patience_s: float) -> None:
+    """Call `attempt`, which needs the workspace for itself, again until the workspace is free."""
+    deadline_s = time.monotonic() + patience_s
     while True:
         try:
             return attempt()
         except Held:
-            if time.monotonic() > until_s:
+            if time.monotonic() > deadline_s:
                 raise
-            time.sleep(SHORTEST_PAUSE_S)
+            time.sleep(MIN_PAUSE_S)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Renamed keys of a TOML file are written by their new names; all else in it, comments too, stays as a person wrote it."""
+"""Renames keys in the text of a TOML file; all else in it, comments too, stays as it was written."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ KEY = re.compile(r"""(?P<start>(?:^|[{,])\s*)(?P<key>[A-Za-z0-9_-]+)(?P<end>\s*=
 
 
 def renamed_text(text: str, renames: Renames, where: str) -> str:
-    """The text with today's keys; an error where its lines can't be changed one by one."""
-    wanted = renamed_values(tomllib.loads(text), renames)
-    changed = "".join(_lines(text, renames))
+    """The text with current keys; an error where its lines can't be changed one by one."""
+    expected = renamed_values(tomllib.loads(text), renames)
+    new_text = "".join(_renamed_lines(text, renames))
     try:
-        is_right = tomllib.loads(changed) == wanted
+        is_right = tomllib.loads(new_text) == expected
     except tomllib.TOMLDecodeError:
         is_right = False
     if not is_right:
         pairs = ", ".join(f"{'.'.join((*path, old))} is {new} now" for path, old, new in old_keys(tomllib.loads(text), renames))
         raise InputError("the keys can't be renamed line by line", where=where, mend=f"rename them by hand: {pairs}")
-    return changed
+    return new_text
 
 
 def old_keys(values: Mapping[str, Any], renames: Renames, path: Path = ()) -> Iterator[tuple[Path, str, str]]:
-    """Every key of a file that has another name today: its table, its old name and its new one."""
+    """Every renamed key of a file: its table, its old name and its new one."""
     names = renames(path)
     for key, value in values.items():
         if key in names:
@@ -42,32 +42,32 @@ def old_keys(values: Mapping[str, Any], renames: Renames, path: Path = ()) -> It
 
 
 def renamed_values(values: Mapping[str, Any], renames: Renames, path: Path = ()) -> dict[str, Any]:
-    """The values of a file by today's keys."""
+    """The values of a file by current keys."""
     names = renames(path)
 
-    def inside(key: str, value: Any) -> Any:
+    def rename_inside(key: str, value: Any) -> Any:
         if isinstance(value, list):
-            return [inside(key, item) for item in value]
+            return [rename_inside(key, item) for item in value]
         return renamed_values(value, renames, (*path, names.get(key, key))) if isinstance(value, dict) else value
 
-    return {names.get(key, key): inside(key, value) for key, value in values.items()}
+    return {names.get(key, key): rename_inside(key, value) for key, value in values.items()}
 
 
-def _lines(text: str, renames: Renames) -> Iterator[str]:
+def _renamed_lines(text: str, renames: Renames) -> Iterator[str]:
     table: Path = ()
     for line in text.splitlines(keepends=True):
         header = HEADER.fullmatch(line)
         if header:
             table = _renamed_path(header[2], renames)
-            yield f"{header[1]}{'.'.join(map(_quoted, table))}{header[3]}"
+            yield f"{header[1]}{'.'.join(map(_quoted_key, table))}{header[3]}"
         else:
             yield _renamed_line(line, table, renames)
 
 
-def _renamed_path(written: str, renames: Renames) -> Path:
-    """`stages.select_cot.least`, as the header of a table has it, by today's keys."""
+def _renamed_path(header: str, renames: Renames) -> Path:
+    """The path of a table from its header, `stages.select_cot.least`, by current keys."""
     path: Path = ()
-    table: dict[str, Any] = tomllib.loads(f"[{written}]")
+    table: dict[str, Any] = tomllib.loads(f"[{header}]")
     while table:
         ((key, table),) = table.items()
         path = (*path, renames(path).get(key, key))
@@ -75,31 +75,31 @@ def _renamed_path(written: str, renames: Renames) -> Path:
 
 
 def _renamed_line(line: str, table: Path, renames: Renames) -> str:
-    code, hash_sign, comment = _without_comment(line)
-    first = KEY.match(code)
-    if first is None:
+    code, hash_sign, comment = _split_comment(line)
+    first_key = KEY.match(code)
+    if first_key is None:
         return line
-    top = renames(table).get(first["key"], first["key"])
+    top_key = renames(table).get(first_key["key"], first_key["key"])
 
-    def renamed(match: re.Match[str]) -> str:
-        names = renames(table) if match.start() == 0 else renames((*table, top))
+    def replace_key(match: re.Match[str]) -> str:
+        names = renames(table) if match.start() == 0 else renames((*table, top_key))
         return f"{match['start']}{names.get(match['key'], match['key'])}{match['end']}"
 
-    return KEY.sub(renamed, code) + hash_sign + comment
+    return KEY.sub(replace_key, code) + hash_sign + comment
 
 
-def _without_comment(line: str) -> tuple[str, str, str]:
-    """A line up to the first # that stands in no text, the #, and the rest."""
+def _split_comment(line: str) -> tuple[str, str, str]:
+    """Split a line at the first # outside of strings: the code, the #, and the comment."""
     quote = ""
-    for at, letter in enumerate(line):
+    for index, character in enumerate(line):
         if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "\"'":
-            quote = letter
-        elif letter == "#":
-            return line[:at], "#", line[at + 1 :]
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        elif character == "#":
+            return line[:index], "#", line[index + 1 :]
     return line, "", ""
 
 
-def _quoted(key: str) -> str:
+def _quoted_key(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'

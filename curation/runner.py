@@ -1,4 +1,4 @@
-"""The driver: stage after stage, it finds what is pending, has it worked on, and commits. It alone writes the lake."""
+"""The driver: for each stage, it finds pending inputs, has an executor process them, and commits. It alone writes the lake."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Item, Outcome, Record
 
-WAITS = "waits for {} inputs of earlier stages"
+WAITS_FOR_INPUTS = "waits for {} inputs of earlier stages"
 
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """How a stage stands after a run, and why what is pending is."""
+    """The state of a stage after a run, with the reasons why inputs are pending."""
 
     name: str
     tally: Tally
     deferred: dict[str, int]
     """Reason -> inputs that stay pending for it."""
     awaits: str = ""
-    """What has to be made by other means before this stage can work: the run ended before it, as it should."""
+    """What has to be made by other means before this stage can work: the run ended before it, in good order."""
 
 
-def unblocked(stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], AnyStage | None]:
-    """The stages up to the first that awaits what has to be made elsewhere, and that one."""
+def split_at_blocked(stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], AnyStage | None]:
+    """The stages before the first that awaits something made elsewhere, and that stage, if there is one."""
     blocked = next((stage for stage in stages if stage.awaits()), None)
     return (stages, None) if blocked is None else (stages[: stages.index(blocked)], blocked)
 
 
-def refuse_missing(view: View, stages: Sequence[AnyStage]) -> None:
-    """Raise what a stage can't ask without, before anybody is asked, if it surely has questions or paid replies lead to some.
+def require_askable(view: View, stages: Sequence[AnyStage]) -> None:
+    """Raise an Ask stage's missing endpoint or price before any request, if it has inputs or paid replies will lead to some.
 
-    A stage that has settled inputs before may find each that comes to be answered: it raises when it comes to one that isn't.
+    A stage that has settled inputs before may have paid answers for all that come: it raises at the first input that has none.
     """
     if not any(isinstance(stage, Ask) and stage.missing() for stage in stages):
         return
-    coming: set[type[Record]] = set()
+    coming_records: set[type[Record]] = set()
     is_paid = False
     for stage in stages:
         tally = view.tally(stage)
-        if stage.reads not in coming and not tally.pending:
+        if stage.reads not in coming_records and not tally.pending:
             continue
-        coming |= {*stage.makes, stage.reads} if isinstance(stage, Gate) else {*stage.makes}
+        coming_records |= {*stage.makes, stage.reads} if isinstance(stage, Gate) else {*stage.makes}
         if not isinstance(stage, Ask):
             continue
         if (error := stage.missing()) is None:
@@ -73,7 +73,7 @@ class Driver:
     """Runs stages over a lake that is held for writing."""
 
     _share: Share = ALL
-    """The videos whose work is this driver's."""
+    """The share of the videos that this driver works on."""
 
     def __init__(
         self, lake: Lake, stages: Sequence[AnyStage], executor: Executor, console: Console, account: Account | None = None
@@ -82,13 +82,15 @@ class Driver:
         self._upto: Id | None = None
         self.account = account or Account()
 
-    def run(self, stages: Sequence[AnyStage], videos: int | None = None, *, partial: bool = False) -> Iterator[StageReport]:
-        """Bring each of these stages as far as it comes. With `videos`, only what is about the first so many videos.
+    def run(
+        self, stages: Sequence[AnyStage], video_count: int | None = None, *, partial: bool = False
+    ) -> Iterator[StageReport]:
+        """Run each of these stages as far as possible; with `videos`, only on inputs about the first so many videos.
 
-        A Collective waits until all inputs of earlier stages are settled; with `partial` it takes what there is. Before a
-        stage that awaits something the run ends, and the last report says what.
+        A Collective waits until all inputs of earlier stages are settled; with `partial` it runs on those that are. The run
+        ends before a stage that awaits something, and the last report says what.
         """
-        stages, blocked = unblocked(stages)
+        stages, blocked = split_at_blocked(stages)
         for stage in stages:
             if isinstance(stage, Ask):
                 stage.account = self.account
@@ -97,20 +99,20 @@ class Driver:
         for stage in self._stages:
             if isinstance(stage, Root):
                 publish_roster(self._lake, stage)
-        self._upto = None if videos is None else View(self._lake, self._stages).last_of_first(videos)
-        refuse_missing(self._view(), stages)
+        self._upto = None if video_count is None else View(self._lake, self._stages).last_of_first(video_count)
+        require_askable(self._view(), stages)
         waiting = 0
         for stage in stages:
             view = self._view()
             if not isinstance(stage, Collective):
-                deferred = self._work(view, stage, waiting)
+                deferred = self._run_stage(view, stage, waiting)
             elif waiting and not partial:
-                deferred = {WAITS.format(waiting): view.tally(stage).pending}
+                deferred = {WAITS_FOR_INPUTS.format(waiting): view.tally(stage).pending}
             else:
-                deferred = self._gather(view, stage)
+                deferred = self._run_collective(view, stage)
             report = StageReport(stage.name, self._view().tally(stage), deferred)
             waiting += report.tally.pending
-            pa.default_memory_pool().release_unused()  # it would hold on to the most that any stage took
+            pa.default_memory_pool().release_unused()  # it would keep as much memory as the largest stage took
             yield report
         if blocked is not None:
             yield StageReport(blocked.name, self._view().tally(blocked), {}, blocked.awaits())
@@ -118,18 +120,18 @@ class Driver:
     def _view(self) -> View:
         return View(self._lake, self._stages, last_video=self._upto)
 
-    def _work(self, view: View, stage: AnyStage, waiting: int) -> dict[str, int]:
+    def _run_stage(self, view: View, stage: AnyStage, waiting: int) -> dict[str, int]:
         pending = view.tally(stage).pending
-        deferred = self._settle(view, stage, pending) if pending else {}
+        deferred = self._run_pending(view, stage, pending) if pending else {}
         if waiting:  # some of what is pending here may wait for a row of an earlier stage
-            held = self._view().tally(stage).pending - sum(deferred.values())
-            return deferred | ({"waits for earlier stages": held} if held else {})
+            waiting_count = self._view().tally(stage).pending - sum(deferred.values())
+            return deferred | ({"waits for earlier stages": waiting_count} if waiting_count else {})
         if not deferred and self._upto is None:
             # also where nothing was pending: a kill may have come between the last batch and this
             compact(self._lake, stage.name, stage.variant)
         return deferred
 
-    def _settle(self, view: View, stage: AnyStage, pending: int) -> dict[str, int]:
+    def _run_pending(self, view: View, stage: AnyStage, pending: int) -> dict[str, int]:
         deferred: Counter[str] = Counter()
         origin, config = stage.origin, stage.config.semantic()
         with StageProgress(self._console, stage.name, pending) as progress:
@@ -142,14 +144,14 @@ class Driver:
         self._refuse_repeats(stage)
         return dict(deferred)
 
-    def _gather(self, view: View, stage: Collective[Item, Record]) -> dict[str, int]:
+    def _run_collective(self, view: View, stage: Collective[Item, Record]) -> dict[str, int]:
         origin = Origin(stage.name, view.variant(stage))
         inputs = view.extent(view.inputs(stage))
         if view.tally(stage).pending == 0:
             return {}
-        before = View(self._lake, self._stages[: self._stages.index(stage)], last_video=self._upto)
+        earlier_view = View(self._lake, self._stages[: self._stages.index(stage)], last_video=self._upto)
         with Spool() as spool:
-            settled = self._spooled(stage, before, origin, spool, inputs.count)
+            settled = self._run_into_spool(stage, earlier_view, origin, spool, inputs.count)
             self._refuse_unsettled(stage, settled, inputs)
             # what stands under this variant was settled in part only (rows were taken down, or reopened): all is settled anew
             partial = tuple(sorted(commit.id for commit in self._lake.of(stage.name, origin.variant)))
@@ -158,13 +160,15 @@ class Driver:
             self._lake.publish(draft, spool.tables())
         return {}
 
-    def _spooled(self, stage: Collective[Item, Record], before: View, origin: Origin, spool: Spool, inputs: int) -> Extent:
-        """All that a Collective settles, kept beside memory; which inputs those are."""
+    def _run_into_spool(
+        self, stage: Collective[Item, Record], earlier_view: View, origin: Origin, spool: Spool, input_count: int
+    ) -> Extent:
+        """Run a Collective into a spool on disk, and return the extent of the inputs that it settled."""
         settled = Extent()
-        with StageProgress(self._console, stage.name, inputs) as progress:
+        with StageProgress(self._console, stage.name, input_count) as progress:
             stage.open(self._lake.workspace)
             with interruptible():
-                for piece in stage.process(before, origin):
+                for piece in stage.process(earlier_view, origin):
                     for table, rows in {Outcome.table: piece.outcomes, **piece.rows}.items():
                         spool.add(table, rows)
                     settled += Extent.of(piece.outcomes.column("input"))
@@ -180,7 +184,7 @@ class Driver:
             )
 
     def _refuse_repeats(self, stage: AnyStage) -> None:
-        # once a run, on what it has just made: later stages and corpora would count such a row twice
+        # once a run, on its new rows: later stages and corpora would count such a row twice
         repeated = None if stage.repeats else View(self._lake, self._stages).repeated(stage)
         if repeated is not None:
             raise DmforgeError(

@@ -1,4 +1,4 @@
-"""The record of a run: who ran what, when, with which resolved recipe and versions. Clocks and hosts speak here only."""
+"""The record of a run: who ran what, when, with which resolved recipe and versions. Times and hosts are stored here only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACKAGES = ("dmforge", "duckdb", "pyarrow", "av", "pydantic")
 
 
 class Run:
-    """One run under way. Its file says `running` until it ends; one that was killed says so for ever, and harms nothing."""
+    """The record of a current run. Its file says `running` until it ends; that of a killed run stays so, and harms nothing."""
 
     def __init__(self, workspace: Workspace, command: str, recipe: Mapping[str, Any]) -> None:
         started = datetime.now(UTC)
@@ -52,18 +52,18 @@ class Run:
         self._account = account
 
     def close(self, ending: Ending) -> None:
-        spent = [
-            {"stage": stage, "model": model, **asdict(one.usage), "usd": one.usd}
-            for (stage, model), one in sorted(self._account.spent.items())
+        spent_rows = [
+            {"stage": stage, "model": model, **asdict(spent_entry.usage), "usd": spent_entry.usd}
+            for (stage, model), spent_entry in sorted(self._account.spent.items())
         ]
         state = {"state": self.ending or ending, "ended": datetime.now(UTC).isoformat()}
-        self._content |= {**state, "cost_usd": self._account.usd, "spent": spent}
+        self._content |= {**state, "cost_usd": self._account.usd, "spent": spent_rows}
         write_json(self.path, self._content)
 
 
 @contextmanager
 def recorded(workspace: Workspace, command: str, recipe: Mapping[str, Any]) -> Generator[Run]:
-    """A run that is written down however it ends, a kill excepted."""
+    """Record a run, however it ends, except by a kill."""
     run = Run(workspace, command, recipe)
     try:
         yield run
@@ -81,18 +81,18 @@ def recorded(workspace: Workspace, command: str, recipe: Mapping[str, Any]) -> G
 
 
 def spent_usd(workspace: Workspace) -> float:
-    """What the runs of a workspace have cost together."""
+    """The total cost of a workspace's runs."""
     return sum(_cost_usd(path) for path in sorted(workspace.runs.glob("*.json")))
 
 
 def stages_of_runs(workspace: Workspace) -> pa.Table:
-    """How long each stage took in each run, as far as that was written down: for audits."""
-    told = [
+    """The seconds of each stage in each run, as far as they were recorded: a table for audits."""
+    rows = [
         {"run": path.stem, "stage": stage["name"], "seconds": float(stage.get("seconds", 0.0))}
         for path, content in _records(workspace)
         for stage in content["stages"]
     ]
-    return pa.Table.from_pylist(told, pa.schema([("run", pa.string()), ("stage", pa.string()), ("seconds", pa.float64())]))
+    return pa.Table.from_pylist(rows, pa.schema([("run", pa.string()), ("stage", pa.string()), ("seconds", pa.float64())]))
 
 
 def _records(workspace: Workspace) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -100,26 +100,26 @@ def _records(workspace: Workspace) -> Iterator[tuple[Path, dict[str, Any]]]:
         try:
             yield path, json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
-            raise _no_record(path, error) from None
+            raise _unreadable_record(path, error) from None
 
 
 def _cost_usd(path: Path) -> float:
     try:
         return float(json.loads(path.read_bytes())["cost_usd"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _no_record(path, error) from None
+        raise _unreadable_record(path, error) from None
 
 
-def _no_record(path: Path, error: Exception) -> LakeError:
+def _unreadable_record(path: Path, error: Exception) -> LakeError:
     return LakeError(f"no record of a run: {error}", where=str(path), mend="restore the file, or move it away")
 
 
 def versions() -> dict[str, str | None]:
-    """What is installed of that on which results depend."""
-    return {name: _version(name) for name in PACKAGES}
+    """The installed versions of the packages that results depend on."""
+    return {name: _installed_version(name) for name in PACKAGES}
 
 
-def _version(package: str) -> str | None:
+def _installed_version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Finished work in Arrow form: an outcome for every input that has one, and the rows that were made, by table."""
+"""Results of stages in Arrow form: the outcomes of inputs, and the rows made from them, by table."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.records import Outcome, Record
 
 MADE_FROM = "made_from"
-"""The column beside every row that names the input it was made from: a row is current while that input is."""
+"""The extra column of each row: the input that it was made from. A row is current while that input is."""
 
 
-UNSTORABLE = (ValueError, TypeError, OverflowError, pa.ArrowException)
+UNSTORABLE_ERRORS = (ValueError, TypeError, OverflowError, pa.ArrowException)
 """Half a surrogate pair, as broken JSON escapes leave behind; a number beyond 64 bits; a value of another type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The rows that an input gave; none is a fine answer too."""
+    """The rows made from an input, possibly none."""
 
     rows: tuple[Record, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The input is fit, but not wanted: it was judged."""
+    """The input is sound, but was judged unsuitable."""
 
     reason: str
     detail: str = ""
@@ -38,7 +38,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """The input can't be worked on: it is damaged, hostile, or not what it says it is."""
+    """The input can't be processed: it is damaged, hostile, or not what it claims to be."""
 
     reason: str
     detail: str = ""
@@ -49,7 +49,7 @@ Result = Made | Rejected | Quarantined
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What an outcome is about: the input, and the video whose work should stay together."""
+    """The key of an outcome: the input, and its video, by which work is kept together."""
 
     input: Id
     video: Id
@@ -57,7 +57,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who settled it: constant over a commit."""
+    """The stage and variant that settled an input: constant over a commit."""
 
     stage: str
     variant: Id
@@ -72,7 +72,7 @@ class Settled:
 
 
 def row_schema(record: type[Record]) -> pa.Schema:
-    """How a record stands in the lake: its own columns and where it was made from."""
+    """The schema of a record in the lake: its own columns and `MADE_FROM`."""
     return schema(record).append(pa.field(MADE_FROM, pa.binary(ID_BYTES)))
 
 
@@ -80,36 +80,39 @@ def settle(origin: Origin, keys: Sequence[Key], results: Sequence[Result], makes
     """Results of the inputs `keys`, in their order, as Arrow."""
     try:
         return _settle(origin, keys, results, makes)
-    except UNSTORABLE:
+    except UNSTORABLE_ERRORS:
         return _settle(origin, keys, [_storable(result) for result in results], makes)
 
 
 def _settle(origin: Origin, keys: Sequence[Key], results: Sequence[Result], makes: tuple[type[Record], ...]) -> Settled:
     outcomes = [_outcome(origin, key, result) for key, result in zip(keys, results, strict=True)]
-    made = [(key, row) for key, result in zip(keys, results, strict=True) if isinstance(result, Made) for row in result.rows]
-    for _, row in made:
+    made_rows = [
+        (key, row) for key, result in zip(keys, results, strict=True) if isinstance(result, Made) for row in result.rows
+    ]
+    for _, row in made_rows:
         if type(row) not in makes:
             raise DmforgeError(
                 f"stage {origin.stage!r} made a {type(row).__name__}; it declares {[record.__name__ for record in makes]}"
             )
     return Settled(
         pa.Table.from_batches([to_arrow(Outcome, outcomes)]),
-        {record.table: _rows(record, [(key, row) for key, row in made if type(row) is record]) for record in makes},
+        {record.table: _rows(record, [(key, row) for key, row in made_rows if type(row) is record]) for record in makes},
     )
 
 
 def joined(pieces: Sequence[Settled], keys: Sequence[Key]) -> Settled:
-    """Pieces of one batch as one, in the order of `keys`, whatever order they were finished in."""
+    """Join pieces of a batch, in the order of `keys`, whatever order they were finished in."""
     position = {key.input: index for index, key in enumerate(keys)}
     outcomes = pa.concat_tables([piece.outcomes for piece in pieces])
     rows = {table: pa.concat_tables([piece.rows[table] for piece in pieces]) for table in pieces[0].rows}
     return Settled(
-        _sorted(outcomes, "input", position), {table: _sorted(made, MADE_FROM, position) for table, made in rows.items()}
+        _sorted(outcomes, "input", position),
+        {table: _sorted(table_rows, MADE_FROM, position) for table, table_rows in rows.items()},
     )
 
 
 def to_bytes(settled: Settled) -> dict[str, bytes]:
-    """For the way between processes: Arrow IPC, which copies columns and no objects."""
+    """Serialize for another process: Arrow IPC, which copies columns and no objects."""
     return {table: ipc_bytes(rows) for table, rows in {Outcome.table: settled.outcomes, **settled.rows}.items()}
 
 
@@ -147,14 +150,14 @@ def _storable(result: Result) -> Result:
         for row in result.rows:
             try:
                 to_arrow(type(row), [row])
-            except UNSTORABLE as error:
+            except UNSTORABLE_ERRORS as error:
                 return Quarantined("unstorable", f"{type(error).__name__}: {error}")
     return result
 
 
-def _rows(record: type[Record], made: list[tuple[Key, Record]]) -> pa.Table:
-    batch = to_arrow(record, [row for _, row in made])
+def _rows(record: type[Record], made_rows: list[tuple[Key, Record]]) -> pa.Table:
+    batch = to_arrow(record, [row for _, row in made_rows])
     table = pa.Table.from_batches([batch])
     return table.append_column(
-        row_schema(record).field(MADE_FROM), pa.array([key.input for key, _ in made], pa.binary(ID_BYTES))
+        row_schema(record).field(MADE_FROM), pa.array([key.input for key, _ in made_rows], pa.binary(ID_BYTES))
     )

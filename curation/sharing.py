@@ -1,8 +1,8 @@
-"""A rank is the driver of its share of the videos: no coordinator, only a folder that all ranks see.
+"""The driver of one rank, for its share of the videos: there is no coordinator, only a folder that all ranks see.
 
-Every stage is taken as far as the share goes, then the next one. At a Collective, which needs all of its tables, ranks meet:
-rank 0 runs it once every share is settled up to there, and the others go on when it is done. Who waits is not at work; where
-nobody has been at work for a while, waiting ends. What is missing is reported as pending then: the same command goes on later.
+Each stage is run on the share, then the next one. At a Collective, which needs all of its tables, ranks meet: rank 0 runs it
+once every share is settled up to there, and the others go on when it is done. A waiting rank is not at work; where no rank has
+been at work for a while, waiting ends. The rest is reported as pending then: the same command goes on later.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from dmforge.curation.lake.compaction import compact
 from dmforge.curation.lake.shares import Share
 from dmforge.curation.lake.views import AnyStage, Tally
 from dmforge.curation.ranks import Working
-from dmforge.curation.runner import WAITS, Driver, StageReport, refuse_missing, unblocked
+from dmforge.curation.runner import WAITS_FOR_INPUTS, Driver, StageReport, require_askable, split_at_blocked
 from dmforge.curation.stage import Ask, Collective
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.records import Item, Record
 
-OTHERS = "waits for other ranks"
+WAITS_FOR_RANKS = "waits for other ranks"
 
 
 class RankDriver(Driver):
-    """Runs stages over its share of a lake that several ranks write at once. It sweeps nothing away."""
+    """Runs stages over its share of a lake that several ranks write at once. It removes no unfinished files."""
 
     def __init__(
         self,
@@ -43,23 +43,23 @@ class RankDriver(Driver):
         self._share, self._work_lock = share, Working(workspace, patience_s)
 
     def run_share(self, stages: Sequence[AnyStage]) -> Iterator[StageReport]:
-        """Bring the share through these stages as far as it comes; ends early where it waits in vain, and before a stage that
+        """Run the share through these stages as far as possible; ends early where it waits in vain, and before a stage that
         awaits something."""
-        stages, blocked = unblocked(stages)
+        stages, blocked = split_at_blocked(stages)
         for stage in stages:
             if isinstance(stage, Ask):
                 stage.account = self.account
             stage.begin(self._lake.workspace)
-        refuse_missing(self._view(), stages)
+        require_askable(self._view(), stages)
         waiting = 0
-        for number, stage in enumerate(stages[: self._end(stages)]):
-            earlier = [one for one in stages[:number] if not isinstance(one, Collective)]
+        for stage_index, stage in enumerate(stages[: self._stage_count(stages)]):
+            earlier = [other_stage for other_stage in stages[:stage_index] if not isinstance(other_stage, Collective)]
             if not isinstance(stage, Collective):
-                report = self._brought(stage, earlier, waiting)
+                report = self._run_share_of(stage, earlier, waiting)
             elif waiting:
-                report = StageReport(stage.name, Tally(waiting, 0, 0, 0), {WAITS.format(waiting): waiting})
+                report = StageReport(stage.name, Tally(waiting, 0, 0, 0), {WAITS_FOR_INPUTS.format(waiting): waiting})
             else:
-                report = self._met(stage, earlier)
+                report = self._meet_at_collective(stage, earlier)
             waiting += report.tally.pending
             yield report
             if waiting and isinstance(stage, Collective):
@@ -67,52 +67,56 @@ class RankDriver(Driver):
         if blocked is not None:
             yield StageReport(blocked.name, self._view().tally(blocked, self._share), {}, blocked.awaits())
 
-    def _end(self, stages: Sequence[AnyStage]) -> int:
-        """Where its work ends: rank 0 sees to it all, the others have nothing to wait for after the last of their share."""
-        own = [number for number, stage in enumerate(stages, 1) if self._share.rank == 0 or not isinstance(stage, Collective)]
-        return max(own, default=0)
+    def _stage_count(self, stages: Sequence[AnyStage]) -> int:
+        """How many stages this rank runs or waits for: rank 0 all, others up to the last that isn't a Collective."""
+        own_counts = [
+            count for count, stage in enumerate(stages, 1) if self._share.rank == 0 or not isinstance(stage, Collective)
+        ]
+        return max(own_counts, default=0)
 
-    def _brought(self, stage: AnyStage, earlier: Sequence[AnyStage], waiting: int) -> StageReport:
-        """A stage, as far as the share goes."""
+    def _run_share_of(self, stage: AnyStage, earlier: Sequence[AnyStage], waiting: int) -> StageReport:
+        """Run a stage on the share."""
         with self._work_lock.working():
-            deferred = self._settled_share(stage)
+            deferred = self._settle_share(stage)
         tally = self._view().tally(stage, self._share)
-        if tally.pending and not deferred and not waiting:  # some stand beside rows that other shares are still to make
+        if tally.pending and not deferred and not waiting:  # some inputs need rows that other ranks still have to make
             self._wait_until(lambda: self._all_settled(earlier))
             with self._work_lock.working():
-                deferred = self._settled_share(stage)
+                deferred = self._settle_share(stage)
             tally = self._view().tally(stage, self._share)
-        held = tally.pending - sum(deferred.values())
-        return StageReport(stage.name, tally, deferred | ({OTHERS: held} if held else {}))
+        waiting_count = tally.pending - sum(deferred.values())
+        return StageReport(stage.name, tally, deferred | ({WAITS_FOR_RANKS: waiting_count} if waiting_count else {}))
 
-    def _settled_share(self, stage: AnyStage) -> dict[str, int]:
+    def _settle_share(self, stage: AnyStage) -> dict[str, int]:
         self._lake = Lake(self._lake.workspace)
         view = self._view()
         pending = view.tally(stage, self._share).pending
-        return self._settle(view, stage, pending) if pending else {}
+        return self._run_pending(view, stage, pending) if pending else {}
 
-    def _met(self, stage: Collective[Item, Record], earlier: Sequence[AnyStage]) -> StageReport:
-        """A Collective: run by rank 0, awaited by the others."""
-        first = self._share.rank == 0
-        ready = self._wait_until(lambda: self._all_settled(earlier) and (first or not self._view().tally(stage).pending))
-        if ready and first:
+    def _meet_at_collective(self, stage: Collective[Item, Record], earlier: Sequence[AnyStage]) -> StageReport:
+        """Run a Collective on rank 0, and wait for it on the others."""
+        is_first_rank = self._share.rank == 0
+        is_ready = self._wait_until(
+            lambda: self._all_settled(earlier) and (is_first_rank or not self._view().tally(stage).pending)
+        )
+        if is_ready and is_first_rank:
             with self._work_lock.working():
-                for one in earlier:
-                    compact(self._lake, one.name, one.variant)
-                self._gather(self._view(), stage)
+                for other_stage in earlier:
+                    compact(self._lake, other_stage.name, other_stage.variant)
+                self._run_collective(self._view(), stage)
         view = self._view()
         tally = view.tally(stage)
-        if ready:
+        if is_ready:
             return StageReport(stage.name, tally, {})
-        missing = sum(view.tally(one).pending for one in earlier) or tally.pending
-        return StageReport(stage.name, Tally(missing, 0, 0, 0), {OTHERS: missing})
+        missing = sum(view.tally(other_stage).pending for other_stage in earlier) or tally.pending
+        return StageReport(stage.name, Tally(missing, 0, 0, 0), {WAITS_FOR_RANKS: missing})
 
-    def _wait_until(self, ready: Callable[[], bool]) -> bool:
-        def looked() -> bool:
+    def _wait_until(self, is_ready: Callable[[], bool]) -> bool:
+        def reload_and_check() -> bool:
             self._lake = Lake(self._lake.workspace)
-            return ready()
+            return is_ready()
 
-        return self._work_lock.wait_until(looked)
+        return self._work_lock.wait_until(reload_and_check)
 
     def _all_settled(self, stages: Sequence[AnyStage]) -> bool:
         view = self._view()

@@ -41,25 +41,25 @@ In = TypeVar("In", bound=Item)
 Out = TypeVar("Out", bound=Record)
 
 
-def _is_declaration(base: Any) -> bool:
-    args = typing.get_args(base)
-    return bool(args) and not any(isinstance(arg, TypeVar) for arg in args)
+def _is_stage_shape(base: Any) -> bool:
+    type_arguments = typing.get_args(base)
+    return bool(type_arguments) and not any(isinstance(argument, TypeVar) for argument in type_arguments)
 
 
-def _record(annotation: Any) -> type[Record]:
-    """The record of a joined row: of `X | None` it is X."""
-    return next((arg for arg in typing.get_args(annotation) if arg is not type(None)), annotation)
+def _joined_record(annotation: Any) -> type[Record]:
+    """The record type of a joined row's field: for `X | None` it is X."""
+    return next((argument for argument in typing.get_args(annotation) if argument is not type(None)), annotation)
 
 
 class StageConfig(Config):
-    """What every stage can be told."""
+    """Settings of every stage."""
 
     batch_items: Operational[PositiveInt] = 1000
     """Inputs that are committed together. Small where an input takes long: what a kill undoes is at most the open batches."""
 
 
 class EachConfig(StageConfig):
-    """Limits of the killable processes in which foreign things are opened."""
+    """Settings of an Each stage: limits of the killable processes in which foreign files are opened."""
 
     workers: Operational[NonNegativeInt] = 0
     """Processes at work, on all machines together; 0 means one for each core."""
@@ -74,7 +74,7 @@ class EachConfig(StageConfig):
 
 
 class BatchConfig(StageConfig):
-    """What an engine takes of a cluster."""
+    """Settings of a Batch stage: the workers and GPUs that an engine takes on a cluster."""
 
     gpus: Operational[NonNegativeFloat] = 0.0
     """Of a GPU, what each worker takes on a cluster: with 0.5, two share one. On one machine the engine takes what it finds."""
@@ -83,13 +83,13 @@ class BatchConfig(StageConfig):
 
 
 class AskConfig(StageConfig):
-    """How many questions are on their way at once."""
+    """Settings of an Ask stage: how many requests are in flight."""
 
     concurrency: Operational[PositiveInt] = 16
     """Requests in flight."""
 
     def shared(self, askers: int) -> Self:
-        """The same for one of so many who ask at once: together they ask no more than one alone would."""
+        """The settings for one of several ranks that ask at once: together they send no more than one alone would."""
         return self.model_copy(update={"concurrency": max(1, self.concurrency // askers)})
 
 
@@ -122,12 +122,12 @@ class Stage(ABC, Generic[In, Out]):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        shape = next((base for base in getattr(cls, "__orig_bases__", ()) if _is_declaration(base)), None)
+        shape = next((base for base in getattr(cls, "__orig_bases__", ()) if _is_stage_shape(base)), None)
         if shape is not None:  # a concrete stage: what it reads and makes stands in its bases, its config in its annotations
             item, makes = typing.get_args(shape)
-            rows = typing.get_type_hints(item) if issubclass(item, Joined) else {"": item}
-            cls.item, (cls.reads, *_), cls.makes = item, rows.values(), typing.get_args(makes) or (makes,)
-            cls.beside = {name: _record(row) for name, row in list(rows.items())[1:]}
+            record_types = typing.get_type_hints(item) if issubclass(item, Joined) else {"": item}
+            cls.item, (cls.reads, *_), cls.makes = item, record_types.values(), typing.get_args(makes) or (makes,)
+            cls.beside = {name: _joined_record(record_type) for name, record_type in list(record_types.items())[1:]}
             cls.config_class = typing.get_type_hints(cls, localns={"View": object})["config"]
 
     @cached_property
@@ -162,8 +162,8 @@ class Stage(ABC, Generic[In, Out]):
         """Close what was opened. Called where the work ends in order; a killed process closes nothing."""
 
     def __repr__(self) -> str:
-        made = ", ".join(record.table for record in self.makes)
-        return f"{type(self).__name__}({self.reads.table} -> {made}; {self.config!r})"
+        tables = ", ".join(record.table for record in self.makes)
+        return f"{type(self).__name__}({self.reads.table} -> {tables}; {self.config!r})"
 
 
 class Each(Stage[In, Out]):
@@ -208,7 +208,7 @@ class Ask(Stage[In, Out]):
 
 
 class Batch(Stage[In, Out]):
-    """A stream of inputs to a stream of results: engines, which batch as they please."""
+    """A stream of inputs to a stream of results: for engines that batch by themselves."""
 
     config: StageConfig
 

@@ -1,4 +1,4 @@
-"""What is printed for people: foreign text is shown, never obeyed; markup and names of emoji are text like any."""
+"""A console for people: control characters and markup in foreign text are shown, never obeyed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dmforge.schemas.visible import escaped, escaped_in_line
 
 
 class Terminal(Console):
-    """A console that prints texts and cells of tables as they can be seen. Styles are given by us alone."""
+    """A console that makes all characters of texts and table cells visible. Only dmforge's own styles apply."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Every text that is printed passes here."""
+        """Render a text; every printed text passes here."""
         return super().render_str(escaped(text), **options)
 
     def print_line(self, text: str) -> None:
-        """One line, whatever stands in the text."""
+        """Print a text as one line, line ends made visible."""
         self.print(escaped_in_line(text), highlight=False)

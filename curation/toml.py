@@ -1,4 +1,4 @@
-"""A TOML file that a person wrote, as its tables; whatever else a file may be is one error that says so."""
+"""Reads TOML files that people wrote; a file that is no TOML is one clear error."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MAX_LINE = 1 << 14
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a file."""
+    """The tables of a TOML file."""
     with disk_errors(path), path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     return parse_toml(data, str(path))
 
 
 def parse_toml(data: bytes, where: str) -> dict[str, Any]:
-    """The tables that some bytes hold."""
+    """Parse TOML from bytes."""
     if len(data) > MAX_BYTES:
         raise InputError(f"more than {MAX_BYTES >> 20} MB of TOML", where=where, mend="give a recipe or settings")
     if max(map(len, data.split(b"\n"))) > MAX_LINE:

@@ -1,7 +1,7 @@
-"""A rehearsal without videos or models: one small stage of each shape, to see that machine and disk keep our promises.
+"""Rehearsal stages without videos or models, one of each shape, to check that machine and disk keep dmforge's promises.
 
 Numbers become tasks, tasks are scored (by a loop, or by asking a server), and the best are kept. Some numbers misbehave on
-purpose, so that what happens to a file that hangs or crashes a decoder can be watched before it happens for real.
+purpose, as a file does that hangs or crashes a decoder.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from dmforge.schemas.ids import Id, digest, show
 from dmforge.schemas.records import Record, Sample, Task, Verdict
 
 TASKS_A_VIDEO = 8
-SELECT = 10_000
-"""Rows that the Collective settles at a time."""
+ROWS_PER_BATCH = 10_000
+"""Rows that `Keep` settles at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seed(Record):
-    """A number: what this trial has instead of a file."""
+    """A number, the input of this trial in place of a file."""
 
     kind = "seed"
     table = "seeds"
@@ -41,7 +41,7 @@ class Seed(Record):
 
 
 class CountConfig(EachConfig):
-    """How many numbers there are, and which of them are trouble."""
+    """How many numbers there are, and which of them misbehave."""
 
     tasks: Operational[NonNegativeInt] = 1000
     """Numbers to begin with. More of them later leave the work on the first ones as it is."""
@@ -56,7 +56,7 @@ class CountConfig(EachConfig):
 
 
 class Count(Root, Each[Seed, Task]):
-    """Numbers to tasks, in killable processes."""
+    """Turns numbers into tasks, in killable processes."""
 
     name, version = "count", 1
     config: CountConfig
@@ -70,13 +70,13 @@ class Count(Root, Each[Seed, Task]):
 
     def process(self, item: Seed) -> Result:
         config = self.config
-        if _falls_on(item.number, config.hang_every):
+        if _is_every(item.number, config.hang_every):
             time.sleep(1e6)
-        if _falls_on(item.number, config.crash_every):
+        if _is_every(item.number, config.crash_every):
             os.kill(os.getpid(), signal.SIGSEGV)
-        if _falls_on(item.number, config.reject_every):
+        if _is_every(item.number, config.reject_every):
             return Rejected("unlucky", f"every number {config.reject_every} in a row is")
-        _burn(config.work_ms)
+        _use_cpu(config.work_ms)
         return Made((Task(item.video, "open", f"What is the square of {item.number}?", (), str(item.number**2), (), "any"),))
 
 
@@ -90,7 +90,7 @@ class ScoreConfig(BatchConfig):
 
 
 class Score(Batch[Task, Verdict]):
-    """Tasks to scores between 0 and 1, as a stream."""
+    """Gives each task a score between 0 and 1, as a stream."""
 
     name, version = "score", 1
     measures = ("score",)
@@ -98,13 +98,13 @@ class Score(Batch[Task, Verdict]):
 
     def process(self, items: Iterator[Task]) -> Iterator[Result]:
         for task in items:
-            _burn(self.config.work_ms)
+            _use_cpu(self.config.work_ms)
             score = digest("score", [self.config.salt, task.id])[0] / 255
             yield Made((Verdict(task.video, task.id, "task", "score", score, 1),))
 
 
 class InquireConfig(AskConfig):
-    """Whom to ask for scores."""
+    """The server that is asked for scores."""
 
     url: Operational[str] = "http://127.0.0.1:8765"
     """The server. It gets `{"prompt": ..., "question": ...}` and answers `{"score": ...}`."""
@@ -115,7 +115,7 @@ class InquireConfig(AskConfig):
 
 
 class Inquire(Ask[Task, Verdict]):
-    """Tasks to scores, by asking a server: the journal is read before the network, and written before the answer is used."""
+    """Scores tasks by asking a server: the journal is read before the request, and written before the answer is used."""
 
     name, version = "inquire", 1
     config: InquireConfig
@@ -131,13 +131,13 @@ class Inquire(Ask[Task, Verdict]):
 
     async def process(self, item: Task) -> Result:
         key = digest("ask", [self.name, self.config.prompt, item.video, item.question])
-        answer = await self._journal.answer(key, item.video, lambda: self._asked(item, key))
+        answer = await self._journal.answer(key, item.video, lambda: self._ask_server(item, key))
         score = answer.get("score")
         if not isinstance(score, float) or not 0 <= score <= 1:
             return Rejected("no score", "the server's answer holds no score between 0 and 1")
         return Made((Verdict(item.video, item.id, "task", "score", score, 1),))
 
-    async def _asked(self, item: Task, key: Id) -> Answer:
+    async def _ask_server(self, item: Task, key: Id) -> Answer:
         import httpx2
 
         question = {"prompt": self.config.prompt, "question": item.question}
@@ -153,31 +153,31 @@ class Inquire(Ask[Task, Verdict]):
 
 
 class KeepConfig(StageConfig):
-    """Which tasks are good enough."""
+    """The threshold of scores."""
 
     threshold: float = 0.5
-    """The least score of a task that is kept."""
+    """The lowest score of a task that is kept."""
 
 
 class Keep(Collective[Task, Sample]):
-    """Tasks and their scores to a corpus."""
+    """Selects tasks by their scores into a corpus."""
 
     name, version = "keep", 1
     config: KeepConfig
     also_reads = (Verdict,)
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
-        best = (
+        scores_sql = (
             "SELECT t.id, any_value(t.video), max(v.score) FROM tasks t LEFT JOIN verdicts v ON v.subject = t.id GROUP BY t.id"
         )
-        reader = view.connection.sql(f"SELECT * FROM ({best}) ORDER BY ALL").to_arrow_reader(SELECT)
+        reader = view.connection.sql(f"SELECT * FROM ({scores_sql}) ORDER BY ALL").to_arrow_reader(ROWS_PER_BATCH)
         for batch in reader:
             tasks, videos, scores = (column.to_pylist() for column in batch.columns)
             keys = [Key(task, video) for task, video in zip(tasks, videos, strict=True)]
-            results = [self._judged(key, score) for key, score in zip(keys, scores, strict=True)]
+            results = [self._result(key, score) for key, score in zip(keys, scores, strict=True)]
             yield settle(origin, keys, results, self.makes)
 
-    def _judged(self, key: Key, score: float | None) -> Result:
+    def _result(self, key: Key, score: float | None) -> Result:
         if score is None:
             return Rejected("unscored")
         if score < self.config.threshold:
@@ -185,11 +185,11 @@ class Keep(Collective[Task, Sample]):
         return Made((Sample(key.video, "trial", key.input, None, None, None),))
 
 
-def _falls_on(number: int, every: int) -> bool:
+def _is_every(number: int, every: int) -> bool:
     return every > 0 and number % every == every - 1
 
 
-def _burn(milliseconds: float) -> None:
-    end = time.process_time() + milliseconds / 1000
-    while time.process_time() < end:
+def _use_cpu(milliseconds: float) -> None:
+    end_s = time.process_time() + milliseconds / 1000
+    while time.process_time() < end_s:
         pass

@@ -1,4 +1,4 @@
-"""A workspace is a folder that explains itself, and one writer at a time holds it."""
+"""A workspace: the paths of its folders, and the locks by which one writer at a time holds it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dmforge.schemas.errors import InputError
 
 
 class Held(InputError):
-    """Another process holds the workspace."""
+    """The workspace is locked by another process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Workspace:
     """Who writes here, where several do: each adds to a journal of its own, and leaves the others' unfinished files alone."""
 
     def __post_init__(self) -> None:
-        # absolute, so that nobody downstream takes `~x` or `file:x` for more than a name
+        # absolute, so that no later reader interprets `~x` or `file:x`
         object.__setattr__(self, "root", Path(os.path.abspath(self.root)))
         try:
             str(self.root).encode("utf-8")
@@ -42,8 +42,8 @@ class Workspace:
             ) from None
 
     @property
-    def mark(self) -> str:
-        """What sets this process's unfinished files apart."""
+    def writer_suffix(self) -> str:
+        """The suffix of this writer's unfinished files."""
         return f".{self.writer}" if self.writer else ""
 
     @property
@@ -52,7 +52,7 @@ class Workspace:
 
     @property
     def inputs(self) -> Path:
-        """What people put in."""
+        """The folder of what people put in."""
         return self.root / "inputs"
 
     @property
@@ -84,7 +84,7 @@ class Workspace:
         return self.root / "runs"
 
     def require(self) -> Workspace:
-        """This workspace, if it is one, and none that a newer version has written to."""
+        """Return this workspace; an error where it is none, or was written by a newer version."""
         if not self.recipe.is_file():
             raise InputError(
                 "no workspace here: there is no recipe.toml",
@@ -102,18 +102,18 @@ class Workspace:
 
     @contextmanager
     def held_with_others(self, command: str) -> Generator[None]:
-        """Hold the workspace together with those who do the same: each of them has to see to it what is its own to write."""
+        """Hold the workspace together with other ranks, each of which writes only its own files."""
         with self._locked(command, fcntl.LOCK_SH):
             yield
 
     @contextmanager
-    def _locked(self, command: str, how: int) -> Generator[None]:
+    def _locked(self, command: str, operation: int) -> Generator[None]:
         path = self.runs / "lock"
         with disk_errors(path):
             self.runs.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not lock(descriptor, how | fcntl.LOCK_NB, path):
+            if not lock(descriptor, operation | fcntl.LOCK_NB, path):
                 raise Held(
                     f"another run holds this workspace: {_holder(descriptor)}",
                     where=str(self.root),
@@ -130,7 +130,7 @@ class Workspace:
 
     @contextmanager
     def reading(self) -> Generator[None]:
-        """While someone reads, files that were superseded stay; they are removed by a later run."""
+        """Read the workspace: superseded files stay meanwhile, and are removed by a later run."""
         try:
             descriptor = os.open(self._readers, os.O_RDONLY)
         except FileNotFoundError:  # nobody has ever written here, so nobody will remove anything meanwhile
@@ -144,7 +144,7 @@ class Workspace:
 
     @contextmanager
     def unread(self) -> Generator[bool]:
-        """Whether nobody reads at this moment; nobody starts to while the block lasts."""
+        """Yield whether nobody reads the workspace; if so, readers are kept out while the block lasts."""
         with disk_errors(self.runs):
             self.runs.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._readers, os.O_RDWR | os.O_CREAT, 0o666)
@@ -159,7 +159,7 @@ class Workspace:
 
 
 def user_name() -> str:
-    """Who is at work; a container without a user database has a number only."""
+    """The name of the current user; its number in a container without a user database."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -168,7 +168,7 @@ def user_name() -> str:
 
 def _holder(descriptor: int) -> str:
     try:
-        told = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {told['pid']} of {told['user']} on {told['host']} ({told['command']})"
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {holder['pid']} of {holder['user']} on {holder['host']} ({holder['command']})"
     except (ValueError, KeyError, TypeError):
         return "a process that has not yet said its name"

@@ -1,5 +1,6 @@
-"""`format.json` at the root of a workspace: the numbers of the formats that it holds, so that a version which doesn't know them
-says so. A workspace without one was made before formats had numbers: it is of format 1."""
+"""`format.json` at the root of a workspace: its format numbers, so that older versions of dmforge refuse it.
+
+A workspace without the file was made before formats had numbers: it is of format 1."""
 
 from __future__ import annotations
 
@@ -21,23 +22,23 @@ MAX_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceFormat:
-    """The numbers of a workspace, of its journal and of its tables."""
+    """The format numbers of a workspace, of its journal and of its tables."""
 
     format: int = 1
     journal: int = 1
     tables: Mapping[str, int] = field(default_factory=dict[str, int])
     written_by: str = ""
-    """The version of dmforge that wrote a number last: it can read what is here."""
+    """The version of dmforge that wrote a number last: it can read the workspace."""
 
     def merged(self, **changes: Any) -> dict[str, Any]:
-        """As JSON, after this version has written something."""
-        known = table_formats()
-        tables = {name: max(self.tables.get(name, 1), known.get(name, 1)) for name in sorted({*self.tables, *known})}
+        """The content of format.json after this version has written to the workspace."""
+        current = table_formats()
+        tables = {name: max(self.tables.get(name, 1), current.get(name, 1)) for name in sorted({*self.tables, *current})}
         return {"format": self.format, "journal": formats.JOURNAL, "tables": tables, "written_by": __version__, **changes}
 
 
 def read_format(root: Path) -> WorkspaceFormat:
-    """What `format.json` says, or an error where it is newer than this version."""
+    """The format numbers of a workspace; an error where they are newer than this version."""
     path = root / FILE
     if not path.exists():
         return WorkspaceFormat()
@@ -47,7 +48,7 @@ def read_format(root: Path) -> WorkspaceFormat:
         if len(data) > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES} bytes")
         content: dict[str, Any] = json.loads(data)
-        # first of all: what a newer version says beside its number may look otherwise
+        # first of all: the other fields of a newer version may look otherwise
         written_by = str(content.get("written_by", ""))[:40]
         formats.refuse_newer("the workspace", content.get("format"), formats.WORKSPACE, str(path), written_by)
         tables = dict(content["tables"])
@@ -55,19 +56,19 @@ def read_format(root: Path) -> WorkspaceFormat:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         hint = "restore it from a backup: it says which version can read the workspace"
         raise InputError(f"format.json can't be read: {error}", where=str(path), mend=hint) from None
-    known = table_formats()
+    known_tables = table_formats()
     readable = [
         ("its journal", workspace_format.journal, formats.JOURNAL),
-        *((f"its table {name}", number, known[name]) for name, number in tables.items() if name in known),
+        *((f"its table {name}", number, known_tables[name]) for name, number in tables.items() if name in known_tables),
     ]
-    for what, number, highest in readable:
-        formats.refuse_newer(what, number, highest, str(path), written_by)
+    for subject, number, highest in readable:
+        formats.refuse_newer(subject, number, highest, str(path), written_by)
     return workspace_format
 
 
 def stamp_format(root: Path, number: int | None = None) -> None:
-    """Write the numbers of what this version is about to write; `number` is the workspace's, where it was upgraded."""
-    before = read_format(root)
-    path, content = root / FILE, before.merged(format=before.format if number is None else number)
+    """Update format.json for what this version is about to write; `number` is the workspace's new format after an upgrade."""
+    workspace_format = read_format(root)
+    path, content = root / FILE, workspace_format.merged(format=workspace_format.format if number is None else number)
     if not path.exists() or json.loads(path.read_bytes()) | {"written_by": ""} != content | {"written_by": ""}:
         write_json(path, content)

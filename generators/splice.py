@@ -17,7 +17,7 @@ from dmforge.curation.sources.places import sha256_of
 from dmforge.curation.stage import Each, EachConfig
 from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.fingerprint import Fingerprint
-from dmforge.curation.video.ingest import COPIES, rendered
+from dmforge.curation.video.ingest import COPIES, ensure_renditions
 from dmforge.curation.video.media import Media, require_clips
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.splice import Piece, splice
@@ -90,7 +90,7 @@ class Splice(Each[Whole, Video | Fingerprint | Provenance | Spliced | Task]):
         if host is None or task is None:
             return Quarantined("no video", "the haystack's host or its task is not in the lake")
         clips, laid, owned = self.config.clips, list(laid_out(item.haystack)), _owned(item.haystack)
-        path = self._workspace.runs / COPIES / f"{base32(item.haystack.id)}{self._workspace.mark}.mp4"
+        path = self._workspace.runs / COPIES / f"{base32(item.haystack.id)}{self._workspace.writer_suffix}.mp4"
         with disk_errors(path):
             make_folder(path.parent)
             splice(self._pieces(item.haystack, host), path, clips.look_size(host), self.gets_on)
@@ -101,7 +101,7 @@ class Splice(Each[Whole, Video | Fingerprint | Provenance | Spliced | Task]):
             timeline = read_timeline(path)
             whole = probe(timeline).as_video(sha256, path.stat().st_size)
             whole = replace(whole, **asdict(owned), namespace=SOURCE)
-            looks = rendered(Media(self._workspace, whole.id), timeline, whole, clips, self.gets_on)
+            looks = ensure_renditions(Media(self._workspace, whole.id), timeline, whole, clips, self.gets_on)
         except Unusable as error:
             return Quarantined(error.reason, error.detail)
         finally:

@@ -52,7 +52,7 @@ class Rounds:
         """Go on where another training stopped, with any number of ranks."""
         epoch, step = 0, int(told["batches"])
         self._first = step
-        while step >= (steps := len(self._sampler.planned(epoch))):
+        while step >= (steps := len(self._sampler.plan_of(epoch))):
             epoch, step = epoch + 1, step - steps
         self._sampler.resume({"seed": told["seed"], "selections": told["selections"], "epoch": epoch, "step": step})
 

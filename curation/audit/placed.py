@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmforge.curation.audit.stored import StoredRow
-from dmforge.curation.shards.index import INDEX, SUFFIXES, row_of
+from dmforge.curation.shards.index import INDEX, SUFFIXES, find_row
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.ids import Id, show
 
@@ -44,7 +44,7 @@ def places(workspace: Workspace, packed: Iterable[StoredRow], names: Mapping[Id,
     for row in packed:
         values = row.values
         folder = workspace.shards / values["corpus"] / values["selection"]
-        place = row_of(folder / INDEX, values["key"]) if (folder / INDEX).is_file() else None
+        place = find_row(folder / INDEX, values["key"]) if (folder / INDEX).is_file() else None
         if place is None:
             continue
         members = tuple(

@@ -1,1 +1,1 @@
-"""How stages are run: in killable processes, many in flight, or as a stream. They finish batches; the driver commits."""
+"""Executors run stages: in killable processes, with many requests in flight, or as a stream; the driver commits the results."""

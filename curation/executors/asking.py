@@ -1,4 +1,4 @@
-"""Many questions in flight, over as many batches as it takes: one slow answer holds up its own batch's commit, nothing else."""
+"""Runs Ask stages with many requests in flight, across batches: a slow answer delays the commit of its own batch only."""
 
 from __future__ import annotations
 
@@ -20,60 +20,60 @@ AnyAsk = Ask[Item, Record]
 
 
 def ask(stage: AnyAsk, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[Finished]:
-    """Run an Ask stage. The loop turns only while the driver waits for the next batch: a commit takes milliseconds."""
+    """Run an Ask stage. The event loop runs only while the driver waits for the next batch: a commit takes milliseconds."""
     with asyncio.Runner() as runner:  # turns Ctrl-C into KeyboardInterrupt here, after cancelling what is in flight
-        finished = _finished(stage, workspace, batches, advance)
+        finished_batches = _ask_all(stage, workspace, batches, advance)
         try:
-            while (batch := runner.run(_following(finished))) is not None:
+            while (batch := runner.run(_next_batch(finished_batches))) is not None:
                 yield batch
         finally:
-            with suppress(RuntimeError):  # a second Ctrl-C left it running: the runner cancels what is left
-                runner.run(finished.aclose())
+            with suppress(RuntimeError):  # a second Ctrl-C left it running: the runner cancels the rest
+                runner.run(finished_batches.aclose())
 
 
 @dataclass
-class _Opened:
+class _OpenBatch:
     keys: list[Key]
-    left: int
+    inputs_left: int
     results: dict[int, Result] = field(default_factory=dict[int, Result])
     deferred: list[Deferred] = field(default_factory=list[Deferred])
 
     def finished(self, stage: AnyAsk) -> Finished:
-        done = sorted(self.results)
-        settled = settle(stage.origin, [self.keys[i] for i in done], [self.results[i] for i in done], stage.makes)
-        return Finished(settled if done else None, tuple(self.deferred))
+        indices = sorted(self.results)
+        settled = settle(stage.origin, [self.keys[i] for i in indices], [self.results[i] for i in indices], stage.makes)
+        return Finished(settled if indices else None, tuple(self.deferred))
 
 
-async def _following(finished: AsyncGenerator[Finished, None]) -> Finished | None:
-    return await anext(finished, None)
+async def _next_batch(finished_batches: AsyncGenerator[Finished, None]) -> Finished | None:
+    return await anext(finished_batches, None)
 
 
-async def _finished(
+async def _ask_all(
     stage: AnyAsk, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
 ) -> AsyncGenerator[Finished, None]:
     stage.open(workspace)
     ready: asyncio.Queue[Finished | None] = asyncio.Queue()
-    work = _items(stage, batches)
+    items = _items(stage, batches)
 
-    async def askers_turn() -> None:
+    async def ask_items() -> None:
         # the askers share one generator: each takes the next item as soon as it is free, whichever batch that is in
-        for opened, index, item in work:
+        for open_batch, index, item in items:
             try:
-                opened.results[index] = await stage.process(item)
+                open_batch.results[index] = await stage.process(item)
             except Transient as error:
-                opened.deferred.append(Deferred(opened.keys[index], str(error)))
+                open_batch.deferred.append(Deferred(open_batch.keys[index], str(error)))
             advance(1)
-            opened.left -= 1
-            if not opened.left:
-                ready.put_nowait(opened.finished(stage))
+            open_batch.inputs_left -= 1
+            if not open_batch.inputs_left:
+                ready.put_nowait(open_batch.finished(stage))
 
-    askers = [asyncio.create_task(askers_turn()) for _ in range(stage.config.concurrency)]
-    everyone = asyncio.gather(*askers)
-    everyone.add_done_callback(lambda done: (done.cancelled() or done.exception(), ready.put_nowait(None)))
+    askers = [asyncio.create_task(ask_items()) for _ in range(stage.config.concurrency)]
+    all_askers = asyncio.gather(*askers)
+    all_askers.add_done_callback(lambda future: (future.cancelled() or future.exception(), ready.put_nowait(None)))
     try:
         while (batch := await ready.get()) is not None:
             yield batch
-        await everyone  # raises what stopped an asker, after the batches that were finished before it
+        await all_askers  # raises what stopped an asker, after the batches that were finished before it
     finally:
         for asker in askers:
             asker.cancel()
@@ -81,8 +81,8 @@ async def _finished(
         await stage.aclose()
 
 
-def _items(stage: AnyAsk, batches: Iterator[WorkBatch]) -> Iterator[tuple[_Opened, int, Item]]:
+def _items(stage: AnyAsk, batches: Iterator[WorkBatch]) -> Iterator[tuple[_OpenBatch, int, Item]]:
     for batch in batches:
-        opened = _Opened(batch.keys(), batch.items.num_rows)
+        open_batch = _OpenBatch(batch.keys(), batch.items.num_rows)
         for index, item in enumerate(from_arrow(stage.item, batch.items)):
-            yield opened, index, item
+            yield open_batch, index, item

@@ -1,4 +1,4 @@
-"""What an executor hands to the driver: a batch that is settled, but for the inputs that stay pending."""
+"""What an executor hands to the driver: a settled batch, with the inputs that stay pending."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dmforge.curation.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """An input without an outcome: it may work the next time."""
+    """An input without an outcome: it stays pending and may work the next time."""
 
     key: Key
     reason: str
@@ -22,7 +22,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A batch as far as it came. `settled` is None where every input was deferred."""
+    """A batch after its work. `settled` is None where every input was deferred."""
 
     settled: Settled | None
     deferred: tuple[Deferred, ...] = ()
@@ -30,26 +30,26 @@ class Finished:
 
 @dataclass
 class Underway:
-    """A batch whose inputs are dealt with in pieces, in any order."""
+    """A batch in progress, whose inputs are processed in pieces, in any order."""
 
     batch: WorkBatch
     keys: list[Key]
-    left: int
+    inputs_left: int
     pieces: list[Settled] = field(default_factory=list[Settled])
     deferred: list[Deferred] = field(default_factory=list[Deferred])
 
     @staticmethod
     def of(batch: WorkBatch) -> Underway:
-        """With all of it before it."""
+        """A batch with no input processed yet."""
         return Underway(batch, batch.keys(), batch.items.num_rows)
 
     def finished(self) -> Finished:
-        """What its pieces come to."""
+        """The finished batch, its pieces joined."""
         return Finished(joined(self.pieces, self.keys) if self.pieces else None, tuple(self.deferred))
 
 
 Advance = Callable[[int], None]
-"""Told, as they happen, how many more inputs were dealt with: for the progress display."""
+"""Called with the number of further inputs that were processed: for the progress display."""
 
 
 class Executor(Protocol):

@@ -1,4 +1,4 @@
-"""One machine: each shape of stage is run in the way that suits it."""
+"""The executor for one machine: each shape of stage is run in the way that suits it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dmforge.schemas.records import Item, Record
 
 
 class LocalExecutor:
-    """The executor for one machine."""
+    """Runs stages in this process and in killable ones on this machine."""
 
     def execute(
         self, stage: AnyStage, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
@@ -37,7 +37,7 @@ class LocalExecutor:
 
 
 @dataclass
-class _Opened:
+class _OpenBatch:
     keys: list[Key]
     results: list[Result] = field(default_factory=list[Result])
 
@@ -45,24 +45,24 @@ class _Opened:
 def stream(
     stage: Batch[Item, Record], workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
 ) -> Iterator[Finished]:
-    """Feed a Batch stage. It may read ahead over the ends of batches; its results come in the order of its inputs."""
-    opened: deque[_Opened] = deque()
+    """Run a Batch stage. It may read ahead across batches; its results come in the order of its inputs."""
+    open_batches: deque[_OpenBatch] = deque()
 
-    def feed() -> Iterator[Item]:
+    def read_items() -> Iterator[Item]:
         for batch in batches:
-            opened.append(_Opened(batch.keys()))
+            open_batches.append(_OpenBatch(batch.keys()))
             yield from from_arrow(stage.item, batch.items)
 
     stage.open(workspace)
-    for result in stage.process(feed()):
-        if not opened:
+    for result in stage.process(read_items()):
+        if not open_batches:
             raise DmforgeError(f"stage {stage.name!r} gave more results than it was given inputs")
-        first = opened[0]
-        first.results.append(result)
+        first_batch = open_batches[0]
+        first_batch.results.append(result)
         advance(1)
-        if len(first.results) == len(first.keys):
-            opened.popleft()
-            yield Finished(settle(stage.origin, first.keys, first.results, stage.makes))
+        if len(first_batch.results) == len(first_batch.keys):
+            open_batches.popleft()
+            yield Finished(settle(stage.origin, first_batch.keys, first_batch.results, stage.makes))
     stage.close()
-    if opened or next(batches, None) is not None:
+    if open_batches or next(batches, None) is not None:
         raise DmforgeError(f"stage {stage.name!r} ended before all of its inputs were answered")

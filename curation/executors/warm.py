@@ -1,4 +1,4 @@
-"""Imported by the server that killable processes are forked from: what costs time once is paid there, not in each of them."""
+"""Preloaded by the server that killable processes are forked from, so that slow imports happen once, not in each process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from dmforge.curation.executors import worker
 from dmforge.curation.lake import views
 
 WARM = (worker, views)
-"""What a worker needs, and what modules of stages import: with DuckDB, 0.2 s for every process otherwise."""
+"""Modules that workers and stages import: with DuckDB, 0.2 s for every process otherwise."""
 
 lean.warm_up()

@@ -1,6 +1,6 @@
-"""When a process has to be ended: it eats time, it stands still, or it has reached the backstop. Measured from outside.
+"""Decides when a process has to be ended: over its CPU limit, hung, or at the wall-clock backstop. Measured from outside.
 
-From outside, since a decoder that hangs may hold the interpreter's lock: nothing inside the process could tell.
+From outside, since a decoder that hangs may hold the interpreter's lock: no code inside the process would run.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from dmforge.curation.stage import EachConfig
 
 TICK_S = 0.1
-"""How often processes are looked at: our own heartbeat, whose being on time shows that the machine was free."""
-STILL_SHARE = 0.01
-"""A process that uses less of a core than this stands still; a starved one on a loaded machine gets more."""
+"""How often processes are looked at. A look that comes on time shows that the machine was free."""
+IDLE_CPU_SHARE = 0.01
+"""A process that uses less of a core than this is hung; a starved one on a loaded machine gets more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +26,24 @@ class Verdict:
 
 
 class Watch:
-    """What was seen of a process since it began with the input it is at, or last said that it gets on with it."""
+    """Observes a process since it began its current input, or last reported progress with it."""
 
-    def __init__(self, at: tuple[int, int], now_s: float, cpu_s: float) -> None:
-        self.at = at
+    def __init__(self, progress: tuple[int, int], now_s: float, cpu_s: float) -> None:
+        self.progress = progress
         self._since_s, self._cpu_at_start_s, self._cpu_s = now_s, cpu_s, cpu_s
-        self._still_s = self._used_s = 0.0
+        self._idle_s = self._recent_cpu_s = 0.0
 
     def look(self, now_s: float, cpu_s: float, elapsed_s: float, limits: EachConfig) -> Verdict | None:
-        """Another look, `elapsed_s` after the one before; whether the process has to be ended."""
-        self._used_s += cpu_s - self._cpu_s
+        """Measure again, `elapsed_s` after the last time; a verdict if the process has to be ended."""
+        self._recent_cpu_s += cpu_s - self._cpu_s
         self._cpu_s = cpu_s
-        if elapsed_s < 3 * TICK_S:  # our heartbeat came on time, so the machine was free: the process could have worked
-            self._still_s += elapsed_s
-        if self._used_s > STILL_SHARE * max(self._still_s, 1.0):
-            self._still_s = self._used_s = 0.0
+        if elapsed_s < 3 * TICK_S:  # this look came on time, so the machine was free: the process could have worked
+            self._idle_s += elapsed_s
+        if self._recent_cpu_s > IDLE_CPU_SHARE * max(self._idle_s, 1.0):
+            self._idle_s = self._recent_cpu_s = 0.0
         if cpu_s - self._cpu_at_start_s > limits.cpu_s:
             return Verdict("cpu", f"over its limit of {limits.cpu_s:g} CPU seconds")
-        if self._still_s > limits.still_s:
+        if self._idle_s > limits.still_s:
             return Verdict("still", f"no CPU used for {limits.still_s:g} s on a free machine")
         if now_s - self._since_s > limits.wall_s:
             return Verdict("backstop", f"still computing after {limits.wall_s:g} s", computing=True)
@@ -51,7 +51,7 @@ class Watch:
 
 
 def cpu_seconds(pid: int | None) -> float | None:
-    """CPU time that a process has used, or None where it is gone."""
+    """The CPU time that a process has used, None where it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
             user, system = stat.read().rpartition(b")")[2].split()[11:13]

@@ -1,4 +1,4 @@
-"""A packed corpus in the shapes that other trainers read: a small module each. docs/formats.md says what they make of it."""
+"""Exports of a packed corpus to the formats of other trainers, a small module each; docs/formats.md describes them."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ EXPORTS: dict[str, Callable[[Corpus, Path], int]] = {
     "trl": to_trl,
     "hf": to_hf,
 }
-"""Each writes a corpus into an empty folder, and says how many samples it wrote."""
+"""By format, a function that writes a corpus into an empty folder and returns how many samples it wrote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written."""
+    """The counts of an export."""
 
     samples: int
     left_out: int
-    """Samples that the format has no words for."""
+    """Samples that the format can't express."""
 
 
 def require_format(to: str) -> None:
-    """An error where there is no such format."""
+    """Refuse a format that doesn't exist."""
     if to not in EXPORTS:
         raise InputError(f"there is no format {to!r}", where="--to", mend=nearest(to, list(EXPORTS)))
 
 
 def export(corpus: Corpus, to: str, folder: Path) -> Exported:
-    """Write a corpus in another format, whole or not at all."""
+    """Write a corpus in another format, completely or not at all."""
     require_format(to)
     if folder.exists():
         raise InputError("there is something here already", where=str(folder), mend="give another folder with --out")
     require_undamaged(corpus.place)
-    with published(folder) as beside:
-        written = EXPORTS[to](corpus, beside)
-    return Exported(written, len(corpus) - written)
+    with published(folder) as temporary_folder:
+        sample_count = EXPORTS[to](corpus, temporary_folder)
+    return Exported(sample_count, len(corpus) - sample_count)

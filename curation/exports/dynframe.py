@@ -1,4 +1,4 @@
-"""DynFrame's own files: ShareGPT conversations of DM-CoT, Alpaca lines of DM-RL. One video a row: its runtime cuts looks."""
+"""Export to DynFrame's own files: ShareGPT conversations (DM-CoT) and Alpaca lines (DM-RL), with one video a row."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from dmforge.curation.exports.words import (
-    VIDEO,
+    VIDEO_MARK,
     assistant_text,
+    density_json,
     first_look,
-    number,
     user_text,
     write_bytes,
     write_json,
@@ -22,7 +22,7 @@ from dmforge.schemas.looks import Look, print_span
 
 
 def to_dynframe(corpus: Corpus, folder: Path) -> int:
-    """`<corpus>.json` of trajectories, or `<corpus>.jsonl` of tasks; `dataset_info.json`, and the videos."""
+    """Write `<corpus>.json` of trajectories or `<corpus>.jsonl` of tasks, `dataset_info.json`, and the videos."""
     conversations: list[dict[str, Any]] = []
     tasks: list[dict[str, Any]] = []
     for video in corpus.videos():
@@ -46,35 +46,35 @@ def to_dynframe(corpus: Corpus, folder: Path) -> int:
 
 
 def _conversation(sample: ShardSample, look: Look, index: int, path: str) -> dict[str, Any]:
-    before = _before(sample)
-    # what came from such a file brings the line end behind the clip with it
-    said = "".join(VIDEO if p.text is None else p.text for p in sample.transcript.pieces if p.author != "prompt")
+    imported = _imported_row(sample)
+    # a transcript imported from such a file holds the line end after the clip already
+    response = "".join(VIDEO_MARK if p.text is None else p.text for p in sample.transcript.pieces if p.author != "prompt")
     turns = [
-        {"from": "human", "value": before.get("prompt", user_text(sample))},
-        {"from": "gpt", "value": said if before else assistant_text(sample)},
+        {"from": "human", "value": imported.get("prompt", user_text(sample))},
+        {"from": "gpt", "value": response if imported else assistant_text(sample)},
     ]
-    fps = number(look.fps)
+    fps = density_json(look.fps)
     return {
-        "index": before.get("index", index), "video": before.get("video", [path]), "conversations": turns,
-        "gemini_suggested_fps": before.get("gemini_suggested_fps", fps), "original_fps": before.get("original_fps", fps),
+        "index": imported.get("index", index), "video": imported.get("video", [path]), "conversations": turns,
+        "gemini_suggested_fps": imported.get("gemini_suggested_fps", fps), "original_fps": imported.get("original_fps", fps),
     }  # fmt: skip
 
 
 def _task(sample: ShardSample, target: Look, path: str) -> dict[str, Any]:
-    before = _before(sample)
+    imported = _imported_row(sample)
     span = print_span(target.window)
     return {
-        "prompt": before.get("prompt", user_text(sample)),
-        "video": before.get("video", path),
-        "answer": before.get("answer", span if sample.kind == "grounding" else sample.gold),
-        "fps": number(target.fps),
+        "prompt": imported.get("prompt", user_text(sample)),
+        "video": imported.get("video", path),
+        "answer": imported.get("answer", span if sample.kind == "grounding" else sample.gold),
+        "fps": density_json(target.fps),
         "gt_span_start": float(target.window.start_s),
         "gt_span_end": float(target.window.end_s),
     }
 
 
-def _before(sample: ShardSample) -> dict[str, Any]:
-    """What the row said that the sample was imported from."""
+def _imported_row(sample: ShardSample) -> dict[str, Any]:
+    """The fields of the row that the sample was imported from, if it was."""
     return json.loads(sample.extras).get("dynframe", {}) if sample.extras else {}
 
 

@@ -1,4 +1,4 @@
-"""A Hugging Face dataset folder: Parquet that `datasets` writes and reads, a card, and the videos."""
+"""Export to a Hugging Face dataset folder: Parquet that `datasets` writes and reads, a card, and the videos."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ DATA = "data/train-00000-of-00001.parquet"
 
 
 def to_hf(corpus: Corpus, folder: Path) -> int:
-    """A row a sample. Windows and options are lists here, since Parquet has a schema; the transcript stays its pieces."""
+    """Write a row a sample. Windows and options are lists here, since Parquet has a schema; a transcript stays its pieces."""
     try:
         import datasets  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
         raise InputError("this needs `datasets`", where="--to hf", mend="pip install 'dmforge[hub]'") from None
     datasets.disable_progress_bars()
     rows = list(_rows(corpus, folder))
-    text, number = datasets.Value("string"), datasets.Value("float64")
-    pieces = dict.fromkeys(("author", "kind", "text", "window", "fps"), text)
-    features: Any = dict.fromkeys(rows[0], text) if rows else {}
+    text_type, number_type = datasets.Value("string"), datasets.Value("float64")
+    pieces = dict.fromkeys(("author", "kind", "text", "window", "fps"), text_type)
+    features: Any = dict.fromkeys(rows[0], text_type) if rows else {}
     features |= {
-        "duration_s": number,
-        "options": datasets.List(text),
-        "windows": datasets.List(datasets.List(number)),
+        "duration_s": number_type,
+        "options": datasets.List(text_type),
+        "windows": datasets.List(datasets.List(number_type)),
         "pieces": datasets.List(pieces),
     }
-    table: Any = datasets.Dataset.from_list(rows, features=datasets.Features(features))
-    with placing(folder / DATA) as beside:
-        table.to_parquet(str(beside))
+    dataset: Any = datasets.Dataset.from_list(rows, features=datasets.Features(features))
+    with placing(folder / DATA) as temporary_path:
+        dataset.to_parquet(str(temporary_path))
     write_bytes(folder / "README.md", _card(corpus).encode())
     return len(rows)
 
@@ -49,19 +49,19 @@ def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _row(video: PackedVideo, sample: ShardSample) -> dict[str, Any]:
-    told = video.video
+    shard_video = video.video
     return {
         **as_json(sample),
         "options": list(sample.options),
         "windows": [[float(window.start_s), float(window.end_s)] for window in sample.windows],
-        "video": told.video,
+        "video": shard_video.video,
         "video_file": f"videos/{video.key}.mp4",
         "coarse_file": f"videos/{video.key}.coarse.mp4",
-        "duration_s": told.duration_cs / 100,
-        "source": told.source,
-        "licence": told.licence,
-        "namespace": told.namespace,
-        "source_id": told.source_id,
+        "duration_s": shard_video.duration_cs / 100,
+        "source": shard_video.source,
+        "licence": shard_video.licence,
+        "namespace": shard_video.namespace,
+        "source_id": shard_video.source_id,
     }
 
 

@@ -1,16 +1,16 @@
-"""LLaMA-Factory: ShareGPT messages with a video for each `<video>`, so the clip of a look is cut out as a file of its own."""
+"""Export to LLaMA-Factory: ShareGPT messages with a file for each `<video>`, so the clip of a look becomes one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.exports.words import assistant_text, cut, first_look, user_text, write_bytes, write_json
+from dmforge.curation.exports.words import assistant_text, cut_clip, first_look, user_text, write_bytes, write_json
 from dmforge.curation.shards.corpus import Corpus
 
 
 def to_llamafactory(corpus: Corpus, folder: Path) -> int:
-    """`<corpus>.json`, `dataset_info.json` and the clips."""
+    """Write `<corpus>.json`, `dataset_info.json` and the clips."""
     rows: list[dict[str, Any]] = []
     for video in corpus.videos():
         coarse = f"videos/{video.key}.coarse.mp4"
@@ -20,7 +20,7 @@ def to_llamafactory(corpus: Corpus, folder: Path) -> int:
             if look is None:
                 continue  # a task without a trajectory: there is nothing to supervise
             clip = f"videos/{sample.id}.mp4"
-            write_bytes(folder / clip, cut(corpus, video, look))
+            write_bytes(folder / clip, cut_clip(corpus, video, look))
             messages = [
                 {"role": "user", "content": user_text(sample)},
                 {"role": "assistant", "content": assistant_text(sample)},

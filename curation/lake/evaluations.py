@@ -11,7 +11,7 @@ import pyarrow as pa
 from dmforge.curation.lake.commits import Draft, Lake
 from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.lake.parts import read_part
-from dmforge.curation.ranks import patiently
+from dmforge.curation.ranks import retry_while_held
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import schema, to_arrow
 from dmforge.schemas.ids import Id, digest
@@ -27,7 +27,7 @@ def keep_evaluation(
     workspace: Workspace, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[Evaluated]
 ) -> None:
     """Put an evaluation into the lake, in place of one of the same variant. An identical one stays as it is."""
-    patiently(partial(_publish, workspace, command, variant, config, rows), PATIENCE_S)
+    retry_while_held(partial(_publish, workspace, command, variant, config, rows), PATIENCE_S)
 
 
 def _publish(workspace: Workspace, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[Evaluated]) -> None:

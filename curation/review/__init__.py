@@ -1,1 +1,1 @@
-"""Samples looked at by people, in a browser on the same machine."""
+"""The review of samples by people, in a browser on the same machine."""

@@ -1,8 +1,8 @@
-"""Who may talk to the server: whoever has the token, from a page of this server, under one of its own names.
+"""Access control of the review server: requests need the token, a page of this server, and one of its host names.
 
-It listens on loopback, where any page that a browser has open can send requests. So the name that was asked for must be ours
-(a stranger's name may be made to mean 127.0.0.1), what comes from other sites is refused, and the token that was printed is
-wanted once in the address and from then on in a cookie that no script reads and no other site's request carries.
+It listens on loopback, where any page that a browser has open can send requests. So the requested host must be the server's own
+(a stranger's name may resolve to 127.0.0.1), requests from other sites are refused, and the printed token is required once in
+the address and from then on in a cookie that no script reads and no other site's request carries.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ HEADERS = {
     "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin", "Cache-Control": "no-store",
 }  # fmt: skip
-OWN_SITES = frozenset({"same-origin", "none"})
-"""Of `Sec-Fetch-Site`: a page of ours, or the address bar."""
+ALLOWED_FETCH_SITES = frozenset({"same-origin", "none"})
+"""Accepted values of `Sec-Fetch-Site`: a page of this server, or the address bar."""
 
 
 async def refuse_expectations(request: web.Request) -> None:
-    """`Expect` is looked at before any middleware, and its default answer repeats what was sent, whatever bytes that is."""
+    """Refuse `Expect` headers: they are handled before any middleware, and the default answer echoes the header's bytes."""
     if "Expect" in request.headers:
         raise web.HTTPExpectationFailed(text="send it at once\n", headers=HEADERS)
 
 
 class Guard:
-    """One server's names and token."""
+    """Checks requests against one server's host names and token."""
 
     def __init__(self, port: int) -> None:
         self.token = secrets.token_urlsafe(24)
@@ -41,26 +41,27 @@ class Guard:
         self.address = f"http://127.0.0.1:{port}/?token={self.token}"
 
     def refusal(self, request: web.Request) -> str | None:
-        """Why a request is refused."""
+        """The reason to refuse a request, None where it is allowed."""
         if request.headers.get("Host", "") not in self.hosts:
             return "this server goes by another name"
-        if request.headers.get("Sec-Fetch-Site", "none") not in OWN_SITES:
+        if request.headers.get("Sec-Fetch-Site", "none") not in ALLOWED_FETCH_SITES:
             return "other sites have no business here"
         origin = request.headers.get("Origin")
         if origin is not None and origin.removeprefix("http://") not in self.hosts:
             return "other sites have no business here"
         if request.method not in ("GET", "HEAD") and origin is None:
             return "a decision says which page it comes from"
-        given = request.query.get("token", "") if request.path == "/" else ""
-        known = request.cookies.get(self.cookie, "")
+        query_token = request.query.get("token", "") if request.path == "/" else ""
+        cookie_token = request.cookies.get(self.cookie, "")
         if not any(
-            secrets.compare_digest(one.encode("utf-8", "backslashreplace"), self.token.encode()) for one in (given, known)
+            secrets.compare_digest(token.encode("utf-8", "backslashreplace"), self.token.encode())
+            for token in (query_token, cookie_token)
         ):
             return "open the address that was printed"
         return None
 
     def middleware(self) -> Middleware:
-        """What stands before every handler."""
+        """A middleware that checks every request, and adds the security headers to every response."""
 
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,7 +1,7 @@
-"""The samples that are looked at: drawn once by id, held in memory, and given out a page at a time.
+"""The samples of a review: drawn once by id, held in memory, and listed a page at a time.
 
-Two who review the same corpus are shown the same ones, also what one of them has rejected meanwhile: else nobody could tell
-how far they agree.
+All reviewers of a corpus are shown the same samples, also those that one of them has rejected meanwhile: otherwise their
+agreement couldn't be measured.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.records import SubjectKind
 
-NOTHING = b""
-"""Less than any id."""
-_DRAWN = """
+BEFORE_ALL_IDS = b""
+"""A cursor that is less than any id."""
+_DRAWN_SQL = """
 WITH meant AS (
     SELECT coalesce(candidate, task) AS subject, candidate IS NOT NULL AS written, video FROM samples WHERE corpus = $corpus
 ), seen AS (
@@ -34,7 +34,7 @@ WITH meant AS (
 SELECT subject, any_value(written) AS written, any_value(video) AS video FROM (FROM meant UNION ALL FROM seen)
 GROUP BY subject ORDER BY md5(subject), subject LIMIT $most
 """
-_ABOUT = {
+_ROWS_OF_CARDS = {
     "candidates": "id IN (SELECT subject FROM drawn)",
     "tasks": "id IN (SELECT task FROM held_candidates UNION ALL SELECT subject FROM drawn)",
     "videos": "id IN (SELECT video FROM drawn)",
@@ -42,14 +42,14 @@ _ABOUT = {
     "packed": "sample IN (SELECT id FROM held_samples)",
     "verdicts": "subject IN (SELECT subject FROM drawn UNION ALL SELECT id FROM held_tasks UNION ALL SELECT video FROM drawn)",
 }
-"""What cards are made of, each beside those before it."""
-_LISTED = """
+"""By table, the condition on the rows that cards are made of; each may refer to the tables before it."""
+_LISTED_SQL = """
 CREATE TABLE listed AS
 SELECT d.subject, d.written, d.video, t.task_kind AS kind, left(t.question, 200) AS question
 FROM drawn d LEFT JOIN candidates c ON c.id = d.subject JOIN tasks t ON t.id = coalesce(c.task, d.subject)
 ORDER BY d.subject
 """
-_LINES = "SELECT subject, written, video, kind, question FROM listed"
+_LINES_SQL = "SELECT subject, written, video, kind, question FROM listed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,65 +64,70 @@ class Line:
 
 
 class Pool:
-    """What is reviewed, and nothing else of the lake."""
+    """The rows of the samples under review, and nothing else of the lake."""
 
-    def __init__(self, workspace: Workspace, view: View, corpus: str, most: int, least: Mapping[str, float]) -> None:
-        self._corpus, self._least, self._pictures = corpus, least, Pictures(workspace)
+    def __init__(
+        self, workspace: Workspace, view: View, corpus: str, max_samples: int, min_scores: Mapping[str, float]
+    ) -> None:
+        self._corpus, self._min_scores, self._pictures = corpus, min_scores, Pictures(workspace)
         with interruptible():
-            self._connection = _held(view, workspace, corpus, most)
+            self._connection = _copy_rows(view, workspace, corpus, max_samples)
         ((self.total,),) = self._connection.execute("SELECT count(*) FROM listed").fetchall()
         if not self.total:
             mend = "select something first: dmforge audit funnel says what became of it"
             raise InputError(f"there is no sample of {corpus!r}", where="CORPUS", mend=mend)
 
-    def page(self, after: Id, most: int) -> list[Line]:
-        """The samples behind one, by id: no page costs more for being a later one."""
-        sql = f"{_LINES} WHERE subject > $after ORDER BY subject LIMIT $most"
-        return [_line(*row) for row in self._connection.cursor().execute(sql, {"after": after, "most": most}).fetchall()]
+    def page(self, after: Id, max_lines: int) -> list[Line]:
+        """The samples after an id, in the order of ids: later pages cost no more than the first."""
+        sql = f"{_LINES_SQL} WHERE subject > $after ORDER BY subject LIMIT $most"
+        return [_line(*row) for row in self._connection.cursor().execute(sql, {"after": after, "most": max_lines}).fetchall()]
 
     def find(self, subject: Id) -> Line | None:
-        """A sample, if it is one of these."""
-        found = self._connection.cursor().execute(f"{_LINES} WHERE subject = $subject", {"subject": subject}).fetchall()
-        return _line(*found[0]) if found else None
+        """The sample of this id, None where it is not under review."""
+        rows = self._connection.cursor().execute(f"{_LINES_SQL} WHERE subject = $subject", {"subject": subject}).fetchall()
+        return _line(*rows[0]) if rows else None
 
     def among(self, subjects: Collection[Id]) -> set[Id]:
-        """Those of some subjects that are reviewed here."""
+        """Those of `subjects` that are under review."""
         cursor = self._connection.cursor()
         cursor.register("asked", pa.table({"id": pa.array(list(subjects), pa.binary(ID_BYTES))}))
         return {row[0] for row in cursor.execute("SELECT subject FROM listed SEMI JOIN asked ON subject = id").fetchall()}
 
     def holds_video(self, video: Id) -> bool:
-        found = self._connection.cursor().execute("SELECT 1 FROM videos WHERE id = $video", {"video": video})
-        return bool(found.fetchall())
+        cursor = self._connection.cursor().execute("SELECT 1 FROM videos WHERE id = $video", {"video": video})
+        return bool(cursor.fetchall())
 
     def card(self, line: Line) -> Card | None:
-        """All that there is to see of it."""
+        """The card of a sample: all that there is to see of it."""
         chosen = Chosen(line.subject, line.subject_kind, True, self._corpus)
-        found = cards(self._connection.cursor(), [chosen], self._pictures, self._least)
-        return found[0] if found else None
+        sample_cards = cards(self._connection.cursor(), [chosen], self._pictures, self._min_scores)
+        return sample_cards[0] if sample_cards else None
 
 
-def _line(subject: Id, written: bool, video: Id, kind: str, question: str) -> Line:
-    return Line(subject, "candidate" if written else "task", video, kind, question)
+def _line(subject: Id, is_candidate: bool, video: Id, task_kind: str, question: str) -> Line:
+    return Line(subject, "candidate" if is_candidate else "task", video, task_kind, question)
 
 
-def _held(view: View, workspace: Workspace, corpus: str, most: int) -> duckdb.DuckDBPyConnection:
-    """A database of its own with the rows that cards are made of: later requests read no file of the lake."""
-    lake, alone = view.connection.cursor(), duckdb.connect(config=CONNECTION)
-    reviews = [(r.subject, r.subject_kind == "candidate", r.video) for r in all_reviews(workspace)]
+def _copy_rows(view: View, workspace: Workspace, corpus: str, max_samples: int) -> duckdb.DuckDBPyConnection:
+    """Copy the rows that cards are made of into a database of its own: later requests read no file of the lake."""
+    lake, copy = view.connection.cursor(), duckdb.connect(config=CONNECTION)
+    reviews = [(review.subject, review.subject_kind == "candidate", review.video) for review in all_reviews(workspace)]
     columns = list(zip(*reviews, strict=True)) or [(), (), ()]
     ids = pa.binary(ID_BYTES)
-    kinds = {"subject": ids, "written": pa.bool_(), "video": ids}
-    lake.register("reviewed", pa.table({n: pa.array(c, t) for (n, t), c in zip(kinds.items(), columns, strict=True)}))
-    drawn = lake.sql(_DRAWN, params={"corpus": corpus, "most": most}).to_arrow_table()
+    types = {"subject": ids, "written": pa.bool_(), "video": ids}
+    lake.register(
+        "reviewed",
+        pa.table({name: pa.array(column, type_) for (name, type_), column in zip(types.items(), columns, strict=True)}),
+    )
+    drawn = lake.sql(_DRAWN_SQL, params={"corpus": corpus, "most": max_samples}).to_arrow_table()
     lake.register("drawn", drawn)
-    alone.register("drawn", drawn)
-    there = {row[0] for row in lake.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()}
-    for table, about in _ABOUT.items():
-        if table in there:
-            lake.execute(f"CREATE TEMP TABLE held_{table} AS SELECT * FROM {table} WHERE {about}")
-            alone.register("coming", lake.sql(f"FROM held_{table}").to_arrow_table())
-            alone.execute(f"CREATE TABLE {table} AS FROM coming")
-            alone.unregister("coming")
-    alone.execute(_LISTED)
-    return alone
+    copy.register("drawn", drawn)
+    existing_tables = {row[0] for row in lake.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()}
+    for table, condition in _ROWS_OF_CARDS.items():
+        if table in existing_tables:
+            lake.execute(f"CREATE TEMP TABLE held_{table} AS SELECT * FROM {table} WHERE {condition}")
+            copy.register("coming", lake.sql(f"FROM held_{table}").to_arrow_table())
+            copy.execute(f"CREATE TABLE {table} AS FROM coming")
+            copy.unregister("coming")
+    copy.execute(_LISTED_SQL)
+    return copy

@@ -1,4 +1,4 @@
-"""The review as pages: a list of samples, each as its card beside its video, and decisions that are on the disk once told."""
+"""The review's web server: a list of samples, each a card beside its video, and decisions, on the disk once acknowledged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dmforge.curation.audit.report.page import TEMPLATES as REPORT
 from dmforge.curation.audit.report.page import environment
 from dmforge.curation.lake.forgotten import forgotten_videos
 from dmforge.curation.review.guard import Guard, refuse_expectations
-from dmforge.curation.review.pool import NOTHING, Line, Pool
+from dmforge.curation.review.pool import BEFORE_ALL_IDS, Line, Pool
 from dmforge.curation.sources.reviews import MAX_NOTE_CHARS, REASONS, Review, append, review_path, reviews_of
 from dmforge.curation.video.media import Media
 from dmforge.curation.workspace import Workspace
@@ -27,12 +27,12 @@ from dmforge.schemas.ids import Id, show
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = {"page.css": REPORT, "review.css": TEMPLATES, "review.js": TEMPLATES}
 KINDS = {".css": "text/css", ".js": "text/javascript"}
-PAGE = 50
-MOST_BODY = 16_384
+PAGE_LINES = 50
+MAX_BODY_BYTES = 16_384
 
 
 class Decided(Config):
-    """What a page sends."""
+    """A decision, as a page sends it."""
 
     id: str
     """The subject."""
@@ -45,31 +45,31 @@ class Decided(Config):
 
 
 class Reviewing:
-    """One reviewer at work on one pool."""
+    """The web application of one reviewer and one pool."""
 
     def __init__(self, workspace: Workspace, pool: Pool, reviewer: str, title: str, guard: Guard) -> None:
         self._workspace, self._pool, self._reviewer, self._title = workspace, pool, reviewer, title
         self._templates = environment(TEMPLATES)
         self._templates.get_template("sample.html")  # compiled now: the first card need not wait for it
         path = review_path(workspace, reviewer)
-        before = reviews_of(path) if path.exists() else {}
-        self._decided = {subject: before[subject] for subject in pool.among(before)}
+        earlier_reviews = reviews_of(path) if path.exists() else {}
+        self._decided = {subject: earlier_reviews[subject] for subject in pool.among(earlier_reviews)}
         self._writing = asyncio.Lock()
         self._forgotten: tuple[int, frozenset[Id]] = (-1, frozenset())
-        self.app = web.Application(middlewares=[guard.middleware()], client_max_size=MOST_BODY)
+        self.app = web.Application(middlewares=[guard.middleware()], client_max_size=MAX_BODY_BYTES)
         for path, handler in (
             ("/", self._shell), ("/assets/{name}", self._asset), ("/samples", self._list), ("/samples/{id}", self._sample),
             ("/media/{id}.mp4", self._media),
         ):  # fmt: skip
             self.app.router.add_get(path, handler, expect_handler=refuse_expectations)
         self.app.router.add_post("/reviews", self._decide, expect_handler=refuse_expectations)
-        self.app.router.add_route("*", "/{other:.*}", self._nothing, expect_handler=refuse_expectations)
+        self.app.router.add_route("*", "/{other:.*}", self._not_found, expect_handler=refuse_expectations)
 
     async def _shell(self, request: web.Request) -> web.Response:
-        told = {"reviewer": self._reviewer, "title": self._title, "total": self._pool.total, "reasons": REASONS}
-        return web.Response(text=self._templates.get_template("review.html").render(told), content_type="text/html")
+        values = {"reviewer": self._reviewer, "title": self._title, "total": self._pool.total, "reasons": REASONS}
+        return web.Response(text=self._templates.get_template("review.html").render(values), content_type="text/html")
 
-    async def _nothing(self, request: web.Request) -> web.Response:
+    async def _not_found(self, request: web.Request) -> web.Response:
         raise web.HTTPNotFound
 
     async def _asset(self, request: web.Request) -> web.Response:
@@ -80,12 +80,12 @@ class Reviewing:
 
     async def _list(self, request: web.Request) -> web.Response:
         after = request.query.get("after")
-        found = await asyncio.to_thread(self._pool.page, _id(after) if after else NOTHING, PAGE + 1)
-        lines = found[:PAGE]  # one more says whether there is another page
-        shown = [self._told(line) for line in lines if not self._is_forgotten(line.video)]
-        following = show(lines[-1].subject_kind, lines[-1].subject) if len(found) > PAGE else None
+        page_lines = await asyncio.to_thread(self._pool.page, _id(after) if after else BEFORE_ALL_IDS, PAGE_LINES + 1)
+        lines = page_lines[:PAGE_LINES]  # one more says whether there is another page
+        samples = [self._sample_json(line) for line in lines if not self._is_forgotten(line.video)]
+        next_id = show(lines[-1].subject_kind, lines[-1].subject) if len(page_lines) > PAGE_LINES else None
         return web.json_response(
-            {"samples": shown, "next": following, "total": self._pool.total, "decided": len(self._decided)}
+            {"samples": samples, "next": next_id, "total": self._pool.total, "decided": len(self._decided)}
         )
 
     async def _sample(self, request: web.Request) -> web.Response:
@@ -107,14 +107,20 @@ class Reviewing:
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="decisions are JSON")
         try:
-            told = Decided.model_validate_json(await request.read())
+            submitted = Decided.model_validate_json(await request.read())
         except ValidationError as error:
             raise web.HTTPBadRequest(text=error.errors()[0]["msg"]) from None
-        if (told.decision == "reject") != bool(told.reason):
+        if (submitted.decision == "reject") != bool(submitted.reason):
             raise web.HTTPBadRequest(text="a rejection has a reason, and nothing else has one")
-        line = self._line(told.id)
+        line = self._line(submitted.id)
         review = Review(
-            line.video, line.subject, line.subject_kind, self._reviewer, told.decision, told.reason, _storable(told.note)
+            line.video,
+            line.subject,
+            line.subject_kind,
+            self._reviewer,
+            submitted.decision,
+            submitted.reason,
+            _utf8_text(submitted.note),
         )
         async with self._writing:
             try:
@@ -122,13 +128,14 @@ class Reviewing:
             except DmforgeError as error:
                 raise web.HTTPInternalServerError(text=str(error)) from None
             self._decided[line.subject] = review
-        return web.json_response({"decided": len(self._decided), "sample": self._told(line)})
+        return web.json_response({"decided": len(self._decided), "sample": self._sample_json(line)})
 
-    def _told(self, line: Line) -> dict[str, Any]:
+    def _sample_json(self, line: Line) -> dict[str, Any]:
         review = self._decided.get(line.subject)
-        said = {"decision": review.decision, "reason": review.reason, "note": review.note} if review else None
+        decision_json = {"decision": review.decision, "reason": review.reason, "note": review.note} if review else None
         return {
-            "id": show(line.subject_kind, line.subject), "question": line.question, "kind": line.task_kind, "review": said,
+            "id": show(line.subject_kind, line.subject), "question": line.question, "kind": line.task_kind,
+            "review": decision_json,
         }  # fmt: skip
 
     def _line(self, text: str) -> Line:
@@ -140,16 +147,16 @@ class Reviewing:
         return line
 
     def _is_forgotten(self, video: Id) -> bool:
-        """A takedown counts from when it is written down, also in a review that has begun."""
+        """Whether a video was taken down, also after the review began."""
         path = self._workspace.forgotten
-        written = path.stat().st_mtime_ns if path.exists() else 0
-        if self._forgotten[0] != written:
-            self._forgotten = written, forgotten_videos(self._workspace)
+        changed_ns = path.stat().st_mtime_ns if path.exists() else 0
+        if self._forgotten[0] != changed_ns:
+            self._forgotten = changed_ns, forgotten_videos(self._workspace)
         return video in self._forgotten[1]
 
 
 def listen(port: int) -> socket.socket:
-    """On loopback, and nowhere else."""
+    """Open a listening socket, on loopback only."""
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
@@ -157,20 +164,22 @@ def listen(port: int) -> socket.socket:
         raise InputError(f"can't listen there: {error.strerror}", where=f"port {port}", mend=mend) from None
 
 
-def serve(listening: socket.socket, make: Callable[[Guard], web.Application], say: Callable[[str], None]) -> None:
-    """Until Ctrl-C, which is how a review ends. The address is said once requests are heard."""
-    guard = Guard(listening.getsockname()[1])
+def serve(
+    listening_socket: socket.socket, make_app: Callable[[Guard], web.Application], announce: Callable[[str], None]
+) -> None:
+    """Serve until Ctrl-C, which ends a review. The address is announced once requests are accepted."""
+    guard = Guard(listening_socket.getsockname()[1])
 
     async def app() -> web.Application:
-        made = make(guard)
+        application = make_app(guard)
 
-        async def begun(_: web.Application) -> None:
-            say(guard.address)
+        async def announce_address(_: web.Application) -> None:
+            announce(guard.address)
 
-        made.on_startup.append(begun)
-        return made
+        application.on_startup.append(announce_address)
+        return application
 
-    web.run_app(app(), sock=listening, print=None, access_log=None, shutdown_timeout=1.0)
+    web.run_app(app(), sock=listening_socket, print=None, access_log=None, shutdown_timeout=1.0)
 
 
 def _id(text: str) -> Id:
@@ -180,5 +189,5 @@ def _id(text: str) -> Id:
         raise web.HTTPNotFound(text="that is no id") from None
 
 
-def _storable(note: str) -> str:
+def _utf8_text(note: str) -> str:
     return note.encode("utf-8", "backslashreplace").decode().strip()

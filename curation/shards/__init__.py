@@ -1,4 +1,4 @@
-"""Corpora as tars: packed, checked, read at random or as a stream."""
+"""Corpora as tar shards: packing, checking, reading at random or as a stream."""
 
 from dmforge.curation.shards.streaming import stream
 

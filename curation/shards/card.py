@@ -1,4 +1,4 @@
-"""What a folder of shards says about itself: README.md for people and the Hub, croissant.json for machines. No dates."""
+"""The data card of a folder of shards: README.md for people and the Hub, croissant.json for machines. Without dates."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ HUB_LICENCES = frozenset({
     "cc0-1.0", "cc-by-4.0", "cc-by-3.0", "cc-by-2.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0",
     "cc-by-nd-4.0", "mit", "apache-2.0", "bsd-3-clause", "odc-by", "odbl", UNKNOWN,
 })  # fmt: skip
-"""Those that the Hub knows by this name; any other is `other` there, and named."""
+"""Licences that the Hub knows by this name; any other is called `other` there, with its name beside."""
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
-WHAT = {
+CORPUS_DESCRIPTIONS = {
     "cot": "Trajectories in which a model looks again at a stretch of a video while it thinks, for supervised training.",
     "rl": "Questions about videos with the windows and densities that rewards are measured against, for reinforcement.",
 }
-OTHERWISE = "Samples about videos."
-PARTIAL = "**Partial: packed while earlier stages still had inputs to work on. A later selection will hold more.**"
+DEFAULT_DESCRIPTION = "Samples about videos."
+PARTIAL_NOTE = "**Partial: packed while earlier stages still had inputs to work on. A later selection will hold more.**"
 
 
 @dataclass(slots=True)
 class Tally:
-    """What the card says of videos and samples, counted as they go by."""
+    """Counts of videos and samples for the card, added up while they are packed."""
 
     kinds: Counter[str] = field(default_factory=Counter[str])
     teachers: Counter[str] = field(default_factory=Counter[str])
     windows: Counter[str] = field(default_factory=Counter[str])
-    """By who chose them."""
-    given: int = 0
+    """Windows, by who chose them."""
+    given_windows: int = 0
     """Windows that were given to the teacher."""
     sources: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     """Videos, by source and licence."""
@@ -54,7 +54,7 @@ class Tally:
             self.kinds[sample.kind] += 1
             self.teachers[sample.teacher or "-"] += 1
             self.windows[sample.window_source or sample.target_source or "-"] += 1
-            self.given += sample.window_source in ("gold", "gold_padded")
+            self.given_windows += sample.window_source in ("gold", "gold_padded")
         self.sources[entry.video.source, entry.video.licence] += 1
         self.longest_cs = max(self.longest_cs, entry.video.duration_cs)
 
@@ -65,7 +65,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the card is about."""
+    """What the card is written from."""
 
     manifest: Manifest
     tally: Tally
@@ -74,14 +74,14 @@ class Contents:
 
 
 def write_card(folder: Path, contents: Contents) -> dict[str, str]:
-    """Both files; their names and sha256."""
+    """Write both files; the sha256 of each, by name."""
     texts = {README: _readme(contents), CROISSANT: json.dumps(_croissant(contents), indent=1, ensure_ascii=False) + "\n"}
-    written: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for name, text in texts.items():
         with writing(folder / name) as file:
             file.write(text.encode())
-        written[name] = hashlib.sha256(text.encode()).hexdigest()
-    return written
+        digests[name] = hashlib.sha256(text.encode()).hexdigest()
+    return digests
 
 
 def _readme(contents: Contents) -> str:
@@ -90,15 +90,15 @@ def _readme(contents: Contents) -> str:
     return template.substitute(
         front_matter=_front_matter(contents),
         corpus=manifest.corpus,
-        what=WHAT.get(manifest.corpus, OTHERWISE),
+        what=CORPUS_DESCRIPTIONS.get(manifest.corpus, DEFAULT_DESCRIPTION),
         samples=manifest.samples,
         videos=manifest.videos,
         shards=len(manifest.shards),
         selection=manifest.selection,
-        partial=f"\n{PARTIAL}\n" if manifest.partial else "",
-        kinds=_counted("kind of question", tally.kinds),
-        teachers=_counted("teacher", tally.teachers),
-        windows=_counted("who chose the window", tally.windows),
+        partial=f"\n{PARTIAL_NOTE}\n" if manifest.partial else "",
+        kinds=_count_table("kind of question", tally.kinds),
+        teachers=_count_table("teacher", tally.teachers),
+        windows=_count_table("who chose the window", tally.windows),
         funnel=_funnel(contents.view),
         sources=_sources(tally),
         limits="\n".join(f"- {limit}" for limit in _limits(tally)),
@@ -107,10 +107,10 @@ def _readme(contents: Contents) -> str:
 
 def _front_matter(contents: Contents) -> str:
     manifest, licences = contents.manifest, contents.tally.licences
-    known = licences[0].lower() if len(licences) == 1 else ""
-    other = ["license: other", f"license_name: {json.dumps(', '.join(licences))}"]
-    lines = [f"license: {known}"] if known in HUB_LICENCES else other
-    size = next((name for least, name in SIZES if manifest.samples < least), "n>10M")
+    licence = licences[0].lower() if len(licences) == 1 else ""
+    other_lines = ["license: other", f"license_name: {json.dumps(', '.join(licences))}"]
+    lines = [f"license: {licence}"] if licence in HUB_LICENCES else other_lines
+    size = next((name for upper_bound, name in SIZES if manifest.samples < upper_bound), "n>10M")
     lines += [
         f"pretty_name: {json.dumps(manifest.corpus)}",
         "task_categories:", "- video-text-to-text", "- visual-question-answering",
@@ -122,31 +122,31 @@ def _front_matter(contents: Contents) -> str:
 
 
 def _funnel(view: View) -> str:
-    found = ask(view, "funnel")
-    return _rows(found.columns, found.rows)
+    answer = ask(view, "funnel")
+    return _table(answer.columns, answer.rows)
 
 
 def _sources(tally: Tally) -> str:
-    rows = [[source, licence, number] for (source, licence), number in sorted(tally.sources.items())]
-    return _rows(["source", "licence", "videos"], rows)
+    rows = [[source, licence, video_count] for (source, licence), video_count in sorted(tally.sources.items())]
+    return _table(["source", "licence", "videos"], rows)
 
 
 def _limits(tally: Tally) -> list[str]:
     limits = ["What teachers wrote was judged by the filters above and by no one else, unless the funnel names people."]
-    unknown = sum(number for (_, licence), number in tally.sources.items() if licence == UNKNOWN)
-    if unknown:
-        limits.append(f"The licence of {unknown} videos is unknown.")
+    unknown_videos = sum(video_count for (_, licence), video_count in tally.sources.items() if licence == UNKNOWN)
+    if unknown_videos:
+        limits.append(f"The licence of {unknown_videos} videos is unknown.")
     if len(tally.teachers.keys() - {"-"}) == 1:
         limits.append("All trajectories come from one teacher, and share its habits.")
     if tally.sources:
         limits.append(f"No video is longer than {tally.longest_cs / 100:.2f} s: nothing is said about longer ones.")
-    if tally.given:
-        limits.append(f"The window of {tally.given} trajectories was given to the teacher, not found by it.")
+    if tally.given_windows:
+        limits.append(f"The window of {tally.given_windows} trajectories was given to the teacher, not found by it.")
     return limits
 
 
 def _croissant(contents: Contents) -> dict[str, Any]:
-    """ML Commons Croissant 1.0: the files, and the records that they hold."""
+    """The card in ML Commons Croissant 1.0: the files, and the records that they hold."""
     manifest = contents.manifest
     files = [
         {"@type": "cr:FileObject", "@id": shard.name, "name": shard.name, "contentUrl": shard.name, "sha256": shard.sha256,
@@ -163,7 +163,7 @@ def _croissant(contents: Contents) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "@context": CONTEXT, "@type": "sc:Dataset", "name": manifest.corpus, "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "description": WHAT.get(manifest.corpus, OTHERWISE), "version": f"1.0.0+{manifest.selection}",
+        "description": CORPUS_DESCRIPTIONS.get(manifest.corpus, DEFAULT_DESCRIPTION), "version": f"1.0.0+{manifest.selection}",
         "license": contents.tally.licences, "distribution": [*files, index, *members],
         "recordSet": [{
             "@type": "cr:RecordSet", "@id": "videos", "name": "videos",
@@ -191,17 +191,17 @@ CONTEXT = {
 }  # fmt: skip
 
 
-def _counted(name: str, counts: Counter[str]) -> str:
-    most_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return _rows([name, "samples"], [[value, number] for value, number in most_first])
+def _count_table(name: str, counts: Counter[str]) -> str:
+    by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return _table([name, "samples"], [[value, count] for value, count in by_count])
 
 
-def _rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
 
 
 def _cell(value: object) -> str:
-    """A value in a table: what people called their sources can't break out of it."""
+    """A value as a table cell, escaped: names that people gave can't break the table."""
     text = "" if value is None else escaped_in_line(" ".join(str(value).split()))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""A packed selection as one reads it: any sample by its number, from wherever the folder lies."""
+"""Random access to a packed selection: any sample by its number, from a local or remote folder."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import numpy.typing as npt
 from dmforge.curation.shards.document import ShardSample, ShardVideo, read_document
 from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, parse_manifest
 from dmforge.curation.shards.index import INDEX, SUFFIXES, Place, Places
-from dmforge.curation.shards.stores import Store, Stretch, store
-from dmforge.curation.shards.tars import BLOCK, BadShard, split
+from dmforge.curation.shards.stores import Store, Stretch, open_store
+from dmforge.curation.shards.tars import BLOCK, BadShard, split_name
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError, LakeError
 
 
 @dataclass(frozen=True)
 class PackedVideo:
-    """A video with all of its samples. Its document is parsed when someone asks for it."""
+    """A video with all of its samples. Its document is parsed on first access."""
 
     key: str
     coarse: bytes
@@ -32,14 +32,14 @@ class PackedVideo:
 
     @property
     def video(self) -> ShardVideo:
-        return self._told[0]
+        return self._document[0]
 
     @property
     def samples(self) -> list[ShardSample]:
-        return self._told[1]
+        return self._document[1]
 
     @cached_property
-    def _told(self) -> tuple[ShardVideo, list[ShardSample]]:
+    def _document(self) -> tuple[ShardVideo, list[ShardSample]]:
         return read_document(self.document, self.where)
 
 
@@ -48,7 +48,7 @@ class Example:
     """A sample with its video's renditions."""
 
     packed: PackedVideo
-    nth: int
+    index: int
 
     @property
     def video(self) -> ShardVideo:
@@ -64,19 +64,19 @@ class Example:
 
     @property
     def sample(self) -> ShardSample:
-        if self.nth >= len(self.packed.samples):
-            told = f"it has no sample {self.nth}: the index is of other shards, verify the folder"
-            raise InputError(told, where=self.packed.where, mend=REPACK)
-        return self.packed.samples[self.nth]
+        if self.index >= len(self.packed.samples):
+            message = f"it has no sample {self.index}: the index is of other shards, verify the folder"
+            raise InputError(message, where=self.packed.where, mend=REPACK)
+        return self.packed.samples[self.index]
 
 
 class Corpus:
-    """The samples of a selection. Opened again from its place where it is sent to another process."""
+    """The samples of a packed selection. When sent to another process, it is opened again there."""
 
     def __init__(self, place: str, clips: Clips | None = None) -> None:
         """With `clips`, a selection whose frames were cut or sized otherwise is refused."""
-        self.place, self._wanted = place, clips
-        self._store: Store = store(place)
+        self.place, self._required_clips = place, clips
+        self._store: Store = open_store(place)
         with self._store.open(MANIFEST) as file:
             self.manifest = parse_manifest(file.read(MAX_MANIFEST + 1), f"{place}/{MANIFEST}")
         self.clips = Clips.from_semantic(self.manifest.clips, where=f"{place}/{MANIFEST}")
@@ -93,48 +93,48 @@ class Corpus:
             raise LakeError("the index and the manifest disagree", where=f"{place}/{INDEX}", mend=REPACK)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Corpus, (self.place, self._wanted)
+        return Corpus, (self.place, self._required_clips)
 
     def __len__(self) -> int:
         return len(self._places)
 
     @property
     def costs(self) -> npt.NDArray[np.int64]:
-        """About how many tokens each sample has: visual ones exactly, of texts a cautious guess. Mapped, not read."""
+        """Estimated tokens of each sample: visual tokens exactly, text tokens cautiously. Memory-mapped, not read."""
         return self._places.samples["cost"]
 
     def __getitem__(self, number: int) -> Example:
         return self.read([number])[0]
 
     def read(self, numbers: Sequence[int]) -> list[Example]:
-        """Several samples at once: from elsewhere they travel together."""
+        """Read several samples at once; from a remote folder they are fetched together."""
         samples = [self._places.samples[number] for number in numbers]
         videos = [self._places.video(sample["video"]) for sample in samples]
-        read = self._store.read([self._stretch(video) for video in videos])
-        packed = map(self._unpacked, videos, read)
-        return [Example(video, int(sample["nth"])) for sample, video in zip(samples, packed, strict=True)]
+        parts_by_video = self._store.read([self._stretch_of(video) for video in videos])
+        packed = map(self._unpack, videos, parts_by_video)
+        return [Example(video, int(sample["index"])) for sample, video in zip(samples, packed, strict=True)]
 
     def videos(self) -> Iterator[PackedVideo]:
         """Every video, in the order of the shards."""
         for number in range(len(self._places.videos)):
             place = self._places.video(number)
-            (parts,) = self._store.read([self._stretch(place)])
-            yield self._unpacked(place, parts)
+            (parts,) = self._store.read([self._stretch_of(place)])
+            yield self._unpack(place, parts)
 
-    def _stretch(self, place: Place) -> Stretch:
-        """The members of a video, each behind its header."""
+    def _stretch_of(self, place: Place) -> Stretch:
+        """The parts of a shard that hold a video's members, each with its header."""
         offsets = (place.coarse_offset, place.json_offset, place.grid_offset)
         sizes = (place.coarse_size, place.json_size, place.grid_size)
         members = zip(offsets, sizes, strict=True)
         parts = tuple(part for offset, size in members for part in ((offset - BLOCK, BLOCK), (offset, size)))
         return Stretch(self._names[place.shard], parts)
 
-    def _unpacked(self, place: Place, parts: list[bytes]) -> PackedVideo:
+    def _unpack(self, place: Place, parts: list[bytes]) -> PackedVideo:
         _, coarse, _, document, _, grid = parts
-        key = split(_name(parts[0]))[0]
+        key = split_name(_name(parts[0]))[0]
         expected = [(f"{key}.{suffix}", size) for suffix, size in zip(SUFFIXES, place[4::2], strict=True)]
         shard = f"{self.place}/{self._names[place.shard]}"
-        if [(_name(parts[at]), len(parts[at + 1])) for at in (0, 2, 4)] != expected:
+        if [(_name(parts[part_index]), len(parts[part_index + 1])) for part_index in (0, 2, 4)] != expected:
             raise BadShard(shard, key, place.offset, "the index is of another shard: verify the folder")
         return PackedVideo(key, coarse, grid, document, f"{shard}: {key}")
 

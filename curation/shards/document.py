@@ -1,4 +1,4 @@
-"""What is said about a video in a shard: one JSON document, written and read back here and nowhere else.
+"""The JSON document of a video in a shard: written and read here and nowhere else.
 
 Readers of WebDatasets take the schema from the first documents that they see. So every field is always there, none is null, no
 list is empty, what may be a float is never an int: what may be missing is an empty text, and exact numbers are texts.
@@ -25,7 +25,7 @@ MEND = "verify the shards; they are not what dmforge packs, or they were changed
 
 @dataclass(frozen=True, slots=True)
 class ShardVideo:
-    """A video as a shard knows it."""
+    """A video as it is described in a shard."""
 
     video: str
     duration_cs: int
@@ -39,7 +39,7 @@ class ShardVideo:
     receipt: Receipt
 
     def as_record(self) -> Video:
-        """As those know it who plan frames; what only the lake knows is left open."""
+        """A video record for planning frames; fields that only the lake knows are left empty."""
         return Video(
             self.receipt.source_sha256, self.duration_cs, self.width, self.height, Fraction(0), "", 0, 0,
             source=self.source, licence=self.licence, terms=self.terms, namespace=self.namespace, source_id=self.source_id,
@@ -48,7 +48,7 @@ class ShardVideo:
 
 @dataclass(frozen=True, slots=True)
 class ShardSample:
-    """A sample with all that its training needs to know."""
+    """A sample with all that training needs."""
 
     id: str
     corpus: str
@@ -67,16 +67,16 @@ class ShardSample:
     target: Look | None
     target_source: str
     transcript: Transcript
-    """Up to the answer; of a task its prompt."""
+    """The transcript up to the answer; for a task, its prompt."""
     extras: str = ""
-    """What an export in the format that the task came in gives back: JSON."""
+    """JSON that an export in the task's original format gives back."""
 
 
-TEXTS = {
+TEXT_FIELDS = {
     kind: [field.name for field in fields(kind) if field.type in ("str", "TaskKind", "Needs")]
     for kind in (ShardVideo, ShardSample, Receipt)
 }
-"""The fields of each that are texts."""
+"""The names of the text fields of each record."""
 
 
 def sample_of(sample: Sample, task: Task, candidate: Candidate | None) -> ShardSample:
@@ -121,15 +121,15 @@ def video_of(video: Video, receipt: Receipt) -> ShardVideo:
 def write_document(video: ShardVideo, samples: Sequence[ShardSample]) -> bytes:
     """The document of a video and its samples."""
     content = asdict(video)
-    told = {"video": content.pop("video"), "duration_s": content.pop("duration_cs") / 100, **content}
-    return json.dumps({**told, "samples": [as_json(sample) for sample in samples]}, ensure_ascii=False).encode()
+    head = {"video": content.pop("video"), "duration_s": content.pop("duration_cs") / 100, **content}
+    return json.dumps({**head, "samples": [as_json(sample) for sample in samples]}, ensure_ascii=False).encode()
 
 
 def read_document(data: bytes, where: str) -> tuple[ShardVideo, list[ShardSample]]:
-    """A video and its samples; or one error that names the place."""
+    """Parse a document into its video and samples; any failure is one error that names the place."""
     try:
         content: dict[str, Any] = json.loads(data)
-        samples = [_read(sample) for sample in content.pop("samples")]
+        samples = [_read_sample(sample) for sample in content.pop("samples")]
         duration_cs, receipt = round(content.pop("duration_s") * 100), Receipt(**content.pop("receipt"))
         video = ShardVideo(duration_cs=duration_cs, receipt=receipt, **content)
         _require_texts(video, video.receipt, *samples)
@@ -139,11 +139,11 @@ def read_document(data: bytes, where: str) -> tuple[ShardVideo, list[ShardSample
         raise InputError(f"not a document of samples: {type(error).__name__}: {error}", where=where, mend=MEND) from None
 
 
-def _require_texts(*told: ShardVideo | ShardSample | Receipt) -> None:
-    """What is said to be a text is one: else the first who reads it would fail over it."""
-    for one in told:
-        for name in TEXTS[type(one)]:
-            if not isinstance(getattr(one, name), str):
+def _require_texts(*records: ShardVideo | ShardSample | Receipt) -> None:
+    """Refuse records whose text fields hold anything else: a later reader would fail over them."""
+    for record in records:
+        for name in TEXT_FIELDS[type(record)]:
+            if not isinstance(getattr(record, name), str):
                 raise TypeError(f"{name} is no text")
 
 
@@ -163,24 +163,24 @@ def as_json(sample: ShardSample) -> dict[str, Any]:
         "target_window": print_span(sample.target.window) if sample.target else "",
         "target_fps": print_density(sample.target.fps) if sample.target else "",
         "target_source": sample.target_source, "extras": sample.extras,
-        "pieces": [_written_piece(piece) for piece in sample.transcript.pieces],
+        "pieces": [_piece_json(piece) for piece in sample.transcript.pieces],
     }  # fmt: skip
 
 
-def _read(told: dict[str, Any]) -> ShardSample:
-    pieces = tuple(_read_piece(piece) for piece in told.pop("pieces"))
-    target = _look(told.pop("target_window"), told.pop("target_fps"))
-    options, windows = tuple(map(str, json.loads(told.pop("options")))), told.pop("windows")
+def _read_sample(values: dict[str, Any]) -> ShardSample:
+    pieces = tuple(_read_piece(piece) for piece in values.pop("pieces"))
+    target = _look(values.pop("target_window"), values.pop("target_fps"))
+    options, windows = tuple(map(str, json.loads(values.pop("options")))), values.pop("windows")
     return ShardSample(
         options=options,
         windows=tuple(_window(span) for span in windows.split(", ") if span),
         target=target,
         transcript=Transcript(pieces),
-        **told,
+        **values,
     )
 
 
-def _written_piece(piece: Piece) -> dict[str, str]:
+def _piece_json(piece: Piece) -> dict[str, str]:
     look = piece.look
     return {
         "author": piece.author,
@@ -191,13 +191,13 @@ def _written_piece(piece: Piece) -> dict[str, str]:
     }
 
 
-def _read_piece(told: dict[str, str]) -> Piece:
-    author: Author = told["author"]  # pyright: ignore[reportAssignmentType] (a piece checks who may show what)
-    if told["kind"] == "text":
-        if not isinstance(told["text"], str):  # pyright: ignore[reportUnnecessaryIsInstance] (it is as a stranger wrote it)
+def _read_piece(values: dict[str, str]) -> Piece:
+    author: Author = values["author"]  # pyright: ignore[reportAssignmentType] (a piece checks who may show what)
+    if values["kind"] == "text":
+        if not isinstance(values["text"], str):  # pyright: ignore[reportUnnecessaryIsInstance] (it is as a stranger wrote it)
             raise TypeError("text is no text")
-        return Piece(author, told["text"])
-    return Piece(author, None, _look(told["window"], told["fps"]))
+        return Piece(author, values["text"])
+    return Piece(author, None, _look(values["window"], values["fps"]))
 
 
 def _look(span: str, density: str) -> Look | None:

@@ -1,4 +1,4 @@
-"""Where a packed corpus lies: `shards/<corpus>/<selection>/`, published whole, and removed whole when a video is taken down."""
+"""The folder of a packed selection, `shards/<corpus>/<selection>/`: published whole, and removed whole by a takedown."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from dmforge.schemas.ids import Id, base32
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 64 << 20
-"""Bytes of one, of some 400,000 shards."""
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+"""The largest manifest in bytes: that of some 400,000 shards."""
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One tar."""
+    """A tar of videos and samples."""
 
     name: str
     sha256: str
@@ -48,10 +48,10 @@ class Manifest:
     partial: bool
     """Packed while earlier stages still had work to do."""
     clips: dict[str, Any]
-    """How the frames were cut and sized: a reader that would cut others refuses."""
+    """How the frames were cut and sized: readers with other settings refuse the folder."""
     shards: tuple[Shard, ...]
     files: dict[str, str]
-    """sha256 of what lies beside the shards: the index, the card, its machine-readable twin."""
+    """The sha256 of each further file: the index, the card, and the card for machines."""
 
     @property
     def videos(self) -> int:
@@ -63,14 +63,14 @@ class Manifest:
 
     @property
     def bytes(self) -> int:
-        """Of the tars together."""
+        """The size of all shards together."""
         return sum(shard.bytes for shard in self.shards)
 
 
-MANIFESTS = TypeAdapter(Manifest)
-NUMBERS = {"format": formats.SHARDS, "documents": formats.DOCUMENTS, "frames": formats.FRAMES}
-"""A manifest that says none is of the first formats."""
-NAMES = {
+MANIFEST_ADAPTER = TypeAdapter(Manifest)
+FORMAT_NUMBERS = {"format": formats.SHARDS, "documents": formats.DOCUMENTS, "frames": formats.FRAMES}
+"""The format numbers of a manifest; one without them is of the first formats."""
+FORMAT_SUBJECTS = {
     "format": "this folder of shards", "documents": "what its shards say of samples", "frames": "the plan of its frames",
 }  # fmt: skip
 
@@ -81,33 +81,33 @@ def selection_folder(workspace: Workspace, corpus: str, selection: Id) -> Path:
 
 @contextmanager
 def published(folder: Path) -> Generator[Path]:
-    """A folder that appears at its place when the block ends well, and not at all when it doesn't."""
-    beside = folder.with_name(folder.name + TEMPORARY)
+    """A temporary folder that is moved to `folder` when the block succeeds, and removed when it fails."""
+    temporary_folder = folder.with_name(folder.name + TEMPORARY)
     with disk_errors(folder):
-        if beside.exists():
-            shutil.rmtree(beside)
-        make_folder(beside)
+        if temporary_folder.exists():
+            shutil.rmtree(temporary_folder)
+        make_folder(temporary_folder)
     try:
-        yield beside
+        yield temporary_folder
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)  # a disk that is full needs the room
+        shutil.rmtree(temporary_folder, ignore_errors=True)  # a disk that is full needs the room
         raise
     with disk_errors(folder):
-        sync_folder(beside)
+        sync_folder(temporary_folder)
         if folder.exists():  # a kill came between this and the commit, or someone has touched it: what was made last stands
             shutil.rmtree(folder)
-        os.replace(beside, folder)
+        os.replace(temporary_folder, folder)
         sync_folder(folder.parent)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Last of all files: a folder with a manifest is whole."""
-    content = asdict(manifest) | NUMBERS
-    write_json(folder / MANIFEST, content | {"sha256": _own_sha256(content)})
+    """Write the manifest, last of all files: a folder with a manifest is complete."""
+    content = asdict(manifest) | FORMAT_NUMBERS
+    write_json(folder / MANIFEST, content | {"sha256": _content_sha256(content)})
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What a folder of the workspace says that it holds."""
+    """The manifest of a folder of the workspace."""
     path = folder / MANIFEST
     if not path.exists():
         mend = "remove the files in lake/commits/pack, and run again: it is packed anew"
@@ -117,22 +117,22 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def parse_manifest(data: bytes, where: str) -> Manifest:
-    """A manifest, if not a bit of it was changed."""
+    """Parse a manifest; an error where a single bit of it was changed."""
     try:
         if len(data) > MAX_MANIFEST:
             raise ValueError(f"more than {MAX_MANIFEST >> 20} MB")
         content: dict[str, Any] = json.loads(data)
-        for name, known in NUMBERS.items():
-            formats.refuse_newer(NAMES[name], content.get(name, 1), known, where)
-        if content.pop("sha256") != _own_sha256(content):
+        for name, supported in FORMAT_NUMBERS.items():
+            formats.refuse_newer(FORMAT_SUBJECTS[name], content.get(name, 1), supported, where)
+        if content.pop("sha256") != _content_sha256(content):
             raise ValueError("it was changed after it was written")
-        content = {name: value for name, value in content.items() if name not in NUMBERS}
+        content = {name: value for name, value in content.items() if name not in FORMAT_NUMBERS}
         text = json.dumps(content)
-        manifest = MANIFESTS.validate_json(text, strict=True)
+        manifest = MANIFEST_ADAPTER.validate_json(text, strict=True)
         if json.dumps(asdict(manifest), sort_keys=True) != json.dumps(content, sort_keys=True):
             raise ValueError("it says what no manifest says")
         for name in (*(shard.name for shard in manifest.shards), *manifest.files):
-            if not NAME.fullmatch(name):
+            if not FILE_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no name of a file beside it")
         if INDEX not in manifest.files:
             raise ValueError(f"it names no {INDEX}")
@@ -142,32 +142,34 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         raise LakeError(f"no manifest of shards: {error}", where=where, mend=mend) from None
 
 
-def _own_sha256(content: dict[str, Any]) -> str:
+def _content_sha256(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def sweep(workspace: Workspace) -> None:
-    """Remove what a kill left half written."""
+    """Remove half-written folders that killed processes left behind."""
     for folder in workspace.shards.glob(f"*/*{TEMPORARY}"):
         with disk_errors(folder):
             shutil.rmtree(folder)
 
 
 def remove_with(workspace: Workspace, videos: Collection[Id]) -> int:
-    """Remove every selection that holds one of these videos; the next run packs what is left. How many there were."""
+    """Remove every selection that holds one of these videos, and count them; the next run packs what is left."""
     keys = {base32(video) for video in videos}
     sweep(workspace)
-    doomed = [path.parent for path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}")) if _may_hold(path.parent, keys)]
-    for folder in doomed:
+    folders_to_remove = [
+        path.parent for path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}")) if _may_hold(path.parent, keys)
+    ]
+    for folder in folders_to_remove:
         exported = workspace.root.glob(f"exports/*/{folder.parent.name}/{folder.name}")
-        for place in (folder, *exported):
-            with disk_errors(place):
-                shutil.rmtree(place)
-    return len(doomed)
+        for path in (folder, *exported):
+            with disk_errors(path):
+                shutil.rmtree(path)
+    return len(folders_to_remove)
 
 
 def _may_hold(folder: Path, keys: set[str]) -> bool:
-    """Whether one of these videos is in a selection. One whose index can't be read may hold anything: a takedown takes it."""
+    """Whether a selection holds one of these videos; one whose index can't be read may hold any, so a takedown removes it."""
     try:
         return bool(keys_of(folder) & keys)
     except DmforgeError:

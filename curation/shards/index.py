@@ -1,8 +1,8 @@
-"""The index of a packed selection: where each video lies, what its members are, which samples it has and what they cost.
+"""The index of a packed selection: for each video its shard and offsets, its members, its samples and their costs.
 
-`index.parquet` is for DuckDB and for people: a row a video. A reader wants a few numbers of one sample among millions, at
-random, and there are many readers. So it spools the numbers into a file without a name and maps that: its memory doesn't grow
-with the corpus.
+`index.parquet` is for DuckDB and for people: a row a video. A training process needs a few numbers of one sample among
+millions, at random, and there are many such processes. So each spools the numbers into an unnamed file and maps that: its
+memory doesn't grow with the corpus.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ INDEX = "index.parquet"
 SUFFIXES = ("coarse.mp4", "json", "mp4")
 """The members of a video, in their order."""
 MAX_OFFSET = 1 << 50
-"""Bytes of the largest shard, tokens of the longest text: a thousand times more than there will ever be."""
-ROWS = 1024
-"""Videos that are read at once, or become columns at once."""
-GROUP = 1 << 13
-"""Videos that are written at once: what a reader keeps of each group adds up."""
+"""An upper bound on offsets and token counts: a thousand times more than there will ever be."""
+ROWS_PER_BATCH = 1024
+"""How many videos are read or converted to columns at once."""
+ROWS_PER_GROUP = 1 << 13
+"""How many videos are written as one row group: readers hold metadata of each group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class Row:
     shard: str
     key: str
     offset: int
-    """Where its first header begins; its members lie one behind the other."""
+    """The offset of its first header; its members follow one another."""
     size: int
-    """Up to where the next video begins."""
+    """Its bytes, up to the next video."""
     coarse_offset: int
     coarse_size: int
     coarse_sha256: str
@@ -56,9 +56,9 @@ class Row:
     grid_sha256: str
     samples: tuple[str, ...]
     visual_tokens: tuple[int, ...]
-    """Of each sample: of all clips in its transcript."""
+    """The visual tokens of each sample: of all clips in its transcript."""
     text_bytes: tuple[int, ...]
-    """Of each sample: of all texts in its transcript, and the stamps of its clips."""
+    """The text bytes of each sample: of all texts in its transcript, and the stamps of its clips."""
 
 
 SCHEMA = pa.schema([
@@ -74,48 +74,50 @@ SCHEMA = pa.schema([
     ("text_bytes", pa.list_(pa.int64())),
 ])  # fmt: skip
 
-SAMPLE = np.dtype([("video", "<u4"), ("nth", "<u4"), ("cost", "<i8")])
-TEXT_BYTES_A_TOKEN = 3
-"""A cautious guess; who has a tokenizer can count instead."""
+SAMPLE_DTYPE = np.dtype([("video", "<u4"), ("index", "<u4"), ("cost", "<i8")])
+TEXT_BYTES_PER_TOKEN = 3
+"""A cautious estimate; a tokenizer can count instead."""
 
 
 def write_index(path: Path, rows: Iterable[Row]) -> str:
-    """The index as a file; its sha256."""
+    """Write the index to a file and return its sha256."""
     with writing(path) as file, pq.ParquetWriter(pa.PythonFile(file, "w"), SCHEMA, compression="zstd") as parquet:
-        held: list[pa.Table] = []  # as columns, which take a fifth of what rows do
-        for chunk in _chunks(rows):
+        tables: list[pa.Table] = []  # as columns, which take a fifth of the memory of rows
+        for chunk in _chunked(rows):
             columns = {field.name: [getattr(row, field.name) for row in chunk] for field in fields(Row)}
-            held.append(pa.table(columns, schema=SCHEMA))
-            if len(held) == GROUP // ROWS:
-                parquet.write_table(pa.concat_tables(held).combine_chunks())
-                held.clear()
-        if held:
-            parquet.write_table(pa.concat_tables(held).combine_chunks())
+            tables.append(pa.table(columns, schema=SCHEMA))
+            if len(tables) == ROWS_PER_GROUP // ROWS_PER_BATCH:
+                parquet.write_table(pa.concat_tables(tables).combine_chunks())
+                tables.clear()
+        if tables:
+            parquet.write_table(pa.concat_tables(tables).combine_chunks())
     return file.sha256
 
 
 def read_rows(file: IO[bytes], where: str) -> list[Row]:
-    """Every row, of one shard after the other."""
-    found: list[Row] = []
+    """All rows of an index, one shard after the other."""
+    rows: list[Row] = []
     for batch in _batches(file, where):
-        for told in batch.to_pylist():
-            found.append(_row(told))
-    return found
+        for values in batch.to_pylist():
+            rows.append(_row_from(values))
+    return rows
 
 
-def _row(told: dict[str, Any]) -> Row:
-    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in told.items()}
-    return Row(**values)
+def _row_from(values: dict[str, Any]) -> Row:
+    fields_by_name: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return Row(**fields_by_name)
 
 
-def row_of(path: Path, key: str) -> Row | None:
-    """The row of one video, if it is there."""
+def find_row(path: Path, key: str) -> Row | None:
+    """The row of one video, None where the index has none."""
     with disk_errors(path), path.open("rb") as file:
         for batch in _batches(file, str(path)):
-            texts = _texts(batch, "key")
-            if key in texts:
-                (told,) = batch.slice(texts.index(key), 1).to_pylist()
-                return _row(told)
+            keys = _texts(batch, "key")
+            if key in keys:
+                (values,) = batch.slice(keys.index(key), 1).to_pylist()
+                return _row_from(values)
     return None
 
 
@@ -127,7 +129,7 @@ def keys_of(folder: Path) -> set[str]:
 
 
 class Place(NamedTuple):
-    """Where a video lies: what `Row` says, in numbers. The fields are those of `VIDEO`."""
+    """Where a video lies: the numeric fields of its `Row`, which are those of `VIDEO_DTYPE`."""
 
     shard: int
     offset: int
@@ -141,19 +143,19 @@ class Place(NamedTuple):
 
 
 class Places:
-    """Where every sample lies, as mapped arrays: `videos`, and `samples` in the order of the shards."""
+    """Where all samples lie, as memory-mapped arrays: `videos`, and `samples` in the order of the shards."""
 
     def __init__(self, file: IO[bytes], shards: Sequence[str], where: str) -> None:
-        numbers = {name: number for number, name in enumerate(shards)}
+        shard_numbers = {name: number for number, name in enumerate(shards)}
         with tempfile.TemporaryFile() as videos, tempfile.TemporaryFile() as samples:
-            count = 0
-            columns = [*(name for name in VIDEO.names or ()), "visual_tokens", "text_bytes"]
+            video_count = 0
+            columns = [*(name for name in VIDEO_DTYPE.names or ()), "visual_tokens", "text_bytes"]
             for batch in _batches(file, where, columns):
-                _spool_videos(videos, batch, _shard_numbers(batch, numbers, where))
-                _spool_samples(samples, batch, count)
-                count += batch.num_rows
-            self.videos = _mapped(videos, VIDEO)
-            self.samples = _mapped(samples, SAMPLE)
+                _spool_videos(videos, batch, _shard_numbers(batch, shard_numbers, where))
+                _spool_samples(samples, batch, video_count)
+                video_count += batch.num_rows
+            self.videos = _memory_map(videos, VIDEO_DTYPE)
+            self.samples = _memory_map(samples, SAMPLE_DTYPE)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -162,15 +164,15 @@ class Places:
         return Place(*self.videos[number].item())
 
 
-VIDEO = np.dtype([(name, "<u4" if name == "shard" else "<i8") for name in Place._fields])
+VIDEO_DTYPE = np.dtype([(name, "<u4" if name == "shard" else "<i8") for name in Place._fields])
 MEND = "fetch the folder again, or pack it anew"
 
 
-def _chunks(rows: Iterable[Row]) -> Iterable[list[Row]]:
+def _chunked(rows: Iterable[Row]) -> Iterable[list[Row]]:
     chunk: list[Row] = []
     for row in rows:
         chunk.append(row)
-        if len(chunk) == ROWS:
+        if len(chunk) == ROWS_PER_BATCH:
             yield chunk
             chunk = []
     if chunk:
@@ -181,24 +183,24 @@ def _batches(file: IO[bytes], where: str, columns: list[str] | None = None) -> I
     try:
         if not pq.ParquetFile(file).schema_arrow.equals(SCHEMA):
             raise InputError("this is no index of shards", where=where, mend=MEND)
-        for batch in pieces(open_parquet(file, where), ROWS, where, columns):
-            _refuse_nonsense(batch, where)
+        for batch in pieces(open_parquet(file, where), ROWS_PER_BATCH, where, columns):
+            _require_plausible(batch, where)
             yield batch
-    except (pa.ArrowException, OSError, ValueError) as error:  # it says of broken bytes now this, now that
+    except (pa.ArrowException, OSError, ValueError) as error:  # broken bytes raise now one, now another
         raise InputError(f"the index can't be read: {error}", where=where, mend=MEND) from None
 
 
-def _refuse_nonsense(batch: pa.RecordBatch, where: str) -> None:
-    """Nothing is missing, and nothing lies before the beginning of a file or is larger than a member can be."""
+def _require_plausible(batch: pa.RecordBatch, where: str) -> None:
+    """Refuse rows with missing or impossible values: negative offsets, or sizes beyond what a member can have."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        least, most = 0, 4 * MAX_MEMBER if name.endswith("size") else MAX_OFFSET  # a video has three members
-        told: Any = column
-        values: Any = told.flatten() if pa.types.is_list(column.type) else told
+        min_value, max_value = 0, 4 * MAX_MEMBER if name.endswith("size") else MAX_OFFSET  # a video has three members
+        untyped_column: Any = column
+        values: Any = untyped_column.flatten() if pa.types.is_list(column.type) else untyped_column
         if column.null_count or values.null_count:
             raise InputError(f"the index says nothing of {name}", where=where, mend=MEND)
         if pa.types.is_integer(values.type) and len(values):
             bounds: Any = pc.min_max(values).as_py()
-            if bounds["min"] < least or bounds["max"] > most:
+            if bounds["min"] < min_value or bounds["max"] > max_value:
                 raise InputError(f"the index says that {name} is {bounds['min']} to {bounds['max']}", where=where, mend=MEND)
 
 
@@ -217,28 +219,28 @@ def _shard_numbers(batch: pa.RecordBatch, numbers: dict[str, int], where: str) -
 
 
 def _spool_videos(file: IO[bytes], batch: pa.RecordBatch, shards: npt.NDArray[np.uint32]) -> None:
-    rows = np.empty(batch.num_rows, VIDEO)
+    rows = np.empty(batch.num_rows, VIDEO_DTYPE)
     rows["shard"] = shards
-    for name in VIDEO.names or ():
+    for name in VIDEO_DTYPE.names or ():
         if name != "shard":
             rows[name] = batch.column(name).to_numpy()
     file.write(rows.tobytes())
 
 
-def _spool_samples(file: IO[bytes], batch: pa.RecordBatch, first: int) -> None:
+def _spool_samples(file: IO[bytes], batch: pa.RecordBatch, first_video: int) -> None:
     tokens: Any = batch.column("visual_tokens")
     counts = np.diff(tokens.offsets.to_numpy())
-    rows = np.empty(int(counts.sum()), SAMPLE)
-    rows["video"] = np.repeat(np.arange(first, first + len(counts)), counts)
+    rows = np.empty(int(counts.sum()), SAMPLE_DTYPE)
+    rows["video"] = np.repeat(np.arange(first_video, first_video + len(counts)), counts)
     starts = np.cumsum(counts) - counts
-    rows["nth"] = np.arange(len(rows)) - np.repeat(starts, counts)
+    rows["index"] = np.arange(len(rows)) - np.repeat(starts, counts)
     texts: Any = batch.column("text_bytes")
-    rows["cost"] = tokens.flatten().to_numpy() + texts.flatten().to_numpy() // TEXT_BYTES_A_TOKEN
+    rows["cost"] = tokens.flatten().to_numpy() + texts.flatten().to_numpy() // TEXT_BYTES_PER_TOKEN
     file.write(rows.tobytes())
 
 
-def _mapped(file: IO[bytes], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+def _memory_map(file: IO[bytes], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     file.flush()
     if not file.tell():
-        return np.empty(0, kind)
-    return np.memmap(file, kind, mode="r")  # pyright: ignore[reportArgumentType, reportCallIssue] (any open file will do)
+        return np.empty(0, dtype)
+    return np.memmap(file, dtype, mode="r")  # pyright: ignore[reportArgumentType, reportCallIssue] (any open file will do)

@@ -1,4 +1,4 @@
-"""The order of samples in training is a pure function of (seed, epoch, position); batches are planned before ranks are known.
+"""The order of training samples as a pure function of (seed, epoch, position); batches are planned before ranks are known.
 
 Nothing is shuffled in memory. A keyed bijection says which sample stands at a position; the epoch is cut into global batches
 under a budget of tokens; a batch is dealt to however many ranks there are. So the state of a training is (seed, epoch, step):
@@ -20,37 +20,40 @@ from dmforge.schemas.ids import digest
 
 Numbers = npt.NDArray[np.int64]
 Costs = Callable[[Numbers], Numbers]
-"""What samples cost, by their numbers."""
-ROUNDS = 6
-CHUNK = 1 << 16
-"""Positions that are planned at once: what a plan holds in memory is this much and a mark a chunk."""
+"""Gives the cost in tokens of samples, by their numbers."""
+FEISTEL_ROUNDS = 6
+CHUNK_POSITIONS = 1 << 16
+"""How many positions are planned at once: a plan holds this many in memory, and a mark for each chunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bijection:
-    """A permutation of 0 .. size - 1 that is never written down: a Feistel network, walked until it lands inside."""
+    """A permutation of 0 .. size - 1 that is computed, not stored: a Feistel network, repeated until it lands inside."""
 
     size: int
     key: bytes
 
     def __call__(self, positions: npt.ArrayLike) -> Numbers:
-        half = np.uint64(max(1, ((self.size - 1).bit_length() + 1) // 2))
-        found = self._once(np.array(positions, np.uint64, ndmin=1), half)
-        while (outside := found >= self.size).any():
-            found[outside] = self._once(found[outside], half)
-        return found.astype(np.int64)
+        half_bits = np.uint64(max(1, ((self.size - 1).bit_length() + 1) // 2))
+        permuted = self._permute(np.array(positions, np.uint64, ndmin=1), half_bits)
+        while (is_outside := permuted >= self.size).any():
+            permuted[is_outside] = self._permute(permuted[is_outside], half_bits)
+        return permuted.astype(np.int64)
 
-    def _once(self, values: npt.NDArray[np.uint64], half: np.uint64) -> npt.NDArray[np.uint64]:
-        mask = (np.uint64(1) << half) - np.uint64(1)
-        left, right = values >> half, values & mask
+    def _permute(self, values: npt.NDArray[np.uint64], half_bits: np.uint64) -> npt.NDArray[np.uint64]:
+        mask = (np.uint64(1) << half_bits) - np.uint64(1)
+        left, right = values >> half_bits, values & mask
         keys = np.frombuffer(self.key, "<u8")
-        for turn in range(ROUNDS):
-            left, right = right, left ^ (_mixed(right + keys[turn % 2] + np.uint64(turn * 0x9E3779B97F4A7C15 % 2**64)) & mask)
-        return (left << half) | right
+        for round_index in range(FEISTEL_ROUNDS):
+            left, right = (
+                right,
+                left ^ (_mix_bits(right + keys[round_index % 2] + np.uint64(round_index * 0x9E3779B97F4A7C15 % 2**64)) & mask),
+            )
+        return (left << half_bits) | right
 
 
-def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Every bit of what goes in moves about half of the bits that come out (multiplications wrap around)."""
+def _mix_bits(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Hash integers so that each input bit flips about half of the output bits (multiplications wrap around)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
@@ -77,29 +80,29 @@ class Mix:
 
     @property
     def shares(self) -> tuple[int, ...]:
-        """Positions of an epoch that belong to each corpus."""
+        """How many positions of an epoch belong to each corpus."""
         return tuple(max(1, round(size * weight)) for size, weight in zip(self.sizes, self.weights, strict=True))
 
     def __len__(self) -> int:
-        """Positions of an epoch."""
+        """The number of positions of an epoch."""
         return sum(self.shares)
 
     def at(self, epoch: int, positions: npt.ArrayLike) -> Numbers:
-        """The samples that stand there."""
-        drawn = Bijection(len(self), digest("epoch", [self.seed, epoch]))(positions)
-        found = np.empty_like(drawn)
-        before = first = 0
+        """The numbers of the samples at these positions of an epoch."""
+        permuted = Bijection(len(self), digest("epoch", [self.seed, epoch]))(positions)
+        samples = np.empty_like(permuted)
+        share_start = first_sample = 0
         for corpus, (size, share) in enumerate(zip(self.sizes, self.shares, strict=True)):
-            own = (drawn >= before) & (drawn < before + share)
+            in_corpus = (permuted >= share_start) & (permuted < share_start + share)
             # the corpus goes on where its last epoch ended: pass after pass over all of its samples
-            passes, places = np.divmod(epoch * share + drawn[own] - before, size)
-            samples = np.empty_like(places)
-            for number in np.unique(passes):
-                key = digest("pass", [self.seed, corpus, int(number)])
-                samples[passes == number] = Bijection(size, key)(places[passes == number])
-            found[own] = first + samples
-            before, first = before + share, first + size
-        return found
+            passes, offsets = np.divmod(epoch * share + permuted[in_corpus] - share_start, size)
+            pass_samples = np.empty_like(offsets)
+            for pass_index in np.unique(passes):
+                key = digest("pass", [self.seed, corpus, int(pass_index)])
+                pass_samples[passes == pass_index] = Bijection(size, key)(offsets[passes == pass_index])
+            samples[in_corpus] = first_sample + pass_samples
+            share_start, first_sample = share_start + share, first_sample + size
+        return samples
 
 
 class Plan:
@@ -113,64 +116,69 @@ class Plan:
         # where each chunk begins to plan, and the number of its first batch: any batch is found from the mark before it
         self._marks: list[int] = []
         self._firsts: list[int] = []
-        steps = begin = 0
-        while begin < len(mix):
-            bounds = self._bounds(begin)
-            self._marks.append(begin)
+        steps = start = 0
+        while start < len(mix):
+            bounds = self._bounds(start)
+            self._marks.append(start)
             self._firsts.append(steps)
-            steps, begin = steps + len(bounds) - 1, bounds[-1]
+            steps, start = steps + len(bounds) - 1, bounds[-1]
         self._steps = steps
         self._bounds = lru_cache(2)(self._bounds)
 
     def __len__(self) -> int:
-        """Steps of the epoch."""
+        """The number of steps of the epoch."""
         return self._steps
 
     def batch(self, step: int) -> Numbers:
-        """The samples of a step."""
+        """The numbers of the samples of a step."""
         if not 0 <= step < self._steps:
             raise IndexError(step)
         chunk = bisect_right(self._firsts, step) - 1
-        bounds, within = self._bounds(self._marks[chunk]), step - self._firsts[chunk]
-        return self.mix.at(self.epoch, np.arange(bounds[within], bounds[within + 1]))
+        bounds, batch_in_chunk = self._bounds(self._marks[chunk]), step - self._firsts[chunk]
+        return self.mix.at(self.epoch, np.arange(bounds[batch_in_chunk], bounds[batch_in_chunk + 1]))
 
-    def _bounds(self, begin: int) -> list[int]:
-        """Where batches begin from a position on, for about a chunk; the last is where the next chunk begins to plan."""
-        wanted = max(CHUNK, 2 * self._most_samples)
-        end = min(begin + wanted, len(self.mix))
-        costs = self._costs(self.mix.at(self.epoch, np.arange(begin, end)))
-        total = np.concatenate([[0], np.cumsum(costs)])
+    def _bounds(self, start: int) -> list[int]:
+        """The positions at which batches begin, for about a chunk from `start` on; the last is where the next chunk starts."""
+        chunk_positions = max(CHUNK_POSITIONS, 2 * self._most_samples)
+        end = min(start + chunk_positions, len(self.mix))
+        costs = self._costs(self.mix.at(self.epoch, np.arange(start, end)))
+        cumulative_costs = np.concatenate([[0], np.cumsum(costs)])
         # for every position at once: where the batch ends that begins there. A sample beyond the budget is a batch alone
-        fits = np.searchsorted(total, total[:-1] + self._most_tokens, side="right") - 1
+        last_fitting = np.searchsorted(cumulative_costs, cumulative_costs[:-1] + self._most_tokens, side="right") - 1
         starts = np.arange(len(costs))
-        ends = np.clip(fits, starts + 1, np.minimum(starts + self._most_samples, len(costs))).tolist()
-        bounds, at = [begin], 0
-        while at < len(ends):
-            at = ends[at]
-            if at == len(ends) and end < len(self.mix):
+        ends = np.clip(last_fitting, starts + 1, np.minimum(starts + self._most_samples, len(costs))).tolist()
+        bounds, batch_end = [start], 0
+        while batch_end < len(ends):
+            batch_end = ends[batch_end]
+            if batch_end == len(ends) and end < len(self.mix):
                 break  # this one might go on behind the chunk: the next chunk begins with it
-            bounds.append(begin + at)
+            bounds.append(start + batch_end)
         return bounds
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A sample that a rank takes in a step. With weight 0 it only keeps the ranks in step, and enters no loss."""
+    """A sample that a rank processes in a step. With weight 0 it only fills up the rank's batch, and enters no loss."""
 
     number: int
     weight: int = 1
 
 
 def deal(numbers: Numbers, costs: Costs, ranks: int) -> list[list[Turn]]:
-    """A global batch to ranks: equally many samples each, and about equally many tokens. What is missing is filled up."""
+    """Distribute a global batch to ranks: equally many samples each, filled up where needed, and about equally many tokens."""
     # a sample may come twice in a batch, where a corpus weighs more than 1
-    dearest_first = sorted(zip(numbers.tolist(), costs(numbers).tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
-    each = -(-len(dearest_first) // ranks)
-    hands: list[list[Turn]] = [[] for _ in range(ranks)]
-    held = [0] * ranks
-    for number, cost in dearest_first:
-        rank = min((rank for rank in range(ranks) if len(hands[rank]) < each), key=lambda rank: (held[rank], rank))
-        hands[rank].append(Turn(number))
-        held[rank] += cost
-    cheapest = Turn(dearest_first[-1][0], weight=0)
-    return [hand + [cheapest] * (each - len(hand)) for hand in hands]
+    by_cost = sorted(
+        zip(numbers.tolist(), costs(numbers).tolist(), strict=True),
+        key=lambda number_and_cost: (-number_and_cost[1], number_and_cost[0]),
+    )
+    per_rank = -(-len(by_cost) // ranks)
+    turns_by_rank: list[list[Turn]] = [[] for _ in range(ranks)]
+    rank_costs = [0] * ranks
+    for number, cost in by_cost:
+        rank = min(
+            (rank for rank in range(ranks) if len(turns_by_rank[rank]) < per_rank), key=lambda rank: (rank_costs[rank], rank)
+        )
+        turns_by_rank[rank].append(Turn(number))
+        rank_costs[rank] += cost
+    cheapest = Turn(by_cost[-1][0], weight=0)
+    return [turns + [cheapest] * (per_rank - len(turns)) for turns in turns_by_rank]

@@ -1,4 +1,4 @@
-"""Samples become shards: one key a video, its renditions and its samples; the same bytes for the same selection."""
+"""Packs samples into shards, one key a video with its renditions and samples; the same selection gives the same bytes."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from dmforge.schemas.sizes import clip_tokens
 from dmforge.schemas.stamps import patch_times, stamp
 
 RANGE_SAMPLES = 2_000
-"""Samples of a range of video ids that is in memory at once, with the rows that they name."""
+"""How many samples, with the rows that they refer to, are in memory at once: those of a range of video ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Packed(Record):
-    """Where a sample lies."""
+    """The shard and key at which a sample was packed."""
 
     kind = "packed"
     table = "packed"
@@ -61,7 +61,7 @@ class PackConfig(StageConfig):
 
 
 class Pack(Collective[Sample, Packed]):
-    """Samples to shards, each corpus in a folder of its own. Some videos at a time: memory doesn't grow with the corpus."""
+    """Packs samples into shards, each corpus in its own folder; a few videos at a time, so memory doesn't grow."""
 
     name, version = "pack", 4
     config: PackConfig
@@ -71,48 +71,48 @@ class Pack(Collective[Sample, Packed]):
         self._workspace = workspace
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
-        found = view.table(f"SELECT DISTINCT corpus FROM ({view.rows(Sample).sql}) ORDER BY corpus")
-        for corpus in found.column("corpus").to_pylist():
-            yield from self._packed(Selected(view, str(corpus)), origin)
+        corpora = view.table(f"SELECT DISTINCT corpus FROM ({view.rows(Sample).sql}) ORDER BY corpus")
+        for corpus in corpora.column("corpus").to_pylist():
+            yield from self._pack_corpus(Selected(view, str(corpus)), origin)
 
-    def _packed(self, selected: Selected, origin: Origin) -> Iterator[Settled]:
+    def _pack_corpus(self, selected: Selected, origin: Origin) -> Iterator[Settled]:
         selection = digest("selection", [selected.corpus, self.config.semantic(), *selected.extents()])
         with published(selection_folder(self._workspace, selected.corpus, selection)) as folder:
             tally, shards = Tally(), list[Shard]()
             rows = fill_shards(folder, self._entries(selected, tally), self.config.shard_mb << 20, shards)
             with closing(rows):  # where the index can't be written: the open shard gives back its room with the folder
                 index = write_index(folder / INDEX, rows)
-            told = self.config.partial, self.config.clips.semantic()
-            manifest = Manifest(selected.corpus, base32(selection), *told, tuple(shards), {INDEX: index})
+            settings = self.config.partial, self.config.clips.semantic()
+            manifest = Manifest(selected.corpus, base32(selection), *settings, tuple(shards), {INDEX: index})
             manifest.files.update(write_card(folder, Contents(manifest, tally, selected.view)))
             write_manifest(folder, manifest)
-        # shards hold videos in the order of their ids, so how many each holds says which
-        videos, ends = -1, list(itertools.accumulate(shard.videos for shard in shards))
-        last = b""
+        # shards hold videos in the order of their ids, so the counts say which video is in which shard
+        video_index, shard_ends = -1, list(itertools.accumulate(shard.videos for shard in shards))
+        last_video = b""
         for samples in selected.samples():
-            keys, made = list[Key](), list[Made]()
+            keys, results = list[Key](), list[Made]()
             for sample in samples:
-                videos, last = videos + (sample.video != last), sample.video
-                shard = shards[bisect_right(ends, videos)].name
+                video_index, last_video = video_index + (sample.video != last_video), sample.video
+                shard = shards[bisect_right(shard_ends, video_index)].name
                 key = base32(sample.video)
-                made.append(Made((Packed(sample.video, sample.id, selected.corpus, base32(selection), shard, key),)))
+                results.append(Made((Packed(sample.video, sample.id, selected.corpus, base32(selection), shard, key),)))
                 keys.append(Key(sample.id, sample.video))
-            yield settle(origin, keys, made, self.makes)
+            yield settle(origin, keys, results, self.makes)
 
     def _entries(self, selected: Selected, tally: Tally) -> Iterator[Entry]:
-        for samples, rows in selected.with_rows():
-            for video, own in itertools.groupby(samples, lambda sample: sample.video):
-                entry = self._entry(rows.videos[video], [rows.told(sample) for sample in own])
+        for samples, rows in selected.samples_with_rows():
+            for video, video_samples in itertools.groupby(samples, lambda sample: sample.video):
+                entry = self._entry(rows.videos[video], [rows.shard_sample(sample) for sample in video_samples])
                 tally.add(entry)
                 yield entry
 
-    def _entry(self, video: Video, told: list[ShardSample]) -> Entry:
+    def _entry(self, video: Video, samples: list[ShardSample]) -> Entry:
         media = Media(self._workspace, video.id)
         files = read_renditions(media)
         return Entry(
             video_of(video, read_receipt(media)),
-            told,
-            [cost(self.config.clips, video, sample) for sample in told],
+            samples,
+            [cost(self.config.clips, video, sample) for sample in samples],
             files["coarse.mp4"],
             files["mp4"],
         )
@@ -120,7 +120,7 @@ class Pack(Collective[Sample, Packed]):
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The samples of a corpus, in (video, id) order, some videos at a time."""
+    """The samples of a corpus, in (video, id) order, read one range of videos at a time."""
 
     view: View
     corpus: str
@@ -129,53 +129,55 @@ class Selected:
         for bounds in self._ranges():
             yield self._samples(bounds)
 
-    def with_rows(self) -> Iterator[tuple[list[Sample], Rows]]:
-        """The same beside what they name."""
+    def samples_with_rows(self) -> Iterator[tuple[list[Sample], Rows]]:
+        """The samples of each range with the rows that they refer to."""
         for bounds in self._ranges():
             candidates, tasks, videos = (self._rows(record, bounds) for record in (Candidate, Task, Video))
             yield self._samples(bounds), Rows(candidates, tasks, videos)
 
     def extents(self) -> list[list[int]]:
-        """What the corpus is made of: its samples, and where their videos come from."""
+        """Digest input of the corpus: count and bounds of the ids of its samples, and of their videos' provenances."""
         samples, provenances = Extent(), Extent()
         for bounds in self._ranges():
-            own = f"SELECT id, video FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
-            told = f"SELECT id, video FROM ({self.view.rows(Provenance).sql}) WHERE {range_condition('video')}"
-            of_them = f"SELECT p.id FROM ({told}) p SEMI JOIN ({own}) s ON s.video = p.video"
+            samples_sql = (
+                f"SELECT id, video FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
+            )
+            provenances_sql = f"SELECT id, video FROM ({self.view.rows(Provenance).sql}) WHERE {range_condition('video')}"
+            ids_sql = f"SELECT p.id FROM ({provenances_sql}) p SEMI JOIN ({samples_sql}) s ON s.video = p.video"
             values = {**bounds, "corpus": self.corpus}
-            samples += Extent.of(self.view.table(own, values).column("id"))
-            provenances += Extent.of(self.view.table(of_them, values).column("id"))
-        return [[one.count, one.low, one.high] for one in (samples, provenances)]
+            samples += Extent.of(self.view.table(samples_sql, values).column("id"))
+            provenances += Extent.of(self.view.table(ids_sql, values).column("id"))
+        return [[extent.count, extent.low, extent.high] for extent in (samples, provenances)]
 
     def _samples(self, bounds: Bounds) -> list[Sample]:
         sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
         return from_arrow(Sample, self.view.table(f"{sql} ORDER BY video, id", {**bounds, "corpus": self.corpus}))
 
     def _rows(self, record: type[Any], bounds: Bounds) -> dict[Id, Any]:
-        # a sample's task was let through every gate: to ask again would cost a join with all that were
+        # a sample's task passed every gate already: checking again would cost a join with all that passed
         return {row.id: row for row in self.view.about(bounds, record, gated=False)}
 
     def _ranges(self) -> list[Bounds]:
-        """Nothing that a sample names is about another video."""
+        """Ranges of video ids. A sample refers to rows of its own video only."""
         return self.view.ranges(Sample, RANGE_SAMPLES)
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What some samples name, by id."""
+    """The rows that samples refer to, by id."""
 
     candidates: Mapping[Id, Candidate]
     tasks: Mapping[Id, Task]
     videos: Mapping[Id, Video]
 
-    def told(self, sample: Sample) -> ShardSample:
-        """A sample as a shard tells it."""
+    def shard_sample(self, sample: Sample) -> ShardSample:
+        """A sample as it stands in a shard."""
         candidate = self.candidates[sample.candidate] if sample.candidate else None
         return sample_of(sample, self.tasks[sample.task], candidate)
 
 
 def cost(clips: Clips, video: Video, sample: ShardSample) -> tuple[int, int]:
-    """Visual tokens of all clips of a sample, exactly; and bytes of its texts and stamps, of which a tokenizer makes tokens."""
+    """The cost of a sample: the exact visual tokens of its clips, and the bytes of its texts and stamps."""
     tokens = text = 0
     for piece in sample.transcript.pieces:
         if piece.text is not None:

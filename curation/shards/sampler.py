@@ -1,7 +1,7 @@
-"""Shards in training: a map-style dataset and a batch sampler, for any `torch.utils.data.DataLoader`.
+"""A map-style dataset and a batch sampler over shards, for any `torch.utils.data.DataLoader`.
 
-Neither needs torch to be imported. The sampler is already dealt to ranks, so nobody may shard it again: a DataLoader that is
-made with it goes as it is to the training loop, not through `accelerator.prepare`.
+Neither needs torch to be imported. The sampler already distributes to ranks, so it must not be sharded again: a DataLoader
+that is made with it goes as it is to the training loop, not through `accelerator.prepare`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dmforge.schemas.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that a reader needs to go on where another one stopped."""
+    """All that a sampler needs to resume where another one stopped."""
 
     seed: int
     epoch: int
@@ -30,7 +30,7 @@ class State:
 
 
 class Examples:
-    """The samples of several corpora, numbered through. Read by turns; each example comes with its turn's weight."""
+    """A dataset over the samples of several corpora, numbered through. Indexed by turns; an example comes with its weight."""
 
     def __init__(self, corpora: Sequence[Corpus]) -> None:
         self.corpora = tuple(corpora)
@@ -43,20 +43,20 @@ class Examples:
         return self.__getitems__([turn])[0]
 
     def __getitems__(self, turns: Sequence[Turn]) -> list[tuple[Example, int]]:
-        """What a DataLoader calls for a batch: each corpus is read once."""
-        found: dict[int, Example] = {}
-        wanted: dict[int, list[int]] = {}
+        """Read a batch, as a DataLoader calls it: each corpus is read once."""
+        example_by_number: dict[int, Example] = {}
+        numbers_by_corpus: dict[int, list[int]] = {}
         for number in dict.fromkeys(turn.number for turn in turns):
-            wanted.setdefault(bisect_right(self._ends, number), []).append(number)
-        for index, numbers in wanted.items():
-            corpus = self.corpora[index]
-            first = self._ends[index] - len(corpus)
-            found |= zip(numbers, corpus.read([number - first for number in numbers]), strict=True)
-        return [(found[turn.number], turn.weight) for turn in turns]
+            numbers_by_corpus.setdefault(bisect_right(self._ends, number), []).append(number)
+        for corpus_index, numbers in numbers_by_corpus.items():
+            corpus = self.corpora[corpus_index]
+            first_number = self._ends[corpus_index] - len(corpus)
+            example_by_number |= zip(numbers, corpus.read([number - first_number for number in numbers]), strict=True)
+        return [(example_by_number[turn.number], turn.weight) for turn in turns]
 
 
 class BatchSampler:
-    """The turns of one rank, step by step. Every rank takes the same number of steps, with equally many turns in each."""
+    """Yields one rank's turns for each step. Every rank has the same number of steps, with equally many turns in each."""
 
     def __init__(
         self,
@@ -74,47 +74,47 @@ class BatchSampler:
             raise InputError(f"there is no rank {rank} of {ranks}", mend="ranks count from 0")
         sizes = tuple(len(corpus) for corpus in corpora)
         self._mix = Mix(sizes, tuple(weights) if weights else (1.0,) * len(sizes), seed)
-        self._each, self._ends = [corpus.costs for corpus in corpora], np.cumsum(sizes)
-        self._bounds, self._rank, self._ranks = (most_tokens, most_samples), rank, ranks
+        self._corpus_costs, self._corpus_ends = [corpus.costs for corpus in corpora], np.cumsum(sizes)
+        self._batch_limits, self._rank, self._ranks = (most_tokens, most_samples), rank, ranks
         self._selections = tuple(corpus.manifest.selection for corpus in corpora)
-        self._begin = 0
-        self.plan = self.planned(0)
+        self._first_step = 0
+        self.plan = self.plan_of(0)
 
     def __len__(self) -> int:
-        """Steps of the current epoch, those that were skipped included."""
+        """The number of steps of the current epoch, skipped ones included."""
         return len(self.plan)
 
     def __iter__(self) -> Iterator[list[Turn]]:
-        begin, self._begin = self._begin, 0
-        for step in range(begin, len(self.plan)):
+        first_step, self._first_step = self._first_step, 0
+        for step in range(first_step, len(self.plan)):
             yield deal(self.plan.batch(step), self._costs, self._ranks)[self._rank]
 
     def set_epoch(self, epoch: int) -> None:
-        """The next iteration goes through this epoch."""
+        """Select the epoch of the next iteration."""
         if epoch != self.plan.epoch:
-            self.plan, self._begin = self.planned(epoch), 0
+            self.plan, self._first_step = self.plan_of(epoch), 0
 
     def state(self, step: int) -> dict[str, Any]:
-        """What to keep once so many steps of this epoch are done. Given by who trains: a DataLoader reads ahead."""
+        """The state to save once `step` steps of this epoch are done. The trainer counts them: a DataLoader reads ahead."""
         return asdict(State(self._mix.seed, self.plan.epoch, step, self._selections))
 
-    def resume(self, told: dict[str, Any]) -> None:
-        """Go on from there. The number of ranks may have changed; the corpora and the seed may not."""
-        state = State(told["seed"], told["epoch"], told["step"], tuple(told["selections"]))
+    def resume(self, content: dict[str, Any]) -> None:
+        """Continue from a saved state. The number of ranks may have changed; the corpora and the seed may not."""
+        state = State(content["seed"], content["epoch"], content["step"], tuple(content["selections"]))
         if (state.seed, state.selections) != (self._mix.seed, self._selections):
             mend = "resume with the corpora and the seed that the training began with, or begin anew"
             raise InputError("the state belongs to another training", where="selections or seed", mend=mend)
         self.set_epoch(state.epoch)
-        self._begin = state.step
+        self._first_step = state.step
 
     def _costs(self, numbers: Numbers) -> Numbers:
-        found = np.empty_like(numbers)
-        corpora = np.searchsorted(self._ends, numbers, side="right")
-        for corpus, (costs, end) in enumerate(zip(self._each, self._ends, strict=True)):
-            own = corpora == corpus
-            found[own] = costs[numbers[own] - (end - len(costs))]
-        return found
+        costs = np.empty_like(numbers)
+        corpus_indices = np.searchsorted(self._corpus_ends, numbers, side="right")
+        for corpus_index, (corpus_costs, corpus_end) in enumerate(zip(self._corpus_costs, self._corpus_ends, strict=True)):
+            in_corpus = corpus_indices == corpus_index
+            costs[in_corpus] = corpus_costs[numbers[in_corpus] - (corpus_end - len(corpus_costs))]
+        return costs
 
-    def planned(self, epoch: int) -> Plan:
-        """The batches of any epoch."""
-        return Plan(self._mix, self._costs, epoch, *self._bounds)
+    def plan_of(self, epoch: int) -> Plan:
+        """The plan of the batches of an epoch."""
+        return Plan(self._mix, self._costs, epoch, *self._batch_limits)

@@ -1,4 +1,4 @@
-"""Where a folder of shards lies, here or anywhere that fsspec reaches: ranges of its files, and nothing else."""
+"""Reads ranges of files in a folder of shards, on this machine or anywhere that fsspec reaches."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from dmforge.curation.sources.places import filesystem_of, is_remote
 from dmforge.schemas.errors import InputError, LakeError
 
 MAX_OPEN = 128
-"""Files that a reader holds open."""
+"""How many files a reader holds open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Some parts of a file that lie close together."""
+    """Parts of one file that lie close together and are read as one range."""
 
     name: str
     parts: tuple[tuple[int, int], ...]
-    """Offset and size, ascending."""
+    """The offset and size of each part, ascending."""
 
 
 class Store(Protocol):
@@ -31,26 +31,26 @@ class Store(Protocol):
     place: str
 
     def open(self, name: str) -> IO[bytes]:
-        """A whole file, to be read from its beginning or anywhere."""
+        """Open a file of the folder for reading, from any position."""
         ...
 
-    def read(self, asked: Sequence[Stretch]) -> list[list[bytes]]:
-        """The parts of stretches of files; where it pays, all at once."""
+    def read(self, requests: Sequence[Stretch]) -> list[list[bytes]]:
+        """The bytes of each request's parts; where it pays, all are fetched at once."""
         ...
 
 
-def store(place: str) -> Store:
-    """The store at a path or an address."""
+def open_store(place: str) -> Store:
+    """The store for a local path or a remote address."""
     return Elsewhere(place) if is_remote(place) else Here(place)
 
 
 class Here:
-    """A local folder. One `pread` a part, so nothing is copied twice; files stay open."""
+    """A store in a local folder. One `pread` for each part, so nothing is copied twice; files stay open."""
 
     def __init__(self, place: str) -> None:
         self.place = place
         # closed with the cache's last reference; `pread` has no position, so forks may share a descriptor
-        self._opened = lru_cache(MAX_OPEN)(self.open)
+        self._open_cached = lru_cache(MAX_OPEN)(self.open)
 
     def open(self, name: str) -> IO[bytes]:
         path = Path(self.place, name)
@@ -61,16 +61,16 @@ class Here:
         except OSError as error:
             raise _missing(str(path), error) from None
 
-    def read(self, asked: Sequence[Stretch]) -> list[list[bytes]]:
-        found: list[list[bytes]] = []
-        for stretch in asked:
-            descriptor = self._opened(stretch.name).fileno()
-            found.append([os.pread(descriptor, size, offset) for offset, size in stretch.parts])
-        return found
+    def read(self, requests: Sequence[Stretch]) -> list[list[bytes]]:
+        results: list[list[bytes]] = []
+        for stretch in requests:
+            descriptor = self._open_cached(stretch.name).fileno()
+            results.append([os.pread(descriptor, size, offset) for offset, size in stretch.parts])
+        return results
 
 
 class Elsewhere:
-    """An address. A stretch is one request, and those of a call travel together, over connections that are kept."""
+    """A store at a remote address. A stretch is one range request; those of a call are fetched together."""
 
     def __init__(self, place: str) -> None:
         self.place = place.rstrip("/")
@@ -86,18 +86,20 @@ class Elsewhere:
         except Exception as error:  # every storage has errors of its own
             raise _missing(f"{self.place}/{name}", error) from None
 
-    def read(self, asked: Sequence[Stretch]) -> list[list[bytes]]:
-        paths = [f"{self._path}/{stretch.name}" for stretch in asked]
-        starts = [stretch.parts[0][0] for stretch in asked]
-        ends = [sum(stretch.parts[-1]) for stretch in asked]
+    def read(self, requests: Sequence[Stretch]) -> list[list[bytes]]:
+        paths = [f"{self._path}/{stretch.name}" for stretch in requests]
+        starts = [stretch.parts[0][0] for stretch in requests]
+        ends = [sum(stretch.parts[-1]) for stretch in requests]
         try:
-            found: list[Any] = self._system.cat_ranges(paths, starts, ends, on_error="raise")
+            ranges: list[Any] = self._system.cat_ranges(paths, starts, ends, on_error="raise")
         except Exception as error:
             raise LakeError(
                 f"can't be read: {type(error).__name__}", where=self.place, mend="try again when its server answers"
             ) from error
-        whole = zip(asked, starts, found, strict=True)
-        return [[data[at - start : at - start + size] for at, size in stretch.parts] for stretch, start, data in whole]
+        fetched = zip(requests, starts, ranges, strict=True)
+        return [
+            [data[offset - start : offset - start + size] for offset, size in stretch.parts] for stretch, start, data in fetched
+        ]
 
 
 def _missing(where: str, error: Exception) -> InputError:

@@ -1,4 +1,4 @@
-"""The same tars as a `webdataset` pipeline, for those who train elsewhere: samples in the order of the shards."""
+"""A folder of shards as a `webdataset` pipeline, for other trainers: samples in the order of the shards."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import IO, Any
 
 from dmforge.curation.shards.document import read_document
 from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, parse_manifest
-from dmforge.curation.shards.stores import Store, store
+from dmforge.curation.shards.stores import Store, open_store
 from dmforge.curation.shards.tars import walk
 
 
 def stream(url: str) -> Any:
     """A `webdataset.DataPipeline` over a folder of shards: dicts of `__key__`, `coarse.mp4`, `mp4`, `video` and `sample`.
 
-    Its members are read by our own walker, so nothing is run, unpickled or believed. Shards are divided among ranks and workers
-    whole: for equal steps on every rank, and to go on in the middle, use `BatchSampler`.
+    Members are read by dmforge's own walker, so nothing is executed, unpickled or trusted. Whole shards are divided among ranks
+    and workers: for equal steps on every rank, and to resume in the middle, use `BatchSampler`.
     """
     import webdataset
 
     wds: Any = webdataset  # its names are made at run time
-    lies = store(url)
-    with lies.open(MANIFEST) as file:
+    shard_store = open_store(url)
+    with shard_store.open(MANIFEST) as file:
         manifest = parse_manifest(file.read(MAX_MANIFEST + 1), f"{url}/{MANIFEST}")
 
     def members(sources: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for source in sources:
-            yield from _members(lies, source["url"])
+            yield from _members(shard_store, source["url"])
 
     def samples(videos: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for video in videos:
@@ -43,8 +43,8 @@ def stream(url: str) -> Any:
     )
 
 
-def _members(lies: Store, shard: str) -> Iterator[dict[str, Any]]:
-    with lies.open(shard) as file:
+def _members(shard_store: Store, shard: str) -> Iterator[dict[str, Any]]:
+    with shard_store.open(shard) as file:
         for member in walk(file, shard):
             yield {"fname": member.name, "data": _bytes(file, member.offset, member.size), "__url__": shard}
 
@@ -54,14 +54,14 @@ def _bytes(file: IO[bytes], offset: int, size: int) -> bytes:
     return file.read(size)
 
 
-def _samples(video: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    told, samples = read_document(video["json"], f"{video['__url__']}: {video['__key__']}")
+def _samples(members: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    shard_video, samples = read_document(members["json"], f"{members['__url__']}: {members['__key__']}")
     for sample in samples:
         yield {
-            "__key__": video["__key__"],
-            "__url__": video["__url__"],
-            "coarse.mp4": video["coarse.mp4"],
-            "mp4": video["mp4"],
-            "video": asdict(told),
+            "__key__": members["__key__"],
+            "__url__": members["__url__"],
+            "coarse.mp4": members["coarse.mp4"],
+            "mp4": members["mp4"],
+            "video": asdict(shard_video),
             "sample": sample,
         }

@@ -1,4 +1,4 @@
-"""Tars of shards: how ours are laid out, byte for byte, and how anybody's are walked without believing them.
+"""The tar format of shards: the exact layout that dmforge writes, and a walker that trusts no tar.
 
 A member is a plain file with a plain name. Links, devices, names that leave the folder, sizes beyond reason: refused, with the
 shard, the key and the offset. Nothing is ever extracted to a path that a tar names, and nothing is unpickled.
@@ -16,12 +16,12 @@ from dmforge.schemas.errors import DmforgeError
 
 BLOCK = 512
 MODE, USER = 0o644, "dmforge"
-"""What stands in each of our headers, so that it doesn't matter who packs, or when."""
+"""Mode and owner in each header that dmforge writes, so that it doesn't matter who packs, or when."""
 MAX_MEMBER = 4 << 30
 MAX_EXTRAS = 1 << 16
-"""Bytes of extended headers that a member may have: times and names need a few hundred."""
-HARMLESS = frozenset({"mtime", "atime", "ctime", "uid", "gid", "uname", "gname", "path"})
-"""What an extended header may say. Sizes and links are for the plain header alone."""
+"""The most bytes of an extended header: times and names need a few hundred."""
+ALLOWED_KEYWORDS = frozenset({"mtime", "atime", "ctime", "uid", "gid", "uname", "gname", "path"})
+"""Keywords that an extended header may have. Sizes and links are for the plain header alone."""
 
 
 class BadShard(DmforgeError):
@@ -38,28 +38,28 @@ class Member:
 
     name: str
     header: int
-    """Where its header begins, with what extends it."""
+    """The offset of its header, extended headers included."""
     offset: int
-    """Where its bytes begin."""
+    """The offset of its content."""
     size: int
 
     @property
     def end(self) -> int:
-        """Where the next header begins."""
+        """The offset of the next header."""
         return self.offset + padded(self.size)
 
     @property
     def key(self) -> str:
-        """What the members of one sample share: the name up to the first dot."""
-        return split(self.name)[0]
+        """The key that members of one video share: the name up to the first dot."""
+        return split_name(self.name)[0]
 
     @property
     def suffix(self) -> str:
-        return split(self.name)[1]
+        return split_name(self.name)[1]
 
 
-def split(name: str) -> tuple[str, str]:
-    """`key.coarse.mp4` is the key and `coarse.mp4`; a folder belongs to the key."""
+def split_name(name: str) -> tuple[str, str]:
+    """Split a member's name into key and suffix: `a/b.coarse.mp4` is `a/b` and `coarse.mp4`."""
     folder, slash, file = name.rpartition("/")
     key, _, suffix = file.partition(".")
     return folder + slash + key, suffix
@@ -70,91 +70,91 @@ def padded(size: int) -> int:
 
 
 def header(name: str, size: int) -> bytes:
-    """The header of a member of ours."""
+    """The tar header that dmforge writes for a member."""
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.uname, info.gname = size, MODE, USER, USER
     return info.tobuf(tarfile.USTAR_FORMAT)
 
 
 def walk(file: IO[bytes], shard: str) -> Iterator[Member]:
-    """The members of a tar in their order. The file is seeked: only headers are read here."""
-    length, at, seen = file.seek(0, 2), 0, set[str]()
+    """The members of a tar, in order. Only headers are read; contents are skipped by seeking."""
+    file_size, offset, seen = file.seek(0, 2), 0, set[str]()
     while True:
-        begin = at
-        block = _block(file, shard, at)
+        start = offset
+        block = _block(file, shard, offset)
         if not any(block):
-            if any(_block(file, shard, at + BLOCK)):
-                raise BadShard(shard, "", at, "an empty header in the middle")
+            if any(_block(file, shard, offset + BLOCK)):
+                raise BadShard(shard, "", offset, "an empty header in the middle")
             return
         name = None
         if block[156:157] == b"x":
-            name, at = _extras(file, shard, block, at)
-            block = _block(file, shard, at)
-        member = _member(block, shard, begin, at, name)
+            name, offset = _read_extended_header(file, shard, block, offset)
+            block = _block(file, shard, offset)
+        member = _member(block, shard, start, offset, name)
         if member.name in seen:
-            raise BadShard(shard, member.key, begin, f"a second member called {member.name!r}")
-        if member.offset + member.size > length:
-            raise BadShard(shard, member.key, begin, "cut off: the file ends within a member")
+            raise BadShard(shard, member.key, start, f"a second member called {member.name!r}")
+        if member.offset + member.size > file_size:
+            raise BadShard(shard, member.key, start, "cut off: the file ends within a member")
         seen.add(member.name)
         yield member
-        at = member.end
+        offset = member.end
 
 
-def _block(file: IO[bytes], shard: str, at: int) -> bytes:
-    file.seek(at)
+def _block(file: IO[bytes], shard: str, offset: int) -> bytes:
+    file.seek(offset)
     block = file.read(BLOCK)
     if len(block) < BLOCK:
-        raise BadShard(shard, "", at, "cut off: the file ends without the mark of an end")
+        raise BadShard(shard, "", offset, "cut off: the file ends without the mark of an end")
     return block
 
 
-def _member(block: bytes, shard: str, begin: int, at: int, name: str | None) -> Member:
-    size = _checked_size(block, shard, at)
+def _member(block: bytes, shard: str, start: int, offset: int, name: str | None) -> Member:
+    size = _checked_size(block, shard, offset)
     try:
-        plain = block[:100].rstrip(b"\0").decode("utf-8")
+        base_name = block[:100].rstrip(b"\0").decode("utf-8")
         prefix = block[345:500].rstrip(b"\0").decode("utf-8") if block[257:263] == b"ustar\0" else ""
     except UnicodeDecodeError:
-        raise BadShard(shard, "", begin, "a name that is not UTF-8") from None
-    name = name or (f"{prefix}/{plain}" if prefix else plain)
-    key = split(name)[0]
+        raise BadShard(shard, "", start, "a name that is not UTF-8") from None
+    name = name or (f"{prefix}/{base_name}" if prefix else base_name)
+    key = split_name(name)[0]
     if block[156:157] not in (b"0", b"\0"):
-        raise BadShard(shard, key, begin, f"not a plain file: a link, a device or a folder called {name!r}")
+        raise BadShard(shard, key, start, f"not a plain file: a link, a device or a folder called {name!r}")
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or name.startswith("/") or "\\" in name or not name.isprintable():
-        raise BadShard(shard, key, begin, f"a name that leaves the folder or is none: {name!r}")
+        raise BadShard(shard, key, start, f"a name that leaves the folder or is none: {name!r}")
     if size > MAX_MEMBER:
-        raise BadShard(shard, key, begin, f"a member of {size} bytes; at most {MAX_MEMBER} are taken")
-    return Member(name, begin, at + BLOCK, size)
+        raise BadShard(shard, key, start, f"a member of {size} bytes; at most {MAX_MEMBER} are taken")
+    return Member(name, start, offset + BLOCK, size)
 
 
-def _checked_size(block: bytes, shard: str, at: int) -> int:
+def _checked_size(block: bytes, shard: str, offset: int) -> int:
     try:
-        told = int(block[148:156].rstrip(b"\0 ") or b"-1", 8)
+        checksum = int(block[148:156].rstrip(b"\0 ") or b"-1", 8)
         size = int(block[124:136].rstrip(b"\0 ") or b"0", 8)
     except ValueError:
-        raise BadShard(shard, "", at, "not a header of a tar") from None
-    if told != sum(block) - sum(block[148:156]) + 8 * 32:
-        raise BadShard(shard, "", at, "a header whose checksum is wrong")
+        raise BadShard(shard, "", offset, "not a header of a tar") from None
+    if checksum != sum(block) - sum(block[148:156]) + 8 * 32:
+        raise BadShard(shard, "", offset, "a header whose checksum is wrong")
     if size < 0:
-        raise BadShard(shard, "", at, "a negative size")
+        raise BadShard(shard, "", offset, "a negative size")
     return size
 
 
-def _extras(file: IO[bytes], shard: str, block: bytes, at: int) -> tuple[str | None, int]:
-    """What an extended header says about the name of the next member, and where that one's header is."""
-    size = _checked_size(block, shard, at)
+def _read_extended_header(file: IO[bytes], shard: str, block: bytes, offset: int) -> tuple[str | None, int]:
+    """The next member's name as an extended header says it, if it does, and the offset of that member's plain header."""
+    size = _checked_size(block, shard, offset)
     if size > MAX_EXTRAS:
-        raise BadShard(shard, "", at, f"{size} bytes of extended header")
-    file.seek(at + BLOCK)
-    rest, name = file.read(size), None
-    while rest.strip(b"\0"):
-        length, _, _ = rest.partition(b" ")
-        if not length.isdigit() or not len(length) < int(length) <= len(rest):
-            raise BadShard(shard, "", at, "an extended header that can't be read")
-        word, _, value = rest[len(length) + 1 : int(length)].rstrip(b"\n").partition(b"=")
-        if word.decode("ascii", "replace") not in HARMLESS:
-            raise BadShard(shard, "", at, f"an extended header that says {word[:40]!r}")
-        if word == b"path":
+        raise BadShard(shard, "", offset, f"{size} bytes of extended header")
+    file.seek(offset + BLOCK)
+    remaining, name = file.read(size), None
+    while remaining.strip(b"\0"):
+        length, _, _ = remaining.partition(b" ")
+        if not length.isdigit() or not len(length) < int(length) <= len(remaining):
+            raise BadShard(shard, "", offset, "an extended header that can't be read")
+        keyword, _, value = remaining[len(length) + 1 : int(length)].rstrip(b"\n").partition(b"=")
+        if keyword.decode("ascii", "replace") not in ALLOWED_KEYWORDS:
+            raise BadShard(shard, "", offset, f"an extended header that says {keyword[:40]!r}")
+        if keyword == b"path":
             name = value.decode("utf-8", "replace")
-        rest = rest[int(length) :]
-    return name, at + BLOCK + padded(size)
+        remaining = remaining[int(length) :]
+    return name, offset + BLOCK + padded(size)

@@ -1,4 +1,4 @@
-"""Every byte of a folder of shards against what is said about it: a bit that was flipped anywhere is found, and where."""
+"""Checks every byte of a folder of shards against its manifest and index: any flipped bit is found and located."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import IO
 from dmforge.curation.shards.document import read_document
 from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, Manifest, Shard, parse_manifest
 from dmforge.curation.shards.index import INDEX, SUFFIXES, Row, read_rows
-from dmforge.curation.shards.stores import Store, store
+from dmforge.curation.shards.stores import Store, open_store
 from dmforge.curation.shards.tars import BadShard, Member, header, walk
 from dmforge.schemas.errors import DmforgeError, LakeError
 
 CHUNK = 1 << 20
-REPLACE = "fetch the folder again; or, in a workspace, remove it and the files in lake/commits/pack, and run: it is packed anew"
+REFETCH_HINT = (
+    "fetch the folder again; or, in a workspace, remove it and the files in lake/commits/pack, and run: it is packed anew"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Defect:
     """A place in a folder of shards that is not as it was packed."""
 
     shard: str
-    """Or another file of the folder."""
+    """The file: a shard, or another one of the folder."""
     key: str
     offset: int
     reason: str
@@ -35,7 +37,7 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a folder holds, and what is wrong with it."""
+    """What a folder of shards holds, and its defects."""
 
     shards: int
     samples: int
@@ -43,37 +45,37 @@ class Verified:
     defects: tuple[Defect, ...]
 
 
-def verify(place: str) -> Verified:
-    """Check a folder, here or elsewhere."""
-    lies = store(place)
-    with lies.open(MANIFEST) as file:
+def verify(location: str) -> Verified:
+    """Check a folder of shards, local or remote."""
+    shard_store = open_store(location)
+    with shard_store.open(MANIFEST) as file:
         data = file.read(MAX_MANIFEST + 1)
     try:
-        manifest = parse_manifest(data, f"{place}/{MANIFEST}")
+        manifest = parse_manifest(data, f"{location}/{MANIFEST}")
     except DmforgeError as error:
         return Verified(0, 0, 0, (Defect(MANIFEST, "", 0, error.message),))
-    defects = tuple(_defects(lies, manifest))
+    defects = tuple(_defects(shard_store, manifest))
     return Verified(len(manifest.shards), manifest.samples, manifest.bytes, defects)
 
 
-def require_undamaged(place: str) -> None:
-    """Check a folder before anything is made of it."""
-    defects = verify(place).defects
+def require_undamaged(location: str) -> None:
+    """Refuse a folder of shards that has any defect."""
+    defects = verify(location).defects
     if defects:
-        told = f"{len(defects)} defects; the first: {defects[0]}"
-        raise LakeError(told, where=place, mend=f"{REPLACE}; dmforge verify names all")
+        message = f"{len(defects)} defects; the first: {defects[0]}"
+        raise LakeError(message, where=location, mend=f"{REFETCH_HINT}; dmforge verify names all")
 
 
-def _defects(lies: Store, manifest: Manifest) -> Iterator[Defect]:
+def _defects(shard_store: Store, manifest: Manifest) -> Iterator[Defect]:
     rows: list[Row] | None = None
     for name, sha256 in manifest.files.items():
         try:
-            with lies.open(name) as file:
+            with shard_store.open(name) as file:
                 if _sha256(file) != sha256:
                     yield Defect(name, "", 0, "not the file that was packed")
                 elif name == INDEX:
                     file.seek(0)
-                    rows = read_rows(file, f"{lies.place}/{name}")
+                    rows = read_rows(file, f"{shard_store.place}/{name}")
         except DmforgeError as error:
             yield Defect(name, "", 0, error.message)
     by_shard: defaultdict[str, list[Row]] = defaultdict(list)
@@ -81,12 +83,12 @@ def _defects(lies: Store, manifest: Manifest) -> Iterator[Defect]:
         by_shard[row.shard].append(row)
     for shard in manifest.shards:
         try:
-            with lies.open(shard.name) as file:
-                own = None if rows is None else by_shard[shard.name]
-                found = list(_of_members(file, shard, own))
-                yield from found
-                # all that lies between and behind members is zeros; whatever else was changed, the whole tells
-                if not found and _sha256(file) != shard.sha256:
+            with shard_store.open(shard.name) as file:
+                shard_rows = None if rows is None else by_shard[shard.name]
+                member_defects = list(_check_members(file, shard, shard_rows))
+                yield from member_defects
+                # between and behind members there are zeros only: the hash of the whole shard finds other changes
+                if not member_defects and _sha256(file) != shard.sha256:
                     yield Defect(shard.name, "", _length(file), "bytes that belong to no member were changed")
         except BadShard as error:
             yield Defect(shard.name, error.key, error.offset, error.reason)
@@ -94,13 +96,13 @@ def _defects(lies: Store, manifest: Manifest) -> Iterator[Defect]:
             yield Defect(shard.name, "", 0, error.message)
 
 
-def _of_members(file: IO[bytes], shard: Shard, rows: list[Row] | None) -> Iterator[Defect]:
-    """What is wrong inside a shard, as far as it can be walked."""
-    expected = {name: place for row in rows or () for name, place in _places(row).items()}
+def _check_members(file: IO[bytes], shard: Shard, rows: list[Row] | None) -> Iterator[Defect]:
+    """The defects inside a shard, as far as its members can be walked."""
+    expected = {name: member_place for row in rows or () for name, member_place in _expected_members(row).items()}
     seen: set[str] = set()
     for member in walk(file, shard.name):
         seen.add(member.name)
-        yield from _of_layout(file, shard.name, member)
+        yield from _check_layout(file, shard.name, member)
         if rows is None:
             continue
         if member.name not in expected:
@@ -115,15 +117,15 @@ def _of_members(file: IO[bytes], shard: Shard, rows: list[Row] | None) -> Iterat
         yield Defect(shard.name, name.partition(".")[0], expected[name][0], f"{name!r} is missing")
     for row in rows or ():
         file.seek(row.json_offset)
-        told = file.read(row.json_size)
-        if hashlib.sha256(told).hexdigest() != row.json_sha256:
-            continue  # said above
-        _, samples = read_document(told, f"{shard.name}: {row.key}")
+        document = file.read(row.json_size)
+        if hashlib.sha256(document).hexdigest() != row.json_sha256:
+            continue  # already reported above
+        _, samples = read_document(document, f"{shard.name}: {row.key}")
         if tuple(sample.id for sample in samples) != row.samples:
             yield Defect(shard.name, row.key, row.json_offset, "its samples are others than the index says")
 
 
-def _places(row: Row) -> dict[str, tuple[int, int, str]]:
+def _expected_members(row: Row) -> dict[str, tuple[int, int, str]]:
     coarse, json, grid = (f"{row.key}.{suffix}" for suffix in SUFFIXES)
     return {
         coarse: (row.coarse_offset, row.coarse_size, row.coarse_sha256),
@@ -132,34 +134,36 @@ def _places(row: Row) -> dict[str, tuple[int, int, str]]:
     }
 
 
-def _of_layout(file: IO[bytes], shard: str, member: Member) -> Iterator[Defect]:
-    """Headers are ours to the last byte, and what fills up a block is zeros."""
+def _check_layout(file: IO[bytes], shard: str, member: Member) -> Iterator[Defect]:
+    """The defects of a member's header, which is written by dmforge to the last byte, and of its padding, which is zeros."""
     file.seek(member.header)
-    found, wanted = file.read(member.offset - member.header), header(member.name, member.size)
-    if found != wanted:
-        yield Defect(shard, member.key, member.header + _differs(found, wanted), f"the header of {member.name!r} was changed")
+    actual, expected = file.read(member.offset - member.header), header(member.name, member.size)
+    if actual != expected:
+        yield Defect(
+            shard, member.key, member.header + _first_difference(actual, expected), f"the header of {member.name!r} was changed"
+        )
     file.seek(member.offset + member.size)
-    filling = file.read(member.end - member.offset - member.size)
-    if any(filling):
-        at = member.offset + member.size + _differs(filling, bytes(len(filling)))
-        yield Defect(shard, member.key, at, f"something stands behind {member.name!r}")
+    padding = file.read(member.end - member.offset - member.size)
+    if any(padding):
+        offset = member.offset + member.size + _first_difference(padding, bytes(len(padding)))
+        yield Defect(shard, member.key, offset, f"something stands behind {member.name!r}")
 
 
-def _differs(one: bytes, other: bytes) -> int:
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+def _first_difference(data_a: bytes, data_b: bytes) -> int:
+    pairs = enumerate(zip(data_a, data_b, strict=False))
+    return next((offset for offset, (a, b) in pairs if a != b), min(len(data_a), len(data_b)))
 
 
 def _sha256(file: IO[bytes], offset: int = 0, size: int | None = None) -> str:
     file.seek(offset)
-    left, whole = size, hashlib.sha256()
-    while left is None or left > 0:
-        chunk = file.read(CHUNK if left is None else min(CHUNK, left))
+    remaining, digest = size, hashlib.sha256()
+    while remaining is None or remaining > 0:
+        chunk = file.read(CHUNK if remaining is None else min(CHUNK, remaining))
         if not chunk:
             break
-        whole.update(chunk)
-        left = None if left is None else left - len(chunk)
-    return whole.hexdigest()
+        digest.update(chunk)
+        remaining = None if remaining is None else remaining - len(chunk)
+    return digest.hexdigest()
 
 
 def _length(file: IO[bytes]) -> int:

@@ -1,4 +1,4 @@
-"""Tars as `webdataset.TarWriter` writes them, cut by size, and a row of the index for each video. Knows no lake."""
+"""Writes shards with `webdataset.TarWriter`, split by size, and an index row for each video. It knows nothing of the lake."""
 
 from __future__ import annotations
 
@@ -19,69 +19,72 @@ from dmforge.curation.shards.tars import BLOCK, MODE, USER, padded
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A video on its way into a shard."""
+    """A video with its samples, to be written into a shard."""
 
     video: ShardVideo
     samples: Sequence[ShardSample]
     costs: Sequence[tuple[int, int]]
-    """Of each sample: visual tokens, and bytes of text."""
+    """The cost of each sample: visual tokens, and bytes of text."""
     coarse: bytes
     grid: bytes
 
     @property
     def key(self) -> str:
-        """What its members are called in the tar."""
+        """The key of its members in the tar."""
         return self.video.video.rpartition("_")[2]
 
 
 def write_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int) -> tuple[list[Shard], list[Row]]:
-    """Shards in a folder, and what their index says."""
+    """Write all entries as shards into a folder; the shards and their index rows."""
     shards: list[Shard] = []
     index = list(fill_shards(folder, entries, shard_bytes, shards))
     return shards, index
 
 
 def fill_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int, shards: list[Shard]) -> Generator[Row]:
-    """What the index says of each video, once it is written; each shard is told of once it is whole. Holds one video."""
-    rest = iter(entries)
-    for number in itertools.count():
-        first = next(rest, None)
-        if first is None:
+    """Write entries as shards, yielding the index row of each video; complete shards are added to `shards`. Holds one video."""
+    remaining = iter(entries)
+    for shard_index in itertools.count():
+        first_entry = next(remaining, None)
+        if first_entry is None:
             return
-        name, videos, samples = f"train-{number:06d}.tar", 0, 0
-        with writing(folder / name) as file, closing(_filled(name, file, itertools.chain([first], rest), shard_bytes)) as rows:
+        name, videos, samples = f"train-{shard_index:06d}.tar", 0, 0
+        with (
+            writing(folder / name) as file,
+            closing(_fill_shard(name, file, itertools.chain([first_entry], remaining), shard_bytes)) as rows,
+        ):
             for row in rows:
                 videos, samples = videos + 1, samples + len(row.samples)
                 yield row
         shards.append(Shard(name, file.sha256, file.size_bytes, videos, samples))
 
 
-def _filled(shard: str, file: Any, entries: Iterator[Entry], shard_bytes: int) -> Generator[Row]:
-    """One shard: the next videos, until it is large enough."""
+def _fill_shard(shard: str, file: Any, entries: Iterator[Entry], shard_bytes: int) -> Generator[Row]:
+    """Write the next videos into one shard, until it is large enough."""
     from webdataset.writer import TarWriter
 
-    at = 0
+    offset = 0
     with TarWriter(file, user=USER, group=USER, mode=MODE, mtime=0) as tar:
         for entry in entries:
             # by name, which is how TarWriter sorts them
             members = {"coarse.mp4": entry.coarse, "json": write_document(entry.video, entry.samples), "mp4": entry.grid}
             tar.write({"__key__": entry.key, **members})
-            row = _row(shard, at, entry, members)
+            row = _index_row(shard, offset, entry, members)
             yield row
-            at += row.size
-            if at >= shard_bytes:
+            offset += row.size
+            if offset >= shard_bytes:
                 return
 
 
-def _row(shard: str, at: int, entry: Entry, members: dict[str, bytes]) -> Row:
-    places: dict[str, Any] = {}
-    end = at
+def _index_row(shard: str, offset: int, entry: Entry, members: dict[str, bytes]) -> Row:
+    member_fields: dict[str, Any] = {}
+    member_start = offset
     for name, data in zip(("coarse", "json", "grid"), members.values(), strict=True):
-        places |= {f"{name}_offset": end + BLOCK, f"{name}_size": len(data)}
-        places[f"{name}_sha256"] = hashlib.sha256(data).hexdigest()
-        end += BLOCK + padded(len(data))
+        member_fields |= {f"{name}_offset": member_start + BLOCK, f"{name}_size": len(data)}
+        member_fields[f"{name}_sha256"] = hashlib.sha256(data).hexdigest()
+        member_start += BLOCK + padded(len(data))
     return Row(
-        shard=shard, key=entry.key, offset=at, size=end - at, **places,
+        shard=shard, key=entry.key, offset=offset, size=member_start - offset, **member_fields,
         samples=tuple(sample.id for sample in entry.samples),
         visual_tokens=tuple(tokens for tokens, _ in entry.costs), text_bytes=tuple(text for _, text in entry.costs),
     )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Files that people bring, what stands in `media/`, and the frames that are read from it."""
+"""Video files: opening and probing foreign ones, rendering them into `media/`, and reading frames from there."""

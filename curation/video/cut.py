@@ -1,4 +1,4 @@
-"""The clip of a look as a file of its own, for those who can't be told to cut one."""
+"""The clip of a look as an mp4 of its own, for trainers that can't cut clips themselves."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NEAR_LOSSLESS = {"preset": "veryfast", "crf": "14", "threads": "1", "flags": "+b
 
 
 def cut_look(grid: bytes, plan: FramePlan) -> bytes:
-    """Exactly the frames of a plan, as an mp4 at their density."""
-    out = io.BytesIO()
-    with av.open(out, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+    """The clip of a look as mp4: exactly the frames of the plan, at its density."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         frames = read_grid(grid, plan.indices)
         stream = container.add_stream("libx264", rate=plan.actual_fps, options=NEAR_LOSSLESS)
         stream.height, stream.width = frames.shape[1:3]
@@ -25,4 +25,4 @@ def cut_look(grid: bytes, plan: FramePlan) -> bytes:
         for picture in frames:
             container.mux(stream.encode(VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
-    return out.getvalue()
+    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Files that say when their packets are decoded, and not when their pictures are shown: decoding tells the order.
+"""Frame times of files that store decoding times only: the frames are decoded to learn the order they are shown in.
 
 AVI, ASF and some Matroska files have no presentation times. FFmpeg makes some up: for H.264 with B-frames it numbers packets as
 they are stored, an order in which nothing was ever shown. So it is kept from filling in, and one rule stands: a packet makes
@@ -19,10 +19,10 @@ from statistics import median_low
 from av.video.frame import VideoFrame
 
 from dmforge.curation.video.errors import Unusable
-from dmforge.curation.video.opening import AS_STORED, ffmpeg_errors, opened
+from dmforge.curation.video.opening import AS_STORED, ffmpeg_errors, open_video
 
 REORDERED_BY_GUESS = ("h264", "hevc")
-"""Their decoders may find out late how many pictures wait for others, and then drop the one that came too late."""
+"""Codecs whose decoders may find out late how many pictures wait for others, and then drop the one that came too late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,71 +30,71 @@ class DisplayTimes:
     """When frames are shown, in ticks, ascending."""
 
     pts: tuple[int, ...]
-    end: int
-    """When the last one is gone."""
-    first: VideoFrame
+    end_pts: int
+    """When the last frame leaves the screen."""
+    first_frame: VideoFrame
     """The first that was decoded."""
-    keys: tuple[int, ...] = ()
-    """Where decoding may begin, as far as that has a time."""
-    hidden: int = 0
-    leading: bool = False
+    key_pts: tuple[int, ...] = ()
+    """The times of the keyframes, where decoding may begin; empty where they have none."""
+    hidden_frames: int = 0
+    has_leading: bool = False
 
 
 def stores_pts(path: Path) -> bool:
-    """Whether packets say when their frames are shown."""
-    with opened(path, AS_STORED) as (container, stream):
+    """Whether the packets of a file say when their frames are shown."""
+    with open_video(path, AS_STORED) as (container, stream):
         packet = next(container.demux(stream), None)
         return packet is None or packet.pts is not None or packet.dts is None
 
 
 def in_display_order(path: Path) -> Iterator[tuple[int | None, list[VideoFrame]]]:
-    """The tick of each packet with the frames that it makes the decoder hand out; at last None with those that were left."""
-    begun = False
-    with opened(path, AS_STORED) as (container, stream), ffmpeg_errors(path, "damaged"):
-        for number, packet in enumerate(container.demux(stream)):
+    """The tick of each packet with the frames that the decoder hands out for it; at the end None with the remaining frames."""
+    has_begun = False
+    with open_video(path, AS_STORED) as (container, stream), ffmpeg_errors(path, "damaged"):
+        for packet_index, packet in enumerate(container.demux(stream)):
             if packet.dts is not None and not packet.size:
                 continue  # at this tick nothing new is shown; a decoder would take it for the end
             if packet.is_corrupt:
-                raise Unusable("damaged", f"packet {number} is broken or cut off", where=str(path))
+                raise Unusable("damaged", f"packet {packet_index} is broken or cut off", where=str(path))
             if packet.size and packet.dts is None:
-                raise Unusable("no times", f"packet {number} has none", where=str(path))
-            if packet.size and not begun and not packet.is_keyframe:
+                raise Unusable("no times", f"packet {packet_index} has none", where=str(path))
+            if packet.size and not has_begun and not packet.is_keyframe:
                 raise Unusable("damaged", "its first frames lean on what was cut off", where=str(path))
-            begun = True
+            has_begun = True
             yield packet.dts, packet.decode()
 
 
 def display_times(path: Path, codec: str, tick_s: Fraction, gets_on: Callable[[], None]) -> DisplayTimes:
     """When the frames of such a file are shown. `gets_on` is called with every packet: a long film takes long."""
     ticks: list[int] = []
-    places: list[int] = []  # of the packet that brought each frame out
-    first: VideoFrame | None = None
-    delay = 0
-    for tick, frames in in_display_order(path):
+    packet_indices: list[int] = []  # for each frame, the packet on which the decoder handed it out
+    first_frame: VideoFrame | None = None
+    delayed_frames = 0
+    for tick_pts, frames in in_display_order(path):
         gets_on()
-        if tick is None:
-            delay = len(frames)
-            places.extend(range(len(ticks), len(ticks) + delay))
+        if tick_pts is None:
+            delayed_frames = len(frames)
+            packet_indices.extend(range(len(ticks), len(ticks) + delayed_frames))
         else:
-            places.extend(len(ticks) for _ in frames)
-            ticks.append(tick)
-        first = first or next(iter(frames), None)
-    if first is None:
+            packet_indices.extend(len(ticks) for _ in frames)
+            ticks.append(tick_pts)
+        first_frame = first_frame or next(iter(frames), None)
+    if first_frame is None:
         raise Unusable("no frames", where=str(path))
     if codec in REORDERED_BY_GUESS:
-        if len(places) != len(ticks):
-            detail = f"{len(ticks)} packets give {len(places)} frames, and nothing says which are shown when"
+        if len(packet_indices) != len(ticks):
+            detail = f"{len(ticks)} packets give {len(packet_indices)} frames, and nothing says which are shown when"
             raise Unusable("no times", detail, where=str(path))
-        places = [*range(delay, delay + len(places))]
-    gap = usual_gap(ticks, tick_s)
-    ticks += [ticks[-1] + number * gap for number in range(1, delay + 1)]
-    pts = [ticks[place] for place in places]
-    if any(later <= earlier for shown in (ticks, pts) for earlier, later in pairwise(shown)):
+        packet_indices = [*range(delayed_frames, delayed_frames + len(packet_indices))]
+    gap_ticks = usual_gap(ticks, tick_s)
+    ticks += [ticks[-1] + step * gap_ticks for step in range(1, delayed_frames + 1)]
+    pts = [ticks[packet_index] for packet_index in packet_indices]
+    if any(later <= earlier for times in (ticks, pts) for earlier, later in pairwise(times)):
         raise Unusable("no times", "its clock stands still or starts again", where=str(path))
-    return DisplayTimes(tuple(pts), pts[-1] + gap, first)
+    return DisplayTimes(tuple(pts), pts[-1] + gap_ticks, first_frame)
 
 
-def usual_gap(ordered: list[int], tick_s: Fraction) -> int:
-    """For a last frame that doesn't say how long it is shown: as long as most others."""
-    gaps = [later - earlier for earlier, later in pairwise(ordered)]
+def usual_gap(sorted_pts: list[int], tick_s: Fraction) -> int:
+    """The median gap between frames, for a last frame that doesn't say how long it is shown."""
+    gaps = [later - earlier for earlier, later in pairwise(sorted_pts)]
     return median_low(gaps) if gaps else max(1, int(1 / tick_s / 25))

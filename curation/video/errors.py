@@ -1,4 +1,4 @@
-"""Why a video can't be used, in few and fixed words, so that reasons can be counted."""
+"""The reasons why a video can't be used: a fixed list, so that they can be counted."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ MENDS: dict[Reason, str] = {
 
 
 class Unusable(InputError):
-    """A video that can't be used, or not so."""
+    """A video can't be used, or not in the way that was asked for."""
 
     def __init__(self, reason: Reason, detail: str = "", *, where: str = "") -> None:
-        """`detail` is what else there is to say; it must not vary from run to run."""
+        """`detail` specifies the reason; it must not vary from run to run."""
         super().__init__(f"{reason}: {detail}" if detail else reason, where=where, mend=MENDS[reason])
         self.reason, self.detail = reason, detail
 

@@ -1,4 +1,4 @@
-"""What a video looks like, in few bits: enough to find it again re-encoded, resized, brightened or trimmed.
+"""Perceptual fingerprints of videos: they find a video again that was re-encoded, resized, brightened or trimmed.
 
 A hash of 64 bits for each frame that is sampled, four a second: is each of 8 x 8 places brighter than its left neighbour? Two
 videos are copies if most frames of the shorter one look like some frame of the other. Frames without contrast say nothing and
@@ -21,16 +21,16 @@ from dmforge.schemas.records import Record
 
 SAMPLES_FPS = 4
 SIDE = 8
-LEAST_CONTRAST = 4.0
+MIN_CONTRAST = 4.0
 """Standard deviation of luma, of 255, below which a frame is as good as blank."""
-AT_ONCE = 1 << 20
-"""Pairs of frames that are compared at once: ten hours against ten hours would not fit into memory."""
+PAIRS_PER_BATCH = 1 << 20
+"""How many pairs of frames are compared at once: ten hours against ten hours would not fit into memory."""
 NEAR_BITS = 9
 """Frames with hashes that differ in no more bits look the same. Unrelated ones differ in 32, the nearest of hundreds in 15."""
-COMMON = 200
-"""What more videos share tells nothing: a title, a test picture."""
+MAX_SHARING_VIDEOS = 200
+"""Half a hash that more videos share than this tells nothing: a title, a test picture."""
 COPY_SHARE = 0.7
-"""Of the frames of the shorter video."""
+"""Two videos are copies where at least this share of the shorter one's frames look like frames of the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,78 +44,78 @@ class Fingerprint(Record):
     hashes: tuple[int, ...]
 
 
-def sampled(frames: int) -> range:
-    """Which frames of the grid are looked at."""
-    return range(0, frames, GRID_FPS // SAMPLES_FPS)
+def sampled_indices(frame_count: int) -> range:
+    """The indices of the grid frames that are hashed."""
+    return range(0, frame_count, GRID_FPS // SAMPLES_FPS)
 
 
-def hashes(frames: Iterable[Frames]) -> tuple[int, ...]:
+def frame_hashes(frames: Iterable[Frames]) -> tuple[int, ...]:
     """A hash for each frame that has any contrast."""
-    found = (_hash(frame) for frame in frames)
-    return tuple(one for one in found if one is not None)
+    optional_hashes = (_frame_hash(frame) for frame in frames)
+    return tuple(frame_hash for frame_hash in optional_hashes if frame_hash is not None)
 
 
-def likeness(one: Sequence[int], other: Sequence[int]) -> float:
+def likeness(hashes_a: Sequence[int], hashes_b: Sequence[int]) -> float:
     """The share of the shorter video's frames that look like some frame of the other; 0 where one of them has none."""
-    shorter, longer = sorted((_unsigned(one), _unsigned(other)), key=len)
+    shorter, longer = sorted((_as_uint64(hashes_a), _as_uint64(hashes_b)), key=len)
     if not len(shorter):
         return 0.0
-    rows = max(1, AT_ONCE // len(longer))
-    found = 0
-    for begin in range(0, len(shorter), rows):
-        differing = np.bitwise_count(shorter[begin : begin + rows, None] ^ longer[None, :]).min(axis=1)
-        found += int((differing <= NEAR_BITS).sum())
-    return found / len(shorter)
+    rows_per_batch = max(1, PAIRS_PER_BATCH // len(longer))
+    similar_frames = 0
+    for start in range(0, len(shorter), rows_per_batch):
+        distances = np.bitwise_count(shorter[start : start + rows_per_batch, None] ^ longer[None, :]).min(axis=1)
+        similar_frames += int((distances <= NEAR_BITS).sum())
+    return similar_frames / len(shorter)
 
 
-def are_copies(one: Sequence[int], other: Sequence[int]) -> bool:
-    return likeness(one, other) >= COPY_SHARE
+def are_copies(hashes_a: Sequence[int], hashes_b: Sequence[int]) -> bool:
+    return likeness(hashes_a, hashes_b) >= COPY_SHARE
 
 
-def copies(prints: Mapping[Id, Sequence[int]]) -> Iterator[tuple[Id, Id]]:
-    """All pairs of videos that are copies. Compared are those that share half of the bits of some frame, exactly: of a copy
+def copies(hashes_by_video: Mapping[Id, Sequence[int]]) -> Iterator[tuple[Id, Id]]:
+    """All pairs of videos that are copies. Only videos that share one half of a frame's hash exactly are compared: of a copy
     many frames do, of other videos hardly any."""
-    videos = sorted(video for video, own in prints.items() if own)
-    for one, other in sorted(_likely([np.unique(_unsigned(prints[video])) for video in videos])):
-        if are_copies(prints[videos[one]], prints[videos[other]]):
-            yield videos[one], videos[other]
+    videos = sorted(video for video, hashes in hashes_by_video.items() if hashes)
+    for first, second in sorted(_candidate_pairs([np.unique(_as_uint64(hashes_by_video[video])) for video in videos])):
+        if are_copies(hashes_by_video[videos[first]], hashes_by_video[videos[second]]):
+            yield videos[first], videos[second]
 
 
-def _likely(looks: Sequence[NDArray[np.uint64]]) -> set[tuple[int, int]]:
-    if not looks:
+def _candidate_pairs(hash_sets: Sequence[NDArray[np.uint64]]) -> set[tuple[int, int]]:
+    if not hash_sets:
         return set()
-    owners = np.repeat(np.arange(len(looks)), [len(own) for own in looks])
-    whole = np.concatenate(looks)
-    found: set[tuple[int, int]] = set()
-    for half in (whole >> np.uint64(32), whole & np.uint64(0xFFFFFFFF)):
-        order = np.argsort(half, kind="stable")
-        cuts = np.flatnonzero(np.diff(half[order])) + 1
-        for run in np.split(owners[order], cuts):
-            sharing = np.unique(run)
-            if 1 < len(sharing) <= COMMON:
-                found.update(itertools.combinations(sharing.tolist(), 2))
-    return found
+    owners = np.repeat(np.arange(len(hash_sets)), [len(hashes) for hashes in hash_sets])
+    all_hashes = np.concatenate(hash_sets)
+    pairs: set[tuple[int, int]] = set()
+    for half_bits in (all_hashes >> np.uint64(32), all_hashes & np.uint64(0xFFFFFFFF)):
+        order = np.argsort(half_bits, kind="stable")
+        run_starts = np.flatnonzero(np.diff(half_bits[order])) + 1
+        for owner_run in np.split(owners[order], run_starts):
+            sharing_videos = np.unique(owner_run)
+            if 1 < len(sharing_videos) <= MAX_SHARING_VIDEOS:
+                pairs.update(itertools.combinations(sharing_videos.tolist(), 2))
+    return pairs
 
 
-def _hash(frame: Frames) -> int | None:
+def _frame_hash(frame: Frames) -> int | None:
     red, green, blue = np.moveaxis(frame.astype(np.float32), 2, 0)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue  # no matrix product: it would start a pool of threads in each worker
-    if float(luma.std()) < LEAST_CONTRAST:
+    if float(luma.std()) < MIN_CONTRAST:
         return None
-    small = _shrunk(luma, SIDE, SIDE + 1)
-    bits = (small[:, 1:] > small[:, :-1]).ravel()
+    means = _area_means(luma, SIDE, SIDE + 1)
+    bits = (means[:, 1:] > means[:, :-1]).ravel()
     return int(np.packbits(bits).view(">i8")[0])
 
 
-def _shrunk(luma: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
-    """Means of areas, whatever the size: sums up to each edge, subtracted."""
+def _area_means(luma: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+    """Shrink a picture of any size to `rows` x `columns` area means, by differences of cumulative sums."""
     sums = np.pad(luma.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    down = np.linspace(0, luma.shape[0], rows + 1).round().astype(int)
-    right = np.linspace(0, luma.shape[1], columns + 1).round().astype(int)
-    corners = sums[down][:, right]
-    areas = np.diff(down)[:, None] * np.diff(right)[None, :]
+    row_edges = np.linspace(0, luma.shape[0], rows + 1).round().astype(int)
+    column_edges = np.linspace(0, luma.shape[1], columns + 1).round().astype(int)
+    corners = sums[row_edges][:, column_edges]
+    areas = np.diff(row_edges)[:, None] * np.diff(column_edges)[None, :]
     return np.diff(np.diff(corners, axis=0), axis=1) / np.maximum(areas, 1)
 
 
-def _unsigned(values: Sequence[int]) -> NDArray[np.uint64]:
+def _as_uint64(values: Sequence[int]) -> NDArray[np.uint64]:
     return np.array(values, np.int64).view(np.uint64)

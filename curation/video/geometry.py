@@ -1,4 +1,4 @@
-"""How large a frame is displayed, and how it is turned: what is stored is often neither upright nor of square pixels."""
+"""The displayed size and the rotation of frames: stored ones are often neither upright nor of square pixels."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def rotation_of(frame: VideoFrame, path: Path) -> int:
     if matrix is None:
         return 0
     (a, b), (c, d) = np.frombuffer(bytes(matrix), "<i4").reshape(3, 3)[:2, :2].astype(float) / (1 << 16)
-    turns = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}
-    turn = turns.get((round(a, 3), round(b, 3), round(c, 3), round(d, 3)))
-    if turn is None:
+    degrees_by_matrix = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}
+    rotation_deg = degrees_by_matrix.get((round(a, 3), round(b, 3), round(c, 3), round(d, 3)))
+    if rotation_deg is None:
         raise Unusable("orientation", "its picture is mirrored, scaled or turned by no right angle", where=str(path))
-    return turn
+    return rotation_deg
 
 
-def displayed_size(width: int, height: int, aspect: Fraction, turn: int) -> tuple[int, int]:
-    """Of a stored picture, in square pixels, once it is turned upright; the side that is too short grows."""
-    if aspect > 1:
-        width = round(width * aspect)
+def displayed_size(width: int, height: int, pixel_aspect: Fraction, rotation_deg: int) -> tuple[int, int]:
+    """The size of a stored picture once it is upright and its pixels are square; the side that is too short grows."""
+    if pixel_aspect > 1:
+        width = round(width * pixel_aspect)
     else:
-        height = round(height / aspect)
-    return (height, width) if turn % 180 else (width, height)
+        height = round(height / pixel_aspect)
+    return (height, width) if rotation_deg % 180 else (width, height)
 
 
-def aspect_of(stream: VideoStream) -> Fraction:
-    """Width of a stored pixel over its height; what makes no sense is taken for square."""
-    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-    return aspect if aspect and Fraction(1, 10) < aspect < 10 else Fraction(1)
+def pixel_aspect_of(stream: VideoStream) -> Fraction:
+    """Width of a stored pixel over its height; implausible values are taken for square."""
+    pixel_aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return pixel_aspect if pixel_aspect and Fraction(1, 10) < pixel_aspect < 10 else Fraction(1)

@@ -1,4 +1,4 @@
-"""Frames as JPEG and back: how they travel to a teacher."""
+"""Encodes frames as JPEG, the form in which they travel to a teacher, and decodes them again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUALITY = 2
 FORMAT = "yuvj444p"
 """Colour at full size: on small frames, half of it would blur what a question is about."""
 ENCODING = f"jpeg q{QUALITY}"
-"""How frames travel, for the key under which an answer is kept."""
+"""The encoding's name in the key under which a teacher's answer is kept."""
 
 
 def to_jpeg(frames: Frames) -> list[bytes]:
@@ -38,21 +38,21 @@ def to_jpeg(frames: Frames) -> list[bytes]:
 
 
 class NoImage(InputError):
-    """One of some images is no JPEG; `number` says which."""
+    """One of several images is no JPEG; `index` says which."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__("not a JPEG", where=f"image {number}", mend="send JPEG images")
-        self.number = number
+    def __init__(self, index: int) -> None:
+        super().__init__("not a JPEG", where=f"image {index}", mend="send JPEG images")
+        self.index = index
 
 
 def from_jpeg(images: Sequence[bytes]) -> list[NDArray[np.uint8]]:
-    """Pictures from JPEGs of any size."""
+    """Decode JPEGs, each of any size."""
     to_rgb = VideoReformatter()
-    frames = (to_rgb.reformat(_decoded(image, number), format="rgb24") for number, image in enumerate(images))
+    frames = (to_rgb.reformat(_decode_jpeg(image, index), format="rgb24") for index, image in enumerate(images))
     return [np.asarray(frame.to_ndarray(), np.uint8) for frame in frames]
 
 
-def _decoded(image: bytes, number: int) -> av.VideoFrame:
+def _decode_jpeg(image: bytes, index: int) -> av.VideoFrame:
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.thread_count = 1
     try:
@@ -60,5 +60,5 @@ def _decoded(image: bytes, number: int) -> av.VideoFrame:
     except FFmpegError:
         frames = []
     if len(frames) != 1:
-        raise NoImage(number)
+        raise NoImage(index)
     return frames[0]

@@ -15,7 +15,7 @@ from dmforge.curation.sources.places import is_utf8, local_copy, sha256_of
 from dmforge.curation.sources.videos import Listed, edition, listed
 from dmforge.curation.stage import Each, EachConfig, Root
 from dmforge.curation.video.errors import Unusable
-from dmforge.curation.video.fingerprint import Fingerprint, hashes, sampled
+from dmforge.curation.video.fingerprint import Fingerprint, frame_hashes, sampled_indices
 from dmforge.curation.video.media import Media, Receipt, read_receipt, require_clips, write_receipt
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.read import stream_grid
@@ -29,15 +29,15 @@ from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Provenance, Record, Video
 
-SAID = ("source", "licence", "terms", "namespace", "source_id", "role")
-"""What is said of a video: on the list, on the file, on its provenance and beside the video alike."""
+DECLARED_FIELDS = ("source", "licence", "terms", "namespace", "source_id", "role")
+"""What people declare about a video: fields of the list, the file, its provenance and the video record alike."""
 COPIES = "copies"
-"""Under `runs/`: files from elsewhere while they are read."""
+"""Folder under `runs/` for copies of remote files while they are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class File(Record):
-    """A file that someone ingested, with what is said of it: said otherwise, it is looked at again, and not rendered again."""
+    """An ingested file with what is declared about it: changed declarations are processed anew, without rendering again."""
 
     kind = "file"
     table = "files"
@@ -65,24 +65,25 @@ class IngestConfig(EachConfig):
 
 
 class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
-    """Files to videos and what they look like."""
+    """Turns ingested files into videos, their renditions and their fingerprints."""
 
     name, version = "ingest", 4
     config: IngestConfig
 
     def begin(self, workspace: Workspace) -> None:
         require_clips(workspace, self.config.clips)
-        with workspace.unread() as alone, disk_errors(workspace.media):
-            left = (*workspace.runs.glob(f"{COPIES}/*"), *workspace.media.glob(f"*/*{TEMPORARY}"))
-            for copy in left if alone else ():  # what processes that were killed have left; not what other ranks are at
-                copy.unlink()
+        with workspace.unread() as is_unread, disk_errors(workspace.media):
+            leftovers = (*workspace.runs.glob(f"{COPIES}/*"), *workspace.media.glob(f"*/*{TEMPORARY}"))
+            # what killed processes left; not what other ranks are at
+            for path in leftovers if is_unread else ():
+                path.unlink()
 
     def edition(self, workspace: Workspace) -> str:
         return edition(listed(workspace).values())
 
     def scan(self, workspace: Workspace) -> Iterator[File]:
         for video in listed(workspace).values():
-            yield _file(video)
+            yield _file_record(video)
 
     def open(self, workspace: Workspace) -> None:
         self._workspace, self._listed = workspace, listed(workspace)
@@ -91,57 +92,57 @@ class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
         path = self._listed[item.sha256].path
         if not is_utf8(path):
             return Quarantined("its name is not UTF-8", f"{path}: rename it, and ingest it again")
-        with local_copy(path, self._workspace.runs / COPIES / (item.sha256 + self._workspace.mark)) as source:
-            return self._taken_in(item, source)
+        with local_copy(path, self._workspace.runs / COPIES / (item.sha256 + self._workspace.writer_suffix)) as source:
+            return self._ingest_file(item, source)
 
-    def _taken_in(self, item: File, source: Path) -> Result:
+    def _ingest_file(self, item: File, source: Path) -> Result:
         if sha256_of(source) != item.sha256:
             raise Transient(f"{source} holds other bytes now: ingest an intact copy, from wherever it is")
         try:
             timeline = read_timeline(source, self.gets_on)
             provenance = _provenance(item)
-            aside = {name: getattr(provenance, name) for name in SAID}
-            video = replace(probe(timeline).as_video(item.sha256, source.stat().st_size), **aside)
+            declared = {name: getattr(provenance, name) for name in DECLARED_FIELDS}
+            video = replace(probe(timeline).as_video(item.sha256, source.stat().st_size), **declared)
             if video.duration_cs > self.config.longest_s * 100:
                 raise Unusable("too long", f"more than {self.config.longest_s:g} s")
             if not video.duration_cs:
                 raise Unusable("no frames", "it lasts less than a hundredth of a second")
-            looks = rendered(Media(self._workspace, video.id), timeline, video, self.config.clips, self.gets_on)
+            fingerprint = ensure_renditions(Media(self._workspace, video.id), timeline, video, self.config.clips, self.gets_on)
         except Unusable as error:
             return Quarantined(error.reason, error.detail)
-        return Made((video, looks, provenance))
+        return Made((video, fingerprint, provenance))
 
 
-def rendered(
+def ensure_renditions(
     media: Media, timeline: Timeline, video: Video, clips: Clips, gets_on: Callable[[], None] = lambda: None
 ) -> Fingerprint:
-    """Both renditions of a file stand, made now or before; and what it looks like."""
-    if not _stands(media, video, clips):
-        coarse, grid = clips.coarse(video).times_s, clips.grid_times_s(video)
-        mark = media.workspace.mark
-        wanted = [
-            Wanted(media.coarse, coarse, clips.coarse_size(video), COARSE_RATE, COARSE, mark),
-            Wanted(media.grid, grid, clips.look_size(video), Fraction(GRID_FPS), GRID, mark),
+    """Make both renditions of a file unless they are there already; its fingerprint."""
+    if not _are_up_to_date(media, video, clips):
+        coarse_times_s, grid_times_s = clips.coarse(video).times_s, clips.grid_times_s(video)
+        writer_suffix = media.workspace.writer_suffix
+        renditions = [
+            Wanted(media.coarse, coarse_times_s, clips.coarse_size(video), COARSE_RATE, COARSE, writer_suffix),
+            Wanted(media.grid, grid_times_s, clips.look_size(video), Fraction(GRID_FPS), GRID, writer_suffix),
         ]
-        make_renditions(timeline, wanted, gets_on)
-        shas = sha256_of(media.grid), sha256_of(media.coarse)
-        write_receipt(media, Receipt(video.sha256, *shas, clips.digest.hex(), ENCODER))
-    indices = sampled(len(clips.grid_times_s(video)))
-    return Fingerprint(video.id, hashes(stream_grid(media.grid, indices)))
+        make_renditions(timeline, renditions, gets_on)
+        digests = sha256_of(media.grid), sha256_of(media.coarse)
+        write_receipt(media, Receipt(video.sha256, *digests, clips.digest.hex(), ENCODER))
+    indices = sampled_indices(len(clips.grid_times_s(video)))
+    return Fingerprint(video.id, frame_hashes(stream_grid(media.grid, indices)))
 
 
-def _stands(media: Media, video: Video, clips: Clips) -> bool:
-    """Whether the renditions are there already, just as they would be made."""
+def _are_up_to_date(media: Media, video: Video, clips: Clips) -> bool:
+    """Whether the renditions are there already, just as they would be made now."""
     if not all(path.is_file() for path in (media.receipt, media.grid, media.coarse)):
         return False
-    told = read_receipt(media)
-    made_so = (told.source_sha256, told.clips, told.encoder) == (video.sha256, clips.digest.hex(), ENCODER)
-    return made_so and (told.grid_sha256, told.coarse_sha256) == (sha256_of(media.grid), sha256_of(media.coarse))
+    receipt = read_receipt(media)
+    is_same_recipe = (receipt.source_sha256, receipt.clips, receipt.encoder) == (video.sha256, clips.digest.hex(), ENCODER)
+    return is_same_recipe and (receipt.grid_sha256, receipt.coarse_sha256) == (sha256_of(media.grid), sha256_of(media.coarse))
 
 
-def _file(video: Listed) -> File:
-    return File(video.video, video.sha256, also=tuple(video.also), **{name: getattr(video, name) for name in SAID})
+def _file_record(video: Listed) -> File:
+    return File(video.video, video.sha256, also=tuple(video.also), **{name: getattr(video, name) for name in DECLARED_FIELDS})
 
 
 def _provenance(item: File) -> Provenance:
-    return Provenance(item.video, also=item.also, **{name: getattr(item, name) for name in SAID})
+    return Provenance(item.video, also=item.also, **{name: getattr(item, name) for name in DECLARED_FIELDS})

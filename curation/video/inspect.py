@@ -1,4 +1,4 @@
-"""Probing foreign files from the command line: each in a process of its own, which may be killed when it hangs."""
+"""Probes foreign files for the command line, each in a process of its own, which is killed when it hangs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ DEADLINE_S = 120
 MEMORY_BYTES = 4 << 30
 
 
-def inspected(path: Path) -> dict[str, Any]:
-    """What a file is, or why it can't be used."""
+def inspect_file(path: Path) -> dict[str, Any]:
+    """The properties of a file, or why it can't be used."""
     # -P: nothing in the folder where one happens to stand is imported
     command = [sys.executable, "-P", "-m", "dmforge.curation.video.inspect", str(path)]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=DEADLINE_S, check=True)
-        told: dict[str, Any] = json.loads(done.stdout)
+        completed = subprocess.run(command, capture_output=True, timeout=DEADLINE_S, check=True)
+        report: dict[str, Any] = json.loads(completed.stdout)
     except subprocess.TimeoutExpired:
-        told = _unusable(f"it is not read within {DEADLINE_S} s")
+        report = _unusable(f"it is not read within {DEADLINE_S} s")
     except (subprocess.CalledProcessError, ValueError):
-        told = _unusable("it crashes the process that reads it")
-    return {"path": str(path), **told}
+        report = _unusable("it crashes the process that reads it")
+    return {"path": str(path), **report}
 
 
 def _unusable(reason: str) -> dict[str, Any]:
@@ -40,16 +40,16 @@ def main() -> None:
     path = Path(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     try:
-        found = probe(read_timeline(path))
-        told = {
-            "ok": True, "reason": "", "duration": float(found.duration_s), "fps": float(found.rate_fps), "width": found.width,
-            "height": found.height, "codec": found.codec, "rotation": found.rotation,
+        probed = probe(read_timeline(path))
+        report = {
+            "ok": True, "reason": "", "duration": float(probed.duration_s), "fps": float(probed.rate_fps),
+            "width": probed.width, "height": probed.height, "codec": probed.codec, "rotation": probed.rotation,
         }  # fmt: skip
     except DmforgeError as error:
-        told = _unusable(error.message)
+        report = _unusable(error.message)
     except MemoryError:
-        told = _unusable("its pictures are too large for the memory that probing may use")
-    sys.stdout.write(json.dumps(told))
+        report = _unusable("its pictures are too large for the memory that probing may use")
+    sys.stdout.write(json.dumps(report))
 
 
 if __name__ == "__main__":

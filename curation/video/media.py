@@ -1,4 +1,4 @@
-"""What stands in `media/` for a video: its renditions, named by its id, and the receipt that says what they were made from."""
+"""The files in `media/` of a video: its renditions, named by its id, and the receipt that says what they were made from."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ class Media:
     @property
     def grid(self) -> Path:
         """12 frames a second, at V1's size."""
-        return self._place(".mp4")
+        return self._path(".mp4")
 
     @property
     def coarse(self) -> Path:
         """The frames of V0."""
-        return self._place(".coarse.mp4")
+        return self._path(".coarse.mp4")
 
     @property
     def receipt(self) -> Path:
-        return self._place(".json")
+        return self._path(".json")
 
-    def _place(self, suffix: str) -> Path:
+    def _path(self, suffix: str) -> Path:
         name = base32(self.video)
         return self.workspace.media / name[:2] / f"{name}{suffix}"
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What renditions were made from, and how: who reads them can tell whether they are still what they were."""
+    """What renditions were made from, and how: readers can tell whether they are unchanged."""
 
     source_sha256: str
     grid_sha256: str
@@ -56,7 +56,7 @@ class Receipt:
 
 
 def write_receipt(media: Media, receipt: Receipt) -> None:
-    write_json(media.receipt, asdict(receipt), media.workspace.mark)
+    write_json(media.receipt, asdict(receipt), media.workspace.writer_suffix)
 
 
 def read_receipt(media: Media) -> Receipt:
@@ -69,22 +69,22 @@ def read_receipt(media: Media) -> Receipt:
 
 
 def read_renditions(media: Media) -> dict[str, bytes]:
-    """Both files, by the suffix that they have in shards; they are what the receipt says."""
+    """The bytes of both renditions, by their suffix in shards, checked against the receipt."""
     receipt = read_receipt(media)
-    found: dict[str, bytes] = {}
+    data_by_suffix: dict[str, bytes] = {}
     for suffix, path, sha256 in (
         ("coarse.mp4", media.coarse, receipt.coarse_sha256),
         ("mp4", media.grid, receipt.grid_sha256),
     ):
         with disk_errors(path):
-            found[suffix] = path.read_bytes()
-        if hashlib.sha256(found[suffix]).hexdigest() != sha256:
+            data_by_suffix[suffix] = path.read_bytes()
+        if hashlib.sha256(data_by_suffix[suffix]).hexdigest() != sha256:
             raise LakeError("the rendition is not what its receipt says", where=str(path), mend=MEND)
-    return found
+    return data_by_suffix
 
 
 def kept_clips(workspace: Workspace) -> dict[str, Any] | None:
-    """What the renditions in media/ were made for, by the first names of its settings; None where nothing was made yet."""
+    """The clip settings that the renditions in media/ were made with, by their first names; None where there are none yet."""
     path = workspace.media / "clips.json"
     if not path.exists():
         return None
@@ -96,12 +96,12 @@ def kept_clips(workspace: Workspace) -> dict[str, Any] | None:
 
 
 def require_clips(workspace: Workspace, clips: Clips) -> None:
-    """A workspace holds renditions of one kind: with other clips they would hold other frames than the text speaks of."""
-    told, found = clips.semantic(), kept_clips(workspace)
-    if found is None:
-        write_json(workspace.media / "clips.json", told)
-    elif found != told:
-        differing = ", ".join(sorted(name for name in told if found.get(name) != told[name]))
+    """Refuse clip settings that differ from those of the existing renditions: these would hold other frames than needed."""
+    requested, stored = clips.semantic(), kept_clips(workspace)
+    if stored is None:
+        write_json(workspace.media / "clips.json", requested)
+    elif stored != requested:
+        differing = ", ".join(sorted(name for name in requested if stored.get(name) != requested[name]))
         raise InputError(
             f"the renditions in media/ were made with other clips: {differing}",
             where=f"{workspace.recipe}: [clips]",

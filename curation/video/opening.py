@@ -1,4 +1,4 @@
-"""Foreign files are opened in one way: by their content, on one thread, with nothing forgiven and every refusal named."""
+"""Opens foreign video files: by their content, on one thread, strictly, and with a named reason for each refusal."""
 
 from __future__ import annotations
 
@@ -15,32 +15,36 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from dmforge.curation.atomic import OTHERWISE, disk_errors
+from dmforge.curation.atomic import DEFAULT_HINT, disk_errors
 from dmforge.curation.video.errors import Reason, Unusable
 from dmforge.schemas.errors import LakeError
 
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "mxf", "ivf", "gif",
 )  # fmt: skip
-"""What holds its pictures itself. Playlists, lists of files and numbered images would show what lies in other files."""
+"""Containers that hold their own pictures. Playlists, lists of files and numbered images would open other files."""
 
 AS_STORED = MappingProxyType({"fflags": "nofillin"})
-"""Times as the file has them, without those that FFmpeg makes up."""
+"""FFmpeg options that keep times as the file has them, and make none up."""
 
 
 @contextmanager
-def opened(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Generator[tuple[InputContainer, VideoStream]]:
+def open_video(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Generator[tuple[InputContainer, VideoStream]]:
     """A file and the video stream that players show, to be read on one thread and without forgiving errors."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise Unusable("not a video", "neither a file nor a link to one", where=str(path))
     with ffmpeg_errors(path, "not a video"), disk_errors(path), path.open("rb") as file:
         # by its descriptor, so that its name has no say in what it is; strict, so that damage is an error and no guess
-        name, formats = f"file:/proc/self/fd/{file.fileno()}", {"format_whitelist": ",".join(CONTAINERS)}
-        with av.open(name, "r", container_options={**formats, **options}, metadata_errors="replace") as container:
-            if not films(container):
+        url, format_option = f"file:/proc/self/fd/{file.fileno()}", {"format_whitelist": ",".join(CONTAINERS)}
+        with av.open(url, "r", container_options={**format_option, **options}, metadata_errors="replace") as container:
+            if not moving_streams(container):
                 raise Unusable("no video stream", where=str(path))
-            best = container.streams.best("video")
-            stream = best if isinstance(best, VideoStream) and not _is_cover(best) else films(container)[0]
+            best_stream = container.streams.best("video")
+            stream = (
+                best_stream
+                if isinstance(best_stream, VideoStream) and not _is_cover(best_stream)
+                else moving_streams(container)[0]
+            )
             context: Any = stream.codec_context  # None where there is no decoder
             if context is None:
                 raise Unusable("no decoder", where=str(path))
@@ -51,23 +55,23 @@ def opened(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Gen
 
 @contextmanager
 def ffmpeg_errors(path: Path, reason: Reason) -> Generator[None]:
-    """What FFmpeg refuses, by what is to blame: the file, the machine's memory, or the disk."""
+    """Translate FFmpeg's errors by their cause: the file, the machine's memory, or the disk."""
     try:
         yield
     except FFmpegError as error:
         if error.errno == ENOMEM:
             raise MemoryError from None
-        if error.errno in OF_THE_DISK:
-            raise LakeError(f"the disk refused: {(error.strerror or '').lower()}", where=str(path), mend=OTHERWISE) from None
+        if error.errno in DISK_ERRNOS:
+            raise LakeError(f"the disk refused: {(error.strerror or '').lower()}", where=str(path), mend=DEFAULT_HINT) from None
         raise Unusable(reason, (error.strerror or "").lower(), where=str(path)) from None
 
 
-OF_THE_DISK = frozenset({ENOENT, EIO, EACCES, EPERM, ESTALE, EMFILE, ENFILE, ENOSPC, EDQUOT, EROFS})
-"""These say nothing about a file: another time it may be read."""
+DISK_ERRNOS = frozenset({ENOENT, EIO, EACCES, EPERM, ESTALE, EMFILE, ENFILE, ENOSPC, EDQUOT, EROFS})
+"""Errors that say nothing about the file itself: a later attempt may read it."""
 
 
-def films(container: InputContainer) -> list[VideoStream]:
-    """The streams of a file that move: a cover is a picture."""
+def moving_streams(container: InputContainer) -> list[VideoStream]:
+    """The video streams of a file, without those that hold only a cover picture."""
     return [stream for stream in container.streams.video if not _is_cover(stream)]
 
 

@@ -1,4 +1,4 @@
-"""What a file is: from its packets and its first frame, not from what its header says."""
+"""The properties of a video file, from its packets and its first frame, not from what its header says."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dmforge.curation.video.geometry import displayed_size
-from dmforge.curation.video.opening import opened
+from dmforge.curation.video.opening import open_video
 from dmforge.curation.video.timeline import Timeline
 from dmforge.schemas.records import Video
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was found in a file. Width and height are as it is displayed: upright, with square pixels."""
+    """The properties of a video file. Width and height are as it is displayed: upright, with square pixels."""
 
     duration_s: Fraction
     width: int
@@ -25,16 +25,16 @@ class Probe:
     """Degrees clockwise that its frames are turned by."""
 
     def as_video(self, sha256: str, size_bytes: int) -> Video:
-        """The record of a file of which this was found."""
+        """The video record of a file with these properties."""
         duration_cs = int(self.duration_s * 100)
         return Video(sha256, duration_cs, self.width, self.height, self.rate_fps, self.codec, self.rotation, size_bytes)
 
 
 def probe(timeline: Timeline) -> Probe:
-    """What a file is, beside when its frames are shown."""
-    with opened(timeline.path) as (_, stream):
-        width, height = displayed_size(stream.width, stream.height, timeline.aspect, timeline.turn)
+    """The properties of a file whose timeline was read."""
+    with open_video(timeline.path) as (_, stream):
+        width, height = displayed_size(stream.width, stream.height, timeline.pixel_aspect, timeline.rotation_deg)
         codec = stream.codec_context.codec.canonical_name
-    rate = len(timeline.pts) / timeline.duration_s
-    rate = rate.limit_denominator(1001) if rate > 1 else rate
-    return Probe(timeline.duration_s, width, height, rate, codec, timeline.turn)
+    rate_fps = len(timeline.pts) / timeline.duration_s
+    rate_fps = rate_fps.limit_denominator(1001) if rate_fps > 1 else rate_fps
+    return Probe(timeline.duration_s, width, height, rate_fps, codec, timeline.rotation_deg)

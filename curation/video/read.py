@@ -1,6 +1,6 @@
-"""Frames of renditions, by number, from files or from the bytes that a shard holds.
+"""Reads frames of renditions by their index, from files or from the bytes that a shard holds.
 
-They are our own, so a number is a time; where one is missing, that is an error.
+dmforge writes renditions itself, so an index is a time; a missing frame is an error.
 """
 
 from __future__ import annotations
@@ -36,56 +36,65 @@ def read_grid(source: Path | bytes, indices: Sequence[int]) -> Frames:
 
 
 def stream_grid(source: Path | bytes, indices: Sequence[int]) -> Iterator[Frames]:
-    """Frames of the grid one by one, ascending: for those who look at a whole video, however long."""
-    return (picture for _, picture in _pictures(source, indices, Fraction(GRID_FPS), GRID_FPS))
+    """Frames of the grid one by one, ascending, so that a whole video can be read, however long."""
+    return (picture for _, picture in _decode_rgb(source, indices, Fraction(GRID_FPS), GRID_FPS))
 
 
 def _read(source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop: int | None) -> Frames:
-    places: defaultdict[int, list[int]] = defaultdict(list)
-    for place, index in enumerate(indices):
-        places[index].append(place)
+    positions_by_index: defaultdict[int, list[int]] = defaultdict(list)
+    for position, index in enumerate(indices):
+        positions_by_index[index].append(position)
     frames: Frames | None = None
-    for index, picture in _pictures(source, sorted(places), rate_fps, gop):
+    for index, picture in _decode_rgb(source, sorted(positions_by_index), rate_fps, gop):
         if frames is None:
             frames = np.empty((len(indices), *picture.shape), np.uint8)
-        frames[places[index]] = picture
+        frames[positions_by_index[index]] = picture
     if frames is None:
         raise ValueError("no frame was asked for")
     return frames
 
 
-def _pictures(source: Path | bytes, wanted: Sequence[int], rate_fps: Fraction, gop: int | None) -> Iterator[tuple[int, Frames]]:
-    """The wanted frames in RGB, ascending; each of them, or an error."""
+def _decode_rgb(
+    source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop: int | None
+) -> Iterator[tuple[int, Frames]]:
+    """The frames of these indices in RGB, ascending; an error where one is missing."""
     to_rgb = VideoReformatter()
     try:
-        for index, frame in _decoded(source, wanted, rate_fps, gop):
+        for index, frame in _decode(source, indices, rate_fps, gop):
             yield index, np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), np.uint8)
     except FFmpegError as error:
-        raise LakeError(f"the rendition can't be read: {error.strerror}", where=_where(source), mend=MEND) from None
+        raise LakeError(f"the rendition can't be read: {error.strerror}", where=_describe(source), mend=MEND) from None
 
 
-def _decoded(
-    source: Path | bytes, wanted: Sequence[int], rate_fps: Fraction, gop: int | None
+def _decode(
+    source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop: int | None
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """The wanted frames; where a GOP begins that holds the next one, decoding goes on from there."""
-    with _opened(source) as container:
+    """The frames of these indices; decoding skips to the GOP that holds the next one."""
+    with _open(source) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         tick_s = stream.time_base or 1 / rate_fps
-        at, frames = -1, container.decode(stream)
-        for index in wanted:
-            if gop is not None and index // gop > (at + 1) // gop:
+        frame_index, frames = -1, container.decode(stream)
+        for index in indices:
+            if gop is not None and index // gop > (frame_index + 1) // gop:
                 container.seek(int(index // gop * gop / rate_fps / tick_s), stream=stream)
                 frames = container.decode(stream)
-            frame = next((f for f in frames if (at := round((f.pts or 0) * tick_s * rate_fps)) >= index), None)
-            if frame is None or at != index:
-                raise LakeError(f"the rendition has no frame {index}", where=_where(source), mend=MEND)
+            frame = next(
+                (
+                    candidate
+                    for candidate in frames
+                    if (frame_index := round((candidate.pts or 0) * tick_s * rate_fps)) >= index
+                ),
+                None,
+            )
+            if frame is None or frame_index != index:
+                raise LakeError(f"the rendition has no frame {index}", where=_describe(source), mend=MEND)
             yield index, frame
 
 
-def _opened(source: Path | bytes) -> InputContainer:
+def _open(source: Path | bytes) -> InputContainer:
     return av.open(io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}", "r")
 
 
-def _where(source: Path | bytes) -> str:
+def _describe(source: Path | bytes) -> str:
     return "a rendition in a shard" if isinstance(source, bytes) else str(source)

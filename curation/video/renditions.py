@@ -1,11 +1,11 @@
-"""A foreign file becomes two renditions, once: the coarse clip as it will be shown, and the grid that looks are cut from.
+"""Encodes the two renditions of a foreign file: the coarse clip as it will be shown, and the grid that looks are cut from.
 
 All later reads are of these, so teacher, student and trainer see the same pixels. The libx264 inside PyAV encodes them on one
 thread: pinning `av` pins the bytes.
 
 - coarse: exactly the frames of V0 at V0's size. They are always read together, so one GOP without B-frames.
 - grid: 12 frames a second at V1's size, a closed GOP each second, so that a look decodes little before it begins; B-frames that
-  nothing leans on, so that a decoder may drop them.
+  no frame depends on, so that a decoder may drop them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from dmforge.curation.atomic import placing, sync_folder
-from dmforge.curation.video.decoders.pyav import upright, wanted_frames
+from dmforge.curation.video.decoders.pyav import decode_frames, upright
 from dmforge.curation.video.opening import ffmpeg_errors
 from dmforge.curation.video.timeline import Timeline
 from dmforge.schemas.frames import GRID_FPS
@@ -43,37 +43,37 @@ GRID = {
 }  # fmt: skip
 MUXER = {"movflags": "+faststart", "fflags": "+bitexact"}
 COARSE_RATE = Fraction(2)
-"""At which the frames of the coarse rendition follow each other. It means nothing: they are read by their numbers."""
+"""The nominal frame rate of the coarse rendition. It means nothing: its frames are read by index."""
 ENCODER = f"libx264 of av {version('av')}, settings {base32(digest('settings', [COARSE, GRID, MUXER]))[:8]}"
-"""What decides the bytes of a rendition, beside its frames."""
+"""What decides the bytes of a rendition, besides its frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One rendition: which frames, at which size."""
+    """A rendition to make: which frames, at which size, and where."""
 
     path: Path
     times_s: tuple[Fraction, ...]
     size: Size
     rate_fps: Fraction
     options: dict[str, str]
-    mark: str = ""
-    """What sets it apart while it is written."""
+    writer_suffix: str = ""
+    """Suffix of the unfinished file, one for each writing process."""
 
 
-def make_renditions(timeline: Timeline, wanted: Sequence[Wanted], gets_on: Callable[[], None] = lambda: None) -> None:
-    """Decode a file once, and write all of its renditions. `gets_on` is called with every frame of the file that is needed."""
-    places: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
-    for number, rendition in enumerate(wanted):
-        for index, time_s in enumerate(rendition.times_s):
-            places[timeline.shown_at(time_s)].append((number, index))
+def make_renditions(timeline: Timeline, renditions: Sequence[Wanted], gets_on: Callable[[], None] = lambda: None) -> None:
+    """Decode a file once, and write all of its renditions. `gets_on` is called for every decoded frame that is needed."""
+    targets_by_pts: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    for rendition_index, rendition in enumerate(renditions):
+        for frame_index, time_s in enumerate(rendition.times_s):
+            targets_by_pts[timeline.shown_at(time_s)].append((rendition_index, frame_index))
     with ExitStack() as stack:
-        writers = [stack.enter_context(_writer(rendition)) for rendition in wanted]
-        for pts, frame in wanted_frames(timeline, sorted(places)):
+        writers = [stack.enter_context(_writer(rendition)) for rendition in renditions]
+        for pts, frame in decode_frames(timeline, sorted(targets_by_pts)):
             gets_on()
-            for number, indices in groupby(places[pts], key=itemgetter(0)):
-                writers[number].write(frame, timeline, [index for _, index in indices])
-    for rendition in wanted:
+            for rendition_index, targets in groupby(targets_by_pts[pts], key=itemgetter(0)):
+                writers[rendition_index].write(frame, timeline, [frame_index for _, frame_index in targets])
+    for rendition in renditions:
         sync_folder(rendition.path.parent)
 
 
@@ -89,8 +89,8 @@ class _Writer:
         self._stream.codec_context.thread_count = 1
 
     def write(self, frame: VideoFrame, timeline: Timeline, indices: list[int]) -> None:
-        """One frame of the source, as often as it is shown."""
-        picture = self._fitted(frame, timeline)
+        """Encode one frame of the source, once for each of `indices`."""
+        picture = self._fit(frame, timeline)
         for index in indices:
             picture.pts, picture.time_base = index, 1 / self._rendition.rate_fps
             picture.pict_type = PictureType.NONE  # the encoder decides, not the source
@@ -99,12 +99,12 @@ class _Writer:
     def finish(self) -> None:
         self._container.mux(self._stream.encode(None))
 
-    def _fitted(self, frame: VideoFrame, timeline: Timeline) -> VideoFrame:
-        """At the size of the rendition, upright, in the one colour space that decoders assume of untagged files."""
+    def _fit(self, frame: VideoFrame, timeline: Timeline) -> VideoFrame:
+        """A frame at the size of the rendition, upright, in the colour space that decoders assume of untagged files."""
         size = self._rendition.size
-        if timeline.turn:
-            turned = np.ascontiguousarray(upright(frame, timeline, self._scaler, size))
-            frame = VideoFrame.from_ndarray(turned, format="rgb24")
+        if timeline.rotation_deg:
+            upright_frame = np.ascontiguousarray(upright(frame, timeline, self._scaler, size))
+            frame = VideoFrame.from_ndarray(upright_frame, format="rgb24")
         with ffmpeg_errors(timeline.path, "colours"):
             return self._scaler.reformat(
                 frame, size.width, size.height, "yuv420p", interpolation=Interpolation.AREA,
@@ -115,8 +115,8 @@ class _Writer:
 @contextmanager
 def _writer(rendition: Wanted) -> Generator[_Writer]:
     with (
-        placing(rendition.path, rendition.mark) as beside,
-        av.open(f"file:{beside}", "w", format="mp4", options=MUXER) as container,
+        placing(rendition.path, rendition.writer_suffix) as temporary_path,
+        av.open(f"file:{temporary_path}", "w", format="mp4", options=MUXER) as container,
     ):
         writer = _Writer(container, rendition)
         yield writer

@@ -1,4 +1,4 @@
-"""The frames that a look or the coarse clip shows of a file, as training would cut them: for people to see for themselves."""
+"""A preview of the frames that a look or the coarse clip takes from a file, decoded and sized as for training."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from dmforge.schemas.sizes import Size
 
 DECODERS: dict[str, Decoder] = {decoder.name: decoder for decoder in (PyAV(), Decord(), TorchCodec())}
 CLIPS = Clips()
-"""Outside of a workspace: the defaults."""
-NOBODY = "00" * 32
-"""In place of the sha256 of a file that is only looked at."""
+"""The default frame settings: a preview belongs to no workspace."""
+PLACEHOLDER_SHA256 = "00" * 32
+"""Stands for the sha256 of a file that is only previewed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """Frames, and what was decided about them."""
+    """Decoded frames of a file, with their times, their size and the decoder that read them."""
 
     backend: str
     times_s: tuple[Fraction, ...]
@@ -37,32 +37,32 @@ class Shot:
 
     @property
     def sha256(self) -> list[str]:
-        """Of the pixels of each frame."""
+        """The sha256 of each frame's pixels."""
         return [hashlib.sha256(frame.tobytes()).hexdigest() for frame in self.clip.frames]
 
 
 def coarse_shot(path: Path, backend: str) -> Shot:
-    """V0 of a file."""
-    video = probe(read_timeline(path)).as_video(NOBODY, 0)
-    return _shot(path, backend, CLIPS.coarse(video).times_s, CLIPS.coarse_size(video))
+    """The frames of a file's coarse clip, V0."""
+    video = probe(read_timeline(path)).as_video(PLACEHOLDER_SHA256, 0)
+    return _decode_shot(path, backend, CLIPS.coarse(video).times_s, CLIPS.coarse_size(video))
 
 
 def look_shot(path: Path, backend: str, look: Look) -> Shot:
-    """V1 of a look at a file, on the grid."""
-    video = probe(read_timeline(path)).as_video(NOBODY, 0)
-    return _shot(path, backend, CLIPS.look(video, look).times_s, CLIPS.look_size(video))
+    """The frames of a look at a file, V1, snapped to the grid."""
+    video = probe(read_timeline(path)).as_video(PLACEHOLDER_SHA256, 0)
+    return _decode_shot(path, backend, CLIPS.look(video, look).times_s, CLIPS.look_size(video))
 
 
 def exact_shot(path: Path, backend: str, look: Look) -> Shot:
-    """The same without snapping to the grid: the times that the look's numbers say."""
-    found = probe(read_timeline(path))
-    end_s = min(look.window.end_s, found.duration_s)
-    count = max(1, int((end_s - look.window.start_s) * look.fps))
-    times = tuple(look.window.start_s + number / look.fps for number in range(count))
-    return _shot(path, backend, times, CLIPS.look_size(found.as_video(NOBODY, 0)))
+    """The frames of a look at the exact times that its numbers say, without snapping to the grid."""
+    probed = probe(read_timeline(path))
+    end_s = min(look.window.end_s, probed.duration_s)
+    frame_count = max(1, int((end_s - look.window.start_s) * look.fps))
+    times = tuple(look.window.start_s + index / look.fps for index in range(frame_count))
+    return _decode_shot(path, backend, times, CLIPS.look_size(probed.as_video(PLACEHOLDER_SHA256, 0)))
 
 
-def _shot(path: Path, backend: str, times_s: tuple[Fraction, ...], size: Size) -> Shot:
+def _decode_shot(path: Path, backend: str, times_s: tuple[Fraction, ...], size: Size) -> Shot:
     if backend not in DECODERS:
         raise InputError(f"there is no backend {backend!r}", where="--backend", mend=nearest(backend, list(DECODERS)))
     return Shot(backend, times_s, DECODERS[backend].read(path, times_s, size), size)

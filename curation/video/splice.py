@@ -1,4 +1,4 @@
-"""Parts of several videos become one file, encoded as one whole: nothing but the pictures says where one part ends.
+"""Splices parts of several videos into one file, encoded as a whole: only the pictures show where one part ends.
 
 Parts are taken from renditions, so a frame of the file is a known frame of a known video.
 """
@@ -21,13 +21,13 @@ from dmforge.curation.video.renditions import GRID, MUXER
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.sizes import Size
 
-WHOLE = {**GRID, "crf": "14"}
-"""Finer than a rendition, which is made from this once more; the same GOPs throughout, wherever parts meet."""
+ENCODER_OPTIONS = {**GRID, "crf": "14"}
+"""Finer than a rendition, which will be made from this file; the same GOPs throughout, wherever parts meet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Frames of a video's grid, from one up to another."""
+    """A range of frames of a video's grid, from `first` up to `stop`, exclusive."""
 
     media: Media
     first: int
@@ -42,13 +42,13 @@ def splice(pieces: Sequence[Piece], path: Path, size: Size, gets_on: Callable[[]
     """Write the pieces one after the other, each fitted to the size. The same pieces give the same bytes."""
     to_yuv = VideoReformatter()
     with av.open(f"file:{path}", "w", format="mp4", options=MUXER) as container:
-        stream = container.add_stream("libx264", rate=GRID_FPS, options=WHOLE)
+        stream = container.add_stream("libx264", rate=GRID_FPS, options=ENCODER_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = size.width, size.height, "yuv420p"
         stream.codec_context.thread_count = 1
-        for number, picture in enumerate(_pictures(pieces)):
-            frame = av.VideoFrame.from_ndarray(_cropped(picture, size), format="rgb24")
+        for index, picture in enumerate(_pictures(pieces)):
+            frame = av.VideoFrame.from_ndarray(_crop_to_aspect(picture, size), format="rgb24")
             frame = to_yuv.reformat(frame, size.width, size.height, "yuv420p", interpolation=Interpolation.BICUBIC)
-            frame.pts, frame.time_base = number, Fraction(1, GRID_FPS)
+            frame.pts, frame.time_base = index, Fraction(1, GRID_FPS)
             container.mux(stream.encode(frame))
             gets_on()
         container.mux(stream.encode(None))
@@ -59,10 +59,10 @@ def _pictures(pieces: Sequence[Piece]) -> Iterator[Frames]:
         yield from stream_grid(piece.media.grid, range(piece.first, piece.stop))
 
 
-def _cropped(picture: Frames, size: Size) -> Frames:
-    """The middle, in the shape of the size: black bars would say that a part is from elsewhere."""
+def _crop_to_aspect(picture: Frames, size: Size) -> Frames:
+    """The middle of a picture, in the aspect ratio of `size`: black bars would show that a part is from elsewhere."""
     height, width = picture.shape[:2]
-    high = min(height, width * size.height // size.width)
-    wide = min(width, height * size.width // size.height)
-    top, left = (height - high) // 2, (width - wide) // 2
-    return np.ascontiguousarray(picture[top : top + high, left : left + wide])
+    crop_height = min(height, width * size.height // size.width)
+    crop_width = min(width, height * size.width // size.height)
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    return np.ascontiguousarray(picture[top : top + crop_height, left : left + crop_width])

@@ -1,4 +1,4 @@
-"""Frames small enough to stand in a page, as WebP."""
+"""Thumbnails of frames for the report's page, as WebP."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from dmforge.curation.video.decoders import Frames
 
-LONGEST = 144
+MAX_SIDE = 144
 """Pixels of the longer side: a frame of a strip of twelve, at twice the density of a page 900 pixels wide."""
 QUALITY = "60"
 
 
 def thumbnails(frames: Frames) -> list[bytes]:
-    """Each frame as a picture of its own, none made larger than it is."""
+    """Each frame as a WebP image; small frames are not enlarged."""
     _, height, width, _ = frames.shape
-    times = min(1.0, LONGEST / max(width, height))
-    across, down = (max(2, round(side * times / 2) * 2) for side in (width, height))
-    fitted = VideoReformatter()
+    scale = min(1.0, MAX_SIDE / max(width, height))
+    thumb_width, thumb_height = (max(2, round(side * scale / 2) * 2) for side in (width, height))
+    scaler = VideoReformatter()
     return [
-        _webp(fitted.reformat(picture, across, down, "yuv420p", interpolation=Interpolation.AREA))
+        _webp(scaler.reformat(picture, thumb_width, thumb_height, "yuv420p", interpolation=Interpolation.AREA))
         for picture in (av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in frames)
     ]
 

@@ -1,6 +1,6 @@
-"""When each frame of a file is shown: read from its packets, of which only the first is decoded. Headers are not believed.
+"""The times at which a file's frames are shown, read from its packets, of which only the first is decoded.
 
-Where packets don't say it, all of them are decoded: `display_order.py`.
+Headers are not believed. Where packets don't tell, all of them are decoded: `display_order.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from av.video.stream import VideoStream
 
 from dmforge.curation.video.display_order import DisplayTimes, display_times, stores_pts, usual_gap
 from dmforge.curation.video.errors import Unusable
-from dmforge.curation.video.geometry import aspect_of, rotation_of
-from dmforge.curation.video.opening import ffmpeg_errors, films, opened
+from dmforge.curation.video.geometry import pixel_aspect_of, rotation_of
+from dmforge.curation.video.opening import ffmpeg_errors, moving_streams, open_video
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,35 +27,35 @@ class Timeline:
     """The times of all displayed frames of a file, in ticks of `tick_s`."""
 
     path: Path
-    stream: int
-    """Which of the file's streams: the one that players show."""
-    streams: int
-    """How many of them are video."""
+    stream_index: int
+    """The index of the stream that players show."""
+    video_streams: int
+    """How many streams of the file are video."""
     pts: tuple[int, ...]
     """When each frame is first shown, ascending; as the packets say, so not counted from 0."""
-    end: int
-    """When the last frame is gone."""
-    keys: tuple[int, ...]
+    end_pts: int
+    """When the last frame leaves the screen."""
+    key_pts: tuple[int, ...]
     """The displayed or hidden frames at which decoding may begin, ascending."""
     tick_s: Fraction
-    hidden: int
+    hidden_frames: int
     """Frames that are decoded and not shown: an edit list leaves them out."""
     stores_pts: bool
     """Packets say when their frames are shown; otherwise frames are known by their numbers, from the beginning on."""
-    leading: bool
+    has_leading: bool
     """Some frames stand after a keyframe and are shown before it: they can't be decoded from there."""
     container: str
-    """What the file is, by its content: a suffix may say anything."""
-    aspect: Fraction
+    """The container format, by the file's content: a suffix may say anything."""
+    pixel_aspect: Fraction
     """Width of a stored pixel over its height."""
-    turn: int
+    rotation_deg: int
     """Degrees clockwise that a stored frame is turned by to be seen upright."""
-    stored: tuple[int, int]
+    stored_size: tuple[int, int]
     """Width and height of a frame as it is stored."""
 
     @property
     def duration_s(self) -> Fraction:
-        return (self.end - self.pts[0]) * self.tick_s
+        return (self.end_pts - self.pts[0]) * self.tick_s
 
     def shown_at(self, time_s: Fraction) -> int:
         """The pts of the frame on screen at a time that counts from the first frame."""
@@ -69,79 +69,79 @@ class Timeline:
         """When a frame is first shown, counted from the first one."""
         return (pts - self.pts[0]) * self.tick_s
 
-    def number_of(self, pts: int) -> int | None:
-        """Which of the displayed frames is first shown then."""
-        number = bisect_left(self.pts, pts)
-        return number if number < len(self.pts) and self.pts[number] == pts else None
+    def index_of(self, pts: int) -> int | None:
+        """The index of the displayed frame with exactly this pts, if there is one."""
+        index = bisect_left(self.pts, pts)
+        return index if index < len(self.pts) and self.pts[index] == pts else None
 
     def key_before(self, pts: int) -> int | None:
-        """The last place before a frame from which it can be decoded; None if that is the beginning."""
-        at = bisect_right(self.keys, pts)
-        return self.keys[at - 1] if at else None
+        """The pts of the last keyframe at or before a frame; None if it is decoded from the beginning."""
+        key_count = bisect_right(self.key_pts, pts)
+        return self.key_pts[key_count - 1] if key_count else None
 
 
 def read_timeline(path: Path, gets_on: Callable[[], None] = lambda: None) -> Timeline:
     """The times of a file's frames. `gets_on` is called where this takes long."""
-    by_packets = stores_pts(path)
-    with opened(path) as (container, stream):
+    has_stored_pts = stores_pts(path)
+    with open_video(path) as (container, stream):
         if stream.time_base is None:
             raise Unusable("no times", where=str(path))
-        if by_packets:
+        if has_stored_pts:
             times = _stored_times(path, container, stream, stream.time_base)
         else:
             times = display_times(path, stream.codec_context.name, stream.time_base, gets_on)
         return Timeline(
             path,
             stream.index,
-            len(films(container)),
+            len(moving_streams(container)),
             times.pts,
-            times.end,
-            times.keys,
+            times.end_pts,
+            times.key_pts,
             stream.time_base,
-            hidden=times.hidden,
-            stores_pts=by_packets,
-            leading=times.leading,
+            hidden_frames=times.hidden_frames,
+            stores_pts=has_stored_pts,
+            has_leading=times.has_leading,
             container=container.format.name,
-            aspect=aspect_of(stream),
-            turn=rotation_of(times.first, path),
-            stored=(times.first.width, times.first.height),
+            pixel_aspect=pixel_aspect_of(stream),
+            rotation_deg=rotation_of(times.first_frame, path),
+            stored_size=(times.first_frame.width, times.first_frame.height),
         )
 
 
 def _stored_times(path: Path, container: InputContainer, stream: VideoStream, tick_s: Fraction) -> DisplayTimes:
-    """What the packets say."""
-    shown: dict[int, int] = {}  # when, and for how long
-    keys: list[int] = []
-    hidden, leading = 0, False
-    first: VideoFrame | None = None
+    """The frame times that the packets of a file say."""
+    duration_by_pts: dict[int, int] = {}
+    key_pts: list[int] = []
+    hidden_frames, has_leading = 0, False
+    first_frame: VideoFrame | None = None
     for packet in container.demux(stream):
         if packet.is_corrupt:
-            raise Unusable("damaged", f"packet {len(shown) + hidden} is broken or cut off", where=str(path))
-        if first is None:  # only frames say how they are turned, so one is decoded
+            raise Unusable("damaged", f"packet {len(duration_by_pts) + hidden_frames} is broken or cut off", where=str(path))
+        if first_frame is None:  # only frames say how they are turned, so one is decoded
             with ffmpeg_errors(path, "damaged"):
-                first = next(iter(packet.decode()), None)
+                first_frame = next(iter(packet.decode()), None)
         if not packet.size:
             continue  # the end of the stream
         if packet.pts is None:
-            raise Unusable("no times", f"packet {len(shown) + hidden} has none", where=str(path))
+            raise Unusable("no times", f"packet {len(duration_by_pts) + hidden_frames} has none", where=str(path))
         if packet.is_keyframe:
-            if keys and packet.pts <= keys[-1]:
+            if key_pts and packet.pts <= key_pts[-1]:
                 raise Unusable("no times", "its clock starts again: several recordings in one file", where=str(path))
-            keys.append(packet.pts)
-        elif keys and packet.pts < keys[-1]:
-            leading = True
+            key_pts.append(packet.pts)
+        elif key_pts and packet.pts < key_pts[-1]:
+            has_leading = True
         if packet.is_discard or _is_never_shown(packet, stream):
-            hidden += 1
-        elif packet.pts in shown:
+            hidden_frames += 1
+        elif packet.pts in duration_by_pts:
             raise Unusable("no times", "two frames are shown at the same time", where=str(path))
         else:
-            shown[packet.pts] = packet.duration or 0
-    # a recording that was cut begins with frames that lean on what was cut off: nobody can decode them
-    ordered = sorted(pts for pts in shown if not keys or pts >= keys[0])
-    if not ordered or first is None:
+            duration_by_pts[packet.pts] = packet.duration or 0
+    # a recording that was cut begins with frames that depend on what was cut off: they can't be decoded
+    sorted_pts = sorted(pts for pts in duration_by_pts if not key_pts or pts >= key_pts[0])
+    if not sorted_pts or first_frame is None:
         raise Unusable("no frames", where=str(path))
-    end = ordered[-1] + (shown[ordered[-1]] or usual_gap(ordered, tick_s))
-    return DisplayTimes(tuple(ordered), end, first, tuple(sorted(keys)), hidden, leading)
+    end_pts = sorted_pts[-1] + (duration_by_pts[sorted_pts[-1]] or usual_gap(sorted_pts, tick_s))
+    return DisplayTimes(tuple(sorted_pts), end_pts, first_frame, tuple(sorted(key_pts)), hidden_frames, has_leading)
 
 
 def _is_never_shown(packet: Packet[VideoStream], stream: VideoStream) -> bool:

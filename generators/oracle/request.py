@@ -114,7 +114,7 @@ def _content(parts: list[Any]) -> tuple[str, list[str], list[list[Picture]]]:
         for stamp, picture in zip(above, from_jpeg(images), strict=True):
             pictures[stamp].append(picture)
     except NoImage as error:
-        raise BadRequest(f"image {error.number} can't be read", "messages.content") from None
+        raise BadRequest(f"image {error.index} can't be read", "messages.content") from None
     return "\n\n".join(texts), stamps, pictures
 
 

@@ -97,7 +97,7 @@ def untouched(workspace: Path) -> Any:
 
 
 def told(workspace: Path, sql: str, limits: Limits) -> None:
-    with auditing.asking(Workspace(workspace), sql, limits) as asked:
+    with auditing.ask_sql(Workspace(workspace), sql, limits) as asked:
         asked.batches.read_all()
 
 
@@ -203,7 +203,7 @@ def test_keys_stay_outside_and_writers_are_not_waited_for(workspace: Path, monke
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     place = Workspace(workspace)
     seen: list[bytes] = []
-    with place.held("a run"), auditing.asking(place, "SELECT count(*) FROM tasks", Limits()) as asked:
+    with place.held("a run"), auditing.ask_sql(place, "SELECT count(*) FROM tasks", Limits()) as asked:
         for child in Path("/proc/self/task").glob("*/children"):
             for process in child.read_text().split():
                 seen.append(Path(f"/proc/{process}/environ").read_bytes())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dmforge.curation.lake.shares import Share
-from dmforge.curation.ranks import Working, claimed
+from dmforge.curation.ranks import Working, claim_share
 from dmforge.curation.sources.reviews import Review, append
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import LakeError
@@ -36,7 +36,7 @@ def reviewed(workspace: Workspace) -> None:
 
 WANTED: dict[str, Callable[[Workspace], None]] = {
     "a run": partial(entered, lambda workspace: workspace.held("run")),
-    "a rank": partial(entered, lambda workspace: claimed(workspace, Share(0, 2), "run")),
+    "a rank": partial(entered, lambda workspace: claim_share(workspace, Share(0, 2), "run")),
     "a rank at work": partial(entered, lambda workspace: Working(workspace, 0).working()),
     "a rank that waits": waited,
     "who looks": partial(entered, lambda workspace: workspace.reading()),
@@ -67,5 +67,5 @@ def test_bytes_of_a_file_that_cannot_be_locked_are_told_of(tmp_path: Path, monke
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "lockf", refuse)
-    with pytest.raises(LakeError, match="no locks"), claimed(Workspace(tmp_path), Share(0, 2), "run"):
+    with pytest.raises(LakeError, match="no locks"), claim_share(Workspace(tmp_path), Share(0, 2), "run"):
         pass

@@ -45,7 +45,7 @@ def test_how_ranges_are_cut_changes_no_byte_of_lake_and_shards(
         (select, "RANGE_SUBJECTS"), (select_rl, "RANGE_SUBJECTS"), (draw, "CHUNK"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, 40)
-    monkeypatch.setattr(index, "ROWS", index.GROUP // 4)
+    monkeypatch.setattr(index, "ROWS_PER_BATCH", index.ROWS_PER_GROUP // 4)
     assert made(tmp_path / "cut", stages(30 * TASKS_A_VIDEO)) == whole
     assert any(name.startswith("lake/samples/") for name in whole)
 

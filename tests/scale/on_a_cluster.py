@@ -17,7 +17,7 @@ from benchmarks.clusters import HEAD, STORE_BYTES, Numbers
 from benchmarks.undisturbed import outcome
 from dmforge import pipeline
 from dmforge.curation.executors.finished import Finished
-from dmforge.curation.executors.ray.cluster import connected
+from dmforge.curation.executors.ray.cluster import connect
 from dmforge.curation.executors.ray.executor import RayExecutor
 from dmforge.curation.stage import BatchConfig, Stage
 from dmforge.curation.trial import Seed
@@ -44,7 +44,7 @@ def machines() -> Iterator[Machines]:
     cluster: Any = Cluster(initialize_head=True, head_node_args=HEAD)
     one = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
     other = cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=STORE_BYTES)
-    with connected(cluster.address) as found:
+    with connect(cluster.address) as found:
         yield Machines(cluster, [one, other], RayExecutor(found))
     cluster.shutdown()
 

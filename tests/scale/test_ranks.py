@@ -18,7 +18,7 @@ from benchmarks.subjects import Rehearsal
 from dmforge.cli import app
 from dmforge.curation.accounts import Price
 from dmforge.curation.lake.shares import ALL, LAST, Share
-from dmforge.curation.ranks import claimed
+from dmforge.curation.ranks import claim_share
 from dmforge.curation.runner import StageReport
 from dmforge.curation.stage import AskConfig
 from dmforge.curation.workspace import Workspace
@@ -83,7 +83,7 @@ def test_a_plain_run_goes_on_where_ranks_stopped(tmp_path: Path, alone: str) -> 
 def test_ranks_keep_plain_runs_out_and_each_other_out_of_their_shares(tmp_path: Path) -> None:
     write_recipe(tmp_path)
     run(tmp_path)
-    with claimed(Workspace(tmp_path), Share(1, 2), "dmforge run --rank 1"):
+    with claim_share(Workspace(tmp_path), Share(1, 2), "dmforge run --rank 1"):
         with pytest.raises(InputError, match=r"holds this workspace: process \d+ of .* \(dmforge run --rank 1\)"):
             run(tmp_path)
         for rank, world_size in ((1, 2), (2, 3)):
@@ -98,7 +98,7 @@ def test_ranks_keep_plain_runs_out_and_each_other_out_of_their_shares(tmp_path: 
 def test_a_new_list_is_not_let_in_while_ranks_are_at_work(tmp_path: Path) -> None:
     write_recipe(tmp_path, tasks=100)
     run(tmp_path)
-    with claimed(Workspace(tmp_path), Share(1, 2), "dmforge run --rank 1"):
+    with claim_share(Workspace(tmp_path), Share(1, 2), "dmforge run --rank 1"):
         write_recipe(tmp_path, tasks=200)
         done = by_rank(tmp_path, 0, 2)
         assert done.returncode == 2

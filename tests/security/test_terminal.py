@@ -96,7 +96,7 @@ def test_an_error_has_one_fault_and_one_mend_whatever_it_quotes() -> None:
 
 
 def test_a_row_of_a_card_is_one_row() -> None:
-    assert len(card._rows(["source", "samples"], [[FORGED, 1]]).splitlines()) == 3  # pyright: ignore[reportPrivateUsage]
+    assert len(card._table(["source", "samples"], [[FORGED, 1]]).splitlines()) == 3  # pyright: ignore[reportPrivateUsage]
 
 
 def test_the_name_of_a_file_is_in_one_line_of_what_lint_and_probe_say(tmp_path: Path) -> None:

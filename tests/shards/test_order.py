@@ -68,7 +68,7 @@ def test_every_sample_once_and_every_rank_in_step(
 def test_chunks_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     mix, costs = Mix((5000,), (1.0,), 3), costs_of(np.random.default_rng(3).integers(1, 1000, 5000))
     whole = _batches(mix, costs)
-    monkeypatch.setattr(order, "CHUNK", 64)
+    monkeypatch.setattr(order, "CHUNK_POSITIONS", 64)
     assert _batches(mix, costs) == whole
     assert len(whole) > 300
     greedy, held = 1, 0

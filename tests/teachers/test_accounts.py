@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
-from dmforge.curation.accounts import OVER, Account, Price, Usage
+from dmforge.curation.accounts import BUDGET_USED_UP, Account, Price, Usage
 from dmforge.generators.oracle.behaviour import Behaviour
 from dmforge.generators.oracle.serve import serving
 from dmforge.generators.worlds.folder import Settings, make_worlds
@@ -108,7 +108,7 @@ def test_the_plan_is_close_to_the_bill(workspace: Path, oracle: str) -> None:
 def test_half_the_money_is_nearly_spent_never_exceeded_and_the_rest_goes_on_later(workspace: Path, oracle: str) -> None:
     budget = dmforge("plan", "-w", workspace, "--json")["cost"] / 2
     told = dmforge("run", "--budget", budget, "-w", workspace, code=1)
-    assert OVER in told
+    assert BUDGET_USED_UP in told
     assert 0.9 * budget <= usd(bill(oracle)) <= budget
     dmforge("run", "-w", workspace)
     answered = bill(oracle)["answered"]

@@ -21,7 +21,7 @@ from dmforge.curation.video.decoders.decord import Decord
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.decoders.torchcodec import TorchCodec
 from dmforge.curation.video.errors import Unusable
-from dmforge.curation.video.inspect import inspected
+from dmforge.curation.video.inspect import inspect_file
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.generators.worlds.draw import read_timecode
 from dmforge.schemas.sizes import Size
@@ -221,7 +221,7 @@ def test_a_recording_that_was_cut_begins_where_it_can_be_decoded(tmp_path: Path)
             packet.stream = out
             container.mux(packet)
     timeline = read_timeline(path)
-    assert timeline.leading
+    assert timeline.has_leading
     times = [timeline.time_s(pts) for pts in timeline.pts]
     numbers = [read_timecode(frame) for frame in PyAV().read(path, times).frames]
     assert numbers == list(range(numbers[0] or 0, 60))  # from the keyframe on: what leans on lost frames is never shown
@@ -231,7 +231,7 @@ def test_probing_imports_nothing_from_where_one_stands(folder: Path, tmp_path: P
     path = made(CASES[0], folder)
     (tmp_path / "statistics.py").write_text("raise SystemExit('taken over')")
     monkeypatch.chdir(tmp_path)
-    assert inspected(path)["ok"]
+    assert inspect_file(path)["ok"]
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

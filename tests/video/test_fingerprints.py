@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.fingerprints import fingerprint, worlds
 from dmforge.curation.video.errors import Unusable
-from dmforge.curation.video.fingerprint import are_copies, hashes, likeness
+from dmforge.curation.video.fingerprint import are_copies, frame_hashes, likeness
 
 
 def test_copies_of_textured_worlds_are_found_and_different_worlds_are_not_called_copies(tmp_path: Path) -> None:
@@ -21,13 +21,13 @@ def test_copies_of_textured_worlds_are_found_and_different_worlds_are_not_called
 
 def test_a_video_is_a_copy_of_itself_and_likeness_is_the_same_both_ways() -> None:
     draw = np.random.default_rng(1)
-    one, other = (hashes(draw.integers(0, 255, (9, 40, 60, 3)).astype(np.uint8)) for _ in range(2))
+    one, other = (frame_hashes(draw.integers(0, 255, (9, 40, 60, 3)).astype(np.uint8)) for _ in range(2))
     assert likeness(one, one) == 1
     assert likeness(one, other) == likeness(other, one) < 0.3
 
 
 def test_blank_frames_say_nothing() -> None:
-    assert hashes([np.full((32, 32, 3), 90, np.uint8)]) == ()
+    assert frame_hashes([np.full((32, 32, 3), 90, np.uint8)]) == ()
     assert likeness((), (1, 2)) == 0
     assert not are_copies((), ())
 

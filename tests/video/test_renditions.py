@@ -114,8 +114,8 @@ def test_the_grid_has_a_closed_gop_each_second_and_no_frame_leans_on_a_b_frame(f
     case = next(case for case in CASES if case.name == "a very long GOP")
     _, grid, _ = rendered(case, folder)
     timeline = read_timeline(grid)
-    assert [timeline.time_s(key) for key in timeline.keys] == list(range(20))
-    assert not timeline.leading
+    assert [timeline.time_s(key) for key in timeline.key_pts] == list(range(20))
+    assert not timeline.has_leading
     assert grid.read_bytes().index(b"moov") < grid.read_bytes().index(b"mdat")
 
 

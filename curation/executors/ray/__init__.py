@@ -1,1 +1,1 @@
-"""Many machines: the same stages on a Ray cluster. Workers come and go; the driver alone asks teachers, and alone commits."""
+"""Runs stages on a Ray cluster. Workers come and go; the driver alone asks teachers, and alone commits."""

@@ -1,6 +1,6 @@
-"""A Ray cluster as the executor needs it: calls that end well, end with the stage's own error, or are lost with their worker.
+"""An interface to a Ray cluster: calls that succeed, fail with the stage's own error, or are lost with their worker.
 
-Ray has few types, and all of what it is told or says that is untyped stays in this module.
+Ray has few types: all untyped calls to it stay in this module.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from typing import Any
 from dmforge.schemas.errors import InputError
 
 CPU, GPU = "CPU", "GPU"
-LOOK_S = 1.0
-"""How often the cluster is asked what it has: machines come and go."""
-NOT_THERE = "start one with `ray start --head`, and give its address with --address; on one machine, leave --executor out"
+REFRESH_S = 1.0
+"""How often the cluster's resources are asked for: machines come and go."""
+CONNECT_HINT = "start one with `ray start --head`, and give its address with --address; on one machine, leave --executor out"
 
 Call = Any
-"""A call under way: Ray's ObjectRef."""
+"""A call in progress: Ray's ObjectRef."""
 Actor = Any
-"""A process that holds something: Ray's ActorHandle."""
+"""A remote process that holds an object: Ray's ActorHandle."""
 Shared = Any
-"""What was sent to the cluster once, for many calls."""
+"""A value that was sent to the cluster once, for many calls: Ray's ObjectRef."""
 
 
 class Lost(Exception):
-    """A call ended because its worker did: its machine went, or was taken away. The work is as it was."""
+    """A call ended because its worker did: its machine failed or was taken away. The work is still to be done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What a worker takes of a machine."""
+    """The CPUs and GPUs that a worker takes of a machine."""
 
     cpus: float = 1.0
     gpus: float = 0.0
 
     def options(self) -> dict[str, float]:
-        # lost work is given out again by the executor, which counts; Ray would do it unseen, and without end
+        # the executor sends lost work again, and counts; Ray would retry unseen, and without end
         return {"num_cpus": self.cpus, "num_gpus": self.gpus}
 
 
@@ -48,65 +48,66 @@ class Cluster:
     """A connection to a running cluster."""
 
     def __init__(self) -> None:
-        self._has: Mapping[str, float] = {}
-        self._looked_s = 0.0
+        self._resources: Mapping[str, float] = {}
+        self._refreshed_s = 0.0
         self._functions: dict[tuple[Callable[..., object], Took], Any] = {}
 
-    def fits(self, took: Took) -> int:
-        """How many such workers the machines that are there now could hold together."""
+    def fits(self, share: Took) -> int:
+        """How many such workers fit on the machines that are there now."""
         now_s = time.monotonic()
-        if not self._looked_s or now_s - self._looked_s > LOOK_S:
+        if not self._refreshed_s or now_s - self._refreshed_s > REFRESH_S:
             import ray
 
-            self._has, self._looked_s = ray.cluster_resources(), now_s
-        wanted = ((CPU, took.cpus), (GPU, took.gpus))
-        return int(min(self._has.get(name, 0.0) / number + 1e-9 for name, number in wanted if number))
+            self._resources, self._refreshed_s = ray.cluster_resources(), now_s
+        resources = ((CPU, share.cpus), (GPU, share.gpus))
+        return int(min(self._resources.get(name, 0.0) / amount + 1e-9 for name, amount in resources if amount))
 
     def share(self, value: object) -> Shared:
-        """Send something that many calls are given: it goes to each machine once."""
+        """Send a value that many calls use: it goes to each machine once."""
         import ray
 
         return ray.put(value)
 
-    def call(self, function: Callable[..., object], took: Took, *arguments: object) -> Call:
-        """Have a function run somewhere."""
-        if (function, took) not in self._functions:  # made anew for each call it would be another one to Ray, sent anew
-            self._functions[function, took] = _remote(max_retries=0, **took.options())(function)
-        return self._functions[function, took].remote(*arguments)
+    def call(self, function: Callable[..., object], share: Took, *arguments: object) -> Call:
+        """Run a function on a worker."""
+        if (function, share) not in self._functions:  # wrapped anew for each call, it would be sent anew
+            self._functions[function, share] = _remote(max_retries=0, **share.options())(function)
+        return self._functions[function, share].remote(*arguments)
 
-    def actor(self, kind: type, took: Took, *arguments: object) -> Actor:
-        """Have an object made somewhere, in a process of its own."""
-        return _remote(max_restarts=0, max_task_retries=0, **took.options())(kind).remote(*arguments)
+    def actor(self, cls: type, share: Took, *arguments: object) -> Actor:
+        """Create an object on a worker, in a process of its own."""
+        return _remote(max_restarts=0, max_task_retries=0, **share.options())(cls).remote(*arguments)
 
-    def tell(self, actor: Actor, method: str, *arguments: object) -> Call:
-        """Call a method of it."""
+    def call_method(self, actor: Actor, method: str, *arguments: object) -> Call:
+        """Call a method of an actor."""
         return getattr(actor, method).remote(*arguments)
 
     def wait(self, calls: Iterable[Call]) -> list[Call]:
-        """The calls that have ended, well or not; or none, after a while."""
+        """The calls that have ended, successfully or not; none where none ends within `REFRESH_S`."""
         import ray
 
         pending = list(calls)
-        return ray.wait(pending, num_returns=len(pending), timeout=0)[0] or ray.wait(pending, timeout=LOOK_S)[0]
+        return ray.wait(pending, num_returns=len(pending), timeout=0)[0] or ray.wait(pending, timeout=REFRESH_S)[0]
 
     def result(self, call: Call) -> Any:
-        """What a call that has ended gave; what it raised is raised here."""
-        import ray.exceptions as gone
+        """The result of a call that has ended; an error that it raised is raised here."""
+        import ray.exceptions as ray_errors
 
         try:
             import ray
 
             return ray.get(call)
-        except gone.RayTaskError as error:
+        except ray_errors.RayTaskError as error:
             raise error.cause from None
         except (
-            gone.WorkerCrashedError, gone.NodeDiedError, gone.ActorDiedError, gone.ActorUnavailableError, gone.ObjectLostError,
-            gone.OutOfMemoryError, gone.LocalRayletDiedError,
+            ray_errors.WorkerCrashedError, ray_errors.NodeDiedError, ray_errors.ActorDiedError,
+            ray_errors.ActorUnavailableError, ray_errors.ObjectLostError, ray_errors.OutOfMemoryError,
+            ray_errors.LocalRayletDiedError,
         ) as error:  # fmt: skip
             raise Lost(type(error).__name__) from None
 
     def end(self, actor: Actor) -> None:
-        """End a process."""
+        """End an actor's process."""
         import ray
 
         ray.kill(actor)
@@ -120,9 +121,9 @@ def _remote(**options: Any) -> Any:
 
 
 @contextmanager
-def connected(address: str | None) -> Generator[Cluster]:
-    """The cluster at an address, or the one that RAY_ADDRESS or this machine knows of."""
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # read as Ray is imported; it speaks of every machine that goes
+def connect(address: str | None) -> Generator[Cluster]:
+    """Connect to the cluster at an address, or to the one that RAY_ADDRESS or this machine knows of."""
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # read when Ray is imported; otherwise it logs every lost machine
     try:
         import ray
     except ImportError:
@@ -130,8 +131,8 @@ def connected(address: str | None) -> Generator[Cluster]:
     try:
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        told = str(error).splitlines()[0]
-        raise InputError(f"no Ray cluster answers: {told}", where="--address", mend=NOT_THERE) from None
+        first_line = str(error).splitlines()[0]
+        raise InputError(f"no Ray cluster answers: {first_line}", where="--address", mend=CONNECT_HINT) from None
     try:
         yield Cluster()
     finally:

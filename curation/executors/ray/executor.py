@@ -1,4 +1,4 @@
-"""The executor for a cluster: each shape of stage is spread in the way that suits it."""
+"""The executor for a Ray cluster: each shape of stage is distributed in the way that suits it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RayExecutor:
         if isinstance(stage, Each):
             yield from Pieces(self._cluster, stage, workspace).execute(batches, advance)
         elif isinstance(stage, Ask):
-            # here: so there is one limiter, one account and one journal, and the key leaves this process for the teacher only
+            # in this process: so there is one limiter, one account and one journal, and the API key goes to the teacher only
             yield from ask(stage, workspace, batches, advance)
         elif isinstance(stage, Batch):
             yield from Streams(self._cluster, stage, workspace).execute(batches, advance)

@@ -1,4 +1,4 @@
-"""Batch on a cluster: a pool of engines, each fed while it works. One that is lost leaves its batches to the others."""
+"""Runs Batch stages on a cluster: a pool of engines, each fed while it works. The batches of a lost one go to the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from dmforge.curation.executors.finished import Advance, Deferred, Finished
 from dmforge.curation.executors.local import stream
 from dmforge.curation.executors.ray.cluster import Actor, Call, Cluster, Lost, Took
-from dmforge.curation.executors.ray.work import LOST, MOST_LOSSES, Back, Sent, Work
+from dmforge.curation.executors.ray.work import LOST, MAX_LOSSES, Back, Sent, Work
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.stage import Batch, BatchConfig
 from dmforge.curation.workspace import Workspace
@@ -20,12 +20,12 @@ from dmforge.schemas.records import Item, Record
 
 @dataclass(frozen=True, slots=True)
 class Hungry:
-    """The engine has begun with the last batch it was given: another one should be at hand."""
+    """The engine has begun its last batch and wants another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """It has answered all that it was given, and will be given no more; or it failed."""
+    """The engine has answered all batches, after the last one was announced; or it failed."""
 
     error: BaseException | None = None
 
@@ -34,18 +34,18 @@ Event = Hungry | Back | Ended
 
 
 class Engine:
-    """In a worker: a stage whose stream runs in a thread, fed from outside."""
+    """In a worker: a Batch stage whose stream runs in a thread, fed by calls."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._fed: queue.SimpleQueue[Sent | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Sent | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         threading.Thread(target=self._run, daemon=True).start()
 
-    def feed(self, batches: list[Sent], last: bool) -> list[Event]:
-        """Take more batches; what happened since, at least one thing."""
-        for batch in (*batches, *([None] if last else [])):
-            self._fed.put(batch)
+    def feed(self, batches: list[Sent], is_last: bool) -> list[Event]:
+        """Take more batches, and return the events since the last call, at least one."""
+        for batch in (*batches, *([None] if is_last else [])):
+            self._inbox.put(batch)
         events = [self._events.get()]
         while not self._events.empty():
             events.append(self._events.get())
@@ -65,15 +65,15 @@ class Engine:
         self._events.put(Hungry())  # so one batch is always waiting while another is at work
         while True:
             self._events.put(Hungry())
-            sent = self._fed.get()
+            sent = self._inbox.get()
             if sent is None:
                 return
             yield sent.batch()
 
 
 @dataclass
-class _Given:
-    """A batch, and how often its worker was lost."""
+class _SentBatch:
+    """A batch for a worker, and how often its worker was lost."""
 
     batch: WorkBatch
     losses: int = 0
@@ -82,49 +82,49 @@ class _Given:
 @dataclass
 class _Worker:
     actor: Actor
-    held: deque[_Given] = field(default_factory=deque[_Given])
-    hunger: int = 0
-    is_last: bool = False
-    """It was told that no more will come."""
+    batches_in_work: deque[_SentBatch] = field(default_factory=deque[_SentBatch])
+    batches_wanted: int = 0
+    was_told_last: bool = False
+    """Whether it was told that no more batches will come."""
 
 
 class Streams:
-    """A Batch stage under way."""
+    """Runs one Batch stage."""
 
     def __init__(self, cluster: Cluster, stage: Batch[Item, Record], workspace: Workspace) -> None:
         config = stage.config if isinstance(stage.config, BatchConfig) else BatchConfig()
-        self._cluster, self._took, self._most = cluster, Took(gpus=config.gpus), config.workers
+        self._cluster, self._share, self._max_workers = cluster, Took(gpus=config.gpus), config.workers
         self._work = cluster.share(Work(stage, str(workspace.root), stage.variant))
-        self._waiting: deque[_Given] = deque()
+        self._waiting: deque[_SentBatch] = deque()
         self._workers: dict[Call, _Worker] = {}
-        """By the call that tells what happens next at each."""
+        """By the pending call that will return each worker's next events."""
 
     def execute(self, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[Finished]:
-        """Batches as they are finished. No more are taken than there are engines to have them."""
+        """Yield batches as they are finished. No more are taken than the engines want."""
         try:
             while True:
-                room = self._room()
-                self._fetch(batches, room)
-                for _ in range(min(room - len(self._workers), len(self._waiting))):
-                    worker = _Worker(self._cluster.actor(Engine, self._took, self._work))
+                max_engines = self._max_engines()
+                self._fetch(batches, max_engines)
+                for _ in range(min(max_engines - len(self._workers), len(self._waiting))):
+                    worker = _Worker(self._cluster.actor(Engine, self._share, self._work))
                     self._feed(worker)
-                if not any(worker.held for worker in self._workers.values()) and not self._waiting:
+                if not any(worker.batches_in_work for worker in self._workers.values()) and not self._waiting:
                     return
                 for call in self._cluster.wait(self._workers):
-                    yield from self._heard(self._workers.pop(call), call, batches, advance)
+                    yield from self._handle_events(self._workers.pop(call), call, batches, advance)
         finally:
             for worker in self._workers.values():
                 self._cluster.end(worker.actor)
 
-    def _room(self) -> int:
-        """Engines that there is room for: at least one, which waits for a machine where there is none."""
-        return max(1, min(self._cluster.fits(self._took), self._most or 2**31))
+    def _max_engines(self) -> int:
+        """How many engines fit on the cluster: at least one, which waits for a machine where there is none."""
+        return max(1, min(self._cluster.fits(self._share), self._max_workers or 2**31))
 
-    def _fetch(self, batches: Iterator[WorkBatch], number: int) -> None:
-        while len(self._waiting) < number and (batch := next(batches, None)) is not None:
-            self._waiting.append(_Given(batch))
+    def _fetch(self, batches: Iterator[WorkBatch], max_waiting: int) -> None:
+        while len(self._waiting) < max_waiting and (batch := next(batches, None)) is not None:
+            self._waiting.append(_SentBatch(batch))
 
-    def _heard(self, worker: _Worker, call: Call, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[Finished]:
+    def _handle_events(self, worker: _Worker, call: Call, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[Finished]:
         try:
             events: list[Event] = self._cluster.result(call)
         except Lost:
@@ -133,34 +133,41 @@ class Streams:
         for event in events:
             match event:
                 case Hungry():
-                    worker.hunger += 1
+                    worker.batches_wanted += 1
                 case Back():
-                    given = worker.held.popleft()
-                    advance(given.batch.items.num_rows)
+                    sent_batch = worker.batches_in_work.popleft()
+                    advance(sent_batch.batch.items.num_rows)
                     yield Finished(event.rows(), event.deferred)
                 case Ended():
                     self._cluster.end(worker.actor)
                     if event.error is not None:
                         raise event.error
                     return
-        self._fetch(batches, worker.hunger)
+        self._fetch(batches, worker.batches_wanted)
         self._feed(worker)
 
     def _feed(self, worker: _Worker) -> None:
-        given = [self._waiting.popleft() for _ in range(min(worker.hunger, len(self._waiting)))]
-        # one that waits for more before it answers must be told that nothing more comes
-        ends = bool(worker.hunger) and not self._waiting and len(given) < worker.hunger and not worker.is_last
-        worker.held += given
-        worker.hunger -= len(given)
-        worker.is_last = worker.is_last or ends
-        call = self._cluster.tell(worker.actor, "feed", [Sent.of(one.batch) for one in given], ends)
+        sent_batches = [self._waiting.popleft() for _ in range(min(worker.batches_wanted, len(self._waiting)))]
+        # an engine that waits for more inputs before it answers must be told that none will come
+        is_last = (
+            bool(worker.batches_wanted)
+            and not self._waiting
+            and len(sent_batches) < worker.batches_wanted
+            and not worker.was_told_last
+        )
+        worker.batches_in_work += sent_batches
+        worker.batches_wanted -= len(sent_batches)
+        worker.was_told_last = worker.was_told_last or is_last
+        call = self._cluster.call_method(
+            worker.actor, "feed", [Sent.of(sent_batch.batch) for sent_batch in sent_batches], is_last
+        )
         self._workers[call] = worker
 
     def _give_back(self, worker: _Worker) -> Iterator[Finished]:
-        for given in reversed(worker.held):
-            given.losses += 1
-            if given.losses < MOST_LOSSES:
-                self._waiting.appendleft(given)
+        for sent_batch in reversed(worker.batches_in_work):
+            sent_batch.losses += 1
+            if sent_batch.losses < MAX_LOSSES:
+                self._waiting.appendleft(sent_batch)
             else:
-                keys = given.batch.keys()
+                keys = sent_batch.batch.keys()
                 yield Finished(None, tuple(Deferred(key, LOST) for key in keys))

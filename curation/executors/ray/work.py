@@ -1,4 +1,4 @@
-"""What travels to a worker, and what is checked there: that it would do the work just as the driver would."""
+"""Messages between driver and Ray workers, and the check that a worker has the driver's code and versions."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.ids import Id
 
-MOST_LOSSES = 5
-"""So often a piece of work is given out; then its inputs stay pending: it may be what takes its machines away."""
-LOST = f"its worker was lost {MOST_LOSSES} times"
+MAX_LOSSES = 5
+"""How often a piece of work may be lost; then its inputs stay pending, since they may be what brings machines down."""
+LOST = f"its worker was lost {MAX_LOSSES} times"
 
 
 def installed() -> dict[str, str | None]:
-    """What a machine has that results depend on."""
+    """The installed versions that results depend on."""
     return {"python": platform.python_version()} | runs.versions()
 
 
 @dataclass(frozen=True)
 class Work:
-    """A stage and where it works: the same for all workers."""
+    """A stage and its workspace: the same for all workers."""
 
     stage: AnyStage
     root: str
@@ -40,14 +40,18 @@ class Work:
     installed: Mapping[str, str | None] = field(default_factory=installed)
 
     def workspace(self) -> Workspace:
-        """The workspace as this worker sees it, if it sees the same, and has what the driver has."""
+        """The workspace on this worker; an error where it isn't there, or where code or versions differ from the driver's."""
         host = socket.gethostname()
-        here = installed()
-        differing = [f"{name} {here[name]}, not {theirs}" for name, theirs in self.installed.items() if here[name] != theirs]
+        local_versions = installed()
+        differing = [
+            f"{name} {local_versions[name]}, not {driver_version}"
+            for name, driver_version in self.installed.items()
+            if local_versions[name] != driver_version
+        ]
         if differing:
             mend = "install the same versions on every machine of the cluster: what they make would differ"
             raise DmforgeError(f"{host} has {'; '.join(differing)}", where="--executor ray", mend=mend)
-        # digested anew from what stands in the code and prompts here
+        # digested anew from the code and prompts on this machine
         if type(self.stage)(self.stage.config).variant != self.variant:
             mend = "install the same code on every machine of the cluster"
             raise DmforgeError(f"{host} has another {self.stage.name!r}", where="--executor ray", mend=mend)
@@ -60,7 +64,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Inputs on their way: Arrow IPC, and what their outcomes will be about."""
+    """Inputs sent to a worker: Arrow IPC, with the ids of the inputs and their videos."""
 
     items: bytes
     inputs: list[Id]
@@ -69,8 +73,12 @@ class Sent:
     @classmethod
     def of(cls, batch: WorkBatch, start: int = 0, stop: int | None = None) -> Sent:
         """Some of a batch's inputs, or all."""
-        cut = slice(start, batch.items.num_rows if stop is None else stop)
-        return cls(ipc_bytes(batch.items.slice(cut.start, cut.stop - cut.start)), batch.inputs[cut], batch.videos[cut])
+        selection = slice(start, batch.items.num_rows if stop is None else stop)
+        return cls(
+            ipc_bytes(batch.items.slice(selection.start, selection.stop - selection.start)),
+            batch.inputs[selection],
+            batch.videos[selection],
+        )
 
     def batch(self) -> WorkBatch:
         return WorkBatch(pa.ipc.open_stream(self.items).read_all(), self.inputs, self.videos)
@@ -78,7 +86,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """What became of them, on its way back."""
+    """The results that a worker sends back."""
 
     settled: dict[str, bytes] | None
     deferred: tuple[Deferred, ...]

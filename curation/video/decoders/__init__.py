@@ -1,4 +1,4 @@
-"""Decoders: one protocol, several backends. Each gives the frame that was on screen, or says why it can't."""
+"""Decoders: one protocol, several backends. Each returns the frame that was on screen, or says why it can't."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Frames that were asked for, in the order of the request."""
+    """Requested frames, in the order of the request."""
 
     frames: Frames
     shown_s: tuple[Fraction, ...]
-    """When each of them was first shown: at most the time that was asked for."""
+    """When each frame was first shown: at most the requested time."""
 
 
 def refuse_if(faults: Mapping[str, bool], path: Path) -> None:
-    """Refuse a file for the first of these faults that it has: what a backend is known to get wrong it must not guess."""
-    for fault, found in faults.items():
-        if found:
+    """Refuse a file for the first of these faults that it has: a backend must not guess what it is known to get wrong."""
+    for fault, is_present in faults.items():
+        if is_present:
             raise Unusable("not this backend", fault, where=str(path))
 
 

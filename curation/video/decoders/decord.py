@@ -1,4 +1,4 @@
-"""decord: fast on files that are as simple as our renditions. By timestamps only, and only where they agree with the packets.
+"""The decord backend: fast on simple files. Frames are found by timestamps, and only where these agree with the packets.
 
 Its frame numbers are wrong for variable rates, it ignores edit lists, gives other frames with open GOPs, and hangs on transport
 streams while it holds the interpreter: on all of these it refuses, before it has opened the file.
@@ -23,13 +23,13 @@ TOLERANCE_S = 0.002
 
 
 class Decord:
-    """For those who compare backends: nothing of ours depends on it."""
+    """A decoder for comparing backends: nothing else in dmforge depends on it."""
 
     name = "decord"
 
     def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> Clip:
         timeline = read_timeline(path)
-        wanted = [timeline.shown_at(time_s) for time_s in times_s]
+        requested_pts = [timeline.shown_at(time_s) for time_s in times_s]
         refuse_if(_known_faults(timeline), path)
         try:
             import decord  # pyright: ignore[reportMissingTypeStubs] (it has none)
@@ -39,23 +39,23 @@ class Decord:
         try:
             reader = decord.VideoReader(str(path), width=width, height=height, num_threads=1)
             starts_s = np.asarray(reader.get_frame_timestamp(np.arange(len(reader))))[:, 0]
-            expected_s = np.array([float(timeline.time_s(pts)) for pts in timeline.pts])
-            if len(starts_s) != len(expected_s) or np.abs(starts_s - starts_s[0] - expected_s).max() > TOLERANCE_S:
+            expected_times_s = np.array([float(timeline.time_s(pts)) for pts in timeline.pts])
+            if len(starts_s) != len(expected_times_s) or np.abs(starts_s - starts_s[0] - expected_times_s).max() > TOLERANCE_S:
                 raise Unusable("not this backend", "decord counts its frames otherwise", where=str(path))
-            place = {pts: number for number, pts in enumerate(timeline.pts)}
-            frames = reader.get_batch([place[pts] for pts in wanted]).asnumpy()
+            index_by_pts = {pts: index for index, pts in enumerate(timeline.pts)}
+            frames = reader.get_batch([index_by_pts[pts] for pts in requested_pts]).asnumpy()
         except decord.DECORDError:
             raise Unusable("not this backend", "decord can't read it", where=str(path)) from None
-        return Clip(frames, tuple(timeline.time_s(pts) for pts in wanted))
+        return Clip(frames, tuple(timeline.time_s(pts) for pts in requested_pts))
 
 
 def _known_faults(timeline: Timeline) -> dict[str, bool]:
-    """What it gets wrong, and whether this file is such a one."""
+    """The faults of decord, and whether this file meets them."""
     return {
         "decord hangs on such containers": timeline.container not in CONTAINERS,
-        "decord takes no notice of edit lists": bool(timeline.hidden),
-        "decord gives other frames where a GOP is open": timeline.leading,
-        "decord may take another stream": timeline.streams > 1,
-        "decord knows square pixels only": timeline.aspect != 1,
-        "decord turns some files and not others": bool(timeline.turn),
+        "decord takes no notice of edit lists": bool(timeline.hidden_frames),
+        "decord gives other frames where a GOP is open": timeline.has_leading,
+        "decord may take another stream": timeline.video_streams > 1,
+        "decord knows square pixels only": timeline.pixel_aspect != 1,
+        "decord turns some files and not others": bool(timeline.rotation_deg),
     }

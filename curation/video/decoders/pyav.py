@@ -1,4 +1,4 @@
-"""PyAV: for foreign files. It seeks only to where decoding may begin, and takes no frame but the very one that was meant."""
+"""The PyAV backend, for foreign files: it seeks to keyframes only, and returns exactly the requested frame or an error."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from dmforge.curation.video.decoders import Clip, Frames
 from dmforge.curation.video.display_order import in_display_order
 from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.geometry import displayed_size
-from dmforge.curation.video.opening import ffmpeg_errors, opened
+from dmforge.curation.video.opening import ffmpeg_errors, open_video
 from dmforge.curation.video.timeline import Timeline, read_timeline
 from dmforge.schemas.sizes import Size
 
 MAX_REORDER = 16
-"""So many frames can wait for another, in H.264 and HEVC."""
+"""How many frames can wait for another one, in H.264 and HEVC."""
 
 
 class PyAV:
@@ -35,124 +35,132 @@ class PyAV:
 
     def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> Clip:
         timeline = read_timeline(path)
-        places: defaultdict[int, list[int]] = defaultdict(list)
-        for place, time_s in enumerate(times_s):
-            places[timeline.shown_at(time_s)].append(place)
+        positions_by_pts: defaultdict[int, list[int]] = defaultdict(list)
+        for position, time_s in enumerate(times_s):
+            positions_by_pts[timeline.shown_at(time_s)].append(position)
         frames: Frames | None = None
         scaler = VideoReformatter()
-        for pts, frame in wanted_frames(timeline, sorted(places)):
+        for pts, frame in decode_frames(timeline, sorted(positions_by_pts)):
             picture = upright(frame, timeline, scaler, size)
             if frames is None:
                 frames = np.empty((len(times_s), *picture.shape), np.uint8)
-            frames[places[pts]] = picture
+            frames[positions_by_pts[pts]] = picture
         if frames is None:
             raise ValueError("no time was asked for")
-        shown = {place: timeline.time_s(pts) for pts, at in places.items() for place in at}
-        return Clip(frames, tuple(shown[place] for place in range(len(times_s))))
+        shown_by_position = {
+            position: timeline.time_s(pts) for pts, positions in positions_by_pts.items() for position in positions
+        }
+        return Clip(frames, tuple(shown_by_position[position] for position in range(len(times_s))))
 
 
-def wanted_frames(timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-    """The frames with these pts, ascending; each exactly, or an error."""
-    for pts, frame in _wanted_frames(timeline, wanted):
-        if (frame.width, frame.height) != timeline.stored:
+def decode_frames(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+    """Decode the frames with exactly these pts, ascending; an error where one can't be had."""
+    for pts, frame in _decode_requested(timeline, requested_pts):
+        if (frame.width, frame.height) != timeline.stored_size:
             detail = f"at {float(timeline.time_s(pts)):g} s to {frame.width} x {frame.height}"
             raise Unusable("changes size", detail, where=str(timeline.path))
         yield pts, frame
 
 
-def _wanted_frames(timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-    found = 0
-    beginning = (None, *timeline.keys[:1])  # some streams mark no keyframe at all
-    if any(timeline.key_before(pts) not in beginning for pts in wanted):
-        for pts, frame in _by_seeking(timeline, wanted):
+def _decode_requested(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+    done_count = 0
+    start_keys = (None, *timeline.key_pts[:1])  # some streams mark no keyframe at all
+    if any(timeline.key_before(pts) not in start_keys for pts in requested_pts):
+        for pts, frame in _decode_by_seeking(timeline, requested_pts):
             yield pts, frame
-            found += 1
-    yield from _from_the_beginning(timeline, wanted[found:])
+            done_count += 1
+    yield from _decode_from_start(timeline, requested_pts[done_count:])
 
 
 def upright(frame: VideoFrame, timeline: Timeline, scaler: VideoReformatter, size: Size | None) -> Frames:
-    """A frame as it is seen: square pixels, turned as the file says, RGB; at a size of its own or at this one."""
-    turn = timeline.turn
-    width, height = (size.width, size.height) if size else displayed_size(*timeline.stored, timeline.aspect, turn)
-    if turn % 180:
+    """A frame as it is displayed: square pixels, turned as the file says, RGB; at its own size or at `size`."""
+    rotation_deg = timeline.rotation_deg
+    width, height = (
+        (size.width, size.height) if size else displayed_size(*timeline.stored_size, timeline.pixel_aspect, rotation_deg)
+    )
+    if rotation_deg % 180:
         width, height = height, width
     with ffmpeg_errors(timeline.path, "colours"):
         picture = scaler.reformat(frame, width, height, "rgb24", interpolation=Interpolation.AREA)
-    return np.rot90(np.asarray(picture.to_ndarray(), np.uint8), -(turn // 90))
+    return np.rot90(np.asarray(picture.to_ndarray(), np.uint8), -(rotation_deg // 90))
 
 
-def _by_seeking(timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-    """The same, as far as the container can be led to its keyframes; where it can't, this ends early."""
-    with opened(timeline.path) as (container, stream):
+def _decode_by_seeking(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+    """The requested frames, each decoded from the keyframe before it; ends early where seeking fails."""
+    with open_video(timeline.path) as (container, stream):
         frames: Iterator[tuple[int, VideoFrame]] = iter(())
-        at: int | None = None
-        for pts in wanted:
+        last_pts: int | None = None
+        for pts in requested_pts:
             key = timeline.key_before(pts)
-            if key is not None and (at is None or key > at):
-                frames = _from_key(timeline, container, stream, key)
+            if key is not None and (last_pts is None or key > last_pts):
+                frames = _decode_from_key(timeline, container, stream, key)
             try:
-                place, frame = next(((place, frame) for place, frame in frames if place >= pts), (None, None))
+                frame_pts, frame = next(((frame_pts, frame) for frame_pts, frame in frames if frame_pts >= pts), (None, None))
             except FFmpegError:
                 return
-            if frame is None or place != pts or frame.is_corrupt:
+            if frame is None or frame_pts != pts or frame.is_corrupt:
                 return
-            at = pts
+            last_pts = pts
             yield pts, frame
 
 
-def _from_key(timeline: Timeline, container: InputContainer, stream: VideoStream, key: int) -> Iterator[tuple[int, VideoFrame]]:
-    """What can be decoded from a keyframe on; nothing where the container leads past it."""
+def _decode_from_key(
+    timeline: Timeline, container: InputContainer, stream: VideoStream, key: int
+) -> Iterator[tuple[int, VideoFrame]]:
+    """The frames from a keyframe on; none where the container seeks past it."""
     container.seek(key, stream=stream, backward=True, any_frame=False)
     packets = container.demux(stream)
-    first = next(packets, None)
-    if first is None or first.pts is None or not first.is_keyframe or first.pts > key:
+    first_packet = next(packets, None)
+    if first_packet is None or first_packet.pts is None or not first_packet.is_keyframe or first_packet.pts > key:
         return
-    begin = first.pts
-    frames = (frame for packet in chain([first], packets) for frame in packet.decode())
-    # what is shown before the keyframe leans on frames that were not decoded
-    yield from _in_order(timeline, (frame for frame in frames if frame.pts is not None and frame.pts >= begin), begin)
+    begin_pts = first_packet.pts
+    frames = (frame for packet in chain([first_packet], packets) for frame in packet.decode())
+    # frames shown before the keyframe depend on frames that were not decoded
+    yield from _require_order(
+        timeline, (frame for frame in frames if frame.pts is not None and frame.pts >= begin_pts), begin_pts
+    )
 
 
-def _from_the_beginning(timeline: Timeline, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-    if not wanted:
+def _decode_from_start(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+    if not requested_pts:
         return
-    waiting = iter(wanted)
-    pts = next(waiting, None)
+    remaining_pts = iter(requested_pts)
+    pts = next(remaining_pts, None)
     frames = _all_frames(timeline)
     while pts is not None:
-        place, frame = next(((place, frame) for place, frame in frames if place >= pts), (None, None))
-        if frame is None or place != pts or frame.is_corrupt:
+        frame_pts, frame = next(((frame_pts, frame) for frame_pts, frame in frames if frame_pts >= pts), (None, None))
+        if frame is None or frame_pts != pts or frame.is_corrupt:
             detail = f"the frame at {float(timeline.time_s(pts)):g} s can't be decoded"
             raise Unusable("damaged", detail, where=str(timeline.path))
         yield pts, frame
-        pts = next(waiting, None)
+        pts = next(remaining_pts, None)
 
 
 def _all_frames(timeline: Timeline) -> Iterator[tuple[int, VideoFrame]]:
-    """The frames of a file with their times: their own, or those of their numbers."""
+    """The frames of a file with their pts: those they carry, or where they carry none, those of the timeline."""
     if timeline.stores_pts:
-        with opened(timeline.path) as (container, stream), ffmpeg_errors(timeline.path, "damaged"):
-            yield from _in_order(timeline, container.decode(stream), timeline.pts[0])
+        with open_video(timeline.path) as (container, stream), ffmpeg_errors(timeline.path, "damaged"):
+            yield from _require_order(timeline, container.decode(stream), timeline.pts[0])
     else:
         frames = chain.from_iterable(frames for _, frames in in_display_order(timeline.path))
         yield from zip(timeline.pts, frames, strict=False)
 
 
-def _in_order(timeline: Timeline, frames: Iterator[VideoFrame], begin: int) -> Iterator[tuple[int, VideoFrame]]:
-    """Frames with their times, from one on. What is passed over must not come later: it would have been on screen before.
+def _require_order(timeline: Timeline, frames: Iterator[VideoFrame], begin_pts: int) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames with their pts, from `begin_pts` on; an error where they are decoded in another order than the file says.
 
     Files that were copied from an AVI by a tool that numbers packets claim such times.
     """
-    due = bisect_left(timeline.pts, begin)
-    ahead: deque[VideoFrame] = deque()
-    while (frame := ahead.popleft() if ahead else next(frames, None)) is not None:
+    due_index = bisect_left(timeline.pts, begin_pts)
+    lookahead: deque[VideoFrame] = deque()
+    while (frame := lookahead.popleft() if lookahead else next(frames, None)) is not None:
         pts = frame.pts
-        if pts is None or (number := timeline.number_of(pts)) is None:
+        if pts is None or (index := timeline.index_of(pts)) is None:
             continue
-        if number > due:
-            ahead.extend(islice(frames, MAX_REORDER - len(ahead)))
-        if number + 1 < due or any(later.pts is not None and later.pts < pts for later in ahead):
+        if index > due_index:
+            lookahead.extend(islice(frames, MAX_REORDER - len(lookahead)))
+        if index + 1 < due_index or any(later.pts is not None and later.pts < pts for later in lookahead):
             detail = f"at {float(timeline.time_s(pts)):g} s frames are decoded in another order than the file says"
             raise Unusable("no times", detail, where=str(timeline.path))
-        due = number + 1
+        due_index = index + 1
         yield pts, frame

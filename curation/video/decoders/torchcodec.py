@@ -1,4 +1,4 @@
-"""torchcodec, in its exact mode: optional, for those who have torch. Every timestamp is compared with the packets."""
+"""The torchcodec backend, in its exact mode: optional. Every timestamp is compared with the packets."""
 
 from __future__ import annotations
 
@@ -16,53 +16,56 @@ TOLERANCE_S = 1e-4
 
 
 class TorchCodec:
-    """The decoder for those who have torch at hand, and FFmpeg's own libraries."""
+    """The decoder for machines that have torch and FFmpeg's own libraries."""
 
     name = "torchcodec"
 
     def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> Clip:
         timeline = read_timeline(path)
-        wanted = [timeline.shown_at(time_s) for time_s in times_s]
+        requested_pts = [timeline.shown_at(time_s) for time_s in times_s]
         refuse_if(_known_faults(timeline), path)
-        # by number: by time it doesn't find a last frame that doesn't say how long it is shown
-        number = {pts: place for place, pts in enumerate(timeline.pts)}
-        decoder = _opened(timeline, size)
+        # by index: by time it doesn't find a last frame that doesn't say how long it is shown
+        index_by_pts = {pts: index for index, pts in enumerate(timeline.pts)}
+        decoder = _open_decoder(timeline, size)
         try:
-            found = decoder.get_frames_at([number[pts] for pts in wanted])
+            batch = decoder.get_frames_at([index_by_pts[pts] for pts in requested_pts])
         except (RuntimeError, IndexError, ValueError):
             raise Unusable("not this backend", "torchcodec can't decode it", where=str(path)) from None
-        expected_s = [float(pts * timeline.tick_s) for pts in wanted]
-        if any(abs(shown - meant) > TOLERANCE_S for shown, meant in zip(found.pts_seconds.tolist(), expected_s, strict=True)):
+        expected_times_s = [float(pts * timeline.tick_s) for pts in requested_pts]
+        if any(
+            abs(actual_s - wanted_s) > TOLERANCE_S
+            for actual_s, wanted_s in zip(batch.pts_seconds.tolist(), expected_times_s, strict=True)
+        ):
             raise Unusable("not this backend", "torchcodec gives frames of other times", where=str(path))
-        return Clip(found.data.numpy(), tuple(timeline.time_s(pts) for pts in wanted))
+        return Clip(batch.data.numpy(), tuple(timeline.time_s(pts) for pts in requested_pts))
 
 
-def _opened(timeline: Timeline, size: Size | None) -> Any:
-    path, stream = timeline.path, timeline.stream
+def _open_decoder(timeline: Timeline, size: Size | None) -> Any:
+    path, stream_index = timeline.path, timeline.stream_index
     try:
         from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
         from torchcodec.transforms import Resize  # pyright: ignore[reportPrivateImportUsage]
     except (ImportError, RuntimeError):  # the second where FFmpeg's libraries are missing
         raise Unusable("not installed", "torchcodec, or the FFmpeg libraries that it needs", where=str(path)) from None
-    scaled = [Resize((size.height, size.width))] if size else []
+    transforms = [Resize((size.height, size.width))] if size else []
     try:
         return VideoDecoder(
             str(path.resolve()),
             dimension_order="NHWC",
             num_ffmpeg_threads=1,
             seek_mode="exact",
-            transforms=scaled,
-            stream_index=stream,
+            transforms=transforms,
+            stream_index=stream_index,
         )
     except (RuntimeError, ValueError):
         raise Unusable("not this backend", "torchcodec can't open it", where=str(path)) from None
 
 
 def _known_faults(timeline: Timeline) -> dict[str, bool]:
-    """What it gets wrong, and whether this file is such a one."""
+    """The faults of torchcodec, and whether this file meets them."""
     return {
         "torchcodec takes times for granted that FFmpeg made up": not timeline.stores_pts,
         "torchcodec's times are wrong in transport streams": timeline.container == "mpegts",
-        "torchcodec takes no notice of how a picture is turned": bool(timeline.turn),
-        "torchcodec gives pixels as they are stored, and these are not square": timeline.aspect != 1,
+        "torchcodec takes no notice of how a picture is turned": bool(timeline.rotation_deg),
+        "torchcodec gives pixels as they are stored, and these are not square": timeline.pixel_aspect != 1,
     }
