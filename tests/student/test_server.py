@@ -199,9 +199,9 @@ def test_a_refusal_may_be_long_or_no_text() -> None:
         (b'{"data": [{"id": 7}]}', "can't be read"),
         (b'{"data": [{"id": "a", "max_model_len": -5}]}', "can't be read"),
         (b" " * (2 << 20), "can't be read"),
-        (b'{"data": []}', "it serves no model"),
-        (b'{"data": [{"id": "a"}]}', "it is no vLLM server"),
-        (b'{"data": [{"id": "a", "max_model_len": 5}, {"id": "b", "max_model_len": 5}]}', "it serves a, b"),
+        (b'{"data": []}', "the server serves no model"),
+        (b'{"data": [{"id": "a"}]}', "the server is no vLLM"),
+        (b'{"data": [{"id": "a", "max_model_len": 5}, {"id": "b", "max_model_len": 5}]}', "the server serves a, b"),
     ],
 )
 def test_a_server_that_says_nothing_sensible_of_its_models_is_refused(body: bytes, told: str) -> None:
