@@ -14,7 +14,7 @@ from dmforge.curation.accounts import Price
 from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.stage import Collective, Root, Stage
 from dmforge.curation.toml import read_toml
-from dmforge.generators.student.named import StudentConfig, seen_from
+from dmforge.generators.student.named import StudentConfig, resolve_checkpoint
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
@@ -129,7 +129,7 @@ def read_recipe(path: Path) -> Recipe:
             if shared in kind.config_class.model_fields:
                 values = {shared: getattr(file, shared), **values}
         config = parse_config(kind.config_class, values, where=where)
-        stages.append(kind(seen_from(path.parent, config) if "student" in kind.config_class.model_fields else config))
+        stages.append(kind(resolve_checkpoint(path.parent, config) if "student" in kind.config_class.model_fields else config))
         _check(stages, where)
     return Recipe(file.name, tuple(stages), file.prices, file.bring)
 

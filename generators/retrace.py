@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dmforge.generators.footage import Footage, show
 from dmforge.generators.rollout import Rolled
 from dmforge.generators.student.layout import Laid, Layout, Stretch
-from dmforge.generators.student.positions import following
+from dmforge.generators.student.positions import next_position
 
 
 def retrace(rolled: Rolled, footage: Footage, layout: Layout) -> Laid:
@@ -22,7 +22,7 @@ def retrace(rolled: Rolled, footage: Footage, layout: Layout) -> Laid:
 def retrace_behind(prompt: Laid, rolled: Rolled, footage: Footage, layout: Layout) -> Laid:
     """Lay out a rollout without its prompt, which is laid out once for all its rollouts; positions go on behind it."""
     pieces = [piece for piece in rolled.transcript.pieces if piece.author != "prompt"]
-    first_position = following(prompt.positions, 0)
+    first_position = next_position(prompt.positions, 0)
     return layout.join(_with_written_tokens(rolled, layout.stretches(show(pieces, footage))), first_position)
 
 

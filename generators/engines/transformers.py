@@ -22,7 +22,7 @@ from dmforge.generators.footage import Shown
 from dmforge.generators.student.layout import Ids, Stretch, cells_of
 from dmforge.generators.student.load import Student, load
 from dmforge.generators.student.patchify import grid_of, normalised, patchify
-from dmforge.generators.student.positions import following, positions
+from dmforge.generators.student.positions import next_position, positions
 from dmforge.schemas.transcript import Piece
 
 MOST_AT_ONCE = 8_192
@@ -88,8 +88,8 @@ class TransformersConversation:
                 followers.setdefault(leader, []).append(row_index)
             else:
                 self._rows[row_index].waiting += self._student.layout.stretches(pieces)
-        following = {row_index for group_followers in followers.values() for row_index in group_followers}
-        leading = [row_index for row_index in added if row_index not in following]
+        follower_rows = {row_index for group_followers in followers.values() for row_index in group_followers}
+        leading = [row_index for row_index in added if row_index not in follower_rows]
         self._put_shared_prompts(added, [*leaders.values()])
         logits: dict[int, torch.Tensor] = {}
         for group_indices in self._length_groups(leading):
@@ -211,7 +211,7 @@ class TransformersConversation:
             else:
                 cells = [cell for clip in clips for cell in cells_of(clip)]
                 positions_by_row.append(positions(ids[-1], pad, cells, row.next_position))
-                row.next_position = following(positions_by_row[-1], row.next_position)
+                row.next_position = next_position(positions_by_row[-1], row.next_position)
             row.waiting = []
             patches += [torch.from_numpy(patchify(clip.frames)) for clip in clips]
             grids += [grid_of(clip.frames) for clip in clips]
