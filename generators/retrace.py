@@ -14,25 +14,25 @@ from dmforge.generators.student.layout import Laid, Layout, Stretch
 from dmforge.generators.student.positions import next_position
 
 
-def retrace(rolled: Rolled, footage: Footage, layout: Layout) -> Laid:
+def retrace(rollout: Rolled, footage: Footage, layout: Layout) -> Laid:
     """Lay out a rollout by the tokens that were written, not by its text: another tokenization of it is another action."""
-    return layout.join(_with_written_tokens(rolled, layout.stretches(show(rolled.transcript.pieces, footage))))
+    return layout.join(_with_written_tokens(rollout, layout.stretches(show(rollout.transcript.pieces, footage))))
 
 
-def retrace_behind(prompt: Laid, rolled: Rolled, footage: Footage, layout: Layout) -> Laid:
+def retrace_behind(prompt: Laid, rollout: Rolled, footage: Footage, layout: Layout) -> Laid:
     """Lay out a rollout without its prompt, which is laid out once for all its rollouts; positions go on behind it."""
-    pieces = [piece for piece in rolled.transcript.pieces if piece.author != "prompt"]
+    pieces = [piece for piece in rollout.transcript.pieces if piece.author != "prompt"]
     first_position = next_position(prompt.positions, 0)
-    return layout.join(_with_written_tokens(rolled, layout.stretches(show(pieces, footage))), first_position)
+    return layout.join(_with_written_tokens(rollout, layout.stretches(show(pieces, footage))), first_position)
 
 
-def _with_written_tokens(rolled: Rolled, stretches: Iterable[Stretch]) -> Iterator[Stretch]:
-    outputs = iter(rolled.written)
+def _with_written_tokens(rollout: Rolled, stretches: Iterable[Stretch]) -> Iterator[Stretch]:
+    outputs = iter(rollout.written)
     return (
         Stretch(stretch.author, np.array(next(outputs).ids)) if stretch.author == "policy" else stretch for stretch in stretches
     )
 
 
-def log_probs(rolled: Rolled) -> NDArray[np.float64]:
+def log_probs(rollout: Rolled) -> NDArray[np.float64]:
     """Log-probabilities of all tokens that the policy wrote, in the order of `retrace`."""
-    return np.array([log_prob for written in rolled.written for log_prob in written.log_probs])
+    return np.array([log_prob for written in rollout.written for log_prob in written.log_probs])

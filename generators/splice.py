@@ -145,11 +145,11 @@ def _source_of(haystack: Haystack) -> Said:
 
 def _parts(haystack: Haystack, host: Video, placements: list[Laid], spliced: Video) -> Iterator[Spliced]:
     """The parts of a spliced video, each with its window."""
-    ends = [0, *(placement.stop for placement in placements)]
-    begins = [*(placement.first for placement in placements), last_index(Fraction(spliced.duration_cs, 100)) + 1]
-    for first, stop in zip(ends, begins, strict=True):
-        if first < stop:
-            window = Window(begins_cs(first), min(spliced.duration_cs, begins_cs(stop)))
+    gap_starts = [0, *(placement.stop for placement in placements)]
+    gap_ends = [*(placement.first for placement in placements), last_index(Fraction(spliced.duration_cs, 100)) + 1]
+    for start_frame, stop_frame in zip(gap_starts, gap_ends, strict=True):
+        if start_frame < stop_frame:
+            window = Window(begins_cs(start_frame), min(spliced.duration_cs, begins_cs(stop_frame)))
             yield _part(spliced, window, host.id, "host", haystack.said)
     for placement in placements:
         yield _part(spliced, placement.window, placement.needle.video, "needle", placement.needle.said)

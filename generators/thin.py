@@ -75,4 +75,4 @@ class Thin(AskingSeveral[Sought, Candidate]):
 
 def named_densities(thought: str) -> set[Fraction]:
     """The densities that a text names, in frames per second."""
-    return {Fraction(number) for number in NAMED.findall(thought)}
+    return {Fraction(density_text) for density_text in NAMED.findall(thought)}

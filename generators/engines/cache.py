@@ -21,24 +21,24 @@ class RaggedCache:
     is_sliding = (False,)
     is_compileable = False
 
-    def __init__(self, rows: int) -> None:
-        self.lengths = [0] * rows
-        self._slot_of_row = list(range(rows))
+    def __init__(self, row_count: int) -> None:
+        self.lengths = [0] * row_count
+        self._slot_of_row = list(range(row_count))
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
         self._capacity = 0
         self._query_offset = 0
 
-    def begin(self, rows: Sequence[int], lengths: Sequence[int]) -> None:
+    def begin(self, row_indices: Sequence[int], lengths: Sequence[int]) -> None:
         """Prepare for the next forward pass: these rows get so many new tokens each, which stand at the right end of the
         batch."""
-        self._arrange(rows)
+        self._arrange(row_indices)
         longest = max(lengths)
-        old_lengths = [self.lengths[row] for row in rows]
-        for row, length in zip(rows, lengths, strict=True):
+        old_lengths = [self.lengths[row] for row in row_indices]
+        for row, length in zip(row_indices, lengths, strict=True):
             self.lengths[row] += length
-        self._longest = max(self.lengths[row] for row in rows)
-        self._active_rows = len(rows)
+        self._longest = max(self.lengths[row] for row in row_indices)
+        self._active_rows = len(row_indices)
         # for each new token: its row and column in the batch, and its column in the cache
         self._from_row = torch.tensor([batch_row for batch_row, length in enumerate(lengths) for _ in range(length)])
         self._from_column = torch.tensor([longest - length + i for length in lengths for i in range(length)])
@@ -56,12 +56,12 @@ class RaggedCache:
             for table in (*self._keys, *self._values):
                 table[self._slot_of_row[row], :, :length] = table[self._slot_of_row[source], :, :length]
 
-    def mask(self, lengths: Sequence[int], rows: Sequence[int], device: torch.device) -> torch.Tensor | None:
+    def mask(self, lengths: Sequence[int], row_indices: Sequence[int], device: torch.device) -> torch.Tensor | None:
         """The attention mask, rows x 1 x new tokens x columns. None where it is simply causal."""
-        if len(rows) == 1:
+        if len(row_indices) == 1:
             return None
         longest = max(lengths)
-        row_ends = torch.tensor([self.lengths[row] for row in rows], device=device)[:, None]
+        row_ends = torch.tensor([self.lengths[row] for row in row_indices], device=device)[:, None]
         # the last new token sees its whole row, the one before it one column less; padding sees column 0, and nobody sees it
         last_visible = (row_ends - longest + torch.arange(longest, device=device)).clamp(min=0)
         return (torch.arange(self._longest, device=device) <= last_visible[:, :, None])[:, None]
@@ -101,9 +101,9 @@ class RaggedCache:
                 larger[:, :, : table.shape[2]] = table
                 tables[layer] = larger
 
-    def _arrange(self, rows: Sequence[int]) -> None:
+    def _arrange(self, row_indices: Sequence[int]) -> None:
         """Bring rows to the first slots, in this order."""
-        for slot, row in enumerate(rows):
+        for slot, row in enumerate(row_indices):
             old_slot = self._slot_of_row[row]
             if old_slot == slot:
                 continue

@@ -38,7 +38,7 @@ class Hiring:
     """The command line; the file descriptor of a connection is put behind it."""
     start: Start
     environment: Mapping[str, str]
-    rows: int
+    max_in_flight: int
     """Requests that are on their way at once."""
     start_s: float
     """Seconds until the process must be ready."""
@@ -121,7 +121,7 @@ class Lane:
             self._start_process()
         if self._process is None or not self._process.is_ready or self._sends_alone:
             return
-        while self._waiting and len(self._in_flight) < self._hiring.rows:
+        while self._waiting and len(self._in_flight) < self._hiring.max_in_flight:
             self._send(heapq.heappop(self._waiting))
         if self._suspects and not self._in_flight:
             self._sends_alone = True

@@ -35,16 +35,16 @@ def command(checkpoint: str, most_looks: int, extra_options: Sequence[str]) -> l
 
 def options(arguments: Mapping[str, Any]) -> list[str]:
     """Engine arguments as command line options."""
-    words: list[str] = []
+    command_words: list[str] = []
     for name, value in arguments.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
+            command_words.append(f"--{flag}" if value else f"--no-{flag}")
         elif isinstance(value, list):
-            words += [f"--{flag}", *map(str, value)]
+            command_words += [f"--{flag}", *map(str, value)]
         else:
-            words += [f"--{flag}", json.dumps(value) if isinstance(value, dict) else str(value)]
-    return words
+            command_words += [f"--{flag}", json.dumps(value) if isinstance(value, dict) else str(value)]
+    return command_words
 
 
 def main() -> None:

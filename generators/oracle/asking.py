@@ -193,10 +193,10 @@ def _answer_consequence(story: Story, slots: dict[str, str]) -> Answer | None:
 
 def _flash_and_turn(story: Story, name: str) -> tuple[Fact, Fact] | None:
     """Another object's flash, and the change of colour that comes with it."""
-    for turn in story.of("turns", name):
+    for change in story.of("turns", name):
         for flash in story.of("flashes"):
-            if flash.name != name and abs(turn.window.start_cs - flash.window.start_cs) <= CLOSE_CS:
-                return flash, turn
+            if flash.name != name and abs(change.window.start_cs - flash.window.start_cs) <= CLOSE_CS:
+                return flash, change
     return None
 
 

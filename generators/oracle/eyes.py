@@ -43,7 +43,7 @@ WORLDS_KEPT = 16
 class Seen:
     """What the oracle recognised in a request."""
 
-    number: int
+    world_index: int
     script: Script
     questions: tuple[Question, ...]
     eye: Eye

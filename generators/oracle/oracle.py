@@ -92,7 +92,7 @@ class Oracle:
             else:
                 reply, defect = self._with_defect(reply, situation, self._behaviour.draw("defect", body))
             if defect is not None:
-                planted = Planted(file_name(view.number), request.question, request.reply, request.attempt, defect)
+                planted = Planted(file_name(view.world_index), request.question, request.reply, request.attempt, defect)
         fault = self._behaviour.reply_fault(body)
         # an unreadable reply holds no defect
         return self._response(request, reply, fault), planted if fault in (None, "prose") else None

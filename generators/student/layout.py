@@ -81,10 +81,10 @@ class Layout:
         return stretches + [self._stretch(piece) for piece in pieces[len(prompt_pieces) :]]
 
     def _prompt_stretch(self, pieces: Sequence[Shown]) -> Stretch:
-        before, after = self.vocabulary.frame
+        prefix, suffix = self.vocabulary.frame
         texts = [self._text(piece) for piece in pieces]
         return Stretch(
-            "prompt", self._encode("".join([before, *texts, after])), tuple(piece.clip for piece in pieces if piece.clip)
+            "prompt", self._encode("".join([prefix, *texts, suffix])), tuple(piece.clip for piece in pieces if piece.clip)
         )
 
     def _stretch(self, piece: Shown) -> Stretch:

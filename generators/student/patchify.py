@@ -28,9 +28,9 @@ def patchify(frames: Pixels) -> NDArray[np.uint8]:
     """The patches of some frames, one a row. An odd last frame is repeated."""
     if len(frames) % FRAMES:
         frames = np.concatenate([frames, frames[-1:]])
-    count, height, width, _ = frames.shape
+    frame_count, height, width, _ = frames.shape
     cells = frames.reshape(
-        count // FRAMES, FRAMES, height // PATCH // MERGE, MERGE, PATCH, width // PATCH // MERGE, MERGE, PATCH, 3
+        frame_count // FRAMES, FRAMES, height // PATCH // MERGE, MERGE, PATCH, width // PATCH // MERGE, MERGE, PATCH, 3
     )
     # time, cell down, cell across, patch down, patch across | colour, frame, row, column
     ordered = cells.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)
@@ -39,8 +39,8 @@ def patchify(frames: Pixels) -> NDArray[np.uint8]:
 
 def grid_of(frames: Pixels) -> tuple[int, int, int]:
     """How many patches some frames have in time, down and across."""
-    count, height, width, _ = frames.shape
-    return -(-count // FRAMES), height // PATCH, width // PATCH
+    frame_count, height, width, _ = frames.shape
+    return -(-frame_count // FRAMES), height // PATCH, width // PATCH
 
 
 def frames_of(patches: NDArray[np.uint8], grid: tuple[int, int, int]) -> Pixels:

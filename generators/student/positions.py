@@ -21,16 +21,16 @@ def positions(ids: Ids, video_pad: int, cells: Iterable[tuple[int, int]], first_
     pad_indices = np.flatnonzero(ids == video_pad)
     index, position, pads_used = 0, first_position, 0
     for down, across in cells:
-        size = down * across
+        cell_count = down * across
         start = int(pad_indices[pads_used]) if pads_used < len(pad_indices) else len(ids)
-        if pads_used + size > len(pad_indices) or pad_indices[pads_used + size - 1] != start + size - 1:
-            raise ValueError(f"a patch of {down} x {across} needs {size} visual tokens in a row at token {start}")
+        if pads_used + cell_count > len(pad_indices) or pad_indices[pads_used + cell_count - 1] != start + cell_count - 1:
+            raise ValueError(f"a patch of {down} x {across} needs {cell_count} visual tokens in a row at token {start}")
         table[:, index:start] = np.arange(position, position + start - index)
         position += start - index
-        table[0, start : start + size] = position
-        table[1, start : start + size] = position + np.arange(size) // across
-        table[2, start : start + size] = position + np.arange(size) % across
-        index, position, pads_used = start + size, position + max(down, across), pads_used + size
+        table[0, start : start + cell_count] = position
+        table[1, start : start + cell_count] = position + np.arange(cell_count) // across
+        table[2, start : start + cell_count] = position + np.arange(cell_count) % across
+        index, position, pads_used = start + cell_count, position + max(down, across), pads_used + cell_count
     if pads_used != len(pad_indices):
         raise ValueError(f"there are {len(pad_indices)} visual tokens, but patches for {pads_used}")
     table[:, index:] = np.arange(position, position + len(ids) - index)

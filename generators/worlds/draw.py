@@ -96,9 +96,9 @@ def _draw_sprite(picture: Picture, sprite: Sprite, radius: int) -> None:
     unit = min(width, height)
     mask = _shape_mask(sprite.shape, 2 * radius * unit // UNITS)
     side, picture_height = mask.shape[0], picture_rows(height)
-    left = (width - side) * sprite.place[0] // 1000
-    top = (picture_height - side) * sprite.place[1] // 1000
-    picture[top : top + side, left : left + side][mask] = COLOURS[sprite.colour]
+    left_column = (width - side) * sprite.place[0] // 1000
+    top_row = (picture_height - side) * sprite.place[1] // 1000
+    picture[top_row : top_row + side, left_column : left_column + side][mask] = COLOURS[sprite.colour]
     dot = DOT * unit // UNITS
     for index in range(sprite.dots):
         dot_left = width * (2 * index + 1) // (2 * MAX_DOTS) - dot // 2

@@ -37,12 +37,12 @@ def _planes(pictures: Picture) -> NDArray[np.uint8]:
     """Planes of YUV 4:2:0, by BT.601 in integers: a scaler's own arithmetic may differ from one machine to the next."""
     red, green, blue = np.moveaxis(pictures.astype(np.int32), 3, 0)
     luma = (66 * red + 129 * green + 25 * blue + 128 >> 8) + 16
-    count, height, width = luma.shape
+    frame_count, height, width = luma.shape
     red, green, blue = map(_sum_blocks, (red, green, blue))
     cb = (-38 * red - 74 * green + 112 * blue + 512 >> 10) + 128
     cr = (112 * red - 94 * green - 18 * blue + 512 >> 10) + 128
-    planes = np.concatenate([plane.reshape(count, -1) for plane in (luma, cb, cr)], axis=1)
-    return planes.astype(np.uint8).reshape(count, height * 3 // 2, width)
+    planes = np.concatenate([plane.reshape(frame_count, -1) for plane in (luma, cb, cr)], axis=1)
+    return planes.astype(np.uint8).reshape(frame_count, height * 3 // 2, width)
 
 
 def _sum_blocks(channel: NDArray[np.int32]) -> NDArray[np.int32]:

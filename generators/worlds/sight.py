@@ -26,11 +26,11 @@ def cells(pictures: Picture) -> Cells:
     *_, height, width, _ = pictures.shape
     cell_height, cell_width = height // GRID, width // GRID
     # sums of strided slices, and no matrix product: that would start a pool of threads in every process that looks
-    rows = [
+    row_slices = [
         pictures[..., offset : cell_height * GRID : cell_height, : cell_width * GRID, :].astype(np.float32)
         for offset in range(cell_height)
     ]
-    by_row = reduce(np.add, rows)
+    by_row = reduce(np.add, row_slices)
     cell_sums = reduce(np.add, [by_row[..., offset::cell_width, :] for offset in range(cell_width)])
     return cell_sums[..., :ROWS, :, :] / np.float32(cell_height * cell_width)
 

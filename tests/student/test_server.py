@@ -184,7 +184,7 @@ def test_a_body_without_an_end_is_given_up_in_bytes_and_in_time() -> None:
 
 def test_a_refusal_may_be_long_or_no_text() -> None:
     assert asked((500, {}, b"\xff" * 5000)) == Failed("status 500")
-    with pytest.raises(InputError, match="it refuses: status 400") as raised:
+    with pytest.raises(InputError, match="refuses the request: status 400") as raised:
         asked((400, {}, b"no " * 5000))
     assert len(raised.value.what) < 400
     with pytest.raises(Transient, match="has more than"):
