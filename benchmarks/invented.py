@@ -169,7 +169,7 @@ class KnowingInterview(Interview):
         super().__init__(workspace, config, clips, stage, account)
         self._teacher = Knowing(config, stage, account)
 
-    def _images(self, video: Video, plan: FramePlan, coarse: bool) -> list[bytes]:
+    def _images(self, video: Video, plan: FramePlan, is_coarse: bool) -> list[bytes]:
         return [JPEG] * len(plan.times_s)
 
 

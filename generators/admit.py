@@ -53,7 +53,7 @@ class Drafted(Joined):
 
 
 class AdmitConfig(ShowingConfig):
-    """How drafts are tried."""
+    """Settings of how drafts are tested."""
 
     guesses: NonNegativeInt = 2
     """How often it answers without the video: only where it is right each time is the draft rejected. By chance that is

@@ -83,7 +83,7 @@ class Haystack(Record):
 
 
 class NeedlesConfig(StageConfig):
-    """How many haystacks are made, and of what."""
+    """Settings of how many haystacks are made, and of what."""
 
     per_host: NonNegativeInt = 2
     """Haystacks that are tried for each host. 0: none."""

@@ -68,7 +68,7 @@ class Told(Joined):
 
 
 class QuestionsConfig(ShowingConfig):
-    """How many questions are wanted, and of what kind."""
+    """Settings of how many questions are asked for, and of what kind."""
 
     per_video: Annotated[int, Field(ge=1, le=50)] = 6
     """How many questions are asked for."""

@@ -32,7 +32,7 @@ class Sought(Joined):
 
 
 class ThinConfig(AnnotateConfig):
-    """As `[stages.annotate]`: what was asked there is only found in the journal if it is asked in the same way."""
+    """The settings of `[stages.annotate]`, which must be equal there: only then is call 1 found in the journal."""
 
 
 class Thin(AskingSeveral[Sought, Candidate]):

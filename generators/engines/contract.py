@@ -14,7 +14,7 @@ Stop = Literal["look", "end", "length"]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How one row is continued. Of equal transcripts those with equal seeds go on alike, whatever batch they stand in."""
+    """Sampling parameters of one row. Of equal transcripts those with equal seeds go on alike, whatever batch they stand in."""
 
     temperature: float = 1.0
     """0 takes the likeliest token each time."""

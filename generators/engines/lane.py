@@ -32,7 +32,7 @@ STARTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Hiring:
-    """How a process is started, and what is expected of it."""
+    """How an engine process is started, and the time limits that it must keep."""
 
     command: Sequence[str]
     """The command line; the file descriptor of a connection is put behind it."""

@@ -30,7 +30,7 @@ class Tally:
 
 @dataclass(slots=True)
 class Tallies:
-    """What an engine did since it was opened."""
+    """Counts of an engine since it was opened."""
 
     first: Tally = field(default_factory=Tally)
     """Requests behind a prompt."""
@@ -40,7 +40,7 @@ class Tallies:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How long a row and a clip may be for an engine."""
+    """The most tokens of a row and of a clip that an engine takes."""
 
     context: int
     """Tokens of a row, what it may still write included."""

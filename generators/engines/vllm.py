@@ -104,7 +104,7 @@ def room_of(settings: VllmSettings) -> Room:
 
 
 def hirings_of(settings: VllmSettings, checkpoint: str, command: Sequence[str], first_gpu: int = 0) -> list[Hiring]:
-    """How each process is started: they take GPUs from `first_gpu` on. A single one that begins with GPU 0 keeps its
+    """One `Hiring` for each process: they take GPUs from `first_gpu` on. A single one that begins with GPU 0 keeps its
     environment."""
     start = Start(_arguments(settings, checkpoint))
     hirings: list[Hiring] = []

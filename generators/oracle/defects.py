@@ -73,7 +73,7 @@ EXPLANATIONS = ("\nThe closer frames leave no doubt about it.", ", because the c
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a planter knows about the request whose reply it spoils."""
+    """The request and its gold answer, as a planter of defects knows them."""
 
     kind: TaskKind
     options: tuple[str, ...]

@@ -110,7 +110,7 @@ class Gallery:
         return votes.most_common(1)[0][0] if votes else None
 
     def _drift(self, picture: Picture, frame: int) -> int:
-        """How far the backdrop has moved, in pixels of this picture."""
+        """The distance that the backdrop has moved by a frame, in pixels of this picture."""
         return frame * picture.shape[1] // self._settings.width if self._settings.knobs.drifts else 0
 
     def _backdrop(self, script: Script) -> Picture:

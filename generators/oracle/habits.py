@@ -16,7 +16,7 @@ from dmforge.schemas.looks import Look, Window
 
 
 class Habits(Config):
-    """How an oracle's looks differ from the right ones."""
+    """Settings of how an oracle's looks differ from the right ones."""
 
     wide_s: NonNegativeInt = 0
     """Each end of its windows is up to so many whole seconds too far out."""

@@ -67,7 +67,7 @@ class Layout:
         self._reserved = vocabulary.tokenizer.convert_ids_to_tokens(vocabulary.vision.tolist())
 
     def transcript(self, pieces: Sequence[Shown]) -> list[Stretch]:
-        """All stretches of a finished transcript: where the policy has the last word, it ends its turn behind it."""
+        """The stretches of a finished transcript; where the policy wrote the last one, the end of its turn is added."""
         stretches = self.stretches(pieces)
         last_stretch = stretches[-1]
         if last_stretch.is_trained:

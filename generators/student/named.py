@@ -25,7 +25,7 @@ MEND = "dmforge train sft CONFIG makes one; then name its checkpoint under [stud
 
 
 class StudentConfig(Config):
-    """Which checkpoint rollouts are of. Where it lies doesn't matter to what comes out: its bytes do."""
+    """The checkpoint that rollouts are made with. Results depend on its bytes, not on where it lies."""
 
     checkpoint: Operational[str] = ""
     """A folder that `dmforge train sft` wrote, or another Qwen3-VL that knows the tags; relative ones are seen from the

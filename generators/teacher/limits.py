@@ -24,7 +24,7 @@ SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What a refusal says about when to ask again."""
+    """A refusal's hint about when to ask again."""
 
     wait_s: float | None = None
     of_the_day: bool = False

@@ -33,7 +33,7 @@ QUICKNESS = (6, 6, 4, 4, 3, 3, 2, 1)
 
 
 class Knobs(Config):
-    """What makes a world harder, one thing each."""
+    """Switches that make a world harder, each in one way."""
 
     tenths: bool = False
     """Windows begin and end on tenths of a second, not on whole seconds."""

@@ -43,7 +43,7 @@ class Eye:
         self._drawn: dict[tuple[tuple[Sprite, ...], int], Cells] = {}
 
     def expected(self, frame: int, script: Script | None = None) -> Cells:
-        """What the script shows at a frame; or what another one would."""
+        """The cells that the script, or another one, shows at a frame."""
         script = script or self._script
         key = (script.scene(frame), frame)  # a drawing depends on these alone: most rivals differ in a few frames only
         if key not in self._drawn:
