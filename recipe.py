@@ -14,7 +14,7 @@ from dmforge.curation.accounts import Price
 from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.stage import Collective, Root, Stage
 from dmforge.curation.toml import read_toml
-from dmforge.generators.student.named import StudentConfig, seen_from
+from dmforge.generators.student.named import StudentConfig, resolve_checkpoint
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
@@ -130,7 +130,7 @@ def read_recipe(path: Path) -> Recipe:
                 values = {section: getattr(file, section), **values}
         config = parse_config(stage_type.config_class, values, where=where)
         stages.append(
-            stage_type(seen_from(path.parent, config) if "student" in stage_type.config_class.model_fields else config)
+            stage_type(resolve_checkpoint(path.parent, config) if "student" in stage_type.config_class.model_fields else config)
         )
         _check_last(stages, where)
     return Recipe(file.name, tuple(stages), file.prices, file.bring)

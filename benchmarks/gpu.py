@@ -32,7 +32,7 @@ from benchmarks.tables import show as show_table
 from dmforge.generators.engines.contract import Sampling
 from dmforge.generators.engines.transformers import TransformersEngine
 from dmforge.generators.footage import Clip, Shown
-from dmforge.generators.student.attention import use
+from dmforge.generators.student.attention import use_attention
 from dmforge.generators.student.load import Student
 from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
 from dmforge.generators.student.tags import add_tags
@@ -99,7 +99,7 @@ def student_of(shape: str, device: str, dtype: torch.dtype) -> Student:
             model = Qwen3VLForConditionalGeneration(config)
     finally:
         torch.set_default_dtype(before)
-    use(model)
+    use_attention(model)
     add_tags(model, vocabulary)
     return Student(model.to(device).eval(), vocabulary, shape)
 

@@ -145,14 +145,14 @@ def _number(question: str) -> int:
 class Knowing(Teacher):
     """A teacher in this process: it is reached in no time, and answers from the question."""
 
-    async def _sent(self, asked: Asked) -> Answer:
-        text = next(part["text"] for part in reversed(asked.parts) if part["type"] == "text")
+    async def _send_once(self, request: Asked) -> Answer:
+        text = next(part["text"] for part in reversed(request.parts) if part["type"] == "text")
         question = QUESTION.findall(text)[-1]
-        draw = zlib.crc32(f"{question} {asked.attempt} {asked.reply.name}".encode())
+        draw = zlib.crc32(f"{question} {request.attempt} {request.reply.name}".encode())
         thought = " ".join(WORDS[(draw + 7 * at) % len(WORDS)] for at in range(24 + draw % 16))
         if draw % 33 == 0:
             content = '{"thought": "The fra'  # nobody can read it: it is asked again
-        elif asked.reply.name == "look":
+        elif request.reply.name == "look":
             start_s = 1 + draw % 7
             content = json.dumps({"thought": f"The {thought}.", "start_s": start_s, "end_s": start_s + 3, "fps": 2})
         else:
@@ -169,7 +169,7 @@ class KnowingInterview(Interview):
         super().__init__(workspace, config, clips, stage, account)
         self._teacher = Knowing(config, stage, account)
 
-    def _images(self, video: Video, plan: FramePlan, coarse: bool) -> list[bytes]:
+    def _images(self, video: Video, plan: FramePlan, is_coarse: bool) -> list[bytes]:
         return [JPEG] * len(plan.times_s)
 
 

@@ -50,7 +50,7 @@ def timed(engine: Engine, quests: list[Quest]) -> tuple[list[Rolled], float]:
 
 
 def line(name: str, tally: Tally) -> None:
-    print(f"{name:<12} {tally.legs:>6} {tally.tokens:>10} {tally.cached:>10} {tally.cached / max(tally.tokens, 1):>8.1%}")
+    print(f"{name:<12} {tally.requests:>6} {tally.tokens:>10} {tally.cached:>10} {tally.cached / max(tally.tokens, 1):>8.1%}")
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def _since(now: Tally, before: Tally) -> Tally:
-    return Tally(now.legs - before.legs, now.tokens - before.tokens, now.cached - before.cached)
+    return Tally(now.requests - before.requests, now.tokens - before.tokens, now.cached - before.cached)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Only the needle may answer: where a teacher sees in the host what the question is about, it is no haystack for it."""
+"""Rejects haystacks whose host shows the needle: a teacher that sees only the host must not see what is asked about."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dmforge.schemas.replies import PresentReply
 
 @dataclass(frozen=True, slots=True)
 class Absence(Record):
-    """A haystack whose host does not answer by itself."""
+    """A haystack whose host doesn't show what its question is about."""
 
     kind = "absence"
     table = "absences"
@@ -30,7 +30,7 @@ class Absence(Record):
 
 @dataclass(frozen=True, slots=True)
 class Hosted(Joined):
-    """A haystack beside its host, and the task that its question is from."""
+    """A haystack with its host, and the task that its question is from."""
 
     elsewhere = frozenset({"task"})
 
@@ -49,7 +49,7 @@ class AbsentConfig(ShowingConfig):
 
 
 class Absent(Gate, Asking[Hosted, Absence]):
-    """Haystacks go on whose host lacks every needle."""
+    """Passes on the haystacks whose host shows none of their needles."""
 
     name, version = "absent", 1
     replies = (PresentReply,)
@@ -61,24 +61,26 @@ class Absent(Gate, Asking[Hosted, Absence]):
     def expected(self, item: Hosted) -> Expected | None:
         if item.video is None or item.task is None:
             return None
-        used = expected_usage(self.config, self.config.clips, PresentReply, item.video, None, _asked(item.haystack, item.task))
-        return Expected(used, self.config.price.usd(used))
+        usage = expected_usage(
+            self.config, self.config.clips, PresentReply, item.video, None, _question_text(item.haystack, item.task)
+        )
+        return Expected(usage, self.config.price.usd(usage))
 
     async def process(self, item: Hosted) -> Result:
         haystack = item.haystack
         if item.video is None or item.task is None:
             return Quarantined("no video", "the haystack's host or its task is not in the lake")
-        text, attempts = _asked(haystack, item.task), range(self.config.attempts)
+        text, attempts = _question_text(haystack, item.task), range(self.config.attempts)
         try:
-            _, said = await self.teacher.insist(PresentReply, item.video, None, text, attempts)
+            _, reply = await self.teacher.insist(PresentReply, item.video, None, text, attempts)
         except Unreadable as error:
             return Rejected("no readable reply", str(error))
-        if said.answer == "yes":
-            return Rejected("its host shows it, too", said.thought)
+        if reply.answer == "yes":
+            return Rejected("its host shows it, too", reply.thought)
         return Made((Absence(haystack.video, haystack.id),))
 
 
-def _asked(haystack: Haystack, task: Task) -> str:
-    """What must not be in the host: all that its needles show, and what the question is about."""
-    shown = "\n".join(dict.fromkeys(needle.what for needle in haystack.needles))
-    return f"Any of these:\n{shown}\n\n{task.question}"
+def _question_text(haystack: Haystack, task: Task) -> str:
+    """The text for the teacher: all that the needles show, and the question."""
+    needle_texts = "\n".join(dict.fromkeys(needle.what for needle in haystack.needles))
+    return f"Any of these:\n{needle_texts}\n\n{task.question}"

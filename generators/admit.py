@@ -1,4 +1,4 @@
-"""Drafts become tasks: nobody answers them without the video, and whoever sees only their clip answers as the writer did."""
+"""Admits drafts as tasks: a teacher must fail without the video, and give the writer's answer from the clip alone."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from dmforge.schemas.replies import AnswerReply, Difficulty, GuessReply, Questio
 from dmforge.schemas.scoring import answer_score
 
 RIGHT = {"grounding": 0.5}
-"""From this score on an answer agrees with the writer's: of a span half the overlap, of all else the same."""
+"""The score from which an answer agrees with the writer's, by kind of task: half the overlap for a span, else 1."""
 MARGIN = 1
-"""When something happens, and how long, is asked with so many times its length shown on each side: else the clip's bounds were
-the answer."""
+"""Questions about when, or how long, are shown with a margin of so many times the window on each side: else the clip's bounds
+would be the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Authored(Record):
-    """What its writer said of a task, beside the task itself."""
+    """What the writer said about a task: type, difficulty, density."""
 
     kind = "authored"
     table = "authored"
@@ -46,14 +46,14 @@ class Authored(Record):
 
 @dataclass(frozen=True, slots=True)
 class Drafted(Joined):
-    """A draft beside its video."""
+    """A draft with its video."""
 
     draft: Draft
     video: Video | None
 
 
 class AdmitConfig(ShowingConfig):
-    """How drafts are tried."""
+    """Settings of how drafts are tested."""
 
     guesses: NonNegativeInt = 2
     """How often it answers without the video: only where it is right each time is the draft rejected. By chance that is
@@ -75,10 +75,10 @@ class Admit(Asking[Drafted, Task | Authored]):
         if video is None or draft.fault:
             return None
         text, look = question_text(_task(draft, video)), _look(draft, video)
-        used = expected_usage(self.config, self.config.clips, AnswerReply, video, look, text)
+        usage = expected_usage(self.config, self.config.clips, AnswerReply, video, look, text)
         for _ in range(self.config.guesses):
-            used += expected_blind(self.config, GuessReply, text)
-        return Expected(used, self.config.price.usd(used))
+            usage += expected_blind(self.config, GuessReply, text)
+        return Expected(usage, self.config.price.usd(usage))
 
     async def process(self, item: Drafted) -> Result:
         draft, video = item.draft, item.video
@@ -90,29 +90,29 @@ class Admit(Asking[Drafted, Task | Authored]):
         try:
             if await self._is_guessed(task, video):
                 return Rejected("answered without the video", draft.question)
-            seen = await self._seen(task, video, _look(draft, video))
+            clip_answer = await self._answer_from_clip(task, video, _look(draft, video))
         except NoFrames:
             return Rejected("its clip shows no frame", draft.question)
         except Unreadable as error:
             return Rejected("no readable reply", str(error))
-        if answer_score(seen, task) < RIGHT.get(task.task_kind, 1.0):
-            return Rejected("its clip shows another answer", f"{draft.question}: {seen!r}, not {task.answer!r}")
-        about = Authored(video.id, task.id, draft.type, draft.difficulty, draft.fps, draft.writer, draft.id)
-        return Made((task, about))
+        if answer_score(clip_answer, task) < RIGHT.get(task.task_kind, 1.0):
+            return Rejected("its clip shows another answer", f"{draft.question}: {clip_answer!r}, not {task.answer!r}")
+        authored = Authored(video.id, task.id, draft.type, draft.difficulty, draft.fps, draft.writer, draft.id)
+        return Made((task, authored))
 
     async def _is_guessed(self, task: Task, video: Video) -> bool:
         text, attempts = question_text(task), self.config.attempts
-        for number in range(self.config.guesses):
-            own = range(number * attempts, (number + 1) * attempts)
-            _, said = await self.teacher.insist_on_text(GuessReply, video.id, text, own)
-            if answer_score(said.answer, task) < RIGHT.get(task.task_kind, 1.0):
+        for guess in range(self.config.guesses):
+            attempt_range = range(guess * attempts, (guess + 1) * attempts)
+            _, reply = await self.teacher.insist_on_text(GuessReply, video.id, text, attempt_range)
+            if answer_score(reply.answer, task) < RIGHT.get(task.task_kind, 1.0):
                 return False
         return self.config.guesses > 0
 
-    async def _seen(self, task: Task, video: Video, look: Look) -> str:
+    async def _answer_from_clip(self, task: Task, video: Video, look: Look) -> str:
         text = f"{announced(look)}\n\n{question_text(task)}"
-        _, said = await self.teacher.insist(AnswerReply, video, look, text, range(self.config.attempts))
-        return said.answer
+        _, reply = await self.teacher.insist(AnswerReply, video, look, text, range(self.config.attempts))
+        return reply.answer
 
 
 def _task(draft: Draft, video: Video) -> Task:
@@ -123,7 +123,7 @@ def _task(draft: Draft, video: Video) -> Task:
 
 
 def _look(draft: Draft, video: Video) -> Look:
-    """What shows the answer: the first window that will do, or what spans all that are needed."""
+    """The look that shows the answer: the first window that will do, or one that spans all windows that are needed."""
     needed = draft.windows if draft.needs == "all" else draft.windows[:1]
     start_cs, end_cs = min(window.start_cs for window in needed), max(window.end_cs for window in needed)
     if draft.form == "grounded" or draft.type == "duration":

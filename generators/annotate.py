@@ -1,7 +1,7 @@
-"""Tasks become candidates: a teacher looks at the coarse clip and says where to look closer; then it sees that, and answers.
+"""Makes candidates in two calls: from the coarse clip a teacher chooses where to look closer; shown that, it answers.
 
-The gold answer is in neither call, and the second one shows the closer clip alone: what it says must stand on that. A window
-may be given to the teacher where it doesn't find one of its own: the candidate says so.
+The gold answer is in neither call, and the second one shows the closer clip alone: its answer must rest on that. A window
+may be given to the teacher where it doesn't find one of its own: the candidate records that.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from dmforge.schemas.records import Candidate, Shown, Task, Video, WindowSource
 from dmforge.schemas.replies import AnswerReply, GivenReply, LookReply
 
 GUESSED_CS, GUESSED_FPS = 400, Fraction(3)
-"""What a plan takes a look to be, where only the teacher can say."""
+"""The look that a cost estimate assumes, where only the teacher can choose it."""
 LEAST_COVERED, MOST_TIMES = Fraction(9, 10), 4
-"""A window that a teacher finds for a grounding question covers so much of gold, and is at most so many times as long."""
+"""A window that a teacher finds for a grounding question must cover so much of gold, and be at most so many times as long."""
 PADDING = 1.0
-"""A window that is given is longer than gold, on each side by up to its length."""
+"""A given window extends gold on each side by up to so many times its length."""
 
 
 class TeacherShare(Config):
@@ -70,22 +70,22 @@ class AnnotateConfig(ShowingConfig):
         return self
 
     def each(self) -> list[TeacherConfig]:
-        """The teachers as configurations of their own."""
+        """One configuration for each teacher."""
         return [self.model_copy(update=share.model_dump(exclude={"share"})) for share in self.teachers] or [self]
 
     def chosen(self, task: Task) -> int:
-        """Which teacher has this task: by its id, so always the same one."""
+        """The index of the teacher that a task is assigned to, by its id."""
         shares = [teacher.share for teacher in self.teachers] or [1.0]
-        at = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(shares)
-        for number, share in enumerate(shares):
-            at -= share
-            if at < 0:
-                return number
+        point = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(shares)
+        for index, share in enumerate(shares):
+            point -= share
+            if point < 0:
+                return index
         return len(shares) - 1
 
 
 class AskingSeveral(Asking[In, Out]):
-    """A stage in which each task has one of several teachers."""
+    """A stage that asks several teachers, one for each task."""
 
     config: AnnotateConfig
 
@@ -95,117 +95,123 @@ class AskingSeveral(Asking[In, Out]):
 
     def open(self, workspace: Workspace) -> None:
         config = self.config
-        self._teachers = [Interview(workspace, one, config.clips, self.name, self.account) for one in config.each()]
+        self._teachers = [
+            Interview(workspace, teacher_config, config.clips, self.name, self.account) for teacher_config in config.each()
+        ]
 
     async def aclose(self) -> None:
         for teacher in self._teachers:
             await teacher.aclose()
 
     def teacher_of(self, task: Task) -> Interview:
-        """The one that has this task."""
+        """The teacher that this task is assigned to."""
         return self._teachers[self.config.chosen(task)]
 
 
 class Annotate(AskingSeveral[Shown, Candidate]):
-    """Tasks to candidates, two questions each."""
+    """Tasks to candidates, in two calls each."""
 
     name, version = "annotate", 2
     replies = (LookReply, AnswerReply, GivenReply)
     config: AnnotateConfig
 
     def expected(self, item: Shown) -> Expected | None:
-        """Both calls, from the frames that will be shown; of the second one the window is guessed."""
+        """The cost of both calls, from the frames that will be shown; the window of the second is guessed."""
         task, video, config = item.task, item.video, self.config
         if video is None:
             return None
         window = task.windows[0] if task.windows else Window(0, min(video.duration_cs, GUESSED_CS))
         teacher = config.each()[config.chosen(task)]
         text = question_text(task)
-        used = expected_usage(teacher, config.clips, LookReply, video, None, text)
-        used += expected_usage(teacher, config.clips, AnswerReply, video, Look(window, GUESSED_FPS), text)
-        every = Usage(*(config.candidates * number for number in (used.calls, used.input_tokens, used.output_tokens)))
-        return Expected(every, teacher.price.usd(every))
+        usage = expected_usage(teacher, config.clips, LookReply, video, None, text)
+        usage += expected_usage(teacher, config.clips, AnswerReply, video, Look(window, GUESSED_FPS), text)
+        all_candidates = Usage(*(config.candidates * count for count in (usage.calls, usage.input_tokens, usage.output_tokens)))
+        return Expected(all_candidates, teacher.price.usd(all_candidates))
 
     async def process(self, item: Shown) -> Result:
         if item.video is None:
             return Quarantined("no video", "the task's video is not in the lake")
         teacher = self.teacher_of(item.task)
-        made: list[Candidate] = []
-        reason, why = "", ""
-        for number in range(self.config.candidates):
-            found = await self._candidate(teacher, item.task, item.video, number)
-            if isinstance(found, Candidate):
-                made.append(found)
+        candidates: list[Candidate] = []
+        reason, detail = "", ""
+        for index in range(self.config.candidates):
+            outcome = await self._candidate(teacher, item.task, item.video, index)
+            if isinstance(outcome, Candidate):
+                candidates.append(outcome)
             else:
-                reason, why = found
-        return Made(tuple(made)) if made else Rejected(reason, why)
+                reason, detail = outcome
+        return Made(tuple(candidates)) if candidates else Rejected(reason, detail)
 
-    async def _candidate(self, teacher: Interview, task: Task, video: Video, number: int) -> Candidate | tuple[str, str]:
-        """A candidate, or the reason for none and what was last wrong."""
+    async def _candidate(self, teacher: Interview, task: Task, video: Video, index: int) -> Candidate | tuple[str, str]:
+        """A candidate; or the reason why there is none, and the detail of the last failure."""
         always_gold = self.config.window_source == "gold" and bool(task.windows)
-        reason, why = "", ""
-        for attempt in range(number * self.config.attempts, (number + 1) * self.config.attempts):
+        reason, detail = "", ""
+        for attempt in range(index * self.config.attempts, (index + 1) * self.config.attempts):
             try:
                 if always_gold:
-                    return await self._given(teacher, task, video, attempt, "gold")
-                return await self._own(teacher, task, video, attempt)
+                    return await self._with_given_window(teacher, task, video, attempt, "gold")
+                return await self._with_own_window(teacher, task, video, attempt)
             except Unreadable as error:
-                reason, why = "no readable reply", str(error)
+                reason, detail = "no readable reply", str(error)
             except _Missed as error:
-                reason, why = "its window misses gold", str(error)
+                reason, detail = "its window misses gold", str(error)
         if reason != "its window misses gold" or self.config.window_source != "gold_padded":
-            return reason, why
+            return reason, detail
         try:
-            return await self._given(teacher, task, video, (number + 1) * self.config.attempts - 1, "gold_padded")
+            return await self._with_given_window(teacher, task, video, (index + 1) * self.config.attempts - 1, "gold_padded")
         except Unreadable as error:
             return "no readable reply", str(error)
 
-    async def _own(self, teacher: Interview, task: Task, video: Video, attempt: int) -> Candidate:
-        """With a window of the teacher's own."""
-        first, thought, look = await own_look(teacher, task, video, attempt)
+    async def _with_own_window(self, teacher: Interview, task: Task, video: Video, attempt: int) -> Candidate:
+        """A candidate with a window that the teacher chose."""
+        look_request, thought, look = await own_look(teacher, task, video, attempt)
         if task.task_kind == "grounding" and self.config.window_source != "teacher" and not _is_near(look.window, task):
             raise _Missed(print_span(look.window))
-        return await answered(teacher, task, video, attempt, first, thought, look, "teacher")
+        return await answer_look(teacher, task, video, attempt, look_request, thought, look, "teacher")
 
-    async def _given(self, teacher: Interview, task: Task, video: Video, attempt: int, source: WindowSource) -> Candidate:
-        """With gold, or a window around it; the teacher writes how one comes to look there."""
+    async def _with_given_window(
+        self, teacher: Interview, task: Task, video: Video, attempt: int, source: WindowSource
+    ) -> Candidate:
+        """A candidate with the gold window, or one around it; the teacher writes the thought that leads there."""
         window = task.windows[0] if source == "gold" else _padded(task.windows[0], video, task.id)
         text = f"{_with_length(video, question_text(task))}\n\n{given(window)}"
-        first, how = await teacher.ask(GivenReply, video, None, text, attempt)
-        look = Look(window, how.density())
-        return await answered(teacher, task, video, attempt, first, how.thought, look, source)
+        look_request, reply = await teacher.ask(GivenReply, video, None, text, attempt)
+        look = Look(window, reply.density())
+        return await answer_look(teacher, task, video, attempt, look_request, reply.thought, look, source)
 
 
 class _Missed(Exception):
-    """A window of the teacher's own that doesn't hold what it should."""
+    """A window that the teacher chose and that misses gold."""
 
 
 async def own_look(teacher: Interview, task: Task, video: Video, attempt: int) -> tuple[Id, str, Look]:
-    """Call 1: the key of what was asked, the thought, and where the teacher wants to look."""
-    first, where = await teacher.ask(LookReply, video, None, _with_length(video, question_text(task)), attempt)
-    look = where.look()
+    """Call 1: the key of the request, the thought, and the look that the teacher chose."""
+    request, reply = await teacher.ask(LookReply, video, None, _with_length(video, question_text(task)), attempt)
+    look = reply.look()
     if look is None:
         raise Unreadable("look: the window is empty")
     if look.window.start_cs >= video.duration_cs:
         raise Unreadable("look: the window begins after the end")
-    return first, where.thought, look
+    return request, reply.thought, look
 
 
-async def answered(
-    teacher: Interview, task: Task, video: Video, attempt: int, first: Id, thought: str, look: Look, source: WindowSource
+async def answer_look(
+    teacher: Interview, task: Task, video: Video, attempt: int, look_request: Id, thought: str, look: Look, source: WindowSource
 ) -> Candidate:
-    """Call 2, and what both make together."""
+    """Call 2: the answer from the look, and the candidate that both calls make."""
     try:
         text = f"{announced(look)}\n\n{question_text(task)}"
-        second, what = await teacher.ask(AnswerReply, video, look, text, attempt)
+        answer_request, reply = await teacher.ask(AnswerReply, video, look, text, attempt)
     except NoFrames:
         raise Unreadable("look: it shows no frame") from None
-    transcript = assemble(prompt(task), (thought, what.thought), (look,), what.answer)
-    return Candidate(video.id, task.id, attempt, teacher.model, transcript, (look,), what.answer, source, (first, second))
+    transcript = assemble(prompt(task), (thought, reply.thought), (look,), reply.answer)
+    return Candidate(
+        video.id, task.id, attempt, teacher.model, transcript, (look,), reply.answer, source, (look_request, answer_request)
+    )
 
 
 def given(window: Window) -> str:
-    """What is said where the window is not the teacher's to choose."""
+    """The sentence that gives a window to the teacher."""
     return f"The closer look will be at {print_span(window)} seconds."
 
 
@@ -214,7 +220,7 @@ def _with_length(video: Video, question: str) -> str:
 
 
 def _is_near(window: Window, task: Task) -> bool:
-    """Does it hold nearly all of some gold window, and not much else?"""
+    """A window covers nearly all of some gold window, and not much else."""
     for gold in task.windows:
         length = gold.end_cs - gold.start_cs
         covered = min(window.end_cs, gold.end_cs) - max(window.start_cs, gold.start_cs)
@@ -224,7 +230,8 @@ def _is_near(window: Window, task: Task) -> bool:
 
 
 def _padded(gold: Window, video: Video, task: Id) -> Window:
-    """Gold with chance before and after it, so that a window never tells the answer by itself; the same chance every time."""
-    chance, length = Random(task), gold.end_cs - gold.start_cs
-    before, after = (round(chance.uniform(0, PADDING) * length) for _ in range(2))
-    return Window(max(0, gold.start_cs - before), max(gold.end_cs, min(video.duration_cs, gold.end_cs + after)))
+    """Gold with a random margin before and after it, so that the window doesn't give the answer away; the same for each
+    task."""
+    rng, length = Random(task), gold.end_cs - gold.start_cs
+    margin_before, margin_after = (round(rng.uniform(0, PADDING) * length) for _ in range(2))
+    return Window(max(0, gold.start_cs - margin_before), max(gold.end_cs, min(video.duration_cs, gold.end_cs + margin_after)))

@@ -1,4 +1,4 @@
-"""What a runtime shows of one video: the coarse clip, and the clip that a look asks for."""
+"""The clips that a model is shown of one video: the coarse clip, and the clip of each look."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Frames as a model is shown them, and when each is on screen."""
+    """Frames as a model is shown them, with the time of each."""
 
     frames: Pixels
     times_s: tuple[Fraction, ...]
@@ -30,7 +30,7 @@ class Clip:
     def __post_init__(self) -> None:
         shape = self.frames.shape
         if len(shape) != 4 or shape[3] != 3 or not len(self.times_s) == shape[0] > 0:
-            raise ValueError(f"no clip of {len(self.times_s)} times and frames of shape {shape}")
+            raise ValueError(f"a clip needs a time for each frame, not {len(self.times_s)} times for frames of shape {shape}")
         if shape[1] % CELL or shape[2] % CELL:
             raise ValueError(f"frames of {shape[2]} x {shape[1]} are not on the grid of {CELL} pixels")
 
@@ -52,23 +52,23 @@ class Clip:
 
 
 class Footage(Protocol):
-    """One video, as it is shown."""
+    """One video as a source of clips."""
 
     def coarse(self) -> Clip:
-        """V0."""
+        """The coarse clip V0, of the whole video."""
         ...
 
     def look(self, look: Look) -> Clip:
-        """V1 of a look. Raises `NoFrames` where it begins after the end of the video."""
+        """The clip V1 of a look. Raises `NoFrames` where it begins after the end of the video."""
         ...
 
 
 class Kept:
-    """Footage that is asked for the same looks again and again: the very same clip is given, of the last few or of all."""
+    """Footage with a cache: the same look gives the same clip object, for the last few looks or for all."""
 
-    def __init__(self, footage: Footage, looks: int | None = 8) -> None:
+    def __init__(self, footage: Footage, max_cached: int | None = 8) -> None:
         self.coarse = cache(footage.coarse)
-        self.look = lru_cache(looks)(footage.look)
+        self.look = lru_cache(max_cached)(footage.look)
 
 
 @dataclass(frozen=True, slots=True)

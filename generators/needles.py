@@ -1,7 +1,7 @@
-"""Which needle goes into which haystack: a moment of one video, put into another one that is then asked about it.
+"""Chooses needles and haystacks: a needle is a moment of one video that is hidden in another, its host, to be asked about.
 
 A needle is put where a shot of its host ends, so that its seams are two cuts among others. A host needs some of them, and must
-not tell anything like the needle itself.
+not show anything like the needle itself.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ HIDES: tuple[Hides, ...] = get_args(Hides)
 TIMES = (2, 3, 4)
 """How often a needle that is to be counted is put in."""
 TRIED = 100
-"""So many needles are tried for a haystack: a host that tells the like of all of these is none."""
+"""The most needles that are tried for a haystack; a host that shows the like of all of them gets none."""
 SLACK_CS = 25
 """A needle may begin so much before its window, and an event may end so much behind it."""
 WHOLE = 3
-"""Frames of the grid that make a whole number of centiseconds: needles are moved by multiples, so that windows stay exact."""
+"""Frames of the grid in a whole number of centiseconds: needles are moved by multiples of it, so that windows stay exact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Whose a video is."""
+    """Source and licence of a video."""
 
     source: str
     licence: str
@@ -52,7 +52,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Needle:
-    """What is put into a host: frames of another video's grid, from one up to another, before a frame of the host's."""
+    """A part of another video, put into a host: grid frames from `first` up to `stop`, before the host's frame `before`."""
 
     video: Id
     first: int
@@ -65,7 +65,7 @@ class Needle:
 
 @dataclass(frozen=True, slots=True)
 class Haystack(Record):
-    """A host, what is put into it, and which task is asked about the whole."""
+    """A host with the needles in it, and the task that is asked about the spliced video."""
 
     kind = "haystack"
     table = "haystacks"
@@ -83,7 +83,7 @@ class Haystack(Record):
 
 
 class NeedlesConfig(StageConfig):
-    """How many haystacks are made, and of what."""
+    """Settings of how many haystacks are made, and of what."""
 
     per_host: NonNegativeInt = 2
     """Haystacks that are tried for each host. 0: none."""
@@ -107,18 +107,18 @@ class NeedlesConfig(StageConfig):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A task that can be a needle: its moment, and what happens then."""
+    """A task whose moment can be a needle: its window, and what happens in it."""
 
     task: Task
     window: Window
     what: str
     said: Said
     once: bool
-    """It happens once, from beginning to end: so often as it is put in, so often it happens."""
+    """It happens exactly once in the window, so a host shows it as often as it is put in."""
 
 
 class Needles(Collective[Task, Haystack]):
-    """Tasks to haystacks. A task that is in none is rejected: as a needle, not as a task."""
+    """Tasks to haystacks. A task whose moment is in no haystack is rejected as a needle, not as a task."""
 
     name, version = "needles", 1
     config: NeedlesConfig
@@ -127,28 +127,30 @@ class Needles(Collective[Task, Haystack]):
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         tasks = from_arrow(Task, view.table(view.rows(Task).sql))
         videos = {video.id: video for video in from_arrow(Video, view.table(view.rows(Video).sql)) if video.role != "benchmark"}
-        said = {row.video: _said(row) for row in from_arrow(Provenance, view.table(view.rows(Provenance).sql))}
+        sources = {row.video: _source_of(row) for row in from_arrow(Provenance, view.table(view.rows(Provenance).sql))}
         stories = {story.video: story for story in from_arrow(Storyline, view.table(view.rows(Storyline).sql))}
         tasks.sort(key=lambda task: (task.video, task.id))
-        found = [needle for task in tasks if (needle := self._needle(task, stories.get(task.video), said))]
-        made: defaultdict[Id, list[Haystack]] = defaultdict(list)
-        ring = Ring(found, self.config.seed)
-        for host in sorted(stories.keys() & videos.keys() & said.keys()):
-            for haystack in self._haystacks(videos[host], said[host], stories[host], ring):
-                if haystack not in made[haystack.task]:
-                    made[haystack.task].append(haystack)
+        needles = [needle for task in tasks if (needle := self._needle(task, stories.get(task.video), sources))]
+        haystacks_by_task: defaultdict[Id, list[Haystack]] = defaultdict(list)
+        ring = Ring(needles, self.config.seed)
+        for host in sorted(stories.keys() & videos.keys() & sources.keys()):
+            for haystack in self._haystacks(videos[host], sources[host], stories[host], ring):
+                if haystack not in haystacks_by_task[haystack.task]:
+                    haystacks_by_task[haystack.task].append(haystack)
         results: list[Result] = [
-            Made(tuple(made[task.id])) if made[task.id] else Rejected("in no haystack", "not drawn, or no moment of its own")
+            Made(tuple(haystacks_by_task[task.id]))
+            if haystacks_by_task[task.id]
+            else Rejected("in no haystack", "not drawn, or no moment of its own")
             for task in tasks
         ]
         yield settle(origin, [Key(task.id, task.video) for task in tasks], results, self.makes)
 
-    def _needle(self, task: Task, story: Storyline | None, said: Mapping[Id, Said]) -> Found | None:
-        """A task about one moment, of which somebody has said what happens in it."""
+    def _needle(self, task: Task, story: Storyline | None, sources: Mapping[Id, Said]) -> Found | None:
+        """The needle in a task: None unless the task is about one moment that the storyline describes."""
         if (
             story is None
             or not story.events
-            or task.video not in said
+            or task.video not in sources
             or not task.windows
             or (task.needs == "all" and len(task.windows) > 1)
         ):
@@ -159,81 +161,94 @@ class Needles(Collective[Task, Haystack]):
         event = max(story.events, key=lambda event: (overlap_cs((event.window,), (window,)), -event.window.start_cs))
         if within(event.window, window) is None:
             return None
-        begins_cs, ends_cs = window.start_cs - SLACK_CS, window.end_cs + SLACK_CS
-        alike = [other for other in story.events if is_near(other.what, event.what)]
-        shown = [other.window for other in alike if within(other.window, Window(max(0, begins_cs), ends_cs))]
-        once = len(shown) == 1 and begins_cs <= shown[0].start_cs and shown[0].end_cs <= ends_cs
-        return Found(task, window, event.what, said[task.video], once)
+        earliest_cs, latest_cs = window.start_cs - SLACK_CS, window.end_cs + SLACK_CS
+        similar_events = [similar for similar in story.events if is_near(similar.what, event.what)]
+        similar_windows = [
+            similar.window for similar in similar_events if within(similar.window, Window(max(0, earliest_cs), latest_cs))
+        ]
+        happens_once = (
+            len(similar_windows) == 1 and earliest_cs <= similar_windows[0].start_cs and similar_windows[0].end_cs <= latest_cs
+        )
+        return Found(task, window, event.what, sources[task.video], happens_once)
 
-    def _haystacks(self, host: Video, said: Said, story: Storyline, ring: Ring) -> Iterator[Haystack]:
+    def _haystacks(self, host: Video, source: Said, story: Storyline, ring: Ring) -> Iterator[Haystack]:
         if host.duration_cs < 100 * self.config.host_s or len(story.cuts) < self.config.host_cuts:
             return
-        for number in range(self.config.per_host):
-            at = digest("haystack", [self.config.seed, host.id, number])
-            draw = Random(at)
-            weights = dict(sorted(self.config.hides.items()))  # the order of a recipe is no part of the work key
-            hides = draw.choices(list(weights), list(weights.values()))[0]
-            fits = (one for one in ring.after(at) if one.task.video != host.id and not _tells(story.events, one))
-            fit = (one for one in fits if one.once or hides != "count")
-            haystack = needles_in(host.id, said, story.cuts, hides, fit, draw)
+        for index in range(self.config.per_host):
+            key = digest("haystack", [self.config.seed, host.id, index])
+            rng = Random(key)
+            weights = dict(sorted(self.config.hides.items()))  # the order of names in a recipe must not matter
+            hides = rng.choices(list(weights), list(weights.values()))[0]
+            usable = (
+                needle
+                for needle in ring.after(key)
+                if needle.task.video != host.id and not _shows_similar(story.events, needle)
+            )
+            suitable = (needle for needle in usable if needle.once or hides != "count")
+            haystack = needles_in(host.id, source, story.cuts, hides, suitable, rng)
             if haystack is not None:
                 yield haystack
 
 
 class Ring:
-    """Needles in an order of their own: who begins somewhere and takes what fits next is moved by few that come or go."""
+    """Needles in a fixed random order, as in consistent hashing: a few needles more or fewer change few choices."""
 
-    def __init__(self, found: Sequence[Found], seed: int) -> None:
-        placed = sorted((digest("needle", [seed, needle.task.id]), number) for number, needle in enumerate(found))
-        self._places, self._needles = [place for place, _ in placed], [found[number] for _, number in placed]
+    def __init__(self, needles: Sequence[Found], seed: int) -> None:
+        keyed = sorted((digest("needle", [seed, needle.task.id]), index) for index, needle in enumerate(needles))
+        self._keys, self._needles = [key for key, _ in keyed], [needles[index] for _, index in keyed]
 
-    def after(self, place: Id) -> Iterator[Found]:
-        """A number of needles from a place on."""
-        begin, count = bisect(self._places, place), len(self._needles)
-        for step in range(min(TRIED, count)):
-            yield self._needles[(begin + step) % count]
+    def after(self, key: Id) -> Iterator[Found]:
+        """The next needles in the ring from a key on."""
+        start, count = bisect(self._keys, key), len(self._needles)
+        for offset in range(min(TRIED, count)):
+            yield self._needles[(start + offset) % count]
 
 
 def needles_in(
-    host: Id, said: Said, cuts: tuple[int, ...], hides: Hides, fit: Iterator[Found], draw: Random
+    host: Id, source: Said, cuts: tuple[int, ...], hides: Hides, candidates: Iterator[Found], rng: Random
 ) -> Haystack | None:
-    """A haystack of this kind, if there are needles and cuts enough for it."""
-    first = next(fit, None)
-    if first is None:
+    """A haystack of a kind, if there are enough needles and cuts for it."""
+    first_needle = next(candidates, None)
+    if first_needle is None:
         return None
-    hidden = [first]
+    hidden = [first_needle]
     if hides == "order":
-        different = (one for one in fit if one.task.video != first.task.video and not is_near(one.what, first.what))
-        hidden += [other for other in (next(different, None),) if other is not None]
-        draw.shuffle(hidden)
+        different = (
+            needle
+            for needle in candidates
+            if needle.task.video != first_needle.task.video and not is_near(needle.what, first_needle.what)
+        )
+        hidden += [second_needle for second_needle in (next(different, None),) if second_needle is not None]
+        rng.shuffle(hidden)
     elif hides == "count":
-        hidden *= draw.choice(TIMES)
+        hidden *= rng.choice(TIMES)
     if len(hidden) > len(cuts) or (hides == "order" and len(hidden) < 2):
         return None
     needles: list[Needle] = []
-    put = 0
-    for one, before in zip(hidden, sorted(draw.sample(cuts, len(hidden))), strict=True):
-        needle = _placed(one, before, put)
-        put += needle.stop - needle.first
+    inserted = 0
+    for moment, cut in zip(hidden, sorted(rng.sample(cuts, len(hidden))), strict=True):
+        needle = _needle_at(moment, cut, inserted)
+        inserted += needle.stop - needle.first
         needles.append(needle)
     videos = tuple(sorted({host, *(needle.video for needle in needles)}))
-    return Haystack(host, said, hides, hidden[0].task.id, tuple(needles), videos)
+    return Haystack(host, source, hides, hidden[0].task.id, tuple(needles), videos)
 
 
-def _placed(found: Found, before: int, put: int) -> Needle:
-    """The frames of a needle, begun up to two frames early so that it moves by whole centiseconds; `put` are in already."""
-    first = found.window.start_cs * GRID_FPS // 100
-    stop = -(-found.window.end_cs * GRID_FPS // 100)
-    early = (first - before - put) % WHOLE
+def _needle_at(needle: Found, cut: int, inserted: int) -> Needle:
+    """The needle at a cut: begun up to two frames early, so that it moves by whole centiseconds. `inserted` counts frames of
+    needles before it."""
+    first_frame = needle.window.start_cs * GRID_FPS // 100
+    stop_frame = -(-needle.window.end_cs * GRID_FPS // 100)
+    frames_early = (first_frame - cut - inserted) % WHOLE
     # at the very beginning of its video there is nothing earlier: two frames later then, and its window is cut by as much
-    first = first - early if first >= early else first - early + WHOLE
-    return Needle(found.task.video, first, max(stop, first + 1), before, found.what, found.said)
+    first_frame = first_frame - frames_early if first_frame >= frames_early else first_frame - frames_early + WHOLE
+    return Needle(needle.task.video, first_frame, max(stop_frame, first_frame + 1), cut, needle.what, needle.said)
 
 
-def _said(row: Provenance) -> Said:
+def _source_of(row: Provenance) -> Said:
     return Said(row.source, row.licence, row.terms, row.source_id)
 
 
-def _tells(events: Sequence[Event], needle: Found) -> bool:
-    """Whether a host shows something like the needle."""
+def _shows_similar(events: Sequence[Event], needle: Found) -> bool:
+    """A host shows something like the needle."""
     return any(is_near(event.what, needle.what) for event in events)

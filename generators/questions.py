@@ -1,7 +1,7 @@
-"""Storylines become drafts: a teacher that knows what happens in a video writes questions of named types about it.
+"""Writes drafts of questions: a teacher that knows a video's storyline is asked for questions of given types about it.
 
-A draft is no task yet. What is wrong with its text is written down here; whether it can be answered without the video, and from
-its clip, `admit` finds out.
+A draft is no task yet. What is wrong with its text is recorded here; whether it can be answered without the video, and from
+its clip, is measured by `admit`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ Kind = TypeVar("Kind", bound=str)
 
 @dataclass(frozen=True, slots=True)
 class Draft(Record):
-    """A question as it was written."""
+    """A question as the teacher wrote it."""
 
     kind = "draft"
     table = "drafts"
 
     video: Id
     number: int
-    """In the reply that it comes from."""
+    """Its index in the reply that it comes from."""
     type: QuestionType
     form: Form
     question: str
@@ -61,14 +61,14 @@ class Draft(Record):
 
 @dataclass(frozen=True, slots=True)
 class Told(Joined):
-    """A storyline beside its video."""
+    """A storyline with its video."""
 
     storyline: Storyline
     video: Video | None
 
 
 class QuestionsConfig(ShowingConfig):
-    """How many questions are wanted, and of what kind."""
+    """Settings of how many questions are asked for, and of what kind."""
 
     per_video: Annotated[int, Field(ge=1, le=50)] = 6
     """How many questions are asked for."""
@@ -90,7 +90,7 @@ class QuestionsConfig(ShowingConfig):
 
 
 class Questions(Asking[Told, Draft]):
-    """One question to the teacher a video; as many drafts as it wrote."""
+    """One request to the teacher for each video; as many drafts as it wrote."""
 
     name, version = "questions", 1
     replies = (WriteReply,)
@@ -99,9 +99,9 @@ class Questions(Asking[Told, Draft]):
     def expected(self, item: Told) -> Expected | None:
         if item.video is None or not item.storyline.events:
             return None
-        text = brief(item.video, item.storyline.events, self._wanted(item.video))
-        used = expected_usage(self.config, self.config.clips, WriteReply, item.video, None, text)
-        return Expected(used, self.config.price.usd(used))
+        text = brief(item.video, item.storyline.events, self._slots(item.video))
+        usage = expected_usage(self.config, self.config.clips, WriteReply, item.video, None, text)
+        return Expected(usage, self.config.price.usd(usage))
 
     async def process(self, item: Told) -> Result:
         video = item.video
@@ -109,48 +109,48 @@ class Questions(Asking[Told, Draft]):
             return Quarantined("no video", "the storyline's video is not in the lake")
         if not item.storyline.events:
             return Rejected("nothing happens", "the teacher saw no event in any part")
-        wanted = self._wanted(video)
-        text = brief(video, item.storyline.events, wanted)
+        slots = self._slots(video)
+        text = brief(video, item.storyline.events, slots)
         try:
             request, reply = await self.teacher.insist(WriteReply, video, None, text, range(self.config.attempts))
         except Unreadable as error:
             return Rejected("no readable reply", str(error))
-        return Made(drafts(video, reply, request, self.teacher.model, wanted))
+        return Made(drafts(video, reply, request, self.teacher.model, slots))
 
-    def _wanted(self, video: Video) -> list[tuple[QuestionType, Form]]:
-        """Types and forms in proportion to their weights; chance, always the same for a video, decides on what is left over."""
-        draw = Random(digest("questions", [self.config.seed, video.id]))
-        types = _shared_out(self.config.types, self.config.per_video, draw)
-        forms = _shared_out(self.config.forms, self.config.per_video, draw)
-        draw.shuffle(forms)
+    def _slots(self, video: Video) -> list[tuple[QuestionType, Form]]:
+        """Types and forms in proportion to their weights; remainders are drawn, always alike for a video."""
+        rng = Random(digest("questions", [self.config.seed, video.id]))
+        types = _apportioned(self.config.types, self.config.per_video, rng)
+        forms = _apportioned(self.config.forms, self.config.per_video, rng)
+        rng.shuffle(forms)
         return list(zip(types, forms, strict=True))
 
 
-def brief(video: Video, events: tuple[Event, ...], wanted: list[tuple[QuestionType, Form]]) -> str:
-    """What the writer is told: what happens, and what is wanted."""
-    told = [f"{print_span(event.window)}: {event.what}" for event in events]
-    asked = [f"{number}. {kind}, {form}" for number, (kind, form) in enumerate(wanted, 1)]
+def brief(video: Video, events: tuple[Event, ...], slots: list[tuple[QuestionType, Form]]) -> str:
+    """The text for the writer: what happens, and which questions to write."""
+    happenings = [f"{print_span(event.window)}: {event.what}" for event in events]
+    requests = [f"{number}. {kind}, {form}" for number, (kind, form) in enumerate(slots, 1)]
     length = f"The video lasts {print_seconds(video.duration_cs)} seconds. What happens in it:"
-    return "\n".join([length, *told]) + "\n\n" + "\n".join(["Write these questions:", *asked])
+    return "\n".join([length, *happenings]) + "\n\n" + "\n".join(["Write these questions:", *requests])
 
 
 def drafts(
-    video: Video, reply: WriteReply, request: Id, writer: str, wanted: list[tuple[QuestionType, Form]]
+    video: Video, reply: WriteReply, request: Id, writer: str, slots: list[tuple[QuestionType, Form]]
 ) -> tuple[Draft, ...]:
-    """What was written, each with the first thing that is wrong with it."""
-    left, made = Counter(kind for kind, _ in wanted), list[Draft]()
-    sound: list[str] = []
-    for number, written in enumerate(reply.questions):
+    """Drafts from a reply, each with the first fault of its text."""
+    slots_left, made_drafts = Counter(kind for kind, _ in slots), list[Draft]()
+    sound_questions: list[str] = []
+    for index, written in enumerate(reply.questions):
         windows = _windows(written, video)
-        wrong = fault(written, windows, left[written.type] > 0, sound)
-        if not wrong:
-            left[written.type] -= 1
-            sound.append(written.question)
+        text_fault = fault(written, windows, slots_left[written.type] > 0, sound_questions)
+        if not text_fault:
+            slots_left[written.type] -= 1
+            sound_questions.append(written.question)
         grounded = written.form == "grounded" and windows
-        made.append(
+        made_drafts.append(
             Draft(
                 video.id,
-                number,
+                index,
                 written.type,
                 written.form,
                 " ".join(written.question.split()),
@@ -162,29 +162,29 @@ def drafts(
                 Fraction(written.fps).limit_denominator(MAX_FPS),
                 writer,
                 request,
-                wrong,
+                text_fault,
             )
         )
-    return tuple(made)
+    return tuple(made_drafts)
 
 
 def _windows(written: Written, video: Video) -> tuple[Window, ...]:
-    """Those that lie in the video, as far as they do."""
-    whole = Window(0, video.duration_cs)
-    told = (span.window() for span in written.windows)
-    inside = (within(window, whole) for window in told if window is not None)
+    """The windows of a question, cut to the video's length; those outside it are dropped."""
+    video_window = Window(0, video.duration_cs)
+    windows = (span.window() for span in written.windows)
+    inside = (within(window, video_window) for window in windows if window is not None)
     return tuple(sorted((window for window in inside if window is not None), key=lambda window: window.start_cs))
 
 
-def _shared_out(weights: dict[Kind, float], number: int, draw: Random) -> list[Kind]:
-    """So many names, each as often as its weight says; what doesn't come out even is drawn."""
-    whole = sum(weights.values())
-    # in the order of the alphabet: that of a recipe is no part of the work key
-    shares = {name: number * weight / whole for name, weight in sorted(weights.items()) if weight > 0}
-    found = [name for name, share in shares.items() for _ in range(int(share))]
-    rest = {name: share % 1 for name, share in shares.items()}
-    while len(found) < number:
-        name = draw.choices(list(rest), [max(share, 1e-9) for share in rest.values()])[0]
-        found.append(name)
-        rest[name] = 0.0
-    return found
+def _apportioned(weights: dict[Kind, float], count: int, rng: Random) -> list[Kind]:
+    """`count` names, each in proportion to its weight; remainders are drawn."""
+    total = sum(weights.values())
+    # in alphabetical order: the order in a recipe must not matter
+    shares = {name: count * weight / total for name, weight in sorted(weights.items()) if weight > 0}
+    names = [name for name, share in shares.items() for _ in range(int(share))]
+    remainders = {name: share % 1 for name, share in shares.items()}
+    while len(names) < count:
+        name = rng.choices(list(remainders), [max(share, 1e-9) for share in remainders.values()])[0]
+        names.append(name)
+        remainders[name] = 0.0
+    return names

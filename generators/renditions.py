@@ -1,4 +1,4 @@
-"""Footage from the renditions of a video: whoever asks for a look is shown what everyone else is shown for it."""
+"""Footage from the stored renditions of a video, so that every reader of a look is shown the same frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dmforge.schemas.records import Video
 
 @dataclass(frozen=True, slots=True)
 class Renditions:
-    """A video by its two files, or by the bytes of them that a shard holds."""
+    """The two renditions of a video, as files or as bytes from a shard."""
 
     video: Video
     clips: Clips
@@ -32,5 +32,5 @@ class Renditions:
 
 
 def footage_of(example: Example, clips: Clips) -> Renditions:
-    """The video of a sample in a shard."""
+    """The footage of a sample in a shard."""
     return Renditions(example.video.as_record(), clips, example.coarse, example.grid)

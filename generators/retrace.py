@@ -1,5 +1,5 @@
-"""A rollout as training takes it: the very tokens that the policy wrote, with their log-probabilities, and the frames it
-was shown."""
+"""A rollout as a training example: the very tokens that the policy wrote, their log-probabilities, and the frames that it was
+shown."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from numpy.typing import NDArray
 from dmforge.generators.footage import Footage, show
 from dmforge.generators.rollout import Rolled
 from dmforge.generators.student.layout import Laid, Layout, Stretch
-from dmforge.generators.student.positions import following
+from dmforge.generators.student.positions import next_position
 
 
-def retrace(rolled: Rolled, footage: Footage, layout: Layout) -> Laid:
-    """Not what its text would be made into today: another tokenization of the same words is another action."""
-    return layout.join(_as_written(rolled, layout.stretches(show(rolled.transcript.pieces, footage))))
+def retrace(rollout: Rolled, footage: Footage, layout: Layout) -> Laid:
+    """Lay out a rollout by the tokens that were written, not by its text: another tokenization of it is another action."""
+    return layout.join(_with_written_tokens(rollout, layout.stretches(show(rollout.transcript.pieces, footage))))
 
 
-def retrace_behind(prompt: Laid, rolled: Rolled, footage: Footage, layout: Layout) -> Laid:
-    """The same without its prompt, which is laid out once for all rollouts of it; positions go on behind it."""
-    pieces = [piece for piece in rolled.transcript.pieces if piece.author != "prompt"]
-    first = following(prompt.positions, 0)
-    return layout.join(_as_written(rolled, layout.stretches(show(pieces, footage))), first)
+def retrace_behind(prompt: Laid, rollout: Rolled, footage: Footage, layout: Layout) -> Laid:
+    """Lay out a rollout without its prompt, which is laid out once for all its rollouts; positions go on behind it."""
+    pieces = [piece for piece in rollout.transcript.pieces if piece.author != "prompt"]
+    first_position = next_position(prompt.positions, 0)
+    return layout.join(_with_written_tokens(rollout, layout.stretches(show(pieces, footage))), first_position)
 
 
-def _as_written(rolled: Rolled, stretches: Iterable[Stretch]) -> Iterator[Stretch]:
-    written = iter(rolled.written)
-    return (Stretch(s.author, np.array(next(written).ids)) if s.author == "policy" else s for s in stretches)
+def _with_written_tokens(rollout: Rolled, stretches: Iterable[Stretch]) -> Iterator[Stretch]:
+    outputs = iter(rollout.written)
+    return (
+        Stretch(stretch.author, np.array(next(outputs).ids)) if stretch.author == "policy" else stretch for stretch in stretches
+    )
 
 
-def log_probs(rolled: Rolled) -> NDArray[np.float64]:
-    """Of every trained token of `retrace`, in their order."""
-    return np.array([log_prob for words in rolled.written for log_prob in words.log_probs])
+def log_probs(rollout: Rolled) -> NDArray[np.float64]:
+    """Log-probabilities of all tokens that the policy wrote, in the order of `retrace`."""
+    return np.array([log_prob for written in rollout.written for log_prob in written.log_probs])

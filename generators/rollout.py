@@ -1,8 +1,8 @@
-"""The trajectory, once, over any engine: decode to `</fps>`, cut the clip, inject it, decode on.
+"""Rollouts over any engine: decode to `</fps>`, cut the clip, inject it, decode on.
 
-Each row goes on until it looks or ends. Whether those that look wait for each other is the engine's to say: one that keeps
+Each row goes on until it looks or ends. The engine decides whether rows that look wait for each other: one that keeps
 its caches here puts their clips through the model together, one that serves goes on with each as it comes. Whatever a policy
-writes there is an outcome, and never an exception.
+writes has an ending, and never raises.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ wrote. `window_outside`: the window begins after the end of the video. `over_bud
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a trajectory may cost."""
+    """The most looks and visual tokens that a trajectory may have."""
 
     most_looks: int = 1
     most_visual_tokens: int = 1 << 20
@@ -37,7 +37,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Quest:
-    """What one row is to do: go on behind a prompt, or behind a look that is forced on it."""
+    """A request for one rollout: continue a prompt, or continue behind a look that is forced on the policy."""
 
     prompt: tuple[Shown, ...]
     """Several rollouts that are given the very same tuple share its way through the model."""
@@ -45,14 +45,14 @@ class Quest:
     sampling: Sampling = field(default_factory=Sampling)
     forced: Look | None = None
     thought: str = ""
-    """What is thought before a look that is forced."""
+    """The thought that stands before a forced look."""
     opening: str = ""
-    """What is written for it before it goes on, instead of a look."""
+    """A text that is written for the policy before it goes on, instead of a look."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rolled:
-    """What came of it."""
+    """The result of a rollout."""
 
     transcript: Transcript
     ending: Ending
@@ -61,7 +61,7 @@ class Rolled:
     looks: tuple[Look, ...]
     """Those whose clips were shown."""
     written: tuple[Written, ...]
-    """What the policy wrote, token by token: one a piece of the transcript that is the policy's."""
+    """The policy's tokens: one item for each piece of the transcript that the policy wrote."""
     visual_tokens: int
 
     @property
@@ -70,18 +70,20 @@ class Rolled:
 
 
 class Unrolled(DmforgeError):
-    """The engine died over some quests each time that it met them. What became of all the others is in `rolled`."""
+    """The engine died over some requests each time that it met them. The results of all the others are in `rolled`."""
 
     def __init__(self, failed: Mapping[int, Failed], rolled: Mapping[int, Rolled]) -> None:
-        first = next(iter(failed.values()))
+        first_failure = next(iter(failed.values()))
         mend = "leave these out, or give the engine more memory: fewer rows, less context"
-        super().__init__(f"the engine died over {len(failed)} of {len(failed) + len(rolled)} rows: {first.detail}", mend=mend)
+        super().__init__(
+            f"the engine died over {len(failed)} of {len(failed) + len(rolled)} rows: {first_failure.detail}", mend=mend
+        )
         self.failed, self.rolled = failed, rolled
 
 
 @dataclass(slots=True)
 class _Row:
-    quest: Quest
+    request: Quest
     pieces: list[Piece]
     visual_tokens: int
     looks: list[Look] = field(default_factory=list[Look])
@@ -94,87 +96,89 @@ class _Row:
         return Transcript(tuple(self.pieces)).trajectory_text
 
 
-def roll(engine: Engine, quests: Sequence[Quest], limits: Limits | None = None) -> list[Rolled]:
-    """All of them to their ends, side by side. Raises `Unrolled` if the engine died over some of them."""
+def roll(engine: Engine, requests: Sequence[Quest], limits: Limits | None = None) -> list[Rolled]:
+    """Roll out all requests side by side, until each has ended. Raises `Unrolled` if the engine died over some of them."""
     limits = limits or Limits()
-    rows = [_begun(quest) for quest in quests]
-    conversation = engine.converse([quest.sampling for quest in quests])
-    added, at_work = _openings(rows, limits), set[int]()
-    while added or at_work:
-        at_work |= added.keys()
-        may_look = {number for number in added if len(rows[number].looks) < limits.most_looks}
-        met = conversation.go_on(added, may_look)
-        at_work -= met.keys()
-        added = _met(rows, met, limits)
-    failed = {number: row.failed for number, row in enumerate(rows) if row.failed}
+    rows = [_begin_row(request) for request in requests]
+    conversation = engine.converse([request.sampling for request in requests])
+    added_pieces, at_work = _openings(rows, limits), set[int]()
+    while added_pieces or at_work:
+        at_work |= added_pieces.keys()
+        may_look = {row_index for row_index in added_pieces if len(rows[row_index].looks) < limits.most_looks}
+        outputs = conversation.go_on(added_pieces, may_look)
+        at_work -= outputs.keys()
+        added_pieces = _take_outputs(rows, outputs, limits)
+    failed = {row_index: row.failed for row_index, row in enumerate(rows) if row.failed}
     if failed:
-        raise Unrolled(failed, {n: _ended(row, limits) for n, row in enumerate(rows) if n not in failed})
-    return [_ended(row, limits) for row in rows]
+        raise Unrolled(
+            failed, {row_index: _result(row, limits) for row_index, row in enumerate(rows) if row_index not in failed}
+        )
+    return [_result(row, limits) for row in rows]
 
 
 def prompt_of(pieces: Sequence[Piece], footage: Footage) -> tuple[Shown, ...]:
-    """A prompt with its frames, to be shared by all quests about it."""
+    """A prompt with its frames, to be shared by all rollouts of it."""
     return show(pieces, footage)
 
 
-def _begun(quest: Quest) -> _Row:
-    pieces = [shown.piece for shown in quest.prompt]
-    return _Row(quest, pieces, sum(shown.clip.tokens for shown in quest.prompt if shown.clip))
+def _begin_row(request: Quest) -> _Row:
+    pieces = [shown_piece.piece for shown_piece in request.prompt]
+    return _Row(request, pieces, sum(shown_piece.clip.tokens for shown_piece in request.prompt if shown_piece.clip))
 
 
 def _openings(rows: Sequence[_Row], limits: Limits) -> dict[int, Sequence[Shown]]:
-    """What each row begins with."""
-    added: dict[int, Sequence[Shown]] = {}
-    for number, row in enumerate(rows):
+    """The pieces that each row begins with, by row index."""
+    added_pieces: dict[int, Sequence[Shown]] = {}
+    for row_index, row in enumerate(rows):
         if row.visual_tokens > limits.most_visual_tokens:
             row.ending = "over_budget"
-        elif row.quest.opening:
-            row.pieces.append(Piece("runtime", row.quest.opening))
-            added[number] = (*row.quest.prompt, Shown(row.pieces[-1]))
-        elif row.quest.forced is None:
-            added[number] = row.quest.prompt
+        elif row.request.opening:
+            row.pieces.append(Piece("runtime", row.request.opening))
+            added_pieces[row_index] = (*row.request.prompt, Shown(row.pieces[-1]))
+        elif row.request.forced is None:
+            added_pieces[row_index] = row.request.prompt
         else:
-            row.pieces.append(Piece("runtime", _command(row.quest.thought, row.quest.forced)))
-            clip = _cut(row, row.quest.forced, limits)
+            row.pieces.append(Piece("runtime", _command(row.request.thought, row.request.forced)))
+            clip = _cut(row, row.request.forced, limits)
             if clip is not None:
-                added[number] = (*row.quest.prompt, Shown(row.pieces[-2]), clip)
-    return added
+                added_pieces[row_index] = (*row.request.prompt, Shown(row.pieces[-2]), clip)
+    return added_pieces
 
 
-def _met(rows: Sequence[_Row], written: Mapping[int, Written | Failed], limits: Limits) -> dict[int, Sequence[Shown]]:
-    """What was written is taken down, and answered where it asks for frames."""
-    added: dict[int, Sequence[Shown]] = {}
-    for number, words in written.items():
-        row = rows[number]
-        if isinstance(words, Failed):
-            row.failed = words
+def _take_outputs(rows: Sequence[_Row], outputs: Mapping[int, Written | Failed], limits: Limits) -> dict[int, Sequence[Shown]]:
+    """Record what the policy wrote in each row; return the clips that rows asked for, by row index."""
+    added_pieces: dict[int, Sequence[Shown]] = {}
+    for row_index, written in outputs.items():
+        row = rows[row_index]
+        if isinstance(written, Failed):
+            row.failed = written
             continue
-        row.written.append(words)
-        row.pieces.append(Piece("policy", words.text))
-        if words.stop == "length":
+        row.written.append(written)
+        row.pieces.append(Piece("policy", written.text))
+        if written.stop == "length":
             row.ending = "cut_off"
-        elif words.stop == "look":
+        elif written.stop == "look":
             look = look_of(row.text, len(row.looks) + 1)
             if look is None:
                 row.ending = "malformed_look"
                 continue
             clip = _cut(row, look, limits)
             if clip is not None:
-                added[number] = (clip,)
-    return added
+                added_pieces[row_index] = (clip,)
+    return added_pieces
 
 
-def look_of(text: str, number: int = 1) -> Look | None:
-    """The look that a text ends with, if what was written so far can still become a trajectory."""
-    ended = f"{text}{CLOSE['think']}{OPEN['answer']}-{CLOSE['answer']}"
-    found = parse(ended, max_looks=number)
-    return found.looks[-1] if isinstance(found, Trajectory) and len(found.looks) == number else None
+def look_of(text: str, look_count: int = 1) -> Look | None:
+    """The look that a text ends with, if the text can still become a well-formed trajectory."""
+    completed = f"{text}{CLOSE['think']}{OPEN['answer']}-{CLOSE['answer']}"
+    parsed = parse(completed, max_looks=look_count)
+    return parsed.looks[-1] if isinstance(parsed, Trajectory) and len(parsed.looks) == look_count else None
 
 
 def _cut(row: _Row, look: Look, limits: Limits) -> Shown | None:
-    """The clip of a look, behind its row; or how the row ends without."""
+    """Cut the clip of a look and add it to its row. Where that can't be, None, and the row gets its ending."""
     try:
-        clip: Clip = row.quest.footage.look(look)
+        clip: Clip = row.request.footage.look(look)
     except NoFrames:
         row.ending = "window_outside"
         return None
@@ -188,13 +192,13 @@ def _cut(row: _Row, look: Look, limits: Limits) -> Shown | None:
 
 
 def _command(thought: str, look: Look) -> str:
-    """A look that was not chosen."""
+    """The text of a forced look, with the thought before it."""
     span, fps = print_span(look.window), print_density(look.fps)
     return f"{OPEN['think']}{thought}{OPEN['span']}{span}{CLOSE['span']}{OPEN['fps']}{fps}{CLOSE['fps']}"
 
 
-def _ended(row: _Row, limits: Limits) -> Rolled:
-    found = parse(row.text, limits.most_looks) if row.ending is None else ()
-    trajectory = found if isinstance(found, Trajectory) else None
+def _result(row: _Row, limits: Limits) -> Rolled:
+    parsed = parse(row.text, limits.most_looks) if row.ending is None else ()
+    trajectory = parsed if isinstance(parsed, Trajectory) else None
     ending = row.ending or ("malformed" if trajectory is None else "answered" if trajectory.looks else "no_look")
     return Rolled(Transcript(tuple(row.pieces)), ending, trajectory, tuple(row.looks), tuple(row.written), row.visual_tokens)

@@ -1,4 +1,4 @@
-"""Raw videos become storylines: cut where shots end, described part by part by a teacher, and joined to events with windows."""
+"""Makes storylines of raw videos: cut where shots end, described by a teacher part by part, joined to events with windows."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from dmforge.schemas.records import Record, Video
 from dmforge.schemas.replies import DescribeReply, Happening
 
 MAX_CHARS = 300
-"""Of what is said about an event; what is longer is no sentence."""
+"""The most characters that describe an event; a longer text is no sentence."""
 TOUCHING_CS = 50
-"""An event that goes on in the next part of a shot ends and begins so near to where the parts meet."""
+"""An event continues in the next part of a shot if both windows reach so near to where the parts meet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Storyline(Record):
 
 
 def _plain(fps: Fraction) -> Fraction:
-    """0.3 as a recipe has it, not as a float does."""
+    """The fraction that a recipe means by a number: 0.3 is 3/10, not the nearest float."""
     return fps.limit_denominator(1000)
 
 
@@ -73,15 +73,15 @@ class SegmentsConfig(ShowingConfig):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a video that is shown at once."""
+    """A part of a video that is shown in one request."""
 
     window: Window
     goes_on: bool
-    """The shot doesn't end with it."""
+    """The shot continues in the next part."""
 
 
 class Segments(Asking[Video, Storyline]):
-    """Videos to storylines, a question for each part."""
+    """Videos to storylines, in one request for each part."""
 
     name, version = "segments", 1
     replies = (DescribeReply,)
@@ -92,90 +92,95 @@ class Segments(Asking[Video, Storyline]):
         self._workspace = workspace
 
     def expected(self, item: Video) -> Expected | None:
-        """As many parts as the length makes; cuts, which nobody knows yet, make a few more."""
+        """The cost of the parts that follow from the length; cuts, which are not known yet, make a few more."""
         if item.role == "benchmark":
             return None
-        used = Usage()
+        usage = Usage()
         for part in segments((), item.duration_cs, self.config.longest_s, self.config.shortest_s):
             look = Look(part.window, self.config.fps)
-            used += expected_usage(self.config, self.config.clips, DescribeReply, item, look, self._text(item, look))
-        return Expected(used, self.config.price.usd(used))
+            usage += expected_usage(self.config, self.config.clips, DescribeReply, item, look, self._text(item, look))
+        return Expected(usage, self.config.price.usd(usage))
 
     async def process(self, item: Video) -> Result:
         if item.role == "benchmark":
             return Rejected("its video is a benchmark's")
-        found = await asyncio.to_thread(cuts, Media(self._workspace, item.id), item, self.config.clips)
-        parts = segments(found, item.duration_cs, self.config.longest_s, self.config.shortest_s)
-        seen: list[list[Event]] = []
+        cut_frames = await asyncio.to_thread(cuts, Media(self._workspace, item.id), item, self.config.clips)
+        parts = segments(cut_frames, item.duration_cs, self.config.longest_s, self.config.shortest_s)
+        events_by_part: list[list[Event]] = []
         requests: list[Id] = []
         for part in parts:
             try:
-                request, events = await self._described(item, part.window)
+                request, events = await self._describe(item, part.window)
             except Unreadable as error:
                 return Rejected("no readable reply", str(error))
             requests.append(request)
-            seen.append(events)
-        return Made((Storyline(item.id, self.teacher.model, found, joined(seen, parts), tuple(requests)),))
+            events_by_part.append(events)
+        return Made((Storyline(item.id, self.teacher.model, cut_frames, joined(events_by_part, parts), tuple(requests)),))
 
     def _text(self, video: Video, look: Look) -> str:
-        """At the density that is really shown, where the asked one would have been too many frames."""
+        """The text above the frames, with the density that is really shown: the configured one may be too many frames."""
         return announced(replace(look, fps=self.config.clips.look(video, look).actual_fps))
 
     def _window(self, happening: Happening) -> Window | None:
-        """What lasts a moment only lasts as long as one frame was shown."""
+        """The window of a happening; one that lasts no time gets the length of one frame."""
         if happening.start_s == happening.end_s:
             start_cs = round(happening.start_s * 100)
             return Window(start_cs, start_cs + max(1, round(100 / self.config.fps)))
         return happening.window()
 
-    async def _described(self, video: Video, window: Window) -> tuple[Id, list[Event]]:
+    async def _describe(self, video: Video, window: Window) -> tuple[Id, list[Event]]:
         look = Look(window, self.config.fps)
         attempts = range(self.config.attempts)
         request, reply = await self.teacher.insist(DescribeReply, video, look, self._text(video, look), attempts)
-        told = ((self._window(happening), " ".join(happening.what.split())) for happening in reply.events)
-        inside = ((within(span, window), what) for span, what in told if span is not None and 0 < len(what) <= MAX_CHARS)
-        return request, [Event(span, what) for span, what in inside if span is not None]
+        described = ((self._window(happening), " ".join(happening.what.split())) for happening in reply.events)
+        clipped = ((within(span, window), text) for span, text in described if span is not None and 0 < len(text) <= MAX_CHARS)
+        return request, [Event(span, text) for span, text in clipped if span is not None]
 
 
-def segments(found: tuple[int, ...], duration_cs: int, longest_s: float, shortest_s: float) -> list[Segment]:
-    """Shots, those that are too short with the next one, those that are too long in equal parts."""
+def segments(cut_frames: tuple[int, ...], duration_cs: int, longest_s: float, shortest_s: float) -> list[Segment]:
+    """The parts of a video: shots; too short ones are joined with the next, too long ones are divided equally."""
     starts = [0]
-    for frame in found:
-        at_cs = begins_cs(frame)
-        if at_cs - starts[-1] >= 100 * shortest_s and duration_cs - at_cs >= 100 * shortest_s:
-            starts.append(at_cs)
+    for frame in cut_frames:
+        cut_cs = begins_cs(frame)
+        if cut_cs - starts[-1] >= 100 * shortest_s and duration_cs - cut_cs >= 100 * shortest_s:
+            starts.append(cut_cs)
     parts: list[Segment] = []
-    for start, stop in zip(starts, [*starts[1:], duration_cs], strict=True):
-        number = max(1, -int(-(stop - start) // (100 * longest_s)))
-        bounds = [start + (stop - start) * part // number for part in range(number + 1)]
-        for part in range(number):
-            parts.append(Segment(Window(bounds[part], bounds[part + 1]), goes_on=part < number - 1))
+    for start_cs, stop_cs in zip(starts, [*starts[1:], duration_cs], strict=True):
+        part_count = max(1, -int(-(stop_cs - start_cs) // (100 * longest_s)))
+        bounds = [start_cs + (stop_cs - start_cs) * index // part_count for index in range(part_count + 1)]
+        for index in range(part_count):
+            parts.append(Segment(Window(bounds[index], bounds[index + 1]), goes_on=index < part_count - 1))
     return parts
 
 
-def joined(seen: list[list[Event]], parts: list[Segment]) -> tuple[Event, ...]:
-    """The events of all parts; one that goes on from a part of a shot to the next is one event."""
-    done: list[Event] = []
-    going_on: list[Event] = []
-    for events, part in zip(seen, parts, strict=True):
-        begins_cs, ends_cs = part.window.start_cs + TOUCHING_CS, part.window.end_cs - TOUCHING_CS
-        here: list[Event] = []
+def joined(events_by_part: list[list[Event]], parts: list[Segment]) -> tuple[Event, ...]:
+    """The events of all parts, in order; one that continues from a part of a shot to the next is one event."""
+    finished: list[Event] = []
+    ongoing: list[Event] = []
+    for events, part in zip(events_by_part, parts, strict=True):
+        early_cs, late_cs = part.window.start_cs + TOUCHING_CS, part.window.end_cs - TOUCHING_CS
+        part_events: list[Event] = []
         for event in events:
-            before = next(
-                (one for one in going_on if event.window.start_cs <= begins_cs and is_near(one.what, event.what)), None
+            earlier = next(
+                (
+                    ongoing_event
+                    for ongoing_event in ongoing
+                    if event.window.start_cs <= early_cs and is_near(ongoing_event.what, event.what)
+                ),
+                None,
             )
-            if before is not None:
-                going_on.remove(before)
-                event = Event(Window(before.window.start_cs, event.window.end_cs), before.what)
-            here.append(event)
-        done += going_on
-        going_on = [event for event in here if part.goes_on and event.window.end_cs >= ends_cs]
-        done += [event for event in here if event not in going_on]
-    return tuple(sorted([*done, *going_on], key=lambda event: (event.window.start_cs, event.window.end_cs, event.what)))
+            if earlier is not None:
+                ongoing.remove(earlier)
+                event = Event(Window(earlier.window.start_cs, event.window.end_cs), earlier.what)
+            part_events.append(event)
+        finished += ongoing
+        ongoing = [event for event in part_events if part.goes_on and event.window.end_cs >= late_cs]
+        finished += [event for event in part_events if event not in ongoing]
+    return tuple(sorted([*finished, *ongoing], key=lambda event: (event.window.start_cs, event.window.end_cs, event.what)))
 
 
 def begins_cs(frame: int) -> int:
-    """Where a window begins whose first frame on the grid is this one, or ends that has all before it."""
+    """The start of a grid frame: a window that begins with the frame starts there, one that ends before it stops there."""
     return 100 * frame // GRID_FPS
 
 

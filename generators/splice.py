@@ -1,4 +1,4 @@
-"""Haystacks become videos: host and needles encoded as one whole, taken in like any other file, and asked about exactly."""
+"""Makes videos of haystacks: host and needles are encoded as one file, ingested like any other, with a task about it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from dmforge.schemas.looks import Window, print_span
 from dmforge.schemas.records import Joined, Provenance, Spliced, Task, Video
 
 SOURCE = "haystack"
-"""Where a spliced video comes from; where its parts come from stands in `spliced`."""
+"""The source of a spliced video; the sources of its parts stand in the table `spliced`."""
 FIRST = "Which of these happens first?"
 COUNTED = "How many times does this happen in the video: {}?"
 
 
 @dataclass(frozen=True, slots=True)
 class Whole(Joined):
-    """A haystack beside its host, and the task that its question is from."""
+    """A haystack with its host, and the task that its question is from."""
 
     elsewhere = frozenset({"task"})
 
@@ -50,7 +50,7 @@ class Whole(Joined):
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A needle in the whole: its frames there, from one up to another."""
+    """A needle in the spliced video: its frames there, from `first` up to `stop`."""
 
     needle: Needle
     first: int
@@ -62,7 +62,7 @@ class Laid:
 
     @property
     def moved_cs(self) -> int:
-        """Between its own time and that of the whole: frames are chosen so that this is a whole number."""
+        """The shift from its own time to the spliced video's: frames are chosen so that it is a whole number."""
         return (self.first - self.needle.first) * 100 // GRID_FPS
 
 
@@ -74,7 +74,7 @@ class SpliceConfig(EachConfig):
 
 
 class Splice(Each[Whole, Video | Fingerprint | Provenance | Spliced | Task]):
-    """Haystacks to videos, with the parts that they are made of, and a task for each."""
+    """Haystacks to videos, each with its parts and a task."""
 
     name, version = "splice", 1
     config: SpliceConfig
@@ -89,7 +89,7 @@ class Splice(Each[Whole, Video | Fingerprint | Provenance | Spliced | Task]):
         host, task = item.video, item.task
         if host is None or task is None:
             return Quarantined("no video", "the haystack's host or its task is not in the lake")
-        clips, laid, owned = self.config.clips, list(laid_out(item.haystack)), _owned(item.haystack)
+        clips, placements, source = self.config.clips, list(placements_of(item.haystack)), _source_of(item.haystack)
         path = self._workspace.runs / COPIES / f"{base32(item.haystack.id)}{self._workspace.writer_suffix}.mp4"
         with disk_errors(path):
             make_folder(path.parent)
@@ -99,76 +99,82 @@ class Splice(Each[Whole, Video | Fingerprint | Provenance | Spliced | Task]):
             if bytes.fromhex(sha256)[:ID_BYTES] in forgotten_videos(self._workspace):
                 return Rejected("it was taken down", "inputs/forgotten.jsonl names the whole")
             timeline = read_timeline(path)
-            whole = probe(timeline).as_video(sha256, path.stat().st_size)
-            whole = replace(whole, **asdict(owned), namespace=SOURCE)
-            looks = ensure_renditions(Media(self._workspace, whole.id), timeline, whole, clips, self.gets_on)
+            spliced = probe(timeline).as_video(sha256, path.stat().st_size)
+            spliced = replace(spliced, **asdict(source), namespace=SOURCE)
+            looks = ensure_renditions(Media(self._workspace, spliced.id), timeline, spliced, clips, self.gets_on)
         except Unusable as error:
             return Quarantined(error.reason, error.detail)
         finally:
             with disk_errors(path):
                 path.unlink(missing_ok=True)
-        said = Provenance(whole.id, owned.source, owned.licence, owned.terms, SOURCE, owned.source_id, (), whole.role)
-        return Made((whole, looks, said, *_parts(item.haystack, host, laid, whole), _asked(item.haystack, task, laid, whole)))
+        provenance = Provenance(
+            spliced.id, source.source, source.licence, source.terms, SOURCE, source.source_id, (), spliced.role
+        )
+        parts = _parts(item.haystack, host, placements, spliced)
+        return Made((spliced, looks, provenance, *parts, _task_about(item.haystack, task, placements, spliced)))
 
     def _pieces(self, haystack: Haystack, host: Video) -> list[Piece]:
-        """The host, interrupted by the needles."""
+        """The pieces to splice: the host, interrupted by the needles."""
         media = Media(self._workspace, host.id)
         frames = last_index(Fraction(host.duration_cs, 100)) + 1
         bounds = [0, *(needle.before for needle in haystack.needles), frames]
         pieces: list[Piece] = []
-        for number, (first, stop) in enumerate(pairwise(bounds)):
-            pieces.append(Piece(media, first, stop))
-            if number < len(haystack.needles):
-                needle = haystack.needles[number]
+        for index, (first_frame, stop_frame) in enumerate(pairwise(bounds)):
+            pieces.append(Piece(media, first_frame, stop_frame))
+            if index < len(haystack.needles):
+                needle = haystack.needles[index]
                 pieces.append(Piece(Media(self._workspace, needle.video), needle.first, needle.stop))
         return pieces
 
 
-def laid_out(haystack: Haystack) -> Iterator[Laid]:
-    put = 0
+def placements_of(haystack: Haystack) -> Iterator[Laid]:
+    """The needles of a haystack with their frames in the spliced video."""
+    inserted = 0
     for needle in haystack.needles:
-        first, frames = needle.before + put, needle.stop - needle.first
-        yield Laid(needle, first, first + frames)
-        put += frames
+        first_frame, frame_count = needle.before + inserted, needle.stop - needle.first
+        yield Laid(needle, first_frame, first_frame + frame_count)
+        inserted += frame_count
 
 
-def _owned(haystack: Haystack) -> Said:
-    """Under what a whole may be used: under all that its parts may be used under."""
+def _source_of(haystack: Haystack) -> Said:
+    """Source and licence of a spliced video: the licences and terms of all its parts."""
     parts = (haystack.said, *(needle.said for needle in haystack.needles))
     licences, terms = {part.licence for part in parts}, {part.terms for part in parts}
     return Said(SOURCE, " AND ".join(sorted(licences)), " AND ".join(sorted(terms)), base32(haystack.id))
 
 
-def _parts(haystack: Haystack, host: Video, laid: list[Laid], whole: Video) -> Iterator[Spliced]:
-    """Who is where in the whole."""
-    ends = [0, *(one.stop for one in laid)]
-    begins = [*(one.first for one in laid), last_index(Fraction(whole.duration_cs, 100)) + 1]
-    for first, stop in zip(ends, begins, strict=True):
-        if first < stop:
-            window = Window(begins_cs(first), min(whole.duration_cs, begins_cs(stop)))
-            yield _part(whole, window, host.id, "host", haystack.said)
-    for one in laid:
-        yield _part(whole, one.window, one.needle.video, "needle", one.needle.said)
+def _parts(haystack: Haystack, host: Video, placements: list[Laid], spliced: Video) -> Iterator[Spliced]:
+    """The parts of a spliced video, each with its window."""
+    gap_starts = [0, *(placement.stop for placement in placements)]
+    gap_ends = [*(placement.first for placement in placements), last_index(Fraction(spliced.duration_cs, 100)) + 1]
+    for start_frame, stop_frame in zip(gap_starts, gap_ends, strict=True):
+        if start_frame < stop_frame:
+            window = Window(begins_cs(start_frame), min(spliced.duration_cs, begins_cs(stop_frame)))
+            yield _part(spliced, window, host.id, "host", haystack.said)
+    for placement in placements:
+        yield _part(spliced, placement.window, placement.needle.video, "needle", placement.needle.said)
 
 
-def _part(whole: Video, window: Window, part: Id, role: Literal["host", "needle"], said: Said) -> Spliced:
-    return Spliced(whole.id, window, part, role, said.source, said.licence, said.terms, said.source_id)
+def _part(spliced: Video, window: Window, part_id: Id, role: Literal["host", "needle"], source: Said) -> Spliced:
+    return Spliced(spliced.id, window, part_id, role, source.source, source.licence, source.terms, source.source_id)
 
 
-def _asked(haystack: Haystack, task: Task, laid: list[Laid], whole: Video) -> Task:
-    """The question about the whole, with windows to the frame."""
-    owned, kind, text, options, needs = _owned(haystack), task.task_kind, task.question, task.options, "any"
-    windows = tuple(one.window for one in laid)
+def _task_about(haystack: Haystack, task: Task, placements: list[Laid], spliced: Video) -> Task:
+    """The task about a spliced video, with windows exact to the frame."""
+    source, kind, text, options, needs = _source_of(haystack), task.task_kind, task.question, task.options, "any"
+    windows = tuple(placement.window for placement in placements)
     if haystack.hides == "order":
-        kind, text, needs, answer = "grounded_mcq", FIRST, "all", laid[0].needle.what
-        options = tuple(sorted(one.needle.what for one in laid))
+        kind, text, needs, answer = "grounded_mcq", FIRST, "all", placements[0].needle.what
+        options = tuple(sorted(placement.needle.what for placement in placements))
     elif haystack.hides == "count":
-        kind, text, needs, answer, options = "open", COUNTED.format(laid[0].needle.what), "all", str(len(laid)), ()
+        kind, text, needs, answer, options = "open", COUNTED.format(placements[0].needle.what), "all", str(len(placements)), ()
     else:
-        window, moved_cs = task.windows[0], laid[0].moved_cs
-        window = within(Window(window.start_cs + moved_cs, window.end_cs + moved_cs), laid[0].window) or laid[0].window
+        window, moved_cs = task.windows[0], placements[0].moved_cs
+        window = (
+            within(Window(window.start_cs + moved_cs, window.end_cs + moved_cs), placements[0].window) or placements[0].window
+        )
         windows, answer = (window,), print_span(window) if kind == "grounding" else task.answer
     return Task(
-        whole.id, kind, text, options, answer, windows, needs,
-        source=owned.source, licence=owned.licence, terms=owned.terms, origin=str(haystack),
+        spliced.id, kind, text, options, answer, windows, needs,
+        source=source.source, licence=source.licence, terms=source.terms, origin=str(haystack),
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Where another density is enough, the teacher is shown its window at that one, and answers anew: a new candidate.
+"""Makes candidates at a sufficient density: the teacher is shown its own window at the target's density, and answers again.
 
-Nothing is changed under a finished text. Call 1 is asked for in the same words as before, so it comes from the journal and
-costs nothing; call 2 is a new one, about other frames. A first thought that names another density can't stand before it.
+Nothing is changed under a finished text. Call 1 is the same request as before, so its answer comes from the journal and costs
+nothing; call 2 is new, with other frames. A first thought that names another density can't stand before it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from dmforge.curation.accounts import Expected
 from dmforge.curation.settled import Made, Quarantined, Rejected, Result
-from dmforge.generators.annotate import AnnotateConfig, AskingSeveral, answered, own_look
+from dmforge.generators.annotate import AnnotateConfig, AskingSeveral, answer_look, own_look
 from dmforge.generators.teacher.interview import Unreadable, expected_usage
 from dmforge.schemas.looks import Look, print_density
 from dmforge.schemas.prompts import question_text
@@ -24,7 +24,7 @@ NAMED = re.compile(r"(\d+(?:\.\d+)?)\s*(?:fps\b|(?:frames?|images?)\s+(?:per|a|e
 
 @dataclass(frozen=True, slots=True)
 class Sought(Joined):
-    """The density that is enough, beside the task and its video."""
+    """A target, whose look has the density that is enough, with its task and video."""
 
     target: Target
     task: Task
@@ -32,7 +32,7 @@ class Sought(Joined):
 
 
 class ThinConfig(AnnotateConfig):
-    """As `[stages.annotate]`: what was asked there is only found in the journal if it is asked in the same way."""
+    """The settings of `[stages.annotate]`, which must be equal there: only then is call 1 found in the journal."""
 
 
 class Thin(AskingSeveral[Sought, Candidate]):
@@ -43,34 +43,36 @@ class Thin(AskingSeveral[Sought, Candidate]):
     config: ThinConfig
 
     def expected(self, item: Sought) -> Expected | None:
-        """Call 2 alone, as if every teacher had looked where the target is."""
+        """The cost of call 2 alone, as if the teacher had looked where the target is."""
         if item.video is None:
             return None
         teacher = self.config.each()[self.config.chosen(item.task)]
         text = question_text(item.task)
-        used = expected_usage(teacher, self.config.clips, AnswerReply, item.video, item.target.look, text)
-        return Expected(used, teacher.price.usd(used))
+        usage = expected_usage(teacher, self.config.clips, AnswerReply, item.video, item.target.look, text)
+        return Expected(usage, teacher.price.usd(usage))
 
     async def process(self, item: Sought) -> Result:
         if item.video is None:
             return Quarantined("no video", "the task's video is not in the lake")
         teacher, fps = self.teacher_of(item.task), item.target.look.fps
-        why = ""
+        detail = ""
         for attempt in range(self.config.attempts):
             try:
-                first, thought, look = await own_look(teacher, item.task, item.video, attempt)
+                look_request, thought, look = await own_look(teacher, item.task, item.video, attempt)
                 if look.fps == fps:
                     return Made(())
-                if named(thought) - {fps}:
+                if named_densities(thought) - {fps}:
                     return Rejected("its first thought names a density", f"not {print_density(fps)}")
                 thinner = Look(look.window, fps)
-                made = await answered(teacher, item.task, item.video, attempt, first, thought, thinner, "teacher")
-                return Made((made,))
+                candidate = await answer_look(
+                    teacher, item.task, item.video, attempt, look_request, thought, thinner, "teacher"
+                )
+                return Made((candidate,))
             except Unreadable as error:
-                why = str(error)
-        return Rejected("no readable reply", why)
+                detail = str(error)
+        return Rejected("no readable reply", detail)
 
 
-def named(thought: str) -> set[Fraction]:
-    """The densities that a text speaks of."""
-    return {Fraction(number) for number in NAMED.findall(thought)}
+def named_densities(thought: str) -> set[Fraction]:
+    """The densities that a text names, in frames per second."""
+    return {Fraction(density_text) for density_text in NAMED.findall(thought)}

@@ -91,7 +91,7 @@ class Keeping(Trainer):
         super()._save(output_dir, state_dict)
         if self.args.should_save and output_dir:
             folder = Path(output_dir)
-            self.student.save_beside(folder)
+            self.student.save_all_but_weights(folder)
             checkpoints.write_card(folder, self._told, self.corpora, self.state.global_step, self.way)
             write_json(folder / checkpoints.READER, self.rounds.state(self.batches_done()))
 

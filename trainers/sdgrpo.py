@@ -119,7 +119,7 @@ def writer_of(student: Student, settings: SdgrpoSettings, local_rank: int) -> Wr
         return Myself(student)
     from dmforge.generators.engines.following import FollowingEngine
 
-    return FollowingEngine(settings.engine, student, first=local_rank * settings.engine.processes)
+    return FollowingEngine(settings.engine, student, first_gpu=local_rank * settings.engine.processes)
 
 
 # the loop

@@ -1,1 +1,1 @@
-"""What continues transcripts: one protocol, several engines."""
+"""Engines, which continue transcripts: one protocol, several implementations."""

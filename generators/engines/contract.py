@@ -1,4 +1,4 @@
-"""What every engine does: continue these transcripts until these stops."""
+"""The interface of an engine: it continues transcripts until each of them stops."""
 
 from __future__ import annotations
 
@@ -14,41 +14,43 @@ Stop = Literal["look", "end", "length"]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How one row is continued. Of equal transcripts those with equal seeds go on alike, whatever batch they stand in."""
+    """Sampling parameters of one row. Of equal transcripts those with equal seeds go on alike, whatever batch they stand in."""
 
     temperature: float = 1.0
     """0 takes the likeliest token each time."""
     seed: int = 0
     most_tokens: int = 512
-    """That the policy may write in all."""
+    """Tokens that the policy may write in all."""
 
     def __post_init__(self) -> None:
         if self.temperature < 0 or self.most_tokens < 1:
-            raise ValueError(f"no sampling at temperature {self.temperature} of {self.most_tokens} tokens")
+            raise ValueError(
+                f"a sampling needs a temperature from 0 on and at least 1 token, not {self.temperature} and {self.most_tokens}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the policy wrote in one go."""
+    """The tokens that the policy wrote before it stopped."""
 
     text: str
     """Without the token that ended its turn."""
     ids: tuple[int, ...]
-    """With it."""
+    """Including that token."""
     log_probs: tuple[float, ...]
-    """Of each token, under the tempered distribution before anything was banned from it."""
+    """One for each token, under the tempered distribution before anything was banned from it."""
     stop: Stop
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """What became of a row over which the engine died, more than once and at last with no other row at work."""
+    """The result of a row that killed its engine more than once, the last time with no other row at work."""
 
     detail: str
 
 
 class Conversation(Protocol):
-    """Some rows that grow side by side."""
+    """Several rows (transcripts in progress) that are continued side by side."""
 
     def go_on(self, added: Mapping[int, Sequence[Shown]], may_look: Collection[int]) -> Mapping[int, Written | Failed]:
         """Put these behind their rows, and let each go on until it stops. Rows that are not named wait; of those that are,
@@ -63,9 +65,9 @@ class Engine(Protocol):
     """A policy that can be continued."""
 
     def converse(self, rows: Sequence[Sampling]) -> Conversation:
-        """As many rows as this, each empty so far. A conversation that is still going on is given up."""
+        """Begin a conversation with one empty row for each `Sampling`. A conversation that is still going on is given up."""
         ...
 
     def close(self) -> None:
-        """Give back what the engine holds."""
+        """Free what the engine holds: memory, processes, connections."""
         ...

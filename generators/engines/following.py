@@ -1,8 +1,8 @@
-"""vLLM in processes beside a trainer: it writes with the weights that the student has at the moment, and remembers nothing that
-older ones made.
+"""vLLM in processes beside a trainer: it generates with the student's current weights, and keeps nothing that older ones
+made.
 
 Its checkpoint is a folder whose weights are renewed before each round. A process that is there reads them again, as vLLM reads
-a checkpoint; one that had died, and is started anew, reads them as well. So there is no way to write with others.
+a checkpoint; one that had died, and is started anew, reads them as well. So there is no way to generate with old weights.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from dmforge.generators.student.weights import LiveCheckpoint
 
 
 class FollowingEngine(VllmEngine):
-    """What a trainer rolls out with."""
+    """A vLLM engine whose weights follow those of a student in training."""
 
-    def __init__(self, settings: VllmSettings, student: Student, first: int = 0, command: Sequence[str] = COMMAND) -> None:
-        """`first` is the number of the GPU that its first process takes."""
+    def __init__(self, settings: VllmSettings, student: Student, first_gpu: int = 0, command: Sequence[str] = COMMAND) -> None:
+        """`first_gpu` is the index of the GPU that its first process takes."""
         require_vllm()
         self._live = LiveCheckpoint(student, getattr(torch, settings.weights))
-        hirings = hirings_of(settings, str(self._live.path), command, first)
+        hirings = hirings_of(settings, str(self._live.path), command, first_gpu)
         super().__init__(student.vocabulary, hirings, room_of(settings))
 
     def follow(self, student: Student) -> None:
-        """Take the student's weights. Rows that are still on their way are given up."""
+        """Load the student's current weights. Rows that are still on their way are given up."""
         self._live.renew(student)
         self.lanes.renew()
 

@@ -1,7 +1,7 @@
-"""One engine process: whatever becomes of it, each leg that was given to it comes to an end.
+"""Supervises one engine process: whatever becomes of it, each request that was given to it gets a result.
 
-A process that dies, or stands still, is replaced, and all that was on its way goes again. What was on its way in two deaths
-goes alone the next time, so that one bad row doesn't take others with it; if the process dies over a row that is alone, and
+A process that dies, or hangs, is replaced, and all requests that it had are sent again. A request that was there in two deaths
+is sent alone the next time, so that one bad row doesn't take others with it; if the process dies over a row that is alone, and
 not for the first time, the row has failed.
 """
 
@@ -25,35 +25,35 @@ from dmforge.generators.engines.legs import Beat, Broken, Errand, Forget, Gone, 
 from dmforge.schemas.errors import DmforgeError, Transient
 
 TOGETHER = 2
-"""So many deaths a leg may see in company."""
+"""Deaths that a request may see while others are on their way; from then on it is sent alone."""
 STARTS = 2
-"""Processes that may end before they are ready, one after the other."""
+"""Processes in a row that may end before they are ready."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hiring:
-    """How a process is started, and what is expected of it."""
+    """How an engine process is started, and the time limits that it must keep."""
 
     command: Sequence[str]
-    """The number of a connection is put behind it."""
+    """The command line; the file descriptor of a connection is put behind it."""
     start: Start
     environment: Mapping[str, str]
-    rows: int
-    """Legs that are on their way at once."""
+    max_in_flight: int
+    """Requests that are on their way at once."""
     start_s: float
-    """Until it is ready."""
+    """Seconds until the process must be ready."""
     still_s: float
-    """Until it is heard of again, while it has something to do."""
+    """Seconds within which it must give a sign, while it is at work."""
 
 
 @dataclass(slots=True)
-class _Open:
+class _Pending:
     order: Order
-    number: int
-    leg: Leg
+    row_index: int
+    request: Leg
     deaths: int = 0
 
-    def __lt__(self, other: _Open) -> bool:
+    def __lt__(self, other: _Pending) -> bool:
         return self.order < other.order
 
 
@@ -62,17 +62,17 @@ class _Process:
     process: subprocess.Popen[bytes]
     connection: Connection
     log: IO[bytes]
-    heard_s: float
+    last_sign_s: float
     is_ready: bool = False
-    told: str = ""
+    error: str = ""
 
     def end(self) -> str:
-        """Why it is gone, once it is."""
+        """Kill the process, and say why it ended."""
         self.process.kill()
         code = self.process.wait()
-        cause = self.told or (f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}")
-        if not self.is_ready and not self.told:
-            cause += f"; it said: {self._last_words()}"
+        cause = self.error or (f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}")
+        if not self.is_ready and not self.error:
+            cause += f"; its last line: {self._last_words()}"
         self.connection.close()
         self.log.close()
         return cause
@@ -84,19 +84,19 @@ class _Process:
 
 
 class Lane:
-    """A process, or none so far, and its legs."""
+    """A process (or none so far) and the requests for it."""
 
     def __init__(self, hiring: Hiring) -> None:
         self._hiring = hiring
-        self._waiting: list[_Open] = []
-        self._suspects: deque[_Open] = deque()
-        self._on_way: dict[int, _Open] = {}
-        self._tickets = 0
-        self._brought: set[str] = set()
+        self._waiting: list[_Pending] = []
+        self._suspects: deque[_Pending] = deque()
+        self._in_flight: dict[int, _Pending] = {}
+        self._last_request_id = 0
+        self._sent_clips: set[str] = set()
         self._process: _Process | None = None
         self._starts = 0
-        self._alone = False
-        self._renews = False
+        self._sends_alone = False
+        self._is_reloading = False
 
     @property
     def connection(self) -> Connection | None:
@@ -104,143 +104,147 @@ class Lane:
 
     @property
     def pid(self) -> int | None:
-        """Of the process."""
+        """The id of the process."""
         return self._process and self._process.process.pid
 
     @property
-    def renews(self) -> bool:
-        """Whether the process is reading weights again."""
-        return self._renews
+    def is_reloading(self) -> bool:
+        """The process is loading new weights."""
+        return self._is_reloading
 
-    def add(self, number: int, order: Order, leg: Leg) -> None:
-        heapq.heappush(self._waiting, _Open(order, number, leg))
+    def add(self, row_index: int, order: Order, request: Leg) -> None:
+        heapq.heappush(self._waiting, _Pending(order, row_index, request))
 
     def hand_out(self) -> None:
-        """Give the process what it can take, in order; the suspects at last, one by one."""
+        """Send the process as many requests as it can take, in order; suspects come last, one by one."""
         if self._process is None and (self._waiting or self._suspects):
-            self._hire()
-        if self._process is None or not self._process.is_ready or self._alone:
+            self._start_process()
+        if self._process is None or not self._process.is_ready or self._sends_alone:
             return
-        while self._waiting and len(self._on_way) < self._hiring.rows:
+        while self._waiting and len(self._in_flight) < self._hiring.max_in_flight:
             self._send(heapq.heappop(self._waiting))
-        if self._suspects and not self._on_way:
-            self._alone = True
+        if self._suspects and not self._in_flight:
+            self._sends_alone = True
             self._send(self._suspects.popleft())
 
     def hear(self) -> dict[int, Gone | Failed]:
-        """What the process has to say, after its connection has something to read."""
+        """Receive a message of the process, whose connection has something to read; return the results in it by row index."""
         assert self._process is not None
         try:
             message = self._process.connection.recv()
         except (EOFError, OSError):
-            return self._mourn(self._process.end())
-        self._process.heard_s = time.monotonic()
+            return self._replace_dead(self._process.end())
+        self._process.last_sign_s = time.monotonic()
         if isinstance(message, Ready):
             self._process.is_ready, self._starts = True, 0
         elif isinstance(message, Renewed):
-            self._renews = False
+            self._is_reloading = False
         elif isinstance(message, Broken):
-            self._process.told = message.told
-            if self._renews:  # it would be so each time, and each round would begin with the start of a process
+            self._process.error = message.cause
+            if self._is_reloading:  # the next reload would fail as well, and each round would begin by starting a process
                 mend = "see that vllm is of a version that docs/engines.md names"
-                raise DmforgeError(f"the engine can't take other weights: {message.told}", mend=mend)
+                raise DmforgeError(f"the engine can't take other weights: {message.cause}", mend=mend)
         elif isinstance(message, Beat):
-            return self._take(message.done)
+            return self._take_results(message.results)
         return {}
 
     def patrol(self) -> dict[int, Gone | Failed]:
-        """End the process if it has stood still for too long."""
-        now = self._process
-        if now is None or (now.is_ready and not self._on_way and not self._renews):
+        """End the process if it has given no sign for too long."""
+        process = self._process
+        if process is None or (process.is_ready and not self._in_flight and not self._is_reloading):
             return {}
-        patience_s = self._hiring.still_s if now.is_ready and not self._renews else self._hiring.start_s
-        if time.monotonic() - now.heard_s < patience_s:
+        timeout_s = self._hiring.still_s if process.is_ready and not self._is_reloading else self._hiring.start_s
+        if time.monotonic() - process.last_sign_s < timeout_s:
             return {}
-        now.told = f"nothing was heard of it for {patience_s:g} s"
-        return self._mourn(now.end())
+        process.error = f"the process gave no sign for {timeout_s:g} s"
+        return self._replace_dead(process.end())
 
     def clear(self) -> None:
-        """Whatever is on its way is no longer wanted."""
-        self._waiting, self._on_way, self._alone = [], {}, False
+        """Drop all requests."""
+        self._waiting, self._in_flight, self._sends_alone = [], {}, False
         self._suspects.clear()
-        self._brought.clear()
+        self._sent_clips.clear()
         if self._process is not None and self._process.is_ready:
-            self._tell(self._process, Forget())
+            self._write(self._process, Forget())
 
     def renew(self) -> None:
-        """The checkpoint has other weights now. What is on its way was begun with the old ones."""
+        """Load the checkpoint's new weights. Requests that were begun with the old ones are dropped."""
         self.clear()
         if self._process is None:
-            return  # the next one begins with them
-        if not self._process.is_ready:  # nobody knows which it is reading
+            return  # the next process starts with the new weights
+        if not self._process.is_ready:  # it may be reading the old weights or the new
             self.close()
             return
-        self._process.heard_s = time.monotonic()
-        self._renews = True
-        self._tell(self._process, Renew())
+        self._process.last_sign_s = time.monotonic()
+        self._is_reloading = True
+        self._write(self._process, Renew())
 
     def close(self) -> None:
         if self._process is not None:
             self._process.end()
             self._process = None
 
-    def _send(self, opened: _Open) -> None:
+    def _send(self, pending: _Pending) -> None:
         assert self._process is not None
-        self._tickets += 1
-        self._on_way[self._tickets] = opened
-        clips = {clip.name: clip for clip in opened.leg.clips}
-        brought = tuple(clip for name, clip in clips.items() if name not in self._brought)
-        self._brought |= clips.keys()
-        names = tuple(clip.name for clip in opened.leg.clips)
-        if len(self._on_way) == 1:
-            self._process.heard_s = time.monotonic()
-        self._tell(self._process, Errand(self._tickets, replace(opened.leg, clips=()), names, brought))
+        self._last_request_id += 1
+        self._in_flight[self._last_request_id] = pending
+        clips = {clip.name: clip for clip in pending.request.clips}
+        new_clips = tuple(clip for name, clip in clips.items() if name not in self._sent_clips)
+        self._sent_clips |= clips.keys()
+        clip_names = tuple(clip.name for clip in pending.request.clips)
+        if len(self._in_flight) == 1:
+            self._process.last_sign_s = time.monotonic()
+        self._write(self._process, Errand(self._last_request_id, replace(pending.request, clips=()), clip_names, new_clips))
 
     @staticmethod
-    def _tell(process: _Process, message: Errand | Forget | Renew) -> None:
+    def _write(process: _Process, message: Errand | Forget | Renew) -> None:
         try:
             process.connection.send(message)
         except OSError:
-            return  # it is gone: listening will tell
+            return  # the process is gone: `hear` will notice
 
-    def _take(self, done: Mapping[int, Gone]) -> dict[int, Gone | Failed]:
-        # what was cleared away meanwhile is nobody's
-        found = {self._on_way.pop(ticket).number: gone for ticket, gone in done.items() if ticket in self._on_way}
-        if found:
-            self._alone = False
-        return dict(found)
+    def _take_results(self, results: Mapping[int, Gone]) -> dict[int, Gone | Failed]:
+        # results of requests that were cleared meanwhile are dropped
+        by_row = {
+            self._in_flight.pop(request_id).row_index: generated
+            for request_id, generated in results.items()
+            if request_id in self._in_flight
+        }
+        if by_row:
+            self._sends_alone = False
+        return dict(by_row)
 
-    def _mourn(self, cause: str) -> dict[int, Gone | Failed]:
+    def _replace_dead(self, cause: str) -> dict[int, Gone | Failed]:
         assert self._process is not None
-        was_ready, self._process, self._renews = self._process.is_ready, None, False
-        self._brought.clear()
-        lost, self._on_way = list(self._on_way.values()), {}
+        was_ready, self._process, self._is_reloading = self._process.is_ready, None, False
+        self._sent_clips.clear()
+        pending_requests, self._in_flight = list(self._in_flight.values()), {}
         if not was_ready and self._starts >= STARTS:
-            raise Transient(f"the engine does not start: {cause}", mend="see what it says; then run again")
-        alone, self._alone = len(lost) == 1, False
+            raise Transient(f"the engine does not start: {cause}", mend="see the cause above, then run again")
+        was_alone, self._sends_alone = len(pending_requests) == 1, False
         failed: dict[int, Gone | Failed] = {}
-        for opened in lost:
-            opened.deaths += 1
-            if alone and opened.deaths > 1:
-                failed[opened.number] = Failed(cause)
-            elif opened.deaths < TOGETHER:
-                heapq.heappush(self._waiting, opened)
+        for pending in pending_requests:
+            pending.deaths += 1
+            if was_alone and pending.deaths > 1:
+                failed[pending.row_index] = Failed(cause)
+            elif pending.deaths < TOGETHER:
+                heapq.heappush(self._waiting, pending)
             else:
-                self._suspects.append(opened)
+                self._suspects.append(pending)
         return failed
 
-    def _hire(self) -> None:
+    def _start_process(self) -> None:
         self._starts += 1
-        ours, theirs = socket.socketpair()
+        our_socket, their_socket = socket.socketpair()
         log = tempfile.TemporaryFile()  # noqa: SIM115 (it is closed with the process)
-        with theirs:
+        with their_socket:
             process = subprocess.Popen(
-                [*self._hiring.command, str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
+                [*self._hiring.command, str(their_socket.fileno())],
+                pass_fds=(their_socket.fileno(),),
                 env={**os.environ, **self._hiring.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self._process = _Process(process, Connection(ours.detach()), log, time.monotonic())
+        self._process = _Process(process, Connection(our_socket.detach()), log, time.monotonic())
         self._process.connection.send(self._hiring.start)

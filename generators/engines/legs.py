@@ -1,6 +1,7 @@
-"""What those who hold rows say to those who continue them, in this machine's processes or over a network: tokens in and out.
+"""Messages between the holder of rows and the engine that continues them, in another process or over a network: tokens in and
+out.
 
-Whoever continues a row keeps nothing of it but a cache: each leg of its way brings all that stands before.
+An engine keeps nothing of a row but a cache: each request brings all tokens that stand before.
 """
 
 from __future__ import annotations
@@ -13,25 +14,27 @@ from dmforge.generators.engines.contract import Failed
 from dmforge.generators.engines.parcels import Parcel
 
 TEMPERATURE, SEED, PLACE = "dmforge_temperature", "dmforge_seed", "dmforge_place"
-"""What our processor of logits is told of a row: how it draws, and how many tokens it has drawn before."""
+"""Keys by which our logits processor is given a row's temperature, its seed, and the number of tokens written before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """How far a row goes at once."""
+    """A request to continue one row until its next stop."""
 
     ids: tuple[int, ...]
-    """All before it, with a single `<|video_pad|>` for each clip: the engine puts stamps and visual tokens there."""
+    """All tokens of the row so far, with a single `<|video_pad|>` for each clip: the engine puts stamps and visual tokens
+    there."""
     clips: tuple[Parcel, ...]
     stops: tuple[int, ...]
     most_tokens: int
     temperature: float
     seed: int
-    place: int
+    tokens_before: int
     """Tokens that the policy has written before."""
 
     def sampling(self) -> dict[str, Any]:
-        """As vLLM is told. Our processor of logits leaves one token to choose from, with its log-probability for a logit."""
+        """Sampling parameters as vLLM names them. Our logits processor leaves one token to choose from, with its
+        log-probability for a logit."""
         return {
             "temperature": 0.0,
             "max_tokens": self.most_tokens,
@@ -40,16 +43,16 @@ class Leg:
             "logprobs": 0,
             "detokenize": False,
             "skip_special_tokens": False,
-            "extra_args": {TEMPERATURE: self.temperature, SEED: str(self.seed), PLACE: self.place},
+            "extra_args": {TEMPERATURE: self.temperature, SEED: str(self.seed), PLACE: self.tokens_before},
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """What came of a leg."""
+    """The tokens that continue a row: the result of a request."""
 
     context: tuple[int, ...]
-    """What the model was shown, token by token."""
+    """The tokens that the model was shown."""
     ids: tuple[int, ...]
     log_probs: tuple[float, ...]
     cached: int
@@ -57,22 +60,22 @@ class Gone:
 
 
 Order = tuple[int, int]
-"""Which legs go first: all of a video before those of the next, so that what is cached of it is used while it is there."""
+"""A sort key of requests: all of a video before those of the next, so that what is cached of it is used while it is there."""
 
 
 class Courier(Protocol):
-    """Takes legs to an engine, and brings back what came of them."""
+    """Takes requests to an engine, and brings back their results."""
 
-    def send(self, number: int, order: Order, leg: Leg) -> None:
-        """One at a time for each row."""
+    def send(self, row_index: int, order: Order, request: Leg) -> None:
+        """Send a request. A row has only one on its way at a time."""
         ...
 
     def receive(self) -> Mapping[int, Gone | Failed]:
-        """Waits for at least one of the rows that are on their way."""
+        """Wait for the results of at least one row, by row index."""
         ...
 
     def clear(self) -> None:
-        """Forget all that is on its way."""
+        """Forget all requests that are on their way."""
         ...
 
 
@@ -81,34 +84,34 @@ class Courier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The first thing that an engine is told: its arguments, as vLLM names them."""
+    """The first message to an engine's process: its arguments, as vLLM names them."""
 
     arguments: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A leg, its clips by name, and those among them that were not brought before."""
+    """A request with the names of its clips, and those clips that the process does not have yet."""
 
-    ticket: int
-    leg: Leg
-    names: tuple[str, ...]
-    brought: tuple[Parcel, ...]
+    request_id: int
+    request: Leg
+    clip_names: tuple[str, ...]
+    new_clips: tuple[Parcel, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Drop all legs and all clips."""
+    """Drop all requests and all clips."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """The weights of its checkpoint are others now: read them again."""
+    """Read the checkpoint again: its weights have changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """They are read, and nothing is left of what the old ones made."""
+    """The new weights are loaded, and nothing is left of what the old ones made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +121,13 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """It goes on. `done` are legs that have come to their ends."""
+    """The process is at work. `results` holds the requests that have ended since the last heartbeat, by request id."""
 
-    done: dict[int, Gone] = field(default_factory=dict[int, Gone])
+    results: dict[int, Gone] = field(default_factory=dict[int, Gone])
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Something was raised, and the engine ends itself."""
+    """The engine raised an exception, and ends itself."""
 
-    told: str
+    cause: str

@@ -1,4 +1,4 @@
-"""A plugin of vLLM servers: a video may be a parcel, which brings its frames and the time of each.
+"""A plugin for vLLM servers: it reads a video that is a parcel, which brings its frames and the time of each.
 
 What a server makes of a video file is its own: it samples frames and counts their times from them. With a parcel there is
 nothing to sample. vLLM finds the plugin by dmforge's entry point `vllm.general_plugins`, in every process that it starts.
@@ -13,14 +13,14 @@ from dmforge.generators.footage import Pixels
 
 
 def register() -> None:
-    """Called by vLLM, perhaps more than once."""
+    """Register the loader of parcels. vLLM calls this, perhaps more than once."""
     from vllm.multimodal.video import VIDEO_LOADER_REGISTRY, VideoLoader  # pyright: ignore
 
     class Parcels(VideoLoader):  # pyright: ignore[reportUntypedBaseClass]
-        """Reads what `Parcel.to_bytes` wrote, whatever else it is told about frames."""
+        """Reads what `Parcel.to_bytes` wrote, whatever other options it is given."""
 
         @classmethod
-        def load_bytes(cls, data: bytes, num_frames: int = -1, **told: Any) -> tuple[Pixels, dict[str, Any]]:
+        def load_bytes(cls, data: bytes, num_frames: int = -1, **options: Any) -> tuple[Pixels, dict[str, Any]]:
             parcel = parcel_from(data)
             return parcel.frames, parcel.metadata
 

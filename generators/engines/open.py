@@ -1,4 +1,4 @@
-"""The engine that someone's settings name, for a checkpoint."""
+"""Opens the engine that settings name, for a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dmforge.generators.engines.settings import EngineSettings, ServerSettings, 
 
 
 def open_engine(settings: EngineSettings, checkpoint: str) -> Engine:
-    """To be closed by whoever opened it. `checkpoint` is a folder, or an id on the Hub; with `openai` the server has loaded the
-    same, and only its tokenizer is read here."""
+    """Open an engine; the caller closes it. `checkpoint` is a folder, or an id on the Hub; with `openai` the server has loaded
+    the same, and only its tokenizer is read here."""
     if isinstance(settings, VllmSettings):
         from dmforge.generators.engines.vllm import open_vllm
 

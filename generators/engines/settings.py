@@ -1,4 +1,4 @@
-"""Which engine continues rows, and with what. Light: a recipe is read without the engine that it names."""
+"""Settings of engines: which one continues rows, and with what. Light: a recipe is read without the engine that it names."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ class VllmSettings(Config):
     most_looks: Operational[PositiveInt] = 1
     """Looks that a row may be shown. A row with more is refused."""
     memory_share: Operational[Annotated[float, Field(gt=0, le=1)]] = 0.9
-    """Of a GPU's memory, for weights and cache."""
+    """The share of a GPU's memory that weights and cache may take."""
     cache_gb: Operational[PositiveFloat | None] = None
-    """For what is kept of rows; by default what is left of the memory's share. On a CPU it has to be said."""
+    """Size of the cache that keeps rows; by default what is left of the memory's share. On a CPU it has to be said."""
     compiled: Operational[bool] = True
     """Compile the model, and replay it. Without, it starts in seconds and is slower."""
     start_s: Operational[PositiveFloat] = 1_800.0
     """Seconds until a process that is not ready is given up."""
     still_s: Operational[PositiveFloat] = 600.0
-    """Seconds without a sign until one that is at work is ended, and what was on its way goes again."""
+    """Seconds without a sign until a process that is at work is ended, and its rows are sent to another."""
 
 
 class ServerSettings(Config):

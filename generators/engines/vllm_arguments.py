@@ -1,4 +1,5 @@
-"""What every vLLM is started with, in a process of ours or as a server: only then our tokens, frames and draws are exact."""
+"""The arguments that every vLLM is started with, in a process of ours or as a server: only with them are tokens, frames and
+draws exact."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ what torchrun started, and must neither wait for that nor count itself among it.
 
 
 def exact(most_looks: int) -> dict[str, Any]:
-    """By the names of `EngineArgs`; a server's options are called the same."""
+    """Arguments without which rows are not continued exactly, by the names of `EngineArgs`; a server's options are called the
+    same."""
     return {
         "logits_processors": ["dmforge.generators.engines.vllm_draws:Draws"],
         "logprobs_mode": "processed_logits",

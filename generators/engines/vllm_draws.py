@@ -1,4 +1,4 @@
-"""In vLLM's process: draws the tokens of our rows as all of our engines do. Rows of others it leaves alone.
+"""A logits processor for vLLM: draws the tokens of our rows as all our engines do, and leaves other rows alone.
 
 vLLM's own sampler could ban tokens, and could tell log-probabilities, but only before the temperature or after the ban. So
 what is drawn is drawn here, from vLLM's logits: the token keeps its log-probability in place of its logit and all others are
@@ -24,18 +24,18 @@ from dmforge.generators.student.vocabulary import Vocabulary
 @dataclass(slots=True)
 class _Row:
     temperature: float
-    draws: Stream
-    place: int
-    written: Sequence[int]
+    stream: Stream
+    tokens_before: int
+    output_ids: Sequence[int]
     """vLLM's own list: it grows."""
 
 
 class Draws(LogitsProcessor):  # pyright: ignore[reportUntypedBaseClass]
-    """One for each vLLM."""
+    """The logits processor itself: one for each vLLM."""
 
     def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
-        place = vllm_config.model_config.tokenizer
-        self._vocabulary = Vocabulary(AutoTokenizer.from_pretrained(place), where=str(place))
+        checkpoint = vllm_config.model_config.tokenizer
+        self._vocabulary = Vocabulary(AutoTokenizer.from_pretrained(checkpoint), where=str(checkpoint))
         self._device = device
         self._banned: torch.Tensor | None = None
         self._rows: dict[int, _Row] = {}
@@ -44,23 +44,23 @@ class Draws(LogitsProcessor):  # pyright: ignore[reportUntypedBaseClass]
         return False
 
     def update_state(self, batch_update: Any) -> None:
-        process_dict_updates(self._rows, batch_update, _row)
+        process_dict_updates(self._rows, batch_update, _row_of)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         if not self._rows:
             return logits
         if self._banned is None:
             self._banned = torch.from_numpy(self._vocabulary.unwritable(logits.shape[1])).to(self._device)
-        at, rows = list(self._rows), list(self._rows.values())
-        draws = [row.draws[row.place + len(row.written)] for row in rows]
-        tokens, log_probs = pick(logits[at], [row.temperature for row in rows], draws, self._banned)
-        logits[at] = float("-inf")
-        logits[at, tokens] = log_probs
+        indices, rows = list(self._rows), list(self._rows.values())
+        uniforms = [row.stream[row.tokens_before + len(row.output_ids)] for row in rows]
+        tokens, log_probs = pick(logits[indices], [row.temperature for row in rows], uniforms, self._banned)
+        logits[indices] = float("-inf")
+        logits[indices, tokens] = log_probs
         return logits
 
 
-def _row(params: Any, prompt: object, written: Sequence[int]) -> _Row | None:
-    told = params.extra_args or {}
-    if SEED not in told:
+def _row_of(params: Any, prompt_ids: object, output_ids: Sequence[int]) -> _Row | None:
+    extra_args = params.extra_args or {}
+    if SEED not in extra_args:
         return None
-    return _Row(float(told[TEMPERATURE]), Stream(int(told[SEED])), int(told[PLACE]), written)
+    return _Row(float(extra_args[TEMPERATURE]), Stream(int(extra_args[SEED])), int(extra_args[PLACE]), output_ids)

@@ -1,5 +1,4 @@
-"""What a server sends, read with distrust: never more bytes than an answer can have, and nothing taken for an answer that is
-none.
+"""Reads a server's answers with distrust: never more bytes than an answer can have, and nothing that is malformed.
 
 A server that is named is one's own, but what speaks at its address may be a proxy, another version, or vLLM on its way down.
 """
@@ -17,28 +16,29 @@ from pydantic import BaseModel, Field, ValidationError
 from dmforge.generators.engines.legs import Gone, Leg
 
 SHORT = 1 << 20
-"""Bytes of whatever isn't the answer to a leg: names of models, words of a refusal."""
+"""Bytes of an answer that holds no tokens: names of models, words of a refusal."""
 BYTES_SHOWN, BYTES_WRITTEN = 32, 4096
-"""Of a token that the model was shown: its number. Of one that it wrote: its text, its bytes, two log-probabilities."""
+"""Bytes that an answer spends on a token that the model was shown: its number. Of one that it wrote: its text, its bytes, two
+log-probabilities."""
 RULED_OUT = -9999.0
 """How a server says minus infinity."""
 
 
 class Unreadable(Exception):
-    """An answer of the right status that is none."""
+    """An answer with the right status whose body can't be read."""
 
 
 class Nonsense(Exception):
-    """An answer whose numbers are none: the model itself has failed over this row."""
+    """An answer with log-probabilities that are no numbers: the model itself has failed over this row."""
 
 
 class OwnDraws(Exception):
-    """An answer whose tokens another than us has drawn."""
+    """An answer whose tokens were not drawn by our logits processor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What came, whole."""
+    """A complete HTTP response."""
 
     status: int
     body: bytes
@@ -48,21 +48,21 @@ class Received:
         return 200 <= self.status < 300
 
 
-def fetch(client: httpx2.Client, method: str, url: str, most_bytes: int, within_s: float, document: Any = None) -> Received:
-    """One request. A body that doesn't end, in bytes or in time, is an answer that can't be read."""
-    end_s = time.monotonic() + within_s
-    with client.stream(method, url, json=document) as reply:
-        # packed bytes can be a thousand times as many: none were asked for
-        if reply.headers.get("content-encoding", "identity") != "identity":
-            raise Unreadable("it is packed")
+def fetch(client: httpx2.Client, method: str, url: str, max_bytes: int, timeout_s: float, json_body: Any = None) -> Received:
+    """Make one request. A body that doesn't end, in bytes or in time, is an answer that can't be read."""
+    end_s = time.monotonic() + timeout_s
+    with client.stream(method, url, json=json_body) as response:
+        # packed bytes can be a thousand times as many: we asked for none
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise Unreadable("the answer is compressed")
         body = bytearray()
-        for chunk in reply.iter_raw():
+        for chunk in response.iter_raw():
             body += chunk
-            if len(body) > most_bytes:
-                raise Unreadable(f"it has more than {most_bytes} bytes")
+            if len(body) > max_bytes:
+                raise Unreadable(f"the answer has more than {max_bytes} bytes")
             if time.monotonic() > end_s:
-                raise Unreadable(f"it didn't end in {within_s:g} s")
-        return Received(reply.status_code, bytes(body))
+                raise Unreadable(f"the answer didn't end in {timeout_s:g} s")
+        return Received(response.status_code, bytes(body))
 
 
 # what answers look like, as far as they are read
@@ -102,55 +102,57 @@ class _Answer(BaseModel):
 
 
 class Model(BaseModel):
-    """One that is served."""
+    """A model that the server serves."""
 
     id: str
     max_model_len: Annotated[int, Field(gt=0, le=1 << 24)] | None = None
-    """vLLM's own word."""
+    """vLLM's name for the context length."""
 
 
 class _Models(BaseModel):
     data: list[Model]
 
 
-def longest(leg: Leg, context: int) -> int:
-    """Bytes that the answer to a leg has at most, of a model with so much context."""
-    return SHORT + BYTES_SHOWN * context + BYTES_WRITTEN * leg.most_tokens
+def longest(request: Leg, context_tokens: int) -> int:
+    """The most bytes that the answer to a request can have, for a model with this context length."""
+    return SHORT + BYTES_SHOWN * context_tokens + BYTES_WRITTEN * request.most_tokens
 
 
 def models_in(body: bytes) -> list[Model]:
-    """What a server says that it serves."""
+    """The models in a server's answer to `/v1/models`."""
     return _read(_Models, body).data
 
 
-def gone_in(body: bytes, leg: Leg) -> Gone:
-    """What came of a leg."""
-    told = _read(_Answer, body)
-    (choice,) = told.choices
-    ids, said = tuple(choice.token_ids), choice.logprobs.content
-    if len(ids) != len(said):
-        raise Unreadable(f"it has {len(said)} log-probabilities for {len(ids)} tokens")
-    numbers = [one.logprob for one in said]
-    others = [other.logprob for one in said for other in one.top_logprobs[1:]]
-    if not all(map(math.isfinite, numbers)) or any(map(math.isnan, others)):
+def gone_in(body: bytes, request: Leg) -> Gone:
+    """The result in the answer to a request."""
+    answer = _read(_Answer, body)
+    (choice,) = answer.choices
+    ids, token_log_probs = tuple(choice.token_ids), choice.logprobs.content
+    if len(ids) != len(token_log_probs):
+        raise Unreadable(f"the answer has {len(token_log_probs)} log-probabilities for {len(ids)} tokens")
+    drawn_log_probs = [token.logprob for token in token_log_probs]
+    other_log_probs = [log_prob.logprob for token in token_log_probs for log_prob in token.top_logprobs[1:]]
+    if not all(map(math.isfinite, drawn_log_probs)) or any(map(math.isnan, other_log_probs)):
         raise Nonsense("a log-probability is no number")
-    if any(other > RULED_OUT for other in others):
+    if any(log_prob > RULED_OUT for log_prob in other_log_probs):
         raise OwnDraws
-    # one that goes down ends its rows where they are, and says so with the status of an answer
-    if len(ids) > leg.most_tokens or (len(ids) < leg.most_tokens and ids[-1] not in leg.stops):
-        raise Unreadable(f"it stops after {len(ids)} tokens for no reason")
-    details = told.usage.prompt_tokens_details
-    return Gone(tuple(told.prompt_token_ids), ids, tuple(numbers), (details and details.cached_tokens) or 0)
+    # a server that shuts down ends its rows where they are, and sends them with the status of a complete answer
+    if len(ids) > request.most_tokens or (len(ids) < request.most_tokens and ids[-1] not in request.stops):
+        raise Unreadable(f"the answer stops after {len(ids)} tokens for no reason")
+    details = answer.usage.prompt_tokens_details
+    return Gone(tuple(answer.prompt_token_ids), ids, tuple(drawn_log_probs), (details and details.cached_tokens) or 0)
 
 
 T = TypeVar("T", bound=BaseModel)
 
 
-def _read(kind: type[T], body: bytes) -> T:
+def _read(model: type[T], body: bytes) -> T:
     try:
-        return kind.model_validate_json(body)
+        return model.model_validate_json(body)
     except ValidationError as error:
-        # by places and rules: what stands there is anyone's, and may be long
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise Unreadable(f"{where}: {first['msg'].lower()}" if where else "it is no JSON of ours") from None
+        # the field and the rule only: the value itself is untrusted, and may be long
+        first_error = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(map(str, first_error["loc"]))
+        raise Unreadable(
+            f"{field}: {first_error['msg'].lower()}" if field else "the answer is no JSON of the expected form"
+        ) from None

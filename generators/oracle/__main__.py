@@ -1,4 +1,5 @@
-"""The process behind `serving`: worlds, behaviour as JSON, and the truth file or nothing. People use `dmforge oracle`."""
+"""The process behind `serving`; its arguments are worlds, behaviour as JSON, truth file or nothing. People use `dmforge
+oracle`."""
 
 from __future__ import annotations
 
@@ -11,10 +12,10 @@ from dmforge.schemas.errors import DmforgeError
 
 
 def main() -> None:
-    worlds, told, truth = sys.argv[1:]
+    worlds, behaviour_json, truth_path = sys.argv[1:]
     try:
-        behaviour = Behaviour.model_validate_json(told)
-        serve(Path(worlds), 0, behaviour, Path(truth) if truth else None, until_stdin_closes=True)
+        behaviour = Behaviour.model_validate_json(behaviour_json)
+        serve(Path(worlds), 0, behaviour, Path(truth_path) if truth_path else None, until_stdin_closes=True)
     except DmforgeError as error:
         sys.exit(f"error: {error}")
 

@@ -1,4 +1,4 @@
-"""Questions that an oracle can write and answer: what they ask of a story, told in sentences or seen in frames."""
+"""Questions that an oracle can write, and answer from a story."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dmforge.schemas.replies import Form, QuestionType, Span, Written
 
 QUICK, USUAL = Fraction(6), Fraction(2)
 CLOSE_CS = 50
-"""What happens so soon after something else follows from it."""
+"""Two happenings that are so near in time are cause and effect."""
 DIFFER_CS = 50
 """Stays that differ by less are not compared."""
 MCQ_OPTIONS = 4
@@ -25,7 +25,7 @@ MCQ_OPTIONS = 4
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, and the facts that it stands on."""
+    """An answer, and the facts that it rests on."""
 
     text: str
     stays: tuple[Fact, ...]
@@ -38,16 +38,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One sort of question."""
+    """A kind of question: its text, and how to answer it."""
 
     type: QuestionType
     text: str
-    """With `{name}`, `{other}`, `{colour}` for what it is about."""
+    """A template with `{name}`, `{other}`, `{colour}` for the objects that it is about."""
     answer: Callable[[Story, dict[str, str]], Answer | None]
     fps: Fraction = USUAL
     grounded: bool = False
     others: Callable[[Story], list[str]] = lambda story: []
-    """What else might be the answer."""
+    """Other answers that are possible for a story."""
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -63,61 +63,63 @@ SLOTS = {"name": _OBJECT, "other": _OBJECT, "colour": "|".join(COLOURS)}
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """A question that an oracle knows how to answer."""
+    """A question of a known kind, and the objects that it is about."""
 
     kind: Kind
-    about: dict[str, str]
+    slots: dict[str, str]
 
     def answered(self, story: Story) -> Answer | None:
-        """The answer, as far as the story tells it."""
-        return self.kind.answer(story, self.about)
+        """The answer, if the story has it."""
+        return self.kind.answer(story, self.slots)
 
 
 def understood(question: str) -> Understood | None:
-    """What a question asks for, if it is one of ours."""
+    """The kind and the objects of a question; None if it is of no known kind."""
     for kind in KINDS:
-        found = kind.pattern.fullmatch(question)
-        if found is not None:
-            return Understood(kind, {name: value for name, value in found.groupdict().items() if value})
+        match = kind.pattern.fullmatch(question)
+        if match is not None:
+            return Understood(kind, {name: value for name, value in match.groupdict().items() if value})
     return None
 
 
-def write(story: Story, wanted: list[tuple[QuestionType, Form]], draw: Random) -> tuple[Written, ...]:
-    """A question for each wanted one that the story can bear."""
-    written: list[Written] = []
-    for kind, form in wanted:
-        found = list(_possible(story, kind, form, {one.question for one in written}))
-        if found:
-            text, one, answer = draw.choice(found)
-            written.append(_written(text, one, answer, form, story, draw))
-    return tuple(written)
+def write(story: Story, requested: list[tuple[QuestionType, Form]], rng: Random) -> tuple[Written, ...]:
+    """Write a question for each requested type and form, where the story allows one."""
+    questions: list[Written] = []
+    for question_type, form in requested:
+        possible = list(_possible(story, question_type, form, {question.question for question in questions}))
+        if possible:
+            text, question_kind, answer = rng.choice(possible)
+            questions.append(_compose(text, question_kind, answer, form, story, rng))
+    return tuple(questions)
 
 
-def _possible(story: Story, kind: QuestionType, form: Form, taken: set[str]) -> Iterator[tuple[str, Kind, Answer]]:
-    for one in KINDS:
-        if one.type != kind or one.grounded != (form == "grounded"):
+def _possible(
+    story: Story, question_type: QuestionType, form: Form, texts_used: set[str]
+) -> Iterator[tuple[str, Kind, Answer]]:
+    for question_kind in KINDS:
+        if question_kind.type != question_type or question_kind.grounded != (form == "grounded"):
             continue
-        for about in _abouts(story):
-            text = one.text.format(**about)
-            answer = one.answer(story, about)
-            if answer is not None and text not in taken:
-                yield text, one, answer
+        for slots in _slot_values(story):
+            text = question_kind.text.format(**slots)
+            answer = question_kind.answer(story, slots)
+            if answer is not None and text not in texts_used:
+                yield text, question_kind, answer
 
 
-def _abouts(story: Story) -> Iterator[dict[str, str]]:
+def _slot_values(story: Story) -> Iterator[dict[str, str]]:
     for name in story.names:
-        others = [other for other in story.names if other != name]
-        for other in others or [""]:
-            yield {"name": name, "other": other, "colour": name.split()[0]}
+        other_names = [other_name for other_name in story.names if other_name != name]
+        for other_name in other_names or [""]:
+            yield {"name": name, "other": other_name, "colour": name.split()[0]}
 
 
-def _written(text: str, kind: Kind, answer: Answer, form: Form, story: Story, draw: Random) -> Written:
+def _compose(text: str, kind: Kind, answer: Answer, form: Form, story: Story, rng: Random) -> Written:
     options: list[str] = []
     if form == "mcq":
-        others = [other for other in dict.fromkeys(kind.others(story)) if other != answer.text]
-        options = [answer.text, *draw.sample(others, min(MCQ_OPTIONS - 1, len(others)))]
-        draw.shuffle(options)
-    spans = tuple(Span(start_s=Decimal(w.start_cs) / 100, end_s=Decimal(w.end_cs) / 100) for w in answer.windows)
+        other_answers = [other_answer for other_answer in dict.fromkeys(kind.others(story)) if other_answer != answer.text]
+        options = [answer.text, *rng.sample(other_answers, min(MCQ_OPTIONS - 1, len(other_answers)))]
+        rng.shuffle(options)
+    spans = tuple(Span(start_s=Decimal(window.start_cs) / 100, end_s=Decimal(window.end_cs) / 100) for window in answer.windows)
     return Written(
         type=kind.type, form=form if options or form != "mcq" else "open", question=text, options=tuple(options),
         answer=answer.text, windows=spans, needs=answer.needs, difficulty="medium" if kind.fps > USUAL else "easy",
@@ -129,135 +131,135 @@ def _stays(story: Story, name: str) -> tuple[Fact, ...]:
     return tuple(story.of("stays", name))
 
 
-def _answer(text: str | None, stays: tuple[Fact, ...], needs: Needs = "any") -> Answer | None:
+def _answer_if(text: str | None, stays: tuple[Fact, ...], needs: Needs = "any") -> Answer | None:
     return Answer(text, stays, needs) if text and stays else None
 
 
-def _shape(story: Story, about: dict[str, str]) -> Answer | None:
-    name = next((name for name in story.names if name.startswith(about["colour"] + " ")), "")
-    return _answer(name.rpartition(" ")[2], _stays(story, name))
+def _answer_shape(story: Story, slots: dict[str, str]) -> Answer | None:
+    name = next((name for name in story.names if name.startswith(slots["colour"] + " ")), "")
+    return _answer_if(name.rpartition(" ")[2], _stays(story, name))
 
 
-def _deed(story: Story, about: dict[str, str]) -> Answer | None:
-    name = about["name"]
-    does = next((fact for fact in story.facts if fact.name == name and fact.kind in ("flashes", "turns", "moves")), None)
-    said = does.sentence.replace(f"the {name}", "it") if does else "white dots line up" if story.of("dots", name) else None
-    return _answer(said, _stays(story, name)[:1])
+def _answer_deed(story: Story, slots: dict[str, str]) -> Answer | None:
+    name = slots["name"]
+    deed = next((fact for fact in story.facts if fact.name == name and fact.kind in ("flashes", "turns", "moves")), None)
+    answer = deed.sentence.replace(f"the {name}", "it") if deed else "white dots line up" if story.of("dots", name) else None
+    return _answer_if(answer, _stays(story, name)[:1])
 
 
-def _first(story: Story, about: dict[str, str]) -> Answer | None:
-    stays = [_stays(story, about[slot])[:1] for slot in ("name", "other") if about.get(slot)]
+def _answer_first(story: Story, slots: dict[str, str]) -> Answer | None:
+    stays = [_stays(story, slots[slot])[:1] for slot in ("name", "other") if slots.get(slot)]
     if len(stays) < 2 or not all(stays):
         return None
-    (one,), (other,) = sorted(stays, key=lambda stay: stay[0].window.start_cs)
-    if other.window.start_cs - one.window.start_cs < DIFFER_CS:
+    (first_stay,), (second_stay,) = sorted(stays, key=lambda stay: stay[0].window.start_cs)
+    if second_stay.window.start_cs - first_stay.window.start_cs < DIFFER_CS:
         return None
-    return _answer(f"the {one.name}", (one, other), "all")
+    return _answer_if(f"the {first_stay.name}", (first_stay, second_stay), "all")
 
 
-def _flashes(story: Story, about: dict[str, str]) -> Answer | None:
-    found, stays = story.of("flashes", about["name"]), _stays(story, about["name"])
-    return _answer(str(len(found)) if found else None, stays, "all" if len(stays) > 1 else "any")
+def _answer_flash_count(story: Story, slots: dict[str, str]) -> Answer | None:
+    flashes, stays = story.of("flashes", slots["name"]), _stays(story, slots["name"])
+    return _answer_if(str(len(flashes)) if flashes else None, stays, "all" if len(stays) > 1 else "any")
 
 
-def _dots(story: Story, about: dict[str, str]) -> Answer | None:
-    found, stays = story.of("dots", about["name"]), _stays(story, about["name"])
-    return _answer(str(len(found)) if found and len(stays) == 1 else None, stays)
+def _answer_dot_count(story: Story, slots: dict[str, str]) -> Answer | None:
+    dots, stays = story.of("dots", slots["name"]), _stays(story, slots["name"])
+    return _answer_if(str(len(dots)) if dots and len(stays) == 1 else None, stays)
 
 
-def _seconds(story: Story, about: dict[str, str]) -> Answer | None:
-    stays = _stays(story, about["name"])
+def _answer_seconds(story: Story, slots: dict[str, str]) -> Answer | None:
+    stays = _stays(story, slots["name"])
     if len(stays) != 1:
         return None
-    return _answer(str(round((stays[0].window.end_cs - stays[0].window.start_cs) / 100)), stays)
+    return _answer_if(str(round((stays[0].window.end_cs - stays[0].window.start_cs) / 100)), stays)
 
 
-def _state(story: Story, about: dict[str, str]) -> Answer | None:
-    turns = story.of("turns", about["name"])
-    return _answer(turns[0].what if turns else None, _stays(story, about["name"])[:1])
+def _answer_colour_after(story: Story, slots: dict[str, str]) -> Answer | None:
+    turns = story.of("turns", slots["name"])
+    return _answer_if(turns[0].what if turns else None, _stays(story, slots["name"])[:1])
 
 
-def _cause(story: Story, about: dict[str, str]) -> Answer | None:
-    pair = _caused(story, about["name"])
-    return _answer(f"the {pair[0].name} flashes" if pair else None, _stays(story, about["name"])[:1])
+def _answer_cause(story: Story, slots: dict[str, str]) -> Answer | None:
+    flash_and_turn = _flash_and_turn(story, slots["name"])
+    return _answer_if(f"the {flash_and_turn[0].name} flashes" if flash_and_turn else None, _stays(story, slots["name"])[:1])
 
 
-def _consequence(story: Story, about: dict[str, str]) -> Answer | None:
-    pair = _caused(story, about["name"])
-    if pair is None or pair[0].name != about.get("other"):
+def _answer_consequence(story: Story, slots: dict[str, str]) -> Answer | None:
+    flash_and_turn = _flash_and_turn(story, slots["name"])
+    if flash_and_turn is None or flash_and_turn[0].name != slots.get("other"):
         return None
-    return _answer(f"it turns {pair[1].what}", _stays(story, about["name"])[:1])
+    return _answer_if(f"it turns {flash_and_turn[1].what}", _stays(story, slots["name"])[:1])
 
 
-def _caused(story: Story, name: str) -> tuple[Fact, Fact] | None:
-    """Another object's flash, and the change that comes at once with it."""
-    for turn in story.of("turns", name):
+def _flash_and_turn(story: Story, name: str) -> tuple[Fact, Fact] | None:
+    """Another object's flash, and the change of colour that comes with it."""
+    for change in story.of("turns", name):
         for flash in story.of("flashes"):
-            if flash.name != name and abs(turn.window.start_cs - flash.window.start_cs) <= CLOSE_CS:
-                return flash, turn
+            if flash.name != name and abs(change.window.start_cs - flash.window.start_cs) <= CLOSE_CS:
+                return flash, change
     return None
 
 
-def _longer(story: Story, about: dict[str, str]) -> Answer | None:
-    stays = _stays(story, about["name"])
+def _answer_longer(story: Story, slots: dict[str, str]) -> Answer | None:
+    stays = _stays(story, slots["name"])
     if len(stays) != 2:
         return None
-    first, second = (stay.window.end_cs - stay.window.start_cs for stay in stays)
-    if abs(first - second) < DIFFER_CS:
+    first_cs, second_cs = (stay.window.end_cs - stay.window.start_cs for stay in stays)
+    if abs(first_cs - second_cs) < DIFFER_CS:
         return None
-    return _answer("the first time" if first > second else "the second time", stays, "all")
+    return _answer_if("the first time" if first_cs > second_cs else "the second time", stays, "all")
 
 
-def _when(story: Story, about: dict[str, str]) -> Answer | None:
-    stays = _stays(story, about["name"])
-    return _answer(print_span(stays[0].window) if len(stays) == 1 else None, stays)
+def _answer_when(story: Story, slots: dict[str, str]) -> Answer | None:
+    stays = _stays(story, slots["name"])
+    return _answer_if(print_span(stays[0].window) if len(stays) == 1 else None, stays)
 
 
-def _when_first(story: Story, about: dict[str, str]) -> Answer | None:
+def _answer_when_first(story: Story, slots: dict[str, str]) -> Answer | None:
     stays = story.of("stays")[:1]
-    return _answer(print_span(stays[0].window) if len(story.names) > 1 else None, tuple(stays))
+    return _answer_if(print_span(stays[0].window) if len(story.names) > 1 else None, tuple(stays))
 
 
-def _happenings(story: Story) -> list[str]:
-    """What happens in this video, as causes are worded, and what might."""
+def _possible_causes(story: Story) -> list[str]:
+    """Possible causes: happenings of this video, and others, worded as causes."""
     flashing = [f"the {name} flashes" for name in story.names]
     return [*flashing, *(f"the {name} goes away" for name in story.names), "a white dot joins the row"]
 
 
-def _changes(story: Story) -> list[str]:
+def _colour_changes(story: Story) -> list[str]:
     colours = [*(name.split()[0] for name in story.names), *COLOURS]
     return [f"it turns {colour}" for colour in colours]
 
 
-def _deeds(story: Story) -> list[str]:
+def _possible_deeds(story: Story) -> list[str]:
     colours = list(dict.fromkeys([*(name.split()[0] for name in story.names), *COLOURS]))
     return [
-        *(f"it flashes {one}" for one in colours[:3]),
-        *(f"it turns {one}" for one in colours[:2]),
+        *(f"it flashes {colour}" for colour in colours[:3]),
+        *(f"it turns {colour}" for colour in colours[:2]),
         f"it moves {WAYS['left']}",
     ]
 
 
-def _numbers(story: Story) -> list[str]:
+def _number_texts(story: Story) -> list[str]:
     return [str(number) for number in range(1, MAX_DOTS + 1)]
 
 
-def _both(story: Story) -> list[str]:
+def _object_names(story: Story) -> list[str]:
     return [f"the {name}" for name in story.names]
 
 
 KINDS = (
-    Kind("object", "What shape is the {colour} object?", _shape, others=lambda story: list(SHAPES)),
-    Kind("object", "When is the {name} on screen?", _when, grounded=True),
-    Kind("action", "What does the {name} do while it is on screen?", _deed, QUICK, others=_deeds),
-    Kind("order", "Which comes on screen first, the {name} or the {other}?", _first, others=_both),
-    Kind("order", "When is the object on screen that comes first?", _when_first, grounded=True),
-    Kind("count", "How many times does the {name} flash?", _flashes, QUICK, others=_numbers),
-    Kind("count", "How many white dots line up while the {name} is on screen?", _dots, QUICK, others=_numbers),
-    Kind("duration", "For how many seconds is the {name} on screen?", _seconds, others=_numbers),
-    Kind("state", "Which colour is the {name} after it has changed?", _state, others=lambda story: list(COLOURS)),
-    Kind("cause", "What makes the {name} change its colour?", _cause, others=_happenings),
-    Kind("cause", "What happens to the {name} when the {other} flashes?", _consequence, others=_changes),
-    Kind("comparison", "When is the {name} longer on screen, the first or the second time?", _longer,
+    Kind("object", "What shape is the {colour} object?", _answer_shape, others=lambda story: list(SHAPES)),
+    Kind("object", "When is the {name} on screen?", _answer_when, grounded=True),
+    Kind("action", "What does the {name} do while it is on screen?", _answer_deed, QUICK, others=_possible_deeds),
+    Kind("order", "Which comes on screen first, the {name} or the {other}?", _answer_first, others=_object_names),
+    Kind("order", "When is the object on screen that comes first?", _answer_when_first, grounded=True),
+    Kind("count", "How many times does the {name} flash?", _answer_flash_count, QUICK, others=_number_texts),
+    Kind("count", "How many white dots line up while the {name} is on screen?", _answer_dot_count, QUICK, others=_number_texts),
+    Kind("duration", "For how many seconds is the {name} on screen?", _answer_seconds, others=_number_texts),
+    Kind("state", "Which colour is the {name} after it has changed?", _answer_colour_after, others=lambda story: list(COLOURS)),
+    Kind("cause", "What makes the {name} change its colour?", _answer_cause, others=_possible_causes),
+    Kind("cause", "What happens to the {name} when the {other} flashes?", _answer_consequence, others=_colour_changes),
+    Kind("comparison", "When is the {name} longer on screen, the first or the second time?", _answer_longer,
          others=lambda story: ["the first time", "the second time"]),
 )  # fmt: skip

@@ -1,6 +1,6 @@
-"""How the oracle misbehaves when it is told to: what it doesn't know, which defects it plants, how its server fails.
+"""Settings of how an oracle misbehaves: what it doesn't know, which defects it plants, how its server fails.
 
-All of it follows from the request, so that the same request meets the same fate whenever it comes; only a failure of the server
+All of it follows from the request, so that the same request has the same result whenever it comes; only a failure of the server
 also depends on how often it was asked, and passes.
 """
 
@@ -18,16 +18,16 @@ from dmforge.generators.oracle.habits import Habits
 from dmforge.schemas.config import Config, nearest
 
 SERVER_FAULTS = ("429", "429_hint", "500", "hang", "cut")
-"""Nothing was answered: asked to slow down, with or without saying for how long; broken; silent; cut off in the middle."""
+"""Failures without an answer: too many requests, with or without a time to wait; an error; silence; a cut connection."""
 REPLY_FAULTS = ("empty", "truncated", "wrong_schema", "prose", "refusal")
-"""Something was answered, and paid for: nothing, half a reply, another object, words around it, no."""
+"""Faults of an answer that is paid for: empty, cut off, another object, with prose around it, a refusal."""
 PATIENCE = 3
-"""So many failures in a row, and then the request is answered."""
+"""Failures in a row after which a request is answered."""
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
 class Behaviour(Config):
-    """What an oracle is told."""
+    """The settings of an oracle."""
 
     unknown: Rate = 0.0
     """Share of requests in which it sees nothing and guesses."""
@@ -45,7 +45,7 @@ class Behaviour(Config):
     @field_validator("defects")
     @classmethod
     def _known_defects(cls, rates: dict[str, float]) -> dict[str, float]:
-        return _known(rates, [*LOOK_DEFECTS, *ANSWER_DEFECTS])
+        return _check_names(rates, [*LOOK_DEFECTS, *ANSWER_DEFECTS])
 
     @field_validator("faults")
     @classmethod
@@ -53,25 +53,25 @@ class Behaviour(Config):
         for names in (SERVER_FAULTS, REPLY_FAULTS):
             if sum(rates.get(name, 0.0) for name in names) > 1:
                 raise ValueError(f"the rates of {', '.join(names)} are more than 1 together")
-        return _known(rates, [*SERVER_FAULTS, *REPLY_FAULTS])
+        return _check_names(rates, [*SERVER_FAULTS, *REPLY_FAULTS])
 
-    def draw(self, about: str, request: bytes) -> Random:
-        """Chance that depends on the request alone."""
-        return Random(hashlib.sha256(f"{about} ".encode() + request).digest())
+    def draw(self, topic: str, request: bytes) -> Random:
+        """A random generator that depends on the topic and the request alone."""
+        return Random(hashlib.sha256(f"{topic} ".encode() + request).digest())
 
-    def server_fault(self, request: bytes, asked_before: int) -> str | None:
-        """What happens to this request instead of an answer."""
-        if asked_before >= PATIENCE:
+    def server_fault(self, request: bytes, times_asked: int) -> str | None:
+        """The server fault that this request meets; None if it is answered."""
+        if times_asked >= PATIENCE:
             return None
-        return _drawn(self.faults, SERVER_FAULTS, self.draw(f"server {asked_before}", request))
+        return _draw_fault(self.faults, SERVER_FAULTS, self.draw(f"server {times_asked}", request))
 
     def reply_fault(self, request: bytes) -> str | None:
-        """What is wrong with the reply to this request."""
-        return _drawn(self.faults, REPLY_FAULTS, self.draw("reply", request))
+        """The fault of the reply to this request, or None."""
+        return _draw_fault(self.faults, REPLY_FAULTS, self.draw("reply", request))
 
 
 def spoilt(text: str, fault: str) -> str:
-    """A reply as a fault leaves it; a refusal is no text at all."""
+    """The text of a reply with a fault; a refusal has no text."""
     if fault == "empty" or fault == "refusal":
         return ""
     if fault == "truncated":
@@ -81,16 +81,16 @@ def spoilt(text: str, fault: str) -> str:
     return f"Sure, here is what you asked for:\n```json\n{text}\n```\nLet me know if you need anything else."
 
 
-def _drawn(rates: Mapping[str, float], names: tuple[str, ...], draw: Random) -> str | None:
-    at = draw.random()
+def _draw_fault(rates: Mapping[str, float], names: tuple[str, ...], rng: Random) -> str | None:
+    point = rng.random()
     for name in names:
-        at -= rates.get(name, 0.0)
-        if at < 0:
+        point -= rates.get(name, 0.0)
+        if point < 0:
             return name
     return None
 
 
-def _known(rates: dict[str, float], names: list[str]) -> dict[str, float]:
+def _check_names(rates: dict[str, float], names: list[str]) -> dict[str, float]:
     for name in rates:
         if name not in names:
             raise ValueError(f"there is no {name!r}: {nearest(name, names)}")

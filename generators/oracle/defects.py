@@ -1,6 +1,6 @@
-"""A planted defect is one named fault in an otherwise good reply, so that what a filter finds can be counted.
+"""Planters of defects: each puts one named fault into an otherwise good reply, so that what a filter finds can be counted.
 
-Every planter owes all its choices to the `Random` it is given, and returns None where its fault makes no sense.
+Every planter takes all its choices from the `Random` that it is given, and returns None where its fault makes no sense.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from dmforge.schemas.tags import CLOSE, OPEN
 R = TypeVar("R", LookReply, AnswerReply)
 
 STAMP_ERROR_CS = 10
-"""A printed stamp is up to 5 cs off, and so is half the distance of two: who is farther than by this is so in truth too."""
+"""A printed stamp is up to 5 cs off, and so is half the distance of two: a time farther off than both together is really
+off."""
 OUTSIDE_CS = 100
-"""Evidence this far from the shown window isn't there by rounding."""
+"""A cited time so far outside the shown window is no matter of rounding."""
 LOW_FPS = tuple(map(Decimal, ("0.5", "0.25", "0.2", "0.1", "0.05")))
 KINDRED = (
     ("red", "green", "blue", "yellow", "purple", "cyan"),
@@ -33,7 +34,7 @@ KINDRED = (
     ("left", "right", "up", "down"),
     ("yes", "no"),
 )
-"""A wrong answer to an open question is of the gold answer's kind: anything else would be too easy to find."""
+"""Sets of similar answers: a wrong answer to an open question is from gold's set, since anything else is too easy to find."""
 OF_NO_KIND = ("a wooden ladder", "an empty room", "two parked bicycles")
 LEAKS = (
     "The correct answer is given as {answer}, so this is what I am looking for.",
@@ -46,13 +47,13 @@ SPAN_LEAKS = (
     "According to the annotation, this is the right part of the video.",
     "As the correct answer is given, I only need to confirm it.",
 )
-"""For grounding: to quote a span would be to cite two times, a second fault."""
+"""Leaks for grounding: quoting a span would cite two times, which is a second fault."""
 CITATIONS = ("One sees this best at {time} seconds.", "What the frame at {time} seconds shows tells the most.")
 BROKEN_TAGS = (
     *(*OPEN.values(), *CLOSE.values(), CLOSE["think"] + OPEN["answer"]),
     *(f"{OPEN['fps']}2{CLOSE['fps']}", f"{OPEN['span']}1.00 - 2.00{CLOSE['span']}"),
 )
-"""One tag or two: a look has four, so wherever one of these stands, no well-formed trajectory comes of it."""
+"""Texts of one tag or two: a look has four, so wherever one of these stands, the trajectory is malformed."""
 BLANKS = ("", " ", "\n", " \n\t\n ")
 FOREIGN = (
     "画面中可以看到一个物体在背景前慢慢发生变化、因此需要更仔细地观察这一段。随后的画面清楚地说明了问题的答案。",
@@ -72,14 +73,14 @@ EXPLANATIONS = ("\nThe closer frames leave no doubt about it.", ", because the c
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a planter knows about the request whose reply it spoils."""
+    """The request and its gold answer, as a planter of defects knows them."""
 
     kind: TaskKind
     options: tuple[str, ...]
     answer: str
-    """Gold."""
+    """The gold answer."""
     windows: tuple[Window, ...]
-    """Where the answer shows, gold; empty for a question that needs no video."""
+    """The gold windows, where the answer shows; empty for a question that needs no video."""
     duration_cs: int
     stamps: tuple[str, ...]
     """As printed over the frames that were shown: `<1.2 seconds>`."""
@@ -90,31 +91,31 @@ class Situation:
 LookPlanter = Callable[[LookReply, Situation, Random], LookReply | None]
 AnswerPlanter = Callable[[AnswerReply, Situation, Random], AnswerReply | None]
 TextPlanter = Callable[[str, Situation, Random], str | None]
-"""Spoils the thought or the answer of a reply."""
+"""Makes a defective thought or answer from a good one."""
 
 
 def _length_cs(window: Window) -> int:
     return window.end_cs - window.start_cs
 
 
-def _gaps(taken: tuple[Window, ...], start_cs: int, end_cs: int) -> list[Window]:
-    """What the windows leave free between two times, in order."""
-    ordered = sorted(taken, key=lambda window: window.start_cs)
-    begins = accumulate((window.end_cs for window in ordered), max, initial=start_cs)
-    ends = (*(min(window.start_cs, end_cs) for window in ordered), end_cs)
-    return [Window(begin, end) for begin, end in zip(begins, ends, strict=True) if begin < end]
+def _gaps(windows: tuple[Window, ...], start_cs: int, end_cs: int) -> list[Window]:
+    """The gaps that windows leave between two times, in order."""
+    ordered = sorted(windows, key=lambda window: window.start_cs)
+    gap_starts = accumulate((window.end_cs for window in ordered), max, initial=start_cs)
+    gap_ends = (*(min(window.start_cs, end_cs) for window in ordered), end_cs)
+    return [Window(gap_start, gap_end) for gap_start, gap_end in zip(gap_starts, gap_ends, strict=True) if gap_start < gap_end]
 
 
-def _miss(gold: tuple[Window, ...], duration_cs: int, length_cs: int, draw: Random) -> Window | None:
-    """A window that meets no gold; where gold fills the video, one too short for an IoU of .1 with any of it."""
+def _window_off_gold(gold: tuple[Window, ...], duration_cs: int, length_cs: int, rng: Random) -> Window | None:
+    """A window that overlaps no gold; where gold fills the video, one too short for an IoU of .1 with any of it."""
     gaps = _gaps(gold, 0, duration_cs)
     if not gaps:
         gaps, length_cs = [Window(0, duration_cs)], min(length_cs, min(map(_length_cs, gold)) // 11)
     length_cs = min(length_cs, max(map(_length_cs, gaps)))
     if length_cs < 1:
         return None
-    gap = draw.choice([gap for gap in gaps if _length_cs(gap) >= length_cs])
-    start_cs = draw.randint(gap.start_cs, gap.end_cs - length_cs)
+    gap = rng.choice([gap for gap in gaps if _length_cs(gap) >= length_cs])
+    start_cs = rng.randint(gap.start_cs, gap.end_cs - length_cs)
     return Window(start_cs, start_cs + length_cs)
 
 
@@ -123,151 +124,156 @@ def _looking_at(reply: LookReply, window: Window) -> LookReply:
     return reply.model_copy(update={"start_s": start_s, "end_s": end_s})
 
 
-def _wrong_window(reply: LookReply, situation: Situation, draw: Random) -> LookReply | None:
+def _wrong_window(reply: LookReply, situation: Situation, rng: Random) -> LookReply | None:
     length_cs = round(reply.end_s * 100) - round(reply.start_s * 100)
-    window = _miss(situation.windows, situation.duration_cs, length_cs, draw) if situation.windows else None
+    window = _window_off_gold(situation.windows, situation.duration_cs, length_cs, rng) if situation.windows else None
     return None if window is None else _looking_at(reply, window)
 
 
-def _window_past_end(reply: LookReply, situation: Situation, draw: Random) -> LookReply | None:
+def _window_past_end(reply: LookReply, situation: Situation, rng: Random) -> LookReply | None:
     if reply.start_s * 100 >= situation.duration_cs:
         return None
-    end_cs = situation.duration_cs + max(500, situation.duration_cs // 4) + draw.randrange(1000)
+    end_cs = situation.duration_cs + max(500, situation.duration_cs // 4) + rng.randrange(1000)
     return reply.model_copy(update={"end_s": Decimal(print_seconds(end_cs))})
 
 
-def _needless_density(reply: LookReply, situation: Situation, draw: Random) -> LookReply | None:
+def _needless_density(reply: LookReply, situation: Situation, rng: Random) -> LookReply | None:
     fps = max(Decimal(12), 3 * reply.fps)
     return reply.model_copy(update={"fps": fps}) if fps <= 1000 else None
 
 
-def _low_density(reply: LookReply, situation: Situation, draw: Random) -> LookReply | None:
+def _low_density(reply: LookReply, situation: Situation, rng: Random) -> LookReply | None:
     lower = [fps for fps in LOW_FPS if 2 * fps <= reply.fps]
-    return reply.model_copy(update={"fps": draw.choice(lower)}) if lower else None
+    return reply.model_copy(update={"fps": rng.choice(lower)}) if lower else None
 
 
-def _span_equals_answer(reply: LookReply, situation: Situation, draw: Random) -> LookReply | None:
+def _span_equals_answer(reply: LookReply, situation: Situation, rng: Random) -> LookReply | None:
     if situation.kind != "grounding" or not situation.windows:
         return None
-    answered = (window for window in situation.windows if print_span(window) == situation.answer)
-    return _looking_at(reply, next(answered, situation.windows[0]))
+    answering = (window for window in situation.windows if print_span(window) == situation.answer)
+    return _looking_at(reply, next(answering, situation.windows[0]))
 
 
 def _sentences(thought: str) -> list[str]:
     return re.split(r"(?<=[.!?]) ", thought)
 
 
-def _put(text: str, thought: str, draw: Random) -> str:
-    """Before, between or after the sentences, which stay as they are."""
+def _insert_text(inserted: str, thought: str, rng: Random) -> str:
+    """Insert a text before, between or after the sentences of a thought."""
     sentences = _sentences(thought)
-    sentences.insert(draw.randint(0, len(sentences)), text)
+    sentences.insert(rng.randint(0, len(sentences)), inserted)
     return " ".join(sentences)
 
 
-def _putting(texts: tuple[str, ...]) -> TextPlanter:
-    return lambda thought, situation, draw: _put(draw.choice(texts), thought, draw)
+def _inserting(texts: tuple[str, ...]) -> TextPlanter:
+    return lambda thought, situation, rng: _insert_text(rng.choice(texts), thought, rng)
 
 
 def _replacing_by(texts: tuple[str, ...]) -> TextPlanter:
-    return lambda thought, situation, draw: draw.choice(texts)
+    return lambda thought, situation, rng: rng.choice(texts)
 
 
-def _leaked_gold(thought: str, situation: Situation, draw: Random) -> str:
-    leak = draw.choice(SPAN_LEAKS if situation.kind == "grounding" else LEAKS)
-    return _put(leak.format(answer=situation.answer), thought, draw)
+def _leaked_gold(thought: str, situation: Situation, rng: Random) -> str:
+    leak = rng.choice(SPAN_LEAKS if situation.kind == "grounding" else LEAKS)
+    return _insert_text(leak.format(answer=situation.answer), thought, rng)
 
 
-def _repetition(thought: str, situation: Situation, draw: Random) -> str | None:
+def _repetition(thought: str, situation: Situation, rng: Random) -> str | None:
     sentences = [sentence for sentence in _sentences(thought) if sentence.strip()]
-    return " ".join([draw.choice(sentences)] * draw.randint(12, 40)) if sentences else None
+    return " ".join([rng.choice(sentences)] * rng.randint(12, 40)) if sentences else None
 
 
 def _stamps_cs(situation: Situation) -> list[int]:
     return sorted(int(Decimal(stamp.strip("<>").removesuffix(" seconds")) * 100) for stamp in situation.stamps)
 
 
-def _reach_cs(stamps_cs: list[int]) -> int:
-    """Farther than this from a stamp, and a time isn't on its patch: half the widest distance of two neighbours."""
-    return max((later - stamp for stamp, later in pairwise(stamps_cs)), default=0) // 2 + STAMP_ERROR_CS
+def _patch_reach_cs(stamps_cs: list[int]) -> int:
+    """The distance from a stamp beyond which a time isn't on its patch: half the widest distance of two neighbours."""
+    return max((later - earlier for earlier, later in pairwise(stamps_cs)), default=0) // 2 + STAMP_ERROR_CS
 
 
-def _cite(thought: str, places: list[Window], draw: Random) -> str | None:
-    if not places:
+def _cite(thought: str, windows: list[Window], rng: Random) -> str | None:
+    if not windows:
         return None
-    place = draw.choice(places)
-    time = print_seconds(draw.randrange(place.start_cs, place.end_cs))
-    return _put(draw.choice(CITATIONS).format(time=time), thought, draw)
+    window = rng.choice(windows)
+    time_text = print_seconds(rng.randrange(window.start_cs, window.end_cs))
+    return _insert_text(rng.choice(CITATIONS).format(time=time_text), thought, rng)
 
 
-def _cited_off_stamps(thought: str, situation: Situation, draw: Random) -> str | None:
-    """Inside what was shown. Every time between even stamps is on one of them: often only the edges have room."""
-    stamps_cs, area = _stamps_cs(situation), situation.shown or Window(0, situation.duration_cs)
-    if len(stamps_cs) < 2:  # how far a lone patch reaches isn't said anywhere
+def _cited_off_stamps(thought: str, situation: Situation, rng: Random) -> str | None:
+    """Cite a time inside the shown window but on no stamp. Between even stamps there is none: often only the edges have
+    room."""
+    stamps_cs, shown_window = _stamps_cs(situation), situation.shown or Window(0, situation.duration_cs)
+    if len(stamps_cs) < 2:  # the reach of a single patch is unknown
         return None
-    reach_cs = _reach_cs(stamps_cs)
-    near = tuple(Window(max(0, stamp_cs - reach_cs), stamp_cs + reach_cs + 1) for stamp_cs in stamps_cs)
-    return _cite(thought, _gaps(near, area.start_cs, min(area.end_cs, situation.duration_cs)), draw)
+    reach_cs = _patch_reach_cs(stamps_cs)
+    stamp_windows = tuple(Window(max(0, stamp_cs - reach_cs), stamp_cs + reach_cs + 1) for stamp_cs in stamps_cs)
+    return _cite(thought, _gaps(stamp_windows, shown_window.start_cs, min(shown_window.end_cs, situation.duration_cs)), rng)
 
 
-def _cited_outside_window(thought: str, situation: Situation, draw: Random) -> str | None:
+def _cited_outside_window(thought: str, situation: Situation, rng: Random) -> str | None:
     if situation.shown is None:
         return None
-    margin_cs = max(OUTSIDE_CS, _reach_cs(_stamps_cs(situation)))
-    near = Window(max(0, situation.shown.start_cs - margin_cs), situation.shown.end_cs + margin_cs)
-    return _cite(thought, _gaps((near,), 0, situation.duration_cs), draw)
+    margin_cs = max(OUTSIDE_CS, _patch_reach_cs(_stamps_cs(situation)))
+    shown_window = Window(max(0, situation.shown.start_cs - margin_cs), situation.shown.end_cs + margin_cs)
+    return _cite(thought, _gaps((shown_window,), 0, situation.duration_cs), rng)
 
 
-def _cited_past_end(thought: str, situation: Situation, draw: Random) -> str | None:
-    """The coarse clip shows the whole video: only what comes after it is outside."""
-    start_cs = situation.duration_cs + max(OUTSIDE_CS, _reach_cs(_stamps_cs(situation)))
-    return _cite(thought, [Window(start_cs, start_cs + 2_000)], draw)
+def _cited_past_end(thought: str, situation: Situation, rng: Random) -> str | None:
+    """Cite a time after the end: the coarse clip shows the whole video, so only that is outside."""
+    start_cs = situation.duration_cs + max(OUTSIDE_CS, _patch_reach_cs(_stamps_cs(situation)))
+    return _cite(thought, [Window(start_cs, start_cs + 2_000)], rng)
 
 
-def _wrong_span(situation: Situation, draw: Random) -> str | None:
+def _wrong_span(situation: Situation, rng: Random) -> str | None:
     times = read_span(situation.answer)
     gold = (*situation.windows, *([Window(*times)] if times and times[0] < times[1] else ()))
-    window = _miss(gold, situation.duration_cs, _length_cs(gold[0]), draw) if gold else None
+    window = _window_off_gold(gold, situation.duration_cs, _length_cs(gold[0]), rng) if gold else None
     return None if window is None else print_span(window)
 
 
-def _kindred(situation: Situation) -> tuple[str, ...]:
-    """Answers of the gold answer's kind, with or without it."""
+def _similar_answers(situation: Situation) -> tuple[str, ...]:
+    """Answers similar to gold, which may include it."""
     if situation.options:
         return situation.options
     count = number(situation.answer)
     if count is not None:
-        whole = floor(count)
-        return tuple(map(str, (*range(max(0, whole - 1), whole), whole + 1, whole + 2)))
+        whole_number = floor(count)
+        return tuple(map(str, (*range(max(0, whole_number - 1), whole_number), whole_number + 1, whole_number + 2)))
     return next((words for words in KINDRED if any(matches(situation.answer, word) for word in words)), OF_NO_KIND)
 
 
-def _wrong_answer(answer: str, situation: Situation, draw: Random) -> str | None:
-    """One that says neither what is gold nor what was answered."""
+def _wrong_answer(answer: str, situation: Situation, rng: Random) -> str | None:
+    """An answer that agrees neither with gold nor with the reply's answer."""
     if situation.kind == "grounding":
-        return _wrong_span(situation, draw)
-    said = (situation.answer, answer)
-    others = [other for other in _kindred(situation) if not any(matches(other, text, situation.options) for text in said)]
-    return draw.choice(others) if others else None
+        return _wrong_span(situation, rng)
+    answers_given = (situation.answer, answer)
+    candidates = [
+        candidate
+        for candidate in _similar_answers(situation)
+        if not any(matches(candidate, text, situation.options) for text in answers_given)
+    ]
+    return rng.choice(candidates) if candidates else None
 
 
-def _doubled_answer(answer: str, situation: Situation, draw: Random) -> str | None:
-    other = _wrong_answer(answer, situation, draw)
-    if other is None:
+def _doubled_answer(answer: str, situation: Situation, rng: Random) -> str | None:
+    wrong_answer = _wrong_answer(answer, situation, rng)
+    if wrong_answer is None:
         return None
-    joints, orders = (CLOSE["answer"] + OPEN["answer"], " or "), ((answer, other), (other, answer))
-    texts = (joint.join(both) for joint in joints for both in orders)
+    joints, orders = (CLOSE["answer"] + OPEN["answer"], " or "), ((answer, wrong_answer), (wrong_answer, answer))
+    texts = (joint.join(pair) for joint in joints for pair in orders)
     # "(B) or red" is read as option B, and "red or blue" may itself be one
     doubled = [text for text in texts if choice(text, situation.options) is None]
-    return draw.choice(doubled) if doubled else None
+    return rng.choice(doubled) if doubled else None
 
 
-def _text_after_answer(answer: str, situation: Situation, draw: Random) -> str:
-    return answer + draw.choice(EXPLANATIONS)
+def _text_after_answer(answer: str, situation: Situation, rng: Random) -> str:
+    return answer + rng.choice(EXPLANATIONS)
 
 
-def _in(field: Literal["thought", "answer"], plant: TextPlanter) -> Callable[[R, Situation, Random], R | None]:
-    def planter(reply: R, situation: Situation, draw: Random) -> R | None:
-        text = plant(getattr(reply, field), situation, draw)
+def _planting_in(field: Literal["thought", "answer"], plant_text: TextPlanter) -> Callable[[R, Situation, Random], R | None]:
+    def planter(reply: R, situation: Situation, rng: Random) -> R | None:
+        text = plant_text(getattr(reply, field), situation, rng)
         return None if text is None else reply.model_copy(update={field: text})
 
     return planter
@@ -276,12 +282,12 @@ def _in(field: Literal["thought", "answer"], plant: TextPlanter) -> Callable[[R,
 _THOUGHT_DEFECTS: dict[str, TextPlanter] = {
     "leaked_gold": _leaked_gold,
     "cited_off_stamps": _cited_off_stamps,
-    "malformed_tags": _putting(BROKEN_TAGS),
+    "malformed_tags": _inserting(BROKEN_TAGS),
     "empty_thought": _replacing_by(BLANKS),
     "repetition": _repetition,
     "other_language": _replacing_by(FOREIGN),
-    "needs_audio": _putting(SOUNDS),
-    "unsafe": _putting(UNSAFE),
+    "needs_audio": _inserting(SOUNDS),
+    "unsafe": _inserting(UNSAFE),
 }
 
 LOOK_DEFECTS: dict[str, LookPlanter] = {
@@ -290,15 +296,15 @@ LOOK_DEFECTS: dict[str, LookPlanter] = {
     "needless_density": _needless_density,
     "low_density": _low_density,
     "span_equals_answer": _span_equals_answer,
-    "cited_past_end_t1": _in("thought", _cited_past_end),
-    **{f"{name}_t1": _in("thought", plant) for name, plant in _THOUGHT_DEFECTS.items()},
+    "cited_past_end_t1": _planting_in("thought", _cited_past_end),
+    **{f"{name}_t1": _planting_in("thought", plant) for name, plant in _THOUGHT_DEFECTS.items()},
 }
 
 ANSWER_DEFECTS: dict[str, AnswerPlanter] = {
-    "wrong_answer": _in("answer", _wrong_answer),
-    "missing_answer": _in("answer", _replacing_by(("",))),
-    "doubled_answer": _in("answer", _doubled_answer),
-    "text_after_answer": _in("answer", _text_after_answer),
-    "cited_outside_window_t2": _in("thought", _cited_outside_window),
-    **{f"{name}_t2": _in("thought", plant) for name, plant in _THOUGHT_DEFECTS.items()},
+    "wrong_answer": _planting_in("answer", _wrong_answer),
+    "missing_answer": _planting_in("answer", _replacing_by(("",))),
+    "doubled_answer": _planting_in("answer", _doubled_answer),
+    "text_after_answer": _planting_in("answer", _text_after_answer),
+    "cited_outside_window_t2": _planting_in("thought", _cited_outside_window),
+    **{f"{name}_t2": _planting_in("thought", plant) for name, plant in _THOUGHT_DEFECTS.items()},
 }

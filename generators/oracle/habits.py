@@ -1,6 +1,6 @@
-"""Habits are no faults that a rule could find: they are how somebody always looks, and what imitates him learns them.
+"""Habits of an oracle: ways of looking that no rule finds faulty, and that a student learns by imitation.
 
-Exact rewards are what they can be mended with.
+Reinforcement with exact rewards can correct them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from dmforge.schemas.looks import Look, Window
 
 
 class Habits(Config):
-    """How an oracle looks, beside what it has seen."""
+    """Settings of how an oracle's looks differ from the right ones."""
 
     wide_s: NonNegativeInt = 0
     """Each end of its windows is up to so many whole seconds too far out."""
     sparse: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the looks that need more than 2 frames a second and get half of that."""
 
-    def of(self, look: Look, duration_cs: int, draw: Random) -> Look:
-        """Where it looks, knowing where it should."""
-        before, after = (100 * draw.randint(0, self.wide_s) for _ in range(2))
-        window = Window(max(0, look.window.start_cs - before), min(duration_cs, look.window.end_cs + after))
-        is_sparse = draw.random() < self.sparse and look.fps > 2
+    def of(self, look: Look, duration_cs: int, rng: Random) -> Look:
+        """The look that the oracle takes, from the one that it should take."""
+        margin_before, margin_after = (100 * rng.randint(0, self.wide_s) for _ in range(2))
+        window = Window(max(0, look.window.start_cs - margin_before), min(duration_cs, look.window.end_cs + margin_after))
+        is_sparse = rng.random() < self.sparse and look.fps > 2
         return Look(window, Fraction(look.fps / 2) if is_sparse else look.fps)

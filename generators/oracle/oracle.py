@@ -1,4 +1,4 @@
-"""A request becomes a reply: seen, understood, answered, and spoilt where it was told so."""
+"""Answers requests as an oracle: recognise the world, choose a reply, and plant defects and faults as configured."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from dmforge.schemas.scoring import overlap_cs
 from dmforge.schemas.sizes import CELL
 
 UNSEEN = "right_answer_unseen"
-"""In the truth file: a right answer from a window that doesn't show it."""
+"""The name, in the truth file, of a right answer from a window that doesn't show it."""
 TOKEN_CHARS = 4
-"""Characters of a token, about."""
+"""Characters in a token, about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What is sent back: the text of the reply, or a refusal, and what both sides cost."""
+    """A response: the text of the reply, or a refusal, with the tokens of both sides."""
 
     text: str
     refusal: str | None
@@ -60,7 +60,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A defect in a reply, for the truth file."""
+    """A defect that was planted in a reply, as a line of the truth file."""
 
     video: str
     question: str
@@ -75,91 +75,91 @@ class Oracle:
     def __init__(self, folder: Path, behaviour: Behaviour) -> None:
         self.gallery, self._behaviour = Gallery(folder), behaviour
 
-    def answer(self, asked: Asked, body: bytes) -> tuple[Said, Planted | None]:
-        """The reply to a request whose body is `body`."""
-        if asked.reply == SafetyReply.name:
-            return self._said(asked, choose_safety(asked), None), None
+    def answer(self, request: Asked, body: bytes) -> tuple[Said, Planted | None]:
+        """The response to a request, and the defect in it, if one was planted; `body` decides all chance."""
+        if request.reply == SafetyReply.name:
+            return self._response(request, choose_safety(request), None), None
         unknown = self._behaviour.draw("unknown", body).random() < self._behaviour.unknown
-        seen = None if unknown else self.gallery.see(asked)
-        draw = self._behaviour.draw("guess", body)
-        reply = _chosen(asked, seen, draw, self._behaviour.habits)
+        view = None if unknown else self.gallery.see(request)
+        rng = self._behaviour.draw("guess", body)
+        reply = _choose_reply(request, view, rng, self._behaviour.habits)
         planted = None
-        question = known_question(asked, seen)
-        if seen is not None and question is not None:
-            situation = _situation(asked, seen, question)
+        question = known_question(request, view)
+        if view is not None and question is not None:
+            situation = _situation(request, view, question)
             if isinstance(reply, AnswerReply) and _looks_elsewhere(situation):
-                reply, defect = self._known(reply, situation, asked, self._behaviour.draw("knows", body))
+                reply, defect = self._with_memory(reply, situation, request, self._behaviour.draw("knows", body))
             else:
-                reply, defect = self._planted(reply, situation, self._behaviour.draw("defect", body))
+                reply, defect = self._with_defect(reply, situation, self._behaviour.draw("defect", body))
             if defect is not None:
-                planted = Planted(file_name(seen.number), asked.question, asked.reply, asked.attempt, defect)
+                planted = Planted(file_name(view.world_index), request.question, request.reply, request.attempt, defect)
         fault = self._behaviour.reply_fault(body)
-        # what nobody can read holds no defect
-        return self._said(asked, reply, fault), planted if fault in (None, "prose") else None
+        # an unreadable reply holds no defect
+        return self._response(request, reply, fault), planted if fault in (None, "prose") else None
 
-    def _known(self, reply: AnswerReply, situation: Situation, asked: Asked, draw: Random) -> tuple[Reply, str | None]:
-        """The right answer to what isn't shown, if it knows that."""
-        if draw.random() >= self._behaviour.knows:
+    def _with_memory(self, reply: AnswerReply, situation: Situation, request: Asked, rng: Random) -> tuple[Reply, str | None]:
+        """The right answer to what isn't shown, in the configured share of requests."""
+        if rng.random() >= self._behaviour.knows:
             return reply, None
-        return reply.model_copy(update={"answer": as_option(situation.answer, asked.options)}), UNSEEN
+        return reply.model_copy(update={"answer": as_option(situation.answer, request.options)}), UNSEEN
 
-    def _planted(self, reply: Reply, situation: Situation, draw: Random) -> tuple[Reply, str | None]:
-        """The reply with at most one defect."""
-        if not isinstance(reply, LookReply | AnswerReply):  # defects are of windows and of answers: here is neither
+    def _with_defect(self, reply: Reply, situation: Situation, rng: Random) -> tuple[Reply, str | None]:
+        """The reply with at most one defect, and the defect's name."""
+        if not isinstance(reply, LookReply | AnswerReply):  # defects are planted in windows and answers: this reply has neither
             return reply, None
         planters: dict[str, Any] = {**(LOOK_DEFECTS if isinstance(reply, LookReply) else ANSWER_DEFECTS)}
         for name, rate in sorted(self._behaviour.defects.items()):
-            if name in planters and draw.random() < rate:
-                worse = planters[name](reply, situation, draw)
-                if worse is not None:
-                    return worse, name
+            if name in planters and rng.random() < rate:
+                defective = planters[name](reply, situation, rng)
+                if defective is not None:
+                    return defective, name
         return reply, None
 
-    def _said(self, asked: Asked, reply: Reply, fault: str | None) -> Said:
+    def _response(self, request: Asked, reply: Reply, fault: str | None) -> Said:
         text = json.dumps(reply.model_dump(), ensure_ascii=False, default=float)
         if fault is not None:
             text = spoilt(text, fault)
-        cells = sum(p.shape[0] // CELL * (p.shape[1] // CELL) for pair in asked.pictures for p in pair)
+        cells = sum(picture.shape[0] // CELL * (picture.shape[1] // CELL) for pair in request.pictures for picture in pair)
         return Said(
             text=text,
             refusal="I can't help with that." if fault == "refusal" else None,
             finish="length" if fault == "truncated" else "stop",
-            prompt_tokens=cells + sum(map(len, (asked.instruction, asked.text, *asked.stamps))) // TOKEN_CHARS,
+            prompt_tokens=cells + sum(map(len, (request.instruction, request.text, *request.stamps))) // TOKEN_CHARS,
             completion_tokens=len(text) // TOKEN_CHARS,
         )
 
 
-def _chosen(asked: Asked, seen: Seen | None, draw: Random, habits: Habits) -> Reply:
-    match asked.reply:
+def _choose_reply(request: Asked, view: Seen | None, rng: Random, habits: Habits) -> Reply:
+    match request.reply:
         case LookReply.name:
-            return choose_look(asked, seen, draw, habits)
+            return choose_look(request, view, rng, habits)
         case GivenReply.name:
-            return choose_given(asked, seen, draw)
+            return choose_given(request, view, rng)
         case DescribeReply.name:
-            return describe(asked, seen)
+            return describe(request, view)
         case WriteReply.name:
-            return choose_questions(asked, seen, draw)
+            return choose_questions(request, view, rng)
         case GuessReply.name:
-            return guess(asked, draw)
+            return guess(request, rng)
         case PresentReply.name:
-            return present(asked, seen)
+            return present(request, view)
         case _:
-            return choose_answer(asked, seen, draw)
+            return choose_answer(request, view, rng)
 
 
 def _looks_elsewhere(situation: Situation) -> bool:
-    shown = situation.shown
-    windows = situation.windows if shown is not None else ()
-    return bool(windows) and not overlap_cs(() if shown is None else (shown,), windows)
+    shown_window = situation.shown
+    gold_windows = situation.windows if shown_window is not None else ()
+    return bool(gold_windows) and not overlap_cs(() if shown_window is None else (shown_window,), gold_windows)
 
 
-def _situation(asked: Asked, seen: Seen, question: Question) -> Situation:
+def _situation(request: Asked, view: Seen, question: Question) -> Situation:
     return Situation(
         kind=question.kind,
         options=question.options,
         answer=question.answer,
         windows=question.windows,
-        duration_cs=seen.script.duration_cs,
-        stamps=asked.stamps,
-        shown=asked.look.window if asked.look else None,
+        duration_cs=view.script.duration_cs,
+        stamps=request.stamps,
+        shown=request.look.window if request.look else None,
     )

@@ -1,4 +1,4 @@
-"""What an oracle is asked: the text, the stamps and the images of a chat request, and nothing else of it."""
+"""Reads a chat request for the oracle: its text, stamps and images, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ JPEG = "data:image/jpeg;base64,"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it was understood."""
+    """A chat request, parsed."""
 
     reply: str
-    """Which reply is wanted: `look` or `answer`."""
+    """The name of the reply that is asked for, such as `look` or `answer`."""
     question: str
     options: tuple[str, ...]
     look: Look | None
-    """What the text says is shown; None where it is the coarse clip."""
+    """The look whose frames are shown, by the text; None for the coarse clip."""
     stamps: tuple[str, ...]
     pictures: tuple[tuple[Picture, ...], ...]
     """The pictures under each stamp."""
@@ -41,11 +41,11 @@ class Asked:
     wanted: tuple[tuple[QuestionType, Form], ...]
     """Questions that the teacher is asked to write, by type and form."""
     given: Window | None
-    """The window that is going to be looked at, where the teacher is told."""
+    """The window of the next look, where the request gives it to the teacher."""
 
 
 class BadRequest(Exception):
-    """The server can't make sense of a request: status 400, with the field."""
+    """A malformed request: answered by status 400, with the field."""
 
     def __init__(self, message: str, field: str) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class BadRequest(Exception):
 
 
 def read_request(body: bytes) -> Asked:
-    """Understand a chat request, or say what is wrong with it."""
+    """Parse a chat request; raises `BadRequest` where it is malformed."""
     try:
         request = json.loads(body)
         messages = request["messages"]
@@ -63,19 +63,19 @@ def read_request(body: bytes) -> Asked:
     if not isinstance(request.get("model"), str):
         raise BadRequest("you must name a model", "model")
     text, stamps, pictures = _content(parts)
-    given = GIVEN.search(text)
+    given_match = GIVEN.search(text)
     question, *options = GIVEN.sub("", text).rstrip().rpartition("\n\n")[2].split("\n")
     return Asked(
-        reply=_reply(request),
+        reply=_reply_name(request),
         question=question,
-        options=tuple(found[2] for option in options if (found := OPTION.fullmatch(option))),
+        options=tuple(option_match[2] for option in options if (option_match := OPTION.fullmatch(option))),
         look=_look(text),
         stamps=tuple(stamps),
         pictures=tuple(map(tuple, pictures)),
         attempt=request.get("seed") or 0,
         text=text,
-        wanted=_wanted(text),
-        given=_window(given[1]) if given else None,
+        wanted=_wanted_questions(text),
+        given=_window(given_match[1]) if given_match else None,
         instruction="".join(
             str(part.get("text", ""))
             for message in messages
@@ -95,8 +95,8 @@ def _content(parts: list[Any]) -> tuple[str, list[str], list[list[Picture]]]:
     texts: list[str] = []
     stamps: list[str] = []
     images: list[bytes] = []
-    above: list[int] = []
-    for number, part in enumerate(parts):
+    stamp_indices: list[int] = []
+    for index, part in enumerate(parts):
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text" and STAMP.fullmatch(part["text"]):
             stamps.append(part["text"])
@@ -104,21 +104,21 @@ def _content(parts: list[Any]) -> tuple[str, list[str], list[list[Picture]]]:
             texts.append(part["text"])
         elif kind == "image_url":
             if not stamps:
-                raise BadRequest("an image without a stamp before it", f"messages.content[{number}]")
-            images.append(_image(part, f"messages.content[{number}].image_url"))
-            above.append(len(stamps) - 1)
+                raise BadRequest("an image without a stamp before it", f"messages.content[{index}]")
+            images.append(_jpeg_bytes(part, f"messages.content[{index}].image_url"))
+            stamp_indices.append(len(stamps) - 1)
         else:
-            raise BadRequest(f"content of type {kind!r} is not supported", f"messages.content[{number}].type")
+            raise BadRequest(f"content of type {kind!r} is not supported", f"messages.content[{index}].type")
     pictures: list[list[Picture]] = [[] for _ in stamps]
     try:
-        for stamp, picture in zip(above, from_jpeg(images), strict=True):
-            pictures[stamp].append(picture)
+        for stamp_index, picture in zip(stamp_indices, from_jpeg(images), strict=True):
+            pictures[stamp_index].append(picture)
     except NoImage as error:
         raise BadRequest(f"image {error.index} can't be read", "messages.content") from None
     return "\n\n".join(texts), stamps, pictures
 
 
-def _image(part: Any, field: str) -> bytes:
+def _jpeg_bytes(part: Any, field: str) -> bytes:
     try:
         url = part["image_url"]["url"]
         if url.startswith(JPEG):
@@ -128,7 +128,7 @@ def _image(part: Any, field: str) -> bytes:
     raise BadRequest("only JPEG images in data URLs are supported", field)
 
 
-def _reply(request: Any) -> str:
+def _reply_name(request: Any) -> str:
     try:
         name = request["response_format"]["json_schema"]["name"]
     except (KeyError, TypeError):
@@ -138,10 +138,10 @@ def _reply(request: Any) -> str:
     return name
 
 
-def _wanted(text: str) -> tuple[tuple[QuestionType, Form], ...]:
-    found = (WANTED.fullmatch(line) for line in text.split("\n"))
-    pairs = ((line[1], line[2]) for line in found if line is not None)
-    return tuple((kind, form) for kind, form in pairs if kind in TYPES and form in FORMS)
+def _wanted_questions(text: str) -> tuple[tuple[QuestionType, Form], ...]:
+    matches = (WANTED.fullmatch(line) for line in text.split("\n"))
+    pairs = ((line[1], line[2]) for line in matches if line is not None)
+    return tuple((question_type, form) for question_type, form in pairs if question_type in TYPES and form in FORMS)
 
 
 def _window(span: str) -> Window:
@@ -152,10 +152,10 @@ def _window(span: str) -> Window:
 
 
 def _look(text: str) -> Look | None:
-    found = LOOK.search(text)
-    if found is None:
+    match = LOOK.search(text)
+    if match is None:
         return None
-    span, fps = read_span(found[1]), read_density(found[2])
+    span, fps = read_span(match[1]), read_density(match[2])
     if span is None or span[0] >= span[1] or not fps or fps <= 0:
         raise BadRequest("the window or the density that is shown can't be read", "messages")
     return Look(Window(*span), fps)

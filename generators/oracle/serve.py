@@ -1,4 +1,4 @@
-"""An oracle as a process of its own: it says its address in one line, and can be told to end with whoever started it."""
+"""Runs an oracle in a process of its own: it prints its address, and can be made to end with the process that started it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from dmforge.generators.oracle.server import Ledger, Server
 from dmforge.schemas.errors import DmforgeError, InputError
 
 KEY = "DMFORGE_ORACLE_KEY"
-"""If this is set, only requests that bear this key are answered."""
+"""The environment variable that holds a key; if it is set, only requests with that key are answered."""
 
 
 def serve(worlds: Path, port: int, behaviour: Behaviour, truth: Path | None, *, until_stdin_closes: bool = False) -> None:
-    """Answer until the process ends."""
+    """Serve an oracle until the process ends."""
     oracle, ledger = Oracle(worlds, behaviour), Ledger(truth)
     try:
         server = Server(port, oracle, behaviour, ledger, os.environ.get(KEY))
     except OSError as error:
         raise InputError(
-            f"can't listen there: {error.strerror}", where=f"port {port}", mend="give another port, or 0"
+            f"the port can't be opened: {error.strerror}", where=f"port {port}", mend="give another port, or 0"
         ) from None
     if until_stdin_closes:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
@@ -39,11 +39,11 @@ def serving(
     worlds: Path, behaviour: Behaviour | None = None, truth: Path | None = None, key: str | None = None
 ) -> Generator[str]:
     """The address of an oracle that runs while the block lasts, and never longer than this process."""
-    told = (behaviour or Behaviour()).model_dump_json()
-    command = [sys.executable, "-P", "-m", "dmforge.generators.oracle", str(worlds), told, str(truth or "")]
-    told_key = {} if key is None else {KEY: key}
-    environment = {name: value for name, value in os.environ.items() if name != KEY} | told_key
-    # in a session of its own: Ctrl-C is for whoever started it, who ends it then
+    behaviour_json = (behaviour or Behaviour()).model_dump_json()
+    command = [sys.executable, "-P", "-m", "dmforge.generators.oracle", str(worlds), behaviour_json, str(truth or "")]
+    key_variable = {} if key is None else {KEY: key}
+    environment = {name: value for name, value in os.environ.items() if name != KEY} | key_variable
+    # in its own session: Ctrl-C reaches the process that started it, which then ends it
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
     ) as process:
@@ -52,7 +52,7 @@ def serving(
         try:
             address = process.stdout.readline().strip()
             if not address:
-                raise DmforgeError("the oracle did not start", mend="see what it says above")
+                raise DmforgeError("the oracle did not start", mend="see its output above")
             yield address
         finally:
             process.kill()

@@ -1,4 +1,4 @@
-"""The oracle behind the chat completions protocol, on loopback: answers, usage figures, the standard errors, and faults."""
+"""The oracle's HTTP server, on loopback, with the chat completions protocol: answers, usage figures, errors, and faults."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ HANG_S = 3600.0
 
 
 class Ledger:
-    """What was asked and what was planted, across all connections."""
+    """Counts of requests and answers, and the defects that were planted, across all connections."""
 
     def __init__(self, truth: Path | None) -> None:
         self._truth, self._lock = truth, threading.Lock()
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
-        """By the name that the asker gave its question, if it gave one."""
+        """By idempotency key; requests without one are counted under an empty name."""
         self.charged: Counter[str] = Counter(prompt_tokens=0, completion_tokens=0, answered=0)
         self._planted: set[str] = set()
         if truth is not None:
             output_file(truth, "--truth")
-            # lines are put behind those that stand there: under another name of the file they would be there, too
+            # lines are appended: a hard link of the file would get them, too
             if truth.exists() and truth.stat().st_nlink > 1:
                 raise InputError("the file has another name, as a hard link", where=f"--truth {truth}", mend="give a new file")
             with disk_errors(truth):
@@ -46,17 +46,17 @@ class Ledger:
                 truth.touch()
                 self._planted = set(truth.read_text("utf-8").splitlines())
 
-    def ask(self, request: str) -> int:
-        """How often this very request came before."""
+    def ask(self, request_digest: str) -> int:
+        """Count a request; return how often the same one came before."""
         with self._lock:
-            self.asked[request] += 1
-            return self.asked[request] - 1
+            self.asked[request_digest] += 1
+            return self.asked[request_digest] - 1
 
-    def answer(self, name: str, said: Said, planted: Planted | None) -> None:
-        """An answer is on its way. The truth file has each defect once, however often it is asked for."""
+    def answer(self, name: str, response: Said, planted: Planted | None) -> None:
+        """Count an answer. The truth file has each defect once, however often it is asked for."""
         with self._lock:
             self.answered[name] += 1
-            self.charged.update(prompt_tokens=said.prompt_tokens, completion_tokens=said.completion_tokens, answered=1)
+            self.charged.update(prompt_tokens=response.prompt_tokens, completion_tokens=response.completion_tokens, answered=1)
             if planted is None or self._truth is None:
                 return
             line = json.dumps(asdict(planted), ensure_ascii=False)
@@ -71,7 +71,7 @@ class Ledger:
 
 
 class Server(ThreadingHTTPServer):
-    """One thread a connection. Askers that are killed leave connections cut: no news."""
+    """One thread for each connection. Clients that are killed leave connections cut: that is expected."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -81,11 +81,11 @@ class Server(ThreadingHTTPServer):
         self.oracle, self.behaviour, self.ledger, self.key = oracle, behaviour, ledger, key
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Quiet."""
+        """Print nothing."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """POST asks; GET /v1/models lists the one model; GET /asked tells what was asked so far."""
+    """POST asks; GET /v1/models lists the one model; GET /asked reports the counts so far."""
 
     protocol_version = "HTTP/1.1"
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -96,19 +96,19 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/models":
             self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "dmforge"}]})
         else:
-            self._refuse(404, "there is nothing here", "not_found_error", None)
+            self._send_error(404, "there is nothing here", "not_found_error", None)
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
         if not length.isdigit() or int(length) > MAX_BODY:
             self.close_connection = True
-            self._refuse(413, "say how long the request is, and keep it short", "invalid_request_error", None)
+            self._send_error(413, "say how long the request is, and keep it short", "invalid_request_error", None)
             return
         body = self.rfile.read(int(length))
         if self.path != PATH:
-            self._refuse(404, f"ask at {PATH}", "not_found_error", None)
+            self._send_error(404, f"ask at {PATH}", "not_found_error", None)
         elif self.server.key is not None and self.headers.get("Authorization") != f"Bearer {self.server.key}":
-            self._refuse(401, "the API key is wrong or missing", "authentication_error", None)
+            self._send_error(401, "the API key is wrong or missing", "authentication_error", None)
         else:
             self._answer(body)
 
@@ -119,31 +119,33 @@ class Handler(BaseHTTPRequestHandler):
             self._fail(fault)
             return
         try:
-            said, planted = self.server.oracle.answer(read_request(body), body)
+            response, planted = self.server.oracle.answer(read_request(body), body)
         except BadRequest as error:
-            self._refuse(400, str(error), "invalid_request_error", error.field)
+            self._send_error(400, str(error), "invalid_request_error", error.field)
             return
         time.sleep(behaviour.delay_s)
         if fault == "cut":
-            self._send(200, _completion(said), cut=True)
+            self._send(200, _completion(response), is_cut=True)
             return
-        ledger.answer(self.headers.get("Idempotency-Key", ""), said, planted)
-        self._send(200, _completion(said))
+        ledger.answer(self.headers.get("Idempotency-Key", ""), response, planted)
+        self._send(200, _completion(response))
 
     def _fail(self, fault: str) -> None:
         if fault == "hang":
             time.sleep(HANG_S)
             self.close_connection = True
         elif fault == "500":
-            self._refuse(500, "something broke", "server_error", None)
+            self._send_error(500, "something broke", "server_error", None)
         else:
             hint = {"Retry-After": str(HINT_S)} if fault == "429_hint" else {}
-            self._refuse(429, "you ask too much at once", "rate_limit_error", None, hint)
+            self._send_error(429, "you ask too much at once", "rate_limit_error", None, hint)
 
-    def _refuse(self, status: int, message: str, kind: str, field: str | None, headers: dict[str, str] | None = None) -> None:
-        self._send(status, {"error": {"message": message, "type": kind, "param": field, "code": None}}, headers)
+    def _send_error(
+        self, status: int, message: str, error_type: str, field: str | None, headers: dict[str, str] | None = None
+    ) -> None:
+        self._send(status, {"error": {"message": message, "type": error_type, "param": field, "code": None}}, headers)
 
-    def _send(self, status: int, content: object, headers: dict[str, str] | None = None, cut: bool = False) -> None:
+    def _send(self, status: int, content: object, headers: dict[str, str] | None = None, is_cut: bool = False) -> None:
         body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -151,26 +153,26 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
-        if cut:
+        if is_cut:
             self.close_connection = True
             body = body[: len(body) // 2]
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
+        """Print nothing."""
 
 
-def _completion(said: Said) -> dict[str, Any]:
-    message = {"role": "assistant", "content": said.text if said.refusal is None else None, "refusal": said.refusal}
+def _completion(response: Said) -> dict[str, Any]:
+    message = {"role": "assistant", "content": response.text if response.refusal is None else None, "refusal": response.refusal}
     return {
         "id": "chatcmpl-oracle",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": MODEL,
-        "choices": [{"index": 0, "message": message, "finish_reason": said.finish, "logprobs": None}],
+        "choices": [{"index": 0, "message": message, "finish_reason": response.finish, "logprobs": None}],
         "usage": {
-            "prompt_tokens": said.prompt_tokens,
-            "completion_tokens": said.completion_tokens,
-            "total_tokens": said.prompt_tokens + said.completion_tokens,
+            "prompt_tokens": response.prompt_tokens,
+            "completion_tokens": response.completion_tokens,
+            "total_tokens": response.prompt_tokens + response.completion_tokens,
         },
     }

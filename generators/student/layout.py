@@ -1,4 +1,4 @@
-"""A transcript becomes tokens, positions and patches. Who wrote a token is known of every one; masks follow from that alone.
+"""Turns a transcript into tokens, positions and patches. Each token keeps its author; loss masks follow from that alone.
 
 A stretch is what one author put down in one go. Where two stretches meet there is always an added token (a tag, a vision
 marker, the frame of the chat), and no tokenizer merges across one: so tokens are the same whether a transcript is laid out
@@ -35,99 +35,101 @@ class Stretch:
 
     @property
     def is_trained(self) -> bool:
-        """As of a piece: only what the policy chose is learnt."""
+        """Whether these tokens are learnt: only what the policy wrote is."""
         return self.author == "policy"
 
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A whole transcript as a model takes it."""
+    """A whole transcript as input of a model."""
 
     ids: Ids
     trained: NDArray[np.bool_]
     """Tokens that the policy wrote."""
     reasoning: NDArray[np.bool_]
-    """Of these, those behind the first clip of a look; the others are the sampling segment."""
+    """Those of the trained tokens that stand behind the first clip of a look; the others are the sampling segment."""
     positions: Ids
     """3 x tokens: in time, down and across."""
     patches: NDArray[np.uint8]
-    """A row a patch, in bytes."""
+    """One patch a row, in bytes."""
     grids: Ids
-    """A row a clip: patches in time, down, across."""
+    """One clip a row: its patches in time, down, across."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 class Layout:
-    """How transcripts are put to one student."""
+    """Lays out transcripts for one student's vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._reserved = vocabulary.tokenizer.convert_ids_to_tokens(vocabulary.vision.tolist())
 
-    def transcript(self, shown: Sequence[Shown]) -> list[Stretch]:
-        """All stretches of a finished transcript: where the policy has the last word, it ends its turn behind it."""
-        stretches = self.stretches(shown)
-        last = stretches[-1]
-        if last.is_trained:
-            stretches[-1] = Stretch("policy", np.append(last.ids, self.vocabulary.end))
+    def transcript(self, pieces: Sequence[Shown]) -> list[Stretch]:
+        """The stretches of a finished transcript; where the policy wrote the last one, the end of its turn is added."""
+        stretches = self.stretches(pieces)
+        last_stretch = stretches[-1]
+        if last_stretch.is_trained:
+            stretches[-1] = Stretch("policy", np.append(last_stretch.ids, self.vocabulary.end))
         return stretches
 
-    def stretches(self, shown: Sequence[Shown]) -> list[Stretch]:
-        """Pieces as they come. Those of a prompt are one stretch, with the frame of the chat around it."""
-        asked = list(takewhile(lambda one: one.piece.author == "prompt", shown))
-        found = [self._prompt(asked)] if asked else []
-        return found + [self._one(one) for one in shown[len(asked) :]]
+    def stretches(self, pieces: Sequence[Shown]) -> list[Stretch]:
+        """One stretch for each piece, in order. Pieces of a prompt are one stretch, inside the chat template."""
+        prompt_pieces = list(takewhile(lambda piece: piece.piece.author == "prompt", pieces))
+        stretches = [self._prompt_stretch(prompt_pieces)] if prompt_pieces else []
+        return stretches + [self._stretch(piece) for piece in pieces[len(prompt_pieces) :]]
 
-    def _prompt(self, shown: Sequence[Shown]) -> Stretch:
-        before, behind = self.vocabulary.frame
-        texts = [self._text(one) for one in shown]
-        return Stretch("prompt", self._ids("".join([before, *texts, behind])), tuple(one.clip for one in shown if one.clip))
+    def _prompt_stretch(self, pieces: Sequence[Shown]) -> Stretch:
+        prefix, suffix = self.vocabulary.frame
+        texts = [self._text(piece) for piece in pieces]
+        return Stretch(
+            "prompt", self._encode("".join([prefix, *texts, suffix])), tuple(piece.clip for piece in pieces if piece.clip)
+        )
 
-    def _one(self, one: Shown) -> Stretch:
-        return Stretch(one.piece.author, self._ids(self._text(one)), (one.clip,) if one.clip else ())
+    def _stretch(self, piece: Shown) -> Stretch:
+        return Stretch(piece.piece.author, self._encode(self._text(piece)), (piece.clip,) if piece.clip else ())
 
-    def _text(self, one: Shown) -> str:
-        """What stands in the context. Words of others may not hold what would be taken for a frame."""
-        if one.clip:
-            return printed(one.clip)
-        text = one.piece.text or ""
-        found = next((token for token in self._reserved if token in text), None)
-        if found is not None:
+    def _text(self, piece: Shown) -> str:
+        """The text of a piece in the context. No text may hold tokens that stand for frames."""
+        if piece.clip:
+            return printed(piece.clip)
+        text = piece.piece.text or ""
+        reserved_token = next((token for token in self._reserved if token in text), None)
+        if reserved_token is not None:
             mend = "leave the sample out, or write it otherwise: only the runtime shows frames"
-            raise InputError(f"a text holds {found}", where=text[:60], mend=mend)
+            raise InputError(f"a text holds {reserved_token}", where=text[:60], mend=mend)
         return text
 
-    def _ids(self, text: str) -> Ids:
+    def _encode(self, text: str) -> Ids:
         return np.array(self.vocabulary.encode(text), np.int64)
 
-    def join(self, stretches: Iterable[Stretch], first: int = 0) -> Laid:
-        """Stretches one behind the other, the first token at some position."""
-        parts = list(stretches)
-        ids = np.concatenate([part.ids for part in parts])
-        lengths = [len(part.ids) for part in parts]
-        trained = np.repeat([part.is_trained for part in parts], lengths)
-        looked = np.cumsum([part.author == "runtime" and bool(part.clips) for part in parts]) > 0
-        clips = [clip for part in parts for clip in part.clips]
+    def join(self, stretches: Iterable[Stretch], first_position: int = 0) -> Laid:
+        """Concatenate stretches; the first token has the position `first_position`."""
+        ordered = list(stretches)
+        ids = np.concatenate([stretch.ids for stretch in ordered])
+        lengths = [len(stretch.ids) for stretch in ordered]
+        trained = np.repeat([stretch.is_trained for stretch in ordered], lengths)
+        is_behind_look = np.cumsum([stretch.author == "runtime" and bool(stretch.clips) for stretch in ordered]) > 0
+        clips = [clip for stretch in ordered for clip in stretch.clips]
         cells = [cell for clip in clips for cell in cells_of(clip)]
         patches = [patchify(clip.frames) for clip in clips]
         return Laid(
             ids,
             trained,
-            trained & np.repeat(looked, lengths),
-            positions(ids, self.vocabulary.video_pad, cells, first),
+            trained & np.repeat(is_behind_look, lengths),
+            positions(ids, self.vocabulary.video_pad, cells, first_position),
             np.concatenate(patches) if patches else np.empty((0, PATCH_VALUES), np.uint8),
             np.array([grid_of(clip.frames) for clip in clips], np.int64).reshape(-1, 3),
         )
 
 
 def printed(clip: Clip) -> str:
-    """A clip as it stands in the text."""
+    """A clip as text: stamps and placeholders of visual tokens."""
     down, across = clip.cells
     return "".join(print_patch(stamp_s, down * across) for stamp_s in clip.stamps_s)
 
 
 def cells_of(clip: Clip) -> Iterator[tuple[int, int]]:
-    """Visual tokens down and across, of each temporal patch."""
+    """Visual tokens down and across, for each temporal patch of a clip."""
     return (clip.cells for _ in range(patches(len(clip.times_s))))

@@ -1,4 +1,4 @@
-"""Frames become patches in the order in which Qwen3-VL reads them, bit for bit those of its Hugging Face video processor.
+"""Turns frames into patches in the order in which Qwen3-VL reads them, bit for bit as its Hugging Face video processor does.
 
 Frames lie on the grid already, so nothing is resized and torchvision isn't needed. Patches travel as bytes, a quarter of what
 floats would take, and are normalised where the model is.
@@ -13,45 +13,45 @@ from numpy.typing import NDArray
 from dmforge.generators.footage import Pixels
 
 PATCH = 16
-"""Pixels a side."""
+"""Pixels on each side of a patch."""
 MERGE = 2
-"""Patches a side that become one visual token."""
+"""Patches on each side of a square that becomes one visual token."""
 FRAMES = 2
 """Frames of a temporal patch."""
 MIDDLE = 127.5
 """Mean .5 and deviation .5 of pixels between 0 and 1, as the processor fuses them with the division by 255."""
 PATCH_VALUES = 3 * FRAMES * PATCH * PATCH
-"""Numbers of a patch: colour, frame, row, column."""
+"""Numbers in a patch: colour x frame x row x column."""
 
 
 def patchify(frames: Pixels) -> NDArray[np.uint8]:
-    """A row a patch. An odd last frame is repeated."""
+    """The patches of some frames, one a row. An odd last frame is repeated."""
     if len(frames) % FRAMES:
         frames = np.concatenate([frames, frames[-1:]])
-    count, height, width, _ = frames.shape
-    split = frames.reshape(
-        count // FRAMES, FRAMES, height // PATCH // MERGE, MERGE, PATCH, width // PATCH // MERGE, MERGE, PATCH, 3
+    frame_count, height, width, _ = frames.shape
+    cells = frames.reshape(
+        frame_count // FRAMES, FRAMES, height // PATCH // MERGE, MERGE, PATCH, width // PATCH // MERGE, MERGE, PATCH, 3
     )
     # time, cell down, cell across, patch down, patch across | colour, frame, row, column
-    ordered = split.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)
+    ordered = cells.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)
     return np.ascontiguousarray(ordered).reshape(-1, PATCH_VALUES)
 
 
 def grid_of(frames: Pixels) -> tuple[int, int, int]:
-    """How many patches there are in time, down and across."""
-    count, height, width, _ = frames.shape
-    return -(-count // FRAMES), height // PATCH, width // PATCH
+    """How many patches some frames have in time, down and across."""
+    frame_count, height, width, _ = frames.shape
+    return -(-frame_count // FRAMES), height // PATCH, width // PATCH
 
 
 def frames_of(patches: NDArray[np.uint8], grid: tuple[int, int, int]) -> Pixels:
-    """The inverse: the frames that stand in some patches, an odd last one twice."""
+    """The inverse of `patchify`: the frames of some patches, an odd last one twice."""
     time, down, across = grid
-    split = patches.reshape(time, down // MERGE, across // MERGE, MERGE, MERGE, 3, FRAMES, PATCH, PATCH)
+    cells = patches.reshape(time, down // MERGE, across // MERGE, MERGE, MERGE, 3, FRAMES, PATCH, PATCH)
     # frame, cell down, patch down, row, cell across, patch across, column, colour
-    ordered = split.transpose(0, 6, 1, 3, 7, 2, 4, 8, 5)
+    ordered = cells.transpose(0, 6, 1, 3, 7, 2, 4, 8, 5)
     return np.ascontiguousarray(ordered).reshape(time * FRAMES, down * PATCH, across * PATCH, 3)
 
 
 def normalised(patches: torch.Tensor) -> torch.Tensor:
-    """Bytes as the numbers that the model takes."""
+    """Pixels from -1 to 1, as the model takes them, from bytes."""
     return (patches.float() - MIDDLE) / MIDDLE

@@ -1,7 +1,7 @@
-"""Where tokens stand, in time, down and across: the multimodal rotary positions of Qwen3-VL, written out.
+"""Positions of tokens in time, down and across: the multimodal rotary positions of Qwen3-VL, computed explicitly.
 
 A text goes on by one in all three. A temporal patch stands at one time, its visual tokens down and across from there; what
-follows goes on behind its longer side. Given explicitly, so that a clip can be put behind a cache that is kept.
+follows goes on behind its longer side. They are explicit so that a clip can be put behind a cached row.
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int64]
 
 
-def positions(ids: Ids, video_pad: int, cells: Iterable[tuple[int, int]], first: int = 0) -> Ids:
-    """3 x tokens, from `first` on. `cells` are those down and across of each temporal patch, in their order."""
-    found = np.empty((3, len(ids)), np.int64)
-    pads = np.flatnonzero(ids == video_pad)
-    at, now, seen = 0, first, 0
+def positions(ids: Ids, video_pad: int, cells: Iterable[tuple[int, int]], first_position: int = 0) -> Ids:
+    """Positions of tokens, 3 x tokens, from `first_position` on. `cells` holds the visual tokens down and across of each
+    temporal patch."""
+    table = np.empty((3, len(ids)), np.int64)
+    pad_indices = np.flatnonzero(ids == video_pad)
+    index, position, pads_used = 0, first_position, 0
     for down, across in cells:
-        size = down * across
-        begin = int(pads[seen]) if seen < len(pads) else len(ids)
-        if seen + size > len(pads) or pads[seen + size - 1] != begin + size - 1:
-            raise ValueError(f"no {size} visual tokens in a row at {begin}, for a patch of {down} x {across}")
-        found[:, at:begin] = np.arange(now, now + begin - at)
-        now += begin - at
-        found[0, begin : begin + size] = now
-        found[1, begin : begin + size] = now + np.arange(size) // across
-        found[2, begin : begin + size] = now + np.arange(size) % across
-        at, now, seen = begin + size, now + max(down, across), seen + size
-    if seen != len(pads):
-        raise ValueError(f"{len(pads)} visual tokens, but patches for {seen}")
-    found[:, at:] = np.arange(now, now + len(ids) - at)
-    return found
+        cell_count = down * across
+        start = int(pad_indices[pads_used]) if pads_used < len(pad_indices) else len(ids)
+        if pads_used + cell_count > len(pad_indices) or pad_indices[pads_used + cell_count - 1] != start + cell_count - 1:
+            raise ValueError(f"a patch of {down} x {across} needs {cell_count} visual tokens in a row at token {start}")
+        table[:, index:start] = np.arange(position, position + start - index)
+        position += start - index
+        table[0, start : start + cell_count] = position
+        table[1, start : start + cell_count] = position + np.arange(cell_count) // across
+        table[2, start : start + cell_count] = position + np.arange(cell_count) % across
+        index, position, pads_used = start + cell_count, position + max(down, across), pads_used + cell_count
+    if pads_used != len(pad_indices):
+        raise ValueError(f"there are {len(pad_indices)} visual tokens, but patches for {pads_used}")
+    table[:, index:] = np.arange(position, position + len(ids) - index)
+    return table
 
 
-def following(positions: Ids, first: int) -> int:
-    """The position behind all of these; `first` where there are none."""
-    return int(positions.max()) + 1 if positions.size else first
+def next_position(positions: Ids, first_position: int) -> int:
+    """The next position after these; `first_position` where there are none."""
+    return int(positions.max()) + 1 if positions.size else first_position

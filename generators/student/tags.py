@@ -1,8 +1,8 @@
-"""The tags become tokens of a checkpoint that doesn't know them, with first rows that mean about what they will mean.
+"""Adds the tags to a checkpoint as tokens, whose embeddings begin near the meaning that they will have.
 
 They are added as ordinary tokens: special ones would be dropped where a text is decoded without special tokens. A row
-begins as the mean of the rows of words that say what the tag is for; a random one would first have to be told from all
-others.
+begins as the mean of the rows of words that say what the tag is for; a random one would first have to be learnt to be
+told from all others.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ ROWS = 64
 
 
 def add_tags(model: Any, vocabulary: Vocabulary) -> list[str]:
-    """Those that were missing. A tag that is one token already keeps its row."""
+    """Add the tags that are missing, and return them. A tag that is one token already keeps its row."""
     missing = vocabulary.without_tags()
-    words = {tag: vocabulary.encode(MEANING[tag]) for tag in missing}
+    meaning_ids = {tag: vocabulary.encode(MEANING[tag]) for tag in missing}
     vocabulary.tokenizer.add_tokens(missing, special_tokens=False)
-    table = model.get_input_embeddings().weight
-    if len(vocabulary) > table.shape[0]:
+    embedding_weight = model.get_input_embeddings().weight
+    if len(vocabulary) > embedding_weight.shape[0]:
         model.resize_token_embeddings(len(vocabulary), pad_to_multiple_of=ROWS, mean_resizing=False)
-    tables = [model.get_input_embeddings().weight]
+    weights = [model.get_input_embeddings().weight]
     if not model.config.tie_word_embeddings:
-        tables.append(model.get_output_embeddings().weight)
+        weights.append(model.get_output_embeddings().weight)
     with torch.no_grad():
-        for rows in tables:
-            for tag, ids in words.items():
-                rows[vocabulary.id(tag)] = rows[ids].float().mean(0).to(rows.dtype)
+        for embeddings in weights:
+            for tag, ids in meaning_ids.items():
+                embeddings[vocabulary.id(tag)] = embeddings[ids].float().mean(0).to(embeddings.dtype)
     return missing

@@ -1,6 +1,6 @@
-"""Students from scratch, for machines without a GPU or a network: small Qwen3-VLs of the same architecture, named here.
+"""Makes students from scratch, for machines without a GPU or a network: small Qwen3-VLs of the same architecture.
 
-What they can't do is read: their tokenizer is trained on the texts that they will see.
+They can't read: their tokenizer is trained on the texts that they will see.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from dmforge.generators.student.attention import use
+from dmforge.generators.student.attention import use_attention
 from dmforge.generators.student.load import Student
 from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
 from dmforge.generators.student.tags import MEANING, ROWS, add_tags
@@ -21,7 +21,7 @@ from dmforge.generators.student.vocabulary import VISION, Vocabulary
 from dmforge.schemas.errors import InputError
 
 QWEN_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-"""Where Qwen's own tokenizer never merges across: each digit is a token."""
+"""The pattern by which Qwen's tokenizer splits a text before it merges anything: each digit is a token."""
 TURN_END, DOCUMENT_END = "<|im_end|>", "<|endoftext|>"
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}{% else %}"
@@ -35,16 +35,16 @@ LONGEST_POSITION = 32_768
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The numbers of a small Qwen3-VL."""
+    """The sizes of a small Qwen3-VL."""
 
     hidden: int
     layers: int
     heads: int
     key_heads: int
-    inner: int
-    eye_hidden: int
-    eye_layers: int
-    eye_heads: int
+    intermediate: int
+    vision_hidden: int
+    vision_layers: int
+    vision_heads: int
 
 
 SHAPES = {
@@ -55,15 +55,16 @@ SHAPES = {
 """`tiny`, 1.3 million numbers, learns worlds of level 0 in minutes; `mote`, .8 million, is what the demo trains: it is steadier
 in reinforcement; `speck` is for tests."""
 SPREAD = 0.04
-"""Of the first weights. With the usual .02 what a model this small puts out hardly depends on pixels (measured)."""
+"""Standard deviation of the initial weights. With the usual .02 what a model this small puts out hardly depends on pixels
+(measured)."""
 
 
 def make_tokenizer(texts: Iterable[str]) -> Any:
     """A byte-level tokenizer with Qwen's rules, Qwen's special tokens, and merges learnt from these texts."""
     tokenizer = Tokenizer(models.BPE())
-    words = pre_tokenizers.Split(Regex(QWEN_WORDS), "isolated")
+    word_split = pre_tokenizers.Split(Regex(QWEN_WORDS), "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [word_split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )  # pyright: ignore
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -81,24 +82,24 @@ def make_tokenizer(texts: Iterable[str]) -> Any:
 
 def make_config(shape: Shape, vocabulary: Vocabulary) -> Qwen3VLConfig:
     """The configuration of a small Qwen3-VL for a tokenizer."""
-    size = shape.hidden // shape.heads
-    third = size // 2 // 3
+    head_size = shape.hidden // shape.heads
+    section = head_size // 2 // 3
     return Qwen3VLConfig(
         text_config={
-            "vocab_size": -(-len(vocabulary) // ROWS) * ROWS, "hidden_size": shape.hidden, "intermediate_size": shape.inner,
-            "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads, "num_key_value_heads": shape.key_heads,
-            "head_dim": size, "max_position_embeddings": LONGEST_POSITION, "initializer_range": SPREAD,
+            "vocab_size": -(-len(vocabulary) // ROWS) * ROWS, "hidden_size": shape.hidden, "intermediate_size":
+            shape.intermediate, "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads, "num_key_value_heads":
+            shape.key_heads, "head_dim": head_size, "max_position_embeddings": LONGEST_POSITION, "initializer_range": SPREAD,
             "rope_parameters": {
                 "rope_type": "default", "rope_theta": 10_000.0, "mrope_interleaved": True,
-                "mrope_section": [size // 2 - 2 * third, third, third],  # they must add up to half a head
+                "mrope_section": [head_size // 2 - 2 * section, section, section],  # they must add up to half a head
             },
             "pad_token_id": vocabulary.padding, "eos_token_id": vocabulary.end, "tie_word_embeddings": True,
         },
         vision_config={
-            "depth": shape.eye_layers, "hidden_size": shape.eye_hidden, "intermediate_size": 2 * shape.eye_hidden,
-            "num_heads": shape.eye_heads, "patch_size": PATCH, "spatial_merge_size": MERGE, "temporal_patch_size": FRAMES,
+            "depth": shape.vision_layers, "hidden_size": shape.vision_hidden, "intermediate_size": 2 * shape.vision_hidden,
+            "num_heads": shape.vision_heads, "patch_size": PATCH, "spatial_merge_size": MERGE, "temporal_patch_size": FRAMES,
             "out_hidden_size": shape.hidden, "num_position_embeddings": 64, "initializer_range": SPREAD,
-            "deepstack_visual_indexes": list(range(min(2, shape.eye_layers))),
+            "deepstack_visual_indexes": list(range(min(2, shape.vision_layers))),
         },
         image_token_id=vocabulary.id("<|image_pad|>"), video_token_id=vocabulary.video_pad,
         vision_start_token_id=vocabulary.id("<|vision_start|>"), vision_end_token_id=vocabulary.id("<|vision_end|>"),
@@ -107,21 +108,23 @@ def make_config(shape: Shape, vocabulary: Vocabulary) -> Qwen3VLConfig:
 
 
 def make_tiny(name: str, texts: Iterable[str], seed: int = 0) -> Student:
-    """A student of a named shape that knows nothing yet."""
+    """An untrained student of a named shape."""
     if name not in SHAPES:
-        known = ", ".join(sorted(SHAPES))
-        raise InputError(f"there is no student {name!r} from scratch", where=name, mend=f"known here: {known}")
+        names = ", ".join(sorted(SHAPES))
+        raise InputError(
+            f"no shape of a student from scratch is called {name!r}", where=name, mend=f"name one of these: {names}"
+        )
     return make_student(SHAPES[name], texts, seed, name)
 
 
 def make_student(shape: Shape, texts: Iterable[str], seed: int = 0, name: str = "from scratch") -> Student:
-    """The same seed gives the same weights, whatever was drawn before."""
+    """An untrained student. The same seed gives the same weights, whatever was drawn before."""
     vocabulary = Vocabulary(make_tokenizer(texts), where=name)
     config = make_config(shape, vocabulary)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen3VLForConditionalGeneration(config)
         add_tags(model, vocabulary)  # it may draw rows, too
-    use(model)
+    use_attention(model)
     model.generation_config.pad_token_id, model.generation_config.eos_token_id = vocabulary.padding, vocabulary.end
     return Student(model.eval(), vocabulary, where=name)

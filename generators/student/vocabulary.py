@@ -1,4 +1,4 @@
-"""Every id that anything here needs, by its name in the tokenizer. None is written down."""
+"""Looks up token ids by name in the tokenizer; no id is hard-coded."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.tags import CLOSE, OPEN, TAG_NAMES
 
 VISION = ("<|vision_start|>", "<|vision_end|>", "<|video_pad|>", "<|image_pad|>", "<|vision_pad|>")
-"""What only the runtime may write. Tokenizers without the last one are sound, too."""
+"""Tokens that only the runtime may write. Tokenizers without the last one are sound, too."""
 NEEDED = VISION[:4]
 TAGS = tuple(tag for name in TAG_NAMES for tag in (OPEN[name], CLOSE[name]))
 PLACE = "\ue000prompt\ue000"
-"""Where the prompt stands in a chat template; no tokenizer's template holds it."""
+"""A placeholder for the prompt in a chat template; no template holds it by itself."""
 WRITTEN_BY_US = "<think>"
 """Templates of models that always think put this in front of the answer; here the policy writes it itself."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A tokenizer, and the names that it knows."""
+    """A tokenizer with the ids of the tokens that are needed here."""
 
     tokenizer: Any
     where: str
     """Where it comes from, for messages."""
 
     def id(self, token: str) -> int:
-        """The id of one token; an error where it is none."""
-        found = self.find(token)
-        if found is None:
+        """The id of a token; raises where the tokenizer doesn't know it."""
+        token_id = self.find(token)
+        if token_id is None:
             mend = (
                 "take a Qwen3-VL checkpoint" if token in NEEDED else "add the tags: dmforge.generators.student.load.load does"
             )
-            raise InputError(f"its tokenizer doesn't know {token}", where=self.where, mend=mend)
-        return found
+            raise InputError(f"the tokenizer doesn't know {token}", where=self.where, mend=mend)
+        return token_id
 
     def find(self, token: str) -> int | None:
         return self.tokenizer.get_vocab().get(token)
@@ -52,18 +52,18 @@ class Vocabulary:
         return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
     def without_tags(self) -> list[str]:
-        """Tags that are not one token."""
+        """Tags that the tokenizer doesn't know as one token."""
         return [tag for tag in TAGS if self.find(tag) is None]
 
     def __len__(self) -> int:
-        """Tokens that have a name."""
+        """The number of tokens."""
         return len(self.tokenizer)
 
     @cached_property
     def end(self) -> int:
-        """What a policy ends its turn with."""
+        """The token with which a policy ends its turn."""
         if self.tokenizer.eos_token_id is None:
-            raise InputError("its tokenizer names no end of a turn", where=self.where, mend="set eos_token to <|im_end|>")
+            raise InputError("the tokenizer names no end of a turn", where=self.where, mend="set eos_token to <|im_end|>")
         return int(self.tokenizer.eos_token_id)
 
     @cached_property
@@ -72,33 +72,35 @@ class Vocabulary:
 
     @cached_property
     def video_pad(self) -> int:
-        """Stands for one visual token."""
+        """The token that stands for one visual token."""
         return self.id("<|video_pad|>")
 
     @cached_property
     def look_end(self) -> int:
-        """Where the runtime takes over."""
+        """The token that ends a look, `</fps>`: there the runtime takes over."""
         return self.id(CLOSE["fps"])
 
     @cached_property
     def vision(self) -> NDArray[np.int64]:
         """Tokens that no policy may write."""
-        found = [self.find(token) for token in VISION]
-        return np.array([token for token in found if token is not None], np.int64)
+        token_ids = [self.find(token) for token in VISION]
+        return np.array([token_id for token_id in token_ids if token_id is not None], np.int64)
 
     def unwritable(self, rows: int) -> NDArray[np.int64]:
-        """What is banned from a model with so many rows: vision tokens, and ids that no token has."""
+        """Ids that a policy must not write, for a model with `rows` embeddings: vision tokens, and ids without a token."""
         return np.concatenate([self.vision, np.arange(len(self), rows)])
 
     @cached_property
     def frame(self) -> tuple[str, str]:
-        """What stands before a prompt and behind it, by the tokenizer's own chat template."""
+        """The text before a prompt and behind it, from the tokenizer's own chat template."""
         if not self.tokenizer.chat_template:
-            raise InputError("it has no chat template", where=self.where, mend="put chat_template.jinja beside the tokenizer")
-        turn = [{"role": "user", "content": PLACE}]
-        text = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-        before, place, behind = text.partition(PLACE)
-        if not place:
+            raise InputError(
+                "the tokenizer has no chat template", where=self.where, mend="put chat_template.jinja beside the tokenizer"
+            )
+        messages = [{"role": "user", "content": PLACE}]
+        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        prefix, placeholder, suffix = text.partition(PLACE)
+        if not placeholder:
             mend = "take the template of a Qwen3-VL checkpoint"
-            raise InputError("its chat template leaves out what the user says", where=self.where, mend=mend)
-        return before, behind.rstrip().removesuffix(WRITTEN_BY_US) if WRITTEN_BY_US in behind else behind
+            raise InputError("the chat template leaves out what the user says", where=self.where, mend=mend)
+        return prefix, suffix.rstrip().removesuffix(WRITTEN_BY_US) if WRITTEN_BY_US in suffix else suffix

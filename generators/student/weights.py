@@ -1,5 +1,4 @@
-"""The weights of a student as they are now, as a checkpoint that any process on this machine can load: without a disk, and gone
-with whoever holds it.
+"""A student's current weights as a checkpoint in memory, which any process on this machine can load; it ends with its owner.
 
     checkpoint/  config.json, tokenizer                    a few small files in the folder for temporary ones
                  model.safetensors -> /proc/PID/fd/N       memory without a name
@@ -24,92 +23,95 @@ import torch
 from dmforge.generators.student.load import Student
 
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16"}
-"""Of kinds of numbers, in safetensors."""
+"""Names of data types in safetensors."""
 WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """A weight, and the layer that adapts it, if one does."""
+    """A weight, and the adapter layer around it, if there is one."""
 
     parameter: torch.Tensor
     layer: Any = None
 
     def value(self) -> torch.Tensor:
-        """With what its adapters add; they themselves stay as they are."""
-        found = self.parameter.detach()
+        """The weight with its adapters merged in; nothing is changed in place."""
+        value = self.parameter.detach()
         if self.layer is not None:
-            for name in self.layer.active_adapters:
-                found = found + self.layer.get_delta_weight(name)
-        return found
+            for adapter in self.layer.active_adapters:
+                value = value + self.layer.get_delta_weight(adapter)
+        return value
 
 
 def weights_of(model: Any) -> dict[str, Weight]:
-    """By the names that they have in a checkpoint; one that is tied to another stands there once."""
+    """All weights by their names in a checkpoint; tied weights stand there once."""
     plain = plain_model(model)
     adapted = {name: layer for name, layer in plain.named_modules() if hasattr(layer, "get_delta_weight")}
-    found: dict[str, Weight] = {}
+    weights: dict[str, Weight] = {}
     for name, parameter in plain.named_parameters():
-        owner, _, rest = name.rpartition(".base_layer.")
-        if owner:
-            found[f"{owner}.{rest}"] = Weight(parameter, adapted[owner] if rest == "weight" else None)
+        adapted_name, _, parameter_name = name.rpartition(".base_layer.")
+        if adapted_name:
+            weights[f"{adapted_name}.{parameter_name}"] = Weight(
+                parameter, adapted[adapted_name] if parameter_name == "weight" else None
+            )
         elif ".lora_" not in name:
-            found[name] = Weight(parameter)
-    return found
+            weights[name] = Weight(parameter)
+    return weights
 
 
 def plain_model(model: Any) -> Any:
-    """The model that adapters were put into."""
+    """The model without the wrapper of its adapters."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def write(file: BinaryIO, weights: Mapping[str, Weight], dtype: torch.dtype) -> None:
-    """As safetensors, one weight after the other: its own writer takes a folder of a disk, or all of the file in memory."""
+    """Write weights as safetensors, one after the other: the library's own writer needs a disk, or the whole file in memory."""
     header: dict[str, Any] = {}
-    at = 0
+    offset = 0
     for name, weight in weights.items():
-        end = at + weight.parameter.numel() * dtype.itemsize
-        header[name] = {"dtype": NAMES[dtype], "shape": list(weight.parameter.shape), "data_offsets": [at, end]}
-        at = end
-    told = json.dumps(header).encode()
-    told += b" " * (-len(told) % 8)
-    file.write(len(told).to_bytes(8, "little") + told)
+        end = offset + weight.parameter.numel() * dtype.itemsize
+        header[name] = {"dtype": NAMES[dtype], "shape": list(weight.parameter.shape), "data_offsets": [offset, end]}
+        offset = end
+    header_bytes = json.dumps(header).encode()
+    header_bytes += b" " * (-len(header_bytes) % 8)
+    file.write(len(header_bytes).to_bytes(8, "little") + header_bytes)
     for weight in weights.values():
-        numbers = weight.value().to("cpu", dtype).contiguous().reshape(-1)
-        file.write(numbers.view(torch.uint8).numpy().data)
+        flat_values = weight.value().to("cpu", dtype).contiguous().reshape(-1)
+        file.write(flat_values.view(torch.uint8).numpy().data)
 
 
 class LiveCheckpoint:
-    """A folder that is loaded like any checkpoint. Its weights are those of the last `renew`."""
+    """A folder that loads like any checkpoint. Its weights are those of the last `renew`."""
 
     def __init__(self, student: Student, dtype: torch.dtype) -> None:
         self._dtype = dtype
         self._folder = tempfile.TemporaryDirectory(prefix="dmforge-student-")
-        self._held: BinaryIO | None = None
+        self._weights_file: BinaryIO | None = None
         plain = plain_model(student.model)
         config = copy.deepcopy(plain.config)
         config.architectures = [type(plain).__name__]  # a model from scratch doesn't say so before it is saved
         config.save_pretrained(self.path)
-        student.save_beside(self.path)
+        student.save_all_but_weights(self.path)
 
     @property
     def path(self) -> Path:
         return Path(self._folder.name)
 
     def renew(self, student: Student) -> None:
-        """Nobody may be loading it meanwhile: the old weights go before the new ones come, so that both needn't find room."""
-        if self._held is not None:
-            self._held.close()
-        self._held = os.fdopen(os.memfd_create(WEIGHTS), "wb")
-        write(self._held, weights_of(student.model), self._dtype)
-        self._held.flush()
-        beside = self.path / f".{WEIGHTS}"
-        beside.symlink_to(f"/proc/{os.getpid()}/fd/{self._held.fileno()}")
-        os.replace(beside, self.path / WEIGHTS)
+        """Write the student's current weights. Nobody may be loading meanwhile: the old ones are freed first, to save
+        memory."""
+        if self._weights_file is not None:
+            self._weights_file.close()
+        self._weights_file = os.fdopen(os.memfd_create(WEIGHTS), "wb")
+        write(self._weights_file, weights_of(student.model), self._dtype)
+        self._weights_file.flush()
+        new_link = self.path / f".{WEIGHTS}"
+        new_link.symlink_to(f"/proc/{os.getpid()}/fd/{self._weights_file.fileno()}")
+        os.replace(new_link, self.path / WEIGHTS)
 
     def close(self) -> None:
-        """Nothing stays."""
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        """Free the weights and remove the folder."""
+        if self._weights_file is not None:
+            self._weights_file.close()
+            self._weights_file = None
         self._folder.cleanup()

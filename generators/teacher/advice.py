@@ -1,4 +1,4 @@
-"""What a person is told when a teacher refuses: its own words, and what can be changed."""
+"""Error messages for a person when a teacher refuses: the provider's words, and a hint what to change."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SHORTER = "lower max_output_tokens, or take a teacher that reads more at once"
 NO_CREDIT = 402
 
 
-def said(refusal: Refusal) -> str:
-    """A refusal in the provider's words."""
+def refusal_text(refusal: Refusal) -> str:
+    """A refusal as text: status and the provider's message."""
     return f"{refusal.status}: {shown(refusal.words)}" if refusal.status else shown(refusal.words)
 
 
 def final_error(refusal: Refusal, model: str, url: str, key_name: str) -> DmforgeError:
-    """What stops a run: to ask again is no use."""
+    """The error that stops a run, since asking again is no use."""
     status = refusal.status or 0
     hints = {
         401: f"check the key in {key_name}",
@@ -30,17 +30,17 @@ def final_error(refusal: Refusal, model: str, url: str, key_name: str) -> Dmforg
     if status < 400:
         hint = "give the endpoint's own address as base_url"
     else:
-        otherwise = "compare what it says with the settings of the stage; check the model's name and the endpoint"
-        hint = hints.get(NO_CREDIT if refusal.hint.no_money else status, otherwise)
-    return DmforgeError(f"the teacher refuses with {said(refusal)}", mend=f"{hint}; nothing was lost")
+        general_hint = "compare what it says with the settings of the stage; check the model's name and the endpoint"
+        hint = hints.get(NO_CREDIT if refusal.hint.no_money else status, general_hint)
+    return DmforgeError(f"the teacher refuses with {refusal_text(refusal)}", mend=f"{hint}; nothing was lost")
 
 
 def unreadable(refusal: Refusal, url: str) -> tuple[str, str]:
-    """What came instead of a chat completion, and where to look."""
+    """Message and hint for a response that is no chat completion."""
     return f"{url} answers with what is no chat completion: {shown(refusal.words)}", "check base_url: up to and including /v1"
 
 
-def too_large(refusal: Refusal, model: str, images: int, sent_bytes: int, max_output_tokens: int) -> tuple[str, str]:
-    """What was too large, and what to change."""
-    size = f"{images} images, {sent_bytes / 1e6:.1f} MB, and up to {max_output_tokens} tokens back"
-    return f"the question is too large for {model}: {size}; {said(refusal)}", SMALLER if images else SHORTER
+def too_large(refusal: Refusal, model: str, image_count: int, sent_bytes: int, max_output_tokens: int) -> tuple[str, str]:
+    """Message and hint for a question that is too large."""
+    size = f"{image_count} images, {sent_bytes / 1e6:.1f} MB, and up to {max_output_tokens} tokens back"
+    return f"the question is too large for {model}: {size}; {refusal_text(refusal)}", SMALLER if image_count else SHORTER

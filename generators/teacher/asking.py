@@ -1,4 +1,4 @@
-"""What stages that ask one teacher have in common: its prompts decide what comes out, its connection is opened and closed."""
+"""The base of stages that ask one teacher: prompts are part of the cache key, the connection is opened and closed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Out = TypeVar("Out", bound=Record)
 
 
 class ShowingConfig(TeacherConfig):
-    """A teacher, and what it is shown."""
+    """Settings of a teacher and of the frames that it is shown."""
 
     clips: Clips = Field(default_factory=Clips)
     """Which frames the teacher is shown: those that a student would see."""
@@ -33,11 +33,13 @@ class Asking(Ask[In, Out]):
     """A stage with one teacher, `self.teacher`."""
 
     replies: ClassVar[tuple[type[Reply], ...]]
-    """What it is asked for."""
+    """The replies that the teacher is asked for."""
     config: ShowingConfig
 
     def ingredients(self) -> list[str]:
-        return [text for kind in self.replies for text in (instruction(kind.name), json.dumps(kind.json_schema()))]
+        return [
+            text for reply_type in self.replies for text in (instruction(reply_type.name), json.dumps(reply_type.json_schema()))
+        ]
 
     def missing(self) -> InputError | None:
         return missing(self.config, self.name, self.account)

@@ -1,4 +1,4 @@
-"""One question to an OpenAI-compatible endpoint, asked until there is an answer or no hope of one for now."""
+"""A client of an OpenAI-compatible endpoint: a question is repeated until it is answered or there is no hope for now."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from dmforge.curation.accounts import COUNTS, FREE, Account, Price, Usage
 from dmforge.curation.lake.journal import Answer
 from dmforge.curation.stage import AskConfig
-from dmforge.generators.teacher.advice import final_error, said, too_large, unreadable
+from dmforge.generators.teacher.advice import final_error, refusal_text, too_large, unreadable
 from dmforge.generators.teacher.limits import Limiter
 from dmforge.generators.teacher.reach import NEVER_SENT, client, timeouts
 from dmforge.generators.teacher.response import Refusal, read_response, shown
@@ -30,30 +30,30 @@ from dmforge.schemas.sizes import Size
 
 URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 NO_KEY = "none"
-"""What is sent where no key is set: a server on one's own machine wants none."""
+"""Sent in place of a key where none is set: a local server wants none."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-"""Between tries where the server doesn't say how long to wait: each is twice the one before."""
+"""Pauses between tries, where the server doesn't say how long to wait: each is twice the one before."""
 LEAST_OF_PAUSE = 1 / 8
-"""Of that pause, which is waited for even where the server says less: it may always say 0."""
+"""The share of that pause that is waited for even where the server says less: it may always say 0."""
 LONGEST_WAIT_S = 365 * 86_400.0
-"""A server that says more than a year says nothing."""
+"""Longer waits are cut to this: a server that says more than a year says nothing."""
 MANY = 20
-"""Responses in a row that are of no use, until it isn't the questions that are at fault: no more are sent, or paid for."""
+"""Useless responses in a row after which the endpoint is at fault, not the questions: no more are sent, or paid for."""
 SHORTEST_KEY = 8
-"""Letters of a key that is a secret: `none`, `EMPTY` and `x` are words of any text, and servers at home take them."""
+"""The fewest characters of a key that is a secret: `none`, `EMPTY` and `x` occur in any text, and local servers take them."""
 BYTES_A_TOKEN = 4
-"""Of English. At most a byte is a token, which bounds what a text can cost."""
+"""Bytes of English in a token. No token is less than a byte, which bounds what a text can cost."""
 OVERHEAD = 100
-"""Tokens of roles and brackets, at most."""
+"""The most tokens of roles and brackets."""
 
 Part = dict[str, Any]
 """A part of a message: text or an image."""
 
 
 def without_key(url: str) -> str:
-    """An address that may be written down."""
-    told = urlsplit(url)
-    if told.username or told.password or told.query:
+    """Check that an address holds no secret, so that it may be stored; return it."""
+    parts = urlsplit(url)
+    if parts.username or parts.password or parts.query:
         mend = "leave that out; the key is read from the environment, from the variable that `key_name` names"
         raise InputError("an endpoint's address holds a name, a key or a query", where="base_url", mend=mend)
     return url
@@ -106,20 +106,20 @@ class TeacherConfig(AskConfig):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is put to a teacher."""
+    """A request to a teacher."""
 
     name: str
-    """By which a server that knows how answers the same request once only."""
+    """The idempotency key, by which a server may answer the same request only once."""
     instruction: str
     parts: Sequence[Part]
     reply: type[Reply]
     attempt: int
     images: int
     size: Size
-    """Of each image."""
+    """The size of each image."""
 
     def sent_bytes(self) -> int:
-        """Text and images, as they go out."""
+        """Bytes of text and images, as they are sent."""
         return self.text_bytes() + sum(len(part["image_url"]["url"]) for part in self.parts if part["type"] == "image_url")
 
     def text_bytes(self) -> int:
@@ -128,23 +128,23 @@ class Asked:
 
 
 def image_tokens(price: Price, images: int, size: Size) -> int:
-    """What so many images of a size count."""
+    """The tokens that so many images of a size count as."""
     return images * (size.tokens if price.image_tokens is None else price.image_tokens)
 
 
 def missing(config: TeacherConfig, stage: str, account: Account) -> InputError | None:
-    """What a teacher can't be asked without, as far as that is known before it is."""
+    """The error for a setting that is missing to ask a teacher, as far as it can be known beforehand; None if there is none."""
     where = f"[stages.{stage}] model = {config.model!r}"
     if not config.endpoint:
         return InputError("no endpoint is named", where=where, mend=f"set base_url there, or {URL} in the environment")
-    named = where if config.base_url else URL
+    setting = where if config.base_url else URL
     if not _is_address(config.endpoint):
-        hint = "give it whole: http://127.0.0.1:8000/v1, say"
-        return InputError(f"{config.endpoint!r} is no endpoint's address", where=named, mend=hint)
+        hint = "give the whole address: http://127.0.0.1:8000/v1, say"
+        return InputError(f"{config.endpoint!r} is no endpoint's address", where=setting, mend=hint)
     try:
         without_key(config.endpoint)
     except InputError as error:
-        return InputError(error.message, where=named, mend=error.mend)
+        return InputError(error.message, where=setting, mend=error.mend)
     if not _is_key(os.environ.get(config.key_name) or NO_KEY):
         message = "the key holds a space, a line end or a letter that no key has"
         return InputError(message, where=config.key_name, mend="set the variable to the key and nothing else")
@@ -164,8 +164,8 @@ class Teacher:
             raise error
         self._config, self._stage, self._account = config, stage, account
         self._limiter = Limiter(config.requests_a_minute, config.tokens_a_minute)
-        self._over: tuple[str, str] | None = None
-        self._useless = 0
+        self._end_message: tuple[str, str] | None = None
+        self._useless_in_a_row = 0
         self._url, self._key = config.endpoint, os.environ.get(config.key_name) or NO_KEY
         self._client = AsyncOpenAI(
             base_url=self._url,
@@ -176,105 +176,105 @@ class Teacher:
         )
 
     async def aclose(self) -> None:
-        """Leave no connection open."""
+        """Close the connections."""
         await self._client.close()
 
-    async def ask(self, asked: Asked) -> Answer:
+    async def ask(self, request: Asked) -> Answer:
         """The model's answer, good or not."""
-        most = self._most(asked)
-        pause_s, failures, began_s = FIRST_PAUSE_S, 0, time.monotonic()
+        max_usage = self._max_usage(request)
+        pause_s, failures, start_s = FIRST_PAUSE_S, 0, time.monotonic()
         while True:
-            outcome = await self._tried(asked, most)
+            outcome = await self._ask_once(request, max_usage)
             if not isinstance(outcome, Refusal):
-                self._useless = 0
+                self._useless_in_a_row = 0
                 return outcome
-            if outcome.kind == "filtered":  # this one question, and no other: an answer like any refusal
+            if outcome.kind == "filtered":  # it concerns this question alone: an answer like any refusal
                 return {"content": "", "refusal": shown(outcome.words), "finish": "content_filter", "usage": {}}
             if outcome.kind == "final":
                 raise final_error(outcome, self._config.model, self._url, self._config.key_name)
             if outcome.kind == "too large":
-                sizes = asked.images, asked.sent_bytes(), self._config.max_output_tokens
-                raise self._useless_for(*too_large(outcome, self._config.model, *sizes))
-            failed = Transient(f"the teacher fails: {said(outcome)}")
+                sizes = request.images, request.sent_bytes(), self._config.max_output_tokens
+                raise self._useless_error(*too_large(outcome, self._config.model, *sizes))
+            error_to_raise = Transient(f"the teacher fails: {refusal_text(outcome)}")
             if outcome.kind == "unreadable":
-                failed = self._useless_for(*unreadable(outcome, self._url))
-            failures += outcome.kind != "busy"  # that is no failure: the question was not even looked at
+                error_to_raise = self._useless_error(*unreadable(outcome, self._url))
+            failures += outcome.kind != "busy"  # a busy server has not even looked at the question: no failure
             if failures > self._config.retries:
-                raise failed
-            await self._pause(outcome, pause_s, began_s)
+                raise error_to_raise
+            await self._pause(outcome, pause_s, start_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _tried(self, asked: Asked, most: Usage) -> Answer | Refusal:
-        """What comes of asking once, paid for."""
-        self._stop_if_over()
-        most_usd = self._config.price.usd(most)
-        await self._account.reserve(most_usd)
-        used = Usage()
+    async def _ask_once(self, request: Asked, max_usage: Usage) -> Answer | Refusal:
+        """Ask once, within the budget and the rate limit; what it cost is recorded."""
+        self._raise_if_ended()
+        max_usd = self._config.price.usd(max_usage)
+        await self._account.reserve(max_usd)
+        usage = Usage()
         try:
-            await self._limiter.turn(self._likely(asked))
-            self._stop_if_over()
-            used = most  # from here on, and until something comes back, nobody knows what is charged
-            outcome = await self._sent(asked)
+            await self._limiter.turn(self._likely_tokens(request))
+            self._raise_if_ended()
+            usage = max_usage  # from here until something comes back, it is unknown what is charged
+            outcome = await self._send_once(request)
             if not isinstance(outcome, Refusal):
-                used = _usage(outcome, most)
+                usage = _usage(outcome, max_usage)
             elif not outcome.may_cost:
-                used = Usage()
+                usage = Usage()
             return outcome
         finally:
-            self._account.settle(self._stage, self._config.model, most_usd, used, self._config.price.usd(used))
+            self._account.settle(self._stage, self._config.model, max_usd, usage, self._config.price.usd(usage))
 
-    def _stop_if_over(self) -> None:
-        if self._over is not None:
-            what, mend = self._over
-            raise Transient(what, mend=mend)
+    def _raise_if_ended(self) -> None:
+        if self._end_message is not None:
+            message, mend = self._end_message
+            raise Transient(message, mend=mend)
 
-    def _likely(self, asked: Asked) -> int:
-        """Tokens of a question and its answer, for the pace: counted at the most, a limit would be used to a quarter."""
-        pictures = image_tokens(self._config.price, asked.images, asked.size)
-        return pictures + asked.text_bytes() // BYTES_A_TOKEN + self._config.reply_tokens
+    def _likely_tokens(self, request: Asked) -> int:
+        """Likely tokens of a question and its answer, for the rate limit: with the most, only a quarter of it would be used."""
+        image_token_count = image_tokens(self._config.price, request.images, request.size)
+        return image_token_count + request.text_bytes() // BYTES_A_TOKEN + self._config.reply_tokens
 
-    def _most(self, asked: Asked) -> Usage:
-        """No call can cost more than this."""
-        pictures = image_tokens(self._config.price, asked.images, asked.size)
-        text = asked.text_bytes() + len(str(asked.reply.json_schema())) + OVERHEAD
-        return Usage(1, pictures + text, self._config.max_output_tokens)
+    def _max_usage(self, request: Asked) -> Usage:
+        """The most that a call can use."""
+        image_token_count = image_tokens(self._config.price, request.images, request.size)
+        text_bytes = request.text_bytes() + len(str(request.reply.json_schema())) + OVERHEAD
+        return Usage(1, image_token_count + text_bytes, self._config.max_output_tokens)
 
-    async def _pause(self, refusal: Refusal, pause_s: float, began_s: float) -> None:
-        """Wait before the question is put again: as long as the server says, if that is to be borne."""
+    async def _pause(self, refusal: Refusal, pause_s: float, start_s: float) -> None:
+        """Wait before the next try: as long as the server says, within `patience_s`."""
         hint, patience_s = refusal.hint, self._config.patience_s
         if hint.of_the_day:
             self._end_stage(f"the teacher's quota of the day is used up: {shown(refusal.words)}", "run again tomorrow")
         if hint.wait_s is not None and hint.wait_s > patience_s:
-            why = f"the teacher asks not to be asked again before {_clock(hint.wait_s)}: {said(refusal)}"
-            self._end_stage(why, f"run again then; or raise patience_s, now {patience_s:g}, and a run waits for it")
-        if hint.wait_s is None and refusal.kind != "busy":  # this question alone: others may be answered meanwhile
+            message = f"the teacher asks not to be asked again before {_clock(hint.wait_s)}: {refusal_text(refusal)}"
+            self._end_stage(message, f"run again then; or raise patience_s, now {patience_s:g}, and a run waits for it")
+        if hint.wait_s is None and refusal.kind != "busy":  # it concerns this question alone: others may be answered meanwhile
             await asyncio.sleep(pause_s * random.uniform(1, 1.25))
             return
-        # who says the same again and again means longer
+        # a server that says the same again and again means longer
         wait_s = max(hint.wait_s or pause_s, pause_s * LEAST_OF_PAUSE)
-        if time.monotonic() + wait_s > began_s + patience_s:
-            raise Transient(f"the teacher is asked too much: {said(refusal)}")
+        if time.monotonic() + wait_s > start_s + patience_s:
+            raise Transient(f"the teacher is asked too much: {refusal_text(refusal)}")
         self._limiter.refused(wait_s)
 
-    def _end_stage(self, what: str, mend: str) -> None:
-        """Nobody is asked any more in this stage: what is left stays pending."""
-        self._over = what, mend
-        self._stop_if_over()
+    def _end_stage(self, message: str, mend: str) -> None:
+        """Ask no more in this stage: all that is left stays pending."""
+        self._end_message = message, mend
+        self._raise_if_ended()
 
-    def _useless_for(self, what: str, mend: str) -> Transient:
-        """One question that got nothing; of many in a row it follows that the others would not either."""
-        self._useless += 1
-        if self._useless >= MANY:
-            self._over = what, f"{mend}; {MANY} responses in a row were such, so no more was asked"
-        return Transient(what, mend=mend)
+    def _useless_error(self, message: str, mend: str) -> Transient:
+        """The error for a useless response; after many in a row, no more questions are asked."""
+        self._useless_in_a_row += 1
+        if self._useless_in_a_row >= MANY:
+            self._end_message = message, f"{mend}; {MANY} responses in a row were like this, so no more was asked"
+        return Transient(message, mend=mend)
 
-    async def _sent(self, asked: Asked) -> Answer | Refusal:
-        """What comes of one request, whatever comes: without the key, which some servers send back."""
+    async def _send_once(self, request: Asked) -> Answer | Refusal:
+        """Send one request; return an answer or a refusal, without the key, which some servers send back."""
         import openai
 
         try:
             async with asyncio.timeout(self._config.timeout_s):
-                response = await self._request(asked)
+                response = await self._post(request)
         except openai.APIStatusError as error:
             response = error.response
         except (openai.APIConnectionError, TimeoutError) as error:
@@ -293,26 +293,26 @@ class Teacher:
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "(the key)") if len(self._key) >= SHORTEST_KEY else text
 
-    async def _request(self, asked: Asked) -> httpx2.Response:
-        schema = {"name": asked.reply.name, "strict": True, "schema": asked.reply.json_schema()}
-        messages: Any = [{"role": "system", "content": asked.instruction}, {"role": "user", "content": list(asked.parts)}]
+    async def _post(self, request: Asked) -> httpx2.Response:
+        schema = {"name": request.reply.name, "strict": True, "schema": request.reply.json_schema()}
+        messages: Any = [{"role": "system", "content": request.instruction}, {"role": "user", "content": list(request.parts)}]
         response = await self._client.chat.completions.with_raw_response.create(
             model=self._config.model,
             messages=messages,
             temperature=self._config.temperature,
             max_completion_tokens=self._config.max_output_tokens,
-            seed=asked.attempt,
+            seed=request.attempt,
             response_format={"type": "json_schema", "json_schema": schema},  # pyright: ignore[reportArgumentType]
-            extra_headers={"Idempotency-Key": asked.name},
+            extra_headers={"Idempotency-Key": request.name},
         )
-        return response.http_response  # not parsed by the SDK, which takes whatever comes for what it expects
+        return response.http_response  # not parsed by the SDK, which trusts whatever comes
 
 
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets that don't close, a port beyond all ports
+    except ValueError:  # unclosed brackets, or a port out of range
         return False
 
 
@@ -320,13 +320,13 @@ def _is_key(key: str) -> bool:
     return key.isascii() and key.isprintable() and key == key.strip()
 
 
-def _usage(answer: Answer, most: Usage) -> Usage:
-    """What the server says that an answer cost; who says nothing, or nonsense, is taken to charge the most."""
+def _usage(answer: Answer, max_usage: Usage) -> Usage:
+    """The usage that a server reports; where it reports nothing, or nonsense, the most."""
     counts = answer["usage"]
-    return Usage(1, counts.get(COUNTS[0], most.input_tokens), counts.get(COUNTS[1], most.output_tokens))
+    return Usage(1, counts.get(COUNTS[0], max_usage.input_tokens), counts.get(COUNTS[1], max_usage.output_tokens))
 
 
 def _clock(wait_s: float) -> str:
-    """When so many seconds will be over, here."""
-    at = datetime.now().astimezone() + timedelta(seconds=min(wait_s, LONGEST_WAIT_S))
-    return at.strftime("%Y-%m-%d %H:%M")
+    """The local time after so many seconds, as text."""
+    end = datetime.now().astimezone() + timedelta(seconds=min(wait_s, LONGEST_WAIT_S))
+    return end.strftime("%Y-%m-%d %H:%M")

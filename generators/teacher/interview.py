@@ -1,4 +1,4 @@
-"""Questions with frames, put to one teacher: answered from the journal if they ever were, read, or said to be unreadable."""
+"""Asks one teacher questions with frames: each answer is taken from the journal if it is there, then read as a reply."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Unreadable(Exception):
 
 
 class Interview:
-    """What is asked of one teacher in one stage."""
+    """All requests of one stage to one teacher, through the journal."""
 
     def __init__(self, workspace: Workspace, config: TeacherConfig, clips: Clips, stage: str, account: Account) -> None:
         self.model = config.model
@@ -48,8 +48,8 @@ class Interview:
         self._journal.close()
         await self._teacher.aclose()
 
-    async def ask(self, kind: type[R], video: Video, look: Look | None, text: str, attempt: int) -> tuple[Id, R]:
-        """The reply to a text under the frames of a look, or of the coarse clip; and the key of the question."""
+    async def ask(self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int) -> tuple[Id, R]:
+        """Ask with the frames of a look, or of the coarse clip, above a text; return the key of the request and the reply."""
         clips = self._clips
         plan = clips.coarse(video) if look is None else clips.look(video, look)
         size = clips.coarse_size(video) if look is None else clips.look_size(video)
@@ -58,98 +58,102 @@ class Interview:
             images = await asyncio.to_thread(self._images, video, plan, look is None)
             return [*clip_parts(plan, images), text_part(text)]
 
-        shown = [video.id, plan.content(), [size.width, size.height], ENCODING]
-        return await self._asked(kind, video.id, text, attempt, shown, parts, images_of(plan), size)
+        content_key = [video.id, plan.content(), [size.width, size.height], ENCODING]
+        return await self._ask_once(reply_type, video.id, text, attempt, content_key, parts, images_of(plan), size)
 
-    async def insist(self, kind: type[R], video: Video, look: Look | None, text: str, attempts: range) -> tuple[Id, R]:
-        """The first reply that can be read; where none can, what was wrong with the last one is raised."""
-        return await _first_readable([partial(self.ask, kind, video, look, text, attempt) for attempt in attempts])
+    async def insist(self, reply_type: type[R], video: Video, look: Look | None, text: str, attempts: range) -> tuple[Id, R]:
+        """Ask once for each attempt until a reply can be read; raise what was wrong with the last one."""
+        return await _first_readable([partial(self.ask, reply_type, video, look, text, attempt) for attempt in attempts])
 
-    async def insist_on_text(self, kind: type[R], video: Id, text: str, attempts: range) -> tuple[Id, R]:
-        """The same of a text alone."""
-        return await _first_readable([partial(self.ask_text, kind, video, text, attempt) for attempt in attempts])
+    async def insist_on_text(self, reply_type: type[R], video: Id, text: str, attempts: range) -> tuple[Id, R]:
+        """As `insist`, with a text alone."""
+        return await _first_readable([partial(self.ask_text, reply_type, video, text, attempt) for attempt in attempts])
 
-    async def ask_text(self, kind: type[R], video: Id, text: str, attempt: int) -> tuple[Id, R]:
-        """The reply to a text about a video of which nothing is shown."""
+    async def ask_text(self, reply_type: type[R], video: Id, text: str, attempt: int) -> tuple[Id, R]:
+        """Ask with a text alone, about a video that is not shown."""
 
         async def parts() -> list[Part]:
             return [text_part(text)]
 
-        return await self._asked(kind, video, text, attempt, [video], parts, 0, NO_IMAGES)
+        return await self._ask_once(reply_type, video, text, attempt, [video], parts, 0, NO_IMAGES)
 
-    async def _asked(
+    async def _ask_once(
         self,
-        kind: type[R],
+        reply_type: type[R],
         video: Id,
         text: str,
         attempt: int,
-        shown: Sequence[object],
+        content_key: Sequence[object],
         parts: Callable[[], Awaitable[list[Part]]],
-        images: int,
-        size: Size,
+        image_count: int,
+        image_size: Size,
     ) -> tuple[Id, R]:
-        wanted = instruction(kind.name)
-        parameters = [kind.json_schema(), self.model, self._config.temperature, self._config.max_output_tokens]
-        key = digest("ask", [*parameters, wanted, text, *shown, attempt])
+        system_prompt = instruction(reply_type.name)
+        parameters = [reply_type.json_schema(), self.model, self._config.temperature, self._config.max_output_tokens]
+        key = digest("ask", [*parameters, system_prompt, text, *content_key, attempt])
 
         async def ask() -> Answer:
-            return await self._teacher.ask(Asked(show("ask", key), wanted, await parts(), kind, attempt, images, size))
+            return await self._teacher.ask(
+                Asked(show("ask", key), system_prompt, await parts(), reply_type, attempt, image_count, image_size)
+            )
 
-        return key, await self._read(kind, key, video, ask)
+        return key, await self._read(reply_type, key, video, ask)
 
-    async def _read(self, kind: type[R], key: Id, video: Id, ask: Callable[[], Awaitable[Answer]]) -> R:
+    async def _read(self, reply_type: type[R], key: Id, video: Id, ask: Callable[[], Awaitable[Answer]]) -> R:
         answer = await self._journal.answer(key, video, ask)
         if answer.get("refusal"):
-            raise Unreadable(f"{kind.name}: the teacher refused")
-        found = read_reply(kind, str(answer.get("content", "")))
-        if isinstance(found, str):
-            raise Unreadable(f"{kind.name}: {found}")
-        return found
+            raise Unreadable(f"{reply_type.name}: the teacher refused")
+        parsed = read_reply(reply_type, str(answer.get("content", "")))
+        if isinstance(parsed, str):
+            raise Unreadable(f"{reply_type.name}: {parsed}")
+        return parsed
 
-    def _images(self, video: Video, plan: FramePlan, coarse: bool) -> list[bytes]:
+    def _images(self, video: Video, plan: FramePlan, is_coarse: bool) -> list[bytes]:
         media = Media(self._workspace, video.id)
-        return to_jpeg(read_coarse(media.coarse, plan.indices) if coarse else read_grid(media.grid, plan.indices))
+        return to_jpeg(read_coarse(media.coarse, plan.indices) if is_coarse else read_grid(media.grid, plan.indices))
 
 
-async def _first_readable(tries: Sequence[Callable[[], Awaitable[tuple[Id, R]]]]) -> tuple[Id, R]:
-    why = Unreadable()
-    for one in tries:
+async def _first_readable(attempts: Sequence[Callable[[], Awaitable[tuple[Id, R]]]]) -> tuple[Id, R]:
+    last_error = Unreadable()
+    for attempt in attempts:
         try:
-            return await one()
+            return await attempt()
         except Unreadable as error:
-            why = error
-    raise why
+            last_error = error
+    raise last_error
 
 
-def expected_usage(config: TeacherConfig, clips: Clips, kind: type[Reply], video: Video, look: Look | None, text: str) -> Usage:
-    """What such a question should take."""
+def expected_usage(
+    config: TeacherConfig, clips: Clips, reply_type: type[Reply], video: Video, look: Look | None, text: str
+) -> Usage:
+    """The estimated usage of a question with frames."""
     plan = clips.coarse(video) if look is None else clips.look(video, look)
     size = clips.coarse_size(video) if look is None else clips.look_size(video)
     stamps = "".join(map(stamp, patch_times(plan.times_s)))
-    words = len((instruction(kind.name) + text + stamps).encode()) // BYTES_A_TOKEN
-    return Usage(1, words + image_tokens(config.price, images_of(plan), size), config.reply_tokens)
+    text_tokens = len((instruction(reply_type.name) + text + stamps).encode()) // BYTES_A_TOKEN
+    return Usage(1, text_tokens + image_tokens(config.price, images_of(plan), size), config.reply_tokens)
 
 
-def expected_blind(config: TeacherConfig, kind: type[Reply], text: str) -> Usage:
-    """What a question without frames should take."""
-    return Usage(1, len((instruction(kind.name) + text).encode()) // BYTES_A_TOKEN, config.reply_tokens)
+def expected_blind(config: TeacherConfig, reply_type: type[Reply], text: str) -> Usage:
+    """The estimated usage of a question without frames."""
+    return Usage(1, len((instruction(reply_type.name) + text).encode()) // BYTES_A_TOKEN, config.reply_tokens)
 
 
 def announced(look: Look) -> str:
-    """What is said above the frames of a look."""
+    """The sentence above the frames of a look."""
     return f"You are shown {print_span(look.window)} seconds at {print_density(look.fps)} frames per second."
 
 
 def images_of(plan: FramePlan) -> int:
-    """Images of a clip: two under each stamp."""
+    """The number of images that a clip is sent as: two under each stamp."""
     return 2 * len(patch_times(plan.times_s))
 
 
 def clip_parts(plan: FramePlan, images: list[bytes]) -> list[Part]:
-    """Two images under each stamp, as the student's patches have them: an odd last frame stands twice."""
+    """A clip as parts of a message: two images under each stamp, like a student's patches; an odd last frame stands twice."""
     parts: list[Part] = []
-    for number, time_s in enumerate(patch_times(plan.times_s)):
-        pair = (images[2 * number : 2 * number + 2] * 2)[:2]
+    for index, time_s in enumerate(patch_times(plan.times_s)):
+        pair = (images[2 * index : 2 * index + 2] * 2)[:2]
         parts += [text_part(stamp(time_s)), *map(_image_part, pair)]
     return parts
 

@@ -1,4 +1,5 @@
-"""How often, and how much, a teacher may be asked: as it was told, and as its server says. One for all questions of a stage."""
+"""Rate limits of a teacher, in requests and tokens per minute: as configured, or as its server says. One limiter for a
+stage."""
 
 from __future__ import annotations
 
@@ -15,71 +16,75 @@ from typing import Any
 
 MINUTE_S = 60.0
 MARGIN = 0.985
-"""Of a limit: our clock and the server's don't agree to the last request."""
+"""The share of a limit that is used: our clock and the server's don't agree to the last request."""
 SLOWEST = 0.25
-"""Of its pace: a server that refuses again and again is asked so much less often, and not at all less."""
+"""The lowest share of the pace, for a server that refuses again and again."""
 SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What a refusal says about when to ask again."""
+    """A refusal's hint about when to ask again."""
 
     wait_s: float | None = None
     of_the_day: bool = False
     """A day's quota is used up: waiting for minutes is of no use."""
     no_money: bool = False
-    """The account behind the key has none left."""
+    """The account behind the key has no credit left."""
 
 
 class Limiter:
     """Requests and tokens a minute, evenly spaced. Slower after a refusal, and by and by as fast again."""
 
     def __init__(self, requests_a_minute: float | None = None, tokens_a_minute: float | None = None) -> None:
-        self._told = requests_a_minute is not None
+        self._has_limit = requests_a_minute is not None
         self._requests, self._tokens = requests_a_minute, tokens_a_minute
         self._next_s = self._next_token_s = self._resume_s = 0.0
         self._pace = 1.0
 
     async def turn(self, tokens: int) -> None:
-        """Wait until so large a request may go."""
-        at = self.appoint(time.monotonic(), tokens)
-        while (wait_s := max(at, self._resume_s) - time.monotonic()) > 0:  # a refusal may come while one waits
+        """Wait until a request of so many tokens may be sent."""
+        send_at_s = self.appoint(time.monotonic(), tokens)
+        while (wait_s := max(send_at_s, self._resume_s) - time.monotonic()) > 0:  # a refusal may come meanwhile
             await asyncio.sleep(wait_s)
 
-    def appoint(self, now: float, tokens: int) -> float:
-        """When so large a request may go that comes now: after all that came before it."""
-        at = max(now, self._next_s, self._next_token_s)
+    def appoint(self, now_s: float, tokens: int) -> float:
+        """Reserve the time at which a request of so many tokens may be sent: after all requests before it."""
+        send_at_s = max(now_s, self._next_s, self._next_token_s)
         if self._requests is not None:
-            self._next_s = max(now, self._next_s) + MINUTE_S / (self._requests * MARGIN * self._pace)
+            self._next_s = max(now_s, self._next_s) + MINUTE_S / (self._requests * MARGIN * self._pace)
         if self._tokens is not None:
-            self._next_token_s = max(now, self._next_token_s) + MINUTE_S * tokens / (self._tokens * MARGIN * self._pace)
-        return at
+            self._next_token_s = max(now_s, self._next_token_s) + MINUTE_S * tokens / (self._tokens * MARGIN * self._pace)
+        return send_at_s
 
     def answered(self, headers: Mapping[str, str]) -> None:
-        """An answer came; its headers may say what is allowed."""
+        """Note an answer: the pace recovers, and its headers may name the limit."""
         self._pace = min(1.0, self._pace * 1.01)
-        limit = _number(headers.get("x-ratelimit-limit-requests"))
+        limit = _non_negative(headers.get("x-ratelimit-limit-requests"))
         reset = _span_s(headers.get("x-ratelimit-reset-requests", ""))
-        if not self._told and limit and (reset is None or reset <= MINUTE_S):
+        if not self._has_limit and limit and (reset is None or reset <= MINUTE_S):
             self._requests = limit
 
     def refused(self, wait_s: float) -> None:
-        """Asked too much: nobody asks for so long, and then less often."""
+        """Note a refusal: no request is sent for so long, and then fewer."""
         self._resume_s = max(self._resume_s, time.monotonic() + wait_s * random.uniform(1, 1.1))
         self._pace = max(SLOWEST, self._pace * 0.9)
 
 
 def read_hint(headers: Mapping[str, str], body: Any) -> Hint:
-    """What a refusal says, in the ways in which providers say it."""
+    """Read a refusal's hint, in the forms that providers use."""
     error = error_of(body)
-    waits = (_milliseconds(headers.get("retry-after-ms")), _seconds(headers.get("retry-after")), _of_retry_info(error))
-    wait_s = next((wait for wait in waits if wait is not None), None)
-    return Hint(wait_s, _is_of_the_day(error), error.get("code") == "insufficient_quota")
+    candidate_waits = (
+        _milliseconds_as_s(headers.get("retry-after-ms")),
+        _retry_after_s(headers.get("retry-after")),
+        _retry_delay_s(error),
+    )
+    wait_s = next((candidate for candidate in candidate_waits if candidate is not None), None)
+    return Hint(wait_s, _is_daily_quota(error), error.get("code") == "insufficient_quota")
 
 
 def error_of(body: Any) -> dict[str, Any]:
-    """`{"error": {...}}`, a list of such, or what stands in it."""
+    """The error object of a body: `{"error": {...}}`, a list of such, or the object itself."""
     if isinstance(body, list):
         body = body[0] if body else {}
     if isinstance(body, dict) and isinstance(body.get("error"), dict):
@@ -87,53 +92,55 @@ def error_of(body: Any) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _details(error: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    told = error.get("details")
-    details: list[Any] = told if isinstance(told, list) else []
-    return [one for one in details if isinstance(one, dict) and str(one.get("@type", "")).endswith(kind)]
+def _details_of(error: dict[str, Any], type_suffix: str) -> list[dict[str, Any]]:
+    details_value = error.get("details")
+    details: list[Any] = details_value if isinstance(details_value, list) else []
+    return [detail for detail in details if isinstance(detail, dict) and str(detail.get("@type", "")).endswith(type_suffix)]
 
 
-def _of_retry_info(error: dict[str, Any]) -> float | None:
+def _retry_delay_s(error: dict[str, Any]) -> float | None:
     """Google's `RetryInfo`: `{"retryDelay": "37s"}`."""
-    found = (_span_s(str(one.get("retryDelay", ""))) for one in _details(error, "RetryInfo"))
-    return next((wait for wait in found if wait is not None), None)
+    waits = (_span_s(str(detail.get("retryDelay", ""))) for detail in _details_of(error, "RetryInfo"))
+    return next((wait_s for wait_s in waits if wait_s is not None), None)
 
 
-def _is_of_the_day(error: dict[str, Any]) -> bool:
+def _is_daily_quota(error: dict[str, Any]) -> bool:
     """Google's `QuotaFailure` names its quotas: `...PerDay...`, `...PerMinute...`."""
-    told = [one.get("violations") for one in _details(error, "QuotaFailure")]
-    violations: list[Any] = [violation for one in told if isinstance(one, list) for violation in one]
-    return any("perday" in str(one.get("quotaId", "")).casefold() for one in violations if isinstance(one, dict))
+    violation_lists = [failure.get("violations") for failure in _details_of(error, "QuotaFailure")]
+    violations: list[Any] = [violation for entries in violation_lists if isinstance(entries, list) for violation in entries]
+    return any(
+        "perday" in str(violation.get("quotaId", "")).casefold() for violation in violations if isinstance(violation, dict)
+    )
 
 
-def _milliseconds(text: str | None) -> float | None:
-    told = _number(text)
-    return None if told is None else told / 1000
+def _milliseconds_as_s(text: str | None) -> float | None:
+    milliseconds = _non_negative(text)
+    return None if milliseconds is None else milliseconds / 1000
 
 
-def _seconds(text: str | None) -> float | None:
+def _retry_after_s(text: str | None) -> float | None:
     """`Retry-After`: seconds, or a date."""
-    told = _number(text)
-    if told is not None or text is None:
-        return told
+    seconds = _non_negative(text)
+    if seconds is not None or text is None:
+        return seconds
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return None
 
 
-def _number(text: str | None) -> float | None:
+def _non_negative(text: str | None) -> float | None:
     try:
-        told = float(text or "")
+        number = float(text or "")
     except ValueError:
         return None
-    return told if math.isfinite(told) and told >= 0 else None
+    return number if math.isfinite(number) and number >= 0 else None
 
 
 def _span_s(text: str) -> float | None:
     """`6m0s`, `1.5s`, `20ms`."""
-    found = SPAN.fullmatch(text.strip())
-    if not text.strip() or found is None:
+    match = SPAN.fullmatch(text.strip())
+    if not text.strip() or match is None:
         return None
-    hours, minutes, seconds, milliseconds = (float(part or 0) for part in found.groups())
+    hours, minutes, seconds, milliseconds = (float(group or 0) for group in match.groups())
     return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000

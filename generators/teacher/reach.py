@@ -1,4 +1,4 @@
-"""How far a request to a teacher goes: to the endpoint that was named, and for no more bytes than a reply can have."""
+"""HTTP client for teachers, with bounds: it follows no redirect, and reads no more bytes than a reply can have."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from urllib.parse import urlsplit
 import httpx2
 
 MAX_REPLY = 16 << 20
-"""Bytes of a reply: a hundred times the longest text that is looked at."""
+"""The most bytes of a reply: a hundred times the longest text that is looked at."""
 
 
 CONNECT_S = 30.0
-"""Seconds until somebody is taken not to be there."""
+"""Seconds until a connection must be open."""
 NEVER_SENT = (
     httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol,
     httpx2.LocalProtocolError,
 )  # fmt: skip
-"""After these nothing has left this machine that anybody could charge for."""
+"""Errors after which nothing was sent that could be charged for."""
 
 
 class Endless(httpx2.TransportError):
-    """A reply longer than any can be, or packed so that nobody knows how long it is."""
+    """A reply that is too long, or compressed so that its length is unknown."""
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -30,11 +30,11 @@ class _Bounded(httpx2.AsyncByteStream):
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        passed = 0
+        bytes_read = 0
         async for chunk in self._stream:
-            passed += len(chunk)
-            if passed > MAX_REPLY:
-                raise Endless(f"a reply of more than {MAX_REPLY >> 20} MB")
+            bytes_read += len(chunk)
+            if bytes_read > MAX_REPLY:
+                raise Endless(f"the reply has more than {MAX_REPLY >> 20} MB")
             yield chunk
 
     async def aclose(self) -> None:
@@ -42,25 +42,25 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 async def _bound(response: httpx2.Response) -> None:
-    # packed bytes can be a thousand times as many: none were asked for
+    # packed bytes can be a thousand times as many: we asked for none
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise Endless("a reply that is packed")
+        raise Endless("the reply is compressed")
     response.stream = _Bounded(response.stream)
     response.encoding = "utf-8"  # as JSON is; the SDK would decode a refusal by whatever codec a header names
 
 
 def timeouts(timeout_s: float) -> httpx2.Timeout:
-    """For an answer one waits long, for somebody to be there not."""
+    """Timeouts of a request: long for the answer, short for the connection."""
     return httpx2.Timeout(timeout_s, connect=min(timeout_s, CONNECT_S))
 
 
 def client(url: str) -> httpx2.AsyncClient:
-    """For the SDK. An address that answers with another one has refused: frames, questions and key are for nobody else."""
+    """The HTTP client for the SDK. A redirect is a refusal: frames, questions and key must go to no other host."""
     from openai import DefaultAsyncHttpxClient
 
     return DefaultAsyncHttpxClient(
         follow_redirects=False,
-        trust_env=not _is_here(url),  # a proxy of the environment is for the world outside
+        trust_env=not _is_here(url),  # the proxy of the environment is for hosts elsewhere
         headers={"Accept-Encoding": "identity"},
         event_hooks={"response": [_bound]},
     )

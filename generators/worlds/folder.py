@@ -1,4 +1,4 @@
-"""Worlds as a folder: videos, an annotation file as people have them, and the truth that only oracles and tests may read.
+"""Folders of worlds: videos, an annotation file like people's own, and the truth that only oracles and tests may read.
 
     videos/world-000000.mp4    what a camera would have brought
     tasks.jsonl                one task a line, in the shape that `import jsonl` reads
@@ -37,13 +37,13 @@ from dmforge.schemas.looks import print_density
 from dmforge.schemas.sizes import CELL
 
 UNDER_WAY = ".worlds"
-"""Stands in a folder while worlds are made in it."""
+"""A file that stands in a folder while worlds are made in it."""
 SEEDS_APART = 10_000_000
 SOURCE, LICENCE = "dmforge-worlds", "CC0-1.0"
 
 
 class Settings(Config):
-    """All that decides what is in a folder of worlds."""
+    """The settings that determine a folder of worlds."""
 
     version: Literal[1] = 1
     """Raised when the same settings give other worlds."""
@@ -65,8 +65,8 @@ class Settings(Config):
     height: int = Field(default=64, ge=2 * CELL, multiple_of=CELL)
     """Pixels, whole cells."""
 
-    def script(self, number: int) -> Script:
-        seed, duration_s = self.seed * SEEDS_APART + number, self.duration_s
+    def script(self, index: int) -> Script:
+        seed, duration_s = self.seed * SEEDS_APART + index, self.duration_s
         if self.longest_s > duration_s:
             duration_s = Random(f"length {seed}").randint(duration_s, self.longest_s)
         script = imagine(seed, self.knobs, duration_s)
@@ -77,7 +77,7 @@ class Settings(Config):
 class World:
     """One rendered world."""
 
-    number: int
+    index: int
     script: Script
     questions: tuple[Question, ...]
     measured: tuple[Measured, ...]
@@ -85,13 +85,13 @@ class World:
 
     @property
     def name(self) -> str:
-        return file_name(self.number)
+        return file_name(self.index)
 
     def tasks(self) -> Iterator[dict[str, Any]]:
-        """Its lines in tasks.jsonl."""
+        """The lines of this world in tasks.jsonl."""
         for question, measured in zip(self.questions, self.measured, strict=True):
-            shown = question.windows if question.kind != "mcq" else ()
-            windows = [[window.start_cs / 100, window.end_cs / 100] for window in shown]
+            task_windows = question.windows if question.kind != "mcq" else ()
+            windows = [[window.start_cs / 100, window.end_cs / 100] for window in task_windows]
             density = {"fps": float(measured.lowest_fps)} if self.script.is_study and measured.lowest_fps else {}
             yield {
                 "video": self.name, "kind": question.kind, "question": question.text, "options": list(question.options),
@@ -99,46 +99,46 @@ class World:
             }  # fmt: skip
 
     def truth(self) -> dict[str, Any]:
-        """Its line in truth.jsonl."""
-        asked = [
+        """The line of this world in truth.jsonl."""
+        entries = [
             {
                 "kind": question.kind, "question": question.text, "answer": question.answer,
                 "windows": [[window.start_cs / 100, window.end_cs / 100] for window in question.windows],
-                "lowest_fps": _printed(measured.lowest_fps), "from_coarse": measured.from_coarse,
+                "lowest_fps": _density_text(measured.lowest_fps), "from_coarse": measured.from_coarse,
                 "from_text": question.from_text,
             }
             for question, measured in zip(self.questions, self.measured, strict=True)
         ]  # fmt: skip
-        return {"video": self.name, "sha256": sha256(self.file).hexdigest(), "seed": self.script.seed, "questions": asked}
+        return {"video": self.name, "sha256": sha256(self.file).hexdigest(), "seed": self.script.seed, "questions": entries}
 
 
-def file_name(number: int) -> str:
-    """What the video of a world is called."""
-    return f"world-{number:06d}.mp4"
+def file_name(index: int) -> str:
+    """The file name of a world's video."""
+    return f"world-{index:06d}.mp4"
 
 
 def make_worlds(folder: Path, settings: Settings) -> None:
-    """Bring a folder to hold these worlds; one that does already is left alone."""
+    """Make a folder of worlds; one that holds the same worlds already is left alone."""
     output_folder(folder, "dmforge worlds")
-    if _stands(folder, settings):
+    if _is_complete(folder, settings):
         return
-    known = (folder / "truth.jsonl").exists() or (folder / UNDER_WAY).exists()
-    if not known and folder.is_dir() and any(folder.iterdir()):
-        raise InputError("this folder holds something else than worlds", where=str(folder), mend="give an empty one")
-    # nothing may say that other worlds are these, and a folder that was cut short must say whose it is
+    is_ours = (folder / "truth.jsonl").exists() or (folder / UNDER_WAY).exists()
+    if not is_ours and folder.is_dir() and any(folder.iterdir()):
+        raise InputError("the folder holds something else than worlds", where=str(folder), mend="give an empty one")
+    # an old truth must not describe new worlds, and an unfinished folder must be recognisable
     _write_lines(folder / UNDER_WAY, [])
     (folder / "truth.jsonl").unlink(missing_ok=True)
     truth = [settings.model_dump_json()]
     tasks: list[str] = []
-    last = ""
-    for world in _rendered(settings):
+    last_name = ""
+    for world in _render_all(settings):
         with writing(folder / "videos" / world.name) as file:
             file.write(world.file)
         tasks += map(json.dumps, world.tasks())
-        last = world.name
+        last_name = world.name
         truth.append(json.dumps(world.truth()))
     for path in (folder / "videos").glob("world-[0-9][0-9][0-9][0-9][0-9][0-9].mp4"):
-        if path.name > last:
+        if path.name > last_name:
             path.unlink()
     _write_lines(folder / "tasks.jsonl", tasks)
     _write_lines(folder / "truth.jsonl", truth)
@@ -152,28 +152,30 @@ def read_settings(folder: Path) -> Settings:
         with path.open(encoding="utf-8") as lines:
             header = json.loads(lines.readline())
     except (OSError, ValueError) as error:
-        raise InputError(f"no folder of worlds: {error}", where=str(path), mend="make one: dmforge worlds DIR") from None
+        raise InputError(
+            f"the folder holds no worlds: {error}", where=str(path), mend="make some: dmforge worlds DIR"
+        ) from None
     return parse_config(Settings, header, where=str(path))
 
 
-def _stands(folder: Path, settings: Settings) -> bool:
+def _is_complete(folder: Path, settings: Settings) -> bool:
     if not (folder / "truth.jsonl").exists() or read_settings(folder) != settings:
         return False
-    return (folder / "tasks.jsonl").exists() and all(_is_whole(folder, line) for line in _truth(folder))
+    return (folder / "tasks.jsonl").exists() and all(_is_intact(folder, line) for line in _truth(folder))
 
 
 def _truth(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "truth.jsonl").read_text("utf-8").splitlines()[1:]]
 
 
-def _is_whole(folder: Path, line: dict[str, Any]) -> bool:
-    path = folder / "videos" / line["video"]
-    return path.is_file() and sha256(path.read_bytes()).hexdigest() == line["sha256"]
+def _is_intact(folder: Path, truth_line: dict[str, Any]) -> bool:
+    path = folder / "videos" / truth_line["video"]
+    return path.is_file() and sha256(path.read_bytes()).hexdigest() == truth_line["sha256"]
 
 
-def _rendered(settings: Settings) -> Iterator[World]:
+def _render_all(settings: Settings) -> Iterator[World]:
     cores = len(os.sched_getaffinity(0))
-    make = partial(_world, settings)
+    make = partial(_make_world, settings)
     if settings.videos < 2 * cores:
         yield from map(make, range(settings.videos))
         return
@@ -181,11 +183,11 @@ def _rendered(settings: Settings) -> Iterator[World]:
         yield from pool.map(make, range(settings.videos), chunksize=8)
 
 
-def _world(settings: Settings, number: int) -> World:
-    script = settings.script(number)
-    file = render(script, settings.width, settings.height)
-    asked = questions(script)
-    return World(number, script, asked, measure(script, asked, file), file)
+def _make_world(settings: Settings, index: int) -> World:
+    script = settings.script(index)
+    video_bytes = render(script, settings.width, settings.height)
+    asked_questions = questions(script)
+    return World(index, script, asked_questions, measure(script, asked_questions, video_bytes), video_bytes)
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
@@ -194,5 +196,5 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
     sync_folder(path.parent)
 
 
-def _printed(fps: Fraction | None) -> str | None:
+def _density_text(fps: Fraction | None) -> str | None:
     return None if fps is None else print_density(fps)

@@ -1,4 +1,4 @@
-"""A world becomes an H.264 file: the same bytes for the same script, with the libx264 inside PyAV, on one thread."""
+"""Renders a world as an H.264 file: the same bytes for the same script, with the libx264 inside PyAV, on one thread."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from dmforge.generators.worlds.draw import Picture, draw
 from dmforge.generators.worlds.script import FPS, Script
 
-# mbtree reads memory that nobody wrote where frames are small: bytes would differ from run to run
+# mbtree reads uninitialised memory where frames are small: bytes would differ from run to run
 ENCODER = {"preset": "veryfast", "crf": "18", "threads": "1", "flags": "+bitexact", "x264-params": "mbtree=0"}
 MUXER = {"fflags": "+bitexact"}
 
 
 def render(script: Script, width: int, height: int) -> bytes:
-    """The whole world as an mp4."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4", options=MUXER) as container:
+    """Render a world as an mp4."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4", options=MUXER) as container:
         stream = container.add_stream("libx264", rate=FPS, options=ENCODER)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
@@ -30,22 +30,22 @@ def render(script: Script, width: int, height: int) -> bytes:
             frame.pts, frame.time_base = index, Fraction(1, FPS)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    return file.getvalue()
+    return buffer.getvalue()
 
 
 def _planes(pictures: Picture) -> NDArray[np.uint8]:
-    """YUV 4:2:0 by BT.601 in integers: a scaler's own arithmetic may differ from one machine to the next."""
+    """Planes of YUV 4:2:0, by BT.601 in integers: a scaler's own arithmetic may differ from one machine to the next."""
     red, green, blue = np.moveaxis(pictures.astype(np.int32), 3, 0)
     luma = (66 * red + 129 * green + 25 * blue + 128 >> 8) + 16
-    count, height, width = luma.shape
-    red, green, blue = map(_by_fours, (red, green, blue))
+    frame_count, height, width = luma.shape
+    red, green, blue = map(_sum_blocks, (red, green, blue))
     cb = (-38 * red - 74 * green + 112 * blue + 512 >> 10) + 128
     cr = (112 * red - 94 * green - 18 * blue + 512 >> 10) + 128
-    planes = np.concatenate([plane.reshape(count, -1) for plane in (luma, cb, cr)], axis=1)
-    return planes.astype(np.uint8).reshape(count, height * 3 // 2, width)
+    planes = np.concatenate([plane.reshape(frame_count, -1) for plane in (luma, cb, cr)], axis=1)
+    return planes.astype(np.uint8).reshape(frame_count, height * 3 // 2, width)
 
 
-def _by_fours(part: NDArray[np.int32]) -> NDArray[np.int32]:
+def _sum_blocks(channel: NDArray[np.int32]) -> NDArray[np.int32]:
     """The sum of each 2 x 2 pixels: one value of chroma."""
-    rows = part[:, 0::2] + part[:, 1::2]
-    return rows[:, :, 0::2] + rows[:, :, 1::2]
+    row_sums = channel[:, 0::2] + channel[:, 1::2]
+    return row_sums[:, :, 0::2] + row_sums[:, :, 1::2]

@@ -1,4 +1,4 @@
-"""A world's script says what stands where at every frame; pictures, questions and truth are all derived from it."""
+"""Scripts of worlds: what stands where at every frame. Pictures, questions and truth are all derived from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.looks import Window
 
 FPS = GRID_FPS
-"""Worlds are rendered on the grid: the frame that a look asks for is a frame that was drawn."""
+"""Frames per second of a world, those of the grid: the frame that a look asks for is a frame that was drawn."""
 
 COLOURS = {
     "red": (225, 40, 40),
@@ -23,14 +23,14 @@ SHAPES = ("circle", "square", "triangle", "diamond")
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 MAX_DOTS = 5
 UNITS = 64
-"""The shorter side of a picture is so many units long; sizes of objects are given in them."""
+"""Units of length on the shorter side of a picture; sizes of objects are given in them."""
 RADIUS, NEAR = 14, 24
-"""Of an object, and of one that is seen from near."""
+"""The radius of an object, and of one that is seen from near."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flash:
-    """For some frames, counted from the object's first one, it shows another colour."""
+    """Another colour for some frames, which are counted from the object's first one."""
 
     colour: str
     first: int
@@ -39,7 +39,7 @@ class Flash:
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """What an object does while it is there. It does one thing; the other fields stay as they are."""
+    """What an object does while it is on screen. It does one thing; the other fields keep their defaults."""
 
     flashes: tuple[Flash, ...] = ()
     turns: Flash | None = None
@@ -60,7 +60,7 @@ class Visit:
     colour: str
     shape: str
     place: tuple[int, int]
-    """Where it stands, in thousandths of the room it has, from the left and from the top."""
+    """Its position from the left and from the top, in thousandths of the room that it has."""
     deed: Deed
 
     @property
@@ -70,7 +70,7 @@ class Visit:
 
     @property
     def frames(self) -> int:
-        """How many frames it is there."""
+        """The number of its frames."""
         return -(-self.window.end_cs * FPS // 100) - self.first
 
     @property
@@ -78,13 +78,13 @@ class Visit:
         return f"{self.colour} {self.shape}"
 
     def doing(self, deed: Deed) -> Visit:
-        """The same stay with something else done."""
+        """The same visit with another deed."""
         return replace(self, deed=deed)
 
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
-    """What is drawn at one frame."""
+    """One object as it is drawn at one frame."""
 
     shape: str
     colour: str
@@ -94,7 +94,7 @@ class Sprite:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A whole world."""
+    """The script of one world."""
 
     seed: int
     duration_cs: int
@@ -108,7 +108,7 @@ class Script:
 
     @property
     def is_study(self) -> bool:
-        """Whether it was made so that tiny students learn from it."""
+        """The world was made for tiny students (by `study`)."""
         return self.radius == NEAR
 
     @property
@@ -116,17 +116,17 @@ class Script:
         return -(-self.duration_cs * FPS // 100)
 
     def scene(self, frame: int) -> tuple[Sprite, ...]:
-        """Everything that stands on the background at a frame."""
+        """The objects on the background at a frame."""
         return tuple(sprite(visit, frame - visit.first) for visit in self.visits if 0 <= frame - visit.first < visit.frames)
 
-    def replacing(self, old: Visit, new: Visit | None) -> Script:
+    def replacing(self, old_visit: Visit, new_visit: Visit | None) -> Script:
         """The same world with one visit changed, or without it."""
-        visits = (visit if visit != old else new for visit in self.visits)
+        visits = (visit if visit != old_visit else new_visit for visit in self.visits)
         return replace(self, visits=tuple(visit for visit in visits if visit is not None))
 
 
 def sprite(visit: Visit, age: int) -> Sprite:
-    """An object `age` frames after it came."""
+    """An object as it is drawn `age` frames after it came."""
     deed, colour, (x, y) = visit.deed, visit.colour, visit.place
     if deed.turns is not None and age >= deed.turns.first:
         colour = deed.turns.colour
@@ -138,12 +138,12 @@ def sprite(visit: Visit, age: int) -> Sprite:
     if deed.moves is not None:
         # from one side of its room to the other, steadily
         across, down = DIRECTIONS[deed.moves]
-        way = 1000 * age // max(1, visit.frames - 1)
-        x = x if not across else (way if across > 0 else 1000 - way)
-        y = y if not down else (way if down > 0 else 1000 - way)
-    return Sprite(visit.shape, colour, (x, y), sum(age >= joins for joins in deed.dots))
+        progress = 1000 * age // max(1, visit.frames - 1)
+        x = x if not across else (progress if across > 0 else 1000 - progress)
+        y = y if not down else (progress if down > 0 else 1000 - progress)
+    return Sprite(visit.shape, colour, (x, y), sum(age >= join_age for join_age in deed.dots))
 
 
 def tells(script: Script, rivals: tuple[Script, ...], frames: frozenset[int]) -> bool:
-    """Whether these frames tell a world from all its rivals: one that looks the same in each of them may be the truth."""
+    """These frames tell a world from all its rivals: each rival looks different in one of them at least."""
     return all(any(script.scene(frame) != rival.scene(frame) for frame in frames) for rival in rivals)

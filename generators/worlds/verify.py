@@ -1,4 +1,4 @@
-"""A question's density and its labels are measured on the rendered file, and must be what its script says."""
+"""Measures each question's density and labels on the rendered file; they must be what the script says."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ from dmforge.schemas.looks import Look
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What it takes to see the answer, as found in the pixels."""
+    """What it takes to see the answer, measured in the pixels."""
 
     lowest_fps: Fraction | None
     """None: no video is needed."""
     from_coarse: bool
 
 
-def measure(script: Script, asked: tuple[Question, ...], file: bytes) -> tuple[Measured, ...]:
-    """What is seen in the file, for each question. What contradicts the script is an error of ours."""
-    pictures = _decoded(file)
+def measure(script: Script, asked_questions: tuple[Question, ...], file: bytes) -> tuple[Measured, ...]:
+    """Measure each question on a rendered file. A contradiction to the script is a bug."""
+    pictures = _decode(file)
     if [read_timecode(picture) for picture in pictures] != list(range(script.frames)):
         raise DmforgeError(f"world {script.seed} is not rendered frame by frame", mend="please report this")
     _, height, width, _ = pictures.shape
-    eye, seen = Eye(script, width, height), cells(pictures)
-    return tuple(_measured(script, question, eye, seen) for question in asked)
+    eye, seen_cells = Eye(script, width, height), cells(pictures)
+    return tuple(_measure_question(script, question, eye, seen_cells) for question in asked_questions)
 
 
-def _measured(script: Script, question: Question, eye: Eye, seen: Cells) -> Measured:
+def _measure_question(script: Script, question: Question, eye: Eye, seen_cells: Cells) -> Measured:
     rivals = tuple(rival for _, rival in question.rivals)
 
     def shows(frames: frozenset[int]) -> bool:
-        return eye.tells_all(rivals, {frame: seen[frame] for frame in frames})
+        return eye.tells_all(rivals, {frame: seen_cells[frame] for frame in frames})
 
     if question.from_text:
         return Measured(None, False)
     plans = (plan_look(Look(question.look, fps), script.duration_s) for fps in DENSITIES)
-    lowest = next((plan.requested_fps for plan in plans if shows(frozenset(plan.indices))), None)
-    found = Measured(lowest, shows(coarse_frames(script)))
-    if found != Measured(question.lowest_fps(script), question.from_coarse(script)):
+    lowest_fps = next((plan.requested_fps for plan in plans if shows(frozenset(plan.indices))), None)
+    measured = Measured(lowest_fps, shows(coarse_frames(script)))
+    if measured != Measured(question.lowest_fps(script), question.from_coarse(script)):
         raise DmforgeError(
             f"world {script.seed} does not show what its script says: {question.text}", mend="please report this"
         )
-    return found
+    return measured
 
 
-def _decoded(file: bytes) -> Picture:
-    to_rgb = VideoReformatter()  # of one's own for each frame it would be set up anew, which takes longer than its work
+def _decode(file: bytes) -> Picture:
+    to_rgb = VideoReformatter()  # shared by all frames: setting it up takes longer than its work
     with av.open(io.BytesIO(file), "r") as container:
         frames = [to_rgb.reformat(frame, format="rgb24") for frame in container.decode(video=0)]
     return np.stack([np.asarray(frame.to_ndarray(), np.uint8) for frame in frames])

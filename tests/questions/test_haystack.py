@@ -32,7 +32,7 @@ from dmforge.curation.workspace import Workspace
 from dmforge.generators.needles import HIDES, WHOLE, Found, Haystack, Hides, Said, needles_in
 from dmforge.generators.oracle.behaviour import Behaviour
 from dmforge.generators.oracle.serve import serving
-from dmforge.generators.splice import COUNTED, FIRST, laid_out
+from dmforge.generators.splice import COUNTED, FIRST, placements_of
 from dmforge.generators.worlds.draw import read_timecode
 from dmforge.generators.worlds.folder import Settings, make_worlds
 from dmforge.generators.worlds.imagine import LEVELS
@@ -271,7 +271,7 @@ def _encoded(number: int, folder: Path) -> Encoded:
         pieces.append(Piece(_At(place, b"", path), first, stop))
     whole = folder / f"whole{number}.mp4"
     splice(pieces, whole, Size(64, 64))
-    (laid,) = laid_out(haystack)
+    (laid,) = placements_of(haystack)
     sizes, keys = _sizes(whole)
     seams = (laid.first, laid.stop)
     shifted = [cut if cut <= before else cut + laid.stop - laid.first for cut in cuts if cut != before]
@@ -352,7 +352,7 @@ def test_needles_move_by_whole_centiseconds(hides: Hides) -> None:
         cuts = tuple(sorted(chance.sample(range(20, 700), 8)))
         made = needles_in(b"h" * 16, said, cuts, hides, iter(chance.sample(found, len(found))), chance)
         assert made is not None
-        laid = list(laid_out(made))
+        laid = list(placements_of(made))
         assert all((one.first - one.needle.first) % WHOLE == 0 and one.needle.first >= 0 for one in laid)
         assert all(one.stop <= other.first for one, other in pairwise(laid))
         assert len(laid) == {"one": 1, "order": 2}.get(hides, len(laid))

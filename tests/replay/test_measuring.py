@@ -22,7 +22,7 @@ from dmforge.filters.replay import Replay, ReplayConfig
 from dmforge.filters.replaying import Replaying, right_window
 from dmforge.filters.rounds import Interval, Rounds, Tries, difference, wilson
 from dmforge.filters.vouch import Vouch
-from dmforge.generators.thin import named
+from dmforge.generators.thin import named_densities
 from dmforge.generators.worlds.questions import GENERAL
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Attempt, Candidate, Rollout, Sample, Shown, Target, Task, Verdict, Video
@@ -367,7 +367,7 @@ def test_another_density_is_another_candidate_by_the_teachers_second_call(prepar
         assert row.looks == (Look(old.looks[0].window, targets[row.task]),) != old.looks
         assert row.requests[0] == old.requests[0]  # the first call is the journal's
         assert row.requests[1] != old.requests[1]
-        assert not named(row.transcript.policy_text) - {row.looks[0].fps}
+        assert not named_densities(row.transcript.policy_text) - {row.looks[0].fps}
     thrift = verdicts(finished, "thrift")
     assert all(thrift[row.id].score == 1 for row in fresh)
     assert all(thrift[row.id].score < 1 for row in before.values() if row.task in {one.task for one in fresh})
@@ -376,6 +376,6 @@ def test_another_density_is_another_candidate_by_the_teachers_second_call(prepar
 
 
 def test_a_thought_that_names_a_density_is_known() -> None:
-    assert named("so 4 frames per second should do") == {4}
-    assert named("At 0.5 fps, or 12 images a second; 3 frames later.") == {Fraction(1, 2), 12}
-    assert named("It lasts 4 seconds.") == set()
+    assert named_densities("so 4 frames per second should do") == {4}
+    assert named_densities("At 0.5 fps, or 12 images a second; 3 frames later.") == {Fraction(1, 2), 12}
+    assert named_densities("It lasts 4 seconds.") == set()

@@ -23,7 +23,7 @@ from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.blind import Blind
 from dmforge.generators.student.load import load
-from dmforge.generators.student.named import StudentConfig, sums
+from dmforge.generators.student.named import StudentConfig, file_digests
 from dmforge.schemas.ids import digest
 from dmforge.schemas.records import Rollout, Task
 from tests.replay.lakes import change, policy_for, rows, run, stages_of, view_of
@@ -197,7 +197,7 @@ def test_loading_reads_no_other_file(student: Path) -> None:
     load(str(student))
     watching = False
     assert "config.json" in opened
-    assert opened <= {name for name, _ in sums(student)}
+    assert opened <= {name for name, _ in file_digests(student)}
 
 
 # a student that isn't there

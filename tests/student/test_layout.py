@@ -11,7 +11,7 @@ from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoP
 
 from dmforge.generators.footage import Clip, Shown, show
 from dmforge.generators.student.patchify import frames_of, grid_of, normalised, patchify
-from dmforge.generators.student.positions import following, positions
+from dmforge.generators.student.positions import next_position, positions
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.tags import TAG_NAMES
 from dmforge.schemas.transcript import COARSE, Piece
@@ -70,7 +70,7 @@ def test_positions_go_on_where_a_row_was_left() -> None:
     for part in parts:
         cells = [clip.cells for clip in part.clips for _ in clip.stamps_s]
         found.append(positions(part.ids, STUDENT.vocabulary.video_pad, cells, at))
-        at = following(found[-1], at)
+        at = next_position(found[-1], at)
     assert np.array_equal(np.concatenate(found, 1), LAYOUT.join(parts).positions)
 
 

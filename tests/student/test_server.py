@@ -184,7 +184,7 @@ def test_a_body_without_an_end_is_given_up_in_bytes_and_in_time() -> None:
 
 def test_a_refusal_may_be_long_or_no_text() -> None:
     assert asked((500, {}, b"\xff" * 5000)) == Failed("status 500")
-    with pytest.raises(InputError, match="it refuses: status 400") as raised:
+    with pytest.raises(InputError, match="refuses the request: status 400") as raised:
         asked((400, {}, b"no " * 5000))
     assert len(raised.value.message) < 400
     with pytest.raises(Transient, match="has more than"):
@@ -199,9 +199,9 @@ def test_a_refusal_may_be_long_or_no_text() -> None:
         (b'{"data": [{"id": 7}]}', "can't be read"),
         (b'{"data": [{"id": "a", "max_model_len": -5}]}', "can't be read"),
         (b" " * (2 << 20), "can't be read"),
-        (b'{"data": []}', "it serves no model"),
-        (b'{"data": [{"id": "a"}]}', "it is no vLLM server"),
-        (b'{"data": [{"id": "a", "max_model_len": 5}, {"id": "b", "max_model_len": 5}]}', "it serves a, b"),
+        (b'{"data": []}', "the server serves no model"),
+        (b'{"data": [{"id": "a"}]}', "the server is no vLLM"),
+        (b'{"data": [{"id": "a", "max_model_len": 5}, {"id": "b", "max_model_len": 5}]}', "the server serves a, b"),
     ],
 )
 def test_a_server_that_says_nothing_sensible_of_its_models_is_refused(body: bytes, told: str) -> None:

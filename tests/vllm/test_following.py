@@ -108,8 +108,8 @@ def test_after_a_sync_log_probabilities_are_the_trainers_and_before_it_they_were
     assert coarse_numbers(footage) in engine.seen()
     # all rows but the one that was first there find its prompt; none finds the old one
     now = engine.engine.tallies.first
-    legs, tokens, cached = now.legs - before.legs, now.tokens - before.tokens, now.cached - before.cached
-    assert 0 < cached <= tokens * (legs - 1) / legs
+    requests, tokens, cached = now.requests - before.requests, now.tokens - before.tokens, now.cached - before.cached
+    assert 0 < cached <= tokens * (requests - 1) / requests
 
 
 def _is_vision(name: str) -> bool:

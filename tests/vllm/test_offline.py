@@ -38,10 +38,10 @@ class Overhearing:
     late_by: int = 0
     """Ticks that are added to the times of each clip."""
 
-    def send(self, number: int, order: Order, leg: Leg) -> None:
-        clips = tuple(replace(clip, ticks=tuple(tick + self.late_by for tick in clip.ticks)) for clip in leg.clips)
-        self.legs.setdefault(number, []).append(leg)
-        self.courier.send(number, order, replace(leg, clips=clips))
+    def send(self, row_index: int, order: Order, request: Leg) -> None:
+        clips = tuple(replace(clip, ticks=tuple(tick + self.late_by for tick in clip.ticks)) for clip in request.clips)
+        self.legs.setdefault(row_index, []).append(request)
+        self.courier.send(row_index, order, replace(request, clips=clips))
 
     def receive(self) -> Mapping[int, Gone | Failed]:
         found = self.courier.receive()

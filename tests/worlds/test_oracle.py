@@ -361,7 +361,7 @@ def test_it_cannot_be_told_nonsense(told: dict[str, Any]) -> None:
 
 
 def test_no_folder_of_worlds_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no folder of worlds"):
+    with pytest.raises(InputError, match="the folder holds no worlds"):
         Oracle(tmp_path, Behaviour())
 
 

@@ -290,7 +290,7 @@ def test_settings_that_cannot_be_are_refused(change: dict[str, int], said: str) 
 
 def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "truth.jsonl").write_text("my own truth\n")
-    with pytest.raises(InputError, match="no folder of worlds"):
+    with pytest.raises(InputError, match="the folder holds no worlds"):
         make_worlds(tmp_path, Settings(videos=1))
     assert (tmp_path / "truth.jsonl").read_text() == "my own truth\n"
     with pytest.raises(InputError, match="no level 9"):

@@ -32,10 +32,10 @@ class Watched(Core):
         tower.register_forward_pre_hook(_see, with_kwargs=True)
 
     def take(self, message: Errand | Forget | Renew) -> None:
-        if isinstance(message, Errand) and message.leg.seed == DEADLY:
+        if isinstance(message, Errand) and message.request.seed == DEADLY:
             os.kill(os.getpid(), signal.SIGKILL)
         stood = REPORT.with_suffix(".stood")
-        if isinstance(message, Errand) and message.leg.seed == NUMBING and not stood.exists():
+        if isinstance(message, Errand) and message.request.seed == NUMBING and not stood.exists():
             stood.touch()
             time.sleep(600)
         super().take(message)
