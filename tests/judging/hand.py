@@ -12,7 +12,7 @@ from dmforge.curation.settled import Made
 from dmforge.curation.sources.names import parse as parse_name
 from dmforge.curation.sources.references import Reference
 from dmforge.filters.citations import Citations, CitationsConfig
-from dmforge.filters.contamination import benchmark_ids
+from dmforge.filters.contamination import index_benchmarks
 from dmforge.filters.duplicates import Duplicates, DuplicatesConfig
 from dmforge.filters.rules import Rules, RulesConfig
 from dmforge.filters.verify import Verify, VerifyConfig
@@ -113,5 +113,5 @@ def twins(records: list[Spoilt], folder: Path) -> dict[str, float]:
 
 def is_listed(spoilt: Spoilt) -> bool:
     """Whether a benchmark lists the record's video, however it writes its id."""
-    listed = benchmark_ids([Reference(b"\0" * 16, "bench", "youtube", name, "") for name in spoilt.listed])
+    listed = index_benchmarks([Reference(b"\0" * 16, "bench", "youtube", name, "") for name in spoilt.listed])
     return listed.find("youtube", [parse_name(spoilt.video_name).id]) == "bench"

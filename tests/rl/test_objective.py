@@ -20,7 +20,7 @@ from dmforge.generators.retrace import retrace
 from dmforge.generators.student.load import Student, load
 from dmforge.trainers.batches import logits_of, pack
 from dmforge.trainers.branches import Forward, Group, cut, forward_of, log_probs
-from dmforge.trainers.correction import ratios, truncated
+from dmforge.trainers.correction import importance_ratios, truncated_weights
 from dmforge.trainers.practice import Played, judged
 from dmforge.trainers.sdgrpo import divergences, objective
 from dmforge.trainers.sdgrpo_settings import CAP, SdgrpoSettings, read_sdgrpo
@@ -263,7 +263,7 @@ def test_where_engine_and_trainer_agree_correction_changes_no_bit(
     def pulled(drawn: torch.Tensor | None) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         now = log_probs(student.model, forward, T)[0]
         old = now.detach()
-        corrected = None if drawn is None else truncated(ratios(old, drawn), CAP)
+        corrected = None if drawn is None else truncated_weights(importance_ratios(old, drawn), CAP)
         loss = -objective(now, old, forward.learnt, told.training, corrected)
         return loss.detach(), gradients(student, loss)
 
@@ -278,16 +278,16 @@ def test_where_engine_and_trainer_agree_correction_changes_no_bit(
 
 def test_a_token_weighs_as_much_more_as_the_trainer_finds_it_likelier_up_to_the_cap() -> None:
     old, drawn = torch.tensor([0.5, 0.2, 0.9, 0.3]).log(), torch.tensor([0.5, 0.4, 0.3, 0.2]).log()
-    found = ratios(old, drawn)
+    found = importance_ratios(old, drawn)
     assert found.tolist() == pytest.approx([1.0, 0.5, 3.0, 1.5])
     assert found[0] == 1
-    assert truncated(found, 2.0).tolist() == pytest.approx([1.0, 0.5, 2.0, 1.5])
+    assert truncated_weights(found, 2.0).tolist() == pytest.approx([1.0, 0.5, 2.0, 1.5])
 
 
 def test_weighed_by_it_means_over_what_an_engine_draws_are_means_over_the_policy() -> None:
     policy, engine = (torch.softmax(torch.randn(50, generator=torch.Generator().manual_seed(at)), 0) for at in (1, 2))
     gains = torch.randn(50, generator=torch.Generator().manual_seed(3))
-    weighed = ratios(policy.log(), engine.log())
+    weighed = importance_ratios(policy.log(), engine.log())
     expected = float((policy * gains).sum())
     assert float((engine * weighed * gains).sum()) == pytest.approx(expected, rel=1e-4)
     assert float((engine * gains).sum()) != pytest.approx(expected, rel=0.1)
@@ -388,7 +388,7 @@ def test_with_holistic_1_it_is_trls_grpo(
     now = log_probs(exact.model, forward, T)[0]
     learnt = replace(forward.learnt, weights=forward.learnt.weights / len(branches_of(every)))
     old = now.detach() - drift(1)
-    corrected = truncated(ratios(old, old - drift(3)), cap) if cap else None
+    corrected = truncated_weights(importance_ratios(old, old - drift(3)), cap) if cap else None
     ours = -objective(now, old, learnt, training, corrected)
     if beta:
         ours = ours + beta * (learnt.weights * divergences(now, now.detach() - drift(2))).sum()
