@@ -511,7 +511,7 @@ def evaluate_student(
     with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
         found = evaluate(settings)
     if as_json:
-        print_json({"metrics": found.told(), "checkpoint": settings.checkpoint, "path": str(found.folder)})
+        print_json({"metrics": found.as_json(), "checkpoint": settings.checkpoint, "path": str(found.folder)})
         return
     print_evaluation(found)
     out.print(f"\n{found.samples} samples, line by line: {found.folder}", markup=False, highlight=False)

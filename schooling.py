@@ -104,7 +104,7 @@ class Schooled:
     def told(self) -> dict[str, object]:
         """As one JSON document: the evaluation at the end, the one before practice, and paired differences."""
         gained = {name: {"value": one.value, "interval": [one.low, one.high]} for name, one in self.gains.items()}
-        return {"evaluation": self.after.told(), "before": self.before.told(), "gains": gained}
+        return {"evaluation": self.after.as_json(), "before": self.before.as_json(), "gains": gained}
 
 
 @dataclass(frozen=True, slots=True)

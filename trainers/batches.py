@@ -23,7 +23,7 @@ class Batch:
 
     input_ids: torch.Tensor
     position_ids: torch.Tensor
-    """4 x rows x tokens: position in the text, in time, down and across. Where the first starts anew, another transcript begins."""
+    """4 x rows x tokens: positions in the text, in time, down and across. The first starts anew with each transcript."""
     attention_mask: torch.Tensor | None
     """Of padded rows: 1 for tokens, 0 for padding."""
     patches: torch.Tensor
@@ -73,13 +73,9 @@ def pad(sequences: Sequence[Laid], padding: int, weights: Sequence[int] | None =
     ids, labels, attention_mask = np.full(shape, padding), np.full(shape, NOTHING), np.zeros(shape, np.int64)
     positions = np.zeros((4, *shape), np.int64)
     for row, (sequence, weight) in enumerate(zip(sequences, weights or [1] * len(sequences), strict=True)):
-        token_slice = slice(0, len(sequence))
-        ids[row, token_slice], labels[row, token_slice], attention_mask[row, token_slice] = (
-            sequence.ids,
-            _labels(sequence, weight),
-            1,
-        )
-        positions[0, row, token_slice], positions[1:, row, token_slice] = np.arange(len(sequence)), sequence.positions
+        columns = slice(0, len(sequence))
+        ids[row, columns], labels[row, columns], attention_mask[row, columns] = sequence.ids, _labels(sequence, weight), 1
+        positions[0, row, columns], positions[1:, row, columns] = np.arange(len(sequence)), sequence.positions
     return _batch(sequences, ids, positions, torch.from_numpy(attention_mask), labels)
 
 

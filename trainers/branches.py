@@ -148,7 +148,7 @@ def forward_of(groups: Sequence[Group]) -> Forward:
 
 
 def log_probs(model: torch.nn.Module, forward: Forward, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """The log-probability of every token that the policy wrote, under the tempered full distribution, and the entropies there."""
+    """Log-probabilities of the tokens that the policy wrote, under the tempered full distribution, and the entropies there."""
     logits = logits_of(model, forward.batch)[0]
     tempered = (logits if logits.dtype == torch.float64 else logits.float()) / temperature
     all_log_probs = torch.log_softmax(tempered, -1)

@@ -66,7 +66,7 @@ def write_card(folder: Path, settings: TrainingSettings, corpora: Sequence[Corpu
         f"# {settings.name}", "",
         f"A Qwen3-VL that looks again at a stretch of a video while it thinks; {step} steps of {method} from `{base}`.", "",
         "| | |", "|---|---|",
-        *(f"| corpus | {manifest.corpus}, selection `{manifest.selection}`, {manifest.samples} samples |" for manifest in manifests),
+        *(f"| corpus | {packed.corpus}, selection `{packed.selection}`, {packed.samples} samples |" for packed in manifests),
         f"| recipe | `{base32(digest(method.lower(), recipe))}` |",
         f"| made by | dmforge {__version__} |", "",
         "The policy writes `<span>start - end</span><fps>n</fps>`; the runtime shows it these frames.", "",

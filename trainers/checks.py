@@ -10,7 +10,7 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
 from dmforge.curation.shards.verify import require_undamaged
 from dmforge.schemas.errors import InputError
-from dmforge.trainers.feed import over_budget
+from dmforge.trainers.feed import over_budget_error
 from dmforge.trainers.settings import DataSettings, ReadingSettings
 
 
@@ -21,7 +21,7 @@ def open_cot_corpora(settings: DataSettings, ranks: int) -> list[Corpus]:
         costliest = int(np.argmax(corpus.costs))
         max_tokens = settings.most_tokens // ranks
         if corpus.costs[costliest] > max_tokens:
-            raise over_budget(int(corpus.costs[costliest]), max_tokens, f"{corpus.place}: {corpus[costliest].sample.id}")
+            raise over_budget_error(int(corpus.costs[costliest]), max_tokens, f"{corpus.place}: {corpus[costliest].sample.id}")
     return corpora
 
 

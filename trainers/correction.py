@@ -2,10 +2,10 @@
 
     w_t = min(pi_old(t) / pi_eng(t), cap)
 
-pi_eng is the probability with which the engine drew the token, pi_old the one that the trainer computes with the same weights. A mean over what
-pi_eng draws, weighed by pi_old / pi_eng, is the mean over what pi_old would have drawn. Without a cap a few tokens that the
-engine thought very unlikely would outweigh all others; with one the mean is a little off, and its noise bounded (truncated
-importance sampling). Where both agree w_t is exactly 1.
+pi_eng is the probability with which the engine drew the token, pi_old the one that the trainer computes with the same
+weights. A mean over what pi_eng draws, weighted by pi_old / pi_eng, is the mean over what pi_old would have drawn. Without a
+cap a few tokens that the engine thought very unlikely would outweigh all others; with one the mean is a little off, and its
+noise bounded (truncated importance sampling). Where both agree w_t is exactly 1.
 """
 
 from __future__ import annotations
