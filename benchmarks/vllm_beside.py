@@ -43,7 +43,7 @@ def apart(engine: FollowingEngine, student: Student) -> tuple[torch.Tensor, torc
     for one in rolled:
         laid = retrace(one, footage, student.layout)
         with torch.no_grad():
-            logits = logits_of(student.model, replace(pack([laid]), kept=torch.arange(len(laid) - 1)))[0]
+            logits = logits_of(student.model, replace(pack([laid]), learnt_columns=torch.arange(len(laid) - 1)))[0]
         told = torch.log_softmax(logits / TEMPERATURE, -1).gather(1, torch.from_numpy(laid.ids[1:])[:, None])[:, 0]
         found.append(told[torch.from_numpy(laid.trained[1:])])
     return torch.cat(found), torch.cat([torch.from_numpy(log_probs(one)) for one in rolled])

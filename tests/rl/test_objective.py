@@ -79,7 +79,7 @@ def alone(rounds: list[Played], student: Student) -> Iterator[tuple[torch.Tensor
         prompt = len(student.layout.join(student.layout.stretches(one.prompt.shown)))
         for rolled in one.results:
             laid = retrace(rolled, one.prompt.footage, student.layout)
-            batch = replace(pack([laid]), kept=torch.arange(len(laid) - 1))
+            batch = replace(pack([laid]), learnt_columns=torch.arange(len(laid) - 1))
             whole = torch.log_softmax(logits_of(student.model, batch)[0] / T, -1)
             yield whole.gather(1, torch.from_numpy(laid.ids[1:])[:, None])[:, 0], prompt
 
