@@ -527,7 +527,7 @@ def evaluate_student(
     with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
         evaluation = evaluate(settings)
     if as_json:
-        print_json({"metrics": evaluation.told(), "checkpoint": settings.checkpoint, "path": str(evaluation.folder)})
+        print_json({"metrics": evaluation.as_json(), "checkpoint": settings.checkpoint, "path": str(evaluation.folder)})
         return
     print_evaluation(evaluation)
     out.print(f"\n{evaluation.samples} samples, line by line: {evaluation.folder}", markup=False, highlight=False)

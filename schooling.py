@@ -106,7 +106,7 @@ class Schooled:
     def as_json(self) -> dict[str, object]:
         """The results as one JSON document: the evaluation at the end, the one before practice, and paired gains."""
         gained = {name: {"value": figure.value, "interval": [figure.low, figure.high]} for name, figure in self.gains.items()}
-        return {"evaluation": self.after.told(), "before": self.before.told(), "gains": gained}
+        return {"evaluation": self.after.as_json(), "before": self.before.as_json(), "gains": gained}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from dmforge.curation.workspace import Workspace
 from dmforge.filters.select import SelectCotConfig
 from dmforge.filters.select_rl import Aims, SelectRlConfig
 from dmforge.filters.selection import RANGE_SUBJECTS, UNDETERMINED, Selection, counts, let_through
-from dmforge.filters.what_if import asking
+from dmforge.filters.what_if import compile_condition
 from dmforge.pipeline import view_of_now
 from dmforge.recipe import Recipe, corpus_of, read_recipe
 from dmforge.schemas.config import nearest
@@ -91,17 +91,17 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
         connection = view.connection.cursor()
         if isinstance(stage.config, SelectRlConfig):
             aims, ranges = Aims(view, teachers_look=stage.config.teachers_look), view.ranges(Task, RANGE_SUBJECTS)
-            selection = Selection(connection, stage.config.wanted(), ranges, aims=aims.within)
+            selection = Selection(connection, stage.config.requirements(), ranges, tasks_in_range=aims.tasks_in)
         elif isinstance(stage.config, SelectCotConfig):
             # a condition is asked once, of all
             ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else IN_ONE
-            condition = None if where is None else asking(where)
-            selection = Selection(connection, stage.config.wanted(), ranges, condition, candidates=let_through(view))
+            condition = None if where is None else compile_condition(where)
+            selection = Selection(connection, stage.config.requirements(), ranges, condition, candidates_sql=let_through(view))
         else:
             message = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
             raise InputError(message, where="CORPUS", mend="give the corpus of select_cot or of select_rl")
         reasons: Counter[str | None] = Counter()
-        for _ in selection.decided():
+        for _ in selection.decide_ranges():
             reasons.update(counts(connection))
         return Selected.of(reasons)
 

@@ -185,7 +185,7 @@ def flops(student: Student, batch: Batch) -> float:
     lengths = [b - a for a, b in pairwise(starts)]
     frames = [h * w for t, h, w in batch.grids.tolist() for _ in range(t)]
     dense = 6 * (through_text * tokens + through_eye * patches + mergers * patches / MERGE**2)
-    learnt = 6 * text.vocab_size * text.hidden_size * batch.kept.numel()
+    learnt = 6 * text.vocab_size * text.hidden_size * batch.learnt_columns.numel()
     causal = 6 * text.num_hidden_layers * text.num_attention_heads * text.head_dim * sum(n * n for n in lengths)
     seen = 12 * eye.depth * eye.hidden_size * sum(n * n for n in frames)
     return dense + learnt + causal + seen

@@ -29,7 +29,7 @@ from dmforge.generators.student.load import Student, load
 from dmforge.generators.student.weights import weights_of
 from dmforge.schemas.transcript import COARSE
 from dmforge.trainers.batches import logits_of, pack
-from dmforge.trainers.correction import ratios
+from dmforge.trainers.correction import importance_ratios
 
 ROLLOUTS, SYNCS, TEMPERATURE = 16, 7, 0.7
 
@@ -43,7 +43,7 @@ def apart(engine: FollowingEngine, student: Student) -> tuple[torch.Tensor, torc
     for one in rolled:
         laid = retrace(one, footage, student.layout)
         with torch.no_grad():
-            logits = logits_of(student.model, replace(pack([laid]), kept=torch.arange(len(laid) - 1)))[0]
+            logits = logits_of(student.model, replace(pack([laid]), learnt_columns=torch.arange(len(laid) - 1)))[0]
         told = torch.log_softmax(logits / TEMPERATURE, -1).gather(1, torch.from_numpy(laid.ids[1:])[:, None])[:, 0]
         found.append(told[torch.from_numpy(laid.trained[1:])])
     return torch.cat(found), torch.cat([torch.from_numpy(log_probs(one)) for one in rolled])
@@ -81,7 +81,7 @@ def measured(checkpoint: Path, weights: Literal["float32", "bfloat16"]) -> list[
     print(f"{weights}: {size:,} weights, {len(states['followed'][0])} tokens in {ROLLOUTS} rollouts")
     rows: list[list[str]] = []
     for state, (found, drawn) in states.items():
-        off, weighed = (found - drawn).abs(), ratios(found, drawn)
+        off, weighed = (found - drawn).abs(), importance_ratios(found, drawn)
         told = f"{statistics.median(took_s):.2f}" if state == "followed" else ""
         rows.append(
             [weights, state, f"{float(off.mean()):.1e}", f"{float(off.max()):.1e}", f"{float(weighed.max()):.4f}", told]

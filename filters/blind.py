@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 
 from dmforge.curation.settled import Result
-from dmforge.filters.replaying import STRAIGHT_TO_THE_ANSWER, Arm, Replaying, ReplayingConfig, Trial, on_task
+from dmforge.filters.replaying import STRAIGHT_TO_THE_ANSWER, Arm, Replaying, ReplayingConfig, Trial, task_verdict
 from dmforge.filters.rounds import Share, wilson
 from dmforge.schemas.records import Attempt, Rollout, Shown, Task, Verdict, Video
 from dmforge.schemas.scoring import choice
@@ -16,39 +16,39 @@ TEXT = Arm("text", opening=STRAIGHT_TO_THE_ANSWER)
 
 
 class BlindConfig(ReplayingConfig):
-    """When it is known well enough."""
+    """When the pass rate without seeing the video is known well enough."""
 
     clear_of: tuple[Share, Share] = (0.5, 0.5)
     """A task is tried no more once the interval of its pass rate lies below the first or above the second."""
 
 
 class Blind(Replaying[Shown, Rollout | Verdict]):
-    """One verdict a task, `blind`: 1 less the share of answers, from the text alone, that were right. Options stand in another
-    order each time: a student that always says B knows nothing."""
+    """One verdict a task, `blind`: 1 minus the share of right answers from the text alone. Options stand in another order each
+    time: a student that always says B knows nothing."""
 
     name, version = "blind", 1
     measures = ("blind",)
-    sees = False
+    shows_coarse_clip = False
     config: BlindConfig
 
     def arms(self, item: Shown, task: Task, video: Video) -> tuple[Sequence[Arm], str] | Result:
         return (TEXT,), ""
 
-    def asked(self, item: Shown | Attempt, index: int) -> Task:
+    def posed_task(self, item: Shown | Attempt, index: int) -> Task:
         task = item.task
-        right = choice(task.answer, task.options)
-        if right is None:
+        right_index = choice(task.answer, task.options)
+        if right_index is None:
             return task
         order = [*range(len(task.options))]
         Random(task.id + index.to_bytes(4)).shuffle(order)
-        return replace(task, options=tuple(task.options[at] for at in order), answer=task.options[right])
+        return replace(task, options=tuple(task.options[position] for position in order), answer=task.options[right_index])
 
-    def wants(self, trial: Trial) -> Collection[str]:
-        where = wilson(self.tries(trial, "text"), self.confidence).against(*self.config.clear_of)
-        return ("text",) if where == "not clear" else ()
+    def arms_to_continue(self, trial: Trial) -> Collection[str]:
+        position = wilson(self.tries(trial, "text"), self.confidence).against(*self.config.clear_of)
+        return ("text",) if position == "not clear" else ()
 
-    def found(self, trial: Trial) -> Sequence[Verdict]:
+    def conclude(self, trial: Trial) -> Sequence[Verdict]:
         tries = self.tries(trial, "text")
         interval = wilson(tries, self.confidence)
         reason = {"above": "answered blind", "below": ""}.get(interval.against(*self.config.clear_of), "not clear")
-        return [on_task(trial, "blind", 1 - tries.rate, tries.n, reason, f"{tries} right, interval {interval}")]
+        return [task_verdict(trial, "blind", 1 - tries.rate, tries.n, reason, f"{tries} right, interval {interval}")]

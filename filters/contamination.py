@@ -1,4 +1,4 @@
-"""Does a benchmark know this video, or this question? By id, by what it looks like, and, as a report only, by its words."""
+"""Is a video, or a question, part of a benchmark? By id, by visual fingerprint, and, as a report only, by shared words."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from dmforge.schemas.records import UNKNOWN, Provenance, Spliced, Task, Verdict,
 
 
 class ContaminationConfig(StageConfig):
-    """How questions are compared; ids and looks need no telling."""
+    """How questions are compared."""
 
     words: PositiveInt = 8
-    """Words in a row that two questions must share for it to be told."""
+    """Words in a row that two questions must share to be reported."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Listed:
-    """The ids of benchmarks, by namespace."""
+class _BenchmarkIndex:
+    """The videos that benchmarks list, by id and namespace."""
 
     by_id: Mapping[str, Mapping[str, str]]
     """Id -> namespace -> benchmark."""
 
-    def find(self, namespace: str, names: Iterable[str]) -> str:
-        """The benchmark that lists a video of these names; where a namespace is unknown, the id alone decides."""
-        for name in names:
-            for known, benchmark in self.by_id.get(name, {}).items():
-                if known == namespace or UNKNOWN in (known, namespace):
+    def find(self, namespace: str, source_ids: Iterable[str]) -> str:
+        """The benchmark that lists a video under one of these ids; where a namespace is unknown, the id alone decides."""
+        for source_id in source_ids:
+            for listed_namespace, benchmark in self.by_id.get(source_id, {}).items():
+                if listed_namespace == namespace or UNKNOWN in (listed_namespace, namespace):
                     return benchmark
         return ""
 
 
 class Contamination(Collective[Video, Verdict]):
-    """One verdict a video, `clean`: 1, or 0 where a benchmark has it. And one a task, `novel_words`, which nobody need use:
+    """One verdict a video, `clean`: 0 where a benchmark has it, else 1. And one a task, `novel_words`, as information only:
     common phrases are shared by chance (a third of one dataset's training queries stand in its test)."""
 
     name, version = "contamination", 2
@@ -54,67 +54,82 @@ class Contamination(Collective[Video, Verdict]):
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         videos = sorted(from_arrow(Video, view.table(view.rows(Video).sql)), key=lambda video: video.id)
-        said = {row.video: row for row in from_arrow(Provenance, view.table(view.rows(Provenance).sql))}
+        provenances = {row.video: row for row in from_arrow(Provenance, view.table(view.rows(Provenance).sql))}
         references = from_arrow(Reference, view.table(view.rows(Reference).sql))
-        listed, looks = benchmark_ids(references), _looks_like(view, said)
-        verdicts = {video.id: [self._of_video(said[video.id], listed, looks.get(video.id))] for video in videos}
+        benchmark_index, lookalikes = index_benchmarks(references), _benchmark_lookalikes(view, provenances)
+        verdicts = {
+            video.id: [self._video_verdict(provenances[video.id], benchmark_index, lookalikes.get(video.id))]
+            for video in videos
+        }
         for part in from_arrow(Spliced, view.table(view.rows(Spliced).sql)):
-            found = verdicts.get(part.part, [None])[0]
-            if found is not None and found.score < 1 and verdicts[part.video][0].score == 1:
-                told = "has a part that " + found.reason
+            part_verdict = verdicts.get(part.part, [None])[0]
+            if part_verdict is not None and part_verdict.score < 1 and verdicts[part.video][0].score == 1:
+                reason = "has a part that " + part_verdict.reason
                 verdicts[part.video] = [
-                    Verdict(part.video, part.video, "video", "clean", 0.0, 1, told, show("video", part.part))
+                    Verdict(part.video, part.video, "video", "clean", 0.0, 1, reason, show("video", part.part))
                 ]
-        shingles = {gram: ref.benchmark for ref in references for gram in _grams(ref.question, self.config.words)}
-        if shingles:
+        benchmark_ngrams = {
+            ngram: reference.benchmark
+            for reference in references
+            for ngram in _word_ngrams(reference.question, self.config.words)
+        }
+        if benchmark_ngrams:
             for task in sorted(from_arrow(Task, view.table(view.rows(Task).sql)), key=lambda task: task.id):
-                verdicts[task.video].append(self._of_task(task, shingles))
+                verdicts[task.video].append(self._task_verdict(task, benchmark_ngrams))
         yield settle(
-            origin, [Key(video.id, video.id) for video in videos], [Made(tuple(verdicts[v.id])) for v in videos], self.makes
+            origin,
+            [Key(video.id, video.id) for video in videos],
+            [Made(tuple(verdicts[video.id])) for video in videos],
+            self.makes,
         )
 
-    def _of_video(self, said: Provenance, listed: _Listed, alike: Id | None) -> Verdict:
-        benchmark = listed.find(said.namespace, [parse(name).id for name in (said.source_id, *said.also)])
+    def _video_verdict(self, provenance: Provenance, benchmark_index: _BenchmarkIndex, lookalike: Id | None) -> Verdict:
+        benchmark = benchmark_index.find(
+            provenance.namespace, [parse(source_id).id for source_id in (provenance.source_id, *provenance.also)]
+        )
         reason = detail = ""
-        if said.role == "benchmark":
+        if provenance.role == "benchmark":
             reason = "is a benchmark's"
         elif benchmark:
             reason, detail = "its id is listed", benchmark
-        elif alike is not None:
-            reason, detail = "looks like a benchmark's video", show("video", alike)
-        return Verdict(said.video, said.video, "video", "clean", 0.0 if reason else 1.0, 1, reason, detail)
+        elif lookalike is not None:
+            reason, detail = "looks like a benchmark's video", show("video", lookalike)
+        return Verdict(provenance.video, provenance.video, "video", "clean", 0.0 if reason else 1.0, 1, reason, detail)
 
-    def _of_task(self, task: Task, shingles: Mapping[tuple[str, ...], str]) -> Verdict:
-        grams = _grams(task.question, self.config.words)
-        shared = [shingles[gram] for gram in grams if gram in shingles]
-        score = 1 - len(shared) / len(grams) if grams else 1.0
-        reason = "shares words with a benchmark's question" if shared else ""
-        return Verdict(task.video, task.id, "task", "novel_words", score, len(grams), reason, shared[0] if shared else "")
+    def _task_verdict(self, task: Task, benchmark_ngrams: Mapping[tuple[str, ...], str]) -> Verdict:
+        ngrams = _word_ngrams(task.question, self.config.words)
+        benchmarks = [benchmark_ngrams[ngram] for ngram in ngrams if ngram in benchmark_ngrams]
+        score = 1 - len(benchmarks) / len(ngrams) if ngrams else 1.0
+        reason = "shares words with a benchmark's question" if benchmarks else ""
+        return Verdict(
+            task.video, task.id, "task", "novel_words", score, len(ngrams), reason, benchmarks[0] if benchmarks else ""
+        )
 
 
-def benchmark_ids(references: Iterable[Reference]) -> _Listed:
-    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+def index_benchmarks(references: Iterable[Reference]) -> _BenchmarkIndex:
+    """The index of what benchmarks list."""
+    by_id: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for reference in sorted(references, key=lambda reference: reference.id):
-        found[reference.source_id].setdefault(reference.namespace, reference.benchmark)
-    return _Listed(found)
+        by_id[reference.source_id].setdefault(reference.namespace, reference.benchmark)
+    return _BenchmarkIndex(by_id)
 
 
-def _looks_like(view: View, said: Mapping[Id, Provenance]) -> dict[Id, Id]:
-    """For each video to train on the benchmark's video that it is a copy of."""
-    prints = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
-    kept = {video for video, row in said.items() if row.role == "benchmark"}
-    found: dict[Id, Id] = {}
-    if kept:
-        for one, other in copies(prints):
-            for video, copy in ((one, other), (other, one)):
-                if video not in kept and copy in kept:
-                    found.setdefault(video, copy)
-    return found
+def _benchmark_lookalikes(view: View, provenances: Mapping[Id, Provenance]) -> dict[Id, Id]:
+    """For each training video that is a copy of a benchmark's video, that video."""
+    hashes = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
+    benchmark_videos = {video for video, row in provenances.items() if row.role == "benchmark"}
+    lookalikes: dict[Id, Id] = {}
+    if benchmark_videos:
+        for first, second in copies(hashes):
+            for video, copy in ((first, second), (second, first)):
+                if video not in benchmark_videos and copy in benchmark_videos:
+                    lookalikes.setdefault(video, copy)
+    return lookalikes
 
 
-def _grams(text: str, length: int) -> list[tuple[str, ...]]:
-    """So many words in a row, each time one further; of a shorter text all of its words, if there are at least four."""
+def _word_ngrams(text: str, length: int) -> list[tuple[str, ...]]:
+    """All runs of `length` words of a text; of a shorter text all of its words, if there are at least four."""
     words = "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()
     if len(words) < length:
         return [tuple(words)] if len(words) >= 4 else []
-    return [tuple(words[at : at + length]) for at in range(len(words) - length + 1)]
+    return [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]

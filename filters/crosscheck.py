@@ -14,7 +14,7 @@ from dmforge.schemas.scoring import answer_score
 
 
 class CrosscheckConfig(ShowingConfig):
-    """Who is asked: another model than the one that wrote the candidates, or it says the same again."""
+    """Who is asked: not the model that wrote the candidates, which would repeat its own answer."""
 
     temperature: float = 0.0
     """Of sampling."""
@@ -33,10 +33,10 @@ class Crosscheck(Asking[Attempt, Verdict]):
             return None
         text = question_text(item.task)
         try:
-            used = expected_usage(self.config, self.config.clips, AnswerReply, item.video, item.candidate.looks[0], text)
+            usage = expected_usage(self.config, self.config.clips, AnswerReply, item.video, item.candidate.looks[0], text)
         except NoFrames:
             return None
-        return Expected(used, self.config.price.usd(used))
+        return Expected(usage, self.config.price.usd(usage))
 
     async def process(self, item: Attempt) -> Result:
         if item.video is None:
@@ -46,15 +46,15 @@ class Crosscheck(Asking[Attempt, Verdict]):
         look = item.candidate.looks[0]
         try:
             text = f"{announced(look)}\n\n{question_text(item.task)}"
-            _, said = await self.teacher.ask(AnswerReply, item.video, look, text, 0)
+            _, reply = await self.teacher.ask(AnswerReply, item.video, look, text, 0)
         except NoFrames:
             return self._verdict(item, 0.0, "its look shows no frame", "")
         except Unreadable as error:
             return Rejected("no readable reply", str(error))
-        score = answer_score(said.answer, item.task)
+        score = answer_score(reply.answer, item.task)
         if score == 1:
             return self._verdict(item, score, "", "")
-        return self._verdict(item, score, "another model answers otherwise", f"{said.answer!r}, not {item.task.answer!r}")
+        return self._verdict(item, score, "another model answers otherwise", f"{reply.answer!r}, not {item.task.answer!r}")
 
     def _verdict(self, item: Attempt, score: float, reason: str, detail: str) -> Result:
         candidate = item.candidate

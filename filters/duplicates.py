@@ -1,4 +1,4 @@
-"""Is a task said twice? Paraphrases about one window, questions that are nearly the same, videos that are copies of others."""
+"""Is a task a duplicate? Paraphrases about one window, questions that are nearly the same, videos that are copies of others."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from dmforge.schemas.scoring import matches, measure_cs, overlap_cs
 RANGE_ROWS = 5_000
 """Tasks, or videos, of a range of video ids that is in memory at once."""
 PARAPHRASE = 0.5
-"""How alike two queries about one and the same window are at least: whatever their words, they teach the same look."""
+"""The least similarity of two queries about one and the same window: whatever their words, they teach the same look."""
 
 
 class DuplicatesConfig(StageConfig):
-    """When two windows are one."""
+    """When two windows count as the same."""
 
     same_window: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """The least IoU of windows that are the same."""
+    """The least IoU of two windows that count as the same."""
 
 
 class Duplicates(Collective[Video, Verdict]):
-    """One verdict a video, `original`: 0 where it is a copy of another one. Two a task: `unique`, how far it is from the
+    """One verdict a video, `original`: 0 where it is a copy of another one. Two a task: `unique`, 1 minus its similarity to the
     most similar task before it about the same video or a copy; `fresh`, one over the number of questions that are nearly the
-    same, in any video: templates and common phrases have a low one and may be fine, so nobody need use it.
+    same, in any video: templates and common phrases have a low score and may be fine, so this is information only.
 
-    Before means with a lesser id, so it is the same one on every machine that is kept."""
+    Before means with a lower id, so that every machine keeps the same one."""
 
     name, version = "duplicates", 2
     measures = ("original", "unique", "fresh")
@@ -50,99 +50,107 @@ class Duplicates(Collective[Video, Verdict]):
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         ranges = max((view.ranges(record, RANGE_ROWS) for record in (Video, Task)), key=len)
         questions = f"SELECT question FROM ({view.rows(Task).sql}) WHERE {range_condition('video')}"
-        alike = Alike(str(text) for bounds in ranges for text in view.table(questions, bounds).column("question").to_pylist())
-        prints = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
-        pairs = list(copies(prints))
+        near_duplicates = Alike(
+            str(text) for bounds in ranges for text in view.table(questions, bounds).column("question").to_pylist()
+        )
+        hashes = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
+        pairs = list(copies(hashes))
         clusters = clustered({video for pair in pairs for video in pair}, pairs)
         # copies are compared with each other wherever their ids lie; there are few
-        of_copies = self._verdicts(_about(view, clusters), clusters, alike)
+        verdicts_of_copies = self._verdicts(_tasks_about(view, clusters), clusters, near_duplicates)
         for bounds in ranges:
             videos = sorted(video.id for video in view.about(bounds, Video))
             tasks = [task for task in view.about(bounds, Task) if task.video not in clusters]
-            told = ChainMap(self._verdicts(tasks, clusters, alike), of_copies)
-            made = [Made((_original(video, clusters.get(video, video)), *told.get(video, ()))) for video in videos]
-            yield settle(origin, [Key(video, video) for video in videos], made, self.makes)
+            verdicts = ChainMap(self._verdicts(tasks, clusters, near_duplicates), verdicts_of_copies)
+            results = [Made((_original(video, clusters.get(video, video)), *verdicts.get(video, ()))) for video in videos]
+            yield settle(origin, [Key(video, video) for video in videos], results, self.makes)
 
-    def _verdicts(self, tasks: list[Task], clusters: Mapping[Id, Id], alike: Alike) -> dict[Id, list[Verdict]]:
-        """Those of tasks, by video. A video that has no copy is a cluster of its own."""
-        found: defaultdict[Id, list[Verdict]] = defaultdict(list)
-        together: defaultdict[Id, _Before] = defaultdict(lambda: _Before(self.config.same_window))
+    def _verdicts(self, tasks: list[Task], clusters: Mapping[Id, Id], near_duplicates: Alike) -> dict[Id, list[Verdict]]:
+        """The verdicts on tasks, by video. A video that has no copy is a cluster of its own."""
+        verdicts: defaultdict[Id, list[Verdict]] = defaultdict(list)
+        earlier_of_cluster: defaultdict[Id, _EarlierTasks] = defaultdict(lambda: _EarlierTasks(self.config.same_window))
         for task in sorted(tasks, key=lambda task: task.id):
-            before, near = together[clusters.get(task.video, task.video)], alike.near(task.question)
-            told = f"{near} questions of the corpus are nearly this one" if near > 1 else ""
-            reason = "asked elsewhere" if told else ""
-            fresh = Verdict(task.video, task.id, "task", "fresh", 1 / near, near, reason, told)
-            found[task.video] += [self._unique(task, before), fresh]
-            before.add(task)
-        return dict(found)
+            earlier, near_count = (
+                earlier_of_cluster[clusters.get(task.video, task.video)],
+                near_duplicates.near_count(task.question),
+            )
+            detail = f"{near_count} questions of the corpus are nearly this one" if near_count > 1 else ""
+            reason = "asked elsewhere" if detail else ""
+            fresh = Verdict(task.video, task.id, "task", "fresh", 1 / near_count, near_count, reason, detail)
+            verdicts[task.video] += [self._unique(task, earlier), fresh]
+            earlier.add(task)
+        return dict(verdicts)
 
-    def _unique(self, task: Task, before: _Before) -> Verdict:
-        alike = [(self._alike(task, other), other.id) for other in before.comparable(task)]
-        most, other = min(alike, default=(0.0, b""), key=lambda pair: (-pair[0], pair[1]))
-        reason = "said before" if most else ""
-        # what is to be looked at is the whole question, beside that of the other task
-        detail = f"at 0-{len(task.question)}: {most:.2f} like {show('task', other)}" if most else ""
-        return Verdict(task.video, task.id, "task", "unique", 1 - most, before.count, reason, detail)
+    def _unique(self, task: Task, earlier: _EarlierTasks) -> Verdict:
+        similarities = [(self._similarity(task, other), other.id) for other in earlier.comparable(task)]
+        similarity, other_id = min(similarities, default=(0.0, b""), key=lambda pair: (-pair[0], pair[1]))
+        reason = "said before" if similarity else ""
+        # the place is the whole question, to be compared with that of the other task
+        detail = f"at 0-{len(task.question)}: {similarity:.2f} like {show('task', other_id)}" if similarity else ""
+        return Verdict(task.video, task.id, "task", "unique", 1 - similarity, earlier.count, reason, detail)
 
-    def _alike(self, task: Task, other: Task) -> float:
-        """0 for tasks of one kind that want different things, however they are worded."""
+    def _similarity(self, task: Task, other: Task) -> float:
+        """The similarity of two tasks of one kind: 0 where they ask for different things, however they are worded."""
         if not self._same_windows(task, other):
             return 0.0
-        near = is_near(task.question, other.question)
+        is_near_duplicate = is_near(task.question, other.question)
         if task.task_kind == "grounding":
-            return max(PARAPHRASE, likeness(task.question, other.question)) if task.windows else float(near)
-        return likeness(task.question, other.question) if near and matches(task.answer, other.answer) else 0.0
+            return max(PARAPHRASE, likeness(task.question, other.question)) if task.windows else float(is_near_duplicate)
+        return likeness(task.question, other.question) if is_near_duplicate and matches(task.answer, other.answer) else 0.0
 
     def _same_windows(self, task: Task, other: Task) -> bool:
         if task.windows == other.windows:
             return True
-        least = Fraction(self.config.same_window).limit_denominator(1000)
-        union, both = measure_cs(task.windows + other.windows), overlap_cs(task.windows, other.windows)
-        return both * least.denominator >= least.numerator * union
+        min_iou = Fraction(self.config.same_window).limit_denominator(1000)
+        union, overlap = measure_cs(task.windows + other.windows), overlap_cs(task.windows, other.windows)
+        return overlap * min_iou.denominator >= min_iou.numerator * union
 
 
-class _Before:
-    """The tasks that came before about one video: by kind, and those with one window by where it begins."""
+class _EarlierTasks:
+    """The earlier tasks about one video: by kind, and those with one window by where it begins."""
 
     def __init__(self, same_window: float) -> None:
         self.count = 0
         self._slack = (1 - same_window) / same_window
-        self._starts: defaultdict[str, list[int]] = defaultdict(list)
-        self._single: defaultdict[str, list[Task]] = defaultdict(list)
-        self._others: defaultdict[tuple[str, bool], list[Task]] = defaultdict(list)
+        self._starts_cs: defaultdict[str, list[int]] = defaultdict(list)
+        self._with_one_window: defaultdict[str, list[Task]] = defaultdict(list)
+        self._without_one_window: defaultdict[tuple[str, bool], list[Task]] = defaultdict(list)
 
     def add(self, task: Task) -> None:
         self.count += 1
         if len(task.windows) != 1:
-            self._others[task.task_kind, bool(task.windows)].append(task)
+            self._without_one_window[task.task_kind, bool(task.windows)].append(task)
             return
-        starts, start_cs = self._starts[task.task_kind], task.windows[0].start_cs
-        at = bisect_right(starts, start_cs)
-        starts.insert(at, start_cs)
-        self._single[task.task_kind].insert(at, task)
+        starts_cs, start_cs = self._starts_cs[task.task_kind], task.windows[0].start_cs
+        position = bisect_right(starts_cs, start_cs)
+        starts_cs.insert(position, start_cs)
+        self._with_one_window[task.task_kind].insert(position, task)
 
     def comparable(self, task: Task) -> Iterator[Task]:
-        """Those of its kind that may have its windows. What lies between two starts is in one window alone, so with an IoU of
-        q at least it is (1 - q) / q of the other one at most. Of several windows the first may be far away and short."""
+        """The earlier tasks of its kind that may have its windows. What lies between two starts is in one window alone, so with
+        an IoU of at least q it is at most (1 - q) / q of the other one. Of several windows the first may be far away and
+        short, so all tasks with one window are compared with them."""
         kind, windows = task.task_kind, task.windows
-        yield from self._others[kind, bool(windows)]
+        yield from self._without_one_window[kind, bool(windows)]
         if len(windows) == 1:
             slack_cs = self._slack * measure_cs(windows) + 1
-            starts, start_cs = self._starts[kind], windows[0].start_cs
-            yield from self._single[kind][bisect_left(starts, start_cs - slack_cs) : bisect_right(starts, start_cs + slack_cs)]
+            starts_cs, start_cs = self._starts_cs[kind], windows[0].start_cs
+            yield from self._with_one_window[kind][
+                bisect_left(starts_cs, start_cs - slack_cs) : bisect_right(starts_cs, start_cs + slack_cs)
+            ]
         elif windows:
-            yield from self._single[kind]
+            yield from self._with_one_window[kind]
 
 
 def _original(video: Id, cluster: Id) -> Verdict:
-    copy = video != cluster
-    detail = show("video", cluster) if copy else ""
+    is_copy = video != cluster
+    detail = show("video", cluster) if is_copy else ""
     return Verdict(
-        video, video, "video", "original", 0.0 if copy else 1.0, 1, "a copy of another video" if copy else "", detail
+        video, video, "video", "original", 0.0 if is_copy else 1.0, 1, "a copy of another video" if is_copy else "", detail
     )
 
 
-def _about(view: View, videos: Iterable[Id]) -> list[Task]:
+def _tasks_about(view: View, videos: Iterable[Id]) -> list[Task]:
     """The tasks about some videos."""
-    some = f"SELECT * FROM ({view.rows(Task).sql}) SEMI JOIN (SELECT unnest($videos::BLOB[]) AS video) USING (video)"
-    return from_arrow(Task, view.table(some, {"videos": list(videos)}))
+    sql = f"SELECT * FROM ({view.rows(Task).sql}) SEMI JOIN (SELECT unnest($videos::BLOB[]) AS video) USING (video)"
+    return from_arrow(Task, view.table(sql, {"videos": list(videos)}))

@@ -1,4 +1,4 @@
-"""Does the last thought stand by its answer? Who says that he guesses was not told by what he saw, right or not."""
+"""Does the last thought stand by its answer? An answer that its own thought calls a guess doesn't follow from what was seen."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ GUESSES = re.compile(
 )
 
 
-def unguessed(judged: Judged) -> Measure:
+def unguessed(rule_input: Judged) -> Measure:
     """Does the last thought draw its answer from what was seen, by its own words?"""
-    if len(judged.thoughts) < 2:
+    if len(rule_input.thoughts) < 2:
         return Measure(1.0)
-    thought = judged.thoughts[-1]
+    thought = rule_input.thoughts[-1]
     faults = tuple(
-        Fault(f"guesses: {found.group()!r}", thought.start + found.start(), thought.start + found.end())
-        for found in GUESSES.finditer(thought.text)
+        Fault(f"guesses: {match.group()!r}", thought.start + match.start(), thought.start + match.end())
+        for match in GUESSES.finditer(thought.text)
     )
     return Measure(0.0, 1, "guesses", faults) if faults else Measure(1.0)

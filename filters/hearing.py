@@ -1,13 +1,13 @@
-"""What only ears can tell: the student sees frames and hears nothing, so neither question nor thought may rest on sound."""
+"""Rules against sound: the student sees frames and hears nothing, so neither question nor thought may rest on it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from dmforge.filters.judged import Fault, Judged, Measure, Stretch, shared
+from dmforge.filters.judged import Fault, Judged, Measure, Stretch, measure_share
 
-CLAIMS = re.compile(
+CLAIMS_OF_SOUND = re.compile(
     "|".join(
         (
             r"\b(?:over|un)?hear(?:s|d|ing|able)?\b",
@@ -22,15 +22,15 @@ CLAIMS = re.compile(
     ),
     re.IGNORECASE,
 )
-"""In a thought: that something was heard."""
-SPOKEN = (
+"""Words of a thought that claims to have heard something."""
+SPEAKING_VERBS = (
     "say|saying|said|sing|singing|sung|shout|shouting|yell|yelling|whisper|whispering|reply|announce|"
     "talk(?:ing)? about|speak(?:ing)? about|spoken|mention(?:ed)?"
 )
-ASKS = re.compile(
+QUESTIONS_ABOUT_SOUND = re.compile(
     "|".join(
         (
-            rf"\bwhat (?:do|does|did|is|was|are|were)\b[^?.!]{{0,80}}?\b(?:{SPOKEN})\b",
+            rf"\bwhat (?:do|does|did|is|was|are|were)\b[^?.!]{{0,80}}?\b(?:{SPEAKING_VERBS})\b",
             r"\b(?:what|which) (?:language|song|music|sound|noise|melody|tune|accent)\b",
             r"\bwho(?:se)? (?:voice|is (?:speaking|singing|talking))\b|\btone of (?:his|her|their|the) voice\b",
             r"\bhow loud",
@@ -38,35 +38,44 @@ ASKS = re.compile(
     ),
     re.IGNORECASE,
 )
-"""In a question: that the answer is something to be heard."""
-READABLE = re.compile(
+"""Words of a question whose answer must be heard."""
+READABLE_THINGS = re.compile(
     r"\b(?:sign|board|label|text|screen|caption|poster|banner|letters?|page|book|shirt|note|card|subtitles?|title|paper|display|sticker|"
     r"headline|message|inscription|tag|plate|logo)\b",
     re.IGNORECASE,
 )
-"""What says something to the eye."""
+"""Things that can be read: what a sign says needs no ears."""
 
 
-def silent(judged: Judged) -> Measure:
+def silent(rule_input: Judged) -> Measure:
     """Can question and thoughts do without sound?"""
-    asked = audible(judged.question)
-    if asked.faults:
-        # the question stands in the prompt: what the answer is to rest on begins with the text
-        return Measure(0.0, 1, asked.reason, tuple(Fault(fault.message, 0, len(judged.text)) for fault in asked.faults))
-    faults = [fault for thought in judged.thoughts for fault in _claims(thought)]
-    return Measure(0.0, len(judged.thoughts), "rests on sound", tuple(faults)) if faults else Measure(1.0, len(judged.thoughts))
+    question_measure = audible(rule_input.question)
+    if question_measure.faults:
+        # the question stands in the prompt, not in this text: the whole text is marked
+        return Measure(
+            0.0,
+            1,
+            question_measure.reason,
+            tuple(Fault(fault.message, 0, len(rule_input.text)) for fault in question_measure.faults),
+        )
+    faults = [fault for thought in rule_input.thoughts for fault in _sound_claims(thought)]
+    return (
+        Measure(0.0, len(rule_input.thoughts), "rests on sound", tuple(faults))
+        if faults
+        else Measure(1.0, len(rule_input.thoughts))
+    )
 
 
 def audible(question: str) -> Measure:
-    """Can a question be answered without hearing anything? Places count in the question."""
+    """Can a question be answered without hearing anything? Places are offsets in the question."""
     faults = [
-        Fault(f"asks for sound: {found.group()[:80]!r}", found.start(), found.end())
-        for found in (*ASKS.finditer(question), *CLAIMS.finditer(question))
-        if not READABLE.search(question)
+        Fault(f"asks for sound: {match.group()[:80]!r}", match.start(), match.end())
+        for match in (*QUESTIONS_ABOUT_SOUND.finditer(question), *CLAIMS_OF_SOUND.finditer(question))
+        if not READABLE_THINGS.search(question)
     ]
-    return shared(faults[:1], 1, "asks for sound")
+    return measure_share(faults[:1], 1, "asks for sound")
 
 
-def _claims(thought: Stretch) -> Iterator[Fault]:
-    for found in CLAIMS.finditer(thought.text):
-        yield Fault(f"rests on sound: {found.group()!r}", thought.start + found.start(), thought.start + found.end())
+def _sound_claims(thought: Stretch) -> Iterator[Fault]:
+    for match in CLAIMS_OF_SOUND.finditer(thought.text):
+        yield Fault(f"rests on sound: {match.group()!r}", thought.start + match.start(), thought.start + match.end())

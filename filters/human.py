@@ -1,4 +1,4 @@
-"""What people decided in reviews, as scores: one verdict for each reviewer, the lowest counts as anywhere."""
+"""What people decided in reviews, as scores: one verdict for each reviewer, of which the lowest counts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dmforge.schemas.records import Verdict
 
 
 class HumanConfig(StageConfig):
-    """Nothing to be told."""
+    """This stage has no settings."""
 
 
 class Human(Root, Batch[Review, Verdict]):
-    """Decisions to verdicts: 1 is keep, 0 is reject. The detail begins with who decided."""
+    """One verdict for each decision: 1 is keep, 0 is reject. The detail begins with who decided."""
 
     name, version = "human", 1
     measures = ("human",)

@@ -1,7 +1,7 @@
-"""What a rule is shown, and what it says: a trajectory beside what is known of its task and its video; a score and its places.
+"""The input and the output of a rule: a trajectory with what is known of its task and video; a score with places in the text.
 
 A rule is a function from `Judged` to a `Measure`, or to None where too little is known to say anything. It is total: whatever
-the text, it returns. Places count characters of `Judged.text`, so that a person can look at what is meant.
+the text, it returns. Places count characters of `Judged.text`, so that a person can look them up.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dmforge.schemas.records import Attempt, Needs, TaskKind, Verdict
 from dmforge.schemas.scoring import answer_options
 from dmforge.schemas.tags import CLOSE, OPEN, TAG
 
-TOLD = 3
-"""Places that a verdict names; the text is there to be searched for more."""
+MAX_REPORTED = 3
+"""The most faults that a verdict reports; the others can be found in the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Judged:
-    """A trajectory with what is known of it."""
+    """A trajectory with what is known of its task and its video."""
 
     text: str
     """All that the policy wrote."""
@@ -45,12 +45,12 @@ class Judged:
     question: str
     options: tuple[str, ...] = ()
     gold: str = ""
-    """Empty where nobody said."""
+    """Empty where unknown."""
     windows: tuple[Window, ...] = ()
-    """Where the answer shows; none where nobody said."""
+    """Where the answer shows; empty where unknown."""
     needs: Needs = "any"
     duration_cs: int | None = None
-    """None where nobody said."""
+    """None where unknown."""
     looks: tuple[Look, ...] = ()
     answer: str = ""
     clips: Clips = field(default_factory=Clips)
@@ -62,36 +62,36 @@ class Judged:
 
     @cached_property
     def thoughts(self) -> tuple[Stretch, ...]:
-        """T1, T2: what stands before, between and behind looks, without tags; of a broken text what most likely is meant."""
-        begin = _after(self.text, OPEN["think"], 0)
-        end = _before(self.text, (CLOSE["think"], OPEN["answer"]), begin)
-        found: list[Stretch] = []
-        at, close = begin, begin
-        while (look := self.text.find(OPEN["span"], at, end)) >= 0:
-            found.append(Stretch(self.text[at:look], at))
-            # where none is closed any more, it isn't searched for again: the time stays linear
-            close = self.text.find(CLOSE["fps"], look, end) if close >= 0 else close
-            at = look + len(OPEN["span"]) if close < 0 else close + len(CLOSE["fps"])
-        return (*found, Stretch(self.text[at:end], at))
+        """T1, T2: the text before, between and after looks, without tags; in a broken text the most likely reading."""
+        begin = _end_of_tag(self.text, OPEN["think"], 0)
+        end = _start_of_first_tag(self.text, (CLOSE["think"], OPEN["answer"]), begin)
+        thoughts: list[Stretch] = []
+        start, close_start = begin, begin
+        while (look_start := self.text.find(OPEN["span"], start, end)) >= 0:
+            thoughts.append(Stretch(self.text[start:look_start], start))
+            # once no closing tag is left, none is searched for again: the time stays linear
+            close_start = self.text.find(CLOSE["fps"], look_start, end) if close_start >= 0 else close_start
+            start = look_start + len(OPEN["span"]) if close_start < 0 else close_start + len(CLOSE["fps"])
+        return (*thoughts, Stretch(self.text[start:end], start))
 
     @cached_property
     def spans(self) -> tuple[Stretch, ...]:
-        """What stands in `<span>`: the place of a window."""
-        return tuple(_elements(self.text, OPEN["span"]))
+        """The text in each `<span>`: the place of a window."""
+        return tuple(_element_texts(self.text, OPEN["span"]))
 
     @cached_property
     def answers(self) -> tuple[Stretch, ...]:
-        """What stands in `<answer>`; an answer of which nothing is there has its place at the end."""
-        return tuple(_elements(self.text, OPEN["answer"])) or (Stretch("", len(self.text)),)
+        """The text in each `<answer>`; where there is none, an empty one at the end."""
+        return tuple(_element_texts(self.text, OPEN["answer"])) or (Stretch("", len(self.text)),)
 
-    def place_of_look(self, nth: int) -> Stretch:
-        """Where a look stands; the beginning of the text where it can't be found."""
-        return self.spans[nth] if nth < len(self.spans) else Stretch(self.text[:1], 0)
+    def place_of_look(self, index: int) -> Stretch:
+        """The place of a look; the beginning of the text where it can't be found."""
+        return self.spans[index] if index < len(self.spans) else Stretch(self.text[:1], 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong, and where."""
+    """A fault of a text, with its place."""
 
     message: str
     start: int
@@ -100,17 +100,17 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a rule found: 1 is sound, 0 as bad as can be, over `n` things looked at."""
+    """The score of a rule: 1 is sound, 0 as bad as can be, over `n` things that were checked."""
 
     score: float
     n: int = 1
     reason: str = ""
-    """Few and fixed; what is particular stands in the faults."""
+    """One of a few fixed texts; particulars stand in the faults."""
     faults: tuple[Fault, ...] = ()
 
     def detail(self) -> str:
         """The first faults with their places."""
-        return "; ".join(f"at {fault.start}-{fault.end}: {fault.message}" for fault in self.faults[:TOLD])
+        return "; ".join(f"at {fault.start}-{fault.end}: {fault.message}" for fault in self.faults[:MAX_REPORTED])
 
 
 SOUND = Measure(1.0)
@@ -119,7 +119,7 @@ Check = Callable[[Judged], Measure | None]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule by the name of its verdicts, with an answer to the `EXAMPLE` question that fails it."""
+    """A rule, named as its verdicts are, with a trajectory about `EXAMPLE` that fails it."""
 
     name: str
     check: Check
@@ -128,21 +128,21 @@ class Rule:
 
     @property
     def about(self) -> str:
-        """What it asks, as its documentation says."""
+        """The question that the rule asks: the docstring of its check."""
         return (self.check.__doc__ or "").strip()
 
 
 EXAMPLE = Judged("", "mcq", "Which colour comes second?", ("blue", "red"), "red", (Window(300, 500),), "any", 1200)
-"""What the examples of rules are about."""
+"""The task and video that the examples of rules are about."""
 
 
-def shared(faults: Sequence[Fault], n: int, reason: str) -> Measure:
-    """The share of `n` things that are not at fault."""
-    return Measure(max(0.0, 1 - len(faults) / n), n, reason, tuple(faults)) if faults else Measure(1.0, n)
+def measure_share(faults: Sequence[Fault], count: int, reason: str) -> Measure:
+    """The measure of a rule about `count` things: the share of them that are not at fault."""
+    return Measure(max(0.0, 1 - len(faults) / count), count, reason, tuple(faults)) if faults else Measure(1.0, count)
 
 
-def judged(item: Attempt, clips: Clips, max_looks: int) -> Judged:
-    """A candidate as rules are shown it. A video that isn't there has no length: nothing lies inside it."""
+def rule_input_of(item: Attempt, clips: Clips, max_looks: int) -> Judged:
+    """The input of rules for a candidate. A missing video has length 0: nothing lies inside it."""
     candidate, task = item.candidate, item.task
     options = answer_options(task.task_kind, task.question, task.options, task.answer)
     return Judged(
@@ -152,27 +152,27 @@ def judged(item: Attempt, clips: Clips, max_looks: int) -> Judged:
     )  # fmt: skip
 
 
-def verdict(item: Attempt, name: str, found: Measure) -> Verdict:
-    """A measure as it is kept."""
+def verdict(item: Attempt, name: str, measure: Measure) -> Verdict:
+    """The verdict on a candidate that stores a measure."""
     subject: Id = item.candidate.id
-    # half a surrogate comes from broken escapes; it can't be stored, and the rest of the sentence can
-    detail = found.detail().encode("utf-8", "backslashreplace").decode()
-    return Verdict(item.candidate.video, subject, "candidate", name, found.score, found.n, found.reason, detail)
+    # half a surrogate comes from broken escapes; it can't be stored, but the rest of the sentence can
+    detail = measure.detail().encode("utf-8", "backslashreplace").decode()
+    return Verdict(item.candidate.video, subject, "candidate", name, measure.score, measure.n, measure.reason, detail)
 
 
-def _elements(text: str, opening: str) -> Iterator[Stretch]:
-    """What stands between an opening tag and the next tag."""
+def _element_texts(text: str, opening: str) -> Iterator[Stretch]:
+    """The text between each such opening tag and the next tag."""
     tags = [*TAG.finditer(text)]
-    for nth, tag in enumerate(tags):
+    for index, tag in enumerate(tags):
         if tag.group() == opening:
-            end = tags[nth + 1].start() if nth + 1 < len(tags) else len(text)
+            end = tags[index + 1].start() if index + 1 < len(tags) else len(text)
             yield Stretch(text[tag.end() : end], tag.end())
 
 
-def _after(text: str, tag: str, at: int) -> int:
-    found = text.find(tag, at)
-    return at if found < 0 else found + len(tag)
+def _end_of_tag(text: str, tag: str, start: int) -> int:
+    position = text.find(tag, start)
+    return start if position < 0 else position + len(tag)
 
 
-def _before(text: str, tags: tuple[str, ...], at: int) -> int:
-    return min((found for tag in tags if (found := text.find(tag, at)) >= 0), default=len(text))
+def _start_of_first_tag(text: str, tags: tuple[str, ...], start: int) -> int:
+    return min((position for tag in tags if (position := text.find(tag, start)) >= 0), default=len(text))

@@ -1,4 +1,4 @@
-"""Rules and citations over any file of trajectories or tasks, whoever wrote it: each fault with its record and its place."""
+"""The rules of `rules` and `citations` applied to any file of trajectories or tasks: each fault with its record and place."""
 
 from __future__ import annotations
 
@@ -22,128 +22,139 @@ from dmforge.schemas.tags import CLOSE, OPEN
 CONFIG = RulesConfig()
 RULES = (*rules_of(CONFIG), *CITATIONS)
 NEED_A_LOOK = frozenset({"window", "density", "frames"})
-"""Where the grammar finds no look they would only say so again."""
-LEAST = {"own_span": 0.0, "repetition": 0.7}
-"""What is a matter of degree is a fault up to here; of all other rules each fault is one."""
-AROUND = 48
-"""Characters shown on either side of what is marked."""
+"""Rules that are skipped without a look: the grammar reports that already."""
+MAX_FAULTY_SCORE = {"own_span": 0.0, "repetition": 0.7}
+"""Rules that are a matter of degree -> the highest score that is a defect; of all other rules each fault is one."""
+CONTEXT_CHARS = 48
+"""Characters shown on either side of a marked text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A fault of a record."""
+    """A fault of one record, with the text around it."""
 
     record: str
     rule: str
     message: str
     offset: int
-    """Where it begins, in characters of the record's text; of a task, in its prompt."""
+    """Where the fault begins, in characters of the record's text; of a task, in its prompt."""
     end: int
     excerpt: str
-    """The text around it, with what is meant between \u00bb and \u00ab."""
+    """The text around the fault, with the fault itself between \u00bb and \u00ab."""
 
 
 @dataclass(frozen=True, slots=True)
 class Linted:
-    """What was found in a file."""
+    """The defects of a file, and how many records it has."""
 
     records: int
     defects: tuple[Marked, ...]
 
 
 def lint(path: Path) -> Linted:
-    """All faults of a file, in its order."""
+    """All defects of a file, in the order of its records."""
     records = 0
-    found: list[Marked] = []
-    for written in map(_as_scored, read_written(path)):
+    defects: list[Marked] = []
+    for record in map(_with_scored_options, read_written(path)):
         records += 1
-        if written.exchanges > 1:
-            text = written.text or written.prompt
-            told = f"{written.exchanges} exchanges; only the last one is judged"
-            found.append(_marked(written, "record", text, Fault(told, 0, len(text)), 0, len(text)))
-        found += _of_trajectory(written) if written.text else _of_task(written)
+        if record.exchanges > 1:
+            text = record.text or record.prompt
+            message = f"{record.exchanges} exchanges; only the last one is judged"
+            defects.append(_marked(record, "record", text, Fault(message, 0, len(text)), 0, len(text)))
+        defects += _trajectory_defects(record) if record.text else _task_defects(record)
     if not records:
-        hint = "give shards, or rows of an export; what is empty has nothing to be held against rules"
-        raise InputError("no record is in it", where=str(path), mend=hint)
-    return Linted(records, tuple(found))
+        hint = "give shards, or rows of an export, with at least one record"
+        raise InputError("no records", where=str(path), mend=hint)
+    return Linted(records, tuple(defects))
 
 
-def _as_scored(written: Written) -> Written:
-    """The same with the options that its answer is held against."""
-    return replace(written, options=answer_options(written.kind, written.question, written.options, written.gold))
+def _with_scored_options(record: Written) -> Written:
+    """The same record with the options that its answer is scored against."""
+    return replace(record, options=answer_options(record.kind, record.question, record.options, record.gold))
 
 
-def _of_trajectory(written: Written) -> Iterator[Marked]:
-    base = Judged(
-        written.trajectory, written.kind, written.question, written.options, written.gold, written.windows, written.needs,
-        written.duration_cs, clips=written.clips,
+def _trajectory_defects(record: Written) -> Iterator[Marked]:
+    rule_input = Judged(
+        record.trajectory, record.kind, record.question, record.options, record.gold, record.windows, record.needs,
+        record.duration_cs, clips=record.clips,
     )  # fmt: skip
-    parsed = base.parsed
+    parsed = rule_input.parsed
     if isinstance(parsed, Trajectory):
-        base = Judged(
-            base.text, base.kind, base.question, base.options, base.gold, base.windows, base.needs, base.duration_cs,
-            parsed.looks, parsed.answer, base.clips,
+        rule_input = Judged(
+            record.trajectory, record.kind, record.question, record.options, record.gold, record.windows, record.needs,
+            record.duration_cs, parsed.looks, parsed.answer, record.clips,
         )  # fmt: skip
     for rule in RULES:
-        found = None if rule.name in NEED_A_LOOK and not base.looks else rule.check(base)
-        if found is not None and found.score < 1 and found.score <= LEAST.get(rule.name, 1.0):
-            for fault in found.faults:
-                yield _marked(written, rule.name, written.text, fault, written.place(fault.start), written.place(fault.end))
+        measure = None if rule.name in NEED_A_LOOK and not rule_input.looks else rule.check(rule_input)
+        if measure is not None and measure.score < 1 and measure.score <= MAX_FAULTY_SCORE.get(rule.name, 1.0):
+            for fault in measure.faults:
+                yield _marked(record, rule.name, record.text, fault, record.place(fault.start), record.place(fault.end))
 
 
-def _of_task(written: Written) -> Iterator[Marked]:
-    """A task has no trajectory: judged are its question, its answer, and the look that it sets as a target."""
-    for rule, found in _task_measures(written):
-        for fault in found.faults:
-            yield _marked(written, rule, written.prompt, fault, fault.start, fault.end)
+def _task_defects(record: Written) -> Iterator[Marked]:
+    """The defects of a task, which has no trajectory: of its question, its answer, and the look that is its target."""
+    for rule, measure in _task_measures(record):
+        for fault in measure.faults:
+            yield _marked(record, rule, record.prompt, fault, fault.start, fault.end)
 
 
-def _task_measures(written: Written) -> Iterator[tuple[str, Measure]]:
-    whole = (0, len(written.prompt))
-    if not written.prompt:
-        yield "record", _fault("neither a trajectory nor a task", *whole)
+def _task_measures(record: Written) -> Iterator[tuple[str, Measure]]:
+    whole_prompt = (0, len(record.prompt))
+    if not record.prompt:
+        yield "record", _faulty_measure("neither a trajectory nor a task", *whole_prompt)
         return
-    asked = audible(written.question)
-    at = max(0, written.prompt.find(written.question))
+    question_measure = audible(record.question)
+    offset = max(0, record.prompt.find(record.question))
     yield (
         "silent",
-        Measure(asked.score, 1, asked.reason, tuple(Fault(f.message, at + f.start, at + f.end) for f in asked.faults)),
+        Measure(
+            question_measure.score,
+            1,
+            question_measure.reason,
+            tuple(Fault(fault.message, offset + fault.start, offset + fault.end) for fault in question_measure.faults),
+        ),
     )
-    if written.target is None:
-        yield "target", _fault("no window and density are set as a target", *whole)
+    if record.target is None:
+        yield "target", _faulty_measure("no window and density are set as a target", *whole_prompt)
         return
-    start_s, end_s, fps = written.target
+    start_s, end_s, fps = record.target
     try:
         look = Look(Window(round(start_s * 100), round(end_s * 100)), Fraction(fps).limit_denominator(1000))
     except (ValueError, OverflowError) as error:
-        yield "target", _fault(str(error), *whole)
+        yield "target", _faulty_measure(str(error), *whole_prompt)
         return
-    base = Judged(
-        written.prompt, written.kind, written.question, written.options, duration_cs=written.duration_cs, looks=(look,)
+    rule_input = Judged(
+        record.prompt, record.kind, record.question, record.options, duration_cs=record.duration_cs, looks=(look,)
     )
-    yield "window", window(base) or Measure(1.0)
-    yield "density", density(base, CONFIG.densities)
-    yield "answer_form", _gold_form(written, look)
+    yield "window", window(rule_input) or Measure(1.0)
+    yield "density", density(rule_input, CONFIG.densities)
+    yield "answer_form", _gold_form_measure(record, look)
 
 
-def _gold_form(written: Written, look: Look) -> Measure:
-    """Whether gold has the form that is asked for; of a grounding task, whether it lies in the window that is its target."""
-    text = f"{OPEN['answer']}{written.gold}{CLOSE['answer']}"
-    found = answer_form(Judged(text, written.kind, written.question, written.options, written.gold))
-    if found.faults:
-        return _fault(found.faults[0].message, 0, len(written.prompt))
-    span = read_span(written.gold.strip()) if written.kind == "grounding" else None
-    if span is not None and (span[0] < look.window.start_cs or span[1] > look.window.end_cs):
-        told = f"the answer {written.gold} is not inside the target {look.window.start_s} to {look.window.end_s}"
-        return _fault(told, 0, len(written.prompt))
+def _gold_form_measure(record: Written, look: Look) -> Measure:
+    """Whether gold has the form that is asked for; of a grounding task, whether it lies in its target's window."""
+    text = f"{OPEN['answer']}{record.gold}{CLOSE['answer']}"
+    measure = answer_form(Judged(text, record.kind, record.question, record.options, record.gold))
+    if measure.faults:
+        return _faulty_measure(measure.faults[0].message, 0, len(record.prompt))
+    answer_cs = read_span(record.gold.strip()) if record.kind == "grounding" else None
+    if answer_cs is not None and (answer_cs[0] < look.window.start_cs or answer_cs[1] > look.window.end_cs):
+        message = f"the answer {record.gold} is not inside the target {look.window.start_s} to {look.window.end_s}"
+        return _faulty_measure(message, 0, len(record.prompt))
     return Measure(1.0)
 
 
-def _fault(message: str, start: int, end: int) -> Measure:
+def _faulty_measure(message: str, start: int, end: int) -> Measure:
     return Measure(0.0, 1, message, (Fault(message, start, end),))
 
 
-def _marked(written: Written, rule: str, text: str, fault: Fault, start: int, end: int) -> Marked:
-    before, after = text[max(0, start - AROUND) : start], text[end : end + AROUND]
-    inside = text[start:end] if end - start <= 2 * AROUND else f"{text[start : start + AROUND]} ... {text[end - AROUND : end]}"
-    return Marked(written.record, rule, fault.message, start, end, " ".join(f"{before}\u00bb{inside}\u00ab{after}".split()))
+def _marked(record: Written, rule: str, text: str, fault: Fault, start: int, end: int) -> Marked:
+    text_before, text_after = text[max(0, start - CONTEXT_CHARS) : start], text[end : end + CONTEXT_CHARS]
+    marked_text = (
+        text[start:end]
+        if end - start <= 2 * CONTEXT_CHARS
+        else f"{text[start : start + CONTEXT_CHARS]} ... {text[end - CONTEXT_CHARS : end]}"
+    )
+    return Marked(
+        record.record, rule, fault.message, start, end, " ".join(f"{text_before}\u00bb{marked_text}\u00ab{text_after}".split())
+    )

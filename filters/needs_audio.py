@@ -1,4 +1,4 @@
-"""Does a question ask for something to be heard? Told before anything is spent on it: the student hears nothing."""
+"""Does a question ask for something to be heard? Measured before anything is spent on it: the student hears nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dmforge.schemas.records import Task, Verdict
 
 
 class NeedsAudioConfig(StageConfig):
-    """Nothing to be told."""
+    """This stage has no settings."""
 
 
 class NeedsAudio(Batch[Task, Verdict]):
-    """One verdict a task, `silent`: 0 where only ears can answer it. Thoughts have one of the same name from `rules`."""
+    """One verdict a task, `silent`: 0 where only ears can answer it. `rules` gives candidates one of the same name."""
 
     name, version = "needs_audio", 1
     measures = ("silent",)
@@ -23,5 +23,5 @@ class NeedsAudio(Batch[Task, Verdict]):
 
     def process(self, items: Iterator[Task]) -> Iterator[Result]:
         for task in items:
-            found = audible(task.question)
-            yield Made((Verdict(task.video, task.id, "task", "silent", found.score, 1, found.reason, found.detail()),))
+            measure = audible(task.question)
+            yield Made((Verdict(task.video, task.id, "task", "silent", measure.score, 1, measure.reason, measure.detail()),))

@@ -1,4 +1,4 @@
-"""Rules about what is written in thoughts: how much, how often the same, and in which language."""
+"""Rules about the prose of thoughts: its length, its repetitions, and its language."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 
 from dmforge.filters.judged import Fault, Judged, Measure, Stretch
 
-GRAM = 4
-"""Words in a row that are counted as said again."""
-OFTEN = 2
-"""So often the same words may stand in a thought: whoever compares two frames says the same twice."""
-CHUNK = 14
-"""Words at least of what is taken as one piece of language: of fewer one can't tell."""
-LEAST_SPOKEN = 8
-"""A thought of fewer words is judged by its letters alone."""
+NGRAM_WORDS = 4
+"""Words in a row that are compared for repetition."""
+ALLOWED_TIMES = 2
+"""How often the same words may stand in a thought: who compares two frames says the same twice."""
+MIN_CHUNK_WORDS = 14
+"""The fewest words whose language is judged together: fewer say too little."""
+MIN_WORDS_TO_WEIGH = 8
+"""Fewer words than these are judged by their letters alone."""
 LATIN_SHARE = 0.7
 ENGLISH_SHARE = 0.15
-"""Of the words of English prose .3 to .5 are among these; of other languages hardly any, since most of what they share is left
-out, and the rest counts half."""
+"""The least share of common English words in a chunk of English. Prose has .3 to .5; other languages hardly any, since most
+words that they share with English are left out, and the rest counts half."""
 _TOKEN = re.compile(
     "[\u0e00-\u0e7f\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\\W_]+(?:['\u2019.:][^\\W_]+)*"
 )
-_STOP = re.compile(r"[.!?](?=\s|$)|[\u3002\uff01\uff1f\n]")
+_SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[\u3002\uff01\uff1f\n]")
 _LATIN = re.compile("[A-Za-z\u00aa-\u024f\u1e00-\u1eff]")
 ENGLISH = frozenset(
     re.findall(
@@ -36,98 +36,101 @@ ENGLISH = frozenset(
         about around through during very too""",
     )
 ) | frozenset(re.findall(r"\w+", "frame frames second seconds video shows show shown see seen look looks left right"))
-HALF = frozenset(re.findall(r"\w+", "in on an he we or was her will i if"))
+HALF_ENGLISH = frozenset(re.findall(r"\w+", "in on an he we or was her will i if"))
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word and its place; in scripts without blanks a letter."""
+    """A word with its place in the text; in scripts without blanks, one letter."""
 
     text: str
     start: int
     end: int
 
 
-def length(judged: Judged, least: int, most: int) -> Measure:
+def length(rule_input: Judged, min_words: int, max_words: int) -> Measure:
     """Is each thought neither a few words nor endless?"""
     score = 1.0
     faults: list[Fault] = []
-    for thought in judged.thoughts:
+    for thought in rule_input.thoughts:
         count = len(words(thought))
-        fits = count / least if count < least else most / count if count > most else 1.0
-        score = min(score, fits)
-        if fits < 1:
-            faults.append(Fault(f"{count} words; a thought has {least} to {most}", thought.start, thought.end))
-    return Measure(score, len(judged.thoughts), "too short or too long" if faults else "", tuple(faults))
+        thought_score = count / min_words if count < min_words else max_words / count if count > max_words else 1.0
+        score = min(score, thought_score)
+        if thought_score < 1:
+            faults.append(Fault(f"{count} words; a thought has {min_words} to {max_words}", thought.start, thought.end))
+    return Measure(score, len(rule_input.thoughts), "too short or too long" if faults else "", tuple(faults))
 
 
-def repetition(judged: Judged) -> Measure:
-    """How much of the thought that repeats itself most is new, or said for the second time?"""
-    found = [_repeated(words(thought)) for thought in judged.thoughts]
-    score, n = min((score, n) for score, n, _ in found)
-    faults = tuple(fault for _, _, fault in found if fault is not None)
+def repetition(rule_input: Judged) -> Measure:
+    """How much of the most repetitive thought is said for the first or second time?"""
+    by_thought = [_repetition_of_thought(words(thought)) for thought in rule_input.thoughts]
+    score, n = min((score, n) for score, n, _ in by_thought)
+    faults = tuple(fault for _, _, fault in by_thought if fault is not None)
     return Measure(score, n, "says the same again and again" if faults else "", faults)
 
 
-def language(judged: Judged) -> Measure:
-    """How much of the thought that is least so is English?"""
-    score, n = 1.0, 0
+def language(rule_input: Judged) -> Measure:
+    """How much of the least English thought is English?"""
+    score, word_count = 1.0, 0
     faults: list[Fault] = []
-    for thought in judged.thoughts:
-        foreign = total = 0
+    for thought in rule_input.thoughts:
+        foreign_words = thought_words = 0
         for chunk in _chunks(thought):
-            total += len(chunk)
+            thought_words += len(chunk)
             if not _is_english(chunk):
-                foreign += len(chunk)
-                said = " ".join(word.text for word in chunk[:8])
-                faults.append(Fault(f"not English: {said}", chunk[0].start, chunk[-1].end))
-        score, n = min(score, 1 - foreign / total if total else 1.0), n + total
-    return Measure(score, n, "another language" if faults else "", tuple(faults))
+                foreign_words += len(chunk)
+                excerpt = " ".join(word.text for word in chunk[:8])
+                faults.append(Fault(f"not English: {excerpt}", chunk[0].start, chunk[-1].end))
+        score, word_count = min(score, 1 - foreign_words / thought_words if thought_words else 1.0), word_count + thought_words
+    return Measure(score, word_count, "another language" if faults else "", tuple(faults))
 
 
 def words(stretch: Stretch) -> list[Word]:
-    """All words of a stretch, with their places in the whole text."""
+    """The words of a stretch, with their places in the whole text."""
     return [
-        Word(found.group(), stretch.start + found.start(), stretch.start + found.end())
-        for found in _TOKEN.finditer(stretch.text)
+        Word(match.group(), stretch.start + match.start(), stretch.start + match.end())
+        for match in _TOKEN.finditer(stretch.text)
     ]
 
 
-def _repeated(said: list[Word]) -> tuple[float, int, Fault | None]:
-    """The share of rows of words that come for the first or second time; and where the others begin."""
-    grams = [tuple(word.text.casefold() for word in said[at : at + GRAM]) for at in range(len(said) - GRAM + 1)]
-    seen = Counter[tuple[str, ...]]()
-    again: list[int] = []
-    for at, gram in enumerate(grams):
-        seen[gram] += 1
-        if seen[gram] > OFTEN:
-            again.append(at)
-    if not again:
-        return 1.0, len(grams), None
-    first, last = said[again[0]], said[again[-1] + GRAM - 1]
-    told = f"{len(again)} of {len(grams)} times four words in a row were said twice before"
-    return 1 - len(again) / len(grams), len(grams), Fault(told, first.start, last.end)
+def _repetition_of_thought(thought_words: list[Word]) -> tuple[float, int, Fault | None]:
+    """The share of n-grams that come for the first or second time, their number, and a fault that covers the others."""
+    ngrams = [
+        tuple(word.text.casefold() for word in thought_words[index : index + NGRAM_WORDS])
+        for index in range(len(thought_words) - NGRAM_WORDS + 1)
+    ]
+    counts = Counter[tuple[str, ...]]()
+    repeat_indices: list[int] = []
+    for index, ngram in enumerate(ngrams):
+        counts[ngram] += 1
+        if counts[ngram] > ALLOWED_TIMES:
+            repeat_indices.append(index)
+    if not repeat_indices:
+        return 1.0, len(ngrams), None
+    first_word, last_word = thought_words[repeat_indices[0]], thought_words[repeat_indices[-1] + NGRAM_WORDS - 1]
+    message = f"{len(repeat_indices)} of {len(ngrams)} times four words in a row were said twice before"
+    return 1 - len(repeat_indices) / len(ngrams), len(ngrams), Fault(message, first_word.start, last_word.end)
 
 
 def _chunks(thought: Stretch) -> Iterator[list[Word]]:
-    """Sentences, short ones together with what follows."""
-    ends = [thought.start + stop.start() for stop in _STOP.finditer(thought.text)] + [thought.end]
+    """A thought's sentences, short ones together with what follows."""
+    ends = [thought.start + stop.start() for stop in _SENTENCE_END.finditer(thought.text)] + [thought.end]
     chunk: list[Word] = []
-    pieces: list[list[Word]] = []
-    at = 0
-    said = words(thought)
+    chunks: list[list[Word]] = []
+    index = 0
+    thought_words = words(thought)
     for end in ends:
-        while at < len(said) and said[at].start < end:
-            chunk.append(said[at])
-            at += 1
-        if len(chunk) >= CHUNK:
-            pieces.append(chunk)
+        while index < len(thought_words) and thought_words[index].start < end:
+            chunk.append(thought_words[index])
+            index += 1
+        if len(chunk) >= MIN_CHUNK_WORDS:
+            chunks.append(chunk)
             chunk = []
-    if chunk and pieces:
-        pieces[-1] = pieces[-1] + chunk
+    if chunk and chunks:
+        chunks[-1] = chunks[-1] + chunk
     elif chunk:
-        pieces.append(chunk)
-    yield from pieces
+        chunks.append(chunk)
+    yield from chunks
 
 
 def _is_english(chunk: list[Word]) -> bool:
@@ -136,6 +139,6 @@ def _is_english(chunk: list[Word]) -> bool:
         return True
     if sum(_LATIN.match(letter) is not None for letter in letters) < LATIN_SHARE * len(letters):
         return False
-    spoken = [word.text.casefold() for word in chunk if word.text[0].isalpha()]
-    weight = sum(1.0 if word in ENGLISH else 0.5 if word in HALF else 0.0 for word in spoken)
-    return len(spoken) < LEAST_SPOKEN or weight >= ENGLISH_SHARE * len(spoken)
+    lowercase_words = [word.text.casefold() for word in chunk if word.text[0].isalpha()]
+    weight = sum(1.0 if word in ENGLISH else 0.5 if word in HALF_ENGLISH else 0.0 for word in lowercase_words)
+    return len(lowercase_words) < MIN_WORDS_TO_WEIGH or weight >= ENGLISH_SHARE * len(lowercase_words)

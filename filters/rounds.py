@@ -1,4 +1,4 @@
-"""How many tries are enough: rounds of fixed size, and intervals that say when the rest would change nothing."""
+"""How many tries are enough: rounds of fixed size, and confidence intervals that say when more tries are not needed."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Where = Literal["below", "between", "above", "not clear"]
 
 
 class Rounds(Config):
-    """When rolling out stops. These decide how much is measured; what is kept is for thresholds of a selection to say."""
+    """When rolling out stops. This decides how much is measured; what is kept is decided by the thresholds of a selection."""
 
     sizes: tuple[PositiveInt, ...] = (4, 8, 16)
-    """Rollouts in all, after each round."""
+    """Total number of rollouts after each round."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    """Of the intervals."""
+    """Confidence of the intervals."""
 
     @model_validator(mode="after")
-    def _grow(self) -> Self:
+    def _require_ascending(self) -> Self:
         if not self.sizes or list(self.sizes) != sorted(set(self.sizes)):
-            raise ValueError("sizes are how many there are after each round: they grow")
+            raise ValueError("sizes, the number of rollouts after each round, must be in ascending order")
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """So many of so many were right."""
+    """How many tries there were, and how many of them were right."""
 
     right: int
     n: int
@@ -47,13 +47,13 @@ class Tries:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where a rate, or a difference of two, should lie."""
+    """A confidence interval of a rate, or of a difference of two rates."""
 
     low: float
     high: float
 
     def against(self, low: float, high: float) -> Where:
-        """Where it stands to two thresholds, if it is clear of both."""
+        """Where the interval lies relative to two thresholds, if it is clear of both."""
         if self.high < low:
             return "below"
         if self.low > high:
@@ -70,16 +70,20 @@ def wilson(tries: Tries, confidence: float) -> Interval:
     z, p, n = NormalDist().inv_cdf((1 + confidence) / 2), tries.rate, tries.n
     if not n:
         return Interval(0.0, 1.0)
-    middle, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    whole = 1 + z * z / n
+    center, half_width = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
     # it holds the rate itself, whatever floats make of an end that is exactly 0 or 1
-    return Interval(max(0.0, min(p, (middle - half) / whole)), min(1.0, max(p, (middle + half) / whole)))
+    return Interval(max(0.0, min(p, (center - half_width) / scale)), min(1.0, max(p, (center + half_width) / scale)))
 
 
-def difference(one: Tries, other: Tries, confidence: float) -> Interval:
-    """Newcombe's interval of one rate less another, from Wilson's of each. That they were tried with the same seeds is not
+def difference(tries: Tries, baseline: Tries, confidence: float) -> Interval:
+    """Newcombe's interval of one rate minus another, from Wilson's of each. That they were tried with the same seeds is not
     used: it errs on the side of trying more."""
-    a, b, gap = wilson(one, confidence), wilson(other, confidence), one.rate - other.rate
-    below = sqrt((one.rate - a.low) ** 2 + (b.high - other.rate) ** 2)
-    above = sqrt((a.high - one.rate) ** 2 + (other.rate - b.low) ** 2)
-    return Interval(gap - below, gap + above)
+    tries_interval, baseline_interval, rate_gap = (
+        wilson(tries, confidence),
+        wilson(baseline, confidence),
+        tries.rate - baseline.rate,
+    )
+    below = sqrt((tries.rate - tries_interval.low) ** 2 + (baseline_interval.high - baseline.rate) ** 2)
+    above = sqrt((tries_interval.high - tries.rate) ** 2 + (baseline.rate - baseline_interval.low) ** 2)
+    return Interval(rate_gap - below, rate_gap + above)

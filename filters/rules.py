@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from dmforge.curation.settled import Made, Result
 from dmforge.curation.stage import Batch, StageConfig
 from dmforge.filters.hearing import silent
-from dmforge.filters.judged import Judged, Measure, Rule, judged, verdict
+from dmforge.filters.judged import Judged, Measure, Rule, rule_input_of, verdict
 from dmforge.filters.prose import language, length, repetition
 from dmforge.filters.shape import answer_form, density, frames, grammar, window
 from dmforge.schemas.clips import Clips
@@ -19,12 +19,12 @@ from dmforge.schemas.records import Attempt, Verdict
 
 
 class RulesConfig(StageConfig):
-    """What is allowed."""
+    """What a trajectory may look like."""
 
     densities: tuple[Annotated[int, Field(gt=0, le=GRID_FPS)], ...] = Field(default=(1, 2, 3, 4, 6), min_length=1)
     """Frames per second that a look may ask for."""
     max_looks: PositiveInt = 1
-    """Most looks of a trajectory."""
+    """The most looks in a trajectory."""
     least_words: PositiveInt = 3
     """A thought of fewer words says nothing."""
     most_words: PositiveInt = 400
@@ -34,7 +34,7 @@ class RulesConfig(StageConfig):
 
 
 class Rules(Batch[Attempt, Verdict]):
-    """A verdict a candidate and rule, each between 0 and 1."""
+    """One verdict per candidate and rule, each between 0 and 1."""
 
     name, version = "rules", 2
     measures = ("grammar", "window", "density", "frames", "length", "repetition", "language", "answer_form", "silent")
@@ -43,19 +43,19 @@ class Rules(Batch[Attempt, Verdict]):
     def process(self, items: Iterator[Attempt]) -> Iterator[Result]:
         rules = rules_of(self.config)
         for item in items:
-            shown = judged(item, self.config.clips, self.config.max_looks)
-            found = ((rule, rule.check(shown)) for rule in rules)
-            yield Made(tuple(verdict(item, rule.name, measure) for rule, measure in found if measure is not None))
+            rule_input = rule_input_of(item, self.config.clips, self.config.max_looks)
+            measures = ((rule, rule.check(rule_input)) for rule in rules)
+            yield Made(tuple(verdict(item, rule.name, measure) for rule, measure in measures if measure is not None))
 
 
 def rules_of(config: RulesConfig) -> tuple[Rule, ...]:
     """All rules of this stage, each with an example that fails it."""
 
-    def _density(judged: Judged) -> Measure:
-        return density(judged, config.densities)
+    def _density(rule_input: Judged) -> Measure:
+        return density(rule_input, config.densities)
 
-    def _length(judged: Judged) -> Measure:
-        return length(judged, config.least_words, config.most_words)
+    def _length(rule_input: Judged) -> Measure:
+        return length(rule_input, config.least_words, config.most_words)
 
     _density.__doc__, _length.__doc__ = density.__doc__, length.__doc__
     end = "</think><answer>B</answer>"

@@ -1,4 +1,4 @@
-"""Is a text fit to train on? A teacher scores it; off unless a recipe asks for it, since every candidate costs a call."""
+"""Is a text safe to train on? A teacher scores it; off unless a recipe asks for it, since every candidate costs a call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dmforge.schemas.replies import SafetyReply
 
 
 class SafetyConfig(TeacherConfig):
-    """Who judges."""
+    """Which teacher judges."""
 
     temperature: float = 0.0
     """Of sampling."""
@@ -46,28 +46,28 @@ class Safety(Ask[Attempt, Verdict]):
         await self._judge.aclose()
 
     def expected(self, item: Attempt) -> Expected | None:
-        words = len((instruction(SafetyReply.name) + _text(item)).encode("utf-8", "replace")) // BYTES_A_TOKEN
-        used = Usage(1, words, self.config.reply_tokens)
-        return Expected(used, self.config.price.usd(used))
+        input_tokens = len((instruction(SafetyReply.name) + _text_to_judge(item)).encode("utf-8", "replace")) // BYTES_A_TOKEN
+        usage = Usage(1, input_tokens, self.config.reply_tokens)
+        return Expected(usage, self.config.price.usd(usage))
 
     async def process(self, item: Attempt) -> Result:
         try:
-            _, said = await self._judge.ask_text(SafetyReply, item.candidate.video, _text(item), 0)
+            _, reply = await self._judge.ask_text(SafetyReply, item.candidate.video, _text_to_judge(item), 0)
         except Unreadable as error:
             return Rejected("no readable reply", str(error))
-        if said.safety == 1:
+        if reply.safety == 1:
             return Made((verdict(item, "safe", Measure(1.0)),))
-        return Made((verdict(item, "safe", Measure(said.safety, 1, "unfit", (_place(item, said.quote),))),))
+        return Made((verdict(item, "safe", Measure(reply.safety, 1, "unfit", (_fault_at_quote(item, reply.quote),))),))
 
 
-def _text(item: Attempt) -> str:
-    """What is judged. Half a surrogate, which can't be sent, is said as its number."""
+def _text_to_judge(item: Attempt) -> str:
+    """The question and trajectory to be judged. Half a surrogate, which can't be sent, is written as an escape."""
     text = f"{question_text(item.task)}\n\n{item.candidate.transcript.trajectory_text}"
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _place(item: Attempt, quote: str) -> Fault:
-    """Where the quote stands; the whole text where it doesn't."""
+def _fault_at_quote(item: Attempt, quote: str) -> Fault:
+    """The fault at the place of the quote; over the whole text where the quote isn't found."""
     text = item.candidate.transcript.trajectory_text
-    at = text.find(quote) if quote else -1
-    return Fault(f"unfit: {quote[:200]!r}", at, at + len(quote)) if at >= 0 else Fault("unfit", 0, len(text))
+    start = text.find(quote) if quote else -1
+    return Fault(f"unfit: {quote[:200]!r}", start, start + len(quote)) if start >= 0 else Fault("unfit", 0, len(text))

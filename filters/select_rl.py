@@ -1,4 +1,4 @@
-"""Tasks become samples for reinforcement: those that a student neither always nor never solves, with the look that is right."""
+"""Tasks become samples for reinforcement: those that a student neither always nor never solves, with the right look."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Candidate, Provenance, Sample, Target, TargetSource, Task, Verdict, Video
 from dmforge.schemas.scoring import answer_score
 
-RIGHT = 0.5
-"""A teacher whose answer overlaps gold by so much was right; other answers are right or not."""
+RIGHT_SCORE = 0.5
+"""The least score of a teacher's right answer: an IoU with gold for grounding; other answers score 0 or 1."""
 NO_TARGET = "no target"
-_TOLD = """
+_DECISIONS = """
 WITH misses AS (
     SELECT o.id, o.video, unnest([o.task, o.video]) AS subject, n.filter, n.least, n.most
     FROM verdict_of o JOIN named n ON n.bit = o.failed & -o.failed
@@ -34,7 +34,7 @@ WITH misses AS (
     WHERE v.video >= $low AND v.video < $high AND (v.score < m.least OR v.score > m.most)
     GROUP BY m.id
 )
-SELECT o.id, o.video, o.reason, o.detail, w.score, w.least, w.most
+SELECT o.id, o.video, o.reason, o.detail, w.score, w.least AS min_score, w.most AS max_score
 FROM verdict_of o LEFT JOIN worst w ON w.id = o.id
 ORDER BY o.video, o.id
 """
@@ -54,20 +54,20 @@ class SelectRlConfig(StageConfig):
     corpus: str = Field("rl", pattern="^[a-z][a-z0-9_-]*$")
     """The name of the corpus."""
     least: dict[str, Score] = Field(default_factory=dict)
-    """Filter -> the least score of a task or its video. The first that it misses, in the order of the alphabet, is its reason;
-    one that nobody has measured leaves it undetermined."""
+    """Filter -> the least score of a task or its video. The first one that it misses, in alphabetical order, is its reason; a
+    score that hasn't been measured leaves it undetermined."""
     most: dict[str, Score] = Field(default_factory=dict)
     """Filter -> the greatest score: `replay = 0.95` leaves out what a student always solves."""
     only: dict[Said, list[str]] = Field(default_factory=dict[Said, list[str]])
-    """What is kept by where it comes from: `licence = ["CC0-1.0"]`. Of the annotation, or of the video with `video_`."""
+    """What is kept by its origin: `licence = ["CC0-1.0"]`. Of the annotation, or of the video with `video_`."""
     caps: dict[Dimension, PositiveInt] = Field(default_factory=dict[Dimension, int])
     """The most that are kept of each `video`, `kind`, `source`, `duration` or `density`."""
     balance: dict[Dimension, Annotated[float, Field(ge=1)]] = Field(default_factory=dict[Dimension, float])
-    """The most that are kept of each, as so many times what there is of the rarest. Applied after caps."""
+    """The most that are kept of each, as a multiple of what there is of the rarest. Applied after caps."""
 
     teachers_look: bool = False
-    """Where no student was tried and the file doesn't say either: aim at gold's window, at the density of the first teacher
-    that answered right."""
+    """Whether a task whose target neither a student's rollouts nor its file give takes gold's window at the density of the
+    first teacher that answered right."""
 
     @model_validator(mode="after")
     def _leaves_room(self) -> SelectRlConfig:
@@ -76,12 +76,12 @@ class SelectRlConfig(StageConfig):
                 raise ValueError(f"no score of {name!r} is at least {self.least[name]:g} and at most {self.most[name]:g}")
         return self
 
-    def wanted(self) -> Wanted:
-        return Wanted(self.least, self.only, (), self.caps, self.balance, most=self.most)
+    def requirements(self) -> Wanted:
+        return Wanted(self.least, self.only, (), self.caps, self.balance, max_scores=self.most)
 
 
 class SelectRl(Collective[Task, Sample]):
-    """Tasks to samples. The target is what a student was tried with; else what its file says."""
+    """Tasks to samples. The target is the one that a student's rollouts gave; else the one in the task's file."""
 
     name, version = "select_rl", 2
     config: SelectRlConfig
@@ -89,77 +89,82 @@ class SelectRl(Collective[Task, Sample]):
     if_there = also_reads
 
     def asked_scores(self) -> frozenset[str]:
-        return self.config.wanted().filters
+        return self.config.requirements().filters
 
     def process(self, view: View, origin: Origin) -> Iterator[Settled]:
         connection, aims = view.connection.cursor(), Aims(view, teachers_look=self.config.teachers_look)
         ranges = view.ranges(Task, RANGE_SUBJECTS)
-        selection = Selection(connection, self.config.wanted(), ranges, aims=aims.within)
-        for bounds in selection.decided():
-            rows = connection.sql(_TOLD, params=bounds).to_arrow_table().to_pylist()
+        selection = Selection(connection, self.config.requirements(), ranges, tasks_in_range=aims.tasks_in)
+        for bounds in selection.decide_ranges():
+            rows = connection.sql(_DECISIONS, params=bounds).to_arrow_table().to_pylist()
             keys = [Key(row["id"], row["video"]) for row in rows]
-            yield settle(origin, keys, [self._result(aims.found, **row) for row in rows], self.makes)
+            yield settle(origin, keys, [self._result(aims.by_task, **row) for row in rows], self.makes)
 
     def _result(
         self,
-        found: Mapping[Id, Aim],
+        aims: Mapping[Id, Aim],
         id: bytes,
         video: bytes,
         reason: str | None,
         detail: str,
         score: float | None,
-        least: float | None,
-        most: float | None,
+        min_score: float | None,
+        max_score: float | None,
     ) -> Result:
         if reason is None:
-            look, source = found[id]
+            look, source = aims[id]
             return Made((Sample(video, self.config.corpus, id, None, look, source),))
         if reason.startswith("above threshold") and score is not None:
-            return Rejected(reason, f"{score:.3f} > {most:g}")
+            return Rejected(reason, f"{score:.3f} > {max_score:g}")
         if reason.startswith("below threshold") and score is not None:
-            return Rejected(reason, f"{score:.3f} < {least:g}")
+            return Rejected(reason, f"{score:.3f} < {min_score:g}")
         return Rejected(reason, detail)
 
 
 class Aims:
-    """Where each task's answer shows, how densely one must look there, and who says so: of some videos at a time."""
+    """The right look for each task, and who says so, for a range of videos at a time."""
 
     def __init__(self, view: View, *, teachers_look: bool) -> None:
         self._view, self._teachers_look = view, teachers_look
-        self.found: Mapping[Id, Aim] = {}
-        """Of the range that was asked for last."""
-        coming = any(Target in stage.makes and view.tally(stage).pending for stage in view.stages)
-        self._without = f"{UNDETERMINED}target" if coming else NO_TARGET
+        self.by_task: Mapping[Id, Aim] = {}
+        """The aims of the last range that was read."""
+        targets_pending = any(Target in stage.makes and view.tally(stage).pending for stage in view.stages)
+        self._without_aim = f"{UNDETERMINED}target" if targets_pending else NO_TARGET
 
-    def within(self, bounds: Bounds) -> pa.Table:
-        """The tasks of a range, as a selection finds them."""
+    def tasks_in(self, bounds: Bounds) -> pa.Table:
+        """The tasks of a range, in the columns that a selection reads."""
         tasks = self._view.about(bounds, Task)
-        self.found = self._aims(bounds, tasks)
+        self.by_task = self._aims(bounds, tasks)
         rows = {
             "id": [task.id for task in tasks],
             "video": [task.video for task in tasks],
             "task": [task.id for task in tasks],
             "attempt": [0] * len(tasks),
-            "looks": [_looks(self.found.get(task.id)) for task in tasks],
-            "lacks": [None if task.id in self.found else self._without for task in tasks],
+            "looks": [_encoded_looks(self.by_task.get(task.id)) for task in tasks],
+            "lacks": [None if task.id in self.by_task else self._without_aim for task in tasks],
         }
         return pa.table(rows, _SUBJECTS)
 
     def _aims(self, bounds: Bounds, tasks: list[Task]) -> Mapping[Id, Aim]:
-        tried = {row.task: row for row in self._view.about(bounds, Target)}
-        told = {task.id: look for task in tasks if (look := target_of(task)) is not None}
-        open_ = {task.id: task for task in tasks if task.id not in tried and task.id not in told}
+        measured_targets = {row.task: row for row in self._view.about(bounds, Target)}
+        imported_looks = {task.id: look for task in tasks if (look := target_of(task)) is not None}
+        tasks_without = {task.id: task for task in tasks if task.id not in measured_targets and task.id not in imported_looks}
         candidates = self._view.about(bounds, Candidate) if self._teachers_look else []
-        taught: dict[Id, Look] = {}
-        for one in sorted(candidates, key=lambda one: (one.attempt, one.id)):
-            task = open_.get(one.task)
-            if task is not None and one.looks and one.task not in taught and answer_score(one.answer, task) >= RIGHT:
-                taught[one.task] = Look(right_window(task) or one.looks[0].window, one.looks[0].fps)
-        aims: dict[Id, Aim] = {id: (look, "teacher") for id, look in {**taught, **told}.items()}
-        aims.update({id: (row.look, row.source) for id, row in tried.items()})
+        teacher_looks: dict[Id, Look] = {}
+        for candidate in sorted(candidates, key=lambda candidate: (candidate.attempt, candidate.id)):
+            task = tasks_without.get(candidate.task)
+            if (
+                task is not None
+                and candidate.looks
+                and candidate.task not in teacher_looks
+                and answer_score(candidate.answer, task) >= RIGHT_SCORE
+            ):
+                teacher_looks[candidate.task] = Look(right_window(task) or candidate.looks[0].window, candidate.looks[0].fps)
+        aims: dict[Id, Aim] = {id: (look, "teacher") for id, look in {**teacher_looks, **imported_looks}.items()}
+        aims.update({id: (row.look, row.source) for id, row in measured_targets.items()})
         return aims
 
 
-def _looks(aim: Aim | None) -> list[object]:
+def _encoded_looks(aim: Aim | None) -> list[object]:
     encode = column(Look).encode
     return [encode(aim[0])] if aim and encode else []

@@ -1,9 +1,9 @@
-"""Thresholds, an order, caps and balance as SQL over stored scores: what becomes of each candidate, and why.
+"""Thresholds, an order, caps and balance as SQL over stored scores: what is kept, and why the rest is not.
 
 Two 64-bit masks a subject say which filters have measured it and which of those it misses; a candidate's are those of itself,
 of its task and of its video together. So a million candidates with eight scores each are decided in a second or two.
-Scores of a candidate are about its video, so some videos are decided at a time; only what caps count is seen at once.
-Names and values come as tables; the only text that becomes SQL stands in this file.
+All that is known of a candidate belongs to its video, so a range of videos is decided at a time; only caps and balance count
+over all of them. Names and values come as tables; the only text that becomes SQL stands in this file.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from dmforge.schemas.records import Candidate
 Said = Literal["source", "licence", "terms", "split", "video_source", "video_licence", "video_terms"]
 Dimension = Literal["video", "kind", "source", "duration", "density"]
 Score = Annotated[float, Field(ge=-1, le=1)]
-"""A threshold: no verdict says more or less."""
-MOST_FILTERS = 62
+"""A threshold, in the range of all scores."""
+MAX_FILTERS = 62
 UNDETERMINED = "undetermined: "
-"""Begins the reason of what the scores at hand can't decide."""
+"""Begins the reason of a candidate that the scores at hand can't decide."""
 
-_SAID: Mapping[str, str] = {
+_ORIGIN_COLUMNS: Mapping[str, str] = {
     "source": "t.source", "licence": "t.licence", "terms": "t.terms", "split": "t.split",
     "video_source": "p.source", "video_licence": "p.licence", "video_terms": "p.terms",
 }  # fmt: skip
-_DIMENSION: Mapping[str, str] = {
+_DIMENSION_COLUMNS: Mapping[str, str] = {
     "video": "to_hex(c.video)", "kind": "t.task_kind", "source": "t.source",
     # 0 to 15 s, to 30 s, to 60 s, and so on, twice as long each time
     "duration": "CAST(15 * pow(2, greatest(0, ceil(log2(greatest(v.duration_cs, 1) / 1500)))) AS BIGINT) || ' s at most'",
@@ -103,36 +103,36 @@ FROM decided d LEFT JOIN best b ON b.id = d.id LEFT JOIN dropped o ON o.id = d.i
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a candidate needs to be kept, and how many are."""
+    """What a candidate needs to be kept, and how many are kept."""
 
-    least: Mapping[str, float]
+    min_scores: Mapping[str, float]
     only: Mapping[Said, list[str]]
     order: tuple[str, ...] = ()
     caps: Mapping[Dimension, int] | None = None
     balance: Mapping[Dimension, float] | None = None
-    most: Mapping[str, float] = field(default_factory=dict[str, float])
-    least_if_measured: Mapping[str, float] | None = None
+    max_scores: Mapping[str, float] = field(default_factory=dict[str, float])
+    min_scores_if_measured: Mapping[str, float] | None = None
 
     @property
     def filters(self) -> frozenset[str]:
-        """Whose scores matter."""
-        return frozenset({*self.thresholds, *self.most, *self.order})
+        """The filters whose scores matter."""
+        return frozenset({*self.thresholds, *self.max_scores, *self.order})
 
     @property
     def thresholds(self) -> Mapping[str, float]:
-        """All of them. One that is asked for either way is asked for of all."""
-        return {**(self.least_if_measured or {}), **self.least}
+        """All least scores: what is required of all candidates wins over what is required if measured."""
+        return {**(self.min_scores_if_measured or {}), **self.min_scores}
 
 
 RANGE_SUBJECTS = 20_000
 """Candidates or tasks of a range of video ids that are decided at once."""
 AIMS = "aims"
-"""Tasks in the place of candidates, where it is tasks that are selected: `id`, `video`, `task`, `attempt`, `looks` with their
-target, and `lacks`, what makes it unfit before any score is asked."""
+"""The table of tasks in place of candidates, where tasks are selected: `id`, `video`, `task`, `attempt`, `looks` with the
+target, and `lacks`, the reason why a task is unfit whatever its scores."""
 
 Holds = Callable[[duckdb.DuckDBPyConnection], pa.Table]
-"""Of the candidates in `standing` those that a further condition is asked about: `id`, and whether it `holds`."""
-HELD = pa.schema([("id", pa.binary(16)), ("holds", pa.bool_())])
+"""A further condition: of the candidates in the table `standing`, `id` and whether the condition `holds`."""
+CONDITION_SCHEMA = pa.schema([("id", pa.binary(16)), ("holds", pa.bool_())])
 
 
 def let_through(view: View) -> str:
@@ -142,100 +142,114 @@ def let_through(view: View) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is selected from, and by what."""
+    """A selection: the candidates or tasks to choose from, and what is required of them."""
 
     connection: duckdb.DuckDBPyConnection
-    wanted: Wanted
+    requirements: Wanted
     ranges: Sequence[Bounds]
-    """Of the ids of videos, low to high."""
-    holds: Holds | None = None
-    aims: Callable[[Bounds], pa.Table] | None = None
-    """The tasks of a range, where it is tasks that are selected."""
-    candidates: str = Candidate.table
-    """Where they are read from."""
+    """Ranges of video ids, low to high."""
+    condition: Holds | None = None
+    tasks_in_range: Callable[[Bounds], pa.Table] | None = None
+    """The tasks of a range, where tasks are selected and not candidates."""
+    candidates_sql: str = Candidate.table
+    """The table or subquery that candidates are read from."""
 
-    def decided(self) -> Iterator[Bounds]:
-        """Make the temporary table `verdict_of` of one range after the other: `id`, `video`, `task`, `reason` (NULL where it is
-        kept), `detail`, `failed`."""
-        names = self._named()
+    def decide_ranges(self) -> Iterator[Bounds]:
+        """Make the temporary table `verdict_of` for one range after the other: `id`, `video`, `task`, `reason` (NULL for those
+        that are kept), `detail`, `failed`."""
+        names = self._register_filters()
         self.connection.execute("CREATE OR REPLACE TEMP TABLE dropped (id BLOB, reason VARCHAR, detail VARCHAR)")
-        if self._counted:
+        if self._counted_dimensions:
             self._drop(names)
         for bounds in self.ranges:
-            if not self._counted or len(self.ranges) > 1:  # else it has just been found, and a condition is asked once
-                self._best(names, bounds)
+            if (
+                not self._counted_dimensions or len(self.ranges) > 1
+            ):  # else `_drop` has just done it, and a condition is asked once
+                self._rank_fit(names, bounds)
             self.connection.execute(_VERDICT_OF)
             yield bounds
 
     @property
-    def _counted(self) -> list[Dimension]:
-        return sorted({*(self.wanted.caps or {}), *(self.wanted.balance or {})})
+    def _counted_dimensions(self) -> list[Dimension]:
+        return sorted({*(self.requirements.caps or {}), *(self.requirements.balance or {})})
 
-    def _named(self) -> list[str]:
-        """The filters that matter as a table, by the alphabet: the recipe's own order is no part of the work key."""
-        wanted, where = self.wanted, "[stages.select_cot]" if self.aims is None else "[stages.select_rl]"
-        names = sorted(wanted.filters)
-        if len(names) > MOST_FILTERS:
-            raise InputError(f"{len(names)} filters", where=where, mend=f"name at most {MOST_FILTERS}")
+    def _register_filters(self) -> list[str]:
+        """Register the filters that matter as a table, in alphabetical order: the recipe's order is no part of the work key."""
+        requirements, table_name = (
+            self.requirements,
+            "[stages.select_cot]" if self.tasks_in_range is None else "[stages.select_rl]",
+        )
+        names = sorted(requirements.filters)
+        if len(names) > MAX_FILTERS:
+            raise InputError(f"{len(names)} filters", where=table_name, mend=f"name at most {MAX_FILTERS}")
         table = pa.table({
             "filter": pa.array(names, pa.string()),
-            "least": pa.array([wanted.thresholds.get(name) for name in names], pa.float64()),
-            "most": pa.array([wanted.most.get(name) for name in names], pa.float64()),
+            "least": pa.array([requirements.thresholds.get(name) for name in names], pa.float64()),
+            "most": pa.array([requirements.max_scores.get(name) for name in names], pa.float64()),
             "position": pa.array(range(len(names)), pa.int64()),
             "bit": pa.array([1 << position for position in range(len(names))], pa.int64()),
         })  # fmt: skip
         self.connection.register("named", table)
         return names
 
-    def _best(self, names: list[str], bounds: Bounds) -> None:
-        """What of a range is fit, and the place that it has among those of its task."""
-        wanted = self.wanted
-        self._stand(names, bounds)
-        self.connection.register("held", HELD.empty_table() if self.holds is None else self.holds(self.connection))
-        needed = sum(1 << position for position, name in enumerate(names) if name in wanted.least or name in wanted.most)
-        self.connection.execute(_DECIDED.format(undetermined=UNDETERMINED), {"needed": needed})
-        order = "".join(f"s{names.index(name)} DESC NULLS LAST, " for name in wanted.order)
-        counted = "".join(f", of_{name}" for name in self._counted)
-        self.connection.execute(_BEST.format(order=order, counted=counted))
+    def _rank_fit(self, names: list[str], bounds: Bounds) -> None:
+        """Make the table of what is fit in a range, each with its place among those of its task."""
+        requirements = self.requirements
+        self._gather_standing(names, bounds)
+        self.connection.register(
+            "held", CONDITION_SCHEMA.empty_table() if self.condition is None else self.condition(self.connection)
+        )
+        required_bits = sum(
+            1 << position
+            for position, name in enumerate(names)
+            if name in requirements.min_scores or name in requirements.max_scores
+        )
+        self.connection.execute(_DECIDED.format(undetermined=UNDETERMINED), {"needed": required_bits})
+        order_columns = "".join(f"s{names.index(name)} DESC NULLS LAST, " for name in requirements.order)
+        counted_columns = "".join(f", of_{name}" for name in self._counted_dimensions)
+        self.connection.execute(_BEST.format(order=order_columns, counted=counted_columns))
 
-    def _stand(self, names: list[str], bounds: Bounds) -> None:
-        """Each with its masks, what it is ordered by, and what is counted of it; joined to what is asked for."""
-        wanted, tasks = self.wanted, self.aims is not None
-        if self.aims is not None:
-            self.connection.register(AIMS, self.aims(bounds))
-        ordering = [names.index(name) for name in wanted.order]
-        scores = "".join(f", min(CASE WHEN l.position = {at} THEN v.score END) AS s{at}" for at in ordering)
+    def _gather_standing(self, names: list[str], bounds: Bounds) -> None:
+        """Make the table `standing` of a range: each candidate with its masks, order scores and counted dimensions."""
+        requirements, selects_tasks = self.requirements, self.tasks_in_range is not None
+        if self.tasks_in_range is not None:
+            self.connection.register(AIMS, self.tasks_in_range(bounds))
+        ordering = [names.index(name) for name in requirements.order]
+        scores = "".join(f", min(CASE WHEN l.position = {position} THEN v.score END) AS s{position}" for position in ordering)
         self.connection.execute(_MEASURED.format(scores=scores), bounds)
-        said = sorted(wanted.only)
-        rows = [(name, value) for name in said for value in wanted.only[name]]
+        origin_names = sorted(requirements.only)
+        rows = [(name, value) for name in origin_names for value in requirements.only[name]]
         self.connection.register("wanted_values", pa.table({
             "name": pa.array([name for name, _ in rows], pa.string()),
             "value": pa.array([value for _, value in rows], pa.string()),
         }))  # fmt: skip
-        unmet = {name: f"WHEN {_SAID[name]} NOT IN (SELECT value FROM wanted_values WHERE name = '{name}')" for name in said}
-        lacking = " WHEN c.lacks IS NOT NULL THEN c.lacks" if tasks else ""
+        unwanted_case = {
+            name: f"WHEN {_ORIGIN_COLUMNS[name]} NOT IN (SELECT value FROM wanted_values WHERE name = '{name}')"
+            for name in origin_names
+        }
+        lacking_case = " WHEN c.lacks IS NOT NULL THEN c.lacks" if selects_tasks else ""
         self.connection.execute(_STANDING.format(
-            subjects=AIMS if tasks else self.candidates,
-            lacking=lacking, lacking_values=lacking and " WHEN c.lacks IS NOT NULL THEN ''",
-            dimensions="".join(f", {_DIMENSION[name]} AS of_{name}" for name in self._counted),
-            scores="".join(f", least(a.s{at}, b.s{at}, d.s{at}) AS s{at}" for at in ordering),
-            unwanted=" ".join(f"{unmet[name]} THEN 'not wanted: {name}'" for name in said),
-            unwanted_values=" ".join(f"{unmet[name]} THEN {_SAID[name]}" for name in said),
-            tasks=_TASKS if self._counted or said else "",
-            videos=_VIDEOS if "duration" in self._counted else "",
+            subjects=AIMS if selects_tasks else self.candidates_sql,
+            lacking=lacking_case, lacking_values=lacking_case and " WHEN c.lacks IS NOT NULL THEN ''",
+            dimensions="".join(f", {_DIMENSION_COLUMNS[name]} AS of_{name}" for name in self._counted_dimensions),
+            scores="".join(f", least(a.s{position}, b.s{position}, d.s{position}) AS s{position}" for position in ordering),
+            unwanted=" ".join(f"{unwanted_case[name]} THEN 'not wanted: {name}'" for name in origin_names),
+            unwanted_values=" ".join(f"{unwanted_case[name]} THEN {_ORIGIN_COLUMNS[name]}" for name in origin_names),
+            tasks=_TASKS if self._counted_dimensions or origin_names else "",
+            videos=_VIDEOS if "duration" in self._counted_dimensions else "",
         ), bounds)  # fmt: skip
 
     def _drop(self, names: list[str]) -> None:
-        """Who is over a cap, or balanced away, of all ranges together. Of each class the first by id stay, a fair draw."""
-        for nth, bounds in enumerate(self.ranges):
-            self._best(names, bounds)
-            first = "CREATE OR REPLACE TEMP TABLE left_over AS" if nth == 0 else "INSERT INTO left_over"
-            self.connection.execute(f"{first} SELECT * FROM best WHERE place = 1")
-        for dimension, most in sorted((self.wanted.caps or {}).items()):
-            self._drop_over(dimension, "over its cap: ", "$most", {"most": most})
-        for dimension, times in sorted((self.wanted.balance or {}).items()):
-            least = f"(SELECT ceil($times * min(n)) FROM (SELECT count(*) AS n FROM left_over GROUP BY of_{dimension}))"
-            self._drop_over(dimension, "balanced away: ", least, {"times": times})
+        """Drop what is over a cap or balanced away, over all ranges. In each class the lowest ids stay: ids are random."""
+        for index, bounds in enumerate(self.ranges):
+            self._rank_fit(names, bounds)
+            insert = "CREATE OR REPLACE TEMP TABLE left_over AS" if index == 0 else "INSERT INTO left_over"
+            self.connection.execute(f"{insert} SELECT * FROM best WHERE place = 1")
+        for dimension, cap in sorted((self.requirements.caps or {}).items()):
+            self._drop_over(dimension, "over its cap: ", "$most", {"most": cap})
+        for dimension, multiple in sorted((self.requirements.balance or {}).items()):
+            limit = f"(SELECT ceil($times * min(n)) FROM (SELECT count(*) AS n FROM left_over GROUP BY of_{dimension}))"
+            self._drop_over(dimension, "balanced away: ", limit, {"times": multiple})
 
     def _drop_over(self, dimension: str, reason: str, limit: str, values: dict[str, float]) -> None:
         self.connection.execute(
@@ -250,5 +264,5 @@ class Selection:
 
 
 def counts(connection: duckdb.DuckDBPyConnection) -> dict[str | None, int]:
-    """How many of a range have which reason; None are those that are kept."""
+    """The number of candidates of a range by reason; None for those that are kept."""
     return dict(connection.execute("SELECT reason, count(*) FROM verdict_of GROUP BY ALL").fetchall())

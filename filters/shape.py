@@ -1,4 +1,4 @@
-"""Rules about the shape of a trajectory: its tags, where it looks, how densely, and the form of its answer."""
+"""Rules about the form of a trajectory: its tags, where it looks, how densely, and the form of its answer."""
 
 from __future__ import annotations
 
@@ -7,105 +7,115 @@ from fractions import Fraction
 from math import floor
 from string import ascii_uppercase
 
-from dmforge.filters.judged import SOUND, Fault, Judged, Measure, Stretch, shared
+from dmforge.filters.judged import SOUND, Fault, Judged, Measure, Stretch, measure_share
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Window, print_density, print_seconds, print_span, read_span
 from dmforge.schemas.scoring import MAX_ANSWER_CHARS, measure_cs, normalised, overlap_cs, without_lead
 
-MORE = re.compile(r"[\n\r]|[.!?]\s+\S|,?\s\b(?:because|since|as one can|as can be|so that|which means)\b", re.IGNORECASE)
-"""Behind an answer: a further line, a further sentence, a reason."""
-EITHER = re.compile(r"\s(?:or|and/or)\s|\s/\s", re.IGNORECASE)
+BEYOND_AN_ANSWER = re.compile(
+    r"[\n\r]|[.!?]\s+\S|,?\s\b(?:because|since|as one can|as can be|so that|which means)\b", re.IGNORECASE
+)
+"""What must not follow an answer: a further line, a further sentence, a reason."""
+TWO_ANSWERS = re.compile(r"\s(?:or|and/or)\s|\s/\s", re.IGNORECASE)
 
 
-def grammar(judged: Judged) -> Measure:
+def grammar(rule_input: Judged) -> Measure:
     """Does the text parse, with a look, and with something in each thought?"""
-    found = judged.parsed
-    if not isinstance(found, Trajectory):
-        faults = tuple(Fault(f"{defect.rule}: {defect.message}", defect.start, defect.end) for defect in found)
-        return Measure(0.0, 1, found[0].rule, faults)
-    if not found.looks:
-        return Measure(0.0, 1, "no look", (Fault("nothing is looked at", 0, len(judged.text)),))
-    empty = [thought for thought in judged.thoughts if not thought.text.strip()]
-    if empty:
-        return Measure(0.0, 1, "empty thought", tuple(_at(thought, "nothing is thought here") for thought in empty))
+    parsed = rule_input.parsed
+    if not isinstance(parsed, Trajectory):
+        faults = tuple(Fault(f"{defect.rule}: {defect.message}", defect.start, defect.end) for defect in parsed)
+        return Measure(0.0, 1, parsed[0].rule, faults)
+    if not parsed.looks:
+        return Measure(0.0, 1, "no look", (Fault("nothing is looked at", 0, len(rule_input.text)),))
+    empty_thoughts = [thought for thought in rule_input.thoughts if not thought.text.strip()]
+    if empty_thoughts:
+        return Measure(
+            0.0, 1, "empty thought", tuple(_fault_at(thought, "nothing is thought here") for thought in empty_thoughts)
+        )
     return SOUND
 
 
-def window(judged: Judged) -> Measure | None:
+def window(rule_input: Judged) -> Measure | None:
     """How much of what is looked at lies inside the video?"""
-    if judged.duration_cs is None:
+    if rule_input.duration_cs is None:
         return None
-    windows = tuple(look.window for look in judged.looks)
-    if not windows or judged.duration_cs <= 0:
-        return Measure(0.0, len(windows), "no window", (_at(judged.place_of_look(0), "no window in a video"),))
-    inside = Fraction(overlap_cs(windows, (Window(0, judged.duration_cs),)), measure_cs(windows))
-    if inside == 1:
+    windows = tuple(look.window for look in rule_input.looks)
+    if not windows or rule_input.duration_cs <= 0:
+        return Measure(0.0, len(windows), "no window", (_fault_at(rule_input.place_of_look(0), "no window in a video"),))
+    share_inside = Fraction(overlap_cs(windows, (Window(0, rule_input.duration_cs),)), measure_cs(windows))
+    if share_inside == 1:
         return Measure(1.0, len(windows))
-    told = f"{', '.join(map(print_span, windows))} in a video of {print_seconds(judged.duration_cs)} s"
-    past = next(nth for nth, look in enumerate(judged.looks) if look.window.end_cs > judged.duration_cs)
-    return Measure(float(inside), len(windows), "past the end", (_at(judged.place_of_look(past), told),))
+    message = f"{', '.join(map(print_span, windows))} in a video of {print_seconds(rule_input.duration_cs)} s"
+    index_past_end = next(index for index, look in enumerate(rule_input.looks) if look.window.end_cs > rule_input.duration_cs)
+    return Measure(
+        float(share_inside), len(windows), "past the end", (_fault_at(rule_input.place_of_look(index_past_end), message),)
+    )
 
 
-def density(judged: Judged, offered: tuple[int, ...]) -> Measure:
+def density(rule_input: Judged, offered: tuple[int, ...]) -> Measure:
     """Is every density one of those that are offered?"""
-    if not judged.looks:
-        return Measure(0.0, 0, "no look", (_at(judged.place_of_look(0), "no density"),))
-    odd = [
-        _at(judged.place_of_look(nth), f"{print_density(look.fps)} fps is not among {', '.join(map(str, offered))}")
-        for nth, look in enumerate(judged.looks)
+    if not rule_input.looks:
+        return Measure(0.0, 0, "no look", (_fault_at(rule_input.place_of_look(0), "no density"),))
+    faults = [
+        _fault_at(rule_input.place_of_look(index), f"{print_density(look.fps)} fps is not among {', '.join(map(str, offered))}")
+        for index, look in enumerate(rule_input.looks)
         if look.fps not in offered
     ]
-    return shared(odd, len(judged.looks), "density not offered")
+    return measure_share(faults, len(rule_input.looks), "density not offered")
 
 
-def frames(judged: Judged) -> Measure | None:
+def frames(rule_input: Judged) -> Measure | None:
     """Does each look show at least two frames, and no more than a look may have?"""
-    most, score = judged.clips.look_frames, Fraction(1)
+    max_frames, score = rule_input.clips.look_frames, Fraction(1)
     faults: list[Fault] = []
-    for nth, look in enumerate(judged.looks):
-        end_s = look.window.end_s if judged.duration_cs is None else min(look.window.end_s, Fraction(judged.duration_cs, 100))
-        asked = max(0, floor((end_s - look.window.start_s) * look.fps))
-        fits = Fraction(most, asked) if asked > most else Fraction(min(asked, 2), 2)
+    for index, look in enumerate(rule_input.looks):
+        end_s = (
+            look.window.end_s
+            if rule_input.duration_cs is None
+            else min(look.window.end_s, Fraction(rule_input.duration_cs, 100))
+        )
+        frame_count = max(0, floor((end_s - look.window.start_s) * look.fps))
+        fits = Fraction(max_frames, frame_count) if frame_count > max_frames else Fraction(min(frame_count, 2), 2)
         if fits < 1:
-            faults.append(_at(judged.place_of_look(nth), f"{asked} frames; a look shows 2 to {most}"))
+            faults.append(_fault_at(rule_input.place_of_look(index), f"{frame_count} frames; a look shows 2 to {max_frames}"))
         score = min(score, fits)
-    if not judged.looks:
+    if not rule_input.looks:
         return None
-    return Measure(float(score), len(judged.looks), "frames out of bounds" if faults else "", tuple(faults))
+    return Measure(float(score), len(rule_input.looks), "frames out of bounds" if faults else "", tuple(faults))
 
 
-def answer_form(judged: Judged) -> Measure:
+def answer_form(rule_input: Judged) -> Measure:
     """Is the answer one answer of the form that the question asks for, and nothing else?"""
-    place = judged.answers[0]
-    given = place.text.strip()
-    if not given:
+    answer_span = rule_input.answers[0]
+    answer = answer_span.text.strip()
+    if not answer:
         reason = "no answer"
-    elif len(judged.answers) > 1:
-        reason, place = "two answers", judged.answers[1]
-    elif judged.kind == "grounding":
-        span = read_span(given)
+    elif len(rule_input.answers) > 1:
+        reason, answer_span = "two answers", rule_input.answers[1]
+    elif rule_input.kind == "grounding":
+        span = read_span(answer)
         reason = "" if span is not None and span[0] < span[1] else "not a span"
-    elif judged.options:
-        reason = "" if _names_one(given, judged.options) else "not one of the options"
-    elif MORE.search(given) and not MORE.search(judged.gold):
+    elif rule_input.options:
+        reason = "" if _names_one_option(answer, rule_input.options) else "not one of the options"
+    elif BEYOND_AN_ANSWER.search(answer) and not BEYOND_AN_ANSWER.search(rule_input.gold):
         reason = "more than an answer"
     else:
-        reason = "two answers" if EITHER.search(given) and not EITHER.search(judged.gold) else ""
-    return Measure(0.0, 1, reason, (_at(place, f"{reason}: {given[:80]!r}"),)) if reason else SOUND
+        reason = "two answers" if TWO_ANSWERS.search(answer) and not TWO_ANSWERS.search(rule_input.gold) else ""
+    return Measure(0.0, 1, reason, (_fault_at(answer_span, f"{reason}: {answer[:80]!r}"),)) if reason else SOUND
 
 
-def _names_one(given: str, options: tuple[str, ...]) -> bool:
-    """A letter, an option's text, or both, and not a word more."""
-    if len(given) > MAX_ANSWER_CHARS:
+def _names_one_option(answer: str, options: tuple[str, ...]) -> bool:
+    """Whether an answer is one option's letter, its text, or both, and not a word more."""
+    if len(answer) > MAX_ANSWER_CHARS:
         return False
-    said = normalised(without_lead(given))
+    normalised_answer = normalised(without_lead(answer))
     forms = (
         form
         for letter, option in zip(ascii_uppercase, options, strict=False)
         for form in (letter, option, f"{letter} {option}", f"option {letter}", f"{letter}. {option}")
     )
-    return any(said == normalised(form) for form in forms)
+    return any(normalised_answer == normalised(form) for form in forms)
 
 
-def _at(place: Stretch, message: str) -> Fault:
-    return Fault(message, place.start, place.end)
+def _fault_at(span: Stretch, message: str) -> Fault:
+    return Fault(message, span.start, span.end)

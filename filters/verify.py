@@ -1,4 +1,4 @@
-"""Is a candidate's answer the gold one, and did it look where that shows? Options, numbers, overlaps, as everywhere."""
+"""Is a candidate's answer the gold one, and did it look where the answer shows? Scored by the rules of `schemas/scoring`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from dmforge.curation.settled import Made, Result
 from dmforge.curation.stage import Batch, StageConfig
-from dmforge.filters.judged import Fault, Judged, Measure, judged, verdict
+from dmforge.filters.judged import Fault, Judged, Measure, rule_input_of, verdict
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.looks import print_span
 from dmforge.schemas.records import Attempt, Verdict
@@ -15,12 +15,12 @@ from dmforge.schemas.scoring import answer_score, measure_cs, overlap_cs
 
 
 class VerifyConfig(StageConfig):
-    """Nothing to be told: thresholds are `select`'s."""
+    """This stage has no settings: thresholds are those of a selection."""
 
 
 class Verify(Batch[Attempt, Verdict]):
-    """Two verdicts a candidate. `answer`: what call 2 said, having seen the clip alone, is gold: 1 or 0, for grounding the IoU.
-    `evidence`: the share of gold that it looked at; 1 where nobody said where the answer shows, over n = 0 windows."""
+    """Two verdicts a candidate. `answer`: whether the answer is gold, written in call 2 from the clip alone: 1 or 0, for
+    grounding the IoU. `evidence`: the share of gold that it looked at; 1 over n = 0 where gold has no window."""
 
     name, version = "verify", 2
     measures = ("answer", "evidence")
@@ -28,31 +28,33 @@ class Verify(Batch[Attempt, Verdict]):
 
     def process(self, items: Iterator[Attempt]) -> Iterator[Result]:
         for item in items:
-            shown = judged(item, Clips(), max_looks=1)
-            found = {"answer": _answer(shown, item), "evidence": evidence(shown)}
-            yield Made(tuple(verdict(item, name, measure) for name, measure in found.items()))
+            rule_input = rule_input_of(item, Clips(), max_looks=1)
+            measures = {"answer": _answer_measure(rule_input, item), "evidence": evidence(rule_input)}
+            yield Made(tuple(verdict(item, name, measure) for name, measure in measures.items()))
 
 
-def evidence(judged: Judged) -> Measure:
-    """How much of gold do the looks show: of the best window where any will do, of all together where all are needed?"""
-    if not judged.windows:
+def evidence(rule_input: Judged) -> Measure:
+    """How much of gold do the looks show: of the best window where any will do, of all windows where all are needed?"""
+    if not rule_input.windows:
         return Measure(1.0, 0)
-    shown = tuple(look.window for look in judged.looks)
-    wanted = [judged.windows] if judged.needs == "all" else [(window,) for window in judged.windows]
-    share = max(Fraction(overlap_cs(shown, gold), measure_cs(gold)) for gold in wanted)
+    looked_at = tuple(look.window for look in rule_input.looks)
+    gold_choices = [rule_input.windows] if rule_input.needs == "all" else [(window,) for window in rule_input.windows]
+    share = max(Fraction(overlap_cs(looked_at, gold), measure_cs(gold)) for gold in gold_choices)
     if share == 1:
-        return Measure(1.0, len(judged.windows))
-    place = judged.place_of_look(0)
-    told = f"{', '.join(map(print_span, shown)) or 'nothing'}; it shows at {', '.join(map(print_span, judged.windows))}"
+        return Measure(1.0, len(rule_input.windows))
+    look_span = rule_input.place_of_look(0)
+    message = (
+        f"{', '.join(map(print_span, looked_at)) or 'nothing'}; it shows at {', '.join(map(print_span, rule_input.windows))}"
+    )
     reason = "looks elsewhere" if share == 0 else "looks at a part"
-    return Measure(float(share), len(judged.windows), reason, (Fault(told, place.start, place.end),))
+    return Measure(float(share), len(rule_input.windows), reason, (Fault(message, look_span.start, look_span.end),))
 
 
-def _answer(shown: Judged, item: Attempt) -> Measure:
-    given, task = item.candidate.answer, item.task
-    score = answer_score(given, task)
+def _answer_measure(rule_input: Judged, item: Attempt) -> Measure:
+    answer, task = item.candidate.answer, item.task
+    score = answer_score(answer, task)
     if score == 1:
         return Measure(1.0)
     reason = "window differs" if task.task_kind == "grounding" else "wrong answer"
-    place = shown.answers[0]
-    return Measure(score, 1, reason, (Fault(f"{given!r}, not {task.answer!r}", place.start, place.end),))
+    answer_span = rule_input.answers[0]
+    return Measure(score, 1, reason, (Fault(f"{answer!r}, not {task.answer!r}", answer_span.start, answer_span.end),))

@@ -1,4 +1,4 @@
-"""Does a student, shown what a candidate looked at, come to its answer? Without that look, too? Would it look there itself?"""
+"""Does a student that is shown a candidate's look come to its answer? Without the look, too? Would it look there by itself?"""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from dmforge.schemas.scoring import iou
 
 
 class VouchConfig(ReplayingConfig):
-    """When it is known well enough."""
+    """When the agreement of the student is known well enough."""
 
     clear_of: Share = 0.5
-    """A candidate is tried no more once the interval of the agreement is clear of this, and"""
+    """A candidate is tried no more once the intervals of its agreement and of its gap are clear of this and `gap_clear_of`."""
     gap_clear_of: Share = 0.2
-    """the interval of what the look adds to it is clear of this."""
+    """The same threshold for the gap: what the look adds to the agreement."""
     known_without: Share = 0.5
-    """From this agreement without any look on, a look that does as well is not held against the candidate: the coarse clip
-    shows as much."""
+    """Where the agreement without any look is at least this, a look that does no better isn't held against the candidate: the
+    coarse clip shows as much."""
 
 
 class Vouch(Replaying[Attempt, Rollout | Verdict]):
-    """Three verdicts a candidate, and none knows gold. `vouch`: the share of rollouts, with the candidate's look forced on
-    them, that end with its answer: a wrong answer has few. `vouch_window`: that share less the one without any look: where a
-    window shows nothing, it is nothing. 1 over n = 0 where the coarse clip shows as much. `vouch_overlap`: how much of what it
-    looks at by itself and of the candidate's window is the same, on average: whoever sees nothing may guess as the candidate
+    """Three verdicts a candidate, none of which uses gold. `vouch`: the share of rollouts, with the candidate's look forced on
+    them, that end with its answer: a wrong answer has few. `vouch_window`: that share minus the one without any look: about 0
+    where the window shows nothing. 1 over n = 0 where the coarse clip shows as much. `vouch_overlap`: the mean IoU of the
+    windows that the student looks at by itself with the candidate's: a student that sees nothing may guess as the candidate
     did, but doesn't look where nothing is. 1 over n = 0 where it never looks by itself."""
 
     name, version = "vouch", 3
@@ -44,12 +44,12 @@ class Vouch(Replaying[Attempt, Rollout | Verdict]):
             return Rejected("no answer")
         if not candidate.looks or candidate.looks[0].window.start_cs >= video.duration_cs:
             reason = "its look shows no frame" if candidate.looks else "no look"
-            told = (Verdict(video.id, candidate.id, "candidate", name, 0.0, 0, reason) for name in self.measures)
-            return Made(tuple(told))
+            verdicts = (Verdict(video.id, candidate.id, "candidate", name, 0.0, 0, reason) for name in self.measures)
+            return Made(tuple(verdicts))
         return (Arm("look", candidate.looks[0]), NONE), ""
 
-    def asked(self, item: Shown | Attempt, index: int) -> Task:
-        """What the candidate answers is taken for right here."""
+    def posed_task(self, item: Shown | Attempt, index: int) -> Task:
+        """The task with the candidate's answer in place of gold."""
         if isinstance(item, Shown):
             return item.task
         answer = item.candidate.answer
@@ -59,44 +59,48 @@ class Vouch(Replaying[Attempt, Rollout | Verdict]):
         windows = (Window(*span),) if span and span[0] < span[1] else ()
         return replace(item.task, answer=answer, windows=windows, needs="any")
 
-    def wants(self, trial: Trial) -> Collection[str]:
-        look, none = self.tries(trial, "look"), self.tries(trial, "none")
-        least, gap = self.config.clear_of, self.config.gap_clear_of
-        agreement = wilson(look, self.confidence).against(least, least)
-        added = difference(look, none, self.confidence).against(gap, gap)
-        if added == "not clear" and not self._known_without(trial):
+    def arms_to_continue(self, trial: Trial) -> Collection[str]:
+        look_tries, coarse_tries = self.tries(trial, "look"), self.tries(trial, "none")
+        agreement_threshold, gap_threshold = self.config.clear_of, self.config.gap_clear_of
+        agreement_position = wilson(look_tries, self.confidence).against(agreement_threshold, agreement_threshold)
+        gain_position = difference(look_tries, coarse_tries, self.confidence).against(gap_threshold, gap_threshold)
+        if gain_position == "not clear" and not self._is_known_without_look(trial):
             return ("look", "none")
-        return ("look",) if agreement == "not clear" else ()
+        return ("look",) if agreement_position == "not clear" else ()
 
-    def found(self, trial: Trial) -> Sequence[Verdict]:
-        return [*self._found(trial)]
+    def conclude(self, trial: Trial) -> Sequence[Verdict]:
+        return [*self._verdicts(trial)]
 
-    def _found(self, trial: Trial) -> Iterator[Verdict]:
-        look, none = self.tries(trial, "look"), self.tries(trial, "none")
+    def _verdicts(self, trial: Trial) -> Iterator[Verdict]:
+        look_tries, coarse_tries = self.tries(trial, "look"), self.tries(trial, "none")
         subject = trial.subject.candidate.id if isinstance(trial.subject, Attempt) else trial.task.id
-        interval = wilson(look, self.confidence)
-        least, gap = self.config.clear_of, self.config.gap_clear_of
-        reason = {"above": "", "below": "the student answers otherwise"}.get(interval.against(least, least), "not clear")
-        told = f"{look} answer so, interval {interval}"
-        yield Verdict(trial.video.id, subject, "candidate", "vouch", look.rate, look.n, reason, told)
-        interval = difference(look, none, self.confidence)
-        reason = {"above": "", "below": "its look adds nothing"}.get(interval.against(gap, gap), "not clear")
-        score, n = look.rate - none.rate, look.n
-        if self._known_without(trial):
+        interval = wilson(look_tries, self.confidence)
+        agreement_threshold, gap_threshold = self.config.clear_of, self.config.gap_clear_of
+        reason = {"above": "", "below": "the student answers otherwise"}.get(
+            interval.against(agreement_threshold, agreement_threshold), "not clear"
+        )
+        detail = f"{look_tries} answer so, interval {interval}"
+        yield Verdict(trial.video.id, subject, "candidate", "vouch", look_tries.rate, look_tries.n, reason, detail)
+        interval = difference(look_tries, coarse_tries, self.confidence)
+        reason = {"above": "", "below": "its look adds nothing"}.get(
+            interval.against(gap_threshold, gap_threshold), "not clear"
+        )
+        score, n = look_tries.rate - coarse_tries.rate, look_tries.n
+        if self._is_known_without_look(trial):
             score, n, reason = 1.0, 0, "the coarse clip shows as much"
-        told = f"{look} with its look, {none} without, interval {interval}"
-        yield Verdict(trial.video.id, subject, "candidate", "vouch_window", score, n, reason, told)
+        detail = f"{look_tries} with its look, {coarse_tries} without, interval {interval}"
+        yield Verdict(trial.video.id, subject, "candidate", "vouch_window", score, n, reason, detail)
         yield self._overlap(trial, subject)
 
     def _overlap(self, trial: Trial, subject: Id) -> Verdict:
-        own = [row.looks[0].window for row in trial.thoughts if row.looks]
-        forced = trial.arms["look"].look
-        if not own or forced is None:
+        free_windows = [row.looks[0].window for row in trial.free_rollouts if row.looks]
+        forced_look = trial.arms["look"].look
+        if not free_windows or forced_look is None:
             return Verdict(trial.video.id, subject, "candidate", "vouch_overlap", 1.0, 0, "it never looks by itself")
-        shared = float(sum(iou((window,), (forced.window,)) for window in own) / len(own))
-        told = f"{print_span(forced.window)} against its own, {print_span(own[0])} the first of them"
-        return Verdict(trial.video.id, subject, "candidate", "vouch_overlap", shared, len(own), "", told)
+        mean_iou = float(sum(iou((window,), (forced_look.window,)) for window in free_windows) / len(free_windows))
+        detail = f"{print_span(forced_look.window)} against its own, {print_span(free_windows[0])} the first of them"
+        return Verdict(trial.video.id, subject, "candidate", "vouch_overlap", mean_iou, len(free_windows), "", detail)
 
-    def _known_without(self, trial: Trial) -> bool:
-        look, none = self.tries(trial, "look"), self.tries(trial, "none")
-        return none.rate >= self.config.known_without and look.rate >= none.rate - (1 - self.confidence)
+    def _is_known_without_look(self, trial: Trial) -> bool:
+        look_tries, coarse_tries = self.tries(trial, "look"), self.tries(trial, "none")
+        return coarse_tries.rate >= self.config.known_without and look_tries.rate >= coarse_tries.rate - (1 - self.confidence)

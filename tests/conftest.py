@@ -1,4 +1,4 @@
-"""Shared by all tests: where real data lies, and how much of `make test` each issue's folder may take."""
+"""Shared by all tests: where real data lies, and how much time of `make test` each folder may take."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHARES_S = dict.fromkeys(FOLDERS, 60) | {
 """Seconds of `make test` on two cores that each folder under tests/ may take."""
 
 collect_ignore = [] if os.environ.get("DMFORGE_VLLM") else ["vllm"]
-"""Those need vLLM, and have an environment of their own: `make test-vllm`."""
+"""The folder whose tests need vLLM, and have an environment of their own: `make test-vllm`."""
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def real_data() -> Path:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Where real data is there, a whole session in which no test read it has failed: it would hide that they all skip."""
+    """Fail a full session in which real data is available but no test read it: all of them must have skipped."""
     config = session.config
-    whole = (
+    is_full_session = (
         config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword and not config.option.markexpr
     )
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None or not os.environ.get("DMFORGE_REAL_DATA") or not whole or exitstatus:
+    if reporter is None or not os.environ.get("DMFORGE_REAL_DATA") or not is_full_session or exitstatus:
         return
     if not any("real_data" in report.keywords for report in reporter.stats.get("passed", [])):
         reporter.write_line("DMFORGE_REAL_DATA is set, but no test that reads real data ran", red=True)
@@ -49,7 +49,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what each folder took, and which took more than its share."""
+    """Report the seconds of each folder, and which took more than its share."""
     spent_s: defaultdict[str, float] = defaultdict(float)
     for reports in terminalreporter.stats.values():
         for report in reports:
@@ -58,5 +58,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     workers = config.getoption("numprocesses", None) or 1
     for folder, seconds in sorted(spent_s.items()):
         share = SHARES_S.get(folder)
-        over = " OVER ITS SHARE" if share is not None and seconds / workers > share else ""
-        terminalreporter.write_line(f"tests/{folder}: {seconds / workers:.0f} s of {share} s on {workers} cores{over}")
+        warning = " OVER ITS SHARE" if share is not None and seconds / workers > share else ""
+        terminalreporter.write_line(f"tests/{folder}: {seconds / workers:.0f} s of {share} s on {workers} cores{warning}")

@@ -26,13 +26,13 @@ from dmforge.trainers.rewards import Reward
 
 EPS = 1e-4
 WITHOUT_DENSITY = 0.5
-"""`holistic` where no density is rewarded and nothing else is asked for (docs/training.md says why)."""
+"""The default of `holistic` where no density is rewarded (docs/training.md says why)."""
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Advantage:
-    """What the tokens of one rollout carry."""
+    """The advantages of one rollout's tokens, one for each segment."""
 
     sampling: float
     reasoning: float
@@ -43,36 +43,38 @@ class Advantage:
 
 
 def normalised(rewards: Sequence[float] | Floats) -> Floats:
-    """(R - mean) / (std + eps), and exactly 0 where there is no difference."""
-    told = np.asarray(rewards, np.float64)
-    if len(told) < 2 or (told == told[0]).all():
-        return np.zeros(len(told))
-    return (told - told.mean()) / (told.std(ddof=1) + EPS)
+    """(R - mean) / (std + eps); exactly 0 where all rewards are equal."""
+    values = np.asarray(rewards, np.float64)
+    if len(values) < 2 or (values == values[0]).all():
+        return np.zeros(len(values))
+    return (values - values.mean()) / (values.std(ddof=1) + EPS)
 
 
 def advantages(rewards: Sequence[Reward], holistic: float, *, has_target: bool) -> list[Advantage]:
-    """Of each rollout of a group."""
-    sampling = np.array([one.sampling for one in rewards])
-    reasoning = np.array([one.reasoning for one in rewards])
-    whole = normalised(sampling + reasoning)
-    first = normalised(sampling) if has_target else whole
-    second = normalised(reasoning)
+    """The advantages of each rollout of a group."""
+    sampling_rewards = np.array([reward.sampling for reward in rewards])
+    reasoning_rewards = np.array([reward.reasoning for reward in rewards])
+    holistic_advantages = normalised(sampling_rewards + reasoning_rewards)
+    sampling_advantages = normalised(sampling_rewards) if has_target else holistic_advantages
+    reasoning_advantages = normalised(reasoning_rewards)
     return [
-        _blended(one, float(a), float(b), float(c), holistic)
-        for one, a, b, c in zip(rewards, first, second, whole, strict=True)
+        _blend(reward, float(sampling_advantage), float(reasoning_advantage), float(holistic_advantage), holistic)
+        for reward, sampling_advantage, reasoning_advantage, holistic_advantage in zip(
+            rewards, sampling_advantages, reasoning_advantages, holistic_advantages, strict=True
+        )
     ]
 
 
-def _blended(reward: Reward, sampling: float, reasoning: float, whole: float, holistic: float) -> Advantage:
+def _blend(reward: Reward, sampling: float, reasoning: float, whole_trajectory: float, holistic: float) -> Advantage:
     if reward.case == "no_look":
         sampling = reasoning = (sampling + reasoning) / 2
     elif reward.case == "broken":
         reasoning = sampling
-    return Advantage(*(holistic * whole + (1 - holistic) * own for own in (sampling, reasoning)))
+    return Advantage(*(holistic * whole_trajectory + (1 - holistic) * own_segment for own_segment in (sampling, reasoning)))
 
 
-def holistic_of(asked: float | None, *, density_counts: bool) -> float:
-    """How much of a token's advantage is the whole trajectory's, for a sample."""
-    if asked is not None:
-        return asked
+def holistic_share(setting: float | None, *, density_counts: bool) -> float:
+    """The share of a token's advantage that is the whole trajectory's, for a sample."""
+    if setting is not None:
+        return setting
     return 0.0 if density_counts else WITHOUT_DENSITY

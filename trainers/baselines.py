@@ -1,4 +1,4 @@
-"""What needs no model, or none that looks: a figure means something only beside these."""
+"""Baselines that need no model, or no choice of a window: figures mean something only in comparison with them."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from dmforge.schemas.scoring import window_score
 from dmforge.trainers.metrics import Figure, figure
 from dmforge.trainers.rows import Row
 
-MOST_BOUNDS = 60
-"""Beginnings, and ends, that are tried for the constant span; of more these are spread evenly over their order."""
+MAX_BOUNDS = 60
+"""The most beginnings, and ends, that are tried for the constant span, spread evenly over all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Baselines:
-    """None where a corpus has no samples to which one applies."""
+    """The baselines of an evaluation; None where one applies to no sample of the corpora."""
 
     constant_span: Window | None
     constant_miou: Figure | None
-    """Who always looks at the one span that is best over the targets it was chosen on."""
+    """Mean IoU of always looking at the one span that is best over the targets it was chosen on."""
     uniform_frames: Figure | None
-    """Accuracy of the same policy when it may not choose: its look is laid over the whole video."""
+    """Accuracy of the same policy when its look covers the whole video, whatever it chose."""
     longest_option: Figure | None
-    """Accuracy of who always takes the longest option, over samples with options."""
+    """Accuracy of always taking the longest option, over samples with options."""
 
 
 def baselines(rows: Sequence[Row], spans: NDArray[np.int64], resamples: int, seed: int) -> Baselines:
-    """Of these rows; the constant span is chosen on `spans`, windows x 2."""
-    constant = best_span(spans) if len(spans) else None
+    """The baselines of these rows; the constant span is chosen on `spans`, windows x 2."""
+    constant_span = best_span(spans) if len(spans) else None
     return Baselines(
-        constant,
-        figure(rows, lambda row: iou_of(constant, row), resamples, seed) if constant else None,
+        constant_span,
+        figure(rows, lambda row: iou_of(constant_span, row), resamples, seed) if constant_span else None,
         figure(rows, lambda row: None if row.kind == "grounding" else row.uniform_frames, resamples, seed),
         figure(rows, lambda row: row.longest_option, resamples, seed),
     )
 
 
 def iou_of(window: Window, row: Row) -> float | None:
-    """A window in place of the one that was looked at."""
-    targets = tuple(Window(*cs) for cs in row.target_cs)
+    """The IoU with a row's target of a window in place of the one that was looked at."""
+    targets = tuple(Window(*bounds_cs) for bounds_cs in row.target_cs)
     return float(window_score((window,), targets, row.needs)) if targets else None
 
 
 def best_span(spans: NDArray[np.int64]) -> Window:
     """The span from any target's beginning to any target's end whose mean IoU with all of them is the highest."""
-    starts, ends = (_spread(np.unique(spans[:, side])) for side in (0, 1))
+    starts, ends = (_evenly_spread(np.unique(spans[:, side])) for side in (0, 1))
     start, end = (grid.ravel()[:, None] for grid in np.meshgrid(starts, ends, indexing="ij"))
     overlap = np.maximum(0, np.minimum(end, spans[:, 1]) - np.maximum(start, spans[:, 0]))
     union = (end - start) + (spans[:, 1] - spans[:, 0]) - overlap
     scores = np.where(end > start, overlap / np.where(end > start, union, 1), -1.0).mean(1)
-    best = int(scores.argmax())
-    return Window(int(start[best, 0]), int(end[best, 0]))
+    best_index = int(scores.argmax())
+    return Window(int(start[best_index, 0]), int(end[best_index, 0]))
 
 
-def _spread(bounds: NDArray[np.int64]) -> NDArray[np.int64]:
-    return bounds[np.linspace(0, len(bounds) - 1, min(len(bounds), MOST_BOUNDS)).round().astype(int)]
+def _evenly_spread(bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+    return bounds[np.linspace(0, len(bounds) - 1, min(len(bounds), MAX_BOUNDS)).round().astype(int)]

@@ -1,4 +1,4 @@
-"""Groups of rollouts become forwards: a prompt stands once in a row, and all that was written behind it branches off from it.
+"""Forwards of groups of rollouts: a prompt stands once in a row, and all its rollouts branch off behind it.
 
     prompt | rollout 1 | rollout 2 | ... | prompt | rollout 1 | ...
 
@@ -23,28 +23,28 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """What was written behind a prompt, and what each token that the policy wrote carries, in their order."""
+    """One rollout behind its prompt, with what the objective needs for each token that the policy wrote, in their order."""
 
-    laid: Laid
-    """Without its prompt."""
+    sequence: Laid
+    """The rollout's tokens without those of its prompt."""
     log_probs: NDArray[np.float64]
-    """As it was sampled."""
+    """Log-probabilities with which the tokens were sampled."""
     advantages: Floats
     weights: Floats
-    """What each token counts in the objective; those of an update add up to 1."""
+    """The weight of each token in the objective; those of an update add up to 1."""
     reasoning: NDArray[np.bool_]
-    """Tokens of the reasoning segment."""
+    """Whether each token belongs to the reasoning segment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A prompt with what goes on behind it."""
+    """A prompt with its rollouts."""
 
     prompt: Laid
     branches: tuple[Branch, ...]
 
     def __len__(self) -> int:
-        return len(self.prompt) + sum(len(branch.laid) for branch in self.branches)
+        return len(self.prompt) + sum(len(branch.sequence) for branch in self.branches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +52,16 @@ class Learnt:
     """The tokens of a forward that the policy wrote, one after the other."""
 
     columns: torch.Tensor
-    """Which of the kept logits each was drawn from."""
+    """For each token, the column of logits that it was drawn from, among those that are computed."""
     tokens: torch.Tensor
-    sampled: torch.Tensor
-    """Log-probabilities as they were sampled."""
+    sampled_log_probs: torch.Tensor
+    """Log-probabilities with which the engine sampled the tokens."""
     advantages: torch.Tensor
     weights: torch.Tensor
     reasoning: torch.Tensor
 
     def to(self, device: torch.device) -> Learnt:
-        return Learnt(*(getattr(self, each.name).to(device) for each in fields(self)))
+        return Learnt(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,74 +69,76 @@ class Forward:
     """One forward of an update."""
 
     batch: Batch
-    """Its targets say nothing: a column may have several."""
+    """Its targets are empty: several tokens may be drawn from one column."""
     learnt: Learnt
 
     def to(self, device: torch.device) -> Forward:
         return Forward(self.batch.to(device), self.learnt.to(device))
 
 
-def cut(groups: Sequence[Group], most_tokens: int) -> Iterator[list[Group]]:
-    """Groups for one forward after the other. One that is too long is taken apart, and its prompt goes through twice."""
-    now: list[Group] = []
+def split_into_forwards(groups: Sequence[Group], most_tokens: int) -> Iterator[list[Group]]:
+    """The groups of each forward. A group that is too long is split over several forwards, each with its prompt."""
+    current: list[Group] = []
     for group in groups:
-        rest = list(group.branches)
-        while rest:
-            room = most_tokens - sum(map(len, now)) - len(group.prompt)
-            taken = 0
-            for branch in rest:
-                room -= len(branch.laid)
+        remaining = list(group.branches)
+        while remaining:
+            room = most_tokens - sum(map(len, current)) - len(group.prompt)
+            fitting = 0
+            for branch in remaining:
+                room -= len(branch.sequence)
                 if room < 0:
                     break
-                taken += 1
-            if not taken and now:
-                yield now
-                now = []
+                fitting += 1
+            if not fitting and current:
+                yield current
+                current = []
                 continue
-            taken = max(taken, 1)  # what can't be cut goes alone: checks refused what may come to that
-            now.append(replace(group, branches=tuple(rest[:taken])))
-            rest = rest[taken:]
-    if now:
-        yield now
+            fitting = max(
+                fitting, 1
+            )  # a rollout over the limit would go alone; the checks before a training refuse such settings
+            current.append(replace(group, branches=tuple(remaining[:fitting])))
+            remaining = remaining[fitting:]
+    if current:
+        yield current
 
 
 def forward_of(groups: Sequence[Group]) -> Forward:
-    """Groups side by side in one row."""
-    laids: list[Laid] = []
-    in_text: list[NDArray[np.int64]] = []
+    """The forward of some groups, side by side in one row."""
+    sequences: list[Laid] = []
+    text_positions: list[NDArray[np.int64]] = []
     columns: list[NDArray[np.int64]] = []
     end = 0
     for group in groups:
-        shared = len(group.prompt)
-        laids.append(group.prompt)
-        in_text.append(np.arange(shared))
-        last = end + shared - 1
-        end += shared
+        prompt_length = len(group.prompt)
+        sequences.append(group.prompt)
+        text_positions.append(np.arange(prompt_length))
+        prompt_end = end + prompt_length - 1
+        end += prompt_length
         for branch in group.branches:
-            length = len(branch.laid)
-            laids.append(branch.laid)
-            in_text.append(np.arange(shared, shared + length))
-            before = np.append(last, np.arange(end, end + length - 1))  # what stands before each of its tokens
-            columns.append(before[branch.laid.trained])
+            length = len(branch.sequence)
+            sequences.append(branch.sequence)
+            text_positions.append(np.arange(prompt_length, prompt_length + length))
+            predicting_columns = np.append(prompt_end, np.arange(end, end + length - 1))  # the column before each of its tokens
+            columns.append(predicting_columns[branch.sequence.trained])
             end += length
     branches = [branch for group in groups for branch in group.branches]
-    drawn_from = np.concatenate(columns) if columns else np.zeros(0, np.int64)
-    kept, of_kept = np.unique(drawn_from, return_inverse=True)
-    if not len(kept):  # a rank that has nothing to learn goes through the model with the others
-        kept = np.array([end - 1])
-    places = np.concatenate([laid.positions for laid in laids], 1)
+    all_columns = np.concatenate(columns) if columns else np.zeros(0, np.int64)
+    learnt_columns, column_indices = np.unique(all_columns, return_inverse=True)
+    if not len(learnt_columns):  # a rank that has nothing to learn still goes through the model with the others
+        learnt_columns = np.array([end - 1])
+    positions = np.concatenate([sequence.positions for sequence in sequences], 1)
     batch = Batch(
-        input_ids=_tensor([laid.ids for laid in laids])[None],
-        position_ids=torch.from_numpy(np.concatenate([np.concatenate(in_text)[None], places])[:, None]),
+        input_ids=_tensor([sequence.ids for sequence in sequences])[None],
+        position_ids=torch.from_numpy(np.concatenate([np.concatenate(text_positions)[None], positions])[:, None]),
         attention_mask=None,
-        patches=_tensor([laid.patches for laid in laids]),
-        grids=_tensor([laid.grids for laid in laids]),
-        kept=torch.from_numpy(kept),
+        patches=_tensor([sequence.patches for sequence in sequences]),
+        grids=_tensor([sequence.grids for sequence in sequences]),
+        learnt_columns=torch.from_numpy(learnt_columns),
         targets=torch.empty(1, 0, dtype=torch.long),
     )
     learnt = Learnt(
-        torch.from_numpy(of_kept.reshape(-1)),
-        _tensor([branch.laid.ids[branch.laid.trained] for branch in branches], np.int64),
+        torch.from_numpy(column_indices.reshape(-1)),
+        _tensor([branch.sequence.ids[branch.sequence.trained] for branch in branches], np.int64),
         _tensor([branch.log_probs for branch in branches], np.float32),
         _tensor([branch.advantages for branch in branches], np.float32),
         _tensor([branch.weights for branch in branches], np.float32),
@@ -146,15 +148,17 @@ def forward_of(groups: Sequence[Group]) -> Forward:
 
 
 def log_probs(model: torch.nn.Module, forward: Forward, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of every token that the policy wrote, under the tempered distribution with nothing banned; and that one's entropy."""
+    """Log-probabilities of the tokens that the policy wrote, under the tempered full distribution, and the entropies there."""
     logits = logits_of(model, forward.batch)[0]
     tempered = (logits if logits.dtype == torch.float64 else logits.float()) / temperature
-    whole = torch.log_softmax(tempered, -1)
+    all_log_probs = torch.log_softmax(tempered, -1)
     with torch.no_grad():
-        entropies = -(whole.exp() * whole).sum(-1)
+        entropies = -(all_log_probs.exp() * all_log_probs).sum(-1)
     learnt = forward.learnt
-    return whole[learnt.columns, learnt.tokens], entropies[learnt.columns]
+    return all_log_probs[learnt.columns, learnt.tokens], entropies[learnt.columns]
 
 
-def _tensor(parts: Sequence[NDArray[np.generic]], kind: type[np.generic] | None = None) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(np.concatenate([*parts, *([np.zeros(0, kind)] if kind else [])], dtype=kind)))
+def _tensor(parts: Sequence[NDArray[np.generic]], dtype: type[np.generic] | None = None) -> torch.Tensor:
+    return torch.from_numpy(
+        np.ascontiguousarray(np.concatenate([*parts, *([np.zeros(0, dtype)] if dtype else [])], dtype=dtype))
+    )

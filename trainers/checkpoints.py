@@ -1,8 +1,8 @@
-"""Checkpoints that are whole or not there: ordinary Hugging Face folders, with what a training needs to go on exactly.
+"""Checkpoints that are complete or absent: ordinary Hugging Face folders, with all that a training needs to resume exactly.
 
 checkpoint-500/    config.json, model.safetensors, tokenizer, README.md   what `from_pretrained` reads
                    optimizer.pt, scheduler.pt, rng_state*.pth, trainer_state.json, reader.json
-.saving/           one that is being written; a kill leaves it, and the next training sweeps it away
+.saving/           one that is being written; after a kill the next training removes it
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ NAME = re.compile(r"checkpoint-([0-9]+)")
 
 
 def steps_of(out: Path) -> dict[int, Path]:
-    """The whole checkpoints of a training, by their steps."""
-    found = {int(name[1]): path for path in out.glob("checkpoint-*") if (name := NAME.fullmatch(path.name))}
-    return dict(sorted(found.items()))
+    """The complete checkpoints of a training, by step."""
+    checkpoints = {int(match[1]): path for path in out.glob("checkpoint-*") if (match := NAME.fullmatch(path.name))}
+    return dict(sorted(checkpoints.items()))
 
 
 def sweep(out: Path) -> None:
-    """Remove what a kill left half written."""
+    """Remove a checkpoint that a kill left half written."""
     with disk_errors(out):
         if (out / SAVING).exists():
             shutil.rmtree(out / SAVING)
@@ -40,34 +40,34 @@ def sweep(out: Path) -> None:
 
 
 def publish(out: Path, keep: int) -> None:
-    """What stands under `.saving` is whole: make it durable, put it in its place, and let the oldest go."""
+    """Make the complete checkpoint under `.saving` durable, move it to its place, and remove all but the newest `keep`."""
     with disk_errors(out):
         for folder in sorted((out / SAVING).iterdir()):
             for path in folder.iterdir():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
             sync_folder(folder)
-            final = out / folder.name
-            if final.exists():  # a training that was resumed from before it has come here again
-                shutil.rmtree(final)
-            os.replace(folder, final)
+            destination = out / folder.name
+            if destination.exists():  # a training that was resumed from an earlier checkpoint reaches this step again
+                shutil.rmtree(destination)
+            os.replace(folder, destination)
             sync_folder(out)
         (out / SAVING).rmdir()
         for path in [*steps_of(out).values()][:-keep]:
             shutil.rmtree(path)
 
 
-def write_card(folder: Path, settings: TrainingSettings, corpora: Sequence[Corpus], step: int, way: str) -> None:
-    """README.md: what the model was made from, by which recipe and version. No dates, no paths."""
+def write_card(folder: Path, settings: TrainingSettings, corpora: Sequence[Corpus], step: int, method: str) -> None:
+    """Write README.md: what the model was made from, by which recipe and version. No dates, no paths."""
     recipe, manifests = recipe_of(settings, corpora), [corpus.manifest for corpus in corpora]
     base = settings.model.scratch or Path(settings.model.checkpoint).name
     lines = [
         "---", "library_name: transformers", "pipeline_tag: video-text-to-text", "tags:", "- dmforge", "- qwen3_vl", "---", "",
         f"# {settings.name}", "",
-        f"A Qwen3-VL that looks again at a stretch of a video while it thinks; {step} steps of {way} from `{base}`.", "",
+        f"A Qwen3-VL that looks again at a stretch of a video while it thinks; {step} steps of {method} from `{base}`.", "",
         "| | |", "|---|---|",
-        *(f"| corpus | {told.corpus}, selection `{told.selection}`, {told.samples} samples |" for told in manifests),
-        f"| recipe | `{base32(digest(way.lower(), recipe))}` |",
+        *(f"| corpus | {packed.corpus}, selection `{packed.selection}`, {packed.samples} samples |" for packed in manifests),
+        f"| recipe | `{base32(digest(method.lower(), recipe))}` |",
         f"| made by | dmforge {__version__} |", "",
         "The policy writes `<span>start - end</span><fps>n</fps>`; the runtime shows it these frames.", "",
         "## Recipe", "", "```json", json.dumps({**recipe, "frames": manifests[0].clips}, indent=1), "```", "",
@@ -76,9 +76,11 @@ def write_card(folder: Path, settings: TrainingSettings, corpora: Sequence[Corpu
 
 
 def recipe_of(settings: TrainingSettings, corpora: Sequence[Corpus]) -> dict[str, Any]:
-    """All that decides the weights: settings, and selections by their digests instead of the places where they lie."""
-    told = settings.semantic()
+    """All that decides the weights: the settings, with selections by their digests instead of their paths."""
+    settings_dict = settings.semantic()
     weights = [corpus.weight for corpus in settings.data.corpora]
-    told["data"]["corpora"] = [[corpus.manifest.selection, weight] for corpus, weight in zip(corpora, weights, strict=True)]
-    told["model"]["checkpoint"] = Path(told["model"]["checkpoint"]).name
-    return told
+    settings_dict["data"]["corpora"] = [
+        [corpus.manifest.selection, weight] for corpus, weight in zip(corpora, weights, strict=True)
+    ]
+    settings_dict["model"]["checkpoint"] = Path(settings_dict["model"]["checkpoint"]).name
+    return settings_dict

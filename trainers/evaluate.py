@@ -1,9 +1,9 @@
-"""How good is a checkpoint? Rolled out greedily on samples that it has not seen, by the rollout that replay and RL use.
+"""How good is a checkpoint? Greedy rollouts on samples that it has not seen, by the same rollout as replay and RL.
 
     dmforge evaluate evaluate.toml
 
-Each sample is rolled out twice: as it is, and with the look taken out of its hands and laid over the whole video, as dense
-as it chose. That is the baseline of uniform frames: what choosing a window is worth.
+Each sample is rolled out twice: freely, and with a forced look at the whole video, at the density that it chose. The second
+is the baseline of uniform frames: it shows what choosing a window is worth.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ROWS, METRICS = "rows.jsonl", "metrics.json"
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a checkpoint did."""
+    """The figures of a checkpoint, beside the baselines, and the rows that they come from."""
 
     checkpoint: str
     samples: int
@@ -51,128 +51,131 @@ class Evaluation:
     folder: Path
     rows: Sequence[Row]
 
-    def told(self) -> dict[str, object]:
-        """As one JSON document: figures by name, their intervals and samples beside them."""
-        beside = self.baselines
-        others = {
-            "constant_span": beside.constant_miou and {"miou": beside.constant_miou.value, **_window(beside)},
-            "uniform_frames": beside.uniform_frames and {"accuracy": beside.uniform_frames.value},
-            "longest_option": beside.longest_option and {"accuracy": beside.longest_option.value},
+    def as_json(self) -> dict[str, object]:
+        """One JSON document: figures by name, with their intervals and numbers of samples."""
+        scores = self.baselines
+        baseline_values = {
+            "constant_span": scores.constant_miou and {"miou": scores.constant_miou.value, **_constant_window(scores)},
+            "uniform_frames": scores.uniform_frames and {"accuracy": scores.uniform_frames.value},
+            "longest_option": scores.longest_option and {"accuracy": scores.longest_option.value},
         }
         return {
             "samples": self.samples,
-            **{name: one.value for name, one in self.figures.items()},
-            "intervals": {name: [one.low, one.high] for name, one in self.figures.items()},
-            "counted": {name: one.samples for name, one in self.figures.items()},
-            "baselines": {name: one for name, one in others.items() if one},
+            **{name: figure.value for name, figure in self.figures.items()},
+            "intervals": {name: [figure.low, figure.high] for name, figure in self.figures.items()},
+            "counted": {name: figure.samples for name, figure in self.figures.items()},
+            "baselines": {name: values for name, values in baseline_values.items() if values},
         }
 
 
-def _window(told: Baselines) -> dict[str, object]:
-    span = told.constant_span
+def _constant_window(scores: Baselines) -> dict[str, object]:
+    span = scores.constant_span
     return {"window_s": [span.start_cs / 100, span.end_cs / 100]} if span else {}
 
 
 def evaluate(settings: EvaluationSettings) -> Evaluation:
-    """Roll out, score, and leave rows.jsonl and metrics.json behind."""
-    corpora = [_opened(place) for place in settings.corpora]
-    chosen_on = [_opened(place) for place in settings.baseline_corpora] or corpora
+    """Roll out, score, and write rows.jsonl and metrics.json."""
+    corpora = [_open_corpus(place) for place in settings.corpora]
+    baseline_corpora = [_open_corpus(place) for place in settings.baseline_corpora] or corpora
     device = "cuda" if settings.device == "auto" and torch.cuda.is_available() else "cpu"
     student = load(settings.checkpoint, getattr(torch, settings.weights), device)
     engine = TransformersEngine(student)
-    rows = [row for corpus in corpora for row in rolled_out(engine, corpus, settings)]
+    rows = [row for corpus in corpora for row in roll_out_corpus(engine, corpus, settings)]
     resamples, seed = settings.bootstrap.resamples, settings.bootstrap.seed
-    found = Evaluation(
+    evaluation = Evaluation(
         Path(settings.checkpoint).name,
         len(rows),
         figures(rows, resamples, seed),
-        baselines(rows, spans_of(chosen_on), resamples, seed),
+        baselines(rows, target_spans(baseline_corpora), resamples, seed),
         Path(settings.out),
         rows,
     )
-    _leave(found)
+    _write_files(evaluation)
     if settings.workspace:
-        _keep(found, settings, corpora)
-    return found
+        _add_to_lake(evaluation, settings, corpora)
+    return evaluation
 
 
-def rolled_out(engine: TransformersEngine, corpus: Corpus, settings: EvaluationSettings) -> Iterator[Row]:
+def roll_out_corpus(engine: TransformersEngine, corpus: Corpus, settings: EvaluationSettings) -> Iterator[Row]:
     """The rows of a corpus, in its order."""
-    most = min(settings.most_samples or len(corpus), len(corpus))
-    numbers = np.linspace(0, len(corpus) - 1, most).round().astype(int).tolist()
-    for first in range(0, most, settings.batch_rows):
-        yield from _rows(engine, corpus.read(numbers[first : first + settings.batch_rows]), corpus.clips, settings.roll)
+    count = min(settings.most_samples or len(corpus), len(corpus))
+    indices = np.linspace(0, len(corpus) - 1, count).round().astype(int).tolist()
+    for start in range(0, count, settings.batch_rows):
+        yield from _roll_out(engine, corpus.read(indices[start : start + settings.batch_rows]), corpus.clips, settings.roll)
 
 
-def _rows(engine: TransformersEngine, examples: Sequence[Example], clips: Clips, told: RollSettings) -> Iterator[Row]:
-    quests = [_quest(example, clips, told) for example in examples]
-    free = roll(engine, quests, Limits(told.most_looks, told.most_visual_tokens))
-    whole = [_over_all(quest, one, example, clips) for quest, one, example in zip(quests, free, examples, strict=True)]
-    uniform = roll(engine, whole, Limits(told.most_looks, told.most_visual_tokens))
-    for example, one, other in zip(examples, free, uniform, strict=True):
-        yield row_of(example.sample, example.video.video, one, other)
+def _roll_out(engine: TransformersEngine, examples: Sequence[Example], clips: Clips, settings: RollSettings) -> Iterator[Row]:
+    free_requests = [_free_request(example, clips, settings) for example in examples]
+    free_results = roll(engine, free_requests, Limits(settings.most_looks, settings.most_visual_tokens))
+    uniform_requests = [
+        _uniform_request(request, result, example, clips)
+        for request, result, example in zip(free_requests, free_results, examples, strict=True)
+    ]
+    uniform_results = roll(engine, uniform_requests, Limits(settings.most_looks, settings.most_visual_tokens))
+    for example, result, uniform_result in zip(examples, free_results, uniform_results, strict=True):
+        yield row_of(example.sample, example.video.video, result, uniform_result)
 
 
-def _quest(example: Example, clips: Clips, told: RollSettings) -> Quest:
+def _free_request(example: Example, clips: Clips, settings: RollSettings) -> Quest:
     footage = footage_of(example, clips)
     pieces = [piece for piece in example.sample.transcript.pieces if piece.author == "prompt"]
-    return Quest(prompt_of(pieces, footage), footage, Sampling(temperature=0, most_tokens=told.most_tokens))
+    return Quest(prompt_of(pieces, footage), footage, Sampling(temperature=0, most_tokens=settings.most_tokens))
 
 
-def _over_all(quest: Quest, rolled: Rolled, example: Example, clips: Clips) -> Quest:
-    """A look at everything; as far as a look may have frames, they are as dense as those that the policy asked for."""
-    fps = rolled.looks[0].fps if rolled.looks else clips.coarse_fps
-    return replace(quest, forced=Look(Window(0, example.video.duration_cs), fps))
+def _uniform_request(request: Quest, result: Rolled, example: Example, clips: Clips) -> Quest:
+    """The same request with a look at the whole video forced on it, at the density that the policy chose."""
+    fps = result.looks[0].fps if result.looks else clips.coarse_fps
+    return replace(request, forced=Look(Window(0, example.video.duration_cs), fps))
 
 
-def spans_of(corpora: Sequence[Corpus]) -> NDArray[np.int64]:
-    """Every window that is right for a sample, in centiseconds."""
-    found: list[tuple[int, int]] = []
+def target_spans(corpora: Sequence[Corpus]) -> NDArray[np.int64]:
+    """The target windows of all samples, in centiseconds: windows x 2."""
+    spans: list[tuple[int, int]] = []
     for corpus in corpora:
         for packed in corpus.videos():
             for sample in packed.samples:
                 target = target_of(sample)
                 windows = (target.window,) if target else sample.windows
-                found += [(window.start_cs, window.end_cs) for window in windows]
-    return np.array(found, np.int64).reshape(-1, 2)
+                spans += [(window.start_cs, window.end_cs) for window in windows]
+    return np.array(spans, np.int64).reshape(-1, 2)
 
 
-def _opened(place: str) -> Corpus:
+def _open_corpus(place: str) -> Corpus:
     corpus = Corpus(place)
     if not len(corpus):
         raise InputError("this corpus is empty", where=place, mend="select with a lower threshold, and pack again")
     return corpus
 
 
-def _leave(found: Evaluation) -> None:
-    with disk_errors(found.folder):
-        make_folder(found.folder)
-        with writing(found.folder / ROWS) as file:
-            file.write("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in found.rows).encode())
-        write_json(found.folder / METRICS, found.told())
+def _write_files(evaluation: Evaluation) -> None:
+    with disk_errors(evaluation.folder):
+        make_folder(evaluation.folder)
+        with writing(evaluation.folder / ROWS) as file:
+            file.write("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in evaluation.rows).encode())
+        write_json(evaluation.folder / METRICS, evaluation.as_json())
 
 
-def _keep(found: Evaluation, settings: EvaluationSettings, corpora: Sequence[Corpus]) -> None:
-    """The rows as rows of a lake: what they are about stands there, too."""
-    named = Path(settings.checkpoint)
-    student = StudentConfig(checkpoint=str(named)).id() if named.is_dir() else digest("student", settings.checkpoint)
-    told = {
+def _add_to_lake(evaluation: Evaluation, settings: EvaluationSettings, corpora: Sequence[Corpus]) -> None:
+    """Store the rows in the lake of a workspace, beside the videos and tasks that they are about."""
+    checkpoint = Path(settings.checkpoint)
+    student = StudentConfig(checkpoint=str(checkpoint)).id() if checkpoint.is_dir() else digest("student", settings.checkpoint)
+    description = {
         "student": show("student", student), "selections": [corpus.manifest.selection for corpus in corpora],
         "most_samples": settings.most_samples, "weights": settings.weights, "roll": settings.roll.semantic(),
     }  # fmt: skip
-    rows = [_evaluated(row, student, found.checkpoint) for row in found.rows]
-    command = f"dmforge evaluate: {found.checkpoint}"
-    keep_evaluation(Workspace(Path(settings.workspace)), command, digest("evaluation", told), told, rows)
+    rows = [_evaluated(row, student, evaluation.checkpoint) for row in evaluation.rows]
+    command = f"dmforge evaluate: {evaluation.checkpoint}"
+    keep_evaluation(Workspace(Path(settings.workspace)), command, digest("evaluation", description), description, rows)
 
 
 def _evaluated(row: Row, student: Id, checkpoint: str) -> Evaluated:
     return Evaluated(
         read(row.video)[1], read(row.sample)[1], read(row.task)[1], student, checkpoint, row.ending,
-        _look([row.window_cs] if row.window_cs else [], row.fps), _look(row.target_cs, row.target_fps),
+        _look_of([row.window_cs] if row.window_cs else [], row.fps), _look_of(row.target_cs, row.target_fps),
         row.iou, row.density_error, row.answer, row.answer_score, row.uniform_frames, row.visual_tokens,
     )  # fmt: skip
 
 
-def _look(windows: Sequence[tuple[int, int]], fps: str | None) -> Look | None:
+def _look_of(windows: Sequence[tuple[int, int]], fps: str | None) -> Look | None:
     density = read_density(fps) if fps else None
     return Look(Window(*windows[0]), density) if windows and density else None

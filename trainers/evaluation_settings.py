@@ -1,4 +1,4 @@
-"""What an evaluation is told: one TOML file, every key documented where it is declared."""
+"""The settings of an evaluation: one TOML file, every key documented where it is declared."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from dmforge.curation.workspace import Workspace
 from dmforge.schemas import formats
 from dmforge.schemas.config import Config, Operational
 from dmforge.schemas.errors import InputError
-from dmforge.trainers.settings import beside, read_training_file
+from dmforge.trainers.settings import read_training_file, resolve_location
 
 
 class RollSettings(Config):
     """What a trajectory may cost."""
 
     most_looks: PositiveInt = 1
-    """Looks that are answered with frames."""
+    """The most looks that are answered with frames."""
     most_tokens: PositiveInt = 512
-    """That the policy may write."""
+    """The most tokens that the policy may write."""
     most_visual_tokens: PositiveInt = 1 << 20
-    """Of all clips that it is shown, the coarse one included."""
+    """The most visual tokens of all clips that it is shown, the coarse one included."""
 
 
 class BootstrapSettings(Config):
-    """How sure the figures are."""
+    """How the intervals of figures are computed."""
 
     resamples: PositiveInt = 2_000
-    """Of whole videos, since questions about one video succeed and fail together."""
+    """Resamples of whole videos, since questions about one video succeed and fail together."""
     seed: NonNegativeInt = 0
-    """Of what is drawn."""
+    """The seed of the resamples."""
 
 
 class EvaluationSettings(Config):
@@ -45,21 +45,21 @@ class EvaluationSettings(Config):
     corpora: tuple[str, ...]
     """Folders of packed `cot` selections, of videos that the checkpoint has not been trained on."""
     baseline_corpora: tuple[str, ...] = ()
-    """Where the constant span is chosen: the corpora of the training. Without any it is chosen on the targets that it is then
-    measured on, which flatters it."""
+    """The corpora of the training, on which the constant span is chosen. Without any it is chosen on the targets that it is
+    then measured on, which flatters it."""
     most_samples: NonNegativeInt = 0
-    """Of each corpus, spread evenly over it; 0 takes all."""
+    """The most samples of each corpus, spread evenly over it; 0 takes all."""
     out: Operational[str] = ""
     """The folder for rows.jsonl and metrics.json; by default beside the checkpoint, as checkpoint-500.evaluation."""
     workspace: Operational[str] = ""
-    """A workspace in whose lake the rows are kept as well: `dmforge audit --sql` knows them there as `evaluations`, and
-    `dmforge forget` takes those of a video out."""
+    """A workspace in whose lake the rows are kept as well: `dmforge audit --sql` finds them there as `evaluations`,
+    and `dmforge forget` removes those of a video."""
     weights: Literal["float32", "bfloat16"] = "float32"
-    """How weights are kept, and computed with."""
+    """The type of the weights, also used to compute."""
     device: Operational[Literal["auto", "cpu"]] = "auto"
     """`cpu` leaves a GPU alone."""
     batch_rows: Operational[PositiveInt] = 32
-    """Trajectories that are rolled out side by side."""
+    """Trajectories that are rolled out in one batch."""
     roll: RollSettings = Field(default_factory=RollSettings)
     """`[roll]`"""
     bootstrap: BootstrapSettings = Field(default_factory=BootstrapSettings)
@@ -67,33 +67,33 @@ class EvaluationSettings(Config):
 
 
 def read_evaluation(path: Path) -> EvaluationSettings:
-    """The settings of a file. Folders in it are meant from where it lies."""
-    told = read_training_file(EvaluationSettings, path)
-    if not told.corpora:
-        mend = 'name folders of packed cot selections: corpora = ["ws/shards/cot/..."]'
-        raise InputError("corpora is empty: there is nothing to evaluate on", where=str(path), mend=mend)
-    workspace = beside(path, told.workspace) if told.workspace else ""
+    """The settings of a file. Relative folders in it start from the file's own folder."""
+    settings = read_training_file(EvaluationSettings, path)
+    if not settings.corpora:
+        hint = 'name folders of packed cot selections: corpora = ["ws/shards/cot/..."]'
+        raise InputError("corpora is empty: there is nothing to evaluate on", where=str(path), mend=hint)
+    workspace = resolve_location(path, settings.workspace) if settings.workspace else ""
     if workspace and not Workspace(Path(workspace)).recipe.is_file():
-        mend = "name a folder that dmforge init has made: that of the corpora, say"
-        raise InputError(f"there is no workspace in {workspace}", where=f"{path}: workspace", mend=mend)
+        hint = "name a folder that dmforge init has made: that of the corpora, say"
+        raise InputError(f"there is no workspace in {workspace}", where=f"{path}: workspace", mend=hint)
     if workspace:
         Workspace(Path(workspace)).require()
-    checkpoint = beside(path, told.checkpoint) if told.checkpoint.startswith(".") else told.checkpoint
-    return told.model_copy(
+    checkpoint = resolve_location(path, settings.checkpoint) if settings.checkpoint.startswith(".") else settings.checkpoint
+    return settings.model_copy(
         update={
             "checkpoint": checkpoint,
-            "corpora": tuple(beside(path, place) for place in told.corpora),
-            "baseline_corpora": tuple(beside(path, place) for place in told.baseline_corpora),
-            "out": str(output_folder(out_folder(checkpoint, path, told.out), f"{path}: out")),
+            "corpora": tuple(resolve_location(path, location) for location in settings.corpora),
+            "baseline_corpora": tuple(resolve_location(path, location) for location in settings.baseline_corpora),
+            "out": str(output_folder(out_folder(checkpoint, path, settings.out), f"{path}: out")),
             "workspace": workspace,
         }
     )
 
 
 def out_folder(checkpoint: str, path: Path, out: str) -> Path:
-    """Where the rows go."""
+    """The folder that the rows are written to."""
     if out:
-        return Path(beside(path, out))
+        return Path(resolve_location(path, out))
     if not Path(checkpoint).is_dir() and checkpoint.count("/") == 1 and not checkpoint.startswith("/"):
-        raise InputError("a checkpoint on the Hub has nothing beside it", where=f"{path}: out", mend='add out = "FOLDER"')
+        raise InputError("a checkpoint on the Hub has no folder beside it", where=f"{path}: out", mend='add out = "FOLDER"')
     return Path(checkpoint).with_name(Path(checkpoint).name + ".evaluation")

@@ -1,4 +1,4 @@
-"""The student that learns: what of it is frozen, and where it comes from."""
+"""The student that learns: where it comes from, and which of its weights are frozen."""
 
 from __future__ import annotations
 
@@ -14,36 +14,41 @@ from dmforge.generators.student.tiny import make_tiny
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.settings import ModelSettings
 
-MOST_TEXTS = 2_000
-"""Samples whose texts a tokenizer from scratch is trained on."""
+MAX_TEXTS = 2_000
+"""The most samples whose texts a tokenizer from scratch is trained on."""
 
 
-def student_of(settings: ModelSettings, corpora: Sequence[Corpus], seed: int) -> Student:
-    """The student that is told, with the tags."""
+def make_student(settings: ModelSettings, corpora: Sequence[Corpus], seed: int) -> Student:
+    """The student that the settings name, with the tags in its vocabulary."""
     if settings.scratch:
-        samples = corpora[0].read(range(min(MOST_TEXTS, len(corpora[0]))))
-        texts = [piece.text for one in samples for piece in one.sample.transcript.pieces if piece.text]
+        samples = corpora[0].read(range(min(MAX_TEXTS, len(corpora[0]))))
+        texts = [piece.text for example in samples for piece in example.sample.transcript.pieces if piece.text]
         return make_tiny(settings.scratch, texts, seed)
     return load(settings.checkpoint, getattr(torch, settings.weights), add_missing_tags=settings.add_tags)
 
 
-def prepared(student: Student, settings: ModelSettings) -> Student:
-    """What doesn't learn is frozen; adapters and kernels are put in."""
+def prepare_student(student: Student, settings: ModelSettings) -> Student:
+    """Freeze what doesn't learn, and put in adapters and kernels."""
     model = student.model.to(getattr(torch, settings.weights))
     if settings.attention == "flash_attention_2":
         model.set_attn_implementation("flash_attention_2")
     for pattern in settings.freeze:
-        met = [weights for name, weights in model.named_parameters() if fnmatchcase(name, pattern)]
-        if not met:
+        matching = [weights for name, weights in model.named_parameters() if fnmatchcase(name, pattern)]
+        if not matching:
             parts = {re.split(r"\.(?:layers|blocks)\.", name)[0] for name, _ in model.named_parameters()}
             mend = f"names begin with: {', '.join(sorted(parts))}"
-            raise InputError(f"no weight is called {pattern!r}", where="[model] freeze", mend=mend)
-        for weights in met:
+            raise InputError(f"no weight matches {pattern!r}", where="[model] freeze", mend=mend)
+        for weights in matching:
             weights.requires_grad_(False)
     if settings.adapters:
         from peft import LoraConfig, get_peft_model
 
-        told = settings.adapters
-        lora = LoraConfig(r=told.rank, lora_alpha=told.alpha, lora_dropout=told.dropout, target_modules=told.targets)  # pyright: ignore
-        student.model = get_peft_model(model, lora)
+        adapters = settings.adapters
+        lora_config = LoraConfig(
+            r=adapters.rank,
+            lora_alpha=adapters.alpha,  # pyright: ignore
+            lora_dropout=adapters.dropout,
+            target_modules=adapters.targets,
+        )
+        student.model = get_peft_model(model, lora_config)
     return student

@@ -1,4 +1,4 @@
-"""Rows become figures with 95 % intervals, each over the samples for which it has a meaning."""
+"""Figures of an evaluation with 95 % intervals, each over the samples for which it has a meaning."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from dmforge.trainers.rows import Row
 Measure = Callable[[Row], float | None]
 
 
-def recall(least: float) -> Measure:
-    """Share of samples whose first look meets the target with at least this IoU."""
-    return lambda row: None if row.iou is None else float(row.iou >= least)
+def recall(min_iou: float) -> Measure:
+    """A measure: the share of samples whose first look has at least this IoU with the target."""
+    return lambda row: None if row.iou is None else float(row.iou >= min_iou)
 
 
 def accuracy(row: Row) -> float | None:
-    """Right answers among those that are a choice or a word; spans are measured by `answer_miou`."""
+    """The score of an answer that is a choice or a word; spans are measured by `answer_miou`."""
     return None if row.kind == "grounding" else row.answer_score
 
 
 def answer_miou(row: Row) -> float | None:
-    """Of grounding: overlap of the span that is the answer with gold."""
+    """For grounding: the overlap with gold of the span that is the answer."""
     return row.answer_score if row.kind == "grounding" else None
 
 
 def acc_gqa(row: Row) -> float | None:
     """Acc@GQA: the answer is right, and the look stood where it shows (IoU >= .5)."""
-    right = accuracy(row)
-    return None if right is None or row.iou is None else float(right == 1.0 and row.iou >= 0.5)
+    score = accuracy(row)
+    return None if score is None or row.iou is None else float(score == 1.0 and row.iou >= 0.5)
 
 
 MEASURES: Mapping[str, Measure] = {
@@ -51,7 +51,7 @@ MEASURES: Mapping[str, Measure] = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A mean, and where it would lie in 95 of 100 evaluations on as many other videos."""
+    """A mean with its 95 % interval: where it would lie in 95 of 100 evaluations on as many other videos."""
 
     value: float
     low: float
@@ -60,9 +60,9 @@ class Figure:
 
 
 def figures(rows: Sequence[Row], resamples: int, seed: int) -> dict[str, Figure]:
-    """Those measures that have a meaning for any row."""
-    found = {name: figure(rows, measure, resamples, seed) for name, measure in MEASURES.items()}
-    return {name: one for name, one in found.items() if one is not None}
+    """The figures of all measures that have a meaning for some row."""
+    by_name = {name: figure(rows, measure, resamples, seed) for name, measure in MEASURES.items()}
+    return {name: figure_or_none for name, figure_or_none in by_name.items() if figure_or_none is not None}
 
 
 def figure(rows: Sequence[Row], measure: Measure, resamples: int, seed: int) -> Figure | None:
@@ -73,20 +73,28 @@ def figure(rows: Sequence[Row], measure: Measure, resamples: int, seed: int) -> 
     return _figure([(row.video, value) for row in rows if (value := measure(row)) is not None], resamples, seed)
 
 
-def gain(before: Sequence[Row], after: Sequence[Row], measure: Measure, resamples: int, seed: int) -> Figure | None:
-    """By how much the same samples came out better: an interval of paired differences is narrower than two of its own."""
-    known = {row.sample: measure(row) for row in before}
-    pairs = [(row.video, measure(row), known.get(row.sample)) for row in after]
-    return _figure([(video, now - then) for video, now, then in pairs if now is not None and then is not None], resamples, seed)
+def gain(rows_before: Sequence[Row], rows_after: Sequence[Row], measure: Measure, resamples: int, seed: int) -> Figure | None:
+    """The gain on the same samples: the interval of paired differences is narrower than two separate ones."""
+    values_before = {row.sample: measure(row) for row in rows_before}
+    pairs = [(row.video, measure(row), values_before.get(row.sample)) for row in rows_after]
+    return _figure(
+        [
+            (video, value_after - value_before)
+            for video, value_after, value_before in pairs
+            if value_after is not None and value_before is not None
+        ],
+        resamples,
+        seed,
+    )
 
 
-def _figure(told: Sequence[tuple[str, float]], resamples: int, seed: int) -> Figure | None:
-    if not told:
+def _figure(video_values: Sequence[tuple[str, float]], resamples: int, seed: int) -> Figure | None:
+    if not video_values:
         return None
-    _, video = np.unique([name for name, _ in told], return_inverse=True)
-    values = np.array([value for _, value in told])
-    sums, numbers = np.bincount(video, values), np.bincount(video)
-    drawn = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), resamples)
-    low, high = np.percentile(drawn @ sums / (drawn @ numbers), (2.5, 97.5))
+    _, video_indices = np.unique([video for video, _ in video_values], return_inverse=True)
+    values = np.array([value for _, value in video_values])
+    sums, counts = np.bincount(video_indices, values), np.bincount(video_indices)
+    draws = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), resamples)
+    low, high = np.percentile(draws @ sums / (draws @ counts), (2.5, 97.5))
     mean = values.mean()  # equal values may differ in the last bit, by the order in which they are added
-    return Figure(float(mean), float(min(low, mean)), float(max(high, mean)), len(told))
+    return Figure(float(mean), float(min(low, mean)), float(max(high, mean)), len(video_values))

@@ -1,4 +1,4 @@
-"""What a training file names by its package is installed: asked before anything is opened, let alone a model loaded."""
+"""Checks that the packages that a training file names are installed, before anything is opened or loaded."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.settings import TrainingSettings
 
-GROUPS = ("all", "none")
-"""Words of transformers for every tracker that is installed, and for no tracker."""
-UNASKED = ("flyte", "azure_ml")
-"""Whether the first is installed transformers doesn't say; the second it passes over where mlflow is."""
+TRACKER_GROUPS = ("all", "none")
+"""Values of transformers for every installed tracker, and for no tracker."""
+NOT_CHECKED = ("flyte", "azure_ml")
+"""Trackers whose installation transformers doesn't report: never the first, nor the second where mlflow is installed."""
 
 
 def require_packages(settings: TrainingSettings) -> None:
-    """Refuse trackers and kernels that are not there."""
+    """Refuse trackers and kernels that are not installed."""
     _require_trackers(settings.saving.report_to)
     if settings.model.attention == "flash_attention_2":
         _require_flash_attention(settings.saving.device)
@@ -25,10 +25,10 @@ def require_packages(settings: TrainingSettings) -> None:
 def _require_trackers(names: tuple[str, ...]) -> None:
     installed = get_available_reporting_integrations()
     for name in names:
-        if name not in (*INTEGRATION_TO_CALLBACK, *GROUPS):
+        if name not in (*INTEGRATION_TO_CALLBACK, *TRACKER_GROUPS):
             hint = nearest(name, list(INTEGRATION_TO_CALLBACK))
             raise InputError(f"{name!r} is no tracker that Hugging Face's Trainer knows", where="[saving] report_to", mend=hint)
-        if name not in (*installed, *GROUPS, *UNASKED):
+        if name not in (*installed, *TRACKER_GROUPS, *NOT_CHECKED):
             hint = f"pip install {name.replace('_', '-')}, or take it out: log.jsonl has the same curves"
             raise InputError(f"the package of {name!r} is not installed", where="[saving] report_to", mend=hint)
 

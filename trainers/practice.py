@@ -1,7 +1,7 @@
-"""One round of practice: prompts are rolled out G times each, rewarded and compared. No model is changed here.
+"""One round of reinforcement: prompts are rolled out G times each, rewarded and compared. No model is changed here.
 
-Each rollout draws from a stream of its own, whose seed is a digest of what it is of: seed, round, task, index, attempt. So a
-round is the same whoever rolls it out, beside whatever, before or after a kill.
+Each rollout has its own random stream, whose seed is a digest of the training's seed, round, task, index and attempt. So a
+round is the same on any rank, in any batch, before or after a kill.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dmforge.generators.rollout import Limits, Quest, Rolled, prompt_of, roll
 from dmforge.generators.student.layout import Layout
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.ids import digest
-from dmforge.trainers.advantages import Advantage, advantages, holistic_of
+from dmforge.trainers.advantages import Advantage, advantages, holistic_share
 from dmforge.trainers.branches import Branch, Group
 from dmforge.trainers.rewards import Goal, Reward, goal_of, reward
 from dmforge.trainers.sdgrpo_settings import SdgrpoSettings
@@ -36,12 +36,12 @@ class Prompt:
     shown: tuple[Shown, ...]
     footage: Kept
     weight: int
-    """0 where it only keeps the ranks in step."""
+    """0 for a filler that only keeps the ranks in step."""
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """What a DataLoader collates with."""
+    """The collate function of a DataLoader of prompts."""
 
     clips: Clips
 
@@ -55,11 +55,11 @@ class Prompts:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A prompt with what its group made of it."""
+    """A prompt with the rollouts of its group, their rewards and advantages."""
 
     prompt: Prompt
     goal: Goal
-    rolled: tuple[Rolled, ...]
+    results: tuple[Rolled, ...]
     rewards: tuple[Reward, ...]
     advantages: tuple[Advantage, ...]
     holistic: float
@@ -67,71 +67,83 @@ class Played:
 
     @property
     def is_signal(self) -> bool:
-        """Whether anyone did better than the others."""
-        return any(one.is_signal for one in self.advantages)
+        """Whether some rollout did better than the others."""
+        return any(advantage.is_signal for advantage in self.advantages)
 
 
-def practise(engine: Engine, prompts: Sequence[Prompt], number: int, settings: SdgrpoSettings) -> list[Played]:
-    """A round, by its number: a group without signal is rolled out again, as often as the settings say."""
-    found: dict[int, Played] = {}
-    waiting = list(range(len(prompts)))
+def roll_out_round(engine: Engine, prompts: Sequence[Prompt], round_index: int, settings: SdgrpoSettings) -> list[Played]:
+    """Roll out the prompts of a round; a group without signal is rolled out again, as often as the settings say."""
+    played_by_prompt: dict[int, Played] = {}
+    pending = list(range(len(prompts)))
     for attempt in range(settings.rollout.resample + 1):
-        for first in range(0, len(waiting), settings.rollout.at_once):
-            chosen = waiting[first : first + settings.rollout.at_once]
-            found |= zip(chosen, _played(engine, [prompts[at] for at in chosen], number, attempt, settings), strict=True)
-        waiting = [at for at in waiting if not found[at].is_signal]
-    return [found[at] for at in range(len(prompts))]
+        for start in range(0, len(pending), settings.rollout.at_once):
+            batch = pending[start : start + settings.rollout.at_once]
+            played_by_prompt |= zip(
+                batch,
+                _roll_out_groups(engine, [prompts[index] for index in batch], round_index, attempt, settings),
+                strict=True,
+            )
+        pending = [index for index in pending if not played_by_prompt[index].is_signal]
+    return [played_by_prompt[index] for index in range(len(prompts))]
 
 
-def _played(engine: Engine, prompts: Sequence[Prompt], number: int, attempt: int, settings: SdgrpoSettings) -> Iterable[Played]:
-    told = settings.rollout
-    quests = [
-        Quest(prompt.shown, prompt.footage, Sampling(told.temperature, seed, told.most_tokens))
+def _roll_out_groups(
+    engine: Engine, prompts: Sequence[Prompt], round_index: int, attempt: int, settings: SdgrpoSettings
+) -> Iterable[Played]:
+    rollout_settings = settings.rollout
+    requests = [
+        Quest(prompt.shown, prompt.footage, Sampling(rollout_settings.temperature, seed, rollout_settings.most_tokens))
         for prompt in prompts
-        for seed in seeds(settings.training.seed, number, prompt.sample.id, attempt, told.group)
+        for seed in rollout_seeds(settings.training.seed, round_index, prompt.sample.id, attempt, rollout_settings.group)
     ]
-    rolled = roll(engine, quests, Limits(most_looks=1, most_visual_tokens=told.most_visual_tokens))
-    for at, prompt in enumerate(prompts):
-        yield judged(prompt, rolled[at * told.group : (at + 1) * told.group], attempt + 1, settings)
+    results = roll(engine, requests, Limits(most_looks=1, most_visual_tokens=rollout_settings.most_visual_tokens))
+    for index, prompt in enumerate(prompts):
+        yield score_group(
+            prompt, results[index * rollout_settings.group : (index + 1) * rollout_settings.group], attempt + 1, settings
+        )
 
 
-def seeds(seed: int, number: int, sample: str, attempt: int, group: int) -> list[int]:
-    """Of the rollouts of a group."""
-    told = (digest("practice", [seed, number, sample, index, attempt]) for index in range(group))
-    return [int.from_bytes(one[:8], "big") for one in told]
+def rollout_seeds(seed: int, round_index: int, sample: str, attempt: int, group: int) -> list[int]:
+    """The seeds of a group's rollouts."""
+    digests = (digest("practice", [seed, round_index, sample, index, attempt]) for index in range(group))
+    return [int.from_bytes(digest_bytes[:8], "big") for digest_bytes in digests]
 
 
-def judged(prompt: Prompt, rolled: Sequence[Rolled], attempts: int, settings: SdgrpoSettings) -> Played:
-    """A group with its rewards and advantages."""
+def score_group(prompt: Prompt, results: Sequence[Rolled], attempts: int, settings: SdgrpoSettings) -> Played:
+    """A prompt's rollouts with their rewards and advantages."""
     goal = goal_of(prompt.sample, settings.rewards)
-    rewards = [reward(goal, one.ending, one.trajectory, settings.rewards) for one in rolled]
-    holistic = holistic_of(settings.training.holistic, density_counts=goal.fps is not None)
-    found = advantages(rewards, holistic, has_target=goal.has_target)
-    return Played(prompt, goal, tuple(rolled), tuple(rewards), tuple(found), holistic, attempts)
+    rewards = [reward(goal, result.ending, result.trajectory, settings.rewards) for result in results]
+    holistic = holistic_share(settings.training.holistic, density_counts=goal.fps is not None)
+    group_advantages = advantages(rewards, holistic, has_target=goal.has_target)
+    return Played(prompt, goal, tuple(results), tuple(rewards), tuple(group_advantages), holistic, attempts)
 
 
-def learnable(played: Played, layout: Layout, settings: SdgrpoSettings) -> Group:
-    """The rollouts of a group as training takes them. Weights are those within a rollout, before they are divided by how many
-    rollouts, or tokens, there are. What can't change a weight of the model is left out."""
+def training_group(played: Played, layout: Layout, settings: SdgrpoSettings) -> Group:
+    """The rollouts of a group as an update takes them, without those that can't change the model. Token weights are those
+    within a rollout, not yet divided by the number of rollouts, or tokens, of the update."""
     prompt = layout.join(layout.stretches(played.prompt.shown))
     branches: list[Branch] = []
-    for rolled, earned, carried in zip(played.rolled, played.rewards, played.advantages, strict=True):
-        if not rolled.written or not (carried.is_signal or settings.training.beta):
+    for result, rollout_reward, advantage in zip(played.results, played.rewards, played.advantages, strict=True):
+        if not result.written or not (advantage.is_signal or settings.training.beta):
             continue
-        laid = retrace_behind(prompt, rolled, played.prompt.footage, layout)
-        reasoning = laid.reasoning[laid.trained] & (earned.case == "looked")
-        carries = np.where(reasoning, carried.reasoning, carried.sampling).astype(np.float32)
-        branches.append(Branch(laid, log_probs(rolled), carries, weights(reasoning, settings.training.normalise), reasoning))
+        sequence = retrace_behind(prompt, result, played.prompt.footage, layout)
+        reasoning = sequence.reasoning[sequence.trained] & (rollout_reward.case == "looked")
+        token_advantages = np.where(reasoning, advantage.reasoning, advantage.sampling).astype(np.float32)
+        branches.append(
+            Branch(
+                sequence, log_probs(result), token_advantages, token_weights(reasoning, settings.training.normalise), reasoning
+            )
+        )
     return Group(prompt, tuple(branches))
 
 
-def weights(reasoning: NDArray[np.bool_], normalise: str) -> NDArray[np.float32]:
-    """1/|M_i| for each token of a rollout; or 1/|M_seg| in each segment, halved where there are two; or 1, to be divided by
-    all tokens of an update."""
+def token_weights(reasoning: NDArray[np.bool_], normalise: str) -> NDArray[np.float32]:
+    """The weights of a rollout's tokens: 1/|M_i| each; or 1/|M_seg| in each segment, halved where there are two; or 1, to be
+    divided by all tokens of an update."""
     if normalise == "batch":
         return np.ones(len(reasoning), np.float32)
     if normalise == "rollout":
         return np.full(len(reasoning), 1 / len(reasoning), np.float32)
     sizes = [int((~reasoning).sum()), int(reasoning.sum())]
     segments = sum(size > 0 for size in sizes)
-    return np.array([1 / (segments * sizes[int(one)]) for one in reasoning], np.float32)
+    return np.array([1 / (segments * sizes[int(is_reasoning)]) for is_reasoning in reasoning], np.float32)

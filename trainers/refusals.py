@@ -1,4 +1,4 @@
-"""What a disk refuses to libraries that say so in words of their own, said as everywhere else: which folder, and the mend."""
+"""Disk errors that libraries report in their own ways, raised as everywhere else: with the folder and a mend."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from safetensors import SafetensorError
 
 from dmforge.curation.atomic import TEMPORARY, disk_errors
 
-NUMBER = re.compile(r"os error (\d+)")
-"""How safetensors, written in Rust, says what the system said."""
-TORCH = re.compile(r"PytorchStreamWriter|inline_container\.cc")
-"""What stands in all that torch.save says of writes that failed. Why they did, it doesn't say."""
+SAFETENSORS_ERRNO = re.compile(r"os error (\d+)")
+"""The system's error number in messages of safetensors, which is written in Rust."""
+TORCH_WRITE_ERROR = re.compile(r"PytorchStreamWriter|inline_container\.cc")
+"""Text in all errors of torch.save about failed writes, which don't give the cause."""
 PROBE_BYTES = 1 << 20
 
 
 @contextmanager
 def refusals(folder: Path) -> Generator[None]:
-    """Writes of a training, by whatever library, into this folder."""
+    """Report failed writes into a folder, by whatever library, as disk errors."""
     with disk_errors(folder):
         try:
             yield
         except SafetensorError as error:
-            if told := NUMBER.search(str(error)):
-                raise OSError(int(told[1]), os.strerror(int(told[1]))) from error
+            if match := SAFETENSORS_ERRNO.search(str(error)):
+                raise OSError(int(match[1]), os.strerror(int(match[1]))) from error
             raise
         except RuntimeError as error:
-            if TORCH.search(str(error)):
-                _probe(folder)
+            if TORCH_WRITE_ERROR.search(str(error)):
+                _probe_disk(folder)
             raise
 
 
-def _probe(folder: Path) -> None:
-    """Ask for a little room, so that the disk itself says what is wrong with it."""
+def _probe_disk(folder: Path) -> None:
+    """Allocate a little space, so that the disk itself reports what is wrong."""
     path = folder / f"probe{TEMPORARY}"
     try:
         with path.open("wb") as file:

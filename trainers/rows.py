@@ -1,4 +1,4 @@
-"""What came of one sample, scored by the one scoring there is: the line of rows.jsonl that every figure is computed from."""
+"""The scored rollout of one sample: a line of rows.jsonl, from which all figures are computed."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from dmforge.schemas.scoring import answer_score, density_error, measure_cs, ove
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One rollout. None stands where a figure has no meaning for this sample."""
+    """One sample's scored rollout; None where a measure has no meaning for it."""
 
     sample: str
     video: str
     kind: TaskKind
     ending: Ending
     window_cs: tuple[int, int] | None
-    """Of the first look whose clip was shown."""
+    """The window of the first look whose clip was shown."""
     target_cs: tuple[tuple[int, int], ...]
-    """Where it should have looked: the window of the sample's target, else of the look in its trajectory, else gold."""
+    """Where the policy should look: the window of the sample's target, else of the look in its trajectory, else gold."""
     needs: Literal["any", "all"]
-    """Whether one of these windows will do."""
+    """Whether any one of the target windows will do, or all are needed."""
     gold_cs: tuple[tuple[int, int], ...]
-    """Where the answer shows, as far as the task says so."""
+    """Where the answer shows, if the task says so."""
     fps: str | None
     target_fps: str | None
     iou: float | None
-    """Of window and target; 0 without a look."""
+    """IoU of window and target; 0 without a look."""
     gold_iou: float | None
-    """Of window and gold: lower than `iou` can be where a teacher looks around what it grounds."""
+    """IoU of window and gold, which may be lower than `iou` where a teacher looks at more than gold."""
     iop: float | None
-    """Intersection over the window that was looked at: how much of what it cost was to the point."""
+    """Intersection over prediction: the share of the look that lies in the target."""
     density_error: float | None
-    """In frames per second; None without a look."""
+    """Error of the density in frames per second; None without a look."""
     answer: str
     gold: str
     answer_score: float
-    """Right or not; for grounding the overlap of the span that it answers with gold."""
+    """1 or 0; for grounding the overlap with gold of the span that is the answer."""
     uniform_frames: float
-    """The same of the same policy when its look is laid over the whole video."""
+    """The answer score of the same policy when its look covers the whole video."""
     longest_option: float | None
-    """The same of who always takes the longest option."""
+    """The answer score of the longest option."""
     visual_tokens: int
     text: str
     task: str
@@ -55,35 +55,35 @@ class Row:
         return self.ending == "answered"
 
 
-def row_of(sample: ShardSample, video: str, rolled: Rolled, uniform: Rolled) -> Row:
-    """A sample with the two trajectories that were rolled out for it."""
+def row_of(sample: ShardSample, video: str, result: Rolled, uniform_result: Rolled) -> Row:
+    """The row of a sample and its two rollouts: the free one, and the one with a look at the whole video."""
     task = task_of(sample)
     target = target_of(sample)
     targets, needs = ((target.window,), "all") if target else (sample.windows, sample.needs)
-    look = rolled.looks[0] if rolled.looks else None
-    found = (look.window,) if look else ()
+    look = result.looks[0] if result.looks else None
+    looked_at = (look.window,) if look else ()
     return Row(
         sample=sample.id,
         video=video,
         kind=sample.kind,
-        ending=rolled.ending,
-        window_cs=_cs(look.window) if look else None,
-        target_cs=tuple(map(_cs, targets)),
+        ending=result.ending,
+        window_cs=_bounds_cs(look.window) if look else None,
+        target_cs=tuple(map(_bounds_cs, targets)),
         needs=needs,
-        gold_cs=tuple(map(_cs, sample.windows)),
+        gold_cs=tuple(map(_bounds_cs, sample.windows)),
         fps=print_density(look.fps) if look else None,
         target_fps=print_density(target.fps) if target else None,
-        iou=float(window_score(found, targets, needs)) if targets else None,
-        gold_iou=float(window_score(found, sample.windows, sample.needs)) if sample.windows else None,
-        iop=_iop(found, targets) if targets else None,
+        iou=float(window_score(looked_at, targets, needs)) if targets else None,
+        gold_iou=float(window_score(looked_at, sample.windows, sample.needs)) if sample.windows else None,
+        iop=_iop(looked_at, targets) if targets else None,
         density_error=float(density_error(look.fps, target.fps)) if look and target else None,
-        answer=rolled.answer,
+        answer=result.answer,
         gold=sample.gold,
-        answer_score=answer_score(rolled.answer, task),
-        uniform_frames=answer_score(uniform.answer, task),
+        answer_score=answer_score(result.answer, task),
+        uniform_frames=answer_score(uniform_result.answer, task),
         longest_option=answer_score(max(sample.options, key=len), task) if sample.options else None,
-        visual_tokens=rolled.visual_tokens,
-        text=rolled.transcript.trajectory_text,
+        visual_tokens=result.visual_tokens,
+        text=result.transcript.trajectory_text,
         task=sample.task,
     )
 
@@ -94,13 +94,13 @@ def target_of(sample: ShardSample) -> Look | None:
 
 
 def task_of(sample: ShardSample) -> Task:
-    """The task of a sample, as scoring takes it; the video that it is about doesn't matter there."""
+    """The task of a sample for scoring, which doesn't need its video."""
     return Task(b"", sample.kind, sample.question, sample.options, sample.gold, sample.windows, sample.needs)
 
 
-def _iop(found: tuple[Window, ...], targets: tuple[Window, ...]) -> float:
-    return overlap_cs(found, targets) / measure_cs(found) if found else 0.0
+def _iop(looked_at: tuple[Window, ...], targets: tuple[Window, ...]) -> float:
+    return overlap_cs(looked_at, targets) / measure_cs(looked_at) if looked_at else 0.0
 
 
-def _cs(window: Window) -> tuple[int, int]:
+def _bounds_cs(window: Window) -> tuple[int, int]:
     return window.start_cs, window.end_cs

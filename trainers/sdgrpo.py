@@ -1,4 +1,4 @@
-"""Segment-decoupled GRPO: a student learns where to look from where it looked, and what to answer from what it answered.
+"""Segment-decoupled GRPO: the student's looks learn from the rewards of looks, its answers from the rewards of answers.
 
 For each prompt G rollouts are drawn from the policy at temperature T (practice.py). Each earns R_samp and R_reason
 (rewards.py), which are normalised within the group, and each token carries the advantage A_t of its segment (advantages.py).
@@ -11,10 +11,10 @@ what is maximised is
 
     J = mean_i 1/|M_i| sum_{t in M_i} [ min(rho_t A_t, clip(rho_t, 1 - eps, 1 + eps) A_t) - beta KL_t ]
 
-Where the rollouts were drawn by an engine beside the trainer, the min is multiplied by w_t (correction.py).
+Where the rollouts were drawn by an engine outside the trainer, the min is multiplied by w_t (correction.py).
 
 All probabilities are of the tempered distribution with nothing banned from it, on both sides of the ratio. Before the first
-of mu updates nothing has changed since the rollouts: pi_old is what that update's own forward finds, and costs nothing.
+of mu updates nothing has changed since the rollouts: pi_old is what that update's own forward computes, and costs nothing.
 With holistic = 1 all this is GRPO, and gives the loss and the gradient of TRL's.
 
     dmforge train sdgrpo sdgrpo.toml                                               # one process
@@ -45,13 +45,13 @@ from dmforge.generators.rollout import Ending
 from dmforge.generators.student.load import Student
 from dmforge.trainers import checkpoints
 from dmforge.trainers.advantages import WITHOUT_DENSITY
-from dmforge.trainers.branches import Forward, Group, Learnt, cut, forward_of, log_probs
-from dmforge.trainers.correction import ratios, truncated
-from dmforge.trainers.feed import Rounds, alone
-from dmforge.trainers.keeping import Keeping, arguments
-from dmforge.trainers.learner import prepared, student_of
-from dmforge.trainers.practice import Played, Prompt, Prompts, learnable, practise
-from dmforge.trainers.sdgrpo_checks import opened, require_targets
+from dmforge.trainers.branches import Forward, Group, Learnt, forward_of, log_probs, split_into_forwards
+from dmforge.trainers.correction import importance_ratios, truncated_weights
+from dmforge.trainers.feed import Rounds, use_one_thread
+from dmforge.trainers.keeping import Keeping, training_arguments
+from dmforge.trainers.learner import make_student, prepare_student
+from dmforge.trainers.practice import Played, Prompt, Prompts, roll_out_round, training_group
+from dmforge.trainers.sdgrpo_checks import open_rl_corpora, require_targets
 from dmforge.trainers.sdgrpo_settings import ItselfSettings, PolicySettings, SdgrpoSettings
 from dmforge.trainers.tally import Tally
 
@@ -62,7 +62,7 @@ MEASURED = (
     "no_signal", "no_target", "resampled", "holistic", "mismatch", "correction/mean", "correction/clipped",
     "seconds/sync", "seconds/rollout", "seconds/update",
     *(f"ending/{ending}" for ending in ENDINGS),
-    *(f"{what}/{segment}" for what in ("tokens", "advantage", "entropy", "clipped", "kl") for segment in SEGMENTS),
+    *(f"{metric}/{segment}" for metric in ("tokens", "advantage", "entropy", "clipped", "kl") for segment in SEGMENTS),
 )  # fmt: skip
 PEAKS = ("correction/max",)
 logger = logging.getLogger(__name__)
@@ -72,49 +72,55 @@ logger = logging.getLogger(__name__)
 
 
 def objective(
-    now: torch.Tensor, old: torch.Tensor, told: Learnt, policy: PolicySettings, corrected: torch.Tensor | None = None
+    new_log_probs: torch.Tensor,
+    old_log_probs: torch.Tensor,
+    learnt: Learnt,
+    policy: PolicySettings,
+    correction_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The part of J that these tokens are, but for the KL. Weights hold 1/|M_i| and the mean; `corrected` is w_t."""
-    ratio = torch.exp(now - old)
-    clipped = ratio.clamp(1 - policy.epsilon, 1 + policy.epsilon)
-    gain = torch.minimum(ratio * told.advantages, clipped * told.advantages)
-    if corrected is not None:
-        gain = gain * corrected
-    return (told.weights * gain).sum()
+    """The part of J of these tokens, without the KL. Their weights hold 1/|M_i| and the mean; `correction_weights` is w_t."""
+    ratio = torch.exp(new_log_probs - old_log_probs)
+    clipped_ratio = ratio.clamp(1 - policy.epsilon, 1 + policy.epsilon)
+    gains = torch.minimum(ratio * learnt.advantages, clipped_ratio * learnt.advantages)
+    if correction_weights is not None:
+        gains = gains * correction_weights
+    return (learnt.weights * gains).sum()
 
 
-def divergences(now: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """KL_t of each token: never negative, and its mean over what the policy draws is the KL."""
-    return torch.exp(reference - now) - (reference - now) - 1
+def divergences(new_log_probs: torch.Tensor, reference_log_probs: torch.Tensor) -> torch.Tensor:
+    """KL_t of each token: never negative, and its mean over what the policy draws is the KL divergence."""
+    return torch.exp(reference_log_probs - new_log_probs) - (reference_log_probs - new_log_probs) - 1
 
 
-def is_clipped(now: torch.Tensor, old: torch.Tensor, advantages: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """Tokens whose ratio has gone as far as it may in the direction that their advantage pulls: they teach nothing now."""
-    ratio = torch.exp(now - old)
+def is_clipped(
+    new_log_probs: torch.Tensor, old_log_probs: torch.Tensor, advantages: torch.Tensor, epsilon: float
+) -> torch.Tensor:
+    """Whether each token's ratio is clipped in the direction of its advantage, so that the token has no gradient."""
+    ratio = torch.exp(new_log_probs - old_log_probs)
     return ((ratio > 1 + epsilon) & (advantages > 0)) | ((ratio < 1 - epsilon) & (advantages < 0))
 
 
-# who writes the rollouts
+# the engine that writes the rollouts
 
 
 class Writer(Engine, Protocol):
-    """An engine that can be brought to the weights of the student as they are now. What one that runs beside the trainer draws
-    with arithmetic of its own, `importance_cap` corrects."""
+    """An engine that can take over the student's current weights. `importance_cap` corrects for an engine whose arithmetic
+    differs from the trainer's."""
 
     def follow(self, student: Student) -> None:
-        """Called before each round."""
+        """Take over the student's current weights; called before each round."""
         ...
 
 
 class Myself(TransformersEngine):
-    """The very model that is trained."""
+    """The writer that uses the very model that is trained."""
 
     def follow(self, student: Student) -> None:
         assert student is self.student, "it follows itself"
 
 
 def writer_of(student: Student, settings: SdgrpoSettings, local_rank: int) -> Writer:
-    """The one that the settings name."""
+    """The writer that the settings name."""
     if isinstance(settings.engine, ItselfSettings):
         return Myself(student)
     from dmforge.generators.engines.following import FollowingEngine
@@ -127,18 +133,18 @@ def writer_of(student: Student, settings: SdgrpoSettings, local_rank: int) -> Wr
 
 @dataclass(slots=True)
 class Round:
-    """The rollouts of mu updates, cut into forwards, and what is remembered of each of their tokens."""
+    """The rollouts of mu updates, as forwards, with what is kept of each forward's tokens from the first update on."""
 
     forwards: list[Forward]
-    old: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
-    corrected: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
-    reference: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+    old_log_probs: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+    correction_weights: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+    reference_log_probs: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
 
 
 class SdgrpoTrainer(Keeping):
-    """Rolls out, compares, learns."""
+    """The trainer of SD-GRPO: rolls out, compares, learns."""
 
-    way = "SD-GRPO"
+    method = "SD-GRPO"
 
     def __init__(
         self,
@@ -146,30 +152,36 @@ class SdgrpoTrainer(Keeping):
         settings: SdgrpoSettings,
         corpora: Sequence[Corpus],
         args: TrainingArguments,
-        write_by: Callable[[Student], Writer] | None = None,
+        make_writer: Callable[[Student], Writer] | None = None,
     ) -> None:
-        self.settings, self.policy, self._cap = settings, settings.training, settings.importance_cap
+        self.settings, self.policy, self._importance_cap = settings, settings.training, settings.importance_cap
         sampler = BatchSampler(
             corpora, seed=self.policy.seed, most_tokens=1 << 62, most_samples=settings.data.prompts,
             weights=[corpus.weight for corpus in settings.data.corpora], rank=args.process_index, ranks=args.world_size,
         )  # fmt: skip
         rounds = Repeated(sampler, self.policy.steps // self.policy.iterations, self.policy.iterations)
-        # before anything is learnt or resumed: what it began with
-        is_kept = self.policy.beta > 0 and settings.model.adapters is None
-        self._frozen = copy.deepcopy(student.model).eval().requires_grad_(False).to(args.device) if is_kept else None
+        # copied before anything is learnt or resumed: the KL is measured from the first checkpoint
+        needs_reference_copy = self.policy.beta > 0 and settings.model.adapters is None
+        self._reference_model = (
+            copy.deepcopy(student.model).eval().requires_grad_(False).to(args.device) if needs_reference_copy else None
+        )
         super().__init__(student, settings, corpora, rounds, args)
-        self.writer = write_by(student) if write_by else writer_of(student, settings, args.local_process_index)
+        self.writer = make_writer(student) if make_writer else writer_of(student, settings, args.local_process_index)
         self.tally = Tally(MEASURED, PEAKS)
         self._round = Round([])
-        self._has_said_why = False
+        self._has_logged_holistic = False
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         workers = self.settings.data.workers
-        ahead: dict[str, Any] = {"prefetch_factor": 1, "worker_init_fn": alone} if workers else {}
-        told: Any = Examples(self.corpora)
+        worker_options: dict[str, Any] = {"prefetch_factor": 1, "worker_init_fn": use_one_thread} if workers else {}
+        examples: Any = Examples(self.corpora)
         return DataLoader(
-            told, batch_sampler=self.rounds, collate_fn=Prompts(self.corpora[0].clips), num_workers=workers, **ahead
+            examples,
+            batch_sampler=self.rounds,
+            collate_fn=Prompts(self.corpora[0].clips),
+            num_workers=workers,
+            **worker_options,
         )  # pyright: ignore[reportArgumentType]
 
     def batches_done(self) -> int:
@@ -180,151 +192,172 @@ class SdgrpoTrainer(Keeping):
     def get_batch_samples(
         self, epoch_iterator: Iterator[list[Prompt]], num_batches: int, device: torch.device
     ) -> tuple[Any, Any]:
-        """A round; the same one again until mu updates have been made from it."""
+        """The current round; a new one is rolled out once mu updates have been made from the last."""
         if self.state.global_step % self.policy.iterations == 0:
             prompts = next(epoch_iterator)
-            began = time.perf_counter()
+            start_s = time.perf_counter()
             self.writer.follow(self.student)
-            self.tally.add("seconds/sync", [time.perf_counter() - began])
-            number = self.state.global_step // self.policy.iterations
-            with self.accelerator.autocast():  # what is rolled out in this process is what is updated, to the precision
-                played = practise(self.writer, [one for one in prompts if one.weight], number, self.settings)
-            self._measure(played)
-            self._round = self._cut(played, prompts[0])
-            self.tally.add("seconds/rollout", [time.perf_counter() - began])
+            self.tally.add("seconds/sync", [time.perf_counter() - start_s])
+            round_index = self.state.global_step // self.policy.iterations
+            with self.accelerator.autocast():  # rollouts in this process have the precision of updates
+                played = roll_out_round(
+                    self.writer, [prompt for prompt in prompts if prompt.weight], round_index, self.settings
+                )
+            self._add_metrics(played)
+            self._round = self._to_forwards(played, prompts[0])
+            self.tally.add("seconds/rollout", [time.perf_counter() - start_s])
         return [self._round], None
 
-    def _cut(self, played: Sequence[Played], spare: Prompt) -> Round:
-        """Into forwards, of which each rank has as many as any other. Groups are whole in a rank; only counts are shared."""
+    def _to_forwards(self, played: Sequence[Played], filler_prompt: Prompt) -> Round:
+        """The forwards of a round, as many on each rank. A group stays on its rank; ranks only share counts."""
         layout = self.student.layout
-        groups = [learnable(one, layout, self.settings) for one in played]
-        written = [rolled for one in played for rolled in one.rolled if rolled.written]
-        tokens = sum(len(words.ids) for rolled in written for words in rolled.written)
-        counted = torch.tensor([len(written), tokens], device=self.args.device)
-        rollouts, tokens = self.accelerator.reduce(counted).tolist()  # pyright: ignore[reportAttributeAccessIssue]
-        whole = max(1, tokens if self.policy.normalise == "batch" else rollouts)
-        forwards = [forward_of([_divided(group, whole) for group in some]) for some in cut(groups, self.policy.most_tokens)]
-        number = torch.tensor([len(forwards)], device=self.args.device)
-        most = max(1, int(self.accelerator.gather(number).max()))  # pyright: ignore[reportAttributeAccessIssue]
-        if len(forwards) < most:
-            idle = forward_of([Group(layout.join(layout.stretches(spare.shown)), ())])
-            forwards += [idle] * (most - len(forwards))
+        groups = [training_group(group_played, layout, self.settings) for group_played in played]
+        results_with_tokens = [result for group_played in played for result in group_played.results if result.written]
+        token_count = sum(len(segment.ids) for result in results_with_tokens for segment in result.written)
+        local_counts = torch.tensor([len(results_with_tokens), token_count], device=self.args.device)
+        rollout_count, token_count = self.accelerator.reduce(local_counts).tolist()  # pyright: ignore[reportAttributeAccessIssue]
+        weight_total = max(1, token_count if self.policy.normalise == "batch" else rollout_count)
+        forwards = [
+            forward_of([_with_divided_weights(group, weight_total) for group in forward_groups])
+            for forward_groups in split_into_forwards(groups, self.policy.most_tokens)
+        ]
+        forward_count = torch.tensor([len(forwards)], device=self.args.device)
+        max_forwards = max(1, int(self.accelerator.gather(forward_count).max()))  # pyright: ignore[reportAttributeAccessIssue]
+        if len(forwards) < max_forwards:
+            idle_forward = forward_of([Group(layout.join(layout.stretches(filler_prompt.shown)), ())])
+            forwards += [idle_forward] * (max_forwards - len(forwards))
         return Round(forwards)
 
     # 2. the update
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Forward and backward of all that was rolled out. Ranks average their gradients, so each multiplies its part of J by
-        how many they are; they wait for each other in the last backward only."""
-        began = time.perf_counter()
-        told: Round = inputs
+        """Forward and backward of the whole round. Ranks average their gradients, so each multiplies its part of J by their
+        number; they wait for each other in the last backward only."""
+        start_s = time.perf_counter()
+        current_round: Round = inputs
         model.train()
         total = torch.zeros((), device=self.args.device)
-        for number in range(len(told.forwards)):
-            is_last = number == len(told.forwards) - 1
+        for index in range(len(current_round.forwards)):
+            is_last = index == len(current_round.forwards) - 1
             with nullcontext() if is_last else self.accelerator.no_sync(model):
-                loss = -self._objective(model, told, number) * self.args.world_size
+                loss = -self._objective(model, current_round, index) * self.args.world_size
                 self.accelerator.backward(loss)
             total += loss.detach()
-        self.tally.add("seconds/update", [time.perf_counter() - began])
+        self.tally.add("seconds/update", [time.perf_counter() - start_s])
         return total
 
-    def _objective(self, model: Any, told: Round, number: int) -> torch.Tensor:
-        forward = told.forwards[number].to(self.args.device)
+    def _objective(self, model: Any, current_round: Round, index: int) -> torch.Tensor:
+        forward = current_round.forwards[index].to(self.args.device)
         learnt, temperature = forward.learnt, self.settings.rollout.temperature
         with self.accelerator.autocast():
-            now, entropies = log_probs(model, forward, temperature)
-        if number == len(told.old):  # the first of mu updates
-            told.old.append(now.detach())
-            self.tally.add("mismatch", (now.detach() - learnt.sampled).abs())
-            if self._cap:
-                told.corrected.append(self._correction(now.detach(), learnt))
+            new_log_probs, entropies = log_probs(model, forward, temperature)
+        if index == len(current_round.old_log_probs):  # the first of mu updates
+            current_round.old_log_probs.append(new_log_probs.detach())
+            self.tally.add("mismatch", (new_log_probs.detach() - learnt.sampled_log_probs).abs())
+            if self._importance_cap:
+                current_round.correction_weights.append(self._correction_weights(new_log_probs.detach(), learnt))
             if self.policy.beta:
-                with torch.no_grad(), self._reference() as reference, self.accelerator.autocast():
-                    told.reference.append(log_probs(reference, forward, temperature)[0])
-        found = objective(now, told.old[number], learnt, self.policy, told.corrected[number] if self._cap else None)
-        self._by_segment("entropy", entropies, learnt)
-        self._by_segment("clipped", is_clipped(now, told.old[number], learnt.advantages, self.policy.epsilon), learnt)
-        self._by_segment("advantage", learnt.advantages.abs(), learnt)
+                with torch.no_grad(), self._reference_policy() as reference_model, self.accelerator.autocast():
+                    current_round.reference_log_probs.append(log_probs(reference_model, forward, temperature)[0])
+        total = objective(
+            new_log_probs,
+            current_round.old_log_probs[index],
+            learnt,
+            self.policy,
+            current_round.correction_weights[index] if self._importance_cap else None,
+        )
+        self._add_by_segment("entropy", entropies, learnt)
+        self._add_by_segment(
+            "clipped",
+            is_clipped(new_log_probs, current_round.old_log_probs[index], learnt.advantages, self.policy.epsilon),
+            learnt,
+        )
+        self._add_by_segment("advantage", learnt.advantages.abs(), learnt)
         if self.policy.beta:
-            apart = divergences(now, told.reference[number])
-            self._by_segment("kl", apart.detach(), learnt)
-            found = found - self.policy.beta * (learnt.weights * apart).sum()
-        return found
+            kl = divergences(new_log_probs, current_round.reference_log_probs[index])
+            self._add_by_segment("kl", kl.detach(), learnt)
+            total = total - self.policy.beta * (learnt.weights * kl).sum()
+        return total
 
-    def _correction(self, old: torch.Tensor, learnt: Learnt) -> torch.Tensor:
-        found = ratios(old, learnt.sampled)
-        weights = truncated(found, self._cap)
+    def _correction_weights(self, old_log_probs: torch.Tensor, learnt: Learnt) -> torch.Tensor:
+        ratios = importance_ratios(old_log_probs, learnt.sampled_log_probs)
+        weights = truncated_weights(ratios, self._importance_cap)
         self.tally.add("correction/mean", weights)
-        self.tally.add("correction/clipped", found > self._cap)
-        self.tally.peak("correction/max", found)
+        self.tally.add("correction/clipped", ratios > self._importance_cap)
+        self.tally.peak("correction/max", ratios)
         return weights
 
-    def _reference(self) -> AbstractContextManager[Any]:
-        """The policy that the training began with: a copy, or the student without its adapters."""
-        return nullcontext(self._frozen) if self._frozen is not None else _without_adapters(self.student.model)
-
-    # 3. what is said of it
-
-    def _measure(self, played: Sequence[Played]) -> None:
-        tally = self.tally
-        for one in played:
-            tally.add("no_signal", [not one.is_signal])
-            tally.add("no_target", [not one.goal.has_target])
-            tally.add("resampled", [one.attempts > 1])
-            tally.add("holistic", [one.holistic])
-            for earned, rolled in zip(one.rewards, one.rolled, strict=True):
-                tally.add("reward/sampling", [earned.sampling])
-                tally.add("reward/reasoning", [earned.reasoning])
-                for name in ("iou", "density", "answer", "format"):
-                    tally.add(name, [getattr(earned, name)])
-                tally.add("looked", [bool(rolled.looks)])
-                tally.add("fps", [float(look.fps) for look in rolled.looks])
-                tally.add("visual_tokens", [rolled.visual_tokens])
-                written = [len(words.ids) for words in rolled.written]
-                tally.add("tokens/sampling", [sum(written if earned.case == "broken" else written[:1])])
-                tally.add("tokens/reasoning", [0 if earned.case == "broken" else sum(written[1:])])
-                for ending in ENDINGS:
-                    tally.add(f"ending/{ending}", [rolled.ending == ending])
-        if self.policy.holistic is None and not self._has_said_why and any(one.goal.fps is None for one in played):
-            self._has_said_why = True
-            self._say_why()
-
-    def _say_why(self) -> None:
-        told = (
-            f"holistic is {WITHOUT_DENSITY} for samples whose density is not rewarded (only a teacher says it, there is none, "
-            "or [rewards] fps is 0): what is decoupled could not learn it"
+    def _reference_policy(self) -> AbstractContextManager[Any]:
+        """The policy that the training began with: a copy of the model, or the student without its adapters."""
+        return (
+            nullcontext(self._reference_model) if self._reference_model is not None else _without_adapters(self.student.model)
         )
-        logger.warning(told)
-        self.note({"note": told})
 
-    def _by_segment(self, name: str, values: torch.Tensor, learnt: Learnt) -> None:
-        for segment, own in zip(SEGMENTS, (~learnt.reasoning, learnt.reasoning), strict=True):
-            self.tally.add(f"{name}/{segment}", values[own].cpu())
+    # 3. metrics
+
+    def _add_metrics(self, played: Sequence[Played]) -> None:
+        tally = self.tally
+        for group_played in played:
+            tally.add("no_signal", [not group_played.is_signal])
+            tally.add("no_target", [not group_played.goal.has_target])
+            tally.add("resampled", [group_played.attempts > 1])
+            tally.add("holistic", [group_played.holistic])
+            for reward, result in zip(group_played.rewards, group_played.results, strict=True):
+                tally.add("reward/sampling", [reward.sampling])
+                tally.add("reward/reasoning", [reward.reasoning])
+                for name in ("iou", "density", "answer", "format"):
+                    tally.add(name, [getattr(reward, name)])
+                tally.add("looked", [bool(result.looks)])
+                tally.add("fps", [float(look.fps) for look in result.looks])
+                tally.add("visual_tokens", [result.visual_tokens])
+                segment_tokens = [len(segment.ids) for segment in result.written]
+                tally.add("tokens/sampling", [sum(segment_tokens if reward.case == "broken" else segment_tokens[:1])])
+                tally.add("tokens/reasoning", [0 if reward.case == "broken" else sum(segment_tokens[1:])])
+                for ending in ENDINGS:
+                    tally.add(f"ending/{ending}", [result.ending == ending])
+        if (
+            self.policy.holistic is None
+            and not self._has_logged_holistic
+            and any(group_played.goal.fps is None for group_played in played)
+        ):
+            self._has_logged_holistic = True
+            self._log_holistic_default()
+
+    def _log_holistic_default(self) -> None:
+        message = (
+            f"holistic is {WITHOUT_DENSITY} for samples whose density is not rewarded (only a teacher says it, there is none, "
+            "or [rewards] fps is 0): decoupled advantages could not learn it"
+        )
+        logger.warning(message)
+        self.log_note({"note": message})
+
+    def _add_by_segment(self, name: str, values: torch.Tensor, learnt: Learnt) -> None:
+        for segment, in_segment in zip(SEGMENTS, (~learnt.reasoning, learnt.reasoning), strict=True):
+            self.tally.add(f"{name}/{segment}", values[in_segment].cpu())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Beside what Hugging Face tells: means since the last line, over all ranks."""
+        """Add to Hugging Face's metrics the means since the last line, over all ranks."""
         if "loss" in logs:
-            told = self.tally.means(self.accelerator) | self.tally.peaks(self.accelerator)
-            logs |= {name: float(f"{value:.6g}") for name, value in told.items()}
+            metrics = self.tally.means(self.accelerator) | self.tally.peaks(self.accelerator)
+            logs |= {name: float(f"{value:.6g}") for name, value in metrics.items()}
         super().log(logs, start_time)
 
 
 class Repeated(Rounds):
-    """Rounds of several updates each."""
+    """The batch sampler of a training with several updates from each round."""
 
     def __init__(self, sampler: BatchSampler, batches: int, updates: int) -> None:
         super().__init__(sampler, batches)
         self._updates = updates
 
     def __len__(self) -> int:
-        """Hugging Face counts updates."""
+        """The number of updates, which is what Hugging Face counts."""
         return super().__len__() * self._updates
 
 
-def _divided(group: Group, whole: int) -> Group:
-    """Weights that add up to 1 over an update."""
-    return replace(group, branches=tuple(replace(one, weights=one.weights / whole) for one in group.branches))
+def _with_divided_weights(group: Group, weight_total: int) -> Group:
+    """The group with weights that add up to 1 over an update."""
+    return replace(group, branches=tuple(replace(branch, weights=branch.weights / weight_total) for branch in group.branches))
 
 
 @contextmanager
@@ -335,7 +368,7 @@ def _without_adapters(model: Any) -> Generator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Practised:
-    """What a training ends with."""
+    """The result of a training by SD-GRPO."""
 
     checkpoint: Path
     steps: int
@@ -347,23 +380,23 @@ class Practised:
 def train(
     settings: SdgrpoSettings,
     callbacks: Sequence[TrainerCallback] = (),
-    write_by: Callable[[Student], Writer] | None = None,
+    make_writer: Callable[[Student], Writer] | None = None,
 ) -> Practised:
-    """From where the last whole checkpoint stands to the last step. `callbacks` are Hugging Face's; `write_by` makes another
+    """Train from the last complete checkpoint to the last step. `callbacks` are Hugging Face's; `make_writer` makes another
     writer than the settings name."""
-    args = arguments(settings, logging_nan_inf_filter=False)
-    corpora = opened(settings)
+    args = training_arguments(settings, logging_nan_inf_filter=False)
+    corpora = open_rl_corpora(settings)
     if args.process_index == 0:
         if settings.data.verify:
             require_targets(settings, corpora)
         checkpoints.sweep(Path(settings.out))
     set_seed(settings.training.seed)
-    student = prepared(student_of(settings.model, corpora, settings.training.seed), settings.model)
-    trainer = SdgrpoTrainer(student, settings, corpora, args, write_by)
-    began = time.perf_counter()
+    student = prepare_student(make_student(settings.model, corpora, settings.training.seed), settings.model)
+    trainer = SdgrpoTrainer(student, settings, corpora, args, make_writer)
+    start_s = time.perf_counter()
     try:
         checkpoint = trainer.to_the_end(callbacks)
     finally:
         trainer.writer.close()
     metrics = next(entry for entry in reversed(trainer.state.log_history) if "loss" in entry)
-    return Practised(checkpoint, trainer.state.global_step, metrics, time.perf_counter() - began)
+    return Practised(checkpoint, trainer.state.global_step, metrics, time.perf_counter() - start_s)

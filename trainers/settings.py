@@ -1,4 +1,4 @@
-"""What a training is told, and what one by SFT is told: one TOML file, every key documented where it is declared."""
+"""The settings of any training, and those of SFT: one TOML file, every key documented where it is declared."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class Adapters(Config):
     """Low-rank adapters beside the weights, which then stay as they are."""
 
     rank: PositiveInt = 16
-    """Of each adapter."""
+    """Rank of each adapter."""
     alpha: PositiveFloat = 32.0
-    """What an adapter adds is multiplied by alpha / rank."""
+    """The output of an adapter is multiplied by alpha / rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of an adapter's inputs that is dropped in training."""
     targets: str = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
-    """Modules that get one: a regular expression over their full names."""
+    """Modules that get an adapter: a regular expression over their full names."""
 
 
 class ModelSettings(Config):
-    """Which student, and what of it learns."""
+    """Which student learns, and which of its weights."""
 
     checkpoint: str = ""
     """A folder with a Qwen3-VL, or its id on the Hub."""
     scratch: str = ""
-    """Instead of a checkpoint, a small student from scratch by its name: tiny, speck."""
+    """The name of a small student from scratch, instead of a checkpoint: tiny, speck."""
     add_tags: bool = False
     """Add the four tags to a checkpoint that has never seen them; otherwise it is refused."""
     weights: Literal["float32", "bfloat16"] = "float32"
-    """How weights are kept. float32 with bf16 = true is the usual way: bfloat16 halves memory, and small steps are lost."""
+    """The type of the weights. float32 with bf16 = true is the usual way: bfloat16 halves memory, and small steps are lost."""
     freeze: tuple[str, ...] = ()
-    """Weights that don't learn, by patterns over their names: "model.visual.*". One that meets none is an error."""
+    """Weights that don't learn, by patterns over their names: "model.visual.*". A pattern without a match is an error."""
     adapters: Adapters | None = None
     """Train low-rank adapters instead of the weights."""
     attention: Literal["blocks", "flash_attention_2"] = "blocks"
@@ -59,13 +59,13 @@ class CorpusSettings(Config):
     """One packed selection."""
 
     place: str
-    """The folder of its shards, here or at an address."""
+    """The folder of its shards, local or at an address."""
     weight: PositiveFloat = 1.0
-    """How often its samples come: 1 is once an epoch."""
+    """How often its samples come in an epoch: 1 is once."""
 
 
 class ReadingSettings(Config):
-    """What any student learns from."""
+    """The data of any training."""
 
     corpora: tuple[CorpusSettings, ...] = Field(min_length=1)
     """Packed selections, mixed by their weights: `cot` for SFT, `rl` for SD-GRPO."""
@@ -78,26 +78,26 @@ class ReadingSettings(Config):
 
 
 class DataSettings(ReadingSettings):
-    """What is learnt from, and how much of it at once."""
+    """The data of SFT, and how much of it is in a batch."""
 
     most_tokens: PositiveInt = 32_768
-    """Of a global batch, over all ranks; with accumulation of each of its parts. A sample that costs more than a rank's share
-    is an error."""
+    """The most tokens of a global batch, over all ranks; with accumulation of each of its parts. A sample that costs more
+    than a rank's share is an error."""
     most_samples: PositiveInt = 1 << 16
-    """Of a global batch, over all ranks."""
+    """The most samples of a global batch, over all ranks."""
     layout: Literal["packed", "padded"] = "packed"
-    """Transcripts one behind the other in a row, attending to themselves only; or a row each."""
+    """Transcripts one behind the other in a row, each attending only to itself; or a row each."""
 
 
-REPLICAS = (
+WHOLE_STUDENT_ON_EACH_GPU = (
     "not supported: each GPU holds the whole student, by torchrun; for less memory take [model.adapters], [model] freeze, "
     "gradient_checkpointing or bf16"
 )
-FROM_HUGGING_FACE: Mapping[str, str] = MappingProxyType(
+HUGGING_FACE_KEYS: Mapping[str, str] = MappingProxyType(
     {
-        "deepspeed": REPLICAS,
-        "fsdp": REPLICAS,
-        "fsdp_config": REPLICAS,
+        "deepspeed": WHOLE_STUDENT_ON_EACH_GPU,
+        "fsdp": WHOLE_STUDENT_ON_EACH_GPU,
+        "fsdp_config": WHOLE_STUDENT_ON_EACH_GPU,
         "fp16": "not supported: bf16 = true",
         "optim": "not supported: AdamW, with betas and weight_decay",
         "max_steps": "steps says it",
@@ -115,46 +115,46 @@ FROM_HUGGING_FACE: Mapping[str, str] = MappingProxyType(
 
 
 class LearningSettings(Config):
-    """How any student learns."""
+    """The learning of any training."""
 
-    elsewhere = FROM_HUGGING_FACE
+    elsewhere = HUGGING_FACE_KEYS
 
     steps: PositiveInt
-    """Updates in all."""
+    """Total number of updates."""
     learning_rate: PositiveFloat = 1e-5
-    """At its highest."""
+    """The highest learning rate."""
     warmup_steps: NonNegativeInt = 0
-    """Updates until it is there."""
+    """Updates until the learning rate is at its highest."""
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    """What it does then."""
+    """What the learning rate does after that."""
     weight_decay: NonNegativeFloat = 0.0
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     betas: tuple[float, float] = (0.9, 0.98)
-    """Of AdamW."""
+    """Betas of AdamW."""
     clip: PositiveFloat = 1.0
-    """Largest norm of a gradient."""
+    """The largest norm of a gradient; larger ones are scaled down."""
     seed: NonNegativeInt = 0
-    """Of the order of samples, of dropout, and of a student from scratch."""
+    """The seed of the order of samples, of dropout, and of a student from scratch."""
     bf16: bool = False
     """Compute in bfloat16."""
     gradient_checkpointing: bool = False
-    """Compute what the backward pass needs twice instead of keeping it."""
+    """Recompute activations in the backward pass instead of keeping them."""
 
 
 class StepSettings(LearningSettings):
-    """How it learns."""
+    """The learning of SFT."""
 
     accumulation: PositiveInt = 1
-    """Global batches of an update."""
+    """Global batches per update."""
 
 
 class OutSettings(Config):
-    """What is left behind, and how often."""
+    """Checkpoints and logs, and how often they are written."""
 
     save_every: Operational[PositiveInt] = 500
     """Updates between checkpoints. One is always made at the end."""
     keep: Operational[PositiveInt] = 2
-    """Checkpoints that stay."""
+    """Number of newest checkpoints that are kept."""
     log_every: Operational[PositiveInt] = 10
     """Updates between lines of log.jsonl."""
     report_to: Operational[tuple[str, ...]] = ()
@@ -164,14 +164,14 @@ class OutSettings(Config):
 
 
 class TrainingSettings(Config):
-    """Any training."""
+    """The settings of any training."""
 
     format: Operational[PositiveInt] = formats.TRAINING
     """The format of this file; `dmforge upgrade FILE` brings an older one up."""
     name: str
-    """What the model is called in its card."""
+    """The model's name in its card."""
     out: Operational[str]
-    """The folder for checkpoints and logs; from where the file lies, if it isn't absolute."""
+    """The folder for checkpoints and logs; relative to the folder of this file, if it isn't absolute."""
     model: ModelSettings
     """`[model]`"""
     data: ReadingSettings
@@ -183,18 +183,18 @@ class TrainingSettings(Config):
 
 
 class SftSettings(TrainingSettings):
-    """A training by SFT."""
+    """The settings of a training by SFT."""
 
     name: str = "sft"
-    """What the model is called in its card."""
+    """The model's name in its card."""
     data: DataSettings
     """`[data]`"""
     training: StepSettings
     """`[training]`"""
 
 
-C = TypeVar("C", bound=Config)
-S = TypeVar("S", bound=TrainingSettings)
+ConfigT = TypeVar("ConfigT", bound=Config)
+SettingsT = TypeVar("SettingsT", bound=TrainingSettings)
 
 
 def read_sft(path: Path) -> SftSettings:
@@ -202,30 +202,36 @@ def read_sft(path: Path) -> SftSettings:
     return read_settings(SftSettings, path)
 
 
-def read_settings(kind: type[S], path: Path) -> S:
-    """The settings of a training. Folders in its file are meant from where it lies."""
-    told = read_training_file(kind, path)
-    output_folder(Path(beside(path, told.out)), f"{path}: out")
-    corpora = tuple(corpus.model_copy(update={"place": beside(path, corpus.place)}) for corpus in told.data.corpora)
-    checkpoint = beside(path, told.model.checkpoint) if told.model.checkpoint.startswith(".") else told.model.checkpoint
-    return told.model_copy(
+def read_settings(settings_class: type[SettingsT], path: Path) -> SettingsT:
+    """The settings of a training. Relative folders in its file start from the file's own folder."""
+    settings = read_training_file(settings_class, path)
+    output_folder(Path(resolve_location(path, settings.out)), f"{path}: out")
+    corpora = tuple(
+        corpus.model_copy(update={"place": resolve_location(path, corpus.place)}) for corpus in settings.data.corpora
+    )
+    checkpoint = (
+        resolve_location(path, settings.model.checkpoint)
+        if settings.model.checkpoint.startswith(".")
+        else settings.model.checkpoint
+    )
+    return settings.model_copy(
         update={
-            "out": beside(path, told.out),
-            "data": told.data.model_copy(update={"corpora": corpora}),
-            "model": told.model.model_copy(update={"checkpoint": checkpoint}),
+            "out": resolve_location(path, settings.out),
+            "data": settings.data.model_copy(update={"corpora": corpora}),
+            "model": settings.model.model_copy(update={"checkpoint": checkpoint}),
         }
     )
 
 
-def read_training_file(kind: type[C], path: Path) -> C:
-    """The settings of a file of this format or an older one."""
+def read_training_file(settings_class: type[ConfigT], path: Path) -> ConfigT:
+    """The settings in a file of this format or an older one."""
     if not path.is_file():
         raise InputError("there is no such file", where=str(path), mend="give a TOML file: docs/training.md shows one")
     content = read_toml(path)
     formats.refuse_newer("the file", content.get("format", 1), formats.TRAINING, str(path))
-    return parse_config(kind, content, where=str(path))
+    return parse_config(settings_class, content, where=str(path))
 
 
-def beside(path: Path, place: str) -> str:
-    """A place that a file names: an address as it is, a folder from where the file lies."""
-    return place if "://" in place else str((path.parent / place).absolute())
+def resolve_location(path: Path, location: str) -> str:
+    """A location that a file names: an address as it is, a folder relative to the file's own."""
+    return location if "://" in location else str((path.parent / location).absolute())

@@ -1,6 +1,6 @@
-"""Supervised training: a student learns what teachers wrote, token by token, and nothing that it was only shown.
+"""Supervised fine-tuning: a student learns the tokens that teachers wrote, and none that it was only shown.
 
-    loss = sum over policy tokens of -log p(token | what stands before it) / number of policy tokens
+    loss = sum over policy tokens of -log p(token | all before it) / number of policy tokens
 
 The number is that of the whole update, over its accumulated batches and all ranks, so neither how an update is cut into
 batches nor how many ranks there are changes what is learnt. Ranks average their gradients; so each multiplies its part by
@@ -27,17 +27,17 @@ from dmforge.curation.shards.sampler import BatchSampler
 from dmforge.generators.student.load import Student
 from dmforge.trainers import checkpoints
 from dmforge.trainers.batches import Batch, logits_of, summed_loss
-from dmforge.trainers.checks import opened, require_sound
-from dmforge.trainers.feed import Collate, Rounds, loader
-from dmforge.trainers.keeping import Keeping, arguments
-from dmforge.trainers.learner import prepared, student_of
+from dmforge.trainers.checks import open_cot_corpora, require_sound
+from dmforge.trainers.feed import Collate, Rounds, data_loader
+from dmforge.trainers.keeping import Keeping, training_arguments
+from dmforge.trainers.learner import make_student, prepare_student
 from dmforge.trainers.settings import SftSettings
 
 
 class SftTrainer(Keeping):
-    """Our order of samples and our loss."""
+    """The trainer of SFT, with our order of samples and our loss."""
 
-    way = "SFT"
+    method = "SFT"
 
     def __init__(self, student: Student, settings: SftSettings, corpora: Sequence[Corpus], args: TrainingArguments) -> None:
         self.settings = settings
@@ -49,24 +49,26 @@ class SftTrainer(Keeping):
         rounds = Rounds(sampler, settings.training.steps * settings.training.accumulation)
         self.collate = Collate(student.layout, corpora[0].clips, data.layout, data.most_tokens // ranks)
         super().__init__(student, settings, corpora, rounds, args)
-        # Qwen3-VL says that it takes no number of items, and batches would be averaged whatever they hold; we divide ourselves
+        # Qwen3-VL claims to take no number of items, and batches would be averaged whatever their size; we divide ourselves
         self.model_accepts_loss_kwargs = True
-        self._waited_s = self._tokens = 0
-        self._since_s = time.perf_counter()
+        self._data_wait_s = self._tokens = 0
+        self._last_log_s = time.perf_counter()
 
     def batches_done(self) -> int:
         return self.state.global_step * self.args.gradient_accumulation_steps
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         pin = self.args.device.type == "cuda"
-        return loader(self.corpora, self.rounds, self.collate, self.settings.data.workers, pin=pin)
+        return data_loader(self.corpora, self.rounds, self.collate, self.settings.data.workers, pin=pin)
 
     def get_batch_samples(self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device) -> tuple[Any, Any]:
-        """The batches of an update, and how many tokens are learnt from them on all ranks."""
-        began = time.perf_counter()
+        """The batches of an update, and the number of tokens that are learnt from them on all ranks."""
+        start_s = time.perf_counter()
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
-        self._waited_s += time.perf_counter() - began
-        counts = torch.tensor([sum(b.items for b in batches), sum(b.input_ids.numel() for b in batches)], device=device)
+        self._data_wait_s += time.perf_counter() - start_s
+        counts = torch.tensor(
+            [sum(batch.items for batch in batches), sum(batch.input_ids.numel() for batch in batches)], device=device
+        )
         learnt, tokens = self.accelerator.reduce(counts).tolist()  # pyright: ignore[reportAttributeAccessIssue]
         self._tokens += tokens
         return batches, learnt
@@ -76,21 +78,21 @@ class SftTrainer(Keeping):
         return loss * self.args.world_size / max(1, num_items_in_batch)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Beside what Hugging Face tells: tokens a second, and the share of time in which the model waited for data."""
+        """Add to Hugging Face's metrics the tokens per second, and the share of time in which the model waited for data."""
         if "loss" in logs:
-            spent_s = time.perf_counter() - self._since_s
-            logs |= {"tokens_per_s": round(self._tokens / spent_s, 1), "waiting": round(self._waited_s / spent_s, 4)}
-            self._waited_s, self._tokens, self._since_s = 0.0, 0, time.perf_counter()
+            spent_s = time.perf_counter() - self._last_log_s
+            logs |= {"tokens_per_s": round(self._tokens / spent_s, 1), "waiting": round(self._data_wait_s / spent_s, 4)}
+            self._data_wait_s, self._tokens, self._last_log_s = 0.0, 0, time.perf_counter()
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        self._since_s = time.perf_counter()
+        self._last_log_s = time.perf_counter()
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training ends with."""
+    """The result of a training by SFT."""
 
     checkpoint: Path
     steps: int
@@ -99,17 +101,17 @@ class Trained:
 
 
 def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> Trained:
-    """From where the last whole checkpoint stands to the last step. `callbacks` are Hugging Face's."""
-    args = arguments(settings, gradient_accumulation_steps=settings.training.accumulation)
-    corpora = opened(settings.data, args.world_size)
+    """Train from the last complete checkpoint to the last step. `callbacks` are Hugging Face's."""
+    args = training_arguments(settings, gradient_accumulation_steps=settings.training.accumulation)
+    corpora = open_cot_corpora(settings.data, args.world_size)
     if args.process_index == 0:
         if settings.data.verify:
             require_sound(corpora)
         checkpoints.sweep(Path(settings.out))
     set_seed(settings.training.seed)
-    student = prepared(student_of(settings.model, corpora, settings.training.seed), settings.model)
+    student = prepare_student(make_student(settings.model, corpora, settings.training.seed), settings.model)
     trainer = SftTrainer(student, settings, corpora, args)
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     checkpoint = trainer.to_the_end(callbacks)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return Trained(checkpoint, trainer.state.global_step, losses[-1], time.perf_counter() - began)
+    return Trained(checkpoint, trainer.state.global_step, losses[-1], time.perf_counter() - start_s)

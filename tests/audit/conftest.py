@@ -1,4 +1,4 @@
-"""Two small lakes: a finished demo, and one of made-up rows with every kind of verdict, from which a corpus was selected."""
+"""Two small lakes: a finished demo, and random rows with every kind of verdict, from which a corpus was selected."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ KINDS = ("grounding", "mcq", "grounded_mcq", "open")
 
 
 def ask(*words: object, code: int = 0) -> Result:
-    told = CliRunner().invoke(cli.app, [str(word) for word in words])
-    assert told.exit_code == code, told.output
-    return told
+    result = CliRunner().invoke(cli.app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    return result
 
 
 @pytest.fixture(scope="session")
 def answer() -> Callable[..., list[dict[str, Any]]]:
-    """What an audit says, as dictionaries."""
+    """Runs an audit and returns its rows as dictionaries."""
 
-    def asked(*words: object) -> list[dict[str, Any]]:
-        told = json.loads(ask("audit", *words, "--json").stdout)
-        return [dict(zip(told["columns"], row, strict=True)) for row in told["rows"]]
+    def audit_rows(*words: object) -> list[dict[str, Any]]:
+        payload = json.loads(ask("audit", *words, "--json").stdout)
+        return [dict(zip(payload["columns"], row, strict=True)) for row in payload["rows"]]
 
-    return asked
+    return audit_rows
 
 
 @pytest.fixture(scope="session")
@@ -50,57 +50,66 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "workspace"
 
 
-def made_up(count: int = 120) -> Rows:
+def random_rows(count: int = 120) -> Rows:
     """Videos, tasks of each kind, candidates and scores, drawn at random."""
-    draw = Random(5)
+    random = Random(5)
     rows: list[Any] = []
-    for number in range(12):
-        video = Video(f"{number:02x}" * 32, 6000 + 100 * number, 64, 64, Fraction(25), "h264", 0, 9, source="films")
-        rows += [video, Provenance(video.id, "films", "CC0", "", "ns", str(number), (), "train")]
-        clean = Verdict(video.id, video.id, "video", "clean", float(number > 1), 1, "" if number > 1 else "its id is listed")
-        rows += [clean, Verdict(video.id, video.id, "video", "original", float(number != 5), 1)]
-        for nth in range(count // 12):
-            rows += _task(draw, video, nth)
+    for index in range(12):
+        video = Video(f"{index:02x}" * 32, 6000 + 100 * index, 64, 64, Fraction(25), "h264", 0, 9, source="films")
+        rows += [video, Provenance(video.id, "films", "CC0", "", "ns", str(index), (), "train")]
+        clean = Verdict(video.id, video.id, "video", "clean", float(index > 1), 1, "" if index > 1 else "its id is listed")
+        rows += [clean, Verdict(video.id, video.id, "video", "original", float(index != 5), 1)]
+        for task_index in range(count // 12):
+            rows += _task_rows(random, video, task_index)
     return rows
 
 
-def _task(draw: Random, video: Video, nth: int) -> list[Any]:
-    kind: Any = KINDS[nth % 4]
-    options = ("red", "a dark blue one", "green", "blue")[: 3 + nth % 2] if "mcq" in kind else ()
-    window = _window(draw)
-    windows = () if kind == "mcq" else (window,) if draw.random() < 0.7 else (window, Window(4000, 4500))
-    right = (
-        draw.choice(["A", "(b)", "B. a dark blue one", "green", "Answer"]) if options else draw.choice(["two", " Two", "three"])
+def _task_rows(random: Random, video: Video, index: int) -> list[Any]:
+    kind: Any = KINDS[index % 4]
+    options = ("red", "a dark blue one", "green", "blue")[: 3 + index % 2] if "mcq" in kind else ()
+    window = _random_window(random)
+    windows = () if kind == "mcq" else (window,) if random.random() < 0.7 else (window, Window(4000, 4500))
+    gold = (
+        random.choice(["A", "(b)", "B. a dark blue one", "green", "Answer"])
+        if options
+        else random.choice(["two", " Two", "three"])
     )
     task = Task(
-        video.id, kind, f"What is it, {nth}?", options, right, windows, draw.choice(["any", "all"]), source=draw.choice("xy")
+        video.id,
+        kind,
+        f"What is it, {index}?",
+        options,
+        gold,
+        windows,
+        random.choice(["any", "all"]),
+        source=random.choice("xy"),
     )
     rows: list[Any] = [task]
     for name, values in (("blind", (0.0, 0.25, 1.0)), ("replay", (0.0, 0.1, 0.25, 0.5, 0.99, 1.0)), ("unique", (0.3, 1.0))):
-        rows.append(Verdict(video.id, task.id, "task", name, draw.choice(values), 4, draw.choice(["", "not clear"])))
-    known = bool(windows)
+        rows.append(Verdict(video.id, task.id, "task", name, random.choice(values), 4, random.choice(["", "not clear"])))
+    has_windows = bool(windows)
     rows += [
-        Verdict(video.id, task.id, "task", name, draw.choice([-0.25, 0.0, 0.5]) if known else 1.0, 4 * known)
+        Verdict(video.id, task.id, "task", name, random.choice([-0.25, 0.0, 0.5]) if has_windows else 1.0, 4 * has_windows)
         for name in ("necessity", "necessity_coarse")
     ]
     for attempt in range(2):
-        look = Look(_window(draw), Fraction(draw.choice([1, 2, 4])))
+        look = Look(_random_window(random), Fraction(random.choice([1, 2, 4])))
         pieces = Transcript((Piece("policy", f"{attempt}"),))
-        teacher = draw.choice(["one", "two"])
-        candidate = Candidate(video.id, task.id, attempt, teacher, pieces, (look,), "A", draw.choice(["teacher", "gold"]), ())
+        teacher = random.choice(["one", "two"])
+        candidate = Candidate(video.id, task.id, attempt, teacher, pieces, (look,), "A", random.choice(["teacher", "gold"]), ())
         rows.append(candidate)
         for name in ("answer", "evidence"):
-            rows.append(Verdict(video.id, candidate.id, "candidate", name, draw.choice([0.0, 0.6, 1.0]), 1))
+            rows.append(Verdict(video.id, candidate.id, "candidate", name, random.choice([0.0, 0.6, 1.0]), 1))
     return rows
 
 
-def _window(draw: Random) -> Window:
-    start = draw.randrange(0, 2000, 50)
-    return Window(start, start + draw.randrange(100, 1500, 50))
+def _random_window(random: Random) -> Window:
+    start_cs = random.randrange(0, 2000, 50)
+    return Window(start_cs, start_cs + random.randrange(100, 1500, 50))
 
 
 @pytest.fixture(scope="session")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, View]:
-    """The lake of made-up rows, and what was selected: right ones, the best of each task."""
+    """The lake of random rows, with a selection of right answers, the best of each task."""
     folder = tmp_path_factory.mktemp("scored") / "ws"
-    return folder, judged(folder, made_up(), SelectCot(SelectCotConfig(least={"answer": 0.5}, order=("evidence",))))
+    return folder, judged(folder, random_rows(), SelectCot(SelectCotConfig(least={"answer": 0.5}, order=("evidence",))))

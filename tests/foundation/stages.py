@@ -1,4 +1,4 @@
-"""Stages that misbehave in every way that a decoder of foreign files has been seen to."""
+"""Stages that misbehave in every way that decoders of foreign files have been seen to."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ VIDEO = digest("video", "one")
 
 
 class MisbehaveConfig(EachConfig):
-    """What one number does."""
+    """How the stage misbehaves, and at which input."""
 
     how: str
     """How it misbehaves."""
     number: int = 5
-    """Which number it is."""
+    """The number of the input at which it misbehaves."""
     traces: str = ""
-    """A folder in which every try leaves a file."""
+    """A folder in which every attempt leaves a file."""
 
 
 class Misbehave(Each[Seed, Verdict]):
@@ -67,16 +67,16 @@ class Dies(Misbehave):
 
 
 class EchoConfig(AskConfig):
-    """How long and which."""
+    """Which inputs are slow or fail."""
 
     slow: int = -1
-    """The number that takes `slow_s`."""
+    """The number of the input that takes `slow_s`."""
     slow_s: float = 0.0
-    """Seconds that it takes."""
+    """Seconds that the slow input takes."""
     transient: int = -1
-    """The number that fails for now."""
+    """The number of the input that fails for now."""
     fatal: int = -1
-    """The number that stops the stage."""
+    """The number of the input that stops the stage."""
 
 
 class Echo(Ask[Seed, Verdict]):
@@ -105,13 +105,13 @@ class Ahead(Batch[Seed, Verdict]):
     config: StageConfig
 
     def process(self, items: Iterator[Seed]) -> Iterator[Result]:
-        taken: list[Seed] = []
+        pending: list[Seed] = []
         for item in items:
-            taken.append(item)
-            if len(taken) == 7:
-                yield from (Made((verdict(seed),)) for seed in taken)
-                taken.clear()
-        yield from (Rejected("late") for _ in taken)
+            pending.append(item)
+            if len(pending) == 7:
+                yield from (Made((verdict(seed),)) for seed in pending)
+                pending.clear()
+        yield from (Rejected("late") for _ in pending)
 
 
 def verdict(item: Seed) -> Verdict:
@@ -151,8 +151,10 @@ def seeds(count: int) -> list[Seed]:
 def batches(count: int, size: int) -> Iterator[WorkBatch]:
     all_seeds = seeds(count)
     for start in range(0, count, size):
-        part = all_seeds[start : start + size]
-        yield WorkBatch(pa.Table.from_batches([to_arrow(Seed, part)]), [seed.id for seed in part], [VIDEO] * len(part))
+        batch_seeds = all_seeds[start : start + size]
+        yield WorkBatch(
+            pa.Table.from_batches([to_arrow(Seed, batch_seeds)]), [seed.id for seed in batch_seeds], [VIDEO] * len(batch_seeds)
+        )
 
 
 def execute(stage: Stage[Seed, Verdict], workspace: Path, count: int, size: int) -> list[Finished]:
@@ -167,7 +169,7 @@ def statuses(finished: list[Finished]) -> dict[Id, tuple[str, str]]:
 
 
 class Halve(Root, Each[Seed, Task]):
-    """Two numbers give the same task."""
+    """Makes the same task from each two numbers."""
 
     name, version = "halve", 1
     config: EachConfig
@@ -183,13 +185,13 @@ class Halve(Root, Each[Seed, Task]):
 
 
 class HalveOnce(Halve):
-    """The same, and says so."""
+    """Makes the same task from each two numbers, and allows repeats."""
 
     repeats = True
 
 
 def misbehaving(how: str, tmp_path: Path, **limits: float) -> Misbehave:
-    told = {
+    settings = {
         "how": how,
         "workers": 2,
         "cpu_s": 20,
@@ -198,11 +200,11 @@ def misbehaving(how: str, tmp_path: Path, **limits: float) -> Misbehave:
         "memory_mb": 300,
         "traces": str(tmp_path),
     } | limits
-    return Misbehave(MisbehaveConfig.model_validate(told))
+    return Misbehave(MisbehaveConfig.model_validate(settings))
 
 
 class Film(Root, Each[Seed, Video]):
-    """Numbers to videos of two sources."""
+    """Makes videos of two sources from numbers."""
 
     name, version = "film", 1
     config: EachConfig

@@ -42,7 +42,7 @@ def test_how_ranges_are_cut_changes_no_byte_of_lake_and_shards(
     whole = made(tmp_path / "whole", stages(30 * TASKS_A_VIDEO))
     for module, name in (
         (worklist, "RANGE_ROWS"), (views, "RANGE_ROWS"), (duplicates, "RANGE_ROWS"), (pack, "RANGE_SAMPLES"),
-        (select, "RANGE_SUBJECTS"), (select_rl, "RANGE_SUBJECTS"), (draw, "CHUNK"),
+        (select, "RANGE_SUBJECTS"), (select_rl, "RANGE_SUBJECTS"), (draw, "CHUNK_TASKS"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, 40)
     monkeypatch.setattr(index, "ROWS_PER_BATCH", index.ROWS_PER_GROUP // 4)

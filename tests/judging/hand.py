@@ -1,4 +1,4 @@
-"""The records that were spoilt by hand, as the lake would hold them."""
+"""Records that were spoilt by hand, as rows of a lake."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dmforge.curation.settled import Made
 from dmforge.curation.sources.names import parse as parse_name
 from dmforge.curation.sources.references import Reference
 from dmforge.filters.citations import Citations, CitationsConfig
-from dmforge.filters.contamination import benchmark_ids
+from dmforge.filters.contamination import index_benchmarks
 from dmforge.filters.duplicates import Duplicates, DuplicatesConfig
 from dmforge.filters.rules import Rules, RulesConfig
 from dmforge.filters.verify import Verify, VerifyConfig
@@ -45,28 +45,28 @@ CAUGHT_BY = {
     "other_language": "language",
     "needs_audio": "silent",
 }
-"""`text_after_answer` is found by the grammar behind the element, by `answer_form` within it."""
-LEAST = {"answer": 0.9, "own_span": 0.01, "repetition": 0.7, "evidence": 0.5}
+"""Defect -> the filter that finds it. `text_after_answer` is found by `grammar` after the element, by `answer_form` in it."""
+MIN_SCORES = {"answer": 0.9, "own_span": 0.01, "repetition": 0.7, "evidence": 0.5}
 
 
 @dataclass(frozen=True)
 class Spoilt:
-    """A record, and what is wrong with it."""
+    """A record with its defect."""
 
     name: str
     defect: str
     attempt: Attempt
     video_name: str
-    beside: str
+    twin_name: str
     listed: tuple[str, ...]
 
 
 def read() -> list[Spoilt]:
-    return [_read(json.loads(line)) for line in FILE.read_text("utf-8").splitlines()]
+    return [_parse_record(json.loads(line)) for line in FILE.read_text("utf-8").splitlines()]
 
 
-def _read(told: dict[str, object]) -> Spoilt:
-    record = json.loads(json.dumps(told))
+def _parse_record(line_record: dict[str, object]) -> Spoilt:
+    record = json.loads(json.dumps(line_record))
     name = Path(record["row"]["video"][0]).stem
     video = Video(
         hashlib.sha256(name.encode()).hexdigest(), round(record["duration_s"] * 100), 64, 64, Fraction(12), "h264", 0, 1,
@@ -74,44 +74,49 @@ def _read(told: dict[str, object]) -> Spoilt:
     )  # fmt: skip
     windows = tuple(Window(round(start * 100), round(end * 100)) for start, end in record["windows"])
     task = Task(video.id, record["kind"], record["question"], tuple(record["options"]), record["gold"], windows, "any")
-    before, _, after = record["row"]["conversations"][1]["value"].partition(CLIP)
-    found = parse(before + after)
-    looks, answer = (found.looks, found.answer) if isinstance(found, Trajectory) else ((), "")
+    text_before, _, text_after = record["row"]["conversations"][1]["value"].partition(CLIP)
+    parsed = parse(text_before + text_after)
+    looks, answer = (parsed.looks, parsed.answer) if isinstance(parsed, Trajectory) else ((), "")
     clips = (Piece("runtime", None, looks[0]),) if looks else ()
-    pieces = (*prompt(task), Piece("policy", before), *clips, Piece("policy", after))
+    pieces = (*prompt(task), Piece("policy", text_before), *clips, Piece("policy", text_after))
     candidate = Candidate(video.id, task.id, 0, "hand", Transcript(pieces), looks, answer, "teacher", ())
     attempt = Attempt(candidate, task, video)
     return Spoilt(record["name"], record["defect"], attempt, name, record["beside"], tuple(record["listed"]))
 
 
-def verdicts(spoilt: Spoilt) -> dict[str, Verdict]:
+def verdicts(spoilt_record: Spoilt) -> dict[str, Verdict]:
     stages = (Rules(RulesConfig()), Citations(CitationsConfig()), Verify(VerifyConfig()))
-    found: dict[str, Verdict] = {}
+    by_filter: dict[str, Verdict] = {}
     for stage in stages:
-        (made,) = stage.process(iter([spoilt.attempt]))
-        assert isinstance(made, Made)
-        found |= {row.filter: row for row in made.rows if isinstance(row, Verdict)}
-    return found
+        (result,) = stage.process(iter([spoilt_record.attempt]))
+        assert isinstance(result, Made)
+        by_filter |= {row.filter: row for row in result.rows if isinstance(row, Verdict)}
+    return by_filter
 
 
-def missed(spoilt: Spoilt) -> dict[str, Verdict]:
+def missed(spoilt_record: Spoilt) -> dict[str, Verdict]:
     """The verdicts below the thresholds of a usual recipe."""
-    return {name: row for name, row in verdicts(spoilt).items() if row.score < LEAST.get(name, 1.0)}
+    return {name: row for name, row in verdicts(spoilt_record).items() if row.score < MIN_SCORES.get(name, 1.0)}
 
 
 def twins(records: list[Spoilt], folder: Path) -> dict[str, float]:
-    """Of each record that says again what another one says, how unlike the less unlike of the two is."""
-    by_name = {one.name: one for one in records}
-    sound = [one for one in records if not one.defect]
-    spoilt = [one for one in records if one.defect == "paraphrase_duplicate"]
-    rows = {row.id: row for one in (*sound, *spoilt) for row in (one.attempt.video, one.attempt.task) if row is not None}
+    """For each paraphrase of another record, the lower `unique` score of the two."""
+    by_name = {record.name: record for record in records}
+    sound_records = [record for record in records if not record.defect]
+    paraphrases = [record for record in records if record.defect == "paraphrase_duplicate"]
+    rows = {
+        row.id: row
+        for record in (*sound_records, *paraphrases)
+        for row in (record.attempt.video, record.attempt.task)
+        if row is not None
+    }
     view = judged(folder, list(rows.values()), Duplicates(DuplicatesConfig()))
-    found = dict(view.connection.execute("SELECT subject, score FROM verdicts WHERE filter = 'unique'").fetchall())
-    pairs = {one.name: (one.attempt.task.id, by_name[one.beside].attempt.task.id) for one in spoilt}
-    return {name: min(found[subject] for subject in pair) for name, pair in pairs.items()}
+    unique_scores = dict(view.connection.execute("SELECT subject, score FROM verdicts WHERE filter = 'unique'").fetchall())
+    pairs = {record.name: (record.attempt.task.id, by_name[record.twin_name].attempt.task.id) for record in paraphrases}
+    return {name: min(unique_scores[subject] for subject in pair) for name, pair in pairs.items()}
 
 
-def is_listed(spoilt: Spoilt) -> bool:
+def is_listed(spoilt_record: Spoilt) -> bool:
     """Whether a benchmark lists the record's video, however it writes its id."""
-    listed = benchmark_ids([Reference(b"\0" * 16, "bench", "youtube", name, "") for name in spoilt.listed])
-    return listed.find("youtube", [parse_name(spoilt.video_name).id]) == "bench"
+    benchmark_index = index_benchmarks([Reference(b"\0" * 16, "bench", "youtube", name, "") for name in spoilt_record.listed])
+    return benchmark_index.find("youtube", [parse_name(spoilt_record.video_name).id]) == "bench"

@@ -31,7 +31,7 @@ from dmforge.filters.rules import Rules, RulesConfig, rules_of
 from dmforge.filters.select import SelectCot, SelectCotConfig
 from dmforge.filters.select_rl import SelectRl, SelectRlConfig
 from dmforge.filters.selection import Selection, Wanted, counts
-from dmforge.filters.what_if import asking
+from dmforge.filters.what_if import compile_condition
 from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.looks import Look, Window
@@ -63,11 +63,11 @@ def verdicts(of: Candidate, scores: dict[str, float]) -> list[Verdict]:
 
 def decided(folder: Path, rows: Any, wanted: Wanted, where: str | None = None) -> dict[str | None, int]:
     connection = judged(folder, rows).connection.cursor()
-    (_,) = Selection(connection, wanted, IN_ONE, holds=None if where is None else asking(where)).decided()
+    (_,) = Selection(connection, wanted, IN_ONE, condition=None if where is None else compile_condition(where)).decide_ranges()
     whole = counts(connection)
     if where is None:  # how many videos are decided at a time changes nothing
         cut: Counter[str | None] = Counter()
-        for _ in Selection(connection, wanted, list(ALL.ranges(5))).decided():
+        for _ in Selection(connection, wanted, list(ALL.ranges(5))).decide_ranges():
             cut += Counter(counts(connection))
         assert cut == whole
     return whole
@@ -82,7 +82,7 @@ def five(folder: Path, where: str | None = None, **wanted: Any) -> dict[str | No
     return decided(
         folder,
         [one, said, *tasks, *made, *told],
-        Wanted(**{"least": {"answer": 0.9, "grammar": 1.0}, "only": {}} | wanted),
+        Wanted(**{"min_scores": {"answer": 0.9, "grammar": 1.0}, "only": {}} | wanted),
         where,
     )
 
@@ -119,7 +119,7 @@ def test_the_best_candidate_of_a_task_is_kept_by_the_declared_order(tmp_path: Pa
     rows = [one, said, asked, *made, *told]
     for order, best in ((("evidence",), 1), (("answer", "evidence"), 1), ((), 0)):
         connection = judged(tmp_path / str(order), rows).connection.cursor()
-        (_,) = Selection(connection, Wanted({"answer": 1.0}, {}, order), IN_ONE).decided()
+        (_,) = Selection(connection, Wanted({"answer": 1.0}, {}, order), IN_ONE).decide_ranges()
         kept = connection.execute("SELECT id FROM verdict_of WHERE reason IS NULL").fetchall()
         assert kept == [(made[best].id,)]
         assert counts(connection)["another candidate of the task was kept"] == 2
@@ -261,7 +261,7 @@ def test_every_filter_says_what_it_measures(workspace: Path) -> None:
 def test_a_condition_is_asked_of_scores_and_what_they_are_about(
     where: str, kept: int, undetermined: int, tmp_path: Path
 ) -> None:
-    found = five(tmp_path, where, least={})
+    found = five(tmp_path, where, min_scores={})
     assert found.get(None, 0) == kept
     assert found.get("undetermined: --where", 0) == undetermined
 
@@ -325,7 +325,7 @@ def test_a_condition_has_the_limits_of_typed_sql(where: str, told: str, tmp_path
     connection = view.connection.cursor()
     connection.execute("CREATE TEMP TABLE standing AS SELECT id, task, video FROM candidates")
     with pytest.raises(DmforgeError, match=told) as stopped:
-        asking(where, Limits(128, 2.0 if "after" in told else 60.0))(connection)
+        compile_condition(where, Limits(128, 2.0 if "after" in told else 60.0))(connection)
     assert stopped.value.exit_code == 1
     assert stopped.value.where == "--where"
 

@@ -120,12 +120,12 @@ def test_questions_that_stand_everywhere_are_counted_and_not_called_duplicates(t
 def test_the_commonest_templates_are_the_least_fresh() -> None:
     """More questions than a band is compared in full for: worded alike, and nearly alike."""
     alike = [f"What colour is the car{'?' * n}" for n in range(1000)]
-    assert set(map(Alike(alike).near, alike)) == {1000}
+    assert set(map(Alike(alike).near_count, alike)) == {1000}
     long = "When does the tall man in the red coat slowly open the heavy wooden door behind the old stone house near"
     nearly = [f"{long} number{n}" for n in range(300)]
     found = Alike([*nearly, "Who feeds the parrot?"])
-    assert min(map(found.near, nearly)) > 200
-    assert found.near("Who feeds the parrot?") == 1
+    assert min(map(found.near_count, nearly)) > 200
+    assert found.near_count("Who feeds the parrot?") == 1
 
 
 def test_duplicates_among_many_are_those_that_all_pairs_give(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_duplicates_among_many_are_those_that_all_pairs_give(tmp_path: Path) -> 
     parts = (asks, ["does the"], nouns, ["that"], verbs, ["the"], nouns, places)
     questions = [" ".join(map(draw.choice, parts)) for _ in range(250)]
     alike = Alike(questions)
-    found = {question: alike.near(question) for question in questions}
+    found = {question: alike.near_count(question) for question in questions}
     wanted = {one: sum(is_near(one, other) for other in questions) for one in questions}
     missed = sum(wanted[one] - found[one] for one in wanted)
     assert all(found[one] <= wanted[one] for one in wanted)

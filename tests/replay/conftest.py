@@ -1,4 +1,4 @@
-"""Worlds in a workspace, as far as a student isn't needed, and a student that has never learnt anything."""
+"""A workspace of worlds, run as far as no student is needed, and a student of random weights."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ COMMAND = "dmforge run"
 
 @pytest.fixture(scope="session")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of worlds, and a teacher for them that everyone in this session may ask."""
+    """A folder of worlds, with a running teacher for them that the whole session uses."""
     worlds = tmp_path_factory.mktemp("worlds")
     make_worlds(worlds / "w", Settings(videos=4))
-    before = os.environ.get(URL)
+    previous_url = os.environ.get(URL)
     with serving(worlds / "w", Behaviour(), worlds / "planted.jsonl") as url:
         os.environ[URL] = url
         yield worlds / "w"
-    os.environ.pop(URL) if before is None else os.environ.__setitem__(URL, before)
+    os.environ.pop(URL) if previous_url is None else os.environ.__setitem__(URL, previous_url)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +49,7 @@ def prepared(oracle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shrink(recipe: Path) -> None:
-    """Small clips, few and short rollouts: a student that knows nothing writes to its limit."""
+    """Edit a recipe to small clips and few, short rollouts: a student of random weights writes to its limit."""
     text = re.sub(r"most_tokens = \d+", "", recipe.read_text()).replace("sizes = [4, 8, 16]", "sizes = [2, 3]")
     small = '[clips]\ncoarse_fps = "1/2"\ncoarse_tokens = 24\nlook_frames = 24\nlook_tokens = 48\n\n'
     text = text.replace("[student]", small + "[student]")
@@ -71,7 +71,7 @@ def student(oracle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def workspace(prepared: Path, student: Path, tmp_path: Path) -> Workspace:
-    """A copy of it with the student beside it."""
+    """A copy of the prepared workspace, with the student beside it."""
     shutil.copytree(prepared, tmp_path / "ws")
     shutil.copytree(student, tmp_path / "student")
     return Workspace(tmp_path / "ws")

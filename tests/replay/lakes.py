@@ -1,4 +1,4 @@
-"""Stages of a recipe with a policy in the place of the student, and what they left in the lake."""
+"""Runs of a recipe with a policy in place of the student, and the rows that they left in the lake."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dmforge.filters.replaying import Replaying
 from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.records import Record, Task, Video
-from tests.replay.policies import Policy, Rate, known
+from tests.replay.policies import Policy, Rate, known_tasks
 
-R = TypeVar("R", bound=Record)
+RecordT = TypeVar("RecordT", bound=Record)
 
 
 def stages_of(workspace: Workspace, policy: Policy | None = None) -> tuple[AnyStage, ...]:
-    """The recipe's stages; rolled out by a policy, if there is one."""
+    """The recipe's stages, whose rollouts are written by a policy, if one is given."""
     stages = read_recipe(workspace.recipe).stages
     for stage in stages:
         if isinstance(stage, Replaying) and policy is not None:
@@ -34,7 +34,7 @@ def view_of(workspace: Workspace) -> View:
     return View(Lake(workspace), read_recipe(workspace.recipe).stages)
 
 
-def rows(workspace: Workspace, record: type[R]) -> list[R]:
+def rows(workspace: Workspace, record: type[RecordT]) -> list[RecordT]:
     view = view_of(workspace)
     return from_arrow(record, view.table(f"SELECT * FROM ({view.rows(record).sql}) ORDER BY id"))
 
@@ -43,20 +43,20 @@ def sql(workspace: Workspace, query: str) -> list[tuple[Any, ...]]:
     return view_of(workspace).connection.cursor().execute(query).fetchall()
 
 
-def policy_for(workspace: Workspace, rate: Rate, **told: Any) -> Policy:
-    """One that knows everything about the workspace's videos."""
+def policy_for(workspace: Workspace, rate: Rate, **settings: Any) -> Policy:
+    """A policy that knows all tasks about the workspace's videos."""
     (clips,) = {stage.config.clips for stage in stages_of(workspace) if isinstance(stage, Replaying)}
-    return Policy(known(workspace, clips, rows(workspace, Video), rows(workspace, Task)), rate, **told)
+    return Policy(known_tasks(workspace, clips, rows(workspace, Video), rows(workspace, Task)), rate, **settings)
 
 
 def run(workspace: Workspace, policy: Policy | None, until: str | None = None, *, only: bool = False) -> list[StageReport]:
-    """As `dmforge run` does it; or the last stage alone."""
+    """Run the stages up to `until` as `dmforge run` does; or the last of them alone."""
     stages = stages_of(workspace, policy)
     names = [stage.name for stage in stages]
-    upto: Sequence[AnyStage] = stages if until is None else stages[: names.index(until) + 1]
-    upto = upto[-1:] if only else upto
+    to_run: Sequence[AnyStage] = stages if until is None else stages[: names.index(until) + 1]
+    to_run = to_run[-1:] if only else to_run
     with workspace.held("test"):
-        return list(Driver(Lake(workspace), stages, LocalExecutor(), Console(quiet=True)).run(upto))
+        return list(Driver(Lake(workspace), stages, LocalExecutor(), Console(quiet=True)).run(to_run))
 
 
 def change(workspace: Workspace, old: str, new: str) -> None:

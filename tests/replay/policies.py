@@ -1,4 +1,4 @@
-"""A policy whose answers are right as often as it is told: it knows the videos by their frames, and the tasks about them."""
+"""A policy whose answers are right at a given rate: it knows videos by their frames, and the tasks about them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dmforge.schemas.scoring import choice
 
 Seen = Literal["text", "coarse", "look"]
 Rate = Callable[[Task, Seen, Look | None], float]
-"""How often a task is answered right, by what is shown of it."""
+"""The rate of right answers to a task, by what is shown of its video."""
 
 
 @dataclass
@@ -31,18 +31,18 @@ class Policy:
     tasks: Mapping[tuple[bytes, str], Task]
     rate: Rate
     look: str = "<span>1.00 - 3.00</span><fps>2</fps>"
-    """Where it looks when it may choose."""
-    rolled: list[tuple[int, Look | None]] = field(default_factory=list[tuple[int, Look | None]])
+    """The look that it chooses when it may."""
+    rollouts: list[tuple[int, Look | None]] = field(default_factory=list[tuple[int, Look | None]])
     """The seed of each row that it wrote, and the look that was forced on it."""
-    most: int | None = None
-    """It breaks down after so many."""
+    max_rollouts: int | None = None
+    """It breaks down after this many rollouts."""
 
     def converse(self, rows: Sequence[Sampling]) -> Conversation:
         return _Rows(self, rows)
 
 
 class BrokenDown(Exception):
-    """As a process that is killed, but in the same one."""
+    """Raised in place of the death of a process."""
 
 
 @dataclass
@@ -52,58 +52,61 @@ class _Rows:
     prompts: dict[int, tuple[Shown, ...]] = field(default_factory=dict[int, tuple[Shown, ...]])
 
     def go_on(self, added: Mapping[int, Sequence[Shown]], may_look: Collection[int]) -> dict[int, Written]:
-        return {number: self._written(number, tuple(shown), number in may_look) for number, shown in added.items()}
+        return {number: self._continue(number, tuple(parts), number in may_look) for number, parts in added.items()}
 
-    def _written(self, number: int, shown: tuple[Shown, ...], may_look: bool) -> Written:
-        fresh = number not in self.prompts
-        prompt = self.prompts.setdefault(number, shown)
-        words = "".join(one.piece.text or "" for one in shown if one.piece.author == "runtime")
-        if fresh and may_look and not words:
+    def _continue(self, number: int, parts: tuple[Shown, ...], may_look: bool) -> Written:
+        is_first = number not in self.prompts
+        prompt = self.prompts.setdefault(number, parts)
+        forced_text = "".join(part.piece.text or "" for part in parts if part.piece.author == "runtime")
+        if is_first and may_look and not forced_text:
             return Written(f"<think>There.{self.policy.look}", (), (), "look")
-        look = _look(words or self.policy.look) if not words.endswith("<answer>") else None
+        look = _look_in(forced_text or self.policy.look) if not forced_text.endswith("<answer>") else None
         policy = self.policy
-        policy.rolled.append((self.samplings[number].seed, look if words else None))
-        if policy.most is not None and len(policy.rolled) > policy.most:
+        policy.rollouts.append((self.samplings[number].seed, look if forced_text else None))
+        if policy.max_rollouts is not None and len(policy.rollouts) > policy.max_rollouts:
             raise BrokenDown
         answer = self._answer(number, prompt, look)
-        before = "" if words.endswith("<answer>") else "It shows.</think><answer>"
-        return Written(f"{before}{answer}</answer>", (), (), "end")
+        text_before = "" if forced_text.endswith("<answer>") else "It shows.</think><answer>"
+        return Written(f"{text_before}{answer}</answer>", (), (), "end")
 
     def _answer(self, number: int, prompt: Sequence[Shown], look: Look | None) -> str:
-        text = next(one.piece.text for one in prompt if one.piece.text and one.piece.author == "prompt")
-        clip = next((one.clip for one in prompt if one.clip), None)
-        draw = Random(self.samplings[number].seed)
-        key = (seen(clip) if clip else b"", text if clip else text.partition("\n")[0])
+        text = next(part.piece.text for part in prompt if part.piece.text and part.piece.author == "prompt")
+        clip = next((part.clip for part in prompt if part.clip), None)
+        random = Random(self.samplings[number].seed)
+        key = (frame_bytes(clip) if clip else b"", text if clip else text.partition("\n")[0])
         task = self.policy.tasks.get(key)
         options = tuple(line.partition(". ")[2] for line in text.split("\n")[1:])
         if task is not None:
-            what: Seen = "look" if look else "coarse" if clip else "text"
-            if draw.random() < self.policy.rate(task, what, look):
-                right = choice(task.answer, task.options)
-                return task.answer if right is None else task.options[right]
+            shown_as: Seen = "look" if look else "coarse" if clip else "text"
+            if random.random() < self.policy.rate(task, shown_as, look):
+                right_index = choice(task.answer, task.options)
+                return task.answer if right_index is None else task.options[right_index]
             options = tuple(option for option in options if option != task.answer)
-        return draw.choice(options) if options else "nobody knows"
+        return random.choice(options) if options else "nobody knows"
 
 
-def _look(words: str) -> Look | None:
-    span, fps = words.partition("<span>")[2].partition("</span>"), words.partition("<fps>")[2].partition("</fps>")
-    found, density = read_span(span[0]), read_density(fps[0])
-    return Look(Window(*found), density) if found and density else None
+def _look_in(text: str) -> Look | None:
+    span, fps = text.partition("<span>")[2].partition("</span>"), text.partition("<fps>")[2].partition("</fps>")
+    bounds_cs, density = read_span(span[0]), read_density(fps[0])
+    return Look(Window(*bounds_cs), density) if bounds_cs and density else None
 
 
-def seen(clip: Clip) -> bytes:
-    """A clip as a name."""
+def frame_bytes(clip: Clip) -> bytes:
+    """The bytes of a clip's frames, which identify it."""
     return clip.frames.tobytes()
 
 
-def known(workspace: Workspace, clips: Clips, videos: Iterable[Video], tasks: Iterable[Task]) -> dict[tuple[bytes, str], Task]:
-    """What a policy knows: each task by its video's frames and its text; those that need no video by their text alone."""
-    places = {video.id: Media(workspace, video.id) for video in videos}
+def known_tasks(
+    workspace: Workspace, clips: Clips, videos: Iterable[Video], tasks: Iterable[Task]
+) -> dict[tuple[bytes, str], Task]:
+    """The tasks that a policy knows: each by its video's frames and its text, and by its question alone without a video."""
+    media = {video.id: Media(workspace, video.id) for video in videos}
     frames = {
-        video.id: seen(Renditions(video, clips, places[video.id].coarse, places[video.id].grid).coarse()) for video in videos
+        video.id: frame_bytes(Renditions(video, clips, media[video.id].coarse, media[video.id].grid).coarse())
+        for video in videos
     }
-    told = {(frames[task.video], question_text(task)): task for task in tasks}
-    return told | {(b"", task.question): task for task in tasks}
+    by_frames = {(frames[task.video], question_text(task)): task for task in tasks}
+    return by_frames | {(b"", task.question): task for task in tasks}
 
 
 def text_of(window: Window, fps: int) -> str:

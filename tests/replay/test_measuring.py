@@ -110,7 +110,7 @@ def test_rounds_save_rollouts_and_decide_the_same(workspace: Workspace) -> None:
             stage = Replay(config)
             stage.engine = lambda policy=policy: policy
             found = [row for made in measured(stage, workspace, items) for row in made.rows]
-            spent[way] += len(policy.rolled)
+            spent[way] += len(policy.rollouts)
             told[way] = [(v.score == 0, v.score == 1) for v in found if isinstance(v, Verdict) and v.filter == "replay"]
         decided.update(one == other for one, other in zip(told["rounds"], told["always 16"], strict=True))
     assert decided == {True: 9 * len(items)}
@@ -196,12 +196,12 @@ def test_a_window_is_forced_at_the_density_that_the_thought_before_it_names(work
 def test_arms_have_the_same_seeds(workspace: Workspace) -> None:
     policy = policy_for(workspace, lambda task, seen, look: 0.5)
     run(workspace, policy, until="blind")
-    policy.rolled.clear()
+    policy.rollouts.clear()
     (density,) = (stage for stage in stages_of(workspace, policy) if stage.name == "density")
     assert isinstance(density, Replaying)
     measured(density, workspace, shown(workspace)[:3])
     by_look: dict[Look | None, set[int]] = {}
-    for seed, look in policy.rolled:
+    for seed, look in policy.rollouts:
         by_look.setdefault(look, set()).add(seed)
     windows = {look.window for look in by_look if look}
     assert windows
@@ -214,9 +214,14 @@ def test_arms_have_the_same_seeds(workspace: Workspace) -> None:
 def test_no_rollout_is_made_by_two_measurements(workspace: Workspace) -> None:
     policy = policy_for(workspace, lambda task, seen, look: float(shows(task, look)))
     run(workspace, policy, until="necessity")
-    policy.rolled.clear()
+    policy.rollouts.clear()
     run(workspace, policy, until="density", only=True)
-    assert {look.fps for _, look in policy.rolled if look} == {1, 3, 4, 6}  # at 2 it looks by itself, so that was forced before
+    assert {look.fps for _, look in policy.rollouts if look} == {
+        1,
+        3,
+        4,
+        6,
+    }  # at 2 it looks by itself, so that was forced before
     assert {row.arm for row in rows(workspace, Rollout) if row.filter == "density"} == {"1", "2", "3", "4", "6", "thought"}
 
 

@@ -105,19 +105,19 @@ def test_what_was_committed_is_never_rolled_out_again(workspace: Workspace) -> N
     everything: list[int] = []
     while True:
         committed = {
-            int.from_bytes(digest("seed", [row.task, blind.student, blind.settings, row.index])[:8])
+            int.from_bytes(digest("seed", [row.task, blind.student_id, blind.settings_id, row.index])[:8])
             for row in rows(workspace, Rollout)
         }
-        policy.rolled.clear()
-        policy.most = draw.randrange(8, 14)
+        policy.rollouts.clear()
+        policy.max_rollouts = draw.randrange(8, 14)
         try:
             run(workspace, policy, until="blind", only=True)
         except BrokenDown:
             breakdowns += 1
         finally:
-            assert not committed & {seed for seed, _ in policy.rolled}
-            everything += [seed for seed, _ in policy.rolled]
-        if len(policy.rolled) <= policy.most:
+            assert not committed & {seed for seed, _ in policy.rollouts}
+            everything += [seed for seed, _ in policy.rollouts]
+        if len(policy.rollouts) <= policy.max_rollouts:
             break
     assert breakdowns > 1
     assert len(everything) > len(set(everything)) == len(rows(workspace, Rollout))
@@ -144,10 +144,10 @@ def test_more_rounds_roll_out_only_what_is_missing(workspace: Workspace) -> None
     run(workspace, policy, until="replay")
     tasks, first = len(rows(workspace, Task)), {row.key: row for row in rows(workspace, Rollout) if row.filter == "replay"}
     assert len(first) == 3 * tasks
-    policy.rolled.clear()
+    policy.rollouts.clear()
     change(workspace, "sizes = [2, 3]", "sizes = [2, 3, 5]")
     run(workspace, policy, until="replay")
-    assert len(policy.rolled) == 2 * tasks
+    assert len(policy.rollouts) == 2 * tasks
     second = {row.key: row for row in rows(workspace, Rollout) if row.filter == "replay"}
     assert len(second) == 5 * tasks
     assert {key: second[key] for key in first} == first

@@ -1,4 +1,4 @@
-"""A real browser, and the workspace that is looked at with it."""
+"""A real browser, and the workspace whose report it shows."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ INSTALL = "there is no chromium; on Debian: apt-get install -y chromium"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; where the environment says CI, doing without it is a failure. No longer than a module: what drives it keeps an
-    event loop running in this thread, and whoever else wants one is refused."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    """Chromium; in CI its absence is a failure. It lives no longer than a module: playwright keeps an event loop running in
+    this thread, where no other one can start."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(INSTALL)
     with sync_playwright() as playwright:
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-        running = playwright.chromium.launch(executable_path=found, args=flags)
-        yield running
-        running.close()
+        chromium = playwright.chromium.launch(executable_path=executable, args=flags)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")
@@ -38,13 +38,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture
 def workspace(built: Workspace, tmp_path: Path) -> Workspace:
-    """One of one's own."""
+    """A copy of the built workspace for one test."""
     return Workspace(Path(shutil.copytree(built.root, tmp_path / "ws")))
 
 
 @pytest.fixture(scope="session")
 def shots(request: pytest.FixtureRequest) -> Path:
-    """Where pictures of pages are left to be looked at; git ignores it."""
+    """The folder for screenshots of pages; git ignores it."""
     folder = request.config.rootpath / ".screenshots"
     folder.mkdir(exist_ok=True)
     return folder

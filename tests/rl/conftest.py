@@ -14,7 +14,7 @@ from dmforge.trainers.batches import logits_of, pack, summed_loss
 from dmforge.trainers.feed import Collate
 
 STEPS = 60
-"""Enough for the form, a few seconds."""
+"""Training steps: enough to learn the form, in a few seconds."""
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def practice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trajectories(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a teacher that errs."""
+    """Trajectories of a teacher that errs."""
     return flicker.cot(tmp_path_factory.mktemp("taught") / "cot", 24, 2, flicker.BIASED)
 
 
@@ -38,15 +38,17 @@ def imitating(trajectories: Path, folder: Path) -> Path:
     """A student that writes well-formed trajectories about as often as not."""
     corpus = Corpus(str(trajectories))
     examples = corpus.read(range(len(corpus)))
-    student = make_tiny("speck", [piece.text for one in examples for piece in one.sample.transcript.pieces if piece.text])
-    laid = Collate(student.layout, corpus.clips, "packed", 1 << 20).laid
-    batch = pack([laid(example) for example in examples])
-    learns = torch.optim.AdamW(student.model.parameters(), lr=5e-3)
+    student = make_tiny(
+        "speck", [piece.text for example in examples for piece in example.sample.transcript.pieces if piece.text]
+    )
+    lay_out = Collate(student.layout, corpus.clips, "packed", 1 << 20).lay_out
+    batch = pack([lay_out(example) for example in examples])
+    optimizer = torch.optim.AdamW(student.model.parameters(), lr=5e-3)
     for _ in range(STEPS):
-        learns.zero_grad()
+        optimizer.zero_grad()
         (summed_loss(logits_of(student.model, batch), batch) / batch.items).backward()
         torch.nn.utils.clip_grad_norm_(student.model.parameters(), 1.0)
-        learns.step()
+        optimizer.step()
     student.save(folder)
     return folder
 
@@ -58,7 +60,7 @@ def settings(practice: Path, checkpoint: Path, tmp_path: Path) -> Path:
 
 def write_settings(path: Path, practice: Path, checkpoint: Path, out: str = "out", **changes: str) -> Path:
     """The file of a small training, some keys of which are changed: `rollout_group="4"`."""
-    told = {
+    values = {
         "model_checkpoint": f'"{checkpoint}"',
         "data_corpora": f'[{{ place = "{practice}" }}]',
         "data_prompts": "4",
@@ -76,7 +78,7 @@ def write_settings(path: Path, practice: Path, checkpoint: Path, out: str = "out
     }
     lines = [f'out = "{out}"']
     for table in ("model", "data", "rollout", "engine", "rewards", "training", "saving"):
-        own = {key.removeprefix(f"{table}_"): value for key, value in told.items() if key.startswith(f"{table}_")}
-        lines += [f"[{table}]", *(f"{key} = {value}" for key, value in own.items() if value)] if own else []
+        table_values = {key.removeprefix(f"{table}_"): value for key, value in values.items() if key.startswith(f"{table}_")}
+        lines += [f"[{table}]", *(f"{key} = {value}" for key, value in table_values.items() if value)] if table_values else []
     path.write_text("\n".join(lines))
     return path

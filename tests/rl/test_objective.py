@@ -19,11 +19,11 @@ import torch
 from dmforge.generators.retrace import retrace
 from dmforge.generators.student.load import Student, load
 from dmforge.trainers.batches import logits_of, pack
-from dmforge.trainers.branches import Forward, Group, cut, forward_of, log_probs
-from dmforge.trainers.correction import ratios, truncated
-from dmforge.trainers.practice import Played, judged
+from dmforge.trainers.branches import Forward, Group, forward_of, log_probs, split_into_forwards
+from dmforge.trainers.correction import importance_ratios, truncated_weights
+from dmforge.trainers.practice import Played, score_group
 from dmforge.trainers.sdgrpo import divergences, objective
-from dmforge.trainers.sdgrpo_settings import CAP, SdgrpoSettings, read_sdgrpo
+from dmforge.trainers.sdgrpo_settings import DEFAULT_IMPORTANCE_CAP, SdgrpoSettings, read_sdgrpo
 from tests.rl.conftest import write_settings
 from tests.rl.rounds import branches_of, groups_of, played
 
@@ -46,7 +46,7 @@ def student(checkpoint: Path) -> Student:
 def rounds(student: Student, practice: Path, told: SdgrpoSettings) -> list[Played]:
     """With rollouts that looked and answered, and others."""
     found = played(student, practice, told)
-    endings = {rolled.ending for one in found for rolled in one.rolled}
+    endings = {rolled.ending for one in found for rolled in one.results}
     assert "answered" in endings
     assert len(endings) > 1
     return found
@@ -77,9 +77,9 @@ def alone(rounds: list[Played], student: Student) -> Iterator[tuple[torch.Tensor
     """Log-probabilities of each rollout that wrote something, by a forward of its own; and how long its prompt is."""
     for one in rounds:
         prompt = len(student.layout.join(student.layout.stretches(one.prompt.shown)))
-        for rolled in one.rolled:
+        for rolled in one.results:
             laid = retrace(rolled, one.prompt.footage, student.layout)
-            batch = replace(pack([laid]), kept=torch.arange(len(laid) - 1))
+            batch = replace(pack([laid]), learnt_columns=torch.arange(len(laid) - 1))
             whole = torch.log_softmax(logits_of(student.model, batch)[0] / T, -1)
             yield whole.gather(1, torch.from_numpy(laid.ids[1:])[:, None])[:, 0], prompt
 
@@ -91,10 +91,10 @@ def test_a_shared_prompt_is_the_same_as_a_prompt_for_each(exact: Student, rounds
     groups = groups_of(rounds, exact, told)
     forward = forward_of(groups)
     assert len(forward.batch.input_ids[0]) < sum(
-        len(retrace(r, o.prompt.footage, exact.layout)) for o in rounds for r in o.rolled
+        len(retrace(r, o.prompt.footage, exact.layout)) for o in rounds for r in o.results
     )
     shared = log_probs(exact.model, forward, T)[0]
-    laids = [retrace(rolled, one.prompt.footage, exact.layout) for one in rounds for rolled in one.rolled]
+    laids = [retrace(rolled, one.prompt.footage, exact.layout) for one in rounds for rolled in one.results]
     assert forward.batch.input_ids.shape[1] < 0.7 * sum(map(len, laids))
     trained = [laid.trained[1:] for laid in laids]
     whole = [row[torch.from_numpy(mask)] for (row, _), mask in zip(alone(rounds, exact), trained, strict=True)]
@@ -107,7 +107,7 @@ def test_a_shared_prompt_is_the_same_as_a_prompt_for_each(exact: Student, rounds
 @pytest.mark.parametrize("most", [1, 150, 400])
 def test_an_update_is_the_same_however_it_is_cut(most: int, exact: Student, rounds: list[Played], told: SdgrpoSettings) -> None:
     groups = groups_of(rounds, exact, told)
-    parts = [forward_of(some) for some in cut(groups, most)]
+    parts = [forward_of(some) for some in split_into_forwards(groups, most)]
     assert len(parts) > 1
 
     def loss(forward: Forward) -> torch.Tensor:
@@ -126,9 +126,9 @@ def test_the_trainers_log_probabilities_are_those_of_the_rollout(
     forward = forward_of(groups_of(rounds, student, told))
     found = log_probs(student.model, forward, T)[0].detach()
     assert len(found) > 100
-    assert float((found - forward.learnt.sampled).abs().max()) <= 1e-5
+    assert float((found - forward.learnt.sampled_log_probs).abs().max()) <= 1e-5
     other = log_probs(student.model, forward, 1.0)[0].detach()
-    assert float((other - forward.learnt.sampled).abs().max()) > 0.05
+    assert float((other - forward.learnt.sampled_log_probs).abs().max()) > 0.05
 
 
 @contextmanager
@@ -147,7 +147,7 @@ def test_missing_pixels_are_seen_in_the_log_probabilities(student: Student, roun
     forward = forward_of(groups_of(rounds, student, told))
     with blind(student):
         found = log_probs(student.model, forward, T)[0].detach()
-    assert float((found - forward.learnt.sampled).abs().max()) > 1e-3
+    assert float((found - forward.learnt.sampled_log_probs).abs().max()) > 1e-3
 
 
 # what is learnt, and what is not
@@ -158,9 +158,9 @@ def test_what_is_learnt_is_what_the_policy_wrote_and_no_injected_token(
 ) -> None:
     groups = groups_of(rounds, student, told)
     learnt = forward_of(groups).learnt
-    written = [id for one in rounds for rolled in one.rolled for words in rolled.written for id in words.ids]
+    written = [id for one in rounds for rolled in one.results for words in rolled.written for id in words.ids]
     assert learnt.tokens.tolist() == written
-    injected = sum(int((~branch.laid.trained).sum()) for branch in branches_of(groups))
+    injected = sum(int((~branch.sequence.trained).sum()) for branch in branches_of(groups))
     assert injected > 50
     assert float(learnt.weights.sum()) == pytest.approx(len(branches_of(groups)), rel=1e-5)
 
@@ -171,15 +171,15 @@ def test_other_labels_on_injected_tokens_change_nothing(student: Student, rounds
     groups = groups_of(rounds, student, told)
     forward = forward_of(groups)
     logits = logits_of(student.model, forward.batch)[0].detach()
-    injected = ~np.isin(np.arange(forward.batch.input_ids.shape[1] - 1), forward.batch.kept.numpy())
+    injected = ~np.isin(np.arange(forward.batch.input_ids.shape[1] - 1), forward.batch.learnt_columns.numpy())
     assert injected.sum() > 50  # columns from which only prompts or injected tokens follow: no logits are computed there
-    assert len(logits) == len(forward.batch.kept) <= len(forward.learnt.tokens)
+    assert len(logits) == len(forward.batch.learnt_columns) <= len(forward.learnt.tokens)
 
 
 def segment_gradients(rounds: list[Played], student: Student, told: SdgrpoSettings) -> tuple[torch.Tensor, torch.Tensor]:
     """What the objective pulls at each token with, by segment."""
     forward = forward_of(groups_of(rounds, student, told))
-    now = forward.learnt.sampled.clone().requires_grad_(True)
+    now = forward.learnt.sampled_log_probs.clone().requires_grad_(True)
     objective(now, now.detach(), forward.learnt, told.training).backward()
     assert now.grad is not None
     return now.grad[~forward.learnt.reasoning], now.grad[forward.learnt.reasoning]
@@ -195,8 +195,8 @@ def with_rewards(one: Played, told: SdgrpoSettings, change: Callable[[Any, int],
 
 def only_looks(one: Played, told: SdgrpoSettings) -> Played:
     """Without rollouts that never looked: those carry the mean of both by design."""
-    kept = [rolled for rolled in one.rolled if rolled.ending != "no_look"]
-    return judged(one.prompt, kept, 1, told)
+    kept = [rolled for rolled in one.results if rolled.ending != "no_look"]
+    return score_group(one.prompt, kept, 1, told)
 
 
 def test_decoupled_each_reward_moves_its_own_segment_and_no_other(
@@ -263,7 +263,7 @@ def test_where_engine_and_trainer_agree_correction_changes_no_bit(
     def pulled(drawn: torch.Tensor | None) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         now = log_probs(student.model, forward, T)[0]
         old = now.detach()
-        corrected = None if drawn is None else truncated(ratios(old, drawn), CAP)
+        corrected = None if drawn is None else truncated_weights(importance_ratios(old, drawn), DEFAULT_IMPORTANCE_CAP)
         loss = -objective(now, old, forward.learnt, told.training, corrected)
         return loss.detach(), gradients(student, loss)
 
@@ -278,16 +278,16 @@ def test_where_engine_and_trainer_agree_correction_changes_no_bit(
 
 def test_a_token_weighs_as_much_more_as_the_trainer_finds_it_likelier_up_to_the_cap() -> None:
     old, drawn = torch.tensor([0.5, 0.2, 0.9, 0.3]).log(), torch.tensor([0.5, 0.4, 0.3, 0.2]).log()
-    found = ratios(old, drawn)
+    found = importance_ratios(old, drawn)
     assert found.tolist() == pytest.approx([1.0, 0.5, 3.0, 1.5])
     assert found[0] == 1
-    assert truncated(found, 2.0).tolist() == pytest.approx([1.0, 0.5, 2.0, 1.5])
+    assert truncated_weights(found, 2.0).tolist() == pytest.approx([1.0, 0.5, 2.0, 1.5])
 
 
 def test_weighed_by_it_means_over_what_an_engine_draws_are_means_over_the_policy() -> None:
     policy, engine = (torch.softmax(torch.randn(50, generator=torch.Generator().manual_seed(at)), 0) for at in (1, 2))
     gains = torch.randn(50, generator=torch.Generator().manual_seed(3))
-    weighed = ratios(policy.log(), engine.log())
+    weighed = importance_ratios(policy.log(), engine.log())
     expected = float((policy * gains).sum())
     assert float((engine * weighed * gains).sum()) == pytest.approx(expected, rel=1e-4)
     assert float((engine * gains).sum()) != pytest.approx(expected, rel=0.1)
@@ -333,7 +333,7 @@ def trls_loss(
     from trl.trainer.utils import nanstd
 
     rows = list(alone(rounds, student))
-    laids = [retrace(rolled, one.prompt.footage, student.layout) for one in rounds for rolled in one.rolled]
+    laids = [retrace(rolled, one.prompt.footage, student.layout) for one in rounds for rolled in one.results]
     longest = max(len(row) - prompt + 1 for row, prompt in rows)
 
     def filled(values: torch.Tensor) -> torch.Tensor:
@@ -376,7 +376,7 @@ def test_with_holistic_1_it_is_trls_grpo(
 ) -> None:
     training = told.training.model_copy(update={"holistic": 1.0, "beta": beta})
     settings = told.model_copy(update={"training": training})
-    plain = [judged(one.prompt, one.rolled, 1, settings) for one in rounds]
+    plain = [score_group(one.prompt, one.results, 1, settings) for one in rounds]
     every = groups_of(plain, exact, told)  # with a KL nothing is left out, and TRL leaves nothing out
     forward = forward_of(every)
     drawn = len(forward.learnt.tokens)
@@ -388,7 +388,7 @@ def test_with_holistic_1_it_is_trls_grpo(
     now = log_probs(exact.model, forward, T)[0]
     learnt = replace(forward.learnt, weights=forward.learnt.weights / len(branches_of(every)))
     old = now.detach() - drift(1)
-    corrected = truncated(ratios(old, old - drift(3)), cap) if cap else None
+    corrected = truncated_weights(importance_ratios(old, old - drift(3)), cap) if cap else None
     ours = -objective(now, old, learnt, training, corrected)
     if beta:
         ours = ours + beta * (learnt.weights * divergences(now, now.detach() - drift(2))).sum()

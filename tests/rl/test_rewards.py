@@ -14,7 +14,7 @@ from benchmarks.corpora import sample
 from dmforge.schemas.grammar import Trajectory, parse, render
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.scoring import window_score
-from dmforge.trainers.advantages import EPS, WITHOUT_DENSITY, advantages, holistic_of, normalised
+from dmforge.trainers.advantages import EPS, WITHOUT_DENSITY, advantages, holistic_share, normalised
 from dmforge.trainers.rewards import Goal, Reward, density_reward, goal_of, reward, window_reward
 from dmforge.trainers.sdgrpo_settings import RewardSettings
 
@@ -115,9 +115,9 @@ def test_a_density_that_only_a_teacher_vouches_for_counts_where_it_is_asked_for(
     assert goal_of(taught, TOLD).fps is None
     assert goal_of(taught, RewardSettings(teacher_densities=True)).fps == 2
     assert goal_of(SAMPLE, RewardSettings(fps=0)).fps is None
-    assert holistic_of(None, density_counts=False) == WITHOUT_DENSITY == 0.5
-    assert holistic_of(None, density_counts=True) == 0
-    assert holistic_of(0.25, density_counts=False) == 0.25
+    assert holistic_share(None, density_counts=False) == WITHOUT_DENSITY == 0.5
+    assert holistic_share(None, density_counts=True) == 0
+    assert holistic_share(0.25, density_counts=False) == 0.25
 
 
 # advantages

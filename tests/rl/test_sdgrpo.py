@@ -26,9 +26,9 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.engines.transformers import TransformersEngine
 from dmforge.generators.student.load import Student, load
 from dmforge.schemas.errors import InputError
-from dmforge.trainers.keeping import arguments
+from dmforge.trainers.keeping import training_arguments
 from dmforge.trainers.sdgrpo import MEASURED, SEGMENTS, SdgrpoTrainer, train
-from dmforge.trainers.sdgrpo_checks import opened
+from dmforge.trainers.sdgrpo_checks import open_rl_corpora
 from dmforge.trainers.sdgrpo_settings import read_sdgrpo
 from tests.rl.conftest import write_settings
 from tests.sources.test_corpora import TIMES, dmforge, prompts, workspace
@@ -134,7 +134,7 @@ def assembled(path: Path) -> SdgrpoTrainer:
     told = read_sdgrpo(path)
     set_seed(0)
     Path(told.out).mkdir()
-    return SdgrpoTrainer(load(told.model.checkpoint), told, opened(told), arguments(told))
+    return SdgrpoTrainer(load(told.model.checkpoint), told, open_rl_corpora(told), training_arguments(told))
 
 
 def sees_nothing(tower: torch.nn.Module, args: tuple[Any, ...], told: dict[str, Any]) -> Any:
@@ -153,8 +153,8 @@ def test_policy_and_reference_see_what_the_rollout_saw(blind: str, practice: Pat
         eyes = trainer.student.model.model.visual
         eyes.register_forward_pre_hook(sees_nothing_in_training, with_kwargs=True)
     elif blind == "reference":
-        assert trainer._frozen is not None
-        trainer._frozen.model.visual.register_forward_pre_hook(sees_nothing, with_kwargs=True)
+        assert trainer._reference_model is not None
+        trainer._reference_model.model.visual.register_forward_pre_hook(sees_nothing, with_kwargs=True)
     trainer.to_the_end([])
     (line,) = log_of(tmp_path / "out")
     assert line["tokens/reasoning"] > 1
@@ -217,7 +217,7 @@ def test_the_precision_is_that_of_the_settings_whatever_a_launcher_says(
     settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
-    assert arguments(read_sdgrpo(settings)).mixed_precision == "no"
+    assert training_arguments(read_sdgrpo(settings)).mixed_precision == "no"
 
 
 # who writes the rollouts
@@ -247,7 +247,7 @@ def test_an_engine_beside_the_trainer_writes_the_same_if_it_follows(practice: Pa
             tmp_path / f"{name}.toml", practice, checkpoint, name, training_steps="2", training_importance_cap=cap
         )
         writer = {"myself": None, "beside": Beside}.get(name, Stale)
-        train(read_sdgrpo(path), **({"write_by": writer} if writer else {}))
+        train(read_sdgrpo(path), **({"make_writer": writer} if writer else {}))
         logs[name] = deterministic(log_of(tmp_path / name))
     assert logs["myself"] == logs["beside"]
     assert logs["stale"][1]["mismatch"] > 1e-3 > logs["beside"][1]["mismatch"]

@@ -1,4 +1,4 @@
-"""One rank of a small training by Hugging Face's Trainer on gloo, fed by our sampler; writes down what each step saw."""
+"""One rank of a small training by Hugging Face's Trainer on gloo, fed by our sampler; it logs the samples of each step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dmforge.curation.shards.sampler import BatchSampler, Examples
 
 
 class Scale(torch.nn.Module):
-    """One number to learn."""
+    """A model of one number."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ def collate(batch: list[tuple[Example, int]]) -> dict[str, Any]:
 
 
 class Fed(Trainer):
-    """A trainer whose batches are already dealt."""
+    """A trainer whose batches come from our sampler."""
 
     def __init__(self, corpus: Corpus, log: Path, args: TrainingArguments) -> None:
         super().__init__(Scale(), args, train_dataset=Examples([corpus]), data_collator=collate)  # pyright: ignore
@@ -47,17 +47,17 @@ class Fed(Trainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self.train_dataset, batch_sampler=self.sampler, collate_fn=collate, num_workers=1)  # pyright: ignore
 
-    def training_step(self, model: Any, inputs: Any, *rest: Any) -> Any:
+    def training_step(self, model: Any, inputs: Any, *args: Any) -> Any:
         with self.log_file.open("a") as file:
             file.write(json.dumps([self.state.global_step, inputs.pop("ids")]) + "\n")
-        return super().training_step(model, inputs, *rest)
+        return super().training_step(model, inputs, *args)
 
 
 class DiesAt(TrainerCallback):
     def __init__(self, step: int) -> None:
         self.step = step
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == self.step:
             os._exit(9)
 

@@ -1,4 +1,4 @@
-"""Students for tests, and footage that says of each frame which it is."""
+"""Students for tests, and footage whose every frame bears its number."""
 
 from __future__ import annotations
 
@@ -56,44 +56,44 @@ def transcript(*looks: Look, thought: str = "It flashes.") -> Transcript:
     """A trajectory with these looks."""
     pieces = [COARSE, QUESTION]
     opening = "<think>"
-    for asked in looks:
-        span = f"{asked.window.start_cs / 100:.2f} - {asked.window.end_cs / 100:.2f}"
+    for requested in looks:
+        span = f"{requested.window.start_cs / 100:.2f} - {requested.window.end_cs / 100:.2f}"
         pieces += [
-            Piece("policy", f"{opening}{thought}<span>{span}</span><fps>{asked.fps}</fps>"),
-            Piece("runtime", look=asked),
+            Piece("policy", f"{opening}{thought}<span>{span}</span><fps>{requested.fps}</fps>"),
+            Piece("runtime", look=requested),
         ]
         opening = ""
     return Transcript((*pieces, Piece("policy", f"{opening}Blue.</think><answer>blue</answer>")))
 
 
-def shown(told: Transcript, footage: Barcodes | None = None) -> tuple[Shown, ...]:
-    return show(told.pieces, footage or Barcodes())
+def shown(transcript: Transcript, footage: Barcodes | None = None) -> tuple[Shown, ...]:
+    return show(transcript.pieces, footage or Barcodes())
 
 
 def speck(seed: int = 0) -> Student:
     return make_tiny("speck", TEXTS, seed)
 
 
-def logits_of_all(student: Student, laid: Laid) -> torch.Tensor:
-    """A whole transcript through the model at once: what would follow each token."""
+def logits_of_all(student: Student, sequence: Laid) -> torch.Tensor:
+    """The logits of the next tokens of a whole transcript, by one forward."""
     model = student.model
     with torch.no_grad():
         return model(
-            input_ids=torch.from_numpy(laid.ids)[None],
-            position_ids=torch.from_numpy(laid.positions)[:, None],
-            pixel_values_videos=normalised(torch.from_numpy(laid.patches)),
-            video_grid_thw=torch.from_numpy(laid.grids),
+            input_ids=torch.from_numpy(sequence.ids)[None],
+            position_ids=torch.from_numpy(sequence.positions)[:, None],
+            pixel_values_videos=normalised(torch.from_numpy(sequence.patches)),
+            video_grid_thw=torch.from_numpy(sequence.grids),
             use_cache=False,
         ).logits[0]
 
 
 def frame_numbers(pixels: torch.Tensor, grids: torch.Tensor) -> list[list[int | None]]:
-    """Which frames stand in what a vision tower is given, clip by clip."""
+    """The numbers of the frames that a vision tower is given, by clip."""
     patches = (pixels.double() * 127.5 + 127.5).round().to(torch.uint8).numpy()
-    found: list[list[int | None]] = []
-    at = 0
+    by_clip: list[list[int | None]] = []
+    offset = 0
     for time, down, across in grids.tolist():
-        own = patches[at : at + time * down * across]
-        found.append([read_timecode(frame) for frame in frames_of(own, (time, down, across))])
-        at += time * down * across
-    return found
+        clip_patches = patches[offset : offset + time * down * across]
+        by_clip.append([read_timecode(frame) for frame in frames_of(clip_patches, (time, down, across))])
+        offset += time * down * across
+    return by_clip

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from dmforge.generators.student.load import Student, load
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.generators.student.weights import WEIGHTS, LiveCheckpoint, weights_of
-from dmforge.trainers.learner import prepared
+from dmforge.trainers.learner import prepare_student
 from dmforge.trainers.settings import Adapters, ModelSettings
 
 TEXTS = ["Which colour?", "Early.", "It is red.", "10.00 - 30.00"]
@@ -62,7 +62,7 @@ def test_half_precision_is_that_of_a_checkpoint(student: Student) -> None:
 def test_adapters_are_merged_into_what_is_loaded_and_stay_what_they_are(student: Student) -> None:
     plain = {name: weight.value().clone() for name, weight in weights_of(student.model).items()}
     settings = ModelSettings(scratch="speck", adapters=Adapters(rank=2))
-    adapted = prepared(student, settings)
+    adapted = prepare_student(student, settings)
     with torch.no_grad():
         for name, weights in adapted.model.named_parameters():
             if "lora_B" in name:

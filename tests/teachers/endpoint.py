@@ -1,4 +1,4 @@
-"""A real server on loopback that answers what a test tells it to, and what a teacher makes of that."""
+"""A real server on loopback with scripted answers, and a teacher that asks it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Reply = tuple[int, dict[str, str], bytes]
 
 
 class Script:
-    """What a server answers, one after the other; the last answer for ever. And what it was asked."""
+    """The answers that a server gives in turn, the last one for ever, and the requests that it got."""
 
     def __init__(self, *replies: Reply) -> None:
         self.replies, self.asked, self.at_s = list(replies), list[dict[str, Any]](), list[float]()
@@ -68,7 +68,7 @@ def server(script: Script) -> Iterator[str]:
 
 
 def ask(script: Script, account: Account | None = None, **settings: Any) -> Answer:
-    """What a teacher makes of what such a server sends."""
+    """The answer of a teacher that asks a server with this script."""
     with server(script) as url:
         return asyncio.run(ask_at(url, account, **settings))
 

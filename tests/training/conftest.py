@@ -16,18 +16,20 @@ from dmforge.generators.student.tiny import make_tiny
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shards of a `cot` selection."""
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         cli.app, ["demo", "--size", "chain", "--out", str(tmp_path_factory.mktemp("demo") / "out"), "--videos", "6", "--json"]
     )
-    assert told.exit_code == 0, told.output
-    return Path(json.loads(told.stdout)["corpora"]["cot"]["path"])
+    assert result.exit_code == 0, result.output
+    return Path(json.loads(result.stdout)["corpora"]["cot"]["path"])
 
 
 @pytest.fixture(scope="session")
 def random_checkpoint(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student that has never learnt anything."""
-    told = Corpus(str(corpus))
-    texts = [piece.text for one in told.read(range(len(told))) for piece in one.sample.transcript.pieces if piece.text]
+    packed = Corpus(str(corpus))
+    texts = [
+        piece.text for example in packed.read(range(len(packed))) for piece in example.sample.transcript.pieces if piece.text
+    ]
     folder = tmp_path_factory.mktemp("random") / "checkpoint-0"
     make_tiny("speck", texts).save(folder)
     return folder
@@ -43,7 +45,7 @@ def settings(corpus: Path, tmp_path: Path) -> Path:
 
 def write_settings(path: Path, corpus: Path, out: str = "out", **changes: str) -> Path:
     """The file of a small training, some keys of which are changed: `data_most_tokens="100"`."""
-    told = {
+    values = {
         "model_scratch": '"speck"',
         "data_corpora": f'[{{ place = "{corpus}" }}]',
         "data_most_tokens": "2000",
@@ -58,7 +60,7 @@ def write_settings(path: Path, corpus: Path, out: str = "out", **changes: str) -
     for table in ("model", "data", "training", "saving"):
         lines.append(f"[{table}]")
         lines += [
-            f"{key.removeprefix(table + '_')} = {value}" for key, value in told.items() if key.startswith(table) and value
+            f"{key.removeprefix(table + '_')} = {value}" for key, value in values.items() if key.startswith(table) and value
         ]
     path.write_text("\n".join(lines))
     return path

@@ -242,7 +242,7 @@ def test_errors_name_the_field_and_the_mend(random_checkpoint: Path, corpus: Pat
     assert "corpora is empty" in refused(random_checkpoint, [])
     assert f"{tmp_path / 'none'}" in refused(random_checkpoint, ["none"])
     assert "no such folder" in refused(tmp_path / "none", [str(corpus)])
-    assert "nothing beside it" in refused("Qwen/Qwen3-VL-4B-Instruct", [str(corpus)])
+    assert "no folder beside it" in refused("Qwen/Qwen3-VL-4B-Instruct", [str(corpus)])
     assert "e.toml: workspace" in refused(random_checkpoint, [str(corpus)], 'workspace = "nowhere"')
     assert "corporas" in refused(random_checkpoint, [str(corpus)], 'corporas = ["x"]')
     assert "no such file" in invoked(tmp_path / "none.toml", code=2)

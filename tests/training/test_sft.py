@@ -26,7 +26,7 @@ from dmforge.generators.student.tiny import make_tiny
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 from dmforge.trainers.batches import NOTHING, Batch, logits_of, pack, pad, summed_loss
 from dmforge.trainers.feed import Collate
-from dmforge.trainers.keeping import arguments
+from dmforge.trainers.keeping import training_arguments
 from dmforge.trainers.settings import read_sft
 from dmforge.trainers.sft import train
 from tests.student.students import frame_numbers, look, shown, speck, transcript
@@ -77,7 +77,7 @@ def test_what_is_learnt_is_what_the_policy_wrote_and_nothing_else(arrange: objec
     batch: Batch = arrange(SEVERAL)  # pyright: ignore
     assert batch.items == sum(one.trained.sum() for one in SEVERAL)
     told = torch.full(batch.input_ids.shape, NOTHING)
-    told[:, batch.kept] = batch.targets
+    told[:, batch.learnt_columns] = batch.targets
     written = [one.ids[1:][one.trained[1:]] for one in SEVERAL]
     assert told[told != NOTHING].tolist() == np.concatenate(written).tolist()
     # and it is learnt at the token before it
@@ -89,7 +89,7 @@ def test_another_label_on_what_was_only_shown_changes_nothing() -> None:
     (one,) = SEVERAL[:1]
     batch = pack([one])
     labels = np.where(one.trained, one.ids, np.random.default_rng(0).integers(0, 300, len(one)))
-    relabelled = torch.from_numpy(np.append(labels[1:], NOTHING))[batch.kept][None]
+    relabelled = torch.from_numpy(np.append(labels[1:], NOTHING))[batch.learnt_columns][None]
     logits = logits_of(STUDENT.model, batch)
     assert torch.equal(summed_loss(logits, batch), summed_loss(logits, replace(batch, targets=relabelled)))
 
@@ -220,7 +220,7 @@ def test_adapters_beside_padded_weights_in_bfloat16_learn_with_checkpointing(sma
 
 def test_without_a_gpu_auto_computes_in_bfloat16_on_the_cpu(tmp_path: Path) -> None:
     path = write_settings(tmp_path / "sft.toml", tmp_path, training_bf16="true", saving_device='"auto"')
-    assert arguments(read_sft(path)).device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert training_arguments(read_sft(path)).device.type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 # how it goes

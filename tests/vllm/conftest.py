@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = VllmSettings(
     kind="vllm", weights="float32", rows=4, context=1024, at_once=1024, cache_gb=0.003, compiled=False, start_s=280
 )
-"""A cache for about 6,000 tokens: rows have to go by in a good order for it to be of use."""
+"""A cache for about 6,000 tokens: only a good order of rows can make use of it."""
 
 
 def quests(footage: Tinted, seeds: Sequence[int], temperature: float = 0.7, forced: Look | None = None) -> list[Quest]:
@@ -46,13 +46,13 @@ def quests(footage: Tinted, seeds: Sequence[int], temperature: float = 0.7, forc
 
 @dataclass
 class Watched:
-    """vLLM, and what its vision tower was given."""
+    """vLLM, and the frames that its vision tower was given."""
 
     engine: VllmEngine
     report: Path
 
     def seen(self) -> list[list[int]]:
-        """The numbers of the frames of each clip, since this was asked the last time."""
+        """The frame numbers of each clip since the last call."""
         lines = self.report.read_text().splitlines() if self.report.exists() else []
         self.report.unlink(missing_ok=True)
         return [json.loads(line) for line in lines]
@@ -65,21 +65,21 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def here(checkpoint: Path) -> TransformersEngine:
-    """What all others are held against."""
+    """The engine that all others are compared with."""
     return TransformersEngine(load(str(checkpoint)))
 
 
 def watch_command(report: Path) -> tuple[str, ...]:
-    """Starts a process that says in this file what it sees."""
-    # the script lies in tests/, and so would its folder alone be searched for modules
+    """The command of an engine process that writes the frames that it sees to `report`."""
+    # the script lies under tests/: without this, only its own folder would be searched for modules
     os.environ["PYTHONPATH"] = str(ROOT)
     return sys.executable, str(WATCHED), str(report)
 
 
 @contextmanager
-def watching(checkpoint: Path, folder: Path, **told: float) -> Generator[Watched]:
+def watching(checkpoint: Path, folder: Path, **changes: float) -> Generator[Watched]:
     report = folder / "seen.jsonl"
-    engine = open_vllm(SMALL.model_copy(update=told), str(checkpoint), watch_command(report))
+    engine = open_vllm(SMALL.model_copy(update=changes), str(checkpoint), watch_command(report))
     try:
         yield Watched(engine, report)
     finally:
@@ -88,29 +88,29 @@ def watching(checkpoint: Path, folder: Path, **told: float) -> Generator[Watched
 
 @pytest.fixture(scope="session")
 def watched(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Watched]:
-    with watching(checkpoint, tmp_path_factory.mktemp("watched")) as found:
-        yield found
+    with watching(checkpoint, tmp_path_factory.mktemp("watched")) as engine:
+        yield engine
 
 
 @contextmanager
 def serving(command: Callable[[int], list[str]], log: Path, **environment: str) -> Generator[str]:
-    """A server on a free port of loopback, once it is up; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """Run a server on a free port of loopback; yields its address once it is up."""
+    with socket.socket() as free_socket:
+        free_socket.bind(("127.0.0.1", 0))
+        port = free_socket.getsockname()[1]
     with log.open("wb") as file:
         process = subprocess.Popen(command(port), stdout=file, stderr=file, env={**os.environ, **environment})
     try:
-        _wait(process, f"http://127.0.0.1:{port}/health", log)
+        _wait_until_healthy(process, f"http://127.0.0.1:{port}/health", log)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.terminate()
         process.wait(60)
 
 
-def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    end_s = time.monotonic() + 280
-    while time.monotonic() < end_s and process.poll() is None:
+def _wait_until_healthy(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline_s = time.monotonic() + 280
+    while time.monotonic() < deadline_s and process.poll() is None:
         try:
             with urllib.request.urlopen(address, timeout=5):
                 return

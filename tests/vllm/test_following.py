@@ -64,7 +64,7 @@ def trainers(student: Student, rolled: Rolled, footage: Tinted) -> torch.Tensor:
     """Log-probabilities of all that the policy wrote, by one pass as training makes it."""
     laid = retrace(rolled, footage, student.layout)
     with torch.no_grad():
-        logits = logits_of(student.model, replace(pack([laid]), kept=torch.arange(len(laid) - 1)))[0]
+        logits = logits_of(student.model, replace(pack([laid]), learnt_columns=torch.arange(len(laid) - 1)))[0]
     told = torch.log_softmax(logits / T, -1).gather(1, torch.from_numpy(laid.ids[1:])[:, None])[:, 0]
     return told[torch.from_numpy(laid.trained[1:])]
 

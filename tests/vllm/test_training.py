@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from benchmarks import flicker
 from dmforge import cli
 from dmforge.generators.student.load import load
-from dmforge.trainers.sdgrpo_settings import CAP
+from dmforge.trainers.sdgrpo_settings import DEFAULT_IMPORTANCE_CAP
 from tests.rl.conftest import imitating, write_settings
 
 STEPS = 3
@@ -71,4 +71,4 @@ def test_what_coarser_arithmetic_drew_is_corrected(practice: Path, student: Path
     assert line["mismatch"] > 1e-4
     assert line["correction/max"] > 1
     assert line["correction/mean"] == pytest.approx(1, abs=0.1)
-    assert line["correction/clipped"] == 0 or line["correction/max"] > CAP
+    assert line["correction/clipped"] == 0 or line["correction/max"] > DEFAULT_IMPORTANCE_CAP
