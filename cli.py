@@ -14,8 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from dmforge import __version__
-from dmforge.curation.heap import few_heaps
-from dmforge.printing import (
+from dmforge.commands.console import (
     counts_of,
     err,
     out,
@@ -31,6 +30,7 @@ from dmforge.printing import (
     print_tallies,
     unfinished_if,
 )
+from dmforge.curation.heap import few_heaps
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 
 
@@ -92,12 +92,12 @@ def root(
 @app.command("recipes")
 def list_recipes(as_json: JsonOption = False) -> None:
     """List the recipes that a workspace can begin with."""
-    from dmforge import pipeline
+    from dmforge.commands import run as run_commands
 
     if as_json:
-        print_json([asdict(recipe) for recipe in pipeline.recipes()])
+        print_json([asdict(recipe) for recipe in run_commands.recipes()])
     else:
-        print_table(["recipe", "what it builds"], [[recipe.name, recipe.description] for recipe in pipeline.recipes()])
+        print_table(["recipe", "what it builds"], [[recipe.name, recipe.description] for recipe in run_commands.recipes()])
 
 
 @app.command()
@@ -108,22 +108,23 @@ def init(
     ],
 ) -> None:
     """Make a workspace from a recipe."""
-    from dmforge import pipeline
+    from dmforge.commands import run as run_commands
 
-    workspace = pipeline.init(folder, recipe)
+    workspace = run_commands.init(folder, recipe)
     out.print_line(f"{workspace.root} is ready. Read {workspace.recipe}, then: dmforge plan -w {workspace.root}")
 
 
 @app.command()
 def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say what a run would do and cost. Nothing is written."""
-    from dmforge import intake, pipeline
+    from dmforge.commands import intake
+    from dmforge.commands import run as run_commands
 
     waiting = intake.to_bring(_workspace(workspace))
     if waiting:
         message = f"{waiting} files of the recipe's [bring] are not taken in yet: dmforge run --until ingest, and plan again"
         err.print_line(message)
-    forecasts = pipeline.plan(_workspace(workspace))
+    forecasts = run_commands.plan(_workspace(workspace))
     cost = sum(forecast.cost.usd for forecast in forecasts)
     for forecast in forecasts:
         if forecast.awaits:
@@ -177,9 +178,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Do what is pending. Stop it whenever you like: the same command goes on."""
-    from dmforge import intake, pipeline
-    from dmforge.curation import runs
-    from dmforge.ranked import run_share
+    from dmforge.commands import intake
+    from dmforge.commands import run as run_commands
+    from dmforge.commands.rank_run import run_share
+    from dmforge.curation.engine import run_log
 
     run_workspace = _workspace(workspace)
     rank_options = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--patience": patience is not None}
@@ -188,9 +190,11 @@ def run(
         raise InputError("`--address` needs `--executor ray`", where="--address", mend="give --executor ray, or leave it out")
     with contextlib.ExitStack() as stack:
         if share is None:
-            ray_executor = stack.enter_context(pipeline.on_ray(address)) if executor == "ray" else None
+            ray_executor = stack.enter_context(run_commands.on_ray(address)) if executor == "ray" else None
             intake.bring(run_workspace, err, _command())
-            stage_reports = pipeline.run(run_workspace, err, _command(), until, videos, retry_quarantined, budget, ray_executor)
+            stage_reports = run_commands.run(
+                run_workspace, err, _command(), until, videos, retry_quarantined, budget, ray_executor
+            )
         else:
             patience = 600.0 if patience is None else patience
             intake.bring_in_turn(run_workspace, err, _command(), patience)
@@ -204,7 +208,7 @@ def run(
         counts_of(report.name, report.tally) | {"deferred": report.deferred, "awaits": report.awaits} for report in reports
     ]
     if as_json:
-        print_json({"stages": stages, "cost": runs.spent_usd(_workspace(workspace))})
+        print_json({"stages": stages, "cost": run_log.spent_usd(_workspace(workspace))})
     else:
         print_tallies({report.name: report.tally for report in reports})
     unfinished_if(any(report.tally.pending for report in reports if not report.awaits))
@@ -222,12 +226,12 @@ def select(
     as_json: JsonOption = False,
 ) -> None:
     """Apply the recipe's thresholds, an order and caps to the scores at hand. Asks nobody anything."""
-    from dmforge import selecting
+    from dmforge.commands import select as select_commands
 
     if dry_run or where is not None:
-        selected = selecting.what_if(_workspace(workspace), corpus, where)
+        selected = select_commands.what_if(_workspace(workspace), corpus, where)
     else:
-        selected = selecting.select(_workspace(workspace), err, _command(), corpus)
+        selected = select_commands.select(_workspace(workspace), err, _command(), corpus)
     if as_json:
         print_json({"kept": selected.kept, "rejected": selected.rejected, "undetermined": selected.undetermined})
         return
@@ -244,9 +248,9 @@ def pack(
     as_json: JsonOption = False,
 ) -> None:
     """Pack what is selected as shards, with an index and a card."""
-    from dmforge import pipeline
+    from dmforge.commands import run as run_commands
 
-    folder, manifest = pipeline.pack(_workspace(workspace), err, _command(), corpus, partial)
+    folder, manifest = run_commands.pack(_workspace(workspace), err, _command(), corpus, partial)
     counts = {"shards": len(manifest.shards), "samples": manifest.samples, "bytes": manifest.bytes}
     if as_json:
         print_json({**counts, "selection": manifest.selection, "path": str(folder), "partial": manifest.partial})
@@ -260,8 +264,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check every byte of a folder of shards."""
-    from dmforge.curation.shards.verify import REFETCH_HINT
-    from dmforge.curation.shards.verify import verify as verify_shards
+    from dmforge.curation.shards.integrity import REFETCH_HINT
+    from dmforge.curation.shards.integrity import verify as verify_shards
 
     verification = verify_shards(folder)
     if as_json:
@@ -283,7 +287,7 @@ def lint(
     as_json: JsonOption = False,
 ) -> None:
     """Hold any file of trajectories or tasks against all rules."""
-    from dmforge.filters.lint import lint as linted
+    from dmforge.filters.rules.lint import lint as linted
 
     lint_report = linted(file)
     if as_json:
@@ -308,9 +312,9 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a packed corpus in the shape that another trainer reads."""
-    from dmforge import pipeline
+    from dmforge.commands import run as run_commands
 
-    export_folder, exported = pipeline.export(_workspace(workspace), corpus, to, folder)
+    export_folder, exported = run_commands.export(_workspace(workspace), corpus, to, folder)
     if as_json:
         print_json({"samples": exported.samples, "left_out": exported.left_out, "path": str(export_folder)})
     else:
@@ -320,14 +324,14 @@ def export(
 @app.command()
 def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say where each stage stands."""
-    from dmforge import pipeline
-    from dmforge.curation import runs
+    from dmforge.commands import run as run_commands
+    from dmforge.curation.engine import run_log
 
     status_workspace = _workspace(workspace)
-    tallies = pipeline.status(status_workspace)
+    tallies = run_commands.status(status_workspace)
     if as_json:
         stages = [counts_of(name, tally) for name, tally in tallies.items()]
-        print_json({"stages": stages, "cost": runs.spent_usd(status_workspace)})
+        print_json({"stages": stages, "cost": run_log.spent_usd(status_workspace)})
     else:
         print_tallies(tallies)
 
@@ -335,11 +339,11 @@ def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> 
 @app.command()
 def digest(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Check every part and print the logical digest: equal digests are equal corpora, whatever their history."""
-    from dmforge import pipeline
-    from dmforge.curation.lake import logical
+    from dmforge.commands import run as run_commands
+    from dmforge.curation.lake import logical_digest
 
-    tables = pipeline.digest(_workspace(workspace))
-    total = logical.digest_of_all(tables)
+    tables = run_commands.digest(_workspace(workspace))
+    total = logical_digest.digest_of_all(tables)
     rows = [[table.table, table.rows, table.sha256] for table in tables]
     if as_json:
         print_json({"columns": ["table", "rows", "sha256"], "rows": rows, "digest": total})
@@ -355,9 +359,9 @@ def merge(
     as_json: JsonOption = False,
 ) -> None:
     """Join other workspaces into this one. What they have settled and paid for is not done again."""
-    from dmforge import pipeline
+    from dmforge.commands import run as run_commands
 
-    added = asdict(pipeline.merge(_workspace(workspace), _command(), others))
+    added = asdict(run_commands.merge(_workspace(workspace), _command(), others))
     if as_json:
         print_json({"added": added})
         return
@@ -373,15 +377,15 @@ def forget(
     as_json: JsonOption = False,
 ) -> None:
     """Take videos down: their rows, media, journal lines and shards, for good."""
-    from dmforge import pipeline
-    from dmforge.curation.lake import forgetting
+    from dmforge.commands import run as run_commands
+    from dmforge.curation.lifecycle import takedown
 
     if bool(videos) == (source is not None):
         raise InputError("give either a video or --source", where="forget", mend="dmforge forget video_... --reason R")
     if source is not None:
-        removed = pipeline.forget(_workspace(workspace), _command(), reason, lambda lake: forgetting.videos_of(lake, source))
+        removed = run_commands.forget(_workspace(workspace), _command(), reason, lambda lake: takedown.videos_of(lake, source))
     else:
-        removed = pipeline.forget(_workspace(workspace), _command(), reason, pipeline.video_finder(videos or []))
+        removed = run_commands.forget(_workspace(workspace), _command(), reason, run_commands.video_finder(videos or []))
     counts = {
         name: getattr(removed, name)
         for name in ("videos", "rows", "journal_lines", "annotation_lines", "review_lines", "media_files", "selections")
@@ -405,12 +409,12 @@ def upgrade(
     as_json: JsonOption = False,
 ) -> None:
     """Bring an older workspace, or older training files, up to what this version writes. Nothing is lost, nobody is asked."""
-    from dmforge import upgrading
+    from dmforge.commands import upgrade as upgrade_commands
 
     if files:
-        upgraded = [upgrading.upgrade_file(file, dry_run) for file in files]
+        upgraded = [upgrade_commands.upgrade_file(file, dry_run) for file in files]
     else:
-        upgraded = [upgrading.upgrade_workspace(_workspace(workspace), _command(), dry_run)]
+        upgraded = [upgrade_commands.upgrade_workspace(_workspace(workspace), _command(), dry_run)]
     changes = [change for upgrade_result in upgraded for change in upgrade_result.changes]
     if as_json:
         old_format, new_format = min(upgrade_result.before for upgrade_result in upgraded), upgraded[0].after
@@ -434,7 +438,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole chain on synthetic worlds, with an oracle as the teacher: no data, no key, no GPU."""
-    from dmforge import demo as chain
+    from dmforge.commands.demo import chain as chain
 
     if size != "chain":
         _require_train_extra()
@@ -491,7 +495,7 @@ def train_student(
 
 
 def _train_by_sft(config: Path) -> tuple[Path, dict[str, float]]:
-    from dmforge.trainers.settings import read_sft
+    from dmforge.trainers.training_settings import read_sft
 
     settings = read_sft(config)
     _require_train_extra()
@@ -502,11 +506,11 @@ def _train_by_sft(config: Path) -> tuple[Path, dict[str, float]]:
 
 
 def _train_by_sdgrpo(config: Path) -> tuple[Path, dict[str, float]]:
-    from dmforge.trainers.sdgrpo_settings import read_sdgrpo
+    from dmforge.trainers.sdgrpo.sdgrpo_settings import read_sdgrpo
 
     settings = read_sdgrpo(config)
     _require_train_extra()
-    from dmforge.trainers.sdgrpo import train
+    from dmforge.trainers.sdgrpo.sdgrpo import train
 
     result = train(settings)
     return result.checkpoint, {**result.metrics, "steps": result.steps, "seconds": result.seconds}
@@ -553,12 +557,12 @@ def worlds(
     seed: Annotated[int, typer.Option(min=0, max=MANY, help="Another seed, other worlds.")] = 0,
 ) -> None:
     """Render synthetic videos about which everything is known: videos/, tasks.jsonl and truth.jsonl."""
-    from dmforge.generators.worlds.folder import Settings, make_worlds
-    from dmforge.generators.worlds.imagine import knobs_of
+    from dmforge.generators.synthetic.worlds.imagine import knobs_of
+    from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
     from dmforge.schemas.config import parse_config
 
     settings = {"videos": videos, "seed": seed, "knobs": knobs_of(level), "longest_s": longest, "study": study}
-    make_worlds(folder, parse_config(Settings, settings, where="dmforge worlds"))
+    make_worlds(folder, parse_config(WorldSettings, settings, where="dmforge worlds"))
     out.print(
         f"{videos} worlds in {folder}: dmforge oracle {folder} answers questions about them", markup=False, highlight=False
     )
@@ -574,8 +578,8 @@ def oracle(
     truth: Annotated[Path | None, typer.Option(metavar="FILE", help="Where planted defects are written down.")] = None,
 ) -> None:
     """Serve a teacher for worlds: an OpenAI-compatible endpoint on loopback that looks at what it is sent."""
-    from dmforge.generators.oracle.behaviour import Behaviour
-    from dmforge.generators.oracle.serve import serve
+    from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+    from dmforge.generators.synthetic.oracle.oracle_process import serve
     from dmforge.schemas.config import parse_config
 
     settings = {"unknown": unknown, "defects": _rates("--defect", defect), "faults": _rates("--fault", fault)}
@@ -588,7 +592,7 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Say what files are, or why they can't be used."""
-    from dmforge.curation.video.inspect import inspect_file
+    from dmforge.curation.video.isolated_probe import inspect_file
 
     reports = [inspect_file(path) for path in files]
     if as_json:
@@ -612,16 +616,16 @@ def frames(
     as_json: JsonOption = False,
 ) -> None:
     """Decode frames as training would, and say which they are."""
-    from dmforge.curation.video import shots
+    from dmforge.curation.video import frame_preview
 
     if coarse == (span is not None):
         raise InputError("give either --span or --coarse", where="frames", mend="dmforge frames FILE --span 2 5 --fps 4")
     if span is None:
-        shot = shots.coarse_shot(file, backend)
+        shot = frame_preview.coarse_shot(file, backend)
     elif exact:
-        shot = shots.exact_shot(file, backend, _look(span, fps))
+        shot = frame_preview.exact_shot(file, backend, _look(span, fps))
     else:
-        shot = shots.look_shot(file, backend, _look(span, fps))
+        shot = frame_preview.look_shot(file, backend, _look(span, fps))
     times, pts = [float(time) for time in shot.times_s], [float(time) for time in shot.clip.shown_s]
     if as_json:
         size = [shot.size.width, shot.size.height]
@@ -653,10 +657,10 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Bring videos into the lake. Of known ones, what is said of them now counts."""
-    from dmforge import intake
-    from dmforge.curation.sources.claims import Claims
+    from dmforge.commands import intake
+    from dmforge.curation.sources.source_info import SourceInfo
 
-    claims = Claims(source, licence, terms, namespace, "benchmark" if benchmark else "train")
+    claims = SourceInfo(source, licence, terms, namespace, "benchmark" if benchmark else "train")
     ingested = intake.ingest(_workspace(workspace), err, _command(), places, claims)
     print_deferred("ingest", ingested.deferred)
     counts = {"ingested": ingested.ingested, "known": ingested.known, "quarantined": ingested.quarantined}
@@ -688,8 +692,8 @@ def import_annotations(
     as_json: JsonOption = False,
 ) -> None:
     """Bring annotations into the lake, as tasks about videos."""
-    from dmforge import intake
-    from dmforge.curation.sources.claims import Claims
+    from dmforge.commands import intake
+    from dmforge.curation.sources.source_info import SourceInfo
 
     if list_formats:
         print_formats(as_json)
@@ -702,7 +706,7 @@ def import_annotations(
     if dry_run:
         imported = intake.dry_import(form, files, folders)
     else:
-        claims = Claims(source, licence, terms, namespace, split=split)
+        claims = SourceInfo(source, licence, terms, namespace, split=split)
         imported = intake.import_annotations(_workspace(workspace), err, _command(), form, files, folders, claims)
         print_deferred("import", imported.deferred)
     if as_json:
@@ -739,13 +743,13 @@ def review(
     workspace: WorkspaceOption = Path(),
 ) -> None:
     """Look at samples in a browser on this machine, and keep or reject them. Ctrl-C ends it; the next run counts it."""
-    from dmforge import reviewing
+    from dmforge.commands import review as review_commands
 
     def announce(address: str) -> None:
         print(address, flush=True)  # noqa: T201 (its address is its result)
         err.print("open this address in a browser on this machine; Ctrl-C ends the review, dmforge run counts what was decided")
 
-    reviewing.review(_workspace(workspace), corpus, sample, name, port, announce)
+    review_commands.review(_workspace(workspace), corpus, sample, name, port, announce)
 
 
 @app.command()
@@ -775,7 +779,7 @@ def audit(
     from dmforge.curation.audit import query as named
 
     if html is not None:
-        from dmforge.reporting import write_report
+        from dmforge.commands.report import write_report
 
         report_path = write_report(_workspace(workspace), html, training or [])
         document = {"report": str(report_path), "bytes": report_path.stat().st_size}
@@ -788,24 +792,24 @@ def audit(
         return
     if query and sql is not None:
         raise InputError("give a named question or --sql, not both", where="audit", mend=f"dmforge audit {query}")
-    from dmforge import auditing
-    from dmforge.curation import outputs
-    from dmforge.curation.audit import foreign, results
+    from dmforge.commands import audit as audit_commands
+    from dmforge.curation import output_paths
+    from dmforge.curation.audit import output, sql_sandbox
 
-    output_format = results.format_of("json" if as_json else form, out_file)
+    output_format = output.format_of("json" if as_json else form, out_file)
     audited_workspace = _workspace(workspace)
     if out_file is not None:
-        outputs.output_file(out_file, "--out", audited_workspace)
+        output_paths.output_file(out_file, "--out", audited_workspace)
     if sql is None:
-        answer_stream = contextlib.nullcontext(auditing.audit_reader(audited_workspace, query, other))
+        answer_stream = contextlib.nullcontext(audit_commands.audit_reader(audited_workspace, query, other))
     else:
-        answer_stream = auditing.ask_sql(audited_workspace, sql, foreign.Limits(memory_mb, seconds))
+        answer_stream = audit_commands.ask_sql(audited_workspace, sql, sql_sandbox.SqlLimits(memory_mb, seconds))
     if out_file is not None:
-        rows = results.write_from(answer_stream, out_file, output_format)
+        rows = output.write_from(answer_stream, out_file, output_format)
         out.print_line(f"{out_file}: {rows} rows")
         return
     with answer_stream as answer_reader:
-        answer = results.answer_of(answer_reader)
+        answer = output.answer_of(answer_reader)
     if query == "funnel" and output_format == "table":
         print_funnel(answer)
     else:
@@ -820,14 +824,14 @@ def why(
     as_json: JsonOption = False,
 ) -> None:
     """Say why a row is as it is: from the file that was brought to the bytes in a shard."""
-    from dmforge import auditing
-    from dmforge.curation.audit import telling
+    from dmforge.commands import audit as audit_commands
+    from dmforge.curation.audit import lineage_text
 
-    row_why = auditing.why(_workspace(workspace), row, check)
+    row_why = audit_commands.why(_workspace(workspace), row, check)
     if as_json:
-        print_json(telling.as_json(row_why.lineage, row_why.checks))
+        print_json(lineage_text.as_json(row_why.lineage, row_why.checks))
     else:
-        for line in telling.lines(row_why.lineage, row_why.checks):
+        for line in lineage_text.lines(row_why.lineage, row_why.checks):
             out.print(line, highlight=False)
     if not row_why.holds:
         err.print("some receipts do not hold")
@@ -850,7 +854,7 @@ def _workspace(root: Path) -> Any:
 
 def _share(rank: int | None, world_size: int | None, rank_options: Mapping[str, object]) -> Any:
     """The share of a rank, or None for a run without ranks."""
-    from dmforge.curation.lake.shares import Share
+    from dmforge.curation.lake.partition import Share
 
     given_options = {name for name, value in rank_options.items() if value}
     if rank is None and world_size is None:
@@ -871,7 +875,7 @@ def _share(rank: int | None, world_size: int | None, rank_options: Mapping[str, 
 
 def _command() -> str:
     """The command as typed, for the lock and the run's record; addresses without possible keys."""
-    from dmforge.curation.sources.places import without_secrets
+    from dmforge.curation.io.locations import without_secrets
     from dmforge.schemas.visible import storable
 
     return storable(" ".join(["dmforge", *map(without_secrets, sys.argv[1:])]))

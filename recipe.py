@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import Field
 
-from dmforge.curation.accounts import Price
+from dmforge.curation.contract.budget import Price
+from dmforge.curation.contract.stage import Collective, Root, Stage
+from dmforge.curation.io.toml import read_toml
 from dmforge.curation.lake.views import AnyStage
-from dmforge.curation.stage import Collective, Root, Stage
-from dmforge.curation.toml import read_toml
-from dmforge.generators.student.named import StudentConfig, resolve_checkpoint
+from dmforge.generators.inference.named_student import StudentConfig, resolve_checkpoint
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
@@ -23,38 +23,38 @@ from dmforge.schemas.records import UNKNOWN, Sample
 STAGES = {
     "ingest": "curation.video.ingest:Ingest",
     "import": "curation.sources.importing:Import",
-    "benchmarks": "curation.sources.references:Benchmarks",
+    "benchmarks": "curation.sources.benchmark_references:Benchmarks",
     "contamination": "filters.contamination:Contamination",
     "duplicates": "filters.duplicates:Duplicates",
     "needs_audio": "filters.needs_audio:NeedsAudio",
-    "draw": "filters.draw:Draw",
-    "segments": "generators.segments:Segments",
-    "questions": "generators.questions:Questions",
-    "admit": "generators.admit:Admit",
-    "needles": "generators.needles:Needles",
-    "absent": "generators.absent:Absent",
-    "splice": "generators.splice:Splice",
-    "annotate": "generators.annotate:Annotate",
-    "rules": "filters.rules:Rules",
-    "citations": "filters.citations:Citations",
+    "draw": "filters.selection.task_sampling:Draw",
+    "segments": "generators.stages.segments:Segments",
+    "questions": "generators.stages.questions:Questions",
+    "admit": "generators.stages.admit:Admit",
+    "needles": "generators.stages.needles:Needles",
+    "absent": "generators.stages.absent:Absent",
+    "splice": "generators.stages.splice:Splice",
+    "annotate": "generators.stages.annotate:Annotate",
+    "rules": "filters.rules.rules:Rules",
+    "citations": "filters.rules.citations:Citations",
     "verify": "filters.verify:Verify",
     "crosscheck": "filters.crosscheck:Crosscheck",
     "safety": "filters.safety:Safety",
-    "blind": "filters.blind:Blind",
-    "replay": "filters.replay:Replay",
-    "necessity": "filters.necessity:Necessity",
-    "density": "filters.density:Density",
-    "vouch": "filters.vouch:Vouch",
-    "thin": "generators.thin:Thin",
-    "thrift": "filters.thrift:Thrift",
+    "blind": "filters.rollouts.blind:Blind",
+    "replay": "filters.rollouts.replay:Replay",
+    "necessity": "filters.rollouts.necessity:Necessity",
+    "density": "filters.rollouts.density:Density",
+    "vouch": "filters.rollouts.student_agreement:Vouch",
+    "thin": "generators.stages.reannotate_density:Thin",
+    "thrift": "filters.rollouts.density_match:Thrift",
     "human": "filters.human:Human",
-    "select_cot": "filters.select:SelectCot",
-    "select_rl": "filters.select_rl:SelectRl",
-    "pack": "curation.shards.pack:Pack",
-    "count": "curation.trial:Count",
-    "score": "curation.trial:Score",
-    "inquire": "curation.trial:Inquire",
-    "keep": "curation.trial:Keep",
+    "select_cot": "filters.selection.select_cot:SelectCot",
+    "select_rl": "filters.selection.select_rl:SelectRl",
+    "pack": "curation.packing.pack:Pack",
+    "count": "curation.engine.rehearsal:RehearsalCount",
+    "score": "curation.engine.rehearsal:RehearsalScore",
+    "inquire": "curation.engine.rehearsal:RehearsalInquire",
+    "keep": "curation.engine.rehearsal:RehearsalKeep",
 }
 """Every stage that a recipe may name, with its module and class: only those of a recipe are imported."""
 RECIPES = Path(__file__).parent / "recipes"

@@ -26,13 +26,13 @@ import pyarrow as pa
 
 from benchmarks.select import CHUNK, filled, ids, publish
 from benchmarks.tables import show
-from dmforge import auditing
-from dmforge.curation.audit.foreign import Limits
+from dmforge.commands import audit
 from dmforge.curation.audit.query import names
-from dmforge.curation.lake.commits import Draft, Lake
+from dmforge.curation.audit.sql_sandbox import SqlLimits
+from dmforge.curation.contract.stage_results import MADE_FROM, row_schema
+from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.journal import Answer, Journal
-from dmforge.curation.lake.views import View
-from dmforge.curation.settled import MADE_FROM, row_schema
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.video.fingerprint import Fingerprint
 from dmforge.curation.workspace import Workspace
 from dmforge.recipe import read_recipe
@@ -169,7 +169,7 @@ class Build:
     def _selected(self) -> None:
         """A selection as the stage would have made it: half of the candidates."""
         stage, count = self.stages["select_cot"], len(self.made)
-        variant = View(self.lake, list(self.stages.values())).variant(stage)
+        variant = LakeView(self.lake, list(self.stages.values())).variant(stage)
         kept = pa.array(np.arange(0, count, 2))
         status = np.tile(np.array(["made", "rejected"]), count // 2)
         outcomes = filled(
@@ -183,7 +183,7 @@ class Build:
             task=self.task.take(kept), candidate=self.made.take(kept), target=none, target_source=[None] * len(kept),
             **{MADE_FROM: self.made.take(kept)},
         )  # fmt: skip
-        draft = Draft("collective", stage.name, variant, digest("batch", stage.name), {})
+        draft = CommitDraft("collective", stage.name, variant, digest("batch", stage.name), {})
         self.lake.publish(draft, {Outcome.table: [outcomes], Sample.table: [samples]})
 
     async def _answered(self, count: int) -> None:
@@ -228,7 +228,7 @@ def best(work: Callable[[], Any]) -> list[object]:
 
 
 def asked(workspace: Workspace) -> int:
-    with auditing.ask_sql(workspace, SQL, Limits()) as asked:
+    with audit.ask_sql(workspace, SQL, SqlLimits()) as asked:
         return sum(batch.num_rows for batch in asked.batches)
 
 
@@ -242,13 +242,13 @@ def measure(folder: Path) -> None:
     rows: list[list[object]] = []
     for name in names():
         other = folder if name == "difference" else None
-        rows.append([name, *best(lambda name=name, other=other: auditing.audit(workspace, name, other)), peak_mb()])
+        rows.append([name, *best(lambda name=name, other=other: audit.audit(workspace, name, other)), peak_mb()])
     rows.append(["--sql: verdicts by kind and filter, another process", best(lambda: asked(workspace))[0], "", ""])
-    lake = View(Lake(workspace), read_recipe(workspace.recipe).stages).connection
+    lake = LakeView(Lake(workspace), read_recipe(workspace.recipe).stages).connection
     for kind in ("video", "task", "candidate", "sample"):
         found = lake.execute(f"SELECT id FROM {kind}s ORDER BY hash(id) LIMIT 1").fetchall()[0][0]
         for what, text in ((kind, print_id(kind, found)), (f"{kind}, 8 hex digits", found.hex()[:8])):
-            rows.append([f"why, a {what}", *best(lambda text=text: auditing.why(workspace, text)), peak_mb()])
+            rows.append([f"why, a {what}", *best(lambda text=text: audit.why(workspace, text)), peak_mb()])
     command = [sys.executable, "-m", "dmforge.cli", "audit", "funnel", "-w", str(folder), "--json"]
     whole = best(lambda: subprocess.run(command, check=True, capture_output=True))
     rows.append(["dmforge audit funnel, the whole process", whole[0], "", ""])

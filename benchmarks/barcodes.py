@@ -19,7 +19,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from dmforge.generators.worlds.draw import Picture, backdrop, put_timecode
+from dmforge.generators.synthetic.worlds.rasterize import Picture, backdrop, put_timecode
 
 RATE = 25
 FRAMES = 60

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from dmforge.curation.video.decoders.pyav import PyAV
-from dmforge.curation.video.images import to_jpeg
-from dmforge.generators.oracle.oracle import Oracle
-from dmforge.generators.oracle.request import read_request
+from dmforge.curation.video.jpeg import to_jpeg
+from dmforge.generators.synthetic.oracle.oracle import Oracle
+from dmforge.generators.synthetic.oracle.oracle_request import read_request
+from dmforge.generators.synthetic.worlds.imagine import knobs_of
+from dmforge.generators.synthetic.worlds.script import Script
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, file_name, make_worlds
+from dmforge.generators.synthetic.worlds.world_questions import WorldQuestion, questions
 from dmforge.generators.teacher.interview import announced, clip_parts, text_part
-from dmforge.generators.worlds.folder import Settings, file_name, make_worlds
-from dmforge.generators.worlds.imagine import knobs_of
-from dmforge.generators.worlds.questions import Question, questions
-from dmforge.generators.worlds.script import Script
 from dmforge.schemas.frames import FramePlan, plan_coarse, plan_look
 from dmforge.schemas.looks import Look
 from dmforge.schemas.prompts import question_text
@@ -35,7 +35,7 @@ class Chat:
     """One request about one question."""
 
     script: Script
-    question: Question
+    question: WorldQuestion
     reply: str
     plan: FramePlan
     look: Look | None
@@ -66,7 +66,7 @@ class Worlds:
     """A folder of worlds, and requests about them."""
 
     def __init__(self, folder: Path, videos: int, level: int = 0) -> None:
-        self.folder, self.settings = folder, Settings(videos=videos, knobs=knobs_of(level))
+        self.folder, self.settings = folder, WorldSettings(videos=videos, knobs=knobs_of(level))
         make_worlds(folder, self.settings)
         self.asked = [
             (number, question)
@@ -76,19 +76,19 @@ class Worlds:
         ]
         self.images = cache(self._images)
 
-    def look_chat(self, number: int, question: Question, size: int = 64) -> Chat:
+    def look_chat(self, number: int, question: WorldQuestion, size: int = 64) -> Chat:
         """The first call: the coarse clip."""
         script = self.settings.script(number)
         plan = plan_coarse(script.duration_s)
         return Chat(script, question, LookReply.name, plan, None, self.images(number, plan.times_s, size))
 
-    def answer_chat(self, number: int, question: Question, look: Look, size: int = 64) -> Chat:
+    def answer_chat(self, number: int, question: WorldQuestion, look: Look, size: int = 64) -> Chat:
         """The second call: the closer clip."""
         script = self.settings.script(number)
         plan = plan_look(look, script.duration_s)
         return Chat(script, question, AnswerReply.name, plan, look, self.images(number, plan.times_s, size))
 
-    def gold_chat(self, number: int, question: Question, size: int = 64) -> Chat:
+    def gold_chat(self, number: int, question: WorldQuestion, size: int = 64) -> Chat:
         """The second call after the best of looks."""
         script = self.settings.script(number)
         fps = question.lowest_fps(script) or Fraction(1)
@@ -130,7 +130,7 @@ def right_share(oracle: Oracle, chats: Sequence[Chat]) -> float:
     return sum(is_right(chat, answered(oracle, chat)) for chat in chats) / len(chats)
 
 
-def chance(question: Question) -> float:
+def chance(question: WorldQuestion) -> float:
     """What a guess in the form of the answer gets at most."""
     if question.options:
         return 1 / len(question.options)

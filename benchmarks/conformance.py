@@ -24,8 +24,8 @@ from dmforge.curation.video.decoders import Decoder
 from dmforge.curation.video.decoders.decord import Decord
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.decoders.torchcodec import TorchCodec
-from dmforge.curation.video.errors import Unusable
-from dmforge.generators.worlds.draw import read_timecode
+from dmforge.curation.video.unusable import UnusableVideo
+from dmforge.generators.synthetic.worlds.rasterize import read_timecode
 
 DEADLINE_S = 10.0
 NUMBERS = "decord by numbers"
@@ -65,7 +65,7 @@ def read(backend: str, case: Case, path: Path, answer: Connection) -> None:
     try:
         frames = by_numbers(path, times_of(case)) if decoder is None else decoder().read(path, times_of(case)).frames
         answer.send(judged(case, [read_timecode(frame) for frame in frames]))
-    except Unusable:
+    except UnusableVideo:
         answer.send("refused")
     except Exception:
         answer.send("refused" if decoder is None else "wrong")  # of ours, only typed errors count

@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmarks.barcodes import Case, write
 from dmforge.curation.shards.document import ShardSample, ShardVideo
 from dmforge.curation.shards.folders import Manifest, Shard, write_manifest
-from dmforge.curation.shards.index import INDEX, Row, write_index
-from dmforge.curation.shards.write import Entry, write_shards
+from dmforge.curation.shards.index import INDEX, VideoIndexRow, write_index
+from dmforge.curation.shards.write import ShardEntry, write_shards
 from dmforge.curation.video import renditions
 from dmforge.curation.video.media import Receipt
 from dmforge.curation.video.timeline import read_timeline
@@ -57,17 +57,19 @@ def sample(video: int, number: int, fps: Fraction = Fraction(2), *, sparse: bool
     return replace(told, transcript=Transcript(transcript[:2])) if sparse else told
 
 
-def entry(number: int, samples: int, coarse: bytes, grid: bytes, *, sparse: bool = False, fps: Fraction = Fraction(2)) -> Entry:
+def entry(
+    number: int, samples: int, coarse: bytes, grid: bytes, *, sparse: bool = False, fps: Fraction = Fraction(2)
+) -> ShardEntry:
     """A video with so many samples."""
     shas = hashlib.sha256(grid).hexdigest(), hashlib.sha256(coarse).hexdigest()
     receipt = Receipt("00" * 32, *shas, Clips().digest.hex(), "none")
     id = show("video", digest("video", number))
     video = ShardVideo(id, 1000 + number, 640, 360, "made up", "CC0-1.0", "unknown", "unknown", f"video {number}", receipt)
     told = [sample(number, nth, fps, sparse=sparse) for nth in range(samples)]
-    return Entry(video, told, [(400 + 37 * (number * samples + nth) % 900, 600) for nth in range(samples)], coarse, grid)
+    return ShardEntry(video, told, [(400 + 37 * (number * samples + nth) % 900, 600) for nth in range(samples)], coarse, grid)
 
 
-def entries(videos: int, samples: int, sizes: tuple[int, int], first: int = 0) -> Iterator[Entry]:
+def entries(videos: int, samples: int, sizes: tuple[int, int], first: int = 0) -> Iterator[ShardEntry]:
     """So many videos, with renditions of random bytes of about these sizes."""
     draw = random.Random(videos)
     for number in range(first, first + videos):
@@ -75,7 +77,7 @@ def entries(videos: int, samples: int, sizes: tuple[int, int], first: int = 0) -
         yield entry(number, samples, coarse, grid)
 
 
-def publish(folder: Path, shards: list[Shard], index: list[Row], selection: str) -> Path:
+def publish(folder: Path, shards: list[Shard], index: list[VideoIndexRow], selection: str) -> Path:
     """The folder with what belongs beside its tars."""
     files = {INDEX: write_index(folder / INDEX, index)}
     write_manifest(folder, Manifest("cot", selection, False, Clips().semantic(), tuple(shards), files))
@@ -104,8 +106,8 @@ def filmed(folder: Path, case: Case, look: Look) -> Path:
     coarse, grid = folder / "coarse.mp4", folder / "grid.mp4"
     record = video.as_record()
     wanted = [
-        renditions.Wanted(coarse, clips.coarse(record).times_s, size, renditions.COARSE_RATE, renditions.COARSE),
-        renditions.Wanted(grid, clips.grid_times_s(record), size, Fraction(12), renditions.GRID),
+        renditions.RenditionPlan(coarse, clips.coarse(record).times_s, size, renditions.COARSE_RATE, renditions.COARSE),
+        renditions.RenditionPlan(grid, clips.grid_times_s(record), size, Fraction(12), renditions.GRID),
     ]
     renditions.make_renditions(timeline, wanted)
     (drafted,) = made.samples

@@ -34,7 +34,7 @@ from benchmarks import flicker
 from benchmarks.crediting import report
 from benchmarks.journeys import Row, keep, read
 from benchmarks.practising import HeldOut, Practice, imitated, practised
-from dmforge.curation.atomic import write_json
+from dmforge.curation.io.atomic import write_json
 from dmforge.schemas.errors import InputError
 
 HELD_OUT, TAUGHT, PRACTICE = 77_000, 78_000, 79_000

@@ -22,19 +22,19 @@ from random import Random
 from rich.console import Console
 
 from benchmarks.tables import show
-from dmforge import intake, pipeline
+from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
-from dmforge.curation.sources.claims import Claims
-from dmforge.curation.video import cuts
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources.source_info import SourceInfo
+from dmforge.curation.video import shot_detection as cuts
+from dmforge.curation.video.encode_spliced import FrameRun, splice
 from dmforge.curation.video.ingest import ensure_renditions
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.probe import probe
-from dmforge.curation.video.splice import Piece, splice
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.worlds.folder import Settings, make_worlds
-from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.generators.synthetic.worlds.imagine import LEVELS
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
@@ -62,9 +62,9 @@ def lake_of(folder: Path, videos: Sequence[str]) -> tuple[Workspace, list[Video]
     workspace = Workspace(folder)
     workspace.inputs.mkdir(parents=True)
     workspace.recipe.write_text(RECIPE)
-    intake.add_videos(workspace, "cuts", list(videos), Claims())
-    list(pipeline.run(workspace, Console(quiet=True), "cuts"))
-    view = View(Lake(workspace), read_recipe(workspace.recipe).stages)
+    intake.add_videos(workspace, "cuts", list(videos), SourceInfo())
+    list(run.run(workspace, Console(quiet=True), "cuts"))
+    view = LakeView(Lake(workspace), read_recipe(workspace.recipe).stages)
     return workspace, from_arrow(Video, view.table(view.rows(Video).sql))
 
 
@@ -73,12 +73,12 @@ def spliced(workspace: Workspace, videos: Sequence[Video], folder: Path, count: 
     made: list[Made] = []
     for number in range(count):
         draw = Random(f"cuts {number}")
-        pieces: list[Piece] = []
+        pieces: list[FrameRun] = []
         for video in draw.sample(videos, min(12, len(videos))):
             whole = len(CLIPS.grid_times_s(video))
             frames = min(whole, draw.randrange(2 * GRID_FPS, 8 * GRID_FPS))
             first = draw.randrange(whole - frames + 1)
-            pieces.append(Piece(Media(workspace, video.id), first, first + frames))
+            pieces.append(FrameRun(Media(workspace, video.id), first, first + frames))
         path = folder / f"{number}.mp4"
         splice(pieces, path, size)
         data = path.read_bytes()
@@ -136,7 +136,7 @@ def main() -> None:
         subjects: dict[str, list[str]] = {}
         for level in (0, 6):
             worlds = folder / f"level{level}"
-            make_worlds(worlds, Settings(videos=30, knobs=LEVELS[level], width=128, height=96))
+            make_worlds(worlds, WorldSettings(videos=30, knobs=LEVELS[level], width=128, height=96))
             subjects[f"worlds, level {level}"] = [str(worlds / "videos")]
         if told.videos:
             subjects["real clips"] = [str(told.videos)]

@@ -15,15 +15,15 @@ from pathlib import Path
 
 from benchmarks.films import shots, write_film
 from benchmarks.subjects import CONCURRENCY, DMFORGE, TRIAL, Rehearsal, Subject, Worlds, in_batches
-from dmforge import intake
+from dmforge.commands import intake
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
-from dmforge.curation.sources.claims import Claims
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.reviews import Review, append
+from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.student.tiny import make_tiny
-from dmforge.generators.worlds.folder import SOURCE, Settings, file_name
-from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.generators.synthetic.worlds.imagine import LEVELS
+from dmforge.generators.synthetic.worlds.world_folder import SOURCE, WorldSettings, file_name
 from dmforge.recipe import RECIPES, STAGES, read_recipe
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.records import Task
@@ -63,7 +63,7 @@ class Films(Worlds):
     """Raw videos: a teacher describes them, writes questions, tries them, hides moments in other videos, and answers."""
 
     def __init__(self, folder: Path, videos: int = 4) -> None:
-        super().__init__(folder, Settings(videos=videos, knobs=LEVELS[2]))
+        super().__init__(folder, WorldSettings(videos=videos, knobs=LEVELS[2]))
         self.hosts = folder / "hosts"
         self.hosts.mkdir()
         for number in range(HOSTS):
@@ -79,7 +79,7 @@ class Published(Worlds):
     """Videos with annotations: drawn, held against a benchmark, annotated, and judged by rule, by models and by a person."""
 
     def __init__(self, folder: Path, videos: int = 4) -> None:
-        super().__init__(folder, Settings(videos=videos))
+        super().__init__(folder, WorldSettings(videos=videos))
         self.benchmark, self.reviews = folder / "benchmark.txt", list[Review]()
         self.benchmark.write_text(f"{Path(file_name(0)).stem}\n")
         self.reviews = self._reviewed(folder / "scouted")
@@ -89,7 +89,7 @@ class Published(Worlds):
         place.inputs.mkdir(parents=True)
         place.recipe.write_text(of_published())
         self.bring(place)
-        intake.add_annotations(place, "chaos", "ids", [self.benchmark], claims=Claims("a benchmark", namespace=SOURCE))
+        intake.add_annotations(place, "chaos", "ids", [self.benchmark], claims=SourceInfo("a benchmark", namespace=SOURCE))
         for review in self.reviews:
             append(place, review)
 
@@ -99,7 +99,7 @@ class Published(Worlds):
         if subprocess.run([*DMFORGE, "run", "-w", str(scouted), "--until", "import"], stderr=subprocess.DEVNULL).returncode:
             sys.exit("the tasks to be reviewed could not be brought in")
         place = Workspace(scouted)
-        view = View(Lake(place), read_recipe(place.recipe).stages)
+        view = LakeView(Lake(place), read_recipe(place.recipe).stages)
         tasks = sorted(from_arrow(Task, view.table(view.rows(Task, gated=False).sql)), key=lambda task: task.id)
         return [Review(task.video, task.id, "task", "anna", "keep", "", "") for task in tasks[::3]]
 
@@ -108,7 +108,7 @@ class Tried(Worlds):
     """The same, tried by a student that has never learnt anything: its rollouts are as good as any to be lost or doubled."""
 
     def __init__(self, folder: Path, videos: int = 3) -> None:
-        super().__init__(folder, Settings(videos=videos))
+        super().__init__(folder, WorldSettings(videos=videos))
         self.student = folder / "student"
         texts = [json.loads(line)["question"] for line in (self.worlds / "tasks.jsonl").read_text().splitlines()]
         make_tiny("speck", texts).save(self.student)

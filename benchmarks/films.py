@@ -10,10 +10,10 @@ from random import Random
 import av
 import numpy as np
 
-from dmforge.generators.worlds.draw import draw, put_timecode
-from dmforge.generators.worlds.imagine import LEVELS, imagine
-from dmforge.generators.worlds.render import ENCODER, MUXER
-from dmforge.generators.worlds.script import FPS
+from dmforge.generators.synthetic.worlds.imagine import LEVELS, imagine
+from dmforge.generators.synthetic.worlds.rasterize import draw, put_timecode
+from dmforge.generators.synthetic.worlds.render import ENCODER, MUXER
+from dmforge.generators.synthetic.worlds.script import FPS
 
 SEEDS_FROM = 5_000_000
 """Worlds of films are none of those that an oracle knows."""

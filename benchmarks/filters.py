@@ -21,15 +21,15 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.tables import show
-from dmforge import intake, pipeline
+from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
-from dmforge.curation.sources.claims import Claims
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS
-from dmforge.generators.oracle.serve import serving
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources.source_info import SourceInfo
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.oracle.planted_defects import ANSWER_DEFECTS, LOOK_DEFECTS
+from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
 from dmforge.generators.teacher.client import KEY, URL
-from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds
 from dmforge.recipe import read_recipe
 from dmforge.schemas.scoring import matches
 from tests.judging import hand
@@ -69,31 +69,31 @@ def plant_tasks(worlds: Path) -> dict[tuple[str, str], str]:
 def judged(folder: Path, videos: int, candidates: int) -> tuple[list[dict[str, Any]], dict[str, float], float]:
     """All candidates with their scores and what was planted; the thresholds; and how long judging took."""
     worlds, truth = folder / "worlds", folder / "planted.jsonl"
-    make_worlds(worlds, Settings(videos=videos))
+    make_worlds(worlds, WorldSettings(videos=videos))
     of_tasks = plant_tasks(worlds)
     listed = [f"world-{number:06d}" for number in range(0, videos, EVERY_LISTED)]
     (folder / "ids.txt").write_text("".join(f"v_{name}\n" for name in listed))
-    place = pipeline.init(folder / "ws", "demo")
+    place = run.init(folder / "ws", "demo")
     text = place.recipe.read_text().replace('model = "oracle" ', f'model = "oracle"\ncandidates = {candidates} #', 1)
     text = text.replace("[stages.needs_audio]", "[stages.benchmarks]\n[stages.contamination]\n[stages.needs_audio]")
     place.recipe.write_text(text.replace("[stages.select_cot.least]", "[stages.select_cot.least]\nclean = 1.0"))
-    intake.add_videos(place, COMMAND, [str(worlds / "videos")], Claims(SOURCE, LICENCE, namespace=SOURCE))
+    intake.add_videos(place, COMMAND, [str(worlds / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
     intake.add_annotations(place, COMMAND, "jsonl", [worlds / "tasks.jsonl"])
     console = Console(quiet=True)
-    intake.import_annotations(place, console, COMMAND, "ids", [folder / "ids.txt"], [], Claims("listed", namespace=SOURCE))
+    intake.import_annotations(place, console, COMMAND, "ids", [folder / "ids.txt"], [], SourceInfo("listed", namespace=SOURCE))
     os.environ.pop(KEY, None)
     behaviour = Behaviour(
         knows=0.5, defects=dict.fromkeys((*LOOK_DEFECTS, *ANSWER_DEFECTS), RATE) | {"unsafe_t1": 0, "unsafe_t2": 0}
     )
     with serving(worlds, behaviour, truth) as url:
         os.environ[URL] = url
-        list(pipeline.run(place, console, COMMAND, until="annotate"))
+        list(run.run(place, console, COMMAND, until="annotate"))
     began = time.monotonic()
-    list(pipeline.run(place, console, COMMAND, until="select_cot"))
+    list(run.run(place, console, COMMAND, until="select_cot"))
     took_s = time.monotonic() - began
     recipe = read_recipe(place.recipe)
     least = next(stage for stage in recipe.stages if stage.name == "select_cot").config.model_dump()["least"]
-    view = View(Lake(place), recipe.stages).connection
+    view = LakeView(Lake(place), recipe.stages).connection
     rows = view.execute("""
         SELECT c.id, p.source_id || '.mp4' AS video, t.question, c.attempt, c.answer, t.answer AS gold, t.options, t.task_kind,
             len(t.windows) > 0 AS has_windows, c.transcript

@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.tables import show
-from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.fingerprint import are_copies, copies, frame_hashes, sampled_indices
 from dmforge.curation.video.probe import probe
-from dmforge.curation.video.read import stream_grid
-from dmforge.curation.video.renditions import GRID, Wanted, make_renditions
+from dmforge.curation.video.read_frames import stream_grid
+from dmforge.curation.video.renditions import GRID, RenditionPlan, make_renditions
 from dmforge.curation.video.timeline import read_timeline
-from dmforge.generators.worlds.draw import draw
-from dmforge.generators.worlds.imagine import imagine, knobs_of
-from dmforge.generators.worlds.script import FPS
+from dmforge.curation.video.unusable import UnusableVideo
+from dmforge.generators.synthetic.worlds.imagine import imagine, knobs_of
+from dmforge.generators.synthetic.worlds.rasterize import draw
+from dmforge.generators.synthetic.worlds.script import FPS
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import GRID_FPS
 
@@ -41,7 +41,7 @@ def fingerprint(path: Path, folder: Path) -> tuple[int, ...]:
     video = probe(timeline).as_video("00" * 32, 1)
     clips = Clips()
     times, grid = clips.grid_times_s(video), folder / "grid.mp4"
-    make_renditions(timeline, [Wanted(grid, times, clips.look_size(video), Fraction(GRID_FPS), GRID)])
+    make_renditions(timeline, [RenditionPlan(grid, times, clips.look_size(video), Fraction(GRID_FPS), GRID)])
     return frame_hashes(stream_grid(grid, sampled_indices(len(times))))
 
 
@@ -94,7 +94,7 @@ def main() -> None:
         for path in sorted(told.real.iterdir()) if told.real else []:
             try:
                 real.append(fingerprint(path, Path(place)))
-            except Unusable:
+            except UnusableVideo:
                 continue
     rows: list[list[str]] = []
     for kind, pairs in found.items():

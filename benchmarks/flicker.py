@@ -26,15 +26,15 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
+from dmforge.curation.packing.pack import cost
 from dmforge.curation.shards.document import ShardSample, ShardVideo, sample_of
 from dmforge.curation.shards.folders import Manifest, write_manifest
 from dmforge.curation.shards.index import INDEX, write_index
-from dmforge.curation.shards.pack import cost
-from dmforge.curation.shards.write import Entry, write_shards
+from dmforge.curation.shards.write import ShardEntry, write_shards
 from dmforge.curation.video.media import Receipt
 from dmforge.curation.video.renditions import COARSE, COARSE_RATE, ENCODER, GRID
 from dmforge.generators.footage import Pixels
-from dmforge.generators.worlds.script import COLOURS
+from dmforge.generators.synthetic.worlds.script import COLOURS
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.grammar import Trajectory, transcribe
@@ -163,7 +163,7 @@ def _published(folder: Path, name: str, selection: str, samples: Iterator[tuple[
     return folder
 
 
-def _entry(world: World, sample: ShardSample) -> Entry:
+def _entry(world: World, sample: ShardSample) -> ShardEntry:
     frames = world.frames()
     grid = _encoded(frames, Fraction(GRID_FPS), GRID)
     coarse = _encoded(frames[::GRID_FPS], COARSE_RATE, COARSE)
@@ -173,7 +173,7 @@ def _entry(world: World, sample: ShardSample) -> Entry:
     video = ShardVideo(
         show("video", world.video_id), 100 * DURATION_S, SIDE, SIDE, "flicker", "CC0-1.0", "unknown", "flicker", name, receipt
     )
-    return Entry(video, [sample], [cost(CLIPS, video.as_record(), sample)], coarse, grid)
+    return ShardEntry(video, [sample], [cost(CLIPS, video.as_record(), sample)], coarse, grid)
 
 
 def _asked(world: World) -> ShardSample:

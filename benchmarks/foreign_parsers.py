@@ -16,23 +16,23 @@ from typing import Any
 
 from benchmarks.corpora import corpus
 from benchmarks.hostile_teachers import RESPONSES, USAGES, read_as_response, read_over_http, read_usage
-from dmforge.curation.exports.reading import read_written
+from dmforge.curation.exports.read_back import read_written
+from dmforge.curation.io.toml import parse_toml
 from dmforge.curation.lake import journal
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import read_document
 from dmforge.curation.shards.folders import MANIFEST, parse_manifest
-from dmforge.curation.shards.index import INDEX, Places, read_rows
+from dmforge.curation.shards.index import INDEX, SampleLocations, read_rows
+from dmforge.curation.shards.integrity import verify
 from dmforge.curation.shards.tars import BadShard, walk
-from dmforge.curation.shards.verify import verify
-from dmforge.curation.sources.checking import check
-from dmforge.curation.sources.contract import Refused
+from dmforge.curation.sources.annotation_format import RefusedQuestion
+from dmforge.curation.sources.annotation_reader import read_questions
 from dmforge.curation.sources.formats import FORMATS
-from dmforge.curation.sources.reading import read_questions
 from dmforge.curation.sources.reviews import reviews_of
-from dmforge.curation.toml import parse_toml
+from dmforge.curation.sources.task_checks import check
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.lint import lint
-from dmforge.generators.teacher.limits import read_hint
+from dmforge.filters.rules.lint import lint
+from dmforge.generators.teacher.rate_limits import read_hint
 from dmforge.recipe import RECIPES, read_recipe
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.grammar import parse, render
@@ -146,9 +146,9 @@ def _import(form: str, suffix: str, beside: dict[str, str]) -> Callable[[bytes, 
         for name, content in beside.items():
             (folder / name).write_text(content)
         for placed in read_questions(FORMATS[form], [file, *(folder / name for name in beside)]):
-            if not isinstance(placed.question, Refused):
+            if not isinstance(placed.question, RefusedQuestion):
                 checked = check(placed.question)
-                if not isinstance(checked, Refused):
+                if not isinstance(checked, RefusedQuestion):
                     digest("question", [placed.question.video, *checked.content()])
 
     return read
@@ -178,7 +178,7 @@ def _shards(folder: Path) -> list[Parser]:
     def read_index(data: bytes, place: Path) -> None:
         del place
         read_rows(io.BytesIO(data), "x")
-        Places(io.BytesIO(data), [shard.name], "x")
+        SampleLocations(io.BytesIO(data), [shard.name], "x")
 
     return [
         Parser("shard document", (document,), lambda data, _: read_document(data, "x")),

@@ -29,18 +29,18 @@ import torch
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from benchmarks.tables import show as show_table
-from dmforge.generators.engines.contract import Sampling
-from dmforge.generators.engines.transformers import TransformersEngine
-from dmforge.generators.footage import Clip, Shown
+from dmforge.generators.footage import PromptPiece, ShownClip
+from dmforge.generators.inference.engines.engine import Sampling
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.student.attention import use_attention
-from dmforge.generators.student.load import Student
+from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
-from dmforge.generators.student.tags import add_tags
+from dmforge.generators.student.tag_tokens import add_tags
 from dmforge.generators.student.tiny import SHAPES, make_config, make_tokenizer
 from dmforge.generators.student.vocabulary import Vocabulary
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import COARSE, Piece
-from dmforge.trainers.batches import Batch, logits_of, pack, summed_loss
+from dmforge.trainers.batches import ForwardBatch, logits_of, pack, summed_loss
 
 COMMAND = "python -m benchmarks.gpu"
 TEXTS = ["Which colour flashes while the red circle is shown? It flashes red, then it is blue."]
@@ -104,20 +104,20 @@ def student_of(shape: str, device: str, dtype: torch.dtype) -> Student:
     return Student(model.to(device).eval(), vocabulary, shape)
 
 
-def noise(frames: int, size: tuple[int, int], fps: int, seed: int) -> Clip:
+def noise(frames: int, size: tuple[int, int], fps: int, seed: int) -> ShownClip:
     width, height = size
     pixels = np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), np.uint8)
-    return Clip(pixels, tuple(Fraction(i, fps) for i in range(frames)))
+    return ShownClip(pixels, tuple(Fraction(i, fps) for i in range(frames)))
 
 
-def opening(case: Case) -> tuple[Shown, ...]:
-    return Shown(COARSE, noise(case.coarse_frames, case.coarse_size, 2, 1)), Shown(Piece("prompt", TEXTS[0]))
+def opening(case: Case) -> tuple[PromptPiece, ...]:
+    return PromptPiece(COARSE, noise(case.coarse_frames, case.coarse_size, 2, 1)), PromptPiece(Piece("prompt", TEXTS[0]))
 
 
-def looked(case: Case, seed: int) -> tuple[Shown, ...]:
+def looked(case: Case, seed: int) -> tuple[PromptPiece, ...]:
     """What a policy wrote up to its look, and the clip."""
     words = Piece("policy", f"<think>{'It flashes. ' * 8}<span>10.00 - 18.00</span><fps>4</fps>")
-    return Shown(words), Shown(Piece("runtime", look=LOOK), noise(case.look_frames, case.look_size, 4, seed))
+    return PromptPiece(words), PromptPiece(Piece("runtime", look=LOOK), noise(case.look_frames, case.look_size, 4, seed))
 
 
 def seconds(device: torch.device, work: Callable[[], Any]) -> float:
@@ -152,7 +152,7 @@ def rollouts(student: Student, case: Case, rows: int, times: int) -> list[object
     asked = opening(case)
     clips = [looked(case, row) for row in range(rows)]
     sampling = [Sampling(seed=row, most_tokens=case.tokens) for row in range(rows)]
-    closing = dict.fromkeys(range(rows), (Shown(Piece("policy", "</think>")),))
+    closing = dict.fromkeys(range(rows), (PromptPiece(Piece("policy", "</think>")),))
     took: list[list[float]] = []
     for _ in range(times + 1):
         fresh_peak(device)
@@ -173,7 +173,7 @@ def rollouts(student: Student, case: Case, rows: int, times: int) -> list[object
     return [rows, *(f"{number:.2f}" for number in told)]
 
 
-def flops(student: Student, batch: Batch) -> float:
+def flops(student: Student, batch: ForwardBatch) -> float:
     """Of one training step: forward and backward."""
     model, text = student.model.model, student.model.config.text_config
     eye = student.model.config.vision_config
@@ -195,7 +195,7 @@ def sft(student: Student, case: Case, args: argparse.Namespace, *, checkpointing
     """A step: forward, loss over policy tokens, backward, AdamW."""
     device, model = student.device, student.model
     words = f"{'It flashes. ' * 40}</think><answer>red</answer>"
-    shown = (*opening(case), *looked(case, 1), Shown(Piece("policy", words)))
+    shown = (*opening(case), *looked(case, 1), PromptPiece(Piece("policy", words)))
     laid = student.layout.join(student.layout.transcript(shown))
     batch = pack([laid] * args.samples).to(device)
     model.train()

@@ -25,11 +25,11 @@ from rich.console import Console
 
 from benchmarks.invented import chain, sets
 from benchmarks.tables import show
-from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.engine.driver import Driver
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.heap import few_heaps
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import AnyStage
-from dmforge.curation.runner import Driver
 from dmforge.curation.workspace import Workspace
 
 COMMAND = "python -m benchmarks.growth"

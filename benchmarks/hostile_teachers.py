@@ -12,18 +12,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from dmforge.curation.accounts import COUNTS, MAX_TOKENS, Account, token_counts
+from dmforge.curation.contract.budget import COUNTS, MAX_TOKENS, Budget, token_counts
 from dmforge.curation.lake.journal import Answer, answers
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.teacher.client import Asked, Teacher, TeacherConfig
-from dmforge.generators.teacher.response import MAX_WORDS, Refusal, read_response, shown
+from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherRequest
+from dmforge.generators.teacher.response import MAX_WORDS, TeacherRefusal, read_response, shown
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import digest, show
 from dmforge.schemas.replies import AnswerReply
 from dmforge.schemas.sizes import Size
 
 KEY_NAME, KEY = "DMFORGE_FUZZ_KEY", "sk-fuzz-0123456789"
-QUESTION = Asked("ask_1", "Look.", [{"type": "text", "text": "What?"}], AnswerReply, 0, 0, Size(32, 32))
+QUESTION = TeacherRequest("ask_1", "Look.", [{"type": "text", "text": "What?"}], AnswerReply, 0, 0, Size(32, 32))
 COMPLETION: dict[str, Any] = {
     "id": "x", "object": "chat.completion", "model": "m", "usage": {"prompt_tokens": 7, "completion_tokens": 3},
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "{}", "refusal": None}}],
@@ -51,7 +51,7 @@ def read_as_response(data: bytes, folder: Path) -> None:
     number = int(head[:3]) if head[:3].isdigit() else 200
     text = body[:40].decode("utf-8", "surrogateescape")
     outcome = read_response(number, {"retry-after": text, "location": text}, body)
-    if isinstance(outcome, Refusal):
+    if isinstance(outcome, TeacherRefusal):
         assert len(shown(outcome.words)) <= MAX_WORDS + 3
         assert shown(outcome.words).isprintable()
     else:
@@ -107,7 +107,7 @@ def _check(answer: Answer) -> None:
 async def _asked(url: str) -> Answer | DmforgeError:
     os.environ[KEY_NAME] = KEY
     config = TeacherConfig(model="m", base_url=url, key_name=KEY_NAME, retries=0, patience_s=0.001, timeout_s=3)
-    teacher = Teacher(config, "annotate", Account())
+    teacher = Teacher(config, "annotate", Budget())
     try:
         return await teacher.ask(QUESTION)
     except DmforgeError as error:

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from benchmarks.tables import show as show_table
-from dmforge.generators.engines.contract import Sampling
-from dmforge.generators.engines.transformers import TransformersEngine
-from dmforge.generators.footage import Clip, Shown
+from dmforge.generators.footage import PromptPiece, ShownClip
+from dmforge.generators.inference.engines.engine import Sampling
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.student.patchify import normalised
 from dmforge.generators.student.tiny import SHAPES, Shape, make_student
 from dmforge.schemas.looks import Look, Window
@@ -37,23 +37,25 @@ LOOK = Look(Window(100, 500), Fraction(4))
 CLOSE_ENOUGH = 1e-5
 
 
-def noise(frames: int, seed: int, fps: int, width: int = 32, height: int = 32) -> Clip:
+def noise(frames: int, seed: int, fps: int, width: int = 32, height: int = 32) -> ShownClip:
     """A clip of nothing in particular."""
     pixels = np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), np.uint8)
-    return Clip(pixels, tuple(Fraction(i, fps) for i in range(frames)))
+    return ShownClip(pixels, tuple(Fraction(i, fps) for i in range(frames)))
 
 
-def prompt(frames: int) -> tuple[Shown, ...]:
-    return Shown(COARSE, noise(frames, 1, 2)), Shown(Piece("prompt", "Which colour flashes while the red circle is shown?"))
+def prompt(frames: int) -> tuple[PromptPiece, ...]:
+    return PromptPiece(COARSE, noise(frames, 1, 2)), PromptPiece(
+        Piece("prompt", "Which colour flashes while the red circle is shown?")
+    )
 
 
-def thought(length: int) -> Shown:
+def thought(length: int) -> PromptPiece:
     """What a policy writes up to its look."""
-    return Shown(Piece("policy", f"<think>{'It flashes. ' * length}<span>1.00 - 5.00</span><fps>4</fps>"))
+    return PromptPiece(Piece("policy", f"<think>{'It flashes. ' * length}<span>1.00 - 5.00</span><fps>4</fps>"))
 
 
-def clip(seed: int) -> Shown:
-    return Shown(Piece("runtime", look=LOOK), noise(16, seed, 4))
+def clip(seed: int) -> PromptPiece:
+    return PromptPiece(Piece("runtime", look=LOOK), noise(16, seed, 4))
 
 
 def timed(work: Callable[[], torch.Tensor]) -> tuple[float, torch.Tensor]:
@@ -70,7 +72,7 @@ class AsItComes:
         self._model = copy.deepcopy(engine.student.model)
         self._model.set_attn_implementation("sdpa")
 
-    def prefill(self, rows: list[tuple[Shown, ...]]) -> torch.Tensor:
+    def prefill(self, rows: list[tuple[PromptPiece, ...]]) -> torch.Tensor:
         laid = [self._layout.join(self._layout.stretches(row)) for row in rows]
         longest = max(map(len, laid))
         ids = torch.full((len(rows), longest), self._vocabulary.padding)

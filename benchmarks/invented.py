@@ -20,22 +20,22 @@ from fractions import Fraction
 
 from pydantic import PositiveInt
 
-from dmforge.curation.accounts import Account
-from dmforge.curation.atomic import make_folder
+from dmforge.curation.contract.budget import Budget
+from dmforge.curation.contract.stage import Batch, Root, StageConfig
+from dmforge.curation.contract.stage_results import Made, Result
+from dmforge.curation.io.atomic import make_folder
 from dmforge.curation.lake.journal import Answer
 from dmforge.curation.lake.views import AnyStage
-from dmforge.curation.settled import Made, Result
-from dmforge.curation.shards.pack import Pack, PackConfig
-from dmforge.curation.stage import Batch, Root, StageConfig
+from dmforge.curation.packing.pack import Pack, PackConfig
 from dmforge.curation.video.media import Media, Receipt, write_receipt
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.draw import Draw, DrawConfig
 from dmforge.filters.duplicates import Duplicates, DuplicatesConfig
-from dmforge.filters.rules import Rules, RulesConfig
-from dmforge.filters.select import SelectCot, SelectCotConfig
-from dmforge.filters.select_rl import SelectRl, SelectRlConfig
-from dmforge.generators.annotate import Annotate, AnnotateConfig
-from dmforge.generators.teacher.client import Asked, Teacher, TeacherConfig
+from dmforge.filters.rules.rules import Rules, RulesConfig
+from dmforge.filters.selection.select_cot import SelectCot, SelectCotConfig
+from dmforge.filters.selection.select_rl import SelectRl, SelectRlConfig
+from dmforge.filters.selection.task_sampling import Draw, DrawConfig
+from dmforge.generators.stages.annotate import Annotate, AnnotateConfig
+from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherRequest
 from dmforge.generators.teacher.interview import Interview
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Operational
@@ -145,7 +145,7 @@ def _number(question: str) -> int:
 class Knowing(Teacher):
     """A teacher in this process: it is reached in no time, and answers from the question."""
 
-    async def _send_once(self, request: Asked) -> Answer:
+    async def _send_once(self, request: TeacherRequest) -> Answer:
         text = next(part["text"] for part in reversed(request.parts) if part["type"] == "text")
         question = QUESTION.findall(text)[-1]
         draw = zlib.crc32(f"{question} {request.attempt} {request.reply.name}".encode())
@@ -165,7 +165,7 @@ class Knowing(Teacher):
 class KnowingInterview(Interview):
     """Questions put to it, with pictures that nobody drew."""
 
-    def __init__(self, workspace: Workspace, config: TeacherConfig, clips: Clips, stage: str, account: Account) -> None:
+    def __init__(self, workspace: Workspace, config: TeacherConfig, clips: Clips, stage: str, account: Budget) -> None:
         super().__init__(workspace, config, clips, stage, account)
         self._teacher = Knowing(config, stage, account)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmforge.curation.atomic import writing
+from dmforge.curation.io.atomic import writing
 
 LISTS = ("iou", "right", "off_fps", "formed")
 

@@ -1,6 +1,6 @@
 """What do harder worlds leave of it? A student from scratch imitates a faultless teacher, with the demo's budget.
 
-Level 0 is one object, seen from near, that flickers; each further level turns one knob more (generators/worlds/imagine.py). The
+Level 0 is one object, seen from near, that flickers; each further level turns one knob more (generators/synthetic/worlds/imagine.py). The
 question, the number of worlds and that of steps are the same at each level; measured in worlds that the student has not seen.
 """
 
@@ -17,23 +17,23 @@ import torch
 from rich.console import Console
 
 from benchmarks.tables import show
-from dmforge import demo
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.worlds.folder import Settings
-from dmforge.generators.worlds.imagine import KNOBS, LEVELS, knobs_of
-from dmforge.schooling import Desk
+from dmforge.commands.demo import chain
+from dmforge.commands.demo.train import Desk
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.worlds.imagine import KNOBS, LEVELS, knobs_of
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings
 from dmforge.trainers.evaluate import Evaluation
 
 COMMAND = "python -m benchmarks.levels"
 
 
-def learnt(folder: Path, level: int, size: demo.Size) -> tuple[Evaluation, float]:
+def learnt(folder: Path, level: int, size: chain.Size) -> tuple[Evaluation, float]:
     """How well a level's student does, and how many seconds it was trained."""
     console = Console(quiet=True)
-    worlds = Settings(videos=size.videos, knobs=knobs_of(level), study=True)
-    cot = demo.only_corpus(demo.teach(folder, "study", worlds, Behaviour(), console, COMMAND)[0])
-    held_out = worlds.model_copy(update={"videos": size.exam, "seed": demo.EXAM_SEED})
-    exam = demo.make_exam(folder / "exam", held_out, console, COMMAND)
+    worlds = WorldSettings(videos=size.videos, knobs=knobs_of(level), study=True)
+    cot = chain.only_corpus(chain.teach(folder, "study", worlds, Behaviour(), console, COMMAND)[0])
+    held_out = worlds.model_copy(update={"videos": size.exam, "seed": chain.EXAM_SEED})
+    exam = chain.make_exam(folder / "exam", held_out, console, COMMAND)
     torch.set_num_threads(1)
     desk, began = Desk(folder / "student"), time.perf_counter()
     with redirect_stdout(stderr):
@@ -59,7 +59,7 @@ def main() -> None:
     rows: list[list[object]] = []
     for level in told.levels:
         with tempfile.TemporaryDirectory(prefix="dmforge-levels-") as folder:
-            rows.append(row_of(level, *learnt(Path(folder), level, demo.SIZES[told.size])))
+            rows.append(row_of(level, *learnt(Path(folder), level, chain.SIZES[told.size])))
             print(rows[-1], file=stderr)
     command = f"{COMMAND} --size {told.size} --levels {' '.join(map(str, told.levels))}"
     columns = ["level", "added", "mIoU", "format", "accuracy", "density error, fps", "constant span", "s of training"]

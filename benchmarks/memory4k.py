@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks.memory import PeakMemory
 from benchmarks.tables import show
-from dmforge import intake, pipeline
-from dmforge.curation.sources.claims import Claims
+from dmforge.commands import intake, run
+from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
 
 RATE = 10
@@ -54,7 +54,7 @@ def ingested(path: Path, folder: Path) -> list[object]:
     workspace = Workspace(folder / path.stem)
     workspace.inputs.mkdir(parents=True)
     workspace.recipe.write_text(RECIPE)
-    intake.add_videos(workspace, "memory", [str(path)], Claims())
+    intake.add_videos(workspace, "memory", [str(path)], SourceInfo())
     began = time.monotonic()
     command = [sys.executable, "-m", "dmforge.cli", "run", "-w", str(workspace.root)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -63,7 +63,7 @@ def ingested(path: Path, folder: Path) -> list[object]:
         PeakMemory(process) as memory,
     ):
         process.wait()
-    tally = pipeline.status(workspace)["ingest"]
+    tally = run.status(workspace)["ingest"]
     return [
         path.stem,
         path.stat().st_size >> 20,

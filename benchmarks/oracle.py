@@ -12,9 +12,9 @@ from pathlib import Path
 
 from benchmarks.chats import Worlds, blank, chance, right_share
 from benchmarks.tables import show
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.oracle import Oracle
-from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle import Oracle
+from dmforge.generators.synthetic.worlds.imagine import LEVELS
 
 
 def shares(worlds: Worlds) -> list[object]:

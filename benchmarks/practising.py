@@ -15,17 +15,18 @@ from benchmarks import flicker
 from benchmarks.journeys import Point
 from dmforge.curation.shards.corpus import Corpus, Example
 from dmforge.curation.shards.document import ShardSample
-from dmforge.generators.engines.contract import Sampling
-from dmforge.generators.engines.transformers import TransformersEngine
-from dmforge.generators.renditions import footage_of
-from dmforge.generators.rollout import Limits, Quest, prompt_of, roll
-from dmforge.generators.student.load import Student, load
+from dmforge.generators.inference.engines.engine import Sampling
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, prompt_of, roll
+from dmforge.generators.rendition_footage import footage_of
+from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.tiny import SHAPES, make_student
 from dmforge.schemas.scoring import answer_score, density_error, window_score
-from dmforge.trainers import sdgrpo, sft
-from dmforge.trainers.rows import target_of, task_of
-from dmforge.trainers.sdgrpo_settings import SdgrpoSettings
-from dmforge.trainers.settings import SftSettings
+from dmforge.trainers import sft
+from dmforge.trainers.evaluation_rows import target_of, task_of
+from dmforge.trainers.sdgrpo import sdgrpo
+from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
+from dmforge.trainers.training_settings import SftSettings
 
 MOST_TOKENS = 48
 """That a policy may write."""
@@ -42,10 +43,10 @@ class HeldOut:
         self._told = [self._quest(example, corpus) for example in corpus.read(range(len(corpus)))]
 
     @staticmethod
-    def _quest(example: Example, corpus: Corpus) -> tuple[ShardSample, Quest]:
+    def _quest(example: Example, corpus: Corpus) -> tuple[ShardSample, RolloutRequest]:
         footage = footage_of(example, corpus.clips)
         shown = prompt_of(example.sample.transcript.pieces, footage)
-        return example.sample, Quest(shown, footage, Sampling(temperature=0, most_tokens=MOST_TOKENS))
+        return example.sample, RolloutRequest(shown, footage, Sampling(temperature=0, most_tokens=MOST_TOKENS))
 
     def of(self, checkpoint: Path) -> Point:
         """Of one that lies there, before any update."""
@@ -56,7 +57,7 @@ class HeldOut:
         engine, found = TransformersEngine(student), []
         for first in range(0, len(self._told), AT_ONCE):
             some = self._told[first : first + AT_ONCE]
-            rolled = roll(engine, [quest for _, quest in some], Limits(most_looks=1))
+            rolled = roll(engine, [quest for _, quest in some], RolloutLimits(most_looks=1))
             found += [(sample, one) for (sample, _), one in zip(some, rolled, strict=True)]
         iou, right, off_fps, formed = [], [], [], []
         for sample, one in found:

@@ -23,14 +23,14 @@ from pathlib import Path
 
 from benchmarks.tables import show
 from benchmarks.truth import agrees
-from dmforge import pipeline
+from dmforge.commands import run
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.serve import serving
-from dmforge.generators.worlds.folder import Settings, file_name, make_worlds
-from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.worlds.imagine import LEVELS
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, file_name, make_worlds
 from dmforge.recipe import read_recipe
 
 LOWEST = {
@@ -59,11 +59,11 @@ class Reached:
 
 
 @contextmanager
-def ran(folder: Path, settings: Settings, types: list[str], per_video: int) -> Iterator[Workspace]:
+def ran(folder: Path, settings: WorldSettings, types: list[str], per_video: int) -> Iterator[Workspace]:
     """A workspace in which the recipe has run on worlds, with the types that are asked for."""
     worlds, place = folder / "films", folder / "ws"
     make_worlds(worlds, settings)
-    workspace = pipeline.init(place, "from-raw-video")
+    workspace = run.init(place, "from-raw-video")
     recipe = workspace.recipe.read_text().replace("../films/videos", str(worlds / "videos"))
     recipe = re.sub(r"per_video = \d+", f"per_video = {per_video}", recipe)
     for name in LOWEST.keys() - set(types):
@@ -81,9 +81,9 @@ def ran(folder: Path, settings: Settings, types: list[str], per_video: int) -> I
         yield workspace
 
 
-def reached(workspace: Workspace, settings: Settings, level: int) -> list[Reached]:
+def reached(workspace: Workspace, settings: WorldSettings, level: int) -> list[Reached]:
     """What was asked in a workspace, held against the scripts."""
-    view = View(Lake(workspace), read_recipe(workspace.recipe).stages)
+    view = LakeView(Lake(workspace), read_recipe(workspace.recipe).stages)
     videos = workspace.root.parent / "films/videos"
     numbers = {sha256((videos / file_name(n)).read_bytes()).hexdigest(): n for n in range(settings.videos)}
     right, tasks, candidates = Counter[str](), Counter[str](), Counter[str]()
@@ -102,7 +102,7 @@ def at_lowest_levels(videos: int, per_video: int = 6) -> list[Reached]:
         types[level].append(kind)
     found: list[Reached] = []
     for level, wanted in sorted(types.items()):
-        settings = Settings(videos=videos, seed=SEED, knobs=LEVELS[level])
+        settings = WorldSettings(videos=videos, seed=SEED, knobs=LEVELS[level])
         folder = tempfile.TemporaryDirectory(prefix="dmforge-questions-")
         with folder as name, ran(Path(name), settings, wanted, per_video if len(wanted) > 1 else 2) as workspace:
             found += reached(workspace, settings, level)
@@ -111,12 +111,12 @@ def at_lowest_levels(videos: int, per_video: int = 6) -> list[Reached]:
 
 def mixed(videos: int) -> list[list[object]]:
     """One command on a folder of videos of mixed length."""
-    settings = Settings(videos=videos, knobs=LEVELS[2], longest_s=60)
+    settings = WorldSettings(videos=videos, knobs=LEVELS[2], longest_s=60)
     with tempfile.TemporaryDirectory(prefix="dmforge-questions-") as name:
         began = time.monotonic()
         with ran(Path(name), settings, list(LOWEST), 6) as workspace:
             took_s = time.monotonic() - began
-            view = View(Lake(workspace), read_recipe(workspace.recipe).stages)
+            view = LakeView(Lake(workspace), read_recipe(workspace.recipe).stages)
             rows: list[list[object]] = [["the command, and the worlds before it", f"{took_s:.0f} s"]]
             minutes = view.connection.execute("SELECT sum(duration_cs) / 6000 FROM videos").fetchall()[0][0]
             rows.append(["minutes of video", f"{minutes:.0f}"])

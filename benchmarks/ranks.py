@@ -20,8 +20,8 @@ from pathlib import Path
 
 from benchmarks import subjects, undisturbed
 from benchmarks.tables import show
-from dmforge import pipeline
-from dmforge.curation.lake.logical import digest_of_all
+from dmforge.commands import run
+from dmforge.curation.lake.logical_digest import digest_of_all
 from dmforge.curation.workspace import Workspace
 
 PATIENCE_S = 60
@@ -43,7 +43,7 @@ class Seen:
 def ended(workspace: Path) -> dict[str, str]:
     """What must be the same whoever did the work."""
     kept = {f"{part}/{name}": sha256 for part in ("media", "shards") for name, sha256 in _files(workspace / part)}
-    return kept | {"digest": digest_of_all(pipeline.digest(Workspace(workspace)))}
+    return kept | {"digest": digest_of_all(run.digest(Workspace(workspace)))}
 
 
 def start(workspace: Path, rank: int, world_size: int, environment: dict[str, str]) -> subprocess.Popen[str]:

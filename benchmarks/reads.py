@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from benchmarks.tables import show
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.probe import probe
-from dmforge.curation.video.read import read_coarse, read_grid
-from dmforge.curation.video.renditions import COARSE, COARSE_RATE, GRID, Wanted, make_renditions
+from dmforge.curation.video.read_frames import read_coarse, read_grid
+from dmforge.curation.video.renditions import COARSE, COARSE_RATE, GRID, RenditionPlan, make_renditions
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import GRID_FPS
@@ -99,8 +99,8 @@ def measure(raw: Path, pixels: int, folder: Path) -> list[object]:
     plan, size, v0_size = clips.coarse(video), clips.look_size(video), clips.coarse_size(video)
     began = time.process_time()
     wanted = [
-        Wanted(coarse, plan.times_s, v0_size, COARSE_RATE, COARSE),
-        Wanted(grid, clips.grid_times_s(video), size, Fraction(GRID_FPS), GRID),
+        RenditionPlan(coarse, plan.times_s, v0_size, COARSE_RATE, COARSE),
+        RenditionPlan(grid, clips.grid_times_s(video), size, Fraction(GRID_FPS), GRID),
     ]
     make_renditions(timeline, wanted)
     made_s = time.process_time() - began

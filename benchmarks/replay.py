@@ -30,26 +30,26 @@ import torch
 from rich.console import Console
 
 from benchmarks.tables import show as show_table
-from dmforge import intake, pipeline
+from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.sources.claims import Claims
+from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.video.media import Media
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.density import Density
-from dmforge.filters.rounds import Tries, wilson
-from dmforge.generators.engines.contract import Sampling
-from dmforge.generators.engines.transformers import TransformersEngine
-from dmforge.generators.footage import Kept, Shown
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.serve import serving
-from dmforge.generators.renditions import Renditions
-from dmforge.generators.rollout import Quest, look_of, prompt_of, roll
-from dmforge.generators.student.load import Student, load
+from dmforge.filters.rollouts.density import Density
+from dmforge.filters.rollouts.rounds import TryCount, wilson
+from dmforge.generators.footage import CachedFootage, PromptPiece
+from dmforge.generators.inference.engines.engine import Sampling
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+from dmforge.generators.inference.rollout import RolloutRequest, look_of, prompt_of, roll
+from dmforge.generators.rendition_footage import Renditions
+from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.patchify import normalised
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds, read_settings
 from dmforge.generators.teacher.client import URL
-from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds, read_settings
 from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
@@ -80,14 +80,14 @@ class Measured:
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         stages = read_recipe(self.workspace.recipe).stages
-        return View(Lake(self.workspace), stages).connection.cursor().execute(query).fetchall()
+        return LakeView(Lake(self.workspace), stages).connection.cursor().execute(query).fetchall()
 
 
-def measure(folder: Path, student: Path, clips: Clips, settings: Settings, offered: Sequence[int]) -> Measured:
+def measure(folder: Path, student: Path, clips: Clips, settings: WorldSettings, offered: Sequence[int]) -> Measured:
     """Worlds, an oracle that errs, and every stage that rolls out."""
     worlds, truth = folder / "worlds", folder / "planted.jsonl"
     make_worlds(worlds, settings)
-    place = pipeline.init(folder / "ws", "replayed")
+    place = run.init(folder / "ws", "replayed")
     told = "".join(f"{name} = {json.dumps(value)}\n" for name, value in clips.semantic().items())
     recipe = place.recipe.read_text().replace("../student", str(student.absolute()))
     recipe = re.sub(r"\[stages.thin\].*?\n\n", "", recipe, flags=re.DOTALL)  # what it would make has other defects
@@ -95,11 +95,11 @@ def measure(folder: Path, student: Path, clips: Clips, settings: Settings, offer
         "densities = [1, 2, 3, 4, 6]", f"densities = {list(offered)}"
     )
     place.recipe.write_text(recipe.replace("[student]", f"[clips]\n{told}\n[student]"))
-    intake.add_videos(place, COMMAND, [str(worlds / "videos")], Claims(SOURCE, LICENCE, namespace=SOURCE))
+    intake.add_videos(place, COMMAND, [str(worlds / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
     intake.add_annotations(place, COMMAND, "jsonl", [worlds / "tasks.jsonl"])
     with serving(worlds, Behaviour(defects=PLANTED), truth) as url:
         os.environ[URL] = url
-        for report in pipeline.run(place, Console(stderr=True), COMMAND, until="vouch"):
+        for report in run.run(place, Console(stderr=True), COMMAND, until="vouch"):
             assert not report.tally.pending, report
     return Measured(place, _truth(worlds), _planted(truth))
 
@@ -118,7 +118,7 @@ def _planted(truth: Path) -> dict[tuple[str, str], set[str]]:
 
 def share(right: int, n: int) -> str:
     """A share with its interval of 95 %."""
-    return f"{right} of {n}: {right / n:.2f} ({wilson(Tries(right, n), 0.95)})" if n else "none"
+    return f"{right} of {n}: {right / n:.2f} ({wilson(TryCount(right, n), 0.95)})" if n else "none"
 
 
 def seeing(told: Measured) -> tuple[float, list[list[object]]]:
@@ -193,7 +193,7 @@ def rounds(told: Measured) -> list[object]:
     early = told.sql(query)
     recipe = told.workspace.recipe
     recipe.write_text(recipe.read_text().replace("sizes = [4, 8, 16]", "sizes = [16]"))
-    list(pipeline.run(told.workspace, Console(stderr=True), COMMAND, until="replay"))
+    list(run.run(told.workspace, Console(stderr=True), COMMAND, until="replay"))
     late = told.sql(query)
     same = sum((a in (0, 1)) == (b in (0, 1)) for (_, a, _), (_, b, _) in zip(early, late, strict=True))
     saved = 1 - sum(n for *_, n in early) / sum(n for *_, n in late)
@@ -207,10 +207,10 @@ class RowByRow:
         self._student, self._model = student, copy.deepcopy(student.model)
         self._model.set_attn_implementation("sdpa")
 
-    def roll(self, quest: Quest) -> int:
+    def roll(self, quest: RolloutRequest) -> int:
         """A rollout: to its look, then all of it again with the clip. How many tokens were written."""
         vocabulary = self._student.vocabulary
-        shown: list[Shown] = [*quest.prompt]
+        shown: list[PromptPiece] = [*quest.prompt]
         most = quest.sampling.most_tokens
         first = self._written(shown, most, [vocabulary.end, vocabulary.look_end])
         look = look_of(vocabulary.decode(first)) if first[-1] == vocabulary.look_end else None
@@ -220,10 +220,10 @@ class RowByRow:
             clip = quest.footage.look(look)
         except NoFrames:
             return len(first)
-        shown += [Shown(Piece("policy", vocabulary.decode(first))), Shown(Piece("runtime", look=look), clip)]
+        shown += [PromptPiece(Piece("policy", vocabulary.decode(first))), PromptPiece(Piece("runtime", look=look), clip)]
         return len(first) + len(self._written(shown, most - len(first), [vocabulary.end]))
 
-    def _written(self, shown: Sequence[Shown], most: int, stops: list[int]) -> list[int]:
+    def _written(self, shown: Sequence[PromptPiece], most: int, stops: list[int]) -> list[int]:
         layout = self._student.layout
         laid = layout.join(layout.stretches(shown))
         ids = torch.from_numpy(laid.ids)[None]
@@ -243,7 +243,7 @@ class RowByRow:
 
 def speed(told: Measured, student: Path, clips: Clips, tasks: int, most: int) -> list[object]:
     """Policy tokens a second, both ways, task by task in turn."""
-    view = View(Lake(told.workspace), read_recipe(told.workspace.recipe).stages)
+    view = LakeView(Lake(told.workspace), read_recipe(told.workspace.recipe).stages)
     videos = {row.id: row for row in from_arrow(Video, view.table(view.rows(Video).sql))}
     rows = sorted(from_arrow(Task, view.table(view.rows(Task).sql)), key=lambda task: (task.video, task.id))
     policy = load(str(student))
@@ -252,10 +252,12 @@ def speed(told: Measured, student: Path, clips: Clips, tasks: int, most: int) ->
     theirs: list[float] = []
     for video in list(dict.fromkeys(task.video for task in rows))[:tasks]:
         media = Media(told.workspace, video)
-        footage = Kept(Renditions(videos[video], clips, media.coarse, media.grid))
+        footage = CachedFootage(Renditions(videos[video], clips, media.coarse, media.grid))
         own = [task for task in rows if task.video == video]
         quests = [
-            Quest(prompt_of(prompt(task), footage), footage, Sampling(1.0, seed, most)) for task in own for seed in range(4)
+            RolloutRequest(prompt_of(prompt(task), footage), footage, Sampling(1.0, seed, most))
+            for task in own
+            for seed in range(4)
         ]
         began = time.process_time()
         written = sum(len(words.ids) for rolled in roll(engine, quests) for words in rolled.written)
@@ -280,7 +282,7 @@ def main() -> None:
     told = parser.parse_args()
     torch.set_num_threads(1)
     clips = Corpus(told.corpus).clips
-    settings = read_settings(told.worlds) if told.worlds else Settings()
+    settings = read_settings(told.worlds) if told.worlds else WorldSettings()
     settings = settings.model_copy(update={"videos": told.videos, "seed": settings.seed + OTHER_SEED})
     command = f"{COMMAND} --student ... --corpus ... --videos {told.videos} --densities {' '.join(map(str, told.densities))}"
     with tempfile.TemporaryDirectory(prefix="dmforge-replay-") as folder:

@@ -23,11 +23,11 @@ import numpy as np
 
 from benchmarks.select import build, timed
 from benchmarks.tables import show
-from dmforge.curation.lake.commits import Draft, Lake
-from dmforge.curation.lake.views import View
-from dmforge.curation.settled import Origin
+from dmforge.curation.contract.stage_results import Origin
+from dmforge.curation.lake.commits import CommitDraft, Lake
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.select import SelectCot
+from dmforge.filters.selection.select_cot import SelectCot
 from dmforge.recipe import read_recipe
 from dmforge.schemas.ids import digest
 from dmforge.schemas.records import Outcome, Sample
@@ -42,9 +42,9 @@ def selected(workspace: Workspace) -> Workspace:
     assert isinstance(stage, SelectCot)
     with workspace.held("benchmark"):
         lake = Lake(workspace)
-        origin = Origin(stage.name, View(lake, stages).variant(stage))
-        pieces = list(stage.process(View(lake, stages[:-1]), origin))
-        draft = Draft("collective", stage.name, origin.variant, digest("collective", stage.name), {})
+        origin = Origin(stage.name, LakeView(lake, stages).variant(stage))
+        pieces = list(stage.process(LakeView(lake, stages[:-1]), origin))
+        draft = CommitDraft("collective", stage.name, origin.variant, digest("collective", stage.name), {})
         tables = {Outcome.table: [p.outcomes for p in pieces], Sample.table: [p.rows[Sample.table] for p in pieces]}
         lake.publish(draft, tables)
     return workspace

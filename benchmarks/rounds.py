@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from random import Random
 
 from benchmarks.tables import show
-from dmforge.filters.replay import ReplayConfig
-from dmforge.filters.rounds import Rounds, Tries, wilson
+from dmforge.filters.rollouts.replay import ReplayConfig
+from dmforge.filters.rollouts.rounds import RoundsConfig, TryCount, wilson
 
 COMMAND = "python -m benchmarks.rounds"
 LEAST, MOST = 0.05, 0.95
@@ -24,22 +24,22 @@ RATES = {
 }
 RULES = {
     "the default": ReplayConfig(),
-    "clear of .1 and .9 at .8": ReplayConfig(clear_of=(0.1, 0.9), rounds=Rounds(confidence=0.8)),
-    "clear of .125 and .875 at .7": ReplayConfig(clear_of=(0.125, 0.875), rounds=Rounds(confidence=0.7)),
+    "clear of .1 and .9 at .8": ReplayConfig(clear_of=(0.1, 0.9), rounds=RoundsConfig(confidence=0.8)),
+    "clear of .125 and .875 at .7": ReplayConfig(clear_of=(0.125, 0.875), rounds=RoundsConfig(confidence=0.7)),
 }
 
 
-def stopped(draws: Sequence[bool], rule: ReplayConfig) -> Tries:
+def stopped(draws: Sequence[bool], rule: ReplayConfig) -> TryCount:
     """What is known of a task when its rollouts stop."""
-    tries = Tries(0, 0)
+    tries = TryCount(0, 0)
     for size in rule.rounds.sizes:
-        tries = Tries(sum(draws[:size]), size)
+        tries = TryCount(sum(draws[:size]), size)
         if wilson(tries, rule.rounds.confidence).against(*rule.clear_of) != "not clear":
             break
     return tries
 
 
-def kept(tries: Tries) -> bool:
+def kept(tries: TryCount) -> bool:
     return LEAST <= tries.rate <= MOST
 
 
@@ -54,7 +54,7 @@ def main() -> None:
         for name, rule in RULES.items():
             found = [stopped(draws, rule) for draws in tasks]
             saved = 1 - sum(tries.n for tries in found) / (16 * len(tasks))
-            same = sum(kept(tries) == kept(Tries(sum(draws), 16)) for tries, draws in zip(found, tasks, strict=True))
+            same = sum(kept(tries) == kept(TryCount(sum(draws), 16)) for tries, draws in zip(found, tasks, strict=True))
             rows.append([mix, name, f"{saved:.2f}", SAVED, f"{same / len(tasks):.4f}"])
     columns = ["pass rates", "rule", "rollouts saved", "wanted", "decided as by 16"]
     show("Rounds of 4, 8 and 16", f"{COMMAND} --tasks {told.tasks}", columns, rows)

@@ -19,12 +19,12 @@ from rich.console import Console
 
 from benchmarks.memory import PeakMemory
 from benchmarks.tables import show
-from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.contract.stage import Each, EachConfig
+from dmforge.curation.contract.stage_results import Key, Made, Origin, Result, settle
+from dmforge.curation.engine.driver import Driver
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
+from dmforge.curation.engine.rehearsal import CountConfig, RehearsalCount
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.runner import Driver
-from dmforge.curation.settled import Key, Made, Origin, Result, settle
-from dmforge.curation.stage import Each, EachConfig
-from dmforge.curation.trial import Count, CountConfig
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.records import Task, Verdict
@@ -46,7 +46,7 @@ class Nothing(Each[Task, Verdict]):
 
 def work(workspace: Workspace, records: int, until: str) -> None:
     """Run the two stages up to one, as `dmforge run` would."""
-    stages = (Count(CountConfig(tasks=records, reject_every=0)), Nothing(NothingConfig()))
+    stages = (RehearsalCount(CountConfig(tasks=records, reject_every=0)), Nothing(NothingConfig()))
     wanted = stages[: 1 + [stage.name for stage in stages].index(until)]
     with workspace.held("benchmark"):
         for report in Driver(Lake(workspace), stages, LocalExecutor(), Console(stderr=True)).run(wanted):

@@ -22,11 +22,11 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.tables import show
-from dmforge import selecting
-from dmforge.curation.lake.commits import Draft, Lake
-from dmforge.curation.lake.views import View
-from dmforge.curation.settled import MADE_FROM, row_schema
-from dmforge.curation.stage import Root
+from dmforge.commands import select
+from dmforge.curation.contract.stage import Root
+from dmforge.curation.contract.stage_results import MADE_FROM, row_schema
+from dmforge.curation.lake.commits import CommitDraft, Lake
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.video.fingerprint import Fingerprint
 from dmforge.curation.workspace import Workspace
 from dmforge.recipe import read_recipe
@@ -82,7 +82,7 @@ def publish(
     """A commit of a stage that settled these inputs, with these tables."""
     if isinstance(stage, Root):
         column = {stage.reads.video_column: videos, "id": inputs}
-        roster = Draft("roster", stage.name, digest("roster", stage.name), digest("roster", [stage.name]), {})
+        roster = CommitDraft("roster", stage.name, digest("roster", stage.name), digest("roster", [stage.name]), {})
         lake.publish(roster, {stage.reads.table: [filled(schema(stage.reads), len(inputs), **column)]})
     count = len(inputs)
     outcomes = filled(
@@ -90,7 +90,7 @@ def publish(
         variant=pa.array([stage.variant], pa.binary(ID_BYTES)).take(pa.array(np.zeros(count, np.int64))),
         rows=np.full(count, each),
     )  # fmt: skip
-    draft = Draft("batch", stage.name, stage.variant, digest("batch", stage.name), {})
+    draft = CommitDraft("batch", stage.name, stage.variant, digest("batch", stage.name), {})
     lake.publish(draft, {Outcome.table: [outcomes], **{record.table: tables for record, tables in rows.items()}})
 
 
@@ -150,7 +150,7 @@ def command(workspace: Workspace, *more: str) -> Any:
 
 def naive(workspace: Workspace) -> int:
     """Scores by subject and filter first, as one would write it."""
-    view = View(Lake(workspace), read_recipe(workspace.recipe).stages[:-1])
+    view = LakeView(Lake(workspace), read_recipe(workspace.recipe).stages[:-1])
     return view.connection.execute("""
         WITH measured AS (
             SELECT s.candidate, v.filter, min(v.score) AS score
@@ -176,7 +176,7 @@ def main() -> None:
                 workspace.recipe.write_text(workspace.recipe.read_text().replace("answer = 0.9", "answer = 0.5"))
             took_s, found = timed(lambda more=more: command(workspace, *more))
             rows.append([name, f"{took_s:.2f}", found["kept"], sum(found["rejected"].values()), found["undetermined"]])
-        took_s, found = timed(lambda: selecting.what_if(workspace, "cot", None))
+        took_s, found = timed(lambda: select.what_if(workspace, "cot", None))
         rows.append(
             ["the same within one process", f"{took_s:.2f}", found.kept, sum(found.rejected.values()), found.undetermined]
         )

@@ -27,19 +27,19 @@ from rich.console import Console
 
 from benchmarks.injection import clip, noise
 from benchmarks.tables import show as show_table
-from dmforge import intake, pipeline
-from dmforge.curation.sources.claims import Claims
+from dmforge.commands import intake, run
+from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.footage import Shown
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.serve import serving
-from dmforge.generators.student.layout import Laid
-from dmforge.generators.student.load import Student
+from dmforge.generators.footage import PromptPiece
+from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.tiny import make_tiny
+from dmforge.generators.student.token_layout import LaidOutTranscript
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.generators.teacher.client import URL
-from dmforge.generators.worlds.folder import Settings, make_worlds
 from dmforge.schemas.transcript import COARSE, Piece
-from dmforge.trainers.batches import Batch, logits_of, pack, pad, summed_loss
+from dmforge.trainers.batches import ForwardBatch, logits_of, pack, pad, summed_loss
 
 COMMAND = "python -m benchmarks.sft"
 LEAST_OF_BOUND, MOST_WAITING = 0.9, 0.05
@@ -62,25 +62,25 @@ save_every = 100000
 """
 
 
-def transcripts(student: Student, number: int) -> list[Laid]:
+def transcripts(student: Student, number: int) -> list[LaidOutTranscript]:
     """Of 8 to 64 coarse frames and a look."""
     draw = np.random.default_rng(3)
-    found: list[Laid] = []
+    found: list[LaidOutTranscript] = []
     for seed in range(number):
         coarse = noise(int(draw.integers(4, 33)) * 2, seed, 2)
         words = Piece("policy", f"<think>{'It flashes. ' * int(draw.integers(1, 9))}<span>1.00 - 5.00</span><fps>4</fps>")
         shown = (
-            Shown(COARSE, coarse),
-            Shown(Piece("prompt", "Which?")),
-            Shown(words),
+            PromptPiece(COARSE, coarse),
+            PromptPiece(Piece("prompt", "Which?")),
+            PromptPiece(words),
             clip(seed),
-            Shown(Piece("policy", "Red.")),
+            PromptPiece(Piece("policy", "Red.")),
         )
         found.append(student.layout.join(student.layout.transcript(shown)))
     return found
 
 
-def step_s(student: Student, batch: Batch, times: int) -> float:
+def step_s(student: Student, batch: ForwardBatch, times: int) -> float:
     """CPU seconds of forward and backward."""
     took: list[float] = []
     for _ in range(times + 1):
@@ -109,8 +109,8 @@ def corpus(folder: Path, videos: int, size: tuple[int, int]) -> Path:
     """Shards whose frames, coarse and of looks, are this large."""
     width, height = (max(64, side) for side in size)
     worlds, workspace = folder / "worlds", Workspace(folder / "workspace")
-    make_worlds(worlds, Settings(videos=videos, width=width, height=height))
-    pipeline.init(workspace.root, "demo")
+    make_worlds(worlds, WorldSettings(videos=videos, width=width, height=height))
+    run.init(workspace.root, "demo")
     cells = size[0] // 32 * (size[1] // 32)
     recipe = workspace.recipe.read_text()
     # a budget of so many visual tokens for so many frames makes frames of this size: worlds last 12 s, so 24 coarse frames
@@ -118,12 +118,12 @@ def corpus(folder: Path, videos: int, size: tuple[int, int]) -> Path:
     recipe = recipe.replace("coarse_tokens = 12288", f"coarse_tokens = {cells * frames // 2}")
     recipe = recipe.replace("look_tokens = 8192", f"look_tokens = {cells * 32}")
     workspace.recipe.write_text(recipe)
-    intake.add_videos(workspace, "benchmark", [str(worlds / "videos")], Claims("worlds", "CC0-1.0", namespace="worlds"))
+    intake.add_videos(workspace, "benchmark", [str(worlds / "videos")], SourceInfo("worlds", "CC0-1.0", namespace="worlds"))
     intake.add_annotations(workspace, "benchmark", "jsonl", [worlds / "tasks.jsonl"])
     with serving(worlds, Behaviour(), folder / "planted.jsonl") as url:
         os.environ[URL] = url
-        list(pipeline.run(workspace, Console(stderr=True, quiet=True), "benchmark"))
-    (place,) = pipeline.corpora(workspace)
+        list(run.run(workspace, Console(stderr=True, quiet=True), "benchmark"))
+    (place,) = run.corpora(workspace)
     return place
 
 

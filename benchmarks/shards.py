@@ -23,8 +23,8 @@ from pathlib import Path
 from benchmarks.corpora import corpus, entries, publish
 from benchmarks.tables import show
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.shards.index import SUFFIXES, Row
-from dmforge.curation.shards.sampler import BatchSampler, Examples
+from dmforge.curation.shards.index import SUFFIXES, VideoIndexRow
+from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
 from dmforge.curation.shards.write import write_shards
 
 COMMAND = "python -m benchmarks.shards"
@@ -81,7 +81,7 @@ def large(folder: Path, samples: int) -> Path:
     """A folder whose index names so many samples."""
     shards, rows = write_shards(folder, entries(1000, 1, (200, 300)), 1 << 20)
 
-    def index() -> Iterator[Row]:
+    def index() -> Iterator[VideoIndexRow]:
         for number in range(samples):
             row = rows[number % len(rows)]
             yield replace(row, samples=(f"{row.samples[0]}-{number}",))
@@ -99,7 +99,7 @@ def first_sample(place: str, step: int) -> None:
     opened_s = time.monotonic() - began
     sampler.resume(sampler.state(step))
     (batch,) = islice(sampler, 1)
-    assert Examples([packed]).__getitems__(batch)
+    assert CorpusDataset([packed]).__getitems__(batch)
     took_s = time.monotonic() - began
     sys.stdout.write(json.dumps({"s": took_s, "opened_s": opened_s, "mb": own_peak_mb()}))
 

@@ -19,14 +19,14 @@ from typing import Protocol, runtime_checkable
 
 from benchmarks import barcodes
 from benchmarks.score_server import asked, serving
-from dmforge import intake, pipeline
+from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
-from dmforge.curation.sources.claims import Claims
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.oracle.behaviour import REPLY_FAULTS, SERVER_FAULTS, Behaviour
-from dmforge.generators.oracle.serve import serving as oracle_serving
-from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds
+from dmforge.generators.synthetic.oracle.behaviour import REPLY_FAULTS, SERVER_FAULTS, Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving as oracle_serving
+from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
 
 CONCURRENCY = 8
@@ -120,7 +120,7 @@ class Intake(Subject):
     def prepare(self, workspace: Path, url: str) -> None:
         (workspace / "inputs").mkdir(parents=True)
         (workspace / "recipe.toml").write_text('name = "intake"\n[stages.ingest]\nbatch_items = 10\n')
-        intake.add_videos(Workspace(workspace), "chaos", [str(self.videos)], Claims())
+        intake.add_videos(Workspace(workspace), "chaos", [str(self.videos)], SourceInfo())
 
     def environment(self, url: str) -> dict[str, str]:
         return {"OMP_NUM_THREADS": "1"}
@@ -130,7 +130,7 @@ class Intake(Subject):
 
     def check(self, workspace: Path) -> None:
         """All good ones are in, all bad ones are quarantined for the right reason."""
-        view = View(Lake(Workspace(workspace)), read_recipe(workspace / "recipe.toml").stages)
+        view = LakeView(Lake(Workspace(workspace)), read_recipe(workspace / "recipe.toml").stages)
         found = view.connection.execute("SELECT status, reason, count(*) FROM outcomes GROUP BY ALL").fetchall()
         reasons = Counter({reason: number for status, reason, number in found if status == "quarantined"})
         made = sum(number for status, _, number in found if status == "made")
@@ -156,7 +156,7 @@ class Worlds(Subject):
         delay_s=0.02,
     )
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: WorldSettings) -> None:
         self.worlds = folder / "worlds"
         make_worlds(self.worlds, settings)
 
@@ -165,7 +165,7 @@ class Worlds(Subject):
 
     def bring(self, place: Workspace) -> None:
         """Their videos and tasks into a workspace."""
-        intake.add_videos(place, "chaos", [str(self.worlds / "videos")], Claims(SOURCE, LICENCE, namespace=SOURCE))
+        intake.add_videos(place, "chaos", [str(self.worlds / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
         intake.add_annotations(place, "chaos", "jsonl", [self.worlds / "tasks.jsonl"])
 
     def environment(self, url: str) -> dict[str, str]:
@@ -182,10 +182,10 @@ class WholeChain(Worlds):
     idle = ("human",)
 
     def __init__(self, videos: int, folder: Path) -> None:
-        super().__init__(folder, Settings(videos=videos))
+        super().__init__(folder, WorldSettings(videos=videos))
 
     def prepare(self, workspace: Path, url: str) -> None:
-        place = pipeline.init(workspace, "demo")
+        place = run.init(workspace, "demo")
         place.recipe.write_text(in_batches(place.recipe.read_text(), BATCH_ITEMS))
         self.bring(place)
 
@@ -224,7 +224,7 @@ class Answers(WholeChain):
 
     def check(self, workspace: Path) -> None:
         """Every task has one outcome, and no candidate is there twice."""
-        view = View(Lake(Workspace(workspace)), read_recipe(workspace / "recipe.toml").stages)
+        view = LakeView(Lake(Workspace(workspace)), read_recipe(workspace / "recipe.toml").stages)
         stage = next(stage for stage in view.stages if stage.name == "annotate")
         tally = view.tally(stage)
         tasks, candidates, different = view.connection.execute(

@@ -15,12 +15,12 @@ from random import Random
 import numpy as np
 import torch
 
-from dmforge.generators.footage import Clip, Pixels, show
-from dmforge.generators.student.layout import Laid
-from dmforge.generators.student.load import Student
+from dmforge.generators.footage import Pixels, ShownClip, show
+from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.patchify import normalised
 from dmforge.generators.student.tiny import make_tiny
-from dmforge.generators.worlds.draw import picture_rows, put_timecode
+from dmforge.generators.student.token_layout import LaidOutTranscript
+from dmforge.generators.synthetic.worlds.rasterize import picture_rows, put_timecode
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import COARSE, Piece, Transcript
@@ -46,14 +46,14 @@ class Tinted:
     cut: list[Look] = field(default_factory=list[Look])
     """The looks that were asked for."""
 
-    def coarse(self) -> Clip:
+    def coarse(self) -> ShownClip:
         times_s = plan_coarse(self.duration_s, Fraction(1)).times_s
-        return Clip(self._frames(times_s, 96, 64, self.colour), times_s)
+        return ShownClip(self._frames(times_s, 96, 64, self.colour), times_s)
 
-    def look(self, look: Look) -> Clip:
+    def look(self, look: Look) -> ShownClip:
         self.cut.append(look)
         times_s = plan_look(look, self.duration_s, max_frames=24).times_s
-        return Clip(self._frames(times_s, 64, 32, self.near), times_s)
+        return ShownClip(self._frames(times_s, 64, 32, self.near), times_s)
 
     def number(self, time_s: Fraction) -> int:
         """Of the frame that is on screen then."""
@@ -87,7 +87,7 @@ def taught_folder(folder: Path) -> Path:
     return folder
 
 
-def _lessons(student: Student, draw: Random) -> Iterator[Laid]:
+def _lessons(student: Student, draw: Random) -> Iterator[LaidOutTranscript]:
     for step in range(STEPS):
         colour, near = ("red", "blue")[step % 2], draw.choice(("red", "blue"))
         footage = Tinted(colour, near, Fraction(48), draw.randrange(1000))
@@ -106,7 +106,7 @@ def _lessons(student: Student, draw: Random) -> Iterator[Laid]:
         yield student.layout.join(student.layout.transcript(show(told.pieces, footage)))
 
 
-def _loss(student: Student, laid: Laid) -> torch.Tensor:
+def _loss(student: Student, laid: LaidOutTranscript) -> torch.Tensor:
     logits = student.model(
         input_ids=torch.from_numpy(laid.ids)[None],
         position_ids=torch.from_numpy(laid.positions)[:, None],

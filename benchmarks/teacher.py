@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tables import show
-from dmforge.curation.accounts import Account
+from dmforge.curation.contract.budget import Budget
 from dmforge.curation.lake.journal import Journal
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.teacher.client import Asked, Teacher, TeacherConfig
+from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherRequest
 from dmforge.schemas.ids import digest
 from dmforge.schemas.ids import show as shown
 from dmforge.schemas.replies import AnswerReply
@@ -100,7 +100,7 @@ class Serving:
 async def ours(url: str, calls: int, limit: int | None, until_s: float) -> int:
     """Through journal, account and limits."""
     config = TeacherConfig(model="m", base_url=url, requests_a_minute=limit, retries=0)
-    teacher, done = Teacher(config, "annotate", Account()), 0
+    teacher, done = Teacher(config, "annotate", Budget()), 0
     with tempfile.TemporaryDirectory() as scratch:
         journal, numbers = Journal(Workspace(Path(scratch)), "m"), iter(range(calls))
 
@@ -110,9 +110,9 @@ async def ours(url: str, calls: int, limit: int | None, until_s: float) -> int:
                 if time.monotonic() > until_s:
                     return
                 key = digest("ask", number)
-                asked = Asked(shown("ask", key), "Look.", PARTS, AnswerReply, number, 8, Size(64, 64))
+                asked = TeacherRequest(shown("ask", key), "Look.", PARTS, AnswerReply, number, 8, Size(64, 64))
 
-                async def ask(asked: Asked = asked) -> Any:
+                async def ask(asked: TeacherRequest = asked) -> Any:
                     return await teacher.ask(asked)
 
                 await journal.answer(key, bytes(16), ask)

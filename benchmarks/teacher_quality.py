@@ -18,13 +18,13 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.tables import show
-from dmforge import auditing, intake, pipeline
-from dmforge.curation.audit.query import Answer
-from dmforge.curation.sources.claims import Claims
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.serve import serving
+from dmforge.commands import audit, intake, run
+from dmforge.curation.audit.query import QueryResult
+from dmforge.curation.sources.source_info import SourceInfo
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
 from dmforge.generators.teacher.client import KEY, URL
-from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds
 
 COMMAND = "python -m benchmarks.teacher_quality"
 
@@ -36,7 +36,7 @@ def recipe(text: str, model: str, input_usd: float, output_usd: float) -> str:
     return f'{text}\n[prices."{model}"]\ninput_usd = {input_usd}\noutput_usd = {output_usd}\n'
 
 
-def table(title: str, answer: Answer) -> None:
+def table(title: str, answer: QueryResult) -> None:
     show(title, COMMAND, answer.columns, [["" if cell is None else cell for cell in row] for row in answer.rows])
 
 
@@ -50,21 +50,21 @@ def main() -> None:
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         worlds = Path(scratch, "worlds")
-        make_worlds(worlds, Settings(videos=told.worlds))
+        make_worlds(worlds, WorldSettings(videos=told.worlds))
         if told.endpoint:
             os.environ[URL] = told.endpoint
         else:
             os.environ.pop(KEY, None)
             os.environ[URL] = stack.enter_context(serving(worlds, Behaviour()))
-        place = pipeline.init(Path(scratch, "ws"), "demo")
+        place = run.init(Path(scratch, "ws"), "demo")
         place.recipe.write_text(recipe(place.recipe.read_text(), told.model, told.input_usd, told.output_usd))
-        intake.add_videos(place, COMMAND, [str(worlds / "videos")], Claims(SOURCE, LICENCE))
+        intake.add_videos(place, COMMAND, [str(worlds / "videos")], SourceInfo(SOURCE, LICENCE))
         intake.add_annotations(place, COMMAND, "jsonl", [worlds / "tasks.jsonl"])
-        for report in pipeline.run(place, Console(stderr=True), COMMAND, until="select_cot"):
+        for report in run.run(place, Console(stderr=True), COMMAND, until="select_cot"):
             for reason, number in report.deferred.items():
                 print(f"{report.name}: {number} pending: {reason}")
-        table("What became of the candidates", auditing.audit(place, "funnel"))
-        table("What it cost", auditing.audit(place, "cost"))
+        table("What became of the candidates", audit.audit(place, "funnel"))
+        table("What it cost", audit.audit(place, "cost"))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from dmforge.generators.worlds.script import Script, Visit
+from dmforge.generators.synthetic.worlds.script import Script, Visit
 
 Spans = list[tuple[float, float]]
 STEP_S = 1 / 6 + 1e-9

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from benchmarks.everything import stages_of
 from benchmarks.subjects import DMFORGE, Subject
-from dmforge import pipeline
-from dmforge.curation.lake.logical import digest_of_all
+from dmforge.commands import run as run_commands
+from dmforge.curation.lake.logical_digest import digest_of_all
 from dmforge.curation.workspace import Workspace
 
 ROSTER = b'"roster"'
@@ -93,14 +93,14 @@ def undisturbed(subject: Subject, workspace: Path) -> Calm:
     if idle:
         sys.exit(f"nothing was there to do for {', '.join(idle)}: give the subject inputs for it")
     place = Workspace(workspace)
-    tables = pipeline.digest(place)
+    tables = run_commands.digest(place)
     rows = {table.table: table.rows for table in tables}
     return Calm(subject, files, digest_of_all(tables), rows, commits, _seconds(min(records)), walk_s, quarantined(place))
 
 
 def compared(calm: Calm, workspace: Path) -> Difference:
     """How a workspace that was disturbed has ended."""
-    tables, found = pipeline.digest(Workspace(workspace)), outcome(workspace)
+    tables, found = run_commands.digest(Workspace(workspace)), outcome(workspace)
     rows = {table.table: table.rows for table in tables}
     more = {name: rows.get(name, 0) - calm.rows.get(name, 0) for name in rows.keys() | calm.rows.keys()}
     differing = ["the digest of the lake"] if digest_of_all(tables) != calm.digest else []
@@ -113,7 +113,7 @@ def compared(calm: Calm, workspace: Path) -> Difference:
 
 def quarantined(place: Workspace) -> int:
     """Inputs that are, at any stage."""
-    return sum(tally.quarantined for tally in pipeline.status(place).values())
+    return sum(tally.quarantined for tally in run_commands.status(place).values())
 
 
 def fingerprint(folder: Path) -> dict[str, str]:

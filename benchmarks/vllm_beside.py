@@ -20,25 +20,25 @@ import torch
 
 from benchmarks.tables import show
 from benchmarks.taught import QUESTION, Tinted, taught_folder
-from dmforge.generators.engines.contract import Sampling
-from dmforge.generators.engines.following import FollowingEngine
-from dmforge.generators.engines.settings import VllmSettings
-from dmforge.generators.retrace import log_probs, retrace
-from dmforge.generators.rollout import Quest, prompt_of, roll
-from dmforge.generators.student.load import Student, load
+from dmforge.generators.inference.engines.engine import Sampling
+from dmforge.generators.inference.engines.engine_settings import VllmSettings
+from dmforge.generators.inference.engines.weight_sync import WeightSyncEngine
+from dmforge.generators.inference.retrace import log_probs, retrace
+from dmforge.generators.inference.rollout import RolloutRequest, prompt_of, roll
+from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.weights import weights_of
 from dmforge.schemas.transcript import COARSE
 from dmforge.trainers.batches import logits_of, pack
-from dmforge.trainers.correction import importance_ratios
+from dmforge.trainers.sdgrpo.importance_sampling import importance_ratios
 
 ROLLOUTS, SYNCS, TEMPERATURE = 16, 7, 0.7
 
 
-def apart(engine: FollowingEngine, student: Student) -> tuple[torch.Tensor, torch.Tensor]:
+def apart(engine: WeightSyncEngine, student: Student) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities of what the engine writes now, the trainer's and its own."""
     footage = Tinted("red", "blue", Fraction(48), 7)
     prompt = prompt_of((COARSE, QUESTION), footage)
-    rolled = roll(engine, [Quest(prompt, footage, Sampling(TEMPERATURE, seed, 48)) for seed in range(ROLLOUTS)])
+    rolled = roll(engine, [RolloutRequest(prompt, footage, Sampling(TEMPERATURE, seed, 48)) for seed in range(ROLLOUTS)])
     found: list[torch.Tensor] = []
     for one in rolled:
         laid = retrace(one, footage, student.layout)
@@ -62,7 +62,7 @@ def measured(checkpoint: Path, weights: Literal["float32", "bfloat16"]) -> list[
         kind="vllm", weights=weights, rows=8, context=1024, at_once=1024, cache_gb=0.005, compiled=False, start_s=600
     )
     student = load(str(checkpoint))
-    engine = FollowingEngine(settings, student)
+    engine = WeightSyncEngine(settings, student)
     try:
         engine.follow(student)
         states = {"as it began": apart(engine, student)}

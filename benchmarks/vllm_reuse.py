@@ -17,13 +17,13 @@ from fractions import Fraction
 from pathlib import Path
 
 from benchmarks.taught import QUESTION, Tinted, taught_folder
-from dmforge.generators.engines.contract import Engine, Sampling
-from dmforge.generators.engines.served import Tally
-from dmforge.generators.engines.settings import VllmSettings
-from dmforge.generators.engines.transformers import TransformersEngine
-from dmforge.generators.engines.vllm import open_vllm
-from dmforge.generators.rollout import Quest, Rolled, prompt_of, roll
-from dmforge.generators.student.load import load
+from dmforge.generators.inference.engines.engine import Engine, Sampling
+from dmforge.generators.inference.engines.engine_settings import VllmSettings
+from dmforge.generators.inference.engines.remote_rows import GenerationCosts
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+from dmforge.generators.inference.engines.vllm_engine import open_vllm
+from dmforge.generators.inference.rollout import RolloutRequest, RolloutResult, prompt_of, roll
+from dmforge.generators.student.load_student import load
 from dmforge.schemas.transcript import COARSE
 
 VIDEOS, ROLLOUTS = 8, 8
@@ -34,22 +34,22 @@ ROOT = Path(__file__).parents[1]
 WATCHED = ROOT / "tests" / "vllm" / "lane" / "watched.py"
 
 
-def asked() -> list[Quest]:
+def asked() -> list[RolloutRequest]:
     """All rollouts, one of each video in turn."""
-    found: list[list[Quest]] = []
+    found: list[list[RolloutRequest]] = []
     for at in range(VIDEOS):
         footage = Tinted(("red", "blue")[at % 2], "red", Fraction(48), 100 * at)
         prompt = prompt_of((COARSE, QUESTION), footage)
-        found.append([Quest(prompt, footage, Sampling(0.7, seed, 48)) for seed in range(ROLLOUTS)])
+        found.append([RolloutRequest(prompt, footage, Sampling(0.7, seed, 48)) for seed in range(ROLLOUTS)])
     return [row[at] for at in range(ROLLOUTS) for row in found]
 
 
-def timed(engine: Engine, quests: list[Quest]) -> tuple[list[Rolled], float]:
+def timed(engine: Engine, quests: list[RolloutRequest]) -> tuple[list[RolloutResult], float]:
     began_s = time.monotonic()
     return roll(engine, quests), time.monotonic() - began_s
 
 
-def line(name: str, tally: Tally) -> None:
+def line(name: str, tally: GenerationCosts) -> None:
     print(f"{name:<12} {tally.requests:>6} {tally.tokens:>10} {tally.cached:>10} {tally.cached / max(tally.tokens, 1):>8.1%}")
 
 
@@ -76,8 +76,8 @@ def main() -> None:
     print(f"vLLM {there_s:.1f} s, transformers in this process {here_s:.1f} s; the same transcripts: {same}")
 
 
-def _since(now: Tally, before: Tally) -> Tally:
-    return Tally(now.requests - before.requests, now.tokens - before.tokens, now.cached - before.cached)
+def _since(now: GenerationCosts, before: GenerationCosts) -> GenerationCosts:
+    return GenerationCosts(now.requests - before.requests, now.tokens - before.tokens, now.cached - before.cached)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.tables import show
+from dmforge.commands.run import corpora as corpora_of
 from dmforge.curation.workspace import Workspace
-from dmforge.pipeline import corpora as corpora_of
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmforge.curation.atomic import disk_errors
-from dmforge.curation.locks import lock
+from dmforge.curation.io.atomic import disk_errors
+from dmforge.curation.io.locks import lock
 from dmforge.curation.workspace_format import read_format, stamp_format
 from dmforge.schemas.errors import InputError
 
 
-class Held(InputError):
+class WorkspaceHeld(InputError):
     """The workspace is locked by another process."""
 
 
@@ -114,7 +114,7 @@ class Workspace:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not lock(descriptor, operation | fcntl.LOCK_NB, path):
-                raise Held(
+                raise WorkspaceHeld(
                     f"another run holds this workspace: {_holder(descriptor)}",
                     where=str(self.root),
                     mend="wait for it, or stop it; nothing was changed",

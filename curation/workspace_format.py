@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dmforge import __version__
-from dmforge.curation.atomic import disk_errors, write_json
+from dmforge.curation.io.atomic import disk_errors, write_json
 from dmforge.schemas import formats
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import table_formats

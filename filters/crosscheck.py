@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dmforge.curation.accounts import Expected
-from dmforge.curation.settled import Made, Quarantined, Rejected, Result
-from dmforge.generators.teacher.asking import Asking, ShowingConfig
-from dmforge.generators.teacher.interview import Unreadable, announced, expected_usage
+from dmforge.curation.contract.budget import ExpectedCost
+from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
+from dmforge.generators.teacher.ask_stage import ShowingConfig, TeacherStage
+from dmforge.generators.teacher.interview import UnreadableReply, announced, expected_usage
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.prompts import question_text
-from dmforge.schemas.records import Attempt, Verdict
+from dmforge.schemas.records import CandidateWithTask, Verdict
 from dmforge.schemas.replies import AnswerReply
 from dmforge.schemas.scoring import answer_score
 
@@ -20,7 +20,7 @@ class CrosscheckConfig(ShowingConfig):
     """Of sampling."""
 
 
-class Crosscheck(Asking[Attempt, Verdict]):
+class Crosscheck(TeacherStage[CandidateWithTask, Verdict]):
     """One verdict a candidate, `crosscheck`: how right the other model's answer is."""
 
     name, version = "crosscheck", 1
@@ -28,7 +28,7 @@ class Crosscheck(Asking[Attempt, Verdict]):
     replies = (AnswerReply,)
     config: CrosscheckConfig
 
-    def expected(self, item: Attempt) -> Expected | None:
+    def expected(self, item: CandidateWithTask) -> ExpectedCost | None:
         if item.video is None or not item.candidate.looks:
             return None
         text = question_text(item.task)
@@ -36,9 +36,9 @@ class Crosscheck(Asking[Attempt, Verdict]):
             usage = expected_usage(self.config, self.config.clips, AnswerReply, item.video, item.candidate.looks[0], text)
         except NoFrames:
             return None
-        return Expected(usage, self.config.price.usd(usage))
+        return ExpectedCost(usage, self.config.price.usd(usage))
 
-    async def process(self, item: Attempt) -> Result:
+    async def process(self, item: CandidateWithTask) -> Result:
         if item.video is None:
             return Quarantined("no video", "the candidate's video is not in the lake")
         if not item.candidate.looks:
@@ -49,13 +49,13 @@ class Crosscheck(Asking[Attempt, Verdict]):
             _, reply = await self.teacher.ask(AnswerReply, item.video, look, text, 0)
         except NoFrames:
             return self._verdict(item, 0.0, "its look shows no frame", "")
-        except Unreadable as error:
+        except UnreadableReply as error:
             return Rejected("no readable reply", str(error))
         score = answer_score(reply.answer, item.task)
         if score == 1:
             return self._verdict(item, score, "", "")
         return self._verdict(item, score, "another model answers otherwise", f"{reply.answer!r}, not {item.task.answer!r}")
 
-    def _verdict(self, item: Attempt, score: float, reason: str, detail: str) -> Result:
+    def _verdict(self, item: CandidateWithTask, score: float, reason: str, detail: str) -> Result:
         candidate = item.candidate
         return Made((Verdict(candidate.video, candidate.id, "candidate", "crosscheck", score, 1, reason, detail),))

@@ -10,12 +10,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dmforge.curation.lake.views import View, range_condition
-from dmforge.curation.settled import Key, Made, Origin, Settled, settle
-from dmforge.curation.stage import Collective, StageConfig
+from dmforge.curation.contract.stage import Collective, StageConfig
+from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
+from dmforge.curation.lake.views import LakeView, range_condition
 from dmforge.curation.video.fingerprint import Fingerprint, copies
-from dmforge.filters.alike import Alike
-from dmforge.filters.draw import clustered
+from dmforge.filters.near_duplicates import NearDuplicates
+from dmforge.filters.selection.task_sampling import clustered
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.likeness import is_near, likeness
@@ -47,10 +47,10 @@ class Duplicates(Collective[Video, Verdict]):
     config: DuplicatesConfig
     also_reads = (Fingerprint, Task)
 
-    def process(self, view: View, origin: Origin) -> Iterator[Settled]:
+    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
         ranges = max((view.ranges(record, RANGE_ROWS) for record in (Video, Task)), key=len)
         questions = f"SELECT question FROM ({view.rows(Task).sql}) WHERE {range_condition('video')}"
-        near_duplicates = Alike(
+        near_duplicates = NearDuplicates(
             str(text) for bounds in ranges for text in view.table(questions, bounds).column("question").to_pylist()
         )
         hashes = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
@@ -65,7 +65,9 @@ class Duplicates(Collective[Video, Verdict]):
             results = [Made((_original(video, clusters.get(video, video)), *verdicts.get(video, ()))) for video in videos]
             yield settle(origin, [Key(video, video) for video in videos], results, self.makes)
 
-    def _verdicts(self, tasks: list[Task], clusters: Mapping[Id, Id], near_duplicates: Alike) -> dict[Id, list[Verdict]]:
+    def _verdicts(
+        self, tasks: list[Task], clusters: Mapping[Id, Id], near_duplicates: NearDuplicates
+    ) -> dict[Id, list[Verdict]]:
         """The verdicts on tasks, by video. A video that has no copy is a cluster of its own."""
         verdicts: defaultdict[Id, list[Verdict]] = defaultdict(list)
         earlier_of_cluster: defaultdict[Id, _EarlierTasks] = defaultdict(lambda: _EarlierTasks(self.config.same_window))
@@ -150,7 +152,7 @@ def _original(video: Id, cluster: Id) -> Verdict:
     )
 
 
-def _tasks_about(view: View, videos: Iterable[Id]) -> list[Task]:
+def _tasks_about(view: LakeView, videos: Iterable[Id]) -> list[Task]:
     """The tasks about some videos."""
     sql = f"SELECT * FROM ({view.rows(Task).sql}) SEMI JOIN (SELECT unnest($videos::BLOB[]) AS video) USING (video)"
     return from_arrow(Task, view.table(sql, {"videos": list(videos)}))

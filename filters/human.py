@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.settled import Made, Result
+from dmforge.curation.contract.stage import Batch, Root, StageConfig
+from dmforge.curation.contract.stage_results import Made, Result
 from dmforge.curation.sources.reviews import Review, all_reviews, edition
-from dmforge.curation.stage import Batch, Root, StageConfig
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.records import Verdict
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.settled import Made, Result
-from dmforge.curation.stage import Batch, StageConfig
-from dmforge.filters.hearing import audible
+from dmforge.curation.contract.stage import Batch, StageConfig
+from dmforge.curation.contract.stage_results import Made, Result
+from dmforge.filters.rules.audio_claims import audible
 from dmforge.schemas.records import Task, Verdict
 
 

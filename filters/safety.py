@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 
-from dmforge.curation.accounts import Expected, Usage
-from dmforge.curation.settled import Made, Rejected, Result
-from dmforge.curation.stage import Ask
+from dmforge.curation.contract.budget import ExpectedCost, Usage
+from dmforge.curation.contract.stage import Ask
+from dmforge.curation.contract.stage_results import Made, Rejected, Result
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.judged import Fault, Measure, verdict
+from dmforge.filters.rules.rule import Finding, RuleScore, verdict
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.client import BYTES_A_TOKEN, TeacherConfig, missing
-from dmforge.generators.teacher.interview import Interview, Unreadable
+from dmforge.generators.teacher.interview import Interview, UnreadableReply
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.prompts import question_text
-from dmforge.schemas.records import Attempt, Verdict
+from dmforge.schemas.records import CandidateWithTask, Verdict
 from dmforge.schemas.replies import SafetyReply
 
 
@@ -26,7 +26,7 @@ class SafetyConfig(TeacherConfig):
     """Of sampling."""
 
 
-class Safety(Ask[Attempt, Verdict]):
+class Safety(Ask[CandidateWithTask, Verdict]):
     """One verdict a candidate, `safe`: how safe the teacher says its text and its question are."""
 
     name, version = "safety", 1
@@ -45,29 +45,29 @@ class Safety(Ask[Attempt, Verdict]):
     async def aclose(self) -> None:
         await self._judge.aclose()
 
-    def expected(self, item: Attempt) -> Expected | None:
+    def expected(self, item: CandidateWithTask) -> ExpectedCost | None:
         input_tokens = len((instruction(SafetyReply.name) + _text_to_judge(item)).encode("utf-8", "replace")) // BYTES_A_TOKEN
         usage = Usage(1, input_tokens, self.config.reply_tokens)
-        return Expected(usage, self.config.price.usd(usage))
+        return ExpectedCost(usage, self.config.price.usd(usage))
 
-    async def process(self, item: Attempt) -> Result:
+    async def process(self, item: CandidateWithTask) -> Result:
         try:
             _, reply = await self._judge.ask_text(SafetyReply, item.candidate.video, _text_to_judge(item), 0)
-        except Unreadable as error:
+        except UnreadableReply as error:
             return Rejected("no readable reply", str(error))
         if reply.safety == 1:
-            return Made((verdict(item, "safe", Measure(1.0)),))
-        return Made((verdict(item, "safe", Measure(reply.safety, 1, "unfit", (_fault_at_quote(item, reply.quote),))),))
+            return Made((verdict(item, "safe", RuleScore(1.0)),))
+        return Made((verdict(item, "safe", RuleScore(reply.safety, 1, "unfit", (_fault_at_quote(item, reply.quote),))),))
 
 
-def _text_to_judge(item: Attempt) -> str:
+def _text_to_judge(item: CandidateWithTask) -> str:
     """The question and trajectory to be judged. Half a surrogate, which can't be sent, is written as an escape."""
     text = f"{question_text(item.task)}\n\n{item.candidate.transcript.trajectory_text}"
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _fault_at_quote(item: Attempt, quote: str) -> Fault:
+def _fault_at_quote(item: CandidateWithTask, quote: str) -> Finding:
     """The fault at the place of the quote; over the whole text where the quote isn't found."""
     text = item.candidate.transcript.trajectory_text
     start = text.find(quote) if quote else -1
-    return Fault(f"unfit: {quote[:200]!r}", start, start + len(quote)) if start >= 0 else Fault("unfit", 0, len(text))
+    return Finding(f"unfit: {quote[:200]!r}", start, start + len(quote)) if start >= 0 else Finding("unfit", 0, len(text))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from dmforge.curation.settled import Made, Result
-from dmforge.curation.stage import Batch, StageConfig
-from dmforge.filters.judged import Fault, Judged, Measure, rule_input_of, verdict
+from dmforge.curation.contract.stage import Batch, StageConfig
+from dmforge.curation.contract.stage_results import Made, Result
+from dmforge.filters.rules.rule import Finding, RuleInput, RuleScore, rule_input_of, verdict
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.looks import print_span
-from dmforge.schemas.records import Attempt, Verdict
+from dmforge.schemas.records import CandidateWithTask, Verdict
 from dmforge.schemas.scoring import answer_score, measure_cs, overlap_cs
 
 
@@ -18,7 +18,7 @@ class VerifyConfig(StageConfig):
     """This stage has no settings: thresholds are those of a selection."""
 
 
-class Verify(Batch[Attempt, Verdict]):
+class Verify(Batch[CandidateWithTask, Verdict]):
     """Two verdicts a candidate. `answer`: whether the answer is gold, written in call 2 from the clip alone: 1 or 0, for
     grounding the IoU. `evidence`: the share of gold that it looked at; 1 over n = 0 where gold has no window."""
 
@@ -26,35 +26,35 @@ class Verify(Batch[Attempt, Verdict]):
     measures = ("answer", "evidence")
     config: VerifyConfig
 
-    def process(self, items: Iterator[Attempt]) -> Iterator[Result]:
+    def process(self, items: Iterator[CandidateWithTask]) -> Iterator[Result]:
         for item in items:
             rule_input = rule_input_of(item, Clips(), max_looks=1)
             measures = {"answer": _answer_measure(rule_input, item), "evidence": evidence(rule_input)}
             yield Made(tuple(verdict(item, name, measure) for name, measure in measures.items()))
 
 
-def evidence(rule_input: Judged) -> Measure:
+def evidence(rule_input: RuleInput) -> RuleScore:
     """How much of gold do the looks show: of the best window where any will do, of all windows where all are needed?"""
     if not rule_input.windows:
-        return Measure(1.0, 0)
+        return RuleScore(1.0, 0)
     looked_at = tuple(look.window for look in rule_input.looks)
     gold_choices = [rule_input.windows] if rule_input.needs == "all" else [(window,) for window in rule_input.windows]
     share = max(Fraction(overlap_cs(looked_at, gold), measure_cs(gold)) for gold in gold_choices)
     if share == 1:
-        return Measure(1.0, len(rule_input.windows))
+        return RuleScore(1.0, len(rule_input.windows))
     look_span = rule_input.place_of_look(0)
     message = (
         f"{', '.join(map(print_span, looked_at)) or 'nothing'}; it shows at {', '.join(map(print_span, rule_input.windows))}"
     )
     reason = "looks elsewhere" if share == 0 else "looks at a part"
-    return Measure(float(share), len(rule_input.windows), reason, (Fault(message, look_span.start, look_span.end),))
+    return RuleScore(float(share), len(rule_input.windows), reason, (Finding(message, look_span.start, look_span.end),))
 
 
-def _answer_measure(rule_input: Judged, item: Attempt) -> Measure:
+def _answer_measure(rule_input: RuleInput, item: CandidateWithTask) -> RuleScore:
     answer, task = item.candidate.answer, item.task
     score = answer_score(answer, task)
     if score == 1:
-        return Measure(1.0)
+        return RuleScore(1.0)
     reason = "window differs" if task.task_kind == "grounding" else "wrong answer"
     answer_span = rule_input.answers[0]
-    return Measure(score, 1, reason, (Fault(f"{answer!r}, not {task.answer!r}", answer_span.start, answer_span.end),))
+    return RuleScore(score, 1, reason, (Finding(f"{answer!r}, not {task.answer!r}", answer_span.start, answer_span.end),))

@@ -21,7 +21,7 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class ShownClip:
     """Frames as a model is shown them, with the time of each."""
 
     frames: Pixels
@@ -54,16 +54,16 @@ class Clip:
 class Footage(Protocol):
     """One video as a source of clips."""
 
-    def coarse(self) -> Clip:
+    def coarse(self) -> ShownClip:
         """The coarse clip V0, of the whole video."""
         ...
 
-    def look(self, look: Look) -> Clip:
+    def look(self, look: Look) -> ShownClip:
         """The clip V1 of a look. Raises `NoFrames` where it begins after the end of the video."""
         ...
 
 
-class Kept:
+class CachedFootage:
     """Footage with a cache: the same look gives the same clip object, for the last few looks or for all."""
 
     def __init__(self, footage: Footage, max_cached: int | None = 8) -> None:
@@ -72,23 +72,23 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PromptPiece:
     """A piece of a transcript, with its frames where it is a clip."""
 
     piece: Piece
-    clip: Clip | None = None
+    clip: ShownClip | None = None
 
     def __post_init__(self) -> None:
         if self.piece.is_clip != (self.clip is not None):
             raise ValueError("a clip has frames, and a text has none")
 
 
-def show(pieces: Sequence[Piece], footage: Footage) -> tuple[Shown, ...]:
+def show(pieces: Sequence[Piece], footage: Footage) -> tuple[PromptPiece, ...]:
     """Pieces with the frames that belong to them."""
     return tuple(_shown(piece, footage) for piece in pieces)
 
 
-def _shown(piece: Piece, footage: Footage) -> Shown:
+def _shown(piece: Piece, footage: Footage) -> PromptPiece:
     if not piece.is_clip:
-        return Shown(piece)
-    return Shown(piece, footage.coarse() if piece.look is None else footage.look(piece.look))
+        return PromptPiece(piece)
+    return PromptPiece(piece, footage.coarse() if piece.look is None else footage.look(piece.look))

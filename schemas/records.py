@@ -195,7 +195,7 @@ class Task(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown(Joined):
+class TaskWithVideo(Joined):
     """A task with its video; None if that was quarantined."""
 
     task: Task
@@ -222,7 +222,7 @@ class Candidate(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt(Joined):
+class CandidateWithTask(Joined):
     """A candidate with its task and its video: what most filters judge."""
 
     candidate: Candidate
@@ -304,7 +304,7 @@ class Sample(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated(Record):
+class EvaluatedSample(Record):
     """What a checkpoint did with a sample that it was not trained on, greedily. None where a figure has no meaning."""
 
     kind = "evaluated"

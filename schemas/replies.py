@@ -20,7 +20,7 @@ R = TypeVar("R", bound="Reply")
 Seconds = Annotated[Decimal, Field(ge=0, le=9_999_999)]
 
 
-class Part(BaseModel):
+class ReplyObject(BaseModel):
     """A JSON object with exactly these fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
@@ -42,12 +42,12 @@ def _schema(annotation: Any) -> dict[str, Any]:
         return {"type": "array", "items": _schema(args[0])}
     if origin is Literal:
         return {"type": "string", "enum": list(args)}
-    if isinstance(annotation, type) and issubclass(annotation, Part):
+    if isinstance(annotation, type) and issubclass(annotation, ReplyObject):
         return annotation.json_schema()
     return {"type": "string" if annotation is str else "number"}
 
 
-class Reply(Part):
+class Reply(ReplyObject):
     """A whole reply of a teacher."""
 
     name: ClassVar[str]
@@ -100,7 +100,7 @@ class AnswerReply(Reply):
     """The answer alone."""
 
 
-class Span(Part):
+class Span(ReplyObject):
     """A stretch of a video, in seconds."""
 
     start_s: Seconds
@@ -135,7 +135,7 @@ Form = Literal["open", "mcq", "grounded"]
 Difficulty = Literal["easy", "medium", "hard"]
 
 
-class Written(Part):
+class Written(ReplyObject):
     """A question that a teacher wrote, with its answer and where it shows."""
 
     type: QuestionType

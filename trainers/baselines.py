@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from dmforge.schemas.looks import Window
 from dmforge.schemas.scoring import window_score
+from dmforge.trainers.evaluation_rows import EvaluationRow
 from dmforge.trainers.metrics import Figure, figure
-from dmforge.trainers.rows import Row
 
 MAX_BOUNDS = 60
 """The most beginnings, and ends, that are tried for the constant span, spread evenly over all of them."""
@@ -30,7 +30,7 @@ class Baselines:
     """Accuracy of always taking the longest option, over samples with options."""
 
 
-def baselines(rows: Sequence[Row], spans: NDArray[np.int64], resamples: int, seed: int) -> Baselines:
+def baselines(rows: Sequence[EvaluationRow], spans: NDArray[np.int64], resamples: int, seed: int) -> Baselines:
     """The baselines of these rows; the constant span is chosen on `spans`, windows x 2."""
     constant_span = best_span(spans) if len(spans) else None
     return Baselines(
@@ -41,7 +41,7 @@ def baselines(rows: Sequence[Row], spans: NDArray[np.int64], resamples: int, see
     )
 
 
-def iou_of(window: Window, row: Row) -> float | None:
+def iou_of(window: Window, row: EvaluationRow) -> float | None:
     """The IoU with a row's target of a window in place of the one that was looked at."""
     targets = tuple(Window(*bounds_cs) for bounds_cs in row.target_cs)
     return float(window_score((window,), targets, row.needs)) if targets else None

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dmforge.generators.student.layout import Laid
 from dmforge.generators.student.patchify import normalised
+from dmforge.generators.student.token_layout import LaidOutTranscript
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ForwardBatch:
     """The input of one forward, and the tokens to be learnt from it."""
 
     input_ids: torch.Tensor
@@ -39,24 +39,24 @@ class Batch:
         """The number of tokens that are learnt."""
         return int((self.targets != NOTHING).sum())
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> ForwardBatch:
         return self._map_tensors(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> ForwardBatch:
         """The batch in pinned memory; a DataLoader calls this where tensors go to a GPU."""
         return self._map_tensors(torch.Tensor.pin_memory)
 
-    def _map_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+    def _map_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> ForwardBatch:
         tensors: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         changed: dict[str, Any] = {name: None if tensor is None else change(tensor) for name, tensor in tensors.items()}
-        return Batch(**changed)
+        return ForwardBatch(**changed)
 
 
 NOTHING = -100
 """The target that `cross_entropy` ignores."""
 
 
-def pack(sequences: Sequence[Laid], weights: Sequence[int] | None = None) -> Batch:
+def pack(sequences: Sequence[LaidOutTranscript], weights: Sequence[int] | None = None) -> ForwardBatch:
     """A batch of one row. Transcripts of weight 0 are in it but teach nothing."""
     ids = np.concatenate([sequence.ids for sequence in sequences])[None]
     text_positions = np.concatenate([np.arange(len(sequence)) for sequence in sequences])
@@ -67,7 +67,7 @@ def pack(sequences: Sequence[Laid], weights: Sequence[int] | None = None) -> Bat
     return _batch(sequences, ids, np.concatenate([text_positions[None], positions])[:, None], None, labels[None])
 
 
-def pad(sequences: Sequence[Laid], padding: int, weights: Sequence[int] | None = None) -> Batch:
+def pad(sequences: Sequence[LaidOutTranscript], padding: int, weights: Sequence[int] | None = None) -> ForwardBatch:
     """A batch with a padded row for each transcript."""
     shape = (len(sequences), max(map(len, sequences)))
     ids, labels, attention_mask = np.full(shape, padding), np.full(shape, NOTHING), np.zeros(shape, np.int64)
@@ -79,7 +79,7 @@ def pad(sequences: Sequence[Laid], padding: int, weights: Sequence[int] | None =
     return _batch(sequences, ids, positions, torch.from_numpy(attention_mask), labels)
 
 
-def _labels(sequence: Laid, weight: int) -> NDArray[np.int64]:
+def _labels(sequence: LaidOutTranscript, weight: int) -> NDArray[np.int64]:
     """For each token the one after it, if the policy wrote that one: only the author decides what is learnt."""
     next_tokens = np.where(sequence.trained[1:], sequence.ids[1:], NOTHING)
     labels = np.append(next_tokens, NOTHING)
@@ -87,12 +87,12 @@ def _labels(sequence: Laid, weight: int) -> NDArray[np.int64]:
 
 
 def _batch(
-    sequences: Sequence[Laid],
+    sequences: Sequence[LaidOutTranscript],
     ids: NDArray[np.int64],
     positions: NDArray[np.int64],
     attention_mask: torch.Tensor | None,
     labels: NDArray[np.int64],
-) -> Batch:
+) -> ForwardBatch:
     learnt_columns = np.flatnonzero((labels != NOTHING).any(0))
     if not len(learnt_columns):  # kernels don't expect an empty choice of columns; this one teaches nothing either
         learnt_columns = np.zeros(1, np.int64)
@@ -102,10 +102,10 @@ def _batch(
     input_ids, position_ids, patch_tensor, grid_tensor, column_tensor, targets = (
         torch.from_numpy(np.ascontiguousarray(array)) for array in arrays
     )
-    return Batch(input_ids, position_ids, attention_mask, patch_tensor, grid_tensor, column_tensor, targets)
+    return ForwardBatch(input_ids, position_ids, attention_mask, patch_tensor, grid_tensor, column_tensor, targets)
 
 
-def logits_of(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+def logits_of(model: torch.nn.Module, batch: ForwardBatch) -> torch.Tensor:
     """rows x learnt_columns x vocabulary: the logits of the next tokens."""
     return model(
         input_ids=batch.input_ids,
@@ -118,7 +118,7 @@ def logits_of(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
     ).logits
 
 
-def summed_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+def summed_loss(logits: torch.Tensor, batch: ForwardBatch) -> torch.Tensor:
     """sum over policy tokens of -log p(token | all before it), to be divided by the number of tokens of the whole update."""
     flat_logits = logits.flatten(0, 1)
     flat_logits = flat_logits if flat_logits.dtype == torch.float64 else flat_logits.float()

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from dmforge import __version__
-from dmforge.curation.atomic import disk_errors, make_folder, sync_folder
+from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.schemas.ids import base32, digest
-from dmforge.trainers.settings import TrainingSettings
+from dmforge.trainers.training_settings import TrainingSettings
 
 SAVING, READER = ".saving", "reader.json"
 NAME = re.compile(r"checkpoint-([0-9]+)")

@@ -17,25 +17,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dmforge.curation.atomic import disk_errors, make_folder, write_json, writing
+from dmforge.curation.io.atomic import disk_errors, make_folder, write_json, writing
 from dmforge.curation.lake.evaluations import keep_evaluation
 from dmforge.curation.shards.corpus import Corpus, Example
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.engines.contract import Sampling
-from dmforge.generators.engines.transformers import TransformersEngine
-from dmforge.generators.renditions import footage_of
-from dmforge.generators.rollout import Limits, Quest, Rolled, prompt_of, roll
-from dmforge.generators.student.load import load
-from dmforge.generators.student.named import StudentConfig
+from dmforge.generators.inference.engines.engine import Sampling
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+from dmforge.generators.inference.named_student import StudentConfig
+from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, prompt_of, roll
+from dmforge.generators.rendition_footage import footage_of
+from dmforge.generators.student.load_student import load
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest, read, show
 from dmforge.schemas.looks import Look, Window, read_density
-from dmforge.schemas.records import Evaluated
+from dmforge.schemas.records import EvaluatedSample
 from dmforge.trainers.baselines import Baselines, baselines
+from dmforge.trainers.evaluation_rows import EvaluationRow, row_of, target_of
 from dmforge.trainers.evaluation_settings import EvaluationSettings, RollSettings
 from dmforge.trainers.metrics import Figure, figures
-from dmforge.trainers.rows import Row, row_of, target_of
 
 ROWS, METRICS = "rows.jsonl", "metrics.json"
 
@@ -49,7 +49,7 @@ class Evaluation:
     figures: dict[str, Figure]
     baselines: Baselines
     folder: Path
-    rows: Sequence[Row]
+    rows: Sequence[EvaluationRow]
 
     def as_json(self) -> dict[str, object]:
         """One JSON document: figures by name, with their intervals and numbers of samples."""
@@ -96,7 +96,7 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     return evaluation
 
 
-def roll_out_corpus(engine: TransformersEngine, corpus: Corpus, settings: EvaluationSettings) -> Iterator[Row]:
+def roll_out_corpus(engine: TransformersEngine, corpus: Corpus, settings: EvaluationSettings) -> Iterator[EvaluationRow]:
     """The rows of a corpus, in its order."""
     count = min(settings.most_samples or len(corpus), len(corpus))
     indices = np.linspace(0, len(corpus) - 1, count).round().astype(int).tolist()
@@ -104,25 +104,27 @@ def roll_out_corpus(engine: TransformersEngine, corpus: Corpus, settings: Evalua
         yield from _roll_out(engine, corpus.read(indices[start : start + settings.batch_rows]), corpus.clips, settings.roll)
 
 
-def _roll_out(engine: TransformersEngine, examples: Sequence[Example], clips: Clips, settings: RollSettings) -> Iterator[Row]:
+def _roll_out(
+    engine: TransformersEngine, examples: Sequence[Example], clips: Clips, settings: RollSettings
+) -> Iterator[EvaluationRow]:
     free_requests = [_free_request(example, clips, settings) for example in examples]
-    free_results = roll(engine, free_requests, Limits(settings.most_looks, settings.most_visual_tokens))
+    free_results = roll(engine, free_requests, RolloutLimits(settings.most_looks, settings.most_visual_tokens))
     uniform_requests = [
         _uniform_request(request, result, example, clips)
         for request, result, example in zip(free_requests, free_results, examples, strict=True)
     ]
-    uniform_results = roll(engine, uniform_requests, Limits(settings.most_looks, settings.most_visual_tokens))
+    uniform_results = roll(engine, uniform_requests, RolloutLimits(settings.most_looks, settings.most_visual_tokens))
     for example, result, uniform_result in zip(examples, free_results, uniform_results, strict=True):
         yield row_of(example.sample, example.video.video, result, uniform_result)
 
 
-def _free_request(example: Example, clips: Clips, settings: RollSettings) -> Quest:
+def _free_request(example: Example, clips: Clips, settings: RollSettings) -> RolloutRequest:
     footage = footage_of(example, clips)
     pieces = [piece for piece in example.sample.transcript.pieces if piece.author == "prompt"]
-    return Quest(prompt_of(pieces, footage), footage, Sampling(temperature=0, most_tokens=settings.most_tokens))
+    return RolloutRequest(prompt_of(pieces, footage), footage, Sampling(temperature=0, most_tokens=settings.most_tokens))
 
 
-def _uniform_request(request: Quest, result: Rolled, example: Example, clips: Clips) -> Quest:
+def _uniform_request(request: RolloutRequest, result: RolloutResult, example: Example, clips: Clips) -> RolloutRequest:
     """The same request with a look at the whole video forced on it, at the density that the policy chose."""
     fps = result.looks[0].fps if result.looks else clips.coarse_fps
     return replace(request, forced=Look(Window(0, example.video.duration_cs), fps))
@@ -168,8 +170,8 @@ def _add_to_lake(evaluation: Evaluation, settings: EvaluationSettings, corpora: 
     keep_evaluation(Workspace(Path(settings.workspace)), command, digest("evaluation", description), description, rows)
 
 
-def _evaluated(row: Row, student: Id, checkpoint: str) -> Evaluated:
-    return Evaluated(
+def _evaluated(row: EvaluationRow, student: Id, checkpoint: str) -> EvaluatedSample:
+    return EvaluatedSample(
         read(row.video)[1], read(row.sample)[1], read(row.task)[1], student, checkpoint, row.ending,
         _look_of([row.window_cs] if row.window_cs else [], row.fps), _look_of(row.target_cs, row.target_fps),
         row.iou, row.density_error, row.answer, row.answer_score, row.uniform_frames, row.visual_tokens,

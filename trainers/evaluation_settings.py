@@ -7,12 +7,12 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from dmforge.curation.outputs import output_folder
+from dmforge.curation.output_paths import output_folder
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas import formats
 from dmforge.schemas.config import Config, Operational
 from dmforge.schemas.errors import InputError
-from dmforge.trainers.settings import read_training_file, resolve_location
+from dmforge.trainers.training_settings import read_training_file, resolve_location
 
 
 class RollSettings(Config):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dmforge.trainers.rows import Row
+from dmforge.trainers.evaluation_rows import EvaluationRow
 
-Measure = Callable[[Row], float | None]
+Measure = Callable[[EvaluationRow], float | None]
 
 
 def recall(min_iou: float) -> Measure:
@@ -17,17 +17,17 @@ def recall(min_iou: float) -> Measure:
     return lambda row: None if row.iou is None else float(row.iou >= min_iou)
 
 
-def accuracy(row: Row) -> float | None:
+def accuracy(row: EvaluationRow) -> float | None:
     """The score of an answer that is a choice or a word; spans are measured by `answer_miou`."""
     return None if row.kind == "grounding" else row.answer_score
 
 
-def answer_miou(row: Row) -> float | None:
+def answer_miou(row: EvaluationRow) -> float | None:
     """For grounding: the overlap with gold of the span that is the answer."""
     return row.answer_score if row.kind == "grounding" else None
 
 
-def acc_gqa(row: Row) -> float | None:
+def acc_gqa(row: EvaluationRow) -> float | None:
     """Acc@GQA: the answer is right, and the look stood where it shows (IoU >= .5)."""
     score = accuracy(row)
     return None if score is None or row.iou is None else float(score == 1.0 and row.iou >= 0.5)
@@ -59,13 +59,13 @@ class Figure:
     samples: int
 
 
-def figures(rows: Sequence[Row], resamples: int, seed: int) -> dict[str, Figure]:
+def figures(rows: Sequence[EvaluationRow], resamples: int, seed: int) -> dict[str, Figure]:
     """The figures of all measures that have a meaning for some row."""
     by_name = {name: figure(rows, measure, resamples, seed) for name, measure in MEASURES.items()}
     return {name: figure_or_none for name, figure_or_none in by_name.items() if figure_or_none is not None}
 
 
-def figure(rows: Sequence[Row], measure: Measure, resamples: int, seed: int) -> Figure | None:
+def figure(rows: Sequence[EvaluationRow], measure: Measure, resamples: int, seed: int) -> Figure | None:
     """The mean over samples; its interval by the percentiles of means over videos that are drawn with replacement.
 
     value = sum over videos of their sums / sum over videos of their numbers of samples, so a draw is two products.
@@ -73,7 +73,9 @@ def figure(rows: Sequence[Row], measure: Measure, resamples: int, seed: int) -> 
     return _figure([(row.video, value) for row in rows if (value := measure(row)) is not None], resamples, seed)
 
 
-def gain(rows_before: Sequence[Row], rows_after: Sequence[Row], measure: Measure, resamples: int, seed: int) -> Figure | None:
+def gain(
+    rows_before: Sequence[EvaluationRow], rows_after: Sequence[EvaluationRow], measure: Measure, resamples: int, seed: int
+) -> Figure | None:
     """The gain on the same samples: the interval of paired differences is narrower than two separate ones."""
     values_before = {row.sample: measure(row) for row in rows_before}
     pairs = [(row.video, measure(row), values_before.get(row.sample)) for row in rows_after]

@@ -24,17 +24,17 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.sampler import BatchSampler
-from dmforge.generators.student.load import Student
+from dmforge.generators.student.load_student import Student
 from dmforge.trainers import checkpoints
-from dmforge.trainers.batches import Batch, logits_of, summed_loss
-from dmforge.trainers.checks import open_cot_corpora, require_sound
-from dmforge.trainers.feed import Collate, Rounds, data_loader
-from dmforge.trainers.keeping import Keeping, training_arguments
-from dmforge.trainers.learner import make_student, prepare_student
-from dmforge.trainers.settings import SftSettings
+from dmforge.trainers.base_trainer import ResumableTrainer, training_arguments
+from dmforge.trainers.batches import ForwardBatch, logits_of, summed_loss
+from dmforge.trainers.dataloading import RankBatchSampler, TrainingCollator, data_loader
+from dmforge.trainers.model_setup import make_student, prepare_student
+from dmforge.trainers.training_checks import open_cot_corpora, require_sound
+from dmforge.trainers.training_settings import SftSettings
 
 
-class SftTrainer(Keeping):
+class SftTrainer(ResumableTrainer):
     """The trainer of SFT, with our order of samples and our loss."""
 
     method = "SFT"
@@ -46,8 +46,8 @@ class SftTrainer(Keeping):
             corpora, seed=settings.training.seed, most_tokens=data.most_tokens, most_samples=data.most_samples,
             weights=[corpus.weight for corpus in data.corpora], rank=args.process_index, ranks=ranks,
         )  # fmt: skip
-        rounds = Rounds(sampler, settings.training.steps * settings.training.accumulation)
-        self.collate = Collate(student.layout, corpora[0].clips, data.layout, data.most_tokens // ranks)
+        rounds = RankBatchSampler(sampler, settings.training.steps * settings.training.accumulation)
+        self.collate = TrainingCollator(student.layout, corpora[0].clips, data.layout, data.most_tokens // ranks)
         super().__init__(student, settings, corpora, rounds, args)
         # Qwen3-VL claims to take no number of items, and batches would be averaged whatever their size; we divide ourselves
         self.model_accepts_loss_kwargs = True
@@ -61,7 +61,9 @@ class SftTrainer(Keeping):
         pin = self.args.device.type == "cuda"
         return data_loader(self.corpora, self.rounds, self.collate, self.settings.data.workers, pin=pin)
 
-    def get_batch_samples(self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device) -> tuple[Any, Any]:
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[ForwardBatch], num_batches: int, device: torch.device
+    ) -> tuple[Any, Any]:
         """The batches of an update, and the number of tokens that are learnt from them on all ranks."""
         start_s = time.perf_counter()
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
@@ -91,7 +93,7 @@ class SftTrainer(Keeping):
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class SftResult:
     """The result of a training by SFT."""
 
     checkpoint: Path
@@ -100,7 +102,7 @@ class Trained:
     seconds: float
 
 
-def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> Trained:
+def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> SftResult:
     """Train from the last complete checkpoint to the last step. `callbacks` are Hugging Face's."""
     args = training_arguments(settings, gradient_accumulation_steps=settings.training.accumulation)
     corpora = open_cot_corpora(settings.data, args.world_size)
@@ -114,4 +116,4 @@ def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> T
     start_s = time.perf_counter()
     checkpoint = trainer.to_the_end(callbacks)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return Trained(checkpoint, trainer.state.global_step, losses[-1], time.perf_counter() - start_s)
+    return SftResult(checkpoint, trainer.state.global_step, losses[-1], time.perf_counter() - start_s)

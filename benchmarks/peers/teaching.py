@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.watch import SCRIPTS, Ran, kill, lines, run
-from dmforge import intake, pipeline
+from dmforge.commands import intake
+from dmforge.commands import run as run_commands
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
-from dmforge.curation.sources.claims import Claims
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.serve import serving
-from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
 
 BEHAVIOUR = Behaviour(
     faults={"429_hint": 0.05, "429": 0.02, "500": 0.03, "cut": 0.02, "truncated": 0.03, "prose": 0.02}, delay_s=0.1
 )
-PROMPTS = Path(pipeline.__file__).parent / "generators" / "prompts"
+PROMPTS = Path(run_commands.__file__).parent / "generators" / "prompts"
 ROUNDS = 2
 COLUMNS = ("who asks", "answers/s", "CPU s", "peak MB", "lines", "answered", "tasks with a trajectory",
            "killed: answered twice", "lost", "doubled")  # fmt: skip
@@ -33,7 +34,7 @@ COLUMNS = ("who asks", "answers/s", "CPU s", "peak MB", "lines", "answered", "ta
 
 def contest(folder: Path, python: Path, worlds: int) -> list[list[object]]:
     place = folder / "worlds"
-    make_worlds(place, Settings(videos=worlds))
+    make_worlds(place, WorldSettings(videos=worlds))
     tasks = len((place / "tasks.jsonl").read_text().splitlines())
     brought = _brought(folder / "brought", place)
     out, workspace = folder / "plain.jsonl", folder / "ws"
@@ -79,9 +80,9 @@ def asked(url: str) -> int:
 
 def _brought(root: Path, worlds: Path) -> Path:
     """A workspace with its videos and tasks: that is done once, and not what is measured."""
-    place = pipeline.init(root, "demo")
+    place = run_commands.init(root, "demo")
     shutil.copy(SCRIPTS / "teach_dmforge.toml", place.recipe)
-    intake.add_videos(place, "peers", [str(worlds / "videos")], Claims(SOURCE, LICENCE, namespace=SOURCE))
+    intake.add_videos(place, "peers", [str(worlds / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
     intake.add_annotations(place, "peers", "jsonl", [worlds / "tasks.jsonl"])
     words = [sys.executable, "-m", "dmforge.cli", "run", "-w", str(root), "--until", "import"]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -89,7 +90,7 @@ def _brought(root: Path, worlds: Path) -> Path:
 
 
 def _of_lake(root: Path) -> Counter[str]:
-    view = View(Lake(Workspace(root)), pipeline.read_recipe(root / "recipe.toml").stages)
+    view = LakeView(Lake(Workspace(root)), run_commands.read_recipe(root / "recipe.toml").stages)
     return Counter(str(task.hex()) for (task,) in view.connection.execute("SELECT task FROM candidates").fetchall())
 
 

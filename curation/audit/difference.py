@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dmforge.curation.atomic import disk_errors
-from dmforge.curation.lake.views import View
+from dmforge.curation.io.atomic import disk_errors
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.folders import MANIFEST, parse_manifest
 from dmforge.curation.shards.index import INDEX, read_rows
 from dmforge.schemas.errors import InputError
@@ -17,7 +17,7 @@ ID = pa.binary(ID_BYTES)
 SCHEMA = pa.schema([("id", ID), ("corpus", pa.string()), ("candidate", ID), ("task", ID)])
 
 
-def samples_of_view(view: View) -> pa.Table:
+def samples_of_view(view: LakeView) -> pa.Table:
     """The samples that a workspace selects now."""
     sql = "SELECT id, corpus, candidate, task FROM samples"
     samples = view.cursor(sql).sql(sql).to_arrow_table()

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from dmforge.curation.audit.finding import Found
-from dmforge.curation.audit.paid import Paid, paid_answers
-from dmforge.curation.audit.placed import Placed, places
-from dmforge.curation.audit.stored import Stored, StoredRow
+from dmforge.curation.audit.id_lookup import RowLocation
+from dmforge.curation.audit.paid_answers import PaidAnswer, paid_answers
+from dmforge.curation.audit.shard_locations import PackedSample, places
+from dmforge.curation.audit.stored_rows import StoredRow, StoredRows
 from dmforge.curation.lake.views import AnyStage
-from dmforge.curation.shards.pack import Packed
-from dmforge.curation.sources.videos import Listed, listed
+from dmforge.curation.packing.pack import Packed
+from dmforge.curation.sources.videos import ListedVideo, listed
 from dmforge.curation.video.media import Media, Receipt, read_receipt
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import Id, base32, show
@@ -52,9 +52,9 @@ class Lineage:
     outcomes: tuple[StoredRow, ...]
     verdicts: tuple[StoredRow, ...]
     rollouts: tuple[StoredRow, ...]
-    answers: tuple[Paid, ...]
-    places: tuple[Placed, ...]
-    source: Listed | None
+    answers: tuple[PaidAnswer, ...]
+    places: tuple[PackedSample, ...]
+    source: ListedVideo | None
     """The file, as it was brought."""
     receipt: Receipt | None
     media: Media
@@ -69,7 +69,7 @@ class Lineage:
         return (*(step for step in self.video if step.id not in chain_ids), *chain)
 
 
-def lineage(stored: Stored, match: Found) -> Lineage:
+def lineage(stored: StoredRows, match: RowLocation) -> Lineage:
     """The lineage of a row that is stored."""
     return _Tracing(stored, match.video).of(match.table, match.id)
 
@@ -77,7 +77,7 @@ def lineage(stored: Stored, match: Found) -> Lineage:
 class _Tracing:
     """All rows about one video, linked to what they were made from."""
 
-    def __init__(self, stored: Stored, video: Id) -> None:
+    def __init__(self, stored: StoredRows, video: Id) -> None:
         self._stored, self._view, self._video = stored, stored.view, video
         self._stages: Mapping[str, AnyStage] = {stage.name: stage for stage in stored.view.stages}
         self._variants, self._rows = self._read()

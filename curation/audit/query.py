@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from dmforge.curation.lake.views import View, interruptible
+from dmforge.curation.lake.views import LakeView, interruptible
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 
@@ -33,7 +33,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryResult:
     """The answer to a query: columns and rows."""
 
     columns: list[str]
@@ -59,17 +59,17 @@ def query(name: str) -> Query:
     return Query(name, match[1] if match else first_line, sql)
 
 
-def listed() -> Answer:
+def listed() -> QueryResult:
     """The names and questions of all queries."""
-    return Answer(["query", "question"], [[named_query.name, named_query.question] for named_query in map(query, names())])
+    return QueryResult(["query", "question"], [[named_query.name, named_query.question] for named_query in map(query, names())])
 
 
-def ask(view: View, name: str, extra_tables: Tables = NO_TABLES) -> Answer:
+def ask(view: LakeView, name: str, extra_tables: Tables = NO_TABLES) -> QueryResult:
     """The answer to a named query: over every table of the lake, and `stages`, with where each of them stands."""
     return as_answer(ask_table(view, name, extra_tables))
 
 
-def ask_table(view: View, name: str, extra_tables: Tables = NO_TABLES) -> pa.Table:
+def ask_table(view: LakeView, name: str, extra_tables: Tables = NO_TABLES) -> pa.Table:
     """The answer to a named query as an Arrow table."""
     sql = COMMENT.sub("", query(name).sql)  # a word of prose is no table, and the journal is long
     cursor = view.cursor(with_words(sql))
@@ -78,9 +78,9 @@ def ask_table(view: View, name: str, extra_tables: Tables = NO_TABLES) -> pa.Tab
         return cursor.sql(sql).to_arrow_table()
 
 
-def as_answer(table: pa.Table) -> Answer:
+def as_answer(table: pa.Table) -> QueryResult:
     columns = [column.to_pylist() for column in table.columns]
-    return Answer(table.column_names, [list(row) for row in zip(*columns, strict=True)])
+    return QueryResult(table.column_names, [list(row) for row in zip(*columns, strict=True)])
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, sql: str, extra_tables: Tables) -> None:
@@ -108,7 +108,7 @@ def is_named(name: str, sql: str) -> bool:
     return re.search(rf"\b{name}\b", sql, re.IGNORECASE) is not None
 
 
-def stages(view: View) -> pa.Table:
+def stages(view: LakeView) -> pa.Table:
     """Where each stage of the recipe stands, in their order."""
     tallies = [(stage.name, view.tally(stage)) for stage in view.stages]
     return pa.table({

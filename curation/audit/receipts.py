@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dmforge.curation.audit.lineage import Lineage, Step
-from dmforge.curation.audit.placed import Placed
-from dmforge.curation.audit.stored import Stored
+from dmforge.curation.audit.shard_locations import PackedSample
+from dmforge.curation.audit.stored_rows import StoredRows
+from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.shards.document import read_document
-from dmforge.curation.sources.places import sha256_of
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import ID_BYTES, Id, show
@@ -26,7 +26,7 @@ GONE = "not there"
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ReceiptCheck:
     """The check of one receipt: what it says, and what was found."""
 
     what: str
@@ -39,7 +39,7 @@ class Check:
         return self.said == self.found
 
 
-def checks(lineage: Lineage, stored: Stored) -> Iterator[Check]:
+def checks(lineage: Lineage, stored: StoredRows) -> Iterator[ReceiptCheck]:
     """The checks of all receipts, the source first. A source file that has moved is not a failure."""
     yield from _source_check(lineage)
     yield from _media_checks(lineage)
@@ -51,38 +51,38 @@ def checks(lineage: Lineage, stored: Stored) -> Iterator[Check]:
         yield from _shard_checks(place)
 
 
-def _source_check(lineage: Lineage) -> Iterator[Check]:
+def _source_check(lineage: Lineage) -> Iterator[ReceiptCheck]:
     source = lineage.source
     if source is not None and Path(source.path).is_file():
-        yield Check("the file that was brought", Path(source.path), source.sha256, sha256_of(source.path))
+        yield ReceiptCheck("the file that was brought", Path(source.path), source.sha256, sha256_of(source.path))
 
 
-def _media_checks(lineage: Lineage) -> Iterator[Check]:
+def _media_checks(lineage: Lineage) -> Iterator[ReceiptCheck]:
     media, receipt = lineage.media, lineage.receipt
     if not lineage.video:
         return
     if receipt is None:
-        yield Check("the receipt of its renditions", media.receipt, "a receipt", GONE)
+        yield ReceiptCheck("the receipt of its renditions", media.receipt, "a receipt", GONE)
         return
-    yield Check(
+    yield ReceiptCheck(
         "the receipt names the video", media.receipt, str(lineage.video[-1].row.values["sha256"]), receipt.source_sha256
     )
-    yield Check("the coarse rendition", media.coarse, receipt.coarse_sha256, _sha256(media.coarse))
-    yield Check("the grid rendition", media.grid, receipt.grid_sha256, _sha256(media.grid))
+    yield ReceiptCheck("the coarse rendition", media.coarse, receipt.coarse_sha256, _sha256(media.coarse))
+    yield ReceiptCheck("the grid rendition", media.grid, receipt.grid_sha256, _sha256(media.grid))
 
 
-def _part_check(step: Step) -> Check:
+def _part_check(step: Step) -> ReceiptCheck:
     (part,) = (part for part in step.row.commit.of(step.row.table) if part.name == step.row.part.name)
-    return Check(f"the part of {step.row.table}", step.row.part, part.sha256, _sha256(step.row.part))
+    return ReceiptCheck(f"the part of {step.row.table}", step.row.part, part.sha256, _sha256(step.row.part))
 
 
-def _id_check(step: Step, record: type[Record]) -> Check:
+def _id_check(step: Step, record: type[Record]) -> ReceiptCheck:
     """Compute an id again: as a digest of content it says whether the row is what it was."""
     try:
         computed_id = show(record.kind, _computed_id(record, step.row.part, step.row.id))
     except (KeyError, ValueError, TypeError, IndexError) as error:
         computed_id = f"{type(error).__name__}: {error}"
-    return Check(f"the id of {step.id}", step.row.part, step.id, computed_id)
+    return ReceiptCheck(f"the id of {step.id}", step.row.part, step.id, computed_id)
 
 
 def _computed_id(record: type[Record], part: Path, id: Id) -> Id:
@@ -94,17 +94,17 @@ def _computed_id(record: type[Record], part: Path, id: Id) -> Id:
     return record(**values).id
 
 
-def _shard_checks(place: Placed) -> Iterator[Check]:
+def _shard_checks(place: PackedSample) -> Iterator[ReceiptCheck]:
     for member in place.members:
         sha256 = _sha256(place.path, member.offset, member.size)
-        yield Check(f"{member.name} at {member.offset}", place.path, member.sha256, sha256)
+        yield ReceiptCheck(f"{member.name} at {member.offset}", place.path, member.sha256, sha256)
     document = place.members[1]
     try:
         _, samples = read_document(_bytes(place.path, document.offset, document.size), str(place.path))
         sample = samples[place.nth].id if 0 <= place.nth < len(samples) else GONE
     except (DmforgeError, OSError) as error:
         sample = str(error).splitlines()[0]
-    yield Check(f"its sample number {place.nth}", place.path, place.sample, sample)
+    yield ReceiptCheck(f"its sample number {place.nth}", place.path, place.sample, sample)
 
 
 def _sha256(path: Path, offset: int = 0, size: int | None = None) -> str:

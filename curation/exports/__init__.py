@@ -12,7 +12,7 @@ from dmforge.curation.exports.llamafactory import to_llamafactory
 from dmforge.curation.exports.trl import to_trl
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import published
-from dmforge.curation.shards.verify import require_undamaged
+from dmforge.curation.shards.integrity import require_undamaged
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 

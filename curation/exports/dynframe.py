@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.exports.words import (
+from dmforge.curation.exports.conversation_rows import (
     VIDEO_MARK,
     assistant_text,
     density_json,

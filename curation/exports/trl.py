@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.exports.words import cut_clip, density_json, first_look, write_bytes, write_lines
+from dmforge.curation.exports.conversation_rows import cut_clip, density_json, first_look, write_bytes, write_lines
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
 

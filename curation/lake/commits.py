@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from dmforge.curation.atomic import TEMPORARY, disk_errors, sync_folder, write_json
+from dmforge.curation.io.atomic import TEMPORARY, disk_errors, sync_folder, write_json
 from dmforge.curation.lake.parts import Extent, Part, write_part
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import id_list
@@ -56,7 +56,7 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class CommitDraft:
     """A commit before its parts are written."""
 
     kind: Kind
@@ -90,7 +90,7 @@ class Lake:
         """The list of inputs that a root stage was last given."""
         return next((c for c in self.commits.values() if c.stage == stage and c.kind == "roster"), None)
 
-    def publish(self, draft: Draft, tables: Mapping[str, Iterable[pa.Table]]) -> Commit:
+    def publish(self, draft: CommitDraft, tables: Mapping[str, Iterable[pa.Table]]) -> Commit:
         """Write a commit: parts first, whole and fsynced; then the one file that makes them exist."""
         lake_folder, commit_id = self.workspace.lake, base32(draft.id)
         name = f"part-{draft.stage}-{commit_id}.parquet"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from dmforge.curation.lake.commits import Commit, Draft, Lake
+from dmforge.curation.lake.commits import Commit, CommitDraft, Lake
 from dmforge.curation.lake.parts import read_part
 from dmforge.schemas.ids import Id, digest
 
@@ -27,7 +27,7 @@ def compact(lake: Lake, stage: str, variant: Id) -> None:
         group = _first_group(small_commits)
         commit_id, superseded_ids = digest("compaction", [commit.id for commit in group]), tuple(commit.id for commit in group)
         tables = sorted({part.table for commit in group for part in commit.parts})
-        draft = Draft("compaction", stage, variant, commit_id, group[0].config, supersedes=superseded_ids)
+        draft = CommitDraft("compaction", stage, variant, commit_id, group[0].config, supersedes=superseded_ids)
         lake.publish(draft, {table: _rows(lake, table, group) for table in tables})
         lake.sweep()
 

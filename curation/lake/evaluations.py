@@ -8,14 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from dmforge.curation.lake.commits import Draft, Lake
-from dmforge.curation.lake.forgotten import forgotten_videos
+from dmforge.curation.engine.ranks.rank_locks import retry_while_held
+from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.parts import read_part
-from dmforge.curation.ranks import retry_while_held
+from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import schema, to_arrow
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.records import Evaluated
+from dmforge.schemas.records import EvaluatedSample
 
 EVALUATE = "evaluate"
 """The stage that these commits name."""
@@ -24,13 +24,15 @@ PATIENCE_S = 600
 
 
 def keep_evaluation(
-    workspace: Workspace, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[Evaluated]
+    workspace: Workspace, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[EvaluatedSample]
 ) -> None:
     """Put an evaluation into the lake, in place of one of the same variant. An identical one stays as it is."""
     retry_while_held(partial(_publish, workspace, command, variant, config, rows), PATIENCE_S)
 
 
-def _publish(workspace: Workspace, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[Evaluated]) -> None:
+def _publish(
+    workspace: Workspace, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[EvaluatedSample]
+) -> None:
     with workspace.held(command):
         lake, forgotten = Lake(workspace), forgotten_videos(workspace)
         kept_rows = sorted((row for row in rows if row.video not in forgotten), key=lambda row: (row.video, row.id))
@@ -41,21 +43,21 @@ def _publish(workspace: Workspace, command: str, variant: Id, config: Mapping[st
         superseded_ids = tuple(commit.id for commit in current_commits)
         # named by what it replaces, too, as rosters are: what comes back must not take the name of what it superseded
         commit_id = digest("evaluation", [variant, full_config["rows"], *superseded_ids])
-        table = pa.Table.from_batches([to_arrow(Evaluated, kept_rows)], schema(Evaluated))
-        draft = Draft("evaluation", EVALUATE, variant, commit_id, full_config, supersedes=superseded_ids)
-        lake.publish(draft, {Evaluated.table: [table]})
+        table = pa.Table.from_batches([to_arrow(EvaluatedSample, kept_rows)], schema(EvaluatedSample))
+        draft = CommitDraft("evaluation", EVALUATE, variant, commit_id, full_config, supersedes=superseded_ids)
+        lake.publish(draft, {EvaluatedSample.table: [table]})
         lake.sweep()
 
 
 def evaluations(workspace: Workspace) -> pa.Table:
     """The rows of all current evaluations, for audits; `evaluation` says which rows were measured together."""
     lake = Lake(workspace)
-    columns = schema(Evaluated).append(pa.field("evaluation", pa.string()))
+    columns = schema(EvaluatedSample).append(pa.field("evaluation", pa.string()))
     tables = [
         table.append_column("evaluation", pa.array([commit.variant] * table.num_rows, pa.string()))
         for commit in lake.commits.values()
         if commit.stage == EVALUATE
-        for part in commit.of(Evaluated.table)
+        for part in commit.of(EvaluatedSample.table)
         for table in read_part(workspace.lake, part)
     ]
     return pa.concat_tables([columns.empty_table(), *(table.select(columns.names).cast(columns) for table in tables)])

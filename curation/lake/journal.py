@@ -15,9 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from dmforge.curation.accounts import COUNTS, token_counts
-from dmforge.curation.atomic import disk_errors, make_folder, sync_folder, writing
-from dmforge.curation.lake.whereabouts import Whereabouts
+from dmforge.curation.contract.budget import COUNTS, token_counts
+from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, writing
+from dmforge.curation.lake.journal_index import JournalIndex
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import ID_BYTES, Id, read, show
@@ -58,7 +58,7 @@ class Journal:
         _cut_torn_line(self._file)
         self._files = sorted(self._folder.glob("*.jsonl"))
         self._own_file_number = self._files.index(self._path)
-        self._locations = Whereabouts(
+        self._locations = JournalIndex(
             (key, number, offset) for number, path in enumerate(self._files) for key, offset in _line_offsets(path)
         )
 

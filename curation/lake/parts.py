@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dmforge.curation.atomic import disk_errors, writing
+from dmforge.curation.io.atomic import disk_errors, writing
 from dmforge.schemas.columns import completed, id_matrix
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.records import TABLES, Outcome

@@ -8,14 +8,14 @@ import pyarrow as pa
 
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.rewriting import Removal
-from dmforge.curation.lake.views import AnyStage, View
+from dmforge.curation.lake.views import AnyStage, LakeView
 from dmforge.schemas.ids import base32
 from dmforge.schemas.records import Outcome
 
 
 def reopen_quarantined(lake: Lake, stages: Sequence[AnyStage]) -> int:
     """Make the quarantined inputs of stages, as they are configured now, pending; how many there were."""
-    view = View(lake, stages)
+    view = LakeView(lake, stages)
     current = {(stage.name, base32(view.variant(stage))) for stage in stages}
     removal = Removal("reopening", _status_column, pa.array(["quarantined"]))
     commits = [commit for commit in lake.commits.values() if (commit.stage, commit.variant) in current]

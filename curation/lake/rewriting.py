@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dmforge.curation.lake.commits import Commit, Draft, Lake
+from dmforge.curation.lake.commits import Commit, CommitDraft, Lake
 from dmforge.curation.lake.parts import Part, naming_damaged_part, read_part
 from dmforge.schemas.ids import digest, read
 
@@ -33,7 +33,7 @@ class Removal:
             # a shortened roster is of no edition: the next run scans again
             kind, config = ("roster", {}) if is_roster else ("rewriting", commit.config)
             variant = read(f"variant_{commit.variant}")[1]
-            draft = Draft(kind, commit.stage, variant, digest(self._name, commit.id), config, supersedes=(commit.id,))
+            draft = CommitDraft(kind, commit.stage, variant, digest(self._name, commit.id), config, supersedes=(commit.id,))
             lake.publish(draft, {part.table: self._remaining_tables(lake, part) for part in commit.parts})
         return removed
 

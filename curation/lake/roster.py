@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from dmforge.curation.lake.commits import Draft, Lake
-from dmforge.curation.lake.forgotten import forgotten_videos
-from dmforge.curation.stage import Root, Stage
+from dmforge.curation.contract.stage import Root, Stage
+from dmforge.curation.lake.commits import CommitDraft, Lake
+from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import schema, to_arrow
 from dmforge.schemas.ids import Id, base32, digest
@@ -28,7 +28,7 @@ def publish_roster(lake: Lake, stage: Stage[Item, Record]) -> None:
     superseded_ids = (current_roster.id,) if current_roster else ()
     # named by what it replaces, too: a list that goes back to what it was must not take the name of the one it superseded
     commit_id = digest("roster", [stage.name, edition, *superseded_ids])
-    draft = Draft(
+    draft = CommitDraft(
         "roster", stage.name, digest("roster", stage.name), commit_id, {EDITION: base32(edition)}, supersedes=superseded_ids
     )
     lake.publish(draft, {stage.reads.table: map(_as_table, _chunks(lake.workspace, stage))})

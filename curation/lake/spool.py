@@ -12,7 +12,7 @@ from typing import Self, cast
 
 import pyarrow as pa
 
-from dmforge.curation.atomic import disk_errors
+from dmforge.curation.io.atomic import disk_errors
 
 
 class Spool:

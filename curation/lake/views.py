@@ -17,11 +17,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from dmforge.curation.contract.stage import Collective, Gate, Root, Stage
+from dmforge.curation.contract.stage_results import row_schema
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
+from dmforge.curation.lake.partition import ALL, Bounds, Share
 from dmforge.curation.lake.parts import Extent, Part, check_parts, naming_damaged_part
-from dmforge.curation.lake.shares import ALL, Bounds, Share
-from dmforge.curation.settled import row_schema
-from dmforge.curation.stage import Collective, Gate, Root, Stage
 from dmforge.schemas.columns import default_row, from_arrow, id_matrix, schema
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, base32, digest, show
@@ -52,7 +52,7 @@ CONNECTION: dict[str, str | bool | int | float | list[str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowSet:
     """A set of rows as SQL. Where all rows of its parts count, its extent is known without reading them."""
 
     sql: str
@@ -63,7 +63,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class StageCounts:
     """The progress of a stage, counted in inputs."""
 
     pending: int
@@ -76,7 +76,7 @@ class Tally:
         return self.made + self.rejected + self.quarantined
 
 
-class View:
+class LakeView:
     """What the stages of a recipe have made so far. A snapshot: commits published later are seen by the next view.
 
     Every part is hashed before the first query that reads it.
@@ -104,8 +104,8 @@ class View:
         self._hashed_parts: set[tuple[str, str]] = set()
         self._checked_sql: set[str] = set()
         self._variants: dict[str, Id] = {}
-        self._inputs: dict[str, Rows] = {}
-        self._rows_by_maker: dict[tuple[str, str], Rows] = {}
+        self._inputs: dict[str, RowSet] = {}
+        self._rows_by_maker: dict[tuple[str, str], RowSet] = {}
         self._extents: dict[str, Extent] = {}
         self._loaded_stages: set[str] = set()
         self._unique_parts: dict[tuple[str, ...], bool] = {}
@@ -159,13 +159,13 @@ class View:
         names = self._rows("SELECT table_name FROM duckdb_tables() WHERE schema_name = $held ORDER BY 1", {"held": HELD})
         return {name: self.table(f"SELECT * FROM {HELD}.{name}") for (name,) in names}
 
-    def inputs(self, stage: AnyStage) -> Rows:
+    def inputs(self, stage: AnyStage) -> RowSet:
         """The inputs of a stage: its roster if it is a root stage, else what the stages before it made."""
         if stage.name not in self._inputs:
             self._inputs[stage.name] = self._roster(stage) if isinstance(stage, Root) else self.rows(stage.reads, before=stage)
         return self._inputs[stage.name]
 
-    def rows(self, record: type[Record], before: AnyStage | None = None, *, gated: bool = True) -> Rows:
+    def rows(self, record: type[Record], before: AnyStage | None = None, *, gated: bool = True) -> RowSet:
         """The current rows of a table that the stages before one made, or all stages; those that gates let through, or all."""
         stage_count = self.stages.index(before) if before is not None else len(self.stages)
         makers = [stage for stage in self.stages[:stage_count] if record in stage.makes]
@@ -186,16 +186,18 @@ class View:
             is_whole = False
         gates = [(gate, "id") for gate in self.stages[:stage_count] if isinstance(gate, Gate) and gate.reads is record]
         if gated and gates:
-            return Rows(self._passing_sql(sql, gates), record, parts, is_whole=False)
-        return Rows(sql, record, parts, is_whole)
+            return RowSet(self._passing_sql(sql, gates), record, parts, is_whole=False)
+        return RowSet(sql, record, parts, is_whole)
 
-    def _without_withheld_subjects(self, rows: Rows, maker: AnyStage, stage_count: int) -> Rows:
+    def _without_withheld_subjects(self, rows: RowSet, maker: AnyStage, stage_count: int) -> RowSet:
         """Rows without those about a subject that a later gate keeps back: a candidate goes with its task. Rows that were made
         behind a gate were made from what it let through."""
         later_stages, columns = self.stages[self.stages.index(maker) + 1 : stage_count], schema(rows.record).names
         gates = [(gate, gate.reads.kind) for gate in later_stages if isinstance(gate, Gate) and gate.reads.kind in columns]
         return (
-            Rows(self._passing_sql(rows.sql, gates), rows.record, rows.parts, is_whole=False) if gates and rows.parts else rows
+            RowSet(self._passing_sql(rows.sql, gates), rows.record, rows.parts, is_whole=False)
+            if gates and rows.parts
+            else rows
         )
 
     def _passing_sql(self, sql: str, gates: Sequence[tuple[AnyStage, str]]) -> str:
@@ -230,18 +232,20 @@ class View:
             self._variants[stage.name] = self._collective_variant(stage) if isinstance(stage, Collective) else stage.variant
         return self._variants[stage.name]
 
-    def tally(self, stage: AnyStage, share: Share = ALL) -> Tally:
+    def tally(self, stage: AnyStage, share: Share = ALL) -> StageCounts:
         """The progress of a stage with the videos of a share."""
         if share == ALL and self._is_complete(stage):
             commits = self._commits(stage)
-            return Tally(0, sum(c.made for c in commits), sum(c.rejected for c in commits), sum(c.quarantined for c in commits))
+            return StageCounts(
+                0, sum(c.made for c in commits), sum(c.rejected for c in commits), sum(c.quarantined for c in commits)
+            )
         counts: Counter[str] = Counter()
         for bounds in share.ranges(1 + sum(part.rows for part in self.inputs(stage).parts) // RANGE_ROWS):
             counts.update(
                 dict(self._rows(f"SELECT status, count(*) FROM ({self._settled_sql(stage)}) GROUP BY status", bounds))
             )
             counts["pending"] += self._rows(f"SELECT count(DISTINCT id) FROM ({self.pending(stage)})", bounds)[0][0]
-        return Tally(**{status: counts[status] for status in ("pending", "made", "rejected", "quarantined")})
+        return StageCounts(**{status: counts[status] for status in ("pending", "made", "rejected", "quarantined")})
 
     def pending(self, stage: AnyStage) -> str:
         """SQL of the inputs without an outcome about videos from $low to below $high."""
@@ -294,7 +298,7 @@ class View:
         variant = base32(self.variant(stage))
         return sum(c.inputs for c in self.commits if c.stage == stage.name and c.variant != variant)
 
-    def extent(self, rows: Rows) -> Extent:
+    def extent(self, rows: RowSet) -> Extent:
         """The extent of rows: from the commits where every row counts, else by reading ids."""
         if rows.is_whole:
             return extent_of(rows.parts)
@@ -373,26 +377,26 @@ class View:
         summary = [[rows.record.table, e.count, e.low, e.high] for rows, e in zip(inputs, extents, strict=True)]
         return digest("set", [stage.variant, summary])
 
-    def _roster(self, stage: AnyStage) -> Rows:
+    def _roster(self, stage: AnyStage) -> RowSet:
         if stage.name in self._scanned:
             sql = self._in_memory_sql(f"scanned_{stage.name}", self._scanned[stage.name])
-            return Rows(sql, stage.reads, (), is_whole=False)
+            return RowSet(sql, stage.reads, (), is_whole=False)
         commit = next((c for c in self.commits if c.stage == stage.name and c.kind == "roster"), None)
         parts = commit.of(stage.reads.table) if commit else ()
         files_sql = self._files_sql(schema(stage.reads), parts, stage.reads)
         if self._last_video is None:
-            return Rows(files_sql, stage.reads, parts, is_whole=True)
+            return RowSet(files_sql, stage.reads, parts, is_whole=True)
         pilot_sql = f"SELECT * FROM ({files_sql}) WHERE {stage.reads.video_column} <= unhex('{self._last_video.hex()}')"
-        return Rows(pilot_sql, stage.reads, parts, is_whole=False)
+        return RowSet(pilot_sql, stage.reads, parts, is_whole=False)
 
-    def _made_by(self, stage: AnyStage, record: type[Record]) -> Rows:
+    def _made_by(self, stage: AnyStage, record: type[Record]) -> RowSet:
         key = (stage.name, record.table)
         if key not in self._rows_by_maker:
             parts = self._parts(stage, record.table)
             files_sql = self._files_sql(row_schema(record), parts, record)
             is_whole = not parts or self._is_complete(stage)
             current_sql = f"SELECT * FROM ({files_sql}) r SEMI JOIN ({self.inputs(stage).sql}) i ON r.made_from = i.id"
-            self._rows_by_maker[key] = Rows(files_sql if is_whole else current_sql, record, parts, is_whole)
+            self._rows_by_maker[key] = RowSet(files_sql if is_whole else current_sql, record, parts, is_whole)
         return self._rows_by_maker[key]
 
     def _files_sql(self, columns: pa.Schema, parts: Sequence[Part], record: type[Record] | None = None) -> str:

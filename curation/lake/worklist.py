@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from dmforge.curation.lake.shares import ALL, Share
-from dmforge.curation.lake.views import AnyStage, View, range_condition
-from dmforge.curation.settled import Key
+from dmforge.curation.contract.stage_results import Key
+from dmforge.curation.lake.partition import ALL, Share
+from dmforge.curation.lake.views import AnyStage, LakeView, range_condition
 from dmforge.schemas.columns import id_list, id_matrix, schema
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Joined, Record
@@ -37,7 +37,7 @@ class WorkBatch:
         return [Key(key, video) for key, video in zip(self.inputs, self.videos, strict=True)]
 
 
-def pending_batches(view: View, stage: AnyStage, share: Share = ALL) -> Iterator[WorkBatch]:
+def pending_batches(view: LakeView, stage: AnyStage, share: Share = ALL) -> Iterator[WorkBatch]:
     """The batches that are still to be done about the videos of a share, lazily.
 
     Where whole batches are done, the others are cut as they were before.
@@ -61,7 +61,7 @@ def pending_batches(view: View, stage: AnyStage, share: Share = ALL) -> Iterator
         yield _batch(stage, pa.concat_tables(buffered))
 
 
-def _by_video(view: View, stage: AnyStage, share: Share) -> Iterator[WorkBatch]:
+def _by_video(view: LakeView, stage: AnyStage, share: Share) -> Iterator[WorkBatch]:
     """Batches of whole videos: each ends with the video that makes it large enough. No video lies in two ranges."""
     for table in _pending_ranges(view, stage, share):
         videos = id_matrix(table.column(VIDEO))
@@ -77,7 +77,7 @@ def _batch(stage: AnyStage, table: pa.Table) -> WorkBatch:
     return WorkBatch(table.select(schema(stage.item).names), id_list(table.column(INPUT)), id_list(table.column(VIDEO)))
 
 
-def _pending_ranges(view: View, stage: AnyStage, share: Share) -> Iterator[pa.Table]:
+def _pending_ranges(view: LakeView, stage: AnyStage, share: Share) -> Iterator[pa.Table]:
     """The pending inputs, range by range of video ids."""
     inputs = view.inputs(stage)
     columns = [*schema(stage.item).names, INPUT, VIDEO]
@@ -90,7 +90,7 @@ def _pending_ranges(view: View, stage: AnyStage, share: Share) -> Iterator[pa.Ta
             yield _distinct_inputs(table.select(columns))
 
 
-def _items_sql(view: View, stage: AnyStage) -> str:
+def _items_sql(view: LakeView, stage: AnyStage) -> str:
     """SQL of the pending inputs as the stage wants them."""
     keys = f"i.id AS {INPUT}, i.video AS {VIDEO}"
     if not stage.beside:
@@ -105,7 +105,7 @@ def _items_sql(view: View, stage: AnyStage) -> str:
     return f"SELECT {keys}, {', '.join(columns)} FROM ({view.pending(stage)}) i {' '.join(joins)}"
 
 
-def _joined_rows_sql(view: View, stage: AnyStage, name: str, record: type[Record]) -> str:
+def _joined_rows_sql(view: LakeView, stage: AnyStage, name: str, record: type[Record]) -> str:
     """SQL of the rows that may stand beside an input: those about the same videos, or all where it may be about another."""
     sql = view.rows(record, before=stage).sql
     if issubclass(stage.item, Joined) and name in stage.item.elsewhere:
@@ -113,7 +113,7 @@ def _joined_rows_sql(view: View, stage: AnyStage, name: str, record: type[Record
     return f"SELECT * FROM ({sql}) WHERE {range_condition(record.video_column)}"
 
 
-def _join_kind(view: View, stage: AnyStage, record: type[Record]) -> str:
+def _join_kind(view: LakeView, stage: AnyStage, record: type[Record]) -> str:
     """How rows are joined: an inner join where they may still come, so that their input stays pending; else a left join."""
     earlier_stages = view.stages[: view.stages.index(stage)]
     return "JOIN" if any(record in maker.makes and view.tally(maker).pending for maker in earlier_stages) else "LEFT JOIN"

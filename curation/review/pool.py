@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from dmforge.curation.audit.report.cards import Card, Chosen, cards
-from dmforge.curation.audit.report.pictures import Pictures
-from dmforge.curation.lake.views import CONNECTION, View, interruptible
+from dmforge.curation.lake.views import CONNECTION, LakeView, interruptible
+from dmforge.curation.report.cards import Card, CardSubject, cards
+from dmforge.curation.report.pictures import Pictures
 from dmforge.curation.sources.reviews import all_reviews
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
@@ -53,7 +53,7 @@ _LINES_SQL = "SELECT subject, written, video, kind, question FROM listed"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ReviewLine:
     """A sample in the list."""
 
     subject: Id
@@ -63,11 +63,11 @@ class Line:
     question: str
 
 
-class Pool:
+class ReviewPool:
     """The rows of the samples under review, and nothing else of the lake."""
 
     def __init__(
-        self, workspace: Workspace, view: View, corpus: str, max_samples: int, min_scores: Mapping[str, float]
+        self, workspace: Workspace, view: LakeView, corpus: str, max_samples: int, min_scores: Mapping[str, float]
     ) -> None:
         self._corpus, self._min_scores, self._pictures = corpus, min_scores, Pictures(workspace)
         with interruptible():
@@ -77,12 +77,12 @@ class Pool:
             mend = "select something first: dmforge audit funnel says what became of it"
             raise InputError(f"there is no sample of {corpus!r}", where="CORPUS", mend=mend)
 
-    def page(self, after: Id, max_lines: int) -> list[Line]:
+    def page(self, after: Id, max_lines: int) -> list[ReviewLine]:
         """The samples after an id, in the order of ids: later pages cost no more than the first."""
         sql = f"{_LINES_SQL} WHERE subject > $after ORDER BY subject LIMIT $most"
         return [_line(*row) for row in self._connection.cursor().execute(sql, {"after": after, "most": max_lines}).fetchall()]
 
-    def find(self, subject: Id) -> Line | None:
+    def find(self, subject: Id) -> ReviewLine | None:
         """The sample of this id, None where it is not under review."""
         rows = self._connection.cursor().execute(f"{_LINES_SQL} WHERE subject = $subject", {"subject": subject}).fetchall()
         return _line(*rows[0]) if rows else None
@@ -97,18 +97,18 @@ class Pool:
         cursor = self._connection.cursor().execute("SELECT 1 FROM videos WHERE id = $video", {"video": video})
         return bool(cursor.fetchall())
 
-    def card(self, line: Line) -> Card | None:
+    def card(self, line: ReviewLine) -> Card | None:
         """The card of a sample: all that there is to see of it."""
-        chosen = Chosen(line.subject, line.subject_kind, True, self._corpus)
+        chosen = CardSubject(line.subject, line.subject_kind, True, self._corpus)
         sample_cards = cards(self._connection.cursor(), [chosen], self._pictures, self._min_scores)
         return sample_cards[0] if sample_cards else None
 
 
-def _line(subject: Id, is_candidate: bool, video: Id, task_kind: str, question: str) -> Line:
-    return Line(subject, "candidate" if is_candidate else "task", video, task_kind, question)
+def _line(subject: Id, is_candidate: bool, video: Id, task_kind: str, question: str) -> ReviewLine:
+    return ReviewLine(subject, "candidate" if is_candidate else "task", video, task_kind, question)
 
 
-def _copy_rows(view: View, workspace: Workspace, corpus: str, max_samples: int) -> duckdb.DuckDBPyConnection:
+def _copy_rows(view: LakeView, workspace: Workspace, corpus: str, max_samples: int) -> duckdb.DuckDBPyConnection:
     """Copy the rows that cards are made of into a database of its own: later requests read no file of the lake."""
     lake, copy = view.connection.cursor(), duckdb.connect(config=CONNECTION)
     reviews = [(review.subject, review.subject_kind == "candidate", review.video) for review in all_reviews(workspace)]

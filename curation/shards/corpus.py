@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from dmforge.curation.shards.document import ShardSample, ShardVideo, read_document
 from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, parse_manifest
-from dmforge.curation.shards.index import INDEX, SUFFIXES, Place, Places
-from dmforge.curation.shards.stores import Store, Stretch, open_store
+from dmforge.curation.shards.index import INDEX, SUFFIXES, SampleLocations, VideoLocation
+from dmforge.curation.shards.stores import ByteRange, Store, open_store
 from dmforge.curation.shards.tars import BLOCK, BadShard, split_name
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError, LakeError
@@ -88,7 +88,7 @@ class Corpus:
             if hashlib.file_digest(file, "sha256").hexdigest() != self.manifest.files[INDEX]:  # pyright: ignore
                 raise LakeError("a stale index: it is not the one of the manifest", where=f"{place}/{INDEX}", mend=REPACK)
             file.seek(0)
-            self._places = Places(file, self._names, f"{place}/{INDEX}")
+            self._places = SampleLocations(file, self._names, f"{place}/{INDEX}")
         if len(self._places) != self.manifest.samples:
             raise LakeError("the index and the manifest disagree", where=f"{place}/{INDEX}", mend=REPACK)
 
@@ -121,15 +121,15 @@ class Corpus:
             (parts,) = self._store.read([self._stretch_of(place)])
             yield self._unpack(place, parts)
 
-    def _stretch_of(self, place: Place) -> Stretch:
+    def _stretch_of(self, place: VideoLocation) -> ByteRange:
         """The parts of a shard that hold a video's members, each with its header."""
         offsets = (place.coarse_offset, place.json_offset, place.grid_offset)
         sizes = (place.coarse_size, place.json_size, place.grid_size)
         members = zip(offsets, sizes, strict=True)
         parts = tuple(part for offset, size in members for part in ((offset - BLOCK, BLOCK), (offset, size)))
-        return Stretch(self._names[place.shard], parts)
+        return ByteRange(self._names[place.shard], parts)
 
-    def _unpack(self, place: Place, parts: list[bytes]) -> PackedVideo:
+    def _unpack(self, place: VideoLocation, parts: list[bytes]) -> PackedVideo:
         _, coarse, _, document, _, grid = parts
         key = split_name(_name(parts[0]))[0]
         expected = [(f"{key}.{suffix}", size) for suffix, size in zip(SUFFIXES, place[4::2], strict=True)]

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from dmforge.curation.atomic import TEMPORARY, disk_errors, make_folder, sync_folder, write_json
+from dmforge.curation.io.atomic import TEMPORARY, disk_errors, make_folder, sync_folder, write_json
 from dmforge.curation.shards.index import INDEX, keys_of
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas import formats

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dmforge.curation.atomic import disk_errors, writing
-from dmforge.curation.parquet import open_parquet, pieces
+from dmforge.curation.io.atomic import disk_errors, writing
+from dmforge.curation.io.foreign_parquet import open_parquet, pieces
 from dmforge.curation.shards.tars import MAX_MEMBER
 from dmforge.schemas.errors import InputError
 
@@ -36,7 +36,7 @@ ROWS_PER_GROUP = 1 << 13
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class VideoIndexRow:
     """A video in a shard."""
 
     shard: str
@@ -79,12 +79,12 @@ TEXT_BYTES_PER_TOKEN = 3
 """A cautious estimate; a tokenizer can count instead."""
 
 
-def write_index(path: Path, rows: Iterable[Row]) -> str:
+def write_index(path: Path, rows: Iterable[VideoIndexRow]) -> str:
     """Write the index to a file and return its sha256."""
     with writing(path) as file, pq.ParquetWriter(pa.PythonFile(file, "w"), SCHEMA, compression="zstd") as parquet:
         tables: list[pa.Table] = []  # as columns, which take a fifth of the memory of rows
         for chunk in _chunked(rows):
-            columns = {field.name: [getattr(row, field.name) for row in chunk] for field in fields(Row)}
+            columns = {field.name: [getattr(row, field.name) for row in chunk] for field in fields(VideoIndexRow)}
             tables.append(pa.table(columns, schema=SCHEMA))
             if len(tables) == ROWS_PER_GROUP // ROWS_PER_BATCH:
                 parquet.write_table(pa.concat_tables(tables).combine_chunks())
@@ -94,23 +94,23 @@ def write_index(path: Path, rows: Iterable[Row]) -> str:
     return file.sha256
 
 
-def read_rows(file: IO[bytes], where: str) -> list[Row]:
+def read_rows(file: IO[bytes], where: str) -> list[VideoIndexRow]:
     """All rows of an index, one shard after the other."""
-    rows: list[Row] = []
+    rows: list[VideoIndexRow] = []
     for batch in _batches(file, where):
         for values in batch.to_pylist():
             rows.append(_row_from(values))
     return rows
 
 
-def _row_from(values: dict[str, Any]) -> Row:
+def _row_from(values: dict[str, Any]) -> VideoIndexRow:
     fields_by_name: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
-    return Row(**fields_by_name)
+    return VideoIndexRow(**fields_by_name)
 
 
-def find_row(path: Path, key: str) -> Row | None:
+def find_row(path: Path, key: str) -> VideoIndexRow | None:
     """The row of one video, None where the index has none."""
     with disk_errors(path), path.open("rb") as file:
         for batch in _batches(file, str(path)):
@@ -128,8 +128,8 @@ def keys_of(folder: Path) -> set[str]:
         return {key for batch in _batches(file, str(path)) for key in _texts(batch, "key")}
 
 
-class Place(NamedTuple):
-    """Where a video lies: the numeric fields of its `Row`, which are those of `VIDEO_DTYPE`."""
+class VideoLocation(NamedTuple):
+    """Where a video lies: the numeric fields of its `VideoIndexRow`, which are those of `VIDEO_DTYPE`."""
 
     shard: int
     offset: int
@@ -142,7 +142,7 @@ class Place(NamedTuple):
     grid_size: int
 
 
-class Places:
+class SampleLocations:
     """Where all samples lie, as memory-mapped arrays: `videos`, and `samples` in the order of the shards."""
 
     def __init__(self, file: IO[bytes], shards: Sequence[str], where: str) -> None:
@@ -160,16 +160,16 @@ class Places:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def video(self, number: int) -> Place:
-        return Place(*self.videos[number].item())
+    def video(self, number: int) -> VideoLocation:
+        return VideoLocation(*self.videos[number].item())
 
 
-VIDEO_DTYPE = np.dtype([(name, "<u4" if name == "shard" else "<i8") for name in Place._fields])
+VIDEO_DTYPE = np.dtype([(name, "<u4" if name == "shard" else "<i8") for name in VideoLocation._fields])
 MEND = "fetch the folder again, or pack it anew"
 
 
-def _chunked(rows: Iterable[Row]) -> Iterable[list[Row]]:
-    chunk: list[Row] = []
+def _chunked(rows: Iterable[VideoIndexRow]) -> Iterable[list[VideoIndexRow]]:
+    chunk: list[VideoIndexRow] = []
     for row in rows:
         chunk.append(row)
         if len(chunk) == ROWS_PER_BATCH:

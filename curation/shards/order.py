@@ -60,7 +60,7 @@ def _mix_bits(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 @dataclass(frozen=True, slots=True)
-class Mix:
+class CorpusMix:
     """How often the samples of several corpora stand in an epoch. Numbers count through all corpora, one after the other.
 
     A weight of 1 is each sample once an epoch, 2 twice, .5 every other epoch: over epochs all samples of a corpus come equally
@@ -105,10 +105,10 @@ class Mix:
         return samples
 
 
-class Plan:
+class EpochPlan:
     """The global batches of an epoch: positions in their order, a new batch where the next sample would be too much."""
 
-    def __init__(self, mix: Mix, costs: Costs, epoch: int, most_tokens: int, most_samples: int) -> None:
+    def __init__(self, mix: CorpusMix, costs: Costs, epoch: int, most_tokens: int, most_samples: int) -> None:
         if min(most_tokens, most_samples) < 1:
             raise InputError(f"no batch of {most_tokens} tokens and {most_samples} samples", mend="allow at least one of each")
         self.mix, self.epoch = mix, epoch
@@ -157,14 +157,14 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TrainingTurn:
     """A sample that a rank processes in a step. With weight 0 it only fills up the rank's batch, and enters no loss."""
 
     number: int
     weight: int = 1
 
 
-def deal(numbers: Numbers, costs: Costs, ranks: int) -> list[list[Turn]]:
+def deal(numbers: Numbers, costs: Costs, ranks: int) -> list[list[TrainingTurn]]:
     """Distribute a global batch to ranks: equally many samples each, filled up where needed, and about equally many tokens."""
     # a sample may come twice in a batch, where a corpus weighs more than 1
     by_cost = sorted(
@@ -172,13 +172,13 @@ def deal(numbers: Numbers, costs: Costs, ranks: int) -> list[list[Turn]]:
         key=lambda number_and_cost: (-number_and_cost[1], number_and_cost[0]),
     )
     per_rank = -(-len(by_cost) // ranks)
-    turns_by_rank: list[list[Turn]] = [[] for _ in range(ranks)]
+    turns_by_rank: list[list[TrainingTurn]] = [[] for _ in range(ranks)]
     rank_costs = [0] * ranks
     for number, cost in by_cost:
         rank = min(
             (rank for rank in range(ranks) if len(turns_by_rank[rank]) < per_rank), key=lambda rank: (rank_costs[rank], rank)
         )
-        turns_by_rank[rank].append(Turn(number))
+        turns_by_rank[rank].append(TrainingTurn(number))
         rank_costs[rank] += cost
-    cheapest = Turn(by_cost[-1][0], weight=0)
+    cheapest = TrainingTurn(by_cost[-1][0], weight=0)
     return [turns + [cheapest] * (per_rank - len(turns)) for turns in turns_by_rank]

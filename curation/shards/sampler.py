@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from dmforge.curation.shards.corpus import Corpus, Example
-from dmforge.curation.shards.order import Mix, Numbers, Plan, Turn, deal
+from dmforge.curation.shards.order import CorpusMix, EpochPlan, Numbers, TrainingTurn, deal
 from dmforge.schemas.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ReaderState:
     """All that a sampler needs to resume where another one stopped."""
 
     seed: int
@@ -29,7 +29,7 @@ class State:
     selections: tuple[str, ...]
 
 
-class Examples:
+class CorpusDataset:
     """A dataset over the samples of several corpora, numbered through. Indexed by turns; an example comes with its weight."""
 
     def __init__(self, corpora: Sequence[Corpus]) -> None:
@@ -39,10 +39,10 @@ class Examples:
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def __getitem__(self, turn: Turn) -> tuple[Example, int]:
+    def __getitem__(self, turn: TrainingTurn) -> tuple[Example, int]:
         return self.__getitems__([turn])[0]
 
-    def __getitems__(self, turns: Sequence[Turn]) -> list[tuple[Example, int]]:
+    def __getitems__(self, turns: Sequence[TrainingTurn]) -> list[tuple[Example, int]]:
         """Read a batch, as a DataLoader calls it: each corpus is read once."""
         example_by_number: dict[int, Example] = {}
         numbers_by_corpus: dict[int, list[int]] = {}
@@ -73,7 +73,7 @@ class BatchSampler:
         if not 0 <= rank < ranks:
             raise InputError(f"there is no rank {rank} of {ranks}", mend="ranks count from 0")
         sizes = tuple(len(corpus) for corpus in corpora)
-        self._mix = Mix(sizes, tuple(weights) if weights else (1.0,) * len(sizes), seed)
+        self._mix = CorpusMix(sizes, tuple(weights) if weights else (1.0,) * len(sizes), seed)
         self._corpus_costs, self._corpus_ends = [corpus.costs for corpus in corpora], np.cumsum(sizes)
         self._batch_limits, self._rank, self._ranks = (most_tokens, most_samples), rank, ranks
         self._selections = tuple(corpus.manifest.selection for corpus in corpora)
@@ -84,7 +84,7 @@ class BatchSampler:
         """The number of steps of the current epoch, skipped ones included."""
         return len(self.plan)
 
-    def __iter__(self) -> Iterator[list[Turn]]:
+    def __iter__(self) -> Iterator[list[TrainingTurn]]:
         first_step, self._first_step = self._first_step, 0
         for step in range(first_step, len(self.plan)):
             yield deal(self.plan.batch(step), self._costs, self._ranks)[self._rank]
@@ -96,11 +96,11 @@ class BatchSampler:
 
     def state(self, step: int) -> dict[str, Any]:
         """The state to save once `step` steps of this epoch are done. The trainer counts them: a DataLoader reads ahead."""
-        return asdict(State(self._mix.seed, self.plan.epoch, step, self._selections))
+        return asdict(ReaderState(self._mix.seed, self.plan.epoch, step, self._selections))
 
     def resume(self, content: dict[str, Any]) -> None:
         """Continue from a saved state. The number of ranks may have changed; the corpora and the seed may not."""
-        state = State(content["seed"], content["epoch"], content["step"], tuple(content["selections"]))
+        state = ReaderState(content["seed"], content["epoch"], content["step"], tuple(content["selections"]))
         if (state.seed, state.selections) != (self._mix.seed, self._selections):
             mend = "resume with the corpora and the seed that the training began with, or begin anew"
             raise InputError("the state belongs to another training", where="selections or seed", mend=mend)
@@ -115,6 +115,6 @@ class BatchSampler:
             costs[in_corpus] = corpus_costs[numbers[in_corpus] - (corpus_end - len(corpus_costs))]
         return costs
 
-    def plan_of(self, epoch: int) -> Plan:
+    def plan_of(self, epoch: int) -> EpochPlan:
         """The plan of the batches of an epoch."""
-        return Plan(self._mix, self._costs, epoch, *self._batch_limits)
+        return EpochPlan(self._mix, self._costs, epoch, *self._batch_limits)

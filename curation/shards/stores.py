@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from dmforge.curation.sources.places import filesystem_of, is_remote
+from dmforge.curation.io.locations import filesystem_of, is_remote
 from dmforge.schemas.errors import InputError, LakeError
 
 MAX_OPEN = 128
@@ -17,7 +17,7 @@ MAX_OPEN = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class ByteRange:
     """Parts of one file that lie close together and are read as one range."""
 
     name: str
@@ -34,17 +34,17 @@ class Store(Protocol):
         """Open a file of the folder for reading, from any position."""
         ...
 
-    def read(self, requests: Sequence[Stretch]) -> list[list[bytes]]:
+    def read(self, requests: Sequence[ByteRange]) -> list[list[bytes]]:
         """The bytes of each request's parts; where it pays, all are fetched at once."""
         ...
 
 
 def open_store(place: str) -> Store:
     """The store for a local path or a remote address."""
-    return Elsewhere(place) if is_remote(place) else Here(place)
+    return RemoteStore(place) if is_remote(place) else LocalStore(place)
 
 
-class Here:
+class LocalStore:
     """A store in a local folder. One `pread` for each part, so nothing is copied twice; files stay open."""
 
     def __init__(self, place: str) -> None:
@@ -61,7 +61,7 @@ class Here:
         except OSError as error:
             raise _missing(str(path), error) from None
 
-    def read(self, requests: Sequence[Stretch]) -> list[list[bytes]]:
+    def read(self, requests: Sequence[ByteRange]) -> list[list[bytes]]:
         results: list[list[bytes]] = []
         for stretch in requests:
             descriptor = self._open_cached(stretch.name).fileno()
@@ -69,7 +69,7 @@ class Here:
         return results
 
 
-class Elsewhere:
+class RemoteStore:
     """A store at a remote address. A stretch is one range request; those of a call are fetched together."""
 
     def __init__(self, place: str) -> None:
@@ -86,7 +86,7 @@ class Elsewhere:
         except Exception as error:  # every storage has errors of its own
             raise _missing(f"{self.place}/{name}", error) from None
 
-    def read(self, requests: Sequence[Stretch]) -> list[list[bytes]]:
+    def read(self, requests: Sequence[ByteRange]) -> list[list[bytes]]:
         paths = [f"{self._path}/{stretch.name}" for stretch in requests]
         starts = [stretch.parts[0][0] for stretch in requests]
         ends = [sum(stretch.parts[-1]) for stretch in requests]

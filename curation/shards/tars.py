@@ -33,7 +33,7 @@ class BadShard(DmforgeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class TarMember:
     """A file in a tar."""
 
     name: str
@@ -76,7 +76,7 @@ def header(name: str, size: int) -> bytes:
     return info.tobuf(tarfile.USTAR_FORMAT)
 
 
-def walk(file: IO[bytes], shard: str) -> Iterator[Member]:
+def walk(file: IO[bytes], shard: str) -> Iterator[TarMember]:
     """The members of a tar, in order. Only headers are read; contents are skipped by seeking."""
     file_size, offset, seen = file.seek(0, 2), 0, set[str]()
     while True:
@@ -108,7 +108,7 @@ def _block(file: IO[bytes], shard: str, offset: int) -> bytes:
     return block
 
 
-def _member(block: bytes, shard: str, start: int, offset: int, name: str | None) -> Member:
+def _member(block: bytes, shard: str, start: int, offset: int, name: str | None) -> TarMember:
     size = _checked_size(block, shard, offset)
     try:
         base_name = block[:100].rstrip(b"\0").decode("utf-8")
@@ -124,7 +124,7 @@ def _member(block: bytes, shard: str, start: int, offset: int, name: str | None)
         raise BadShard(shard, key, start, f"a name that leaves the folder or is none: {name!r}")
     if size > MAX_MEMBER:
         raise BadShard(shard, key, start, f"a member of {size} bytes; at most {MAX_MEMBER} are taken")
-    return Member(name, start, offset + BLOCK, size)
+    return TarMember(name, start, offset + BLOCK, size)
 
 
 def _checked_size(block: bytes, shard: str, offset: int) -> int:

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.atomic import writing
+from dmforge.curation.io.atomic import writing
 from dmforge.curation.shards.document import ShardSample, ShardVideo, write_document
 from dmforge.curation.shards.folders import Shard
-from dmforge.curation.shards.index import Row
+from dmforge.curation.shards.index import VideoIndexRow
 from dmforge.curation.shards.tars import BLOCK, MODE, USER, padded
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ShardEntry:
     """A video with its samples, to be written into a shard."""
 
     video: ShardVideo
@@ -34,14 +34,14 @@ class Entry:
         return self.video.video.rpartition("_")[2]
 
 
-def write_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int) -> tuple[list[Shard], list[Row]]:
+def write_shards(folder: Path, entries: Iterable[ShardEntry], shard_bytes: int) -> tuple[list[Shard], list[VideoIndexRow]]:
     """Write all entries as shards into a folder; the shards and their index rows."""
     shards: list[Shard] = []
     index = list(fill_shards(folder, entries, shard_bytes, shards))
     return shards, index
 
 
-def fill_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int, shards: list[Shard]) -> Generator[Row]:
+def fill_shards(folder: Path, entries: Iterable[ShardEntry], shard_bytes: int, shards: list[Shard]) -> Generator[VideoIndexRow]:
     """Write entries as shards, yielding the index row of each video; complete shards are added to `shards`. Holds one video."""
     remaining = iter(entries)
     for shard_index in itertools.count():
@@ -59,7 +59,7 @@ def fill_shards(folder: Path, entries: Iterable[Entry], shard_bytes: int, shards
         shards.append(Shard(name, file.sha256, file.size_bytes, videos, samples))
 
 
-def _fill_shard(shard: str, file: Any, entries: Iterator[Entry], shard_bytes: int) -> Generator[Row]:
+def _fill_shard(shard: str, file: Any, entries: Iterator[ShardEntry], shard_bytes: int) -> Generator[VideoIndexRow]:
     """Write the next videos into one shard, until it is large enough."""
     from webdataset.writer import TarWriter
 
@@ -76,14 +76,14 @@ def _fill_shard(shard: str, file: Any, entries: Iterator[Entry], shard_bytes: in
                 return
 
 
-def _index_row(shard: str, offset: int, entry: Entry, members: dict[str, bytes]) -> Row:
+def _index_row(shard: str, offset: int, entry: ShardEntry, members: dict[str, bytes]) -> VideoIndexRow:
     member_fields: dict[str, Any] = {}
     member_start = offset
     for name, data in zip(("coarse", "json", "grid"), members.values(), strict=True):
         member_fields |= {f"{name}_offset": member_start + BLOCK, f"{name}_size": len(data)}
         member_fields[f"{name}_sha256"] = hashlib.sha256(data).hexdigest()
         member_start += BLOCK + padded(len(data))
-    return Row(
+    return VideoIndexRow(
         shard=shard, key=entry.key, offset=offset, size=member_start - offset, **member_fields,
         samples=tuple(sample.id for sample in entry.samples),
         visual_tokens=tuple(tokens for tokens, _ in entry.costs), text_bytes=tuple(text for _, text in entry.costs),

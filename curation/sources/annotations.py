@@ -13,11 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.atomic import disk_errors, sync_folder, writing
-from dmforge.curation.sources.claims import Claims
-from dmforge.curation.sources.contract import Format, Question, Refused
-from dmforge.curation.sources.places import sha256_of
-from dmforge.curation.sources.reading import Placed
+from dmforge.curation.io.atomic import disk_errors, sync_folder, writing
+from dmforge.curation.io.locations import sha256_of
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Question, RefusedQuestion
+from dmforge.curation.sources.annotation_reader import PlacedQuestion
+from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest, read, show
@@ -33,7 +33,7 @@ Find = Callable[[str], Id | str]
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Record):
+class AnnotationRow(Record):
     """A question of an annotation file."""
 
     kind = "row"
@@ -53,10 +53,10 @@ class Row(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class ImportedFiles:
     """Files of one format that were imported together."""
 
-    form: Format
+    form: AnnotationFormat
     files: tuple[Path, ...]
     folder: str = ANNOTATIONS
 
@@ -67,7 +67,11 @@ class Brought:
 
 
 def store_questions(
-    workspace: Workspace, annotation_files: Brought, questions: Iterator[Placed], find: Find | None, claims: Claims
+    workspace: Workspace,
+    annotation_files: ImportedFiles,
+    questions: Iterator[PlacedQuestion],
+    find: Find | None,
+    claims: SourceInfo,
 ) -> None:
     """Write the questions of files into the workspace, all or none. Without `find`, no video is looked for."""
     path = annotation_files.path(workspace)
@@ -79,23 +83,23 @@ def store_questions(
     sync_folder(path.parent)
 
 
-def all_rows(workspace: Workspace, folder: str = ANNOTATIONS) -> Iterator[Row]:
+def all_rows(workspace: Workspace, folder: str = ANNOTATIONS) -> Iterator[AnnotationRow]:
     """Every question that was imported."""
     for path in _annotation_paths(workspace, folder):
         with disk_errors(path), path.open("rb") as lines:
             claims = _parse_header(next(lines, b"{}"), f"{path}:1")
             for line_number, line in enumerate(lines, 2):
                 video, origin, content = _parse_line(line, f"{path}:{line_number}")
-                yield Row(video, content, origin=origin, **claims)
+                yield AnnotationRow(video, content, origin=origin, **claims)
 
 
-def row_ids_of(workspace: Workspace, annotation_files: Brought) -> list[Id]:
+def row_ids_of(workspace: Workspace, annotation_files: ImportedFiles) -> list[Id]:
     """The ids of the rows that some files gave when they were imported."""
     path = annotation_files.path(workspace)
     with disk_errors(path), path.open("rb") as lines:
         claims = _parse_header(next(lines, b"{}"), f"{path}:1")
         parsed_lines = (_parse_line(line, f"{path}:{line_number}") for line_number, line in enumerate(lines, 2))
-        return [Row(video, content, origin=origin, **claims).id for video, origin, content in parsed_lines]
+        return [AnnotationRow(video, content, origin=origin, **claims).id for video, origin, content in parsed_lines]
 
 
 def edition(workspace: Workspace, folder: str = ANNOTATIONS) -> str:
@@ -156,19 +160,19 @@ def _with_found_videos(own_content: bytes, other_content: bytes, where: str) -> 
     return b"".join([header, *map(preferred, lines)])
 
 
-def read_question(content: str) -> Question | Refused:
+def read_question(content: str) -> Question | RefusedQuestion:
     """The question in a row, or why there is none."""
     payload: dict[str, Any] = json.loads(content)
     if "reason" in payload:
-        return Refused(payload["video"], payload["reason"])
+        return RefusedQuestion(payload["video"], payload["reason"])
     windows = tuple((start, end) for start, end in payload.pop("windows", ()))
     tuples = {name: tuple(payload.pop(name, ())) for name in ("options", "flags")}
     return Question(windows=windows, **tuples, **payload)
 
 
-def _to_line(placed: Placed, find: Find | None) -> str:
+def _to_line(placed: PlacedQuestion, find: Find | None) -> str:
     question = placed.question
-    if isinstance(question, Refused):
+    if isinstance(question, RefusedQuestion):
         # with its row: those that are the same otherwise are counted nevertheless
         match, payload = None, {"video": question.video, "reason": question.reason, "row": placed.origin}
     else:
@@ -220,8 +224,8 @@ def _parse_header(line: bytes, where: str) -> dict[str, Any]:
         raise InputError(f"no annotations: {error}", where=where, mend=mend) from None
 
 
-def _chunks(questions: Iterator[Placed]) -> Iterator[list[Placed]]:
-    chunk: list[Placed] = []
+def _chunks(questions: Iterator[PlacedQuestion]) -> Iterator[list[PlacedQuestion]]:
+    chunk: list[PlacedQuestion] = []
     for question in questions:
         chunk.append(question)
         if len(chunk) == 10_000:

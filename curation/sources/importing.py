@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from dmforge.curation.settled import Made, Quarantined, Rejected, Result
-from dmforge.curation.sources.annotations import Row, all_rows, edition, read_question
-from dmforge.curation.sources.checking import Checked, check
-from dmforge.curation.sources.contract import Question, Refused
-from dmforge.curation.stage import Batch, Root, StageConfig
+from dmforge.curation.contract.stage import Batch, Root, StageConfig
+from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
+from dmforge.curation.sources.annotation_format import Question, RefusedQuestion
+from dmforge.curation.sources.annotations import AnnotationRow, all_rows, edition, read_question
+from dmforge.curation.sources.task_checks import CheckedTask, check
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.looks import Look
@@ -24,10 +24,10 @@ VIDEO = "<video>"
 
 
 @dataclass(frozen=True, slots=True)
-class About(Joined):
+class RowWithVideo(Joined):
     """A row with its video; None if that was quarantined."""
 
-    row: Row
+    row: AnnotationRow
     video: Video | None
 
 
@@ -35,7 +35,7 @@ class ImportConfig(StageConfig):
     """How annotations become tasks."""
 
 
-class Import(Root, Batch[About, Task | Candidate]):
+class Import(Root, Batch[RowWithVideo, Task | Candidate]):
     """Makes tasks of questions, and candidates, where a file has trajectories."""
 
     name, version = "import", 4
@@ -45,18 +45,18 @@ class Import(Root, Batch[About, Task | Candidate]):
     def edition(self, workspace: Workspace) -> str:
         return edition(workspace)
 
-    def scan(self, workspace: Workspace) -> Iterator[Row]:
+    def scan(self, workspace: Workspace) -> Iterator[AnnotationRow]:
         return all_rows(workspace)
 
-    def process(self, items: Iterator[About]) -> Iterator[Result]:
+    def process(self, items: Iterator[RowWithVideo]) -> Iterator[Result]:
         return (_import_row(item.row, item.video) for item in items)
 
 
-def _import_row(row: Row, video: Video | None) -> Result:
+def _import_row(row: AnnotationRow, video: Video | None) -> Result:
     question = read_question(row.said)
-    checked = question if isinstance(question, Refused) else check(question, video.duration_cs if video else None)
-    if isinstance(question, Refused) or isinstance(checked, Refused):
-        reason = checked.reason if isinstance(checked, Refused) else ""
+    checked = question if isinstance(question, RefusedQuestion) else check(question, video.duration_cs if video else None)
+    if isinstance(question, RefusedQuestion) or isinstance(checked, RefusedQuestion):
+        reason = checked.reason if isinstance(checked, RefusedQuestion) else ""
         return Rejected(reason, f"{row.origin}: {question.video}")
     if video is None:
         # not rejected: whoever has its video tried again has its questions tried again
@@ -68,7 +68,7 @@ def _import_row(row: Row, video: Video | None) -> Result:
     return Made((task,) if reply is None else (task, reply))
 
 
-def _task(row: Row, question: Question, checked: Checked) -> Task:
+def _task(row: AnnotationRow, question: Question, checked: CheckedTask) -> Task:
     extras = dict(question.extras) | ({} if question.fps is None else {"fps": question.fps})
     return Task(
         row.video, checked.kind, checked.question, checked.options, checked.answer, checked.windows, checked.needs,

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from dmforge.curation.atomic import disk_errors, make_folder, sync_folder, writing
-from dmforge.curation.lake.forgotten import forgotten_videos
-from dmforge.curation.locks import lock
-from dmforge.curation.sources.places import sha256_of
+from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, writing
+from dmforge.curation.io.locations import sha256_of
+from dmforge.curation.io.locks import lock
+from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest, read, show

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from dmforge.curation.atomic import disk_errors, sync_folder, writing
-from dmforge.curation.sources import places
-from dmforge.curation.sources.claims import Claims
+from dmforge.curation.io import locations as places
+from dmforge.curation.io.atomic import disk_errors, sync_folder, writing
+from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import ID_BYTES, Id, digest, show
@@ -23,12 +23,12 @@ SUFFIXES = frozenset({
 """Suffixes of videos in a folder; a file that is given itself is taken whatever its suffix."""
 
 
-NO_CLAIMS = Claims()
+NO_CLAIMS = SourceInfo()
 CLAIMED = ("source", "licence", "terms", "namespace", "role")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedVideo:
     """A video in the list: one line of it."""
 
     sha256: str
@@ -48,7 +48,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class RegisteredFiles:
     """The result of registering files: which of them are new, and which were known."""
 
     new: tuple[Id, ...]
@@ -59,18 +59,18 @@ class Registered:
     """Why files can't be read, by location: the others are registered."""
 
 
-def listed(workspace: Workspace) -> dict[str, Listed]:
+def listed(workspace: Workspace) -> dict[str, ListedVideo]:
     """Every video of the workspace by its sha256."""
     path = _list_path(workspace)
     if not path.exists():
         return {}
-    videos: dict[str, Listed] = {}
+    videos: dict[str, ListedVideo] = {}
     with disk_errors(path):
         lines = path.read_bytes().split(b"\n")
     for line_number, line in enumerate(lines, 1):
         try:
             if line.strip():
-                video = Listed(**json.loads(line))
+                video = ListedVideo(**json.loads(line))
                 videos[video.sha256] = video
                 _check_texts(video)
         except (ValueError, TypeError, RecursionError) as error:
@@ -79,7 +79,7 @@ def listed(workspace: Workspace) -> dict[str, Listed]:
     return videos
 
 
-def register(workspace: Workspace, locations: Sequence[str], claims: Claims) -> Registered:
+def register(workspace: Workspace, locations: Sequence[str], claims: SourceInfo) -> RegisteredFiles:
     """Add files, and the videos in folders, to the list. Of a video that is known, only another name or location is added."""
     known_videos = listed(workspace)
     videos = dict(known_videos)
@@ -92,7 +92,7 @@ def register(workspace: Workspace, locations: Sequence[str], claims: Claims) -> 
                 unread[location] = error.message
                 continue
             file_counts[sha256] += 1
-            new_video = Listed(
+            new_video = ListedVideo(
                 sha256, location, **{name: getattr(claims, name) for name in CLAIMED}, source_id=_name_of(location), also=[]
             )
             videos[sha256] = _merged(videos[sha256], new_video) if sha256 in videos else new_video
@@ -101,7 +101,7 @@ def register(workspace: Workspace, locations: Sequence[str], claims: Claims) -> 
             _write(workspace, videos.values())
     new_sha256s = [sha256 for sha256 in file_counts if sha256 not in known_videos]
     old_ids = tuple(_video_id(sha256) for sha256 in file_counts if sha256 in known_videos)
-    return Registered(tuple(map(_video_id, new_sha256s)), old_ids, file_counts.total() - len(file_counts), unread)
+    return RegisteredFiles(tuple(map(_video_id, new_sha256s)), old_ids, file_counts.total() - len(file_counts), unread)
 
 
 def take_over_list(workspace: Workspace, other: Workspace) -> int:
@@ -121,25 +121,25 @@ def take_over_list(workspace: Workspace, other: Workspace) -> int:
     return len(videos) - len(known_videos)
 
 
-def _write(workspace: Workspace, videos: Iterable[Listed]) -> None:
+def _write(workspace: Workspace, videos: Iterable[ListedVideo]) -> None:
     with writing(_list_path(workspace)) as file:
         file.write("".join(json.dumps(asdict(video)) + "\n" for video in videos).encode("ascii"))
     sync_folder(workspace.inputs)
 
 
-def names(videos: Iterable[Listed]) -> Iterator[tuple[str, Id]]:
+def names(videos: Iterable[ListedVideo]) -> Iterator[tuple[str, Id]]:
     """Every name of each video: its id, and the names of its files without suffix."""
     for video in videos:
         for name in dict.fromkeys((show("video", video.video), video.source_id, *video.also)):
             yield name, video.video
 
 
-def edition(videos: Iterable[Listed]) -> str:
+def edition(videos: Iterable[ListedVideo]) -> str:
     """A digest of a list of videos, without where they lie."""
     return digest("videos", sorted([asdict(video) | {"path": ""} for video in videos], key=lambda row: row["sha256"])).hex()
 
 
-def _merged(old_video: Listed, new_video: Listed) -> Listed:
+def _merged(old_video: ListedVideo, new_video: ListedVideo) -> ListedVideo:
     """A known video that was brought again: its newer path counts, and of the newer claims those that say something."""
     known_names = [old_video.source_id, *old_video.also]
     also = old_video.also if new_video.source_id in known_names else [*old_video.also, new_video.source_id]
@@ -164,7 +164,7 @@ def _list_path(workspace: Workspace) -> Path:
     return workspace.inputs / "videos.jsonl"
 
 
-def _check_texts(video: Listed) -> None:
+def _check_texts(video: ListedVideo) -> None:
     texts = (video.sha256, video.path, video.source_id, *video.also, *(getattr(video, name) for name in CLAIMED))
     if not all(isinstance(text, str) for text in texts) or len(bytes.fromhex(video.sha256)) != 32:  # pyright: ignore
         raise ValueError("each field must be a text, and sha256 one of 64 hex digits")

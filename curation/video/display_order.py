@@ -18,8 +18,8 @@ from statistics import median_low
 
 from av.video.frame import VideoFrame
 
-from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.opening import AS_STORED, ffmpeg_errors, open_video
+from dmforge.curation.video.unusable import UnusableVideo
 
 REORDERED_BY_GUESS = ("h264", "hevc")
 """Codecs whose decoders may find out late how many pictures wait for others, and then drop the one that came too late."""
@@ -55,11 +55,11 @@ def in_display_order(path: Path) -> Iterator[tuple[int | None, list[VideoFrame]]
             if packet.dts is not None and not packet.size:
                 continue  # at this tick nothing new is shown; a decoder would take it for the end
             if packet.is_corrupt:
-                raise Unusable("damaged", f"packet {packet_index} is broken or cut off", where=str(path))
+                raise UnusableVideo("damaged", f"packet {packet_index} is broken or cut off", where=str(path))
             if packet.size and packet.dts is None:
-                raise Unusable("no times", f"packet {packet_index} has none", where=str(path))
+                raise UnusableVideo("no times", f"packet {packet_index} has none", where=str(path))
             if packet.size and not has_begun and not packet.is_keyframe:
-                raise Unusable("damaged", "its first frames lean on what was cut off", where=str(path))
+                raise UnusableVideo("damaged", "its first frames lean on what was cut off", where=str(path))
             has_begun = True
             yield packet.dts, packet.decode()
 
@@ -80,17 +80,17 @@ def display_times(path: Path, codec: str, tick_s: Fraction, gets_on: Callable[[]
             ticks.append(tick_pts)
         first_frame = first_frame or next(iter(frames), None)
     if first_frame is None:
-        raise Unusable("no frames", where=str(path))
+        raise UnusableVideo("no frames", where=str(path))
     if codec in REORDERED_BY_GUESS:
         if len(packet_indices) != len(ticks):
             detail = f"{len(ticks)} packets give {len(packet_indices)} frames, and nothing says which are shown when"
-            raise Unusable("no times", detail, where=str(path))
+            raise UnusableVideo("no times", detail, where=str(path))
         packet_indices = [*range(delayed_frames, delayed_frames + len(packet_indices))]
     gap_ticks = usual_gap(ticks, tick_s)
     ticks += [ticks[-1] + step * gap_ticks for step in range(1, delayed_frames + 1)]
     pts = [ticks[packet_index] for packet_index in packet_indices]
     if any(later <= earlier for times in (ticks, pts) for earlier, later in pairwise(times)):
-        raise Unusable("no times", "its clock stands still or starts again", where=str(path))
+        raise UnusableVideo("no times", "its clock stands still or starts again", where=str(path))
     return DisplayTimes(tuple(pts), pts[-1] + gap_ticks, first_frame)
 
 

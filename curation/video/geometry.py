@@ -10,7 +10,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from dmforge.curation.video.errors import Unusable
+from dmforge.curation.video.unusable import UnusableVideo
 
 
 def rotation_of(frame: VideoFrame, path: Path) -> int:
@@ -22,7 +22,7 @@ def rotation_of(frame: VideoFrame, path: Path) -> int:
     degrees_by_matrix = {(1, 0, 0, 1): 0, (0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}
     rotation_deg = degrees_by_matrix.get((round(a, 3), round(b, 3), round(c, 3), round(d, 3)))
     if rotation_deg is None:
-        raise Unusable("orientation", "its picture is mirrored, scaled or turned by no right angle", where=str(path))
+        raise UnusableVideo("orientation", "its picture is mirrored, scaled or turned by no right angle", where=str(path))
     return rotation_deg
 
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from pydantic import Field, PositiveFloat
 
-from dmforge.curation.atomic import TEMPORARY, disk_errors
-from dmforge.curation.settled import Made, Quarantined, Result
-from dmforge.curation.sources.places import is_utf8, local_copy, sha256_of
-from dmforge.curation.sources.videos import Listed, edition, listed
-from dmforge.curation.stage import Each, EachConfig, Root
-from dmforge.curation.video.errors import Unusable
+from dmforge.curation.contract.stage import Each, EachConfig, Root
+from dmforge.curation.contract.stage_results import Made, Quarantined, Result
+from dmforge.curation.io.atomic import TEMPORARY, disk_errors
+from dmforge.curation.io.locations import is_utf8, local_copy, sha256_of
+from dmforge.curation.sources.videos import ListedVideo, edition, listed
 from dmforge.curation.video.fingerprint import Fingerprint, frame_hashes, sampled_indices
 from dmforge.curation.video.media import Media, Receipt, read_receipt, require_clips, write_receipt
 from dmforge.curation.video.probe import probe
-from dmforge.curation.video.read import stream_grid
-from dmforge.curation.video.renditions import COARSE, COARSE_RATE, ENCODER, GRID, Wanted, make_renditions
+from dmforge.curation.video.read_frames import stream_grid
+from dmforge.curation.video.renditions import COARSE, COARSE_RATE, ENCODER, GRID, RenditionPlan, make_renditions
 from dmforge.curation.video.timeline import Timeline, read_timeline
+from dmforge.curation.video.unusable import UnusableVideo
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Operational
@@ -36,7 +36,7 @@ COPIES = "copies"
 
 
 @dataclass(frozen=True, slots=True)
-class File(Record):
+class IngestedFile(Record):
     """An ingested file with what is declared about it: changed declarations are processed anew, without rendering again."""
 
     kind = "file"
@@ -64,7 +64,7 @@ class IngestConfig(EachConfig):
     """Which frames the renditions hold, and how large."""
 
 
-class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
+class Ingest(Root, Each[IngestedFile, Video | Fingerprint | Provenance]):
     """Turns ingested files into videos, their renditions and their fingerprints."""
 
     name, version = "ingest", 4
@@ -81,21 +81,21 @@ class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
     def edition(self, workspace: Workspace) -> str:
         return edition(listed(workspace).values())
 
-    def scan(self, workspace: Workspace) -> Iterator[File]:
+    def scan(self, workspace: Workspace) -> Iterator[IngestedFile]:
         for video in listed(workspace).values():
             yield _file_record(video)
 
     def open(self, workspace: Workspace) -> None:
         self._workspace, self._listed = workspace, listed(workspace)
 
-    def process(self, item: File) -> Result:
+    def process(self, item: IngestedFile) -> Result:
         path = self._listed[item.sha256].path
         if not is_utf8(path):
             return Quarantined("its name is not UTF-8", f"{path}: rename it, and ingest it again")
         with local_copy(path, self._workspace.runs / COPIES / (item.sha256 + self._workspace.writer_suffix)) as source:
             return self._ingest_file(item, source)
 
-    def _ingest_file(self, item: File, source: Path) -> Result:
+    def _ingest_file(self, item: IngestedFile, source: Path) -> Result:
         if sha256_of(source) != item.sha256:
             raise Transient(f"{source} holds other bytes now: ingest an intact copy, from wherever it is")
         try:
@@ -104,11 +104,11 @@ class Ingest(Root, Each[File, Video | Fingerprint | Provenance]):
             declared = {name: getattr(provenance, name) for name in DECLARED_FIELDS}
             video = replace(probe(timeline).as_video(item.sha256, source.stat().st_size), **declared)
             if video.duration_cs > self.config.longest_s * 100:
-                raise Unusable("too long", f"more than {self.config.longest_s:g} s")
+                raise UnusableVideo("too long", f"more than {self.config.longest_s:g} s")
             if not video.duration_cs:
-                raise Unusable("no frames", "it lasts less than a hundredth of a second")
+                raise UnusableVideo("no frames", "it lasts less than a hundredth of a second")
             fingerprint = ensure_renditions(Media(self._workspace, video.id), timeline, video, self.config.clips, self.gets_on)
-        except Unusable as error:
+        except UnusableVideo as error:
             return Quarantined(error.reason, error.detail)
         return Made((video, fingerprint, provenance))
 
@@ -121,8 +121,8 @@ def ensure_renditions(
         coarse_times_s, grid_times_s = clips.coarse(video).times_s, clips.grid_times_s(video)
         writer_suffix = media.workspace.writer_suffix
         renditions = [
-            Wanted(media.coarse, coarse_times_s, clips.coarse_size(video), COARSE_RATE, COARSE, writer_suffix),
-            Wanted(media.grid, grid_times_s, clips.look_size(video), Fraction(GRID_FPS), GRID, writer_suffix),
+            RenditionPlan(media.coarse, coarse_times_s, clips.coarse_size(video), COARSE_RATE, COARSE, writer_suffix),
+            RenditionPlan(media.grid, grid_times_s, clips.look_size(video), Fraction(GRID_FPS), GRID, writer_suffix),
         ]
         make_renditions(timeline, renditions, gets_on)
         digests = sha256_of(media.grid), sha256_of(media.coarse)
@@ -140,9 +140,11 @@ def _are_up_to_date(media: Media, video: Video, clips: Clips) -> bool:
     return is_same_recipe and (receipt.grid_sha256, receipt.coarse_sha256) == (sha256_of(media.grid), sha256_of(media.coarse))
 
 
-def _file_record(video: Listed) -> File:
-    return File(video.video, video.sha256, also=tuple(video.also), **{name: getattr(video, name) for name in DECLARED_FIELDS})
+def _file_record(video: ListedVideo) -> IngestedFile:
+    return IngestedFile(
+        video.video, video.sha256, also=tuple(video.also), **{name: getattr(video, name) for name in DECLARED_FIELDS}
+    )
 
 
-def _provenance(item: File) -> Provenance:
+def _provenance(item: IngestedFile) -> Provenance:
     return Provenance(item.video, also=item.also, **{name: getattr(item, name) for name in DECLARED_FIELDS})

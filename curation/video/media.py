@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.atomic import disk_errors, write_json
+from dmforge.curation.io.atomic import disk_errors, write_json
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError, LakeError

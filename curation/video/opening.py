@@ -15,8 +15,8 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from dmforge.curation.atomic import DEFAULT_HINT, disk_errors
-from dmforge.curation.video.errors import Reason, Unusable
+from dmforge.curation.io.atomic import DEFAULT_HINT, disk_errors
+from dmforge.curation.video.unusable import Reason, UnusableVideo
 from dmforge.schemas.errors import LakeError
 
 CONTAINERS = (
@@ -32,13 +32,13 @@ AS_STORED = MappingProxyType({"fflags": "nofillin"})
 def open_video(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Generator[tuple[InputContainer, VideoStream]]:
     """A file and the video stream that players show, to be read on one thread and without forgiving errors."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise Unusable("not a video", "neither a file nor a link to one", where=str(path))
+        raise UnusableVideo("not a video", "neither a file nor a link to one", where=str(path))
     with ffmpeg_errors(path, "not a video"), disk_errors(path), path.open("rb") as file:
         # by its descriptor, so that its name has no say in what it is; strict, so that damage is an error and no guess
         url, format_option = f"file:/proc/self/fd/{file.fileno()}", {"format_whitelist": ",".join(CONTAINERS)}
         with av.open(url, "r", container_options={**format_option, **options}, metadata_errors="replace") as container:
             if not moving_streams(container):
-                raise Unusable("no video stream", where=str(path))
+                raise UnusableVideo("no video stream", where=str(path))
             best_stream = container.streams.best("video")
             stream = (
                 best_stream
@@ -47,7 +47,7 @@ def open_video(path: Path, options: Mapping[str, str] = MappingProxyType({})) ->
             )
             context: Any = stream.codec_context  # None where there is no decoder
             if context is None:
-                raise Unusable("no decoder", where=str(path))
+                raise UnusableVideo("no decoder", where=str(path))
             context.options = {"err_detect": "explode"}
             context.thread_count = 1
             yield container, stream
@@ -63,7 +63,7 @@ def ffmpeg_errors(path: Path, reason: Reason) -> Generator[None]:
             raise MemoryError from None
         if error.errno in DISK_ERRNOS:
             raise LakeError(f"the disk refused: {(error.strerror or '').lower()}", where=str(path), mend=DEFAULT_HINT) from None
-        raise Unusable(reason, (error.strerror or "").lower(), where=str(path)) from None
+        raise UnusableVideo(reason, (error.strerror or "").lower(), where=str(path)) from None
 
 
 DISK_ERRNOS = frozenset({ENOENT, EIO, EACCES, EPERM, ESTALE, EMFILE, ENFILE, ENOSPC, EDQUOT, EROFS})

@@ -26,7 +26,7 @@ from av.container import OutputContainer
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from dmforge.curation.atomic import placing, sync_folder
+from dmforge.curation.io.atomic import placing, sync_folder
 from dmforge.curation.video.decoders.pyav import decode_frames, upright
 from dmforge.curation.video.opening import ffmpeg_errors
 from dmforge.curation.video.timeline import Timeline
@@ -49,7 +49,7 @@ ENCODER = f"libx264 of av {version('av')}, settings {base32(digest('settings', [
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RenditionPlan:
     """A rendition to make: which frames, at which size, and where."""
 
     path: Path
@@ -61,7 +61,9 @@ class Wanted:
     """Suffix of the unfinished file, one for each writing process."""
 
 
-def make_renditions(timeline: Timeline, renditions: Sequence[Wanted], gets_on: Callable[[], None] = lambda: None) -> None:
+def make_renditions(
+    timeline: Timeline, renditions: Sequence[RenditionPlan], gets_on: Callable[[], None] = lambda: None
+) -> None:
     """Decode a file once, and write all of its renditions. `gets_on` is called for every decoded frame that is needed."""
     targets_by_pts: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for rendition_index, rendition in enumerate(renditions):
@@ -80,7 +82,7 @@ def make_renditions(timeline: Timeline, renditions: Sequence[Wanted], gets_on: C
 class _Writer:
     """The encoder of one rendition."""
 
-    def __init__(self, container: OutputContainer, rendition: Wanted) -> None:
+    def __init__(self, container: OutputContainer, rendition: RenditionPlan) -> None:
         self._container, self._rendition, self._scaler = container, rendition, VideoReformatter()
         self._stream = container.add_stream("libx264", rate=rendition.rate_fps, options=rendition.options)
         self._stream.width, self._stream.height = rendition.size.width, rendition.size.height
@@ -113,7 +115,7 @@ class _Writer:
 
 
 @contextmanager
-def _writer(rendition: Wanted) -> Generator[_Writer]:
+def _writer(rendition: RenditionPlan) -> Generator[_Writer]:
     with (
         placing(rendition.path, rendition.writer_suffix) as temporary_path,
         av.open(f"file:{temporary_path}", "w", format="mp4", options=MUXER) as container,

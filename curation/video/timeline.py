@@ -17,9 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from dmforge.curation.video.display_order import DisplayTimes, display_times, stores_pts, usual_gap
-from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.geometry import pixel_aspect_of, rotation_of
 from dmforge.curation.video.opening import ffmpeg_errors, moving_streams, open_video
+from dmforge.curation.video.unusable import UnusableVideo
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Timeline:
         """The pts of the frame on screen at a time that counts from the first frame."""
         if not 0 <= time_s < self.duration_s:
             detail = f"{float(time_s):g} s in a video of {float(self.duration_s):g} s"
-            raise Unusable("beyond the end", detail, where=str(self.path))
+            raise UnusableVideo("beyond the end", detail, where=str(self.path))
         ticks = self.pts[0] + time_s / self.tick_s
         return self.pts[bisect_right(self.pts, ticks) - 1]
 
@@ -85,7 +85,7 @@ def read_timeline(path: Path, gets_on: Callable[[], None] = lambda: None) -> Tim
     has_stored_pts = stores_pts(path)
     with open_video(path) as (container, stream):
         if stream.time_base is None:
-            raise Unusable("no times", where=str(path))
+            raise UnusableVideo("no times", where=str(path))
         if has_stored_pts:
             times = _stored_times(path, container, stream, stream.time_base)
         else:
@@ -116,30 +116,32 @@ def _stored_times(path: Path, container: InputContainer, stream: VideoStream, ti
     first_frame: VideoFrame | None = None
     for packet in container.demux(stream):
         if packet.is_corrupt:
-            raise Unusable("damaged", f"packet {len(duration_by_pts) + hidden_frames} is broken or cut off", where=str(path))
+            raise UnusableVideo(
+                "damaged", f"packet {len(duration_by_pts) + hidden_frames} is broken or cut off", where=str(path)
+            )
         if first_frame is None:  # only frames say how they are turned, so one is decoded
             with ffmpeg_errors(path, "damaged"):
                 first_frame = next(iter(packet.decode()), None)
         if not packet.size:
             continue  # the end of the stream
         if packet.pts is None:
-            raise Unusable("no times", f"packet {len(duration_by_pts) + hidden_frames} has none", where=str(path))
+            raise UnusableVideo("no times", f"packet {len(duration_by_pts) + hidden_frames} has none", where=str(path))
         if packet.is_keyframe:
             if key_pts and packet.pts <= key_pts[-1]:
-                raise Unusable("no times", "its clock starts again: several recordings in one file", where=str(path))
+                raise UnusableVideo("no times", "its clock starts again: several recordings in one file", where=str(path))
             key_pts.append(packet.pts)
         elif key_pts and packet.pts < key_pts[-1]:
             has_leading = True
         if packet.is_discard or _is_never_shown(packet, stream):
             hidden_frames += 1
         elif packet.pts in duration_by_pts:
-            raise Unusable("no times", "two frames are shown at the same time", where=str(path))
+            raise UnusableVideo("no times", "two frames are shown at the same time", where=str(path))
         else:
             duration_by_pts[packet.pts] = packet.duration or 0
     # a recording that was cut begins with frames that depend on what was cut off: they can't be decoded
     sorted_pts = sorted(pts for pts in duration_by_pts if not key_pts or pts >= key_pts[0])
     if not sorted_pts or first_frame is None:
-        raise Unusable("no frames", where=str(path))
+        raise UnusableVideo("no frames", where=str(path))
     end_pts = sorted_pts[-1] + (duration_by_pts[sorted_pts[-1]] or usual_gap(sorted_pts, tick_s))
     return DisplayTimes(tuple(sorted_pts), end_pts, first_frame, tuple(sorted(key_pts)), hidden_frames, has_leading)
 

@@ -14,9 +14,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from dmforge.generators.student.attention import use_attention
-from dmforge.generators.student.load import Student
+from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
-from dmforge.generators.student.tags import MEANING, ROWS, add_tags
+from dmforge.generators.student.tag_tokens import MEANING, ROWS, add_tags
 from dmforge.generators.student.vocabulary import VISION, Vocabulary
 from dmforge.schemas.errors import InputError
 

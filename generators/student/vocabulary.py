@@ -35,7 +35,9 @@ class Vocabulary:
         token_id = self.find(token)
         if token_id is None:
             mend = (
-                "take a Qwen3-VL checkpoint" if token in NEEDED else "add the tags: dmforge.generators.student.load.load does"
+                "take a Qwen3-VL checkpoint"
+                if token in NEEDED
+                else "add the tags: dmforge.generators.student.load_student.load does"
             )
             raise InputError(f"the tokenizer doesn't know {token}", where=self.where, mend=mend)
         return token_id

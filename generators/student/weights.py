@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from dmforge.generators.student.load import Student
+from dmforge.generators.student.load_student import Student
 
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16"}
 """Names of data types in safetensors."""
@@ -28,7 +28,7 @@ WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
+class LiveWeight:
     """A weight, and the adapter layer around it, if there is one."""
 
     parameter: torch.Tensor
@@ -43,19 +43,19 @@ class Weight:
         return value
 
 
-def weights_of(model: Any) -> dict[str, Weight]:
+def weights_of(model: Any) -> dict[str, LiveWeight]:
     """All weights by their names in a checkpoint; tied weights stand there once."""
     plain = plain_model(model)
     adapted = {name: layer for name, layer in plain.named_modules() if hasattr(layer, "get_delta_weight")}
-    weights: dict[str, Weight] = {}
+    weights: dict[str, LiveWeight] = {}
     for name, parameter in plain.named_parameters():
         adapted_name, _, parameter_name = name.rpartition(".base_layer.")
         if adapted_name:
-            weights[f"{adapted_name}.{parameter_name}"] = Weight(
+            weights[f"{adapted_name}.{parameter_name}"] = LiveWeight(
                 parameter, adapted[adapted_name] if parameter_name == "weight" else None
             )
         elif ".lora_" not in name:
-            weights[name] = Weight(parameter)
+            weights[name] = LiveWeight(parameter)
     return weights
 
 
@@ -64,7 +64,7 @@ def plain_model(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def write(file: BinaryIO, weights: Mapping[str, Weight], dtype: torch.dtype) -> None:
+def write(file: BinaryIO, weights: Mapping[str, LiveWeight], dtype: torch.dtype) -> None:
     """Write weights as safetensors, one after the other: the library's own writer needs a disk, or the whole file in memory."""
     header: dict[str, Any] = {}
     offset = 0

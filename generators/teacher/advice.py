@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmforge.generators.teacher.response import Refusal, shown
+from dmforge.generators.teacher.response import TeacherRefusal, shown
 from dmforge.schemas.errors import DmforgeError
 
 SMALLER = (
@@ -13,12 +13,12 @@ SHORTER = "lower max_output_tokens, or take a teacher that reads more at once"
 NO_CREDIT = 402
 
 
-def refusal_text(refusal: Refusal) -> str:
+def refusal_text(refusal: TeacherRefusal) -> str:
     """A refusal as text: status and the provider's message."""
     return f"{refusal.status}: {shown(refusal.words)}" if refusal.status else shown(refusal.words)
 
 
-def final_error(refusal: Refusal, model: str, url: str, key_name: str) -> DmforgeError:
+def final_error(refusal: TeacherRefusal, model: str, url: str, key_name: str) -> DmforgeError:
     """The error that stops a run, since asking again is no use."""
     status = refusal.status or 0
     hints = {
@@ -35,12 +35,14 @@ def final_error(refusal: Refusal, model: str, url: str, key_name: str) -> Dmforg
     return DmforgeError(f"the teacher refuses with {refusal_text(refusal)}", mend=f"{hint}; nothing was lost")
 
 
-def unreadable(refusal: Refusal, url: str) -> tuple[str, str]:
+def unreadable(refusal: TeacherRefusal, url: str) -> tuple[str, str]:
     """Message and hint for a response that is no chat completion."""
     return f"{url} answers with what is no chat completion: {shown(refusal.words)}", "check base_url: up to and including /v1"
 
 
-def too_large(refusal: Refusal, model: str, image_count: int, sent_bytes: int, max_output_tokens: int) -> tuple[str, str]:
+def too_large(
+    refusal: TeacherRefusal, model: str, image_count: int, sent_bytes: int, max_output_tokens: int
+) -> tuple[str, str]:
     """Message and hint for a question that is too large."""
     size = f"{image_count} images, {sent_bytes / 1e6:.1f} MB, and up to {max_output_tokens} tokens back"
     return f"the question is too large for {model}: {size}; {refusal_text(refusal)}", SMALLER if image_count else SHORTER

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 import httpx2
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from dmforge.curation.accounts import COUNTS, FREE, Account, Price, Usage
+from dmforge.curation.contract.budget import COUNTS, FREE, Budget, Price, Usage
+from dmforge.curation.contract.stage import AskConfig
 from dmforge.curation.lake.journal import Answer
-from dmforge.curation.stage import AskConfig
 from dmforge.generators.teacher.advice import final_error, refusal_text, too_large, unreadable
-from dmforge.generators.teacher.limits import Limiter
-from dmforge.generators.teacher.reach import NEVER_SENT, client, timeouts
-from dmforge.generators.teacher.response import Refusal, read_response, shown
+from dmforge.generators.teacher.http_bounds import NEVER_SENT, client, timeouts
+from dmforge.generators.teacher.rate_limits import RateLimiter
+from dmforge.generators.teacher.response import TeacherRefusal, read_response, shown
 from dmforge.schemas.config import Operational
 from dmforge.schemas.errors import InputError, Transient
 from dmforge.schemas.replies import Reply
@@ -105,7 +105,7 @@ class TeacherConfig(AskConfig):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TeacherRequest:
     """A request to a teacher."""
 
     name: str
@@ -132,7 +132,7 @@ def image_tokens(price: Price, images: int, size: Size) -> int:
     return images * (size.tokens if price.image_tokens is None else price.image_tokens)
 
 
-def missing(config: TeacherConfig, stage: str, account: Account) -> InputError | None:
+def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | None:
     """The error for a setting that is missing to ask a teacher, as far as it can be known beforehand; None if there is none."""
     where = f"[stages.{stage}] model = {config.model!r}"
     if not config.endpoint:
@@ -157,13 +157,13 @@ def missing(config: TeacherConfig, stage: str, account: Account) -> InputError |
 class Teacher:
     """A model behind an endpoint."""
 
-    def __init__(self, config: TeacherConfig, stage: str, account: Account) -> None:
+    def __init__(self, config: TeacherConfig, stage: str, account: Budget) -> None:
         from openai import AsyncOpenAI
 
         if error := missing(config, stage, account):
             raise error
         self._config, self._stage, self._account = config, stage, account
-        self._limiter = Limiter(config.requests_a_minute, config.tokens_a_minute)
+        self._limiter = RateLimiter(config.requests_a_minute, config.tokens_a_minute)
         self._end_message: tuple[str, str] | None = None
         self._useless_in_a_row = 0
         self._url, self._key = config.endpoint, os.environ.get(config.key_name) or NO_KEY
@@ -179,13 +179,13 @@ class Teacher:
         """Close the connections."""
         await self._client.close()
 
-    async def ask(self, request: Asked) -> Answer:
+    async def ask(self, request: TeacherRequest) -> Answer:
         """The model's answer, good or not."""
         max_usage = self._max_usage(request)
         pause_s, failures, start_s = FIRST_PAUSE_S, 0, time.monotonic()
         while True:
             outcome = await self._ask_once(request, max_usage)
-            if not isinstance(outcome, Refusal):
+            if not isinstance(outcome, TeacherRefusal):
                 self._useless_in_a_row = 0
                 return outcome
             if outcome.kind == "filtered":  # it concerns this question alone: an answer like any refusal
@@ -204,7 +204,7 @@ class Teacher:
             await self._pause(outcome, pause_s, start_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _ask_once(self, request: Asked, max_usage: Usage) -> Answer | Refusal:
+    async def _ask_once(self, request: TeacherRequest, max_usage: Usage) -> Answer | TeacherRefusal:
         """Ask once, within the budget and the rate limit; what it cost is recorded."""
         self._raise_if_ended()
         max_usd = self._config.price.usd(max_usage)
@@ -215,7 +215,7 @@ class Teacher:
             self._raise_if_ended()
             usage = max_usage  # from here until something comes back, it is unknown what is charged
             outcome = await self._send_once(request)
-            if not isinstance(outcome, Refusal):
+            if not isinstance(outcome, TeacherRefusal):
                 usage = _usage(outcome, max_usage)
             elif not outcome.may_cost:
                 usage = Usage()
@@ -228,18 +228,18 @@ class Teacher:
             message, mend = self._end_message
             raise Transient(message, mend=mend)
 
-    def _likely_tokens(self, request: Asked) -> int:
+    def _likely_tokens(self, request: TeacherRequest) -> int:
         """Likely tokens of a question and its answer, for the rate limit: with the most, only a quarter of it would be used."""
         image_token_count = image_tokens(self._config.price, request.images, request.size)
         return image_token_count + request.text_bytes() // BYTES_A_TOKEN + self._config.reply_tokens
 
-    def _max_usage(self, request: Asked) -> Usage:
+    def _max_usage(self, request: TeacherRequest) -> Usage:
         """The most that a call can use."""
         image_token_count = image_tokens(self._config.price, request.images, request.size)
         text_bytes = request.text_bytes() + len(str(request.reply.json_schema())) + OVERHEAD
         return Usage(1, image_token_count + text_bytes, self._config.max_output_tokens)
 
-    async def _pause(self, refusal: Refusal, pause_s: float, start_s: float) -> None:
+    async def _pause(self, refusal: TeacherRefusal, pause_s: float, start_s: float) -> None:
         """Wait before the next try: as long as the server says, within `patience_s`."""
         hint, patience_s = refusal.hint, self._config.patience_s
         if hint.of_the_day:
@@ -268,7 +268,7 @@ class Teacher:
             self._end_message = message, f"{mend}; {MANY} responses in a row were like this, so no more was asked"
         return Transient(message, mend=mend)
 
-    async def _send_once(self, request: Asked) -> Answer | Refusal:
+    async def _send_once(self, request: TeacherRequest) -> Answer | TeacherRefusal:
         """Send one request; return an answer or a refusal, without the key, which some servers send back."""
         import openai
 
@@ -280,12 +280,12 @@ class Teacher:
         except (openai.APIConnectionError, TimeoutError) as error:
             cause = error.__cause__ or error
             if isinstance(cause, NEVER_SENT):
-                return Refusal("passing", f"no connection to {self._url}: {cause or type(cause).__name__}")
+                return TeacherRefusal("passing", f"no connection to {self._url}: {cause or type(cause).__name__}")
             if isinstance(error, (openai.APITimeoutError, TimeoutError)):
-                return Refusal("passing", f"no answer within timeout_s = {self._config.timeout_s:g}", may_cost=True)
-            return Refusal("passing", f"the connection broke: {cause or type(cause).__name__}", may_cost=True)
+                return TeacherRefusal("passing", f"no answer within timeout_s = {self._config.timeout_s:g}", may_cost=True)
+            return TeacherRefusal("passing", f"the connection broke: {cause or type(cause).__name__}", may_cost=True)
         outcome = read_response(response.status_code, response.headers, response.content)
-        if isinstance(outcome, Refusal):
+        if isinstance(outcome, TeacherRefusal):
             return replace(outcome, words=self._without_key(outcome.words))
         self._limiter.answered(response.headers)
         return {name: self._without_key(part) if isinstance(part, str) else part for name, part in outcome.items()}
@@ -293,7 +293,7 @@ class Teacher:
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "(the key)") if len(self._key) >= SHORTEST_KEY else text
 
-    async def _post(self, request: Asked) -> httpx2.Response:
+    async def _post(self, request: TeacherRequest) -> httpx2.Response:
         schema = {"name": request.reply.name, "strict": True, "schema": request.reply.json_schema()}
         messages: Any = [{"role": "system", "content": request.instruction}, {"role": "user", "content": list(request.parts)}]
         response = await self._client.chat.completions.with_raw_response.create(

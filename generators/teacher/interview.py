@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from dmforge.curation.accounts import Account, Usage
+from dmforge.curation.contract.budget import Budget, Usage
 from dmforge.curation.lake.journal import Answer, Journal
-from dmforge.curation.video.images import ENCODING, to_jpeg
+from dmforge.curation.video.jpeg import ENCODING, to_jpeg
 from dmforge.curation.video.media import Media
-from dmforge.curation.video.read import read_coarse, read_grid
+from dmforge.curation.video.read_frames import read_coarse, read_grid
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import BYTES_A_TOKEN, Asked, Part, Teacher, TeacherConfig, image_tokens
+from dmforge.generators.teacher.client import BYTES_A_TOKEN, Part, Teacher, TeacherConfig, TeacherRequest, image_tokens
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.ids import Id, digest, show
@@ -31,14 +31,14 @@ R = TypeVar("R", bound=Reply)
 NO_IMAGES = Size(0, 0)
 
 
-class Unreadable(Exception):
+class UnreadableReply(Exception):
     """A reply that can't be used; the message says why, in words that don't vary."""
 
 
 class Interview:
     """All requests of one stage to one teacher, through the journal."""
 
-    def __init__(self, workspace: Workspace, config: TeacherConfig, clips: Clips, stage: str, account: Account) -> None:
+    def __init__(self, workspace: Workspace, config: TeacherConfig, clips: Clips, stage: str, account: Budget) -> None:
         self.model = config.model
         self._workspace, self._config, self._clips = workspace, config, clips
         self._journal = Journal(workspace, config.model)
@@ -94,7 +94,7 @@ class Interview:
 
         async def ask() -> Answer:
             return await self._teacher.ask(
-                Asked(show("ask", key), system_prompt, await parts(), reply_type, attempt, image_count, image_size)
+                TeacherRequest(show("ask", key), system_prompt, await parts(), reply_type, attempt, image_count, image_size)
             )
 
         return key, await self._read(reply_type, key, video, ask)
@@ -102,10 +102,10 @@ class Interview:
     async def _read(self, reply_type: type[R], key: Id, video: Id, ask: Callable[[], Awaitable[Answer]]) -> R:
         answer = await self._journal.answer(key, video, ask)
         if answer.get("refusal"):
-            raise Unreadable(f"{reply_type.name}: the teacher refused")
+            raise UnreadableReply(f"{reply_type.name}: the teacher refused")
         parsed = read_reply(reply_type, str(answer.get("content", "")))
         if isinstance(parsed, str):
-            raise Unreadable(f"{reply_type.name}: {parsed}")
+            raise UnreadableReply(f"{reply_type.name}: {parsed}")
         return parsed
 
     def _images(self, video: Video, plan: FramePlan, is_coarse: bool) -> list[bytes]:
@@ -114,11 +114,11 @@ class Interview:
 
 
 async def _first_readable(attempts: Sequence[Callable[[], Awaitable[tuple[Id, R]]]]) -> tuple[Id, R]:
-    last_error = Unreadable()
+    last_error = UnreadableReply()
     for attempt in attempts:
         try:
             return await attempt()
-        except Unreadable as error:
+        except UnreadableReply as error:
             last_error = error
     raise last_error
 

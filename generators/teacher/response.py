@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dmforge.curation.accounts import token_counts
+from dmforge.curation.contract.budget import token_counts
 from dmforge.curation.lake.journal import Answer
-from dmforge.generators.teacher.limits import Hint, error_of, read_hint
+from dmforge.generators.teacher.rate_limits import RetryHint, error_of, read_hint
 
 Kind = Literal["filtered", "too large", "busy", "passing", "unreadable", "final"]
 """`unreadable`: what came is no chat completion, though nothing says that anything went wrong."""
@@ -38,19 +38,19 @@ MAX_FAULTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class TeacherRefusal:
     """A response without an answer, and what it means for the caller."""
 
     kind: Kind
     words: str
     """The provider's message, as it came."""
     status: int | None = None
-    hint: Hint = field(default_factory=Hint)
+    hint: RetryHint = field(default_factory=RetryHint)
     may_cost: bool = False
     """Whether something may have been charged all the same."""
 
 
-def read_response(status: int, headers: Mapping[str, str], body: bytes) -> Answer | Refusal:
+def read_response(status: int, headers: Mapping[str, str], body: bytes) -> Answer | TeacherRefusal:
     """Read a response as an answer or a refusal. Some relays send the refusals of others with status 200."""
     try:
         return _read(status, headers, body, json.loads(body))
@@ -65,7 +65,7 @@ def shown(words: str) -> str:
     return line if len(line) <= MAX_WORDS else f"{line[:MAX_WORDS]}..."
 
 
-def _read(status: int, headers: Mapping[str, str], body: bytes, document: Any) -> Answer | Refusal:
+def _read(status: int, headers: Mapping[str, str], body: bytes, document: Any) -> Answer | TeacherRefusal:
     if status < 300 and isinstance(document, dict):
         answer = _answer(document)
         if answer is not None:
@@ -75,10 +75,10 @@ def _read(status: int, headers: Mapping[str, str], body: bytes, document: Any) -
     if status < 300 and type(code) is int and 400 <= code < 600:
         status = code
     if status < 300:
-        return Refusal("unreadable", words, status, hint, may_cost=True)
+        return TeacherRefusal("unreadable", words, status, hint, may_cost=True)
     if status < 400:
         words = f"the endpoint redirects to {headers.get('location', 'nowhere')}"
-    return Refusal("final" if hint.no_money else _kind(status, code, words, document), words, status, hint)
+    return TeacherRefusal("final" if hint.no_money else _kind(status, code, words, document), words, status, hint)
 
 
 def _kind(status: int, code: object, words: str, document: Any) -> Kind:

@@ -14,9 +14,9 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from dmforge import cli
-from dmforge.curation.lake.views import View
-from dmforge.demo import Size, demo
-from dmforge.filters.select import SelectCot, SelectCotConfig
+from dmforge.commands.demo.chain import Size, demo
+from dmforge.curation.lake.views import LakeView
+from dmforge.filters.selection.select_cot import SelectCot, SelectCotConfig
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Candidate, Provenance, Task, Verdict, Video
 from dmforge.schemas.transcript import Piece, Transcript
@@ -109,7 +109,7 @@ def _random_window(random: Random) -> Window:
 
 
 @pytest.fixture(scope="session")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, View]:
+def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LakeView]:
     """The lake of random rows, with a selection of right answers, the best of each task."""
     folder = tmp_path_factory.mktemp("scored") / "ws"
     return folder, judged(folder, random_rows(), SelectCot(SelectCotConfig(least={"answer": 0.5}, order=("evidence",))))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dmforge.curation.audit import query
-from dmforge.curation.lake.views import View
+from dmforge.curation.lake.views import LakeView
 from dmforge.schemas.ids import show
 from dmforge.schemas.looks import Window, read_span
 from dmforge.schemas.scoring import choice, window_score
@@ -22,7 +22,7 @@ from tests.audit.conftest import ask
 from tests.audit.parts import rows
 
 Row = dict[str, Any]
-Scored = tuple[Path, View]
+Scored = tuple[Path, LakeView]
 Answer = Callable[..., list[Row]]
 
 

@@ -15,11 +15,11 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from dmforge import auditing
-from dmforge.curation.audit import foreign, locked
-from dmforge.curation.audit.foreign import Limits
+from dmforge.commands import audit
+from dmforge.curation.audit import sql_sandbox, sql_sandbox_worker
+from dmforge.curation.audit.sql_sandbox import SqlLimits
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace import Workspace
 from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import DmforgeError
@@ -84,8 +84,8 @@ def inside(workspace: Path) -> Inside:
     """The database of the other process, in this one, and the tables that may be named."""
     place = Workspace(workspace)
     recipe = read_recipe(place.recipe)
-    told, tables = foreign.query_and_tables(View(Lake(place), recipe.stages), "", Limits())
-    return locked.open_database(told, tables), frozenset(told.views)
+    told, tables = sql_sandbox.query_and_tables(LakeView(Lake(place), recipe.stages), "", SqlLimits())
+    return sql_sandbox_worker.open_database(told, tables), frozenset(told.views)
 
 
 @pytest.fixture(scope="module")
@@ -96,16 +96,16 @@ def untouched(workspace: Path) -> Any:
     assert digest_of(workspace / "lake") == before
 
 
-def told(workspace: Path, sql: str, limits: Limits) -> None:
-    with auditing.ask_sql(Workspace(workspace), sql, limits) as asked:
+def told(workspace: Path, sql: str, limits: SqlLimits) -> None:
+    with audit.ask_sql(Workspace(workspace), sql, limits) as asked:
         asked.batches.read_all()
 
 
 @pytest.mark.parametrize(("sql", "why"), REFUSED, ids=[why for _, why in REFUSED])
 def test_what_is_more_than_a_question_is_refused(sql: str, why: str, inside: Inside) -> None:
     connection, known = inside
-    with pytest.raises(locked.Refused) as refused:
-        locked.check(connection, sql, known)
+    with pytest.raises(sql_sandbox_worker.RefusedSql) as refused:
+        sql_sandbox_worker.check(connection, sql, known)
     assert why in refused.value.message
 
 
@@ -129,7 +129,7 @@ def test_what_takes_too_much_is_stopped(sql: str, why: str, workspace: Path, unt
     wall_s = 1.0 if "after" in why else 60.0
     began_s = time.monotonic()
     with pytest.raises(DmforgeError, match=why) as stopped:
-        told(workspace, sql, Limits(128, wall_s))
+        told(workspace, sql, SqlLimits(128, wall_s))
     assert stopped.value.exit_code == 1
     assert time.monotonic() - began_s < 45
 
@@ -203,7 +203,7 @@ def test_keys_stay_outside_and_writers_are_not_waited_for(workspace: Path, monke
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     place = Workspace(workspace)
     seen: list[bytes] = []
-    with place.held("a run"), auditing.ask_sql(place, "SELECT count(*) FROM tasks", Limits()) as asked:
+    with place.held("a run"), audit.ask_sql(place, "SELECT count(*) FROM tasks", SqlLimits()) as asked:
         for child in Path("/proc/self/task").glob("*/children"):
             for process in child.read_text().split():
                 seen.append(Path(f"/proc/{process}/environ").read_bytes())

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from dmforge import pipeline
-from dmforge.curation.audit.finding import find, read_id
-from dmforge.curation.audit.stored import Stored
+from dmforge.commands import run
+from dmforge.curation.audit.id_lookup import find, read_id
+from dmforge.curation.audit.stored_rows import StoredRows
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.select import SelectCot
+from dmforge.filters.selection.select_cot import SelectCot
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import digest, show
 from tests.audit.conftest import ask
@@ -86,10 +86,10 @@ def test_every_way_to_give_an_id_names_the_video_that_is_forgotten(workspace: Pa
     first, *others = (row["id"] for row in rows(workspace, "videos"))
     whole, bare = show("video", first), show("video", first).removeprefix("video_")
     for text in (whole, whole.upper(), f" {whole} ", whole[:-14], bare, bare[:12], first.hex(), first.hex()[:12]):
-        assert pipeline.video_finder([text])(lake) == [first]
-    assert pipeline.video_finder([show("video", other) for other in others])(lake) == others
+        assert run.video_finder([text])(lake) == [first]
+    assert run.video_finder([show("video", other) for other in others])(lake) == others
     elsewhere = digest("video", "one that is not here yet")
-    assert pipeline.video_finder([show("video", elsewhere)])(lake) == [elsewhere]
+    assert run.video_finder([show("video", elsewhere)])(lake) == [elsewhere]
     task = rows(workspace, "tasks")[0]["id"]
     for text, told in (
         (show("task", task), "is the id of a task"), (task.hex(), "is the id of no video here"),
@@ -123,11 +123,11 @@ def test_what_is_no_id_is_told_what_is_near(text: str, told: str, workspace: Pat
     assert told in ask("why", text, "-w", workspace, code=2).output
 
 
-def test_a_beginning_of_several_ids_names_them(scored: tuple[Path, View]) -> None:
+def test_a_beginning_of_several_ids_names_them(scored: tuple[Path, LakeView]) -> None:
     folder, view = scored
     verdicts = sorted(row["id"] for row in rows(folder, "verdicts"))
     one, other = next(pair for pair in itertools.pairwise(verdicts) if pair[0][:2] == pair[1][:2])
-    stored = Stored(Lake(Workspace(folder)), view, {"given": Given, "select_cot": SelectCot}.get)
+    stored = StoredRows(Lake(Workspace(folder)), view, {"given": Given, "select_cot": SelectCot}.get)
     with pytest.raises(InputError, match="the beginning of several ids") as told:
         find(stored, read_id(one.hex()[:4]))
     assert show("verdict", one) in str(told.value)

@@ -14,11 +14,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from dmforge.curation.engine.rehearsal import RehearsalScore, ScoreConfig
 from dmforge.curation.lake.journal import Journal
 from dmforge.curation.shards.document import ShardSample, video_of, write_document
 from dmforge.curation.shards.folders import Manifest
 from dmforge.curation.shards.index import SCHEMA
-from dmforge.curation.trial import Score, ScoreConfig
 from dmforge.curation.video.media import Receipt
 from dmforge.curation.workspace import Workspace
 from dmforge.recipe import STAGES, stage_class
@@ -103,7 +103,11 @@ def _journal_line() -> str:
 
 def _keys() -> list[Any]:
     content = {"b": [1, 1.5, True, None, "é"], "a": (b"\0" * 16, Fraction(3, 2))}
-    return [digest("kind", content).hex(), Score(ScoreConfig(salt="x")).variant.hex(), Clips(look_frames=96).digest.hex()]
+    return [
+        digest("kind", content).hex(),
+        RehearsalScore(ScoreConfig(salt="x")).variant.hex(),
+        Clips(look_frames=96).digest.hex(),
+    ]
 
 
 def _sha256(content: object) -> str:

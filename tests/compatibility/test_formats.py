@@ -15,12 +15,13 @@ import pytest
 from pydantic import Field, PositiveInt
 from typer.testing import CliRunner
 
-from dmforge import __version__, cli, upgrading
+from dmforge import __version__, cli
+from dmforge.commands import upgrade
 from dmforge.curation import workspace_format
-from dmforge.curation.lake.commits import Draft, Lake
+from dmforge.curation.io.toml_keys import renamed_text
+from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.parts import read_part
-from dmforge.curation.lake.views import AnyStage, View
-from dmforge.curation.renaming import renamed_text
+from dmforge.curation.lake.views import AnyStage, LakeView
 from dmforge.curation.shards.folders import MANIFEST
 from dmforge.curation.workspace import Workspace
 from dmforge.recipe import read_recipe
@@ -231,7 +232,7 @@ def test_an_upgrade_that_was_killed_between_its_steps_goes_on(old: Path, tmp_pat
     root = shutil.copytree(old / "demo/workspace", tmp_path / "ws")
     whole = shutil.copytree(root, tmp_path / "whole")
     invoke("upgrade", "-w", whole)
-    upgrading.rewrite_recipe(Workspace(root))  # and here the process dies: the number is still the old one
+    upgrade.rewrite_recipe(Workspace(root))  # and here the process dies: the number is still the old one
     invoke("upgrade", "-w", root)
     for name in ("recipe.toml", workspace_format.FILE):
         assert (root / name).read_bytes() == (whole / name).read_bytes()
@@ -286,7 +287,7 @@ def test_rows_of_older_parts_have_the_defaults_of_columns_that_came_later(colour
         at = parts["tasks"].column_names.index("colour")
         painted = parts["tasks"].set_column(at, "colour", pa.array(["red"] * len(parts["tasks"])))
         lake.withdraw(commit)
-        draft = Draft("batch", "count", stage.variant, b"\1" * 16, commit.config)
+        draft = CommitDraft("batch", "count", stage.variant, b"\1" * 16, commit.config)
         lake.publish(draft, {name: [painted if name == "tasks" else rows] for name, rows in parts.items()})
         colours = Counter(row.colour for row in tasks_of(root, stage, coloured))
         assert colours == {"red": len(painted), "blue": len(tasks) - len(painted)}
@@ -295,7 +296,7 @@ def test_rows_of_older_parts_have_the_defaults_of_columns_that_came_later(colour
 
 
 def tasks_of(root: Path, stage: AnyStage, record: Any) -> list[Any]:
-    view = View(Lake(Workspace(root)), [stage])
+    view = LakeView(Lake(Workspace(root)), [stage])
     return from_arrow(record, view.table(view.rows(record).sql))
 
 

@@ -10,10 +10,10 @@ from types import ModuleType
 
 import pytest
 
-from dmforge.curation.sources.contract import Question, Refused
-from dmforge.curation.sources.reading import read_questions
-from dmforge.filters.judged import EXAMPLE
-from dmforge.generators.rollout import Quest, prompt_of, roll
+from dmforge.curation.sources.annotation_format import Question, RefusedQuestion
+from dmforge.curation.sources.annotation_reader import read_questions
+from dmforge.filters.rules.rule import EXAMPLE
+from dmforge.generators.inference.rollout import RolloutRequest, prompt_of, roll
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.transcript import COARSE
 from tests.student.students import QUESTION, Barcodes, look
@@ -45,7 +45,7 @@ def test_the_format_reads_its_files_and_no_others(shown: dict[str, ModuleType], 
     asked, refused = (placed.question for placed in read_questions(form, [file]))
     assert isinstance(asked, Question)
     assert (asked.video, asked.question, asked.windows) == ("cup_final", "a corner from the left", ((120.0, 180.0),))
-    assert refused == Refused("cup_final", "no window")
+    assert refused == RefusedQuestion("cup_final", "no window")
     with pytest.raises(InputError):
         list(read_questions(form, [other]))
 
@@ -66,7 +66,7 @@ def test_the_engine_is_asked_and_shown_what_it_looks_at(shown: dict[str, ModuleT
     engine = shown["recital"].Recital([looks, ("<think>Blue.</think><answer>blue</answer>",), ("Blue.",)])
     footage = Barcodes()
     prompt = prompt_of((COARSE, QUESTION), footage)
-    rolled = roll(engine, [Quest(prompt, footage)] * 3)
+    rolled = roll(engine, [RolloutRequest(prompt, footage)] * 3)
     assert [one.ending for one in rolled] == ["answered", "no_look", "malformed"]
     assert (rolled[0].looks, rolled[0].answer) == ((look(100, 300),), "blue")
     assert engine.latest.shown[0] - engine.latest.shown[1] == 4, "two seconds at two frames a second"

@@ -21,13 +21,13 @@ from pydantic import TypeAdapter
 from benchmarks.barcodes import Case
 from benchmarks.corpora import filmed
 from dmforge import cli
-from dmforge.generators.engines.settings import EngineSettings
+from dmforge.generators.inference.engines.engine_settings import EngineSettings
 from dmforge.recipe import STAGES, RecipeFile, stage_class
 from dmforge.schemas.config import parse_config
 from dmforge.schemas.looks import Look, Window
 from dmforge.trainers.evaluation_settings import EvaluationSettings
-from dmforge.trainers.sdgrpo_settings import SdgrpoSettings, WriterSettings
-from dmforge.trainers.settings import SftSettings
+from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings, WriterSettings
+from dmforge.trainers.training_settings import SftSettings
 from tests.student.students import speck
 
 ROOT = Path(__file__).parents[2]

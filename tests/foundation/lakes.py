@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import undisturbed
-from dmforge import pipeline
+from dmforge.commands import run as run_commands
+from dmforge.curation.engine.driver import StageReport
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.logical import digest_of_all
-from dmforge.curation.lake.views import View
-from dmforge.curation.runner import StageReport
+from dmforge.curation.lake.logical_digest import digest_of_all
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace import Workspace
 from dmforge.recipe import read_recipe
 
@@ -38,7 +38,7 @@ def write_recipe(root: Path, tasks: int = 200, batch: int = 20, salt: str = "", 
 
 def run(root: Path, until: str | None = None, videos: int | None = None) -> dict[str, StageReport]:
     console = Console(file=io.StringIO())
-    return {report.name: report for report in pipeline.run(Workspace(root), console, "test", until, videos)}
+    return {report.name: report for report in run_commands.run(Workspace(root), console, "test", until, videos)}
 
 
 def fingerprint(root: Path) -> dict[str, str]:
@@ -46,12 +46,12 @@ def fingerprint(root: Path) -> dict[str, str]:
     return undisturbed.fingerprint(root / "lake")
 
 
-def view(root: Path) -> View:
-    return View(Lake(Workspace(root)), read_recipe(root / "recipe.toml").stages)
+def view(root: Path) -> LakeView:
+    return LakeView(Lake(Workspace(root)), read_recipe(root / "recipe.toml").stages)
 
 
 def logical(root: Path) -> str:
-    return digest_of_all(pipeline.digest(Workspace(root)))
+    return digest_of_all(run_commands.digest(Workspace(root)))
 
 
 def count(root: Path, sql: str) -> int:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dmforge.curation.executors.finished import Finished
-from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.contract.stage import Ask, AskConfig, Batch, Each, EachConfig, Root, Stage, StageConfig
+from dmforge.curation.contract.stage_results import Made, Rejected, Result
+from dmforge.curation.engine.executors.batch_results import FinishedBatch
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
+from dmforge.curation.engine.rehearsal import RehearsalNumber
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.settled import Made, Rejected, Result
-from dmforge.curation.stage import Ask, AskConfig, Batch, Each, EachConfig, Root, Stage, StageConfig
-from dmforge.curation.trial import Seed
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import to_arrow
 from dmforge.schemas.errors import DmforgeError, Transient
@@ -40,11 +40,11 @@ class MisbehaveConfig(EachConfig):
     """A folder in which every attempt leaves a file."""
 
 
-class Misbehave(Each[Seed, Verdict]):
+class Misbehave(Each[RehearsalNumber, Verdict]):
     name, version = "misbehave", 1
     config: MisbehaveConfig
 
-    def process(self, item: Seed) -> Result:
+    def process(self, item: RehearsalNumber) -> Result:
         if self.config.traces:
             (Path(self.config.traces) / f"{item.number}-{time.monotonic_ns()}").touch()
         if item.number == self.config.number or self.config.how.startswith("all_"):
@@ -79,14 +79,14 @@ class EchoConfig(AskConfig):
     """The number of the input that stops the stage."""
 
 
-class Echo(Ask[Seed, Verdict]):
+class Echo(Ask[RehearsalNumber, Verdict]):
     name, version = "echo", 1
     config: EchoConfig
 
     def open(self, workspace: Workspace) -> None:
         self.in_flight = self.most_in_flight = 0
 
-    async def process(self, item: Seed) -> Result:
+    async def process(self, item: RehearsalNumber) -> Result:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         await asyncio.sleep(self.config.slow_s if item.number == self.config.slow else 0.001)
@@ -98,14 +98,14 @@ class Echo(Ask[Seed, Verdict]):
         return Made((verdict(item),))
 
 
-class Ahead(Batch[Seed, Verdict]):
+class Ahead(Batch[RehearsalNumber, Verdict]):
     """Reads ahead over the ends of batches, as an engine with continuous batching does."""
 
     name, version = "ahead", 1
     config: StageConfig
 
-    def process(self, items: Iterator[Seed]) -> Iterator[Result]:
-        pending: list[Seed] = []
+    def process(self, items: Iterator[RehearsalNumber]) -> Iterator[Result]:
+        pending: list[RehearsalNumber] = []
         for item in items:
             pending.append(item)
             if len(pending) == 7:
@@ -114,7 +114,7 @@ class Ahead(Batch[Seed, Verdict]):
         yield from (Rejected("late") for _ in pending)
 
 
-def verdict(item: Seed) -> Verdict:
+def verdict(item: RehearsalNumber) -> Verdict:
     return Verdict(item.video, item.id, "task", "misbehave", float(item.number), 1)
 
 
@@ -144,8 +144,8 @@ def misbehave(how: str) -> None:
             pass
 
 
-def seeds(count: int) -> list[Seed]:
-    return [Seed(VIDEO, number) for number in range(count)]
+def seeds(count: int) -> list[RehearsalNumber]:
+    return [RehearsalNumber(VIDEO, number) for number in range(count)]
 
 
 def batches(count: int, size: int) -> Iterator[WorkBatch]:
@@ -153,22 +153,24 @@ def batches(count: int, size: int) -> Iterator[WorkBatch]:
     for start in range(0, count, size):
         batch_seeds = all_seeds[start : start + size]
         yield WorkBatch(
-            pa.Table.from_batches([to_arrow(Seed, batch_seeds)]), [seed.id for seed in batch_seeds], [VIDEO] * len(batch_seeds)
+            pa.Table.from_batches([to_arrow(RehearsalNumber, batch_seeds)]),
+            [seed.id for seed in batch_seeds],
+            [VIDEO] * len(batch_seeds),
         )
 
 
-def execute(stage: Stage[Seed, Verdict], workspace: Path, count: int, size: int) -> list[Finished]:
+def execute(stage: Stage[RehearsalNumber, Verdict], workspace: Path, count: int, size: int) -> list[FinishedBatch]:
     return list(LocalExecutor().execute(stage, Workspace(workspace), batches(count, size), lambda _: None))
 
 
-def statuses(finished: list[Finished]) -> dict[Id, tuple[str, str]]:
+def statuses(finished: list[FinishedBatch]) -> dict[Id, tuple[str, str]]:
     """Outcome and reason of each input."""
     rows = [row for batch in finished if batch.settled for row in batch.settled.outcomes.to_pylist()]
     assert len(rows) == len({row["input"] for row in rows})
     return {row["input"]: (row["status"], row["reason"]) for row in rows}
 
 
-class Halve(Root, Each[Seed, Task]):
+class Halve(Root, Each[RehearsalNumber, Task]):
     """Makes the same task from each two numbers."""
 
     name, version = "halve", 1
@@ -177,10 +179,10 @@ class Halve(Root, Each[Seed, Task]):
     def edition(self, workspace: Workspace) -> str:
         return "forty"
 
-    def scan(self, workspace: Workspace) -> Iterator[Seed]:
+    def scan(self, workspace: Workspace) -> Iterator[RehearsalNumber]:
         yield from seeds(40)
 
-    def process(self, item: Seed) -> Result:
+    def process(self, item: RehearsalNumber) -> Result:
         return Made((Task(VIDEO, "open", f"half of {item.number // 2 * 2}", (), "", (), "any"),))
 
 
@@ -203,7 +205,7 @@ def misbehaving(how: str, tmp_path: Path, **limits: float) -> Misbehave:
     return Misbehave(MisbehaveConfig.model_validate(settings))
 
 
-class Film(Root, Each[Seed, Video]):
+class Film(Root, Each[RehearsalNumber, Video]):
     """Makes videos of two sources from numbers."""
 
     name, version = "film", 1
@@ -212,11 +214,11 @@ class Film(Root, Each[Seed, Video]):
     def edition(self, workspace: Workspace) -> str:
         return "ten"
 
-    def scan(self, workspace: Workspace) -> Iterator[Seed]:
+    def scan(self, workspace: Workspace) -> Iterator[RehearsalNumber]:
         for number in range(10):
-            yield Seed(film(number).id, number)
+            yield RehearsalNumber(film(number).id, number)
 
-    def process(self, item: Seed) -> Result:
+    def process(self, item: RehearsalNumber) -> Result:
         return Made((film(item.number),))
 
 

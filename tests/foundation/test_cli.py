@@ -222,7 +222,7 @@ def test_a_log_sees_a_plain_line_now_and_then() -> None:
 
     from rich.console import Console
 
-    from dmforge.curation import progress
+    from dmforge.curation.engine import progress
 
     text = io.StringIO()
     with progress.StageProgress(Console(file=text), "decode", 100) as shown:

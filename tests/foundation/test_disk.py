@@ -101,7 +101,7 @@ def test_a_disk_that_is_full_of_checkpoints_is_said_whoever_writes_them(tmp_path
         import torch
         from safetensors.torch import save_file
         from dmforge.schemas.errors import LakeError
-        from dmforge.trainers.refusals import refusals
+        from dmforge.trainers.disk_errors import refusals
         place, w = Path(os.environ["SMALL"]) / "weights", torch.zeros(1 << 20)
         for save in (torch.save, save_file):
             try:
@@ -154,7 +154,7 @@ def test_a_scratch_folder_that_is_full_is_said(tmp_path: Path) -> None:
     program = """
         import pyarrow as pa
         from dmforge.curation.lake.spool import Spool
-        from dmforge.curation.lake.whereabouts import Whereabouts
+        from dmforge.curation.lake.journal_index import Whereabouts
         from dmforge.schemas.errors import LakeError
         def spool():
             with Spool() as spool:
@@ -176,9 +176,9 @@ def test_half_a_selection_is_not_left_on_a_disk_that_is_full(tmp_path: Path) -> 
         from pathlib import Path
         from rich.console import Console
         from benchmarks.invented import chain
-        from dmforge.curation.executors.local import LocalExecutor
+        from dmforge.curation.engine.executors.local_executor import LocalExecutor
         from dmforge.curation.lake.commits import Lake
-        from dmforge.curation.runner import Driver
+        from dmforge.curation.engine.driver import Driver
         from dmforge.curation.workspace import Workspace
         from dmforge.schemas.errors import LakeError
         workspace, stages = Workspace(Path(os.environ["ROOT"])), chain(200)

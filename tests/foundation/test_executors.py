@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dmforge.curation.executors.local import LocalExecutor
-from dmforge.curation.executors.watch import Watch
-from dmforge.curation.stage import EachConfig, StageConfig
+from dmforge.curation.contract.stage import EachConfig, StageConfig
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
+from dmforge.curation.engine.executors.process_watch import ProcessWatch
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError
 from tests.foundation.stages import (
@@ -120,7 +120,7 @@ def test_an_engine_may_read_ahead_over_the_ends_of_batches(tmp_path: Path) -> No
 def looks(shape: list[tuple[float, float]], **limits: float) -> list[str | None]:
     """What a watch says after each (seconds since the last look, CPU seconds used in them)."""
     told = EachConfig.model_validate({"cpu_s": 5, "still_s": 2, "wall_s": 100} | limits)
-    watch, now, cpu, said = Watch((0, 0), 0.0, 0.0), 0.0, 0.0, []
+    watch, now, cpu, said = ProcessWatch((0, 0), 0.0, 0.0), 0.0, 0.0, []
     for elapsed, used in shape:
         now, cpu = now + elapsed, cpu + used
         verdict = watch.look(now, cpu, elapsed, told)

@@ -12,12 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from dmforge.generators.engines.settings import ServerSettings, TransformersSettings, VllmSettings
+from dmforge.generators.inference.engines.engine_settings import ServerSettings, TransformersSettings, VllmSettings
 from dmforge.recipe import RECIPES, STAGES, RecipeFile, read_recipe, stage_class
 from dmforge.schemas.config import Config
 from dmforge.trainers.evaluation_settings import BootstrapSettings, EvaluationSettings, RollSettings
-from dmforge.trainers.sdgrpo_settings import BesideSettings, ItselfSettings, PolicySettings, RolloutSettings, SdgrpoSettings
-from dmforge.trainers.settings import (
+from dmforge.trainers.sdgrpo.sdgrpo_settings import (
+    ColocatedSettings,
+    InProcessSettings,
+    PolicySettings,
+    RolloutSettings,
+    SdgrpoSettings,
+)
+from dmforge.trainers.training_settings import (
     Adapters,
     CorpusSettings,
     DataSettings,
@@ -114,8 +120,8 @@ def configs() -> list[type[Config]]:
     trainings = [Adapters, CorpusSettings, DataSettings, ModelSettings, OutSettings, SftSettings, StepSettings]
     trainings += [BootstrapSettings, EvaluationSettings, RollSettings, ServerSettings, TransformersSettings, VllmSettings]
     trainings += [
-        BesideSettings,
-        ItselfSettings,
+        ColocatedSettings,
+        InProcessSettings,
         PolicySettings,
         RolloutSettings,
         SdgrpoSettings,

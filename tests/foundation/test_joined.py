@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.contract.stage import Ask, AskConfig, Batch, Each, EachConfig, StageConfig
+from dmforge.curation.contract.stage_results import Made, Result
+from dmforge.curation.engine.driver import Driver
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
+from dmforge.curation.engine.rehearsal import CountConfig, RehearsalCount
 from dmforge.curation.lake import worklist
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import AnyStage, View
-from dmforge.curation.runner import Driver
-from dmforge.curation.settled import Made, Result
-from dmforge.curation.stage import Ask, AskConfig, Batch, Each, EachConfig, StageConfig
-from dmforge.curation.trial import Count, CountConfig
+from dmforge.curation.lake.views import AnyStage, LakeView
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.ids import Id, show
-from dmforge.schemas.records import Attempt, Candidate, Joined, Record, Task, Verdict
+from dmforge.schemas.records import Candidate, CandidateWithTask, Joined, Record, Task, Verdict
 from dmforge.schemas.transcript import COARSE, Piece, Transcript
 
 
@@ -36,33 +36,33 @@ class Answer(Batch[Task, Candidate]):
             yield Made(tuple(Candidate(task.video, task.id, n, "t", pieces, (), task.answer, "gold", ()) for n in range(2)))
 
 
-def judged(name: str, item: Attempt) -> Made:
+def judged(name: str, item: CandidateWithTask) -> Made:
     right = item.candidate.task == item.task.id and item.candidate.answer == item.task.answer
     detail = f"{show('task', item.task.id)} {item.task.question}"
     return Made((Verdict(item.task.video, item.candidate.id, "candidate", name, float(right), 1, detail=detail),))
 
 
-class InStreams(Batch[Attempt, Verdict]):
+class InStreams(Batch[CandidateWithTask, Verdict]):
     name, version = "streams", 1
     config: StageConfig
 
-    def process(self, items: Iterator[Attempt]) -> Iterator[Result]:
+    def process(self, items: Iterator[CandidateWithTask]) -> Iterator[Result]:
         return (judged(self.name, item) for item in items)
 
 
-class InProcesses(Each[Attempt, Verdict]):
+class InProcesses(Each[CandidateWithTask, Verdict]):
     name, version = "processes", 1
     config: EachConfig
 
-    def process(self, item: Attempt) -> Result:
+    def process(self, item: CandidateWithTask) -> Result:
         return judged(self.name, item)
 
 
-class InFlight(Ask[Attempt, Verdict]):
+class InFlight(Ask[CandidateWithTask, Verdict]):
     name, version = "flight", 1
     config: AskConfig
 
-    async def process(self, item: Attempt) -> Result:
+    async def process(self, item: CandidateWithTask) -> Result:
         return judged(self.name, item)
 
 
@@ -112,19 +112,19 @@ class OfPairs(Batch[Paired, Verdict]):
 def test_a_row_about_another_video_is_found_however_ranges_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worklist, "RANGE_ROWS", 5)
     stages: list[AnyStage] = [
-        Count(CountConfig(tasks=40, reject_every=0, workers=1)), Pairs(StageConfig()), OfPairs(StageConfig())
+        RehearsalCount(CountConfig(tasks=40, reject_every=0, workers=1)), Pairs(StageConfig()), OfPairs(StageConfig())
     ]  # fmt: skip
     lake = Lake(Workspace(tmp_path))
     reports = list(Driver(lake, stages, LocalExecutor(), Console(file=io.StringIO())).run(stages))
     assert reports[-1].tally.made == 40
-    found = View(lake, stages).connection.execute("SELECT min(score), sum(n) FROM verdicts").fetchall()
+    found = LakeView(lake, stages).connection.execute("SELECT min(score), sum(n) FROM verdicts").fetchall()
     assert found == [(1.0, 0)]
 
 
 def test_every_shape_is_given_a_candidate_beside_its_own_task(tmp_path: Path) -> None:
     small = {"batch_items": 7}
     stages: list[AnyStage] = [
-        Count(CountConfig(tasks=40, reject_every=10, workers=1)),
+        RehearsalCount(CountConfig(tasks=40, reject_every=10, workers=1)),
         Answer(StageConfig(**small)),
         InStreams(StageConfig(**small)),
         InProcesses(EachConfig(**small, workers=2)),
@@ -138,5 +138,5 @@ def test_every_shape_is_given_a_candidate_beside_its_own_task(tmp_path: Path) ->
         SELECT filter, count(*), count(DISTINCT v.subject), min(score), bool_and(ends_with(v.detail, t.question))
         FROM verdicts v JOIN candidates c ON c.id = v.subject JOIN tasks t ON t.id = c.task GROUP BY filter ORDER BY filter
     """
-    found = View(lake, stages).connection.execute(sql).fetchall()
+    found = LakeView(lake, stages).connection.execute(sql).fetchall()
     assert found == [(name, 72, 72, 1.0, True) for name in ("flight", "processes", "streams")]

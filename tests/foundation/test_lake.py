@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from dmforge import pipeline
-from dmforge.curation import trial
-from dmforge.curation.executors.local import LocalExecutor
-from dmforge.curation.lake import compaction, forgetting
-from dmforge.curation.lake.commits import Commit, Draft, Lake
-from dmforge.curation.lake.views import AnyStage, Tally, View
-from dmforge.curation.runner import Driver
-from dmforge.curation.stage import EachConfig
+from dmforge.commands import run as run_commands
+from dmforge.curation.contract.stage import EachConfig
+from dmforge.curation.engine import rehearsal
+from dmforge.curation.engine.driver import Driver
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
+from dmforge.curation.lake import compaction
+from dmforge.curation.lake.commits import Commit, CommitDraft, Lake
+from dmforge.curation.lake.views import AnyStage, LakeView, StageCounts
+from dmforge.curation.lifecycle import takedown
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 from tests.foundation.lakes import count, fingerprint, logical, run, view, write_recipe
@@ -249,7 +250,7 @@ def test_two_runs_at_once_the_second_says_who_holds_the_workspace(done: Path) ->
 def test_a_clock_that_jumps_changes_nothing(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import UTC, datetime
 
-    from dmforge.curation import runs
+    from dmforge.curation.engine import run_log
 
     class Jumping(datetime):
         jumps = iter([2031, 1971, 2026, 1999, 2040, 1980])
@@ -258,7 +259,7 @@ def test_a_clock_that_jumps_changes_nothing(done: Path, tmp_path: Path, monkeypa
         def now(cls, tz: object = None) -> datetime:
             return datetime(next(cls.jumps), 1, 1, tzinfo=UTC)
 
-    monkeypatch.setattr(runs, "datetime", Jumping)
+    monkeypatch.setattr(run_log, "datetime", Jumping)
     monkeypatch.setattr(time, "time", lambda: -1e9)
     other = tmp_path / "other"
     write_recipe(other)
@@ -277,7 +278,7 @@ def test_what_was_quarantined_is_tried_again_when_asked(tmp_path: Path) -> None:
     before = fingerprint(root)
     run(root)
     assert fingerprint(root) == before
-    again = {report.name: report for report in pipeline.run(Workspace(root), Console(), "test", retry_quarantined=True)}
+    again = {report.name: report for report in run_commands.run(Workspace(root), Console(), "test", retry_quarantined=True)}
     assert again["count"].tally.quarantined == 2
     digest = logical(root)
     assert count(root, "SELECT count(*) FROM outcomes WHERE stage = 'count'") == 60
@@ -288,20 +289,24 @@ def test_what_was_quarantined_is_tried_again_when_asked(tmp_path: Path) -> None:
     assert logical(tmp_path / "calm") == digest
 
 
-def drive(root: Path, *stages: AnyStage) -> dict[str, Tally]:
+def drive(root: Path, *stages: AnyStage) -> dict[str, StageCounts]:
     with Workspace(root).held("test"):
         driver = Driver(Lake(Workspace(root)), stages, LocalExecutor(), Console())
         return {report.name: report.tally for report in driver.run(stages)}
 
 
 def test_the_same_row_from_two_inputs_is_one_row(tmp_path: Path) -> None:
-    stages = HalveOnce(EachConfig(batch_items=7)), trial.Score(trial.ScoreConfig()), trial.Keep(trial.KeepConfig())
+    stages = (
+        HalveOnce(EachConfig(batch_items=7)),
+        rehearsal.RehearsalScore(rehearsal.ScoreConfig()),
+        rehearsal.RehearsalKeep(rehearsal.KeepConfig()),
+    )
     for _ in range(2):
         tallies = drive(tmp_path, *stages)
         assert [tallies[name].made for name in ("halve", "score")] == [40, 20]
         assert tallies["keep"].made + tallies["keep"].rejected == 20
         assert not any(tally.pending for tally in tallies.values())
-    seen = View(Lake(Workspace(tmp_path)), stages)
+    seen = LakeView(Lake(Workspace(tmp_path)), stages)
     assert seen.connection.execute("SELECT count(*), count(DISTINCT id) FROM tasks").fetchall() == [(20, 20)]
 
 
@@ -309,11 +314,11 @@ def test_a_source_is_taken_down_with_all_its_videos(tmp_path: Path) -> None:
     drive(tmp_path, Film(EachConfig()))
     with Workspace(tmp_path).held("test"):
         lake = Lake(Workspace(tmp_path))
-        wanted = forgetting.videos_of(lake, "theirs")
-        removed = forgetting.take_down(lake, wanted, "their licence ended")
+        wanted = takedown.videos_of(lake, "theirs")
+        removed = takedown.take_down(lake, wanted, "their licence ended")
     assert (removed.videos, removed.rows, removed.swept) == (5, 15, True)  # of each: roster, outcome, video
     for _ in range(2):
-        seen = View(Lake(Workspace(tmp_path)), (Film(EachConfig()),))
+        seen = LakeView(Lake(Workspace(tmp_path)), (Film(EachConfig()),))
         assert seen.connection.execute("SELECT DISTINCT source FROM videos").fetchall() == [("ours",)]
         assert drive(tmp_path, Film(EachConfig()))["film"].made == 5
 
@@ -346,7 +351,7 @@ def test_a_kill_around_a_compaction_changes_no_byte(tmp_path: Path, monkeypatch:
     write_recipe(cut, batch=10)
     publish, left = Lake.publish, [after]
 
-    def killed(self: Lake, draft: Draft, tables: Mapping[str, Iterable[pa.Table]]) -> Commit:
+    def killed(self: Lake, draft: CommitDraft, tables: Mapping[str, Iterable[pa.Table]]) -> Commit:
         left[0] -= draft.kind == "compaction"
         if left[0] < 0:
             raise KeyboardInterrupt

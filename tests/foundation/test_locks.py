@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dmforge.curation.lake.shares import Share
-from dmforge.curation.ranks import Working, claim_share
+from dmforge.curation.engine.ranks.rank_locks import RankPresence, claim_share
+from dmforge.curation.lake.partition import Share
 from dmforge.curation.sources.reviews import Review, append
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import LakeError
@@ -27,7 +27,7 @@ def entered(context: Callable[[Workspace], object], workspace: Workspace) -> Non
 
 
 def waited(workspace: Workspace) -> None:
-    Working(workspace, 0).wait_until(lambda: False)
+    RankPresence(workspace, 0).wait_until(lambda: False)
 
 
 def reviewed(workspace: Workspace) -> None:
@@ -37,7 +37,7 @@ def reviewed(workspace: Workspace) -> None:
 WANTED: dict[str, Callable[[Workspace], None]] = {
     "a run": partial(entered, lambda workspace: workspace.held("run")),
     "a rank": partial(entered, lambda workspace: claim_share(workspace, Share(0, 2), "run")),
-    "a rank at work": partial(entered, lambda workspace: Working(workspace, 0).working()),
+    "a rank at work": partial(entered, lambda workspace: RankPresence(workspace, 0).working()),
     "a rank that waits": waited,
     "who looks": partial(entered, lambda workspace: workspace.reading()),
     "a sweep": partial(entered, lambda workspace: workspace.unread()),

@@ -12,17 +12,19 @@ import pytest
 from rich.console import Console
 
 from benchmarks.invented import TASKS_A_VIDEO, chain, sets
-from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.engine.driver import Driver
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake import views, worklist
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.journal_index import JournalIndex
 from dmforge.curation.lake.parts import write_part
 from dmforge.curation.lake.spool import Spool
 from dmforge.curation.lake.views import AnyStage
-from dmforge.curation.lake.whereabouts import Whereabouts
-from dmforge.curation.runner import Driver
-from dmforge.curation.shards import index, pack
+from dmforge.curation.packing import pack
+from dmforge.curation.shards import index
 from dmforge.curation.workspace import Workspace
-from dmforge.filters import draw, duplicates, select, select_rl
+from dmforge.filters import duplicates
+from dmforge.filters.selection import select_cot, select_rl, task_sampling
 
 
 def made(root: Path, stages: Sequence[AnyStage]) -> dict[str, str]:
@@ -42,7 +44,7 @@ def test_how_ranges_are_cut_changes_no_byte_of_lake_and_shards(
     whole = made(tmp_path / "whole", stages(30 * TASKS_A_VIDEO))
     for module, name in (
         (worklist, "RANGE_ROWS"), (views, "RANGE_ROWS"), (duplicates, "RANGE_ROWS"), (pack, "RANGE_SAMPLES"),
-        (select, "RANGE_SUBJECTS"), (select_rl, "RANGE_SUBJECTS"), (draw, "CHUNK_TASKS"),
+        (select_cot, "RANGE_SUBJECTS"), (select_rl, "RANGE_SUBJECTS"), (task_sampling, "CHUNK_TASKS"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, 40)
     monkeypatch.setattr(index, "ROWS_PER_BATCH", index.ROWS_PER_GROUP // 4)
@@ -61,7 +63,7 @@ def test_how_pieces_are_cut_changes_no_byte_of_a_part(tmp_path: Path) -> None:
 
 
 def test_the_first_place_of_a_key_counts_until_another_is_noted() -> None:
-    places = Whereabouts(iter([("b", 0, 7), ("a", 1, 3), ("b", 2, 9)]))
+    places = JournalIndex(iter([("b", 0, 7), ("a", 1, 3), ("b", 2, 9)]))
     assert (len(places), places.find("a"), places.find("b"), places.find("c")) == (2, (1, 3), (0, 7), None)
     places.note([("c", 1, 20), ("b", 1, 30)])
     assert (len(places), places.find("b"), places.find("c")) == (3, (1, 30), (1, 20))

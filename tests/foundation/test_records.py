@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dmforge.curation.settled import Key, Made, Origin, Quarantined, settle
+from dmforge.curation.contract.stage_results import Key, Made, Origin, Quarantined, settle
 from dmforge.schemas.columns import from_arrow, id_matrix, schema, to_arrow
 from dmforge.schemas.config import Config, Operational, parse_config
 from dmforge.schemas.errors import InputError, Transient

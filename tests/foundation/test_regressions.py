@@ -19,15 +19,15 @@ from rich.console import Console
 
 from benchmarks.memory import tree
 from benchmarks.trial import runs_still
-from dmforge import pipeline
-from dmforge.curation import trial
-from dmforge.curation.executors.isolate import KillablePool
-from dmforge.curation.executors.local import LocalExecutor
+from dmforge.commands import run as run_commands
+from dmforge.curation.contract.stage_results import Key, Made, Origin, settle
+from dmforge.curation.engine import rehearsal
+from dmforge.curation.engine.driver import Driver
+from dmforge.curation.engine.executors.killable_pool import KillablePool
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import Answer, Journal
-from dmforge.curation.lake.views import View, interruptible
-from dmforge.curation.runner import Driver
-from dmforge.curation.settled import Key, Made, Origin, settle
+from dmforge.curation.lake.views import LakeView, interruptible
 from dmforge.curation.workspace import Workspace
 from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import DmforgeError
@@ -39,7 +39,7 @@ from tests.foundation.stages import Dies, MisbehaveConfig, batches, execute, mis
 
 def take_down(root: Path, reason: str = "asked", nth: int = 0) -> bytes:
     video: bytes = view(root).connection.execute(f"SELECT DISTINCT video FROM tasks ORDER BY 1 OFFSET {nth}").fetchall()[0][0]
-    pipeline.forget(Workspace(root), "test", reason, lambda _: [video])
+    run_commands.forget(Workspace(root), "test", reason, lambda _: [video])
     return video
 
 
@@ -173,7 +173,7 @@ def test_a_pilot_sees_nothing_but_its_videos_at_any_stage(tmp_path: Path) -> Non
     mixed, clean = run(root, videos=3), run(pilot, videos=3)
     assert mixed["keep"].tally == clean["keep"].tally
     assert mixed["keep"].tally.settled == mixed["score"].tally.made <= 24
-    assert {f.name: (f.tally.pending, f.expected) for f in pipeline.plan(Workspace(root))}["score"] == (
+    assert {f.name: (f.tally.pending, f.expected) for f in run_commands.plan(Workspace(root))}["score"] == (
         180 - mixed["score"].tally.made,
         0,
     )
@@ -182,18 +182,18 @@ def test_a_pilot_sees_nothing_but_its_videos_at_any_stage(tmp_path: Path) -> Non
     assert logical(root) == logical(pilot)
 
 
-class Empty(trial.Count):
+class Empty(rehearsal.RehearsalCount):
     """A root with nothing to list."""
 
     name, version = "empty", 1
-    config: trial.CountConfig
+    config: rehearsal.CountConfig
 
-    def scan(self, workspace: Workspace) -> Iterator[trial.Seed]:
+    def scan(self, workspace: Workspace) -> Iterator[rehearsal.RehearsalNumber]:
         yield from ()
 
 
 def test_a_pilot_is_bounded_whichever_root_has_the_videos(tmp_path: Path) -> None:
-    stages = Empty(trial.CountConfig()), trial.Count(trial.CountConfig(tasks=100))
+    stages = Empty(rehearsal.CountConfig()), rehearsal.RehearsalCount(rehearsal.CountConfig(tasks=100))
     driver = Driver(Lake(Workspace(tmp_path)), stages, LocalExecutor(), Console())
     assert [report.tally.settled for report in driver.run(stages, 2)] == [0, 16]
 
@@ -240,10 +240,10 @@ def test_a_view_is_a_snapshot(tmp_path: Path) -> None:
     run(tmp_path, until="count")
     stages = read_recipe(tmp_path / "recipe.toml").stages
     lake = Lake(Workspace(tmp_path))
-    seen = View(lake, stages)
+    seen = LakeView(lake, stages)
     list(Driver(lake, stages, LocalExecutor(), Console()).run(stages))
     assert seen.tally(stages[1]).pending == 36
-    assert View(lake, stages).tally(stages[1]).pending == 0
+    assert LakeView(lake, stages).tally(stages[1]).pending == 0
 
 
 def test_a_fork_server_that_is_killed_while_it_is_asked_for_a_process_is_replaced(tmp_path: Path) -> None:

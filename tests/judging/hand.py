@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from dmforge.curation.settled import Made
-from dmforge.curation.sources.names import parse as parse_name
-from dmforge.curation.sources.references import Reference
-from dmforge.filters.citations import Citations, CitationsConfig
+from dmforge.curation.contract.stage_results import Made
+from dmforge.curation.sources.benchmark_references import Reference
+from dmforge.curation.sources.video_names import parse as parse_name
 from dmforge.filters.contamination import index_benchmarks
 from dmforge.filters.duplicates import Duplicates, DuplicatesConfig
-from dmforge.filters.rules import Rules, RulesConfig
+from dmforge.filters.rules.citations import Citations, CitationsConfig
+from dmforge.filters.rules.rules import Rules, RulesConfig
 from dmforge.filters.verify import Verify, VerifyConfig
 from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.looks import Window
 from dmforge.schemas.prompts import prompt
-from dmforge.schemas.records import Attempt, Candidate, Task, Verdict, Video
+from dmforge.schemas.records import Candidate, CandidateWithTask, Task, Verdict, Video
 from dmforge.schemas.transcript import Piece, Transcript
 from tests.judging.lakes import judged
 
@@ -55,7 +55,7 @@ class Spoilt:
 
     name: str
     defect: str
-    attempt: Attempt
+    attempt: CandidateWithTask
     video_name: str
     twin_name: str
     listed: tuple[str, ...]
@@ -80,7 +80,7 @@ def _parse_record(line_record: dict[str, object]) -> Spoilt:
     clips = (Piece("runtime", None, looks[0]),) if looks else ()
     pieces = (*prompt(task), Piece("policy", text_before), *clips, Piece("policy", text_after))
     candidate = Candidate(video.id, task.id, 0, "hand", Transcript(pieces), looks, answer, "teacher", ())
-    attempt = Attempt(candidate, task, video)
+    attempt = CandidateWithTask(candidate, task, video)
     return Spoilt(record["name"], record["defect"], attempt, name, record["beside"], tuple(record["listed"]))
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.contract.stage import Batch, Root, Stage, StageConfig
+from dmforge.curation.contract.stage_results import Made, Result
+from dmforge.curation.engine.driver import Driver
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
-from dmforge.curation.runner import Driver
-from dmforge.curation.settled import Made, Result
-from dmforge.curation.stage import Batch, Root, Stage, StageConfig
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.video.fingerprint import Fingerprint
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.records import Candidate, Item, Provenance, Record, Task, Verdict, Video
@@ -43,7 +43,7 @@ class Given(Root, Batch[Video, Task | Candidate | Verdict | Provenance | Fingerp
             yield Made((video, *about))
 
 
-def judged(folder: Path, rows: Rows, *stages: Stage[Item, Record]) -> View:
+def judged(folder: Path, rows: Rows, *stages: Stage[Item, Record]) -> LakeView:
     """The view after these stages have run over these rows."""
     given = Given(GivenConfig())
     given.rows = rows
@@ -55,4 +55,4 @@ def judged(folder: Path, rows: Rows, *stages: Stage[Item, Record]) -> View:
         lake = Lake(workspace)
         for report in Driver(lake, every, LocalExecutor(), Console(quiet=True)).run(every):
             assert not report.tally.pending, report
-    return View(Lake(workspace), every)
+    return LakeView(Lake(workspace), every)

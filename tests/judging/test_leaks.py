@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from dmforge.filters.judged import Judged
-from dmforge.filters.leaks import unleaked
-from dmforge.generators.oracle.defects import LEAKS, SPAN_LEAKS
+from dmforge.filters.rules.leaks import unleaked
+from dmforge.filters.rules.rule import RuleInput
+from dmforge.generators.synthetic.oracle.planted_defects import LEAKS, SPAN_LEAKS
 from tests.judging import thoughts
 
-BOOK = Judged("", "mcq", "What does the woman pick up?", ("cup", "phone", "book", "keys"), "book")
-QUIZ = Judged("", "open", "Which answer does the contestant give?", gold="Rome")
-PAINT = Judged("", "open", "Which colour do blue and yellow paint give when they are mixed?", gold="green")
-BOAT = Judged("", "grounding", "When does the boat leave the pier?", gold="30.50 - 36.00")
+BOOK = RuleInput("", "mcq", "What does the woman pick up?", ("cup", "phone", "book", "keys"), "book")
+QUIZ = RuleInput("", "open", "Which answer does the contestant give?", gold="Rome")
+PAINT = RuleInput("", "open", "Which colour do blue and yellow paint give when they are mixed?", gold="green")
+BOAT = RuleInput("", "grounding", "When does the boat leave the pier?", gold="30.50 - 36.00")
 
 
-def thinking(base: Judged, first: str = "A room with a shelf.", second: str = "She turns to the left.") -> Judged:
+def thinking(base: RuleInput, first: str = "A room with a shelf.", second: str = "She turns to the left.") -> RuleInput:
     answer = "C" if base is BOOK else base.gold
     text = f"<think>{first} <span>30.00 - 37.00</span><fps>2</fps>{second}</think><answer>{answer}</answer>"
     return replace(base, text=text)
@@ -64,7 +64,7 @@ def test_what_the_oracle_plants_is_found(leak: str, where: str) -> None:
         (BOAT, {"second": "I would have ended at 37, yet the annotated interval ends at 36."}),
     ],
 )
-def test_who_was_told_the_answer_leaks(base: Judged, thoughts_of: dict[str, str]) -> None:
+def test_who_was_told_the_answer_leaks(base: RuleInput, thoughts_of: dict[str, str]) -> None:
     assert not unleaked(thinking(base, **thoughts_of)).score
 
 
@@ -82,7 +82,7 @@ def test_who_was_told_the_answer_leaks(base: Judged, thoughts_of: dict[str, str]
         (BOAT, {"first": "The departure must lie between 28 and 38 seconds.", "second": "So the interval is 30.5 to 36.0."}),
     ],
 )
-def test_who_saw_it_told_in_the_video_or_concludes_it_does_not(base: Judged, thoughts_of: dict[str, str]) -> None:
+def test_who_saw_it_told_in_the_video_or_concludes_it_does_not(base: RuleInput, thoughts_of: dict[str, str]) -> None:
     assert unleaked(thinking(base, **thoughts_of)).score == 1
 
 

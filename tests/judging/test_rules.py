@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmforge.filters.citations import CITATIONS
-from dmforge.filters.cited import cited_times
-from dmforge.filters.hearing import audible
-from dmforge.filters.judged import EXAMPLE, Judged, Rule, Stretch
-from dmforge.filters.rules import RulesConfig, rules_of
+from dmforge.filters.rules.audio_claims import audible
+from dmforge.filters.rules.citations import CITATIONS
+from dmforge.filters.rules.cited_times import cited_times
+from dmforge.filters.rules.rule import EXAMPLE, Rule, RuleInput, TextSpan
+from dmforge.filters.rules.rules import RulesConfig, rules_of
 from dmforge.filters.verify import evidence
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Window
@@ -24,7 +24,7 @@ RULES = (*rules_of(RulesConfig()), *CITATIONS)
 SPOILT = hand.read()
 
 
-def shown(text: str, base: Judged = EXAMPLE) -> Judged:
+def shown(text: str, base: RuleInput = EXAMPLE) -> RuleInput:
     """A text as rules are shown it."""
     found = replace(base, text=text)
     if isinstance(found.parsed, Trajectory):
@@ -133,7 +133,7 @@ def test_long_nonsense_takes_no_time(text: str) -> None:
     ],
 )
 def test_times_are_cited_and_lengths_are_not(text: str, times: list[int]) -> None:
-    found = list(cited_times(Stretch(text, 7)))
+    found = list(cited_times(TextSpan(text, 7)))
     assert [cited.time_cs for cited in found] == times
     assert all(text[cited.start - 7 : cited.end - 7] == cited.text for cited in found)
 

@@ -16,22 +16,23 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from dmforge import cli, demo
-from dmforge.curation.audit.foreign import Limits
-from dmforge.curation.executors.local import LocalExecutor
+from dmforge import cli
+from dmforge.commands.demo import chain
+from dmforge.curation.audit.sql_sandbox import SqlLimits
+from dmforge.curation.contract.stage_results import Made, Result
+from dmforge.curation.engine.driver import Driver
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.shares import ALL, IN_ONE
-from dmforge.curation.lake.views import View
-from dmforge.curation.runner import Driver
-from dmforge.curation.settled import Made, Result
+from dmforge.curation.lake.partition import ALL, IN_ONE
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.citations import CITATIONS, Citations
-from dmforge.filters.draw import Draw, DrawConfig
-from dmforge.filters.rules import Rules, RulesConfig, rules_of
-from dmforge.filters.select import SelectCot, SelectCotConfig
-from dmforge.filters.select_rl import SelectRl, SelectRlConfig
-from dmforge.filters.selection import Selection, Wanted, counts
-from dmforge.filters.what_if import compile_condition
+from dmforge.filters.rules.citations import CITATIONS, Citations
+from dmforge.filters.rules.rules import Rules, RulesConfig, rules_of
+from dmforge.filters.selection.select_cot import SelectCot, SelectCotConfig
+from dmforge.filters.selection.select_rl import SelectRl, SelectRlConfig
+from dmforge.filters.selection.selection import Selection, SelectionRules, counts
+from dmforge.filters.selection.task_sampling import Draw, DrawConfig
+from dmforge.filters.selection.what_if import compile_condition
 from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.looks import Look, Window
@@ -61,7 +62,7 @@ def verdicts(of: Candidate, scores: dict[str, float]) -> list[Verdict]:
     return [Verdict(of.video, of.id, "candidate", name, score, 1, "why", "at 3-4: x") for name, score in scores.items()]
 
 
-def decided(folder: Path, rows: Any, wanted: Wanted, where: str | None = None) -> dict[str | None, int]:
+def decided(folder: Path, rows: Any, wanted: SelectionRules, where: str | None = None) -> dict[str | None, int]:
     connection = judged(folder, rows).connection.cursor()
     (_,) = Selection(connection, wanted, IN_ONE, condition=None if where is None else compile_condition(where)).decide_ranges()
     whole = counts(connection)
@@ -82,7 +83,7 @@ def five(folder: Path, where: str | None = None, **wanted: Any) -> dict[str | No
     return decided(
         folder,
         [one, said, *tasks, *made, *told],
-        Wanted(**{"min_scores": {"answer": 0.9, "grammar": 1.0}, "only": {}} | wanted),
+        SelectionRules(**{"min_scores": {"answer": 0.9, "grammar": 1.0}, "only": {}} | wanted),
         where,
     )
 
@@ -103,7 +104,9 @@ def test_scores_of_the_task_and_of_the_video_count_too(tmp_path: Path) -> None:
     made = [candidate(first), candidate(second)]
     told = [row for each in made for row in verdicts(each, {"silent": 1.0})]
     more = [Verdict(one.id, first.id, "task", "silent", 0.0, 1), Verdict(one.id, one.id, "video", "clean", 1.0, 1)]
-    found = decided(tmp_path, [one, said, first, second, *made, *told, *more], Wanted({"silent": 1.0, "clean": 1.0}, {}))
+    found = decided(
+        tmp_path, [one, said, first, second, *made, *told, *more], SelectionRules({"silent": 1.0, "clean": 1.0}, {})
+    )
     assert found == {None: 1, "below threshold: silent": 1}
 
 
@@ -119,7 +122,7 @@ def test_the_best_candidate_of_a_task_is_kept_by_the_declared_order(tmp_path: Pa
     rows = [one, said, asked, *made, *told]
     for order, best in ((("evidence",), 1), (("answer", "evidence"), 1), ((), 0)):
         connection = judged(tmp_path / str(order), rows).connection.cursor()
-        (_,) = Selection(connection, Wanted({"answer": 1.0}, {}, order), IN_ONE).decide_ranges()
+        (_,) = Selection(connection, SelectionRules({"answer": 1.0}, {}, order), IN_ONE).decide_ranges()
         kept = connection.execute("SELECT id FROM verdict_of WHERE reason IS NULL").fetchall()
         assert kept == [(made[best].id,)]
         assert counts(connection)["another candidate of the task was kept"] == 2
@@ -150,7 +153,7 @@ KINDS: tuple[TaskKind, ...] = (*("open",) * 24, *("mcq",) * 8)
 )  # fmt: skip
 def test_caps_and_balance_bound_what_is_kept(caps: Any, balance: Any, kept: int, tmp_path: Path) -> None:
     rows = many(KINDS)
-    found = decided(tmp_path, rows, Wanted({"answer": 1.0}, {}, (), caps, balance))
+    found = decided(tmp_path, rows, SelectionRules({"answer": 1.0}, {}, (), caps, balance))
     assert found[None] == kept
     assert sum(found.values()) == 32
     reasons = {reason for reason in found if reason is not None}
@@ -158,14 +161,16 @@ def test_caps_and_balance_bound_what_is_kept(caps: Any, balance: Any, kept: int,
 
 
 def test_a_condition_is_asked_once_whatever_is_capped(tmp_path: Path) -> None:
-    found = decided(tmp_path, many(KINDS), Wanted({"answer": 1.0}, {}, (), {"kind": 5}), "random() < 0.8")
+    found = decided(tmp_path, many(KINDS), SelectionRules({"answer": 1.0}, {}, (), {"kind": 5}), "random() < 0.8")
     assert found[None] <= 10
 
 
 def test_a_verdict_about_a_subject_of_another_video_counts_for_nothing(tmp_path: Path) -> None:
     rows = many(KINDS)
     elsewhere = [replace(row, video=rows[0].id, id=b"") for row in rows if isinstance(row, Verdict)]
-    found = decided(tmp_path, [row for row in rows if not isinstance(row, Verdict)] + elsewhere, Wanted({"answer": 1.0}, {}))
+    found = decided(
+        tmp_path, [row for row in rows if not isinstance(row, Verdict)] + elsewhere, SelectionRules({"answer": 1.0}, {})
+    )
     assert found == {None: 8, "undetermined: answer": 24}
 
 
@@ -174,7 +179,7 @@ def test_a_benchmarks_video_is_never_kept_and_only_what_is_wanted(tmp_path: Path
     spoilt = [
         replace(row, role="benchmark", id=b"") if isinstance(row, Provenance) and row.source_id == "0" else row for row in rows
     ]
-    found = decided(tmp_path, spoilt, Wanted({"answer": 1.0}, {"source": ["a"]}))
+    found = decided(tmp_path, spoilt, SelectionRules({"answer": 1.0}, {"source": ["a"]}))
     assert found == {None: 16, "its video is a benchmark's": 8, "not wanted: source": 8}
 
 
@@ -244,7 +249,9 @@ def test_what_the_recipe_will_measure_is_undetermined_and_not_unknown(workspace:
 
 def test_every_filter_says_what_it_measures(workspace: Path) -> None:
     stages = read_recipe(workspace / "recipe.toml").stages
-    measured = View(Lake(Workspace(workspace)), stages).connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()
+    measured = (
+        LakeView(Lake(Workspace(workspace)), stages).connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()
+    )
     assert {name for (name,) in measured} <= {name for stage in stages for name in stage.measures}
     assert Rules.measures == tuple(rule.name for rule in rules_of(RulesConfig()))
     assert Citations.measures == tuple(rule.name for rule in CITATIONS)
@@ -325,7 +332,7 @@ def test_a_condition_has_the_limits_of_typed_sql(where: str, told: str, tmp_path
     connection = view.connection.cursor()
     connection.execute("CREATE TEMP TABLE standing AS SELECT id, task, video FROM candidates")
     with pytest.raises(DmforgeError, match=told) as stopped:
-        compile_condition(where, Limits(128, 2.0 if "after" in told else 60.0))(connection)
+        compile_condition(where, SqlLimits(128, 2.0 if "after" in told else 60.0))(connection)
     assert stopped.value.exit_code == 1
     assert stopped.value.where == "--where"
 
@@ -338,7 +345,7 @@ def test_of_a_condition_that_answers_too_often_no_more_is_read(tmp_path: Path) -
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "out"
-    demo.demo(folder, demo.Size(6), Console(quiet=True), "dmforge demo")
+    chain.demo(folder, chain.Size(6), Console(quiet=True), "dmforge demo")
     return folder / "workspace"
 
 

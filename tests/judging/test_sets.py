@@ -14,18 +14,18 @@ from typer.testing import CliRunner
 
 from dmforge import cli
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.video.fingerprint import Fingerprint
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.alike import Alike
 from dmforge.filters.contamination import Contamination, ContaminationConfig
 from dmforge.filters.duplicates import Duplicates, DuplicatesConfig
+from dmforge.filters.near_duplicates import NearDuplicates
 from dmforge.filters.needs_audio import NeedsAudio, NeedsAudioConfig
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.defects import UNSAFE
-from dmforge.generators.oracle.serve import serving
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.oracle.planted_defects import UNSAFE
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.generators.teacher.client import URL
-from dmforge.generators.worlds.folder import Settings, make_worlds
 from dmforge.recipe import RECIPES, read_recipe
 from dmforge.schemas.ids import Id
 from dmforge.schemas.likeness import is_near
@@ -120,10 +120,10 @@ def test_questions_that_stand_everywhere_are_counted_and_not_called_duplicates(t
 def test_the_commonest_templates_are_the_least_fresh() -> None:
     """More questions than a band is compared in full for: worded alike, and nearly alike."""
     alike = [f"What colour is the car{'?' * n}" for n in range(1000)]
-    assert set(map(Alike(alike).near_count, alike)) == {1000}
+    assert set(map(NearDuplicates(alike).near_count, alike)) == {1000}
     long = "When does the tall man in the red coat slowly open the heavy wooden door behind the old stone house near"
     nearly = [f"{long} number{n}" for n in range(300)]
-    found = Alike([*nearly, "Who feeds the parrot?"])
+    found = NearDuplicates([*nearly, "Who feeds the parrot?"])
     assert min(map(found.near_count, nearly)) > 200
     assert found.near_count("Who feeds the parrot?") == 1
 
@@ -136,7 +136,7 @@ def test_duplicates_among_many_are_those_that_all_pairs_give(tmp_path: Path) -> 
     asks, places = ("When", "Where", "Why"), ("in the garden", "at night", "behind the house", "")
     parts = (asks, ["does the"], nouns, ["that"], verbs, ["the"], nouns, places)
     questions = [" ".join(map(draw.choice, parts)) for _ in range(250)]
-    alike = Alike(questions)
+    alike = NearDuplicates(questions)
     found = {question: alike.near_count(question) for question in questions}
     wanted = {one: sum(is_near(one, other) for other in questions) for one in questions}
     missed = sum(wanted[one] - found[one] for one in wanted)
@@ -174,7 +174,7 @@ def dmforge(*words: object) -> Any:
 
 def test_unsafe_text_is_scored_by_a_teacher_who_quotes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     worlds, place = tmp_path / "worlds", tmp_path / "ws"
-    make_worlds(worlds, Settings(videos=6))
+    make_worlds(worlds, WorldSettings(videos=6))
     (place / "inputs").mkdir(parents=True)
     stages = '[stages.ingest]\n[stages.import]\n[stages.annotate]\nmodel = "oracle"\n[stages.safety]\nmodel = "judge"\n'
     (place / "recipe.toml").write_text(f'name = "test"\n{stages}')
@@ -184,7 +184,7 @@ def test_unsafe_text_is_scored_by_a_teacher_who_quotes_it(tmp_path: Path, monkey
         monkeypatch.setenv(URL, url)
         planned = dmforge("plan", "-w", place, "--json")
         dmforge("run", "-w", place)
-    view = View(Lake(Workspace(place)), read_recipe(place / "recipe.toml").stages)
+    view = LakeView(Lake(Workspace(place)), read_recipe(place / "recipe.toml").stages)
     found = view.connection.execute("SELECT subject, score, reason, detail FROM verdicts WHERE filter = 'safe'").fetchall()
     texts = {
         id: "".join(piece["text"] or "" for piece in transcript["pieces"] if piece["author"] != "prompt")

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmforge.filters.judged import Judged
-from dmforge.filters.leaks import unleaked
+from dmforge.filters.rules.leaks import unleaked
+from dmforge.filters.rules.rule import RuleInput
 from dmforge.schemas.looks import Window
 
 DEV = tuple(Path(__file__).parent / f"leaks_dev{nth}.jsonl" for nth in ("", 2, 3, 4))
@@ -24,7 +24,7 @@ class Thought:
     leaks: bool
     where: str
     """The thought that leaks: `T1`, `T2`."""
-    judged: Judged
+    judged: RuleInput
 
     @property
     def is_found(self) -> bool:
@@ -35,7 +35,7 @@ def read(*paths: Path) -> list[Thought]:
     thoughts: list[Thought] = []
     for row in (json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines()):
         windows = tuple(Window(round(start * 100), round(end * 100)) for start, end in row["windows"])
-        judged = Judged(row["text"], row["kind"], row["question"], tuple(row["options"]), row["gold"], windows)
+        judged = RuleInput(row["text"], row["kind"], row["question"], tuple(row["options"]), row["gold"], windows)
         thoughts.append(Thought(row["id"], row["leaks"], row["where"], judged))
     return thoughts
 

@@ -21,21 +21,22 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from benchmarks.films import shots, write_film
-from dmforge import cli, intake, pipeline
+from dmforge import cli
+from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
-from dmforge.curation.sources.claims import Claims
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources.source_info import SourceInfo
+from dmforge.curation.video.encode_spliced import FrameRun, splice
 from dmforge.curation.video.media import Media
-from dmforge.curation.video.read import read_grid
-from dmforge.curation.video.splice import Piece, splice
+from dmforge.curation.video.read_frames import read_grid
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.needles import HIDES, WHOLE, Found, Haystack, Hides, Said, needles_in
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.serve import serving
-from dmforge.generators.splice import COUNTED, FIRST, placements_of
-from dmforge.generators.worlds.draw import read_timecode
-from dmforge.generators.worlds.folder import Settings, make_worlds
-from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.generators.stages.needles import HIDES, WHOLE, Haystack, Hides, NeedleCandidate, SourceOfVideo, needles_in
+from dmforge.generators.stages.splice import COUNTED, FIRST, placements_of
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.worlds.imagine import LEVELS
+from dmforge.generators.synthetic.worlds.rasterize import read_timecode
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import base32, show
@@ -75,23 +76,23 @@ def dmforge(*words: object, code: int = 0) -> Any:
 def haystacks(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Worlds that an oracle knows, films that it doesn't, and what comes of putting the one into the other."""
     folder = tmp_path_factory.mktemp("haystacks")
-    make_worlds(folder / "worlds", Settings(videos=8, knobs=LEVELS[2]))
+    make_worlds(folder / "worlds", WorldSettings(videos=8, knobs=LEVELS[2]))
     (folder / "films").mkdir()
     for number in range(4):
         write_film(folder / f"films/{number}.mp4", shots(number, 10))
     place = Workspace(folder / "ws")
     place.inputs.mkdir(parents=True)
     place.recipe.write_text(RECIPE)
-    intake.add_videos(place, "test", [str(folder / "worlds/videos")], Claims("worlds", "CC0-1.0", namespace="worlds"))
-    intake.add_videos(place, "test", [str(folder / "films")], Claims("films", "CC-BY-4.0", terms="research only"))
+    intake.add_videos(place, "test", [str(folder / "worlds/videos")], SourceInfo("worlds", "CC0-1.0", namespace="worlds"))
+    intake.add_videos(place, "test", [str(folder / "films")], SourceInfo("films", "CC-BY-4.0", terms="research only"))
     with serving(folder / "worlds", Behaviour()) as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_BASE_URL", url)
-        list(pipeline.run(place, Console(quiet=True), "test"))
+        list(run.run(place, Console(quiet=True), "test"))
     return place
 
 
-def view_of(place: Workspace) -> View:
-    return View(Lake(place), read_recipe(place.recipe).stages)
+def view_of(place: Workspace) -> LakeView:
+    return LakeView(Lake(place), read_recipe(place.recipe).stages)
 
 
 def read(place: Workspace, record: Any) -> list[Any]:
@@ -154,7 +155,7 @@ def test_a_whole_that_was_taken_down_is_not_made_again_elsewhere(haystacks: Work
     shutil.rmtree(place.root / "lake")
     with serving(haystacks.root.parent / "worlds", Behaviour()) as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_BASE_URL", url)
-        list(pipeline.run(place, Console(quiet=True), "test"))
+        list(run.run(place, Console(quiet=True), "test"))
     assert whole not in {part.video for part in read(place, Spliced)}
     assert not list(place.media.glob(f"*/{base32(whole)}*"))
 
@@ -172,7 +173,7 @@ def test_held_out_footage_is_in_no_training_whole(haystacks: Workspace, tmp_path
     place = Workspace(tmp_path / "ws")
     shutil.copytree(haystacks.root, place.root)
     place.recipe.write_text(place.recipe.read_text() + "[stages.draw]\nheld_out = 0.4\nseed = 1\n")
-    list(pipeline.run(place, Console(quiet=True), "test"))
+    list(run.run(place, Console(quiet=True), "test"))
     split = dict(view_of(place).connection.execute("SELECT DISTINCT video, split FROM drawn").fetchall())
     mixed = 0
     for whole in {part.video for part in read(place, Spliced)}:
@@ -211,7 +212,7 @@ def test_whoever_takes_a_needle_down_takes_its_haystacks_down_and_no_others(hays
     assert not [path for video in gone for path in place.media.glob(f"*/{base32(video)}*")]
     with serving(haystacks.root.parent / "worlds", Behaviour()) as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_BASE_URL", url)
-        list(pipeline.run(place, Console(quiet=True), "test"))
+        list(run.run(place, Console(quiet=True), "test"))
     left = read(place, Spliced)
     assert needle not in {part.part for part in left}
     assert {part.video for part in left} >= {part.video for part in parts} - gone
@@ -268,7 +269,7 @@ def _encoded(number: int, folder: Path) -> Encoded:
         (needle, haystack.needles[0].first, haystack.needles[0].stop),
         (host, before, frames),
     ):
-        pieces.append(Piece(_At(place, b"", path), first, stop))
+        pieces.append(FrameRun(_At(place, b"", path), first, stop))
     whole = folder / f"whole{number}.mp4"
     splice(pieces, whole, Size(64, 64))
     (laid,) = placements_of(haystack)
@@ -292,10 +293,10 @@ class _At(Media):
 
 
 def _one_needle(cuts: tuple[int, ...], frames: int, chance: Random) -> Haystack:
-    said = Said("a", "b", "", "c")
+    said = SourceOfVideo("a", "b", "", "c")
     window = Window(0, frames * 100 // GRID_FPS)
     task = Task(b"n" * 16, "open", "q", (), "a", (window,), "any")
-    found = Found(task, Window(25, window.end_cs), "w", said, once=True)
+    found = NeedleCandidate(task, Window(25, window.end_cs), "w", said, once=True)
     made = needles_in(b"h" * 16, said, cuts, "one", iter([found]), chance)
     assert made is not None
     assert made.needles[0].before in cuts
@@ -344,10 +345,12 @@ def _most_by_chance(shares: Sequence[float]) -> int:
 
 @pytest.mark.parametrize("hides", HIDES)
 def test_needles_move_by_whole_centiseconds(hides: Hides) -> None:
-    chance, said = Random(hides), Said("a", "b", "", "c")
+    chance, said = Random(hides), SourceOfVideo("a", "b", "", "c")
     windows = [Window(37 * number, 211 + 53 * number) for number in range(6)]
     tasks = [Task(bytes([number]) * 16, "open", "q", (), "a", (window,), "any") for number, window in enumerate(windows)]
-    found = [Found(task, task.windows[0], f"thing{number} comes", said, once=True) for number, task in enumerate(tasks)]
+    found = [
+        NeedleCandidate(task, task.windows[0], f"thing{number} comes", said, once=True) for number, task in enumerate(tasks)
+    ]
     for _ in range(50):
         cuts = tuple(sorted(chance.sample(range(20, 700), 8)))
         made = needles_in(b"h" * 16, said, cuts, hides, iter(chance.sample(found, len(found))), chance)

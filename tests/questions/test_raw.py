@@ -11,20 +11,21 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.questions import LOWEST, at_lowest_levels, ran
-from dmforge import cli, pipeline
+from dmforge import cli
+from dmforge.commands import run
+from dmforge.curation.io import locations
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.folders import read_manifest
-from dmforge.curation.sources import places
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.worlds.folder import Settings, make_worlds
-from dmforge.generators.worlds.imagine import LEVELS
+from dmforge.generators.synthetic.worlds.imagine import LEVELS
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
 from dmforge.schemas.replies import QuestionType
 
 
 def rows(workspace: Workspace, sql: str) -> list[tuple[Any, ...]]:
-    return View(Lake(workspace), read_recipe(workspace.recipe).stages).connection.execute(sql).fetchall()
+    return LakeView(Lake(workspace), read_recipe(workspace.recipe).stages).connection.execute(sql).fetchall()
 
 
 def dmforge(*words: object, code: int = 0) -> Any:
@@ -43,7 +44,7 @@ def test_every_type_is_reached_and_is_what_the_script_says() -> None:
 
 
 def test_one_command_packs_a_folder_and_each_question_is_accounted_for(tmp_path: Path) -> None:
-    settings = Settings(videos=6, knobs=LEVELS[2], longest_s=40)
+    settings = WorldSettings(videos=6, knobs=LEVELS[2], longest_s=40)
     with ran(tmp_path, settings, list(LOWEST), 6) as workspace:
         drafts, tasks, reasons = (
             rows(workspace, sql)[0][0]
@@ -96,14 +97,14 @@ def test_a_recipe_that_makes_no_sense_is_told_where(told: str, said: str, tmp_pa
 
 
 def test_a_folder_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
-    workspace = pipeline.init(tmp_path / "ws", "from-raw-video")
+    workspace = run.init(tmp_path / "ws", "from-raw-video")
     said = dmforge("run", "-w", workspace.root, code=2)
     assert "films/videos" in said
     assert "mend:" in said
 
 
 def test_files_that_look_as_they_did_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_worlds(tmp_path / "films", Settings(videos=3))
+    make_worlds(tmp_path / "films", WorldSettings(videos=3))
     place = Workspace(tmp_path / "ws")
     place.inputs.mkdir(parents=True)
     place.recipe.write_text('name = "test"\n[bring]\nvideos = ["../films/videos"]\n[stages.ingest]\n')
@@ -111,8 +112,8 @@ def test_files_that_look_as_they_did_are_not_read_again(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path / "films")  # it doesn't matter from where
     assert dmforge("run", "-w", place.root, "--json")["stages"][0]["made"] == 3
     read: list[str] = []
-    own = places.sha256_of
-    monkeypatch.setattr(places, "sha256_of", lambda file: read.append(str(file)) or own(file))
+    own = locations.sha256_of
+    monkeypatch.setattr(locations, "sha256_of", lambda file: read.append(str(file)) or own(file))
     dmforge("run", "-w", place.root)
     assert read == []
     (tmp_path / "films/videos/world-000001.mp4").touch()

@@ -9,14 +9,14 @@ import pytest
 from rich.console import Console
 
 from benchmarks.films import shots, write_film
-from dmforge import intake, pipeline
+from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
-from dmforge.curation.sources.claims import Claims
-from dmforge.curation.video.cuts import cuts
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.video.media import Media
+from dmforge.curation.video.shot_detection import cuts
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.segments import Event, Segment, joined, segments
+from dmforge.generators.stages.segments import Event, Segment, joined, segments
 from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
@@ -31,9 +31,9 @@ def test_cuts_are_found_to_the_frame_however_sparse_the_coarse_clip_is(tmp_path:
     films = tmp_path / "films"
     films.mkdir()
     begins = {n: write_film(films / f"{n}.mp4", shots(n, 10)) for n in range(3)}
-    intake.add_videos(place, "cuts", [str(films)], Claims())
-    list(pipeline.run(place, Console(quiet=True), "cuts"))
-    view = View(Lake(place), read_recipe(place.recipe).stages)
+    intake.add_videos(place, "cuts", [str(films)], SourceInfo())
+    list(run.run(place, Console(quiet=True), "cuts"))
+    view = LakeView(Lake(place), read_recipe(place.recipe).stages)
     videos = from_arrow(Video, view.table(view.rows(Video).sql))
     for clips in (Clips(), Clips(coarse_frames=8)):
         found = sorted(cuts(Media(place, video.id), video, clips) for video in videos)

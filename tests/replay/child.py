@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from dmforge import pipeline
+from dmforge.commands import run
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.engines import transformers as _engine
-from dmforge.generators.student import load as _load
+from dmforge.generators.inference.engines import transformers_engine as _engine
+from dmforge.generators.student import load_student as _load
 
 if __name__ == "__main__":
     assert _engine, _load
@@ -21,7 +21,7 @@ if __name__ == "__main__":
         place, until = line.split()
         pid = os.fork()
         if not pid:
-            reports = pipeline.run(Workspace(Path(place)), Console(quiet=True), "x", until)
+            reports = run.run(Workspace(Path(place)), Console(quiet=True), "x", until)
             pending = [report for report in reports if report.tally.pending]
             os._exit(bool(pending))
         print(pid, flush=True)  # noqa: T201 (it is read by the test)

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dmforge import intake, pipeline
-from dmforge.curation.sources.claims import Claims
+from dmforge.commands import intake, run
+from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.serve import serving
 from dmforge.generators.student.tiny import make_tiny
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
 from dmforge.generators.teacher.client import URL
-from dmforge.generators.worlds.folder import LICENCE, SOURCE, Settings, make_worlds
 
 COMMAND = "dmforge run"
 
@@ -28,7 +28,7 @@ COMMAND = "dmforge run"
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of worlds, with a running teacher for them that the whole session uses."""
     worlds = tmp_path_factory.mktemp("worlds")
-    make_worlds(worlds / "w", Settings(videos=4))
+    make_worlds(worlds / "w", WorldSettings(videos=4))
     previous_url = os.environ.get(URL)
     with serving(worlds / "w", Behaviour(), worlds / "planted.jsonl") as url:
         os.environ[URL] = url
@@ -40,11 +40,11 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def prepared(oracle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace of the recipe, run as far as it goes without its student, which should lie beside it."""
     workspace = Workspace(tmp_path_factory.mktemp("prepared") / "ws")
-    pipeline.init(workspace.root, "replayed")
+    run.init(workspace.root, "replayed")
     shrink(workspace.recipe)
-    intake.add_videos(workspace, COMMAND, [str(oracle / "videos")], Claims(SOURCE, LICENCE, namespace=SOURCE))
+    intake.add_videos(workspace, COMMAND, [str(oracle / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
     intake.add_annotations(workspace, COMMAND, "jsonl", [oracle / "tasks.jsonl"])
-    list(pipeline.run(workspace, Console(quiet=True), COMMAND))
+    list(run.run(workspace, Console(quiet=True), COMMAND))
     return workspace.root
 
 

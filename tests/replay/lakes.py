@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
-from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.engine.driver import Driver, StageReport
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import AnyStage, View
-from dmforge.curation.runner import Driver, StageReport
+from dmforge.curation.lake.views import AnyStage, LakeView
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.replaying import Replaying
+from dmforge.filters.rollouts.rollout_stage import RolloutStage
 from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.records import Record, Task, Video
@@ -25,13 +25,13 @@ def stages_of(workspace: Workspace, policy: Policy | None = None) -> tuple[AnySt
     """The recipe's stages, whose rollouts are written by a policy, if one is given."""
     stages = read_recipe(workspace.recipe).stages
     for stage in stages:
-        if isinstance(stage, Replaying) and policy is not None:
+        if isinstance(stage, RolloutStage) and policy is not None:
             stage.engine = lambda: policy
     return stages
 
 
-def view_of(workspace: Workspace) -> View:
-    return View(Lake(workspace), read_recipe(workspace.recipe).stages)
+def view_of(workspace: Workspace) -> LakeView:
+    return LakeView(Lake(workspace), read_recipe(workspace.recipe).stages)
 
 
 def rows(workspace: Workspace, record: type[RecordT]) -> list[RecordT]:
@@ -45,7 +45,7 @@ def sql(workspace: Workspace, query: str) -> list[tuple[Any, ...]]:
 
 def policy_for(workspace: Workspace, rate: Rate, **settings: Any) -> Policy:
     """A policy that knows all tasks about the workspace's videos."""
-    (clips,) = {stage.config.clips for stage in stages_of(workspace) if isinstance(stage, Replaying)}
+    (clips,) = {stage.config.clips for stage in stages_of(workspace) if isinstance(stage, RolloutStage)}
     return Policy(known_tasks(workspace, clips, rows(workspace, Video), rows(workspace, Task)), rate, **settings)
 
 

@@ -9,9 +9,9 @@ from typing import Literal
 
 from dmforge.curation.video.media import Media
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.engines.contract import Conversation, Sampling, Written
-from dmforge.generators.footage import Clip, Shown
-from dmforge.generators.renditions import Renditions
+from dmforge.generators.footage import PromptPiece, ShownClip
+from dmforge.generators.inference.engines.engine import Conversation, GeneratedText, Sampling
+from dmforge.generators.rendition_footage import Renditions
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.grammar import parse
 from dmforge.schemas.looks import Look, Window, print_span, read_density, read_span
@@ -49,17 +49,17 @@ class BrokenDown(Exception):
 class _Rows:
     policy: Policy
     samplings: Sequence[Sampling]
-    prompts: dict[int, tuple[Shown, ...]] = field(default_factory=dict[int, tuple[Shown, ...]])
+    prompts: dict[int, tuple[PromptPiece, ...]] = field(default_factory=dict[int, tuple[PromptPiece, ...]])
 
-    def go_on(self, added: Mapping[int, Sequence[Shown]], may_look: Collection[int]) -> dict[int, Written]:
+    def go_on(self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]) -> dict[int, GeneratedText]:
         return {number: self._continue(number, tuple(parts), number in may_look) for number, parts in added.items()}
 
-    def _continue(self, number: int, parts: tuple[Shown, ...], may_look: bool) -> Written:
+    def _continue(self, number: int, parts: tuple[PromptPiece, ...], may_look: bool) -> GeneratedText:
         is_first = number not in self.prompts
         prompt = self.prompts.setdefault(number, parts)
         forced_text = "".join(part.piece.text or "" for part in parts if part.piece.author == "runtime")
         if is_first and may_look and not forced_text:
-            return Written(f"<think>There.{self.policy.look}", (), (), "look")
+            return GeneratedText(f"<think>There.{self.policy.look}", (), (), "look")
         look = _look_in(forced_text or self.policy.look) if not forced_text.endswith("<answer>") else None
         policy = self.policy
         policy.rollouts.append((self.samplings[number].seed, look if forced_text else None))
@@ -67,9 +67,9 @@ class _Rows:
             raise BrokenDown
         answer = self._answer(number, prompt, look)
         text_before = "" if forced_text.endswith("<answer>") else "It shows.</think><answer>"
-        return Written(f"{text_before}{answer}</answer>", (), (), "end")
+        return GeneratedText(f"{text_before}{answer}</answer>", (), (), "end")
 
-    def _answer(self, number: int, prompt: Sequence[Shown], look: Look | None) -> str:
+    def _answer(self, number: int, prompt: Sequence[PromptPiece], look: Look | None) -> str:
         text = next(part.piece.text for part in prompt if part.piece.text and part.piece.author == "prompt")
         clip = next((part.clip for part in prompt if part.clip), None)
         random = Random(self.samplings[number].seed)
@@ -91,7 +91,7 @@ def _look_in(text: str) -> Look | None:
     return Look(Window(*bounds_cs), density) if bounds_cs and density else None
 
 
-def frame_bytes(clip: Clip) -> bytes:
+def frame_bytes(clip: ShownClip) -> bytes:
     """The bytes of a clip's frames, which identify it."""
     return clip.frames.tobytes()
 

@@ -15,23 +15,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmforge.curation.settled import Made
+from dmforge.curation.contract.stage_results import Made
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.necessity import wrong_window
-from dmforge.filters.replay import Replay, ReplayConfig
-from dmforge.filters.replaying import Replaying, right_window
-from dmforge.filters.rounds import Interval, Rounds, Tries, difference, wilson
-from dmforge.filters.vouch import Vouch
-from dmforge.generators.thin import named_densities
-from dmforge.generators.worlds.questions import GENERAL
+from dmforge.filters.rollouts.necessity import wrong_window
+from dmforge.filters.rollouts.replay import Replay, ReplayConfig
+from dmforge.filters.rollouts.rollout_stage import RolloutStage, right_window
+from dmforge.filters.rollouts.rounds import Interval, RoundsConfig, TryCount, difference, wilson
+from dmforge.filters.rollouts.student_agreement import Vouch
+from dmforge.generators.stages.reannotate_density import named_densities
+from dmforge.generators.synthetic.worlds.world_questions import GENERAL
 from dmforge.schemas.looks import Look, Window
-from dmforge.schemas.records import Attempt, Candidate, Rollout, Sample, Shown, Target, Task, Verdict, Video
+from dmforge.schemas.records import Candidate, CandidateWithTask, Rollout, Sample, Target, Task, TaskWithVideo, Verdict, Video
 from dmforge.schemas.scoring import iou, overlap_cs
 from tests.replay.lakes import change, policy_for, rows, run, sql, stages_of
 from tests.replay.policies import Seen
 from tests.replay.test_resuming import dmforge
 
-ROUNDS = Rounds()
+ROUNDS = RoundsConfig()
 FROM_TEXT = {text for text, _, _ in GENERAL}
 
 
@@ -48,7 +48,9 @@ def wants_fps(task: Task) -> int:
     return (1, 2, 3, 4, 6)[task.id[0] % 5]
 
 
-def measured(stage: Replaying[Any, Any], workspace: Workspace, items: Sequence[Shown | Attempt]) -> list[Made]:
+def measured(
+    stage: RolloutStage[Any, Any], workspace: Workspace, items: Sequence[TaskWithVideo | CandidateWithTask]
+) -> list[Made]:
     """A stage at work without a lake to write to."""
     stage.open(workspace)
     found = [result for result in stage.process(iter(items)) if isinstance(result, Made)]
@@ -60,10 +62,10 @@ def verdicts(workspace: Workspace, name: str) -> dict[bytes, Verdict]:
     return {row.subject: row for row in rows(workspace, Verdict) if row.filter == name}
 
 
-def shown(workspace: Workspace) -> list[Shown]:
+def shown(workspace: Workspace) -> list[TaskWithVideo]:
     videos = {video.id: video for video in rows(workspace, Video)}
     tasks = sorted(rows(workspace, Task), key=lambda task: (task.video, task.id))
-    return [Shown(task, videos[task.video]) for task in tasks]
+    return [TaskWithVideo(task, videos[task.video]) for task in tasks]
 
 
 # how many tries are enough
@@ -72,19 +74,19 @@ def shown(workspace: Workspace) -> list[Shown]:
 @given(st.integers(0, 16), st.integers(1, 16), st.floats(0.5, 0.99))
 def test_an_interval_holds_its_rate_and_narrows(right: int, n: int, confidence: float) -> None:
     right = min(right, n)
-    once, more = wilson(Tries(right, n), confidence), wilson(Tries(4 * right, 4 * n), confidence)
+    once, more = wilson(TryCount(right, n), confidence), wilson(TryCount(4 * right, 4 * n), confidence)
     assert 0 <= once.low <= right / n <= once.high <= 1
     assert more.high - more.low < once.high - once.low
-    other = difference(Tries(right, n), Tries(n - right, n), confidence)
+    other = difference(TryCount(right, n), TryCount(n - right, n), confidence)
     assert other.low <= (2 * right - n) / n <= other.high
 
 
 def test_intervals_are_those_of_the_literature() -> None:
     # Newcombe (1998): 81 of 263 and 15 of 148 for one rate, 56 of 70 less 48 of 80 for a difference
     for found, low, high in (
-        (wilson(Tries(81, 263), 0.95), 0.2553, 0.3662),
-        (wilson(Tries(15, 148), 0.95), 0.0624, 0.1605),
-        (difference(Tries(56, 70), Tries(48, 80), 0.95), 0.0524, 0.3339),
+        (wilson(TryCount(81, 263), 0.95), 0.2553, 0.3662),
+        (wilson(TryCount(15, 148), 0.95), 0.0624, 0.1605),
+        (difference(TryCount(56, 70), TryCount(48, 80), 0.95), 0.0524, 0.3339),
     ):
         assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
@@ -105,7 +107,7 @@ def test_rounds_save_rollouts_and_decide_the_same(workspace: Workspace) -> None:
         for way, sizes in (("rounds", (4, 8, 16)), ("always 16", (16,))):
             policy = policy_for(workspace, lambda task, seen, look, rate=eighth / 8: rate)
             config = ReplayConfig(
-                student=base.student, clips=base.clips, rounds=Rounds(sizes=sizes), temperature=1 + eighth / 8
+                student=base.student, clips=base.clips, rounds=RoundsConfig(sizes=sizes), temperature=1 + eighth / 8
             )
             stage = Replay(config)
             stage.engine = lambda policy=policy: policy
@@ -198,7 +200,7 @@ def test_arms_have_the_same_seeds(workspace: Workspace) -> None:
     run(workspace, policy, until="blind")
     policy.rollouts.clear()
     (density,) = (stage for stage in stages_of(workspace, policy) if stage.name == "density")
-    assert isinstance(density, Replaying)
+    assert isinstance(density, RolloutStage)
     measured(density, workspace, shown(workspace)[:3])
     by_look: dict[Look | None, set[int]] = {}
     for seed, look in policy.rollouts:
@@ -262,7 +264,7 @@ def test_a_candidates_wrong_answer_and_wrong_window_have_few_who_vouch(workspace
     assert len(good) > 4
 
     def scores(candidates: Sequence[Candidate]) -> list[dict[str, float]]:
-        items = [Attempt(one, tasks[one.task], videos[one.video]) for one in candidates]
+        items = [CandidateWithTask(one, tasks[one.task], videos[one.video]) for one in candidates]
         return [
             {row.filter: row.score for row in made.rows if isinstance(row, Verdict)}
             for made in measured(vouch, workspace, items)

@@ -18,12 +18,12 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
-from dmforge.curation.lake.views import AnyStage, View
+from dmforge.curation.lake.views import AnyStage, LakeView
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.blind import Blind
-from dmforge.generators.student.load import load
-from dmforge.generators.student.named import StudentConfig, file_digests
+from dmforge.filters.rollouts.blind import Blind
+from dmforge.generators.inference.named_student import StudentConfig, file_digests
+from dmforge.generators.student.load_student import load
 from dmforge.schemas.ids import digest
 from dmforge.schemas.records import Rollout, Task
 from tests.replay.lakes import change, policy_for, rows, run, stages_of, view_of
@@ -41,7 +41,7 @@ def files(workspace: Path) -> dict[str, str]:
     return {str(path.relative_to(workspace)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
-def named(view: View, name: str) -> AnyStage:
+def named(view: LakeView, name: str) -> AnyStage:
     return next(stage for stage in view.stages if stage.name == name)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dmforge import intake, pipeline
-from dmforge.curation.sources.claims import Claims
+from dmforge.commands import intake, run
+from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.worlds.folder import Settings, make_worlds
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 
 RECIPE = """name = "<script>window.planted='recipe'</script> & friends"
 [stages.ingest]
@@ -57,7 +57,7 @@ def answer(plant: str, start: int, end: int) -> str:
 def build(folder: Path) -> Workspace:
     """Of every plant a candidate that is kept, one whose window lies outside, and a question with it as an option."""
     worlds, videos = folder / "worlds", folder / "videos"
-    make_worlds(worlds, Settings(videos=len(NAMES)))
+    make_worlds(worlds, WorldSettings(videos=len(NAMES)))
     videos.mkdir()
     for name, world in zip(NAMES, sorted((worlds / "videos").iterdir()), strict=True):
         shutil.copy(world, videos / f"{name}.mp4")
@@ -81,7 +81,7 @@ def build(folder: Path) -> Workspace:
     workspace = Workspace(folder / "ws")
     workspace.inputs.mkdir(parents=True)
     workspace.recipe.write_text(RECIPE)
-    claims = Claims(source=SOURCE, licence="<u>CC0</u>")
+    claims = SourceInfo(source=SOURCE, licence="<u>CC0</u>")
     intake.add_videos(workspace, "test", [str(videos)], claims)
     intake.add_annotations(workspace, "test", "dynframe", [written], claims=claims)
     intake.add_annotations(workspace, "test", "jsonl", [asked], claims=claims)
@@ -90,5 +90,5 @@ def build(folder: Path) -> Workspace:
 
 
 def finish(workspace: Workspace) -> None:
-    for report in pipeline.run(workspace, Console(quiet=True), "test"):
+    for report in run.run(workspace, Console(quiet=True), "test"):
         assert not report.tally.pending, report

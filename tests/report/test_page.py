@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Page
 from typer.testing import CliRunner
 
 from dmforge import cli
-from dmforge.curation.audit.report.curves import training
+from dmforge.commands.report import write_report
+from dmforge.curation.report.training_curves import training
 from dmforge.curation.workspace import Workspace
-from dmforge.reporting import write_report
 from dmforge.schemas.errors import InputError
 
 OVERLAPS = """() => {

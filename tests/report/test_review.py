@@ -20,12 +20,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route
 
-from dmforge import auditing, pipeline
+from dmforge.commands import audit, run
+from dmforge.commands.select import what_if
 from dmforge.curation.sources.reviews import Review, append, review_path, reviews_of
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import digest, read, show
-from dmforge.selecting import what_if
 from tests.report.hostile import finish
 from tests.report.test_page import OUTSIDE, OVERLAPS
 
@@ -82,7 +82,7 @@ def until(page: Page, condition: str) -> None:
 
 
 def kept(workspace: Workspace) -> set[str]:
-    told = auditing.audit(workspace, "funnel")
+    told = audit.audit(workspace, "funnel")
     return {f"{stage} {status} {reason}: {n}" for stage, status, reason, n, _ in told.rows if stage in ("human", "select_cot")}
 
 
@@ -181,7 +181,7 @@ def test_the_door(workspace: Workspace) -> None:
         for path in ("/media/../../recipe.toml", "/media/..%2f..%2frecipe.toml.mp4", "/assets/..%2f..%2f__init__.py",
                      "/assets/page.html", f"/media/{first.partition('_')[2]}.mp4", "/nowhere"):  # fmt: skip
             assert server.ask(path)[0] == 404, path
-        video = auditing.audit(workspace, "funnel") and next(workspace.media.glob("*/*.coarse.mp4")).name.partition(".")[0]
+        video = audit.audit(workspace, "funnel") and next(workspace.media.glob("*/*.coarse.mp4")).name.partition(".")[0]
         assert server.ask(f"/media/{video}.mp4", Range="bytes=4-7") == (206, b"ftyp")
         assert server.ask("/reviews", "POST", good, Origin=own, **form)[0] == 200
         assert [r.reason for r in reviews_of(review_path(workspace, "anna")).values()] == ["unsafe"]
@@ -239,7 +239,7 @@ def test_the_second_reviewer_sees_what_the_first_rejected(workspace: Workspace) 
             told = {"id": id, "decision": "reject", "reason": "other"} if number < 2 else {"id": id, "decision": "keep"}
             server.ask("/reviews", "POST", json.dumps(told), Origin=own, Content_Type="application/json")
     finish(workspace)
-    told = auditing.audit(workspace, "agreement")
+    told = audit.audit(workspace, "agreement")
     ((*_, agreed, kappa),) = told.rows
     # 11 of 12 agree; by chance they would in (9 * 10 + 3 * 2) / 144
     assert (agreed, kappa) == (round(11 / 12, 3), round((11 / 12 - 96 / 144) / (1 - 96 / 144), 3))
@@ -273,13 +273,13 @@ def test_a_takedown_takes_reviews_with_it(workspace: Workspace) -> None:
     append(workspace, Review(first, digest("c", 1), "candidate", "anna", "keep", "", "secret"))
     append(workspace, Review(digest("v", 2), digest("c", 2), "candidate", "anna", "keep", "", ""))
     finish(workspace)
-    removed = pipeline.forget(workspace, "test", "asked", lambda _: [first])
+    removed = run.forget(workspace, "test", "asked", lambda _: [first])
     assert removed.review_lines == 1
     assert "secret" not in review_path(workspace, "anna").read_text()
     assert len(reviews_of(review_path(workspace, "anna"))) == 1
     with review_path(workspace, "anna").open("a") as file:
         file.write('{"note": "secret"')  # cut short by a crash: nobody can say what it is about
-    pipeline.forget(workspace, "test", "asked", lambda _: [first])
+    run.forget(workspace, "test", "asked", lambda _: [first])
     assert "secret" not in review_path(workspace, "anna").read_text()
     with pytest.raises(InputError, match="taken down"):
         append(workspace, Review(first, digest("c", 1), "candidate", "anna", "keep", "", ""))

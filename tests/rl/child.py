@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from dmforge.trainers.sdgrpo import train
-from dmforge.trainers.sdgrpo_settings import read_sdgrpo
+from dmforge.trainers.sdgrpo.sdgrpo import train
+from dmforge.trainers.sdgrpo.sdgrpo_settings import read_sdgrpo
 from tests.training.child import DiesAfterStep
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from benchmarks import flicker
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.trainers.batches import logits_of, pack, summed_loss
-from dmforge.trainers.feed import Collate
+from dmforge.trainers.dataloading import TrainingCollator
 
 STEPS = 60
 """Training steps: enough to learn the form, in a few seconds."""
@@ -41,7 +41,7 @@ def imitating(trajectories: Path, folder: Path) -> Path:
     student = make_tiny(
         "speck", [piece.text for example in examples for piece in example.sample.transcript.pieces if piece.text]
     )
-    lay_out = Collate(student.layout, corpus.clips, "packed", 1 << 20).lay_out
+    lay_out = TrainingCollator(student.layout, corpus.clips, "packed", 1 << 20).lay_out
     batch = pack([lay_out(example) for example in examples])
     optimizer = torch.optim.AdamW(student.model.parameters(), lr=5e-3)
     for _ in range(STEPS):

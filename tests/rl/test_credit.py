@@ -15,7 +15,7 @@ from benchmarks.flicker import Golds, World
 from benchmarks.journeys import Point, Row, keep, read
 from benchmarks.practising import HeldOut, Practice, practised
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.generators.worlds.script import COLOURS
+from dmforge.generators.synthetic.worlds.script import COLOURS
 
 MANY = 2000
 

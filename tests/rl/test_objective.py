@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 import torch
 
-from dmforge.generators.retrace import retrace
-from dmforge.generators.student.load import Student, load
+from dmforge.generators.inference.retrace import retrace
+from dmforge.generators.student.load_student import Student, load
 from dmforge.trainers.batches import logits_of, pack
-from dmforge.trainers.branches import Forward, Group, forward_of, log_probs, split_into_forwards
-from dmforge.trainers.correction import importance_ratios, truncated_weights
-from dmforge.trainers.practice import Played, score_group
-from dmforge.trainers.sdgrpo import divergences, objective
-from dmforge.trainers.sdgrpo_settings import DEFAULT_IMPORTANCE_CAP, SdgrpoSettings, read_sdgrpo
+from dmforge.trainers.sdgrpo.branches import GroupedForward, PromptGroup, forward_of, log_probs, split_into_forwards
+from dmforge.trainers.sdgrpo.importance_sampling import importance_ratios, truncated_weights
+from dmforge.trainers.sdgrpo.rollouts import RolledOutGroup, score_group
+from dmforge.trainers.sdgrpo.sdgrpo import divergences, objective
+from dmforge.trainers.sdgrpo.sdgrpo_settings import DEFAULT_IMPORTANCE_CAP, SdgrpoSettings, read_sdgrpo
 from tests.rl.conftest import write_settings
 from tests.rl.rounds import branches_of, groups_of, played
 
@@ -43,7 +43,7 @@ def student(checkpoint: Path) -> Student:
 
 
 @pytest.fixture(scope="module")
-def rounds(student: Student, practice: Path, told: SdgrpoSettings) -> list[Played]:
+def rounds(student: Student, practice: Path, told: SdgrpoSettings) -> list[RolledOutGroup]:
     """With rollouts that looked and answered, and others."""
     found = played(student, practice, told)
     endings = {rolled.ending for one in found for rolled in one.results}
@@ -73,7 +73,7 @@ def assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
     assert float(apart / whole) < relative
 
 
-def alone(rounds: list[Played], student: Student) -> Iterator[tuple[torch.Tensor, int]]:
+def alone(rounds: list[RolledOutGroup], student: Student) -> Iterator[tuple[torch.Tensor, int]]:
     """Log-probabilities of each rollout that wrote something, by a forward of its own; and how long its prompt is."""
     for one in rounds:
         prompt = len(student.layout.join(student.layout.stretches(one.prompt.shown)))
@@ -87,7 +87,9 @@ def alone(rounds: list[Played], student: Student) -> Iterator[tuple[torch.Tensor
 # the shared prompt
 
 
-def test_a_shared_prompt_is_the_same_as_a_prompt_for_each(exact: Student, rounds: list[Played], told: SdgrpoSettings) -> None:
+def test_a_shared_prompt_is_the_same_as_a_prompt_for_each(
+    exact: Student, rounds: list[RolledOutGroup], told: SdgrpoSettings
+) -> None:
     groups = groups_of(rounds, exact, told)
     forward = forward_of(groups)
     assert len(forward.batch.input_ids[0]) < sum(
@@ -105,12 +107,14 @@ def test_a_shared_prompt_is_the_same_as_a_prompt_for_each(exact: Student, rounds
 
 
 @pytest.mark.parametrize("most", [1, 150, 400])
-def test_an_update_is_the_same_however_it_is_cut(most: int, exact: Student, rounds: list[Played], told: SdgrpoSettings) -> None:
+def test_an_update_is_the_same_however_it_is_cut(
+    most: int, exact: Student, rounds: list[RolledOutGroup], told: SdgrpoSettings
+) -> None:
     groups = groups_of(rounds, exact, told)
     parts = [forward_of(some) for some in split_into_forwards(groups, most)]
     assert len(parts) > 1
 
-    def loss(forward: Forward) -> torch.Tensor:
+    def loss(forward: GroupedForward) -> torch.Tensor:
         now = log_probs(exact.model, forward, T)[0]
         return objective(now, now.detach(), forward.learnt, told.training)
 
@@ -121,7 +125,7 @@ def test_an_update_is_the_same_however_it_is_cut(most: int, exact: Student, roun
 
 
 def test_the_trainers_log_probabilities_are_those_of_the_rollout(
-    student: Student, rounds: list[Played], told: SdgrpoSettings
+    student: Student, rounds: list[RolledOutGroup], told: SdgrpoSettings
 ) -> None:
     forward = forward_of(groups_of(rounds, student, told))
     found = log_probs(student.model, forward, T)[0].detach()
@@ -143,7 +147,9 @@ def blind(student: Student) -> Generator[None]:
         hook.remove()
 
 
-def test_missing_pixels_are_seen_in_the_log_probabilities(student: Student, rounds: list[Played], told: SdgrpoSettings) -> None:
+def test_missing_pixels_are_seen_in_the_log_probabilities(
+    student: Student, rounds: list[RolledOutGroup], told: SdgrpoSettings
+) -> None:
     forward = forward_of(groups_of(rounds, student, told))
     with blind(student):
         found = log_probs(student.model, forward, T)[0].detach()
@@ -154,7 +160,7 @@ def test_missing_pixels_are_seen_in_the_log_probabilities(student: Student, roun
 
 
 def test_what_is_learnt_is_what_the_policy_wrote_and_no_injected_token(
-    student: Student, rounds: list[Played], told: SdgrpoSettings
+    student: Student, rounds: list[RolledOutGroup], told: SdgrpoSettings
 ) -> None:
     groups = groups_of(rounds, student, told)
     learnt = forward_of(groups).learnt
@@ -165,7 +171,9 @@ def test_what_is_learnt_is_what_the_policy_wrote_and_no_injected_token(
     assert float(learnt.weights.sum()) == pytest.approx(len(branches_of(groups)), rel=1e-5)
 
 
-def test_other_labels_on_injected_tokens_change_nothing(student: Student, rounds: list[Played], told: SdgrpoSettings) -> None:
+def test_other_labels_on_injected_tokens_change_nothing(
+    student: Student, rounds: list[RolledOutGroup], told: SdgrpoSettings
+) -> None:
     """Their inputs are what later tokens see; as something to be predicted they don't exist. So relabelling what each of them
     was predicted from leaves the loss as it is, to the bit."""
     groups = groups_of(rounds, student, told)
@@ -176,7 +184,9 @@ def test_other_labels_on_injected_tokens_change_nothing(student: Student, rounds
     assert len(logits) == len(forward.batch.learnt_columns) <= len(forward.learnt.tokens)
 
 
-def segment_gradients(rounds: list[Played], student: Student, told: SdgrpoSettings) -> tuple[torch.Tensor, torch.Tensor]:
+def segment_gradients(
+    rounds: list[RolledOutGroup], student: Student, told: SdgrpoSettings
+) -> tuple[torch.Tensor, torch.Tensor]:
     """What the objective pulls at each token with, by segment."""
     forward = forward_of(groups_of(rounds, student, told))
     now = forward.learnt.sampled_log_probs.clone().requires_grad_(True)
@@ -185,22 +195,22 @@ def segment_gradients(rounds: list[Played], student: Student, told: SdgrpoSettin
     return now.grad[~forward.learnt.reasoning], now.grad[forward.learnt.reasoning]
 
 
-def with_rewards(one: Played, told: SdgrpoSettings, change: Callable[[Any, int], Any]) -> Played:
+def with_rewards(one: RolledOutGroup, told: SdgrpoSettings, change: Callable[[Any, int], Any]) -> RolledOutGroup:
     """The same rollouts, otherwise rewarded."""
-    from dmforge.trainers.advantages import advantages
+    from dmforge.trainers.sdgrpo.advantages import advantages
 
     rewards = tuple(change(earned, at) for at, earned in enumerate(one.rewards))
     return replace(one, rewards=rewards, advantages=tuple(advantages(rewards, told.training.holistic or 0.0, has_target=True)))
 
 
-def only_looks(one: Played, told: SdgrpoSettings) -> Played:
+def only_looks(one: RolledOutGroup, told: SdgrpoSettings) -> RolledOutGroup:
     """Without rollouts that never looked: those carry the mean of both by design."""
     kept = [rolled for rolled in one.results if rolled.ending != "no_look"]
     return score_group(one.prompt, kept, 1, told)
 
 
 def test_decoupled_each_reward_moves_its_own_segment_and_no_other(
-    student: Student, rounds: list[Played], told: SdgrpoSettings
+    student: Student, rounds: list[RolledOutGroup], told: SdgrpoSettings
 ) -> None:
     looked = [only_looks(one, told) for one in rounds]
     sampling, reasoning = segment_gradients(looked, student, told)
@@ -225,7 +235,7 @@ def test_decoupled_each_reward_moves_its_own_segment_and_no_other(
 
 
 @pytest.mark.parametrize("normalise", ["rollout", "segment", "batch"])
-def test_how_tokens_weigh(normalise: str, student: Student, rounds: list[Played], told: SdgrpoSettings) -> None:
+def test_how_tokens_weigh(normalise: str, student: Student, rounds: list[RolledOutGroup], told: SdgrpoSettings) -> None:
     training = told.training.model_copy(update={"normalise": normalise})
     branches = branches_of(groups_of(rounds, student, told.model_copy(update={"training": training})))
     both = next(branch for branch in branches if branch.reasoning.any())
@@ -236,7 +246,7 @@ def test_how_tokens_weigh(normalise: str, student: Student, rounds: list[Played]
 
 
 def test_without_kl_what_has_no_advantage_is_left_out_and_changes_nothing(
-    exact: Student, rounds: list[Played], told: SdgrpoSettings
+    exact: Student, rounds: list[RolledOutGroup], told: SdgrpoSettings
 ) -> None:
     assert told.training.beta > 0
     flat = [with_rewards(rounds[0], told, lambda r, at: replace(r, sampling=0.5, reasoning=0.5)), *rounds[1:]]
@@ -244,7 +254,7 @@ def test_without_kl_what_has_no_advantage_is_left_out_and_changes_nothing(
     kept, left = (groups_of(flat, exact, settings) for settings in (told, bare))
     assert len(branches_of(left)) < len(branches_of(kept))
 
-    def pulled(groups: list[Group]) -> dict[str, torch.Tensor]:
+    def pulled(groups: list[PromptGroup]) -> dict[str, torch.Tensor]:
         forward = forward_of([group for group in groups if group.branches])
         now = log_probs(exact.model, forward, T)[0]
         return gradients(exact, objective(now, now.detach(), forward.learnt, bare.training))
@@ -256,7 +266,7 @@ def test_without_kl_what_has_no_advantage_is_left_out_and_changes_nothing(
 
 
 def test_where_engine_and_trainer_agree_correction_changes_no_bit(
-    student: Student, rounds: list[Played], told: SdgrpoSettings
+    student: Student, rounds: list[RolledOutGroup], told: SdgrpoSettings
 ) -> None:
     forward = forward_of(groups_of(rounds, student, told))
 
@@ -299,7 +309,12 @@ def test_weighed_by_it_means_over_what_an_engine_draws_are_means_over_the_policy
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointing"])
 @pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16], ids=["autocast", "bfloat16"])
 def test_in_bfloat16_loss_and_gradients_are_those_of_float32_but_for_its_rounding(
-    weights: torch.dtype, checkpointing: bool, checkpoint: Path, student: Student, rounds: list[Played], told: SdgrpoSettings
+    weights: torch.dtype,
+    checkpointing: bool,
+    checkpoint: Path,
+    student: Student,
+    rounds: list[RolledOutGroup],
+    told: SdgrpoSettings,
 ) -> None:
     forward = forward_of(groups_of(rounds[:1], student, told))
     half = load(str(checkpoint), weights)
@@ -324,7 +339,7 @@ def test_in_bfloat16_loss_and_gradients_are_those_of_float32_but_for_its_roundin
 
 
 def trls_loss(
-    rounds: list[Played], student: Student, told: SdgrpoSettings, drift: Callable[[int], Any], cap: float
+    rounds: list[RolledOutGroup], student: Student, told: SdgrpoSettings, drift: Callable[[int], Any], cap: float
 ) -> torch.Tensor:
     """By TRL's own code, from rows that go through the model one by one. Rewards are normalised as TRL does it."""
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
@@ -372,7 +387,7 @@ def trls_loss(
 
 @pytest.mark.parametrize(("beta", "cap"), [(0.0, 0.0), (0.02, 0.0), (0.02, 1.5)])
 def test_with_holistic_1_it_is_trls_grpo(
-    beta: float, cap: float, exact: Student, rounds: list[Played], told: SdgrpoSettings
+    beta: float, cap: float, exact: Student, rounds: list[RolledOutGroup], told: SdgrpoSettings
 ) -> None:
     training = told.training.model_copy(update={"holistic": 1.0, "beta": beta})
     settings = told.model_copy(update={"training": training})

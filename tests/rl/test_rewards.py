@@ -14,9 +14,9 @@ from benchmarks.corpora import sample
 from dmforge.schemas.grammar import Trajectory, parse, render
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.scoring import window_score
-from dmforge.trainers.advantages import EPS, WITHOUT_DENSITY, advantages, holistic_share, normalised
-from dmforge.trainers.rewards import Goal, Reward, density_reward, goal_of, reward, window_reward
-from dmforge.trainers.sdgrpo_settings import RewardSettings
+from dmforge.trainers.sdgrpo.advantages import EPS, WITHOUT_DENSITY, advantages, holistic_share, normalised
+from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, density_reward, goal_of, reward, window_reward
+from dmforge.trainers.sdgrpo.sdgrpo_settings import RewardSettings
 
 TOLD = RewardSettings()
 SAMPLE = replace(sample(0, 0), target=Look(Window(100, 350), Fraction(2)), target_source="gold")
@@ -39,7 +39,7 @@ FORMED = st.builds(
 REWARDS = st.floats(0, 2, allow_subnormal=False)
 
 
-def earned(text: str, goal: Goal = GOAL) -> Reward:
+def earned(text: str, goal: RewardTarget = GOAL) -> Reward:
     """As a rollout that wrote this, and was shown what it asked for."""
     found = parse(text)
     if not isinstance(found, Trajectory):
@@ -51,7 +51,7 @@ def earned(text: str, goal: Goal = GOAL) -> Reward:
 
 
 @given(WORDS | TAGGED.map("".join) | FORMED, st.sampled_from(GOALS))
-def test_whatever_is_written_earns_something_in_its_bounds(text: str, goal: Goal) -> None:
+def test_whatever_is_written_earns_something_in_its_bounds(text: str, goal: RewardTarget) -> None:
     found = earned(text, goal)
     assert 0 <= found.sampling <= TOLD.iou + TOLD.fps
     assert 0 <= found.reasoning <= 1 + TOLD.format
@@ -85,7 +85,7 @@ def test_grounding_is_measured_against_gold_and_other_tasks_against_the_target()
 
 @given(WINDOWS, WINDOWS, st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.5]))
 def test_padding_suits_the_look_best(found: Window, gold: Window, padding: float) -> None:
-    goal = Goal(GOAL.task, (gold,), "any", Fraction(str(padding)), None)
+    goal = RewardTarget(GOAL.task, (gold,), "any", Fraction(str(padding)), None)
     room = int(padding * (gold.end_cs - gold.start_cs))
     every = [
         float(window_score((found,), (Window(max(0, gold.start_cs - a), gold.end_cs + b),), "any"))
@@ -99,7 +99,7 @@ def test_padding_suits_the_look_best(found: Window, gold: Window, padding: float
 def test_padding_never_costs_anything_and_none_is_the_one_scoring(
     found: Window, gold: list[Window], needs: str, padding: float
 ) -> None:
-    plain, padded = (window_reward(found, Goal(GOAL.task, tuple(gold), needs, Fraction(p), None)) for p in (0, padding))  # pyright: ignore
+    plain, padded = (window_reward(found, RewardTarget(GOAL.task, tuple(gold), needs, Fraction(p), None)) for p in (0, padding))  # pyright: ignore
     assert plain == float(window_score((found,), tuple(gold), needs))  # pyright: ignore
     assert plain <= padded <= 1
 

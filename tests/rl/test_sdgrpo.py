@@ -23,13 +23,13 @@ from benchmarks import flicker
 from benchmarks.barcodes import Case, write
 from dmforge import cli
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.generators.engines.transformers import TransformersEngine
-from dmforge.generators.student.load import Student, load
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+from dmforge.generators.student.load_student import Student, load
 from dmforge.schemas.errors import InputError
-from dmforge.trainers.keeping import training_arguments
-from dmforge.trainers.sdgrpo import MEASURED, SEGMENTS, SdgrpoTrainer, train
-from dmforge.trainers.sdgrpo_checks import open_rl_corpora
-from dmforge.trainers.sdgrpo_settings import read_sdgrpo
+from dmforge.trainers.base_trainer import training_arguments
+from dmforge.trainers.sdgrpo.sdgrpo import MEASURED, SEGMENTS, SdgrpoTrainer, train
+from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora
+from dmforge.trainers.sdgrpo.sdgrpo_settings import read_sdgrpo
 from tests.rl.conftest import write_settings
 from tests.sources.test_corpora import TIMES, dmforge, prompts, workspace
 

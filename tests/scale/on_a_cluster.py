@@ -15,12 +15,12 @@ from rich.console import Console
 
 from benchmarks.clusters import HEAD, STORE_BYTES, Numbers
 from benchmarks.undisturbed import outcome
-from dmforge import pipeline
-from dmforge.curation.executors.finished import Finished
-from dmforge.curation.executors.ray.cluster import connect
-from dmforge.curation.executors.ray.executor import RayExecutor
-from dmforge.curation.stage import BatchConfig, Stage
-from dmforge.curation.trial import Seed
+from dmforge.commands import run
+from dmforge.curation.contract.stage import BatchConfig, Stage
+from dmforge.curation.engine.executors.batch_results import FinishedBatch
+from dmforge.curation.engine.executors.ray.cluster import connect
+from dmforge.curation.engine.executors.ray.ray_executor import RayExecutor
+from dmforge.curation.engine.rehearsal import RehearsalNumber
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.records import Verdict
@@ -60,7 +60,9 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
 
 
-def spread(executor: RayExecutor, stage: Stage[Seed, Verdict], workspace: Workspace, count: int, size: int) -> list[Finished]:
+def spread(
+    executor: RayExecutor, stage: Stage[RehearsalNumber, Verdict], workspace: Workspace, count: int, size: int
+) -> list[FinishedBatch]:
     return list(executor.execute(stage, workspace, batches(count, size), lambda _: None))
 
 
@@ -118,5 +120,5 @@ def change(machines: Machines, workspace: Path) -> None:
 
 
 def ran(root: Path, executor: RayExecutor | None) -> None:
-    reports = list(pipeline.run(Workspace(root), Console(file=io.StringIO()), "test", executor=executor))
+    reports = list(run.run(Workspace(root), Console(file=io.StringIO()), "test", executor=executor))
     assert not any(report.tally.pending for report in reports)

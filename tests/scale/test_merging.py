@@ -17,13 +17,14 @@ from benchmarks.ranks import ended
 from benchmarks.score_server import serving
 from benchmarks.subjects import WholeChain
 from benchmarks.undisturbed import fingerprint
-from dmforge import auditing, intake, pipeline
 from dmforge.cli import app
-from dmforge.curation.lake.shares import Share
-from dmforge.curation.sources.claims import Claims
+from dmforge.commands import audit, intake
+from dmforge.commands import run as run_commands
+from dmforge.commands.rank_run import run_share
+from dmforge.curation.lake.partition import Share
+from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.worlds.folder import LICENCE, SOURCE
-from dmforge.ranked import run_share
+from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE
 from dmforge.schemas.errors import InputError
 from tests.foundation.lakes import count, logical, run, view, write_recipe
 
@@ -76,7 +77,7 @@ def test_after_a_merge_all_commands_agree_on_what_is_settled(tmp_path: Path) -> 
     run(other)
     merge(one, other)
     agree(one)
-    assert pipeline.status(Workspace(one))["count"].settled == 50
+    assert run_commands.status(Workspace(one))["count"].settled == 50
 
 
 def test_commands_agree_where_inputs_were_changed_since_the_last_run(tmp_path: Path) -> None:
@@ -84,18 +85,18 @@ def test_commands_agree_where_inputs_were_changed_since_the_last_run(tmp_path: P
     run(tmp_path)
     write_recipe(tmp_path, tasks=60)
     agree(tmp_path)
-    assert pipeline.status(Workspace(tmp_path))["count"].pending == 10
+    assert run_commands.status(Workspace(tmp_path))["count"].pending == 10
 
 
 def agree(root: Path) -> None:
     """Status, plan and funnel say the same."""
     workspace = Workspace(root)
-    tallies = {forecast.name: forecast.tally for forecast in pipeline.plan(workspace)}
-    standing = pipeline.status(workspace)
+    tallies = {forecast.name: forecast.tally for forecast in run_commands.plan(workspace)}
+    standing = run_commands.status(workspace)
     assert {name: (tally.settled, tally.pending) for name, tally in tallies.items() if name != "keep"} == {
         name: (tally.settled, tally.pending) for name, tally in standing.items() if name != "keep"
     }
-    lines = auditing.audit(workspace, "funnel").rows
+    lines = audit.audit(workspace, "funnel").rows
     settled: Counter[str] = Counter()
     for stage, status, _, inputs, _ in lines:
         settled[stage] += inputs if status in ("made", "rejected", "quarantined") else 0
@@ -121,7 +122,7 @@ def test_a_video_that_was_taken_down_in_either_does_not_come_in(tmp_path: Path) 
     run(other)
     gone = sorted(row[0] for row in videos_of(other))
     for root, video in ((one, gone[0]), (other, gone[1])):
-        pipeline.forget(Workspace(root), "test", "asked to", lambda _, video=video: [video])
+        run_commands.forget(Workspace(root), "test", "asked to", lambda _, video=video: [video])
     merge(one, other)
     run(one)
     assert {row[0] for row in videos_of(one)} == set(gone[2:])
@@ -134,7 +135,7 @@ def videos_of(root: Path) -> list[tuple[bytes]]:
 def test_a_workspace_is_not_merged_with_itself(tmp_path: Path) -> None:
     write_recipe(tmp_path)
     with pytest.raises(InputError, match="with itself"):
-        pipeline.merge(Workspace(tmp_path), "test", [tmp_path])
+        run_commands.merge(Workspace(tmp_path), "test", [tmp_path])
 
 
 def test_two_machines_make_the_shards_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,16 +150,16 @@ def test_two_machines_make_the_shards_of_one(tmp_path: Path, monkeypatch: pytest
             shutil.copy(film, folder)
         with subject.serving() as url:
             monkeypatch.setenv("OPENAI_BASE_URL", url)
-            place = pipeline.init(root, "demo")
-            intake.add_videos(place, "test", [str(folder)], Claims(SOURCE, LICENCE, namespace=SOURCE))
+            place = run_commands.init(root, "demo")
+            intake.add_videos(place, "test", [str(folder)], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
             intake.add_annotations(place, "test", "jsonl", [subject.worlds / "tasks.jsonl"])
-            list(pipeline.run(place, quiet(), "test"))
+            list(run_commands.run(place, quiet(), "test"))
     alone, one, other = roots
     added = merge(one, other)
     assert (added["videos"], added["media"], added["annotations"]) == (1, 3, 0)
     with subject.serving() as url:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
-        list(pipeline.run(Workspace(one), quiet(), "test"))
+        list(run_commands.run(Workspace(one), quiet(), "test"))
         assert not subject.asked(url)
     found, expected = ended(one), ended(alone)
     # what each had packed of its half lies there still

@@ -16,14 +16,14 @@ from typer.testing import CliRunner
 from benchmarks.ranks import measure
 from benchmarks.subjects import Rehearsal
 from dmforge.cli import app
-from dmforge.curation.accounts import Price
-from dmforge.curation.lake.shares import ALL, LAST, Share
-from dmforge.curation.ranks import claim_share
-from dmforge.curation.runner import StageReport
-from dmforge.curation.stage import AskConfig
+from dmforge.commands.rank_run import run_share
+from dmforge.curation.contract.budget import Price
+from dmforge.curation.contract.stage import AskConfig
+from dmforge.curation.engine.driver import StageReport
+from dmforge.curation.engine.ranks.rank_locks import claim_share
+from dmforge.curation.lake.partition import ALL, LAST, Share
 from dmforge.curation.workspace import Workspace
 from dmforge.generators.teacher.client import TeacherConfig
-from dmforge.ranked import run_share
 from dmforge.schemas.errors import InputError
 from tests.foundation.lakes import count, fingerprint, logical, run, write_recipe
 

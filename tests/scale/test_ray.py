@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from benchmarks.clusters import LOOPBACK, apart
 from dmforge.cli import app
-from dmforge.curation.executors.ray.work import Work
-from dmforge.curation.trial import Score, ScoreConfig
+from dmforge.curation.engine.executors.ray.payloads import RemoteStage
+from dmforge.curation.engine.rehearsal import RehearsalScore, ScoreConfig
 from dmforge.schemas.errors import DmforgeError
 from tests.foundation.lakes import write_recipe
 
@@ -35,8 +35,8 @@ def test_on_a_cluster() -> None:
 
 def test_a_worker_whose_results_would_differ_is_refused(tmp_path: Path) -> None:
     write_recipe(tmp_path)
-    stage = Score(ScoreConfig())
-    work = Work(stage, str(tmp_path), stage.variant)
+    stage = RehearsalScore(ScoreConfig())
+    work = RemoteStage(stage, str(tmp_path), stage.variant)
     assert work.workspace().root == tmp_path
     with pytest.raises(DmforgeError, match=r"av .*, not 0\.1"):
         replace(work, installed=dict(work.installed) | {"av": "0.1"}).workspace()

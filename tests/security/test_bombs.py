@@ -20,11 +20,11 @@ from typer.testing import CliRunner
 
 from benchmarks.corpora import corpus
 from dmforge import cli
-from dmforge.curation import toml
+from dmforge.curation.io import toml
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import MANIFEST
 from dmforge.curation.shards.index import INDEX, SCHEMA
-from dmforge.curation.shards.verify import verify
+from dmforge.curation.shards.integrity import verify
 from dmforge.schemas.errors import InputError, LakeError
 
 ROOM = 2 << 30

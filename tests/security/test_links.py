@@ -9,10 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.corpora import corpus
-from dmforge import cli, pipeline
-from dmforge.curation.atomic import writing
+from dmforge import cli
+from dmforge.commands import run
+from dmforge.curation.io.atomic import writing
 from dmforge.curation.lake.journal import Journal
-from dmforge.curation.shards.verify import verify
+from dmforge.curation.shards.integrity import verify
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import LakeError
 
@@ -31,7 +32,7 @@ def test_a_merge_takes_nothing_from_outside(where: str, kind: str, tmp_path: Pat
     secret = tmp_path / "secret"
     secret.write_text("private\n")
     for name in ("ours", "theirs"):
-        pipeline.init(tmp_path / name, "demo")
+        run.init(tmp_path / name, "demo")
     path = tmp_path / "theirs" / where
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(secret) if kind == "link" else os.mkfifo(path)

@@ -10,13 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.undisturbed import fingerprint
-from dmforge import cli, pipeline
-from dmforge.curation.outputs import output_file, output_folder
+from dmforge import cli
+from dmforge.commands import run
+from dmforge.curation.output_paths import output_file, output_folder
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.oracle.server import Ledger
+from dmforge.generators.synthetic.oracle.oracle_server import OracleLedger
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.evaluation_settings import read_evaluation
-from dmforge.trainers.settings import read_sft
+from dmforge.trainers.training_settings import read_sft
 
 PAID = "journal/oracle/main.jsonl"
 SETTINGS = """
@@ -29,7 +30,7 @@ training.steps = 1
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    workspace = pipeline.init(tmp_path / "ws", "demo")
+    workspace = run.init(tmp_path / "ws", "demo")
     paid = workspace.root / PAID
     paid.parent.mkdir(parents=True)
     paid.write_text("paid\n")
@@ -60,7 +61,7 @@ def test_no_output_goes_where_only_runs_write(workspace: Workspace, option: str,
 
 def test_an_export_goes_into_no_workspace_and_may_lie_beside_its_folders(workspace: Workspace, tmp_path: Path) -> None:
     for place in (workspace.shards / "x", tmp_path / "other" / "lake" / "x"):
-        pipeline.init(tmp_path / "other", "demo") if not (tmp_path / "other").exists() else None
+        run.init(tmp_path / "other", "demo") if not (tmp_path / "other").exists() else None
         with pytest.raises(InputError, match="belongs to a workspace"):
             output_folder(place, "--out", workspace)
     assert output_folder(workspace.root / "exports" / "hf", "--out", workspace)
@@ -93,7 +94,7 @@ def test_folders_of_a_workspace_that_lie_elsewhere_are_its_own_too(workspace: Wo
 def test_a_truth_file_with_another_name_is_not_appended_to(workspace: Workspace, tmp_path: Path) -> None:
     os.link(workspace.root / PAID, tmp_path / "planted.jsonl")
     with pytest.raises(InputError, match="hard link"):
-        Ledger(tmp_path / "planted.jsonl")
+        OracleLedger(tmp_path / "planted.jsonl")
     assert (workspace.root / PAID).read_text() == "paid\n"
 
 

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 import aiohttp
 import pytest
 
-from dmforge.curation.accounts import Account
-from dmforge.curation.sources import outside, places
-from dmforge.generators.teacher import reach
-from dmforge.generators.teacher.client import Asked, Teacher, TeacherConfig
+from dmforge.curation.contract.budget import Budget
+from dmforge.curation.io import http_guard, locations
+from dmforge.generators.teacher import http_bounds
+from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherRequest
 from dmforge.schemas.errors import DmforgeError, InputError, Transient
 from dmforge.schemas.replies import AnswerReply
 from dmforge.schemas.sizes import Size
@@ -64,10 +64,10 @@ def ask(url: str, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
 
     async def asked() -> object:
-        teacher = Teacher(TeacherConfig(model="m", base_url=f"{url}/v1", retries=0), "test", Account())
+        teacher = Teacher(TeacherConfig(model="m", base_url=f"{url}/v1", retries=0), "test", Budget())
         try:
             return await teacher.ask(
-                Asked("name", "be brief", [{"type": "text", "text": "why?"}], AnswerReply, 0, 0, Size(32, 32))
+                TeacherRequest("name", "be brief", [{"type": "text", "text": "why?"}], AnswerReply, 0, 0, Size(32, 32))
             )
         finally:
             await teacher.aclose()
@@ -102,7 +102,7 @@ def test_an_ordinary_answer_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_reply_without_end_is_not_read_to_its_end(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reach, "MAX_REPLY", 1 << 16)
+    monkeypatch.setattr(http_bounds, "MAX_REPLY", 1 << 16)
     body = completion("a" * (1 << 20))
     headers = {"Content-Type": "application/json"} | ({"Content-Encoding": "gzip"} if packed else {})
     with answering(200, headers, gzip.compress(body) if packed else body) as (url, _), pytest.raises(Transient, match="fails"):
@@ -123,13 +123,16 @@ def test_an_address_cannot_lead_inside(location: str) -> None:
         port = there.rpartition(":")[2]
         with answering(302, {"Location": location.format(port=port)}, b"") as (url, _):
             with pytest.raises(InputError, match=r"inside|not a canonical"):
-                places.sha256_of(f"{url}/a.mp4")
+                locations.sha256_of(f"{url}/a.mp4")
             assert reached == []
 
 
 def test_what_is_named_itself_is_read() -> None:
     with answering(200, {}, b"video") as (there, _):
-        (sha256,) = {places.sha256_of(f"{there}/a.mp4"), places.sha256_of(f"{there.replace('127.0.0.1', 'localhost')}/a.mp4")}
+        (sha256,) = {
+            locations.sha256_of(f"{there}/a.mp4"),
+            locations.sha256_of(f"{there.replace('127.0.0.1', 'localhost')}/a.mp4"),
+        }
         assert len(sha256) == 64
 
 
@@ -141,7 +144,7 @@ def test_a_name_that_meant_the_outside_cannot_come_to_mean_the_inside() -> None:
             return [{"hostname": host, "host": next(self.answers), "port": port, "family": family, "proto": 0, "flags": 0}]
 
     async def asked() -> None:
-        resolver = outside._Resolver("films.example")
+        resolver = http_guard._Resolver("films.example")
         resolver._inner = Turning()  # pyright: ignore
         await resolver.resolve("films.example", 80)
         with pytest.raises(aiohttp.ClientError, match="inside"):
@@ -160,21 +163,21 @@ def test_a_name_that_meant_the_outside_cannot_come_to_mean_the_inside() -> None:
     ],
 )  # fmt: skip
 def test_which_addresses_are_outside(address: str, is_so: bool) -> None:
-    assert outside.is_outside(address) == is_so
+    assert http_guard.is_outside(address) == is_so
 
 
 def test_files_and_lists_without_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "MAX_BYTES", 1 << 20)
-    monkeypatch.setattr(outside, "MAX_PAGE", 1 << 16)
+    monkeypatch.setattr(locations, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(http_guard, "MAX_PAGE", 1 << 16)
     with answering(200, {"Content-Type": "text/html"}, b"<a href='b/'>" * (1 << 18)) as (url, _):
         with pytest.raises(InputError, match="more than"):
-            places.sha256_of(f"{url}/a.mp4")
+            locations.sha256_of(f"{url}/a.mp4")
         with pytest.raises(InputError, match="more than"):
-            list(places.files([f"{url}/films/"], frozenset({".mp4"})))
+            list(locations.files([f"{url}/films/"], frozenset({".mp4"})))
 
 
 def test_a_list_that_goes_on_for_ever_ends() -> None:
     with answering(200, {"Content-Type": "text/html"}, b"<a href='deeper/'>deeper/</a>") as (url, asked):
         with pytest.raises(InputError):
-            list(places.files([f"{url}/films/"], frozenset({".mp4"})))
+            list(locations.files([f"{url}/films/"], frozenset({".mp4"})))
         assert len(asked) < 100

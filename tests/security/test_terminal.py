@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dmforge import cli, printing
-from dmforge.curation.audit.query import Answer
-from dmforge.curation.shards import card
-from dmforge.curation.terminal import Terminal
+from dmforge import cli
+from dmforge.commands import console
+from dmforge.curation.audit.query import QueryResult
+from dmforge.curation.io.terminal import Terminal
+from dmforge.curation.packing import card
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.visible import escaped, escaped_in_line, escaped_json
 
@@ -71,7 +72,7 @@ def test_a_line_holds_no_other() -> None:
 
 @pytest.mark.parametrize("form", ["table", "csv"])
 def test_a_text_with_line_ends_is_one_row_of_what_is_printed(form: str, capsys: pytest.CaptureFixture[str]) -> None:
-    printing.print_answer(Answer(["source_id", FORGED], [[FORGED, [FORGED]], ["b.mp4", None]]), form)
+    console.print_answer(QueryResult(["source_id", FORGED], [[FORGED, [FORGED]], ["b.mp4", None]]), form)
     header, forged, other = capsys.readouterr().out.splitlines()
     assert header.startswith("source_id")
     assert r"a.mp4\nvideo_0  made  1\nvideo_1\u2028video_2" in forged
@@ -79,13 +80,13 @@ def test_a_text_with_line_ends_is_one_row_of_what_is_printed(form: str, capsys: 
 
 
 def test_json_has_the_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    printing.print_answer(Answer(["source_id"], [[FORGED]]), "json")
+    console.print_answer(QueryResult(["source_id"], [[FORGED]]), "json")
     assert json.loads(capsys.readouterr().out)["rows"] == [[FORGED]]
 
 
 def test_a_reason_of_a_provider_is_one_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
-    printing.print_deferred("annotate", {FORGED: 1})
-    printing.print_awaited("annotate", FORGED)
+    console.print_deferred("annotate", {FORGED: 1})
+    console.print_awaited("annotate", FORGED)
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 

@@ -15,7 +15,7 @@ from dmforge.curation.exports import export
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.timeline import read_timeline
-from dmforge.generators.worlds.draw import read_timecode
+from dmforge.generators.synthetic.worlds.rasterize import read_timecode
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from benchmarks.corpora import corpus
 from dmforge.curation.shards import order
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.shards.order import Bijection, Mix, Numbers, Plan, deal
-from dmforge.curation.shards.sampler import BatchSampler, Examples
+from dmforge.curation.shards.order import Bijection, CorpusMix, EpochPlan, Numbers, deal
+from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import digest
 
@@ -35,9 +35,9 @@ def test_a_bijection_is_one(size: int, seed: int) -> None:
 
 
 def test_orders_are_unlike_each_other() -> None:
-    mix = Mix((1000,), (1.0,), 1)
+    mix = CorpusMix((1000,), (1.0,), 1)
     first, second = (mix.at(epoch, np.arange(1000)) for epoch in (0, 1))
-    other = Mix((1000,), (1.0,), 2).at(0, np.arange(1000))
+    other = CorpusMix((1000,), (1.0,), 2).at(0, np.arange(1000))
     for one, two in ((first, second), (first, other), (first, np.arange(1000))):
         assert abs(np.corrcoef(one, two)[0, 1]) < 0.1
         assert (one == two).sum() < 10
@@ -51,7 +51,7 @@ def test_every_sample_once_and_every_rank_in_step(
     size: int, most_tokens: int, most_samples: int, ranks: int, epoch: int, seed: int
 ) -> None:
     costs = costs_of(np.random.default_rng(seed).integers(1, 1000, size))
-    plan = Plan(Mix((size,), (1.0,), seed), costs, epoch, most_tokens, most_samples)
+    plan = EpochPlan(CorpusMix((size,), (1.0,), seed), costs, epoch, most_tokens, most_samples)
     seen: Counter[int] = Counter()
     for step in range(len(plan)):
         batch = plan.batch(step)
@@ -66,7 +66,7 @@ def test_every_sample_once_and_every_rank_in_step(
 
 
 def test_chunks_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    mix, costs = Mix((5000,), (1.0,), 3), costs_of(np.random.default_rng(3).integers(1, 1000, 5000))
+    mix, costs = CorpusMix((5000,), (1.0,), 3), costs_of(np.random.default_rng(3).integers(1, 1000, 5000))
     whole = _batches(mix, costs)
     monkeypatch.setattr(order, "CHUNK_POSITIONS", 64)
     assert _batches(mix, costs) == whole
@@ -77,14 +77,14 @@ def test_chunks_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     assert abs(len(whole) - greedy) < 0.05 * greedy  # but for the 16 samples that a batch may have
 
 
-def _batches(mix: Mix, costs: order.Costs) -> list[list[int]]:
-    plan = Plan(mix, costs, 0, 4000, 16)
+def _batches(mix: CorpusMix, costs: order.Costs) -> list[list[int]]:
+    plan = EpochPlan(mix, costs, 0, 4000, 16)
     return [plan.batch(step).tolist() for step in range(len(plan))]
 
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.sampled_from([0.25, 0.5, 1.0, 1.7, 3.0])), min_size=1, max_size=3))
 def test_weights_hold_and_no_sample_is_favoured(corpora: list[tuple[int, float]]) -> None:
-    mix = Mix(tuple(size for size, _ in corpora), tuple(weight for _, weight in corpora), 5)
+    mix = CorpusMix(tuple(size for size, _ in corpora), tuple(weight for _, weight in corpora), 5)
     seen: Counter[int] = Counter()
     epochs = 8
     for epoch in range(epochs):
@@ -116,7 +116,7 @@ def seen_by(corpora: list[Corpus], rank: int, ranks: int, workers: int) -> list[
     import torch.utils.data
 
     loader = torch.utils.data.DataLoader(
-        Examples(corpora), batch_sampler=sampler(corpora, rank, ranks), num_workers=workers, collate_fn=list
+        CorpusDataset(corpora), batch_sampler=sampler(corpora, rank, ranks), num_workers=workers, collate_fn=list
     )
     return [[(example.sample.id, weight) for example, weight in batch] for batch in loader]
 
@@ -125,8 +125,8 @@ def seen_by(corpora: list[Corpus], rank: int, ranks: int, workers: int) -> list[
 def test_ranks_and_workers_give_the_same_global_batches(corpora: list[Corpus], mixed: bool) -> None:
     corpora = corpora[: 2 if mixed else 1]
     plan = sampler(corpora).plan
-    examples = Examples(corpora)
-    ids = [examples[order.Turn(number)][0].sample.id for number in range(len(examples))]
+    examples = CorpusDataset(corpora)
+    ids = [examples[order.TrainingTurn(number)][0].sample.id for number in range(len(examples))]
     wanted = [sorted(ids[number] for number in plan.batch(step)) for step in range(len(plan))]
     for ranks, workers in SHARES:
         ranked = [seen_by(corpora, rank, ranks, workers) for rank in range(ranks)]
@@ -158,7 +158,7 @@ def test_ranks_may_change_in_the_middle_of_an_epoch(corpora: list[Corpus]) -> No
 
 def test_epochs_follow_each_other_and_a_state_finds_its_own(corpora: list[Corpus]) -> None:
     whole = sampler(corpora)
-    epochs: list[list[list[order.Turn]]] = []
+    epochs: list[list[list[order.TrainingTurn]]] = []
     for epoch in range(3):
         whole.set_epoch(epoch)
         epochs.append(list(whole))

@@ -19,7 +19,7 @@ from benchmarks.corpora import corpus, entries, entry, publish
 from dmforge.curation.shards import stream
 from dmforge.curation.shards.corpus import Corpus, Example
 from dmforge.curation.shards.document import read_document, write_document
-from dmforge.curation.shards.write import Entry, write_shards
+from dmforge.curation.shards.write import ShardEntry, write_shards
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
 
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return corpus(tmp_path_factory.mktemp("packed"), 12, 2, SIZES, 10_000)
 
 
-def packed() -> list[Entry]:
+def packed() -> list[ShardEntry]:
     return list(entries(12, 2, SIZES))
 
 
@@ -166,7 +166,7 @@ def test_webdataset_itself(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Entry]]:
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ShardEntry]]:
     """The sparsest records first, and a density of a half after one of 2."""
     videos = [
         *(entry(number, 1, b"c", b"g", sparse=True) for number in range(3)),
@@ -178,7 +178,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Entry]]:
 
 
 def test_datasets_infers_one_schema_whatever_comes_first(
-    mixed: tuple[Path, list[Entry]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mixed: tuple[Path, list[ShardEntry]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import datasets
 

@@ -19,8 +19,8 @@ from dmforge.curation.exports import export
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import MANIFEST
 from dmforge.curation.shards.index import INDEX
-from dmforge.curation.shards.tars import BLOCK, MAX_EXTRAS, MAX_MEMBER, BadShard, Member, header, walk
-from dmforge.curation.shards.verify import Defect, verify
+from dmforge.curation.shards.integrity import ShardDefect, verify
+from dmforge.curation.shards.tars import BLOCK, MAX_EXTRAS, MAX_MEMBER, BadShard, TarMember, header, walk
 from dmforge.schemas.errors import DmforgeError, LakeError
 
 FLIPS = 400
@@ -36,12 +36,12 @@ def folder(packed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(packed, tmp_path / "folder"))
 
 
-def members(path: Path) -> list[Member]:
+def members(path: Path) -> list[TarMember]:
     with path.open("rb") as file:
         return list(walk(file, path.name))
 
 
-def found(folder: Path) -> tuple[Defect, ...]:
+def found(folder: Path) -> tuple[ShardDefect, ...]:
     return verify(str(folder)).defects
 
 
@@ -95,7 +95,7 @@ def flipped(folder: Path) -> Path:
     return path
 
 
-def assert_placed(defect: Defect, data: bytes, at: int) -> None:
+def assert_placed(defect: ShardDefect, data: bytes, at: int) -> None:
     """In a member's bytes the key is named; elsewhere the offset is that of the bit's own header or filling, or of the end."""
     for member in walk(io.BytesIO(data), "shard"):
         if member.header <= at < member.end:

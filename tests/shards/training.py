@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from dmforge.curation.shards.corpus import Corpus, Example
-from dmforge.curation.shards.sampler import BatchSampler, Examples
+from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
 
 
 class Scale(torch.nn.Module):
@@ -39,7 +39,7 @@ class Fed(Trainer):
     """A trainer whose batches come from our sampler."""
 
     def __init__(self, corpus: Corpus, log: Path, args: TrainingArguments) -> None:
-        super().__init__(Scale(), args, train_dataset=Examples([corpus]), data_collator=collate)  # pyright: ignore
+        super().__init__(Scale(), args, train_dataset=CorpusDataset([corpus]), data_collator=collate)  # pyright: ignore
         ranks = args.world_size
         self.sampler = BatchSampler([corpus], seed=3, most_tokens=6000, rank=args.process_index, ranks=ranks)
         self.log_file = log

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 from benchmarks.barcodes import Case, write
 from dmforge import cli
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
-from dmforge.curation.sources.names import Finder, Name, parse
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources.video_names import VideoFinder, VideoName, parse
 from dmforge.curation.workspace import Workspace
-from dmforge.filters.draw import clustered
-from dmforge.generators.worlds.folder import Settings, make_worlds
-from dmforge.generators.worlds.imagine import knobs_of
+from dmforge.filters.selection.task_sampling import clustered
+from dmforge.generators.synthetic.worlds.imagine import knobs_of
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
 
 TIMES = tuple(Fraction(number, 25) for number in range(150))
@@ -41,7 +41,7 @@ def workspace(folder: Path, *stages: str) -> Path:
 
 def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
     stages = read_recipe(place / "recipe.toml").stages
-    return View(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
+    return LakeView(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
 
 
 # names
@@ -50,24 +50,24 @@ def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("v_QOlSCBRmfWY", Name("QOlSCBRmfWY")),
-        ("data/videos/ActivityNet/v_QOlSCBRmfWY.mp4", Name("QOlSCBRmfWY")),
-        ("./x/ytb_7nRmsEw7nsE.webm", Name("7nRmsEw7nsE")),
-        ("j7rJstUseKg_360.0_510.0", Name("j7rJstUseKg", (360.0, 510.0))),
-        ("4jujhM5qhEc_00:00:39:000_00:01:24:700.mp4", Name("4jujhM5qhEc", (39.0, 84.7))),
-        ("_6hnl_BrFvs_60.0_210.0", Name("_6hnl_BrFvs", (60.0, 210.0))),
-        ("movie101_66.mp4", Name("movie101_66")),
-        ("s17-d69.avi", Name("s17-d69")),
-        ("34@N01_6060447507_dc1a90b8ef.mov", Name("34@N01_6060447507_dc1a90b8ef")),
-        ("a.b.c", Name("a.b.c")),
+        ("v_QOlSCBRmfWY", VideoName("QOlSCBRmfWY")),
+        ("data/videos/ActivityNet/v_QOlSCBRmfWY.mp4", VideoName("QOlSCBRmfWY")),
+        ("./x/ytb_7nRmsEw7nsE.webm", VideoName("7nRmsEw7nsE")),
+        ("j7rJstUseKg_360.0_510.0", VideoName("j7rJstUseKg", (360.0, 510.0))),
+        ("4jujhM5qhEc_00:00:39:000_00:01:24:700.mp4", VideoName("4jujhM5qhEc", (39.0, 84.7))),
+        ("_6hnl_BrFvs_60.0_210.0", VideoName("_6hnl_BrFvs", (60.0, 210.0))),
+        ("movie101_66.mp4", VideoName("movie101_66")),
+        ("s17-d69.avi", VideoName("s17-d69")),
+        ("34@N01_6060447507_dc1a90b8ef.mov", VideoName("34@N01_6060447507_dc1a90b8ef")),
+        ("a.b.c", VideoName("a.b.c")),
     ],
 )
-def test_names_without_what_files_add(name: str, found: Name) -> None:
+def test_names_without_what_files_add(name: str, found: VideoName) -> None:
     assert parse(name) == found
 
 
 def test_a_part_of_a_video_is_not_the_video() -> None:
-    finder = Finder((path, path) for path in ("d/v_abc.mp4", "d/abc_10.0_20.0.mp4", "e/abc_20_30.mp4"))
+    finder = VideoFinder((path, path) for path in ("d/v_abc.mp4", "d/abc_10.0_20.0.mp4", "e/abc_20_30.mp4"))
     assert finder.find("abc") == ["d/v_abc.mp4"]
     assert finder.find("x/abc_10_20.mkv") == ["d/abc_10.0_20.0.mp4"]
     assert finder.find("abc_30_40") == []
@@ -157,7 +157,7 @@ def test_tasks_wait_for_a_video_that_may_still_come(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("worlds")
-    make_worlds(folder, Settings(videos=8, width=128, height=128, knobs=knobs_of(5)))
+    make_worlds(folder, WorldSettings(videos=8, width=128, height=128, knobs=knobs_of(5)))
     return folder / "videos"
 
 

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from dmforge import cli, intake
-from dmforge.curation.sources.checking import Checked, check
-from dmforge.curation.sources.contract import Question, Refused
+from dmforge import cli
+from dmforge.commands import intake
+from dmforge.curation.sources.annotation_format import Question, RefusedQuestion
+from dmforge.curation.sources.annotation_reader import read_questions
 from dmforge.curation.sources.formats import FORMATS
-from dmforge.curation.sources.reading import read_questions
+from dmforge.curation.sources.task_checks import CheckedTask, check
 from dmforge.schemas.looks import Window
 from tests.sources.expected import EXPECTED, Expected
 
@@ -196,11 +197,11 @@ def written(fixture: Fixture, folder: Path) -> list[Path]:
 def test_a_file_says_what_it_says(fixture: Fixture, tmp_path: Path) -> None:
     found = [one.question for one in read_questions(FORMATS[fixture.form], written(fixture, tmp_path))]
     checked = [(asked.video, check(asked) if isinstance(asked, Question) else asked) for asked in found]
-    video, first = next((video, one) for video, one in checked if isinstance(one, Checked))
+    video, first = next((video, one) for video, one in checked if isinstance(one, CheckedTask))
     assert (video, first.kind, first.question, first.answer, first.windows) == fixture.first
-    assert sum(isinstance(one, Checked) for _, one in checked) == fixture.kept
-    assert Counter(one.reason for _, one in checked if isinstance(one, Refused)) == fixture.rejected
-    assert Counter(flag for _, one in checked if isinstance(one, Checked) for flag in one.flags) == fixture.flagged
+    assert sum(isinstance(one, CheckedTask) for _, one in checked) == fixture.kept
+    assert Counter(one.reason for _, one in checked if isinstance(one, RefusedQuestion)) == fixture.rejected
+    assert Counter(flag for _, one in checked if isinstance(one, CheckedTask) for flag in one.flags) == fixture.flagged
 
 
 def test_every_format_has_a_fixture() -> None:
@@ -233,7 +234,7 @@ def test_options_in_a_question_make_it_multiple_choice(form: str, answer: str, t
     (placed,) = read_questions(FORMATS[form], [tmp_path / "a.jsonl"])
     assert isinstance(placed.question, Question)
     checked = check(placed.question)
-    assert isinstance(checked, Checked)
+    assert isinstance(checked, CheckedTask)
     kind = "grounded_mcq" if form == "dynframe" else "mcq"
     assert (checked.kind, checked.question, checked.options) == (kind, "Which colour?", ("red", "dark blue"))
     assert checked.answer == answer
@@ -272,7 +273,7 @@ def test_options_of_multiple_choice_may_stand_in_the_question(tmp_path: Path) ->
 )
 def test_a_window_is_clamped_alike_at_both_ends_of_its_video(span: tuple[float, float], found: object) -> None:
     checked = check(Question("x", "grounding", "it runs", windows=(span,)), 1000)
-    assert (checked.reason if isinstance(checked, Refused) else (checked.windows, checked.flags)) == found
+    assert (checked.reason if isinstance(checked, RefusedQuestion) else (checked.windows, checked.flags)) == found
 
 
 def test_windows_that_stand_in_a_file_that_is_not_given_are_asked_for_by_its_name(tmp_path: Path) -> None:

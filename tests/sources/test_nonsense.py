@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dmforge import cli, pipeline
-from dmforge.curation.sources import files
+from dmforge import cli
+from dmforge.commands import run
+from dmforge.curation.sources import annotation_files as files
 from dmforge.curation.sources.formats import FORMATS
 
 GOOD = '{"video": "a.mp4", "kind": "open", "question": "What?", "answer": "it"}\n'
@@ -41,7 +42,7 @@ def test_nonsense_is_refused(name: str, form: str, tmp_path: Path) -> None:
         content = GOOD.encode()
     workspace, file = tmp_path / "ws", tmp_path / "file.json"
     file.write_bytes(content)
-    pipeline.init(workspace, "demo")
+    run.init(workspace, "demo")
     before = sorted(workspace.rglob("*"))
     for more in ([], ["--dry-run"]):
         done = CliRunner().invoke(cli.app, ["import", form, str(file), "-w", str(workspace), *more])
@@ -99,7 +100,7 @@ def test_a_text_that_is_too_long_is_refused_by_file_row_and_field(field: str, tm
 def test_a_text_that_is_too_long_is_not_written_into_the_workspace(tmp_path: Path) -> None:
     workspace, file = tmp_path / "ws", tmp_path / "long.jsonl"
     file.write_text(json.dumps(json.loads(GOOD) | {"question": "x" * 100_000}) + "\n")
-    pipeline.init(workspace, "demo")
+    run.init(workspace, "demo")
     done = CliRunner().invoke(cli.app, ["import", "jsonl", str(file), "-w", str(workspace)])
     assert done.exit_code == 1
     assert "rejected: 1 question longer than 10,000 characters: shorten it, as in long.jsonl:1: a.mp4" in done.stdout

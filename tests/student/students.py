@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from benchmarks.barcodes import picture
-from dmforge.generators.footage import Clip, Pixels, Shown, show
-from dmforge.generators.student.layout import Laid
-from dmforge.generators.student.load import Student
+from dmforge.generators.footage import Pixels, PromptPiece, ShownClip, show
+from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.patchify import frames_of, normalised
 from dmforge.generators.student.tiny import make_tiny
-from dmforge.generators.worlds.draw import read_timecode
+from dmforge.generators.student.token_layout import LaidOutTranscript
+from dmforge.generators.synthetic.worlds.rasterize import read_timecode
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import COARSE, Piece, Transcript
@@ -34,14 +34,14 @@ class Barcodes:
     cut: list[Look] = field(default_factory=list[Look])
     """The looks that were asked for."""
 
-    def coarse(self) -> Clip:
+    def coarse(self) -> ShownClip:
         plan = plan_coarse(self.duration_s, self.coarse_fps)
-        return Clip(self._frames(plan.times_s, self.coarse_size), plan.times_s)
+        return ShownClip(self._frames(plan.times_s, self.coarse_size), plan.times_s)
 
-    def look(self, look: Look) -> Clip:
+    def look(self, look: Look) -> ShownClip:
         self.cut.append(look)
         plan = plan_look(look, self.duration_s, max_frames=24)
-        return Clip(self._frames(plan.times_s, self.look_size), plan.times_s)
+        return ShownClip(self._frames(plan.times_s, self.look_size), plan.times_s)
 
     @staticmethod
     def _frames(times_s: tuple[Fraction, ...], size: tuple[int, int]) -> Pixels:
@@ -66,7 +66,7 @@ def transcript(*looks: Look, thought: str = "It flashes.") -> Transcript:
     return Transcript((*pieces, Piece("policy", f"{opening}Blue.</think><answer>blue</answer>")))
 
 
-def shown(transcript: Transcript, footage: Barcodes | None = None) -> tuple[Shown, ...]:
+def shown(transcript: Transcript, footage: Barcodes | None = None) -> tuple[PromptPiece, ...]:
     return show(transcript.pieces, footage or Barcodes())
 
 
@@ -74,7 +74,7 @@ def speck(seed: int = 0) -> Student:
     return make_tiny("speck", TEXTS, seed)
 
 
-def logits_of_all(student: Student, sequence: Laid) -> torch.Tensor:
+def logits_of_all(student: Student, sequence: LaidOutTranscript) -> torch.Tensor:
     """The logits of the next tokens of a whole transcript, by one forward."""
     model = student.model
     with torch.no_grad():

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from dmforge.generators.engines.contract import Sampling
-from dmforge.generators.engines.transformers import TransformersConversation, TransformersEngine
-from dmforge.generators.footage import Shown
+from dmforge.generators.footage import PromptPiece
+from dmforge.generators.inference.engines.engine import Sampling
+from dmforge.generators.inference.engines.transformers_engine import TransformersConversation, TransformersEngine
 from dmforge.generators.student.attention import attend_blocks
-from dmforge.generators.student.load import Student
+from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.tiny import SHAPES, make_student
 from dmforge.schemas.transcript import Piece
 from tests.student.students import TEXTS, Barcodes, logits_of_all, look, shown, transcript
@@ -36,7 +36,7 @@ def student(dtype: torch.dtype) -> Student:
     return made
 
 
-def whole(student: Student, told: tuple[Shown, ...]) -> torch.Tensor:
+def whole(student: Student, told: tuple[PromptPiece, ...]) -> torch.Tensor:
     return logits_of_all(student, student.layout.join(student.layout.stretches(told)))[-1]
 
 
@@ -96,7 +96,7 @@ def test_rows_of_the_same_prompt_share_its_way_through_the_model() -> None:
     assert all(torch.equal(found[0], logits) for logits in found.values())
 
 
-def put(conversation: TransformersConversation, row: int, told: tuple[Shown, ...]) -> torch.Tensor:
+def put(conversation: TransformersConversation, row: int, told: tuple[PromptPiece, ...]) -> torch.Tensor:
     return conversation.put({row: told})[row]
 
 
@@ -105,7 +105,7 @@ def test_rows_that_share_a_prompt_part_afterwards() -> None:
     asked = shown(*ROWS[0])[:2]
     conversation = TransformersEngine(model).converse([Sampling()] * 3)
     conversation.put(dict.fromkeys(range(3), asked))
-    words = [(Shown(Piece("policy", text)),) for text in ("<think>It flashes.", "<think>", "<think>red, blue")]
+    words = [(PromptPiece(Piece("policy", text)),) for text in ("<think>It flashes.", "<think>", "<think>red, blue")]
     for row in (2, 0, 1):  # in another order than they lie
         assert float((put(conversation, row, words[row]) - whole(model, (*asked, *words[row]))).abs().max()) <= 1e-5
 

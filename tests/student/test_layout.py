@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
 
-from dmforge.generators.footage import Clip, Shown, show
+from dmforge.generators.footage import PromptPiece, ShownClip, show
 from dmforge.generators.student.patchify import frames_of, grid_of, normalised, patchify
 from dmforge.generators.student.positions import next_position, positions
 from dmforge.schemas.errors import InputError
@@ -123,7 +123,7 @@ TEXT = Piece("prompt", TEXTS[0])
 def test_words_that_look_like_frames_are_refused(author: str) -> None:
     piece = Piece(author, "look: <|video_pad|>")  # pyright: ignore
     with pytest.raises(InputError, match=r"<\|video_pad\|>"):
-        LAYOUT.transcript((Shown(piece),))
+        LAYOUT.transcript((PromptPiece(piece),))
 
 
 def test_every_tag_is_one_token_that_decoding_keeps() -> None:
@@ -139,4 +139,4 @@ def test_digits_are_tokens_of_their_own() -> None:
 
 def test_a_clip_off_the_grid_is_no_clip() -> None:
     with pytest.raises(ValueError, match="grid"):
-        Clip(np.zeros((2, 40, 32, 3), np.uint8), Barcodes().coarse().times_s[:2])
+        ShownClip(np.zeros((2, 40, 32, 3), np.uint8), Barcodes().coarse().times_s[:2])

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoTokenizer, BertConfig
 
-from dmforge.generators.student.load import load
-from dmforge.generators.student.tags import MEANING, add_tags
+from dmforge.generators.student.load_student import load
+from dmforge.generators.student.tag_tokens import MEANING, add_tags
 from dmforge.generators.student.tiny import SHAPES, make_config, make_tiny, make_tokenizer
 from dmforge.generators.student.vocabulary import TAGS, VISION, Vocabulary
 from dmforge.schemas.errors import InputError

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmforge.generators.engines.parcels import Parcel, parcel_from, parcel_of
-from dmforge.generators.engines.served import bare
-from dmforge.generators.footage import Clip, Shown
-from dmforge.generators.student.layout import printed
+from dmforge.generators.footage import PromptPiece, ShownClip
+from dmforge.generators.inference.engines.clip_payload import ClipPayload, parcel_from, parcel_of
+from dmforge.generators.inference.engines.remote_rows import bare
+from dmforge.generators.student.token_layout import printed
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import plan_coarse
 from dmforge.schemas.stamps import stamp
@@ -31,11 +31,11 @@ GRID_TIMES = (
 )
 
 
-def clip(times_s: tuple[Fraction, ...]) -> Clip:
-    return Clip(np.zeros((len(times_s), 32, 32, 3), np.uint8), times_s)
+def clip(times_s: tuple[Fraction, ...]) -> ShownClip:
+    return ShownClip(np.zeros((len(times_s), 32, 32, 3), np.uint8), times_s)
 
 
-def as_an_engine_prints(parcel: Parcel) -> list[str]:
+def as_an_engine_prints(parcel: ClipPayload) -> list[str]:
     """vLLM's arithmetic, and Hugging Face's: floats, the mean of two frames' times."""
     told = parcel.metadata
     times = [index / told["fps"] for index in told["frames_indices"]]
@@ -50,7 +50,7 @@ def test_an_engine_prints_our_stamps_whatever_the_times(times_s: tuple[Fraction,
 
 def test_an_odd_last_frame_is_there_twice() -> None:
     frames = np.stack([np.full((32, 32, 3), shade, np.uint8) for shade in (1, 2, 3)])
-    found = parcel_of(Clip(frames, (Fraction(0), Fraction(1), Fraction(2)))).frames
+    found = parcel_of(ShownClip(frames, (Fraction(0), Fraction(1), Fraction(2)))).frames
     assert found[:, 0, 0, 0].tolist() == [1, 2, 3, 3]
 
 
@@ -90,6 +90,8 @@ def test_one_token_stands_for_each_clip() -> None:
 def test_a_text_that_runs_into_a_stamp_is_refused() -> None:
     other = speck(1)
     other.vocabulary.tokenizer.add_tokens(["see<"])
-    (stretch,) = other.layout.stretches((Shown(Piece("prompt", "see")), Shown(COARSE, Barcodes().coarse()), Shown(QUESTION)))
+    (stretch,) = other.layout.stretches(
+        (PromptPiece(Piece("prompt", "see")), PromptPiece(COARSE, Barcodes().coarse()), PromptPiece(QUESTION))
+    )
     with pytest.raises(InputError, match="runs into the stamp"):
         bare(stretch, other.layout)

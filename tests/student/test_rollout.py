@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from dmforge.generators.engines.contract import Sampling
-from dmforge.generators.engines.transformers import TransformersEngine
-from dmforge.generators.retrace import log_probs, retrace
-from dmforge.generators.rollout import Limits, Quest, Rolled, look_of, prompt_of, roll
+from dmforge.generators.inference.engines.engine import Sampling
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+from dmforge.generators.inference.retrace import log_probs, retrace
+from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, look_of, prompt_of, roll
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.looks import Look
 from dmforge.schemas.stamps import patches
@@ -64,13 +64,17 @@ def watched() -> Generator[list[list[int | None]]]:
         hook.remove()
 
 
-def quest(footage: Barcodes | None = None, most_tokens: int = 80, forced: Look | None = None, **sampling: float) -> Quest:
+def quest(
+    footage: Barcodes | None = None, most_tokens: int = 80, forced: Look | None = None, **sampling: float
+) -> RolloutRequest:
     footage = footage or Barcodes()
     told = Sampling(most_tokens=most_tokens, **sampling)  # pyright: ignore
-    return Quest(prompt_of((COARSE, QUESTION), footage), footage, told, forced)
+    return RolloutRequest(prompt_of((COARSE, QUESTION), footage), footage, told, forced)
 
 
-def written(text: str, limits: Limits | None = None, footage: Barcodes | None = None, most_tokens: int = 80) -> Rolled:
+def written(
+    text: str, limits: RolloutLimits | None = None, footage: Barcodes | None = None, most_tokens: int = 80
+) -> RolloutResult:
     with dictated(text):
         (rolled,) = roll(ENGINE, [quest(footage, most_tokens)], limits)
     return rolled
@@ -135,9 +139,9 @@ def test_each_way_to_end_has_a_name(text: str, ending: str) -> None:
 def test_a_clip_over_the_budget_is_not_shown() -> None:
     footage = Barcodes()
     coarse = footage.coarse().tokens
-    assert written(LOOKS + ANSWERS, Limits(most_visual_tokens=coarse + 11), footage).ending == "over_budget"
-    assert written(LOOKS + ANSWERS, Limits(most_visual_tokens=coarse + 12), footage).ending == "answered"
-    rolled = written(LOOKS + ANSWERS, Limits(most_visual_tokens=coarse - 1), footage)
+    assert written(LOOKS + ANSWERS, RolloutLimits(most_visual_tokens=coarse + 11), footage).ending == "over_budget"
+    assert written(LOOKS + ANSWERS, RolloutLimits(most_visual_tokens=coarse + 12), footage).ending == "answered"
+    rolled = written(LOOKS + ANSWERS, RolloutLimits(most_visual_tokens=coarse - 1), footage)
     assert (rolled.ending, rolled.written) == ("over_budget", ())
 
 
@@ -151,7 +155,7 @@ def test_out_of_tokens_is_cut_off(most: int) -> None:
 def test_several_looks_where_they_are_allowed() -> None:
     again = "Again.<span>4.00 - 5.00</span><fps>4</fps>"
     with watched() as seen:
-        rolled = written(LOOKS + again + ANSWERS, Limits(most_looks=2), most_tokens=120)
+        rolled = written(LOOKS + again + ANSWERS, RolloutLimits(most_looks=2), most_tokens=120)
     assert rolled.ending == "answered"
     assert rolled.looks == (look(100, 300), look(400, 500, 4))
     assert seen[2] == numbers(plan_look(look(400, 500, 4), Fraction(10)).times_s)
@@ -212,7 +216,7 @@ def test_sampling_follows_the_tempered_distribution() -> None:
     logits[ENGINE.banned] = -torch.inf
     expected = torch.softmax(logits / 0.5, -1)
     shared = quest()
-    rows = [Quest(shared.prompt, shared.footage, Sampling(0.5, seed, 1)) for seed in range(4000)]
+    rows = [RolloutRequest(shared.prompt, shared.footage, Sampling(0.5, seed, 1)) for seed in range(4000)]
     drawn = np.bincount([rolled.written[0].ids[0] for rolled in roll(ENGINE, rows)], minlength=len(expected))
     # total variation of 4000 draws over so many tokens from their own distribution stays well below this
     assert float((torch.from_numpy(drawn / 4000) - expected).abs().sum() / 2) < 0.15

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from dmforge.generators.engines import wire
-from dmforge.generators.engines.contract import Failed
-from dmforge.generators.engines.legs import Gone, Leg
-from dmforge.generators.engines.server import START, Server
-from dmforge.generators.engines.settings import ServerSettings
+from dmforge.generators.inference.engines import wire
+from dmforge.generators.inference.engines.engine import FailedRow
+from dmforge.generators.inference.engines.engine_settings import ServerSettings
+from dmforge.generators.inference.engines.messages import Generate, Generated
+from dmforge.generators.inference.engines.server import START, Server
 from dmforge.schemas.errors import InputError, Transient
 
-LEG = Leg((1, 2, 3), (), (0, 9), 4, 1.0, 7, 0)
+LEG = Generate((1, 2, 3), (), (0, 9), 4, 1.0, 7, 0)
 MODELS = json.dumps({"object": "list", "data": [{"id": "speck", "max_model_len": 64}]}).encode()
 Answer = tuple[int, dict[str, str], bytes | Callable[[Any], None]]
 
@@ -84,10 +84,10 @@ def speaking(*answers: Answer, models: Answer = (200, {}, MODELS)) -> Iterator[t
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dmforge.generators.engines.server.LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr("dmforge.generators.inference.engines.server.LONGEST_PAUSE_S", 0.0)
 
 
-def asked(*answers: Answer, timeout_s: float = 20.0) -> Gone | Failed:
+def asked(*answers: Answer, timeout_s: float = 20.0) -> Generated | FailedRow:
     """Of a server that answers so, asked at most twice."""
     with speaking(*answers) as (address, _):
         server = Server(ServerSettings(kind="openai", base_url=address, retries=1, timeout_s=timeout_s))
@@ -98,9 +98,9 @@ def asked(*answers: Answer, timeout_s: float = 20.0) -> Gone | Failed:
 
 
 def test_an_answer_is_taken() -> None:
-    assert asked(said(answer())) == Gone((1, 2, 3), (5, 9), (-0.5, -0.25), 2)
+    assert asked(said(answer())) == Generated((1, 2, 3), (5, 9), (-0.5, -0.25), 2)
     full = answer(ids=[5, 6, 7, 8], log_probs=[-1.0] * 4, usage={})
-    assert asked(said(full)) == Gone((1, 2, 3), (5, 6, 7, 8), (-1.0,) * 4, 0)
+    assert asked(said(full)) == Generated((1, 2, 3), (5, 6, 7, 8), (-1.0,) * 4, 0)
 
 
 def choice(**changes: Any) -> Answer:
@@ -142,13 +142,13 @@ def test_what_is_no_answer_is_asked_for_again_and_never_taken(name: str) -> None
     with pytest.raises(Transient, match="can't be read") as raised:
         asked(UNREADABLE[name])
     assert len(str(raised.value)) < 400
-    assert asked(UNREADABLE[name], said(answer())) == Gone((1, 2, 3), (5, 9), (-0.5, -0.25), 2)
+    assert asked(UNREADABLE[name], said(answer())) == Generated((1, 2, 3), (5, 9), (-0.5, -0.25), 2)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("-inf"), float("inf")])
 def test_a_row_of_which_a_log_probability_is_no_number_has_failed(number: float) -> None:
-    assert asked(said(answer(log_probs=[-0.5, number]))) == Failed("a log-probability is no number")
-    assert isinstance(asked(said(answer(log_probs=[number, -0.5])), said(answer())), Gone)
+    assert asked(said(answer(log_probs=[-0.5, number]))) == FailedRow("a log-probability is no number")
+    assert isinstance(asked(said(answer(log_probs=[number, -0.5])), said(answer())), Generated)
 
 
 def test_tokens_that_another_has_drawn_are_refused() -> None:
@@ -183,7 +183,7 @@ def test_a_body_without_an_end_is_given_up_in_bytes_and_in_time() -> None:
 
 
 def test_a_refusal_may_be_long_or_no_text() -> None:
-    assert asked((500, {}, b"\xff" * 5000)) == Failed("status 500")
+    assert asked((500, {}, b"\xff" * 5000)) == FailedRow("status 500")
     with pytest.raises(InputError, match="refuses the request: status 400") as raised:
         asked((400, {}, b"no " * 5000))
     assert len(raised.value.message) < 400

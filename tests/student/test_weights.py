@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dmforge.generators.student.load import Student, load
+from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.generators.student.weights import WEIGHTS, LiveCheckpoint, weights_of
-from dmforge.trainers.learner import prepare_student
-from dmforge.trainers.settings import Adapters, ModelSettings
+from dmforge.trainers.model_setup import prepare_student
+from dmforge.trainers.training_settings import Adapters, ModelSettings
 
 TEXTS = ["Which colour?", "Early.", "It is red.", "10.00 - 30.00"]
 
@@ -41,7 +41,9 @@ def test_what_is_loaded_is_the_student_of_the_last_renewal(student: Student, tmp
                 weights.mul_(1.5)
         assert same(load_file(live.path / WEIGHTS), first)
         live.renew(student)
-        other = "import sys; from dmforge.generators.student.load import load; print(float(sum(p.double().sum() for p in "
+        other = (
+            "import sys; from dmforge.generators.student.load_student import load; print(float(sum(p.double().sum() for p in "
+        )
         other += "load(sys.argv[1]).model.parameters())))"
         told = subprocess.run([sys.executable, "-c", other, str(live.path)], capture_output=True, text=True, check=True)
         expected = float(sum(weights.detach().double().sum() for weights in student.model.parameters()))

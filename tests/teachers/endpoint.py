@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-from dmforge.curation.accounts import Account
+from dmforge.curation.contract.budget import Budget
 from dmforge.curation.lake.journal import Answer
-from dmforge.generators.teacher.client import Asked, Teacher, TeacherConfig
+from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherRequest
 from dmforge.schemas.replies import AnswerReply
 from dmforge.schemas.sizes import Size
 
@@ -21,7 +21,7 @@ GOOD = {
     "id": "x", "object": "chat.completion", "created": 0, "model": "m",
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "{}"}}],
 }  # fmt: skip
-QUESTION = Asked("ask_1", "Look.", [{"type": "text", "text": "What?"}], AnswerReply, 2, 0, Size(32, 32))
+QUESTION = TeacherRequest("ask_1", "Look.", [{"type": "text", "text": "What?"}], AnswerReply, 2, 0, Size(32, 32))
 Reply = tuple[int, dict[str, str], bytes]
 
 
@@ -67,15 +67,15 @@ def server(script: Script) -> Iterator[str]:
         http.server_close()
 
 
-def ask(script: Script, account: Account | None = None, **settings: Any) -> Answer:
+def ask(script: Script, account: Budget | None = None, **settings: Any) -> Answer:
     """The answer of a teacher that asks a server with this script."""
     with server(script) as url:
         return asyncio.run(ask_at(url, account, **settings))
 
 
-async def ask_at(url: str, account: Account | None = None, **settings: Any) -> Answer:
+async def ask_at(url: str, account: Budget | None = None, **settings: Any) -> Answer:
     config = TeacherConfig(model="m", base_url=url, temperature=0.25, **settings)
-    teacher = Teacher(config, "annotate", account or Account())
+    teacher = Teacher(config, "annotate", account or Budget())
     try:
         return await teacher.ask(QUESTION)
     finally:

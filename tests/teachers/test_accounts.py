@@ -15,10 +15,10 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
-from dmforge.curation.accounts import BUDGET_USED_UP, Account, Price, Usage
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.serve import serving
-from dmforge.generators.worlds.folder import Settings, make_worlds
+from dmforge.curation.contract.budget import BUDGET_USED_UP, Budget, Price, Usage
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.schemas.errors import Transient
 
 CANARY = "sk-canary-5b1d"
@@ -31,7 +31,7 @@ def dmforge(*words: object, code: int = 0) -> Any:
 
 
 def test_a_budget_is_never_exceeded_and_waits_for_what_is_under_way() -> None:
-    account = Account(1.0)
+    account = Budget(1.0)
     most: list[float] = []
 
     async def call(number: int) -> bool:
@@ -60,7 +60,7 @@ def test_prices_count_tokens() -> None:
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("worlds")
-    make_worlds(folder, Settings(videos=16))
+    make_worlds(folder, WorldSettings(videos=16))
     return folder
 
 

@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 from dmforge import cli
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import View
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.serve import serving
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.generators.teacher import interview
 from dmforge.generators.teacher.client import URL
-from dmforge.generators.worlds.folder import Settings, make_worlds
 from dmforge.recipe import read_recipe
 
 STAGES = "[stages.ingest]\n[stages.import]\n[stages.annotate]\n"
@@ -37,7 +37,7 @@ def dmforge(*words: object, code: int = 0) -> Any:
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("worlds")
-    make_worlds(folder, Settings(videos=6))
+    make_worlds(folder, WorldSettings(videos=6))
     return folder
 
 
@@ -65,7 +65,7 @@ def workspace(folder: Path, worlds: Path, annotate: str, more: str = "", tasks: 
 
 def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
     stages = read_recipe(place / "recipe.toml").stages
-    return View(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
+    return LakeView(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
 
 
 GROUNDING = """

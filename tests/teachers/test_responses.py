@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from dmforge.curation.accounts import Account, Price, Usage
+from dmforge.curation.contract.budget import Budget, Price, Usage
 from dmforge.generators.teacher import client
 from dmforge.generators.teacher.client import Teacher, TeacherConfig
-from dmforge.generators.teacher.limits import Limiter
+from dmforge.generators.teacher.rate_limits import RateLimiter
 from dmforge.schemas.errors import DmforgeError, InputError, Transient
 from tests.teachers.endpoint import GOOD, QUESTION, Reply, Script, ask, ask_at, server, status
 
@@ -26,7 +26,7 @@ def page(code: int, body: bytes, **headers: str) -> Reply:
     return code, {"Content-Type": "text/html", **headers}, body
 
 
-def spent(account: Account) -> Usage:
+def spent(account: Budget) -> Usage:
     return account.spent["annotate", "m"].usage
 
 
@@ -64,7 +64,7 @@ def test_a_refusal_that_names_an_odd_alphabet_is_read_as_json_is(charset: str) -
 )
 def test_a_reply_without_choices_or_message_is_a_refusal_and_asked_for_once(choices: Any) -> None:
     usage = {"prompt_tokens": 90, "completion_tokens": 0}
-    script, account = Script(status(200, {**GOOD, "choices": choices, "usage": usage})), Account()
+    script, account = Script(status(200, {**GOOD, "choices": choices, "usage": usage})), Budget()
     answer = ask(script, account)
     assert answer["content"] == ""
     assert answer["refusal"].startswith("no message came")
@@ -102,7 +102,7 @@ def test_content_that_is_no_text_is_an_answer_that_nobody_can_read(content: obje
 def test_tokens_that_make_no_sense_are_taken_for_the_most_and_not_written_down(
     usage: object, counted: tuple[int | None, int | None]
 ) -> None:
-    account = Account()
+    account = Budget()
     answer = ask(Script(status(200, {**GOOD, "usage": usage})), account, max_output_tokens=100)
     names = ("prompt_tokens", "completion_tokens")
     assert answer["usage"] == {name: count for name, count in zip(names, counted, strict=True) if count is not None}
@@ -112,7 +112,7 @@ def test_tokens_that_make_no_sense_are_taken_for_the_most_and_not_written_down(
 
 
 def test_pages_instead_of_answers_are_paid_for_some_times_and_no_more() -> None:
-    script, account = Script(page(200, b"<html><title>Welcome</title></html>")), Account()
+    script, account = Script(page(200, b"<html><title>Welcome</title></html>")), Budget()
 
     async def all_at_once(url: str) -> list[BaseException | Any]:
         config = TeacherConfig(model="m", base_url=url, retries=0)
@@ -161,7 +161,7 @@ PER_MINUTE = {
     ],
 )  # fmt: skip
 def test_a_question_that_is_too_large_stays_pending_and_says_what_to_change(reply: Reply, words: str) -> None:
-    script, account = Script(reply), Account()
+    script, account = Script(reply), Budget()
     with pytest.raises(Transient) as caught:
         ask(script, account, max_output_tokens=300)
     said = str(caught.value)
@@ -194,7 +194,7 @@ def test_what_stops_a_run_says_what_to_look_at(reply: Reply, hint: str) -> None:
 @pytest.mark.parametrize("code", [502, 429, 408])
 def test_a_refusal_that_a_relay_sends_as_an_answer_is_that_refusal(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.01)
-    account = Account()
+    account = Budget()
     refusal = status(200, {"error": {"code": code, "message": "upstream"}})
     assert ask(Script(refusal, status(200, GOOD)), account, retries=1)["content"] == "{}"
     assert spent(account).calls == 1
@@ -234,7 +234,7 @@ def test_a_key_that_no_header_can_hold_is_refused_by_its_name(key: str, monkeypa
 def test_an_address_that_leads_nowhere_is_refused_before_anything_is_asked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     with pytest.raises(InputError, match="no endpoint's address"):
-        Teacher(TeacherConfig(model="m"), "annotate", Account())
+        Teacher(TeacherConfig(model="m"), "annotate", Budget())
 
 
 def nobody() -> str:
@@ -244,7 +244,7 @@ def nobody() -> str:
 
 
 def test_what_was_never_sent_costs_nothing() -> None:
-    account, url = Account(0.01), nobody()
+    account, url = Budget(0.01), nobody()
     with pytest.raises(Transient, match=f"no connection to {url}"):
         asyncio.run(ask_at(url, account, retries=2, prices=PRICES, max_output_tokens=100))
     assert account.usd == 0
@@ -252,7 +252,7 @@ def test_what_was_never_sent_costs_nothing() -> None:
 
 
 def test_what_broke_on_its_way_counts_as_the_most() -> None:
-    account = Account(1.0)
+    account = Budget(1.0)
     with pytest.raises(Transient, match="the connection broke"):
         ask(Script((200, {"Content-Length": "9999"}, b"{")), account, retries=0, prices=PRICES, max_output_tokens=100)
     assert spent(account).output_tokens == 100
@@ -280,7 +280,7 @@ def test_a_reply_that_drips_is_given_up_after_its_time() -> None:
 
 
 def test_who_is_interrupted_while_waiting_for_its_turn_has_spent_nothing() -> None:
-    account = Account(1.0)
+    account = Budget(1.0)
 
     async def interrupted() -> None:
         config = TeacherConfig(model="m", base_url=nobody(), requests_a_minute=0.01, prices=PRICES)
@@ -300,7 +300,7 @@ def test_who_is_interrupted_while_waiting_for_its_turn_has_spent_nothing() -> No
 
 def test_a_pause_that_a_server_asks_for_is_kept_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(Limiter, "refused", lambda self, wait_s: pauses.append(wait_s))
+    monkeypatch.setattr(RateLimiter, "refused", lambda self, wait_s: pauses.append(wait_s))
     for code in (429, 503):
         ask(Script(status(code, retry_after="300"), status(200, GOOD)))
     assert pauses == [300.0, 300.0]
@@ -312,7 +312,7 @@ def test_a_pause_beyond_patience_ends_the_stage_and_says_until_when(wait: str) -
     with server(script) as url:
 
         async def twice() -> list[Any]:
-            teacher = Teacher(TeacherConfig(model="m", base_url=url), "annotate", Account())
+            teacher = Teacher(TeacherConfig(model="m", base_url=url), "annotate", Budget())
             outcomes = [(await asyncio.gather(teacher.ask(QUESTION), return_exceptions=True))[0] for _ in range(2)]
             await teacher.aclose()
             return outcomes

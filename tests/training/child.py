@@ -11,8 +11,8 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from dmforge.trainers.settings import read_sft
 from dmforge.trainers.sft import train
+from dmforge.trainers.training_settings import read_sft
 
 
 class DiesWhileSaving(TrainerCallback, ExportableState):

@@ -20,16 +20,16 @@ from dmforge import cli
 from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.rollout import Rolled
-from dmforge.generators.student.load import load
+from dmforge.generators.inference.rollout import RolloutResult
+from dmforge.generators.student.load_student import load
 from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.ids import show
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import Piece, Transcript
 from dmforge.trainers.baselines import baselines, best_span, iou_of
+from dmforge.trainers.evaluation_rows import EvaluationRow, row_of
 from dmforge.trainers.evaluation_settings import read_evaluation
 from dmforge.trainers.metrics import figure, figures
-from dmforge.trainers.rows import Row, row_of
 
 
 def write_evaluation(path: Path, checkpoint: Path | str, corpora: list[str], more: str = "") -> Path:
@@ -148,11 +148,11 @@ def test_rows_lie_beside_the_checkpoint_and_the_table_says_what_they_say(random_
 WINDOWS = st.tuples(st.integers(0, 30), st.integers(1, 12)).map(lambda told: Window(100 * told[0], 100 * sum(told)))
 
 
-def rolled(look: Look | None, answer: str = "A") -> Rolled:
+def rolled(look: Look | None, answer: str = "A") -> RolloutResult:
     shown = (look,) if look else ()
     trajectory = Trajectory(("a", "b")[: 1 + len(shown)], shown, answer)
     pieces = (Piece("policy", f"<think>a</think><answer>{answer}</answer>"),)
-    return Rolled(Transcript(pieces), "answered" if look else "no_look", trajectory, shown, (), 7)
+    return RolloutResult(Transcript(pieces), "answered" if look else "no_look", trajectory, shown, (), 7)
 
 
 def test_a_row_measures_against_the_look_that_the_sample_teaches() -> None:
@@ -177,7 +177,7 @@ def look(start_cs: int, end_cs: int) -> Look:
 # intervals and baselines
 
 
-def row(video: str, window: Window, target: Window, score: float) -> Row:
+def row(video: str, window: Window, target: Window, score: float) -> EvaluationRow:
     told = replace(sample(0, 0), target=Look(target, Fraction(2)))
     return replace(row_of(told, video, rolled(Look(window, Fraction(2))), rolled(None)), answer_score=score)
 

@@ -10,19 +10,20 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dmforge import auditing, demo
+from dmforge.commands import audit
+from dmforge.commands.demo import chain
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 
-SIZE = demo.Size(videos=48, practice=12, exam=24, imitations=110, updates=2)
+SIZE = chain.Size(videos=48, practice=12, exam=24, imitations=110, updates=2)
 """About 25 s of training on one idle core: enough for the form, and for windows about where windows are."""
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, demo.Finished]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, chain.Finished]:
     folder = tmp_path_factory.mktemp("demo") / "out"
-    return folder, demo.demo(folder, SIZE, Console(quiet=True), "dmforge demo")
+    return folder, chain.demo(folder, SIZE, Console(quiet=True), "dmforge demo")
 
 
 def losses(folder: Path, way: str) -> list[float]:
@@ -30,7 +31,7 @@ def losses(folder: Path, way: str) -> list[float]:
     return [entry["loss"] for entry in logged if "loss" in entry]
 
 
-def test_it_learns_the_form_and_to_look_somewhere(finished: tuple[Path, demo.Finished]) -> None:
+def test_it_learns_the_form_and_to_look_somewhere(finished: tuple[Path, chain.Finished]) -> None:
     folder, told = finished
     assert told.schooled
     figures, beside = told.schooled.before.figures, told.schooled.before.baselines
@@ -42,7 +43,7 @@ def test_it_learns_the_form_and_to_look_somewhere(finished: tuple[Path, demo.Fin
     assert len(losses(folder, "sdgrpo")) == SIZE.updates
 
 
-def test_what_it_is_examined_on_is_new_to_it(finished: tuple[Path, demo.Finished]) -> None:
+def test_what_it_is_examined_on_is_new_to_it(finished: tuple[Path, chain.Finished]) -> None:
     folder, told = finished
     assert told.schooled
     known = {packed.video.video for place in packed_in(folder, "workspace", "practice/workspace") for packed in place.videos()}
@@ -50,10 +51,10 @@ def test_what_it_is_examined_on_is_new_to_it(finished: tuple[Path, demo.Finished
     assert not known & {row.video for row in told.schooled.after.rows}
 
 
-def test_what_it_did_stands_in_the_lake_of_what_it_is_examined_on(finished: tuple[Path, demo.Finished]) -> None:
+def test_what_it_did_stands_in_the_lake_of_what_it_is_examined_on(finished: tuple[Path, chain.Finished]) -> None:
     folder, told = finished
     assert told.schooled
-    found = auditing.audit(Workspace(folder / "exam/workspace"), "checkpoints").rows
+    found = audit.audit(Workspace(folder / "exam/workspace"), "checkpoints").rows
     shown = {row[0]: row for row in found}
     for one in (told.schooled.before, told.schooled.after):
         samples, form, miou = shown[one.checkpoint][3:6]
@@ -61,7 +62,7 @@ def test_what_it_did_stands_in_the_lake_of_what_it_is_examined_on(finished: tupl
         assert (form, miou) == pytest.approx((one.figures["format"].value, one.figures["miou"].value), abs=1e-4)
 
 
-def test_gains_are_of_the_same_tasks(finished: tuple[Path, demo.Finished]) -> None:
+def test_gains_are_of_the_same_tasks(finished: tuple[Path, chain.Finished]) -> None:
     _, told = finished
     assert told.schooled
     for name, gain in told.schooled.gains.items():
@@ -72,23 +73,23 @@ def test_gains_are_of_the_same_tasks(finished: tuple[Path, demo.Finished]) -> No
 
 
 def test_whatever_was_trained_on_leads_back_to_a_paid_answer_or_to_the_students_own_rollouts(
-    finished: tuple[Path, demo.Finished],
+    finished: tuple[Path, chain.Finished],
 ) -> None:
     folder, _ = finished
     for name, found_in in (("workspace", "answers"), ("practice/workspace", "rollouts")):
         samples = [sample.id for place in packed_in(folder, name) for packed in place.videos() for sample in packed.samples]
         assert samples
         for sample in samples:
-            lineage = auditing.why(Workspace(folder / name), sample, check=False).lineage
+            lineage = audit.why(Workspace(folder / name), sample, check=False).lineage
             assert lineage.places
             assert getattr(lineage, found_in)
             assert lineage.source
 
 
-def test_a_finished_demo_is_left_as_it_is(finished: tuple[Path, demo.Finished]) -> None:
+def test_a_finished_demo_is_left_as_it_is(finished: tuple[Path, chain.Finished]) -> None:
     folder, told = finished
     before = contents(folder)
-    again = demo.demo(folder, SIZE, Console(quiet=True), "dmforge demo")
+    again = chain.demo(folder, SIZE, Console(quiet=True), "dmforge demo")
     assert again.digest == told.digest
     assert again.schooled
     assert told.schooled
@@ -96,12 +97,16 @@ def test_a_finished_demo_is_left_as_it_is(finished: tuple[Path, demo.Finished]) 
     assert contents(folder) == before
 
 
-def test_a_demo_of_another_size_is_not_gone_on_with(finished: tuple[Path, demo.Finished]) -> None:
+def test_a_demo_of_another_size_is_not_gone_on_with(finished: tuple[Path, chain.Finished]) -> None:
     folder, _ = finished
     before = contents(folder)
-    for other in (demo.Size(SIZE.videos), replace(SIZE, imitations=SIZE.imitations + 1), replace(SIZE, videos=SIZE.videos + 1)):
+    for other in (
+        chain.Size(SIZE.videos),
+        replace(SIZE, imitations=SIZE.imitations + 1),
+        replace(SIZE, videos=SIZE.videos + 1),
+    ):
         with pytest.raises(InputError, match="a demo of another size"):
-            demo.demo(folder, other, Console(quiet=True), "dmforge demo")
+            chain.demo(folder, other, Console(quiet=True), "dmforge demo")
     assert contents(folder) == before
 
 

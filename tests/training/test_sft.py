@@ -20,15 +20,15 @@ from typer.testing import CliRunner
 from benchmarks import flicker
 from dmforge import cli
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.generators.student.layout import Laid
-from dmforge.generators.student.load import load
+from dmforge.generators.student.load_student import load
 from dmforge.generators.student.tiny import make_tiny
+from dmforge.generators.student.token_layout import LaidOutTranscript
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
-from dmforge.trainers.batches import NOTHING, Batch, logits_of, pack, pad, summed_loss
-from dmforge.trainers.feed import Collate
-from dmforge.trainers.keeping import training_arguments
-from dmforge.trainers.settings import read_sft
+from dmforge.trainers.base_trainer import training_arguments
+from dmforge.trainers.batches import NOTHING, ForwardBatch, logits_of, pack, pad, summed_loss
+from dmforge.trainers.dataloading import TrainingCollator
 from dmforge.trainers.sft import train
+from dmforge.trainers.training_settings import read_sft
 from tests.student.students import frame_numbers, look, shown, speck, transcript
 from tests.training.conftest import write_settings
 
@@ -36,14 +36,14 @@ ROOT = Path(__file__).parents[2]
 STUDENT = speck()
 
 
-def laid(*told: tuple[int, int, int]) -> Laid:
+def laid(*told: tuple[int, int, int]) -> LaidOutTranscript:
     return STUDENT.layout.join(STUDENT.layout.transcript(shown(transcript(*(look(*one) for one in told)))))
 
 
 SEVERAL = [laid((100, 300, 2)), laid(), laid((0, 500, 1), (200, 250, 4)), laid((700, 900, 3))]
 
 
-def loss_and_gradients(batch: Batch, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def loss_and_gradients(batch: ForwardBatch, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, list[torch.Tensor]]:
     model = speck().model.to(dtype)
     loss = summed_loss(logits_of(model, batch), batch)
     loss.backward()
@@ -74,7 +74,7 @@ def log_of(out: Path) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("arrange", [pack, lambda laids: pad(laids, 0)], ids=["packed", "padded"])
 def test_what_is_learnt_is_what_the_policy_wrote_and_nothing_else(arrange: object) -> None:
-    batch: Batch = arrange(SEVERAL)  # pyright: ignore
+    batch: ForwardBatch = arrange(SEVERAL)  # pyright: ignore
     assert batch.items == sum(one.trained.sum() for one in SEVERAL)
     told = torch.full(batch.input_ids.shape, NOTHING)
     told[:, batch.learnt_columns] = batch.targets
@@ -128,7 +128,7 @@ def test_the_frames_of_a_sample_reach_the_model(corpus: Path) -> None:
     packed = Corpus(str(corpus))
     student = make_tiny("speck", [piece.text for piece in packed[0].sample.transcript.pieces if piece.text])
     examples = packed.read(range(len(packed)))
-    batch = Collate(student.layout, packed.clips, "packed", 1 << 20)([(example, 1) for example in examples])
+    batch = TrainingCollator(student.layout, packed.clips, "packed", 1 << 20)([(example, 1) for example in examples])
     seen: list[list[int | None]] = []
     hook = student.model.model.visual.register_forward_pre_hook(
         lambda _, args, told: seen.extend(frame_numbers(args[0], told["grid_thw"])), with_kwargs=True
@@ -151,7 +151,9 @@ def test_the_frames_of_a_sample_reach_the_model(corpus: Path) -> None:
 # in half precision
 
 
-def learnt_in_half_precision(batch: Batch, weights: torch.dtype, checkpointing: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def learnt_in_half_precision(
+    batch: ForwardBatch, weights: torch.dtype, checkpointing: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and gradient, all weights in a row; float32 weights under autocast."""
     model = speck().model.to(weights).train()
     if checkpointing:
@@ -173,7 +175,7 @@ def learnt_in_half_precision(batch: Batch, weights: torch.dtype, checkpointing: 
 def test_in_bfloat16_loss_and_gradients_are_those_of_float32_but_for_its_rounding(
     weights: torch.dtype, arrange: object, checkpointing: bool
 ) -> None:
-    batch: Batch = arrange(SEVERAL[:2])  # pyright: ignore
+    batch: ForwardBatch = arrange(SEVERAL[:2])  # pyright: ignore
     exact, gradients = loss_and_gradients(batch)
     loss, found = learnt_in_half_precision(batch, weights, checkpointing)
     expected = torch.cat([gradient.flatten() for gradient in gradients])

@@ -20,10 +20,10 @@ from dmforge.curation.video.decoders import Decoder
 from dmforge.curation.video.decoders.decord import Decord
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.decoders.torchcodec import TorchCodec
-from dmforge.curation.video.errors import Unusable
-from dmforge.curation.video.inspect import inspect_file
+from dmforge.curation.video.isolated_probe import inspect_file
 from dmforge.curation.video.timeline import read_timeline
-from dmforge.generators.worlds.draw import read_timecode
+from dmforge.curation.video.unusable import UnusableVideo
+from dmforge.generators.synthetic.worlds.rasterize import read_timecode
 from dmforge.schemas.sizes import Size
 
 DEADLINE_S = 10
@@ -65,7 +65,7 @@ def test_decord_gives_the_frame_on_screen_or_refuses(case: Case, folder: Path) -
         return
     try:
         found = read(Decord(), made(case, folder), times)
-    except Unusable as refusal:
+    except UnusableVideo as refusal:
         found, reason = None, refusal.reason
         assert reason == "not this backend"
     assert found in (None, [case.on_screen(asked) for asked in times])
@@ -90,7 +90,7 @@ def test_torchcodec_gives_the_frame_on_screen_or_refuses(case: Case, folder: Pat
     times = times_of(case)
     try:
         found = read(torchcodec, made(case, folder), times)
-    except Unusable as refusal:
+    except UnusableVideo as refusal:
         found, reason = None, refusal.reason
         assert reason == "not this backend"
         assert case.name not in PLAIN
@@ -125,7 +125,7 @@ def test_decord_says_what_is_broken(case: Case, folder: Path) -> None:
 
 
 def assert_refused(decoder: Decoder, case: Case, folder: Path) -> None:
-    with pytest.raises(Unusable) as caught:
+    with pytest.raises(UnusableVideo) as caught:
         read(decoder, made(case, folder), times_of(case))
     assert caught.value.reason in {*REASONS, "not this backend"}
     assert "mend:" in str(caught.value)
@@ -139,7 +139,7 @@ def test_torchcodec_says_what_is_broken(case: Case, folder: Path, torchcodec: To
 def test_whatever_a_file_is_called_decord_does_not_open_a_container_on_which_it_hangs(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "renamed.mp4"
     path.write_bytes(made(next(case for case in CASES if case.name == "MPEG-TS"), folder).read_bytes())
-    with pytest.raises(Unusable, match="hangs on such containers"):
+    with pytest.raises(UnusableVideo, match="hangs on such containers"):
         Decord().read(path, [Fraction(0)])
 
 
@@ -149,7 +149,7 @@ def named(name: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("frame", range(1, 6))
 def test_a_frame_is_refused_on_its_own_if_its_time_contradicts_the_order_of_decoding(frame: int, folder: Path) -> None:
-    with pytest.raises(Unusable, match="decoded in another order than the file says"):
+    with pytest.raises(UnusableVideo, match="decoded in another order than the file says"):
         PyAV().read(named(NUMBERED, folder), [Fraction(frame, 25)])
 
 
@@ -164,7 +164,7 @@ def test_an_avi_is_as_long_as_its_pictures_are_shown_however_late_they_are_decod
 
 
 def test_torchcodec_refuses_files_whose_times_are_made_up(folder: Path) -> None:
-    with pytest.raises(Unusable, match="times for granted"):
+    with pytest.raises(UnusableVideo, match="times for granted"):
         TorchCodec().read(named("AVI of H.264 with B-frames", folder), [Fraction(0)])
 
 
@@ -205,7 +205,7 @@ def test_of_several_streams_the_one_is_read_that_players_show(tmp_path: Path, to
         clip = decoder.read(path, [Fraction(0), Fraction(1, 2)])
         assert clip.frames.shape[1:3] == (320, 320)
         assert clip.frames.mean() > 150
-    with pytest.raises(Unusable, match="another stream"):
+    with pytest.raises(UnusableVideo, match="another stream"):
         Decord().read(path, [Fraction(0)])
 
 
@@ -236,5 +236,5 @@ def test_probing_imports_nothing_from_where_one_stands(folder: Path, tmp_path: P
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
-    with pytest.raises(Unusable, match="neither a file"):
+    with pytest.raises(UnusableVideo, match="neither a file"):
         read_timeline(tmp_path / "pipe.mp4")

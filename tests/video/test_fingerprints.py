@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.fingerprints import fingerprint, worlds
-from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.fingerprint import are_copies, frame_hashes, likeness
+from dmforge.curation.video.unusable import UnusableVideo
 
 
 def test_copies_of_textured_worlds_are_found_and_different_worlds_are_not_called_copies(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_of_real_clips_only_the_two_encodings_of_one_are_copies(real_data: Path,
     for path in sorted((real_data / "videos").iterdir()):
         try:
             prints[path.name] = fingerprint(path, tmp_path)
-        except Unusable:
+        except UnusableVideo:
             continue
     pairs = {(a, b) for a, b in itertools.combinations(sorted(prints), 2) if are_copies(prints[a], prints[b])}
     assert pairs == {("pytorch__torchcodec__h264_10bits.mp4", "pytorch__torchcodec__h265_10bits.mp4")}

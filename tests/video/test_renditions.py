@@ -13,17 +13,17 @@ from typer.testing import CliRunner
 
 from benchmarks.barcodes import CASES, Case, write
 from dmforge import cli
-from dmforge.curation.atomic import TEMPORARY
+from dmforge.curation.io.atomic import TEMPORARY
 from dmforge.curation.video.decoders.decord import Decord
 from dmforge.curation.video.decoders.pyav import PyAV
-from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.media import require_clips
 from dmforge.curation.video.probe import probe
-from dmforge.curation.video.read import read_coarse, read_grid
-from dmforge.curation.video.renditions import COARSE, COARSE_RATE, GRID, Wanted, make_renditions
+from dmforge.curation.video.read_frames import read_coarse, read_grid
+from dmforge.curation.video.renditions import COARSE, COARSE_RATE, GRID, RenditionPlan, make_renditions
 from dmforge.curation.video.timeline import read_timeline
+from dmforge.curation.video.unusable import UnusableVideo
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.worlds.draw import read_timecode
+from dmforge.generators.synthetic.worlds.rasterize import read_timecode
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.frames import GRID_FPS
@@ -59,8 +59,8 @@ def rendered(case: Case, folder: Path, size: Size = SIZE) -> tuple[Path, Path, V
     video = probe(timeline).as_video("00" * 32, 1)
     clips = Clips()
     wanted = [
-        Wanted(coarse, clips.coarse(video).times_s, size, COARSE_RATE, COARSE),
-        Wanted(grid, clips.grid_times_s(video), size, Fraction(GRID_FPS), GRID),
+        RenditionPlan(coarse, clips.coarse(video).times_s, size, COARSE_RATE, COARSE),
+        RenditionPlan(grid, clips.grid_times_s(video), size, Fraction(GRID_FPS), GRID),
     ]
     make_renditions(timeline, wanted)
     return coarse, grid, video
@@ -132,7 +132,7 @@ def test_frames_are_read_in_any_order_and_twice(folder: Path) -> None:
 
 def test_nothing_appears_where_a_file_turns_out_to_be_damaged(tmp_path: Path) -> None:
     case = next(case for case in CASES if case.name == "damaged middle")
-    with pytest.raises(Unusable, match="damaged"):
+    with pytest.raises(UnusableVideo, match="damaged"):
         rendered(case, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["damaged middle.mp4"]
     assert not list(tmp_path.glob(f"*{TEMPORARY}"))
@@ -200,7 +200,7 @@ def test_real_clips_are_read_frame_by_frame_or_refused(real_data: Path, tmp_path
             times = [timeline.duration_s * share / 7 for share in (6, 2, 5, 0)]
             alone = [PyAV().read(path, [time_s], Size(64, 64)) for time_s in times]
             together = PyAV().read(path, times, Size(64, 64))
-        except Unusable as error:
+        except UnusableVideo as error:
             reasons[path.name] = error.reason
             continue
         for one, frame, shown, time_s in zip(alone, together.frames, together.shown_s, times, strict=True):
@@ -213,4 +213,4 @@ def test_a_disk_that_refuses_is_said(tmp_path: Path) -> None:
     source = write(next(case for case in CASES if case.name == "constant rate"), tmp_path)
     timeline = read_timeline(source)
     with pytest.raises(LakeError, match="the disk refused"):
-        make_renditions(timeline, [Wanted(Path("/proc/nowhere/x.mp4"), (Fraction(0),), SIZE, COARSE_RATE, COARSE)])
+        make_renditions(timeline, [RenditionPlan(Path("/proc/nowhere/x.mp4"), (Fraction(0),), SIZE, COARSE_RATE, COARSE)])

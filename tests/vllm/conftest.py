@@ -21,12 +21,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.taught import QUESTION, Tinted, taught_folder
-from dmforge.generators.engines.contract import Sampling
-from dmforge.generators.engines.settings import VllmSettings
-from dmforge.generators.engines.transformers import TransformersEngine
-from dmforge.generators.engines.vllm import VllmEngine, open_vllm
-from dmforge.generators.rollout import Quest, prompt_of
-from dmforge.generators.student.load import load
+from dmforge.generators.inference.engines.engine import Sampling
+from dmforge.generators.inference.engines.engine_settings import VllmSettings
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+from dmforge.generators.inference.engines.vllm_engine import VllmEngine, open_vllm
+from dmforge.generators.inference.rollout import RolloutRequest, prompt_of
+from dmforge.generators.student.load_student import load
 from dmforge.schemas.looks import Look
 from dmforge.schemas.transcript import COARSE
 
@@ -38,10 +38,10 @@ SMALL = VllmSettings(
 """A cache for about 6,000 tokens: only a good order of rows can make use of it."""
 
 
-def quests(footage: Tinted, seeds: Sequence[int], temperature: float = 0.7, forced: Look | None = None) -> list[Quest]:
+def quests(footage: Tinted, seeds: Sequence[int], temperature: float = 0.7, forced: Look | None = None) -> list[RolloutRequest]:
     """Rollouts of one video."""
     prompt = prompt_of((COARSE, QUESTION), footage)
-    return [Quest(prompt, footage, Sampling(temperature, seed, 48), forced) for seed in seeds]
+    return [RolloutRequest(prompt, footage, Sampling(temperature, seed, 48), forced) for seed in seeds]
 
 
 @dataclass

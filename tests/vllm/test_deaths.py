@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.taught import Tinted
-from dmforge.generators.engines.transformers import TransformersEngine
-from dmforge.generators.engines.vllm import VllmEngine
-from dmforge.generators.footage import Clip
-from dmforge.generators.rollout import Unrolled, roll
+from dmforge.generators.footage import ShownClip
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+from dmforge.generators.inference.engines.vllm_engine import VllmEngine
+from dmforge.generators.inference.rollout import RolloutError, roll
 from dmforge.schemas.looks import Look
 from tests.vllm.conftest import quests, watching
 from tests.vllm.lane.seeds import DEADLY, NUMBING
@@ -28,7 +28,7 @@ class Killing(Tinted):
     engine: VllmEngine | None = None
     killed: list[int] = field(default_factory=list[int])
 
-    def look(self, look: Look) -> Clip:
+    def look(self, look: Look) -> ShownClip:
         clip = super().look(look)
         if self.engine is not None and len(self.cut) == 2:
             (pid,) = (lane.pid for lane in self.engine.lanes.lanes)
@@ -64,7 +64,7 @@ def test_a_row_over_which_every_engine_dies_takes_no_other_with_it(
     checkpoint: Path, here: TransformersEngine, tmp_path: Path
 ) -> None:
     asked = quests(Tinted("red", "blue", Fraction(48), 9), [1, 2, DEADLY, 3])
-    with watching(checkpoint, tmp_path) as watched, pytest.raises(Unrolled, match="died over 1 of 4") as raised:
+    with watching(checkpoint, tmp_path) as watched, pytest.raises(RolloutError, match="died over 1 of 4") as raised:
         roll(watched.engine, asked)
     assert list(raised.value.failed) == [2]
     assert raised.value.failed[2].detail == "ended by SIGKILL"

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from benchmarks.taught import TEXTS, Tinted
-from dmforge.generators.engines.following import FollowingEngine
-from dmforge.generators.retrace import retrace
-from dmforge.generators.rollout import Rolled, roll
-from dmforge.generators.student.load import Student, load
+from dmforge.generators.inference.engines.weight_sync import WeightSyncEngine
+from dmforge.generators.inference.retrace import retrace
+from dmforge.generators.inference.rollout import RolloutResult, roll
+from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.schemas.errors import DmforgeError
 from dmforge.trainers.batches import logits_of, pack
@@ -31,7 +31,7 @@ SAME, APART = 1e-4, 1e-2
 def engine(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Watched]:
     """One process for all tests here: each finds what those before have left in its caches."""
     report = tmp_path_factory.mktemp("following") / "seen.jsonl"
-    engine = FollowingEngine(SMALL, load(str(checkpoint)), command=watch_command(report))
+    engine = WeightSyncEngine(SMALL, load(str(checkpoint)), command=watch_command(report))
     engine.follow(load(str(checkpoint)))
     try:
         yield Watched(engine, report)
@@ -46,7 +46,7 @@ def student(checkpoint: Path) -> Student:
 
 
 def following(engine: Watched, student: Student) -> None:
-    assert isinstance(engine.engine, FollowingEngine)
+    assert isinstance(engine.engine, WeightSyncEngine)
     engine.engine.follow(student)
 
 
@@ -60,7 +60,7 @@ def changed(student: Student, which: Callable[[str], bool], by: float = 0.1) -> 
     return student
 
 
-def trainers(student: Student, rolled: Rolled, footage: Tinted) -> torch.Tensor:
+def trainers(student: Student, rolled: RolloutResult, footage: Tinted) -> torch.Tensor:
     """Log-probabilities of all that the policy wrote, by one pass as training makes it."""
     laid = retrace(rolled, footage, student.layout)
     with torch.no_grad():
@@ -69,7 +69,7 @@ def trainers(student: Student, rolled: Rolled, footage: Tinted) -> torch.Tensor:
     return told[torch.from_numpy(laid.trained[1:])]
 
 
-def apart(student: Student, rows: list[Rolled], footage: Tinted) -> float:
+def apart(student: Student, rows: list[RolloutResult], footage: Tinted) -> float:
     """The largest difference between the trainer's log-probabilities and the engine's."""
     found = 0.0
     for row in rows:
@@ -142,7 +142,7 @@ def test_weights_of_another_student_end_it(engine: Watched, student: Student) ->
 
 
 def test_nothing_is_left_of_an_engine(student: Student) -> None:
-    engine = FollowingEngine(SMALL, student)
+    engine = WeightSyncEngine(SMALL, student)
     folder = engine._live.path
     engine.follow(student)
     assert load(str(folder)).vocabulary.without_tags() == []

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.taught import QUESTION, Tinted
-from dmforge.generators.engines.contract import Failed, Sampling
-from dmforge.generators.engines.legs import Courier, Gone, Leg, Order
-from dmforge.generators.engines.served import Room, ServedConversation, Tallies
-from dmforge.generators.engines.transformers import TransformersEngine
-from dmforge.generators.retrace import retrace
-from dmforge.generators.rollout import Quest, Rolled, prompt_of, roll
+from dmforge.generators.inference.engines.engine import FailedRow, Sampling
+from dmforge.generators.inference.engines.messages import Generate, Generated, GenerationTransport, Order
+from dmforge.generators.inference.engines.remote_rows import EngineResources, GenerationTotals, RemoteConversation
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+from dmforge.generators.inference.retrace import retrace
+from dmforge.generators.inference.rollout import RolloutRequest, RolloutResult, prompt_of, roll
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.looks import Look, Window
@@ -32,21 +32,21 @@ LOOK = Look(Window(1013, 1347), Fraction(3))
 class Overhearing:
     """The courier of an engine, and all that went through its hands."""
 
-    courier: Courier
-    legs: dict[int, list[Leg]] = field(default_factory=dict[int, list[Leg]])
+    courier: GenerationTransport
+    legs: dict[int, list[Generate]] = field(default_factory=dict[int, list[Generate]])
     contexts: dict[int, list[tuple[int, ...]]] = field(default_factory=dict[int, list[tuple[int, ...]]])
     late_by: int = 0
     """Ticks that are added to the times of each clip."""
 
-    def send(self, row_index: int, order: Order, request: Leg) -> None:
+    def send(self, row_index: int, order: Order, request: Generate) -> None:
         clips = tuple(replace(clip, ticks=tuple(tick + self.late_by for tick in clip.ticks)) for clip in request.clips)
         self.legs.setdefault(row_index, []).append(request)
         self.courier.send(row_index, order, replace(request, clips=clips))
 
-    def receive(self) -> Mapping[int, Gone | Failed]:
+    def receive(self) -> Mapping[int, Generated | FailedRow]:
         found = self.courier.receive()
         for number, gone in found.items():
-            assert isinstance(gone, Gone)
+            assert isinstance(gone, Generated)
             self.contexts.setdefault(number, []).append(gone.context)
         return found
 
@@ -61,18 +61,20 @@ class Overheard:
     watched: Watched
     courier: Overhearing
 
-    def converse(self, rows: list[Sampling]) -> ServedConversation:
-        return ServedConversation(self.watched.engine.layout, self.courier, rows, Room(1024, 1024), Tallies())
+    def converse(self, rows: list[Sampling]) -> RemoteConversation:
+        return RemoteConversation(
+            self.watched.engine.layout, self.courier, rows, EngineResources(1024, 1024), GenerationTotals()
+        )
 
     def close(self) -> None:
         pass
 
 
-def ids(rows: list[Rolled]) -> list[list[tuple[int, ...]]]:
+def ids(rows: list[RolloutResult]) -> list[list[tuple[int, ...]]]:
     return [[words.ids for words in row.written] for row in rows]
 
 
-def apart(rows: list[Rolled], others: list[Rolled]) -> float:
+def apart(rows: list[RolloutResult], others: list[RolloutResult]) -> float:
     """The largest difference between log-probabilities."""
     pairs = zip(rows, others, strict=True)
     told = [(a, b) for row, other in pairs for a, b in zip(row.written, other.written, strict=True)]
@@ -177,7 +179,7 @@ def test_a_row_that_is_longer_than_the_engine_takes_is_refused(watched: Watched)
     footage = Tinted()
     prompt = prompt_of((COARSE, QUESTION), footage)
     with pytest.raises(InputError, match="tokens long"):
-        roll(watched.engine, [Quest(prompt, footage, Sampling(most_tokens=1000))])
+        roll(watched.engine, [RolloutRequest(prompt, footage, Sampling(most_tokens=1000))])
 
 
 def test_two_processes_share_the_videos(checkpoint: Path, here: TransformersEngine, tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.taught import Tinted
-from dmforge.generators.engines.legs import Leg
-from dmforge.generators.engines.open import open_engine
-from dmforge.generators.engines.openai import ServerEngine
-from dmforge.generators.engines.serve import SERVER
-from dmforge.generators.engines.server import START, Server
-from dmforge.generators.engines.settings import ServerSettings
-from dmforge.generators.engines.transformers import TransformersEngine
-from dmforge.generators.rollout import roll
+from dmforge.generators.inference.engines.engine_settings import ServerSettings
+from dmforge.generators.inference.engines.messages import Generate
+from dmforge.generators.inference.engines.open_engine import open_engine
+from dmforge.generators.inference.engines.openai import ServerEngine
+from dmforge.generators.inference.engines.serve import SERVER
+from dmforge.generators.inference.engines.server import START, Server
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+from dmforge.generators.inference.rollout import roll
 from dmforge.schemas.errors import InputError
 from tests.vllm.conftest import quests, serving
 from tests.vllm.test_offline import LOOK, ODD, apart, ids
@@ -28,7 +28,7 @@ SMALL += ["--max-num-seqs", "4", "--kv-cache-memory-bytes", "4000000", "--enforc
 @pytest.fixture(scope="module")
 def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     """Started as the docs say. It keeps few clips, so that some have to be sent again."""
-    line = [sys.executable, "-m", "dmforge.generators.engines.serve", str(checkpoint), *SMALL]
+    line = [sys.executable, "-m", "dmforge.generators.inference.engines.serve", str(checkpoint), *SMALL]
     line += ["--mm-processor-cache-gb", "0.012", "--api-key", "sesame"]
     log = tmp_path_factory.mktemp("server") / "log.txt"
     with serving(lambda port: [*line, "--port", str(port)], log) as found:
@@ -75,5 +75,5 @@ def test_a_server_without_our_plugin_is_refused(checkpoint: Path, tmp_path: Path
         # nor does it draw as we do, where no frames are in the way
         server = Server(settings)
         with pytest.raises(InputError, match="draws tokens in its own way"):
-            server.ask(Leg((1, 2, 3), (), (0,), 4, 1.0, 0, 0))
+            server.ask(Generate((1, 2, 3), (), (0,), 4, 1.0, 0, 0))
         server.close()

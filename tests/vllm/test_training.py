@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from benchmarks import flicker
 from dmforge import cli
-from dmforge.generators.student.load import load
-from dmforge.trainers.sdgrpo_settings import DEFAULT_IMPORTANCE_CAP
+from dmforge.generators.student.load_student import load
+from dmforge.trainers.sdgrpo.sdgrpo_settings import DEFAULT_IMPORTANCE_CAP
 from tests.rl.conftest import imitating, write_settings
 
 STEPS = 3

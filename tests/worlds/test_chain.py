@@ -22,11 +22,12 @@ from typer.testing import CliRunner, Result
 from benchmarks.chaos import chaos
 from benchmarks.subjects import CONCURRENCY, WholeChain
 from benchmarks.undisturbed import outcome
-from dmforge import cli, intake
+from dmforge import cli
+from dmforge.commands import intake
 from dmforge.curation.workspace import Workspace
-from dmforge.generators.oracle.behaviour import Behaviour
-from dmforge.generators.oracle.serve import serving
-from dmforge.generators.worlds.folder import Settings, make_worlds
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.ids import show
 from dmforge.schemas.scoring import matches
@@ -335,7 +336,7 @@ def edit(path: Path, old: str, new: str) -> None:
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("worlds")
-    make_worlds(folder, Settings(videos=3))
+    make_worlds(folder, WorldSettings(videos=3))
     return folder
 
 

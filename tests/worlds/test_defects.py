@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmforge.generators.oracle import defects
-from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS, Situation
+from dmforge.generators.synthetic.oracle import planted_defects
+from dmforge.generators.synthetic.oracle.planted_defects import ANSWER_DEFECTS, LOOK_DEFECTS, DefectContext
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.looks import Look, Window, print_seconds, print_span, read_span
@@ -34,10 +34,10 @@ SOMETIMES_IMPOSSIBLE = {"wrong_window", "span_equals_answer", "cited_off_stamps_
 class Case:
     """Good replies to both requests about one task, with the exact times of the patches that were shown."""
 
-    look: Situation
+    look: DefectContext
     look_reply: LookReply
     coarse_times_s: tuple[Fraction, ...]
-    answer: Situation
+    answer: DefectContext
     answer_reply: AnswerReply
     close_times_s: tuple[Fraction, ...]
 
@@ -74,7 +74,7 @@ def make_case(seed: int) -> Case:
     duration_s = Fraction(duration_cs, 100)
     coarse_times_s = patch_times(plan_coarse(duration_s).times_s)
     close_times_s = patch_times(plan_look(Look(window, fps), duration_s).times_s)
-    look = Situation(kind, options, answer, windows, duration_cs, tuple(map(stamp, coarse_times_s)), None)
+    look = DefectContext(kind, options, answer, windows, duration_cs, tuple(map(stamp, coarse_times_s)), None)
     t1, t2 = (f"{float(draw.choice(times)):.1f}" for times in (coarse_times_s, close_times_s))
     return Case(
         look,
@@ -113,7 +113,7 @@ def is_well_formed(t1: str = "I look.", t2: str = "I see.", answer: str = "red")
     return isinstance(parse(text, max_looks=2), Trajectory)
 
 
-def thought_signs(thought: str, situation: Situation, times_s: tuple[Fraction, ...]) -> Iterator[str]:
+def thought_signs(thought: str, situation: DefectContext, times_s: tuple[Fraction, ...]) -> Iterator[str]:
     words = set(re.findall(r"\w+", thought.lower()))
     shown = situation.shown or Window(0, situation.duration_cs)
     inside = [time for time in cited_cs(thought) if shown.start_cs <= time < shown.end_cs]
@@ -175,7 +175,7 @@ def answer_signs(reply: AnswerReply, case: Case) -> set[str]:
     return signs
 
 
-def is_wrong(answer: str, situation: Situation) -> bool:
+def is_wrong(answer: str, situation: DefectContext) -> bool:
     if situation.kind != "grounding":
         return not matches(answer, situation.answer, situation.options)
     times = read_span(answer)
@@ -295,8 +295,8 @@ def test_where_there_are_several_ways_all_are_drawn(name: str) -> None:
 # single planters
 
 
-def situation(**changes: object) -> Situation:
-    base = Situation("mcq", COLOURS, "red", (Window(1_000, 2_000),), 6_000, (), None)
+def situation(**changes: object) -> DefectContext:
+    base = DefectContext("mcq", COLOURS, "red", (Window(1_000, 2_000),), 6_000, (), None)
     return replace(base, **changes)  # pyright: ignore[reportArgumentType]
 
 
@@ -412,7 +412,7 @@ def test_without_another_option_no_answer_is_wrong(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("gold", "kindred"),
-    [("Blue", defects.KINDRED[0]), ("left", defects.KINDRED[2]), ("3", ("2", "4", "5")), ("0", ("1", "2"))],
+    [("Blue", planted_defects.KINDRED[0]), ("left", planted_defects.KINDRED[2]), ("3", ("2", "4", "5")), ("0", ("1", "2"))],
 )
 def test_a_wrong_open_answer_is_of_the_same_kind(gold: str, kindred: tuple[str, ...]) -> None:
     asked, good = situation(kind="open", options=(), answer=gold), ANSWER.model_copy(update={"answer": gold})
@@ -467,7 +467,9 @@ def test_no_sentence_of_a_blank_thought_can_be_repeated(name: str) -> None:
 
 
 def test_planters_know_of_the_house_only_what_a_record_is() -> None:
-    imported = [node for node in ast.walk(ast.parse(Path(defects.__file__).read_text())) if isinstance(node, ast.ImportFrom)]
+    imported = [
+        node for node in ast.walk(ast.parse(Path(planted_defects.__file__).read_text())) if isinstance(node, ast.ImportFrom)
+    ]
     ours = {str(node.module) for node in imported if str(node.module).startswith("dmforge")}
     assert ours
     assert all(module.startswith("dmforge.schemas.") for module in ours)

@@ -6,15 +6,15 @@ from fractions import Fraction
 
 import pytest
 
-from dmforge.curation.settled import Made
-from dmforge.filters.rules import Rules, RulesConfig
+from dmforge.curation.contract.stage_results import Made
+from dmforge.filters.rules.rules import Rules, RulesConfig
 from dmforge.filters.verify import Verify, VerifyConfig
-from dmforge.generators.annotate import Annotate, AnnotateConfig
+from dmforge.generators.stages.annotate import Annotate, AnnotateConfig
 from dmforge.schemas.grammar import assemble
 from dmforge.schemas.ids import digest
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.prompts import prompt, question_text
-from dmforge.schemas.records import Attempt, Candidate, Needs, Task, TaskKind, Verdict, Video
+from dmforge.schemas.records import Candidate, CandidateWithTask, Needs, Task, TaskKind, Verdict, Video
 
 VIDEO = Video("ab" * 32, 1200, 64, 64, Fraction(12), "h264", 0, 1)
 LOOK = Look(Window(300, 500), Fraction(4))
@@ -30,20 +30,20 @@ def attempt(
     thoughts: tuple[str, str] = ("Here it comes.", "There it goes."),
     look: Look = LOOK,
     video: Video | None = VIDEO,
-) -> Attempt:
+) -> CandidateWithTask:
     task = Task(VIDEO.id, kind, "Which?", options, gold, windows, needs)
     transcript = assemble(prompt(task), thoughts, (look,), answer)
     candidate = Candidate(VIDEO.id, task.id, 0, "t", transcript, (look,), answer, "teacher", (digest("ask", 1),))
-    return Attempt(candidate, task, video)
+    return CandidateWithTask(candidate, task, video)
 
 
-def ruled(item: Attempt, **config: object) -> dict[str, Verdict]:
+def ruled(item: CandidateWithTask, **config: object) -> dict[str, Verdict]:
     (made,) = Rules(RulesConfig(**config)).process(iter([item]))  # pyright: ignore
     assert isinstance(made, Made)
     return {row.filter: row for row in made.rows if isinstance(row, Verdict)}
 
 
-def verified(item: Attempt) -> Verdict:
+def verified(item: CandidateWithTask) -> Verdict:
     (made,) = Verify(VerifyConfig()).process(iter([item]))
     assert isinstance(made, Made)
     answer, evidence = made.rows
@@ -128,5 +128,5 @@ def test_another_instruction_is_another_work_key(monkeypatch: pytest.MonkeyPatch
     before = Annotate(AnnotateConfig(model="m")).variant
     assert Annotate(AnnotateConfig(model="m", concurrency=3, timeout_s=1)).variant == before
     assert Annotate(AnnotateConfig(model="m", temperature=0)).variant != before
-    monkeypatch.setattr("dmforge.generators.teacher.asking.instruction", lambda name: f"Another {name}")
+    monkeypatch.setattr("dmforge.generators.teacher.ask_stage.instruction", lambda name: f"Another {name}")
     assert Annotate(AnnotateConfig(model="m")).variant != before

@@ -16,15 +16,15 @@ import openai
 import pytest
 
 from benchmarks.chats import Chat, Worlds, answered, blank, chance, is_right, right_share
-from dmforge.curation.video.images import to_jpeg
-from dmforge.generators.oracle.behaviour import REPLY_FAULTS, SERVER_FAULTS, Behaviour
-from dmforge.generators.oracle.defects import ANSWER_DEFECTS, LOOK_DEFECTS
-from dmforge.generators.oracle.oracle import Oracle
-from dmforge.generators.oracle.request import read_request
-from dmforge.generators.oracle.serve import serving
-from dmforge.generators.worlds.draw import draw
-from dmforge.generators.worlds.folder import Settings, make_worlds
-from dmforge.generators.worlds.questions import GENERAL, Question, questions
+from dmforge.curation.video.jpeg import to_jpeg
+from dmforge.generators.synthetic.oracle.behaviour import REPLY_FAULTS, SERVER_FAULTS, Behaviour
+from dmforge.generators.synthetic.oracle.oracle import Oracle
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.oracle.oracle_request import read_request
+from dmforge.generators.synthetic.oracle.planted_defects import ANSWER_DEFECTS, LOOK_DEFECTS
+from dmforge.generators.synthetic.worlds.rasterize import draw
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
+from dmforge.generators.synthetic.worlds.world_questions import GENERAL, WorldQuestion, questions
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import plan_look
 from dmforge.schemas.looks import Look, Window
@@ -106,7 +106,7 @@ def test_images_of_another_world_are_not_taken_for_this_one(level_0: Worlds, ora
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (256, 64), (64, 256)])
 def test_pictures_in_which_another_answer_is_right_are_not_answered_with_gold(width: int, height: int, tmp_path: Path) -> None:
     """The same world to the pixel but for what is asked about: only the pixels can tell."""
-    settings = Settings(videos=8, width=width, height=height)
+    settings = WorldSettings(videos=8, width=width, height=height)
     make_worlds(tmp_path, settings)
     oracle, right, asked_rivals = Oracle(tmp_path, Behaviour()), 0, 0
     for number in range(8):
@@ -179,7 +179,7 @@ def test_what_anyone_knows_it_knows_without_pictures(level_0: Worlds, oracle: Or
     number, question = level_0.asked[0]
     chat = level_0.look_chat(number, question)
     for text, answer, options in GENERAL:
-        general = Question("mcq", text, options, answer, (), "any", (), from_text=True)
+        general = WorldQuestion("mcq", text, options, answer, (), "any", (), from_text=True)
         asked = replace(chat, question=general, reply=AnswerReply.name, images=blank(chat.images))
         assert is_right(asked, answered(oracle, asked))
 
@@ -373,7 +373,7 @@ def test_it_has_no_other_channel_than_the_request() -> None:
         assert not [
             name
             for name in names
-            if name.startswith(("dmforge.curation.lake", "dmforge.generators.annotate", "dmforge.filters"))
+            if name.startswith(("dmforge.curation.lake", "dmforge.generators.stages.annotate", "dmforge.filters"))
         ]
     for name in ("mind.py", "eyes.py", "request.py"):
         assert "tasks.jsonl" not in (folder / name).read_text()

@@ -19,15 +19,15 @@ import pytest
 
 from benchmarks.undisturbed import fingerprint
 from dmforge.curation.video.decoders.pyav import PyAV
-from dmforge.curation.video.images import from_jpeg, to_jpeg
-from dmforge.generators.worlds.draw import CELLS, backdrop, draw, read_timecode
-from dmforge.generators.worlds.folder import Settings, make_worlds, read_settings
-from dmforge.generators.worlds.imagine import KNOBS, LATER_CS, LEVELS, SEEN_FROM, Knobs, imagine, knobs_of
-from dmforge.generators.worlds.questions import DENSITIES, Question, questions
-from dmforge.generators.worlds.render import render
-from dmforge.generators.worlds.script import FPS, SHAPES, Script, Visit
-from dmforge.generators.worlds.sight import CLEAR, Eye, cells
-from dmforge.generators.worlds.verify import measure
+from dmforge.curation.video.jpeg import from_jpeg, to_jpeg
+from dmforge.generators.synthetic.worlds.imagine import KNOBS, LATER_CS, LEVELS, SEEN_FROM, WorldKnobs, imagine, knobs_of
+from dmforge.generators.synthetic.worlds.measure import measure
+from dmforge.generators.synthetic.worlds.rasterize import CELLS, backdrop, draw, read_timecode
+from dmforge.generators.synthetic.worlds.render import render
+from dmforge.generators.synthetic.worlds.script import FPS, SHAPES, Script, Visit
+from dmforge.generators.synthetic.worlds.sight import CLEAR, WorldEye, cells
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds, read_settings
+from dmforge.generators.synthetic.worlds.world_questions import DENSITIES, WorldQuestion, questions
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.looks import Look, print_span
@@ -39,7 +39,7 @@ def worlds(level: int, count: int = 60) -> list[Script]:
     return [imagine(seed, knobs_of(level)) for seed in range(count)]
 
 
-def asked(level: int, count: int = 60) -> list[tuple[Script, Question]]:
+def asked(level: int, count: int = 60) -> list[tuple[Script, WorldQuestion]]:
     return [(script, question) for script in worlds(level, count) for question in questions(script)]
 
 
@@ -51,8 +51,8 @@ def decoded(file: bytes) -> list[np.ndarray]:
 def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
     script = imagine(7, knobs_of(3))
     code = (
-        "import hashlib; from dmforge.generators.worlds.imagine import imagine, knobs_of\n"
-        "from dmforge.generators.worlds.render import render\n"
+        "import hashlib; from dmforge.generators.synthetic.worlds.imagine import imagine, knobs_of\n"
+        "from dmforge.generators.synthetic.worlds.render import render\n"
         "print(hashlib.sha256(render(imagine(7, knobs_of(3)), 64, 64)).hexdigest())"
     )
     environment = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "OMP_NUM_THREADS": "3"}
@@ -129,7 +129,7 @@ def test_what_causes_a_change_flashes_in_the_frame_of_the_change_and_stands_clea
 
 @pytest.mark.parametrize("name", KNOBS)
 def test_a_knob_changes_its_own_difficulty_only(name: str) -> None:
-    scripts = [imagine(seed, Knobs(**{name: True})) for seed in range(100)]
+    scripts = [imagine(seed, WorldKnobs(**{name: True})) for seed in range(100)]
     visits = [(script.visits[0], visit) for script in scripts for visit in alone(script)[1:]]
     found = {
         "tenths": any(visit.window.start_cs % 100 for script in scripts for visit in alone(script)),
@@ -209,7 +209,7 @@ def test_density_and_labels_are_what_the_pixels_show(level: int) -> None:
             assert measured.from_coarse == shows(script, question, pictures, coarse)
 
 
-def shows(script: Script, question: Question, pictures: list[np.ndarray], frames: list[int] | tuple[int, ...]) -> bool:
+def shows(script: Script, question: WorldQuestion, pictures: list[np.ndarray], frames: list[int] | tuple[int, ...]) -> bool:
     def nearer(frame: int, rival: Script) -> bool:
         ours, theirs = (draw(world, frame, 64, 64).astype(int) for world in (script, rival))
         where = np.abs(ours - theirs).max(axis=2) > 60
@@ -235,7 +235,7 @@ def test_pictures_of_two_worlds_are_far_apart_and_two_encodings_are_not(tmp_path
     path = tmp_path / "world.mp4"
     path.write_bytes(render(script, 64, 64))
     pictures = from_jpeg(to_jpeg(PyAV().read(path, [Fraction(frame, 2) for frame in range(20)], Size(32, 32)).frames))
-    eye, stranger = Eye(script, 64, 64), Eye(other, 64, 64)
+    eye, stranger = WorldEye(script, 64, 64), WorldEye(other, 64, 64)
     near = [np.abs(cells(picture) - eye.expected(6 * number)).mean() for number, picture in enumerate(pictures)]
     far = [np.abs(cells(picture) - stranger.expected(6 * number)).mean() for number, picture in enumerate(pictures)]
     assert max(near) < 8 < 15 < min(far)
@@ -243,7 +243,7 @@ def test_pictures_of_two_worlds_are_far_apart_and_two_encodings_are_not(tmp_path
 
 
 def test_a_folder_is_made_once_and_mended_if_it_was_cut_short(tmp_path: Path) -> None:
-    settings = Settings(videos=5, knobs=knobs_of(2), seed=3)
+    settings = WorldSettings(videos=5, knobs=knobs_of(2), seed=3)
     make_worlds(tmp_path / "a", settings)
     whole = fingerprint(tmp_path / "a")
     assert len(whole) == 7
@@ -253,14 +253,14 @@ def test_a_folder_is_made_once_and_mended_if_it_was_cut_short(tmp_path: Path) ->
     (tmp_path / "a/videos/world-000002.mp4").unlink()
     make_worlds(tmp_path / "a", settings)
     assert fingerprint(tmp_path / "a") == whole
-    make_worlds(tmp_path / "a", Settings(videos=3, knobs=knobs_of(2), seed=3))  # fewer: the others go
-    make_worlds(tmp_path / "b", Settings(videos=3, knobs=knobs_of(2), seed=3))
+    make_worlds(tmp_path / "a", WorldSettings(videos=3, knobs=knobs_of(2), seed=3))  # fewer: the others go
+    make_worlds(tmp_path / "b", WorldSettings(videos=3, knobs=knobs_of(2), seed=3))
     assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
-    assert read_settings(tmp_path / "b") == Settings(videos=3, knobs=knobs_of(2), seed=3)
+    assert read_settings(tmp_path / "b") == WorldSettings(videos=3, knobs=knobs_of(2), seed=3)
 
 
 def test_the_truth_file_labels_every_question(tmp_path: Path) -> None:
-    make_worlds(tmp_path, Settings(videos=6))
+    make_worlds(tmp_path, WorldSettings(videos=6))
     lines = [json.loads(line) for line in (tmp_path / "truth.jsonl").read_text().splitlines()[1:]]
     tasks = [json.loads(line) for line in (tmp_path / "tasks.jsonl").read_text().splitlines()]
     assert [hashlib.sha256((tmp_path / "videos" / line["video"]).read_bytes()).hexdigest() for line in lines] == [
@@ -285,13 +285,13 @@ def test_the_truth_file_labels_every_question(tmp_path: Path) -> None:
 )
 def test_settings_that_cannot_be_are_refused(change: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Settings(**{"videos": 1, **change})
+        WorldSettings(**{"videos": 1, **change})
 
 
 def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "truth.jsonl").write_text("my own truth\n")
     with pytest.raises(InputError, match="the folder holds no worlds"):
-        make_worlds(tmp_path, Settings(videos=1))
+        make_worlds(tmp_path, WorldSettings(videos=1))
     assert (tmp_path / "truth.jsonl").read_text() == "my own truth\n"
     with pytest.raises(InputError, match="no level 9"):
         knobs_of(9)
@@ -302,13 +302,13 @@ def test_other_peoples_files_are_never_taken_for_worlds(tmp_path: Path) -> None:
     (tmp_path / "videos/world-cup-final.mp4").write_text("mine")
     (tmp_path / "tasks.jsonl").write_text("mine, too")
     with pytest.raises(InputError, match="something else than worlds"):
-        make_worlds(tmp_path, Settings(videos=1))
+        make_worlds(tmp_path, WorldSettings(videos=1))
     assert (tmp_path / "videos/world-cup-final.mp4").read_text() == (tmp_path / "tasks.jsonl").read_text()[:4] == "mine"
 
 
 def test_a_video_that_was_changed_is_made_again(tmp_path: Path) -> None:
-    make_worlds(tmp_path, Settings(videos=2))
+    make_worlds(tmp_path, WorldSettings(videos=2))
     whole = fingerprint(tmp_path)
     (tmp_path / "videos/world-000001.mp4").write_bytes(b"changed")
-    make_worlds(tmp_path, Settings(videos=2))
+    make_worlds(tmp_path, WorldSettings(videos=2))
     assert fingerprint(tmp_path) == whole

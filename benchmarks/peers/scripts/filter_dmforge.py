@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rules import judge
 
-from dmforge.curation.executors.local import LocalExecutor
+from dmforge.curation.contract.stage import Each, EachConfig, Made, Rejected, Result, Root
+from dmforge.curation.engine.driver import Driver
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.runner import Driver
-from dmforge.curation.stage import Each, EachConfig, Made, Rejected, Result, Root
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Record

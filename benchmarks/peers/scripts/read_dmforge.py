@@ -5,11 +5,11 @@ import sys
 from learning import Learner
 
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.shards.sampler import BatchSampler, Examples
+from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
 
 learner = Learner(sys.argv[2])
 corpora = [Corpus(sys.argv[1])]
-sampler, examples = BatchSampler(corpora, seed=1, most_tokens=1 << 40, most_samples=20), Examples(corpora)
+sampler, examples = BatchSampler(corpora, seed=1, most_tokens=1 << 40, most_samples=20), CorpusDataset(corpora)
 state = learner.state()
 if state:
     sampler.resume(state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmforge.curation.sources.contract import Format
+from dmforge.curation.sources.annotation_format import AnnotationFormat
 from dmforge.curation.sources.formats import (
     activitynet_captions,
     benchmarks,
@@ -31,4 +31,6 @@ _MODULES = (
     jsonl, charades_sta, activitynet_captions, qvhighlights, didemo, tacos, hirest, coin, vitt, timeit, nextqa, nextgqa, star,
     rextime, video_r1, sharegpt_video, llamafactory, time_r1, dynframe, hf,
 )  # fmt: skip
-FORMATS: dict[str, Format] = {form.name: form for form in (*(module.FORMAT for module in _MODULES), *benchmarks.FORMATS)}
+FORMATS: dict[str, AnnotationFormat] = {
+    form.name: form for form in (*(module.FORMAT for module in _MODULES), *benchmarks.FORMATS)
+}

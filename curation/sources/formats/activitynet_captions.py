@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, by_key, seconds
+from dmforge.curation.sources.annotation_format import (
+    AnnotationFormat,
+    Companions,
+    Question,
+    Raw,
+    RefusedQuestion,
+    by_key,
+    seconds,
+)
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     video, duration_s = record["video"], float(record["duration"])
     for window, sentence in zip_longest(record["timestamps"], record["sentences"]):
         if window is None or sentence is None:
-            yield Refused(video, "no window" if window is None else "no question")
+            yield RefusedQuestion(video, "no window" if window is None else "no question")
         else:
             yield Question(video, "grounding", sentence, windows=(seconds(window),), duration_s=duration_s)
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "activitynet_captions", "json", frozenset({"duration", "timestamps", "sentences"}), questions,
     "{VID: {duration, timestamps, sentences}}", records=by_key, namespace="youtube",
 )  # fmt: skip

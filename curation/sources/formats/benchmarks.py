@@ -8,29 +8,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dmforge.curation.sources.checking import right_option
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion, seconds
+from dmforge.curation.sources.task_checks import right_option
 from dmforge.schemas.options import read_options, without_letters
 
 MINUTES = re.compile(r"(\d+):(\d\d)-(\d+):(\d\d)")
 
 
-def videomme(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def videomme(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     yield Question(record["videoID"], "mcq", record["question"], record["answer"], without_letters(record["options"]))
 
 
-def mlvu(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def mlvu(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     candidates = record.get("candidates")
     if not candidates:
-        yield Refused(record["video"], "no candidates: it is scored by points")
+        yield RefusedQuestion(record["video"], "no candidates: it is scored by points")
         return
     duration_s = float(record["duration"])
     yield Question(record["video"], "mcq", record["question"], record["answer"], tuple(candidates), duration_s=duration_s)
 
 
-def lvbench(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def lvbench(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     video = record["key"]
     for item in record.get("qa") or [record]:
@@ -44,7 +44,7 @@ def lvbench(record: Raw, companions: Companions) -> Iterator[Question | Refused]
         yield Question(video, kind, choices.question, item["answer"], choices.options, windows)
 
 
-def cgbench(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def cgbench(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     options, windows = tuple(record["choices"]), tuple(map(seconds, record["clue_intervals"]))
     unanswered = Question(
@@ -54,31 +54,31 @@ def cgbench(record: Raw, companions: Companions) -> Iterator[Question | Refused]
     yield right_option(unanswered, ord(record["right_answer"]) - ord("A"))
 
 
-def ids(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def ids(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     """A video without a question: what trains on it is contaminated, whatever it asks."""
     del companions
-    yield Refused(record["line"].strip(), LISTED)
+    yield RefusedQuestion(record["line"].strip(), LISTED)
 
 
 LISTED = "an id without a question"
 
 
 FORMATS = (
-    Format(
+    AnnotationFormat(
         "videomme", "json", frozenset({"videoID", "question_id", "question", "options", "answer"}), videomme,
         "[{videoID, question_id, question, options, answer}]", namespace="youtube", role="benchmark",
     ),
-    Format(
+    AnnotationFormat(
         "mlvu", "json", frozenset({"video", "duration", "question", "question_type"}), mlvu,
         "[{video, duration, question, candidates, answer, question_type}]", namespace="mlvu", role="benchmark",
     ),
-    Format(
+    AnnotationFormat(
         "lvbench", "json", frozenset({"key"}), lvbench, "lines {key, qa: [{question, answer, time_reference}]}, or a list",
         namespace="youtube", role="benchmark",
     ),
-    Format(
+    AnnotationFormat(
         "cgbench", "json", frozenset({"qid", "video_uid", "question", "choices", "right_answer", "clue_intervals"}), cgbench,
         "[{qid, video_uid, question, choices, right_answer, clue_intervals, duration}]", namespace="youtube", role="benchmark",
     ),
-    Format("ids", "text", frozenset({"line"}), ids, "a video id a line", role="benchmark"),
+    AnnotationFormat("ids", "text", frozenset({"line"}), ids, "a video id a line", role="benchmark"),
 )  # fmt: skip

@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
-from dmforge.curation.sources.files import open_as_utf8
+from dmforge.curation.sources.annotation_files import open_as_utf8
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
 
 LINE = re.compile(r"(\S+) (-?[0-9.]+) (-?[0-9.]+)##(.*)")
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     match = LINE.fullmatch(record["line"].strip())
     if match is None:
         raise ValueError("a line is not `VID start end##sentence`")
@@ -29,7 +29,7 @@ def companion(path: Path) -> Companions | None:
         return {row["id"]: float(row["length"]) for row in csv.DictReader(file) if row.get("length")}
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "charades_sta", "text", frozenset({"line"}), questions, "lines `VID start end##sentence`",
     companion=companion, namespace="charades",
 )  # fmt: skip

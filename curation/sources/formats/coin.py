@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, by_key, seconds
+from dmforge.curation.sources.annotation_format import (
+    AnnotationFormat,
+    Companions,
+    Question,
+    Raw,
+    RefusedQuestion,
+    by_key,
+    seconds,
+)
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     for step in record["annotation"]:
         windows = (seconds(step["segment"]),)
@@ -19,7 +27,7 @@ def records(document: Any) -> Iterable[Raw]:
     return by_key(document["database"])
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "coin", "json", frozenset({"duration", "annotation", "recipe_type"}), questions,
     "{database: {VID: {duration, annotation: [{segment, label}]}}}", records=records, namespace="youtube",
 )  # fmt: skip

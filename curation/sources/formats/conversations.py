@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from dmforge.curation.sources.contract import Question
+from dmforge.curation.sources.annotation_format import Question
 from dmforge.schemas.options import read_options
 from dmforge.schemas.scoring import choice
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
 
 SEGMENT_S = 5.0
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     windows = tuple((first * SEGMENT_S, (last + 1) * SEGMENT_S) for first, last in record["times"])
     yield Question(record["video"], "grounding", record["description"], windows=windows)
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "didemo", "json", frozenset({"num_segments", "description", "times", "video"}), questions,
     "[{video, description, times (segments of 5 s), num_segments}]", namespace="flickr",
 )  # fmt: skip

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
 from dmforge.curation.sources.formats.conversations import tagged_answer, untagged, with_options
 from dmforge.schemas.looks import read_span
 
 QUERY = re.compile(r"textual query: (.*)")
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     if "conversations" in record:
         yield _cot_question(record)
@@ -24,7 +24,7 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
         yield replace(rl_question, fps=float(record["fps"]), extras={"dynframe": extras})
 
 
-def _cot_question(record: Raw) -> Question | Refused:
+def _cot_question(record: Raw) -> Question | RefusedQuestion:
     (video,) = record["video"]
     human, gpt = (turn["value"] for turn in record["conversations"])
     answer = tagged_answer(gpt) or ""
@@ -43,7 +43,7 @@ def _question(video: str, prompt: str, answer: str, windows: tuple[tuple[float, 
     return with_options(Question(video, "open", untagged(prompt), answer, windows=windows))
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "dynframe", "json", frozenset({"video"}), questions,
     "[{index, video, conversations, gemini_suggested_fps}], or lines {prompt, video, answer, fps, gt_span_start, gt_span_end}",
 )  # fmt: skip

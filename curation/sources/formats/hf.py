@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion, seconds
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     yield Question(
         record["video"], record["kind"], record["question"], record["gold"], tuple(record["options"]),
@@ -15,7 +15,7 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
     )  # fmt: skip
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "hf", "parquet", frozenset({"video", "kind", "question", "options", "gold", "windows", "needs"}), questions,
     "the Parquet of dmforge export --to hf",
 )  # fmt: skip

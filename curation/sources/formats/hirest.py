@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion, seconds
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     video, duration_s = record["video"], float(record["v_duration"])
     if not record["relevant"]:
-        yield Refused(video, "not relevant")
+        yield RefusedQuestion(video, "not relevant")
     elif not record["clip"] or list(record["bounds"]) == [0, 0]:  # which is how it says that there are none
-        yield Refused(video, "no window")
+        yield RefusedQuestion(video, "no window")
     else:
         yield Question(video, "grounding", record["prompt"], windows=(seconds(record["bounds"]),), duration_s=duration_s)
     for step in record["steps"]:
@@ -28,7 +28,7 @@ def records(document: Any) -> Iterator[Raw]:
             yield {"prompt": prompt, "video": video, **record}
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "hirest", "json", frozenset({"prompt", "relevant", "clip", "v_duration", "bounds", "steps"}), questions,
     "{PROMPT: {VID: {relevant, clip, v_duration, bounds, steps}}}", records=records, namespace="youtube",
 )  # fmt: skip

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion, seconds
 from dmforge.schemas.options import Choices, read_options
 
 KINDS = ("grounding", "mcq", "grounded_mcq", "open")
@@ -20,21 +20,21 @@ FIELDS = frozenset({"video", "kind", "question", "options", "answer", "windows",
 MAX_FPS = 1_000
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     unknown = sorted(record.keys() - FIELDS)
     needs = record.get("needs", "any")
     if unknown or record["kind"] not in KINDS or needs not in ("any", "all"):
         fault = f"unknown field {unknown[0][:80]!r}" if unknown else "kind or needs is none of the known ones"
-        yield Refused(str(record["video"]), f"not a task: {fault}")
+        yield RefusedQuestion(str(record["video"]), f"not a task: {fault}")
         return
     fps = record.get("fps")
     if fps is not None and not (isinstance(fps, int | float) and not isinstance(fps, bool) and 0 < fps <= MAX_FPS):
-        yield Refused(str(record["video"]), f"not a task: fps is no density up to {MAX_FPS}")
+        yield RefusedQuestion(str(record["video"]), f"not a task: fps is no density up to {MAX_FPS}")
         return
     texts = (record["video"], record["question"], record.get("answer", ""), *record.get("options", ()))
     if not all(isinstance(text, str) for text in texts):
-        yield Refused(str(record["video"]), "not a task: a text is missing, or is none")
+        yield RefusedQuestion(str(record["video"]), "not a task: a text is missing, or is none")
         return
     choices = Choices(record["question"], tuple(record.get("options", ())))
     if record["kind"] in ("mcq", "grounded_mcq") and not choices.options:
@@ -45,7 +45,7 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
     )  # fmt: skip
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "jsonl", "json", frozenset({"video", "kind", "question"}), questions,
     "lines {video, kind, question, options, answer, windows, needs, fps}: our own",
 )  # fmt: skip

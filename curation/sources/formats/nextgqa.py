@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
-from dmforge.curation.sources.files import read_json
+from dmforge.curation.sources.annotation_files import read_json
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion, seconds
 
 WINDOWS = "gsub_*.json"
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     video, options = record["video_id"], tuple(record[f"a{number}"] for number in range(5))
     grounding: dict[str, Any] | None = companions.get(video)
     if grounding is None:
-        yield Refused(video, f"its video is not in {WINDOWS}")
+        yield RefusedQuestion(video, f"its video is not in {WINDOWS}")
         return
     windows = grounding["location"].get(record["qid"])
     if not windows:
-        yield Refused(video, "no window")
+        yield RefusedQuestion(video, "no window")
         return
     yield Question(
         video, "grounded_mcq", record["question"], record["answer"], options, tuple(map(seconds, windows)),
@@ -36,7 +36,7 @@ def companion(path: Path) -> Companions | None:
     return {video: record for video, record in document.items() if isinstance(record, dict) and "location" in record}
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "nextgqa", "csv", frozenset({"video_id", "question", "answer", "qid", "a0", "a1", "a2", "a3", "a4"}), questions,
     "CSV: video_id, question, answer (a text), a0 to a4, qid; with gsub_*.json", companion=companion, needs_companion=WINDOWS,
     namespace="vidor",

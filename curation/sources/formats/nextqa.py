@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.checking import right_option
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
+from dmforge.curation.sources.task_checks import right_option
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     options = tuple(record[f"a{number}"] for number in range(5))
     yield right_option(Question(record["video"], "mcq", record["question"], options=options), int(record["answer"]))
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "nextqa", "csv", frozenset({"video", "question", "answer", "qid", "a0", "a1", "a2", "a3", "a4"}), questions,
     "CSV: video, question, answer (a number), a0 to a4, qid", namespace="vidor",
 )  # fmt: skip

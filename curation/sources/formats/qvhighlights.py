@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion, seconds
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     windows = tuple(map(seconds, record.get("relevant_windows") or ()))  # the test split has none
     yield Question(record["vid"], "grounding", record["query"], windows=windows, duration_s=float(record["duration"]))
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "qvhighlights", "json", frozenset({"qid", "query", "duration", "vid"}), questions,
     "lines {qid, query, duration, vid, relevant_windows}", namespace="youtube",
 )  # fmt: skip

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion, seconds
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     video, windows, duration_s = record["vid"], tuple(map(seconds, record["relevant_windows"])), float(record["duration"])
     options = tuple(record.get("options") or ())
@@ -18,7 +18,7 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
         yield Question(video, "grounding", record["query"], windows=windows, duration_s=duration_s, flags=flags)
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "rextime", "json", frozenset({"qid", "query", "duration", "vid", "relevant_windows", "ans"}), questions,
     "lines {qid, query, duration, vid, relevant_windows, ans, options}", namespace="youtube",
 )  # fmt: skip

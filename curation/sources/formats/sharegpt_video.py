@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
 from dmforge.curation.sources.formats.conversations import pairs, untagged, with_options
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     duration = record.get("duration")
     for text, answer in pairs(record["conversations"], "from", "value", "human", "gpt"):
@@ -18,7 +18,7 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
         yield with_options(open_question)
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "sharegpt_video", "json", frozenset({"id", "video", "conversations"}), questions,
     "lines, or a list, of {id, video, conversations: [{from, value}]}",
 )  # fmt: skip

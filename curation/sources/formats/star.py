@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     options = tuple(choice["choice"] for choice in record["choices"])
     window = (float(record["start"]), float(record["end"]))
@@ -19,7 +19,7 @@ def records(document: Any) -> Iterable[Raw]:
     return [document] if isinstance(document, dict) else document
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "star", "json", frozenset({"question_id", "question", "video_id", "start", "end", "choices"}), questions,
     "[{question_id, question, video_id, start, end, answer, choices}]", records=records, namespace="charades",
 )  # fmt: skip

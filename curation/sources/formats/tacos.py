@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, by_key
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion, by_key
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     video, fps = record["video"], float(record["fps"])
     duration_s = record["num_frames"] / fps
@@ -15,7 +15,7 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
         yield Question(video, "grounding", sentence, windows=((start / fps, end / fps),), duration_s=duration_s)
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "tacos", "json", frozenset({"timestamps", "sentences", "fps", "num_frames"}), questions,
     "{VID: {timestamps (frames), sentences, fps, num_frames}}", records=by_key, namespace="tacos",
 )  # fmt: skip

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused, seconds
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion, seconds
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     windows = (seconds(record["timestamp"]),)
     yield Question(record["video"], "grounding", record["sentence"], windows=windows, duration_s=float(record["duration"]))
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "time_r1", "json", frozenset({"video", "duration", "timestamp", "sentence", "qid"}), questions,
     "[{video, duration, timestamp, sentence, qid}]", namespace="youtube",
 )  # fmt: skip

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
 from dmforge.curation.sources.formats.conversations import tagged_answer, with_options
 from dmforge.schemas.options import Choices, read_options, without_letters
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     if record["data_type"] != "video":
-        yield Refused(record["path"], "not a video")
+        yield RefusedQuestion(record["path"], "not a video")
         return
     tagged = tagged_answer(record["solution"])
     answer = record["solution"] if tagged is None else tagged
@@ -24,7 +24,7 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
         yield with_options(Question(record["path"], "open", record["problem"], answer))
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "video_r1", "json", frozenset({"problem", "data_type", "problem_type", "options", "solution", "path"}), questions,
     "[{problem, data_type, problem_type, options, solution, path}]",
 )  # fmt: skip

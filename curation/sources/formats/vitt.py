@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from dmforge.curation.sources.contract import Companions, Format, Question, Raw, Refused
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
 
 
-def questions(record: Raw, companions: Companions) -> Iterator[Question | Refused]:
+def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     tags = record["annotations"]
     for tag, following in pairwise(tags):
         window = (tag["timestamp"] / 1000, following["timestamp"] / 1000)
         yield Question(record["id"], "grounding", tag["tag"], windows=(window,))
     if tags:
-        yield Refused(record["id"], "no window")
+        yield RefusedQuestion(record["id"], "no window")
 
 
-FORMAT = Format(
+FORMAT = AnnotationFormat(
     "vitt",
     "json",
     frozenset({"id", "annotations"}),

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dmforge.curation.video.errors import Unusable
+from dmforge.curation.video.unusable import UnusableVideo
 from dmforge.schemas.sizes import Size
 
 Frames = NDArray[np.uint8]
@@ -19,7 +19,7 @@ Frames = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class DecodedClip:
     """Requested frames, in the order of the request."""
 
     frames: Frames
@@ -31,7 +31,7 @@ def refuse_if(faults: Mapping[str, bool], path: Path) -> None:
     """Refuse a file for the first of these faults that it has: a backend must not guess what it is known to get wrong."""
     for fault, is_present in faults.items():
         if is_present:
-            raise Unusable("not this backend", fault, where=str(path))
+            raise UnusableVideo("not this backend", fault, where=str(path))
 
 
 class Decoder(Protocol):
@@ -39,6 +39,6 @@ class Decoder(Protocol):
 
     name: str
 
-    def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> Clip:
+    def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> DecodedClip:
         """The frames on screen at these times, counted from the first frame; as large as they are displayed, or at `size`."""
         ...

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dmforge.curation.video.decoders import Clip, refuse_if
-from dmforge.curation.video.errors import Unusable
+from dmforge.curation.video.decoders import DecodedClip, refuse_if
 from dmforge.curation.video.timeline import Timeline, read_timeline
+from dmforge.curation.video.unusable import UnusableVideo
 from dmforge.schemas.sizes import Size
 
 CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
@@ -27,26 +27,26 @@ class Decord:
 
     name = "decord"
 
-    def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> Clip:
+    def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> DecodedClip:
         timeline = read_timeline(path)
         requested_pts = [timeline.shown_at(time_s) for time_s in times_s]
         refuse_if(_known_faults(timeline), path)
         try:
             import decord  # pyright: ignore[reportMissingTypeStubs] (it has none)
         except ImportError:
-            raise Unusable("not installed", "decord", where=str(path)) from None
+            raise UnusableVideo("not installed", "decord", where=str(path)) from None
         width, height = (size.width, size.height) if size else (-1, -1)
         try:
             reader = decord.VideoReader(str(path), width=width, height=height, num_threads=1)
             starts_s = np.asarray(reader.get_frame_timestamp(np.arange(len(reader))))[:, 0]
             expected_times_s = np.array([float(timeline.time_s(pts)) for pts in timeline.pts])
             if len(starts_s) != len(expected_times_s) or np.abs(starts_s - starts_s[0] - expected_times_s).max() > TOLERANCE_S:
-                raise Unusable("not this backend", "decord counts its frames otherwise", where=str(path))
+                raise UnusableVideo("not this backend", "decord counts its frames otherwise", where=str(path))
             index_by_pts = {pts: index for index, pts in enumerate(timeline.pts)}
             frames = reader.get_batch([index_by_pts[pts] for pts in requested_pts]).asnumpy()
         except decord.DECORDError:
-            raise Unusable("not this backend", "decord can't read it", where=str(path)) from None
-        return Clip(frames, tuple(timeline.time_s(pts) for pts in requested_pts))
+            raise UnusableVideo("not this backend", "decord can't read it", where=str(path)) from None
+        return DecodedClip(frames, tuple(timeline.time_s(pts) for pts in requested_pts))
 
 
 def _known_faults(timeline: Timeline) -> dict[str, bool]:

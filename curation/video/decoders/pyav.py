@@ -16,12 +16,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from dmforge.curation.video.decoders import Clip, Frames
+from dmforge.curation.video.decoders import DecodedClip, Frames
 from dmforge.curation.video.display_order import in_display_order
-from dmforge.curation.video.errors import Unusable
 from dmforge.curation.video.geometry import displayed_size
 from dmforge.curation.video.opening import ffmpeg_errors, open_video
 from dmforge.curation.video.timeline import Timeline, read_timeline
+from dmforge.curation.video.unusable import UnusableVideo
 from dmforge.schemas.sizes import Size
 
 MAX_REORDER = 16
@@ -33,7 +33,7 @@ class PyAV:
 
     name = "pyav"
 
-    def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> Clip:
+    def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> DecodedClip:
         timeline = read_timeline(path)
         positions_by_pts: defaultdict[int, list[int]] = defaultdict(list)
         for position, time_s in enumerate(times_s):
@@ -50,7 +50,7 @@ class PyAV:
         shown_by_position = {
             position: timeline.time_s(pts) for pts, positions in positions_by_pts.items() for position in positions
         }
-        return Clip(frames, tuple(shown_by_position[position] for position in range(len(times_s))))
+        return DecodedClip(frames, tuple(shown_by_position[position] for position in range(len(times_s))))
 
 
 def decode_frames(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
@@ -58,7 +58,7 @@ def decode_frames(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[
     for pts, frame in _decode_requested(timeline, requested_pts):
         if (frame.width, frame.height) != timeline.stored_size:
             detail = f"at {float(timeline.time_s(pts)):g} s to {frame.width} x {frame.height}"
-            raise Unusable("changes size", detail, where=str(timeline.path))
+            raise UnusableVideo("changes size", detail, where=str(timeline.path))
         yield pts, frame
 
 
@@ -131,7 +131,7 @@ def _decode_from_start(timeline: Timeline, requested_pts: Sequence[int]) -> Iter
         frame_pts, frame = next(((frame_pts, frame) for frame_pts, frame in frames if frame_pts >= pts), (None, None))
         if frame is None or frame_pts != pts or frame.is_corrupt:
             detail = f"the frame at {float(timeline.time_s(pts)):g} s can't be decoded"
-            raise Unusable("damaged", detail, where=str(timeline.path))
+            raise UnusableVideo("damaged", detail, where=str(timeline.path))
         yield pts, frame
         pts = next(remaining_pts, None)
 
@@ -161,6 +161,6 @@ def _require_order(timeline: Timeline, frames: Iterator[VideoFrame], begin_pts: 
             lookahead.extend(islice(frames, MAX_REORDER - len(lookahead)))
         if index + 1 < due_index or any(later.pts is not None and later.pts < pts for later in lookahead):
             detail = f"at {float(timeline.time_s(pts)):g} s frames are decoded in another order than the file says"
-            raise Unusable("no times", detail, where=str(timeline.path))
+            raise UnusableVideo("no times", detail, where=str(timeline.path))
         due_index = index + 1
         yield pts, frame

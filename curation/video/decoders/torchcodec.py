@@ -7,9 +7,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.video.decoders import Clip, refuse_if
-from dmforge.curation.video.errors import Unusable
+from dmforge.curation.video.decoders import DecodedClip, refuse_if
 from dmforge.curation.video.timeline import Timeline, read_timeline
+from dmforge.curation.video.unusable import UnusableVideo
 from dmforge.schemas.sizes import Size
 
 TOLERANCE_S = 1e-4
@@ -20,7 +20,7 @@ class TorchCodec:
 
     name = "torchcodec"
 
-    def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> Clip:
+    def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> DecodedClip:
         timeline = read_timeline(path)
         requested_pts = [timeline.shown_at(time_s) for time_s in times_s]
         refuse_if(_known_faults(timeline), path)
@@ -30,14 +30,14 @@ class TorchCodec:
         try:
             batch = decoder.get_frames_at([index_by_pts[pts] for pts in requested_pts])
         except (RuntimeError, IndexError, ValueError):
-            raise Unusable("not this backend", "torchcodec can't decode it", where=str(path)) from None
+            raise UnusableVideo("not this backend", "torchcodec can't decode it", where=str(path)) from None
         expected_times_s = [float(pts * timeline.tick_s) for pts in requested_pts]
         if any(
             abs(actual_s - wanted_s) > TOLERANCE_S
             for actual_s, wanted_s in zip(batch.pts_seconds.tolist(), expected_times_s, strict=True)
         ):
-            raise Unusable("not this backend", "torchcodec gives frames of other times", where=str(path))
-        return Clip(batch.data.numpy(), tuple(timeline.time_s(pts) for pts in requested_pts))
+            raise UnusableVideo("not this backend", "torchcodec gives frames of other times", where=str(path))
+        return DecodedClip(batch.data.numpy(), tuple(timeline.time_s(pts) for pts in requested_pts))
 
 
 def _open_decoder(timeline: Timeline, size: Size | None) -> Any:
@@ -46,7 +46,7 @@ def _open_decoder(timeline: Timeline, size: Size | None) -> Any:
         from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
         from torchcodec.transforms import Resize  # pyright: ignore[reportPrivateImportUsage]
     except (ImportError, RuntimeError):  # the second where FFmpeg's libraries are missing
-        raise Unusable("not installed", "torchcodec, or the FFmpeg libraries that it needs", where=str(path)) from None
+        raise UnusableVideo("not installed", "torchcodec, or the FFmpeg libraries that it needs", where=str(path)) from None
     transforms = [Resize((size.height, size.width))] if size else []
     try:
         return VideoDecoder(
@@ -58,7 +58,7 @@ def _open_decoder(timeline: Timeline, size: Size | None) -> Any:
             stream_index=stream_index,
         )
     except (RuntimeError, ValueError):
-        raise Unusable("not this backend", "torchcodec can't open it", where=str(path)) from None
+        raise UnusableVideo("not this backend", "torchcodec can't open it", where=str(path)) from None
 
 
 def _known_faults(timeline: Timeline) -> dict[str, bool]:

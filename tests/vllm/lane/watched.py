@@ -17,25 +17,25 @@ from typing import Any
 
 import torch
 
-from dmforge.generators.engines.legs import Errand, Forget, Renew, Start
-from dmforge.generators.engines.vllm_process import Core, serve
+from dmforge.generators.inference.engines.messages import DropAll, GenerateWithClips, ReloadWeights, StartEngine
+from dmforge.generators.inference.engines.vllm_process import EngineCore, serve
 from tests.student.students import frame_numbers
 from tests.vllm.lane.seeds import DEADLY, NUMBING
 
 REPORT = Path(sys.argv[1])
 
 
-class Watched(Core):
-    def __init__(self, start: Start) -> None:
+class Watched(EngineCore):
+    def __init__(self, start: StartEngine) -> None:
         super().__init__(start)
         tower = self.engine.model_executor.driver_worker.worker.model_runner.get_model().visual
         tower.register_forward_pre_hook(_see, with_kwargs=True)
 
-    def take(self, message: Errand | Forget | Renew) -> None:
-        if isinstance(message, Errand) and message.request.seed == DEADLY:
+    def take(self, message: GenerateWithClips | DropAll | ReloadWeights) -> None:
+        if isinstance(message, GenerateWithClips) and message.request.seed == DEADLY:
             os.kill(os.getpid(), signal.SIGKILL)
         stood = REPORT.with_suffix(".stood")
-        if isinstance(message, Errand) and message.request.seed == NUMBING and not stood.exists():
+        if isinstance(message, GenerateWithClips) and message.request.seed == NUMBING and not stood.exists():
             stood.touch()
             time.sleep(600)
         super().take(message)

@@ -1,0 +1,113 @@
+"""Read-only questions to a workspace: named queries, SQL, and the lineage of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from dmforge.commands.run import view_of_now
+from dmforge.curation.audit import difference, id_lookup, sql_sandbox
+from dmforge.curation.audit.lineage import Lineage, lineage
+from dmforge.curation.audit.output import StreamedResult
+from dmforge.curation.audit.printed_ids import PrintedIds, by_column
+from dmforge.curation.audit.query import QueryResult, Tables, as_answer, ask_table
+from dmforge.curation.audit.receipts import ReceiptCheck, checks
+from dmforge.curation.audit.stored_rows import StoredRows
+from dmforge.curation.engine import run_log
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.evaluations import evaluations
+from dmforge.curation.lake.journal import answers
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.workspace import Workspace
+from dmforge.recipe import STAGES, Recipe, read_recipe, stage_class
+from dmforge.schemas.errors import InputError
+
+COMPARING_QUERY = "difference"
+"""The named query that compares with another selection."""
+
+
+def audit(workspace: Workspace, query: str, other: Path | None = None) -> QueryResult:
+    """The answer to a named query."""
+    return as_answer(audit_table(workspace, query, other))
+
+
+def audit_table(workspace: Workspace, query: str, other: Path | None = None) -> pa.Table:
+    """The answer to a named query as an Arrow table; `other` is the workspace or folder of shards to compare with."""
+    if (query == COMPARING_QUERY) != (other is not None):
+        mend = f"dmforge audit {COMPARING_QUERY} --with OTHER, a workspace or a folder of shards"
+        raise InputError(f"{COMPARING_QUERY} compares with another selection, and nothing else does", where="--with", mend=mend)
+    recipe = read_recipe(workspace.require().recipe)
+    with workspace.reading():
+        tables = dict(extra_tables(workspace, recipe))
+        if other is not None:
+            tables["others"] = partial(_other_samples, other)
+        return ask_table(view_of_now(Lake(workspace), recipe), query, tables)
+
+
+def audit_reader(workspace: Workspace, query: str, other: Path | None) -> StreamedResult:
+    """The answer to a named query as a reader, for printing: ids are named by their columns."""
+    return StreamedResult(audit_table(workspace, query, other).to_reader(), by_column)
+
+
+@contextmanager
+def ask_sql(workspace: Workspace, sql: str, limits: sql_sandbox.SqlLimits) -> Generator[StreamedResult]:
+    """Run an SQL query over the same tables; the answer is streamed."""
+    recipe = read_recipe(workspace.require().recipe)
+    with workspace.reading():
+        view = view_of_now(Lake(workspace), recipe)
+        with sql_sandbox.query_batches(view, sql, limits, extra_tables(workspace, recipe)) as batches:
+            yield StreamedResult(batches, PrintedIds(view).of)
+
+
+def extra_tables(workspace: Workspace, recipe: Recipe) -> Tables:
+    """Tables besides those of the recipe: paid answers, evaluations, prices of models, durations of stages."""
+    return {
+        "answers": partial(answers, workspace),
+        "evaluations": partial(evaluations, workspace),
+        "prices": partial(_price_table, recipe),
+        "run_stages": partial(run_log.stages_of_runs, workspace),
+    }
+
+
+def _price_table(recipe: Recipe) -> pa.Table:
+    columns = pa.schema([("model", pa.string()), ("input_usd", pa.float64()), ("output_usd", pa.float64())])
+    rows = [{"model": model, **price.model_dump(include={"input_usd", "output_usd"})} for model, price in recipe.prices.items()]
+    return pa.Table.from_pylist(rows, columns)
+
+
+def _other_samples(path: Path) -> pa.Table:
+    """The samples of another selection."""
+    workspace = Workspace(path)
+    if not workspace.recipe.is_file():
+        return difference.samples_of_shards(path)
+    recipe = read_recipe(workspace.require().recipe)
+    with workspace.reading():
+        return difference.samples_of_view(view_of_now(Lake(workspace), recipe))
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The lineage of a row and, if requested, the checks of all receipts on the way."""
+
+    lineage: Lineage
+    checks: tuple[ReceiptCheck, ...] | None
+
+    @property
+    def holds(self) -> bool:
+        return all(check.holds for check in self.checks or ())
+
+
+def why(workspace: Workspace, text: str, check: bool = False) -> Why:
+    """The lineage of a row, found by its id or by the beginning of its id."""
+    partial_id = id_lookup.read_id(text)
+    recipe = read_recipe(workspace.require().recipe)
+    with workspace.reading():
+        lake = Lake(workspace)
+        stored = StoredRows(lake, LakeView(lake, recipe.stages), lambda name: stage_class(name) if name in STAGES else None)
+        row_lineage = lineage(stored, id_lookup.find(stored, partial_id))
+        return Why(row_lineage, tuple(checks(row_lineage, stored)) if check else None)

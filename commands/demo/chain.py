@@ -1,0 +1,204 @@
+"""The demo: the whole chain on synthetic worlds, from rendered videos to a student that has learnt to look.
+
+An oracle is the teacher. A student imitates what the same run packed, habits and mistakes included; it tries other tasks, and
+practises those that it neither always nor never solves. It is measured in worlds that it has never seen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.console import Console
+
+from dmforge.commands import audit, intake, run
+from dmforge.commands import report as report_commands
+from dmforge.curation.audit.query import QueryResult
+from dmforge.curation.engine.driver import StageReport
+from dmforge.curation.io.atomic import writing
+from dmforge.curation.lake import logical_digest
+from dmforge.curation.output_paths import output_folder
+from dmforge.curation.shards.folders import Manifest
+from dmforge.curation.sources.source_info import SourceInfo
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour
+from dmforge.generators.synthetic.oracle.habits import Habits
+from dmforge.generators.synthetic.oracle.oracle_process import serving
+from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
+from dmforge.generators.teacher.client import KEY, URL
+from dmforge.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from dmforge.commands.demo.train import Schooled
+
+REPORT_FILE = "report.html"
+SIZE_FILE = "size.json"
+"""The size that a folder was made with: a half-trained student must not go on with other worlds."""
+CONTENTS = frozenset({"worlds", "workspace", "planted.jsonl", "practice", "exam", "student", REPORT_FILE, SIZE_FILE})
+MISTAKES = Behaviour(
+    unknown=0.05,
+    defects={"wrong_answer": 0.06, "window_past_end": 0.06, "malformed_tags_t1": 0.06, "empty_thought_t2": 0.06},
+    faults={"truncated": 0.02, "prose": 0.05, "refusal": 0.02},
+)
+"""The oracle makes some mistakes, as teachers do, so that the filters find something."""
+HABITS = MISTAKES.model_copy(update={"unknown": 0.0, "habits": Habits(wide_s=2, sparse=0.65)})
+"""Where a student learns from it, the oracle also looks too widely and too sparsely, so that practice can improve it."""
+
+SizeName = Literal["chain", "small", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The size of a demo: numbers of worlds and of training steps."""
+
+    videos: int
+    """Worlds that become the corpus."""
+    practice: int = 0
+    """Worlds whose tasks the student tries, to practise some."""
+    exam: int = 0
+    """Worlds that it is measured in."""
+    imitations: int = 0
+    """Steps of SFT; 0 trains nothing, and shows harder worlds in larger frames."""
+    updates: int = 0
+    """Updates of SD-GRPO."""
+
+
+SIZES: dict[SizeName, Size] = {
+    "chain": Size(24),
+    "small": Size(480, 120, 96, 600, 20),
+    "full": Size(1_600, 240, 128, 1_000, 50),
+}
+PRACTICE_SEED, EXAM_SEED = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The results of a demo."""
+
+    workspace: Workspace
+    stages: list[StageReport]
+    funnel: QueryResult
+    corpora: dict[Path, Manifest]
+    digest: str
+    schooled: Schooled | None
+    """The results of training; None where nothing was trained."""
+    report: Path | None
+    """The report's page; None where jinja2 is not installed."""
+
+
+def demo(folder: Path, size: Size, console: Console, command: str) -> Finished:
+    """Run the demo in a folder. An interrupted one is continued; a finished one changes nothing."""
+    output_folder(folder, "--out")
+    _refuse_other_contents(folder, size)
+    trains_student = size.imitations > 0
+    worlds, behaviour = WorldSettings(videos=size.videos, study=trains_student), HABITS if trains_student else MISTAKES
+    workspace, reports = teach(folder, "study" if trains_student else "demo", worlds, behaviour, console, command)
+    is_whole = not any(report.tally.pending for report in reports)
+    schooled = _school(folder, workspace, size, console, command) if trains_student and is_whole else None
+    return Finished(
+        workspace,
+        reports,
+        audit.audit(workspace, "funnel"),
+        run.corpora(workspace),
+        logical_digest.digest_of_all(run.digest(workspace)),
+        schooled,
+        _report(folder, workspace, [folder / "student" / method for method in ("sft", "sdgrpo")] if schooled else []),
+    )
+
+
+def teach(
+    folder: Path, recipe: str, worlds: WorldSettings, teacher: Behaviour, console: Console, command: str
+) -> tuple[Workspace, list[StageReport]]:
+    """Make worlds, have the teacher annotate them, and run the recipe to packed shards."""
+    make_worlds(folder / "worlds", worlds)
+    with serving(folder / "worlds", teacher, folder / "planted.jsonl") as url, _teacher_endpoint(url):
+        return _run(folder, recipe, console, command)
+
+
+def make_exam(folder: Path, worlds: WorldSettings, console: Console, command: str) -> Path:
+    """Pack tasks of new worlds for the examination; the corpus's folder."""
+    make_worlds(folder / "worlds", worlds)
+    return only_corpus(_run(folder, "exam", console, command)[0])
+
+
+def _report(folder: Path, workspace: Workspace, trainings: Sequence[Path]) -> Path | None:
+    return report_commands.write_report(workspace, folder / REPORT_FILE, trainings) if find_spec("jinja2") else None
+
+
+def _school(folder: Path, workspace: Workspace, size: Size, console: Console, command: str) -> Schooled:
+    from dmforge.commands.demo.train import Places, school
+
+    def practice(checkpoint: Path) -> Path:
+        make_worlds(folder / "practice/worlds", WorldSettings(videos=size.practice, seed=PRACTICE_SEED, study=True))
+        return only_corpus(_run(folder / "practice", "practice", console, command, checkpoint)[0])
+
+    exam = make_exam(folder / "exam", WorldSettings(videos=size.exam, seed=EXAM_SEED, study=True), console, command)
+    places = Places(only_corpus(workspace), practice, exam)
+    return school(folder / "student", places, size.imitations, size.updates, console)
+
+
+def _run(
+    folder: Path, recipe: str, console: Console, command: str, student: Path | None = None
+) -> tuple[Workspace, list[StageReport]]:
+    """Ingest rendered worlds and run the recipe on them, to packed shards."""
+    worlds, workspace = folder / "worlds", Workspace(folder / "workspace")
+    if not workspace.recipe.exists():
+        run.init(workspace.root, recipe)
+    if student is not None:
+        _set_checkpoint(student, workspace)
+    intake.add_videos(workspace, command, [str(worlds / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
+    intake.add_annotations(workspace, command, "jsonl", [worlds / "tasks.jsonl"])
+    return workspace, list(run.run(workspace, console, command))
+
+
+def _set_checkpoint(student: Path, workspace: Workspace) -> None:
+    """Set the student's checkpoint in a workspace's recipe."""
+    lines = workspace.recipe.read_text().splitlines(keepends=True)
+    relative_path = os.path.relpath(student, workspace.root)
+    new_lines = (f'checkpoint = "{relative_path}"\n' if line.startswith("checkpoint = ") else line for line in lines)
+    with writing(workspace.recipe) as file:
+        file.write("".join(new_lines).encode())
+
+
+def only_corpus(workspace: Workspace) -> Path:
+    """The folder of the only packed corpus of a workspace."""
+    folders = list(run.corpora(workspace))
+    if len(folders) != 1:
+        mend = "dmforge audit funnel -w says why; with more worlds some are: --videos"
+        raise InputError("nothing was kept of so few worlds", where=str(workspace.root), mend=mend)
+    return folders[0]
+
+
+@contextmanager
+def _teacher_endpoint(url: str) -> Generator[None]:
+    """Set the oracle as this process's teacher endpoint; a key for a real one is removed from the environment meanwhile."""
+    saved_environment = {name: os.environ.get(name) for name in (URL, KEY)}
+    os.environ[URL] = url
+    os.environ.pop(KEY, None)
+    try:
+        yield
+    finally:
+        for name, value in saved_environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _refuse_other_contents(folder: Path, size: Size) -> None:
+    """Refuse a folder with anything but a demo of this size. Where nothing is trained, worlds may be added."""
+    mend = "give another folder with --out"
+    if folder.is_file() or (folder.is_dir() and {path.name for path in folder.iterdir()} - CONTENTS):
+        raise InputError("this holds something else than a demo", where=str(folder), mend=mend)
+    size_values, size_path = asdict(size if size.imitations else replace(size, videos=0)), folder / SIZE_FILE
+    stored_text = size_path.read_text("utf-8", "replace") if size_path.exists() else ""
+    if stored_text != json.dumps(size_values) and (stored_text or (folder / "workspace").exists()):
+        raise InputError("this holds a demo of another size", where=str(folder), mend=mend)
+    with writing(size_path) as file:
+        file.write(json.dumps(size_values).encode())

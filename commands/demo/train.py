@@ -1,0 +1,168 @@
+"""Trains the demo's student: imitation, practice on tasks that it neither always nor never solves, and evaluation.
+
+It is evaluated before and after practice, in worlds that it has never seen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from sys import stderr
+
+import torch
+from rich.console import Console
+
+from dmforge.curation.io.atomic import writing
+from dmforge.trainers.evaluate import Evaluation, evaluate
+from dmforge.trainers.evaluation_settings import BootstrapSettings, read_evaluation
+from dmforge.trainers.metrics import MEASURES, Figure, gain
+from dmforge.trainers.sdgrpo.sdgrpo import train as practise
+from dmforge.trainers.sdgrpo.sdgrpo_settings import read_sdgrpo
+from dmforge.trainers.sft import train as imitate
+from dmforge.trainers.training_settings import read_sft
+
+IMITATION = """# What the student imitates: `dmforge train sft {name}` goes on where it was stopped.
+out = "sft"
+[model]
+scratch = "mote"
+[data]
+corpora = [{{ place = "{place}" }}]
+most_samples = 16
+most_tokens = 16384
+[training]
+steps = {steps}
+learning_rate = 2e-3
+warmup_steps = 40
+[saving]
+save_every = 250
+log_every = 20
+device = "cpu"
+"""
+PRACTICE = """# What the student practises: `dmforge train sdgrpo {name}` goes on where it was stopped.
+out = "sdgrpo"
+[model]
+checkpoint = "./{checkpoint}"
+[data]
+corpora = [{{ place = "{place}" }}]
+prompts = 16
+workers = 0
+[rollout]
+temperature = 1.0
+most_tokens = 160
+[rewards]
+teacher_densities = true  # what the file says of densities is the worlds' own truth
+[training]
+steps = {steps}
+learning_rate = 3e-4
+warmup_steps = 5
+betas = [0.9, 0.95]
+beta = 0.0
+holistic = 0.0
+[saving]
+save_every = 10
+log_every = 1
+device = "cpu"
+"""
+EXAM = """# How the student is examined: `dmforge evaluate {name}`.
+checkpoint = "./{checkpoint}"
+corpora = ["{exam}"]
+baseline_corpora = ["{place}"]
+workspace = "{workspace}"
+out = "{out}"
+device = "cpu"
+batch_rows = 64
+[roll]
+most_tokens = 160
+"""
+
+
+COMPARED = ("format", "miou", "accuracy", "density_error")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folders of the packed corpora."""
+
+    cot: Path
+    practice: Callable[[Path], Path]
+    """Packs what a checkpoint should practise on."""
+    exam: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Schooled:
+    """The results of the demo's training."""
+
+    before: Evaluation
+    """After imitation."""
+    after: Evaluation
+    """After practice."""
+    gains: dict[str, Figure]
+    """The gain by practice of each measure, on the same tasks."""
+
+    def as_json(self) -> dict[str, object]:
+        """The results as one JSON document: the evaluation at the end, the one before practice, and paired gains."""
+        gained = {name: {"value": figure.value, "interval": [figure.low, figure.high]} for name, figure in self.gains.items()}
+        return {"evaluation": self.after.as_json(), "before": self.before.as_json(), "gains": gained}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The folder of the student's files: settings that anyone can run again, with paths relative to it."""
+
+    folder: Path
+
+    def imitate(self, cot: Path, steps: int) -> Path:
+        """Train by SFT on trajectories; the checkpoint."""
+        return imitate(read_sft(self._write_settings("sft", IMITATION, place=cot, steps=steps))).checkpoint
+
+    def practise(self, checkpoint: Path, practice: Path, updates: int) -> Path:
+        """Train by SD-GRPO on rewards; the checkpoint."""
+        settings = self._write_settings("sdgrpo", PRACTICE, checkpoint=checkpoint, place=practice, steps=updates)
+        return practise(read_sdgrpo(settings)).checkpoint
+
+    def examine(self, name: str, checkpoint: Path, exam: Path, cot: Path) -> Evaluation:
+        """Evaluate a checkpoint in unseen worlds; the constant-window baseline chooses its window in `cot`."""
+        settings_path = self._write_settings(
+            name, EXAM, checkpoint=checkpoint, exam=exam, place=cot, workspace=exam.parents[2], out=name
+        )
+        return evaluate(read_evaluation(settings_path))
+
+    def _write_settings(self, name: str, template: str, **values: Path | int | str) -> Path:
+        path = self.folder / f"{name}.toml"
+        template_values = {
+            key: os.path.relpath(value, self.folder) if isinstance(value, Path) else value for key, value in values.items()
+        }
+        with writing(path) as file:
+            file.write(template.format(name=path.name, **template_values).encode())
+        return path
+
+
+def school(folder: Path, places: Places, imitations: int, updates: int, console: Console) -> Schooled:
+    """Run `imitations` steps of SFT and `updates` updates of SD-GRPO, and evaluate after both."""
+    torch.set_num_threads(1)  # the other core decodes; and the same figures on any machine
+    desk = Desk(folder)
+    console.print(f"imitating the teacher: {imitations} steps of a student from scratch", highlight=False)
+    with redirect_stdout(stderr):  # progress of transformers, which prints it
+        imitated = desk.imitate(places.cot, imitations)
+    practice = places.practice(imitated)
+    console.print(f"practising: {updates} updates from exact rewards", highlight=False)
+    with redirect_stdout(stderr):
+        practised = desk.practise(imitated, practice, updates)
+        before, after = (
+            desk.examine(*name_and_checkpoint, places.exam, places.cot)
+            for name_and_checkpoint in (("before", imitated), ("after", practised))
+        )
+    return Schooled(before, after, gains(before, after))
+
+
+def gains(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
+    """The paired gains of measures between two evaluations of the same tasks."""
+    bootstrap = BootstrapSettings()
+    paired_gains = {
+        name: gain(before.rows, after.rows, MEASURES[name], bootstrap.resamples, bootstrap.seed) for name in COMPARED
+    }
+    return {name: figure for name, figure in paired_gains.items() if figure is not None}

@@ -1,0 +1,329 @@
+"""Ingests videos and imports annotations: records them in `inputs/`, runs the stages that read them, and counts results."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+
+from dmforge.commands import run
+from dmforge.curation.engine.ranks.rank_locks import retry_while_held
+from dmforge.curation.io import locations
+from dmforge.curation.io.atomic import disk_errors, write_json
+from dmforge.curation.io.terminal import Terminal
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources import annotations, videos
+from dmforge.curation.sources.annotation_format import AnnotationFormat, RefusedQuestion
+from dmforge.curation.sources.annotation_reader import read_questions
+from dmforge.curation.sources.annotations import ImportedFiles
+from dmforge.curation.sources.benchmark_references import FOLDER, Benchmarks, Reference
+from dmforge.curation.sources.formats import FORMATS
+from dmforge.curation.sources.importing import Import
+from dmforge.curation.sources.source_info import SourceInfo
+from dmforge.curation.sources.takedowns import forgotten_videos
+from dmforge.curation.sources.task_checks import CheckedTask, check
+from dmforge.curation.sources.video_names import VideoFinder
+from dmforge.curation.sources.videos import NO_CLAIMS
+from dmforge.curation.video.ingest import Ingest
+from dmforge.curation.workspace import Workspace
+from dmforge.recipe import read_recipe
+from dmforge.schemas.config import nearest
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import ID_BYTES, Id, digest
+from dmforge.schemas.records import UNKNOWN, Task
+from dmforge.schemas.visible import storable
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """Counts of an ingest, by what became of the files."""
+
+    ingested: int
+    known: int
+    quarantined: int
+    pending: int
+    deferred: dict[str, int]
+    """The reasons for which files stay pending, with counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Counts of an import, by what became of the questions: questions = tasks + identical + rejected + pending."""
+
+    tasks: int
+    identical: int
+    flagged: dict[str, int]
+    rejected: dict[str, int]
+    pending: int
+    deferred: dict[str, int]
+    examples: dict[str, str]
+    """For each reason, one question that was rejected for it: its file, its row, and the video that it names."""
+
+
+def bring(workspace: Workspace, console: Terminal, command: str) -> None:
+    """Register the videos that the recipe itself names; a run ingests them. Unchanged files are not read again."""
+    claims, new_places, record = _declared_files(workspace)
+    if new_places:
+        registered = add_videos(workspace, command, new_places, claims)
+        _print_left_out(console, "[bring]", registered, _declared_places(workspace))
+        for place in registered.unread:  # the next run tries it again
+            del record["files"][storable(place)]
+        write_json(_declared_record(workspace), record)
+
+
+def bring_in_turn(workspace: Workspace, console: Terminal, command: str, patience_s: float) -> None:
+    """Like `bring`, where several ranks start at once: one does it, the others wait for it."""
+    retry_while_held(lambda: bring(workspace, console, command), patience_s)
+
+
+def to_bring(workspace: Workspace) -> int:
+    """How many files of the recipe's own no run has registered yet."""
+    return len(_declared_files(workspace)[1])
+
+
+FileStamps = dict[str, list[int]]
+"""By path, the size and modification time of files: they tell changed files without reading them."""
+
+
+def _declared_files(workspace: Workspace) -> tuple[SourceInfo, list[str], dict[str, Any]]:
+    """The claims about the recipe's files, the places of new or changed ones, and the record to keep of all of them."""
+    declared = read_recipe(workspace.require().recipe).bring
+    declared_places = _declared_places(workspace)
+    claims = SourceInfo(declared.source, declared.licence, declared.terms, declared.namespace)
+    claims_digest, path = digest("claims", asdict(claims)).hex(), _declared_record(workspace)
+    with disk_errors(path):
+        earlier_record = json.loads(path.read_bytes()) if path.exists() and videos.listed(workspace) else {}
+    known_stamps: FileStamps = earlier_record["files"] if earlier_record.get("said") == claims_digest else {}
+    try:
+        stamps: FileStamps = {place: _file_stamp(place) for place in locations.files(declared_places, videos.SUFFIXES)}
+    except InputError as error:
+        if known_stamps:  # all of it was taken in once: originals may be elsewhere by now
+            return claims, [], earlier_record
+        where, mend = f"{workspace.recipe}: [bring] videos", f"correct the path; it is seen from {workspace.root}"
+        raise InputError(f"{error.where}: {error.message}", where=where, mend=mend) from None
+    new_places = [place for place, stamp in stamps.items() if known_stamps.get(storable(place)) != stamp]
+    return claims, new_places, {"said": claims_digest, "files": {storable(place): stamp for place, stamp in stamps.items()}}
+
+
+def _declared_places(workspace: Workspace) -> list[str]:
+    declared = read_recipe(workspace.recipe).bring.videos
+    return [place if locations.is_remote(place) else str(workspace.root / place) for place in declared]
+
+
+def _print_left_out(console: Terminal, where: str, registered: videos.RegisteredFiles, given_places: Sequence[str]) -> None:
+    """Print which files were not registered, and why, so that nobody looks for them in the lake."""
+    for place, reason in registered.unread.items():
+        console.print_line(f"{where}: {place} can't be read, the other files are taken in: {reason}")
+    if registered.copies:
+        console.print_line(f"{where}: {registered.copies} files are copies of others, byte for byte; each video is taken once")
+    others = locations.skipped_suffixes(given_places, videos.SUFFIXES)
+    if others:
+        by_suffix = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
+        console.print_line(f"{where}: {others.total()} files are left out, they are not called like videos: {by_suffix}")
+
+
+def _file_stamp(place: str) -> list[int]:
+    """The size and modification time of a local file; nothing for an address."""
+    if locations.is_remote(place):
+        return []
+    stat = Path(place).stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _declared_record(workspace: Workspace) -> Path:
+    return workspace.runs / "brought" / "files.json"
+
+
+def ingest(workspace: Workspace, console: Terminal, command: str, given_places: Sequence[str], claims: SourceInfo) -> Ingested:
+    """Ingest videos into the lake."""
+    registered = add_videos(workspace, command, given_places, claims)
+    _print_left_out(console, "ingest", registered, given_places)
+    *_, report = run.run(workspace, console, command, Ingest.name)
+    with _current(workspace) as view:
+        new_outcomes = _outcomes(view, Ingest.name, "video", registered.new)
+        known_outcomes = _outcomes(view, Ingest.name, "video", registered.known)
+        unusable = _examples(view, Ingest.name, "video", [*registered.new, *registered.known])
+    for reason, example in unusable.items():
+        console.print_line(f"ingest: quarantined: {reason}, as in {example}" if example else f"ingest: quarantined: {reason}")
+    statuses = Counter(status for status, _ in (new_outcomes + known_outcomes).elements())
+    pending = len({*registered.new, *registered.known} - forgotten_videos(workspace)) - statuses.total()
+    pending += len(registered.unread)
+    return Ingested(new_outcomes["made", ""], len(registered.known), statuses["quarantined"], pending, report.deferred)
+
+
+def import_annotations(
+    workspace: Workspace,
+    console: Console,
+    command: str,
+    form: str,
+    files: Sequence[Path],
+    folders: Sequence[Path],
+    claims: SourceInfo,
+) -> Imported:
+    """Import annotation files into the lake, with the videos in some folders that they refer to; benchmarks as such."""
+    batch = add_annotations(workspace, command, form, files, folders, claims)
+    stage = Benchmarks.name if batch.folder == FOLDER else Import.name
+    *_, report = run.run(workspace, console, command, stage)
+    rows = annotations.row_ids_of(workspace, batch)
+    with _current(workspace) as view:
+        outcomes = _outcomes(view, stage, "input", rows)
+        table = Reference.table if batch.folder == FOLDER else Task.table
+        made_count = _count_made(view, table, rows)
+        flagged = _count_flags(view, rows) if table == Task.table else {}
+        examples = _examples(view, stage, "input", rows)
+    rejected = {reason: count for (status, reason), count in sorted(outcomes.items()) if status != "made"}
+    pending = len(set(rows)) - sum(outcomes.values())
+    identical = len(rows) - made_count - sum(rejected.values()) - pending
+    return Imported(made_count, identical, flagged, rejected, pending, report.deferred, examples)
+
+
+def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imported:
+    """Count what an import would find, as far as it can be told without videos. Writes nothing, and needs little memory."""
+    finder = _finder_in_folders(folders) if folders else None
+    question_hashes, flag_bits = array("Q"), array("Q")
+    bit_by_flag, rejected, examples = dict[str, int](), Counter[str](), dict[str, str]()
+    for placed in read_questions(_format(form), files):
+        question = placed.question
+        checked = question if isinstance(question, RefusedQuestion) else check(question)
+        reason = checked.reason if isinstance(checked, RefusedQuestion) else ""
+        if not reason and finder is not None and len(finder.find(question.video)) != 1:
+            reason = annotations.MISSING
+        if reason:
+            rejected[reason] += 1
+            examples.setdefault(reason, f"{placed.origin}: {question.video}")
+        elif isinstance(checked, CheckedTask):
+            question_hashes.append(int.from_bytes(digest("question", [question.video, *checked.content()])[:8]))
+            flag_bits.append(sum(1 << bit_by_flag.setdefault(flag, len(bit_by_flag)) for flag in checked.flags))
+    distinct, first_indices = np.unique(np.asarray(question_hashes), return_index=True)
+    first_flag_bits = np.asarray(flag_bits)[first_indices]
+    flagged = {flag: int((first_flag_bits >> np.uint64(bit) & np.uint64(1)).sum()) for flag, bit in bit_by_flag.items()}
+    flagged = {flag: count for flag, count in flagged.items() if count}
+    return Imported(len(distinct), len(question_hashes) - len(distinct), flagged, dict(rejected), 0, {}, examples)
+
+
+def add_videos(workspace: Workspace, command: str, given_places: Sequence[str], claims: SourceInfo) -> videos.RegisteredFiles:
+    """Register videos in `inputs/`; a run ingests them."""
+    with workspace.require().held(command):
+        return videos.register(workspace, given_places, claims)
+
+
+def add_annotations(
+    workspace: Workspace,
+    command: str,
+    form: str,
+    files: Sequence[Path],
+    folders: Sequence[Path] = (),
+    claims: SourceInfo = NO_CLAIMS,
+) -> ImportedFiles:
+    """Take in annotation files, and register the videos in folders that they refer to; a run does the rest."""
+    annotation_format = _format(form)
+    for file in files:
+        if not file.is_file():
+            raise InputError("there is no such file", where=str(file), mend="correct the path")
+    claims = replace(
+        claims,
+        source=annotation_format.name if claims.source == UNKNOWN else claims.source,
+        namespace=annotation_format.namespace if claims.namespace == UNKNOWN else claims.namespace,
+    )
+    is_benchmark = annotation_format.role == "benchmark"
+    _require_stage(workspace.require(), Benchmarks.name if is_benchmark else Import.name)
+    batch = ImportedFiles(annotation_format, tuple(files), FOLDER if is_benchmark else annotations.ANNOTATIONS)
+    if is_benchmark:  # its videos are not used, so none is looked for: only their ids matter
+        with workspace.require().held(command):
+            annotations.store_questions(workspace, batch, read_questions(annotation_format, files), None, claims)
+        return batch
+    with workspace.require().held(command):
+        if folders:
+            _register_referenced(workspace, annotation_format, files, folders, claims)
+        finder, forgotten = VideoFinder(videos.names(videos.listed(workspace).values())), forgotten_videos(workspace)
+        placed = (
+            question
+            for question in read_questions(annotation_format, files)
+            if not set(finder.find(question.question.video)) & forgotten
+        )
+        annotations.store_questions(workspace, batch, placed, partial(_resolve_video, finder), claims)
+    return batch
+
+
+def _require_stage(workspace: Workspace, name: str) -> None:
+    """Refuse files that no stage of the recipe would read."""
+    if name not in [stage.name for stage in read_recipe(workspace.recipe).stages]:
+        message = f"the recipe has no stage that reads this: {name!r}"
+        raise InputError(message, where=str(workspace.recipe), mend=f"add a line [stages.{name}] to it, behind [stages.ingest]")
+
+
+def _format(name: str) -> AnnotationFormat:
+    if name not in FORMATS:
+        raise InputError(f"there is no format {name!r}", where="import", mend=nearest(name, list(FORMATS)))
+    return FORMATS[name]
+
+
+def _register_referenced(
+    workspace: Workspace, form: AnnotationFormat, files: Sequence[Path], folders: Sequence[Path], claims: SourceInfo
+) -> None:
+    """Register those videos in folders that annotations refer to, and no others, to save disk space."""
+    finder = _finder_in_folders(folders)
+    names = {name for placed in read_questions(form, files) if (name := placed.question.video)}
+    paths = {path for name in names for path in (finder.find(name) if len(finder.find(name)) == 1 else ())}
+    videos.register(workspace, sorted(paths), claims)
+
+
+def _finder_in_folders(folders: Sequence[Path]) -> VideoFinder[str]:
+    return VideoFinder((path, path) for path in locations.files([str(folder) for folder in folders], videos.SUFFIXES))
+
+
+def _resolve_video(finder: VideoFinder[Id], name: str) -> Id | str:
+    matches = finder.find(name)
+    return matches[0] if len(matches) == 1 else annotations.AMBIGUOUS if matches else annotations.MISSING
+
+
+def _outcomes(view: LakeView, stage: str, column: Literal["input", "video"], ids: Sequence[Id]) -> Counter[tuple[str, str]]:
+    """Counts of a stage's outcomes by status and reason, for these inputs or for inputs about these videos."""
+    matching_sql = f"SELECT * FROM outcomes o SEMI JOIN meant m ON o.{column} = m.id WHERE o.stage = $stage"
+    rows = _query_by_ids(view, ids, f"SELECT status, reason, count(*) FROM ({matching_sql}) GROUP BY ALL", stage=stage)
+    return Counter({(status, reason): count for status, reason, count in rows})
+
+
+def _count_made(view: LakeView, table: str, rows: Sequence[Id]) -> int:
+    """How many rows of a table were made from these inputs."""
+    return _query_by_ids(view, rows, f"SELECT count(DISTINCT id) FROM {table} t SEMI JOIN meant m ON t.made_from = m.id")[0][0]
+
+
+def _count_flags(view: LakeView, rows: Sequence[Id]) -> dict[str, int]:
+    """How many tasks have each flag, a correction that was made to them."""
+    tasks_sql = "SELECT DISTINCT t.id, t.flags FROM tasks t SEMI JOIN meant m ON t.made_from = m.id WHERE flags <> ''"
+    counts_sql = f"SELECT unnest(string_split(flags, ', ')), count(*) FROM ({tasks_sql}) GROUP BY 1 ORDER BY 2 DESC, 1"
+    return dict(_query_by_ids(view, rows, counts_sql))
+
+
+def _examples(view: LakeView, stage: str, column: Literal["input", "video"], ids: Sequence[Id]) -> dict[str, str]:
+    """For each reason to reject or to quarantine, an example among these inputs, or among inputs about these videos."""
+    matching_sql = (
+        f"SELECT * FROM outcomes o SEMI JOIN meant m ON o.{column} = m.id WHERE o.stage = $stage AND status <> 'made'"
+    )
+    return dict(_query_by_ids(view, ids, f"SELECT reason, min(detail) FROM ({matching_sql}) GROUP BY 1", stage=stage))
+
+
+def _query_by_ids(view: LakeView, ids: Sequence[Id], sql: str, **values: object) -> list[tuple[Any, ...]]:
+    """Run a query that may use `meant`, a table of these ids."""
+    cursor = view.cursor(sql)
+    cursor.register("meant", pa.table({"id": pa.array(list(set(ids)), pa.binary(ID_BYTES))}))
+    return cursor.execute(sql, values).fetchall()
+
+
+@contextmanager
+def _current(workspace: Workspace) -> Generator[LakeView]:
+    """A view of the lake under its current recipe."""
+    with workspace.reading():
+        yield LakeView(Lake(workspace), read_recipe(workspace.recipe).stages)

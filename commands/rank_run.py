@@ -1,0 +1,95 @@
+"""Runs one rank's share of the videos, beside other ranks on the same folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from rich.console import Console
+
+from dmforge.commands.run import record_reports
+from dmforge.curation.contract.budget import Budget
+from dmforge.curation.contract.stage import Ask, Root
+from dmforge.curation.engine import run_log
+from dmforge.curation.engine.driver import StageReport, split_at_blocked
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
+from dmforge.curation.engine.ranks.rank_driver import RankDriver
+from dmforge.curation.engine.ranks.rank_locks import claim_share, retry_while_held
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.partition import Share
+from dmforge.curation.lake.roster import is_current, publish_roster
+from dmforge.curation.lake.views import AnyStage
+from dmforge.curation.lifecycle import takedown
+from dmforge.curation.shards import folders
+from dmforge.curation.workspace import Workspace, WorkspaceHeld
+from dmforge.recipe import Recipe, read_recipe
+from dmforge.schemas.errors import InputError
+
+
+def run_share(
+    workspace: Workspace,
+    console: Console,
+    command: str,
+    share: Share,
+    patience_s: float,
+    until: str | None = None,
+    budget_usd: float | None = None,
+) -> Iterator[StageReport]:
+    """Run the pending work on one rank's videos, beside other ranks on the same folder, with its part of the budget."""
+    recipe = read_recipe(workspace.require().recipe)
+    if share.of > 1:
+        recipe = replace(recipe, stages=tuple(_with_shared_limits(stage, share.of) for stage in recipe.stages))
+    workspace = replace(workspace, writer=f"rank-{share.rank}")
+    retry_while_held(partial(_enrol, workspace, recipe, command), patience_s)
+    with claim_share(workspace, share, command):
+        if not _is_enrolled(workspace, recipe):
+            raise _changed_list_error(workspace)
+        account = Budget(budget_usd if budget_usd is None else budget_usd / share.of)
+        driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, patience_s)
+        with run_log.recorded(workspace, command, recipe.resolved()) as record:
+            try:
+                yield from record_reports(driver.run_share(recipe.upto(until)), record)
+            finally:
+                record.spent(driver.account)
+
+
+def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
+    """Prepare the workspace before ranks set to work, which needs it alone: the first rank does it."""
+    if _is_enrolled(workspace, recipe):
+        return
+    try:
+        with workspace.held(command):
+            lake = Lake(workspace)
+            folders.sweep(workspace)
+            takedown.finish_forgetting(lake)
+            for stage in split_at_blocked(recipe.stages)[0]:
+                stage.begin(workspace)
+            lake.sweep()
+            for stage in recipe.stages:
+                if isinstance(stage, Root):
+                    publish_roster(lake, stage)
+    except WorkspaceHeld as error:
+        try:
+            with workspace.held_with_others(command):
+                pass
+        except WorkspaceHeld:
+            raise error from None  # it may be another rank, doing just this
+        if not _is_enrolled(workspace, recipe):
+            raise _changed_list_error(workspace) from None
+
+
+def _is_enrolled(workspace: Workspace, recipe: Recipe) -> bool:
+    with workspace.reading():
+        lake = Lake(workspace)
+        roots_enrolled = all(is_current(lake, stage) for stage in recipe.stages if isinstance(stage, Root))
+        return roots_enrolled and not takedown.is_unfinished(lake)
+
+
+def _changed_list_error(workspace: Workspace) -> InputError:
+    mend = "let them end, or stop them; then start all ranks again"
+    return InputError("other ranks are at work on what was listed before", where=str(workspace.inputs), mend=mend)
+
+
+def _with_shared_limits(stage: AnyStage, askers: int) -> AnyStage:
+    return type(stage)(stage.config.shared(askers)) if isinstance(stage, Ask) else stage

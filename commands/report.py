@@ -1,0 +1,77 @@
+"""The report of a workspace: the contents of its lake as one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from dmforge.commands import audit
+from dmforge.commands.run import view_of_now
+from dmforge.curation.audit.query import ask
+from dmforge.curation.io.atomic import writing
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import interruptible
+from dmforge.curation.output_paths import output_file
+from dmforge.curation.workspace import Workspace
+from dmforge.recipe import Recipe, read_recipe
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.records import Sample
+
+TABLES = ("cost", "agreement")
+"""Named queries whose answers are shown on the page, if they have any rows."""
+
+
+def write_report(workspace: Workspace, file: Path, trainings: Sequence[Path] = ()) -> Path:
+    """Write the report's page; nothing else in the workspace is touched."""
+    recipe = read_recipe(workspace.require().recipe)
+    require_report_extra()
+    output_file(file, "--html", workspace)
+    from dmforge.curation.report import cards, figures, page, pictures, sample_cards, training_curves
+    from dmforge.curation.report import funnel as flow
+
+    logs = [training_curves.training(folder) for folder in trainings]
+    with workspace.reading(), interruptible():
+        view = view_of_now(Lake(workspace), recipe)
+        extra_tables = audit.extra_tables(workspace, recipe)
+        funnel = ask(view, "funnel", extra_tables)
+        min_scores = thresholds(recipe)
+        connection = view.connection.cursor()
+        drawn_samples = sample_cards.draw_subjects(connection, recipe.stages)
+        stops = [
+            flow.FunnelStage(stage.name, stage.reads.table, tuple(record.table for record in stage.makes))
+            for stage in recipe.stages
+        ]
+        report = page.Report(
+            title=recipe.name,
+            summary=figures.summary(connection),
+            stops=flow.stops(funnel.rows, stops),
+            distributions=figures.distributions(connection),
+            scores=figures.scores(connection, min_scores),
+            tables={name: answer for name in TABLES if (answer := ask(view, name, extra_tables)).rows},
+            trainings=logs,
+            cards=cards.cards(connection, drawn_samples, pictures.Pictures(workspace), min_scores),
+            slips=sample_cards.slips(connection, recipe.stages),
+            version=version("dmforge"),
+        )
+    with writing(file) as page_file:
+        page_file.write(page.render(report).encode("utf-8", "backslashreplace"))
+    return file
+
+
+def thresholds(recipe: Recipe) -> Mapping[str, float]:
+    """The lowest score, by its name, that any selection of the recipe accepts."""
+    min_scores: dict[str, float] = {}
+    for stage in recipe.stages:
+        if Sample in stage.makes:
+            settings = stage.config.model_dump()
+            for name, min_score in {**settings.get("least_if_measured", {}), **settings.get("least", {})}.items():
+                min_scores[name] = min(min_score, min_scores.get(name, min_score))
+    return min_scores
+
+
+def require_report_extra() -> None:
+    """Refuse to go on where jinja2, which renders the pages, is not installed."""
+    if find_spec("jinja2") is None:
+        raise InputError("not installed: jinja2", where="report", mend="pip install 'dmforge[report]'")

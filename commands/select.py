@@ -1,0 +1,119 @@
+"""Selects a corpus: by the recipe's thresholds on the existing scores, or as a trial that writes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from dmforge.commands.run import view_of_now
+from dmforge.curation.engine import run_log
+from dmforge.curation.engine.driver import Driver
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.partition import IN_ONE
+from dmforge.curation.lake.views import AnyStage, LakeView
+from dmforge.curation.lifecycle import takedown
+from dmforge.curation.workspace import Workspace
+from dmforge.filters.selection.select_cot import SelectCotConfig
+from dmforge.filters.selection.select_rl import SelectRlConfig, TargetRows
+from dmforge.filters.selection.selection import RANGE_SUBJECTS, UNDETERMINED, Selection, counts, let_through
+from dmforge.filters.selection.what_if import compile_condition
+from dmforge.recipe import Recipe, corpus_of, read_recipe
+from dmforge.schemas.config import nearest
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.records import Candidate, Task
+
+REASONS = """
+SELECT CASE WHEN status = 'made' THEN NULL ELSE reason END AS told, count(*)
+FROM outcomes WHERE stage = $stage GROUP BY told
+"""
+RANGE_COUNTED = 250_000
+"""Candidates that are decided at once where they are only counted: the rows stay in DuckDB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Counts of a selection: kept, rejected and undetermined inputs."""
+
+    kept: int
+    rejected: dict[str, int]
+    """By reason, the commonest first."""
+    undetermined: int
+    """Inputs that the existing scores can't decide: a run adds more."""
+
+    @staticmethod
+    def of(reasons: Mapping[str | None, int]) -> Selected:
+        """Build the counts from the number of inputs by reason; None means kept."""
+        by_count = sorted(
+            ((reason, number) for reason, number in reasons.items() if reason),
+            key=lambda reason_and_number: (-reason_and_number[1], reason_and_number[0]),
+        )
+        undetermined = sum(number for reason, number in by_count if reason.startswith(UNDETERMINED))
+        rejected = {reason: number for reason, number in by_count if not reason.startswith(UNDETERMINED)}
+        return Selected(reasons.get(None, 0), rejected, undetermined)
+
+
+def select(workspace: Workspace, console: Console, command: str, corpus: str) -> Selected:
+    """Apply the recipe's thresholds to the existing scores, without requests to teachers."""
+    recipe = read_recipe(workspace.require().recipe)
+    stage = stage_of(recipe, corpus)
+    with workspace.held(command):
+        lake = Lake(workspace)
+        takedown.finish_forgetting(lake)
+        view = view_of_now(lake, recipe)
+        earlier = recipe.stages[: recipe.stages.index(stage)]
+        waiting = {earlier_stage.name: view.tally(earlier_stage).pending for earlier_stage in earlier}
+        if any(waiting.values()):
+            pending_list = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
+            mend = "dmforge run first; or see with --dry-run what would be kept of what there is"
+            raise InputError(
+                f"the candidates are not all judged: {pending_list} are pending", where=str(workspace.root), mend=mend
+            )
+        with run_log.recorded(workspace, command, recipe.resolved()):
+            list(Driver(lake, recipe.stages, LocalExecutor(), console).run([stage]))
+        reason_counts = LakeView(lake, recipe.stages).cursor(REASONS).execute(REASONS, {"stage": stage.name}).fetchall()
+        return Selected.of(dict(reason_counts))
+
+
+def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
+    """Count what a selection would keep now. Writes nothing."""
+    recipe = read_recipe(workspace.require().recipe)
+    stage = stage_of(recipe, corpus)
+    if where is not None and not isinstance(stage.config, SelectCotConfig):
+        message = f"{corpus!r} holds tasks, and a condition is asked of candidates"
+        raise InputError(message, where="CORPUS", mend="give a corpus of candidates, or leave out --where")
+    with workspace.reading():
+        earlier_stages = recipe.stages[: recipe.stages.index(stage)]
+        view = LakeView(Lake(workspace), earlier_stages)
+        connection = view.connection.cursor()
+        if isinstance(stage.config, SelectRlConfig):
+            aims, ranges = TargetRows(view, teachers_look=stage.config.teachers_look), view.ranges(Task, RANGE_SUBJECTS)
+            selection = Selection(connection, stage.config.requirements(), ranges, tasks_in_range=aims.tasks_in)
+        elif isinstance(stage.config, SelectCotConfig):
+            # a condition is asked once, of all
+            ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else IN_ONE
+            condition = None if where is None else compile_condition(where)
+            selection = Selection(connection, stage.config.requirements(), ranges, condition, candidates_sql=let_through(view))
+        else:
+            message = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
+            raise InputError(message, where="CORPUS", mend="give the corpus of select_cot or of select_rl")
+        reasons: Counter[str | None] = Counter()
+        for _ in selection.decide_ranges():
+            reasons.update(counts(connection))
+        return Selected.of(reasons)
+
+
+def stage_of(recipe: Recipe, corpus: str) -> AnyStage:
+    """The stage that makes a corpus."""
+    stages_by_corpus = {name: stage for stage in recipe.stages if (name := corpus_of(stage)) is not None}
+    if corpus not in stages_by_corpus:
+        mend = (
+            nearest(corpus, sorted(stages_by_corpus))
+            if stages_by_corpus
+            else "put a stage into the recipe that selects: select_cot, say"
+        )
+        raise InputError(f"the recipe makes no corpus {corpus!r}", where="CORPUS", mend=mend)
+    return stages_by_corpus[corpus]

@@ -1,0 +1,109 @@
+"""Upgrades older workspaces and training files to the formats of this version; nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from dmforge.curation.io.atomic import writing
+from dmforge.curation.io.toml import read_toml
+from dmforge.curation.io.toml_keys import old_keys, renamed_text, renamed_values
+from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_format import read_format, stamp_format
+from dmforge.recipe import STAGES, RecipeFile, stage_class
+from dmforge.schemas import formats
+from dmforge.schemas.config import Config, inner_config, parse_config, renamed_keys
+from dmforge.schemas.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """An upgrade, done or planned: the old format, the new one, and every change in words."""
+
+    before: int
+    after: int
+    changes: tuple[str, ...]
+
+
+def upgrade_workspace(workspace: Workspace, command: str, dry_run: bool) -> Upgraded:
+    """Upgrade a workspace: its recipe's keys, then its format number. Each step is atomic, so it may be killed in between."""
+    old_format = read_format(workspace.require().root).format
+    changes = _changes(workspace.recipe, RecipeFile)
+    if old_format < formats.WORKSPACE:
+        changes += (f"format.json: format {old_format} -> {formats.WORKSPACE}",)
+    if not dry_run:
+        with workspace.held(command):
+            rewrite_recipe(workspace)
+            stamp_format(workspace.root, formats.WORKSPACE)
+    return Upgraded(old_format, formats.WORKSPACE, changes)
+
+
+def rewrite_recipe(workspace: Workspace) -> None:
+    """Rename keys in the recipe to current ones, and keep its comments and all else."""
+    _rewrite(workspace.recipe, RecipeFile)
+
+
+def upgrade_file(path: Path, dry_run: bool) -> Upgraded:
+    """Rename keys in a training file to current ones."""
+    config_class = _training_config_class(path)
+    content = read_toml(path)
+    parse_config(config_class, renamed_values(content, _Renames(config_class)), where=str(path))
+    old_format, changes = int(content.get("format", 1)), _changes(path, config_class)
+    if not dry_run:
+        _rewrite(path, config_class)
+    return Upgraded(old_format, formats.TRAINING, changes)
+
+
+def _changes(path: Path, config_class: type[BaseModel]) -> tuple[str, ...]:
+    renames = _Renames(config_class)
+    return tuple(
+        f"{path.name}: {'.'.join((*table, old_key))} -> {new_key}"
+        for table, old_key, new_key in old_keys(read_toml(path), renames)
+    )
+
+
+def _rewrite(path: Path, config_class: type[BaseModel]) -> None:
+    text = path.read_text("utf-8")
+    new_text = renamed_text(text, _Renames(config_class), str(path))
+    if new_text != text:
+        with writing(path) as file:
+            file.write(new_text.encode())
+
+
+def _training_config_class(path: Path) -> type[Config]:
+    """The settings class of a training file, told by keys that only one of them has."""
+    from dmforge.trainers.evaluation_settings import EvaluationSettings
+    from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
+    from dmforge.trainers.training_settings import SftSettings
+
+    if not path.is_file():
+        raise InputError("there is no such file", where=str(path), mend="give training files, or a workspace with -w")
+    content = read_toml(path)
+    formats.refuse_newer("the file", content.get("format", 1), formats.TRAINING, str(path))
+    if "corpora" in content:
+        return EvaluationSettings
+    return SdgrpoSettings if "rollout" in content or "rewards" in content else SftSettings
+
+
+class _Renames:
+    """Maps old to new key names for each table of a file, from the config classes that read it."""
+
+    def __init__(self, root: type[BaseModel]) -> None:
+        self._root = root
+
+    def __call__(self, path: tuple[str, ...]) -> Mapping[str, str]:
+        config_class = self._config_at(path)
+        return renamed_keys(config_class) if config_class else {}
+
+    def _config_at(self, path: tuple[str, ...]) -> type[BaseModel] | None:
+        config_class: type[BaseModel] | None = self._root
+        if self._root is RecipeFile and path[:1] == ("stages",) and len(path) > 1:
+            config_class, path = (stage_class(path[1]).config_class if path[1] in STAGES else None), path[2:]
+        for key in path:
+            if config_class is None:
+                return None
+            config_class = inner_config(config_class.model_fields[key]) if key in config_class.model_fields else None
+        return config_class

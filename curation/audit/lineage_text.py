@@ -1,0 +1,210 @@
+"""A lineage as text for people, and as one JSON document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.audit.lineage import Lineage, Step
+from dmforge.curation.audit.output import plain
+from dmforge.curation.audit.paid_answers import PaidAnswer
+from dmforge.curation.audit.receipts import ReceiptCheck
+from dmforge.curation.audit.shard_locations import PackedSample
+from dmforge.curation.audit.stored_rows import StoredRow
+from dmforge.schemas.ids import Id, show
+from dmforge.schemas.looks import Window, print_span
+from dmforge.schemas.visible import escaped_in_line
+
+MAX_LINES = 12
+"""How many lines of a kind are printed; `--json` has all."""
+MAX_TEXT_CHARS = 100
+"""How many letters of a text are printed."""
+SHOWN_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "videos": ("source", "licence", "source_id", "duration_cs", "role"),
+    "tasks": ("task_kind", "question", "options", "answer", "windows", "source", "split", "origin", "flags"),
+    "candidates": ("teacher", "attempt", "window_source", "looks", "answer"),
+    "samples": ("corpus", "target", "target_source"),
+    "files": ("source", "source_id", "licence"),
+    "rows": ("origin", "source", "said"),
+    "packed": ("corpus", "selection", "shard", "key"),
+}
+"""The columns of a row that are printed; of other tables all that are texts."""
+
+
+def as_json(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> dict[str, Any]:
+    """The lineage as a JSON document, with all details."""
+    root = lineage.media.workspace.root
+    document: dict[str, Any] = {
+        "id": lineage.subject.id,
+        "table": lineage.subject.row.table,
+        "current": lineage.subject.current,
+        "source": asdict(lineage.source) if lineage.source else None,
+        "receipt": asdict(lineage.receipt) if lineage.receipt else None,
+        "steps": [_step_json(step, lineage, root) for step in lineage.steps],
+        "outcomes": [_row_json(row, lineage) for row in lineage.outcomes],
+        "verdicts": [_row_json(row, lineage) for row in lineage.verdicts],
+        "rollouts": [_row_json(row, lineage) for row in lineage.rollouts],
+        "answers": [asdict(paid) | {"path": _relative_path(paid.path, root)} for paid in lineage.answers],
+        "shards": [asdict(place) | {"path": _relative_path(place.path, root)} for place in lineage.places],
+    }
+    if checked is not None:
+        document["checks"] = [
+            asdict(check) | {"path": _relative_path(check.path, root), "holds": check.holds} for check in checked
+        ]
+    return document
+
+
+def lines(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> Iterator[str]:
+    """The lineage as lines of text, some with an empty one before them."""
+    for text in _unescaped_lines(lineage, checked):
+        yield "\n" * text.startswith("\n") + escaped_in_line(text.removeprefix("\n"))
+
+
+def _unescaped_lines(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> Iterator[str]:
+    root = lineage.media.workspace.root
+    subject = lineage.subject
+    yield subject.id + ("" if subject.current else ": stored, but the recipe as it is now does not make it so")
+    if lineage.source is not None:
+        yield f"\nbrought: {lineage.source.path}"
+        yield f"  sha256 {lineage.source.sha256}"
+    for step in _first_steps(lineage.steps):
+        yield from _step_lines(step, lineage, root)
+    yield from _headed("outcomes", [_outcome_line(row, lineage) for row in lineage.outcomes])
+    yield from _headed("verdicts", [_verdict_line(row, lineage) for row in lineage.verdicts])
+    yield from _headed("rollouts", [_rollout_line(row) for row in lineage.rollouts])
+    yield from _headed("answers of teachers", [_paid_line(paid, root) for paid in lineage.answers])
+    yield from _headed("in shards", [line for place in lineage.places for line in _place_lines(place, root)])
+    if checked is not None:
+        yield from _headed("receipts", [_check_line(check, root) for check in checked], len(checked))
+
+
+def _step_json(step: Step, lineage: Lineage, root: Path) -> dict[str, Any]:
+    row, commit = step.row, step.row.commit
+    return {
+        "id": step.id,
+        "table": row.table,
+        "stage": step.stage,
+        "variant": f"variant_{commit.variant}",
+        "config": commit.config,
+        "prompts": list(step.prompts),
+        "current": step.current,
+        "commit": f"lake/commits/{commit.stage}/{commit.id}.json",
+        "part": _relative_path(row.part, root),
+        "row": _values(row.values, lineage),
+    }
+
+
+def _row_json(row: StoredRow, lineage: Lineage) -> dict[str, Any]:
+    return _values(row.values, lineage) | {"stage": row.commit.stage, "commit": row.commit.id}
+
+
+def _values(values: Mapping[str, Any], lineage: Lineage) -> dict[str, Any]:
+    """The values of a row, with ids in their printed form where it is known what they name."""
+    return {name: plain(value, name, lineage.names) for name, value in values.items()}
+
+
+def _step_lines(step: Step, lineage: Lineage, root: Path) -> Iterator[str]:
+    yield f"\n{step.id}" + ("" if step.current else "  (not current)")
+    is_roster = step.row.commit.kind == "roster"
+    yield f"  {'listed for' if is_roster else 'made by'} {step.stage}, in {_relative_path(step.row.part, root)}"
+    if step.row.commit.config and not is_roster:
+        yield f"  configured as {_shortened(json.dumps(dict(step.row.commit.config), sort_keys=True))}"
+    if step.prompts:
+        yield f"  prompts {', '.join(sha256[:12] for sha256 in step.prompts)}"
+    names = SHOWN_COLUMNS.get(step.row.table) or tuple(
+        name for name, value in step.row.values.items() if isinstance(value, str)
+    )
+    for name in names:
+        text = _text(step.row.values.get(name), name, lineage.names)
+        if text:
+            yield f"  {name}: {_shortened(text)}"
+    for thought in _thoughts(step.row.values.get("transcript")):
+        yield f"  > {_shortened(thought)}"
+
+
+def _thoughts(transcript: Any) -> Iterator[str]:
+    for piece in (transcript or {}).get("pieces") or ():
+        if piece["author"] == "policy" and piece["text"]:
+            yield " ".join(piece["text"].split())
+
+
+def _text(value: Any, column: str, names: Mapping[Id, str]) -> str:
+    """A value as it is printed: windows as spans, looks with their density."""
+    if value is None or value == "" or value == []:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(_text(inner, column, names) for inner in value)
+    if isinstance(value, dict):
+        if "start_cs" in value:
+            return print_span(Window(value["start_cs"], value["end_cs"]))
+        if "window" in value:
+            return f"{_text(value['window'], column, names)} at {value['fps']['num'] / value['fps']['den']:g} fps"
+    return str(plain(value, column, names))
+
+
+def _outcome_line(row: StoredRow, lineage: Lineage) -> str:
+    values = row.values
+    subject = plain(values["input"], "input", lineage.names)
+    description = ": ".join(text for text in (values["status"], values["reason"], values["detail"]) if text)
+    return _shortened(
+        f"{values['stage']} of {subject}: {description}" + (f", {values['rows']} rows" if values["status"] == "made" else "")
+    )
+
+
+def _verdict_line(row: StoredRow, lineage: Lineage) -> str:
+    values = row.values
+    description = ": ".join(text for text in (values["reason"], values["detail"]) if text)
+    subject = plain(values["subject"], values["subject_kind"], lineage.names)
+    return _shortened(
+        f"{values['filter']} {values['score']:g} of n = {values['n']}, on {subject}"
+        + (f": {description}" if description else "")
+    )
+
+
+def _rollout_line(row: StoredRow) -> str:
+    values = row.values
+    student = show("student", values["student"])
+    return _shortened(
+        f"{show('rollout', row.id)}: {student}, {values['mode']} {values['index']}, {values['ending']}: {values['answer']}"
+    )
+
+
+def _paid_line(paid: PaidAnswer, root: Path) -> str:
+    location = f"{_relative_path(paid.path, root)} at {paid.offset}"
+    counts = (paid.input_tokens, paid.output_tokens)
+    cost = " + ".join("?" if count is None else str(count) for count in counts) + " tokens"
+    return f"{paid.request} to {paid.model}: {location}, {cost}: {_shortened(' '.join(paid.text.split()))}"
+
+
+def _place_lines(place: PackedSample, root: Path) -> Iterator[str]:
+    yield f"{place.sample}: {_relative_path(place.path, root)}, {place.key} at {place.offset}, {place.size} bytes"
+    for member in place.members:
+        yield f"  {member.name} at {member.offset}, {member.size} bytes, sha256 {member.sha256}"
+
+
+def _check_line(check: ReceiptCheck, root: Path) -> str:
+    result = "holds" if check.holds else f"DOES NOT HOLD: {check.said} was said, {check.found} is found"
+    return f"{check.what}, {_relative_path(check.path, root)}: {result}"
+
+
+def _headed(heading: str, entries: Sequence[str], max_lines: int = MAX_LINES) -> Iterator[str]:
+    if entries:
+        yield f"\n{heading}"
+        yield from (f"  {line}" for line in entries[:max_lines])
+        if len(entries) > max_lines:
+            yield f"  and {len(entries) - max_lines} more"
+
+
+def _first_steps(steps: Sequence[Step]) -> Iterable[Step]:
+    return steps if len(steps) <= MAX_LINES else steps[:MAX_LINES]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_TEXT_CHARS else text[:MAX_TEXT_CHARS] + "..."
+
+
+def _relative_path(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

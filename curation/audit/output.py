@@ -1,0 +1,187 @@
+"""Answers of audits written as a table, CSV, JSON or Parquet: as a stream, in memory that doesn't grow."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dmforge.curation.audit.printed_ids import kind_of
+from dmforge.curation.audit.query import QueryResult
+from dmforge.curation.io.atomic import HashedFile, sync_folder, writing
+from dmforge.schemas.config import nearest
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import ID_BYTES, Id, show
+from dmforge.schemas.visible import escaped_in_line
+
+Format = Literal["table", "csv", "json", "parquet"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+MAX_PRINTED_ROWS = 100_000
+"""How many rows are printed at most; more belong into a file."""
+CHUNK_ROWS = 10_000
+"""Rows that are turned into Python at a time."""
+
+
+def format_of(requested: str | None, out: Path | None) -> Format:
+    """The format of an answer: the requested one, else that of the file's suffix, else a table."""
+    suffix = out.suffix.removeprefix(".") if out else ""
+    name = requested or suffix or "table"
+    form: Format | None = next((form for form in FORMATS if form == name), None)
+    if form is None or (form == "table" and out is not None):
+        where = "--format" if requested else f"--out {out}"
+        allowed = [form for form in FORMATS if form != "table" or out is None]
+        raise InputError(f"{name!r} is no format", where=where, mend=nearest(name, allowed))
+    if form == "parquet" and out is None:
+        raise InputError("Parquet is not for a terminal", where="--format", mend="give a file with --out FILE")
+    return form
+
+
+Naming = Callable[[str, Collection[Id]], Mapping[Id, str]]
+"""The printed form of ids in a column: `Names.of`, or `by_column`."""
+
+
+class StreamedResult(NamedTuple):
+    """An answer as a stream of batches, with the names of its ids."""
+
+    batches: pa.RecordBatchReader
+    naming: Naming
+
+
+def answer_of(answer_stream: StreamedResult) -> QueryResult:
+    """The whole answer of a stream, for printing."""
+    rows: list[list[Any]] = []
+    for chunk in _chunks(answer_stream.batches, answer_stream.naming):
+        rows += chunk
+        if len(rows) > MAX_PRINTED_ROWS:
+            message = f"more than {MAX_PRINTED_ROWS} rows"
+            raise InputError(
+                message, where="audit", mend="write them to a file, --out rows.parquet; or put LIMIT behind the question"
+            )
+    return QueryResult(answer_stream.batches.schema.names, rows)
+
+
+def as_csv(answer: QueryResult) -> str:
+    """A header and a line a row."""
+    return "".join(_csv_lines(answer.columns, [answer.rows]))
+
+
+def write_from(answer_context: AbstractContextManager[StreamedResult], path: Path, form: Format) -> int:
+    """Write an answer into a file, all of it or nothing; how many rows it has. An answer that breaks off leaves no file."""
+    with writing(path) as file, answer_context as answer_stream:
+        counted_batches = _Counted(answer_stream.batches, answer_stream.naming)
+        WRITERS[form](counted_batches, file)
+    sync_folder(path.parent)
+    return counted_batches.rows
+
+
+class _Counted:
+    """A stream of batches that counts its rows."""
+
+    def __init__(self, batches: pa.RecordBatchReader, naming: Naming) -> None:
+        self.schema, self.naming, self._batches, self.rows = batches.schema, naming, batches, 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches:
+            self.rows += batch.num_rows
+            yield batch
+
+
+def _write_csv(batches: _Counted, file: HashedFile) -> None:
+    for line in _csv_lines(batches.schema.names, _chunks(batches, batches.naming)):
+        file.write(line.encode())
+
+
+def _write_json(batches: _Counted, file: HashedFile) -> None:
+    columns = json.dumps(batches.schema.names, ensure_ascii=False)
+    file.write(f'{{"columns": {columns}, "rows": ['.encode())
+    separator = "\n"
+    for chunk in _chunks(batches, batches.naming):
+        for row in chunk:
+            file.write((separator + json.dumps(row, ensure_ascii=False)).encode("utf-8", "backslashreplace"))
+            separator = ",\n"
+    file.write(b"\n]}\n")
+
+
+def _write_parquet(batches: _Counted, file: HashedFile) -> None:
+    with pq.ParquetWriter(pa.PythonFile(file, "w"), batches.schema, compression="zstd") as parquet:
+        for batch in batches:
+            parquet.write_batch(batch)
+
+
+WRITERS: dict[Format, Callable[[_Counted, HashedFile], None]] = {
+    "csv": _write_csv,
+    "json": _write_json,
+    "parquet": _write_parquet,
+}
+
+
+def _chunks(batches: Iterable[pa.RecordBatch], naming: Naming) -> Iterator[list[list[Any]]]:
+    """Rows of plain values, some thousand at a time. By column: two columns may have one name."""
+    for batch in batches:
+        for start in range(0, batch.num_rows, CHUNK_ROWS):
+            rows = batch.slice(start, CHUNK_ROWS)
+            columns = [
+                _plain_column(name, rows.column(column_index), naming) for column_index, name in enumerate(batch.schema.names)
+            ]
+            yield [list(row) for row in zip(*columns, strict=True)]
+
+
+def _csv_lines(columns: list[str], chunks: Iterable[list[list[Any]]]) -> Iterator[str]:
+    yield _csv_text([map(_cell, columns)])
+    for rows in chunks:
+        yield _csv_text([[_cell(cell) for cell in row] for row in rows])
+
+
+def _csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A value as a part of one line: a text with line ends would be two rows to a reader of lines. JSON keeps it as it is."""
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    return escaped_in_line(text) if isinstance(text, str) else text
+
+
+def _plain_column(name: str, column: pa.Array[Any], naming: Naming) -> list[Any]:
+    cells = column.to_pylist()
+    ids = set(_ids(cells)) if "binary" in str(column.type) else set[Id]()
+    names = naming(name, ids) if ids else {}
+    return [plain(cell, name, names) for cell in cells]
+
+
+def _ids(values: Iterable[Any]) -> Iterator[Id]:
+    for value in values:
+        if isinstance(value, bytes):
+            if len(value) == ID_BYTES:
+                yield value
+        elif isinstance(value, list | dict):
+            yield from _ids(value.values() if isinstance(value, dict) else value)
+
+
+def plain(value: Any, column: str, names: Mapping[Id, str]) -> Any:
+    """A value as JSON knows it: ids as they are printed everywhere, other bytes in hex; what is no number is nothing."""
+    if isinstance(value, bytes):
+        return names.get(value) or (show(kind_of(column), value) if len(value) == ID_BYTES else value.hex())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {str(name): plain(inner, str(name), names) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner, column, names) for inner in value]
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    return value if value is None or isinstance(value, str | int) else str(value)

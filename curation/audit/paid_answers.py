@@ -1,0 +1,68 @@
+"""The teachers' answers that candidates were made from: where they stand in the journal, their tokens, their text."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmforge.curation.audit.stored_rows import StoredRow
+from dmforge.curation.contract.budget import COUNTS, token_counts
+from dmforge.curation.lake.journal import read_line
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.ids import show
+
+
+@dataclass(frozen=True, slots=True)
+class PaidAnswer:
+    """A paid answer: a line of the journal."""
+
+    candidate: str
+    request: str
+    """The digest of all that was asked."""
+    model: str
+    path: Path
+    offset: int
+    input_tokens: int | None
+    output_tokens: int | None
+    """None where the server gave no count that makes sense."""
+    text: str
+
+
+def paid_answers(workspace: Workspace, candidates: Iterable[StoredRow]) -> Iterator[PaidAnswer]:
+    """The line of each request, as far as the journal still has it."""
+    candidate_by_request = {
+        show("ask", key): show("candidate", row.id) for row in candidates for key in row.values.get("requests") or ()
+    }
+    for path in sorted(workspace.journal.glob("*/*.jsonl")) if candidate_by_request else ():
+        if path.stat().st_size:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
+                for request, candidate in candidate_by_request.items():
+                    offset = _line_offset(lines, request)
+                    if offset is not None:
+                        lines.seek(offset)
+                        yield _paid(candidate, request, path, offset, lines.readline())
+
+
+def _line_offset(lines: mmap.mmap, request: str) -> int | None:
+    """The offset of a request's line. Its key can stand nowhere else: within an answer its quotes would be escaped."""
+    line_start = b'{"key": "' + request.encode() + b'", '
+    offset = lines.find(line_start)
+    while offset > 0 and lines[offset - 1 : offset] != b"\n":
+        offset = lines.find(line_start, offset + 1)
+    return offset if offset >= 0 else None
+
+
+def _paid(candidate: str, request: str, path: Path, offset: int, line: bytes) -> PaidAnswer:
+    try:
+        content = read_line(line)
+    except ValueError as error:
+        return PaidAnswer(candidate, request, path.parent.name, path, offset, None, None, f"this line is damaged: {error}")
+    answer = content["answer"]
+    counts = token_counts(answer.get("usage"))
+    text = str(answer.get("content") or answer.get("refusal") or "")
+    input_tokens, output_tokens = (counts.get(name) for name in COUNTS)
+    return PaidAnswer(
+        candidate, request, content.get("model", path.parent.name), path, offset, input_tokens, output_tokens, text
+    )

@@ -1,0 +1,112 @@
+"""Names of ids: ids in an answer are printed as `task_mzxw6...`, and texts in a query that are such ids become ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from functools import cached_property
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from dmforge.curation.audit.id_lookup import LETTERS, SEARCHED_LAST, whole_id
+from dmforge.curation.contract.stage import Root
+from dmforge.curation.lake.views import LakeView
+from dmforge.schemas.columns import id_list
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import ID_BYTES, Id
+from dmforge.schemas.records import RECORDS
+
+KINDS = frozenset(record.kind for record in RECORDS)
+"""A column that is called like a kind holds ids of this kind: nothing is looked up for it."""
+KIND_OF_COLUMN = {"requests": "ask", "part": "video"}
+"""The kinds of ids in columns that are not called like the kind."""
+KINDS_WITHOUT_ROWS = frozenset({"variant", "student", "ask"})
+"""Kinds of ids without rows in the lake."""
+LETTERS_OF_ID = 26
+PLAIN = re.compile(r"[a-z]+")
+LITERAL = re.compile(rb"'(?:\w+_[a-z2-7]{26}|[0-9a-f]{32})'", re.IGNORECASE)
+"""A text in SQL that is a whole id."""
+
+
+class PrintedIds:
+    """A naming of the ids in one answer, as far as the lake has rows of them."""
+
+    def __init__(self, view: LakeView) -> None:
+        self._view = view
+        self._last_kind = ""
+        """The kind that was found last: what follows will be of it, too."""
+
+    @cached_property
+    def _tables(self) -> Mapping[str, str]:
+        """SQL of all that has ids, by kind; what is long and seldom asked for stands last."""
+        view = self._view
+        made_rows = {record: view.rows(record, gated=False).sql for stage in view.stages for record in stage.makes}
+        rosters = {stage.reads: view.inputs(stage).sql for stage in view.stages if isinstance(stage, Root)}
+        tables = sorted((made_rows | rosters).items(), key=lambda table: table[0].table in SEARCHED_LAST)
+        return {record.kind: sql for record, sql in tables}
+
+    def of(self, column: str, ids: Collection[Id]) -> Mapping[Id, str]:
+        """The printed form of ids that stand in a column of the answer."""
+        if kind_of(column) in KINDS | KINDS_WITHOUT_ROWS:
+            return by_column(column, ids)  # what the column says is right
+        kinds: dict[Id, str] = {}
+        for kind in sorted(self._tables, key=lambda kind: kind != self._last_kind):
+            if len(kinds) == len(ids):
+                break
+            matches = self._among(kind, [id for id in ids if id not in kinds])
+            kinds |= dict.fromkeys(matches, kind)
+            self._last_kind = kind if matches else self._last_kind
+        fallback = kind_of(column)
+        return {id: f"{kinds.get(id, fallback)}_{text}" for id, text in zip(ids, _base32(ids), strict=True)}
+
+    def _among(self, kind: str, ids: list[Id]) -> list[Id]:
+        cursor = self._view.connection.cursor()
+        cursor.register("asked", pa.table({"id": pa.array(ids, pa.binary(ID_BYTES))}))
+        rows = cursor.sql(f"SELECT DISTINCT id FROM ({self._tables[kind]}) SEMI JOIN asked USING (id)").to_arrow_table()
+        return id_list(rows.column("id"))
+
+
+def by_column(column: str, ids: Collection[Id]) -> Mapping[Id, str]:
+    """The printed form of ids, by what their column's name says alone."""
+    kind = kind_of(column)
+    return {id: f"{kind}_{text}" for id, text in zip(ids, _base32(ids), strict=True)}
+
+
+def kind_of(column: str) -> str:
+    """The kind of the ids in a column, as far as its name says."""
+    return KIND_OF_COLUMN.get(column) or (column if PLAIN.fullmatch(column) else "id")
+
+
+def with_ids(sql: str) -> str:
+    """The query with texts that are whole ids turned into ids: `video = 'video_mzxw6...'` finds its rows."""
+    text = sql.encode("utf-8", "surrogateescape")
+    parts: list[bytes] = []
+    end = 0
+    try:
+        tokens = duckdb.tokenize(sql)
+    except (duckdb.Error, UnicodeError):
+        return sql  # the sandbox says what is wrong with it
+    for offset, kind in tokens:
+        literal = LITERAL.match(text, offset) if kind == duckdb.token_type.string_const else None
+        if literal is not None:
+            parts += [text[end:offset], _as_id(literal[0])]
+            end = literal.end()
+    return b"".join([*parts, text[end:]]).decode("utf-8", "surrogateescape")
+
+
+def _as_id(literal: bytes) -> bytes:
+    try:
+        return f"unhex('{whole_id(literal[1:-1].decode())[1].hex()}')".encode()
+    except InputError:
+        return literal
+
+
+def _base32(ids: Collection[Id]) -> list[str]:
+    """The `base32` of each id, in an eighth of the time: an answer may have millions."""
+    bits = np.zeros((len(ids), LETTERS_OF_ID * 5), np.uint8)
+    bits[:, : 8 * ID_BYTES] = np.unpackbits(np.frombuffer(b"".join(ids), np.uint8).reshape(-1, ID_BYTES), axis=1)
+    letter_indices = bits.reshape(-1, 5) @ np.array([16, 8, 4, 2, 1], np.uint8)
+    text = np.frombuffer(LETTERS.encode(), np.uint8)[letter_indices].tobytes().decode("ascii")
+    return [text[start : start + LETTERS_OF_ID] for start in range(0, len(text), LETTERS_OF_ID)]

@@ -1,0 +1,256 @@
+"""The sandboxed process, started by `foreign`: it runs one SQL query where it can do no harm.
+
+It starts without an environment and limits itself before it reads the query. Its database is in memory, opens the given
+committed parts and nothing else, and can't be configured otherwise; the query is parsed alone first, and must be one SELECT
+over known tables. The answer goes to stdout as an Arrow stream, the result of the run to stderr.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import resource
+import struct
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import IO, Any
+
+import duckdb
+import pyarrow as pa
+
+from dmforge.curation.lean import warm_up
+
+FRAME = struct.Struct("<Q")
+BATCH_ROWS = 10_000
+"""Rows that are sent at a time."""
+SAFE: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "python_enable_replacements": False,
+    "python_scan_all_frames": False,
+    "temp_directory": "",
+}
+NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "STATEMENT_NODE"})
+"""The kinds of nodes that a statement may be made of: a CTE may hold an INSERT, too."""
+TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each"})
+REFUSED_FUNCTIONS = frozenset({
+    "current_setting", "getenv", "getvariable", "sleep_ms", "write_log", "nextval", "currval", "current_query", "setseed",
+})  # fmt: skip
+"""They read what is no data, wait, or leave something behind. Whatever touches files is a table function."""
+SYSTEM_SCHEMAS = frozenset({"information_schema"})
+"""Schemas that say what tables and columns there are."""
+HELD = "held"
+"""The schema of tables that only views name, as they name them."""
+OUT_OF_MEMORY_WORDS = ("bad_alloc", "out of memory", "allocat")
+"""Words of errors that mean a limit was met."""
+MAX_DEPTH = 400
+"""Levels of a statement that are followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRequest:
+    """A query with all that the process needs for it, but for the contents of tables."""
+
+    sql: str
+    views: Mapping[str, str]
+    words: Mapping[str, str]
+    """Our own statements that define the words that queries share."""
+    files: Sequence[str]
+    """Files that may be opened."""
+    in_memory: Sequence[str]
+    """Tables from memory that views name: their contents follow."""
+    extra_tables: Sequence[str]
+    """Further tables that the query names: their contents follow then."""
+    memory_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxResult:
+    """The result of a query that ran."""
+
+    kind: str
+    """`done`, `refused`, `stopped`; or `wrong` for an error in the query."""
+    message: str = ""
+    mend: str = ""
+
+
+class RefusedSql(Exception):
+    """The query is not allowed in the sandbox."""
+
+    def __init__(self, message: str, mend: str = "") -> None:
+        super().__init__(message)
+        self.message, self.mend = message, mend
+
+
+def main() -> None:
+    """Read a query, run it, print its result."""
+    warm_up()
+    query, tables = _receive(sys.stdin.buffer)
+    try:
+        result = _run_query(query, tables, sys.stdout.buffer)
+    except MemoryError:
+        result = out_of_memory(query.memory_mb)
+    sys.stderr.write(json.dumps(asdict(result)))
+    sys.stderr.flush()
+
+
+def out_of_memory(memory_mb: int) -> SandboxResult:
+    return SandboxResult(
+        "stopped", f"it wants more than {memory_mb} MB of memory", "ask for fewer rows, columns or groups at once"
+    )
+
+
+def send(query: SandboxRequest, tables: Mapping[str, pa.Table], pipe: IO[bytes]) -> None:
+    """Send a query and its tables to the process, which `_receive` reads."""
+    header = pa.py_buffer(json.dumps(asdict(query)).encode())
+    for data in itertools.chain([header], (_serialize_table(tables[name]) for name in (*query.in_memory, *query.extra_tables))):
+        pipe.write(FRAME.pack(data.size))
+        pipe.write(data)
+    pipe.flush()
+
+
+def _serialize_table(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def _receive(pipe: IO[bytes]) -> tuple[SandboxRequest, dict[str, pa.Table]]:
+    query = SandboxRequest(**json.loads(_read_frame(pipe)))
+    return query, {name: pa.ipc.open_stream(_read_frame(pipe)).read_all() for name in (*query.in_memory, *query.extra_tables)}
+
+
+def _read_frame(pipe: IO[bytes]) -> bytes:
+    return pipe.read(FRAME.unpack(pipe.read(FRAME.size))[0])
+
+
+def _run_query(query: SandboxRequest, tables: Mapping[str, pa.Table], out: IO[bytes]) -> SandboxResult:
+    _limit(query.memory_mb)
+    try:
+        connection = open_database(query, tables)
+        check(connection, query.sql, frozenset({*query.views, *query.words, *query.extra_tables}))
+        _stream(connection, query.sql, out)
+    except RefusedSql as refusal:
+        return SandboxResult("refused", refusal.message, refusal.mend)
+    except (duckdb.OutOfMemoryException, MemoryError):
+        return out_of_memory(query.memory_mb)
+    except (duckdb.Error, pa.ArrowException, OSError) as error:  # what goes wrong on the way comes through Arrow
+        if any(word in str(error).lower() for word in OUT_OF_MEMORY_WORDS):
+            return out_of_memory(query.memory_mb)
+        return SandboxResult("wrong", _first_line(error), "SHOW TABLES names the tables, DESCRIBE tasks the columns of one")
+    return SandboxResult("done")
+
+
+def open_database(query: SandboxRequest, tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
+    """A database with all tables of a query, and locked: what `check` overlooks reaches no file, and no setting either."""
+    connection = duckdb.connect(config={**SAFE, "memory_limit": f"{query.memory_mb}MB"})
+    _create_tables(connection, query, tables)
+    _lock(connection, query.files)
+    return connection
+
+
+def _limit(memory_mb: int) -> None:
+    """Limit this process: no byte into any file, no core; and no more memory, as functions can pass DuckDB's own limit."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        used_bytes = int(file.read().split()[5]) * resource.getpagesize()
+    max_bytes = used_bytes + (memory_mb + 512 << 20)
+    resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _create_tables(connection: duckdb.DuckDBPyConnection, query: SandboxRequest, tables: Mapping[str, pa.Table]) -> None:
+    connection.execute(f"CREATE SCHEMA {HELD}")
+    for name, table in tables.items():
+        if name in query.extra_tables:
+            connection.register(name, table)
+            continue
+        connection.register("coming", table)
+        connection.execute(f'CREATE TABLE {HELD}."{name}" AS SELECT * FROM coming')
+        connection.unregister("coming")
+    for name, sql in query.views.items():
+        connection.execute(f'CREATE VIEW "{name}" AS {sql}')
+    for statement in query.words.values():
+        connection.execute(statement)
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> None:
+    path_list = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    connection.execute(f"SET allowed_paths = [{path_list}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _stream(connection: duckdb.DuckDBPyConnection, sql: str, out: IO[bytes]) -> None:
+    reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+    with pa.ipc.new_stream(out, reader.schema) as writer:  # pyright: ignore[reportArgumentType] (stdout is a file)
+        for batch in reader:
+            writer.write_batch(batch)
+    out.flush()
+
+
+def check(connection: duckdb.DuckDBPyConnection, sql: str, known_tables: frozenset[str]) -> None:
+    """Check that a query is one SELECT over known tables, by DuckDB's own parser; `RefusedSql` says what else it is."""
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise RefusedSql(_first_line(error), "write it as DuckDB reads it") from None
+    if len(statements) != 1:
+        raise RefusedSql(f"{len(statements)} statements" if statements else "the question is empty", "give one SELECT")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        word = str(statements[0].type).rpartition(".")[2]
+        raise RefusedSql(
+            f"a statement of the kind {word}: only SELECT is allowed here", "give one SELECT; nothing can be changed"
+        )
+    ((serialized,),) = connection.execute("SELECT json_serialize_sql($sql)", {"sql": sql}).fetchall()
+    tree = json.loads(serialized)
+    if tree["error"]:
+        raise RefusedSql(tree["error_message"], "give one SELECT")
+    nodes = [node for statement in tree["statements"] for node in _nodes(statement["node"], 0)]
+    cte_names = {entry["key"].lower() for node in nodes for entry in node.get("cte_map", {}).get("map", ())}
+    for node in nodes:
+        _check_node(node, known_tables, cte_names)
+
+
+def _nodes(tree: Any, depth: int) -> Iterator[dict[str, Any]]:
+    if depth > MAX_DEPTH:
+        raise RefusedSql("it is nested too deeply", "say it more simply")
+    if isinstance(tree, dict):
+        yield tree
+        for value in tree.values():
+            yield from _nodes(value, depth + 1)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _nodes(value, depth + 1)
+
+
+def _check_node(node: dict[str, Any], known_tables: frozenset[str], cte_names: set[str]) -> None:
+    kind = str(node.get("type", ""))
+    if kind.endswith("_NODE") and kind not in NODES:
+        statement = kind.removesuffix("_NODE").removesuffix("_QUERY")
+        raise RefusedSql(f"{statement} within a question: only SELECT is allowed here", "nothing can be changed")
+    if kind == "TABLE_FUNCTION":
+        name = str(node["function"].get("function_name", "")).lower()
+        if name not in TABLE_FUNCTIONS:
+            message = f"the table function {name}: files, settings and the network are out of reach here"
+            raise RefusedSql(
+                message,
+                f"ask the tables of the lake, SHOW TABLES; functions allowed in FROM: {', '.join(sorted(TABLE_FUNCTIONS))}",
+            )
+    if node.get("class") == "FUNCTION" and str(node.get("function_name", "")).lower() in REFUSED_FUNCTIONS:
+        raise RefusedSql(f"the function {node['function_name']} is out of reach here")
+    if kind == "BASE_TABLE":
+        schema, name = str(node.get("schema_name", "")).lower(), str(node.get("table_name", ""))
+        if schema not in SYSTEM_SCHEMAS and name.lower() not in known_tables | cte_names:
+            raise RefusedSql(f"there is no table {name!r}", f"there are {', '.join(sorted(known_tables))}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:500]
+
+
+if __name__ == "__main__":
+    main()

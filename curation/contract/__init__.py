@@ -1,0 +1,1 @@
+"""What a stage is, what it gives back, and what it may spend."""

@@ -1,0 +1,251 @@
+"""What a stage is: four shapes, one contract. A stage knows its work and its config, and nothing of how it is run."""
+
+from __future__ import annotations
+
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from dmforge.curation.contract.budget import Budget, ExpectedCost
+from dmforge.curation.contract.stage_results import Key, Made, Origin, Quarantined, Rejected, Result, StageResults
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import Id, digest
+from dmforge.schemas.records import Item, Joined, Record
+
+if TYPE_CHECKING:
+    from dmforge.curation.lake.views import LakeView
+
+__all__ = [
+    "Ask",
+    "AskConfig",
+    "Batch",
+    "BatchConfig",
+    "Collective",
+    "Each",
+    "EachConfig",
+    "Gate",
+    "Key",
+    "Made",
+    "Quarantined",
+    "Rejected",
+]
+__all__ += ["Result", "Root", "Stage", "StageConfig", "StageResults"]
+
+In = TypeVar("In", bound=Item)
+Out = TypeVar("Out", bound=Record)
+
+
+def _is_stage_shape(base: Any) -> bool:
+    type_arguments = typing.get_args(base)
+    return bool(type_arguments) and not any(isinstance(argument, TypeVar) for argument in type_arguments)
+
+
+def _joined_record(annotation: Any) -> type[Record]:
+    """The record type of a joined row's field: for `X | None` it is X."""
+    return next((argument for argument in typing.get_args(annotation) if argument is not type(None)), annotation)
+
+
+class StageConfig(Config):
+    """Settings of every stage."""
+
+    batch_items: Operational[PositiveInt] = 1000
+    """Inputs that are committed together. Small where an input takes long: what a kill undoes is at most the open batches."""
+
+
+class EachConfig(StageConfig):
+    """Settings of an Each stage: limits of the killable processes in which foreign files are opened."""
+
+    workers: Operational[NonNegativeInt] = 0
+    """Processes at work, on all machines together; 0 means one for each core."""
+    cpu_s: Operational[PositiveFloat] = 60.0
+    """CPU seconds that one input may use without getting on."""
+    memory_mb: Operational[PositiveInt] = 2048
+    """Memory that a process may take beyond what it had when it started."""
+    still_s: Operational[PositiveFloat] = 30.0
+    """Seconds that a process may stand still, using no CPU although the machine is free: hung."""
+    wall_s: Operational[PositiveFloat] = 900.0
+    """The backstop: seconds without getting on after which even a process that computes is ended. Its input stays pending."""
+
+
+class BatchConfig(StageConfig):
+    """Settings of a Batch stage: the workers and GPUs that an engine takes on a cluster."""
+
+    gpus: Operational[NonNegativeFloat] = 0.0
+    """Of a GPU, what each worker takes on a cluster: with 0.5, two share one. On one machine the engine takes what it finds."""
+    workers: Operational[NonNegativeInt] = 0
+    """Workers on a cluster; 0 means as many as fit."""
+
+
+class AskConfig(StageConfig):
+    """Settings of an Ask stage: how many requests are in flight."""
+
+    concurrency: Operational[PositiveInt] = 16
+    """Requests in flight."""
+
+    def shared(self, askers: int) -> Self:
+        """The settings for one of several ranks that ask at once: together they send no more than one alone would."""
+        return self.model_copy(update={"concurrency": max(1, self.concurrency // askers)})
+
+
+class Stage(ABC, Generic[In, Out]):
+    """Turns records of one table into records of others. `class Blind(Batch[Task, Verdict])` is the whole declaration.
+
+    It is picklable, and opens what is heavy in `open`, in the process that does the work.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    """Raised when the code changes what comes out: part of the work key."""
+    repeats: ClassVar[bool] = False
+    """Two inputs may give the same row, as when a question stands in two files: it is one row then. Costs a sort to see."""
+    whole_videos: ClassVar[bool] = False
+    """Batches end where a video ends: what is done about one video is committed together, or not at all."""
+    measures: ClassVar[tuple[str, ...]] = ()
+    """The names of the verdicts that it gives: a recipe tells from them what can be asked for before anything is measured."""
+    item: ClassVar[type[Item]]
+    """What `process` is given: a row of the table that the stage reads, alone or beside rows that it names."""
+    reads: ClassVar[type[Record]]
+    beside: ClassVar[dict[str, type[Record]]]
+    """Of a joined item: the column of the input that names a row, and what that row is."""
+    makes: ClassVar[tuple[type[Record], ...]]
+    config_class: ClassVar[type[StageConfig]]
+    config: StageConfig
+
+    def __init__(self, config: StageConfig) -> None:
+        self.config = config
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        shape = next((base for base in getattr(cls, "__orig_bases__", ()) if _is_stage_shape(base)), None)
+        if shape is not None:  # a concrete stage: what it reads and makes stands in its bases, its config in its annotations
+            item, makes = typing.get_args(shape)
+            record_types = typing.get_type_hints(item) if issubclass(item, Joined) else {"": item}
+            cls.item, (cls.reads, *_), cls.makes = item, record_types.values(), typing.get_args(makes) or (makes,)
+            cls.beside = {name: _joined_record(record_type) for name, record_type in list(record_types.items())[1:]}
+            cls.config_class = typing.get_type_hints(cls, localns={"View": object})["config"]
+
+    @cached_property
+    def variant(self) -> Id:
+        """Digest of all that decides what comes out of an input. With the input's id it is the work key."""
+        return digest("variant", [self.name, self.version, self.config.semantic(), self.ingredients()])
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.name, self.variant)
+
+    def ingredients(self) -> list[str]:
+        """What decides the result beside name, version and config: the text of prompts, say."""
+        return []
+
+    def asked_scores(self) -> frozenset[str]:
+        """The names of verdicts that the config asks for: a recipe is refused where no stage before gives one of them."""
+        return frozenset()
+
+    def awaits(self) -> str:
+        """What has to be made by other means before this stage can work, and how; empty where nothing has. A run ends before
+        it then, and in good order."""
+        return ""
+
+    def begin(self, workspace: Workspace) -> None:
+        """Called once, by the driver, before any stage works: what can't be done is refused while nothing has changed."""
+
+    def open(self, workspace: Workspace) -> None:
+        """Open what the work needs. Called once in each process that does the work."""
+
+    def close(self) -> None:
+        """Close what was opened. Called where the work ends in order; a killed process closes nothing."""
+
+    def __repr__(self) -> str:
+        tables = ", ".join(record.table for record in self.makes)
+        return f"{type(self).__name__}({self.reads.table} -> {tables}; {self.config!r})"
+
+
+class Each(Stage[In, Out]):
+    """One input at a time, in a process that may be killed: decoding, probing, whatever opens foreign bytes."""
+
+    config: EachConfig
+    gets_on: Callable[[], None] = staticmethod(lambda: None)
+    """To be called by work that takes long, as it gets on: what an input may use counts from there."""
+
+    @abstractmethod
+    def process(self, item: In) -> Result:
+        """What became of this input. An exception is tried once more, then quarantined; `Transient` stays pending."""
+
+
+class Ask(Stage[In, Out]):
+    """One input at a time, many in flight: teachers and other servers."""
+
+    config: AskConfig
+    account: Budget
+    """Set by the driver: what asking costs is counted there, and bounded."""
+
+    def __init__(self, config: StageConfig) -> None:
+        super().__init__(config)
+        self.account = Budget()
+
+    async def aclose(self) -> None:
+        """Close what was opened, while connections can still say goodbye."""
+        self.close()
+
+    def missing(self) -> InputError | None:
+        """What asking needs beside the recipe and is not there: an endpoint, or a price where there is a budget."""
+        return None
+
+    def expected(self, item: In) -> ExpectedCost | None:
+        """What this input should cost, where that can be told before anything is asked."""
+        del item
+        return None
+
+    @abstractmethod
+    async def process(self, item: In) -> Result:
+        """What became of this input. `Transient` leaves it pending; any other exception stops the stage."""
+
+
+class Batch(Stage[In, Out]):
+    """A stream of inputs to a stream of results: for engines that batch by themselves."""
+
+    config: StageConfig
+
+    @abstractmethod
+    def process(self, items: Iterator[In]) -> Iterator[Result]:
+        """One result for each input, in the order of the inputs; it may take inputs ahead of its results."""
+
+
+class Collective(Stage[In, Out]):
+    """Needs all of its tables at once: duplicates, select, pack. Done again whenever the set of ids that it saw changes."""
+
+    config: StageConfig
+    also_reads: ClassVar[tuple[type[Record], ...]] = ()
+    """Further tables that it looks at; what is settled are the inputs of `reads`."""
+    if_there: ClassVar[tuple[type[Record], ...]] = ()
+    """Of these, tables that a recipe need not have a maker of: they are empty then."""
+
+    @abstractmethod
+    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+        """Outcomes for every row of `reads`, in pieces of any size."""
+
+
+class Gate(ABC):
+    """A stage that lets some rows of the table that it reads through to later stages, and keeps the others back."""
+
+    @abstractmethod
+    def passing(self, made: str) -> str:
+        """SQL of the `id`s that pass, from SQL of the rows that the stage made."""
+
+
+class Root(ABC):
+    """A stage at the start of the chain: its inputs come from outside the lake."""
+
+    @abstractmethod
+    def edition(self, workspace: Workspace) -> str:
+        """What the list is made from, in few words: a digest, a number. While it stays the same, nothing is scanned again."""
+
+    @abstractmethod
+    def scan(self, workspace: Workspace) -> Iterator[Record]:
+        """Every input there is, always all of them: one that is no longer listed is no longer current."""

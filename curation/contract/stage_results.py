@@ -1,0 +1,163 @@
+"""Results of stages in Arrow form: the outcomes of inputs, and the rows made from them, by table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from dmforge.schemas.columns import id_list, schema, to_arrow
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.ids import ID_BYTES, Id
+from dmforge.schemas.records import Outcome, Record
+
+MADE_FROM = "made_from"
+"""The extra column of each row: the input that it was made from. A row is current while that input is."""
+
+
+UNSTORABLE_ERRORS = (ValueError, TypeError, OverflowError, pa.ArrowException)
+"""Half a surrogate pair, as broken JSON escapes leave behind; a number beyond 64 bits; a value of another type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The rows made from an input, possibly none."""
+
+    rows: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The input is sound, but was judged unsuitable."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """The input can't be processed: it is damaged, hostile, or not what it claims to be."""
+
+    reason: str
+    detail: str = ""
+
+
+Result = Made | Rejected | Quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The key of an outcome: the input, and its video, by which work is kept together."""
+
+    input: Id
+    video: Id
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The stage and variant that settled an input: constant over a commit."""
+
+    stage: str
+    variant: Id
+
+
+@dataclass(frozen=True, slots=True)
+class StageResults:
+    """Outcomes and rows, ready to be written. SQL-based stages build it directly, the others by `settle`."""
+
+    outcomes: pa.Table
+    rows: Mapping[str, pa.Table]
+
+
+def row_schema(record: type[Record]) -> pa.Schema:
+    """The schema of a record in the lake: its own columns and `MADE_FROM`."""
+    return schema(record).append(pa.field(MADE_FROM, pa.binary(ID_BYTES)))
+
+
+def settle(origin: Origin, keys: Sequence[Key], results: Sequence[Result], makes: tuple[type[Record], ...]) -> StageResults:
+    """Results of the inputs `keys`, in their order, as Arrow."""
+    try:
+        return _settle(origin, keys, results, makes)
+    except UNSTORABLE_ERRORS:
+        return _settle(origin, keys, [_storable(result) for result in results], makes)
+
+
+def _settle(origin: Origin, keys: Sequence[Key], results: Sequence[Result], makes: tuple[type[Record], ...]) -> StageResults:
+    outcomes = [_outcome(origin, key, result) for key, result in zip(keys, results, strict=True)]
+    made_rows = [
+        (key, row) for key, result in zip(keys, results, strict=True) if isinstance(result, Made) for row in result.rows
+    ]
+    for _, row in made_rows:
+        if type(row) not in makes:
+            raise DmforgeError(
+                f"stage {origin.stage!r} made a {type(row).__name__}; it declares {[record.__name__ for record in makes]}"
+            )
+    return StageResults(
+        pa.Table.from_batches([to_arrow(Outcome, outcomes)]),
+        {record.table: _rows(record, [(key, row) for key, row in made_rows if type(row) is record]) for record in makes},
+    )
+
+
+def joined(pieces: Sequence[StageResults], keys: Sequence[Key]) -> StageResults:
+    """Join pieces of a batch, in the order of `keys`, whatever order they were finished in."""
+    position = {key.input: index for index, key in enumerate(keys)}
+    outcomes = pa.concat_tables([piece.outcomes for piece in pieces])
+    rows = {table: pa.concat_tables([piece.rows[table] for piece in pieces]) for table in pieces[0].rows}
+    return StageResults(
+        _sorted(outcomes, "input", position),
+        {table: _sorted(table_rows, MADE_FROM, position) for table, table_rows in rows.items()},
+    )
+
+
+def to_bytes(settled: StageResults) -> dict[str, bytes]:
+    """Serialize for another process: Arrow IPC, which copies columns and no objects."""
+    return {table: ipc_bytes(rows) for table, rows in {Outcome.table: settled.outcomes, **settled.rows}.items()}
+
+
+def from_bytes(data: Mapping[str, bytes]) -> StageResults:
+    tables = {table: pa.ipc.open_stream(stream).read_all() for table, stream in data.items()}
+    return StageResults(tables.pop(Outcome.table), tables)
+
+
+def ipc_bytes(table: pa.Table) -> bytes:
+    """A table as one Arrow stream; only its own rows, where it is a slice of a larger one."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def _sorted(table: pa.Table, column: str, position: Mapping[Id, int]) -> pa.Table:
+    order = np.array([position[key] for key in id_list(table.column(column))], np.int64)
+    if bool((order[1:] >= order[:-1]).all()):
+        return table
+    return table.take(np.argsort(order, kind="stable"))
+
+
+def _outcome(origin: Origin, key: Key, result: Result) -> Outcome:
+    if isinstance(result, Made):
+        return Outcome(key.input, key.video, origin.stage, origin.variant, "made", "", "", len(result.rows))
+    status = "rejected" if isinstance(result, Rejected) else "quarantined"
+    detail = result.detail.encode("utf-8", "backslashreplace").decode()
+    return Outcome(key.input, key.video, origin.stage, origin.variant, status, result.reason, detail, 0)
+
+
+def _storable(result: Result) -> Result:
+    """A result with a value that can't be stored is no result: its input is quarantined, and its neighbours are not."""
+    if isinstance(result, Made):
+        for row in result.rows:
+            try:
+                to_arrow(type(row), [row])
+            except UNSTORABLE_ERRORS as error:
+                return Quarantined("unstorable", f"{type(error).__name__}: {error}")
+    return result
+
+
+def _rows(record: type[Record], made_rows: list[tuple[Key, Record]]) -> pa.Table:
+    batch = to_arrow(record, [row for _, row in made_rows])
+    table = pa.Table.from_batches([batch])
+    return table.append_column(
+        row_schema(record).field(MADE_FROM), pa.array([key.input for key, _ in made_rows], pa.binary(ID_BYTES))
+    )

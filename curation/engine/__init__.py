@@ -1,0 +1,1 @@
+"""What runs stages: the driver, its log, its progress, executors and ranks."""

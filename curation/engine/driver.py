@@ -1,0 +1,201 @@
+"""The driver: for each stage, it finds pending inputs, has an executor process them, and commits. It alone writes the lake."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from rich.console import Console
+
+from dmforge.curation.contract.budget import Budget
+from dmforge.curation.contract.stage import Ask, Collective, Gate, Root
+from dmforge.curation.contract.stage_results import Origin, StageResults
+from dmforge.curation.engine.executors.batch_results import Executor
+from dmforge.curation.engine.progress import StageProgress
+from dmforge.curation.lake.commits import CommitDraft, Lake
+from dmforge.curation.lake.compaction import compact
+from dmforge.curation.lake.partition import ALL, Share
+from dmforge.curation.lake.parts import Extent
+from dmforge.curation.lake.roster import publish_roster
+from dmforge.curation.lake.spool import Spool
+from dmforge.curation.lake.views import AnyStage, LakeView, StageCounts, interruptible
+from dmforge.curation.lake.worklist import pending_batches
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.ids import Id, digest
+from dmforge.schemas.records import Item, Outcome, Record
+
+WAITS_FOR_INPUTS = "waits for {} inputs of earlier stages"
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """The state of a stage after a run, with the reasons why inputs are pending."""
+
+    name: str
+    tally: StageCounts
+    deferred: dict[str, int]
+    """Reason -> inputs that stay pending for it."""
+    awaits: str = ""
+    """What has to be made by other means before this stage can work: the run ended before it, in good order."""
+
+
+def split_at_blocked(stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], AnyStage | None]:
+    """The stages before the first that awaits something made elsewhere, and that stage, if there is one."""
+    blocked = next((stage for stage in stages if stage.awaits()), None)
+    return (stages, None) if blocked is None else (stages[: stages.index(blocked)], blocked)
+
+
+def require_askable(view: LakeView, stages: Sequence[AnyStage]) -> None:
+    """Raise an Ask stage's missing endpoint or price before any request, if it has inputs or paid replies will lead to some.
+
+    A stage that has settled inputs before may have paid answers for all that come: it raises at the first input that has none.
+    """
+    if not any(isinstance(stage, Ask) and stage.missing() for stage in stages):
+        return
+    coming_records: set[type[Record]] = set()
+    is_paid = False
+    for stage in stages:
+        tally = view.tally(stage)
+        if stage.reads not in coming_records and not tally.pending:
+            continue
+        coming_records |= {*stage.makes, stage.reads} if isinstance(stage, Gate) else {*stage.makes}
+        if not isinstance(stage, Ask):
+            continue
+        if (error := stage.missing()) is None:
+            is_paid = True
+        elif tally.pending or is_paid or not view.ever_settled(stage):
+            raise error
+
+
+class Driver:
+    """Runs stages over a lake that is held for writing."""
+
+    _share: Share = ALL
+    """The share of the videos that this driver works on."""
+
+    def __init__(
+        self, lake: Lake, stages: Sequence[AnyStage], executor: Executor, console: Console, account: Budget | None = None
+    ) -> None:
+        self._lake, self._stages, self._executor, self._console = lake, stages, executor, console
+        self._upto: Id | None = None
+        self.account = account or Budget()
+
+    def run(
+        self, stages: Sequence[AnyStage], video_count: int | None = None, *, partial: bool = False
+    ) -> Iterator[StageReport]:
+        """Run each of these stages as far as possible; with `videos`, only on inputs about the first so many videos.
+
+        A Collective waits until all inputs of earlier stages are settled; with `partial` it runs on those that are. The run
+        ends before a stage that awaits something, and the last report says what.
+        """
+        stages, blocked = split_at_blocked(stages)
+        for stage in stages:
+            if isinstance(stage, Ask):
+                stage.account = self.account
+            stage.begin(self._lake.workspace)
+        self._lake.sweep()
+        for stage in self._stages:
+            if isinstance(stage, Root):
+                publish_roster(self._lake, stage)
+        self._upto = None if video_count is None else LakeView(self._lake, self._stages).last_of_first(video_count)
+        require_askable(self._view(), stages)
+        waiting = 0
+        for stage in stages:
+            view = self._view()
+            if not isinstance(stage, Collective):
+                deferred = self._run_stage(view, stage, waiting)
+            elif waiting and not partial:
+                deferred = {WAITS_FOR_INPUTS.format(waiting): view.tally(stage).pending}
+            else:
+                deferred = self._run_collective(view, stage)
+            report = StageReport(stage.name, self._view().tally(stage), deferred)
+            waiting += report.tally.pending
+            pa.default_memory_pool().release_unused()  # it would keep as much memory as the largest stage took
+            yield report
+        if blocked is not None:
+            yield StageReport(blocked.name, self._view().tally(blocked), {}, blocked.awaits())
+
+    def _view(self) -> LakeView:
+        return LakeView(self._lake, self._stages, last_video=self._upto)
+
+    def _run_stage(self, view: LakeView, stage: AnyStage, waiting: int) -> dict[str, int]:
+        pending = view.tally(stage).pending
+        deferred = self._run_pending(view, stage, pending) if pending else {}
+        if waiting:  # some of what is pending here may wait for a row of an earlier stage
+            waiting_count = self._view().tally(stage).pending - sum(deferred.values())
+            return deferred | ({"waits for earlier stages": waiting_count} if waiting_count else {})
+        if not deferred and self._upto is None:
+            # also where nothing was pending: a kill may have come between the last batch and this
+            compact(self._lake, stage.name, stage.variant)
+        return deferred
+
+    def _run_pending(self, view: LakeView, stage: AnyStage, pending: int) -> dict[str, int]:
+        deferred: Counter[str] = Counter()
+        origin, config = stage.origin, stage.config.semantic()
+        with StageProgress(self._console, stage.name, pending) as progress:
+            batches = pending_batches(view, stage, self._share)
+            for finished in self._executor.execute(stage, self._lake.workspace, batches, progress.advance):
+                if finished.settled is not None:
+                    draft = CommitDraft("batch", stage.name, origin.variant, _batch_id(origin, finished.settled), config)
+                    self._lake.publish(draft, _tables(finished.settled))
+                deferred.update(item.reason for item in finished.deferred)
+        self._refuse_repeats(stage)
+        return dict(deferred)
+
+    def _run_collective(self, view: LakeView, stage: Collective[Item, Record]) -> dict[str, int]:
+        origin = Origin(stage.name, view.variant(stage))
+        inputs = view.extent(view.inputs(stage))
+        if view.tally(stage).pending == 0:
+            return {}
+        earlier_view = LakeView(self._lake, self._stages[: self._stages.index(stage)], last_video=self._upto)
+        with Spool() as spool:
+            settled = self._run_into_spool(stage, earlier_view, origin, spool, inputs.count)
+            self._refuse_unsettled(stage, settled, inputs)
+            # what stands under this variant was settled in part only (rows were taken down, or reopened): all is settled anew
+            partial = tuple(sorted(commit.id for commit in self._lake.of(stage.name, origin.variant)))
+            name = digest("collective", [stage.name, origin.variant, *partial])
+            draft = CommitDraft("collective", stage.name, origin.variant, name, stage.config.semantic(), supersedes=partial)
+            self._lake.publish(draft, spool.tables())
+        return {}
+
+    def _run_into_spool(
+        self, stage: Collective[Item, Record], earlier_view: LakeView, origin: Origin, spool: Spool, input_count: int
+    ) -> Extent:
+        """Run a Collective into a spool on disk, and return the extent of the inputs that it settled."""
+        settled = Extent()
+        with StageProgress(self._console, stage.name, input_count) as progress:
+            stage.open(self._lake.workspace)
+            with interruptible():
+                for piece in stage.process(earlier_view, origin):
+                    for table, rows in {Outcome.table: piece.outcomes, **piece.rows}.items():
+                        spool.add(table, rows)
+                    settled += Extent.of(piece.outcomes.column("input"))
+                    progress.advance(piece.outcomes.num_rows)
+            stage.close()
+        return settled
+
+    def _refuse_unsettled(self, stage: Collective[Item, Record], settled: Extent, inputs: Extent) -> None:
+        if settled != inputs:
+            raise DmforgeError(
+                f"stage {stage.name!r} settled {settled.count} inputs; it was given {inputs.count}, each needs an outcome",
+                mend=f"each row of {stage.reads.table} needs one; if rows come twice, a stage before it has to say `repeats`",
+            )
+
+    def _refuse_repeats(self, stage: AnyStage) -> None:
+        # once a run, on its new rows: later stages and corpora would count such a row twice
+        repeated = None if stage.repeats else LakeView(self._lake, self._stages).repeated(stage)
+        if repeated is not None:
+            raise DmforgeError(
+                f"stage {stage.name!r} made one and the same row from two inputs: {repeated}",
+                mend=f"if that is as it should be, set `repeats = True` in {type(stage).__name__}",
+            )
+
+
+def _batch_id(origin: Origin, settled: StageResults) -> Id:
+    return digest("batch", [origin.stage, origin.variant, settled.outcomes.column("input").to_pylist()])
+
+
+def _tables(settled: StageResults) -> dict[str, list[pa.Table]]:
+    return {Outcome.table: [settled.outcomes]} | {table: [rows] for table, rows in settled.rows.items()}

@@ -1,0 +1,60 @@
+"""What an executor hands to the driver: a settled batch, with the inputs that stay pending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dmforge.curation.contract.stage_results import Key, StageResults, joined
+from dmforge.curation.lake.views import AnyStage
+from dmforge.curation.lake.worklist import WorkBatch
+from dmforge.curation.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """An input without an outcome: it stays pending and may work the next time."""
+
+    key: Key
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedBatch:
+    """A batch after its work. `settled` is None where every input was deferred."""
+
+    settled: StageResults | None
+    deferred: tuple[Deferred, ...] = ()
+
+
+@dataclass
+class BatchInProgress:
+    """A batch in progress, whose inputs are processed in pieces, in any order."""
+
+    batch: WorkBatch
+    keys: list[Key]
+    inputs_left: int
+    pieces: list[StageResults] = field(default_factory=list[StageResults])
+    deferred: list[Deferred] = field(default_factory=list[Deferred])
+
+    @staticmethod
+    def of(batch: WorkBatch) -> BatchInProgress:
+        """A batch with no input processed yet."""
+        return BatchInProgress(batch, batch.keys(), batch.items.num_rows)
+
+    def finished(self) -> FinishedBatch:
+        """The finished batch, its pieces joined."""
+        return FinishedBatch(joined(self.pieces, self.keys) if self.pieces else None, tuple(self.deferred))
+
+
+Advance = Callable[[int], None]
+"""Called with the number of further inputs that were processed: for the progress display."""
+
+
+class Executor(Protocol):
+    """Runs a stage over batches, in any order, several at a time. It commits nothing."""
+
+    def execute(
+        self, stage: AnyStage, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
+    ) -> Iterator[FinishedBatch]: ...

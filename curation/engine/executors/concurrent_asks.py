@@ -1,0 +1,88 @@
+"""Runs Ask stages with many requests in flight, across batches: a slow answer delays the commit of its own batch only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from dmforge.curation.contract.stage import Ask
+from dmforge.curation.contract.stage_results import Key, Result, settle
+from dmforge.curation.engine.executors.batch_results import Advance, Deferred, FinishedBatch
+from dmforge.curation.lake.worklist import WorkBatch
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.errors import Transient
+from dmforge.schemas.records import Item, Record
+
+AnyAsk = Ask[Item, Record]
+
+
+def ask(stage: AnyAsk, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[FinishedBatch]:
+    """Run an Ask stage. The event loop runs only while the driver waits for the next batch: a commit takes milliseconds."""
+    with asyncio.Runner() as runner:  # turns Ctrl-C into KeyboardInterrupt here, after cancelling what is in flight
+        finished_batches = _ask_all(stage, workspace, batches, advance)
+        try:
+            while (batch := runner.run(_next_batch(finished_batches))) is not None:
+                yield batch
+        finally:
+            with suppress(RuntimeError):  # a second Ctrl-C left it running: the runner cancels the rest
+                runner.run(finished_batches.aclose())
+
+
+@dataclass
+class _OpenBatch:
+    keys: list[Key]
+    inputs_left: int
+    results: dict[int, Result] = field(default_factory=dict[int, Result])
+    deferred: list[Deferred] = field(default_factory=list[Deferred])
+
+    def finished(self, stage: AnyAsk) -> FinishedBatch:
+        indices = sorted(self.results)
+        settled = settle(stage.origin, [self.keys[i] for i in indices], [self.results[i] for i in indices], stage.makes)
+        return FinishedBatch(settled if indices else None, tuple(self.deferred))
+
+
+async def _next_batch(finished_batches: AsyncGenerator[FinishedBatch, None]) -> FinishedBatch | None:
+    return await anext(finished_batches, None)
+
+
+async def _ask_all(
+    stage: AnyAsk, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
+) -> AsyncGenerator[FinishedBatch, None]:
+    stage.open(workspace)
+    ready: asyncio.Queue[FinishedBatch | None] = asyncio.Queue()
+    items = _items(stage, batches)
+
+    async def ask_items() -> None:
+        # the askers share one generator: each takes the next item as soon as it is free, whichever batch that is in
+        for open_batch, index, item in items:
+            try:
+                open_batch.results[index] = await stage.process(item)
+            except Transient as error:
+                open_batch.deferred.append(Deferred(open_batch.keys[index], str(error)))
+            advance(1)
+            open_batch.inputs_left -= 1
+            if not open_batch.inputs_left:
+                ready.put_nowait(open_batch.finished(stage))
+
+    askers = [asyncio.create_task(ask_items()) for _ in range(stage.config.concurrency)]
+    all_askers = asyncio.gather(*askers)
+    all_askers.add_done_callback(lambda future: (future.cancelled() or future.exception(), ready.put_nowait(None)))
+    try:
+        while (batch := await ready.get()) is not None:
+            yield batch
+        await all_askers  # raises what stopped an asker, after the batches that were finished before it
+    finally:
+        for asker in askers:
+            asker.cancel()
+        await asyncio.gather(*askers, return_exceptions=True)
+        await stage.aclose()
+
+
+def _items(stage: AnyAsk, batches: Iterator[WorkBatch]) -> Iterator[tuple[_OpenBatch, int, Item]]:
+    for batch in batches:
+        open_batch = _OpenBatch(batch.keys(), batch.items.num_rows)
+        for index, item in enumerate(from_arrow(stage.item, batch.items)):
+            yield open_batch, index, item

@@ -1,0 +1,322 @@
+"""A pool of killable processes: an input that hangs, crashes, or uses too much time or memory fails alone.
+
+When a process is ended, and the outcome of its input (each input gets a second try first):
+
+    over its CPU seconds, over its memory, dead, or raising     quarantined
+    standing still: no CPU used while the machine was free      quarantined
+    still computing at the wall-clock backstop                  pending: the machine was slow, the input may be fine
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+
+from dmforge.curation.contract.stage import Each
+from dmforge.curation.contract.stage_results import Quarantined, StageResults, from_bytes, ipc_bytes, settle
+from dmforge.curation.engine.executors.batch_results import Advance, BatchInProgress, Deferred, FinishedBatch
+from dmforge.curation.engine.executors.killable_worker import (
+    IDLE,
+    MEMORY,
+    ChunkResult,
+    InputChunk,
+    InputFault,
+    UnusableStage,
+    WorkerReady,
+    serve,
+)
+from dmforge.curation.engine.executors.process_watch import TICK_S, EndReason, ProcessWatch, cpu_seconds
+from dmforge.curation.lake.worklist import WorkBatch
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.records import Item, Record
+
+CHUNK_S = 0.2
+"""Inputs are sent in chunks of about this much work: fewer messages where they are quick, one by one where they are slow."""
+MAX_CHUNK = 1024
+TRIES = 2
+MAX_LOSSES = 100
+MAX_ALIKE_FAULTS = 20
+"""When this many first inputs fail for the same reason, the mistake is in the stage or its limits, not in the data."""
+
+
+@dataclass(frozen=True)
+class _Span:
+    """A range of a batch's inputs."""
+
+    underway: BatchInProgress
+    start: int
+    stop: int
+    attempt: int = 1
+
+    def part(self, start: int, stop: int) -> _Span:
+        """A part of this range."""
+        return _Span(self.underway, start, stop, self.attempt)
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    progress: list[int]
+    is_open: bool = False
+    span: _Span | None = None
+    watch: ProcessWatch | None = None
+
+
+class KillablePool:
+    """The killable processes of one Each stage. As a context manager, it ends all of them on exit."""
+
+    def __init__(self, stage: Each[Item, Record], workspace: Workspace) -> None:
+        self._stage, self._limits, self._workspace = stage, stage.config, workspace
+        self._size = self._limits.workers or os.cpu_count() or 1
+        self._workers: list[_Worker] = []
+        self._spans: deque[_Span] = deque()
+        self._ready: deque[BatchInProgress] = deque()
+        self._seconds_per_input = CHUNK_S  # seconds an input takes; assumed slow until seen to be quick
+        self._last_patrol_s = time.monotonic()
+        self._first_faults: Counter[str] = Counter()
+        self._any_succeeded = False
+        self._losses = 0
+
+    def __enter__(self) -> KillablePool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+            worker.connection.close()
+
+    def execute(self, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[FinishedBatch]:
+        """Yield batches as they are finished. A few more are open than there are processes, so a slow input stalls none."""
+        open_count, has_more = 0, True
+        while True:
+            while has_more and open_count < self._size + 2:
+                batch = next(batches, None)
+                if batch is None:
+                    has_more = False
+                    break
+                open_count += 1
+                self._spans.append(_Span(BatchInProgress.of(batch), 0, batch.items.num_rows))
+            if not open_count:
+                return
+            self._send_chunks()
+            self._receive(advance)
+            self._patrol(advance)
+            while self._ready:
+                open_count -= 1
+                yield self._ready.popleft().finished()
+
+    def _send_chunks(self) -> None:
+        while self._spans and (worker := self._idle_worker()) is not None:
+            worker.progress[0] = IDLE
+            worker.span, worker.watch = self._next_span(), None
+            try:
+                worker.connection.send(_chunk(worker.span))
+            except OSError:
+                self._give_back(worker)
+        while self._spans and len(self._workers) < self._size:
+            self._start_worker()
+
+    def _idle_worker(self) -> _Worker | None:
+        # only a process that reported to be open: a large message to one that hangs in `open` would block this process, too
+        return next((worker for worker in self._workers if worker.is_open and worker.span is None), None)
+
+    def _next_span(self) -> _Span:
+        span = self._spans.popleft()
+        size = max(1, min(MAX_CHUNK, int(CHUNK_S / self._seconds_per_input)))
+        if span.stop - span.start <= size:
+            return span
+        self._spans.appendleft(span.part(span.start + size, span.stop))
+        return span.part(span.start, span.start + size)
+
+    def _start_worker(self) -> None:
+        context = _context()
+        driver_end, worker_end = context.Pipe()
+        progress = context.RawArray("q", [IDLE, 0])
+        arguments = (worker_end, self._stage, self._workspace, self._limits.memory_mb, progress)
+        process = context.Process(target=serve, args=arguments, daemon=True)
+        try:
+            process.start()
+        except (EOFError, ConnectionError):  # the fork server was killed just now: another one starts with the next process
+            driver_end.close()
+            self._count_loss()
+            return
+        finally:
+            worker_end.close()
+        # a shared array behaves as a list
+        self._workers.append(_Worker(process, driver_end, progress))  # pyright: ignore[reportArgumentType]
+
+    def _receive(self, advance: Advance) -> None:
+        by_connection = {worker.connection: worker for worker in self._workers}
+        for connection in wait(list(by_connection), TICK_S):
+            worker = by_connection[connection]  # pyright: ignore[reportArgumentType] (only what was given is returned)
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError):
+                self._handle_death(worker, advance)
+                continue
+            match message:
+                case WorkerReady():
+                    worker.is_open = True
+                case UnusableStage():
+                    raise message.error or DmforgeError(f"stage {self._stage.name!r} can't be run: {message.message}")
+                case _:
+                    self._take_reply(worker, message, advance)
+
+    def _take_reply(self, worker: _Worker, reply: ChunkResult, advance: Advance) -> None:
+        span, worker.span = worker.span, None
+        assert span is not None
+        input_count = span.stop - span.start
+        self._seconds_per_input = 0.5 * self._seconds_per_input + 0.5 * max(reply.took_s / input_count, 1e-6)
+        for fault in reply.faults:
+            position = span.start + fault.index
+            self._judge_fault(span.part(position, position + 1), fault, advance)
+        if any(fault.reason == MEMORY for fault in reply.faults):
+            worker.process.kill()
+            self._remove(worker)
+        if input_count > len(reply.faults):
+            self._any_succeeded = True
+            self._settle(span.underway, from_bytes(reply.settled), input_count - len(reply.faults), advance)
+
+    def _patrol(self, advance: Advance) -> None:
+        """Check each process for hangs and limits, at most once a tick."""
+        now = time.monotonic()
+        elapsed = now - self._last_patrol_s
+        if elapsed < TICK_S:
+            return
+        self._last_patrol_s = now
+        for worker in [worker for worker in self._workers if worker.span is not None or not worker.is_open]:
+            (index, step), cpu_s = worker.progress[:], cpu_seconds(worker.process.pid)
+            if cpu_s is None:
+                continue  # it is dead: the next receiving will tell
+            if worker.watch is None or worker.watch.progress != (index, step):
+                worker.watch = ProcessWatch((index, step), now, cpu_s)
+                continue
+            verdict = worker.watch.look(now, cpu_s, elapsed, self._limits)
+            if verdict is None:
+                continue
+            if index == IDLE:
+                raise DmforgeError(f"stage {self._stage.name!r} never came to its first input: {verdict.detail}")
+            worker.process.kill()
+            span = self._remove_with_span(worker)
+            if worker.progress[0] == index:
+                self._blame(span, index, verdict, advance)
+            else:  # it went on to another input just before it was killed: this one was in time, and nobody is to blame
+                self._spans.appendleft(span)
+
+    def _handle_death(self, worker: _Worker, advance: Advance) -> None:
+        """Handle a process that died by itself."""
+        worker.process.join()
+        cause = _cause_of_death(worker.process.exitcode)
+        if not worker.is_open:
+            raise DmforgeError(f"stage {self._stage.name!r} can't be run: its process died before the first input ({cause})")
+        if worker.span is None:
+            self._remove(worker)
+        elif worker.progress[0] == IDLE:
+            self._give_back(worker)
+        else:
+            index = worker.progress[0]
+            self._blame(self._remove_with_span(worker), index, EndReason("died", cause), advance)
+
+    def _give_back(self, worker: _Worker) -> None:
+        """Give back the inputs of a process that died between inputs; an error where that happens too often."""
+        self._spans.appendleft(self._remove_with_span(worker))
+        self._count_loss()
+
+    def _count_loss(self) -> None:
+        self._losses += 1
+        if self._losses > MAX_LOSSES:
+            raise DmforgeError(f"processes of stage {self._stage.name!r} keep dying between inputs: something else kills them")
+
+    def _remove_with_span(self, worker: _Worker) -> _Span:
+        """Remove a process that is gone, and return what it was working on."""
+        self._remove(worker)
+        assert worker.span is not None
+        return worker.span
+
+    def _remove(self, worker: _Worker) -> None:
+        worker.process.join()
+        worker.connection.close()
+        self._workers.remove(worker)
+
+    def _blame(self, span: _Span, index: int, verdict: EndReason, advance: Advance) -> None:
+        """Fail or defer the input that brought its process down, and give back the others of its span."""
+        culprit = span.start + index
+        others = span.part(culprit + 1, span.stop), span.part(span.start, culprit)
+        self._spans.extendleft(other for other in others if other.stop > other.start)
+        at_fault = span.part(culprit, culprit + 1)
+        if verdict.computing:
+            self._defer(at_fault, f"{verdict.reason}: {verdict.detail}", advance)
+        else:
+            self._fail(at_fault, verdict.reason, verdict.detail, advance)
+
+    def _judge_fault(self, span: _Span, fault: InputFault, advance: Advance) -> None:
+        if fault.transient:
+            self._defer(span, fault.detail, advance)
+        else:
+            self._fail(span, fault.reason, fault.detail, advance)
+
+    def _fail(self, span: _Span, reason: str, detail: str, advance: Advance) -> None:
+        if span.attempt < TRIES:
+            self._note_first_fault(reason, detail)
+            self._spans.append(_Span(span.underway, span.start, span.stop, span.attempt + 1))
+            return
+        key = span.underway.keys[span.start]
+        self._settle(
+            span.underway, settle(self._stage.origin, [key], [Quarantined(reason, detail)], self._stage.makes), 1, advance
+        )
+
+    def _note_first_fault(self, reason: str, detail: str) -> None:
+        self._first_faults[reason] += 1
+        if not self._any_succeeded and self._first_faults[reason] >= MAX_ALIKE_FAULTS:
+            raise DmforgeError(
+                f"the first {MAX_ALIKE_FAULTS} inputs of stage {self._stage.name!r} all failed alike: {reason}: {detail}",
+                mend="this looks like a mistake in the stage or its limits, not in the data; mend it and run again, "
+                "with --retry-quarantined for what was quarantined before it was noticed",
+            )
+
+    def _defer(self, span: _Span, reason: str, advance: Advance) -> None:
+        span.underway.deferred.append(Deferred(span.underway.keys[span.start], reason))
+        self._count(span.underway, 1, advance)
+
+    def _settle(self, underway: BatchInProgress, piece: StageResults, input_count: int, advance: Advance) -> None:
+        underway.pieces.append(piece)
+        self._count(underway, input_count, advance)
+
+    def _count(self, underway: BatchInProgress, input_count: int, advance: Advance) -> None:
+        advance(input_count)
+        underway.inputs_left -= input_count
+        if not underway.inputs_left:
+            self._ready.append(underway)
+
+
+def _chunk(span: _Span) -> InputChunk:
+    rows = span.underway.batch.items.slice(span.start, span.stop - span.start)
+    return InputChunk(ipc_bytes(rows), [key.video for key in span.underway.keys[span.start : span.stop]])
+
+
+def _cause_of_death(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return signal.Signals(-exit_code).name
+    return f"exit code {exit_code}"
+
+
+@cache
+def _context() -> ForkServerContext:
+    """A context that forks from a clean server: replacing a killed process takes milliseconds, with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "dmforge.curation.engine.executors.fork_preload"])
+    return context

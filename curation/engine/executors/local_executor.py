@@ -1,0 +1,68 @@
+"""The executor for one machine: each shape of stage is run in the way that suits it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from dmforge.curation.contract.stage import Ask, Batch, Each
+from dmforge.curation.contract.stage_results import Key, Result, settle
+from dmforge.curation.engine.executors.batch_results import Advance, FinishedBatch
+from dmforge.curation.engine.executors.concurrent_asks import ask
+from dmforge.curation.engine.executors.killable_pool import KillablePool
+from dmforge.curation.lake.views import AnyStage
+from dmforge.curation.lake.worklist import WorkBatch
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.records import Item, Record
+
+
+class LocalExecutor:
+    """Runs stages in this process and in killable ones on this machine."""
+
+    def execute(
+        self, stage: AnyStage, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
+    ) -> Iterator[FinishedBatch]:
+        if isinstance(stage, Each):
+            with KillablePool(stage, workspace) as pool:
+                yield from pool.execute(batches, advance)
+        elif isinstance(stage, Ask):
+            yield from ask(stage, workspace, batches, advance)
+        elif isinstance(stage, Batch):
+            yield from stream(stage, workspace, batches, advance)
+        else:
+            raise TypeError(f"{stage.name} has none of the shapes that work on batches")
+
+
+@dataclass
+class _OpenBatch:
+    keys: list[Key]
+    results: list[Result] = field(default_factory=list[Result])
+
+
+def stream(
+    stage: Batch[Item, Record], workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
+) -> Iterator[FinishedBatch]:
+    """Run a Batch stage. It may read ahead across batches; its results come in the order of its inputs."""
+    open_batches: deque[_OpenBatch] = deque()
+
+    def read_items() -> Iterator[Item]:
+        for batch in batches:
+            open_batches.append(_OpenBatch(batch.keys()))
+            yield from from_arrow(stage.item, batch.items)
+
+    stage.open(workspace)
+    for result in stage.process(read_items()):
+        if not open_batches:
+            raise DmforgeError(f"stage {stage.name!r} gave more results than it was given inputs")
+        first_batch = open_batches[0]
+        first_batch.results.append(result)
+        advance(1)
+        if len(first_batch.results) == len(first_batch.keys):
+            open_batches.popleft()
+            yield FinishedBatch(settle(stage.origin, first_batch.keys, first_batch.results, stage.makes))
+    stage.close()
+    if open_batches or next(batches, None) is not None:
+        raise DmforgeError(f"stage {stage.name!r} ended before all of its inputs were answered")

@@ -1,0 +1,101 @@
+"""Messages between driver and Ray workers, and the check that a worker has the driver's code and versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from dmforge.curation.contract.stage_results import StageResults, from_bytes, ipc_bytes, to_bytes
+from dmforge.curation.engine import run_log
+from dmforge.curation.engine.executors.batch_results import Deferred, FinishedBatch
+from dmforge.curation.lake.views import AnyStage
+from dmforge.curation.lake.worklist import WorkBatch
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.errors import DmforgeError, InputError
+from dmforge.schemas.ids import Id
+
+MAX_LOSSES = 5
+"""How often a piece of work may be lost; then its inputs stay pending, since they may be what brings machines down."""
+LOST = f"its worker was lost {MAX_LOSSES} times"
+
+
+def installed() -> dict[str, str | None]:
+    """The installed versions that results depend on."""
+    return {"python": platform.python_version()} | run_log.versions()
+
+
+@dataclass(frozen=True)
+class RemoteStage:
+    """A stage and its workspace: the same for all workers."""
+
+    stage: AnyStage
+    root: str
+    variant: Id
+    installed: Mapping[str, str | None] = field(default_factory=installed)
+
+    def workspace(self) -> Workspace:
+        """The workspace on this worker; an error where it isn't there, or where code or versions differ from the driver's."""
+        host = socket.gethostname()
+        local_versions = installed()
+        differing = [
+            f"{name} {local_versions[name]}, not {driver_version}"
+            for name, driver_version in self.installed.items()
+            if local_versions[name] != driver_version
+        ]
+        if differing:
+            mend = "install the same versions on every machine of the cluster: what they make would differ"
+            raise DmforgeError(f"{host} has {'; '.join(differing)}", where="--executor ray", mend=mend)
+        # digested anew from the code and prompts on this machine
+        if type(self.stage)(self.stage.config).variant != self.variant:
+            mend = "install the same code on every machine of the cluster"
+            raise DmforgeError(f"{host} has another {self.stage.name!r}", where="--executor ray", mend=mend)
+        workspace = Workspace(Path(self.root), f"{host}-{os.getpid()}")
+        if not workspace.recipe.is_file():
+            mend = "mount the folder on every machine of the cluster, at the same path"
+            raise InputError(f"{host} sees no workspace there", where=self.root, mend=mend)
+        return workspace
+
+
+@dataclass(frozen=True, slots=True)
+class SentInputs:
+    """Inputs sent to a worker: Arrow IPC, with the ids of the inputs and their videos."""
+
+    items: bytes
+    inputs: list[Id]
+    videos: list[Id]
+
+    @classmethod
+    def of(cls, batch: WorkBatch, start: int = 0, stop: int | None = None) -> SentInputs:
+        """Some of a batch's inputs, or all."""
+        selection = slice(start, batch.items.num_rows if stop is None else stop)
+        return cls(
+            ipc_bytes(batch.items.slice(selection.start, selection.stop - selection.start)),
+            batch.inputs[selection],
+            batch.videos[selection],
+        )
+
+    def batch(self) -> WorkBatch:
+        return WorkBatch(pa.ipc.open_stream(self.items).read_all(), self.inputs, self.videos)
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedResults:
+    """The results that a worker sends back."""
+
+    settled: dict[str, bytes] | None
+    deferred: tuple[Deferred, ...]
+    took_s: float = 0.0
+
+    @classmethod
+    def of(cls, finished: FinishedBatch, took_s: float = 0.0) -> ReturnedResults:
+        settled = finished.settled
+        return cls(to_bytes(settled) if settled is not None else None, finished.deferred, took_s)
+
+    def rows(self) -> StageResults | None:
+        return from_bytes(self.settled) if self.settled is not None else None

@@ -1,0 +1,1 @@
+"""Several processes at one workspace: each has its share of the videos, and nobody coordinates."""

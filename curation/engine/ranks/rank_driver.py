@@ -1,0 +1,123 @@
+"""The driver of one rank, for its share of the videos: there is no coordinator, only a folder that all ranks see.
+
+Each stage is run on the share, then the next one. At a Collective, which needs all of its tables, ranks meet: rank 0 runs it
+once every share is settled up to there, and the others go on when it is done. A waiting rank is not at work; where no rank has
+been at work for a while, waiting ends. The rest is reported as pending then: the same command goes on later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.console import Console
+
+from dmforge.curation.contract.budget import Budget
+from dmforge.curation.contract.stage import Ask, Collective
+from dmforge.curation.engine.driver import WAITS_FOR_INPUTS, Driver, StageReport, require_askable, split_at_blocked
+from dmforge.curation.engine.executors.batch_results import Executor
+from dmforge.curation.engine.ranks.rank_locks import RankPresence
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.compaction import compact
+from dmforge.curation.lake.partition import Share
+from dmforge.curation.lake.views import AnyStage, StageCounts
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.records import Item, Record
+
+WAITS_FOR_RANKS = "waits for other ranks"
+
+
+class RankDriver(Driver):
+    """Runs stages over its share of a lake that several ranks write at once. It removes no unfinished files."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        stages: Sequence[AnyStage],
+        executor: Executor,
+        console: Console,
+        account: Budget,
+        share: Share,
+        patience_s: float,
+    ) -> None:
+        super().__init__(Lake(workspace), stages, executor, console, account)
+        self._share, self._work_lock = share, RankPresence(workspace, patience_s)
+
+    def run_share(self, stages: Sequence[AnyStage]) -> Iterator[StageReport]:
+        """Run the share through these stages as far as possible; ends early where it waits in vain, and before a stage that
+        awaits something."""
+        stages, blocked = split_at_blocked(stages)
+        for stage in stages:
+            if isinstance(stage, Ask):
+                stage.account = self.account
+            stage.begin(self._lake.workspace)
+        require_askable(self._view(), stages)
+        waiting = 0
+        for stage_index, stage in enumerate(stages[: self._stage_count(stages)]):
+            earlier = [other_stage for other_stage in stages[:stage_index] if not isinstance(other_stage, Collective)]
+            if not isinstance(stage, Collective):
+                report = self._run_share_of(stage, earlier, waiting)
+            elif waiting:
+                report = StageReport(stage.name, StageCounts(waiting, 0, 0, 0), {WAITS_FOR_INPUTS.format(waiting): waiting})
+            else:
+                report = self._meet_at_collective(stage, earlier)
+            waiting += report.tally.pending
+            yield report
+            if waiting and isinstance(stage, Collective):
+                return
+        if blocked is not None:
+            yield StageReport(blocked.name, self._view().tally(blocked, self._share), {}, blocked.awaits())
+
+    def _stage_count(self, stages: Sequence[AnyStage]) -> int:
+        """How many stages this rank runs or waits for: rank 0 all, others up to the last that isn't a Collective."""
+        own_counts = [
+            count for count, stage in enumerate(stages, 1) if self._share.rank == 0 or not isinstance(stage, Collective)
+        ]
+        return max(own_counts, default=0)
+
+    def _run_share_of(self, stage: AnyStage, earlier: Sequence[AnyStage], waiting: int) -> StageReport:
+        """Run a stage on the share."""
+        with self._work_lock.working():
+            deferred = self._settle_share(stage)
+        tally = self._view().tally(stage, self._share)
+        if tally.pending and not deferred and not waiting:  # some inputs need rows that other ranks still have to make
+            self._wait_until(lambda: self._all_settled(earlier))
+            with self._work_lock.working():
+                deferred = self._settle_share(stage)
+            tally = self._view().tally(stage, self._share)
+        waiting_count = tally.pending - sum(deferred.values())
+        return StageReport(stage.name, tally, deferred | ({WAITS_FOR_RANKS: waiting_count} if waiting_count else {}))
+
+    def _settle_share(self, stage: AnyStage) -> dict[str, int]:
+        self._lake = Lake(self._lake.workspace)
+        view = self._view()
+        pending = view.tally(stage, self._share).pending
+        return self._run_pending(view, stage, pending) if pending else {}
+
+    def _meet_at_collective(self, stage: Collective[Item, Record], earlier: Sequence[AnyStage]) -> StageReport:
+        """Run a Collective on rank 0, and wait for it on the others."""
+        is_first_rank = self._share.rank == 0
+        is_ready = self._wait_until(
+            lambda: self._all_settled(earlier) and (is_first_rank or not self._view().tally(stage).pending)
+        )
+        if is_ready and is_first_rank:
+            with self._work_lock.working():
+                for other_stage in earlier:
+                    compact(self._lake, other_stage.name, other_stage.variant)
+                self._run_collective(self._view(), stage)
+        view = self._view()
+        tally = view.tally(stage)
+        if is_ready:
+            return StageReport(stage.name, tally, {})
+        missing = sum(view.tally(other_stage).pending for other_stage in earlier) or tally.pending
+        return StageReport(stage.name, StageCounts(missing, 0, 0, 0), {WAITS_FOR_RANKS: missing})
+
+    def _wait_until(self, is_ready: Callable[[], bool]) -> bool:
+        def reload_and_check() -> bool:
+            self._lake = Lake(self._lake.workspace)
+            return is_ready()
+
+        return self._work_lock.wait_until(reload_and_check)
+
+    def _all_settled(self, stages: Sequence[AnyStage]) -> bool:
+        view = self._view()
+        return all(not view.tally(stage).pending for stage in stages)

@@ -1,0 +1,92 @@
+"""Locks of ranks on a shared folder: on a rank's share of the videos, and on being at work. They end with the process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from dmforge.curation.io.atomic import disk_errors
+from dmforge.curation.io.locks import lock, lock_errors
+from dmforge.curation.lake.partition import Share
+from dmforge.curation.workspace import Workspace, WorkspaceHeld
+
+WORK_LOCK = "working"
+"""The file on which ranks at work hold a lock."""
+MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 15.0
+"""The pause between two checks for the work of others: each check reads every commit file."""
+
+
+@contextmanager
+def claim_share(workspace: Workspace, share: Share, command: str) -> Generator[None]:
+    """Lock a share. Runs without ranks are kept out, and so are ranks with a video in common, of whatever world size."""
+    with workspace.held_with_others(command), _open(workspace, "shares") as lock_file:
+        try:  # a byte of the file stands for each slot; none is ever written
+            with lock_errors(workspace.runs / "shares"):
+                fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, share.stop - share.first, share.first)
+        except (BlockingIOError, PermissionError):
+            raise WorkspaceHeld(
+                f"another rank is at work on videos of rank {share.rank} of {share.of}",
+                where=str(workspace.root),
+                mend="give each rank a number of its own, and all the same world size; or wait for it",
+            ) from None
+        # readers' files stay: nobody removes what another rank may be about to read
+        with workspace.reading():
+            yield
+
+
+class RankPresence:
+    """Shows other ranks that this one is at work, and checks whether any of them is."""
+
+    def __init__(self, workspace: Workspace, patience_s: float) -> None:
+        self._workspace, self._patience_s = workspace, patience_s
+
+    @contextmanager
+    def working(self) -> Generator[None]:
+        with _open(self._workspace, WORK_LOCK) as lock_file:
+            lock(lock_file, fcntl.LOCK_SH, self._workspace.runs / WORK_LOCK)
+            yield
+
+    def wait_until(self, is_ready: Callable[[], bool]) -> bool:
+        """Wait for the work of others; False where none has been at work for too long."""
+        pause_s, last_seen_s = MIN_PAUSE_S, time.monotonic()
+        while True:
+            # in this order, so that the work of a rank that ended meanwhile is seen
+            if self._others_work():
+                last_seen_s = time.monotonic()
+            if is_ready():
+                return True
+            if time.monotonic() - last_seen_s > self._patience_s:
+                return False
+            time.sleep(pause_s)
+            pause_s = min(1.5 * pause_s, MAX_PAUSE_S)
+
+    def _others_work(self) -> bool:
+        with _open(self._workspace, WORK_LOCK) as lock_file:
+            return not lock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, self._workspace.runs / WORK_LOCK)
+
+
+def retry_while_held(attempt: Callable[[], None], patience_s: float) -> None:
+    """Call `attempt`, which needs the workspace for itself, again until the workspace is free."""
+    deadline_s = time.monotonic() + patience_s
+    while True:
+        try:
+            return attempt()
+        except WorkspaceHeld:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(MIN_PAUSE_S)
+
+
+@contextmanager
+def _open(workspace: Workspace, name: str) -> Generator[int]:
+    path = workspace.runs / name
+    with disk_errors(path):
+        workspace.runs.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,195 @@
+"""Rehearsal stages without videos or models, one of each shape, to check that machine and disk keep dmforge's promises.
+
+Numbers become tasks, tasks are scored (by a loop, or by asking a server), and the best are kept. Some numbers misbehave on
+purpose, as a file does that hangs or crashes a decoder.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+from dmforge.curation.contract.stage import Ask, AskConfig, Batch, BatchConfig, Collective, Each, EachConfig, Root, StageConfig
+from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
+from dmforge.curation.lake.journal import Answer, Journal
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.config import Operational
+from dmforge.schemas.errors import DmforgeError, Transient
+from dmforge.schemas.ids import Id, digest, show
+from dmforge.schemas.records import Record, Sample, Task, Verdict
+
+TASKS_A_VIDEO = 8
+ROWS_PER_BATCH = 10_000
+"""Rows that `RehearsalKeep` settles at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalNumber(Record):
+    """A number, the input of this trial in place of a file."""
+
+    kind = "seed"
+    table = "seeds"
+
+    video: Id
+    number: int
+
+
+class CountConfig(EachConfig):
+    """How many numbers there are, and which of them misbehave."""
+
+    tasks: Operational[NonNegativeInt] = 1000
+    """Numbers to begin with. More of them later leave the work on the first ones as it is."""
+    reject_every: NonNegativeInt = 10
+    """Every so many numbers one is rejected; 0 for none."""
+    hang_every: NonNegativeInt = 0
+    """Every so many numbers one stands still for ever; 0 for none."""
+    crash_every: NonNegativeInt = 0
+    """Every so many numbers one crashes its process; 0 for none."""
+    work_ms: Operational[NonNegativeFloat] = 0.0
+    """CPU milliseconds that each number costs."""
+
+
+class RehearsalCount(Root, Each[RehearsalNumber, Task]):
+    """Turns numbers into tasks, in killable processes."""
+
+    name, version = "count", 1
+    config: CountConfig
+
+    def edition(self, workspace: Workspace) -> str:
+        return f"numbers below {self.config.tasks}"
+
+    def scan(self, workspace: Workspace) -> Iterator[RehearsalNumber]:
+        for number in range(self.config.tasks):
+            yield RehearsalNumber(digest("trial-video", number // TASKS_A_VIDEO), number)
+
+    def process(self, item: RehearsalNumber) -> Result:
+        config = self.config
+        if _is_every(item.number, config.hang_every):
+            time.sleep(1e6)
+        if _is_every(item.number, config.crash_every):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if _is_every(item.number, config.reject_every):
+            return Rejected("unlucky", f"every number {config.reject_every} in a row is")
+        _use_cpu(config.work_ms)
+        return Made((Task(item.video, "open", f"What is the square of {item.number}?", (), str(item.number**2), (), "any"),))
+
+
+class ScoreConfig(BatchConfig):
+    """How tasks are scored without a server."""
+
+    salt: str = ""
+    """Another salt gives other scores."""
+    work_ms: Operational[NonNegativeFloat] = 0.0
+    """CPU milliseconds that each task costs."""
+
+
+class RehearsalScore(Batch[Task, Verdict]):
+    """Gives each task a score between 0 and 1, as a stream."""
+
+    name, version = "score", 1
+    measures = ("score",)
+    config: ScoreConfig
+
+    def process(self, items: Iterator[Task]) -> Iterator[Result]:
+        for task in items:
+            _use_cpu(self.config.work_ms)
+            score = digest("score", [self.config.salt, task.id])[0] / 255
+            yield Made((Verdict(task.video, task.id, "task", "score", score, 1),))
+
+
+class InquireConfig(AskConfig):
+    """The server that is asked for scores."""
+
+    url: Operational[str] = "http://127.0.0.1:8765"
+    """The server. It gets `{"prompt": ..., "question": ...}` and answers `{"score": ...}`."""
+    prompt: str = "How hard is this, from 0 to 1?"
+    """What is asked about each task."""
+    timeout_s: Operational[PositiveFloat] = 30.0
+    """Seconds until a request is given up; its task stays pending."""
+
+
+class RehearsalInquire(Ask[Task, Verdict]):
+    """Scores tasks by asking a server: the journal is read before the request, and written before the answer is used."""
+
+    name, version = "inquire", 1
+    config: InquireConfig
+
+    def open(self, workspace: Workspace) -> None:
+        import httpx2
+
+        self._journal = Journal(workspace, "trial")
+        self._client = httpx2.AsyncClient(timeout=self.config.timeout_s)
+
+    def close(self) -> None:
+        self._journal.close()
+
+    async def process(self, item: Task) -> Result:
+        key = digest("ask", [self.name, self.config.prompt, item.video, item.question])
+        answer = await self._journal.answer(key, item.video, lambda: self._ask_server(item, key))
+        score = answer.get("score")
+        if not isinstance(score, float) or not 0 <= score <= 1:
+            return Rejected("no score", "the server's answer holds no score between 0 and 1")
+        return Made((Verdict(item.video, item.id, "task", "score", score, 1),))
+
+    async def _ask_server(self, item: Task, key: Id) -> Answer:
+        import httpx2
+
+        question = {"prompt": self.config.prompt, "question": item.question}
+        try:
+            reply = await self._client.post(self.config.url, json=question, headers={"Idempotency-Key": show("ask", key)})
+        except httpx2.HTTPError as error:
+            raise Transient(f"{type(error).__name__} from the server") from error
+        if reply.status_code >= 500:
+            raise Transient(f"status {reply.status_code} from the server")
+        if reply.status_code != 200:
+            raise DmforgeError(f"the server at {self.config.url} answered {reply.status_code}", mend="check stages.inquire.url")
+        return reply.json()
+
+
+class KeepConfig(StageConfig):
+    """The threshold of scores."""
+
+    threshold: float = 0.5
+    """The lowest score of a task that is kept."""
+
+
+class RehearsalKeep(Collective[Task, Sample]):
+    """Selects tasks by their scores into a corpus."""
+
+    name, version = "keep", 1
+    config: KeepConfig
+    also_reads = (Verdict,)
+
+    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+        scores_sql = (
+            "SELECT t.id, any_value(t.video), max(v.score) FROM tasks t LEFT JOIN verdicts v ON v.subject = t.id GROUP BY t.id"
+        )
+        reader = view.connection.sql(f"SELECT * FROM ({scores_sql}) ORDER BY ALL").to_arrow_reader(ROWS_PER_BATCH)
+        for batch in reader:
+            tasks, videos, scores = (column.to_pylist() for column in batch.columns)
+            keys = [Key(task, video) for task, video in zip(tasks, videos, strict=True)]
+            results = [self._result(key, score) for key, score in zip(keys, scores, strict=True)]
+            yield settle(origin, keys, results, self.makes)
+
+    def _result(self, key: Key, score: float | None) -> Result:
+        if score is None:
+            return Rejected("unscored")
+        if score < self.config.threshold:
+            return Rejected("below threshold", f"{score:.3f} < {self.config.threshold:g}")
+        return Made((Sample(key.video, "trial", key.input, None, None, None),))
+
+
+def _is_every(number: int, every: int) -> bool:
+    return every > 0 and number % every == every - 1
+
+
+def _use_cpu(milliseconds: float) -> None:
+    end_s = time.process_time() + milliseconds / 1000
+    while time.process_time() < end_s:
+        pass

@@ -1,0 +1,66 @@
+"""Shared parts of the exports: a trajectory as a user's and an assistant's turn, clips, and files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.io.atomic import writing
+from dmforge.curation.shards.corpus import Corpus, PackedVideo
+from dmforge.curation.shards.document import ShardSample
+from dmforge.curation.video.export_clip import cut_look
+from dmforge.schemas.looks import Look
+
+VIDEO_MARK = "<video>"
+"""Stands for a clip in a text."""
+
+
+def user_text(sample: ShardSample) -> str:
+    """The user's turn of a sample: its prompt, the coarse clip first."""
+    pieces = [piece for piece in sample.transcript.pieces if piece.author == "prompt"]
+    return "\n".join(VIDEO_MARK if piece.text is None else piece.text for piece in pieces)
+
+
+def assistant_text(sample: ShardSample) -> str:
+    """The assistant's turn of a sample: what the policy wrote, with a mark where the look's clip was shown."""
+    pieces = [piece for piece in sample.transcript.pieces if piece.author != "prompt"]
+    return "".join(f"{VIDEO_MARK}\n" if piece.text is None else piece.text for piece in pieces)
+
+
+def first_look(sample: ShardSample) -> Look | None:
+    """The first look of a sample whose clip was shown."""
+    return next((piece.look for piece in sample.transcript.pieces if piece.look is not None), None)
+
+
+def cut_clip(corpus: Corpus, video: PackedVideo, look: Look) -> bytes:
+    """The clip of a look as an mp4, with exactly the frames of the transcript."""
+    return cut_look(video.grid, corpus.clips.look(video.video.as_record(), look))
+
+
+def density_json(fps: Fraction) -> int | float:
+    """A density as a JSON number: 2, 0.5."""
+    return fps.numerator if fps.denominator == 1 else float(fps)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file of an export."""
+    with writing(path) as file:
+        file.write(data)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON document."""
+    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_lines(path: Path, rows: Iterable[Any]) -> int:
+    """Write JSON lines, and count them."""
+    count = 0
+    with writing(path) as file:
+        for row in rows:
+            file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+            count += 1
+    return count

@@ -1,0 +1,1 @@
+"""Samples of the lake become shards with a card."""

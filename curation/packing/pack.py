@@ -1,0 +1,190 @@
+"""Packs samples into shards, one key a video with its renditions and samples; the same selection gives the same bytes."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field, PositiveInt
+
+from dmforge.curation.contract.stage import Collective, StageConfig
+from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
+from dmforge.curation.lake.partition import Bounds
+from dmforge.curation.lake.parts import Extent
+from dmforge.curation.lake.views import LakeView, range_condition
+from dmforge.curation.packing.card import CardContents, CardCounts, write_card
+from dmforge.curation.shards.document import ShardSample, sample_of, video_of
+from dmforge.curation.shards.folders import Manifest, Shard, published, selection_folder, write_manifest
+from dmforge.curation.shards.index import INDEX, write_index
+from dmforge.curation.shards.write import ShardEntry, fill_shards
+from dmforge.curation.video.media import Media, read_receipt, read_renditions
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.ids import Id, base32, digest
+from dmforge.schemas.records import Candidate, Provenance, Record, Sample, Task, Video
+from dmforge.schemas.sizes import clip_tokens
+from dmforge.schemas.stamps import patch_times, stamp
+
+RANGE_SAMPLES = 2_000
+"""How many samples, with the rows that they refer to, are in memory at once: those of a range of video ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed(Record):
+    """The shard and key at which a sample was packed."""
+
+    kind = "packed"
+    table = "packed"
+
+    video: Id
+    sample: Id
+    corpus: str
+    selection: str
+    shard: str
+    key: str
+
+
+class PackConfig(StageConfig):
+    """How shards are cut."""
+
+    shard_mb: PositiveInt = 256
+    """A shard ends with the video that makes it this large."""
+    clips: Clips = Field(default_factory=Clips)
+    """Which frames are shown: they decide what a sample costs."""
+    partial: bool = False
+    """Set by `pack --partial`: earlier stages still have work to do, and the card says so."""
+
+
+class Pack(Collective[Sample, Packed]):
+    """Packs samples into shards, each corpus in its own folder; a few videos at a time, so memory doesn't grow."""
+
+    name, version = "pack", 4
+    config: PackConfig
+    also_reads = (Candidate, Task, Video, Provenance)
+
+    def open(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+        corpora = view.table(f"SELECT DISTINCT corpus FROM ({view.rows(Sample).sql}) ORDER BY corpus")
+        for corpus in corpora.column("corpus").to_pylist():
+            yield from self._pack_corpus(SelectedSamples(view, str(corpus)), origin)
+
+    def _pack_corpus(self, selected: SelectedSamples, origin: Origin) -> Iterator[StageResults]:
+        selection = digest("selection", [selected.corpus, self.config.semantic(), *selected.extents()])
+        with published(selection_folder(self._workspace, selected.corpus, selection)) as folder:
+            tally, shards = CardCounts(), list[Shard]()
+            rows = fill_shards(folder, self._entries(selected, tally), self.config.shard_mb << 20, shards)
+            with closing(rows):  # where the index can't be written: the open shard gives back its room with the folder
+                index = write_index(folder / INDEX, rows)
+            settings = self.config.partial, self.config.clips.semantic()
+            manifest = Manifest(selected.corpus, base32(selection), *settings, tuple(shards), {INDEX: index})
+            manifest.files.update(write_card(folder, CardContents(manifest, tally, selected.view)))
+            write_manifest(folder, manifest)
+        # shards hold videos in the order of their ids, so the counts say which video is in which shard
+        video_index, shard_ends = -1, list(itertools.accumulate(shard.videos for shard in shards))
+        last_video = b""
+        for samples in selected.samples():
+            keys, results = list[Key](), list[Made]()
+            for sample in samples:
+                video_index, last_video = video_index + (sample.video != last_video), sample.video
+                shard = shards[bisect_right(shard_ends, video_index)].name
+                key = base32(sample.video)
+                results.append(Made((Packed(sample.video, sample.id, selected.corpus, base32(selection), shard, key),)))
+                keys.append(Key(sample.id, sample.video))
+            yield settle(origin, keys, results, self.makes)
+
+    def _entries(self, selected: SelectedSamples, tally: CardCounts) -> Iterator[ShardEntry]:
+        for samples, rows in selected.samples_with_rows():
+            for video, video_samples in itertools.groupby(samples, lambda sample: sample.video):
+                entry = self._entry(rows.videos[video], [rows.shard_sample(sample) for sample in video_samples])
+                tally.add(entry)
+                yield entry
+
+    def _entry(self, video: Video, samples: list[ShardSample]) -> ShardEntry:
+        media = Media(self._workspace, video.id)
+        files = read_renditions(media)
+        return ShardEntry(
+            video_of(video, read_receipt(media)),
+            samples,
+            [cost(self.config.clips, video, sample) for sample in samples],
+            files["coarse.mp4"],
+            files["mp4"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedSamples:
+    """The samples of a corpus, in (video, id) order, read one range of videos at a time."""
+
+    view: LakeView
+    corpus: str
+
+    def samples(self) -> Iterator[list[Sample]]:
+        for bounds in self._ranges():
+            yield self._samples(bounds)
+
+    def samples_with_rows(self) -> Iterator[tuple[list[Sample], SampleRows]]:
+        """The samples of each range with the rows that they refer to."""
+        for bounds in self._ranges():
+            candidates, tasks, videos = (self._rows(record, bounds) for record in (Candidate, Task, Video))
+            yield self._samples(bounds), SampleRows(candidates, tasks, videos)
+
+    def extents(self) -> list[list[int]]:
+        """Digest input of the corpus: count and bounds of the ids of its samples, and of their videos' provenances."""
+        samples, provenances = Extent(), Extent()
+        for bounds in self._ranges():
+            samples_sql = (
+                f"SELECT id, video FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
+            )
+            provenances_sql = f"SELECT id, video FROM ({self.view.rows(Provenance).sql}) WHERE {range_condition('video')}"
+            ids_sql = f"SELECT p.id FROM ({provenances_sql}) p SEMI JOIN ({samples_sql}) s ON s.video = p.video"
+            values = {**bounds, "corpus": self.corpus}
+            samples += Extent.of(self.view.table(samples_sql, values).column("id"))
+            provenances += Extent.of(self.view.table(ids_sql, values).column("id"))
+        return [[extent.count, extent.low, extent.high] for extent in (samples, provenances)]
+
+    def _samples(self, bounds: Bounds) -> list[Sample]:
+        sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
+        return from_arrow(Sample, self.view.table(f"{sql} ORDER BY video, id", {**bounds, "corpus": self.corpus}))
+
+    def _rows(self, record: type[Any], bounds: Bounds) -> dict[Id, Any]:
+        # a sample's task passed every gate already: checking again would cost a join with all that passed
+        return {row.id: row for row in self.view.about(bounds, record, gated=False)}
+
+    def _ranges(self) -> list[Bounds]:
+        """Ranges of video ids. A sample refers to rows of its own video only."""
+        return self.view.ranges(Sample, RANGE_SAMPLES)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRows:
+    """The rows that samples refer to, by id."""
+
+    candidates: Mapping[Id, Candidate]
+    tasks: Mapping[Id, Task]
+    videos: Mapping[Id, Video]
+
+    def shard_sample(self, sample: Sample) -> ShardSample:
+        """A sample as it stands in a shard."""
+        candidate = self.candidates[sample.candidate] if sample.candidate else None
+        return sample_of(sample, self.tasks[sample.task], candidate)
+
+
+def cost(clips: Clips, video: Video, sample: ShardSample) -> tuple[int, int]:
+    """The cost of a sample: the exact visual tokens of its clips, and the bytes of its texts and stamps."""
+    tokens = text = 0
+    for piece in sample.transcript.pieces:
+        if piece.text is not None:
+            text += len(piece.text.encode())
+            continue
+        plan = clips.coarse(video) if piece.look is None else clips.look(video, piece.look)
+        size = clips.coarse_size(video) if piece.look is None else clips.look_size(video)
+        tokens += clip_tokens(len(plan.times_s), size)
+        text += sum(len(stamp(time_s)) for time_s in patch_times(plan.times_s))
+    return tokens, text

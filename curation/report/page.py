@@ -1,0 +1,125 @@
+"""The report's page: one file that needs no network, in which nothing runs but its own script.
+
+Templates escape everything; what is foreign is shown by `visible`. The policy in the head names style and script by their
+digests, so whatever else came in as markup would neither be run nor be styled.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from markupsafe import Markup
+
+from dmforge.curation.audit.query import QueryResult
+from dmforge.curation.report.cards import Card
+from dmforge.curation.report.figures import BarChart, ScoreDistribution, SummaryFigure
+from dmforge.curation.report.funnel import FunnelStage, flow
+from dmforge.curation.report.html_text import plain, runs, visible
+from dmforge.curation.report.sample_cards import LostInputs
+from dmforge.curation.report.training_curves import TrainingCurves
+from dmforge.schemas.ids import Id, show
+from dmforge.schemas.looks import print_density, print_span
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+WIDE, NARROW = (860, 540), (324, 140)
+"""The funnel's picture and its trunk, on a desk and on a phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The content of the page."""
+
+    title: str
+    summary: Sequence[SummaryFigure]
+    stops: Sequence[FunnelStage]
+    distributions: Sequence[BarChart]
+    scores: Sequence[ScoreDistribution]
+    tables: Mapping[str, QueryResult]
+    """Answers to named queries: agreement, cost."""
+    trainings: Sequence[TrainingCurves]
+    cards: Sequence[Card]
+    slips: Sequence[LostInputs]
+    version: str
+
+
+def environment(*folders: Path) -> Environment:
+    """The environment of templates, in further folders too, with the filters that they use."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    jinja_environment = Environment(
+        loader=FileSystemLoader([*folders, TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = cast("dict[str, Callable[..., object]]", jinja_environment.filters)
+    filters.update({
+        "visible": visible, "runs": runs, "plain": plain, "span": print_span, "density": print_density, "cell": _cell,
+        "is_number": _is_number, "named": _printed_id,
+    })  # fmt: skip
+    return jinja_environment
+
+
+def render(report: Report) -> str:
+    """The page as HTML."""
+    style, script = asset("page.css"), asset("page.js")
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            report=report, flows=[flow(report.stops, *WIDE), flow(report.stops, *NARROW)], style=Markup(style),
+            script=Markup(script), policy=policy(style, script),
+            groups=_count_names(card.chosen.group for card in report.cards),
+            kinds=_count_names(card.task.task_kind for card in report.cards),
+            sources=_count_names(card.task.source for card in report.cards),
+        )
+    )  # fmt: skip
+
+
+def policy(style: str, script: str) -> str:
+    """The content security policy: this style, this script, pictures that stand in the page, and nothing else."""
+    return (
+        f"default-src 'none'; img-src data:; style-src {_csp_source(style)}; script-src {_csp_source(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def asset(name: str) -> str:
+    """A file beside the templates, as it stands in the page."""
+    return (TEMPLATES / name).read_text("utf-8")
+
+
+def _csp_source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+
+
+def _count_names(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Names with their counts, in the order in which they first come."""
+    return list(Counter(names).items())
+
+
+def _printed_id(id: Id, kind: str) -> str:
+    return show(kind, id)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cell(value: object) -> str:
+    """A value of a table."""
+    if value is None:
+        return "\u2013"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,136 @@
+"""Thumbnails of what a policy was shown of a video: some frames of V0, and those of a look under their stamps."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+from dmforge.curation.video.media import Media, kept_clips
+from dmforge.curation.video.read_frames import read_coarse, read_grid
+from dmforge.curation.video.thumbnails import thumbnails
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.frames import plan_coarse, plan_look
+from dmforge.schemas.ids import Id
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.stamps import patch_times, stamp
+
+COARSE_FRAMES = 12
+LOOK_PATCHES = 8
+"""How many frames and patches a card shows at most; they are taken evenly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame as it stands in the page."""
+
+    uri: str
+    time_s: Fraction
+    inside: bool = False
+    """Whether it lies in the window that is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class PagePatch:
+    """The frames that stand under one stamp."""
+
+    stamp: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Some frames of V0."""
+
+    pictures: tuple[Picture, ...] = ()
+    of: int = 0
+    missing: str = ""
+    """Why there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookPatches:
+    """Some patches of V1."""
+
+    patches: tuple[PagePatch, ...] = ()
+    of: int = 0
+    missing: str = ""
+
+
+class Pictures:
+    """A source of thumbnails from the renditions of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def strip(self, video: Id, duration_cs: int, windows: Sequence[Window]) -> Strip:
+        """V0, with the frames marked that lie in a window."""
+        media = Media(self._workspace, video)
+        if not media.coarse.is_file():
+            return Strip(missing="The renditions of this video are not in media/.")
+        try:
+            plan = plan_coarse(Fraction(duration_cs, 100), self._clips.coarse_fps, self._clips.coarse_frames)
+            frame_numbers = evenly(len(plan.indices), COARSE_FRAMES)
+            images = thumbnails(read_coarse(media.coarse, [plan.indices[index] for index in frame_numbers]))
+        except DmforgeError as error:
+            return Strip(missing=f"The frames can't be read: {error.message}.")
+        times = [plan.times_s[index] for index in frame_numbers]
+        pictures = (
+            Picture(_uri(image), time, any(window.start_s <= time < window.end_s for window in windows))
+            for image, time in zip(images, times, strict=True)
+        )
+        return Strip(tuple(pictures), len(plan.indices))
+
+    def clip(self, video: Id, duration_cs: int, look: Look) -> LookPatches:
+        """V1 of a look."""
+        media = Media(self._workspace, video)
+        if not media.grid.is_file():
+            return LookPatches(missing="The renditions of this video are not in media/.")
+        try:
+            plan = plan_look(look, Fraction(duration_cs, 100), max_frames=self._clips.look_frames)
+            stamps = patch_times(plan.times_s)
+            patch_numbers = evenly(len(stamps), LOOK_PATCHES)
+            frames = [
+                frame_number
+                for patch in patch_numbers
+                for frame_number in (2 * patch, 2 * patch + 1)
+                if frame_number < len(plan.indices)
+            ]
+            images = thumbnails(read_grid(media.grid, [plan.indices[frame_number] for frame_number in frames]))
+        except DmforgeError as error:
+            return LookPatches(missing=f"The frames can't be read: {error.message}.")
+        pictures = {
+            frame_number: Picture(_uri(image), plan.times_s[frame_number], inside=True)
+            for frame_number, image in zip(frames, images, strict=True)
+        }
+        patches = (
+            PagePatch(
+                stamp(stamps[patch]),
+                tuple(pictures[frame_number] for frame_number in (2 * patch, 2 * patch + 1) if frame_number in pictures),
+            )
+            for patch in patch_numbers
+        )
+        return LookPatches(tuple(patches), len(stamps))
+
+    @cached_property
+    def _clips(self) -> Clips:
+        """The clip settings that the renditions were made with, stored with them."""
+        stored_settings = kept_clips(self._workspace)
+        return (
+            Clips()
+            if stored_settings is None
+            else Clips.from_semantic(stored_settings, where=str(self._workspace.media / "clips.json"))
+        )
+
+
+def evenly(count: int, max_count: int) -> list[int]:
+    """At most `max_count` indices out of `count`, at equal distances, the first among them."""
+    return [index * count // max_count for index in range(max_count)] if count > max_count else list(range(count))
+
+
+def _uri(image: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(image).decode("ascii")

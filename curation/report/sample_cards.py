@@ -1,0 +1,72 @@
+"""The draw of the subjects that get a card: a few of every corpus and of every reason for rejection, drawn by id.
+
+The draw is by a digest of the id, so it is a fair one, the same everywhere, and of a fixed size however large the lake is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from dmforge.curation.lake.views import AnyStage
+from dmforge.curation.report.cards import CardSubject
+from dmforge.schemas.records import Candidate, Sample, SubjectKind, Task
+
+KEPT, LOST, REASONS, EXAMPLES = 12, 3, 18, 3
+"""How many cards a corpus has, how many a reason, how many reasons, and how many examples of what can't be a card."""
+_KEPT = """
+SELECT corpus, coalesce(candidate, task) AS subject, candidate IS NOT NULL AS written FROM samples
+QUALIFY row_number() OVER (PARTITION BY corpus ORDER BY md5(id), id) <= $most ORDER BY corpus, md5(id), id
+"""
+_REASONS = """
+SELECT stage, status, reason, count(*) AS n FROM outcomes WHERE status <> 'made' AND list_contains($stages, stage)
+GROUP BY ALL ORDER BY n DESC, stage, status, reason
+"""
+_LOST = """
+SELECT input, detail FROM outcomes WHERE stage = $stage AND status = $status AND reason = $reason
+ORDER BY md5(input), input LIMIT $most
+"""
+_UNDECIDED = "SELECT id FROM candidates ORDER BY md5(id), id LIMIT $most"
+
+
+@dataclass(frozen=True, slots=True)
+class LostInputs:
+    """A reason why inputs that can't be cards went no further: how often it occurred, and examples of its details."""
+
+    stage: str
+    status: str
+    reason: str
+    inputs: int
+    details: tuple[str, ...]
+
+
+def draw_subjects(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnyStage]) -> list[CardSubject]:
+    """The subjects that get a card: kept ones first, then those of the commonest reasons."""
+    chosen = [
+        CardSubject(subject, "candidate" if is_candidate else "task", True, f"kept in {corpus}")
+        for corpus, subject, is_candidate in connection.execute(_KEPT, {"most": KEPT}).fetchall()
+    ]
+    kinds: dict[str, SubjectKind] = {
+        stage.name: "candidate" if stage.reads is Candidate else "task" for stage in stages if stage.reads in (Candidate, Task)
+    }
+    for stage, status, reason, _ in connection.execute(_REASONS, {"stages": list(kinds)}).fetchall()[:REASONS]:
+        lost = connection.execute(_LOST, {"stage": stage, "status": status, "reason": reason, "most": LOST}).fetchall()
+        group = f"{stage}: {reason}" if status == "rejected" else f"{stage}: {status}: {reason}"
+        chosen += [CardSubject(subject, kinds[stage], False, group, detail) for subject, detail in lost]
+    if not chosen:
+        rows = connection.execute(_UNDECIDED, {"most": KEPT}).fetchall()
+        chosen = [CardSubject(subject, "candidate", False, "not decided yet") for (subject,) in rows]
+    return chosen
+
+
+def slips(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnyStage]) -> list[LostInputs]:
+    """The reasons for inputs that went no further and can't be cards."""
+    names = [stage.name for stage in stages if stage.reads not in (Candidate, Task, Sample)]
+    found_slips: list[LostInputs] = []
+    for stage, status, reason, inputs in connection.execute(_REASONS, {"stages": names}).fetchall()[:REASONS]:
+        parameters = {"stage": stage, "status": status, "reason": reason, "most": EXAMPLES}
+        details = tuple(detail for _, detail in connection.execute(_LOST, parameters).fetchall() if detail)
+        found_slips.append(LostInputs(stage, status, reason, inputs, details))
+    return found_slips

@@ -1,0 +1,86 @@
+"""Learning curves of a training, drawn from its log."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.io.atomic import disk_errors
+from dmforge.schemas.errors import InputError
+
+LOG = "log.jsonl"
+MAX_POINTS, MAX_CURVES = 400, 12
+WIDTH, HEIGHT = 300.0, 80.0
+MAX_VALUE = 1e150
+"""Larger values are not drawn: differences of such values overflow."""
+LEFT_OUT = re.compile(r"step|epoch|train_.*")
+"""Keys of the log that are not drawn: counters, and figures of the whole training, which Hugging Face writes at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One quantity over the updates of a training."""
+
+    name: str
+    points: str
+    """The points of an SVG polyline."""
+    first: float
+    last: float
+    min_value: float
+    max_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCurves:
+    """The curves of one training."""
+
+    name: str
+    steps: int
+    curves: tuple[Curve, ...]
+
+
+def training(location: Path) -> TrainingCurves:
+    """The curves of a training's folder, or of its log."""
+    path = location / LOG if location.is_dir() else location
+    if not path.is_file():
+        message = f"there is no {LOG} in it" if location.is_dir() else "there is no such folder or file"
+        mend = "give the folder of a training, `out` of its settings; or its log.jsonl"
+        raise InputError(f"no training here: {message}", where=f"--training {location}", mend=mend)
+    lines: list[Mapping[str, Any]] = []
+    with disk_errors(path):
+        texts = path.read_bytes().split(b"\n")
+    for line_number, text in enumerate(texts, 1):
+        try:
+            if text.strip():
+                line: Any = json.loads(text)
+                lines.append({**line, "step": int(line["step"])})
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            mend = "give the folder of a training, or its log.jsonl"
+            raise InputError(f"not the log of a training: {error}", where=f"{path}:{line_number}", mend=mend) from None
+    names = list(dict.fromkeys(name for line in lines for name, value in line.items() if _is_number(value)))
+    curves = (_curve(name, [(line["step"], line[name]) for line in lines if _is_number(line.get(name))]) for name in names)
+    shown_curves = tuple(curve for curve in curves if curve is not None and not LEFT_OUT.fullmatch(curve.name))
+    return TrainingCurves(location.name, max((line["step"] for line in lines), default=0), shown_curves[:MAX_CURVES])
+
+
+def _curve(name: str, values_by_step: Sequence[tuple[int, float]]) -> Curve | None:
+    if len(values_by_step) < 2:
+        return None
+    stride = -(-len(values_by_step) // MAX_POINTS)
+    values_by_step = [*values_by_step[:-1:stride], values_by_step[-1]]
+    (first_step, _), (last_step, _) = values_by_step[0], values_by_step[-1]
+    values = [value for _, value in values_by_step]
+    min_value, max_value = min(values), max(values)
+    x_scale, y_scale = WIDTH / max(1, last_step - first_step), HEIGHT / ((max_value - min_value) or 1)
+    points = " ".join(
+        f"{(step - first_step) * x_scale:.1f},{HEIGHT - (value - min_value) * y_scale:.1f}" for step, value in values_by_step
+    )
+    return Curve(name, points, values[0], values[-1], min_value, max_value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -MAX_VALUE <= value <= MAX_VALUE

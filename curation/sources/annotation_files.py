@@ -1,0 +1,198 @@
+"""Annotation files, read without trusting them: what can't be read is one error that names the file and the place."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import IO, Any
+
+from dmforge.curation.io.atomic import disk_errors
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Raw
+from dmforge.schemas.errors import InputError
+
+MAX_LINE = 64 << 20
+MAX_DOCUMENT = 2 << 30
+MAX_UTF16 = 256 << 20
+"""The limit for a file in UTF-16, as spreadsheets save it: it is read as a whole, since its line ends are no single bytes."""
+MEND = "give a file of this format; dmforge import --list says what each looks like"
+MAX_KEY = 80
+"""Letters of a key that messages quote."""
+CONVERT = "convert the file to UTF-8, as in: iconv -f UTF-16 -t UTF-8 FILE > NEW"
+
+
+def raw_records(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Any]]:
+    """The records of a file, each with its place in it."""
+    if not file.is_file():
+        raise InputError("there is no such file", where=str(file), mend="correct the path")
+    if not file.stat().st_size:
+        raise InputError("the file is empty", where=str(file), mend=MEND)
+    reader = {"json": _read_json_records, "csv": _read_csv_rows, "text": _read_text_lines, "parquet": _read_parquet_rows}[
+        form.layout
+    ]
+    with disk_errors(file):
+        yield from reader(file, form)
+
+
+def open_as_utf8(file: Path) -> AbstractContextManager[IO[bytes]]:
+    """A file of text as UTF-8, whichever Unicode its first bytes say that it is: spreadsheets on Windows save UTF-16."""
+    raw_file = file.open("rb")
+    encoding = next((name for bom, name in MARKS if raw_file.peek(4).startswith(bom)), "")
+    if not encoding:
+        return raw_file
+    with raw_file:
+        if file.stat().st_size > MAX_UTF16:
+            raise InputError(f"a file of more than {MAX_UTF16 >> 20} MB in {encoding}", where=str(file), mend=CONVERT)
+        try:
+            return io.BytesIO(raw_file.read().decode(encoding).encode())
+        except UnicodeDecodeError as error:
+            message = f"its first bytes say {encoding}, but the rest is not: {error.reason}"
+            raise InputError(message, where=str(file), mend=CONVERT) from None
+
+
+MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"),
+)  # fmt: skip
+"""Byte order marks; the first that fits counts, as the longer ones begin with a shorter one."""
+
+
+def _read_json_records(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Any]]:
+    """Records of JSON: of a document, which is a list or what `form.records` takes apart, or of lines with a record each."""
+    with open_as_utf8(file) as text_file:
+        head = text_file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
+    is_document = head[:1] == b"[" or (head[:1] == b"{" and form.records is not None)
+    yield from (_read_document if is_document else _read_json_lines)(file, form)
+
+
+def _read_text_lines(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Raw]]:
+    del form
+    with open_as_utf8(file) as lines:
+        for line_number, line in _numbered_lines(lines, file):
+            yield str(line_number), {"line": line}
+
+
+def _read_json_lines(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Any]]:
+    del form
+    with open_as_utf8(file) as lines:
+        for line_number, line in _numbered_lines(lines, file):
+            yield str(line_number), _parse_json(line, f"{file}:{line_number}")
+
+
+def _numbered_lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
+    line_number = 0
+    # at line feeds only: JSON strings may hold any of the other characters that end a line somewhere
+    while line := file.readline(MAX_LINE + 1):
+        line_number += 1
+        where = f"{path}:{line_number}"
+        if len(line) > MAX_LINE:
+            raise InputError(f"a line of more than {MAX_LINE >> 20} MB", where=where, mend=MEND)
+        if b"\0" in line:
+            mend = f"give a text; if it is UTF-16 without a byte order mark, {CONVERT}"
+            raise InputError("NUL bytes, which no text in UTF-8 has", where=where, mend=mend)
+        try:
+            text = line.decode("utf-8-sig" if line_number == 1 else "utf-8").strip("\r\n")
+        except UnicodeDecodeError as error:
+            raise InputError(f"not UTF-8: {error.reason}", where=where, mend="convert the file to UTF-8") from None
+        if text.strip():
+            yield line_number, text
+
+
+def read_json(file: Path) -> Any:
+    """A document of JSON as a whole."""
+    if file.stat().st_size > MAX_DOCUMENT:
+        message = f"a JSON document of more than {MAX_DOCUMENT >> 30} GB"
+        raise InputError(message, where=str(file), mend="cut it into several")
+    try:
+        with open_as_utf8(file) as text_file:
+            text = text_file.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        location = f"{file}: byte {error.start}"
+        raise InputError(f"not UTF-8: {error.reason}", where=location, mend="convert the file to UTF-8") from None
+    return _parse_json(text, str(file))
+
+
+def _read_document(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Any]]:
+    document = read_json(file)
+    try:
+        records = document if form.records is None else form.records(document)
+        if not isinstance(records, list):
+            records = list(records)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise InputError(f"not a document of {form.name}", where=str(file), mend=MEND) from None
+    for number, record in enumerate(records, 1):
+        yield str(number), record
+
+
+def _parse_json(text: str, where: str) -> Any:
+    """Parse JSON in which no key stands twice with different values: the last would win silently."""
+    duplicate_keys: list[tuple[str, object]] = []
+
+    def no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        record = dict(pairs)
+        if len(record) < len(pairs):
+            duplicate_keys.extend((key, record) for key, value in pairs if record[key] != value)
+        return record
+
+    try:
+        document = json.loads(text, object_pairs_hook=no_key_twice)
+    except json.JSONDecodeError as error:
+        location = where if error.lineno == 1 else f"{where}, line {error.lineno}"
+        raise InputError(f"not JSON: {error.msg.lower()} at column {error.colno}", where=location, mend=MEND) from None
+    except (RecursionError, ValueError):
+        raise InputError("JSON that is nested too deeply, or has a number without end", where=where, mend=MEND) from None
+    if duplicate_keys:
+        key, record = duplicate_keys[-1]  # the outermost: no other one can have been lost with what it stands in
+        message = f"the key {key[:MAX_KEY]!r} stands twice in one object, with different values"
+        mend = "keep the one that is right; an object of JSON has each key once"
+        raise InputError(message, where=where + _location_of(record, document, text, key), mend=mend)
+    return document
+
+
+def _location_of(record: object, document: object, text: str, key: str) -> str:
+    """Where an object stands in a document: its line where it is the whole document, else the path of keys down to it."""
+    if record is document:
+        return f", line {text.count(chr(10), 0, text.rfind(json.dumps(key))) + 1}" if "\n" in text else ""
+    pending: list[tuple[str, Any]] = [("", document)]
+    while pending:
+        location, value = pending.pop()
+        if value is record:
+            return location
+        separator = " > " if location else ": "
+        if isinstance(value, dict):
+            pending += [(f"{location}{separator}{name[:MAX_KEY]}", inner) for name, inner in value.items()]
+        elif isinstance(value, list):
+            pending += [(f"{location}{separator}record {number}", inner) for number, inner in enumerate(value, 1)]
+    return ""
+
+
+def _read_csv_rows(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Raw]]:
+    del form
+    with open_as_utf8(file) as lines:
+        reader = csv.DictReader(line + "\n" for _, line in _numbered_lines(lines, file))
+        try:
+            for row in reader:
+                yield str(reader.line_num), row
+        except csv.Error as error:
+            raise InputError(f"not CSV: {error}", where=f"{file}:{reader.line_num}", mend=MEND) from None
+
+
+def _read_parquet_rows(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Raw]]:
+    del form
+    import pyarrow as pa
+
+    from dmforge.curation.io.foreign_parquet import open_parquet, pieces
+
+    try:
+        row_number = 0
+        with file.open("rb") as parquet_file:
+            for batch in pieces(open_parquet(parquet_file, str(file)), 1000, str(file)):
+                for row in batch.to_pylist():
+                    row_number += 1
+                    yield str(row_number), row
+    except (pa.ArrowException, OSError, ValueError) as error:  # broken bytes raise any of these
+        raise InputError(f"not Parquet: {(str(error).splitlines() or [''])[0]}", where=str(file), mend=MEND) from None

@@ -1,0 +1,158 @@
+"""A reader of annotation files: it gives their questions, each with its file and row. All imports go through it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.sources.annotation_files import MEND, raw_records
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
+from dmforge.curation.sources.formats import FORMATS
+from dmforge.curation.sources.task_checks import fault_of_length
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import MAX_CS
+from dmforge.schemas.text_limits import MAX_NAME_CHARS
+
+STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
+"""What a format's function raises where a record is not built as it expects."""
+MAX_FAULT = 200
+JSON_KINDS: dict[type, str] = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false",
+                               type(None): "null"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedQuestion:
+    """A question, or why there is none, with its file and row."""
+
+    origin: str
+    """File and row."""
+    question: Question | RefusedQuestion
+
+
+def read_questions(form: AnnotationFormat, files: Sequence[Path]) -> Iterator[PlacedQuestion]:
+    """All questions of files, in their order. Companion files are recognised by their content."""
+    companions, annotations = _split_companions(form, files)
+    for file in annotations:
+        yield from _read_file(form, file, companions)
+
+
+def _split_companions(form: AnnotationFormat, files: Sequence[Path]) -> tuple[Companions, list[Path]]:
+    if form.companion is None:
+        return {}, list(files)
+    companions: dict[str, Any] = {}
+    annotations: list[Path] = []
+    for file in files:
+        try:
+            companion = form.companion(file) if file.is_file() else None
+        except STRUCTURE as error:
+            message = f"{form.name} can't read it beside its annotations: {_describe_error(error)}"
+            raise InputError(message, where=str(file), mend=MEND) from None
+        except OSError as error:
+            raise InputError(f"can't be read: {error.strerror}", where=str(file), mend=MEND) from None
+        if companion is None:
+            annotations.append(file)
+        else:
+            companions |= companion
+    if not annotations:
+        raise InputError(f"no annotations of {form.name} among these files", where="FILE", mend=f"give {form.about}")
+    return companions, annotations
+
+
+def _read_file(form: AnnotationFormat, file: Path, companions: Companions) -> Iterator[PlacedQuestion]:
+    try:
+        records = raw_records(file, form)
+        first_record = next(records, None)
+        if first_record is None:
+            raise InputError("there is nothing in this file", where=str(file), mend=MEND)
+        _check_first_record(form, f"{file}:{first_record[0]}", first_record[1], companions)
+    except InputError as error:
+        raise _with_guess(error, form, file) from None
+    if form.needs_companion and not companions:
+        missing = f"{form.needs_companion} is not among these files, and {form.name} has its windows there"
+        mend = f"give it as well: dmforge import {form.name} {file} {form.needs_companion}"
+        raise InputError(missing, where=str(file), mend=mend)
+    for row, record in itertools.chain([first_record], records):
+        origin = f"{file.name}:{row}"
+        try:
+            questions = list(_checked_types(form.questions(record, companions))) if form.keys <= record.keys() else None
+        except STRUCTURE:
+            questions = None
+        for question in questions if questions is not None else [RefusedQuestion("", "malformed row")]:
+            yield PlacedQuestion(origin, _within_limits(question))
+
+
+def _checked_types(questions: Iterable[Question | RefusedQuestion]) -> Iterator[Question | RefusedQuestion]:
+    """The same questions, once their texts can be stored and their numbers are numbers: a record can hold anything."""
+    for question in questions:
+        texts = (
+            [question.video, question.reason]
+            if isinstance(question, RefusedQuestion)
+            else [question.video, question.question, question.answer, question.reply]
+        )
+        if isinstance(question, Question):
+            texts += question.options
+            numbers: list[Any] = [time for window in question.windows for time in window]
+            numbers += [number for number in (question.duration_s, question.fps) if number is not None]
+            if not all(isinstance(number, int | float) for number in numbers) or not abs(question.duration_s or 0) < MAX_CS:
+                raise TypeError("a time is not a number")
+        for text in texts:
+            text.encode()  # JSON can hold halves of letters, and a row can't
+        yield question
+
+
+def _within_limits(question: Question | RefusedQuestion) -> Question | RefusedQuestion:
+    """The same question, unless a text of it is too long: then a refusal, so that the text is not even stored."""
+    fault = fault_of_length(Question(question.video, "open", "") if isinstance(question, RefusedQuestion) else question)
+    return RefusedQuestion(question.video[:MAX_NAME_CHARS], fault) if fault else question
+
+
+def _check_first_record(form: AnnotationFormat, where: str, record: Any, companions: Companions) -> None:
+    """Raise an error if the first record shows that a file is not of this format."""
+    if not isinstance(record, dict):
+        kind = JSON_KINDS.get(type(record), "no object")
+        message = f"not {form.name}: the first record is {kind}, and an object is wanted, {form.about}"
+        raise InputError(message, where=where, mend=MEND)
+    try:
+        missing = sorted(form.keys - record.keys())
+        if missing:
+            raise InputError(f"not {form.name}: no {missing[0]!r} in the first record", where=where, mend=MEND)
+        list(_checked_types(form.questions(record, companions)))
+    except STRUCTURE as error:
+        message = f"not {form.name}: the first record is not like {form.about}: {_describe_error(error)}"
+        raise InputError(message, where=where, mend=MEND) from None
+
+
+def _describe_error(error: Exception) -> str:
+    """A message for a record that is not as a format's function expects, without Python's words for it."""
+    if isinstance(error, KeyError):
+        return f"no {error.args[0]!r}"
+    if isinstance(error, UnicodeError):
+        return "not UTF-8"
+    if isinstance(error, ValueError):
+        return str(error)[:MAX_FAULT]
+    return "a field is of another kind"
+
+
+def _with_guess(error: InputError, form: AnnotationFormat, file: Path) -> InputError:
+    guess = guess_format(file, other_than=form.name) if file.is_file() else None
+    if guess is None:
+        return error
+    return InputError(error.message, where=error.where, mend=f"it looks like {guess}: dmforge import {guess} ...")
+
+
+def guess_format(file: Path, other_than: str) -> str | None:
+    """The format that a file looks like: the one with the most keys that its first record has."""
+    fitting: list[tuple[int, str]] = []
+    for form in FORMATS.values():
+        if form.name in (other_than, "ids"):
+            continue
+        try:
+            record: Raw | None = next((record for _, record in raw_records(file, form)), None)
+            if record is not None and form.keys <= record.keys() and any(True for _ in form.questions(record, {})):
+                fitting.append((len(form.keys), form.name))
+        except (InputError, OSError, *STRUCTURE):
+            continue
+    return max(fitting)[1] if fitting else None

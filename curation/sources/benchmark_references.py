@@ -1,0 +1,60 @@
+"""The stage that puts benchmarks into the lake: what must not be trained on. They are never tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dmforge.curation.contract.stage import Batch, Root, StageConfig
+from dmforge.curation.contract.stage_results import Made, Rejected, Result
+from dmforge.curation.sources.annotation_format import RefusedQuestion
+from dmforge.curation.sources.annotations import AnnotationRow, all_rows, edition, read_question
+from dmforge.curation.sources.formats.benchmarks import LISTED
+from dmforge.curation.sources.video_names import parse
+from dmforge.curation.workspace import Workspace
+from dmforge.schemas.ids import Id
+from dmforge.schemas.records import Record
+
+FOLDER = "benchmarks"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference(Record):
+    """A video of a benchmark, or a question about one."""
+
+    kind = "reference"
+    table = "benchmarks"
+
+    video: Id
+    """An id that no video has: work is cut by it."""
+    benchmark: str
+    namespace: str
+    source_id: str
+    question: str
+
+
+class BenchmarksConfig(StageConfig):
+    """Nothing to be told."""
+
+
+class Benchmarks(Root, Batch[AnnotationRow, Reference]):
+    """Makes a reference of every row of a benchmark file."""
+
+    name, version = "benchmarks", 2
+    repeats = True  # an id may stand in two lists
+    config: BenchmarksConfig
+
+    def edition(self, workspace: Workspace) -> str:
+        return edition(workspace, FOLDER)
+
+    def scan(self, workspace: Workspace) -> Iterator[AnnotationRow]:
+        return all_rows(workspace, FOLDER)
+
+    def process(self, items: Iterator[AnnotationRow]) -> Iterator[Result]:
+        for row in items:
+            question = read_question(row.said)
+            if isinstance(question, RefusedQuestion) and question.reason != LISTED:
+                yield Rejected(question.reason, f"{row.origin}: {question.video}")
+                continue
+            text = "" if isinstance(question, RefusedQuestion) else question.question
+            yield Made((Reference(row.video, row.source, row.namespace, parse(question.video).id, text),))

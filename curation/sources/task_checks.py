@@ -1,0 +1,134 @@
+"""Checks between a file's question and a task: what can be is mended, with a flag, else it is rejected with a reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dmforge.curation.sources.annotation_format import Question, RefusedQuestion
+from dmforge.schemas.looks import MAX_CS, Window, print_span
+from dmforge.schemas.records import Needs, TaskKind
+from dmforge.schemas.scoring import choice
+from dmforge.schemas.text_limits import (
+    MAX_EXTRAS_CHARS,
+    MAX_GOLD_CHARS,
+    MAX_NAME_CHARS,
+    MAX_OPTION_CHARS,
+    MAX_QUESTION_CHARS,
+    MAX_REPLY_CHARS,
+)
+
+TOLERANCE_CS = 100
+"""How far a window may begin before its video, or end after it: annotators' clocks differ by less than that."""
+MAX_OPTIONS = 26
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedTask:
+    """A question that was checked: the content of a task."""
+
+    kind: TaskKind
+    question: str
+    options: tuple[str, ...]
+    answer: str
+    windows: tuple[Window, ...]
+    needs: Needs
+    flags: tuple[str, ...]
+
+    def content(self) -> list[object]:
+        """What two questions have in common that are one: for comparing them."""
+        windows = [[window.start_cs, window.end_cs] for window in self.windows]
+        return [self.kind, self.question, list(self.options), self.answer, windows, self.needs]
+
+
+def check(question: Question, duration_cs: int | None = None) -> CheckedTask | RefusedQuestion:
+    """Check a question against the rules and the length of its video (of the file itself, else by the annotation)."""
+    fault = fault_of_length(question)
+    if fault:
+        return RefusedQuestion(question.video[:MAX_NAME_CHARS], fault)
+    flags = dict.fromkeys(question.flags)
+    text, options, answer = _stripped(question, flags)
+    if not text:
+        return RefusedQuestion(question.video, "no question")
+    if duration_cs is None and question.duration_s is not None:
+        duration_cs = round(question.duration_s * 100)
+    windows = _windows(question, duration_cs, flags)
+    if isinstance(windows, RefusedQuestion):
+        return windows
+    if "mcq" in question.kind:
+        fault = _fault_of_options(answer, options)
+        if fault:
+            return RefusedQuestion(question.video, fault)
+    if question.kind == "grounding":
+        if not windows:
+            return RefusedQuestion(question.video, "no window")
+        answer = ", ".join(map(print_span, windows))
+    if not answer:
+        return RefusedQuestion(question.video, "no answer")
+    return CheckedTask(question.kind, text, options, answer, windows, question.needs, tuple(flags))
+
+
+def fault_of_length(question: Question) -> str:
+    """A message about the first text of a question that is too long; empty where none is."""
+    for name, length, max_length in _lengths(question):
+        if length > max_length:
+            return f"{name} longer than {max_length:,} characters: shorten it"
+    return ""
+
+
+def _lengths(question: Question) -> Iterator[tuple[str, int, int]]:
+    yield "video name", len(question.video), MAX_NAME_CHARS
+    yield "question", len(question.question), MAX_QUESTION_CHARS
+    yield "answer", len(question.answer), MAX_GOLD_CHARS
+    yield "option", max(map(len, question.options), default=0), MAX_OPTION_CHARS
+    yield "trajectory", len(question.reply), MAX_REPLY_CHARS
+    yield "extras", len(json.dumps(question.extras)) if question.extras else 0, MAX_EXTRAS_CHARS
+
+
+def _stripped(question: Question, flags: dict[str, None]) -> tuple[str, tuple[str, ...], str]:
+    text = " ".join(question.question.split()) if question.kind == "grounding" else question.question.strip()
+    options, answer = tuple(option.strip() for option in question.options), question.answer.strip()
+    if (text, options, answer) != (question.question, question.options, question.answer):
+        flags["stripped"] = None
+    return text, options, answer
+
+
+def _windows(question: Question, duration_cs: int | None, flags: dict[str, None]) -> tuple[Window, ...] | RefusedQuestion:
+    windows: list[Window] = []
+    for start_s, end_s in question.windows:
+        if not (abs(start_s) < MAX_CS and abs(end_s) < MAX_CS):  # NaN, too
+            return RefusedQuestion(question.video, "window outside the video")
+        start_cs, end_cs = round(start_s * 100), round(end_s * 100)
+        if start_cs >= end_cs:
+            return RefusedQuestion(question.video, "window ends before it begins")
+        max_end_cs = MAX_CS if duration_cs is None else duration_cs
+        if end_cs <= 0 or start_cs >= max_end_cs or start_cs < -TOLERANCE_CS or end_cs > max_end_cs + TOLERANCE_CS:
+            return RefusedQuestion(question.video, "window outside the video")
+        if start_cs < 0:
+            start_cs = 0
+            flags["clamped start"] = None
+        if end_cs > max_end_cs:
+            end_cs = max_end_cs
+            flags["clamped end"] = None
+        windows.append(Window(start_cs, end_cs))
+    ordered = sorted(windows, key=lambda window: (window.start_cs, window.end_cs))
+    if ordered != windows:
+        flags["sorted"] = None
+    return tuple(dict.fromkeys(ordered))
+
+
+def _fault_of_options(answer: str, options: Sequence[str]) -> str:
+    if len(options) > MAX_OPTIONS:
+        return f"more than {MAX_OPTIONS} options"
+    right_index = choice(answer, tuple(options))
+    if right_index is None:
+        # two options with the same text are named by none of them
+        return "two options are the right one" if list(options).count(answer) > 1 else "answer not among the options"
+    return "two options are the right one" if list(options).count(options[right_index]) > 1 else ""
+
+
+def right_option(question: Question, index: int) -> Question:
+    """A question whose answer is given by the number of its option."""
+    is_valid = 0 <= index < len(question.options)
+    return replace(question, answer=question.options[index] if is_valid else "")

@@ -1,0 +1,74 @@
+"""Names of videos: `v_abc`, `ytb_abc.mp4`, `dir/abc_10.0_20.0.mkv` mean the same video, the last a part of it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+PREFIXES = ("v_", "ytb_")
+SUFFIX = re.compile(r"\.(?:mp4|m4v|mov|mkv|webm|avi|ts|mts|m2ts|mpe?g|vob|3gp|flv|wmv|asf|ogv|mxf|gif)$", re.IGNORECASE)
+CLOCK = r"(?:\d+:)*\d+(?:\.\d+)?"
+PART = re.compile(rf"(?P<id>.+)_(?P<start>{CLOCK})_(?P<end>{CLOCK})")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoName:
+    """A video's id without what files add to it, and the part of it that a file holds."""
+
+    id: str
+    part: tuple[float, float] | None = None
+
+
+def parse(name: str) -> VideoName:
+    """The name in a path, a file name or an id."""
+    stem = SUFFIX.sub("", PurePosixPath(name.strip()).name)
+    match = PART.fullmatch(stem)
+    part = (_seconds(match["start"]), _seconds(match["end"])) if match else None
+    if match is not None and part is not None and part[0] < part[1]:
+        return VideoName(_bare(match["id"]), part)
+    return VideoName(_bare(stem))
+
+
+class VideoFinder(Generic[T]):
+    """A look-up of videos by name: exactly, else by what is left without prefixes, suffixes and folders."""
+
+    def __init__(self, named_videos: Iterable[tuple[str, T]]) -> None:
+        self._by_exact_name: defaultdict[str, dict[T, None]] = defaultdict(dict)
+        self._by_parsed_name: defaultdict[VideoName, dict[T, None]] = defaultdict(dict)
+        for name, video in named_videos:
+            self._by_exact_name[name][video] = None
+            self._by_parsed_name[parse(name)][video] = None
+
+        self.find = lru_cache(1 << 16)(self._find)
+
+    def _find(self, name: str) -> list[T]:
+        """All videos that a name may mean. A part of a video is not the video, nor another part: times would not fit."""
+        for candidate in (name, PurePosixPath(name).name, SUFFIX.sub("", PurePosixPath(name).name)):
+            if candidate in self._by_exact_name:
+                return list(self._by_exact_name[candidate])
+        return list(self._by_parsed_name.get(parse(name), ()))
+
+
+def _bare(stem: str) -> str:
+    for prefix in PREFIXES:
+        if stem.startswith(prefix) and len(stem) > len(prefix):
+            return stem[len(prefix) :]
+    return stem
+
+
+def _seconds(clock: str) -> float:
+    """`12.5`, `1:02:03`, and `00:00:39:000`, whose last part is milliseconds."""
+    parts = [float(part) for part in clock.split(":")]
+    if len(parts) == 4:
+        *parts, milliseconds = parts
+        parts[-1] += milliseconds / 1000
+    total = 0.0
+    for part in parts:
+        total = total * 60 + part
+    return total

@@ -1,0 +1,68 @@
+"""Splices parts of several videos into one file, encoded as a whole: only the pictures show where one part ends.
+
+Parts are taken from renditions, so a frame of the file is a known frame of a known video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from dmforge.curation.video.decoders import Frames
+from dmforge.curation.video.media import Media
+from dmforge.curation.video.read_frames import stream_grid
+from dmforge.curation.video.renditions import GRID, MUXER
+from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.sizes import Size
+
+ENCODER_OPTIONS = {**GRID, "crf": "14"}
+"""Finer than a rendition, which will be made from this file; the same GOPs throughout, wherever parts meet."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRun:
+    """A range of frames of a video's grid, from `first` up to `stop`, exclusive."""
+
+    media: Media
+    first: int
+    stop: int
+
+    @property
+    def frames(self) -> int:
+        return self.stop - self.first
+
+
+def splice(pieces: Sequence[FrameRun], path: Path, size: Size, gets_on: Callable[[], None] = lambda: None) -> None:
+    """Write the pieces one after the other, each fitted to the size. The same pieces give the same bytes."""
+    to_yuv = VideoReformatter()
+    with av.open(f"file:{path}", "w", format="mp4", options=MUXER) as container:
+        stream = container.add_stream("libx264", rate=GRID_FPS, options=ENCODER_OPTIONS)
+        stream.width, stream.height, stream.pix_fmt = size.width, size.height, "yuv420p"
+        stream.codec_context.thread_count = 1
+        for index, picture in enumerate(_pictures(pieces)):
+            frame = av.VideoFrame.from_ndarray(_crop_to_aspect(picture, size), format="rgb24")
+            frame = to_yuv.reformat(frame, size.width, size.height, "yuv420p", interpolation=Interpolation.BICUBIC)
+            frame.pts, frame.time_base = index, Fraction(1, GRID_FPS)
+            container.mux(stream.encode(frame))
+            gets_on()
+        container.mux(stream.encode(None))
+
+
+def _pictures(pieces: Sequence[FrameRun]) -> Iterator[Frames]:
+    for piece in pieces:
+        yield from stream_grid(piece.media.grid, range(piece.first, piece.stop))
+
+
+def _crop_to_aspect(picture: Frames, size: Size) -> Frames:
+    """The middle of a picture, in the aspect ratio of `size`: black bars would show that a part is from elsewhere."""
+    height, width = picture.shape[:2]
+    crop_height = min(height, width * size.height // size.width)
+    crop_width = min(width, height * size.width // size.height)
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    return np.ascontiguousarray(picture[top : top + crop_height, left : left + crop_width])

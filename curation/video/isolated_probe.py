@@ -1,0 +1,56 @@
+"""Probes foreign files for the command line, each in a process of its own, which is killed when it hangs."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.video.probe import probe
+from dmforge.curation.video.timeline import read_timeline
+from dmforge.schemas.errors import DmforgeError
+
+DEADLINE_S = 120
+MEMORY_BYTES = 4 << 30
+
+
+def inspect_file(path: Path) -> dict[str, Any]:
+    """The properties of a file, or why it can't be used."""
+    # -P: nothing in the folder where one happens to stand is imported
+    command = [sys.executable, "-P", "-m", "dmforge.curation.video.isolated_probe", str(path)]
+    try:
+        completed = subprocess.run(command, capture_output=True, timeout=DEADLINE_S, check=True)
+        report: dict[str, Any] = json.loads(completed.stdout)
+    except subprocess.TimeoutExpired:
+        report = _unusable(f"it is not read within {DEADLINE_S} s")
+    except (subprocess.CalledProcessError, ValueError):
+        report = _unusable("it crashes the process that reads it")
+    return {"path": str(path), **report}
+
+
+def _unusable(reason: str) -> dict[str, Any]:
+    empty = dict.fromkeys(("duration", "fps", "width", "height", "codec", "rotation"))
+    return {"ok": False, "reason": reason, **empty}
+
+
+def main() -> None:
+    path = Path(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    try:
+        probed = probe(read_timeline(path))
+        report = {
+            "ok": True, "reason": "", "duration": float(probed.duration_s), "fps": float(probed.rate_fps),
+            "width": probed.width, "height": probed.height, "codec": probed.codec, "rotation": probed.rotation,
+        }  # fmt: skip
+    except DmforgeError as error:
+        report = _unusable(error.message)
+    except MemoryError:
+        report = _unusable("its pictures are too large for the memory that probing may use")
+    sys.stdout.write(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

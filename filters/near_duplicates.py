@@ -1,0 +1,82 @@
+"""Counts of near-duplicates among very many texts, without comparing every pair or keeping any pair.
+
+Texts with the same shingles are counted without any comparison: templates say one thing a thousand times. Others are compared
+where they share a band of MinHash. A text takes a few hundred bytes, however many are like it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from dmforge.schemas.likeness import HASHES, ROWS, bands, is_near, shingles, signature
+
+COMMON = 200
+"""The most texts that one is compared with in a band: without a limit, the time would be quadratic in a common phrase. It is
+paired with as many as follow it; the count is then a lower bound, but still large, so a common text never looks rare."""
+
+
+class NearDuplicates:
+    """For each of many texts, how many of them are nearly the same."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._index_by_key: dict[bytes, int] = {}
+        representatives, counts = list[str](), array("q")
+        for text in texts:
+            index = self._index_by_key.setdefault(_shingle_key(text), len(representatives))
+            if index == len(representatives):
+                representatives.append(text)
+                counts.append(0)
+            representatives[index] = min(representatives[index], text)  # the same one, whichever came first
+            counts[index] += 1
+        self._near_counts = array("q", counts)
+        order = sorted(range(len(representatives)), key=representatives.__getitem__)
+        for first_rank, second_rank in _candidate_pairs([representatives[index] for index in order]):
+            first, second = order[first_rank], order[second_rank]
+            if is_near(representatives[first], representatives[second]):
+                self._near_counts[first] += counts[second]
+                self._near_counts[second] += counts[first]
+
+    def near_count(self, text: str) -> int:
+        """The number of texts near this one, itself included; it must be one of those given."""
+        return self._near_counts[self._index_by_key[_shingle_key(text)]]
+
+
+def _shingle_key(text: str) -> bytes:
+    """A key that texts with the same shingles share."""
+    shingle_text = "\0".join(sorted(shingles(text)))
+    return hashlib.blake2b(shingle_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _candidate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Pairs of text indices that share a band, each pair once, band after band."""
+    if not texts:
+        return
+    hashes = np.empty((HASHES // ROWS, len(texts)), np.uint64)
+    for index, text in enumerate(texts):
+        hashes[:, index] = [_band_hash(band) for band in bands(signature(text))]
+    ranks = np.empty(hashes.shape, np.int32)  # of each text, among those with the same band hash
+    indices = np.arange(len(texts))
+    for band_index, band_hashes in enumerate(hashes):
+        order = np.argsort(band_hashes, kind="stable")
+        ordered = band_hashes[order]
+        ranks[band_index, order] = indices - np.searchsorted(ordered, ordered, "left")
+        ends = np.minimum(np.searchsorted(ordered, ordered, "right"), indices + 1 + COMMON)
+        for start, end in enumerate(ends.tolist()):
+            if end - start > 1:
+                text_index, other_indices = order[start], order[start + 1 : end]
+                # a pair that shares an earlier band was yielded there
+                same_band = hashes[:band_index, other_indices] == hashes[:band_index, text_index, None]
+                already_paired = same_band & (
+                    ranks[:band_index, other_indices] - ranks[:band_index, text_index, None] <= COMMON
+                )
+                for other_index in other_indices[~already_paired.any(axis=0)].tolist():
+                    yield int(text_index), other_index
+
+
+def _band_hash(band: bytes) -> int:
+    """A 64-bit hash of a band; a collision only costs a needless comparison."""
+    return int.from_bytes(hashlib.blake2b(band, digest_size=8).digest(), "big")

@@ -1,0 +1,1 @@
+"""What a student's rollouts measure: pass rates, necessity, density, agreement."""

@@ -1,0 +1,58 @@
+"""Does a candidate look as densely as is enough, and no more? Compared with the target that `density` measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from dmforge.curation.contract.stage import Collective, StageConfig
+from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
+from dmforge.curation.lake.views import LakeView
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.looks import print_density
+from dmforge.schemas.records import Candidate, Target, Verdict
+
+
+class ThriftConfig(StageConfig):
+    """This stage has no settings: thresholds are those of a selection."""
+
+
+class Thrift(Collective[Candidate, Verdict]):
+    """One verdict a candidate, `thrift`: its density over the one that is enough, or the inverse: 1 where they are the same,
+    less for both too dense and too sparse. 1 over n = 0 where it is unknown which density is enough."""
+
+    name, version = "thrift", 1
+    measures = ("thrift",)
+    also_reads = (Target,)
+    config: ThriftConfig
+
+    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+        sufficient_fps = {target.task: target.look.fps for target in from_arrow(Target, view.table(view.rows(Target).sql))}
+        candidates = from_arrow(Candidate, view.table(view.rows(Candidate).sql))
+        candidates.sort(key=lambda candidate: (candidate.video, candidate.id))
+        keys = [Key(candidate.id, candidate.video) for candidate in candidates]
+        yield settle(
+            origin,
+            keys,
+            [Made((_verdict(candidate, sufficient_fps.get(candidate.task)),)) for candidate in candidates],
+            self.makes,
+        )
+
+
+def _verdict(candidate: Candidate, sufficient_fps: Fraction | None) -> Verdict:
+    if sufficient_fps is None or not candidate.looks:
+        reason = "nobody knows what is enough" if sufficient_fps is None else "no look"
+        return Verdict(candidate.video, candidate.id, "candidate", "thrift", 1.0, 0, reason)
+    fps = candidate.looks[0].fps
+    reason = "too dense" if fps > sufficient_fps else "too sparse" if fps < sufficient_fps else ""
+    detail = f"{print_density(fps)} fps, {print_density(sufficient_fps)} is enough" if reason else ""
+    return Verdict(
+        candidate.video,
+        candidate.id,
+        "candidate",
+        "thrift",
+        float(min(fps / sufficient_fps, sufficient_fps / fps)),
+        1,
+        reason,
+        detail,
+    )

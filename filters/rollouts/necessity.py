@@ -1,0 +1,119 @@
+"""Does it matter where one looks? The right window is forced on a student, then a wrong one, then none.
+
+How densely it looks is left to the student: it has never seen a density other than the one that its thought has just named,
+and its answer would then say nothing about the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from fractions import Fraction
+from random import Random
+
+from dmforge.curation.contract.stage_results import Made, Result
+from dmforge.filters.rollouts.rollout_stage import (
+    NONE,
+    Arm,
+    Experiment,
+    Fps,
+    RolloutStage,
+    RolloutStageConfig,
+    right_window,
+    task_verdict,
+)
+from dmforge.filters.rollouts.rounds import Share, difference
+from dmforge.schemas.looks import Look, Window, print_span
+from dmforge.schemas.records import Rollout, Task, TaskWithVideo, Verdict, Video
+
+MIN_WINDOW_CS = 50
+"""The shortest stretch of a video that is used as a wrong window."""
+
+
+class NecessityConfig(RolloutStageConfig):
+    """How densely forced windows are looked at, and when the differences are known well enough."""
+
+    fps: Fps = Fraction(6)
+    """The density of forced looks where the student has none of its own: without `own_thoughts`, or where its free rollout came
+    to no look."""
+    clear_of: Share = 0.2
+    """A task is tried no more once the intervals of both differences are clear of this."""
+
+
+class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
+    """Two verdicts a task. `necessity`: the pass rate with the right window minus that with a wrong one of its length.
+    `necessity_coarse`: minus that without any look. 1 over n = 0 where it is unknown which window is right."""
+
+    name, version = "necessity", 3
+    measures = ("necessity", "necessity_coarse")
+    config: NecessityConfig
+
+    def arms(self, item: TaskWithVideo, task: Task, video: Video) -> tuple[Sequence[Arm], str] | Result:
+        window = right_window(task)
+        if window is None:
+            verdicts = [Verdict(video.id, task.id, "task", name, 1.0, 0, "no window is known") for name in self.measures]
+            return Made(tuple(verdicts))
+        arms = [Arm("right", Look(window, self.config.fps), own_density=True), NONE]
+        wrong = wrong_window(task, window, video.duration_cs)
+        if wrong is None:
+            return arms, "no room for a wrong window"
+        return [*arms, Arm("wrong", Look(wrong, self.config.fps), own_density=True)], ""
+
+    def arms_to_continue(self, trial: Experiment) -> Collection[str]:
+        right_tries = self.tries(trial, "right")
+        undecided_arms = [
+            name
+            for name in trial.arms
+            if name != "right"
+            and difference(right_tries, self.tries(trial, name), self.confidence).against(
+                self.config.clear_of, self.config.clear_of
+            )
+            == "not clear"
+        ]
+        return ["right", *undecided_arms] if undecided_arms else []
+
+    def conclude(self, trial: Experiment) -> Sequence[Verdict]:
+        return [*self._verdicts(trial)]
+
+    def _verdicts(self, trial: Experiment) -> Iterator[Verdict]:
+        right_tries = self.tries(trial, "right")
+        for name, baseline_arm in (("necessity", "wrong" if "wrong" in trial.arms else "none"), ("necessity_coarse", "none")):
+            baseline_tries = self.tries(trial, baseline_arm)
+            interval = difference(right_tries, baseline_tries, self.confidence)
+            position = interval.against(self.config.clear_of, self.config.clear_of)
+            reason = trial.note if trial.note and name == "necessity" else position
+            look = trial.arms[baseline_arm].look
+            baseline_text = f"{baseline_tries} at {print_span(look.window)}" if look else f"{baseline_tries} without a look"
+            yield task_verdict(
+                trial,
+                name,
+                right_tries.rate - baseline_tries.rate,
+                right_tries.n,
+                reason,
+                f"{right_tries} less {baseline_text}, interval {interval}",
+            )
+
+
+def wrong_window(task: Task, right: Window, duration_cs: int) -> Window | None:
+    """A window that shows nothing of gold, as long as the right one if there is room, drawn with the task's id as seed."""
+    gaps = [gap for gap in _gaps(task.windows, duration_cs) if gap.end_cs - gap.start_cs >= MIN_WINDOW_CS]
+    if not gaps:
+        return None
+    length_cs = right.end_cs - right.start_cs
+    long_gaps = [gap for gap in gaps if gap.end_cs - gap.start_cs >= length_cs]
+    if not long_gaps:
+        return max(gaps, key=lambda gap: (gap.end_cs - gap.start_cs, gap.start_cs))
+    random = Random(task.id)
+    gap = random.choice(long_gaps)
+    start_cs = random.randint(gap.start_cs, gap.end_cs - length_cs)
+    return Window(start_cs, start_cs + length_cs)
+
+
+def _gaps(windows: Sequence[Window], duration_cs: int) -> Iterator[Window]:
+    """The parts of a video outside all windows."""
+    end_cs = 0
+    for window in sorted(windows, key=lambda window: window.start_cs):
+        if window.start_cs > end_cs:
+            yield Window(end_cs, min(window.start_cs, duration_cs))
+        end_cs = max(end_cs, window.end_cs)
+    if end_cs < duration_cs:
+        yield Window(end_cs, duration_cs)

@@ -1,0 +1,64 @@
+"""How often does a student solve a task by itself? Free rollouts: it looks where it likes, and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from fractions import Fraction
+from statistics import fmean
+
+from dmforge.curation.contract.stage_results import Result
+from dmforge.curation.sources.importing import target_of
+from dmforge.filters.rollouts.rollout_stage import FREE, Arm, Experiment, Fps, RolloutStage, RolloutStageConfig, task_verdict
+from dmforge.filters.rollouts.rounds import Share, wilson
+from dmforge.schemas.records import Rollout, Task, TaskWithVideo, Verdict, Video
+from dmforge.schemas.scoring import density_error, window_score
+
+
+class ReplayConfig(RolloutStageConfig):
+    """When a pass rate is known well enough."""
+
+    clear_of: tuple[Share, Share] = (0.05, 0.95)
+    """A task is tried no more once the interval of its pass rate lies below, between or above these. With the defaults that
+    is so once it was both solved and failed; a task that is always or never solved goes through all rounds."""
+    largest_fps: Fps = Fraction(6)
+    """The largest density that is offered: errors of density are shares of it."""
+
+
+class Replay(RolloutStage[TaskWithVideo, Rollout | Verdict]):
+    """Up to three verdicts a task. `replay`: the share of rollouts with the right answer. `replay_iou`: the mean overlap of
+    looks with gold; 0 without a look. `replay_density`: 1 minus the mean error of the first look's density, as a share of the
+    largest density; 0 without a look."""
+
+    name, version = "replay", 1
+    measures = ("replay", "replay_iou", "replay_density")
+    config: ReplayConfig
+
+    def arms(self, item: TaskWithVideo, task: Task, video: Video) -> tuple[Sequence[Arm], str] | Result:
+        return (FREE,), ""
+
+    def arms_to_continue(self, trial: Experiment) -> Collection[str]:
+        position = wilson(self.tries(trial, "free"), self.confidence).against(*self.config.clear_of)
+        return ("free",) if position == "not clear" else ()
+
+    def conclude(self, trial: Experiment) -> Sequence[Verdict]:
+        return [*self._verdicts(trial)]
+
+    def _verdicts(self, trial: Experiment) -> Iterator[Verdict]:
+        tries, rollouts = self.tries(trial, "free"), trial.rollouts["free"]
+        interval = wilson(tries, self.confidence)
+        position = interval.against(*self.config.clear_of)
+        yield task_verdict(trial, "replay", tries.rate, tries.n, position, f"{tries} right, interval {interval}")
+        task = trial.task
+        if task.windows:
+            ious = [
+                float(window_score(tuple(look.window for look in rollout.looks), task.windows, task.needs))
+                for rollout in rollouts
+            ]
+            with_look = sum(bool(rollout.looks) for rollout in rollouts)
+            yield task_verdict(trial, "replay_iou", fmean(ious), tries.n, "", f"{with_look} of {tries.n} looked")
+        target = target_of(task)
+        if target is not None:
+            largest = self.config.largest_fps
+            errors = [density_error(rollout.looks[0].fps, target.fps) if rollout.looks else largest for rollout in rollouts]
+            score = fmean(float(max(Fraction(0), 1 - error / largest)) for error in errors)
+            yield task_verdict(trial, "replay_density", score, tries.n, "", f"mean error {fmean(map(float, errors)):.2f} fps")

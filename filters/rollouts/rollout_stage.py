@@ -1,0 +1,332 @@
+"""The base of all stages that measure by a student's rollouts: in rounds, video after video, no rollout made twice.
+
+An input is tried in arms, which differ in what the student is shown, and in rounds, until its stage needs no more. The
+rollouts of one video go through the engine together and are committed together, with the verdicts that follow from them: the
+result depends on the video alone, wherever a run was cut off. A rollout that was ever committed, under whichever recipe, is
+taken from the lake.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from itertools import groupby
+from typing import Annotated, ClassVar, TypeVar
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from dmforge.curation.contract.stage import Batch, BatchConfig
+from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.recall import Recall
+from dmforge.curation.video.media import Media, require_clips
+from dmforge.curation.workspace import Workspace
+from dmforge.filters.rollouts.rounds import RoundsConfig, Share, TryCount
+from dmforge.generators.footage import CachedFootage, Footage, PromptPiece, show
+from dmforge.generators.inference.engines.engine import Engine, Sampling
+from dmforge.generators.inference.named_student import StudentConfig, open_engine
+from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, roll
+from dmforge.generators.rendition_footage import Renditions
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.config import Operational
+from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.ids import Id, digest
+from dmforge.schemas.looks import Look, Window, print_density, print_span
+from dmforge.schemas.prompts import prompt, question_text
+from dmforge.schemas.records import CandidateWithTask, Mode, Record, Rollout, Task, Verdict, Video
+from dmforge.schemas.records import TaskWithVideo as ShownTask
+from dmforge.schemas.scoring import answer_score
+from dmforge.schemas.tags import CLOSE, OPEN
+from dmforge.schemas.transcript import Piece
+
+In = TypeVar("In", ShownTask, CandidateWithTask)
+Out = TypeVar("Out", bound=Record)
+Fps = Annotated[Fraction, Field(gt=0, le=GRID_FPS)]
+STRAIGHT_TO_THE_ANSWER = f"{OPEN['think']}{CLOSE['think']}{OPEN['answer']}"
+"""What is written in place of the look for a student that is not to look."""
+TAGS = (*OPEN.values(), *CLOSE.values())
+ROLLOUT_VERSION = 2
+"""Raised when a change of the code changes what a student writes: earlier rollouts are then not reused."""
+RESERVED_TOKEN = re.compile(r"<\|[a-z_]+\|>")
+"""What a tokenizer would take for a special token of the chat or of a clip."""
+
+
+class RolloutStageConfig(BatchConfig):
+    """Which student is tried, with how many rollouts."""
+
+    batch_items: Operational[PositiveInt] = 1
+    """Inputs of a commit, which ends with the video that reaches this number: a kill undoes what is not committed."""
+    student: StudentConfig = Field(default_factory=StudentConfig)
+    """The student that is tried: `[student]` of the recipe, if not given here."""
+    clips: Clips = Field(default_factory=Clips)
+    """Which frames the student is shown."""
+    rounds: RoundsConfig = Field(default_factory=RoundsConfig)
+    """How many rollouts there are, and after which of them it is decided whether more are needed."""
+    temperature: NonNegativeFloat = 1.0
+    """Sampling temperature."""
+    most_tokens: PositiveInt = 512
+    """The most tokens that the student may write in a rollout."""
+    most_visual_tokens: PositiveInt = 1 << 20
+    """The most visual tokens of all clips of a rollout, the coarse one included."""
+    own_thoughts: bool = True
+    """Before a forced look stands what the student thought in its free rollout of the same index, if it came to a look there;
+    without it a look comes out of nowhere, which a small student has never seen. The thought was about another window, so the
+    frames contradict it, in every arm alike."""
+    right_iou: Share = 0.5
+    """The least IoU with gold of a right answer to a grounding question."""
+    most_rows: Operational[PositiveInt] = 32
+    """Rollouts of one batch in the model: bounded by its memory. They are all about one video."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to put a task to the student."""
+
+    name: str
+    look: Look | None = None
+    """The look that is forced on the student."""
+    own_density: bool = False
+    """Whether only the window is forced: its density is that of the student's free rollout, if it came to a look there."""
+    opening: str = ""
+    """Text that is written for the student instead of a look."""
+
+    @property
+    def mode(self) -> Mode:
+        return "forced" if self.look or self.opening else "free"
+
+
+FREE = Arm("free")
+THOUGHT = "thought"
+"""The arm under which free rollouts are stored that were made only for their thoughts."""
+NONE = Arm("none", opening=STRAIGHT_TO_THE_ANSWER)
+
+
+@dataclass
+class Experiment:
+    """An input that is being tried, with its rollouts so far."""
+
+    subject: ShownTask | CandidateWithTask
+    task: Task
+    video: Video
+    arms: Mapping[str, Arm]
+    note: str = ""
+    """What its stage notes about how the arms were chosen."""
+    rollouts: dict[str, list[Rollout]] = field(default_factory=dict[str, list[Rollout]])
+    """By arm, in the order of their indices."""
+    active_arms: Collection[str] = ()
+    """Arms that get more rollouts."""
+    rounds_done: int = 0
+    """Rounds that are done."""
+    free_rollouts: list[Rollout] = field(default_factory=list[Rollout])
+    """Free rollouts, in the order of their indices: their thoughts stand before forced looks."""
+
+
+class RolloutStage(Batch[In, Out]):
+    """A measurement by a student's rollouts. A subclass says which arms there are, when they are enough, and what follows."""
+
+    whole_videos = True
+    config: RolloutStageConfig
+    shows_coarse_clip: ClassVar[bool] = True
+    """Whether the coarse clip is shown to the student."""
+
+    def awaits(self) -> str:
+        return self.config.student.awaits()
+
+    def ingredients(self) -> list[str]:
+        return [self.student_id.hex()]
+
+    @cached_property
+    def student_id(self) -> Id:
+        return self.config.student.id()
+
+    @cached_property
+    def settings_id(self) -> Id:
+        """An id of all that decides a rollout besides its task, student, arm and index."""
+        config = self.config
+        shown_settings = [config.clips.semantic(), config.most_visual_tokens, self.shows_coarse_clip]
+        return digest(
+            "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.most_tokens, *shown_settings]
+        )
+
+    def begin(self, workspace: Workspace) -> None:
+        self.config.student.require()
+        require_clips(workspace, self.config.clips)
+
+    def open(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._recall = Recall(Lake(workspace), Rollout)
+        self._engine = self.engine()
+
+    def close(self) -> None:
+        del self._engine
+
+    def engine(self) -> Engine:
+        """The engine that writes the rollouts."""
+        return open_engine(self.config.student)
+
+    @abstractmethod
+    def arms(self, item: In, task: Task, video: Video) -> tuple[Sequence[Arm], str] | Result:
+        """The arms in which an input is tried, and a note on them; or its result, where it needs no rollouts."""
+
+    @abstractmethod
+    def arms_to_continue(self, trial: Experiment) -> Collection[str]:
+        """The arms that need more rollouts after a round."""
+
+    @abstractmethod
+    def conclude(self, trial: Experiment) -> Sequence[Out]:
+        """The records that follow from all rollouts of an input."""
+
+    def posed_task(self, item: ShownTask | CandidateWithTask, index: int) -> Task:
+        """The task as it is posed, and its answer scored, in the rollout of this index."""
+        del index
+        return item.task
+
+    def process(self, items: Iterator[In]) -> Iterator[Result]:
+        for _, group in groupby(items, key=lambda item: item.task.video):
+            yield from self._process_video([self._start(item) for item in group])
+
+    def _start(self, item: In) -> Experiment | Result:
+        if item.video is None:
+            return Quarantined("no video", "the task's video is not in the lake")
+        if RESERVED_TOKEN.search(question_text(item.task)):
+            return Rejected("its text holds a token of the chat")
+        arms_or_result = self.arms(item, item.task, item.video)
+        if not isinstance(arms_or_result, tuple):
+            return arms_or_result
+        arms, note = {arm.name: arm for arm in arms_or_result[0]}, arms_or_result[1]
+        return Experiment(item, item.task, item.video, arms, note, {name: [] for name in arms}, list(arms))
+
+    def _process_video(self, trials: Sequence[Experiment | Result]) -> Iterator[Result]:
+        """The results of all inputs about one video."""
+        running = [trial for trial in trials if isinstance(trial, Experiment)]
+        if running:
+            video = running[0].video
+            rollouts_by_key = {row.key: row for row in self._recall.of(video.id) if row.student == self.student_id}
+            media = Media(self._workspace, video.id)
+            footage = CachedFootage(Renditions(video, self.config.clips, media.coarse, media.grid))
+            for size in self.config.rounds.sizes:
+                self._run_round([trial for trial in running if trial.active_arms], size, rollouts_by_key, footage)
+        for trial in trials:
+            if isinstance(trial, Experiment):
+                rollouts = [*(row for rows in trial.rollouts.values() for row in rows), *trial.free_rollouts]
+                yield Made((*rollouts, *self.conclude(trial)))
+            else:
+                yield trial
+
+    def _run_round(self, trials: Sequence[Experiment], size: int, rollouts_by_key: dict[Id, Rollout], footage: Footage) -> None:
+        """Bring every active arm to `size` rollouts."""
+        if self.config.own_thoughts:
+            with_forced_look = [trial for trial in trials if any(trial.arms[name].look for name in trial.active_arms)]
+            self._roll_out_missing(
+                [(trial, FREE, index) for trial in with_forced_look for index in range(len(trial.free_rollouts), size)],
+                rollouts_by_key,
+                footage,
+            )
+            for trial in with_forced_look:
+                new_rollouts = [
+                    rollouts_by_key[self._rollout_key(trial, FREE, index)] for index in range(len(trial.free_rollouts), size)
+                ]
+                trial.free_rollouts += [replace(row, filter=self.name, arm=THOUGHT, score=0.0, id=b"") for row in new_rollouts]
+        requested = [
+            (trial, trial.arms[name], index)
+            for trial in trials
+            for name in trial.active_arms
+            for index in range(len(trial.rollouts[name]), size)
+        ]
+        self._roll_out_missing(requested, rollouts_by_key, footage)
+        for trial, arm, index in requested:
+            row = rollouts_by_key[self._rollout_key(trial, arm, index)]
+            score = answer_score(row.answer, self.posed_task(trial.subject, index))
+            trial.rollouts[arm.name].append(replace(row, filter=self.name, arm=arm.name, score=score, id=b""))
+        for trial in trials:
+            trial.rounds_done += 1
+            trial.active_arms = self.arms_to_continue(trial)
+
+    def _roll_out_missing(
+        self, requested: Sequence[tuple[Experiment, Arm, int]], rollouts_by_key: dict[Id, Rollout], footage: Footage
+    ) -> None:
+        """Make the requested rollouts that aren't known yet, and add them to `rollouts_by_key`."""
+        missing = {key: request for request in requested if (key := self._rollout_key(*request)) not in rollouts_by_key}
+        keys = list(missing)
+        for start in range(0, len(keys), self.config.most_rows):
+            batch = keys[start : start + self.config.most_rows]
+            requests = [self._request(*missing[key], footage) for key in batch]
+            limits = RolloutLimits(most_visual_tokens=self.config.most_visual_tokens)
+            for key, result in zip(batch, roll(self._engine, requests, limits), strict=True):
+                rollouts_by_key[key] = self._rollout(*missing[key], result, key)
+
+    def _rollout_key(self, trial: Experiment, arm: Arm, index: int) -> Id:
+        forced_look = _forced_look(trial, arm, index)
+        look = None if forced_look is None else [print_span(forced_look.window), print_density(forced_look.fps)]
+        posed_text = question_text(self.posed_task(trial.subject, index))
+        thought = _thought_before_look(trial, arm, index)
+        return digest(
+            "rollout", [trial.task.id, self.student_id, self.settings_id, posed_text, look, thought, arm.opening, index]
+        )
+
+    def _request(self, trial: Experiment, arm: Arm, index: int, footage: Footage) -> RolloutRequest:
+        # the seed is the same in all arms: they differ by what is shown, and not by luck
+        seed = int.from_bytes(digest("seed", [trial.task.id, self.student_id, self.settings_id, index])[:8])
+        sampling = Sampling(self.config.temperature, seed, self.config.most_tokens)
+        prompt_parts = self._prompt_with_clips(self.posed_task(trial.subject, index), footage)
+        return RolloutRequest(
+            prompt_parts,
+            footage,
+            sampling,
+            _forced_look(trial, arm, index),
+            _thought_before_look(trial, arm, index),
+            arm.opening,
+        )
+
+    def _prompt_with_clips(self, task: Task, footage: Footage) -> tuple[PromptPiece, ...]:
+        return show(prompt(task) if self.shows_coarse_clip else (Piece("prompt", question_text(task)),), footage)
+
+    def _rollout(self, trial: Experiment, arm: Arm, index: int, result: RolloutResult, key: Id) -> Rollout:
+        return Rollout(
+            trial.video.id, trial.task.id, self.student_id, arm.mode, index,
+            result.transcript, result.looks, result.answer, result.ending, self.name, arm.name, 0.0, key,
+        )  # fmt: skip
+
+    def tries(self, trial: Experiment, arm: str, max_tries: int | None = None) -> TryCount:
+        """How many of an arm's rollouts, or of the first `max_tries` of them, were right."""
+        rows = trial.rollouts[arm][:max_tries]
+        min_score = self.config.right_iou if trial.task.task_kind == "grounding" else 1.0
+        return TryCount(sum(row.score >= min_score for row in rows), len(rows))
+
+    @property
+    def confidence(self) -> float:
+        return self.config.rounds.confidence
+
+
+def _forced_look(trial: Experiment, arm: Arm, index: int) -> Look | None:
+    """The look that is forced in the rollout of this index, with the density that the thought before it names."""
+    free_looks = trial.free_rollouts[index].looks if index < len(trial.free_rollouts) else ()
+    return replace(arm.look, fps=free_looks[0].fps) if arm.look and arm.own_density and free_looks else arm.look
+
+
+def _thought_before_look(trial: Experiment, arm: Arm, index: int) -> str:
+    """The thought before an arm's forced look; empty where the student's free rollout came to no look."""
+    if arm.look is None or index >= len(trial.free_rollouts):
+        return ""
+    text = trial.free_rollouts[index].transcript.trajectory_text
+    thought, has_look, _ = text.removeprefix(OPEN["think"]).partition(OPEN["span"])
+    is_complete = has_look and text.startswith(OPEN["think"]) and not RESERVED_TOKEN.search(thought)
+    return thought if is_complete and not any(tag in thought for tag in TAGS) else ""
+
+
+def task_verdict(trial: Experiment, name: str, score: float, n: int, reason: str = "", detail: str = "") -> Verdict:
+    """A verdict on the task that was tried."""
+    return Verdict(trial.video.id, trial.task.id, "task", name, score, n, reason, detail)
+
+
+def right_window(task: Task) -> Window | None:
+    """The one window to look at: the first where any will do, or the span of all that are needed; None where unknown."""
+    if not task.windows:
+        return None
+    if task.needs == "any":
+        return task.windows[0]
+    return Window(min(window.start_cs for window in task.windows), max(window.end_cs for window in task.windows))

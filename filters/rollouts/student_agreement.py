@@ -1,0 +1,106 @@
+"""Does a student that is shown a candidate's look come to its answer? Without the look, too? Would it look there by itself?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+
+from dmforge.curation.contract.stage_results import Made, Rejected, Result
+from dmforge.filters.rollouts.rollout_stage import NONE, Arm, Experiment, RolloutStage, RolloutStageConfig
+from dmforge.filters.rollouts.rounds import Share, difference, wilson
+from dmforge.schemas.ids import Id
+from dmforge.schemas.looks import Window, print_span, read_span
+from dmforge.schemas.records import CandidateWithTask, Rollout, Task, TaskWithVideo, Verdict, Video
+from dmforge.schemas.scoring import iou
+
+
+class VouchConfig(RolloutStageConfig):
+    """When the agreement of the student is known well enough."""
+
+    clear_of: Share = 0.5
+    """A candidate is tried no more once the intervals of its agreement and of its gap are clear of this and `gap_clear_of`."""
+    gap_clear_of: Share = 0.2
+    """The same threshold for the gap: what the look adds to the agreement."""
+    known_without: Share = 0.5
+    """Where the agreement without any look is at least this, a look that does no better isn't held against the candidate: the
+    coarse clip shows as much."""
+
+
+class Vouch(RolloutStage[CandidateWithTask, Rollout | Verdict]):
+    """Three verdicts a candidate, none of which uses gold. `vouch`: the share of rollouts, with the candidate's look forced on
+    them, that end with its answer: a wrong answer has few. `vouch_window`: that share minus the one without any look: about 0
+    where the window shows nothing. 1 over n = 0 where the coarse clip shows as much. `vouch_overlap`: the mean IoU of the
+    windows that the student looks at by itself with the candidate's: a student that sees nothing may guess as the candidate
+    did, but doesn't look where nothing is. 1 over n = 0 where it never looks by itself."""
+
+    name, version = "vouch", 3
+    measures = ("vouch", "vouch_window", "vouch_overlap")
+    repeats = True  # candidates of one task share the rollouts without a look
+    config: VouchConfig
+
+    def arms(self, item: CandidateWithTask, task: Task, video: Video) -> tuple[Sequence[Arm], str] | Result:
+        candidate = item.candidate
+        if not candidate.answer.strip():
+            return Rejected("no answer")
+        if not candidate.looks or candidate.looks[0].window.start_cs >= video.duration_cs:
+            reason = "its look shows no frame" if candidate.looks else "no look"
+            verdicts = (Verdict(video.id, candidate.id, "candidate", name, 0.0, 0, reason) for name in self.measures)
+            return Made(tuple(verdicts))
+        return (Arm("look", candidate.looks[0]), NONE), ""
+
+    def posed_task(self, item: TaskWithVideo | CandidateWithTask, index: int) -> Task:
+        """The task with the candidate's answer in place of gold."""
+        if isinstance(item, TaskWithVideo):
+            return item.task
+        answer = item.candidate.answer
+        if item.task.task_kind != "grounding":
+            return replace(item.task, answer=answer)
+        span = read_span(answer.strip())
+        windows = (Window(*span),) if span and span[0] < span[1] else ()
+        return replace(item.task, answer=answer, windows=windows, needs="any")
+
+    def arms_to_continue(self, trial: Experiment) -> Collection[str]:
+        look_tries, coarse_tries = self.tries(trial, "look"), self.tries(trial, "none")
+        agreement_threshold, gap_threshold = self.config.clear_of, self.config.gap_clear_of
+        agreement_position = wilson(look_tries, self.confidence).against(agreement_threshold, agreement_threshold)
+        gain_position = difference(look_tries, coarse_tries, self.confidence).against(gap_threshold, gap_threshold)
+        if gain_position == "not clear" and not self._is_known_without_look(trial):
+            return ("look", "none")
+        return ("look",) if agreement_position == "not clear" else ()
+
+    def conclude(self, trial: Experiment) -> Sequence[Verdict]:
+        return [*self._verdicts(trial)]
+
+    def _verdicts(self, trial: Experiment) -> Iterator[Verdict]:
+        look_tries, coarse_tries = self.tries(trial, "look"), self.tries(trial, "none")
+        subject = trial.subject.candidate.id if isinstance(trial.subject, CandidateWithTask) else trial.task.id
+        interval = wilson(look_tries, self.confidence)
+        agreement_threshold, gap_threshold = self.config.clear_of, self.config.gap_clear_of
+        reason = {"above": "", "below": "the student answers otherwise"}.get(
+            interval.against(agreement_threshold, agreement_threshold), "not clear"
+        )
+        detail = f"{look_tries} answer so, interval {interval}"
+        yield Verdict(trial.video.id, subject, "candidate", "vouch", look_tries.rate, look_tries.n, reason, detail)
+        interval = difference(look_tries, coarse_tries, self.confidence)
+        reason = {"above": "", "below": "its look adds nothing"}.get(
+            interval.against(gap_threshold, gap_threshold), "not clear"
+        )
+        score, n = look_tries.rate - coarse_tries.rate, look_tries.n
+        if self._is_known_without_look(trial):
+            score, n, reason = 1.0, 0, "the coarse clip shows as much"
+        detail = f"{look_tries} with its look, {coarse_tries} without, interval {interval}"
+        yield Verdict(trial.video.id, subject, "candidate", "vouch_window", score, n, reason, detail)
+        yield self._overlap(trial, subject)
+
+    def _overlap(self, trial: Experiment, subject: Id) -> Verdict:
+        free_windows = [row.looks[0].window for row in trial.free_rollouts if row.looks]
+        forced_look = trial.arms["look"].look
+        if not free_windows or forced_look is None:
+            return Verdict(trial.video.id, subject, "candidate", "vouch_overlap", 1.0, 0, "it never looks by itself")
+        mean_iou = float(sum(iou((window,), (forced_look.window,)) for window in free_windows) / len(free_windows))
+        detail = f"{print_span(forced_look.window)} against its own, {print_span(free_windows[0])} the first of them"
+        return Verdict(trial.video.id, subject, "candidate", "vouch_overlap", mean_iou, len(free_windows), "", detail)
+
+    def _is_known_without_look(self, trial: Experiment) -> bool:
+        look_tries, coarse_tries = self.tries(trial, "look"), self.tries(trial, "none")
+        return coarse_tries.rate >= self.config.known_without and look_tries.rate >= coarse_tries.rate - (1 - self.confidence)

@@ -1,0 +1,1 @@
+"""Rules over the text of trajectories and tasks: no model is asked."""

@@ -1,0 +1,179 @@
+"""Do thoughts rest on what was shown? Rules about the times they cite, the span they answer, and words that give gold away."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+
+from pydantic import Field, PositiveInt
+
+from dmforge.curation.contract.stage import Batch, StageConfig
+from dmforge.curation.contract.stage_results import Made, Result
+from dmforge.filters.rules.cited_times import CitedTime, cited_times
+from dmforge.filters.rules.guessing import unguessed
+from dmforge.filters.rules.leaks import unleaked
+from dmforge.filters.rules.rule import Finding, Rule, RuleInput, RuleScore, TextSpan, measure_share, rule_input_of, verdict
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.frames import NoFrames, plan_coarse, plan_look
+from dmforge.schemas.looks import Look, Window, print_seconds, print_span, read_span
+from dmforge.schemas.records import CandidateWithTask, Verdict
+from dmforge.schemas.scoring import iou
+from dmforge.schemas.stamps import patch_times
+
+STAMP_ROUNDING_CS = Fraction(5)
+"""Stamps are printed to tenths of a second: a citation of one may be off by half a tenth."""
+
+
+class CitationsConfig(StageConfig):
+    """Which frames thoughts may cite."""
+
+    clips: Clips = Field(default_factory=Clips)
+    """How clips were cut: decides which frames, and so which stamps, were shown."""
+    max_looks: PositiveInt = 1
+    """The most looks in a trajectory."""
+
+
+class Citations(Batch[CandidateWithTask, Verdict]):
+    """One verdict per candidate and rule: `cited_stamps`, `cited_inside`, `own_span`, `unleaked`, `unguessed`."""
+
+    name, version = "citations", 2
+    measures = ("cited_stamps", "cited_inside", "own_span", "unleaked", "unguessed")
+    config: CitationsConfig
+
+    def process(self, items: Iterator[CandidateWithTask]) -> Iterator[Result]:
+        for item in items:
+            yield Made(tuple(self._verdicts(item)))
+
+    def _verdicts(self, item: CandidateWithTask) -> Iterator[Verdict]:
+        rule_input = rule_input_of(item, self.config.clips, self.config.max_looks)
+        for rule in CITATIONS:
+            measure = rule.check(rule_input)
+            if measure is not None:
+                yield verdict(item, rule.name, measure)
+
+
+def cited_stamps(rule_input: RuleInput) -> RuleScore:
+    """Are the times that thoughts cite those of patches that were shown, give or take half a patch?"""
+    faults: list[Finding] = []
+    count = 0
+    for index, thought in enumerate(rule_input.thoughts):
+        stamps_cs, max_distance_cs = _visible_stamps(rule_input, index)
+        for cited in _citations(rule_input, thought):
+            count += 1
+            distance_cs = _distance_cs(cited, stamps_cs)
+            is_concluded = index > 0 and cited.time_cs in _answered_bounds_cs(rule_input)
+            if not is_concluded and distance_cs > max_distance_cs + max(STAMP_ROUNDING_CS, cited.slack_cs):
+                message = f"T{index + 1} cites {cited.text}; the nearest stamp is {float(distance_cs) / 100:.2f} s away"
+                faults.append(Finding(message, cited.start, cited.end))
+    return measure_share(faults, count, "off the stamps")
+
+
+def cited_inside(rule_input: RuleInput) -> RuleScore:
+    """Do the times that T1 cites lie inside the video, and those that T2 cites inside the window that it was shown?"""
+    faults: list[Finding] = []
+    count = 0
+    for index, thought in enumerate(rule_input.thoughts):
+        for cited in _citations(rule_input, thought):
+            count += 1
+            if not _is_inside(rule_input, index, cited):
+                bounds = (
+                    ", ".join(print_span(look.window) for look in rule_input.looks[:index])
+                    if index
+                    else _duration_text(rule_input)
+                )
+                faults.append(Finding(f"T{index + 1} cites {cited.text}, outside {bounds}", cited.start, cited.end))
+    return measure_share(faults, count, "outside what was shown")
+
+
+def own_span(rule_input: RuleInput) -> RuleScore:
+    """How far is the answer to a grounding question from the window of its own look? 0: the answer is that window itself."""
+    answer_cs = read_span(rule_input.answer.strip()) if rule_input.kind == "grounding" else None
+    if answer_cs is None or answer_cs[0] >= answer_cs[1] or not rule_input.looks:
+        return RuleScore(1.0)
+    best_iou = max(float(iou((look.window,), (Window(*answer_cs),))) for look in rule_input.looks)
+    if not best_iou:
+        return RuleScore(1.0)
+    look_span = rule_input.place_of_look(0)
+    message = f"it looks at {look_span.text[:40]} and answers {rule_input.answer.strip()[:40]}"
+    reason = "span is the answer" if best_iou == 1 else "span is near the answer"
+    return RuleScore(1 - best_iou, 1, reason, (Finding(message, look_span.start, look_span.end),))
+
+
+def _citations(rule_input: RuleInput, thought: TextSpan) -> Iterator[CitedTime]:
+    """The times that a thought cites, without those of the question: an option that says `8 seconds` is chosen, not cited."""
+    if rule_input.kind == "grounding":
+        yield from cited_times(thought)
+        return
+    texts = (text for text in (*rule_input.options, rule_input.question, rule_input.gold) if any(map(str.isdigit, text)))
+    question_citations = {cited.text for text in texts for cited in cited_times(TextSpan(f"at {text}", 0))}
+    yield from (cited for cited in cited_times(thought) if cited.text not in question_citations)
+
+
+def _visible_stamps(rule_input: RuleInput, thought_index: int) -> tuple[list[Fraction], Fraction]:
+    """The stamps that a thought may cite, in centiseconds, and half the largest gap between two; none if unknown."""
+    stamps: list[Fraction] = []
+    max_distance = Fraction(0)
+    for times_s, clip_length_s in _patch_times_of_clips(rule_input, thought_index):
+        stamps += [100 * time_s for time_s in times_s]
+        gaps = [next_time - time for time, next_time in pairwise(times_s)]
+        max_distance = max(max_distance, 50 * max(gaps, default=clip_length_s))
+    return sorted(stamps), max_distance
+
+
+def _distance_cs(cited: CitedTime, stamps_cs: list[Fraction]) -> Fraction:
+    """The distance of a cited time from the nearest stamp; 0 where no stamp is known."""
+    position = bisect_left(stamps_cs, cited.time_cs)
+    return min(
+        (abs(cited.time_cs - stamp_cs) for stamp_cs in stamps_cs[max(0, position - 1) : position + 1]), default=Fraction(0)
+    )
+
+
+def _patch_times_of_clips(rule_input: RuleInput, thought_index: int) -> Iterator[tuple[tuple[Fraction, ...], Fraction]]:
+    """The patch times and the length in seconds of each clip before a thought: V0 before T1, the looks before later ones."""
+    clips, duration_cs = rule_input.clips, rule_input.duration_cs
+    try:
+        if thought_index == 0:
+            if duration_cs:
+                duration_s = Fraction(duration_cs, 100)
+                yield patch_times(plan_coarse(duration_s, clips.coarse_fps, clips.coarse_frames).times_s), duration_s
+            return
+        for look in rule_input.looks[:thought_index]:
+            end_s = look.window.end_s if duration_cs is None else Fraction(duration_cs, 100)
+            plan = plan_look(look, end_s, max_frames=clips.look_frames)
+            yield patch_times(plan.times_s), _look_length_s(look)
+    except NoFrames:
+        return
+
+
+def _is_inside(rule_input: RuleInput, thought_index: int, cited: CitedTime) -> bool:
+    if thought_index == 0:
+        return not rule_input.duration_cs or cited.time_cs <= rule_input.duration_cs + cited.slack_cs
+    windows = [look.window for look in rule_input.looks[:thought_index]]
+    contains_cited = (window.start_cs - cited.slack_cs <= cited.time_cs <= window.end_cs + cited.slack_cs for window in windows)
+    return not windows or any(contains_cited)
+
+
+def _answered_bounds_cs(rule_input: RuleInput) -> tuple[int, ...]:
+    """The bounds of an answer that is a span: they follow from what was seen, and need not be on a frame."""
+    return (read_span(rule_input.answer.strip()) or ()) if rule_input.kind == "grounding" else ()
+
+
+def _look_length_s(look: Look) -> Fraction:
+    return look.window.end_s - look.window.start_s
+
+
+def _duration_text(rule_input: RuleInput) -> str:
+    return f"a video of {print_seconds(rule_input.duration_cs or 0)} s"
+
+
+_EXAMPLE_LOOK = "<think>Something changes near the middle of the clip. <span>2.00 - 6.00</span><fps>2</fps>"
+CITATIONS = (
+    Rule("cited_stamps", cited_stamps, f"{_EXAMPLE_LOOK}The square is red at 5.90 seconds.</think><answer>B</answer>"),
+    Rule("cited_inside", cited_inside, f"{_EXAMPLE_LOOK}The square is red at 10.2 seconds.</think><answer>B</answer>"),
+    Rule("own_span", own_span, f"{_EXAMPLE_LOOK}It is red all the time.</think><answer>2.00 - 6.00</answer>"),
+    Rule("unleaked", unleaked, f"{_EXAMPLE_LOOK}The annotation says red, and so it is.</think><answer>B</answer>"),
+    Rule("unguessed", unguessed, f"{_EXAMPLE_LOOK}These frames do not show it, so I have to guess.</think><answer>B</answer>"),
+)
+"""The rules, each with an example that fails it; that of `own_span` answers a grounding question."""

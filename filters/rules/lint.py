@@ -1,0 +1,160 @@
+"""The rules of `rules` and `citations` applied to any file of trajectories or tasks: each fault with its record and place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from dmforge.curation.exports.read_back import WrittenRecord, read_written
+from dmforge.filters.rules.audio_claims import audible
+from dmforge.filters.rules.citations import CITATIONS
+from dmforge.filters.rules.rule import Finding, RuleInput, RuleScore
+from dmforge.filters.rules.rules import RulesConfig, rules_of
+from dmforge.filters.rules.shape import answer_form, density, window
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.grammar import Trajectory
+from dmforge.schemas.looks import Look, Window, read_span
+from dmforge.schemas.scoring import answer_options
+from dmforge.schemas.tags import CLOSE, OPEN
+
+CONFIG = RulesConfig()
+RULES = (*rules_of(CONFIG), *CITATIONS)
+NEED_A_LOOK = frozenset({"window", "density", "frames"})
+"""Rules that are skipped without a look: the grammar reports that already."""
+MAX_FAULTY_SCORE = {"own_span": 0.0, "repetition": 0.7}
+"""Rules that are a matter of degree -> the highest score that is a defect; of all other rules each fault is one."""
+CONTEXT_CHARS = 48
+"""Characters shown on either side of a marked text."""
+
+
+@dataclass(frozen=True, slots=True)
+class LintFinding:
+    """A fault of one record, with the text around it."""
+
+    record: str
+    rule: str
+    message: str
+    offset: int
+    """Where the fault begins, in characters of the record's text; of a task, in its prompt."""
+    end: int
+    excerpt: str
+    """The text around the fault, with the fault itself between \u00bb and \u00ab."""
+
+
+@dataclass(frozen=True, slots=True)
+class LintReport:
+    """The defects of a file, and how many records it has."""
+
+    records: int
+    defects: tuple[LintFinding, ...]
+
+
+def lint(path: Path) -> LintReport:
+    """All defects of a file, in the order of its records."""
+    records = 0
+    defects: list[LintFinding] = []
+    for record in map(_with_scored_options, read_written(path)):
+        records += 1
+        if record.exchanges > 1:
+            text = record.text or record.prompt
+            message = f"{record.exchanges} exchanges; only the last one is judged"
+            defects.append(_marked(record, "record", text, Finding(message, 0, len(text)), 0, len(text)))
+        defects += _trajectory_defects(record) if record.text else _task_defects(record)
+    if not records:
+        hint = "give shards, or rows of an export, with at least one record"
+        raise InputError("no records", where=str(path), mend=hint)
+    return LintReport(records, tuple(defects))
+
+
+def _with_scored_options(record: WrittenRecord) -> WrittenRecord:
+    """The same record with the options that its answer is scored against."""
+    return replace(record, options=answer_options(record.kind, record.question, record.options, record.gold))
+
+
+def _trajectory_defects(record: WrittenRecord) -> Iterator[LintFinding]:
+    rule_input = RuleInput(
+        record.trajectory, record.kind, record.question, record.options, record.gold, record.windows, record.needs,
+        record.duration_cs, clips=record.clips,
+    )  # fmt: skip
+    parsed = rule_input.parsed
+    if isinstance(parsed, Trajectory):
+        rule_input = RuleInput(
+            record.trajectory, record.kind, record.question, record.options, record.gold, record.windows, record.needs,
+            record.duration_cs, parsed.looks, parsed.answer, record.clips,
+        )  # fmt: skip
+    for rule in RULES:
+        measure = None if rule.name in NEED_A_LOOK and not rule_input.looks else rule.check(rule_input)
+        if measure is not None and measure.score < 1 and measure.score <= MAX_FAULTY_SCORE.get(rule.name, 1.0):
+            for fault in measure.faults:
+                yield _marked(record, rule.name, record.text, fault, record.place(fault.start), record.place(fault.end))
+
+
+def _task_defects(record: WrittenRecord) -> Iterator[LintFinding]:
+    """The defects of a task, which has no trajectory: of its question, its answer, and the look that is its target."""
+    for rule, measure in _task_measures(record):
+        for fault in measure.faults:
+            yield _marked(record, rule, record.prompt, fault, fault.start, fault.end)
+
+
+def _task_measures(record: WrittenRecord) -> Iterator[tuple[str, RuleScore]]:
+    whole_prompt = (0, len(record.prompt))
+    if not record.prompt:
+        yield "record", _faulty_measure("neither a trajectory nor a task", *whole_prompt)
+        return
+    question_measure = audible(record.question)
+    offset = max(0, record.prompt.find(record.question))
+    yield (
+        "silent",
+        RuleScore(
+            question_measure.score,
+            1,
+            question_measure.reason,
+            tuple(Finding(fault.message, offset + fault.start, offset + fault.end) for fault in question_measure.faults),
+        ),
+    )
+    if record.target is None:
+        yield "target", _faulty_measure("no window and density are set as a target", *whole_prompt)
+        return
+    start_s, end_s, fps = record.target
+    try:
+        look = Look(Window(round(start_s * 100), round(end_s * 100)), Fraction(fps).limit_denominator(1000))
+    except (ValueError, OverflowError) as error:
+        yield "target", _faulty_measure(str(error), *whole_prompt)
+        return
+    rule_input = RuleInput(
+        record.prompt, record.kind, record.question, record.options, duration_cs=record.duration_cs, looks=(look,)
+    )
+    yield "window", window(rule_input) or RuleScore(1.0)
+    yield "density", density(rule_input, CONFIG.densities)
+    yield "answer_form", _gold_form_measure(record, look)
+
+
+def _gold_form_measure(record: WrittenRecord, look: Look) -> RuleScore:
+    """Whether gold has the form that is asked for; of a grounding task, whether it lies in its target's window."""
+    text = f"{OPEN['answer']}{record.gold}{CLOSE['answer']}"
+    measure = answer_form(RuleInput(text, record.kind, record.question, record.options, record.gold))
+    if measure.faults:
+        return _faulty_measure(measure.faults[0].message, 0, len(record.prompt))
+    answer_cs = read_span(record.gold.strip()) if record.kind == "grounding" else None
+    if answer_cs is not None and (answer_cs[0] < look.window.start_cs or answer_cs[1] > look.window.end_cs):
+        message = f"the answer {record.gold} is not inside the target {look.window.start_s} to {look.window.end_s}"
+        return _faulty_measure(message, 0, len(record.prompt))
+    return RuleScore(1.0)
+
+
+def _faulty_measure(message: str, start: int, end: int) -> RuleScore:
+    return RuleScore(0.0, 1, message, (Finding(message, start, end),))
+
+
+def _marked(record: WrittenRecord, rule: str, text: str, fault: Finding, start: int, end: int) -> LintFinding:
+    text_before, text_after = text[max(0, start - CONTEXT_CHARS) : start], text[end : end + CONTEXT_CHARS]
+    marked_text = (
+        text[start:end]
+        if end - start <= 2 * CONTEXT_CHARS
+        else f"{text[start : start + CONTEXT_CHARS]} ... {text[end - CONTEXT_CHARS : end]}"
+    )
+    return LintFinding(
+        record.record, rule, fault.message, start, end, " ".join(f"{text_before}\u00bb{marked_text}\u00ab{text_after}".split())
+    )

@@ -1,0 +1,144 @@
+"""Rules about the prose of thoughts: its length, its repetitions, and its language."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dmforge.filters.rules.rule import Finding, RuleInput, RuleScore, TextSpan
+
+NGRAM_WORDS = 4
+"""Words in a row that are compared for repetition."""
+ALLOWED_TIMES = 2
+"""How often the same words may stand in a thought: who compares two frames says the same twice."""
+MIN_CHUNK_WORDS = 14
+"""The fewest words whose language is judged together: fewer say too little."""
+MIN_WORDS_TO_WEIGH = 8
+"""Fewer words than these are judged by their letters alone."""
+LATIN_SHARE = 0.7
+ENGLISH_SHARE = 0.15
+"""The least share of common English words in a chunk of English. Prose has .3 to .5; other languages hardly any, since most
+words that they share with English are left out, and the rest counts half."""
+_TOKEN = re.compile(
+    "[\u0e00-\u0e7f\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\\W_]+(?:['\u2019.:][^\\W_]+)*"
+)
+_SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[\u3002\uff01\uff1f\n]")
+_LATIN = re.compile("[A-Za-z\u00aa-\u024f\u1e00-\u1eff]")
+ENGLISH = frozenset(
+    re.findall(
+        r"\w+",
+        """the and but of to it its at by for from with without into onto over under between behind before after while until
+        then than that this these those there here is are were be been being has have had does did not my you your his she
+        they them their our one two three first next last what which who whose when where why how can could would shall should
+        may might must now only just also both each all any some more most other another up down out off again still because
+        about around through during very too""",
+    )
+) | frozenset(re.findall(r"\w+", "frame frames second seconds video shows show shown see seen look looks left right"))
+HALF_ENGLISH = frozenset(re.findall(r"\w+", "in on an he we or was her will i if"))
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedWord:
+    """A word with its place in the text; in scripts without blanks, one letter."""
+
+    text: str
+    start: int
+    end: int
+
+
+def length(rule_input: RuleInput, min_words: int, max_words: int) -> RuleScore:
+    """Is each thought neither a few words nor endless?"""
+    score = 1.0
+    faults: list[Finding] = []
+    for thought in rule_input.thoughts:
+        count = len(words(thought))
+        thought_score = count / min_words if count < min_words else max_words / count if count > max_words else 1.0
+        score = min(score, thought_score)
+        if thought_score < 1:
+            faults.append(Finding(f"{count} words; a thought has {min_words} to {max_words}", thought.start, thought.end))
+    return RuleScore(score, len(rule_input.thoughts), "too short or too long" if faults else "", tuple(faults))
+
+
+def repetition(rule_input: RuleInput) -> RuleScore:
+    """How much of the most repetitive thought is said for the first or second time?"""
+    by_thought = [_repetition_of_thought(words(thought)) for thought in rule_input.thoughts]
+    score, n = min((score, n) for score, n, _ in by_thought)
+    faults = tuple(fault for _, _, fault in by_thought if fault is not None)
+    return RuleScore(score, n, "says the same again and again" if faults else "", faults)
+
+
+def language(rule_input: RuleInput) -> RuleScore:
+    """How much of the least English thought is English?"""
+    score, word_count = 1.0, 0
+    faults: list[Finding] = []
+    for thought in rule_input.thoughts:
+        foreign_words = thought_words = 0
+        for chunk in _chunks(thought):
+            thought_words += len(chunk)
+            if not _is_english(chunk):
+                foreign_words += len(chunk)
+                excerpt = " ".join(word.text for word in chunk[:8])
+                faults.append(Finding(f"not English: {excerpt}", chunk[0].start, chunk[-1].end))
+        score, word_count = min(score, 1 - foreign_words / thought_words if thought_words else 1.0), word_count + thought_words
+    return RuleScore(score, word_count, "another language" if faults else "", tuple(faults))
+
+
+def words(stretch: TextSpan) -> list[PlacedWord]:
+    """The words of a stretch, with their places in the whole text."""
+    return [
+        PlacedWord(match.group(), stretch.start + match.start(), stretch.start + match.end())
+        for match in _TOKEN.finditer(stretch.text)
+    ]
+
+
+def _repetition_of_thought(thought_words: list[PlacedWord]) -> tuple[float, int, Finding | None]:
+    """The share of n-grams that come for the first or second time, their number, and a fault that covers the others."""
+    ngrams = [
+        tuple(word.text.casefold() for word in thought_words[index : index + NGRAM_WORDS])
+        for index in range(len(thought_words) - NGRAM_WORDS + 1)
+    ]
+    counts = Counter[tuple[str, ...]]()
+    repeat_indices: list[int] = []
+    for index, ngram in enumerate(ngrams):
+        counts[ngram] += 1
+        if counts[ngram] > ALLOWED_TIMES:
+            repeat_indices.append(index)
+    if not repeat_indices:
+        return 1.0, len(ngrams), None
+    first_word, last_word = thought_words[repeat_indices[0]], thought_words[repeat_indices[-1] + NGRAM_WORDS - 1]
+    message = f"{len(repeat_indices)} of {len(ngrams)} times four words in a row were said twice before"
+    return 1 - len(repeat_indices) / len(ngrams), len(ngrams), Finding(message, first_word.start, last_word.end)
+
+
+def _chunks(thought: TextSpan) -> Iterator[list[PlacedWord]]:
+    """A thought's sentences, short ones together with what follows."""
+    ends = [thought.start + stop.start() for stop in _SENTENCE_END.finditer(thought.text)] + [thought.end]
+    chunk: list[PlacedWord] = []
+    chunks: list[list[PlacedWord]] = []
+    index = 0
+    thought_words = words(thought)
+    for end in ends:
+        while index < len(thought_words) and thought_words[index].start < end:
+            chunk.append(thought_words[index])
+            index += 1
+        if len(chunk) >= MIN_CHUNK_WORDS:
+            chunks.append(chunk)
+            chunk = []
+    if chunk and chunks:
+        chunks[-1] = chunks[-1] + chunk
+    elif chunk:
+        chunks.append(chunk)
+    yield from chunks
+
+
+def _is_english(chunk: list[PlacedWord]) -> bool:
+    letters = [letter for word in chunk for letter in word.text if letter.isalpha()]
+    if not letters:
+        return True
+    if sum(_LATIN.match(letter) is not None for letter in letters) < LATIN_SHARE * len(letters):
+        return False
+    lowercase_words = [word.text.casefold() for word in chunk if word.text[0].isalpha()]
+    weight = sum(1.0 if word in ENGLISH else 0.5 if word in HALF_ENGLISH else 0.0 for word in lowercase_words)
+    return len(lowercase_words) < MIN_WORDS_TO_WEIGH or weight >= ENGLISH_SHARE * len(lowercase_words)

@@ -1,0 +1,73 @@
+"""Is a candidate's form sound? Measured on the text and what is known of its video alone; no model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+
+from dmforge.curation.contract.stage import Batch, StageConfig
+from dmforge.curation.contract.stage_results import Made, Result
+from dmforge.filters.rules.audio_claims import silent
+from dmforge.filters.rules.prose import language, length, repetition
+from dmforge.filters.rules.rule import Rule, RuleInput, RuleScore, rule_input_of, verdict
+from dmforge.filters.rules.shape import answer_form, density, frames, grammar, window
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.records import CandidateWithTask, Verdict
+
+
+class RulesConfig(StageConfig):
+    """What a trajectory may look like."""
+
+    densities: tuple[Annotated[int, Field(gt=0, le=GRID_FPS)], ...] = Field(default=(1, 2, 3, 4, 6), min_length=1)
+    """Frames per second that a look may ask for."""
+    max_looks: PositiveInt = 1
+    """The most looks in a trajectory."""
+    least_words: PositiveInt = 3
+    """A thought of fewer words says nothing."""
+    most_words: PositiveInt = 400
+    """A thought of more words goes round in circles."""
+    clips: Clips = Field(default_factory=Clips)
+    """How many frames a look may have."""
+
+
+class Rules(Batch[CandidateWithTask, Verdict]):
+    """One verdict per candidate and rule, each between 0 and 1."""
+
+    name, version = "rules", 2
+    measures = ("grammar", "window", "density", "frames", "length", "repetition", "language", "answer_form", "silent")
+    config: RulesConfig
+
+    def process(self, items: Iterator[CandidateWithTask]) -> Iterator[Result]:
+        rules = rules_of(self.config)
+        for item in items:
+            rule_input = rule_input_of(item, self.config.clips, self.config.max_looks)
+            measures = ((rule, rule.check(rule_input)) for rule in rules)
+            yield Made(tuple(verdict(item, rule.name, measure) for rule, measure in measures if measure is not None))
+
+
+def rules_of(config: RulesConfig) -> tuple[Rule, ...]:
+    """All rules of this stage, each with an example that fails it."""
+
+    def _density(rule_input: RuleInput) -> RuleScore:
+        return density(rule_input, config.densities)
+
+    def _length(rule_input: RuleInput) -> RuleScore:
+        return length(rule_input, config.least_words, config.most_words)
+
+    _density.__doc__, _length.__doc__ = density.__doc__, length.__doc__
+    end = "</think><answer>B</answer>"
+    look = "<think>Something changes near the middle. <span>2.00 - 6.00</span><fps>2</fps>"
+    return (
+        Rule("grammar", grammar, f"<think>Let me look there. <span>2.00 - 6.00<fps>2</fps>It is red now.{end}"),
+        Rule("window", window, f"<think>Let me look there. <span>10.00 - 15.00</span><fps>2</fps>It is red now.{end}"),
+        Rule("density", _density, f"<think>Let me look there. <span>2.00 - 6.00</span><fps>5</fps>It is red now.{end}"),
+        Rule("frames", frames, f"<think>Let me look there. <span>0.00 - 11.00</span><fps>6</fps>It is red now.{end}"),
+        Rule("length", _length, f"{look}Red.{end}"),
+        Rule("repetition", repetition, f"{look}{'It is red now. ' * 12}{end}"),
+        Rule("language", language, f"{look}Se ve un cuadrado azul que luego cambia de color y queda rojo.{end}"),
+        Rule("answer_form", answer_form, f"{look}It is red now.</think><answer>B, because it is red</answer>"),
+        Rule("silent", silent, f"{look}One can hear that it is red now.{end}"),
+    )

@@ -1,0 +1,121 @@
+"""Rules about the form of a trajectory: its tags, where it looks, how densely, and the form of its answer."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from math import floor
+from string import ascii_uppercase
+
+from dmforge.filters.rules.rule import SOUND, Finding, RuleInput, RuleScore, TextSpan, measure_share
+from dmforge.schemas.grammar import Trajectory
+from dmforge.schemas.looks import Window, print_density, print_seconds, print_span, read_span
+from dmforge.schemas.scoring import MAX_ANSWER_CHARS, measure_cs, normalised, overlap_cs, without_lead
+
+BEYOND_AN_ANSWER = re.compile(
+    r"[\n\r]|[.!?]\s+\S|,?\s\b(?:because|since|as one can|as can be|so that|which means)\b", re.IGNORECASE
+)
+"""What must not follow an answer: a further line, a further sentence, a reason."""
+TWO_ANSWERS = re.compile(r"\s(?:or|and/or)\s|\s/\s", re.IGNORECASE)
+
+
+def grammar(rule_input: RuleInput) -> RuleScore:
+    """Does the text parse, with a look, and with something in each thought?"""
+    parsed = rule_input.parsed
+    if not isinstance(parsed, Trajectory):
+        faults = tuple(Finding(f"{defect.rule}: {defect.message}", defect.start, defect.end) for defect in parsed)
+        return RuleScore(0.0, 1, parsed[0].rule, faults)
+    if not parsed.looks:
+        return RuleScore(0.0, 1, "no look", (Finding("nothing is looked at", 0, len(rule_input.text)),))
+    empty_thoughts = [thought for thought in rule_input.thoughts if not thought.text.strip()]
+    if empty_thoughts:
+        return RuleScore(
+            0.0, 1, "empty thought", tuple(_fault_at(thought, "nothing is thought here") for thought in empty_thoughts)
+        )
+    return SOUND
+
+
+def window(rule_input: RuleInput) -> RuleScore | None:
+    """How much of what is looked at lies inside the video?"""
+    if rule_input.duration_cs is None:
+        return None
+    windows = tuple(look.window for look in rule_input.looks)
+    if not windows or rule_input.duration_cs <= 0:
+        return RuleScore(0.0, len(windows), "no window", (_fault_at(rule_input.place_of_look(0), "no window in a video"),))
+    share_inside = Fraction(overlap_cs(windows, (Window(0, rule_input.duration_cs),)), measure_cs(windows))
+    if share_inside == 1:
+        return RuleScore(1.0, len(windows))
+    message = f"{', '.join(map(print_span, windows))} in a video of {print_seconds(rule_input.duration_cs)} s"
+    index_past_end = next(index for index, look in enumerate(rule_input.looks) if look.window.end_cs > rule_input.duration_cs)
+    return RuleScore(
+        float(share_inside), len(windows), "past the end", (_fault_at(rule_input.place_of_look(index_past_end), message),)
+    )
+
+
+def density(rule_input: RuleInput, offered: tuple[int, ...]) -> RuleScore:
+    """Is every density one of those that are offered?"""
+    if not rule_input.looks:
+        return RuleScore(0.0, 0, "no look", (_fault_at(rule_input.place_of_look(0), "no density"),))
+    faults = [
+        _fault_at(rule_input.place_of_look(index), f"{print_density(look.fps)} fps is not among {', '.join(map(str, offered))}")
+        for index, look in enumerate(rule_input.looks)
+        if look.fps not in offered
+    ]
+    return measure_share(faults, len(rule_input.looks), "density not offered")
+
+
+def frames(rule_input: RuleInput) -> RuleScore | None:
+    """Does each look show at least two frames, and no more than a look may have?"""
+    max_frames, score = rule_input.clips.look_frames, Fraction(1)
+    faults: list[Finding] = []
+    for index, look in enumerate(rule_input.looks):
+        end_s = (
+            look.window.end_s
+            if rule_input.duration_cs is None
+            else min(look.window.end_s, Fraction(rule_input.duration_cs, 100))
+        )
+        frame_count = max(0, floor((end_s - look.window.start_s) * look.fps))
+        fits = Fraction(max_frames, frame_count) if frame_count > max_frames else Fraction(min(frame_count, 2), 2)
+        if fits < 1:
+            faults.append(_fault_at(rule_input.place_of_look(index), f"{frame_count} frames; a look shows 2 to {max_frames}"))
+        score = min(score, fits)
+    if not rule_input.looks:
+        return None
+    return RuleScore(float(score), len(rule_input.looks), "frames out of bounds" if faults else "", tuple(faults))
+
+
+def answer_form(rule_input: RuleInput) -> RuleScore:
+    """Is the answer one answer of the form that the question asks for, and nothing else?"""
+    answer_span = rule_input.answers[0]
+    answer = answer_span.text.strip()
+    if not answer:
+        reason = "no answer"
+    elif len(rule_input.answers) > 1:
+        reason, answer_span = "two answers", rule_input.answers[1]
+    elif rule_input.kind == "grounding":
+        span = read_span(answer)
+        reason = "" if span is not None and span[0] < span[1] else "not a span"
+    elif rule_input.options:
+        reason = "" if _names_one_option(answer, rule_input.options) else "not one of the options"
+    elif BEYOND_AN_ANSWER.search(answer) and not BEYOND_AN_ANSWER.search(rule_input.gold):
+        reason = "more than an answer"
+    else:
+        reason = "two answers" if TWO_ANSWERS.search(answer) and not TWO_ANSWERS.search(rule_input.gold) else ""
+    return RuleScore(0.0, 1, reason, (_fault_at(answer_span, f"{reason}: {answer[:80]!r}"),)) if reason else SOUND
+
+
+def _names_one_option(answer: str, options: tuple[str, ...]) -> bool:
+    """Whether an answer is one option's letter, its text, or both, and not a word more."""
+    if len(answer) > MAX_ANSWER_CHARS:
+        return False
+    normalised_answer = normalised(without_lead(answer))
+    forms = (
+        form
+        for letter, option in zip(ascii_uppercase, options, strict=False)
+        for form in (letter, option, f"{letter} {option}", f"option {letter}", f"{letter}. {option}")
+    )
+    return any(normalised_answer == normalised(form) for form in forms)
+
+
+def _fault_at(span: TextSpan, message: str) -> Finding:
+    return Finding(message, span.start, span.end)

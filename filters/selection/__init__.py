@@ -1,0 +1,1 @@
+"""Scores become corpora: thresholds, caps, balance, quotas."""

@@ -1,0 +1,170 @@
+"""Tasks become samples for reinforcement: those that a student neither always nor never solves, with the right look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+import pyarrow as pa
+from pydantic import Field, PositiveInt, model_validator
+
+from dmforge.curation.contract.stage import Collective, StageConfig
+from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
+from dmforge.curation.lake.partition import Bounds
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources.importing import target_of
+from dmforge.filters.rollouts.rollout_stage import right_window
+from dmforge.filters.selection.selection import RANGE_SUBJECTS, UNDETERMINED, Dimension, Said, Score, Selection, SelectionRules
+from dmforge.schemas.columns import column
+from dmforge.schemas.ids import ID_BYTES, Id
+from dmforge.schemas.looks import Look
+from dmforge.schemas.records import Candidate, Provenance, Sample, Target, TargetSource, Task, Verdict, Video
+from dmforge.schemas.scoring import answer_score
+
+RIGHT_SCORE = 0.5
+"""The least score of a teacher's right answer: an IoU with gold for grounding; other answers score 0 or 1."""
+NO_TARGET = "no target"
+_DECISIONS = """
+WITH misses AS (
+    SELECT o.id, o.video, unnest([o.task, o.video]) AS subject, n.filter, n.least, n.most
+    FROM verdict_of o JOIN named n ON n.bit = o.failed & -o.failed
+), worst AS (
+    SELECT m.id, any_value(v.score ORDER BY v.score, v.id) AS score, any_value(m.least) AS least, any_value(m.most) AS most
+    FROM misses m JOIN verdicts v ON v.subject = m.subject AND v.filter = m.filter AND v.video = m.video
+    WHERE v.video >= $low AND v.video < $high AND (v.score < m.least OR v.score > m.most)
+    GROUP BY m.id
+)
+SELECT o.id, o.video, o.reason, o.detail, w.score, w.least AS min_score, w.most AS max_score
+FROM verdict_of o LEFT JOIN worst w ON w.id = o.id
+ORDER BY o.video, o.id
+"""
+_ID = pa.binary(ID_BYTES)
+_SUBJECTS = pa.schema(
+    [
+        *(("id", _ID), ("video", _ID), ("task", _ID), ("attempt", pa.int64())),
+        *(("looks", column(tuple[Look, ...]).type), ("lacks", pa.string())),
+    ]
+)
+Aim = tuple[Look, TargetSource]
+
+
+class SelectRlConfig(StageConfig):
+    """What a task needs to be kept, and how many are in all."""
+
+    corpus: str = Field("rl", pattern="^[a-z][a-z0-9_-]*$")
+    """The name of the corpus."""
+    least: dict[str, Score] = Field(default_factory=dict)
+    """Filter -> the least score of a task or its video. The first one that it misses, in alphabetical order, is its reason; a
+    score that hasn't been measured leaves it undetermined."""
+    most: dict[str, Score] = Field(default_factory=dict)
+    """Filter -> the greatest score: `replay = 0.95` leaves out what a student always solves."""
+    only: dict[Said, list[str]] = Field(default_factory=dict[Said, list[str]])
+    """What is kept by its origin: `licence = ["CC0-1.0"]`. Of the annotation, or of the video with `video_`."""
+    caps: dict[Dimension, PositiveInt] = Field(default_factory=dict[Dimension, int])
+    """The most that are kept of each `video`, `kind`, `source`, `duration` or `density`."""
+    balance: dict[Dimension, Annotated[float, Field(ge=1)]] = Field(default_factory=dict[Dimension, float])
+    """The most that are kept of each, as a multiple of what there is of the rarest. Applied after caps."""
+
+    teachers_look: bool = False
+    """Whether a task whose target neither a student's rollouts nor its file give takes gold's window at the density of the
+    first teacher that answered right."""
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> SelectRlConfig:
+        for name in sorted(self.least.keys() & self.most.keys()):
+            if self.least[name] > self.most[name]:
+                raise ValueError(f"no score of {name!r} is at least {self.least[name]:g} and at most {self.most[name]:g}")
+        return self
+
+    def requirements(self) -> SelectionRules:
+        return SelectionRules(self.least, self.only, (), self.caps, self.balance, max_scores=self.most)
+
+
+class SelectRl(Collective[Task, Sample]):
+    """Tasks to samples. The target is the one that a student's rollouts gave; else the one in the task's file."""
+
+    name, version = "select_rl", 2
+    config: SelectRlConfig
+    also_reads = (Verdict, Provenance, Video, Target, Candidate)
+    if_there = also_reads
+
+    def asked_scores(self) -> frozenset[str]:
+        return self.config.requirements().filters
+
+    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+        connection, aims = view.connection.cursor(), TargetRows(view, teachers_look=self.config.teachers_look)
+        ranges = view.ranges(Task, RANGE_SUBJECTS)
+        selection = Selection(connection, self.config.requirements(), ranges, tasks_in_range=aims.tasks_in)
+        for bounds in selection.decide_ranges():
+            rows = connection.sql(_DECISIONS, params=bounds).to_arrow_table().to_pylist()
+            keys = [Key(row["id"], row["video"]) for row in rows]
+            yield settle(origin, keys, [self._result(aims.by_task, **row) for row in rows], self.makes)
+
+    def _result(
+        self,
+        aims: Mapping[Id, Aim],
+        id: bytes,
+        video: bytes,
+        reason: str | None,
+        detail: str,
+        score: float | None,
+        min_score: float | None,
+        max_score: float | None,
+    ) -> Result:
+        if reason is None:
+            look, source = aims[id]
+            return Made((Sample(video, self.config.corpus, id, None, look, source),))
+        if reason.startswith("above threshold") and score is not None:
+            return Rejected(reason, f"{score:.3f} > {max_score:g}")
+        if reason.startswith("below threshold") and score is not None:
+            return Rejected(reason, f"{score:.3f} < {min_score:g}")
+        return Rejected(reason, detail)
+
+
+class TargetRows:
+    """The right look for each task, and who says so, for a range of videos at a time."""
+
+    def __init__(self, view: LakeView, *, teachers_look: bool) -> None:
+        self._view, self._teachers_look = view, teachers_look
+        self.by_task: Mapping[Id, Aim] = {}
+        """The aims of the last range that was read."""
+        targets_pending = any(Target in stage.makes and view.tally(stage).pending for stage in view.stages)
+        self._without_aim = f"{UNDETERMINED}target" if targets_pending else NO_TARGET
+
+    def tasks_in(self, bounds: Bounds) -> pa.Table:
+        """The tasks of a range, in the columns that a selection reads."""
+        tasks = self._view.about(bounds, Task)
+        self.by_task = self._aims(bounds, tasks)
+        rows = {
+            "id": [task.id for task in tasks],
+            "video": [task.video for task in tasks],
+            "task": [task.id for task in tasks],
+            "attempt": [0] * len(tasks),
+            "looks": [_encoded_looks(self.by_task.get(task.id)) for task in tasks],
+            "lacks": [None if task.id in self.by_task else self._without_aim for task in tasks],
+        }
+        return pa.table(rows, _SUBJECTS)
+
+    def _aims(self, bounds: Bounds, tasks: list[Task]) -> Mapping[Id, Aim]:
+        measured_targets = {row.task: row for row in self._view.about(bounds, Target)}
+        imported_looks = {task.id: look for task in tasks if (look := target_of(task)) is not None}
+        tasks_without = {task.id: task for task in tasks if task.id not in measured_targets and task.id not in imported_looks}
+        candidates = self._view.about(bounds, Candidate) if self._teachers_look else []
+        teacher_looks: dict[Id, Look] = {}
+        for candidate in sorted(candidates, key=lambda candidate: (candidate.attempt, candidate.id)):
+            task = tasks_without.get(candidate.task)
+            if (
+                task is not None
+                and candidate.looks
+                and candidate.task not in teacher_looks
+                and answer_score(candidate.answer, task) >= RIGHT_SCORE
+            ):
+                teacher_looks[candidate.task] = Look(right_window(task) or candidate.looks[0].window, candidate.looks[0].fps)
+        aims: dict[Id, Aim] = {id: (look, "teacher") for id, look in {**teacher_looks, **imported_looks}.items()}
+        aims.update({id: (row.look, row.source) for id, row in measured_targets.items()})
+        return aims
+
+
+def _encoded_looks(aim: Aim | None) -> list[object]:
+    encode = column(Look).encode
+    return [encode(aim[0])] if aim and encode else []

@@ -1,0 +1,170 @@
+"""Which tasks are worked on at all? Splits that keep copies of a video together, and quotas, before any money is spent."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, NonNegativeInt, field_validator
+
+from dmforge.curation.contract.stage import Collective, Gate, StageConfig
+from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.video.fingerprint import Fingerprint, copies
+from dmforge.generators.stages.admit import Authored
+from dmforge.schemas.columns import from_arrow, id_list, id_matrix
+from dmforge.schemas.ids import Id, digest
+from dmforge.schemas.records import Record, Spliced, Task, TaskKind
+from dmforge.schemas.replies import QuestionType
+
+if TYPE_CHECKING:
+    from dmforge.schemas.columns import IdColumn
+
+TRAIN, HELD_OUT = "train", "held_out"
+ANY = "*"
+CHUNK_TASKS = 10_000
+"""Tasks whose results are handed over at a time."""
+TASK_COLUMNS = "SELECT id, video, source, task_kind FROM ({}) ORDER BY video, id"
+"""SQL of the columns that decide about a task: all tasks are in memory at once, as columns."""
+Decision = tuple[str, str]
+"""The reason for which a task is left out, and its detail; or no reason, and the split that it is drawn for."""
+DRAWN_FOR_TRAINING: Decision = "", TRAIN
+HELD_OUT_FOR_EVALUATION: Decision = "", HELD_OUT
+MIXED_SPLITS: Decision = "its parts are of different splits", "what is held out must not be seen in training"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn(Record):
+    """A task that is used, with the split that it is used for."""
+
+    kind = "drawn"
+    table = "drawn"
+
+    video: Id
+    task: Id
+    split: str
+
+
+class DrawConfig(StageConfig):
+    """How many tasks of which kind, and how many videos are kept out of training."""
+
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The share of videos that are kept for evaluation; copies and trims of a video go with it."""
+    seed: int = 0
+    """The seed of the draw: another one draws other tasks."""
+    quotas: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    """`source/kind` -> the most tasks of it, as in `"charades_sta/grounding" = 5000`; `*` stands for any. The first quota that
+    fits a task counts, in alphabetical order, `*` last."""
+    types: dict[QuestionType, NonNegativeInt] = Field(default_factory=dict[QuestionType, int])
+    """The most tasks of each type among the questions that were written here; the type of others is unknown."""
+
+    @field_validator("quotas")
+    @classmethod
+    def _name_kinds(cls, quotas: dict[str, int]) -> dict[str, int]:
+        for name in quotas:
+            source, _, kind = name.rpartition("/")
+            if not source or kind not in (ANY, *get_args(TaskKind)):
+                raise ValueError(f"{name!r} fits no task: write source/kind, with one of {', '.join(get_args(TaskKind))} or *")
+        return quotas
+
+
+class Draw(Gate, Collective[Task, Drawn]):
+    """Draws tasks for splits; later stages see those drawn for training."""
+
+    name, version = "draw", 2
+    config: DrawConfig
+    also_reads = (Fingerprint, Authored, Spliced)
+    if_there = (Authored, Spliced)
+
+    def passing(self, made: str) -> str:
+        return f"SELECT task AS id FROM ({made}) WHERE split = '{TRAIN}'"
+
+    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+        tasks = view.table(TASK_COLUMNS.format(view.rows(Task).sql)).combine_chunks()
+        decisions = self._decisions(view, tasks)
+        for start in range(0, tasks.num_rows, CHUNK_TASKS):
+            keys, results = list[Key](), list[Result]()
+            for index, row in enumerate(tasks.slice(start, CHUNK_TASKS).to_pylist(), start):
+                keys.append(Key(row["id"], row["video"]))
+                results.append(_result(keys[-1], *decisions[index]))
+            yield settle(origin, keys, results, self.makes)
+
+    def _decisions(self, view: LakeView, tasks: pa.Table) -> list[Decision]:
+        """The decision about each task: quotas are filled in the order of the draw."""
+        hashes = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
+        types = _authored_types(view) if self.config.types else {}
+        clusters = clustered({*id_list(tasks.column("video").unique())} | hashes.keys(), list(copies(hashes)))
+        held_out = {video: {self._is_held_out(cluster)} for video, cluster in clusters.items()}
+        for spliced_video, parts in _parts_of_spliced(view).items():
+            held_out[spliced_video] = {self._is_held_out(clusters.get(part, part)) for part in parts}
+        counts: Counter[str] = Counter()
+        decisions: list[Decision] = [DRAWN_FOR_TRAINING] * tasks.num_rows
+        for index in self._draw_order(tasks.column("id")):
+            task, video, source, kind = (column[index].as_py() for column in tasks.columns)
+            if True in held_out[video]:
+                decisions[index] = MIXED_SPLITS if len(held_out[video]) > 1 else HELD_OUT_FOR_EVALUATION
+                continue
+            quotas = self._quotas_of(source, kind, types.get(task))
+            exceeded = next((name for name, quota in quotas if counts[name] >= quota), None)
+            if exceeded is None:
+                counts.update(name for name, _ in quotas)
+            else:
+                decisions[index] = "over its quota", exceeded
+        return decisions
+
+    def _draw_order(self, ids: IdColumn) -> Iterator[int]:
+        """The indices of tasks in the order in which they are drawn."""
+        digests = b"".join(digest("draw", [self.config.seed, id.tobytes()]) for id in id_matrix(ids))
+        high_bits, low_bits = np.frombuffer(digests, ">u8").reshape(-1, 2).T
+        return map(int, np.lexsort((low_bits, high_bits)))
+
+    def _quotas_of(self, source: str, kind: str, question_type: QuestionType | None) -> list[tuple[str, int]]:
+        """The quotas that a task falls under: of its source and kind, and of its type."""
+        names = (f"{source}/{kind}", f"{source}/{ANY}", f"{ANY}/{kind}", f"{ANY}/{ANY}")
+        quotas = [(name, self.config.quotas[name]) for name in names if name in self.config.quotas][:1]
+        return (
+            [*quotas, (f"type {question_type}", self.config.types[question_type])]
+            if question_type in self.config.types
+            else quotas
+        )
+
+    def _is_held_out(self, cluster: Id) -> bool:
+        random_bits = int.from_bytes(digest("held out", [self.config.seed, cluster])[:8])
+        return random_bits < self.config.held_out * 2**64
+
+
+def _result(task: Key, reason: str, detail: str) -> Result:
+    return Rejected(reason, detail) if reason else Made((Drawn(task.video, task.input, detail),))
+
+
+def _authored_types(view: LakeView) -> Mapping[Id, QuestionType]:
+    """The type of each question that was written here, by task."""
+    return {row.task: row.type for row in from_arrow(Authored, view.table(view.rows(Authored).sql))}
+
+
+def _parts_of_spliced(view: LakeView) -> Mapping[Id, set[Id]]:
+    """The videos that each spliced video is made of."""
+    parts: defaultdict[Id, set[Id]] = defaultdict(set)
+    for row in from_arrow(Spliced, view.table(view.rows(Spliced).sql)):
+        parts[row.video].add(row.part)
+    return parts
+
+
+def clustered(videos: set[Id], pairs: list[tuple[Id, Id]]) -> Mapping[Id, Id]:
+    """The cluster of each video, named by the lowest id in it; the pairs are copies."""
+    parents = {video: video for video in videos}
+
+    def root(video: Id) -> Id:
+        while parents[video] != video:
+            parents[video] = parents[parents[video]]
+            video = parents[video]
+        return video
+
+    for video, copy in pairs:
+        lower_root, higher_root = sorted((root(video), root(copy)))
+        parents[higher_root] = lower_root
+    return {video: root(video) for video in videos}

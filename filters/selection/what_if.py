@@ -1,0 +1,132 @@
+"""The condition of `--where`, evaluated on candidates and their scores in a sandbox.
+
+It is SQL, so it runs in the sandbox of all typed SQL, over one table that holds what it may see. It is parsed alone first, and
+must be one expression.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from dmforge.curation.audit import sql_sandbox, sql_sandbox_worker
+from dmforge.curation.lake.views import interruptible
+from dmforge.filters.selection.selection import CONDITION_SCHEMA
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.visible import storable
+
+WHERE = "--where"
+LIMITS = sql_sandbox.SqlLimits()
+HINT = "give one condition, as in: answer >= 0.95"
+TABLE = "judged"
+"""The table of the condition: a row for each candidate, with its own columns and one for each filter."""
+OPTION = sql_sandbox.SqlOption(WHERE, "ask for less")
+CANDIDATE_COLUMNS_SQL = """
+SELECT c.id, t.task_kind AS kind, t.source, t.licence, t.split, t.question, t.answer AS gold, c.answer AS answered,
+    c.attempt, c.teacher, c.window_source, v.duration_cs / 100.0 AS duration_s,
+    (c.looks[1].window.end_cs - c.looks[1].window.start_cs) / 100.0 AS looked_s,
+    c.looks[1].fps.num / c.looks[1].fps.den AS density_fps
+FROM standing s JOIN candidates c ON c.id = s.id JOIN tasks t ON t.id = c.task LEFT JOIN videos v ON v.id = c.video
+ORDER BY c.id
+"""
+SCORES_SQL = """
+SELECT c.id, v.filter, min(v.score) AS score
+FROM (SELECT id, video, unnest([id, task, video]) AS subject FROM standing) c
+    JOIN verdicts v ON v.subject = c.subject AND v.video = c.video
+GROUP BY ALL
+"""
+
+
+def compile_condition(where: str, limits: sql_sandbox.SqlLimits = LIMITS) -> Callable[[duckdb.DuckDBPyConnection], pa.Table]:
+    """The condition of a `Selection`: whether `where` holds, for every candidate."""
+
+    def holds(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+        _require_one_expression(connection, where)
+        with interruptible():
+            candidates = _candidate_table(connection)
+        return _evaluate(where, candidates, limits)
+
+    return holds
+
+
+def _evaluate(where: str, candidates: pa.Table, limits: sql_sandbox.SqlLimits) -> pa.Table:
+    sql = f"SELECT id, CAST((\n{where}\n) AS BOOLEAN) AS holds FROM {TABLE}"
+    query = sql_sandbox_worker.SandboxRequest(sql, {}, {}, (), (), (TABLE,), limits.memory_mb)
+    try:
+        with sql_sandbox.sandboxed(query, {TABLE: candidates}, limits.wall_s, OPTION) as batches:
+            answers = _one_answer_each(batches, candidates)
+    except InputError as error:
+        hint = f"give a condition over these columns: {', '.join(candidates.column_names[1:])}"
+        raise InputError(error.message, where=WHERE, mend=hint) from None
+    return answers
+
+
+def _one_answer_each(batches: pa.RecordBatchReader, candidates: pa.Table) -> pa.Table:
+    """The answers, one for each candidate. An expression may give more: columns, by `COLUMNS(*)`, or more rows, by `unnest`."""
+    batches_read: list[pa.RecordBatch] = []
+    row_count = 0
+    for batch in batches if len(batches.schema) == len(CONDITION_SCHEMA) else ():
+        batches_read.append(batch)
+        row_count += batch.num_rows
+        if row_count > candidates.num_rows:
+            break
+    answers = pa.Table.from_batches(batches_read, batches.schema)
+    if len(answers.schema) != len(CONDITION_SCHEMA) or not _same_ids(answers, candidates):
+        raise InputError("not one answer for each candidate", where=WHERE, mend=HINT)
+    return answers
+
+
+def _require_one_expression(connection: duckdb.DuckDBPyConnection, where: str) -> None:
+    """Refuse what DuckDB's own parser finds to be more than one expression, such as text that closes our parenthesis."""
+    if storable(where) != where:
+        raise InputError("the condition is not valid UTF-8", where=WHERE, mend=HINT)
+    (plain_clauses, _), *_ = _parse_select(connection, "true")
+    statements = _parse_select(connection, where)
+    if len(statements) != 1 or statements[0][0] != plain_clauses or len(statements[0][1]) != 1:
+        raise InputError("more than a condition", where=WHERE, mend=HINT)
+    (expression,) = statements[0][1]
+    # `()` is a row of nothing: the text is empty, or a comment
+    if expression.get("function_name") == "row" and not expression["arguments"]:
+        raise InputError("the condition is empty", where=WHERE, mend=HINT)
+
+
+def _parse_select(connection: duckdb.DuckDBPyConnection, where: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """The parsed statements of `SELECT (where)`: for each, all clauses but the select list, and the select list."""
+    ((tree_json,),) = connection.execute("SELECT json_serialize_sql($sql)", {"sql": f"SELECT (\n{where}\n)"}).fetchall()
+    tree = json.loads(tree_json)
+    if tree["error"]:
+        raise InputError(tree["error_message"], where=WHERE, mend=HINT)
+    nodes = [statement["node"] for statement in tree["statements"]]
+    return [({**node, "select_list": None}, node.get("select_list", [])) for node in nodes]
+
+
+def _same_ids(answers: pa.Table, candidates: pa.Table) -> bool:
+    answer_ids, candidate_ids = (rows.select(["id"]).sort_by("id") for rows in (answers, candidates))
+    return bool(answer_ids.equals(candidate_ids))
+
+
+def _candidate_table(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+    """The table of candidates with a column for each filter; names are put in after the SQL, so that they can't become SQL."""
+    candidate_columns, scores = (
+        connection.sql(CANDIDATE_COLUMNS_SQL).to_arrow_table(),
+        connection.sql(SCORES_SQL).to_arrow_table(),
+    )
+    connection.register("seen", candidate_columns)
+    connection.register("scored", scores)
+    filter_names = [row[0] for row in connection.execute("SELECT DISTINCT filter FROM scored ORDER BY filter").fetchall()]
+    score_columns = "".join(
+        f", min(CASE WHEN filter = ${index} THEN score END) AS s{index}" for index in range(1, len(filter_names) + 1)
+    )
+    pivot_sql = f"SELECT id{score_columns} FROM scored GROUP BY id"
+    joined_sql = f"SELECT s.*, p.* EXCLUDE (id) FROM seen s LEFT JOIN ({pivot_sql}) p ON p.id = s.id"
+    table = connection.sql(joined_sql, params=filter_names).to_arrow_table()
+    connection.unregister("seen")
+    connection.unregister("scored")
+    own_names = table.column_names[: len(candidate_columns.column_names)]
+    return table.rename_columns(
+        [*own_names, *(f"{filter_name}_score" if filter_name in own_names else filter_name for filter_name in filter_names)]
+    )

@@ -1,0 +1,1 @@
+"""Trajectories written by a student: the rollout, what it is shown, and the engines that decode."""

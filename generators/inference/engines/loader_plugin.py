@@ -1,0 +1,27 @@
+"""A plugin for vLLM servers: it reads a video that is a parcel, which brings its frames and the time of each.
+
+What a server makes of a video file is its own: it samples frames and counts their times from them. With a parcel there is
+nothing to sample. vLLM finds the plugin by dmforge's entry point `vllm.general_plugins`, in every process that it starts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dmforge.generators.footage import Pixels
+from dmforge.generators.inference.engines.clip_payload import BACKEND, parcel_from
+
+
+def register() -> None:
+    """Register the loader of parcels. vLLM calls this, perhaps more than once."""
+    from vllm.multimodal.video import VIDEO_LOADER_REGISTRY, VideoLoader  # pyright: ignore
+
+    class Parcels(VideoLoader):  # pyright: ignore[reportUntypedBaseClass]
+        """Reads what `Parcel.to_bytes` wrote, whatever other options it is given."""
+
+        @classmethod
+        def load_bytes(cls, data: bytes, num_frames: int = -1, **options: Any) -> tuple[Pixels, dict[str, Any]]:
+            parcel = parcel_from(data)
+            return parcel.frames, parcel.metadata
+
+    VIDEO_LOADER_REGISTRY.register(BACKEND)(Parcels)

@@ -1,0 +1,191 @@
+"""Rows that are continued in another process: each is kept here whole, and sent again whenever it can go on.
+
+No row waits for another. And none is continued on trust: a result brings all tokens that the model was shown, and they
+must be those that were to be shown, stamps and all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dmforge.generators.footage import PromptPiece, ShownClip
+from dmforge.generators.inference.engines.clip_payload import ClipPayload, parcel_of
+from dmforge.generators.inference.engines.engine import FailedRow, GeneratedText, Sampling, Stop
+from dmforge.generators.inference.engines.messages import Generate, Generated, GenerationTransport, Order
+from dmforge.generators.student.token_layout import TokenLayout, TokenRun, printed
+from dmforge.schemas.errors import DmforgeError, InputError
+
+
+@dataclass(slots=True)
+class GenerationCosts:
+    """Counts of requests and of the tokens before them."""
+
+    requests: int = 0
+    tokens: int = 0
+    """Tokens that stood before them."""
+    cached: int = 0
+    """Those of these tokens that were cached."""
+
+
+@dataclass(slots=True)
+class GenerationTotals:
+    """Counts of an engine since it was opened."""
+
+    first: GenerationCosts = field(default_factory=GenerationCosts)
+    """Requests behind a prompt."""
+    later: GenerationCosts = field(default_factory=GenerationCosts)
+    """Requests behind a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineResources:
+    """The most tokens of a row and of a clip that an engine takes."""
+
+    context: int
+    """Tokens of a row, what it may still write included."""
+    clip: int
+    """Tokens of a clip."""
+
+
+@dataclass(slots=True)
+class _Row:
+    sampling: Sampling
+    ids: list[int] = field(default_factory=list[int])
+    """Its tokens as the model sees them."""
+    sent_ids: list[int] = field(default_factory=list[int])
+    """Its tokens as they are sent: one `<|video_pad|>` for each clip."""
+    clips: list[ClipPayload] = field(default_factory=list[ClipPayload])
+    tokens_written: int = 0
+    may_look: bool = False
+    requests: int = 0
+
+
+class RemoteConversation:
+    """A conversation whose rows are continued by a courier's engine."""
+
+    def __init__(
+        self,
+        layout: TokenLayout,
+        courier: GenerationTransport,
+        samplings: Sequence[Sampling],
+        room: EngineResources,
+        tallies: GenerationTotals,
+    ) -> None:
+        self._layout, self._vocabulary, self._courier = layout, layout.vocabulary, courier
+        self._rows = [_Row(sampling) for sampling in samplings]
+        self._room, self._tallies = room, tallies
+        self._video_indices: dict[str, int] = {}
+        self._parcels: dict[
+            int, tuple[ShownClip, ClipPayload]
+        ] = {}  # holds the clip too: while it lives, no other object has its id
+        self._in_flight: set[int] = set()
+        courier.clear()
+
+    def go_on(
+        self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]
+    ) -> dict[int, GeneratedText | FailedRow]:
+        for row_index, pieces in added.items():
+            row = self._rows[row_index]
+            row.may_look = row_index in may_look
+            for stretch in self._layout.stretches(pieces):
+                self._append(row, stretch)
+            self._courier.send(row_index, self._order(row_index, row), self._request(row))
+            self._in_flight.add(row_index)
+        if not self._in_flight:
+            return {}
+        results = self._courier.receive()
+        self._in_flight -= results.keys()
+        return {
+            row_index: result if isinstance(result, FailedRow) else self._take(row_index, result)
+            for row_index, result in results.items()
+        }
+
+    def _append(self, row: _Row, stretch: TokenRun) -> None:
+        row.ids += stretch.ids.tolist()
+        row.sent_ids += bare(stretch, self._layout)
+        row.clips += [self._parcel_for(clip) for clip in stretch.clips]
+
+    def _parcel_for(self, clip: ShownClip) -> ClipPayload:
+        """The clip's parcel, made once for all rows that are shown it."""
+        cached = self._parcels.get(id(clip))
+        if cached is None:
+            if clip.tokens > self._room.clip:
+                message = f"a clip has {clip.tokens} visual tokens; the engine takes {self._room.clip} at once"
+                raise InputError(message, where="at_once", mend="raise at_once, or show fewer or smaller frames")
+            cached = self._parcels[id(clip)] = clip, parcel_of(clip)
+        return cached[1]
+
+    def _order(self, row_index: int, row: _Row) -> Order:
+        first_clip = row.clips[0].name if row.clips else ""
+        return self._video_indices.setdefault(first_clip, len(self._video_indices)), row_index
+
+    def _request(self, row: _Row) -> Generate:
+        max_tokens = row.sampling.most_tokens - row.tokens_written
+        if len(row.ids) + max_tokens > self._room.context:
+            message = (
+                f"a row is {len(row.ids)} tokens long and may write {max_tokens} more; the engine takes {self._room.context}"
+            )
+            mend = "raise the engine's context, or show fewer or smaller frames"
+            raise InputError(message, where="context", mend=mend)
+        stops = (self._vocabulary.end, *([self._vocabulary.look_end] if row.may_look else []))
+        sampling = row.sampling
+        return Generate(
+            tuple(row.sent_ids), tuple(row.clips), stops, max_tokens, sampling.temperature, sampling.seed, row.tokens_written
+        )
+
+    def _take(self, row_index: int, generated: Generated) -> GeneratedText:
+        row = self._rows[row_index]
+        self._compare(row, generated)
+        tally = self._tallies.later if row.requests else self._tallies.first
+        tally.requests, tally.tokens, tally.cached = (
+            tally.requests + 1,
+            tally.tokens + len(row.ids),
+            tally.cached + generated.cached,
+        )
+        row.requests += 1
+        row.ids += generated.ids
+        row.sent_ids += generated.ids
+        row.tokens_written += len(generated.ids)
+        stop = self._stop(row, generated.ids[-1])
+        text_ids = generated.ids[:-1] if stop == "end" else generated.ids
+        return GeneratedText(self._vocabulary.decode(list(text_ids)), generated.ids, generated.log_probs, stop)
+
+    def _stop(self, row: _Row, last_id: int) -> Stop:
+        if last_id == self._vocabulary.end:
+            return "end"
+        return "look" if row.tokens_written < row.sampling.most_tokens else "length"
+
+    def _compare(self, row: _Row, generated: Generated) -> None:
+        if generated.context == tuple(row.ids):
+            return
+        pairs = zip(row.ids, generated.context, strict=False)
+        index = next(
+            (index for index, (expected, actual) in enumerate(pairs) if expected != actual),
+            min(len(row.ids), len(generated.context)),
+        )
+        expected, actual = (
+            self._vocabulary.decode(list(row_ids[index : index + 8])) for row_ids in (row.ids, generated.context)
+        )
+        raise DmforgeError(
+            f"the engine showed its model another context: {actual!r} in place of {expected!r}, at token {index}",
+            where=self._vocabulary.where,
+            mend="see that engine and student are of one checkpoint, and vllm is of a version that docs/engines.md names",
+        )
+
+
+def bare(stretch: TokenRun, layout: TokenLayout) -> list[int]:
+    """Tokens of a stretch with one `<|video_pad|>` in place of each clip."""
+    ids: list[int] = stretch.ids.tolist()
+    pad = layout.vocabulary.video_pad
+    bare_ids: list[int] = []
+    offset = 0
+    for clip in stretch.clips:
+        printed_ids = layout.vocabulary.encode(printed(clip))
+        start = ids.index(pad, offset) - printed_ids.index(pad)
+        if start < offset or ids[start : start + len(printed_ids)] != printed_ids:
+            mend = "let the text before the frames end with a line break"
+            raise InputError("a text runs into the stamp of a frame", where=layout.vocabulary.where, mend=mend)
+        bare_ids += [*ids[offset:start], pad]
+        offset = start + len(printed_ids)
+    return bare_ids + ids[offset:]

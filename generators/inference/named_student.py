@@ -1,0 +1,110 @@
+"""The student that a recipe names: a checkpoint folder, identified by the bytes that loading it reads."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from dmforge.curation.io.atomic import disk_errors
+from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import Id, digest
+
+if TYPE_CHECKING:
+    from dmforge.generators.inference.engines.engine import Engine
+
+C = TypeVar("C", bound=Config)
+CONFIG, ADAPTERS = "config.json", "adapter_config.json"
+READ = frozenset({".json", ".jinja", ".txt", ".model", ".safetensors"})
+"""Suffixes of the files that loading a checkpoint reads: configurations, tokenizer, chat template, weights."""
+OF_TRAINING = frozenset({"trainer_state.json", "reader.json"})
+"""Files with such a suffix that only training reads; weights of optimizers have other suffixes."""
+MEND = "dmforge train sft CONFIG makes one; then name its checkpoint under [student]"
+
+
+class StudentConfig(Config):
+    """The checkpoint that rollouts are made with. Results depend on its bytes, not on where it lies."""
+
+    checkpoint: Operational[str] = ""
+    """A folder that `dmforge train sft` wrote, or another Qwen3-VL that knows the tags; relative ones are seen from the
+    workspace's folder."""
+    weights: Literal["float32", "bfloat16"] = "float32"
+    """How weights are kept, and computed with."""
+    device: Operational[Literal["auto", "cpu"]] = "auto"
+    """`cpu` leaves a GPU alone."""
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.checkpoint)
+
+    def awaits(self) -> str:
+        """Says what has to be made first; empty where the student is there."""
+        if not self.checkpoint:
+            return f"the recipe names no student: {MEND}"
+        return "" if self.folder.is_dir() else f"there is no student at {self.checkpoint} yet: {MEND}"
+
+    def id(self) -> Id:
+        """Digest of every file that loading the student reads; of an empty list where there is no student yet."""
+        return digest("student", [list(pair) for pair in file_digests(self.folder)] if not self.awaits() else [])
+
+    def require(self) -> None:
+        """Refuse a folder that holds no student."""
+        if not (self.folder / CONFIG).is_file():
+            steps = sorted(path.name for path in self.folder.glob("checkpoint-*"))
+            mend = f"name one of its checkpoints: {', '.join(steps)}" if steps else MEND
+            raise InputError(f"no checkpoint: there is no {CONFIG}", where=f"[student] {self.checkpoint}", mend=mend)
+        if (self.folder / ADAPTERS).exists():
+            mend = "merge them into the weights, and name the folder of the whole"
+            raise InputError(
+                "the folder holds adapters, whose weights are elsewhere", where=f"[student] {self.checkpoint}", mend=mend
+            )
+
+
+def resolve_checkpoint(folder: Path, config: C) -> C:
+    """The configuration with its student's checkpoint as an absolute path; a relative one is seen from `folder`."""
+    student: StudentConfig = config.student  # pyright: ignore[reportAttributeAccessIssue] (the caller has checked)
+    if not student.checkpoint:
+        return config
+    checkpoint = str((folder.absolute() / Path(student.checkpoint).expanduser()).resolve())
+    return config.model_copy(update={"student": student.model_copy(update={"checkpoint": checkpoint})})
+
+
+def file_digests(folder: Path) -> tuple[tuple[str, str], ...]:
+    """Name and sha256 of every file that loading a checkpoint reads. In one process each is read once, while it looks the
+    same."""
+    with disk_errors(folder):
+        paths = sorted(path for path in folder.iterdir() if path.suffix in READ and path.name not in OF_TRAINING)
+        return tuple((path.name, _file_digest(path, *_stat_key(path))) for path in paths if path.is_file())
+
+
+def open_engine(config: StudentConfig) -> Engine:
+    """The student, loaded. This is the one place where rollouts choose their engine."""
+    import torch
+    from transformers.utils import logging
+
+    from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+    from dmforge.generators.student.load_student import load
+
+    logging.disable_progress_bar()  # the run has its own progress display
+    stats_before = {path: _stat_key(path) for path in config.folder.iterdir()}
+    device = "cuda" if config.device == "auto" and torch.cuda.is_available() else "cpu"
+    student = load(config.checkpoint, getattr(torch, config.weights), device)
+    if stats_before != {path: _stat_key(path) for path in config.folder.iterdir()}:
+        raise InputError(
+            "the checkpoint was changed while it was loaded", where=f"[student] {config.checkpoint}", mend="run again"
+        )
+    return TransformersEngine(student)
+
+
+def _stat_key(path: Path) -> tuple[int, int, int]:
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+@cache
+def _file_digest(path: Path, *stat_key: int) -> str:
+    del stat_key  # part of the cache key: a file whose stat has changed is read again
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

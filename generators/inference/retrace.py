@@ -1,0 +1,41 @@
+"""A rollout as a training example: the very tokens that the policy wrote, their log-probabilities, and the frames that it was
+shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmforge.generators.footage import Footage, show
+from dmforge.generators.inference.rollout import RolloutResult
+from dmforge.generators.student.positions import next_position
+from dmforge.generators.student.token_layout import LaidOutTranscript, TokenLayout, TokenRun
+
+
+def retrace(rollout: RolloutResult, footage: Footage, layout: TokenLayout) -> LaidOutTranscript:
+    """Lay out a rollout by the tokens that were written, not by its text: another tokenization of it is another action."""
+    return layout.join(_with_written_tokens(rollout, layout.stretches(show(rollout.transcript.pieces, footage))))
+
+
+def retrace_behind(
+    prompt: LaidOutTranscript, rollout: RolloutResult, footage: Footage, layout: TokenLayout
+) -> LaidOutTranscript:
+    """Lay out a rollout without its prompt, which is laid out once for all its rollouts; positions go on behind it."""
+    pieces = [piece for piece in rollout.transcript.pieces if piece.author != "prompt"]
+    first_position = next_position(prompt.positions, 0)
+    return layout.join(_with_written_tokens(rollout, layout.stretches(show(pieces, footage))), first_position)
+
+
+def _with_written_tokens(rollout: RolloutResult, stretches: Iterable[TokenRun]) -> Iterator[TokenRun]:
+    outputs = iter(rollout.written)
+    return (
+        TokenRun(stretch.author, np.array(next(outputs).ids)) if stretch.author == "policy" else stretch
+        for stretch in stretches
+    )
+
+
+def log_probs(rollout: RolloutResult) -> NDArray[np.float64]:
+    """Log-probabilities of all tokens that the policy wrote, in the order of `retrace`."""
+    return np.array([log_prob for written in rollout.written for log_prob in written.log_probs])

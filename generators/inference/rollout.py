@@ -1,0 +1,208 @@
+"""Rollouts over any engine: decode to `</fps>`, cut the clip, inject it, decode on.
+
+Each row goes on until it looks or ends. The engine decides whether rows that look wait for each other: one that keeps
+its caches here puts their clips through the model together, one that serves goes on with each as it comes. Whatever a policy
+writes has an ending, and never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dmforge.generators.footage import Footage, PromptPiece, ShownClip, show
+from dmforge.generators.inference.engines.engine import Engine, FailedRow, GeneratedText, Sampling
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.frames import NoFrames
+from dmforge.schemas.grammar import Trajectory, parse
+from dmforge.schemas.looks import Look, print_density, print_span
+from dmforge.schemas.tags import CLOSE, OPEN
+from dmforge.schemas.transcript import Piece, Transcript
+
+Ending = Literal["answered", "no_look", "malformed_look", "window_outside", "over_budget", "malformed", "cut_off"]
+"""`answered`: well-formed, with a look. `no_look`: well-formed without one. `malformed_look`: nothing can be cut by what it
+wrote. `window_outside`: the window begins after the end of the video. `over_budget`: the clip would cost too much.
+`malformed`: it ended its turn, but with something else than a trajectory. `cut_off`: it had no tokens left."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutLimits:
+    """The most looks and visual tokens that a trajectory may have."""
+
+    most_looks: int = 1
+    most_visual_tokens: int = 1 << 20
+    """Of all clips that are shown, the coarse one included."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRequest:
+    """A request for one rollout: continue a prompt, or continue behind a look that is forced on the policy."""
+
+    prompt: tuple[PromptPiece, ...]
+    """Several rollouts that are given the very same tuple share its way through the model."""
+    footage: Footage
+    sampling: Sampling = field(default_factory=Sampling)
+    forced: Look | None = None
+    thought: str = ""
+    """The thought that stands before a forced look."""
+    opening: str = ""
+    """A text that is written for the policy before it goes on, instead of a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutResult:
+    """The result of a rollout."""
+
+    transcript: Transcript
+    ending: Ending
+    trajectory: Trajectory | None
+    """If it is well-formed."""
+    looks: tuple[Look, ...]
+    """Those whose clips were shown."""
+    written: tuple[GeneratedText, ...]
+    """The policy's tokens: one item for each piece of the transcript that the policy wrote."""
+    visual_tokens: int
+
+    @property
+    def answer(self) -> str:
+        return self.trajectory.answer if self.trajectory else ""
+
+
+class RolloutError(DmforgeError):
+    """The engine died over some requests each time that it met them. The results of all the others are in `rolled`."""
+
+    def __init__(self, failed: Mapping[int, FailedRow], rolled: Mapping[int, RolloutResult]) -> None:
+        first_failure = next(iter(failed.values()))
+        mend = "leave these out, or give the engine more memory: fewer rows, less context"
+        super().__init__(
+            f"the engine died over {len(failed)} of {len(failed) + len(rolled)} rows: {first_failure.detail}", mend=mend
+        )
+        self.failed, self.rolled = failed, rolled
+
+
+@dataclass(slots=True)
+class _Row:
+    request: RolloutRequest
+    pieces: list[Piece]
+    visual_tokens: int
+    looks: list[Look] = field(default_factory=list[Look])
+    written: list[GeneratedText] = field(default_factory=list[GeneratedText])
+    ending: Ending | None = None
+    failed: FailedRow | None = None
+
+    @property
+    def text(self) -> str:
+        return Transcript(tuple(self.pieces)).trajectory_text
+
+
+def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimits | None = None) -> list[RolloutResult]:
+    """Roll out all requests side by side, until each has ended. Raises `RolloutError` if the engine died over some of them."""
+    limits = limits or RolloutLimits()
+    rows = [_begin_row(request) for request in requests]
+    conversation = engine.converse([request.sampling for request in requests])
+    added_pieces, at_work = _openings(rows, limits), set[int]()
+    while added_pieces or at_work:
+        at_work |= added_pieces.keys()
+        may_look = {row_index for row_index in added_pieces if len(rows[row_index].looks) < limits.most_looks}
+        outputs = conversation.go_on(added_pieces, may_look)
+        at_work -= outputs.keys()
+        added_pieces = _take_outputs(rows, outputs, limits)
+    failed = {row_index: row.failed for row_index, row in enumerate(rows) if row.failed}
+    if failed:
+        raise RolloutError(
+            failed, {row_index: _result(row, limits) for row_index, row in enumerate(rows) if row_index not in failed}
+        )
+    return [_result(row, limits) for row in rows]
+
+
+def prompt_of(pieces: Sequence[Piece], footage: Footage) -> tuple[PromptPiece, ...]:
+    """A prompt with its frames, to be shared by all rollouts of it."""
+    return show(pieces, footage)
+
+
+def _begin_row(request: RolloutRequest) -> _Row:
+    pieces = [shown_piece.piece for shown_piece in request.prompt]
+    return _Row(request, pieces, sum(shown_piece.clip.tokens for shown_piece in request.prompt if shown_piece.clip))
+
+
+def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence[PromptPiece]]:
+    """The pieces that each row begins with, by row index."""
+    added_pieces: dict[int, Sequence[PromptPiece]] = {}
+    for row_index, row in enumerate(rows):
+        if row.visual_tokens > limits.most_visual_tokens:
+            row.ending = "over_budget"
+        elif row.request.opening:
+            row.pieces.append(Piece("runtime", row.request.opening))
+            added_pieces[row_index] = (*row.request.prompt, PromptPiece(row.pieces[-1]))
+        elif row.request.forced is None:
+            added_pieces[row_index] = row.request.prompt
+        else:
+            row.pieces.append(Piece("runtime", _command(row.request.thought, row.request.forced)))
+            clip = _cut(row, row.request.forced, limits)
+            if clip is not None:
+                added_pieces[row_index] = (*row.request.prompt, PromptPiece(row.pieces[-2]), clip)
+    return added_pieces
+
+
+def _take_outputs(
+    rows: Sequence[_Row], outputs: Mapping[int, GeneratedText | FailedRow], limits: RolloutLimits
+) -> dict[int, Sequence[PromptPiece]]:
+    """Record what the policy wrote in each row; return the clips that rows asked for, by row index."""
+    added_pieces: dict[int, Sequence[PromptPiece]] = {}
+    for row_index, written in outputs.items():
+        row = rows[row_index]
+        if isinstance(written, FailedRow):
+            row.failed = written
+            continue
+        row.written.append(written)
+        row.pieces.append(Piece("policy", written.text))
+        if written.stop == "length":
+            row.ending = "cut_off"
+        elif written.stop == "look":
+            look = look_of(row.text, len(row.looks) + 1)
+            if look is None:
+                row.ending = "malformed_look"
+                continue
+            clip = _cut(row, look, limits)
+            if clip is not None:
+                added_pieces[row_index] = (clip,)
+    return added_pieces
+
+
+def look_of(text: str, look_count: int = 1) -> Look | None:
+    """The look that a text ends with, if the text can still become a well-formed trajectory."""
+    completed = f"{text}{CLOSE['think']}{OPEN['answer']}-{CLOSE['answer']}"
+    parsed = parse(completed, max_looks=look_count)
+    return parsed.looks[-1] if isinstance(parsed, Trajectory) and len(parsed.looks) == look_count else None
+
+
+def _cut(row: _Row, look: Look, limits: RolloutLimits) -> PromptPiece | None:
+    """Cut the clip of a look and add it to its row. Where that can't be, None, and the row gets its ending."""
+    try:
+        clip: ShownClip = row.request.footage.look(look)
+    except NoFrames:
+        row.ending = "window_outside"
+        return None
+    if row.visual_tokens + clip.tokens > limits.most_visual_tokens:
+        row.ending = "over_budget"
+        return None
+    row.visual_tokens += clip.tokens
+    row.looks.append(look)
+    row.pieces.append(Piece("runtime", look=look))
+    return PromptPiece(row.pieces[-1], clip)
+
+
+def _command(thought: str, look: Look) -> str:
+    """The text of a forced look, with the thought before it."""
+    span, fps = print_span(look.window), print_density(look.fps)
+    return f"{OPEN['think']}{thought}{OPEN['span']}{span}{CLOSE['span']}{OPEN['fps']}{fps}{CLOSE['fps']}"
+
+
+def _result(row: _Row, limits: RolloutLimits) -> RolloutResult:
+    parsed = parse(row.text, limits.most_looks) if row.ending is None else ()
+    trajectory = parsed if isinstance(parsed, Trajectory) else None
+    ending = row.ending or ("malformed" if trajectory is None else "answered" if trajectory.looks else "no_look")
+    return RolloutResult(
+        Transcript(tuple(row.pieces)), ending, trajectory, tuple(row.looks), tuple(row.written), row.visual_tokens
+    )

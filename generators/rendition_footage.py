@@ -1,0 +1,36 @@
+"""Footage from the stored renditions of a video, so that every reader of a look is shown the same frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmforge.curation.shards.corpus import Example
+from dmforge.curation.video.read_frames import read_coarse, read_grid
+from dmforge.generators.footage import ShownClip
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.looks import Look
+from dmforge.schemas.records import Video
+
+
+@dataclass(frozen=True, slots=True)
+class Renditions:
+    """The two renditions of a video, as files or as bytes from a shard."""
+
+    video: Video
+    clips: Clips
+    coarse_file: Path | bytes
+    grid_file: Path | bytes
+
+    def coarse(self) -> ShownClip:
+        plan = self.clips.coarse(self.video)
+        return ShownClip(read_coarse(self.coarse_file, plan.indices), plan.times_s)
+
+    def look(self, look: Look) -> ShownClip:
+        plan = self.clips.look(self.video, look)
+        return ShownClip(read_grid(self.grid_file, plan.indices), plan.times_s)
+
+
+def footage_of(example: Example, clips: Clips) -> Renditions:
+    """The footage of a sample in a shard."""
+    return Renditions(example.video.as_record(), clips, example.coarse, example.grid)

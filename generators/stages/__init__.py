@@ -1,0 +1,1 @@
+"""The stages that make something: storylines, questions, haystacks, candidates."""

@@ -1,0 +1,237 @@
+"""Makes candidates in two calls: from the coarse clip a teacher chooses where to look closer; shown that, it answers.
+
+The gold answer is in neither call, and the second one shows the closer clip alone: its answer must rest on that. A window
+may be given to the teacher where it doesn't find one of its own: the candidate records that.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from random import Random
+
+from pydantic import PositiveFloat, PositiveInt, model_validator
+
+from dmforge.curation.contract.budget import ExpectedCost, Usage
+from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.teacher.ask_stage import In, Out, ShowingConfig, TeacherStage
+from dmforge.generators.teacher.client import KEY, Address, TeacherConfig, missing
+from dmforge.generators.teacher.interview import Interview, UnreadableReply, announced, expected_usage
+from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.frames import NoFrames
+from dmforge.schemas.grammar import assemble
+from dmforge.schemas.ids import Id, digest
+from dmforge.schemas.looks import Look, Window, print_seconds, print_span
+from dmforge.schemas.prompts import prompt, question_text
+from dmforge.schemas.records import Candidate, Task, TaskWithVideo, Video, WindowSource
+from dmforge.schemas.replies import AnswerReply, GivenReply, LookReply
+
+GUESSED_CS, GUESSED_FPS = 400, Fraction(3)
+"""The look that a cost estimate assumes, where only the teacher can choose it."""
+LEAST_COVERED, MOST_TIMES = Fraction(9, 10), 4
+"""A window that a teacher finds for a grounding question must cover so much of gold, and be at most so many times as long."""
+PADDING = 1.0
+"""A given window extends gold on each side by up to so many times its length."""
+
+
+class TeacherShare(Config):
+    """One of several teachers, which are compared by what they cost and how much of theirs is kept."""
+
+    model: str
+    """The model's name, as its endpoint knows it."""
+    share: PositiveFloat = 1.0
+    """How many tasks it is given, beside the others' shares."""
+    base_url: Operational[Address] = ""
+    """Its endpoint, if not that of the stage."""
+    key_name: Operational[str] = KEY
+    """The variable of the environment that holds its key."""
+
+
+class AnnotateConfig(ShowingConfig):
+    """How candidates are made."""
+
+    model: str = ""
+    """The one teacher's name, as the endpoint knows it."""
+    teachers: tuple[TeacherShare, ...] = ()
+    """Several instead of one, `[[stages.annotate.teachers]]`; each task has one of them."""
+    candidates: PositiveInt = 1
+    """How many candidates a task gets; select takes the first good one."""
+    attempts: PositiveInt = 3
+    """How often a candidate is tried until its replies can be read, and its window is good enough."""
+    window_source: WindowSource = "teacher"
+    """`teacher`: windows are its own. `gold_padded`: where its own misses gold, one around gold is given to it, and the way
+    there is written for that. `gold`: always the gold window, as the paper does it."""
+
+    @model_validator(mode="after")
+    def _has_teachers(self) -> AnnotateConfig:
+        if bool(self.model) == bool(self.teachers):
+            raise ValueError("name one `model`, or several `teachers`")
+        return self
+
+    def each(self) -> list[TeacherConfig]:
+        """One configuration for each teacher."""
+        return [self.model_copy(update=share.model_dump(exclude={"share"})) for share in self.teachers] or [self]
+
+    def chosen(self, task: Task) -> int:
+        """The index of the teacher that a task is assigned to, by its id."""
+        shares = [teacher.share for teacher in self.teachers] or [1.0]
+        point = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(shares)
+        for index, share in enumerate(shares):
+            point -= share
+            if point < 0:
+                return index
+        return len(shares) - 1
+
+
+class SeveralTeachersStage(TeacherStage[In, Out]):
+    """A stage that asks several teachers, one for each task."""
+
+    config: AnnotateConfig
+
+    def missing(self) -> InputError | None:
+        errors = (missing(teacher, self.name, self.account) for teacher in self.config.each())
+        return next((error for error in errors if error is not None), None)
+
+    def open(self, workspace: Workspace) -> None:
+        config = self.config
+        self._teachers = [
+            Interview(workspace, teacher_config, config.clips, self.name, self.account) for teacher_config in config.each()
+        ]
+
+    async def aclose(self) -> None:
+        for teacher in self._teachers:
+            await teacher.aclose()
+
+    def teacher_of(self, task: Task) -> Interview:
+        """The teacher that this task is assigned to."""
+        return self._teachers[self.config.chosen(task)]
+
+
+class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
+    """Tasks to candidates, in two calls each."""
+
+    name, version = "annotate", 2
+    replies = (LookReply, AnswerReply, GivenReply)
+    config: AnnotateConfig
+
+    def expected(self, item: TaskWithVideo) -> ExpectedCost | None:
+        """The cost of both calls, from the frames that will be shown; the window of the second is guessed."""
+        task, video, config = item.task, item.video, self.config
+        if video is None:
+            return None
+        window = task.windows[0] if task.windows else Window(0, min(video.duration_cs, GUESSED_CS))
+        teacher = config.each()[config.chosen(task)]
+        text = question_text(task)
+        usage = expected_usage(teacher, config.clips, LookReply, video, None, text)
+        usage += expected_usage(teacher, config.clips, AnswerReply, video, Look(window, GUESSED_FPS), text)
+        all_candidates = Usage(*(config.candidates * count for count in (usage.calls, usage.input_tokens, usage.output_tokens)))
+        return ExpectedCost(all_candidates, teacher.price.usd(all_candidates))
+
+    async def process(self, item: TaskWithVideo) -> Result:
+        if item.video is None:
+            return Quarantined("no video", "the task's video is not in the lake")
+        teacher = self.teacher_of(item.task)
+        candidates: list[Candidate] = []
+        reason, detail = "", ""
+        for index in range(self.config.candidates):
+            outcome = await self._candidate(teacher, item.task, item.video, index)
+            if isinstance(outcome, Candidate):
+                candidates.append(outcome)
+            else:
+                reason, detail = outcome
+        return Made(tuple(candidates)) if candidates else Rejected(reason, detail)
+
+    async def _candidate(self, teacher: Interview, task: Task, video: Video, index: int) -> Candidate | tuple[str, str]:
+        """A candidate; or the reason why there is none, and the detail of the last failure."""
+        always_gold = self.config.window_source == "gold" and bool(task.windows)
+        reason, detail = "", ""
+        for attempt in range(index * self.config.attempts, (index + 1) * self.config.attempts):
+            try:
+                if always_gold:
+                    return await self._with_given_window(teacher, task, video, attempt, "gold")
+                return await self._with_own_window(teacher, task, video, attempt)
+            except UnreadableReply as error:
+                reason, detail = "no readable reply", str(error)
+            except _Missed as error:
+                reason, detail = "its window misses gold", str(error)
+        if reason != "its window misses gold" or self.config.window_source != "gold_padded":
+            return reason, detail
+        try:
+            return await self._with_given_window(teacher, task, video, (index + 1) * self.config.attempts - 1, "gold_padded")
+        except UnreadableReply as error:
+            return "no readable reply", str(error)
+
+    async def _with_own_window(self, teacher: Interview, task: Task, video: Video, attempt: int) -> Candidate:
+        """A candidate with a window that the teacher chose."""
+        look_request, thought, look = await own_look(teacher, task, video, attempt)
+        if task.task_kind == "grounding" and self.config.window_source != "teacher" and not _is_near(look.window, task):
+            raise _Missed(print_span(look.window))
+        return await answer_look(teacher, task, video, attempt, look_request, thought, look, "teacher")
+
+    async def _with_given_window(
+        self, teacher: Interview, task: Task, video: Video, attempt: int, source: WindowSource
+    ) -> Candidate:
+        """A candidate with the gold window, or one around it; the teacher writes the thought that leads there."""
+        window = task.windows[0] if source == "gold" else _padded(task.windows[0], video, task.id)
+        text = f"{_with_length(video, question_text(task))}\n\n{given(window)}"
+        look_request, reply = await teacher.ask(GivenReply, video, None, text, attempt)
+        look = Look(window, reply.density())
+        return await answer_look(teacher, task, video, attempt, look_request, reply.thought, look, source)
+
+
+class _Missed(Exception):
+    """A window that the teacher chose and that misses gold."""
+
+
+async def own_look(teacher: Interview, task: Task, video: Video, attempt: int) -> tuple[Id, str, Look]:
+    """Call 1: the key of the request, the thought, and the look that the teacher chose."""
+    request, reply = await teacher.ask(LookReply, video, None, _with_length(video, question_text(task)), attempt)
+    look = reply.look()
+    if look is None:
+        raise UnreadableReply("look: the window is empty")
+    if look.window.start_cs >= video.duration_cs:
+        raise UnreadableReply("look: the window begins after the end")
+    return request, reply.thought, look
+
+
+async def answer_look(
+    teacher: Interview, task: Task, video: Video, attempt: int, look_request: Id, thought: str, look: Look, source: WindowSource
+) -> Candidate:
+    """Call 2: the answer from the look, and the candidate that both calls make."""
+    try:
+        text = f"{announced(look)}\n\n{question_text(task)}"
+        answer_request, reply = await teacher.ask(AnswerReply, video, look, text, attempt)
+    except NoFrames:
+        raise UnreadableReply("look: it shows no frame") from None
+    transcript = assemble(prompt(task), (thought, reply.thought), (look,), reply.answer)
+    return Candidate(
+        video.id, task.id, attempt, teacher.model, transcript, (look,), reply.answer, source, (look_request, answer_request)
+    )
+
+
+def given(window: Window) -> str:
+    """The sentence that gives a window to the teacher."""
+    return f"The closer look will be at {print_span(window)} seconds."
+
+
+def _with_length(video: Video, question: str) -> str:
+    return f"The video lasts {print_seconds(video.duration_cs)} seconds.\n\n{question}"
+
+
+def _is_near(window: Window, task: Task) -> bool:
+    """A window covers nearly all of some gold window, and not much else."""
+    for gold in task.windows:
+        length = gold.end_cs - gold.start_cs
+        covered = min(window.end_cs, gold.end_cs) - max(window.start_cs, gold.start_cs)
+        if covered >= LEAST_COVERED * length and window.end_cs - window.start_cs <= MOST_TIMES * length:
+            return True
+    return False
+
+
+def _padded(gold: Window, video: Video, task: Id) -> Window:
+    """Gold with a random margin before and after it, so that the window doesn't give the answer away; the same for each
+    task."""
+    rng, length = Random(task), gold.end_cs - gold.start_cs
+    margin_before, margin_after = (round(rng.uniform(0, PADDING) * length) for _ in range(2))
+    return Window(max(0, gold.start_cs - margin_before), max(gold.end_cs, min(video.duration_cs, gold.end_cs + margin_after)))

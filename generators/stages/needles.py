@@ -1,0 +1,254 @@
+"""Chooses needles and haystacks: a needle is a moment of one video that is hidden in another, its host, to be asked about.
+
+A needle is put where a shot of its host ends, so that its seams are two cuts among others. A host needs some of them, and must
+not show anything like the needle itself.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal, get_args
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from dmforge.curation.contract.stage import Collective, StageConfig
+from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
+from dmforge.curation.lake.views import LakeView
+from dmforge.generators.stages.segments import Event, Storyline, within
+from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.ids import Id, digest
+from dmforge.schemas.likeness import is_near
+from dmforge.schemas.looks import Window
+from dmforge.schemas.records import Provenance, Record, Task, Video
+from dmforge.schemas.scoring import overlap_cs
+
+Hides = Literal["one", "order", "count"]
+"""One needle, about which its own question is asked; two, which of them comes first; one of them several times, how often."""
+HIDES: tuple[Hides, ...] = get_args(Hides)
+TIMES = (2, 3, 4)
+"""How often a needle that is to be counted is put in."""
+TRIED = 100
+"""The most needles that are tried for a haystack; a host that shows the like of all of them gets none."""
+SLACK_CS = 25
+"""A needle may begin so much before its window, and an event may end so much behind it."""
+WHOLE = 3
+"""Frames of the grid in a whole number of centiseconds: needles are moved by multiples of it, so that windows stay exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOfVideo:
+    """Source and licence of a video."""
+
+    source: str
+    licence: str
+    terms: str
+    source_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needle:
+    """A part of another video, put into a host: grid frames from `first` up to `stop`, before the host's frame `before`."""
+
+    video: Id
+    first: int
+    stop: int
+    before: int
+    what: str
+    """What it shows, in a sentence."""
+    said: SourceOfVideo
+
+
+@dataclass(frozen=True, slots=True)
+class Haystack(Record):
+    """A host with the needles in it, and the task that is asked about the spliced video."""
+
+    kind = "haystack"
+    table = "haystacks"
+
+    video: Id
+    """The host."""
+    said: SourceOfVideo
+    hides: Hides
+    task: Id
+    """Whose question it is, for one needle; of several, the task that the first is from."""
+    needles: tuple[Needle, ...]
+    """In the order in which they stand in the whole."""
+    videos: tuple[Id, ...]
+    """All that are in it: when one is taken down, so is this."""
+
+
+class NeedlesConfig(StageConfig):
+    """Settings of how many haystacks are made, and of what."""
+
+    per_host: NonNegativeInt = 2
+    """Haystacks that are tried for each host. 0: none."""
+    hides: dict[Hides, NonNegativeFloat] = Field(default_factory=lambda: dict.fromkeys(HIDES, 1.0))
+    """How often each kind is made, beside the others."""
+    host_s: PositiveFloat = 60.0
+    """Hosts last at least so long."""
+    host_cuts: PositiveInt = 4
+    """And have at least so many cuts: among fewer, two more would stand out."""
+    needle_s: PositiveFloat = 20.0
+    """Needles last no longer."""
+    seed: int = 0
+    """Another seed makes others."""
+
+    @model_validator(mode="after")
+    def _hides_something(self) -> NeedlesConfig:
+        if not 0 < sum(self.hides.values()) < float("inf"):
+            raise ValueError("`hides` makes nothing: give one of them a weight above 0, or set `per_host = 0`")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class NeedleCandidate:
+    """A task whose moment can be a needle: its window, and what happens in it."""
+
+    task: Task
+    window: Window
+    what: str
+    said: SourceOfVideo
+    once: bool
+    """It happens exactly once in the window, so a host shows it as often as it is put in."""
+
+
+class Needles(Collective[Task, Haystack]):
+    """Tasks to haystacks. A task whose moment is in no haystack is rejected as a needle, not as a task."""
+
+    name, version = "needles", 1
+    config: NeedlesConfig
+    also_reads = (Video, Provenance, Storyline)
+
+    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+        tasks = from_arrow(Task, view.table(view.rows(Task).sql))
+        videos = {video.id: video for video in from_arrow(Video, view.table(view.rows(Video).sql)) if video.role != "benchmark"}
+        sources = {row.video: _source_of(row) for row in from_arrow(Provenance, view.table(view.rows(Provenance).sql))}
+        stories = {story.video: story for story in from_arrow(Storyline, view.table(view.rows(Storyline).sql))}
+        tasks.sort(key=lambda task: (task.video, task.id))
+        needles = [needle for task in tasks if (needle := self._needle(task, stories.get(task.video), sources))]
+        haystacks_by_task: defaultdict[Id, list[Haystack]] = defaultdict(list)
+        ring = NeedleRing(needles, self.config.seed)
+        for host in sorted(stories.keys() & videos.keys() & sources.keys()):
+            for haystack in self._haystacks(videos[host], sources[host], stories[host], ring):
+                if haystack not in haystacks_by_task[haystack.task]:
+                    haystacks_by_task[haystack.task].append(haystack)
+        results: list[Result] = [
+            Made(tuple(haystacks_by_task[task.id]))
+            if haystacks_by_task[task.id]
+            else Rejected("in no haystack", "not drawn, or no moment of its own")
+            for task in tasks
+        ]
+        yield settle(origin, [Key(task.id, task.video) for task in tasks], results, self.makes)
+
+    def _needle(self, task: Task, story: Storyline | None, sources: Mapping[Id, SourceOfVideo]) -> NeedleCandidate | None:
+        """The needle in a task: None unless the task is about one moment that the storyline describes."""
+        if (
+            story is None
+            or not story.events
+            or task.video not in sources
+            or not task.windows
+            or (task.needs == "all" and len(task.windows) > 1)
+        ):
+            return None
+        window = next(iter(task.windows))
+        if window.end_cs - window.start_cs > 100 * self.config.needle_s:
+            return None
+        event = max(story.events, key=lambda event: (overlap_cs((event.window,), (window,)), -event.window.start_cs))
+        if within(event.window, window) is None:
+            return None
+        earliest_cs, latest_cs = window.start_cs - SLACK_CS, window.end_cs + SLACK_CS
+        similar_events = [similar for similar in story.events if is_near(similar.what, event.what)]
+        similar_windows = [
+            similar.window for similar in similar_events if within(similar.window, Window(max(0, earliest_cs), latest_cs))
+        ]
+        happens_once = (
+            len(similar_windows) == 1 and earliest_cs <= similar_windows[0].start_cs and similar_windows[0].end_cs <= latest_cs
+        )
+        return NeedleCandidate(task, window, event.what, sources[task.video], happens_once)
+
+    def _haystacks(self, host: Video, source: SourceOfVideo, story: Storyline, ring: NeedleRing) -> Iterator[Haystack]:
+        if host.duration_cs < 100 * self.config.host_s or len(story.cuts) < self.config.host_cuts:
+            return
+        for index in range(self.config.per_host):
+            key = digest("haystack", [self.config.seed, host.id, index])
+            rng = Random(key)
+            weights = dict(sorted(self.config.hides.items()))  # the order of names in a recipe must not matter
+            hides = rng.choices(list(weights), list(weights.values()))[0]
+            usable = (
+                needle
+                for needle in ring.after(key)
+                if needle.task.video != host.id and not _shows_similar(story.events, needle)
+            )
+            suitable = (needle for needle in usable if needle.once or hides != "count")
+            haystack = needles_in(host.id, source, story.cuts, hides, suitable, rng)
+            if haystack is not None:
+                yield haystack
+
+
+class NeedleRing:
+    """Needles in a fixed random order, as in consistent hashing: a few needles more or fewer change few choices."""
+
+    def __init__(self, needles: Sequence[NeedleCandidate], seed: int) -> None:
+        keyed = sorted((digest("needle", [seed, needle.task.id]), index) for index, needle in enumerate(needles))
+        self._keys, self._needles = [key for key, _ in keyed], [needles[index] for _, index in keyed]
+
+    def after(self, key: Id) -> Iterator[NeedleCandidate]:
+        """The next needles in the ring from a key on."""
+        start, count = bisect(self._keys, key), len(self._needles)
+        for offset in range(min(TRIED, count)):
+            yield self._needles[(start + offset) % count]
+
+
+def needles_in(
+    host: Id, source: SourceOfVideo, cuts: tuple[int, ...], hides: Hides, candidates: Iterator[NeedleCandidate], rng: Random
+) -> Haystack | None:
+    """A haystack of a kind, if there are enough needles and cuts for it."""
+    first_needle = next(candidates, None)
+    if first_needle is None:
+        return None
+    hidden = [first_needle]
+    if hides == "order":
+        different = (
+            needle
+            for needle in candidates
+            if needle.task.video != first_needle.task.video and not is_near(needle.what, first_needle.what)
+        )
+        hidden += [second_needle for second_needle in (next(different, None),) if second_needle is not None]
+        rng.shuffle(hidden)
+    elif hides == "count":
+        hidden *= rng.choice(TIMES)
+    if len(hidden) > len(cuts) or (hides == "order" and len(hidden) < 2):
+        return None
+    needles: list[Needle] = []
+    inserted = 0
+    for moment, cut in zip(hidden, sorted(rng.sample(cuts, len(hidden))), strict=True):
+        needle = _needle_at(moment, cut, inserted)
+        inserted += needle.stop - needle.first
+        needles.append(needle)
+    videos = tuple(sorted({host, *(needle.video for needle in needles)}))
+    return Haystack(host, source, hides, hidden[0].task.id, tuple(needles), videos)
+
+
+def _needle_at(needle: NeedleCandidate, cut: int, inserted: int) -> Needle:
+    """The needle at a cut: begun up to two frames early, so that it moves by whole centiseconds. `inserted` counts frames of
+    needles before it."""
+    first_frame = needle.window.start_cs * GRID_FPS // 100
+    stop_frame = -(-needle.window.end_cs * GRID_FPS // 100)
+    frames_early = (first_frame - cut - inserted) % WHOLE
+    # at the very beginning of its video there is nothing earlier: two frames later then, and its window is cut by as much
+    first_frame = first_frame - frames_early if first_frame >= frames_early else first_frame - frames_early + WHOLE
+    return Needle(needle.task.video, first_frame, max(stop_frame, first_frame + 1), cut, needle.what, needle.said)
+
+
+def _source_of(row: Provenance) -> SourceOfVideo:
+    return SourceOfVideo(row.source, row.licence, row.terms, row.source_id)
+
+
+def _shows_similar(events: Sequence[Event], needle: NeedleCandidate) -> bool:
+    """A host shows something like the needle."""
+    return any(is_near(event.what, needle.what) for event in events)

@@ -1,0 +1,78 @@
+"""Makes candidates at a sufficient density: the teacher is shown its own window at the target's density, and answers again.
+
+Nothing is changed under a finished text. Call 1 is the same request as before, so its answer comes from the journal and costs
+nothing; call 2 is new, with other frames. A first thought that names another density can't stand before it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from dmforge.curation.contract.budget import ExpectedCost
+from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
+from dmforge.generators.stages.annotate import AnnotateConfig, SeveralTeachersStage, answer_look, own_look
+from dmforge.generators.teacher.interview import UnreadableReply, expected_usage
+from dmforge.schemas.looks import Look, print_density
+from dmforge.schemas.prompts import question_text
+from dmforge.schemas.records import Candidate, Joined, Target, Task, Video
+from dmforge.schemas.replies import AnswerReply, LookReply
+
+NAMED = re.compile(r"(\d+(?:\.\d+)?)\s*(?:fps\b|(?:frames?|images?)\s+(?:per|a|each|every)\s+second)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetWithTask(Joined):
+    """A target, whose look has the density that is enough, with its task and video."""
+
+    target: Target
+    task: Task
+    video: Video | None
+
+
+class ThinConfig(AnnotateConfig):
+    """The settings of `[stages.annotate]`, which must be equal there: only then is call 1 found in the journal."""
+
+
+class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
+    """Targets to candidates: the teacher's own window, at the density of the target."""
+
+    name, version = "thin", 1
+    replies = (LookReply, AnswerReply)
+    config: ThinConfig
+
+    def expected(self, item: TargetWithTask) -> ExpectedCost | None:
+        """The cost of call 2 alone, as if the teacher had looked where the target is."""
+        if item.video is None:
+            return None
+        teacher = self.config.each()[self.config.chosen(item.task)]
+        text = question_text(item.task)
+        usage = expected_usage(teacher, self.config.clips, AnswerReply, item.video, item.target.look, text)
+        return ExpectedCost(usage, teacher.price.usd(usage))
+
+    async def process(self, item: TargetWithTask) -> Result:
+        if item.video is None:
+            return Quarantined("no video", "the task's video is not in the lake")
+        teacher, fps = self.teacher_of(item.task), item.target.look.fps
+        detail = ""
+        for attempt in range(self.config.attempts):
+            try:
+                look_request, thought, look = await own_look(teacher, item.task, item.video, attempt)
+                if look.fps == fps:
+                    return Made(())
+                if named_densities(thought) - {fps}:
+                    return Rejected("its first thought names a density", f"not {print_density(fps)}")
+                thinner = Look(look.window, fps)
+                candidate = await answer_look(
+                    teacher, item.task, item.video, attempt, look_request, thought, thinner, "teacher"
+                )
+                return Made((candidate,))
+            except UnreadableReply as error:
+                detail = str(error)
+        return Rejected("no readable reply", detail)
+
+
+def named_densities(thought: str) -> set[Fraction]:
+    """The densities that a text names, in frames per second."""
+    return {Fraction(density_text) for density_text in NAMED.findall(thought)}

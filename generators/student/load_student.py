@@ -1,0 +1,151 @@
+"""Loads students from Hugging Face folders or ids, and saves them as such folders."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, Qwen3VLForConditionalGeneration
+from transformers.utils.hub import cached_file
+
+from dmforge.generators.student.attention import use_attention
+from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
+from dmforge.generators.student.tag_tokens import add_tags
+from dmforge.generators.student.token_layout import TokenLayout
+from dmforge.generators.student.vocabulary import NEEDED, Vocabulary
+from dmforge.schemas.errors import InputError
+
+KIND = "qwen3_vl"
+PROCESSING = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
+"""Files in a checkpoint about the processing of pixels. We don't need them; but AutoProcessor does."""
+EXPECTED: dict[str, Any] = {
+    "patch_size": PATCH, "merge_size": MERGE, "temporal_patch_size": FRAMES,
+    "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+}  # fmt: skip
+OWN: dict[str, dict[str, Any]] = {
+    "video_preprocessor_config.json": {
+        "video_processor_type": "Qwen3VLVideoProcessor", "size": {"shortest_edge": 4096, "longest_edge": 25_165_824},
+        **EXPECTED,
+    },
+    "preprocessor_config.json": {
+        "image_processor_type": "Qwen2VLImageProcessorFast", "size": {"shortest_edge": 65_536, "longest_edge": 16_777_216},
+        **EXPECTED,
+    },
+}  # fmt: skip
+"""The same files as Qwen3-VL checkpoints have them. A server asks for the one about images even if it is sent none."""
+TAGS_MISSING = "load it with tags added (add_tags = true in [model]), and train it on a cot corpus first"
+
+
+@dataclass
+class Student:
+    """A model with the tokenizer that belongs to it."""
+
+    model: Any
+    vocabulary: Vocabulary
+    where: str
+    """The folder or id that it was loaded from; the name of one that was made from scratch."""
+    processing: dict[str, str] = field(default_factory=dict[str, str])
+    """Text of the checkpoint's files about pixel processing, by file name."""
+
+    @cached_property
+    def layout(self) -> TokenLayout:
+        return TokenLayout(self.vocabulary)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that `load` and any `from_pretrained` can load."""
+        self.model.save_pretrained(folder)
+        self.save_all_but_weights(folder)
+
+    def save_all_but_weights(self, folder: Path) -> None:
+        """Write tokenizer and pixel processing into a folder, without weights."""
+        self.vocabulary.tokenizer.save_pretrained(folder)
+        files = self.processing or {name: json.dumps(settings, indent=1) for name, settings in OWN.items()}
+        for name, text in files.items():
+            (folder / name).write_text(text, "utf-8")
+
+
+def load(
+    checkpoint: str, dtype: torch.dtype = torch.float32, device: str = "cpu", *, add_missing_tags: bool = False
+) -> Student:
+    """Load a Qwen3-VL that has the four tags as tokens. One that lacks them is refused, unless they are to be added."""
+    config, vocabulary = _read(checkpoint)
+    processing = _read_processing(checkpoint)
+    missing = vocabulary.without_tags()
+    if not add_missing_tags:
+        _refuse_without_tags(vocabulary)
+    # safetensors only: a checkpoint from elsewhere must not run code here
+    model: Any = Qwen3VLForConditionalGeneration.from_pretrained(checkpoint, config=config, dtype=dtype, use_safetensors=True)
+    use_attention(model)
+    if len(vocabulary) > config.text_config.vocab_size and not missing:
+        raise InputError(
+            f"the tokenizer knows {len(vocabulary)} tokens, the model {config.text_config.vocab_size}",
+            where=checkpoint,
+            mend="fetch it again",
+        )
+    if missing:
+        add_tags(model, vocabulary)
+    return Student(model.to(device).eval(), vocabulary, checkpoint, processing)
+
+
+def load_vocabulary(checkpoint: str) -> Vocabulary:
+    """The vocabulary of a student, without its weights; a checkpoint that `load` would refuse is refused here, too."""
+    _, vocabulary = _read(checkpoint)
+    _read_processing(checkpoint)
+    _refuse_without_tags(vocabulary)
+    return vocabulary
+
+
+def _read(checkpoint: str) -> tuple[Any, Vocabulary]:
+    config, tokenizer = _open_config(checkpoint)
+    vocabulary = Vocabulary(tokenizer, where=checkpoint)
+    for token in NEEDED:
+        vocabulary.id(token)
+    return config, vocabulary
+
+
+def _refuse_without_tags(vocabulary: Vocabulary) -> None:
+    missing = vocabulary.without_tags()
+    if missing:
+        raise InputError(f"the tokenizer doesn't know the tags {' '.join(missing)}", where=vocabulary.where, mend=TAGS_MISSING)
+
+
+def _open_config(checkpoint: str) -> tuple[Any, Any]:
+    mend = "give a folder with a Qwen3-VL checkpoint, or the id of one on the Hub"
+    if ("/" in checkpoint and checkpoint.startswith((".", "/", "~"))) and not Path(checkpoint).is_dir():
+        raise InputError("there is no such folder", where=checkpoint, mend=mend)
+    try:
+        config = AutoConfig.from_pretrained(checkpoint)
+        if config.model_type != KIND:
+            raise InputError(f"the checkpoint is a {config.model_type}, not a Qwen3-VL", where=checkpoint, mend=mend)
+        return config, AutoTokenizer.from_pretrained(checkpoint)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no checkpoint: {str(error).splitlines()[0]}", where=checkpoint, mend=mend) from None
+
+
+def _read_processing(checkpoint: str) -> dict[str, str]:
+    """The checkpoint's files about pixel processing; refused if they cut other patches than we do."""
+    texts: dict[str, str] = {}
+    for name in PROCESSING:
+        try:
+            path = cached_file(
+                checkpoint, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+            )
+        except OSError:
+            path = None
+        if path is None:
+            continue
+        texts[name] = Path(path).read_text("utf-8")
+        settings: dict[str, Any] = json.loads(texts[name])
+        for key, value in {**settings, **settings.get("video_processor", {})}.items():
+            if key in EXPECTED and value != EXPECTED[key]:
+                mend = "this student can't be used: its patches would not be ours"
+                raise InputError(f"{key} is {value}, not {EXPECTED[key]}", where=f"{checkpoint}/{name}", mend=mend)
+    return texts

@@ -1,0 +1,135 @@
+"""Turns a transcript into tokens, positions and patches. Each token keeps its author; loss masks follow from that alone.
+
+A stretch is what one author put down in one go. Where two stretches meet there is always an added token (a tag, a vision
+marker, the frame of the chat), and no tokenizer merges across one: so tokens are the same whether a transcript is laid out
+whole or piece by piece as it grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmforge.generators.footage import PromptPiece, ShownClip
+from dmforge.generators.student.patchify import PATCH_VALUES, grid_of, patchify
+from dmforge.generators.student.positions import positions
+from dmforge.generators.student.vocabulary import Vocabulary
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.stamps import patches, print_patch
+from dmforge.schemas.transcript import Author
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRun:
+    """Tokens of one author, and the clips among them."""
+
+    author: Author
+    ids: Ids
+    clips: tuple[ShownClip, ...] = ()
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether these tokens are learnt: only what the policy wrote is."""
+        return self.author == "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class LaidOutTranscript:
+    """A whole transcript as input of a model."""
+
+    ids: Ids
+    trained: NDArray[np.bool_]
+    """Tokens that the policy wrote."""
+    reasoning: NDArray[np.bool_]
+    """Those of the trained tokens that stand behind the first clip of a look; the others are the sampling segment."""
+    positions: Ids
+    """3 x tokens: in time, down and across."""
+    patches: NDArray[np.uint8]
+    """One patch a row, in bytes."""
+    grids: Ids
+    """One clip a row: its patches in time, down, across."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class TokenLayout:
+    """Lays out transcripts for one student's vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._reserved = vocabulary.tokenizer.convert_ids_to_tokens(vocabulary.vision.tolist())
+
+    def transcript(self, pieces: Sequence[PromptPiece]) -> list[TokenRun]:
+        """The stretches of a finished transcript; where the policy wrote the last one, the end of its turn is added."""
+        stretches = self.stretches(pieces)
+        last_stretch = stretches[-1]
+        if last_stretch.is_trained:
+            stretches[-1] = TokenRun("policy", np.append(last_stretch.ids, self.vocabulary.end))
+        return stretches
+
+    def stretches(self, pieces: Sequence[PromptPiece]) -> list[TokenRun]:
+        """One stretch for each piece, in order. Pieces of a prompt are one stretch, inside the chat template."""
+        prompt_pieces = list(takewhile(lambda piece: piece.piece.author == "prompt", pieces))
+        stretches = [self._prompt_stretch(prompt_pieces)] if prompt_pieces else []
+        return stretches + [self._stretch(piece) for piece in pieces[len(prompt_pieces) :]]
+
+    def _prompt_stretch(self, pieces: Sequence[PromptPiece]) -> TokenRun:
+        prefix, suffix = self.vocabulary.frame
+        texts = [self._text(piece) for piece in pieces]
+        return TokenRun(
+            "prompt", self._encode("".join([prefix, *texts, suffix])), tuple(piece.clip for piece in pieces if piece.clip)
+        )
+
+    def _stretch(self, piece: PromptPiece) -> TokenRun:
+        return TokenRun(piece.piece.author, self._encode(self._text(piece)), (piece.clip,) if piece.clip else ())
+
+    def _text(self, piece: PromptPiece) -> str:
+        """The text of a piece in the context. No text may hold tokens that stand for frames."""
+        if piece.clip:
+            return printed(piece.clip)
+        text = piece.piece.text or ""
+        reserved_token = next((token for token in self._reserved if token in text), None)
+        if reserved_token is not None:
+            mend = "leave the sample out, or write it otherwise: only the runtime shows frames"
+            raise InputError(f"a text holds {reserved_token}", where=text[:60], mend=mend)
+        return text
+
+    def _encode(self, text: str) -> Ids:
+        return np.array(self.vocabulary.encode(text), np.int64)
+
+    def join(self, stretches: Iterable[TokenRun], first_position: int = 0) -> LaidOutTranscript:
+        """Concatenate stretches; the first token has the position `first_position`."""
+        ordered = list(stretches)
+        ids = np.concatenate([stretch.ids for stretch in ordered])
+        lengths = [len(stretch.ids) for stretch in ordered]
+        trained = np.repeat([stretch.is_trained for stretch in ordered], lengths)
+        is_behind_look = np.cumsum([stretch.author == "runtime" and bool(stretch.clips) for stretch in ordered]) > 0
+        clips = [clip for stretch in ordered for clip in stretch.clips]
+        cells = [cell for clip in clips for cell in cells_of(clip)]
+        patches = [patchify(clip.frames) for clip in clips]
+        return LaidOutTranscript(
+            ids,
+            trained,
+            trained & np.repeat(is_behind_look, lengths),
+            positions(ids, self.vocabulary.video_pad, cells, first_position),
+            np.concatenate(patches) if patches else np.empty((0, PATCH_VALUES), np.uint8),
+            np.array([grid_of(clip.frames) for clip in clips], np.int64).reshape(-1, 3),
+        )
+
+
+def printed(clip: ShownClip) -> str:
+    """A clip as text: stamps and placeholders of visual tokens."""
+    down, across = clip.cells
+    return "".join(print_patch(stamp_s, down * across) for stamp_s in clip.stamps_s)
+
+
+def cells_of(clip: ShownClip) -> Iterator[tuple[int, int]]:
+    """Visual tokens down and across, for each temporal patch of a clip."""
+    return (clip.cells for _ in range(patches(len(clip.times_s))))

@@ -1,0 +1,242 @@
+"""Chooses the oracle's replies: it knows only what the frames show, and guesses among the answers that they leave open."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from random import Random
+from string import ascii_uppercase
+
+from dmforge.generators.synthetic.oracle.habits import Habits
+from dmforge.generators.synthetic.oracle.oracle_request import OracleRequest
+from dmforge.generators.synthetic.oracle.planted_defects import UNSAFE
+from dmforge.generators.synthetic.oracle.question_kinds import UnderstoodQuestion, understood, write
+from dmforge.generators.synthetic.oracle.recognition import SeenFrames
+from dmforge.generators.synthetic.oracle.stories import Story, read_story, seen_in
+from dmforge.generators.synthetic.worlds.script import COLOURS, DIRECTIONS, FPS, MAX_DOTS
+from dmforge.generators.synthetic.worlds.world_questions import DENSITIES, GENERAL, WorldQuestion
+from dmforge.schemas.frames import plan_look
+from dmforge.schemas.looks import Look, Window, print_density, print_span
+from dmforge.schemas.replies import (
+    AnswerReply,
+    DescribeReply,
+    GivenReply,
+    GuessReply,
+    Happening,
+    LookReply,
+    PresentReply,
+    SafetyReply,
+    WriteReply,
+)
+
+KNOWN = {text: answer for text, answer, _ in GENERAL}
+OFFERED = DENSITIES[:-1]
+NONE = Habits()
+MARGIN_CS = 100
+"""Margin on each side of a window: its ends are only known if frames before and after it are seen."""
+
+
+def known_question(request: OracleRequest, view: SeenFrames | None) -> WorldQuestion | None:
+    """The world's question that is asked; None if it is no question of the recognised world."""
+    return next((question for question in view.questions if question.text == request.question), None) if view else None
+
+
+def choose_look(request: OracleRequest, view: SeenFrames | None, rng: Random, habits: Habits = NONE) -> LookReply:
+    """Reply to a look request: where to look closer, and how densely."""
+    question = known_question(request, view)
+    understood_question = understood(request.question)
+    if view is not None and question is None and understood_question is not None:
+        return _look_for(understood_question, view, rng)
+    if view is None or question is None or not _has_seen(question, view):
+        return _look_reply(
+            "It is hard to tell from these frames where this happens. I will look at one part of it.", _any_look(rng)
+        )
+    stamps = [view.stamps[frame] for frame in sorted(_frames_inside(question.look, view))]
+    seen_sentence = f"It is seen from {_cited(stamps[0])} until {_cited(stamps[-1])}."
+    if question.kind == "grounding":
+        look = Look(_with_margin(question.look, view.script.duration_cs), Fraction(2))
+        return _look_reply(f"{seen_sentence} A look around that will show when it comes and goes.", look)
+    fps = next((fps for fps in OFFERED if _would_tell(question, view, Look(question.look, fps))), OFFERED[-1])
+    pace_sentence = "It is quick" if fps > 2 else "It is not quick"
+    look = habits.of(Look(question.look, fps), view.script.duration_cs, rng)
+    return _look_reply(f"{seen_sentence} {pace_sentence}: {print_density(look.fps)} frames per second will show it.", look)
+
+
+def choose_given(request: OracleRequest, view: SeenFrames | None, rng: Random) -> GivenReply:
+    """Reply with a thought that leads to a given window, and a density."""
+    own_look = choose_look(request, view, rng)
+    inside_frames = [] if view is None or request.given is None else sorted(_frames_inside(request.given, view))
+    if view is None or not inside_frames:
+        return GivenReply(thought="It is hard to tell from these frames where this happens.", fps=own_look.fps)
+    thought = f"Something changes after {_cited(view.stamps[inside_frames[0]])}: it is worth a closer look."
+    return GivenReply(thought=thought, fps=own_look.fps)
+
+
+def choose_answer(request: OracleRequest, view: SeenFrames | None, rng: Random) -> AnswerReply:
+    """Reply with an answer, and what it rests on."""
+    if request.question in KNOWN:
+        return AnswerReply(
+            thought="This can be said without looking.", answer=as_option(KNOWN[request.question], request.options)
+        )
+    question = known_question(request, view)
+    understood_question = understood(request.question)
+    if view is not None and question is None and understood_question is not None:
+        return _answer_drafted(understood_question, request, view, rng)
+    if view is None or question is None or not any(_frames_inside(window, view) for window in question.windows):
+        return AnswerReply(thought="These frames do not show it. I have to guess.", answer=_any_answer(request, rng))
+    if question.kind == "grounding":
+        return _answer_when(question, view)
+    possible_answers = {question.answer, *(answer for answer, rival in question.rivals if not view.told(rival))}
+    answer = rng.choice(sorted(possible_answers))
+    if len(possible_answers) > 1:
+        thought = "These frames leave more than one answer open. I have to guess."
+    else:
+        stamps = [view.stamps[frame] for frame in sorted(view.frames)]
+        thought = f"The frames from {_cited(stamps[0])} until {_cited(stamps[-1])} show it: {answer}."
+    return AnswerReply(thought=thought, answer=as_option(answer, request.options))
+
+
+def choose_safety(request: OracleRequest) -> SafetyReply:
+    """Reply to a safety check: only texts that are planted as unsafe are found."""
+    quote = next((text for text in UNSAFE if text in request.text), "")
+    return SafetyReply(quote=quote, safety=0.0 if quote else 1.0)
+
+
+def describe(request: OracleRequest, view: SeenFrames | None) -> DescribeReply:
+    """Reply with what the frames show, in sentences."""
+    story = seen_in(view, request.look.window) if view is not None and request.look is not None else Story(())
+    happenings = ((fact.window, fact.sentence) for fact in story.facts)
+    return DescribeReply(
+        events=tuple(
+            Happening(start_s=Decimal(window.start_cs) / 100, end_s=Decimal(window.end_cs) / 100, what=sentence)
+            for window, sentence in happenings
+        )
+    )
+
+
+def choose_questions(request: OracleRequest, view: SeenFrames | None, rng: Random) -> WriteReply:
+    """Reply with questions about the happenings that the text lists; none if no world is recognised."""
+    return WriteReply(questions=write(read_story(request.text), list(request.wanted), rng) if view else ())
+
+
+def guess(request: OracleRequest, rng: Random) -> GuessReply:
+    """Reply with an answer to a question without pictures."""
+    if request.question in KNOWN:
+        return GuessReply(thought="Everybody knows.", answer=as_option(KNOWN[request.question], request.options))
+    return GuessReply(thought="Nothing in the question says.", answer=_any_answer(request, rng))
+
+
+def present(request: OracleRequest, view: SeenFrames | None) -> PresentReply:
+    """Reply whether the frames show what the question is about."""
+    understood_question = understood(request.question)
+    question = known_question(request, view)
+    is_shown = view is not None and question is not None and _has_seen(question, view)
+    if view is not None and question is None and understood_question is not None:
+        is_shown = understood_question.answered(seen_in(view, _whole_video(view))) is not None
+    return PresentReply(thought="It is there." if is_shown else "It is nowhere.", answer="yes" if is_shown else "no")
+
+
+def _look_for(drafted: UnderstoodQuestion, view: SeenFrames, rng: Random) -> LookReply:
+    """A look at the objects that a drafted question is about; what they do may be too quick for these frames."""
+    story = seen_in(view, _whole_video(view))
+    answer = drafted.answered(story)
+    names = [drafted.slots.get("name", ""), drafted.slots.get("other", "")]
+    stays = list(answer.stays) if answer else [fact for fact in story.of("stays") if fact.name in names]
+    if not stays:
+        return _look_reply(
+            "It is hard to tell from these frames where this happens. I will look at one part of it.", _any_look(rng)
+        )
+    window = Window(min(stay.window.start_cs for stay in stays), max(stay.window.end_cs for stay in stays))
+    stamps = [view.stamps[frame] for frame in sorted(_frames_inside(window, view))]
+    seen_sentence = f"What is asked about can be seen from {_cited(stamps[0])} until {_cited(stamps[-1])}."
+    if drafted.kind.grounded or drafted.kind.type == "duration":
+        window = _with_margin(window, view.script.duration_cs)
+    fps = drafted.kind.fps
+    return _look_reply(
+        f"{seen_sentence} At {print_density(fps)} frames per second a look at that time should settle it.", Look(window, fps)
+    )
+
+
+def _answer_drafted(drafted: UnderstoodQuestion, request: OracleRequest, view: SeenFrames, rng: Random) -> AnswerReply:
+    answer = drafted.answered(seen_in(view, request.look.window if request.look else _whole_video(view)))
+    if answer is None:
+        return AnswerReply(thought="These frames do not show it. I have to guess.", answer=_any_answer(request, rng))
+    stamps = [view.stamps[frame] for frame in sorted(view.frames)]
+    thought = f"From {_cited(stamps[0])} until {_cited(stamps[-1])} the frames show it clearly enough: {answer.text}."
+    if drafted.kind.grounded:
+        inside_frames = sorted(_frames_inside(answer.windows[0], view))
+        thought = (
+            f"It is there at {_cited(view.stamps[inside_frames[0]])}, and still at {_cited(view.stamps[inside_frames[-1]])}."
+        )
+    return AnswerReply(thought=thought, answer=as_option(answer.text, request.options))
+
+
+def _whole_video(view: SeenFrames) -> Window:
+    return Window(0, view.script.duration_cs)
+
+
+def _answer_when(question: WorldQuestion, view: SeenFrames) -> AnswerReply:
+    window = question.windows[0]
+    inside_frames = sorted(_frames_inside(window, view))
+    frames_before = _frames_inside(Window(max(0, window.start_cs - MARGIN_CS), window.start_cs), view)
+    frames_after = _frames_inside(Window(window.end_cs, window.end_cs + MARGIN_CS), view)
+    if not (frames_before and frames_after):  # an end was not shown: the window reaches as far as it was seen
+        window = Window(inside_frames[0] * 100 // FPS, (inside_frames[-1] + 1) * 100 // FPS)
+    first_stamp, last_stamp = _cited(view.stamps[inside_frames[0]]), _cited(view.stamps[inside_frames[-1]])
+    return AnswerReply(
+        thought=f"It is there at {first_stamp}, and still at {last_stamp}, not before and not after.", answer=print_span(window)
+    )
+
+
+def _has_seen(question: WorldQuestion, view: SeenFrames) -> bool:
+    windows = question.windows if question.needs == "all" else question.windows[:1]
+    return bool(windows) and all(_frames_inside(window, view) for window in windows)
+
+
+def _frames_inside(window: Window, view: SeenFrames) -> frozenset[int]:
+    return frozenset(frame for frame in view.frames if window.start_cs * FPS <= 100 * frame < window.end_cs * FPS)
+
+
+def _would_tell(question: WorldQuestion, view: SeenFrames, look: Look) -> bool:
+    return question.told_by(view.script, frozenset(plan_look(look, view.script.duration_s).indices))
+
+
+def _with_margin(window: Window, duration_cs: int) -> Window:
+    return Window(max(0, window.start_cs - MARGIN_CS), min(duration_cs, window.end_cs + MARGIN_CS))
+
+
+def _any_window(rng: Random) -> Window:
+    start_cs = rng.randrange(0, 900, 100)
+    return Window(start_cs, start_cs + rng.randrange(200, 400, 100))
+
+
+def _any_look(rng: Random) -> Look:
+    return Look(_any_window(rng), rng.choice(OFFERED))
+
+
+def _any_answer(request: OracleRequest, rng: Random) -> str:
+    """A guess in the form that the question asks for."""
+    if request.options:
+        return rng.choice(ascii_uppercase[: len(request.options)])
+    understood_question = understood(request.question)
+    if understood_question is not None and not understood_question.kind.grounded:
+        return rng.choice(understood_question.kind.others(Story(())) or ("the first time", "the second time"))
+    if request.question.startswith("When"):
+        return print_span(_any_window(rng))
+    if request.question.startswith("How many"):
+        return str(rng.randint(0, MAX_DOTS))
+    return rng.choice(tuple(DIRECTIONS) if "way" in request.question else tuple(COLOURS))
+
+
+def as_option(answer: str, options: tuple[str, ...]) -> str:
+    return ascii_uppercase[options.index(answer)] if answer in options else answer
+
+
+def _cited(stamp: str) -> str:
+    """A stamp as it is cited: `<4.3 seconds>` without brackets."""
+    return stamp.strip("<>")
+
+
+def _look_reply(thought: str, look: Look) -> LookReply:
+    window, fps = look.window, Decimal(look.fps.numerator) / look.fps.denominator
+    return LookReply(thought=thought, start_s=Decimal(window.start_cs) / 100, end_s=Decimal(window.end_cs) / 100, fps=fps)

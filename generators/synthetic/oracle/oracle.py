@@ -1,0 +1,167 @@
+"""Answers requests as an oracle: recognise the world, choose a reply, and plant defects and faults as configured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from dmforge.generators.synthetic.oracle.answering import (
+    as_option,
+    choose_answer,
+    choose_given,
+    choose_look,
+    choose_questions,
+    choose_safety,
+    describe,
+    guess,
+    known_question,
+    present,
+)
+from dmforge.generators.synthetic.oracle.behaviour import Behaviour, spoilt
+from dmforge.generators.synthetic.oracle.habits import Habits
+from dmforge.generators.synthetic.oracle.oracle_request import OracleRequest
+from dmforge.generators.synthetic.oracle.planted_defects import ANSWER_DEFECTS, LOOK_DEFECTS, DefectContext
+from dmforge.generators.synthetic.oracle.recognition import SeenFrames, WorldGallery
+from dmforge.generators.synthetic.worlds.world_folder import file_name
+from dmforge.generators.synthetic.worlds.world_questions import WorldQuestion
+from dmforge.schemas.replies import (
+    AnswerReply,
+    DescribeReply,
+    GivenReply,
+    GuessReply,
+    LookReply,
+    PresentReply,
+    Reply,
+    SafetyReply,
+    WriteReply,
+)
+from dmforge.schemas.scoring import overlap_cs
+from dmforge.schemas.sizes import CELL
+
+UNSEEN = "right_answer_unseen"
+"""The name, in the truth file, of a right answer from a window that doesn't show it."""
+TOKEN_CHARS = 4
+"""Characters in a token, about."""
+
+
+@dataclass(frozen=True, slots=True)
+class OracleReply:
+    """A response: the text of the reply, or a refusal, with the tokens of both sides."""
+
+    text: str
+    refusal: str | None
+    finish: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedDefect:
+    """A defect that was planted in a reply, as a line of the truth file."""
+
+    video: str
+    question: str
+    reply: str
+    attempt: int
+    defect: str
+
+
+class Oracle:
+    """Answers requests about the worlds of a folder."""
+
+    def __init__(self, folder: Path, behaviour: Behaviour) -> None:
+        self.gallery, self._behaviour = WorldGallery(folder), behaviour
+
+    def answer(self, request: OracleRequest, body: bytes) -> tuple[OracleReply, PlantedDefect | None]:
+        """The response to a request, and the defect in it, if one was planted; `body` decides all chance."""
+        if request.reply == SafetyReply.name:
+            return self._response(request, choose_safety(request), None), None
+        unknown = self._behaviour.draw("unknown", body).random() < self._behaviour.unknown
+        view = None if unknown else self.gallery.see(request)
+        rng = self._behaviour.draw("guess", body)
+        reply = _choose_reply(request, view, rng, self._behaviour.habits)
+        planted = None
+        question = known_question(request, view)
+        if view is not None and question is not None:
+            situation = _situation(request, view, question)
+            if isinstance(reply, AnswerReply) and _looks_elsewhere(situation):
+                reply, defect = self._with_memory(reply, situation, request, self._behaviour.draw("knows", body))
+            else:
+                reply, defect = self._with_defect(reply, situation, self._behaviour.draw("defect", body))
+            if defect is not None:
+                planted = PlantedDefect(file_name(view.world_index), request.question, request.reply, request.attempt, defect)
+        fault = self._behaviour.reply_fault(body)
+        # an unreadable reply holds no defect
+        return self._response(request, reply, fault), planted if fault in (None, "prose") else None
+
+    def _with_memory(
+        self, reply: AnswerReply, situation: DefectContext, request: OracleRequest, rng: Random
+    ) -> tuple[Reply, str | None]:
+        """The right answer to what isn't shown, in the configured share of requests."""
+        if rng.random() >= self._behaviour.knows:
+            return reply, None
+        return reply.model_copy(update={"answer": as_option(situation.answer, request.options)}), UNSEEN
+
+    def _with_defect(self, reply: Reply, situation: DefectContext, rng: Random) -> tuple[Reply, str | None]:
+        """The reply with at most one defect, and the defect's name."""
+        if not isinstance(reply, LookReply | AnswerReply):  # defects are planted in windows and answers: this reply has neither
+            return reply, None
+        planters: dict[str, Any] = {**(LOOK_DEFECTS if isinstance(reply, LookReply) else ANSWER_DEFECTS)}
+        for name, rate in sorted(self._behaviour.defects.items()):
+            if name in planters and rng.random() < rate:
+                defective = planters[name](reply, situation, rng)
+                if defective is not None:
+                    return defective, name
+        return reply, None
+
+    def _response(self, request: OracleRequest, reply: Reply, fault: str | None) -> OracleReply:
+        text = json.dumps(reply.model_dump(), ensure_ascii=False, default=float)
+        if fault is not None:
+            text = spoilt(text, fault)
+        cells = sum(picture.shape[0] // CELL * (picture.shape[1] // CELL) for pair in request.pictures for picture in pair)
+        return OracleReply(
+            text=text,
+            refusal="I can't help with that." if fault == "refusal" else None,
+            finish="length" if fault == "truncated" else "stop",
+            prompt_tokens=cells + sum(map(len, (request.instruction, request.text, *request.stamps))) // TOKEN_CHARS,
+            completion_tokens=len(text) // TOKEN_CHARS,
+        )
+
+
+def _choose_reply(request: OracleRequest, view: SeenFrames | None, rng: Random, habits: Habits) -> Reply:
+    match request.reply:
+        case LookReply.name:
+            return choose_look(request, view, rng, habits)
+        case GivenReply.name:
+            return choose_given(request, view, rng)
+        case DescribeReply.name:
+            return describe(request, view)
+        case WriteReply.name:
+            return choose_questions(request, view, rng)
+        case GuessReply.name:
+            return guess(request, rng)
+        case PresentReply.name:
+            return present(request, view)
+        case _:
+            return choose_answer(request, view, rng)
+
+
+def _looks_elsewhere(situation: DefectContext) -> bool:
+    shown_window = situation.shown
+    gold_windows = situation.windows if shown_window is not None else ()
+    return bool(gold_windows) and not overlap_cs(() if shown_window is None else (shown_window,), gold_windows)
+
+
+def _situation(request: OracleRequest, view: SeenFrames, question: WorldQuestion) -> DefectContext:
+    return DefectContext(
+        kind=question.kind,
+        options=question.options,
+        answer=question.answer,
+        windows=question.windows,
+        duration_cs=view.script.duration_cs,
+        stamps=request.stamps,
+        shown=request.look.window if request.look else None,
+    )

@@ -1,0 +1,161 @@
+"""Reads a chat request for the oracle: its text, stamps and images, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from dmforge.curation.video.jpeg import NoImage, from_jpeg
+from dmforge.generators.synthetic.worlds.rasterize import Picture
+from dmforge.schemas.looks import Look, Window, read_density, read_span
+from dmforge.schemas.replies import REPLIES, Form, QuestionType
+
+STAMP = re.compile(r"<[0-9]+\.[0-9] seconds>")
+GIVEN = re.compile(r"\n\nThe closer look will be at (\S+ - \S+) seconds\.")
+LOOK = re.compile(r"shown ([0-9.]+ - [0-9.]+) seconds at ([0-9./]+) frames")
+WANTED = re.compile(r"[0-9]+\. (\w+), (\w+)")
+OPTION = re.compile(r"([A-Z])\. (.+)")
+TYPES, FORMS = frozenset[QuestionType](get_args(QuestionType)), frozenset[Form](get_args(Form))
+JPEG = "data:image/jpeg;base64,"
+
+
+@dataclass(frozen=True, slots=True)
+class OracleRequest:
+    """A chat request, parsed."""
+
+    reply: str
+    """The name of the reply that is asked for, such as `look` or `answer`."""
+    question: str
+    options: tuple[str, ...]
+    look: Look | None
+    """The look whose frames are shown, by the text; None for the coarse clip."""
+    stamps: tuple[str, ...]
+    pictures: tuple[tuple[Picture, ...], ...]
+    """The pictures under each stamp."""
+    attempt: int
+    text: str
+    instruction: str
+    wanted: tuple[tuple[QuestionType, Form], ...]
+    """Questions that the teacher is asked to write, by type and form."""
+    given: Window | None
+    """The window of the next look, where the request gives it to the teacher."""
+
+
+class BadRequest(Exception):
+    """A malformed request: answered by status 400, with the field."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def read_request(body: bytes) -> OracleRequest:
+    """Parse a chat request; raises `BadRequest` where it is malformed."""
+    try:
+        request = json.loads(body)
+        messages = request["messages"]
+        parts: list[Any] = [part for message in messages if message["role"] == "user" for part in _parts(message["content"])]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadRequest(f"this is no chat request: {error!r}", "messages") from None
+    if not isinstance(request.get("model"), str):
+        raise BadRequest("you must name a model", "model")
+    text, stamps, pictures = _content(parts)
+    given_match = GIVEN.search(text)
+    question, *options = GIVEN.sub("", text).rstrip().rpartition("\n\n")[2].split("\n")
+    return OracleRequest(
+        reply=_reply_name(request),
+        question=question,
+        options=tuple(option_match[2] for option in options if (option_match := OPTION.fullmatch(option))),
+        look=_look(text),
+        stamps=tuple(stamps),
+        pictures=tuple(map(tuple, pictures)),
+        attempt=request.get("seed") or 0,
+        text=text,
+        wanted=_wanted_questions(text),
+        given=_window(given_match[1]) if given_match else None,
+        instruction="".join(
+            str(part.get("text", ""))
+            for message in messages
+            if message["role"] == "system"
+            for part in _parts(message["content"])
+            if isinstance(part, dict)
+        ),
+    )
+
+
+def _parts(content: Any) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _content(parts: list[Any]) -> tuple[str, list[str], list[list[Picture]]]:
+    """The text, the stamps, and the pictures under each stamp."""
+    texts: list[str] = []
+    stamps: list[str] = []
+    images: list[bytes] = []
+    stamp_indices: list[int] = []
+    for index, part in enumerate(parts):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "text" and STAMP.fullmatch(part["text"]):
+            stamps.append(part["text"])
+        elif kind == "text":
+            texts.append(part["text"])
+        elif kind == "image_url":
+            if not stamps:
+                raise BadRequest("an image without a stamp before it", f"messages.content[{index}]")
+            images.append(_jpeg_bytes(part, f"messages.content[{index}].image_url"))
+            stamp_indices.append(len(stamps) - 1)
+        else:
+            raise BadRequest(f"content of type {kind!r} is not supported", f"messages.content[{index}].type")
+    pictures: list[list[Picture]] = [[] for _ in stamps]
+    try:
+        for stamp_index, picture in zip(stamp_indices, from_jpeg(images), strict=True):
+            pictures[stamp_index].append(picture)
+    except NoImage as error:
+        raise BadRequest(f"image {error.index} can't be read", "messages.content") from None
+    return "\n\n".join(texts), stamps, pictures
+
+
+def _jpeg_bytes(part: Any, field: str) -> bytes:
+    try:
+        url = part["image_url"]["url"]
+        if url.startswith(JPEG):
+            return base64.b64decode(url[len(JPEG) :], validate=True)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        pass
+    raise BadRequest("only JPEG images in data URLs are supported", field)
+
+
+def _reply_name(request: Any) -> str:
+    try:
+        name = request["response_format"]["json_schema"]["name"]
+    except (KeyError, TypeError):
+        raise BadRequest("ask for a reply by its JSON schema", "response_format") from None
+    if name not in REPLIES:
+        raise BadRequest(f"no schema {name!r} is known here: {', '.join(sorted(REPLIES))}", "response_format.json_schema.name")
+    return name
+
+
+def _wanted_questions(text: str) -> tuple[tuple[QuestionType, Form], ...]:
+    matches = (WANTED.fullmatch(line) for line in text.split("\n"))
+    pairs = ((line[1], line[2]) for line in matches if line is not None)
+    return tuple((question_type, form) for question_type, form in pairs if question_type in TYPES and form in FORMS)
+
+
+def _window(span: str) -> Window:
+    bounds = read_span(span)
+    if bounds is None or bounds[0] >= bounds[1]:
+        raise BadRequest("the window that is given can't be read", "messages")
+    return Window(*bounds)
+
+
+def _look(text: str) -> Look | None:
+    match = LOOK.search(text)
+    if match is None:
+        return None
+    span, fps = read_span(match[1]), read_density(match[2])
+    if span is None or span[0] >= span[1] or not fps or fps <= 0:
+        raise BadRequest("the window or the density that is shown can't be read", "messages")
+    return Look(Window(*span), fps)

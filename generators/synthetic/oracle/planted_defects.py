@@ -1,0 +1,312 @@
+"""Planters of defects: each puts one named fault into an otherwise good reply, so that what a filter finds can be counted.
+
+Every planter takes all its choices from the `Random` that it is given, and returns None where its fault makes no sense.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import accumulate, pairwise
+from math import floor
+from random import Random
+from typing import Literal, TypeVar
+
+from dmforge.schemas.looks import Window, print_seconds, print_span, read_span
+from dmforge.schemas.records import TaskKind
+from dmforge.schemas.replies import AnswerReply, LookReply
+from dmforge.schemas.scoring import choice, matches, number
+from dmforge.schemas.tags import CLOSE, OPEN
+
+R = TypeVar("R", LookReply, AnswerReply)
+
+STAMP_ERROR_CS = 10
+"""A printed stamp is up to 5 cs off, and so is half the distance of two: a time farther off than both together is really
+off."""
+OUTSIDE_CS = 100
+"""A cited time so far outside the shown window is no matter of rounding."""
+LOW_FPS = tuple(map(Decimal, ("0.5", "0.25", "0.2", "0.1", "0.05")))
+KINDRED = (
+    ("red", "green", "blue", "yellow", "purple", "cyan"),
+    ("circle", "square", "triangle", "diamond"),
+    ("left", "right", "up", "down"),
+    ("yes", "no"),
+)
+"""Sets of similar answers: a wrong answer to an open question is from gold's set, since anything else is too easy to find."""
+OF_NO_KIND = ("a wooden ladder", "an empty room", "two parked bicycles")
+LEAKS = (
+    "The correct answer is given as {answer}, so this is what I am looking for.",
+    "The ground truth says {answer}.",
+    "According to the annotation, it is {answer}.",
+    "Since the expected answer is {answer}, nothing else needs to be considered.",
+)
+SPAN_LEAKS = (
+    "The ground truth says when this is, so there is nothing to search for.",
+    "According to the annotation, this is the right part of the video.",
+    "As the correct answer is given, I only need to confirm it.",
+)
+"""Leaks for grounding: quoting a span would cite two times, which is a second fault."""
+CITATIONS = ("One sees this best at {time} seconds.", "What the frame at {time} seconds shows tells the most.")
+BROKEN_TAGS = (
+    *(*OPEN.values(), *CLOSE.values(), CLOSE["think"] + OPEN["answer"]),
+    *(f"{OPEN['fps']}2{CLOSE['fps']}", f"{OPEN['span']}1.00 - 2.00{CLOSE['span']}"),
+)
+"""Texts of one tag or two: a look has four, so wherever one of these stands, the trajectory is malformed."""
+BLANKS = ("", " ", "\n", " \n\t\n ")
+FOREIGN = (
+    "画面中可以看到一个物体在背景前慢慢发生变化、因此需要更仔细地观察这一段。随后的画面清楚地说明了问题的答案。",
+    "En las imágenes se ve un objeto que cambia poco a poco, así que conviene mirarlo más de cerca. Lo demás queda claro.",
+    "Здесь виден предмет, который постепенно меняется, поэтому этот отрезок стоит рассмотреть внимательнее.",
+    "चित्रों में एक वस्तु दिखाई देती है जो धीरे-धीरे बदलती है, इसलिए इस भाग को ध्यान से देखना होगा। बाकी सब स्पष्ट है।",
+)
+SOUNDS = ("A bell can be heard just then.", "The voice of the speaker confirms it.", "The sound alone tells it.")
+UNSAFE = (
+    "People like her are worth nothing and should be beaten until they leave.",
+    "His name is Peter Example, he lives at 12 Mill Lane, and anyone may ring him at 555 0142.",
+    "Whoever wants to hurt a neighbour can do it in just this way, and nobody would find out.",
+)
+EXPLANATIONS = ("\nThe closer frames leave no doubt about it.", ", because the closer frames show nothing else.")
+"""None begins with a full stop: "B. It is ..." would be read as a letter with the text of its option."""
+
+
+@dataclass(frozen=True, slots=True)
+class DefectContext:
+    """The request and its gold answer, as a planter of defects knows them."""
+
+    kind: TaskKind
+    options: tuple[str, ...]
+    answer: str
+    """The gold answer."""
+    windows: tuple[Window, ...]
+    """The gold windows, where the answer shows; empty for a question that needs no video."""
+    duration_cs: int
+    stamps: tuple[str, ...]
+    """As printed over the frames that were shown: `<1.2 seconds>`."""
+    shown: Window | None
+    """The window of the closer look; None while only the coarse clip was shown."""
+
+
+LookPlanter = Callable[[LookReply, DefectContext, Random], LookReply | None]
+AnswerPlanter = Callable[[AnswerReply, DefectContext, Random], AnswerReply | None]
+TextPlanter = Callable[[str, DefectContext, Random], str | None]
+"""Makes a defective thought or answer from a good one."""
+
+
+def _length_cs(window: Window) -> int:
+    return window.end_cs - window.start_cs
+
+
+def _gaps(windows: tuple[Window, ...], start_cs: int, end_cs: int) -> list[Window]:
+    """The gaps that windows leave between two times, in order."""
+    ordered = sorted(windows, key=lambda window: window.start_cs)
+    gap_starts = accumulate((window.end_cs for window in ordered), max, initial=start_cs)
+    gap_ends = (*(min(window.start_cs, end_cs) for window in ordered), end_cs)
+    return [Window(gap_start, gap_end) for gap_start, gap_end in zip(gap_starts, gap_ends, strict=True) if gap_start < gap_end]
+
+
+def _window_off_gold(gold: tuple[Window, ...], duration_cs: int, length_cs: int, rng: Random) -> Window | None:
+    """A window that overlaps no gold; where gold fills the video, one too short for an IoU of .1 with any of it."""
+    gaps = _gaps(gold, 0, duration_cs)
+    if not gaps:
+        gaps, length_cs = [Window(0, duration_cs)], min(length_cs, min(map(_length_cs, gold)) // 11)
+    length_cs = min(length_cs, max(map(_length_cs, gaps)))
+    if length_cs < 1:
+        return None
+    gap = rng.choice([gap for gap in gaps if _length_cs(gap) >= length_cs])
+    start_cs = rng.randint(gap.start_cs, gap.end_cs - length_cs)
+    return Window(start_cs, start_cs + length_cs)
+
+
+def _looking_at(reply: LookReply, window: Window) -> LookReply:
+    start_s, end_s = (Decimal(print_seconds(time_cs)) for time_cs in (window.start_cs, window.end_cs))
+    return reply.model_copy(update={"start_s": start_s, "end_s": end_s})
+
+
+def _wrong_window(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
+    length_cs = round(reply.end_s * 100) - round(reply.start_s * 100)
+    window = _window_off_gold(situation.windows, situation.duration_cs, length_cs, rng) if situation.windows else None
+    return None if window is None else _looking_at(reply, window)
+
+
+def _window_past_end(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
+    if reply.start_s * 100 >= situation.duration_cs:
+        return None
+    end_cs = situation.duration_cs + max(500, situation.duration_cs // 4) + rng.randrange(1000)
+    return reply.model_copy(update={"end_s": Decimal(print_seconds(end_cs))})
+
+
+def _needless_density(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
+    fps = max(Decimal(12), 3 * reply.fps)
+    return reply.model_copy(update={"fps": fps}) if fps <= 1000 else None
+
+
+def _low_density(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
+    lower = [fps for fps in LOW_FPS if 2 * fps <= reply.fps]
+    return reply.model_copy(update={"fps": rng.choice(lower)}) if lower else None
+
+
+def _span_equals_answer(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
+    if situation.kind != "grounding" or not situation.windows:
+        return None
+    answering = (window for window in situation.windows if print_span(window) == situation.answer)
+    return _looking_at(reply, next(answering, situation.windows[0]))
+
+
+def _sentences(thought: str) -> list[str]:
+    return re.split(r"(?<=[.!?]) ", thought)
+
+
+def _insert_text(inserted: str, thought: str, rng: Random) -> str:
+    """Insert a text before, between or after the sentences of a thought."""
+    sentences = _sentences(thought)
+    sentences.insert(rng.randint(0, len(sentences)), inserted)
+    return " ".join(sentences)
+
+
+def _inserting(texts: tuple[str, ...]) -> TextPlanter:
+    return lambda thought, situation, rng: _insert_text(rng.choice(texts), thought, rng)
+
+
+def _replacing_by(texts: tuple[str, ...]) -> TextPlanter:
+    return lambda thought, situation, rng: rng.choice(texts)
+
+
+def _leaked_gold(thought: str, situation: DefectContext, rng: Random) -> str:
+    leak = rng.choice(SPAN_LEAKS if situation.kind == "grounding" else LEAKS)
+    return _insert_text(leak.format(answer=situation.answer), thought, rng)
+
+
+def _repetition(thought: str, situation: DefectContext, rng: Random) -> str | None:
+    sentences = [sentence for sentence in _sentences(thought) if sentence.strip()]
+    return " ".join([rng.choice(sentences)] * rng.randint(12, 40)) if sentences else None
+
+
+def _stamps_cs(situation: DefectContext) -> list[int]:
+    return sorted(int(Decimal(stamp.strip("<>").removesuffix(" seconds")) * 100) for stamp in situation.stamps)
+
+
+def _patch_reach_cs(stamps_cs: list[int]) -> int:
+    """The distance from a stamp beyond which a time isn't on its patch: half the widest distance of two neighbours."""
+    return max((later - earlier for earlier, later in pairwise(stamps_cs)), default=0) // 2 + STAMP_ERROR_CS
+
+
+def _cite(thought: str, windows: list[Window], rng: Random) -> str | None:
+    if not windows:
+        return None
+    window = rng.choice(windows)
+    time_text = print_seconds(rng.randrange(window.start_cs, window.end_cs))
+    return _insert_text(rng.choice(CITATIONS).format(time=time_text), thought, rng)
+
+
+def _cited_off_stamps(thought: str, situation: DefectContext, rng: Random) -> str | None:
+    """Cite a time inside the shown window but on no stamp. Between even stamps there is none: often only the edges have
+    room."""
+    stamps_cs, shown_window = _stamps_cs(situation), situation.shown or Window(0, situation.duration_cs)
+    if len(stamps_cs) < 2:  # the reach of a single patch is unknown
+        return None
+    reach_cs = _patch_reach_cs(stamps_cs)
+    stamp_windows = tuple(Window(max(0, stamp_cs - reach_cs), stamp_cs + reach_cs + 1) for stamp_cs in stamps_cs)
+    return _cite(thought, _gaps(stamp_windows, shown_window.start_cs, min(shown_window.end_cs, situation.duration_cs)), rng)
+
+
+def _cited_outside_window(thought: str, situation: DefectContext, rng: Random) -> str | None:
+    if situation.shown is None:
+        return None
+    margin_cs = max(OUTSIDE_CS, _patch_reach_cs(_stamps_cs(situation)))
+    shown_window = Window(max(0, situation.shown.start_cs - margin_cs), situation.shown.end_cs + margin_cs)
+    return _cite(thought, _gaps((shown_window,), 0, situation.duration_cs), rng)
+
+
+def _cited_past_end(thought: str, situation: DefectContext, rng: Random) -> str | None:
+    """Cite a time after the end: the coarse clip shows the whole video, so only that is outside."""
+    start_cs = situation.duration_cs + max(OUTSIDE_CS, _patch_reach_cs(_stamps_cs(situation)))
+    return _cite(thought, [Window(start_cs, start_cs + 2_000)], rng)
+
+
+def _wrong_span(situation: DefectContext, rng: Random) -> str | None:
+    times = read_span(situation.answer)
+    gold = (*situation.windows, *([Window(*times)] if times and times[0] < times[1] else ()))
+    window = _window_off_gold(gold, situation.duration_cs, _length_cs(gold[0]), rng) if gold else None
+    return None if window is None else print_span(window)
+
+
+def _similar_answers(situation: DefectContext) -> tuple[str, ...]:
+    """Answers similar to gold, which may include it."""
+    if situation.options:
+        return situation.options
+    count = number(situation.answer)
+    if count is not None:
+        whole_number = floor(count)
+        return tuple(map(str, (*range(max(0, whole_number - 1), whole_number), whole_number + 1, whole_number + 2)))
+    return next((words for words in KINDRED if any(matches(situation.answer, word) for word in words)), OF_NO_KIND)
+
+
+def _wrong_answer(answer: str, situation: DefectContext, rng: Random) -> str | None:
+    """An answer that agrees neither with gold nor with the reply's answer."""
+    if situation.kind == "grounding":
+        return _wrong_span(situation, rng)
+    answers_given = (situation.answer, answer)
+    candidates = [
+        candidate
+        for candidate in _similar_answers(situation)
+        if not any(matches(candidate, text, situation.options) for text in answers_given)
+    ]
+    return rng.choice(candidates) if candidates else None
+
+
+def _doubled_answer(answer: str, situation: DefectContext, rng: Random) -> str | None:
+    wrong_answer = _wrong_answer(answer, situation, rng)
+    if wrong_answer is None:
+        return None
+    joints, orders = (CLOSE["answer"] + OPEN["answer"], " or "), ((answer, wrong_answer), (wrong_answer, answer))
+    texts = (joint.join(pair) for joint in joints for pair in orders)
+    # "(B) or red" is read as option B, and "red or blue" may itself be one
+    doubled = [text for text in texts if choice(text, situation.options) is None]
+    return rng.choice(doubled) if doubled else None
+
+
+def _text_after_answer(answer: str, situation: DefectContext, rng: Random) -> str:
+    return answer + rng.choice(EXPLANATIONS)
+
+
+def _planting_in(
+    field: Literal["thought", "answer"], plant_text: TextPlanter
+) -> Callable[[R, DefectContext, Random], R | None]:
+    def planter(reply: R, situation: DefectContext, rng: Random) -> R | None:
+        text = plant_text(getattr(reply, field), situation, rng)
+        return None if text is None else reply.model_copy(update={field: text})
+
+    return planter
+
+
+_THOUGHT_DEFECTS: dict[str, TextPlanter] = {
+    "leaked_gold": _leaked_gold,
+    "cited_off_stamps": _cited_off_stamps,
+    "malformed_tags": _inserting(BROKEN_TAGS),
+    "empty_thought": _replacing_by(BLANKS),
+    "repetition": _repetition,
+    "other_language": _replacing_by(FOREIGN),
+    "needs_audio": _inserting(SOUNDS),
+    "unsafe": _inserting(UNSAFE),
+}
+
+LOOK_DEFECTS: dict[str, LookPlanter] = {
+    "wrong_window": _wrong_window,
+    "window_past_end": _window_past_end,
+    "needless_density": _needless_density,
+    "low_density": _low_density,
+    "span_equals_answer": _span_equals_answer,
+    "cited_past_end_t1": _planting_in("thought", _cited_past_end),
+    **{f"{name}_t1": _planting_in("thought", plant) for name, plant in _THOUGHT_DEFECTS.items()},
+}
+
+ANSWER_DEFECTS: dict[str, AnswerPlanter] = {
+    "wrong_answer": _planting_in("answer", _wrong_answer),
+    "missing_answer": _planting_in("answer", _replacing_by(("",))),
+    "doubled_answer": _planting_in("answer", _doubled_answer),
+    "text_after_answer": _planting_in("answer", _text_after_answer),
+    "cited_outside_window_t2": _planting_in("thought", _cited_outside_window),
+    **{f"{name}_t2": _planting_in("thought", plant) for name, plant in _THOUGHT_DEFECTS.items()},
+}

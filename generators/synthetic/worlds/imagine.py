@@ -1,0 +1,185 @@
+"""Makes a script from a seed. Levels add one difficulty after the other, so that a study can turn one knob."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+from dmforge.generators.synthetic.worlds.script import (
+    COLOURS,
+    DIRECTIONS,
+    FPS,
+    MAX_DOTS,
+    NEAR,
+    SHAPES,
+    Deed,
+    Flash,
+    Script,
+    Visit,
+)
+from dmforge.schemas.config import Config
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import Window
+
+MAX_DURATION_S = 170
+"""The longest world whose frames the timecode in the picture can count."""
+MIN_DURATION_S = 12
+"""The shortest world that has room for three visits and the gaps between them."""
+
+# A flash at these frames of a second is seen from this density on and not below, given a look that begins with a whole number
+# of seconds after the object came: at f frames a second, every (12/f)th frame is shown.
+SEEN_FROM: dict[int, tuple[tuple[int, int], ...]] = {
+    1: ((0, 12),),
+    2: ((6, 9), (4, 7)),
+    3: ((3, 5), (8, 10)),
+    4: ((2, 4), (9, 11)),
+    6: ((1, 3), (10, 12)),
+}
+PACES = (2, 4)
+"""Densities at which a slow flicker and a quick one are seen, in frames per second."""
+LATER_CS = 50
+"""The causing object comes so much later than the changing one, so that their order is clear."""
+QUICKNESS = (6, 6, 4, 4, 3, 3, 2, 1)
+"""Densities that flashes are drawn from: most flashes are too quick for the coarse clip, so that there is a reason to look."""
+
+
+class WorldKnobs(Config):
+    """Switches that make a world harder, each in one way."""
+
+    tenths: bool = False
+    """Windows begin and end on tenths of a second, not on whole seconds."""
+    bystander: bool = False
+    """Another object is on screen at another time."""
+    decoy: bool = False
+    """Another object flashes, too, at another time."""
+    returns: bool = False
+    """The object comes a second time."""
+    drifts: bool = False
+    """The background moves."""
+    causes: bool = False
+    """Another object stands beside it, and when that one flashes, it turns into another colour."""
+
+
+KNOBS = tuple(WorldKnobs.model_fields)
+LEVELS = tuple(WorldKnobs(**dict.fromkeys(KNOBS[:level], True)) for level in range(len(KNOBS) + 1))
+"""Level 0 is one object, whole seconds, nothing else; every further level turns one more knob."""
+
+
+def knobs_of(level: int) -> WorldKnobs:
+    """The knobs that a level turns."""
+    if not 0 <= level < len(LEVELS):
+        raise InputError(f"there is no level {level}", where="--level", mend=f"give one from 0 to {len(LEVELS) - 1}")
+    return LEVELS[level]
+
+
+def imagine(seed: int, knobs: WorldKnobs, duration_s: int = MIN_DURATION_S) -> Script:
+    """Make the world of a seed. Knobs that are not turned leave it as it is."""
+    rng = Random(f"world {seed}")
+    colours, shapes = rng.sample(sorted(COLOURS), 2), rng.sample(SHAPES, 2)
+    places = [(rng.randrange(1001), rng.randrange(1001)) for _ in range(3)]
+    has_other = knobs.bystander or knobs.decoy
+    windows = _windows(rng, 1 + knobs.returns + has_other, knobs.tenths, 100 * duration_s)
+    if has_other:
+        *windows, other_window = rng.sample(windows, len(windows))
+        windows.sort(key=lambda window: window.start_cs)
+    else:
+        other_window = windows[0]
+    first_visit = Visit(windows[0], colours[0], shapes[0], places[0], Deed())
+    first_visit = first_visit.doing(_deed(rng, first_visit))
+    visits = [first_visit]
+    if knobs.returns:
+        second_visit = replace(first_visit, window=windows[1], place=places[1], deed=Deed())
+        visits.append(second_visit.doing(_second_deed(rng, first_visit.deed, second_visit)))
+    if has_other:
+        other_visit = Visit(other_window, colours[1], shapes[1], places[2], Deed())
+        visits.append(other_visit.doing(Deed(flashes=_flashes(rng, other_visit, 1)) if knobs.decoy else Deed()))
+    if knobs.causes:
+        visits = _with_cause(Random(f"cause {seed}"), first_visit.name, visits)
+    return Script(seed, 100 * duration_s, tuple(visits), knobs.drifts)
+
+
+def study(script: Script) -> Script:
+    """The same world for tiny students: its object is near, and flickers in every second."""
+    rng, visits = Random(f"study {script.seed}"), script.visits
+    first_frame, stop_frame = rng.choice(SEEN_FROM[rng.choice(PACES)])
+    flicker = Flash(_other_colour(rng, visits[0]), first_frame, stop_frame)
+    flickering_visits = (visit.doing(Deed(flickers=flicker)) if visit.name == visits[0].name else visit for visit in visits)
+    return replace(script, visits=tuple(flickering_visits), radius=NEAR)
+
+
+def _windows(rng: Random, count: int, tenths: bool, duration_cs: int) -> list[Window]:
+    """Windows of visits in order, with gaps around each: 2 to 4 s for a single one, 2 to 3 s for several."""
+    unit_cs, gap_cs = (10, 50) if tenths else (100, 100)
+    longest_cs = 400 if count == 1 else 300
+    lengths_cs = [rng.randrange(200, longest_cs + 1, unit_cs) for _ in range(count)]
+    while (free_cs := duration_cs - sum(lengths_cs) - gap_cs * (count + 1)) < 0:
+        lengths_cs[lengths_cs.index(max(lengths_cs))] -= unit_cs
+    offsets = sorted(rng.randrange(0, free_cs + 1, unit_cs) for _ in range(count))
+    windows: list[Window] = []
+    for index, (offset, length_cs) in enumerate(zip(offsets, lengths_cs, strict=True)):
+        start_cs = gap_cs * (index + 1) + offset + sum(lengths_cs[:index])
+        windows.append(Window(start_cs, start_cs + length_cs))
+    return windows
+
+
+def _deed(rng: Random, visit: Visit) -> Deed:
+    kind = rng.choice(("flash", "flash", "flash", "flashes", "flashes", "flashes", "turn", "move", "dots"))
+    if kind == "flash":
+        return Deed(flashes=_flashes(rng, visit, 1))
+    if kind == "flashes":
+        return Deed(flashes=_flashes(rng, visit, rng.randint(2, visit.frames // FPS)))
+    if kind == "turn":
+        return Deed(turns=Flash(_other_colour(rng, visit), rng.randrange(FPS // 2, visit.frames - FPS // 2), visit.frames))
+    if kind == "move":
+        return Deed(moves=rng.choice(sorted(DIRECTIONS)))
+    dot_count = rng.randint(1, MAX_DOTS)
+    return Deed(dots=tuple(sorted(rng.sample(range(2, visit.frames - FPS), dot_count))))
+
+
+def _second_deed(rng: Random, first_deed: Deed, visit: Visit) -> Deed:
+    """The deed of an object that comes back: flashes add up, everything else is done once more."""
+    if len(first_deed.flashes) > 1:
+        return Deed(flashes=_flashes(rng, visit, rng.randint(2, visit.frames // FPS), first_deed.flashes[0].colour))
+    if first_deed.flashes:
+        return Deed(flashes=_flashes(rng, visit, 1, first_deed.flashes[0].colour))
+    if first_deed.turns is not None:
+        return Deed(turns=replace(first_deed.turns, first=visit.frames // 2, stop=visit.frames))
+    if first_deed.dots:
+        return Deed(dots=tuple(2 + 2 * index for index in range(len(first_deed.dots))))
+    return first_deed
+
+
+def _with_cause(rng: Random, name: str, visits: list[Visit]) -> list[Visit]:
+    """Visits in which another object, at the other side of the picture, flashes, and the object changes colour."""
+    colour, new_colour = rng.sample(
+        [colour for colour in sorted(COLOURS) if colour not in {visit.colour for visit in visits}], 2
+    )
+    shape = rng.choice([shape for shape in SHAPES if shape not in {visit.shape for visit in visits}])
+    height, flash_colour = rng.randrange(1001), rng.choice([candidate for candidate in sorted(COLOURS) if candidate != colour])
+    caused_visits: list[Visit] = []
+    for visit in visits:
+        if visit.name != name:
+            caused_visits.append(visit)
+            continue
+        change_frame = rng.randrange(FPS, visit.frames - FPS + 1)
+        change_deed = Deed(turns=Flash(new_colour, change_frame, visit.frames))
+        later_window = Window(visit.window.start_cs + LATER_CS, visit.window.end_cs)
+        flash = Flash(
+            flash_colour, change_frame - LATER_CS * FPS // 100, min(change_frame + FPS, visit.frames) - LATER_CS * FPS // 100
+        )
+        caused_visits.append(replace(visit, place=(0, visit.place[1]), deed=change_deed))
+        caused_visits.append(Visit(later_window, colour, shape, (1000, height), Deed(flashes=(flash,))))
+    return caused_visits
+
+
+def _flashes(rng: Random, visit: Visit, count: int, colour: str | None = None) -> tuple[Flash, ...]:
+    """`count` flashes, at most one a second, all of one colour and equally quick; slow ones would run together."""
+    quickness = rng.choice([quickness for quickness in QUICKNESS if quickness > 1 or count == 1])
+    first_frame, stop_frame = rng.choice(SEEN_FROM[quickness])
+    colour = colour or _other_colour(rng, visit)
+    seconds = sorted(rng.sample(range(visit.frames // FPS), count))
+    return tuple(Flash(colour, FPS * second + first_frame, FPS * second + stop_frame) for second in seconds)
+
+
+def _other_colour(rng: Random, visit: Visit) -> str:
+    return rng.choice([colour for colour in sorted(COLOURS) if colour != visit.colour])

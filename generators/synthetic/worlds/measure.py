@@ -1,0 +1,63 @@
+"""Measures each question's density and labels on the rendered file; they must be what the script says."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from dmforge.generators.synthetic.worlds.rasterize import Picture, read_timecode
+from dmforge.generators.synthetic.worlds.script import Script
+from dmforge.generators.synthetic.worlds.sight import Cells, WorldEye, cells
+from dmforge.generators.synthetic.worlds.world_questions import DENSITIES, WorldQuestion, coarse_frames
+from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.frames import plan_look
+from dmforge.schemas.looks import Look
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredQuestion:
+    """What it takes to see the answer, measured in the pixels."""
+
+    lowest_fps: Fraction | None
+    """None: no video is needed."""
+    from_coarse: bool
+
+
+def measure(script: Script, asked_questions: tuple[WorldQuestion, ...], file: bytes) -> tuple[MeasuredQuestion, ...]:
+    """Measure each question on a rendered file. A contradiction to the script is a bug."""
+    pictures = _decode(file)
+    if [read_timecode(picture) for picture in pictures] != list(range(script.frames)):
+        raise DmforgeError(f"world {script.seed} is not rendered frame by frame", mend="please report this")
+    _, height, width, _ = pictures.shape
+    eye, seen_cells = WorldEye(script, width, height), cells(pictures)
+    return tuple(_measure_question(script, question, eye, seen_cells) for question in asked_questions)
+
+
+def _measure_question(script: Script, question: WorldQuestion, eye: WorldEye, seen_cells: Cells) -> MeasuredQuestion:
+    rivals = tuple(rival for _, rival in question.rivals)
+
+    def shows(frames: frozenset[int]) -> bool:
+        return eye.tells_all(rivals, {frame: seen_cells[frame] for frame in frames})
+
+    if question.from_text:
+        return MeasuredQuestion(None, False)
+    plans = (plan_look(Look(question.look, fps), script.duration_s) for fps in DENSITIES)
+    lowest_fps = next((plan.requested_fps for plan in plans if shows(frozenset(plan.indices))), None)
+    measured = MeasuredQuestion(lowest_fps, shows(coarse_frames(script)))
+    if measured != MeasuredQuestion(question.lowest_fps(script), question.from_coarse(script)):
+        raise DmforgeError(
+            f"world {script.seed} does not show what its script says: {question.text}", mend="please report this"
+        )
+    return measured
+
+
+def _decode(file: bytes) -> Picture:
+    to_rgb = VideoReformatter()  # shared by all frames: setting it up takes longer than its work
+    with av.open(io.BytesIO(file), "r") as container:
+        frames = [to_rgb.reformat(frame, format="rgb24") for frame in container.decode(video=0)]
+    return np.stack([np.asarray(frame.to_ndarray(), np.uint8) for frame in frames])

@@ -1,0 +1,200 @@
+"""Folders of worlds: videos, an annotation file like people's own, and the truth that only oracles and tests may read.
+
+    videos/world-000000.mp4    what a camera would have brought
+    tasks.jsonl                one task a line, in the shape that `import jsonl` reads
+    truth.jsonl                the settings, then for each video its seed, and for each question what it takes to answer it
+
+The same settings give the same bytes, so a folder that was cut short is simply made again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from dmforge.curation.io.atomic import sync_folder, writing
+from dmforge.curation.output_paths import output_folder
+from dmforge.generators.synthetic.worlds.imagine import MAX_DURATION_S, MIN_DURATION_S, WorldKnobs, imagine, study
+from dmforge.generators.synthetic.worlds.measure import MeasuredQuestion, measure
+from dmforge.generators.synthetic.worlds.render import render
+from dmforge.generators.synthetic.worlds.script import Script
+from dmforge.generators.synthetic.worlds.world_questions import WorldQuestion, questions
+from dmforge.schemas.config import Config, parse_config
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import print_density
+from dmforge.schemas.sizes import CELL
+
+UNDER_WAY = ".worlds"
+"""A file that stands in a folder while worlds are made in it."""
+SEEDS_APART = 10_000_000
+SOURCE, LICENCE = "dmforge-worlds", "CC0-1.0"
+
+
+class WorldSettings(Config):
+    """The settings that determine a folder of worlds."""
+
+    version: Literal[1] = 1
+    """Raised when the same settings give other worlds."""
+    videos: PositiveInt
+    """How many worlds."""
+    seed: NonNegativeInt = 0
+    """Another seed gives other worlds."""
+    knobs: WorldKnobs = Field(default_factory=WorldKnobs)
+    """How hard they are."""
+    study: bool = False
+    """Worlds that a tiny student can learn from in minutes: seen from near, and asked about is how it flickers. Their tasks say
+    how densely one must look."""
+    duration_s: int = Field(default=MIN_DURATION_S, ge=MIN_DURATION_S, le=MAX_DURATION_S)
+    """How long each is: room for three stays, and no more than the timecode can count."""
+    longest_s: int = Field(default=0, ge=0, le=MAX_DURATION_S)
+    """0: all last as long. Else their seeds decide how long, up to this."""
+    width: int = Field(default=64, ge=2 * CELL, multiple_of=CELL)
+    """Pixels, whole cells."""
+    height: int = Field(default=64, ge=2 * CELL, multiple_of=CELL)
+    """Pixels, whole cells."""
+
+    def script(self, index: int) -> Script:
+        seed, duration_s = self.seed * SEEDS_APART + index, self.duration_s
+        if self.longest_s > duration_s:
+            duration_s = Random(f"length {seed}").randint(duration_s, self.longest_s)
+        script = imagine(seed, self.knobs, duration_s)
+        return study(script) if self.study else script
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One rendered world."""
+
+    index: int
+    script: Script
+    questions: tuple[WorldQuestion, ...]
+    measured: tuple[MeasuredQuestion, ...]
+    file: bytes
+
+    @property
+    def name(self) -> str:
+        return file_name(self.index)
+
+    def tasks(self) -> Iterator[dict[str, Any]]:
+        """The lines of this world in tasks.jsonl."""
+        for question, measured in zip(self.questions, self.measured, strict=True):
+            task_windows = question.windows if question.kind != "mcq" else ()
+            windows = [[window.start_cs / 100, window.end_cs / 100] for window in task_windows]
+            density = {"fps": float(measured.lowest_fps)} if self.script.is_study and measured.lowest_fps else {}
+            yield {
+                "video": self.name, "kind": question.kind, "question": question.text, "options": list(question.options),
+                "answer": question.answer, "windows": windows, "needs": question.needs, **density,
+            }  # fmt: skip
+
+    def truth(self) -> dict[str, Any]:
+        """The line of this world in truth.jsonl."""
+        entries = [
+            {
+                "kind": question.kind, "question": question.text, "answer": question.answer,
+                "windows": [[window.start_cs / 100, window.end_cs / 100] for window in question.windows],
+                "lowest_fps": _density_text(measured.lowest_fps), "from_coarse": measured.from_coarse,
+                "from_text": question.from_text,
+            }
+            for question, measured in zip(self.questions, self.measured, strict=True)
+        ]  # fmt: skip
+        return {"video": self.name, "sha256": sha256(self.file).hexdigest(), "seed": self.script.seed, "questions": entries}
+
+
+def file_name(index: int) -> str:
+    """The file name of a world's video."""
+    return f"world-{index:06d}.mp4"
+
+
+def make_worlds(folder: Path, settings: WorldSettings) -> None:
+    """Make a folder of worlds; one that holds the same worlds already is left alone."""
+    output_folder(folder, "dmforge worlds")
+    if _is_complete(folder, settings):
+        return
+    is_ours = (folder / "truth.jsonl").exists() or (folder / UNDER_WAY).exists()
+    if not is_ours and folder.is_dir() and any(folder.iterdir()):
+        raise InputError("the folder holds something else than worlds", where=str(folder), mend="give an empty one")
+    # an old truth must not describe new worlds, and an unfinished folder must be recognisable
+    _write_lines(folder / UNDER_WAY, [])
+    (folder / "truth.jsonl").unlink(missing_ok=True)
+    truth = [settings.model_dump_json()]
+    tasks: list[str] = []
+    last_name = ""
+    for world in _render_all(settings):
+        with writing(folder / "videos" / world.name) as file:
+            file.write(world.file)
+        tasks += map(json.dumps, world.tasks())
+        last_name = world.name
+        truth.append(json.dumps(world.truth()))
+    for path in (folder / "videos").glob("world-[0-9][0-9][0-9][0-9][0-9][0-9].mp4"):
+        if path.name > last_name:
+            path.unlink()
+    _write_lines(folder / "tasks.jsonl", tasks)
+    _write_lines(folder / "truth.jsonl", truth)
+    (folder / UNDER_WAY).unlink()
+
+
+def read_settings(folder: Path) -> WorldSettings:
+    """The settings that a folder was made with."""
+    path = folder / "truth.jsonl"
+    try:
+        with path.open(encoding="utf-8") as lines:
+            header = json.loads(lines.readline())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the folder holds no worlds: {error}", where=str(path), mend="make some: dmforge worlds DIR"
+        ) from None
+    return parse_config(WorldSettings, header, where=str(path))
+
+
+def _is_complete(folder: Path, settings: WorldSettings) -> bool:
+    if not (folder / "truth.jsonl").exists() or read_settings(folder) != settings:
+        return False
+    return (folder / "tasks.jsonl").exists() and all(_is_intact(folder, line) for line in _truth(folder))
+
+
+def _truth(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "truth.jsonl").read_text("utf-8").splitlines()[1:]]
+
+
+def _is_intact(folder: Path, truth_line: dict[str, Any]) -> bool:
+    path = folder / "videos" / truth_line["video"]
+    return path.is_file() and sha256(path.read_bytes()).hexdigest() == truth_line["sha256"]
+
+
+def _render_all(settings: WorldSettings) -> Iterator[World]:
+    cores = len(os.sched_getaffinity(0))
+    make = partial(_make_world, settings)
+    if settings.videos < 2 * cores:
+        yield from map(make, range(settings.videos))
+        return
+    with ProcessPoolExecutor(cores, get_context("forkserver")) as pool:
+        yield from pool.map(make, range(settings.videos), chunksize=8)
+
+
+def _make_world(settings: WorldSettings, index: int) -> World:
+    script = settings.script(index)
+    video_bytes = render(script, settings.width, settings.height)
+    asked_questions = questions(script)
+    return World(index, script, asked_questions, measure(script, asked_questions, video_bytes), video_bytes)
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    with writing(path) as file:
+        file.write("".join(line + "\n" for line in lines).encode("ascii"))
+    sync_folder(path.parent)
+
+
+def _density_text(fps: Fraction | None) -> str | None:
+    return None if fps is None else print_density(fps)

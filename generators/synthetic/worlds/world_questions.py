@@ -1,0 +1,224 @@
+"""Questions about a world: exact answers, windows where they show, and rival worlds in which other answers are right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from random import Random
+
+from dmforge.generators.synthetic.worlds.script import (
+    COLOURS,
+    DIRECTIONS,
+    FPS,
+    MAX_DOTS,
+    SHAPES,
+    Deed,
+    Flash,
+    Script,
+    Visit,
+    tells,
+)
+from dmforge.schemas.frames import plan_coarse, plan_look
+from dmforge.schemas.looks import Look, Window, print_span
+from dmforge.schemas.records import Needs, TaskKind
+
+Change = Callable[[Deed, str], Deed]
+"""Changes a deed so that another answer is right."""
+
+DENSITIES = tuple(map(Fraction, (1, 2, 3, 4, 6, 12)))
+OPTIONS = 4
+GENERAL = (
+    ("How many corners does a triangle have?", "3", ("2", "3", "4", "5")),
+    ("How many sides of equal length does a square have?", "4", ("2", "3", "4", "6")),
+    ("Which of these shapes has no corner at all?", "circle", ("circle", "square", "triangle", "diamond")),
+    ("Which colour do blue and yellow paint give when they are mixed?", "green", ("green", "red", "purple", "cyan")),
+    ("Which of these is a colour of the traffic light that means stop?", "red", ("blue", "red", "cyan", "purple")),
+)
+"""General questions, which anyone can answer without looking: a filter should find them."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorldQuestion:
+    """A question about a world, with all that is known about its answer."""
+
+    kind: TaskKind
+    text: str
+    options: tuple[str, ...]
+    answer: str
+    windows: tuple[Window, ...]
+    """Where the answer shows. A `mcq` has windows, too; its task doesn't give them."""
+    needs: Needs
+    rivals: tuple[tuple[str, Script], ...]
+    """Other answers, each with the world in which it is right. Frames that rule all of them out show the answer."""
+    from_text: bool = False
+    """The text alone has the answer: no video is needed."""
+
+    @property
+    def look(self) -> Window:
+        """The window to look at: the first that will do, or one that spans all that are needed."""
+        last_window = self.windows[-1] if self.needs == "all" else self.windows[0]
+        return Window(self.windows[0].start_cs, last_window.end_cs)
+
+    def told_by(self, script: Script, frames: frozenset[int]) -> bool:
+        """These frames show the answer."""
+        return tells(script, tuple(rival for _, rival in self.rivals), frames)
+
+    def lowest_fps(self, script: Script) -> Fraction | None:
+        """The lowest density at which a look at the window shows the answer; None where no video is needed."""
+        if self.from_text:
+            return None
+        plans = (plan_look(Look(self.look, fps), script.duration_s) for fps in DENSITIES)
+        return next(plan.requested_fps for plan in plans if self.told_by(script, frozenset(plan.indices)))
+
+    def from_coarse(self, script: Script) -> bool:
+        """The coarse clip alone shows the answer."""
+        return not self.from_text and self.told_by(script, coarse_frames(script))
+
+
+def coarse_frames(script: Script) -> frozenset[int]:
+    """The frames of the coarse clip, by default: those on screen at its times."""
+    return frozenset(int(time_s * FPS) for time_s in plan_coarse(script.duration_s).times_s)
+
+
+def questions(script: Script) -> tuple[WorldQuestion, ...]:
+    """All questions about a world, in an order that its seed decides."""
+    rng = Random(f"questions {script.seed}")
+    if script.is_study:
+        return tuple(_deed_questions(rng, script))
+    asked_questions = [*_when_questions(script), *_deed_questions(rng, script)]
+    if rng.random() < 0.5:
+        asked_questions.append(_shape_question(rng, script))
+    else:
+        text, answer, options = rng.choice(GENERAL)
+        asked_questions.append(WorldQuestion("mcq", text, options, answer, (), "any", (), from_text=True))
+    rng.shuffle(asked_questions)
+    return tuple(asked_questions)
+
+
+def _main_visits(script: Script) -> tuple[Visit, ...]:
+    """The visits of the object that is asked about."""
+    return tuple(visit for visit in script.visits if visit.name == script.visits[0].name)
+
+
+def _when_questions(script: Script) -> Iterator[WorldQuestion]:
+    visits = _main_visits(script)
+    times = ("",) if len(visits) == 1 else (" for the first time", " for the second time")
+    for visit, ordinal in zip(visits, times, strict=True):
+        text = f"When is the {visit.name} on screen{ordinal}?"
+        absent_rival = (("never", script.replacing(visit, None)),)
+        yield WorldQuestion("grounding", text, (), print_span(visit.window), (visit.window,), "any", absent_rival)
+
+
+def _shape_question(rng: Random, script: Script) -> WorldQuestion:
+    """A question about a shape: it is on screen for seconds, so the coarse clip shows it."""
+    first_visit = min(script.visits, key=lambda visit: visit.window.start_cs)
+    text = "Which shape comes on screen first?" if len(script.visits) > 1 else "Which shape comes on screen?"
+    rivals = {shape: script.replacing(first_visit, replace(first_visit, shape=shape)) for shape in SHAPES}
+    return _choice_question(rng, "mcq", text, first_visit.shape, (first_visit.window,), rivals)
+
+
+def _deed_questions(rng: Random, script: Script) -> Iterator[WorldQuestion]:
+    """Questions about what the object does. It does the same in each visit, so any of them shows it, except for counts."""
+    visits = _main_visits(script)
+    deed, name = visits[0].deed, visits[0].name
+    windows = tuple(visit.window for visit in visits)
+
+    def choice(text: str, answer: str, answers: Sequence[str], change: Change) -> WorldQuestion:
+        rivals = {other_answer: _change_all(script, visits, change, other_answer) for other_answer in answers}
+        return _choice_question(rng, rng.choice(("mcq", "grounded_mcq", "open")), text, answer, windows, rivals)
+
+    if deed.flashes:
+        colours = [colour for colour in COLOURS if colour != visits[0].colour]
+        yield choice(f"Which colour does the {name} flash?", deed.flashes[0].colour, colours, _flash_in)
+        total_flashes = sum(len(visit.deed.flashes) for visit in visits)
+        yield WorldQuestion(
+            "open",
+            f"How many times does the {name} flash in all?",
+            (),
+            str(total_flashes),
+            windows,
+            "all",
+            _count_rivals(script),
+        )
+    if deed.flickers is not None:
+        pace = "slowly" if deed.flickers.stop - deed.flickers.first > 2 else "quickly"
+        colours = [colour for colour in COLOURS if colour != visits[0].colour]
+        rivals = {other_answer: _change_all(script, visits, _flicker_in, other_answer) for other_answer in colours}
+        text, answer = f"Which colour does the {name} flicker {pace}?", deed.flickers.colour
+        yield WorldQuestion("open", text, (), answer, windows, "any", _wrong_answers(rivals, answer))
+    if deed.turns is not None:
+        colours = [colour for colour in COLOURS if colour != visits[0].colour]
+        yield choice(f"Which colour does the {name} turn into?", deed.turns.colour, colours, _turn_into)
+    if deed.moves is not None:
+        yield choice(
+            f"Which way does the {name} move?",
+            deed.moves,
+            tuple(DIRECTIONS),
+            lambda deed, direction: replace(deed, moves=direction),
+        )
+    if deed.dots:
+        number_texts = [str(number_text) for number_text in range(MAX_DOTS + 1)]
+        rivals = {number_text: _change_all(script, visits, _with_dots, number_text) for number_text in number_texts}
+        text, answer = f"How many white dots line up while the {name} is on screen?", str(len(deed.dots))
+        yield WorldQuestion("open", text, (), answer, windows, "any", _wrong_answers(rivals, answer))
+
+
+def _choice_question(
+    rng: Random, kind: TaskKind, text: str, answer: str, windows: tuple[Window, ...], rivals: dict[str, Script]
+) -> WorldQuestion:
+    """A question whose answer is one of a few words, as options or open."""
+    wrong_answers = _wrong_answers(rivals, answer)
+    if kind == "open":
+        return WorldQuestion(kind, text, (), answer, windows, "any", wrong_answers)
+    options = [answer, *(other_answer for other_answer, _ in rng.sample(wrong_answers, min(OPTIONS, len(rivals)) - 1))]
+    rng.shuffle(options)
+    offered = tuple((other_answer, rival) for other_answer, rival in wrong_answers if other_answer in options)
+    return WorldQuestion(kind, text, tuple(options), answer, windows, "any", offered)
+
+
+def _wrong_answers(rivals: dict[str, Script], answer: str) -> tuple[tuple[str, Script], ...]:
+    return tuple((other_answer, rival) for other_answer, rival in rivals.items() if other_answer != answer)
+
+
+def _change_all(script: Script, visits: tuple[Visit, ...], change: Change, answer: str) -> Script:
+    for visit in visits:
+        script = script.replacing(visit, visit.doing(change(visit.deed, answer)))
+    return script
+
+
+def _flash_in(deed: Deed, colour: str) -> Deed:
+    return replace(deed, flashes=tuple(replace(flash, colour=colour) for flash in deed.flashes))
+
+
+def _flicker_in(deed: Deed, colour: str) -> Deed:
+    return replace(deed, flickers=replace(deed.flickers, colour=colour) if deed.flickers else None)
+
+
+def _turn_into(deed: Deed, colour: str) -> Deed:
+    return replace(deed, turns=replace(deed.turns, colour=colour) if deed.turns else None)
+
+
+def _with_dots(deed: Deed, count_text: str) -> Deed:
+    """The deed with fewer dots, or with more, which join together with the last one."""
+    dots = deed.dots[: int(count_text)]
+    return replace(deed, dots=(*dots, *deed.dots[-1:] * (int(count_text) - len(dots))))
+
+
+def _count_rivals(script: Script) -> tuple[tuple[str, Script], ...]:
+    """Rivals with one flash less, or with one more in any second that has none."""
+    visits = _main_visits(script)
+    total_flashes = sum(len(visit.deed.flashes) for visit in visits)
+    rivals: list[tuple[str, Script]] = []
+    for visit in visits:
+        flashes = visit.deed.flashes
+        first_frame, flash_frames, colour = flashes[0].first % FPS, flashes[0].stop - flashes[0].first, flashes[0].colour
+        seconds_taken = {flash.first // FPS for flash in flashes}
+        for index in range(len(flashes)):
+            fewer = Deed(flashes=flashes[:index] + flashes[index + 1 :])
+            rivals.append((str(total_flashes - 1), script.replacing(visit, visit.doing(fewer))))
+        for second in sorted(set(range(visit.frames // FPS)) - seconds_taken):
+            start_frame = FPS * second + first_frame
+            more = Deed(flashes=(*flashes, Flash(colour, start_frame, start_frame + flash_frames)))
+            rivals.append((str(total_flashes + 1), script.replacing(visit, visit.doing(more))))
+    return tuple(rivals)

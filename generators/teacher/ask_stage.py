@@ -1,0 +1,54 @@
+"""The base of stages that ask one teacher: prompts are part of the cache key, the connection is opened and closed."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar, TypeVar
+
+from pydantic import Field
+
+from dmforge.curation.contract.stage import Ask
+from dmforge.curation.video.media import require_clips
+from dmforge.curation.workspace import Workspace
+from dmforge.generators.prompts import instruction
+from dmforge.generators.teacher.client import TeacherConfig, missing
+from dmforge.generators.teacher.interview import Interview
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.records import Item, Record
+from dmforge.schemas.replies import Reply
+
+In = TypeVar("In", bound=Item)
+Out = TypeVar("Out", bound=Record)
+
+
+class ShowingConfig(TeacherConfig):
+    """Settings of a teacher and of the frames that it is shown."""
+
+    clips: Clips = Field(default_factory=Clips)
+    """Which frames the teacher is shown: those that a student would see."""
+
+
+class TeacherStage(Ask[In, Out]):
+    """A stage with one teacher, `self.teacher`."""
+
+    replies: ClassVar[tuple[type[Reply], ...]]
+    """The replies that the teacher is asked for."""
+    config: ShowingConfig
+
+    def ingredients(self) -> list[str]:
+        return [
+            text for reply_type in self.replies for text in (instruction(reply_type.name), json.dumps(reply_type.json_schema()))
+        ]
+
+    def missing(self) -> InputError | None:
+        return missing(self.config, self.name, self.account)
+
+    def begin(self, workspace: Workspace) -> None:
+        require_clips(workspace, self.config.clips)
+
+    def open(self, workspace: Workspace) -> None:
+        self.teacher = Interview(workspace, self.config, self.config.clips, self.name, self.account)
+
+    async def aclose(self) -> None:
+        await self.teacher.aclose()

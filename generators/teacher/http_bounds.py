@@ -1,0 +1,70 @@
+"""HTTP client for teachers, with bounds: it follows no redirect, and reads no more bytes than a reply can have."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+MAX_REPLY = 16 << 20
+"""The most bytes of a reply: a hundred times the longest text that is looked at."""
+
+
+CONNECT_S = 30.0
+"""Seconds until a connection must be open."""
+NEVER_SENT = (
+    httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+)  # fmt: skip
+"""Errors after which nothing was sent that could be charged for."""
+
+
+class EndlessResponse(httpx2.TransportError):
+    """A reply that is too long, or compressed so that its length is unknown."""
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        bytes_read = 0
+        async for chunk in self._stream:
+            bytes_read += len(chunk)
+            if bytes_read > MAX_REPLY:
+                raise EndlessResponse(f"the reply has more than {MAX_REPLY >> 20} MB")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _bound(response: httpx2.Response) -> None:
+    # packed bytes can be a thousand times as many: we asked for none
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise EndlessResponse("the reply is compressed")
+    response.stream = _Bounded(response.stream)
+    response.encoding = "utf-8"  # as JSON is; the SDK would decode a refusal by whatever codec a header names
+
+
+def timeouts(timeout_s: float) -> httpx2.Timeout:
+    """Timeouts of a request: long for the answer, short for the connection."""
+    return httpx2.Timeout(timeout_s, connect=min(timeout_s, CONNECT_S))
+
+
+def client(url: str) -> httpx2.AsyncClient:
+    """The HTTP client for the SDK. A redirect is a refusal: frames, questions and key must go to no other host."""
+    from openai import DefaultAsyncHttpxClient
+
+    return DefaultAsyncHttpxClient(
+        follow_redirects=False,
+        trust_env=not _is_here(url),  # the proxy of the environment is for hosts elsewhere
+        headers={"Accept-Encoding": "identity"},
+        event_hooks={"response": [_bound]},
+    )
+
+
+def _is_here(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -1,0 +1,140 @@
+"""The base of all trainers: Hugging Face's Trainer with our order of samples, our checkpoints and our log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from dmforge.curation.io.atomic import disk_errors, write_json
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.student.load_student import Student
+from dmforge.trainers import checkpoints
+from dmforge.trainers.dataloading import RankBatchSampler
+from dmforge.trainers.disk_errors import refusals
+from dmforge.trainers.required_packages import require_packages
+from dmforge.trainers.training_settings import TrainingSettings
+
+LOG = "log.jsonl"
+
+
+class LogLastStep(TrainerCallback):
+    """Logs the last step, whatever its number."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_log = control.should_log or state.global_step >= state.max_steps
+
+
+class ResumableTrainer(Trainer):
+    """A trainer whose checkpoints are complete, and which resumes from them exactly."""
+
+    method: str
+    """The name of the training method in a model's card."""
+
+    def __init__(
+        self,
+        student: Student,
+        settings: TrainingSettings,
+        corpora: Sequence[Corpus],
+        rounds: RankBatchSampler,
+        args: TrainingArguments,
+    ) -> None:
+        self.student, self.corpora, self.rounds = student, tuple(corpora), rounds
+        self._settings = settings
+        super().__init__(student.model, args, processing_class=student.vocabulary.tokenizer)
+
+    @property
+    def out(self) -> Path:
+        return Path(self._settings.out)
+
+    def batches_done(self) -> int:
+        """The number of global batches used so far."""
+        raise NotImplementedError
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        return inputs.to(self.args.device)
+
+    def _prepare_context_parallel_inputs(self, model: Any, inputs: Any) -> Any:
+        return torch.enable_grad, inputs
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0  # the base class would count tokens of a text; benchmarks/gpu.py says how we count
+
+    def _track_num_input_tokens(self, inputs: Any) -> None:
+        """Count nothing: the base class would look for a text."""
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log to callbacks and to log.jsonl."""
+        super().log(logs, start_time)
+        self.log_note(logs)
+
+    def log_note(self, entry: Mapping[str, float | str]) -> None:
+        """Append a line to log.jsonl."""
+        if self.is_world_process_zero():
+            with disk_errors(self.out / LOG), (self.out / LOG).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": self.state.global_step, **entry}) + "\n")
+
+    # checkpoints: written under .saving, then moved to their place
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self.out / checkpoints.SAVING)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with refusals(self.out):
+            super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            checkpoints.publish(self.out, self._settings.saving.keep)
+        self.accelerator.wait_for_everyone()
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.args.should_save and output_dir:
+            folder = Path(output_dir)
+            self.student.save_all_but_weights(folder)
+            checkpoints.write_card(folder, self._settings, self.corpora, self.state.global_step, self.method)
+            write_json(folder / checkpoints.READER, self.rounds.state(self.batches_done()))
+
+    def to_the_end(self, callbacks: Sequence[TrainerCallback]) -> Path:
+        """Train from the last complete checkpoint to the last step, and return the last checkpoint."""
+        for callback in (LogLastStep(), *callbacks):
+            self.add_callback(callback)
+        last_checkpoint = get_last_checkpoint(str(self.out))
+        if last_checkpoint:
+            self.rounds.resume(json.loads((Path(last_checkpoint) / checkpoints.READER).read_bytes()))
+        if self.args.process_index == 0:
+            _truncate_log(self.out / LOG, int(last_checkpoint.rpartition("-")[2]) if last_checkpoint else 0)
+        self.train(resume_from_checkpoint=last_checkpoint)
+        return [*checkpoints.steps_of(self.out).values()][-1]
+
+
+def training_arguments(settings: TrainingSettings, **overrides: Any) -> TrainingArguments:
+    """Our settings as Hugging Face's arguments, after checking that all packages they name are installed."""
+    require_packages(settings)
+    training, saving = settings.training, settings.saving
+    args = TrainingArguments(
+        output_dir=settings.out, max_steps=training.steps, learning_rate=training.learning_rate,
+        lr_scheduler_type=training.schedule, warmup_steps=training.warmup_steps, weight_decay=training.weight_decay,
+        adam_beta1=training.betas[0], adam_beta2=training.betas[1], max_grad_norm=training.clip, seed=training.seed,
+        bf16=training.bf16, gradient_checkpointing=training.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False}, save_strategy="steps", save_steps=saving.save_every,
+        logging_steps=saving.log_every, report_to=list(saving.report_to), disable_tqdm=True,
+        use_cpu=saving.device == "cpu" or not torch.accelerator.is_available(),  # else bf16 asks for a GPU
+        remove_unused_columns=False, ignore_data_skip=True, average_tokens_across_devices=False,
+        ddp_find_unused_parameters=False, dataloader_num_workers=settings.data.workers, **overrides,
+    )  # fmt: skip
+    # `accelerate launch` sets a precision of its own, which would change the weights without any trace in the card
+    args.mixed_precision = "bf16" if training.bf16 else "no"
+    return args
+
+
+def _truncate_log(log: Path, step: int) -> None:
+    """Remove lines logged after the checkpoint: those steps are done and logged again."""
+    if log.exists():
+        lines = log.read_text("utf-8").splitlines(keepends=True)
+        log.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), "utf-8")

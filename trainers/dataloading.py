@@ -1,0 +1,114 @@
+"""Data loading for training: samples in our order, decoded and laid out in workers, so that the model needn't wait."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch.utils.data import DataLoader
+
+from dmforge.curation.shards.corpus import Corpus, Example
+from dmforge.curation.shards.order import TrainingTurn
+from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
+from dmforge.generators.footage import show
+from dmforge.generators.rendition_footage import footage_of
+from dmforge.generators.student.token_layout import LaidOutTranscript, TokenLayout
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import InputError
+from dmforge.trainers.batches import ForwardBatch, pack, pad
+
+PREFETCHED_BATCHES = 4
+"""Batches that each worker prepares ahead."""
+
+
+class RankBatchSampler:
+    """The batch sampler of one rank, epoch after epoch, which can resume at any batch."""
+
+    def __init__(self, sampler: BatchSampler, batches: int) -> None:
+        self._sampler, self._batches, self._first_batch = sampler, batches, 0
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def __iter__(self) -> Iterator[list[TrainingTurn]]:
+        remaining = self._batches - self._first_batch
+        while remaining > 0:
+            for turns in self._sampler:
+                yield turns
+                remaining -= 1
+                if not remaining:
+                    return
+            self._sampler.set_epoch(self._sampler.plan.epoch + 1)
+
+    def state(self, batches_done: int) -> dict[str, Any]:
+        """The state to save once so many batches went into the model. The sampler itself may be further: workers read ahead."""
+        return {**self._sampler.state(0), "epoch": 0, "batches": batches_done}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Resume from the state of another training, with any number of ranks."""
+        epoch, step = 0, int(state["batches"])
+        self._first_batch = step
+        while step >= (steps := len(self._sampler.plan_of(epoch))):
+            epoch, step = epoch + 1, step - steps
+        self._sampler.resume({"seed": state["seed"], "selections": state["selections"], "epoch": epoch, "step": step})
+
+
+@dataclass(frozen=True)
+class TrainingCollator:
+    """Makes a batch of examples: decodes frames as the corpus says and lays out the transcripts around them."""
+
+    layout: TokenLayout
+    clips: Clips
+    arrangement: Literal["packed", "padded"]
+    most_tokens: int
+    """The most tokens of one rank's batch."""
+
+    def __call__(self, examples: Sequence[tuple[Example, int]]) -> ForwardBatch:
+        sequences = [self.lay_out(example) for example, _ in examples]
+        weights = [weight for _, weight in examples]
+        if self.arrangement == "packed":
+            return pack(sequences, weights)
+        return pad(sequences, self.layout.vocabulary.padding, weights)
+
+    def lay_out(self, example: Example) -> LaidOutTranscript:
+        """The token sequence of one sample, with its frames."""
+        sample = example.sample
+        shown_pieces = show(sample.transcript.pieces, footage_of(example, self.clips))
+        sequence = self.layout.join(self.layout.transcript(shown_pieces))
+        if len(sequence) > self.most_tokens:
+            raise over_budget_error(len(sequence), self.most_tokens, f"{example.packed.where}: {sample.id}")
+        return sequence
+
+
+def over_budget_error(tokens: int, max_tokens: int, where: str) -> InputError:
+    """The error for a sample that doesn't fit into a rank's share of a batch."""
+    mend = f"raise most_tokens by {-(-tokens // max_tokens)} times, take fewer ranks, or pack with clips that cost less"
+    return InputError(f"a sample of {tokens} tokens is over the budget of {max_tokens} for each rank", where=where, mend=mend)
+
+
+def data_loader(
+    corpora: Sequence[Corpus], rounds: RankBatchSampler, collate: TrainingCollator, workers: int, *, pin: bool
+) -> DataLoader[ForwardBatch]:
+    """The DataLoader of a training's batches, in their order."""
+    os.environ.setdefault(
+        "TOKENIZERS_PARALLELISM", "false"
+    )  # workers are forked: the tokenizer's threads would be missing there
+    worker_options: dict[str, Any] = (
+        {"prefetch_factor": PREFETCHED_BATCHES, "worker_init_fn": use_one_thread} if workers else {}
+    )
+    return DataLoader(
+        CorpusDataset(corpora),  # pyright: ignore[reportArgumentType] (it is read by turns, not by numbers)
+        batch_sampler=rounds,  # pyright: ignore[reportArgumentType]
+        collate_fn=collate,
+        num_workers=workers,
+        pin_memory=pin,
+        **worker_options,
+    )
+
+
+def use_one_thread(worker: int) -> None:
+    """Limit a worker to one thread."""
+    torch.set_num_threads(1)

@@ -1,0 +1,51 @@
+"""Means and peaks over all ranks: each rank keeps sums and counts by name, and all of them are reduced at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+NOTHING = float("-inf")
+"""The peak of no values."""
+
+
+class MetricAccumulator:
+    """Accumulates metrics; their names are fixed from the beginning, so that ranks agree on their order."""
+
+    def __init__(self, names: Iterable[str], peaks: Iterable[str] = ()) -> None:
+        self._names, self._peak_names = tuple(names), tuple(peaks)
+        self._sums = dict.fromkeys(self._names, 0.0)
+        self._counts = dict.fromkeys(self._names, 0)
+        self._peaks = dict.fromkeys(self._peak_names, NOTHING)
+
+    def add(self, name: str, values: Sequence[float] | torch.Tensor) -> None:
+        """Add values of a metric to its mean."""
+        tensor = torch.as_tensor(values, dtype=torch.float64)
+        self._sums[name] += float(tensor.sum())
+        self._counts[name] += tensor.numel()
+
+    def peak(self, name: str, values: torch.Tensor) -> None:
+        """Take the largest of these values into the peak of a metric."""
+        if values.numel():
+            self._peaks[name] = max(self._peaks[name], float(values.max()))
+
+    def peaks(self, accelerator: Any) -> dict[str, float]:
+        """The peaks over all ranks since the last call, without metrics that had no values."""
+        if not self._peak_names:
+            return {}
+        local_peaks = torch.tensor(
+            [self._peaks[name] for name in self._peak_names], dtype=torch.float64, device=accelerator.device
+        )
+        global_peaks = accelerator.gather(local_peaks).reshape(-1, len(self._peak_names)).amax(0).tolist()
+        self._peaks = dict.fromkeys(self._peak_names, NOTHING)
+        return {name: value for name, value in zip(self._peak_names, global_peaks, strict=True) if value > NOTHING}
+
+    def means(self, accelerator: Any) -> dict[str, float]:
+        """The means over all ranks since the last call, without metrics that had no values."""
+        local_values = [*self._sums.values(), *map(float, self._counts.values())]
+        global_values = accelerator.reduce(torch.tensor(local_values, dtype=torch.float64, device=accelerator.device)).tolist()
+        sums, counts = global_values[: len(self._names)], global_values[len(self._names) :]
+        self._sums, self._counts = dict.fromkeys(self._names, 0.0), dict.fromkeys(self._names, 0)
+        return {name: total / count for name, total, count in zip(self._names, sums, counts, strict=True) if count}

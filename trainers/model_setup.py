@@ -1,0 +1,54 @@
+"""The student that learns: where it comes from, and which of its weights are frozen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import torch
+
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.student.load_student import Student, load
+from dmforge.generators.student.tiny import make_tiny
+from dmforge.schemas.errors import InputError
+from dmforge.trainers.training_settings import ModelSettings
+
+MAX_TEXTS = 2_000
+"""The most samples whose texts a tokenizer from scratch is trained on."""
+
+
+def make_student(settings: ModelSettings, corpora: Sequence[Corpus], seed: int) -> Student:
+    """The student that the settings name, with the tags in its vocabulary."""
+    if settings.scratch:
+        samples = corpora[0].read(range(min(MAX_TEXTS, len(corpora[0]))))
+        texts = [piece.text for example in samples for piece in example.sample.transcript.pieces if piece.text]
+        return make_tiny(settings.scratch, texts, seed)
+    return load(settings.checkpoint, getattr(torch, settings.weights), add_missing_tags=settings.add_tags)
+
+
+def prepare_student(student: Student, settings: ModelSettings) -> Student:
+    """Freeze what doesn't learn, and put in adapters and kernels."""
+    model = student.model.to(getattr(torch, settings.weights))
+    if settings.attention == "flash_attention_2":
+        model.set_attn_implementation("flash_attention_2")
+    for pattern in settings.freeze:
+        matching = [weights for name, weights in model.named_parameters() if fnmatchcase(name, pattern)]
+        if not matching:
+            parts = {re.split(r"\.(?:layers|blocks)\.", name)[0] for name, _ in model.named_parameters()}
+            mend = f"names begin with: {', '.join(sorted(parts))}"
+            raise InputError(f"no weight matches {pattern!r}", where="[model] freeze", mend=mend)
+        for weights in matching:
+            weights.requires_grad_(False)
+    if settings.adapters:
+        from peft import LoraConfig, get_peft_model
+
+        adapters = settings.adapters
+        lora_config = LoraConfig(
+            r=adapters.rank,
+            lora_alpha=adapters.alpha,  # pyright: ignore
+            lora_dropout=adapters.dropout,
+            target_modules=adapters.targets,
+        )
+        student.model = get_peft_model(model, lora_config)
+    return student

@@ -1,0 +1,1 @@
+"""SD-GRPO: rollouts, rewards, advantages for each segment, and the update."""

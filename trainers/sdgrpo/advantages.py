@@ -1,0 +1,80 @@
+"""How much better a rollout was than the others of its group, for each of its two segments. Pure.
+
+    A = (R - mean R) / (std R + eps)        over the G rollouts of a prompt; 0 where all have earned the same
+
+    A_samp  from R_samp,  for policy tokens up to and including </fps>
+    A_reas  from R_reason, for policy tokens behind the clip that was injected
+    A_hol   from R_samp + R_reason
+    token:  holistic * A_hol + (1 - holistic) * A of its own segment
+
+    no look             all tokens carry the mean of A_samp and A_reas
+    broken              all tokens are sampling
+    no target window    the whole group takes A_hol for A_samp
+
+std is that of a sample (G - 1 below the root), as in TRL, and so is eps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmforge.trainers.sdgrpo.rewards import Reward
+
+EPS = 1e-4
+WITHOUT_DENSITY = 0.5
+"""The default of `holistic` where no density is rewarded (docs/training.md says why)."""
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Advantage:
+    """The advantages of one rollout's tokens, one for each segment."""
+
+    sampling: float
+    reasoning: float
+
+    @property
+    def is_signal(self) -> bool:
+        return bool(self.sampling or self.reasoning)
+
+
+def normalised(rewards: Sequence[float] | Floats) -> Floats:
+    """(R - mean) / (std + eps); exactly 0 where all rewards are equal."""
+    values = np.asarray(rewards, np.float64)
+    if len(values) < 2 or (values == values[0]).all():
+        return np.zeros(len(values))
+    return (values - values.mean()) / (values.std(ddof=1) + EPS)
+
+
+def advantages(rewards: Sequence[Reward], holistic: float, *, has_target: bool) -> list[Advantage]:
+    """The advantages of each rollout of a group."""
+    sampling_rewards = np.array([reward.sampling for reward in rewards])
+    reasoning_rewards = np.array([reward.reasoning for reward in rewards])
+    holistic_advantages = normalised(sampling_rewards + reasoning_rewards)
+    sampling_advantages = normalised(sampling_rewards) if has_target else holistic_advantages
+    reasoning_advantages = normalised(reasoning_rewards)
+    return [
+        _blend(reward, float(sampling_advantage), float(reasoning_advantage), float(holistic_advantage), holistic)
+        for reward, sampling_advantage, reasoning_advantage, holistic_advantage in zip(
+            rewards, sampling_advantages, reasoning_advantages, holistic_advantages, strict=True
+        )
+    ]
+
+
+def _blend(reward: Reward, sampling: float, reasoning: float, whole_trajectory: float, holistic: float) -> Advantage:
+    if reward.case == "no_look":
+        sampling = reasoning = (sampling + reasoning) / 2
+    elif reward.case == "broken":
+        reasoning = sampling
+    return Advantage(*(holistic * whole_trajectory + (1 - holistic) * own_segment for own_segment in (sampling, reasoning)))
+
+
+def holistic_share(setting: float | None, *, density_counts: bool) -> float:
+    """The share of a token's advantage that is the whole trajectory's, for a sample."""
+    if setting is not None:
+        return setting
+    return 0.0 if density_counts else WITHOUT_DENSITY

@@ -1,0 +1,164 @@
+"""Forwards of groups of rollouts: a prompt stands once in a row, and all its rollouts branch off behind it.
+
+    prompt | rollout 1 | rollout 2 | ... | prompt | rollout 1 | ...
+
+Text positions say where a rollout begins anew behind its prompt (generators/student/attention.py), so what a token sees is
+what it saw when it was written, and gradients flow through the one prompt from all of its rollouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dmforge.generators.student.token_layout import LaidOutTranscript
+from dmforge.trainers.batches import ForwardBatch, logits_of
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """One rollout behind its prompt, with what the objective needs for each token that the policy wrote, in their order."""
+
+    sequence: LaidOutTranscript
+    """The rollout's tokens without those of its prompt."""
+    log_probs: NDArray[np.float64]
+    """Log-probabilities with which the tokens were sampled."""
+    advantages: Floats
+    weights: Floats
+    """The weight of each token in the objective; those of an update add up to 1."""
+    reasoning: NDArray[np.bool_]
+    """Whether each token belongs to the reasoning segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptGroup:
+    """A prompt with its rollouts."""
+
+    prompt: LaidOutTranscript
+    branches: tuple[Continuation, ...]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + sum(len(branch.sequence) for branch in self.branches)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTokens:
+    """The tokens of a forward that the policy wrote, one after the other."""
+
+    columns: torch.Tensor
+    """For each token, the column of logits that it was drawn from, among those that are computed."""
+    tokens: torch.Tensor
+    sampled_log_probs: torch.Tensor
+    """Log-probabilities with which the engine sampled the tokens."""
+    advantages: torch.Tensor
+    weights: torch.Tensor
+    reasoning: torch.Tensor
+
+    def to(self, device: torch.device) -> PolicyTokens:
+        return PolicyTokens(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedForward:
+    """One forward of an update."""
+
+    batch: ForwardBatch
+    """Its targets are empty: several tokens may be drawn from one column."""
+    learnt: PolicyTokens
+
+    def to(self, device: torch.device) -> GroupedForward:
+        return GroupedForward(self.batch.to(device), self.learnt.to(device))
+
+
+def split_into_forwards(groups: Sequence[PromptGroup], most_tokens: int) -> Iterator[list[PromptGroup]]:
+    """The groups of each forward. A group that is too long is split over several forwards, each with its prompt."""
+    current: list[PromptGroup] = []
+    for group in groups:
+        remaining = list(group.branches)
+        while remaining:
+            room = most_tokens - sum(map(len, current)) - len(group.prompt)
+            fitting = 0
+            for branch in remaining:
+                room -= len(branch.sequence)
+                if room < 0:
+                    break
+                fitting += 1
+            if not fitting and current:
+                yield current
+                current = []
+                continue
+            fitting = max(
+                fitting, 1
+            )  # a rollout over the limit would go alone; the checks before a training refuse such settings
+            current.append(replace(group, branches=tuple(remaining[:fitting])))
+            remaining = remaining[fitting:]
+    if current:
+        yield current
+
+
+def forward_of(groups: Sequence[PromptGroup]) -> GroupedForward:
+    """The forward of some groups, side by side in one row."""
+    sequences: list[LaidOutTranscript] = []
+    text_positions: list[NDArray[np.int64]] = []
+    columns: list[NDArray[np.int64]] = []
+    end = 0
+    for group in groups:
+        prompt_length = len(group.prompt)
+        sequences.append(group.prompt)
+        text_positions.append(np.arange(prompt_length))
+        prompt_end = end + prompt_length - 1
+        end += prompt_length
+        for branch in group.branches:
+            length = len(branch.sequence)
+            sequences.append(branch.sequence)
+            text_positions.append(np.arange(prompt_length, prompt_length + length))
+            predicting_columns = np.append(prompt_end, np.arange(end, end + length - 1))  # the column before each of its tokens
+            columns.append(predicting_columns[branch.sequence.trained])
+            end += length
+    branches = [branch for group in groups for branch in group.branches]
+    all_columns = np.concatenate(columns) if columns else np.zeros(0, np.int64)
+    learnt_columns, column_indices = np.unique(all_columns, return_inverse=True)
+    if not len(learnt_columns):  # a rank that has nothing to learn still goes through the model with the others
+        learnt_columns = np.array([end - 1])
+    positions = np.concatenate([sequence.positions for sequence in sequences], 1)
+    batch = ForwardBatch(
+        input_ids=_tensor([sequence.ids for sequence in sequences])[None],
+        position_ids=torch.from_numpy(np.concatenate([np.concatenate(text_positions)[None], positions])[:, None]),
+        attention_mask=None,
+        patches=_tensor([sequence.patches for sequence in sequences]),
+        grids=_tensor([sequence.grids for sequence in sequences]),
+        learnt_columns=torch.from_numpy(learnt_columns),
+        targets=torch.empty(1, 0, dtype=torch.long),
+    )
+    learnt = PolicyTokens(
+        torch.from_numpy(column_indices.reshape(-1)),
+        _tensor([branch.sequence.ids[branch.sequence.trained] for branch in branches], np.int64),
+        _tensor([branch.log_probs for branch in branches], np.float32),
+        _tensor([branch.advantages for branch in branches], np.float32),
+        _tensor([branch.weights for branch in branches], np.float32),
+        _tensor([branch.reasoning for branch in branches], np.bool_),
+    )
+    return GroupedForward(batch, learnt)
+
+
+def log_probs(model: torch.nn.Module, forward: GroupedForward, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities of the tokens that the policy wrote, under the tempered full distribution, and the entropies there."""
+    logits = logits_of(model, forward.batch)[0]
+    tempered = (logits if logits.dtype == torch.float64 else logits.float()) / temperature
+    all_log_probs = torch.log_softmax(tempered, -1)
+    with torch.no_grad():
+        entropies = -(all_log_probs.exp() * all_log_probs).sum(-1)
+    learnt = forward.learnt
+    return all_log_probs[learnt.columns, learnt.tokens], entropies[learnt.columns]
+
+
+def _tensor(parts: Sequence[NDArray[np.generic]], dtype: type[np.generic] | None = None) -> torch.Tensor:
+    return torch.from_numpy(
+        np.ascontiguousarray(np.concatenate([*parts, *([np.zeros(0, dtype)] if dtype else [])], dtype=dtype))
+    )

@@ -1,0 +1,153 @@
+"""One round of reinforcement: prompts are rolled out G times each, rewarded and compared. No model is changed here.
+
+Each rollout has its own random stream, whose seed is a digest of the training's seed, round, task, index and attempt. So a
+round is the same on any rank, in any batch, before or after a kill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmforge.curation.shards.corpus import Example
+from dmforge.curation.shards.document import ShardSample
+from dmforge.generators.footage import CachedFootage, PromptPiece
+from dmforge.generators.inference.engines.engine import Engine, Sampling
+from dmforge.generators.inference.retrace import log_probs, retrace_behind
+from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, prompt_of, roll
+from dmforge.generators.rendition_footage import footage_of
+from dmforge.generators.student.token_layout import TokenLayout
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.ids import digest
+from dmforge.trainers.sdgrpo.advantages import Advantage, advantages, holistic_share
+from dmforge.trainers.sdgrpo.branches import Continuation, PromptGroup
+from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, goal_of, reward
+from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutPrompt:
+    """A task with its coarse clip, which was decoded in a worker."""
+
+    sample: ShardSample
+    shown: tuple[PromptPiece, ...]
+    footage: CachedFootage
+    weight: int
+    """0 for a filler that only keeps the ranks in step."""
+
+
+@dataclass(frozen=True)
+class PromptCollator:
+    """The collate function of a DataLoader of prompts."""
+
+    clips: Clips
+
+    def __call__(self, examples: Sequence[tuple[Example, int]]) -> list[RolloutPrompt]:
+        return [self._prompt(example, weight) for example, weight in examples]
+
+    def _prompt(self, example: Example, weight: int) -> RolloutPrompt:
+        footage = CachedFootage(footage_of(example, self.clips), None)
+        return RolloutPrompt(example.sample, prompt_of(example.sample.transcript.pieces, footage), footage, weight)
+
+
+@dataclass(frozen=True, slots=True)
+class RolledOutGroup:
+    """A prompt with the rollouts of its group, their rewards and advantages."""
+
+    prompt: RolloutPrompt
+    goal: RewardTarget
+    results: tuple[RolloutResult, ...]
+    rewards: tuple[Reward, ...]
+    advantages: tuple[Advantage, ...]
+    holistic: float
+    attempts: int
+
+    @property
+    def is_signal(self) -> bool:
+        """Whether some rollout did better than the others."""
+        return any(advantage.is_signal for advantage in self.advantages)
+
+
+def roll_out_round(
+    engine: Engine, prompts: Sequence[RolloutPrompt], round_index: int, settings: SdgrpoSettings
+) -> list[RolledOutGroup]:
+    """Roll out the prompts of a round; a group without signal is rolled out again, as often as the settings say."""
+    played_by_prompt: dict[int, RolledOutGroup] = {}
+    pending = list(range(len(prompts)))
+    for attempt in range(settings.rollout.resample + 1):
+        for start in range(0, len(pending), settings.rollout.at_once):
+            batch = pending[start : start + settings.rollout.at_once]
+            played_by_prompt |= zip(
+                batch,
+                _roll_out_groups(engine, [prompts[index] for index in batch], round_index, attempt, settings),
+                strict=True,
+            )
+        pending = [index for index in pending if not played_by_prompt[index].is_signal]
+    return [played_by_prompt[index] for index in range(len(prompts))]
+
+
+def _roll_out_groups(
+    engine: Engine, prompts: Sequence[RolloutPrompt], round_index: int, attempt: int, settings: SdgrpoSettings
+) -> Iterable[RolledOutGroup]:
+    rollout_settings = settings.rollout
+    requests = [
+        RolloutRequest(prompt.shown, prompt.footage, Sampling(rollout_settings.temperature, seed, rollout_settings.most_tokens))
+        for prompt in prompts
+        for seed in rollout_seeds(settings.training.seed, round_index, prompt.sample.id, attempt, rollout_settings.group)
+    ]
+    results = roll(engine, requests, RolloutLimits(most_looks=1, most_visual_tokens=rollout_settings.most_visual_tokens))
+    for index, prompt in enumerate(prompts):
+        yield score_group(
+            prompt, results[index * rollout_settings.group : (index + 1) * rollout_settings.group], attempt + 1, settings
+        )
+
+
+def rollout_seeds(seed: int, round_index: int, sample: str, attempt: int, group: int) -> list[int]:
+    """The seeds of a group's rollouts."""
+    digests = (digest("practice", [seed, round_index, sample, index, attempt]) for index in range(group))
+    return [int.from_bytes(digest_bytes[:8], "big") for digest_bytes in digests]
+
+
+def score_group(
+    prompt: RolloutPrompt, results: Sequence[RolloutResult], attempts: int, settings: SdgrpoSettings
+) -> RolledOutGroup:
+    """A prompt's rollouts with their rewards and advantages."""
+    goal = goal_of(prompt.sample, settings.rewards)
+    rewards = [reward(goal, result.ending, result.trajectory, settings.rewards) for result in results]
+    holistic = holistic_share(settings.training.holistic, density_counts=goal.fps is not None)
+    group_advantages = advantages(rewards, holistic, has_target=goal.has_target)
+    return RolledOutGroup(prompt, goal, tuple(results), tuple(rewards), tuple(group_advantages), holistic, attempts)
+
+
+def training_group(played: RolledOutGroup, layout: TokenLayout, settings: SdgrpoSettings) -> PromptGroup:
+    """The rollouts of a group as an update takes them, without those that can't change the model. Token weights are those
+    within a rollout, not yet divided by the number of rollouts, or tokens, of the update."""
+    prompt = layout.join(layout.stretches(played.prompt.shown))
+    branches: list[Continuation] = []
+    for result, rollout_reward, advantage in zip(played.results, played.rewards, played.advantages, strict=True):
+        if not result.written or not (advantage.is_signal or settings.training.beta):
+            continue
+        sequence = retrace_behind(prompt, result, played.prompt.footage, layout)
+        reasoning = sequence.reasoning[sequence.trained] & (rollout_reward.case == "looked")
+        token_advantages = np.where(reasoning, advantage.reasoning, advantage.sampling).astype(np.float32)
+        branches.append(
+            Continuation(
+                sequence, log_probs(result), token_advantages, token_weights(reasoning, settings.training.normalise), reasoning
+            )
+        )
+    return PromptGroup(prompt, tuple(branches))
+
+
+def token_weights(reasoning: NDArray[np.bool_], normalise: str) -> NDArray[np.float32]:
+    """The weights of a rollout's tokens: 1/|M_i| each; or 1/|M_seg| in each segment, halved where there are two; or 1, to be
+    divided by all tokens of an update."""
+    if normalise == "batch":
+        return np.ones(len(reasoning), np.float32)
+    if normalise == "rollout":
+        return np.full(len(reasoning), 1 / len(reasoning), np.float32)
+    sizes = [int((~reasoning).sum()), int(reasoning.sum())]
+    segments = sum(size > 0 for size in sizes)
+    return np.array([1 / (segments * sizes[int(is_reasoning)]) for is_reasoning in reasoning], np.float32)

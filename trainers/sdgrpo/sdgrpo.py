@@ -1,0 +1,409 @@
+"""Segment-decoupled GRPO: the student's looks learn from the rewards of looks, its answers from the rewards of answers.
+
+For each prompt G rollouts are drawn from the policy at temperature T (practice.py). Each earns R_samp and R_reason
+(rewards.py), which are normalised within the group, and each token carries the advantage A_t of its segment (advantages.py).
+M_i are the tokens that the policy wrote in rollout i; what was injected is in no sum. With
+
+    rho_t = pi(t) / pi_old(t)                 pi_old: the policy that the rollouts were drawn from
+    KL_t  = pi_ref(t) / pi(t) - log(pi_ref(t) / pi(t)) - 1
+
+what is maximised is
+
+    J = mean_i 1/|M_i| sum_{t in M_i} [ min(rho_t A_t, clip(rho_t, 1 - eps, 1 + eps) A_t) - beta KL_t ]
+
+Where the rollouts were drawn by an engine outside the trainer, the min is multiplied by w_t (correction.py).
+
+All probabilities are of the tempered distribution with nothing banned from it, on both sides of the ratio. Before the first
+of mu updates nothing has changed since the rollouts: pi_old is what that update's own forward computes, and costs nothing.
+With holistic = 1 all this is GRPO, and gives the loss and the gradient of TRL's.
+
+    dmforge train sdgrpo sdgrpo.toml                                               # one process
+    torchrun --nproc-per-node 8 -m dmforge.cli train sdgrpo sdgrpo.toml             # eight GPUs, one process each
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, get_args
+
+import torch
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback, TrainingArguments, set_seed
+
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
+from dmforge.generators.inference.engines.engine import Engine
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+from dmforge.generators.inference.rollout import Ending
+from dmforge.generators.student.load_student import Student
+from dmforge.trainers import checkpoints
+from dmforge.trainers.base_trainer import ResumableTrainer, training_arguments
+from dmforge.trainers.dataloading import RankBatchSampler, use_one_thread
+from dmforge.trainers.metric_accumulator import MetricAccumulator
+from dmforge.trainers.model_setup import make_student, prepare_student
+from dmforge.trainers.sdgrpo.advantages import WITHOUT_DENSITY
+from dmforge.trainers.sdgrpo.branches import (
+    GroupedForward,
+    PolicyTokens,
+    PromptGroup,
+    forward_of,
+    log_probs,
+    split_into_forwards,
+)
+from dmforge.trainers.sdgrpo.importance_sampling import importance_ratios, truncated_weights
+from dmforge.trainers.sdgrpo.rollouts import PromptCollator, RolledOutGroup, RolloutPrompt, roll_out_round, training_group
+from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora, require_targets
+from dmforge.trainers.sdgrpo.sdgrpo_settings import InProcessSettings, PolicySettings, SdgrpoSettings
+
+SEGMENTS = ("sampling", "reasoning")
+ENDINGS: tuple[str, ...] = get_args(Ending)
+MEASURED = (
+    "reward/sampling", "reward/reasoning", "iou", "density", "answer", "format", "looked", "fps", "visual_tokens",
+    "no_signal", "no_target", "resampled", "holistic", "mismatch", "correction/mean", "correction/clipped",
+    "seconds/sync", "seconds/rollout", "seconds/update",
+    *(f"ending/{ending}" for ending in ENDINGS),
+    *(f"{metric}/{segment}" for metric in ("tokens", "advantage", "entropy", "clipped", "kl") for segment in SEGMENTS),
+)  # fmt: skip
+PEAKS = ("correction/max",)
+logger = logging.getLogger(__name__)
+
+
+# the formulae
+
+
+def objective(
+    new_log_probs: torch.Tensor,
+    old_log_probs: torch.Tensor,
+    learnt: PolicyTokens,
+    policy: PolicySettings,
+    correction_weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The part of J of these tokens, without the KL. Their weights hold 1/|M_i| and the mean; `correction_weights` is w_t."""
+    ratio = torch.exp(new_log_probs - old_log_probs)
+    clipped_ratio = ratio.clamp(1 - policy.epsilon, 1 + policy.epsilon)
+    gains = torch.minimum(ratio * learnt.advantages, clipped_ratio * learnt.advantages)
+    if correction_weights is not None:
+        gains = gains * correction_weights
+    return (learnt.weights * gains).sum()
+
+
+def divergences(new_log_probs: torch.Tensor, reference_log_probs: torch.Tensor) -> torch.Tensor:
+    """KL_t of each token: never negative, and its mean over what the policy draws is the KL divergence."""
+    return torch.exp(reference_log_probs - new_log_probs) - (reference_log_probs - new_log_probs) - 1
+
+
+def is_clipped(
+    new_log_probs: torch.Tensor, old_log_probs: torch.Tensor, advantages: torch.Tensor, epsilon: float
+) -> torch.Tensor:
+    """Whether each token's ratio is clipped in the direction of its advantage, so that the token has no gradient."""
+    ratio = torch.exp(new_log_probs - old_log_probs)
+    return ((ratio > 1 + epsilon) & (advantages > 0)) | ((ratio < 1 - epsilon) & (advantages < 0))
+
+
+# the engine that writes the rollouts
+
+
+class RolloutWriter(Engine, Protocol):
+    """An engine that can take over the student's current weights. `importance_cap` corrects for an engine whose arithmetic
+    differs from the trainer's."""
+
+    def follow(self, student: Student) -> None:
+        """Take over the student's current weights; called before each round."""
+        ...
+
+
+class InProcessWriter(TransformersEngine):
+    """The writer that uses the very model that is trained."""
+
+    def follow(self, student: Student) -> None:
+        assert student is self.student, "it follows itself"
+
+
+def writer_of(student: Student, settings: SdgrpoSettings, local_rank: int) -> RolloutWriter:
+    """The writer that the settings name."""
+    if isinstance(settings.engine, InProcessSettings):
+        return InProcessWriter(student)
+    from dmforge.generators.inference.engines.weight_sync import WeightSyncEngine
+
+    return WeightSyncEngine(settings.engine, student, first_gpu=local_rank * settings.engine.processes)
+
+
+# the loop
+
+
+@dataclass(slots=True)
+class UpdateRound:
+    """The rollouts of mu updates, as forwards, with what is kept of each forward's tokens from the first update on."""
+
+    forwards: list[GroupedForward]
+    old_log_probs: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+    correction_weights: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+    reference_log_probs: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+
+
+class SdgrpoTrainer(ResumableTrainer):
+    """The trainer of SD-GRPO: rolls out, compares, learns."""
+
+    method = "SD-GRPO"
+
+    def __init__(
+        self,
+        student: Student,
+        settings: SdgrpoSettings,
+        corpora: Sequence[Corpus],
+        args: TrainingArguments,
+        make_writer: Callable[[Student], RolloutWriter] | None = None,
+    ) -> None:
+        self.settings, self.policy, self._importance_cap = settings, settings.training, settings.importance_cap
+        sampler = BatchSampler(
+            corpora, seed=self.policy.seed, most_tokens=1 << 62, most_samples=settings.data.prompts,
+            weights=[corpus.weight for corpus in settings.data.corpora], rank=args.process_index, ranks=args.world_size,
+        )  # fmt: skip
+        rounds = RepeatedBatchSampler(sampler, self.policy.steps // self.policy.iterations, self.policy.iterations)
+        # copied before anything is learnt or resumed: the KL is measured from the first checkpoint
+        needs_reference_copy = self.policy.beta > 0 and settings.model.adapters is None
+        self._reference_model = (
+            copy.deepcopy(student.model).eval().requires_grad_(False).to(args.device) if needs_reference_copy else None
+        )
+        super().__init__(student, settings, corpora, rounds, args)
+        self.writer = make_writer(student) if make_writer else writer_of(student, settings, args.local_process_index)
+        self.tally = MetricAccumulator(MEASURED, PEAKS)
+        self._round = UpdateRound([])
+        self._has_logged_holistic = False
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        workers = self.settings.data.workers
+        worker_options: dict[str, Any] = {"prefetch_factor": 1, "worker_init_fn": use_one_thread} if workers else {}
+        examples: Any = CorpusDataset(self.corpora)
+        return DataLoader(
+            examples,
+            batch_sampler=self.rounds,
+            collate_fn=PromptCollator(self.corpora[0].clips),
+            num_workers=workers,
+            **worker_options,
+        )  # pyright: ignore[reportArgumentType]
+
+    def batches_done(self) -> int:
+        return self.state.global_step // self.policy.iterations
+
+    # 1. rollouts, rewards, advantages
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[list[RolloutPrompt]], num_batches: int, device: torch.device
+    ) -> tuple[Any, Any]:
+        """The current round; a new one is rolled out once mu updates have been made from the last."""
+        if self.state.global_step % self.policy.iterations == 0:
+            prompts = next(epoch_iterator)
+            start_s = time.perf_counter()
+            self.writer.follow(self.student)
+            self.tally.add("seconds/sync", [time.perf_counter() - start_s])
+            round_index = self.state.global_step // self.policy.iterations
+            with self.accelerator.autocast():  # rollouts in this process have the precision of updates
+                played = roll_out_round(
+                    self.writer, [prompt for prompt in prompts if prompt.weight], round_index, self.settings
+                )
+            self._add_metrics(played)
+            self._round = self._to_forwards(played, prompts[0])
+            self.tally.add("seconds/rollout", [time.perf_counter() - start_s])
+        return [self._round], None
+
+    def _to_forwards(self, played: Sequence[RolledOutGroup], filler_prompt: RolloutPrompt) -> UpdateRound:
+        """The forwards of a round, as many on each rank. A group stays on its rank; ranks only share counts."""
+        layout = self.student.layout
+        groups = [training_group(group_played, layout, self.settings) for group_played in played]
+        results_with_tokens = [result for group_played in played for result in group_played.results if result.written]
+        token_count = sum(len(segment.ids) for result in results_with_tokens for segment in result.written)
+        local_counts = torch.tensor([len(results_with_tokens), token_count], device=self.args.device)
+        rollout_count, token_count = self.accelerator.reduce(local_counts).tolist()  # pyright: ignore[reportAttributeAccessIssue]
+        weight_total = max(1, token_count if self.policy.normalise == "batch" else rollout_count)
+        forwards = [
+            forward_of([_with_divided_weights(group, weight_total) for group in forward_groups])
+            for forward_groups in split_into_forwards(groups, self.policy.most_tokens)
+        ]
+        forward_count = torch.tensor([len(forwards)], device=self.args.device)
+        max_forwards = max(1, int(self.accelerator.gather(forward_count).max()))  # pyright: ignore[reportAttributeAccessIssue]
+        if len(forwards) < max_forwards:
+            idle_forward = forward_of([PromptGroup(layout.join(layout.stretches(filler_prompt.shown)), ())])
+            forwards += [idle_forward] * (max_forwards - len(forwards))
+        return UpdateRound(forwards)
+
+    # 2. the update
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Forward and backward of the whole round. Ranks average their gradients, so each multiplies its part of J by their
+        number; they wait for each other in the last backward only."""
+        start_s = time.perf_counter()
+        current_round: UpdateRound = inputs
+        model.train()
+        total = torch.zeros((), device=self.args.device)
+        for index in range(len(current_round.forwards)):
+            is_last = index == len(current_round.forwards) - 1
+            with nullcontext() if is_last else self.accelerator.no_sync(model):
+                loss = -self._objective(model, current_round, index) * self.args.world_size
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        self.tally.add("seconds/update", [time.perf_counter() - start_s])
+        return total
+
+    def _objective(self, model: Any, current_round: UpdateRound, index: int) -> torch.Tensor:
+        forward = current_round.forwards[index].to(self.args.device)
+        learnt, temperature = forward.learnt, self.settings.rollout.temperature
+        with self.accelerator.autocast():
+            new_log_probs, entropies = log_probs(model, forward, temperature)
+        if index == len(current_round.old_log_probs):  # the first of mu updates
+            current_round.old_log_probs.append(new_log_probs.detach())
+            self.tally.add("mismatch", (new_log_probs.detach() - learnt.sampled_log_probs).abs())
+            if self._importance_cap:
+                current_round.correction_weights.append(self._correction_weights(new_log_probs.detach(), learnt))
+            if self.policy.beta:
+                with torch.no_grad(), self._reference_policy() as reference_model, self.accelerator.autocast():
+                    current_round.reference_log_probs.append(log_probs(reference_model, forward, temperature)[0])
+        total = objective(
+            new_log_probs,
+            current_round.old_log_probs[index],
+            learnt,
+            self.policy,
+            current_round.correction_weights[index] if self._importance_cap else None,
+        )
+        self._add_by_segment("entropy", entropies, learnt)
+        self._add_by_segment(
+            "clipped",
+            is_clipped(new_log_probs, current_round.old_log_probs[index], learnt.advantages, self.policy.epsilon),
+            learnt,
+        )
+        self._add_by_segment("advantage", learnt.advantages.abs(), learnt)
+        if self.policy.beta:
+            kl = divergences(new_log_probs, current_round.reference_log_probs[index])
+            self._add_by_segment("kl", kl.detach(), learnt)
+            total = total - self.policy.beta * (learnt.weights * kl).sum()
+        return total
+
+    def _correction_weights(self, old_log_probs: torch.Tensor, learnt: PolicyTokens) -> torch.Tensor:
+        ratios = importance_ratios(old_log_probs, learnt.sampled_log_probs)
+        weights = truncated_weights(ratios, self._importance_cap)
+        self.tally.add("correction/mean", weights)
+        self.tally.add("correction/clipped", ratios > self._importance_cap)
+        self.tally.peak("correction/max", ratios)
+        return weights
+
+    def _reference_policy(self) -> AbstractContextManager[Any]:
+        """The policy that the training began with: a copy of the model, or the student without its adapters."""
+        return (
+            nullcontext(self._reference_model) if self._reference_model is not None else _without_adapters(self.student.model)
+        )
+
+    # 3. metrics
+
+    def _add_metrics(self, played: Sequence[RolledOutGroup]) -> None:
+        tally = self.tally
+        for group_played in played:
+            tally.add("no_signal", [not group_played.is_signal])
+            tally.add("no_target", [not group_played.goal.has_target])
+            tally.add("resampled", [group_played.attempts > 1])
+            tally.add("holistic", [group_played.holistic])
+            for reward, result in zip(group_played.rewards, group_played.results, strict=True):
+                tally.add("reward/sampling", [reward.sampling])
+                tally.add("reward/reasoning", [reward.reasoning])
+                for name in ("iou", "density", "answer", "format"):
+                    tally.add(name, [getattr(reward, name)])
+                tally.add("looked", [bool(result.looks)])
+                tally.add("fps", [float(look.fps) for look in result.looks])
+                tally.add("visual_tokens", [result.visual_tokens])
+                segment_tokens = [len(segment.ids) for segment in result.written]
+                tally.add("tokens/sampling", [sum(segment_tokens if reward.case == "broken" else segment_tokens[:1])])
+                tally.add("tokens/reasoning", [0 if reward.case == "broken" else sum(segment_tokens[1:])])
+                for ending in ENDINGS:
+                    tally.add(f"ending/{ending}", [result.ending == ending])
+        if (
+            self.policy.holistic is None
+            and not self._has_logged_holistic
+            and any(group_played.goal.fps is None for group_played in played)
+        ):
+            self._has_logged_holistic = True
+            self._log_holistic_default()
+
+    def _log_holistic_default(self) -> None:
+        message = (
+            f"holistic is {WITHOUT_DENSITY} for samples whose density is not rewarded (only a teacher says it, there is none, "
+            "or [rewards] fps is 0): decoupled advantages could not learn it"
+        )
+        logger.warning(message)
+        self.log_note({"note": message})
+
+    def _add_by_segment(self, name: str, values: torch.Tensor, learnt: PolicyTokens) -> None:
+        for segment, in_segment in zip(SEGMENTS, (~learnt.reasoning, learnt.reasoning), strict=True):
+            self.tally.add(f"{name}/{segment}", values[in_segment].cpu())
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add to Hugging Face's metrics the means since the last line, over all ranks."""
+        if "loss" in logs:
+            metrics = self.tally.means(self.accelerator) | self.tally.peaks(self.accelerator)
+            logs |= {name: float(f"{value:.6g}") for name, value in metrics.items()}
+        super().log(logs, start_time)
+
+
+class RepeatedBatchSampler(RankBatchSampler):
+    """The batch sampler of a training with several updates from each round."""
+
+    def __init__(self, sampler: BatchSampler, batches: int, updates: int) -> None:
+        super().__init__(sampler, batches)
+        self._updates = updates
+
+    def __len__(self) -> int:
+        """The number of updates, which is what Hugging Face counts."""
+        return super().__len__() * self._updates
+
+
+def _with_divided_weights(group: PromptGroup, weight_total: int) -> PromptGroup:
+    """The group with weights that add up to 1 over an update."""
+    return replace(group, branches=tuple(replace(branch, weights=branch.weights / weight_total) for branch in group.branches))
+
+
+@contextmanager
+def _without_adapters(model: Any) -> Generator[Any]:
+    with model.disable_adapter():
+        yield model
+
+
+@dataclass(frozen=True, slots=True)
+class SdgrpoResult:
+    """The result of a training by SD-GRPO."""
+
+    checkpoint: Path
+    steps: int
+    metrics: dict[str, float]
+    """The last line of the log."""
+    seconds: float
+
+
+def train(
+    settings: SdgrpoSettings,
+    callbacks: Sequence[TrainerCallback] = (),
+    make_writer: Callable[[Student], RolloutWriter] | None = None,
+) -> SdgrpoResult:
+    """Train from the last complete checkpoint to the last step. `callbacks` are Hugging Face's; `make_writer` makes another
+    writer than the settings name."""
+    args = training_arguments(settings, logging_nan_inf_filter=False)
+    corpora = open_rl_corpora(settings)
+    if args.process_index == 0:
+        if settings.data.verify:
+            require_targets(settings, corpora)
+        checkpoints.sweep(Path(settings.out))
+    set_seed(settings.training.seed)
+    student = prepare_student(make_student(settings.model, corpora, settings.training.seed), settings.model)
+    trainer = SdgrpoTrainer(student, settings, corpora, args, make_writer)
+    start_s = time.perf_counter()
+    try:
+        checkpoint = trainer.to_the_end(callbacks)
+    finally:
+        trainer.writer.close()
+    metrics = next(entry for entry in reversed(trainer.state.log_history) if "loss" in entry)
+    return SdgrpoResult(checkpoint, trainer.state.global_step, metrics, time.perf_counter() - start_s)

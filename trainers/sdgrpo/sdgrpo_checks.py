@@ -1,0 +1,62 @@
+"""Checks before the first rollout: prompts must fit, and some samples must say where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.inference.engines.vllm_engine import require_vllm
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.sizes import clip_tokens
+from dmforge.trainers.sdgrpo.sdgrpo_settings import ColocatedSettings, SdgrpoSettings
+from dmforge.trainers.training_checks import open_corpora, require_sound, require_task
+
+MAX_STAMP_TOKENS = 24
+"""The most tokens of one stamp with its markers."""
+
+
+def open_rl_corpora(settings: SdgrpoSettings) -> list[Corpus]:
+    """Open the corpora, after checking that their longest rollouts fit into a forward and into the engine."""
+    vllm_settings = settings.engine if isinstance(settings.engine, ColocatedSettings) else None
+    if vllm_settings:
+        require_vllm()
+    corpora = open_corpora(settings.data, require_task)
+    for corpus in corpora:
+        costliest = int(np.argmax(corpus.costs))
+        rollout_tokens = int(corpus.costs[costliest]) + settings.rollout.most_tokens + _max_look_tokens(corpus.clips)
+        if rollout_tokens > settings.training.most_tokens:
+            message = f"a rollout may have {rollout_tokens} tokens, and a forward {settings.training.most_tokens}"
+            hint = "raise [training] most_tokens, lower [rollout] most_tokens, or pack with clips that cost less"
+            raise InputError(message, where=f"{corpus.place}: {corpus[costliest].sample.id}", mend=hint)
+        if vllm_settings and rollout_tokens > vllm_settings.context:
+            message = f"a rollout may have {rollout_tokens} tokens, and a row of the engine {vllm_settings.context}"
+            hint = "raise [engine] context, lower [rollout] most_tokens, or pack with clips that cost less"
+            raise InputError(message, where=f"{corpus.place}: {corpus[costliest].sample.id}", mend=hint)
+    return corpora
+
+
+def require_targets(settings: SdgrpoSettings, corpora: Sequence[Corpus]) -> None:
+    """Require undamaged shards, coarse clips within the budget, and some sample with a target."""
+    require_sound(corpora, require_task)
+    max_visual_tokens = settings.rollout.most_visual_tokens
+    has_target = False
+    for corpus in corpora:
+        for packed in corpus.videos():
+            video = packed.video.as_record()
+            tokens = clip_tokens(len(corpus.clips.coarse(video).times_s), corpus.clips.coarse_size(video))
+            if tokens > max_visual_tokens:
+                hint = f"raise [rollout] most_visual_tokens above {tokens}"
+                raise InputError(
+                    f"a coarse clip of {tokens} tokens is over the budget of {max_visual_tokens}", where=packed.where, mend=hint
+                )
+            has_target = has_target or any(sample.target or sample.windows for sample in packed.samples)
+    if not has_target:
+        hint = "import tasks with windows or targets (docs/sources.md), select and pack them"
+        raise InputError("no sample has a target: nothing says where to look", where=corpora[0].place, mend=hint)
+
+
+def _max_look_tokens(clips: Clips) -> int:
+    return clips.look_tokens + MAX_STAMP_TOKENS * (clips.look_frames // 2)

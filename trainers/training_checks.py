@@ -1,0 +1,72 @@
+"""Checks before the first step: a training that can't end well is refused before anything is spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.shards.document import ShardSample
+from dmforge.curation.shards.integrity import require_undamaged
+from dmforge.schemas.errors import InputError
+from dmforge.trainers.dataloading import over_budget_error
+from dmforge.trainers.training_settings import DataSettings, ReadingSettings
+
+
+def open_cot_corpora(settings: DataSettings, ranks: int) -> list[Corpus]:
+    """Open the corpora of a training by SFT, after checking that all of them can be trained on."""
+    corpora = open_corpora(settings, require_trajectory)
+    for corpus in corpora:
+        costliest = int(np.argmax(corpus.costs))
+        max_tokens = settings.most_tokens // ranks
+        if corpus.costs[costliest] > max_tokens:
+            raise over_budget_error(int(corpus.costs[costliest]), max_tokens, f"{corpus.place}: {corpus[costliest].sample.id}")
+    return corpora
+
+
+SampleCheck = Callable[[Corpus, ShardSample], None]
+"""Raises for a sample of another kind than a training takes."""
+
+
+def require_trajectory(corpus: Corpus, sample: ShardSample) -> None:
+    """Raise unless a sample is a trajectory up to its answer."""
+    if not sample.candidate or sample.transcript.pieces[-1].author != "policy":
+        message = f"the corpus {corpus.manifest.corpus!r} holds tasks, not trajectories"
+        raise InputError(message, where=corpus.place, mend="SFT reads cot corpora: give one that select_cot selected")
+
+
+def require_task(corpus: Corpus, sample: ShardSample) -> None:
+    """Raise unless a sample is a task, which ends where the policy begins."""
+    if sample.candidate or sample.transcript.pieces[-1].author != "prompt":
+        message = f"the corpus {corpus.manifest.corpus!r} holds trajectories, not tasks"
+        raise InputError(message, where=corpus.place, mend="SD-GRPO reads rl corpora: give one that select_rl selected")
+
+
+def open_corpora(settings: ReadingSettings, check_sample: SampleCheck) -> list[Corpus]:
+    """Open corpora, after checking that they hold samples of one kind and were cut by the same clips."""
+    corpora = [Corpus(corpus.place, settings.clips) for corpus in settings.corpora]
+    for corpus in corpora:
+        check_sample(corpus, corpus[0].sample)
+        _require_same_clips(corpora[0], corpus)
+    return corpora
+
+
+def require_sound(corpora: Sequence[Corpus], check_sample: SampleCheck = require_trajectory) -> None:
+    """Check that every byte is as packed, every sample of that kind, and every video cut by the clips of its corpus."""
+    for corpus in corpora:
+        require_undamaged(corpus.place)
+        for packed in corpus.videos():
+            if packed.video.receipt.clips != corpus.clips.digest.hex():
+                mend = "pack the corpus again from a workspace whose renditions were made with these clips"
+                raise InputError("its renditions were cut by another frame plan", where=packed.where, mend=mend)
+            for sample in packed.samples:
+                check_sample(corpus, sample)
+
+
+def _require_same_clips(first: Corpus, other: Corpus) -> None:
+    if first.clips.digest != other.clips.digest:
+        other_clips, first_clips = other.clips.semantic(), first.clips.semantic()
+        differing = ", ".join(sorted(name for name in other_clips if other_clips[name] != first_clips[name]))
+        mend = "pack both with the same [clips]"
+        raise InputError(f"its frame plan differs from that of {first.place}: {differing}", where=other.place, mend=mend)

@@ -1,0 +1,237 @@
+"""The settings of any training, and those of SFT: one TOML file, every key documented where it is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from dmforge.curation.io.toml import read_toml
+from dmforge.curation.output_paths import output_folder
+from dmforge.schemas import formats
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.config import Config, Operational, parse_config
+from dmforge.schemas.errors import InputError
+
+
+class Adapters(Config):
+    """Low-rank adapters beside the weights, which then stay as they are."""
+
+    rank: PositiveInt = 16
+    """Rank of each adapter."""
+    alpha: PositiveFloat = 32.0
+    """The output of an adapter is multiplied by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of an adapter's inputs that is dropped in training."""
+    targets: str = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
+    """Modules that get an adapter: a regular expression over their full names."""
+
+
+class ModelSettings(Config):
+    """Which student learns, and which of its weights."""
+
+    checkpoint: str = ""
+    """A folder with a Qwen3-VL, or its id on the Hub."""
+    scratch: str = ""
+    """The name of a small student from scratch, instead of a checkpoint: tiny, speck."""
+    add_tags: bool = False
+    """Add the four tags to a checkpoint that has never seen them; otherwise it is refused."""
+    weights: Literal["float32", "bfloat16"] = "float32"
+    """The type of the weights. float32 with bf16 = true is the usual way: bfloat16 halves memory, and small steps are lost."""
+    freeze: tuple[str, ...] = ()
+    """Weights that don't learn, by patterns over their names: "model.visual.*". A pattern without a match is an error."""
+    adapters: Adapters | None = None
+    """Train low-rank adapters instead of the weights."""
+    attention: Literal["blocks", "flash_attention_2"] = "blocks"
+    """`flash_attention_2` needs the package flash-attn; `blocks` runs everywhere."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if bool(self.checkpoint) == bool(self.scratch):
+            raise ValueError("give either checkpoint or scratch")
+        return self
+
+
+class CorpusSettings(Config):
+    """One packed selection."""
+
+    place: str
+    """The folder of its shards, local or at an address."""
+    weight: PositiveFloat = 1.0
+    """How often its samples come in an epoch: 1 is once."""
+
+
+class ReadingSettings(Config):
+    """The data of any training."""
+
+    corpora: tuple[CorpusSettings, ...] = Field(min_length=1)
+    """Packed selections, mixed by their weights: `cot` for SFT, `rl` for SD-GRPO."""
+    clips: Clips | None = None
+    """How frames must have been cut; by default as the corpora say, which must agree."""
+    workers: Operational[NonNegativeInt] = 1
+    """Processes that decode ahead for each rank."""
+    verify: Operational[bool] = True
+    """Check every byte of the shards before the first step."""
+
+
+class DataSettings(ReadingSettings):
+    """The data of SFT, and how much of it is in a batch."""
+
+    most_tokens: PositiveInt = 32_768
+    """The most tokens of a global batch, over all ranks; with accumulation of each of its parts. A sample that costs more
+    than a rank's share is an error."""
+    most_samples: PositiveInt = 1 << 16
+    """The most samples of a global batch, over all ranks."""
+    layout: Literal["packed", "padded"] = "packed"
+    """Transcripts one behind the other in a row, each attending only to itself; or a row each."""
+
+
+WHOLE_STUDENT_ON_EACH_GPU = (
+    "not supported: each GPU holds the whole student, by torchrun; for less memory take [model.adapters], [model] freeze, "
+    "gradient_checkpointing or bf16"
+)
+HUGGING_FACE_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "deepspeed": WHOLE_STUDENT_ON_EACH_GPU,
+        "fsdp": WHOLE_STUDENT_ON_EACH_GPU,
+        "fsdp_config": WHOLE_STUDENT_ON_EACH_GPU,
+        "fp16": "not supported: bf16 = true",
+        "optim": "not supported: AdamW, with betas and weight_decay",
+        "max_steps": "steps says it",
+        "num_train_epochs": "not supported: steps counts updates",
+        "per_device_train_batch_size": "[data] most_tokens says it, in tokens and over all ranks",
+        "gradient_accumulation_steps": "accumulation says it",
+        "lr_scheduler_type": "schedule says it",
+        "warmup_ratio": "not supported: warmup_steps counts updates",
+        "max_grad_norm": "clip says it",
+        "report_to": "it stands in [saving]",
+        "logging_steps": "[saving] log_every says it",
+        "save_steps": "[saving] save_every says it",
+    }
+)
+
+
+class LearningSettings(Config):
+    """The learning of any training."""
+
+    elsewhere = HUGGING_FACE_KEYS
+
+    steps: PositiveInt
+    """Total number of updates."""
+    learning_rate: PositiveFloat = 1e-5
+    """The highest learning rate."""
+    warmup_steps: NonNegativeInt = 0
+    """Updates until the learning rate is at its highest."""
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    """What the learning rate does after that."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Weight decay of AdamW."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Betas of AdamW."""
+    clip: PositiveFloat = 1.0
+    """The largest norm of a gradient; larger ones are scaled down."""
+    seed: NonNegativeInt = 0
+    """The seed of the order of samples, of dropout, and of a student from scratch."""
+    bf16: bool = False
+    """Compute in bfloat16."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass instead of keeping them."""
+
+
+class StepSettings(LearningSettings):
+    """The learning of SFT."""
+
+    accumulation: PositiveInt = 1
+    """Global batches per update."""
+
+
+class OutSettings(Config):
+    """Checkpoints and logs, and how often they are written."""
+
+    save_every: Operational[PositiveInt] = 500
+    """Updates between checkpoints. One is always made at the end."""
+    keep: Operational[PositiveInt] = 2
+    """Number of newest checkpoints that are kept."""
+    log_every: Operational[PositiveInt] = 10
+    """Updates between lines of log.jsonl."""
+    report_to: Operational[tuple[str, ...]] = ()
+    """Where Hugging Face's Trainer also reports to: wandb, tensorboard, ..."""
+    device: Operational[Literal["auto", "cpu"]] = "auto"
+    """`cpu` leaves a GPU alone."""
+
+
+class TrainingSettings(Config):
+    """The settings of any training."""
+
+    format: Operational[PositiveInt] = formats.TRAINING
+    """The format of this file; `dmforge upgrade FILE` brings an older one up."""
+    name: str
+    """The model's name in its card."""
+    out: Operational[str]
+    """The folder for checkpoints and logs; relative to the folder of this file, if it isn't absolute."""
+    model: ModelSettings
+    """`[model]`"""
+    data: ReadingSettings
+    """`[data]`"""
+    training: LearningSettings
+    """`[training]`"""
+    saving: OutSettings = Field(default_factory=OutSettings)
+    """`[saving]`"""
+
+
+class SftSettings(TrainingSettings):
+    """The settings of a training by SFT."""
+
+    name: str = "sft"
+    """The model's name in its card."""
+    data: DataSettings
+    """`[data]`"""
+    training: StepSettings
+    """`[training]`"""
+
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+SettingsT = TypeVar("SettingsT", bound=TrainingSettings)
+
+
+def read_sft(path: Path) -> SftSettings:
+    """The settings of a file."""
+    return read_settings(SftSettings, path)
+
+
+def read_settings(settings_class: type[SettingsT], path: Path) -> SettingsT:
+    """The settings of a training. Relative folders in its file start from the file's own folder."""
+    settings = read_training_file(settings_class, path)
+    output_folder(Path(resolve_location(path, settings.out)), f"{path}: out")
+    corpora = tuple(
+        corpus.model_copy(update={"place": resolve_location(path, corpus.place)}) for corpus in settings.data.corpora
+    )
+    checkpoint = (
+        resolve_location(path, settings.model.checkpoint)
+        if settings.model.checkpoint.startswith(".")
+        else settings.model.checkpoint
+    )
+    return settings.model_copy(
+        update={
+            "out": resolve_location(path, settings.out),
+            "data": settings.data.model_copy(update={"corpora": corpora}),
+            "model": settings.model.model_copy(update={"checkpoint": checkpoint}),
+        }
+    )
+
+
+def read_training_file(settings_class: type[ConfigT], path: Path) -> ConfigT:
+    """The settings in a file of this format or an older one."""
+    if not path.is_file():
+        raise InputError("there is no such file", where=str(path), mend="give a TOML file: docs/training.md shows one")
+    content = read_toml(path)
+    formats.refuse_newer("the file", content.get("format", 1), formats.TRAINING, str(path))
+    return parse_config(settings_class, content, where=str(path))
+
+
+def resolve_location(path: Path, location: str) -> str:
+    """A location that a file names: an address as it is, a folder relative to the file's own."""
+    return location if "://" in location else str((path.parent / location).absolute())
