@@ -43,7 +43,7 @@ def usable_paths() -> Generator[None]:
         if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ):
             raise
         reason = (error.strerror or str(error)).lower()
-        raise InputError(reason, where=str(error.filename)[:200], mend="give a path that the system can have") from None
+        raise InputError(reason, where=str(error.filename)[:200], hint="give a path that the system can have") from None
 
 
 class Commands(TyperGroup):
@@ -127,8 +127,8 @@ def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
     forecasts = run_commands.plan(_workspace(workspace))
     cost = sum(forecast.cost.usd for forecast in forecasts)
     for forecast in forecasts:
-        if forecast.awaits:
-            print_awaited(forecast.name, forecast.awaits)
+        if forecast.blocked_by:
+            print_awaited(forecast.name, forecast.blocked_by)
             break
     if as_json:
         stages = [
@@ -137,7 +137,7 @@ def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
                 "expected": forecast.expected,
                 "superseded": forecast.superseded,
                 "cost": forecast.cost.usd,
-                "awaits": forecast.awaits,
+                "awaits": forecast.blocked_by,
             }
             | asdict(forecast.cost.usage)
             for forecast in forecasts
@@ -184,10 +184,10 @@ def run(
     from dmforge.curation.engine import run_log
 
     run_workspace = _workspace(workspace)
-    rank_options = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--patience": patience is not None}
+    rank_options = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--wait-timeout": patience is not None}
     share = _share(rank, world_size, rank_options | {"--executor": executor == "ray"})
     if address is not None and executor != "ray":
-        raise InputError("`--address` needs `--executor ray`", where="--address", mend="give --executor ray, or leave it out")
+        raise InputError("`--address` needs `--executor ray`", where="--address", hint="give --executor ray, or leave it out")
     with contextlib.ExitStack() as stack:
         if share is None:
             ray_executor = stack.enter_context(run_commands.on_ray(address)) if executor == "ray" else None
@@ -203,15 +203,15 @@ def run(
         for report in stage_reports:
             reports.append(report)
             print_deferred(report.name, report.deferred)
-            print_awaited(report.name, report.awaits)
+            print_awaited(report.name, report.blocked_by)
     stages = [
-        counts_of(report.name, report.tally) | {"deferred": report.deferred, "awaits": report.awaits} for report in reports
+        counts_of(report.name, report.tally) | {"deferred": report.deferred, "awaits": report.blocked_by} for report in reports
     ]
     if as_json:
         print_json({"stages": stages, "cost": run_log.spent_usd(_workspace(workspace))})
     else:
         print_tallies({report.name: report.tally for report in reports})
-    unfinished_if(any(report.tally.pending for report in reports if not report.awaits))
+    unfinished_if(any(report.tally.pending for report in reports if not report.blocked_by))
 
 
 @app.command()
@@ -278,7 +278,7 @@ def verify(
         out.print(f"{len(verification.defects)} defects" if verification.defects else sound, highlight=False)
     if verification.defects:
         damaged = ", ".join(dict.fromkeys(defect.shard for defect in verification.defects))
-        raise LakeError(f"damaged: {damaged}", where=folder, mend=REFETCH_HINT)
+        raise LakeError(f"damaged: {damaged}", where=folder, hint=REFETCH_HINT)
 
 
 @app.command()
@@ -381,7 +381,7 @@ def forget(
     from dmforge.curation.lifecycle import takedown
 
     if bool(videos) == (source is not None):
-        raise InputError("give either a video or --source", where="forget", mend="dmforge forget video_... --reason R")
+        raise InputError("give either a video or --source", where="forget", hint="dmforge forget video_... --reason R")
     if source is not None:
         removed = run_commands.forget(_workspace(workspace), _command(), reason, lambda lake: takedown.videos_of(lake, source))
     else:
@@ -483,7 +483,7 @@ def train_student(
 ) -> None:
     """Train a student on packed corpora. Stop it whenever you like: the same command goes on from the last checkpoint."""
     if way not in ("sft", "sdgrpo"):
-        raise InputError(f"there is no training called {way!r}", where="train", mend="known here: sft, sdgrpo")
+        raise InputError(f"there is no training called {way!r}", where="train", hint="known here: sft, sdgrpo")
     train = _train_by_sft if way == "sft" else _train_by_sdgrpo
     with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
         checkpoint, metrics = train(config)
@@ -542,7 +542,7 @@ def _require_train_extra() -> None:
 
     missing = [name for name in ("torch", "transformers", "accelerate", "peft") if find_spec(name) is None]
     if missing:
-        raise InputError(f"not installed: {', '.join(missing)}", where="train", mend="pip install 'dmforge[train]'")
+        raise InputError(f"not installed: {', '.join(missing)}", where="train", hint="pip install 'dmforge[train]'")
 
 
 @app.command()
@@ -619,7 +619,7 @@ def frames(
     from dmforge.curation.video import frame_preview
 
     if coarse == (span is not None):
-        raise InputError("give either --span or --coarse", where="frames", mend="dmforge frames FILE --span 2 5 --fps 4")
+        raise InputError("give either --span or --coarse", where="frames", hint="dmforge frames FILE --span 2 5 --fps 4")
     if span is None:
         shot = frame_preview.coarse_shot(file, backend)
     elif exact:
@@ -671,7 +671,7 @@ def ingest(
     unfinished_if(ingested.pending > 0)
     if not ingested.ingested and not ingested.known:
         hint = "`dmforge probe FILE` says what a file is; `dmforge run --retry-quarantined` tries one again that was mended"
-        raise DmforgeError("no video came in", where=", ".join(places)[:200], mend=hint)
+        raise DmforgeError("no video came in", where=", ".join(places)[:200], hint=hint)
 
 
 @app.command("import")
@@ -700,7 +700,7 @@ def import_annotations(
         return
     if not form or not files:
         raise InputError(
-            "the format and the files are missing", where="import", mend="dmforge import FORMAT FILE..., or --list"
+            "the format and the files are missing", where="import", hint="dmforge import FORMAT FILE..., or --list"
         )
     folders = videos or []
     if dry_run:
@@ -786,12 +786,12 @@ def audit(
         print_json(document) if as_json else out.print_line("{report}: {bytes} bytes".format(**document))
         return
     if training:
-        raise InputError("curves stand on the report only", where="--training", mend="give --html FILE as well")
+        raise InputError("curves stand on the report only", where="--training", hint="give --html FILE as well")
     if list_queries or not (query or sql is not None):
         print_answer(named.listed(), "json" if as_json else form or "table")
         return
     if query and sql is not None:
-        raise InputError("give a named question or --sql, not both", where="audit", mend=f"dmforge audit {query}")
+        raise InputError("give a named question or --sql, not both", where="audit", hint=f"dmforge audit {query}")
     from dmforge.commands import audit as audit_commands
     from dmforge.curation import output_paths
     from dmforge.curation.audit import output, sql_sandbox
@@ -858,17 +858,17 @@ def _share(rank: int | None, world_size: int | None, rank_options: Mapping[str, 
 
     given_options = {name for name, value in rank_options.items() if value}
     if rank is None and world_size is None:
-        if "--patience" in given_options:
-            mend = "leave it out, or give --rank and --world-size"
-            raise InputError("`--patience` needs `--rank` and `--world-size`", where="--patience", mend=mend)
+        if "--wait-timeout" in given_options:
+            hint = "leave it out, or give --rank and --world-size"
+            raise InputError("`--wait-timeout` needs `--rank` and `--world-size`", where="--wait-timeout", hint=hint)
         return None
     if rank is None or world_size is None or rank >= world_size:
         message = f"there is no rank {rank} of {world_size}"
-        raise InputError(message, where="--rank", mend="give --rank R --world-size W, with R from 0 to W - 1")
-    if given_options - {"--patience"}:
-        mend = "leave it out; do that first, in a run without ranks"
+        raise InputError(message, where="--rank", hint="give --rank R --world-size W, with R from 0 to W - 1")
+    if given_options - {"--wait-timeout"}:
+        hint = "leave it out; do that first, in a run without ranks"
         raise InputError(
-            "not available in a run with ranks", where=", ".join(sorted(given_options - {"--patience"})), mend=mend
+            "not available in a run with ranks", where=", ".join(sorted(given_options - {"--wait-timeout"})), hint=hint
         )
     return Share(rank, world_size)
 
@@ -890,7 +890,7 @@ def _look(span: tuple[float, float], fps: float) -> Any:
         return Look(Window(round(span[0] * 100), round(span[1] * 100)), Fraction(fps).limit_denominator(1000))
     except (ValueError, OverflowError) as error:
         raise InputError(
-            str(error), where="--span, --fps", mend="give a window that begins before it ends, as --span 2 5"
+            str(error), where="--span, --fps", hint="give a window that begins before it ends, as --span 2 5"
         ) from None
 
 
@@ -902,7 +902,7 @@ def _rates(option: str, assignments: list[str] | None) -> dict[str, float]:
         try:
             rates[name] = float(rate)
         except ValueError:
-            raise InputError(f"{text!r} has no rate", where=option, mend=f"write {option} {name}=0.1") from None
+            raise InputError(f"{text!r} has no rate", where=option, hint=f"write {option} {name}=0.1") from None
     return rates
 
 

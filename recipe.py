@@ -111,7 +111,7 @@ class Recipe:
         """The stages up to and including one."""
         names = [stage.name for stage in self.stages]
         if last_stage is not None and last_stage not in names:
-            raise InputError(f"the recipe has no stage {last_stage!r}", where="--until", mend=nearest(last_stage, names))
+            raise InputError(f"the recipe has no stage {last_stage!r}", where="--until", hint=nearest(last_stage, names))
         return self.stages if last_stage is None else self.stages[: names.index(last_stage) + 1]
 
 
@@ -123,7 +123,7 @@ def read_recipe(path: Path) -> Recipe:
     for name, values in file.stages.items():
         where = f"{path}: [stages.{name}]"
         if name not in STAGES:
-            raise InputError(f"there is no stage {name!r}", where=where, mend=nearest(name, list(STAGES)))
+            raise InputError(f"there is no stage {name!r}", where=where, hint=nearest(name, list(STAGES)))
         stage_type = stage_class(name)
         for section in ("clips", "prices", "student"):
             if section in stage_type.config_class.model_fields:
@@ -163,8 +163,8 @@ def _check_order(stages: Sequence[AnyStage], where: str) -> None:
     for record in needed_records:
         if record not in made_records and record not in optional_records:
             makers = sorted(name for name in STAGES if record in stage_class(name).makes)
-            mend = f"put one of these before it: {', '.join(makers)}" if makers else "leave it out"
-            raise InputError(f"it reads {record.table}, which no earlier stage makes", where=where, mend=mend)
+            hint = f"put one of these before it: {', '.join(makers)}" if makers else "leave it out"
+            raise InputError(f"it reads {record.table}, which no earlier stage makes", where=where, hint=hint)
 
 
 def _check_corpus(stages: Sequence[AnyStage], where: str) -> None:
@@ -174,11 +174,11 @@ def _check_corpus(stages: Sequence[AnyStage], where: str) -> None:
         return
     for earlier_stage in earlier:
         if earlier_stage.reads is Sample:
-            mend = f"put it before [stages.{earlier_stage.name}]"
-            raise InputError(f"a selection behind {earlier_stage.name!r} is in no shard", where=where, mend=mend)
+            hint = f"put it before [stages.{earlier_stage.name}]"
+            raise InputError(f"a selection behind {earlier_stage.name!r} is in no shard", where=where, hint=hint)
         if corpus is not None and corpus == corpus_of(earlier_stage):
-            mend = f"give one of them another name, corpus = {corpus + '2'!r}"
-            raise InputError(f"corpus {corpus!r} is selected by {earlier_stage.name!r} already", where=where, mend=mend)
+            hint = f"give one of them another name, corpus = {corpus + '2'!r}"
+            raise InputError(f"corpus {corpus!r} is selected by {earlier_stage.name!r} already", where=where, hint=hint)
 
 
 def _check_scores(stages: Sequence[AnyStage], where: str) -> None:
@@ -186,5 +186,5 @@ def _check_scores(stages: Sequence[AnyStage], where: str) -> None:
     measured = {name for earlier_stage in earlier for name in earlier_stage.measures}
     for name in sorted(stage.asked_scores() - measured):
         makers = sorted(maker for maker in STAGES if name in stage_class(maker).measures)
-        mend = f"put one of these before it: {', '.join(makers)}" if makers else nearest(name, sorted(measured))
-        raise InputError(f"no filter measures {name!r}", where=where, mend=mend)
+        hint = f"put one of these before it: {', '.join(makers)}" if makers else nearest(name, sorted(measured))
+        raise InputError(f"no filter measures {name!r}", where=where, hint=hint)

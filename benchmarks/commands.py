@@ -25,7 +25,7 @@ from typer.models import ArgumentInfo, OptionInfo
 from dmforge import cli
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
-MOST_LINES = 16
+MAX_LINES = 16
 WORDS = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
 HEAD = """# Commands
 
@@ -49,7 +49,7 @@ corpora = ["$(echo exam/shards/exam/*)"]
 baseline_corpora = ["$(echo ws/shards/cot/*)"]
 device = "cpu"
 [roll]
-most_tokens = 160
+max_tokens = 160
 """
 
 
@@ -223,8 +223,8 @@ def _told(line: str, folder: Path, env: Mapping[str, str]) -> str:
 def _cut(text: str, folder: Path) -> str:
     """The first lines, with places as seen from the folder, and no token of a review."""
     lines = [re.sub(r"token=[\w-]+", "token=...", line.replace(f"{folder}/", "")).rstrip() for line in text.splitlines()]
-    rest = len(lines) - MOST_LINES
-    kept = lines if rest <= 1 else [*lines[:MOST_LINES], f"... and {rest} more lines"]
+    rest = len(lines) - MAX_LINES
+    kept = lines if rest <= 1 else [*lines[:MAX_LINES], f"... and {rest} more lines"]
     return "".join(f"{line}\n" for line in kept)
 
 

@@ -86,7 +86,7 @@ def done(folder: Path, size: Size, seeds: Sequence[int]) -> Iterator[Row]:
     """Row by row what is missing: all of a seed before the next, and of a seed what is compared first."""
     sized = folder / "size.json"
     if sized.exists() and json.loads(sized.read_text()) != asdict(size):
-        raise InputError("its rows are of another size", where=str(sized), mend="name another folder")
+        raise InputError("its rows are of another size", where=str(sized), hint="name another folder")
     write_json(sized, asdict(size))
     known = {(row.scenario, row.arm, row.seed) for row in read(folder / "rows.jsonl")}
     held_out = HeldOut(packed(folder, "held_out", size.held_out, HELD_OUT, "shown"))

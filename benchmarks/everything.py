@@ -136,7 +136,7 @@ def of_published() -> str:
 def of_tried() -> str:
     """A recipe with a student. Whatever it says of a window is right, so that there are targets; and nothing is kept from being
     packed for its sake."""
-    text = re.sub(r"most_tokens = \d+|\[stages.replay.rounds\].*\n.*\n.*\n", "", _own("replayed"))
+    text = re.sub(r"max_tokens = \d+|\[stages.replay.rounds\].*\n.*\n.*\n", "", _own("replayed"))
     for stage in ("blind", "replay", "necessity", "density", "vouch"):
         text = text.replace(f"[stages.{stage}]", f"[stages.{stage}]\nmost_tokens = 12\nrounds = {{ sizes = [1, 2] }}")
     text = text.replace("[stages.density]", "[stages.density]\nright_iou = 0.0").replace('"auto"', '"cpu"')

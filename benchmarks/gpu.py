@@ -151,7 +151,7 @@ def rollouts(student: Student, case: Case, rows: int, times: int) -> list[object
     engine.banned = torch.cat([engine.banned, ends])
     asked = opening(case)
     clips = [looked(case, row) for row in range(rows)]
-    sampling = [Sampling(seed=row, most_tokens=case.tokens) for row in range(rows)]
+    sampling = [Sampling(seed=row, max_tokens=case.tokens) for row in range(rows)]
     closing = dict.fromkeys(range(rows), (PromptPiece(Piece("policy", "</think>")),))
     took: list[list[float]] = []
     for _ in range(times + 1):
@@ -159,7 +159,7 @@ def rollouts(student: Student, case: Case, rows: int, times: int) -> list[object
         kept = engine.converse(sampling)
         shown_s = seconds(device, lambda kept=kept: kept.put(dict.fromkeys(range(rows), asked)))
         injected_s = seconds(device, lambda kept=kept: kept.put(dict(enumerate(clips))))
-        decoded_s = seconds(device, lambda kept=kept: kept.go_on(closing, ()))
+        decoded_s = seconds(device, lambda kept=kept: kept.step(closing, ()))
         peak = peak_gb(device)
         del kept
         fresh_peak(device)

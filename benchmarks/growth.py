@@ -45,7 +45,7 @@ class Stood:
 
     name: str
     settled: int
-    wall_s: float
+    wall_timeout_s: float
     cpu_s: float
     peak_mb: float
 
@@ -141,8 +141,8 @@ def print_rows(rows: Sequence[Grown], command: str) -> None:
     stages = [stage.name for stage in rows[0].stages]
     show(
         "CPU seconds (wall seconds) a stage", command, ["tasks", *stages, "in all", "CPU ms a task"],
-        [[f"{row.tasks:,}", *(f"{s.cpu_s:.1f} ({s.wall_s:.0f})" for s in row.stages),
-          f"{row.cpu_s:.1f} ({sum(s.wall_s for s in row.stages):.0f})", f"{per_task_ms(row):.2f}"] for row in rows],
+        [[f"{row.tasks:,}", *(f"{s.cpu_s:.1f} ({s.wall_timeout_s:.0f})" for s in row.stages),
+          f"{row.cpu_s:.1f} ({sum(s.wall_timeout_s for s in row.stages):.0f})", f"{per_task_ms(row):.2f}"] for row in rows],
     )  # fmt: skip
     show(
         "Peak memory of the driver a stage, MB", command, ["tasks", *stages, "run again"],

@@ -106,7 +106,7 @@ def _check(answer: Answer) -> None:
 
 async def _asked(url: str) -> Answer | DmforgeError:
     os.environ[KEY_NAME] = KEY
-    config = TeacherConfig(model="m", base_url=url, key_name=KEY_NAME, retries=0, patience_s=0.001, timeout_s=3)
+    config = TeacherConfig(model="m", base_url=url, api_key_env=KEY_NAME, retries=0, wait_timeout_s=0.001, timeout_s=3)
     teacher = Teacher(config, "annotate", Budget())
     try:
         return await teacher.ask(QUESTION)

@@ -81,10 +81,10 @@ class Invent(Root, Batch[Invented, Video | Provenance | Task]):
     """Numbers to videos, with what lies in media/ for them, and questions."""
 
     name, version = "invent", 1
-    repeats = True  # not here; but where tasks come from files, so that costs are as there
+    allows_duplicate_rows = True  # not here; but where tasks come from files, so that costs are as there
     config: InventConfig
 
-    def edition(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: Workspace) -> str:
         return f"{self.config.tasks} tasks"
 
     def scan(self, workspace: Workspace) -> Iterator[Invented]:
@@ -196,7 +196,7 @@ def chain(tasks: int) -> tuple[AnyStage, ...]:
     """All stages, from numbers to shards."""
     names = ("grammar", "window", "density", "frames", "length", "language", "answer_form", "silent")
     asked = AnnotateConfig(
-        model="knowing", base_url="http://127.0.0.1:9/v1", concurrency=64, requests_a_minute=6e8, tokens_a_minute=6e12
+        model="knowing", base_url="http://127.0.0.1:9/v1", concurrency=64, requests_per_minute=6e8, tokens_per_minute=6e12
     )
     return (
         Invent(InventConfig(tasks=tasks)),

@@ -28,7 +28,7 @@ from dmforge.trainers.sdgrpo import sdgrpo
 from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
 from dmforge.trainers.training_settings import SftSettings
 
-MOST_TOKENS = 48
+MAX_TOKENS = 48
 """That a policy may write."""
 AT_ONCE = 48
 TEXTS = 1000
@@ -46,7 +46,7 @@ class HeldOut:
     def _quest(example: Example, corpus: Corpus) -> tuple[ShardSample, RolloutRequest]:
         footage = footage_of(example, corpus.clips)
         shown = prompt_of(example.sample.transcript.pieces, footage)
-        return example.sample, RolloutRequest(shown, footage, Sampling(temperature=0, most_tokens=MOST_TOKENS))
+        return example.sample, RolloutRequest(shown, footage, Sampling(temperature=0, max_tokens=MAX_TOKENS))
 
     def of(self, checkpoint: Path) -> Point:
         """Of one that lies there, before any update."""
@@ -57,7 +57,7 @@ class HeldOut:
         engine, found = TransformersEngine(student), []
         for first in range(0, len(self._told), AT_ONCE):
             some = self._told[first : first + AT_ONCE]
-            rolled = roll(engine, [quest for _, quest in some], RolloutLimits(most_looks=1))
+            rolled = roll(engine, [quest for _, quest in some], RolloutLimits(max_looks=1))
             found += [(sample, one) for (sample, _), one in zip(some, rolled, strict=True)]
         iou, right, off_fps, formed = [], [], [], []
         for sample, one in found:
@@ -100,7 +100,7 @@ def imitated(folder: Path, worlds: int, steps: int, seed: int, taught_seed: int)
     make_student(SHAPES["mote"], texts, seed).save(folder / "start")
     told = {
         "out": str(folder), "model": {"checkpoint": str(folder / "start")},
-        "data": {"corpora": [{"place": str(taught)}], "most_tokens": 100_000, "most_samples": 16, "workers": 0},
+        "data": {"corpora": [{"place": str(taught)}], "max_tokens": 100_000, "max_samples": 16, "workers": 0},
         "training": {"steps": steps, "learning_rate": 2e-3, "warmup_steps": 40, "weight_decay": 0.01, "seed": seed},
         "saving": {"device": "cpu", "save_every": steps},
     }  # fmt: skip
@@ -128,10 +128,10 @@ def practised(told: Practice, scratch: Path, held_out: HeldOut) -> tuple[tuple[P
     settings = {
         "out": str(scratch), "model": {"checkpoint": str(told.checkpoint)},
         "data": {"corpora": [{"place": str(told.place)}], "prompts": told.prompts, "workers": 0, "verify": False},
-        "rollout": {"temperature": 1.0, "most_tokens": MOST_TOKENS}, "rewards": told.rewards,
+        "rollout": {"temperature": 1.0, "max_tokens": MAX_TOKENS}, "rewards": told.rewards,
         "training": {
             "steps": told.at[-1], "learning_rate": 3e-4, "warmup_steps": 5, "betas": (0.9, 0.95), "beta": 0.0,
-            "most_tokens": 100_000, "seed": told.seed, **told.training,
+            "max_tokens": 100_000, "seed": told.seed, **told.training,
         },
         "saving": {"device": "cpu", "save_every": told.at[-1]},
     }  # fmt: skip

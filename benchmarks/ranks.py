@@ -47,7 +47,7 @@ def ended(workspace: Path) -> dict[str, str]:
 
 
 def start(workspace: Path, rank: int, world_size: int, environment: dict[str, str]) -> subprocess.Popen[str]:
-    told = ("--rank", str(rank), "--world-size", str(world_size), "--patience", str(PATIENCE_S))
+    told = ("--rank", str(rank), "--world-size", str(world_size), "--wait-timeout", str(PATIENCE_S))
     return subprocess.Popen(
         [*subjects.DMFORGE, "run", "-w", str(workspace), *told],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},

@@ -4,7 +4,7 @@
 
 `--corpus` is a selection that the student was trained on: its clips are what it can see. `--worlds` is the folder of worlds
 that these videos came from; those that are measured on are like them, from another seed. Whether it sees comes first: where a
-right window helps it less than `LEAST_SEEING` more than a wrong one, it can judge nothing, and every other table is void.
+right window helps it less than `MIN_SEEING` more than a wrong one, it can judge nothing, and every other table is void.
 
 Speed is of policy tokens, free rollouts, on one thread: our rollouts of a video side by side, its clips put behind a cache that
 is kept, against `generate` of Hugging Face row by row, which reads everything again once the clip of the look is there.
@@ -60,7 +60,7 @@ from dmforge.schemas.records import Task, Video
 from dmforge.schemas.transcript import Piece
 
 COMMAND = "python -m benchmarks.replay"
-LEAST_SEEING = 0.2
+MIN_SEEING = 0.2
 CAUGHT, FALSE = 0.9, 0.05
 NEAR, FASTER, SAVED = 0.85, 3.0, 0.3
 LEAST = {"vouch": 0.3, "vouch_window": 0.1, "vouch_overlap": 0.1, "blind": 0.5}
@@ -126,7 +126,7 @@ def seeing(told: Measured) -> tuple[float, list[list[object]]]:
     found = dict(told.sql("SELECT arm, avg((score >= .5)::INT) FROM rollouts WHERE filter = 'necessity' GROUP BY arm"))
     rates: dict[str, float] = {arm: found.get(arm, 0.0) for arm in ("right", "wrong", "none")}
     sees = rates["right"] - rates["wrong"]
-    return sees, [[*(f"{rate:.2f}" for rate in rates.values()), f"{sees:.2f}", LEAST_SEEING]]
+    return sees, [[*(f"{rate:.2f}" for rate in rates.values()), f"{sees:.2f}", MIN_SEEING]]
 
 
 def candidates(told: Measured) -> Iterator[list[object]]:
@@ -211,7 +211,7 @@ class RowByRow:
         """A rollout: to its look, then all of it again with the clip. How many tokens were written."""
         vocabulary = self._student.vocabulary
         shown: list[PromptPiece] = [*quest.prompt]
-        most = quest.sampling.most_tokens
+        most = quest.sampling.max_tokens
         first = self._written(shown, most, [vocabulary.end, vocabulary.look_end])
         look = look_of(vocabulary.decode(first)) if first[-1] == vocabulary.look_end else None
         if look is None or len(first) >= most:
@@ -291,10 +291,10 @@ def main() -> None:
         columns = ["right window", "wrong window", "no look", "seeing", "wanted, at least"]
         show_table("Does the student see? Pass rates of forced looks", command, columns, rows)
         found = [*candidates(measured), *blind(measured), *density(measured)]
-        fast = speed(measured, told.student, clips, 3, told.most_tokens)
+        fast = speed(measured, told.student, clips, 3, told.max_tokens)
         found += [rounds(measured), fast]
     columns = ["what", "caught, or found: share (95 %)", "wanted"]
-    void = "" if sees >= LEAST_SEEING else f"VOID: it sees {sees:.2f}, and from less than {LEAST_SEEING} nothing follows. "
+    void = "" if sees >= MIN_SEEING else f"VOID: it sees {sees:.2f}, and from less than {MIN_SEEING} nothing follows. "
     show_table(f"{void}What its rollouts say, against what is known", command, columns, found)
 
 

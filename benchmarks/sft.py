@@ -42,7 +42,7 @@ from dmforge.schemas.transcript import COARSE, Piece
 from dmforge.trainers.batches import ForwardBatch, logits_of, pack, pad, summed_loss
 
 COMMAND = "python -m benchmarks.sft"
-LEAST_OF_BOUND, MOST_WAITING = 0.9, 0.05
+MIN_OF_BOUND, MAX_WAITING = 0.9, 0.05
 SIZES = ((32, 32), (416, 224))
 WARM_UP = 5
 """Updates that are left out."""
@@ -51,7 +51,7 @@ TRAINING = """out = "{out}"
 scratch = "tiny"
 [data]
 corpora = [{{ place = "{place}" }}]
-most_tokens = {tokens}
+max_tokens = {tokens}
 verify = false
 [training]
 steps = {steps}
@@ -102,7 +102,7 @@ def packing(number: int, times: int) -> list[object]:
     padded_s = step_s(student, pad(laids, student.vocabulary.padding), times)
     gain, bound = padded_s / packed_s, 1 / (1 - share)
     rates = [f"{tokens / s:,.0f}" for s in (padded_s, packed_s)]
-    return [number, f"{share:.2f}", *rates, f"{gain:.2f}", f"{bound:.2f}", f"{gain / bound:.2f}", LEAST_OF_BOUND]
+    return [number, f"{share:.2f}", *rates, f"{gain:.2f}", f"{bound:.2f}", f"{gain / bound:.2f}", MIN_OF_BOUND]
 
 
 def corpus(folder: Path, videos: int, size: tuple[int, int]) -> Path:
@@ -145,7 +145,7 @@ def waiting(folder: Path, size: tuple[int, int], videos: int, steps: int) -> lis
     updates = [line for line in lines if "loss" in line][WARM_UP:]
     share = statistics.mean(line["waiting"] for line in updates)
     rate = statistics.median(line["tokens_per_s"] for line in updates)
-    return [f"{size[0]}x{size[1]}", steps, f"{rate:,.0f}", f"{share:.3f}", MOST_WAITING if size == SIZES[0] else "-"]
+    return [f"{size[0]}x{size[1]}", steps, f"{rate:,.0f}", f"{share:.3f}", MAX_WAITING if size == SIZES[0] else "-"]
 
 
 def main() -> None:

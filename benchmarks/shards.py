@@ -95,7 +95,7 @@ def first_sample(place: str, step: int) -> None:
     """In a process of its own: how long it takes from nothing to the first batch, and the memory that is its own."""
     began = time.monotonic()
     packed = Corpus(place)
-    sampler = BatchSampler([packed], seed=1, most_tokens=1 << 40, most_samples=1)
+    sampler = BatchSampler([packed], seed=1, max_tokens=1 << 40, max_samples=1)
     opened_s = time.monotonic() - began
     sampler.resume(sampler.state(step))
     (batch,) = islice(sampler, 1)

@@ -37,7 +37,7 @@ WORDS = {
 }  # fmt: skip
 NO_MOUNTS = (
     "error: mounting in a namespace is not allowed here: unshare -m, unshare -rm\n"
-    "mend: run it as root or where user namespaces are allowed; or leave full disks out: --only {}"
+    "hint: run it as root or where user namespaces are allowed; or leave full disks out: --only {}"
 )
 
 

@@ -99,7 +99,7 @@ class Serving:
 
 async def ours(url: str, calls: int, limit: int | None, until_s: float) -> int:
     """Through journal, account and limits."""
-    config = TeacherConfig(model="m", base_url=url, requests_a_minute=limit, retries=0)
+    config = TeacherConfig(model="m", base_url=url, requests_per_minute=limit, retries=0)
     teacher, done = Teacher(config, "annotate", Budget()), 0
     with tempfile.TemporaryDirectory() as scratch:
         journal, numbers = Journal(Workspace(Path(scratch)), "m"), iter(range(calls))

@@ -39,8 +39,8 @@ def audit(workspace: Workspace, query: str, other: Path | None = None) -> QueryR
 def audit_table(workspace: Workspace, query: str, other: Path | None = None) -> pa.Table:
     """The answer to a named query as an Arrow table; `other` is the workspace or folder of shards to compare with."""
     if (query == COMPARING_QUERY) != (other is not None):
-        mend = f"dmforge audit {COMPARING_QUERY} --with OTHER, a workspace or a folder of shards"
-        raise InputError(f"{COMPARING_QUERY} compares with another selection, and nothing else does", where="--with", mend=mend)
+        hint = f"dmforge audit {COMPARING_QUERY} --with OTHER, a workspace or a folder of shards"
+        raise InputError(f"{COMPARING_QUERY} compares with another selection, and nothing else does", where="--with", hint=hint)
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         tables = dict(extra_tables(workspace, recipe))

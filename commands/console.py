@@ -60,10 +60,10 @@ def print_deferred(stage: str, deferred: dict[str, int]) -> None:
     """Print why inputs stay pending, the most frequent reasons first; a server may give each input another one."""
     by_count = sorted(deferred.items(), key=lambda reason_and_count: (-reason_and_count[1], reason_and_count[0]))
     for reason, count in by_count[:MAX_REASONS]:
-        message, *hints = reason.split("\n  mend: ")  # of an error, which has its hint in a line of its own
+        message, *hints = reason.split("\n  hint: ")  # of an error, which has its hint in a line of its own
         err.print_line(f"{stage}: {count} pending: {message}")
         for hint in hints:
-            err.print_line(f"  mend: {hint}")
+            err.print_line(f"  hint: {hint}")
     if other_reasons := by_count[MAX_REASONS:]:
         err.print(
             f"{stage}: {sum(count for _, count in other_reasons)} pending for {len(other_reasons)} other reasons",
@@ -71,10 +71,10 @@ def print_deferred(stage: str, deferred: dict[str, int]) -> None:
         )
 
 
-def print_awaited(stage: str, awaits: str) -> None:
+def print_awaited(stage: str, blocked_by: str) -> None:
     """Print the stage before which a run ends, and what it awaits."""
-    if awaits:
-        err.print_line(f"a run ends before {stage}: {awaits}")
+    if blocked_by:
+        err.print_line(f"a run ends before {stage}: {blocked_by}")
 
 
 def unfinished_if(pending: bool) -> None:

@@ -82,9 +82,9 @@ def bring(workspace: Workspace, console: Terminal, command: str) -> None:
         write_json(_declared_record(workspace), record)
 
 
-def bring_in_turn(workspace: Workspace, console: Terminal, command: str, patience_s: float) -> None:
+def bring_in_turn(workspace: Workspace, console: Terminal, command: str, wait_timeout_s: float) -> None:
     """Like `bring`, where several ranks start at once: one does it, the others wait for it."""
-    retry_while_held(lambda: bring(workspace, console, command), patience_s)
+    retry_while_held(lambda: bring(workspace, console, command), wait_timeout_s)
 
 
 def to_bring(workspace: Workspace) -> int:
@@ -110,8 +110,8 @@ def _declared_files(workspace: Workspace) -> tuple[SourceInfo, list[str], dict[s
     except InputError as error:
         if known_stamps:  # all of it was taken in once: originals may be elsewhere by now
             return claims, [], earlier_record
-        where, mend = f"{workspace.recipe}: [bring] videos", f"correct the path; it is seen from {workspace.root}"
-        raise InputError(f"{error.where}: {error.message}", where=where, mend=mend) from None
+        where, hint = f"{workspace.recipe}: [bring] videos", f"correct the path; it is seen from {workspace.root}"
+        raise InputError(f"{error.where}: {error.message}", where=where, hint=hint) from None
     new_places = [place for place, stamp in stamps.items() if known_stamps.get(storable(place)) != stamp]
     return claims, new_places, {"said": claims_digest, "files": {storable(place): stamp for place, stamp in stamps.items()}}
 
@@ -230,7 +230,7 @@ def add_annotations(
     annotation_format = _format(form)
     for file in files:
         if not file.is_file():
-            raise InputError("there is no such file", where=str(file), mend="correct the path")
+            raise InputError("there is no such file", where=str(file), hint="correct the path")
     claims = replace(
         claims,
         source=annotation_format.name if claims.source == UNKNOWN else claims.source,
@@ -260,12 +260,12 @@ def _require_stage(workspace: Workspace, name: str) -> None:
     """Refuse files that no stage of the recipe would read."""
     if name not in [stage.name for stage in read_recipe(workspace.recipe).stages]:
         message = f"the recipe has no stage that reads this: {name!r}"
-        raise InputError(message, where=str(workspace.recipe), mend=f"add a line [stages.{name}] to it, behind [stages.ingest]")
+        raise InputError(message, where=str(workspace.recipe), hint=f"add a line [stages.{name}] to it, behind [stages.ingest]")
 
 
 def _format(name: str) -> AnnotationFormat:
     if name not in FORMATS:
-        raise InputError(f"there is no format {name!r}", where="import", mend=nearest(name, list(FORMATS)))
+        raise InputError(f"there is no format {name!r}", where="import", hint=nearest(name, list(FORMATS)))
     return FORMATS[name]
 
 

@@ -32,7 +32,7 @@ def run_share(
     console: Console,
     command: str,
     share: Share,
-    patience_s: float,
+    wait_timeout_s: float,
     until: str | None = None,
     budget_usd: float | None = None,
 ) -> Iterator[StageReport]:
@@ -41,12 +41,12 @@ def run_share(
     if share.of > 1:
         recipe = replace(recipe, stages=tuple(_with_shared_limits(stage, share.of) for stage in recipe.stages))
     workspace = replace(workspace, writer=f"rank-{share.rank}")
-    retry_while_held(partial(_enrol, workspace, recipe, command), patience_s)
+    retry_while_held(partial(_enrol, workspace, recipe, command), wait_timeout_s)
     with claim_share(workspace, share, command):
         if not _is_enrolled(workspace, recipe):
             raise _changed_list_error(workspace)
         account = Budget(budget_usd if budget_usd is None else budget_usd / share.of)
-        driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, patience_s)
+        driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, wait_timeout_s)
         with run_log.recorded(workspace, command, recipe.resolved()) as record:
             try:
                 yield from record_reports(driver.run_share(recipe.upto(until)), record)
@@ -87,8 +87,8 @@ def _is_enrolled(workspace: Workspace, recipe: Recipe) -> bool:
 
 
 def _changed_list_error(workspace: Workspace) -> InputError:
-    mend = "let them end, or stop them; then start all ranks again"
-    return InputError("other ranks are at work on what was listed before", where=str(workspace.inputs), mend=mend)
+    hint = "let them end, or stop them; then start all ranks again"
+    return InputError("other ranks are at work on what was listed before", where=str(workspace.inputs), hint=hint)
 
 
 def _with_shared_limits(stage: AnyStage, askers: int) -> AnyStage:

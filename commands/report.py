@@ -66,7 +66,7 @@ def thresholds(recipe: Recipe) -> Mapping[str, float]:
     for stage in recipe.stages:
         if Sample in stage.makes:
             settings = stage.config.model_dump()
-            for name, min_score in {**settings.get("least_if_measured", {}), **settings.get("least", {})}.items():
+            for name, min_score in {**settings.get("min_score_if_present", {}), **settings.get("least", {})}.items():
                 min_scores[name] = min(min_score, min_scores.get(name, min_score))
     return min_scores
 
@@ -74,4 +74,4 @@ def thresholds(recipe: Recipe) -> Mapping[str, float]:
 def require_report_extra() -> None:
     """Refuse to go on where jinja2, which renders the pages, is not installed."""
     if find_spec("jinja2") is None:
-        raise InputError("not installed: jinja2", where="report", mend="pip install 'dmforge[report]'")
+        raise InputError("not installed: jinja2", where="report", hint="pip install 'dmforge[report]'")

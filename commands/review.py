@@ -24,8 +24,8 @@ def review(
     require_report_extra()
     stage_of(recipe, corpus)
     if Human.name not in [stage.name for stage in recipe.stages]:
-        mend = "add a line [stages.human] before the stages that select, and to those a threshold for human"
-        raise InputError("the recipe has no stage that reads reviews: 'human'", where=str(workspace.recipe), mend=mend)
+        hint = "add a line [stages.human] before the stages that select, and to those a threshold for human"
+        raise InputError("the recipe has no stage that reads reviews: 'human'", where=str(workspace.recipe), hint=hint)
     from dmforge.curation.review import review_server
     from dmforge.curation.review.pool import ReviewPool
 

@@ -56,7 +56,7 @@ class Forecast:
     """Inputs that the pending work of earlier stages should add, going by what it gave so far."""
     superseded: int
     cost: ExpectedCost
-    awaits: str
+    blocked_by: str
     """What has to be made by other means first, if anything: a run ends before this stage."""
 
 
@@ -86,11 +86,11 @@ def init(folder: Path, name: str) -> Workspace:
     source_path = RECIPES / f"{name}.toml"
     known_names = [recipe.name for recipe in recipes()]
     if name not in known_names:
-        raise InputError(f"there is no recipe {name!r}", where="--recipe", mend=nearest(name, known_names))
+        raise InputError(f"there is no recipe {name!r}", where="--recipe", hint=nearest(name, known_names))
     workspace = Workspace(folder)
     if workspace.recipe.exists():
         raise InputError(
-            "there is a workspace here already", where=str(workspace.recipe), mend="choose another folder, or edit that recipe"
+            "there is a workspace here already", where=str(workspace.recipe), hint="choose another folder, or edit that recipe"
         )
     with disk_errors(folder):
         make_folder(workspace.inputs)
@@ -111,7 +111,7 @@ def plan(workspace: Workspace) -> list[Forecast]:
             if isinstance(stage, Collective) and not tally.pending and _has_growing_tables(stage, recipe.stages, forecasts):
                 tally = StageCounts(tally.settled, 0, 0, 0)  # it is done again, whole, once its tables have grown
             cost = _cost(view, stage, expected) if isinstance(stage, Ask) else ExpectedCost(Usage(), 0.0)
-            forecasts.append(Forecast(stage.name, tally, expected, view.superseded(stage), cost, stage.awaits()))
+            forecasts.append(Forecast(stage.name, tally, expected, view.superseded(stage), cost, stage.blocked_by()))
         return forecasts
 
 
@@ -157,9 +157,9 @@ def record_reports(reports: Iterator[StageReport], record: run_log.Run) -> Itera
     began_s = time.monotonic()
     for report in reports:
         took_s, began_s = time.monotonic() - began_s, time.monotonic()
-        details = {"deferred": report.deferred, "awaits": report.awaits, "seconds": round(took_s, 3)}
+        details = {"deferred": report.deferred, "awaits": report.blocked_by, "seconds": round(took_s, 3)}
         record.stage(report.name, asdict(report.tally) | details)
-        if report.tally.pending and not report.awaits:
+        if report.tally.pending and not report.blocked_by:
             record.ending = "unfinished"
         yield report
 
@@ -180,19 +180,19 @@ def pack(workspace: Workspace, console: Console, command: str, corpus: str, part
         waiting = {stage.name: view.tally(stage).pending for stage in stages if not isinstance(stage, Collective)}
         if any(waiting.values()) and not partial:
             pending_list = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
-            mend = "dmforge run first; or pack what there is with --partial, and the card says so"
-            raise InputError(f"the selection is not finished: {pending_list} are pending", where=str(workspace.root), mend=mend)
+            hint = "dmforge run first; or pack what there is with --partial, and the card says so"
+            raise InputError(f"the selection is not finished: {pending_list} are pending", where=str(workspace.root), hint=hint)
         collectives = [stage for stage in stages if isinstance(stage, Collective)]
         with run_log.recorded(workspace, command, recipe.resolved()):
             list(Driver(lake, recipe.stages, LocalExecutor(), console).run(collectives, partial=partial))
         folders_by_corpus = _packed_folders(LakeView(lake, recipe.stages), workspace)
     if corpus not in folders_by_corpus:
-        mend = (
+        hint = (
             nearest(corpus, sorted(folders_by_corpus))
             if folders_by_corpus
             else "select something first: dmforge audit funnel says what became of it"
         )
-        raise InputError(f"there is no corpus {corpus!r}", where="CORPUS", mend=mend)
+        raise InputError(f"there is no corpus {corpus!r}", where="CORPUS", hint=hint)
     return folders_by_corpus[corpus], read_manifest(folders_by_corpus[corpus])
 
 
@@ -217,10 +217,10 @@ def export(workspace: Workspace, corpus: str, to: str, folder: Path | None) -> t
     require_format(to)
     folders_by_corpus = {manifest.corpus: target_folder for target_folder, manifest in corpora(workspace).items()}
     if corpus not in folders_by_corpus:
-        mend = (
+        hint = (
             nearest(corpus, sorted(folders_by_corpus)) if folders_by_corpus else "pack it first: dmforge pack, or dmforge run"
         )
-        raise InputError(f"no corpus {corpus!r} is packed", where="CORPUS", mend=mend)
+        raise InputError(f"no corpus {corpus!r} is packed", where="CORPUS", hint=hint)
     target_folder = folder or workspace.root / "exports" / to / corpus / folders_by_corpus[corpus].name
     output_folder(target_folder, "--out", workspace)
     return target_folder, write_export(Corpus(str(folders_by_corpus[corpus])), to, target_folder)
@@ -312,7 +312,7 @@ def _video_prefix(text: str) -> IdRange:
     prefix = read_id(text)
     if prefix.kind not in ("", Video.kind):
         raise InputError(
-            f"{prefix.text} is the id of a {prefix.kind}", where="forget", mend="give the id of a video, video_..."
+            f"{prefix.text} is the id of a {prefix.kind}", where="forget", hint="give the id of a video, video_..."
         )
     return prefix
 
@@ -324,6 +324,6 @@ def _resolve_video(lake: Lake, prefix: IdRange) -> Id:
     matches = takedown.videos_between(lake, prefix.low, prefix.high)
     if len(matches) != 1:
         problem = "is the beginning of several videos' ids" if matches else "is the id of no video here"
-        mend = f"give more letters: {', '.join(show(Video.kind, video) for video in matches[:MAX_LISTED])}"
-        raise InputError(f"{prefix.text!r} {problem}", where="forget", mend=mend if matches else "give the whole id, video_...")
+        hint = f"give more letters: {', '.join(show(Video.kind, video) for video in matches[:MAX_LISTED])}"
+        raise InputError(f"{prefix.text!r} {problem}", where="forget", hint=hint if matches else "give the whole id, video_...")
     return matches[0]

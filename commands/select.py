@@ -68,9 +68,9 @@ def select(workspace: Workspace, console: Console, command: str, corpus: str) ->
         waiting = {earlier_stage.name: view.tally(earlier_stage).pending for earlier_stage in earlier}
         if any(waiting.values()):
             pending_list = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
-            mend = "dmforge run first; or see with --dry-run what would be kept of what there is"
+            hint = "dmforge run first; or see with --dry-run what would be kept of what there is"
             raise InputError(
-                f"the candidates are not all judged: {pending_list} are pending", where=str(workspace.root), mend=mend
+                f"the candidates are not all judged: {pending_list} are pending", where=str(workspace.root), hint=hint
             )
         with run_log.recorded(workspace, command, recipe.resolved()):
             list(Driver(lake, recipe.stages, LocalExecutor(), console).run([stage]))
@@ -84,7 +84,7 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
     stage = stage_of(recipe, corpus)
     if where is not None and not isinstance(stage.config, SelectCotConfig):
         message = f"{corpus!r} holds tasks, and a condition is asked of candidates"
-        raise InputError(message, where="CORPUS", mend="give a corpus of candidates, or leave out --where")
+        raise InputError(message, where="CORPUS", hint="give a corpus of candidates, or leave out --where")
     with workspace.reading():
         earlier_stages = recipe.stages[: recipe.stages.index(stage)]
         view = LakeView(Lake(workspace), earlier_stages)
@@ -99,7 +99,7 @@ def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
             selection = Selection(connection, stage.config.requirements(), ranges, condition, candidates_sql=let_through(view))
         else:
             message = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
-            raise InputError(message, where="CORPUS", mend="give the corpus of select_cot or of select_rl")
+            raise InputError(message, where="CORPUS", hint="give the corpus of select_cot or of select_rl")
         reasons: Counter[str | None] = Counter()
         for _ in selection.decide_ranges():
             reasons.update(counts(connection))
@@ -110,10 +110,10 @@ def stage_of(recipe: Recipe, corpus: str) -> AnyStage:
     """The stage that makes a corpus."""
     stages_by_corpus = {name: stage for stage in recipe.stages if (name := corpus_of(stage)) is not None}
     if corpus not in stages_by_corpus:
-        mend = (
+        hint = (
             nearest(corpus, sorted(stages_by_corpus))
             if stages_by_corpus
             else "put a stage into the recipe that selects: select_cot, say"
         )
-        raise InputError(f"the recipe makes no corpus {corpus!r}", where="CORPUS", mend=mend)
+        raise InputError(f"the recipe makes no corpus {corpus!r}", where="CORPUS", hint=hint)
     return stages_by_corpus[corpus]

@@ -80,7 +80,7 @@ def _training_config_class(path: Path) -> type[Config]:
     from dmforge.trainers.training_settings import SftSettings
 
     if not path.is_file():
-        raise InputError("there is no such file", where=str(path), mend="give training files, or a workspace with -w")
+        raise InputError("there is no such file", where=str(path), hint="give training files, or a workspace with -w")
     content = read_toml(path)
     formats.refuse_newer("the file", content.get("format", 1), formats.TRAINING, str(path))
     if "corpora" in content:

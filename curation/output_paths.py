@@ -11,13 +11,13 @@ from dmforge.schemas.errors import InputError
 
 WORKSPACE_ENTRIES = ("lake", "journal", "inputs", "media", "runs", "shards", "format.json", "recipe.toml")
 """The entries of a workspace that only runs, and the recipe's owner, write."""
-MEND = f"give a place outside {', '.join(WORKSPACE_ENTRIES[:-1])} and recipe.toml: only runs and the recipe's owner write there"
+HINT = f"give a place outside {', '.join(WORKSPACE_ENTRIES[:-1])} and recipe.toml: only runs and the recipe's owner write there"
 
 
 def output_file(path: Path, option: str, workspace: Workspace | None = None) -> Path:
     """Check that an output file may be written, following links, also those of `workspace`'s own folders; its path."""
     if path.is_dir():
-        raise InputError("the output is a file, and this is a folder", where=f"{option} {path}", mend="give the name of a file")
+        raise InputError("the output is a file, and this is a folder", where=f"{option} {path}", hint="give the name of a file")
     return output_folder(path, option, workspace)
 
 
@@ -27,7 +27,7 @@ def output_folder(path: Path, option: str, workspace: Workspace | None = None) -
         entry = _owning_entry(resolved_path, workspace)
         if entry is not None:
             raise InputError(
-                f"the output would touch {entry}, which belongs to a workspace", where=f"{option} {path}", mend=MEND
+                f"the output would touch {entry}, which belongs to a workspace", where=f"{option} {path}", hint=HINT
             )
     return path
 

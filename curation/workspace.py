@@ -36,9 +36,9 @@ class Workspace:
         try:
             str(self.root).encode("utf-8")
         except UnicodeEncodeError:
-            mend = "give the workspace a path in UTF-8"
+            hint = "give the workspace a path in UTF-8"
             raise InputError(
-                "the path is not UTF-8, and Parquet readers need that", where=ascii(str(self.root)), mend=mend
+                "the path is not UTF-8, and Parquet readers need that", where=ascii(str(self.root)), hint=hint
             ) from None
 
     @property
@@ -89,7 +89,7 @@ class Workspace:
             raise InputError(
                 "no workspace here: there is no recipe.toml",
                 where=str(self.root),
-                mend="give the workspace with -w, or make one: dmforge init DIR --recipe NAME",
+                hint="give the workspace with -w, or make one: dmforge init DIR --recipe NAME",
             )
         read_format(self.root)
         return self
@@ -117,7 +117,7 @@ class Workspace:
                 raise WorkspaceHeld(
                     f"another run holds this workspace: {_holder(descriptor)}",
                     where=str(self.root),
-                    mend="wait for it, or stop it; nothing was changed",
+                    hint="wait for it, or stop it; nothing was changed",
                 )
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "user": user_name(), "command": command}
             with disk_errors(path):

@@ -55,7 +55,7 @@ def read_format(root: Path) -> WorkspaceFormat:
         workspace_format = WorkspaceFormat(content["format"], content["journal"], tables, written_by)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         hint = "restore it from a backup: it says which version can read the workspace"
-        raise InputError(f"format.json can't be read: {error}", where=str(path), mend=hint) from None
+        raise InputError(f"format.json can't be read: {error}", where=str(path), hint=hint) from None
     known_tables = table_formats()
     readable = [
         ("its journal", workspace_format.journal, formats.JOURNAL),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dmforge.curation.contract.stage import Batch, Root, StageConfig
 from dmforge.curation.contract.stage_results import Made, Result
-from dmforge.curation.sources.reviews import Review, all_reviews, edition
+from dmforge.curation.sources.reviews import Review, all_reviews, source_version
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.records import Verdict
 
@@ -22,8 +22,8 @@ class Human(Root, Batch[Review, Verdict]):
     measures = ("human",)
     config: HumanConfig
 
-    def edition(self, workspace: Workspace) -> str:
-        return edition(workspace)
+    def source_version(self, workspace: Workspace) -> str:
+        return source_version(workspace)
 
     def scan(self, workspace: Workspace) -> Iterator[Review]:
         return all_reviews(workspace)

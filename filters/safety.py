@@ -33,7 +33,7 @@ class Safety(Ask[CandidateWithTask, Verdict]):
     measures = ("safe",)
     config: SafetyConfig
 
-    def ingredients(self) -> list[str]:
+    def cache_key_parts(self) -> list[str]:
         return [instruction(SafetyReply.name), json.dumps(SafetyReply.json_schema())]
 
     def missing(self) -> InputError | None:

@@ -29,7 +29,7 @@ class _LaterMark:
 
 @dataclass(frozen=True, slots=True)
 class Formerly:
-    """Marks a field that was renamed: `Annotated[int, Formerly("most_tokens")]`. The name is the first that it ever had."""
+    """Marks a field that was renamed: `Annotated[int, Formerly("max_tokens")]`. The name is the first that it ever had."""
 
     name: str
 
@@ -118,7 +118,7 @@ def parse_config(config_class: type[C], values: Mapping[str, Any], *, where: str
     except ValidationError as error:
         faults = [_describe_fault(config_class, values, fault) for fault in error.errors(include_url=False)]
         raise InputError(
-            "; ".join(message for message, _ in faults), where=where, mend="; ".join(mend for _, mend in faults)
+            "; ".join(message for message, _ in faults), where=where, hint="; ".join(hint for _, hint in faults)
         ) from None
 
 

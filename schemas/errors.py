@@ -10,21 +10,21 @@ class DmforgeError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, *, where: str = "", mend: str = "") -> None:
-        """`message` names the fault with its value, `where` file and field, `mend` what to do about it."""
+    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+        """`message` names the fault with its value, `where` file and field, `hint` what to do about it."""
         super().__init__(message)
-        self.message, self.where, self.mend = message, where, mend
+        self.message, self.where, self.hint = message, where, hint
 
     def __str__(self) -> str:
         head = escaped_in_line(f"{self.where}: {self.message}" if self.where else self.message)  # both quote what others wrote
-        return f"{head}\n  mend: {escaped_in_line(self.mend)}" if self.mend else head
+        return f"{head}\n  hint: {escaped_in_line(self.hint)}" if self.hint else head
 
     def __reduce__(self):  # keyword-only arguments would be lost on the way back from a worker process
-        return _rebuild, (type(self), self.message, self.where, self.mend)
+        return _rebuild, (type(self), self.message, self.where, self.hint)
 
 
-def _rebuild(error_class: type[DmforgeError], message: str, where: str, mend: str) -> DmforgeError:
-    return error_class(message, where=where, mend=mend)
+def _rebuild(error_class: type[DmforgeError], message: str, where: str, hint: str) -> DmforgeError:
+    return error_class(message, where=where, hint=hint)
 
 
 class InputError(DmforgeError):

@@ -30,9 +30,9 @@ def refuse_newer(subject: str, format_number: object, max_supported: int, where:
         raise InputError(
             f"the format number of {subject} is {format_number!r}",
             where=where,
-            mend="restore the file: a format is a number from 1 on",
+            hint="restore the file: a format is a number from 1 on",
         )
     if format_number > max_supported:
         version = f"dmforge {written_by} or later" if written_by else "a newer dmforge"
         message = f"{subject} is of format {format_number}; this dmforge reads formats up to {max_supported}"
-        raise InputError(message, where=where, mend=f"install {version}: this one would misread it")
+        raise InputError(message, where=where, hint=f"install {version}: this one would misread it")

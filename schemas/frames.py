@@ -75,7 +75,7 @@ def plan_look(look: Look, duration_s: Fraction, grid_fps: int = GRID_FPS, max_fr
     if start_s >= end_s:
         raise NoFrames(
             f"window {print_span(look.window)} begins after the video ends at {print_seconds(floor(duration_s * 100))} s",
-            mend="look inside the video",
+            hint="look inside the video",
         )
     fps = _affordable_fps(look.fps, end_s - start_s, grid_fps, max_frames)
     frame_count = floor((end_s - start_s) * fps)
@@ -116,4 +116,4 @@ def _first_and_last_frame(start_s: Fraction, end_s: Fraction, grid_fps: int) -> 
 
 def _refuse_empty(duration_s: Fraction) -> None:
     if duration_s <= 0:
-        raise NoFrames(f"a video of {duration_s} s has no frames", mend="leave it out, or find out why it has no duration")
+        raise NoFrames(f"a video of {duration_s} s has no frames", hint="leave it out, or find out why it has no duration")

@@ -54,6 +54,6 @@ def read(text: str) -> tuple[str, Id]:
         raw = b""
     if not kind or len(raw) != ID_BYTES or base32(raw) != letters:
         raise InputError(
-            f"{text!r} is not an id", mend="give it as it is printed: a kind, an underscore and 26 letters, like task_mzxw6..."
+            f"{text!r} is not an id", hint="give it as it is printed: a kind, an underscore and 26 letters, like task_mzxw6..."
         )
     return kind, raw

@@ -42,7 +42,7 @@ def plan_size(frames: int, width: int, height: int, token_budget: int) -> Size:
     if tokens_per_patch < 1:
         raise InputError(
             f"{frames} frames are {patches(frames)} temporal patches, more than the budget of {token_budget} visual tokens",
-            mend=f"raise the token budget to at least {patches(frames)}, or lower the number of frames to {2 * token_budget}",
+            hint=f"raise the token budget to at least {patches(frames)}, or lower the number of frames to {2 * token_budget}",
         )
     long_side, short_side = max(width, height), min(width, height)
     max_long_cells, max_short_cells = _cells(long_side), _cells(short_side)

@@ -63,7 +63,7 @@ class TrainingCollator:
     layout: TokenLayout
     clips: Clips
     arrangement: Literal["packed", "padded"]
-    most_tokens: int
+    max_tokens: int
     """The most tokens of one rank's batch."""
 
     def __call__(self, examples: Sequence[tuple[Example, int]]) -> ForwardBatch:
@@ -78,15 +78,15 @@ class TrainingCollator:
         sample = example.sample
         shown_pieces = show(sample.transcript.pieces, footage_of(example, self.clips))
         sequence = self.layout.join(self.layout.transcript(shown_pieces))
-        if len(sequence) > self.most_tokens:
-            raise over_budget_error(len(sequence), self.most_tokens, f"{example.packed.where}: {sample.id}")
+        if len(sequence) > self.max_tokens:
+            raise over_budget_error(len(sequence), self.max_tokens, f"{example.packed.where}: {sample.id}")
         return sequence
 
 
 def over_budget_error(tokens: int, max_tokens: int, where: str) -> InputError:
     """The error for a sample that doesn't fit into a rank's share of a batch."""
-    mend = f"raise most_tokens by {-(-tokens // max_tokens)} times, take fewer ranks, or pack with clips that cost less"
-    return InputError(f"a sample of {tokens} tokens is over the budget of {max_tokens} for each rank", where=where, mend=mend)
+    hint = f"raise max_tokens by {-(-tokens // max_tokens)} times, take fewer ranks, or pack with clips that cost less"
+    return InputError(f"a sample of {tokens} tokens is over the budget of {max_tokens} for each rank", where=where, hint=hint)
 
 
 def data_loader(

@@ -98,7 +98,7 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
 
 def roll_out_corpus(engine: TransformersEngine, corpus: Corpus, settings: EvaluationSettings) -> Iterator[EvaluationRow]:
     """The rows of a corpus, in its order."""
-    count = min(settings.most_samples or len(corpus), len(corpus))
+    count = min(settings.max_samples or len(corpus), len(corpus))
     indices = np.linspace(0, len(corpus) - 1, count).round().astype(int).tolist()
     for start in range(0, count, settings.batch_rows):
         yield from _roll_out(engine, corpus.read(indices[start : start + settings.batch_rows]), corpus.clips, settings.roll)
@@ -108,12 +108,12 @@ def _roll_out(
     engine: TransformersEngine, examples: Sequence[Example], clips: Clips, settings: RollSettings
 ) -> Iterator[EvaluationRow]:
     free_requests = [_free_request(example, clips, settings) for example in examples]
-    free_results = roll(engine, free_requests, RolloutLimits(settings.most_looks, settings.most_visual_tokens))
+    free_results = roll(engine, free_requests, RolloutLimits(settings.max_looks, settings.max_visual_tokens))
     uniform_requests = [
         _uniform_request(request, result, example, clips)
         for request, result, example in zip(free_requests, free_results, examples, strict=True)
     ]
-    uniform_results = roll(engine, uniform_requests, RolloutLimits(settings.most_looks, settings.most_visual_tokens))
+    uniform_results = roll(engine, uniform_requests, RolloutLimits(settings.max_looks, settings.max_visual_tokens))
     for example, result, uniform_result in zip(examples, free_results, uniform_results, strict=True):
         yield row_of(example.sample, example.video.video, result, uniform_result)
 
@@ -121,7 +121,7 @@ def _roll_out(
 def _free_request(example: Example, clips: Clips, settings: RollSettings) -> RolloutRequest:
     footage = footage_of(example, clips)
     pieces = [piece for piece in example.sample.transcript.pieces if piece.author == "prompt"]
-    return RolloutRequest(prompt_of(pieces, footage), footage, Sampling(temperature=0, most_tokens=settings.most_tokens))
+    return RolloutRequest(prompt_of(pieces, footage), footage, Sampling(temperature=0, max_tokens=settings.max_tokens))
 
 
 def _uniform_request(request: RolloutRequest, result: RolloutResult, example: Example, clips: Clips) -> RolloutRequest:
@@ -145,7 +145,7 @@ def target_spans(corpora: Sequence[Corpus]) -> NDArray[np.int64]:
 def _open_corpus(place: str) -> Corpus:
     corpus = Corpus(place)
     if not len(corpus):
-        raise InputError("this corpus is empty", where=place, mend="select with a lower threshold, and pack again")
+        raise InputError("this corpus is empty", where=place, hint="select with a lower threshold, and pack again")
     return corpus
 
 
@@ -163,7 +163,7 @@ def _add_to_lake(evaluation: Evaluation, settings: EvaluationSettings, corpora: 
     student = StudentConfig(checkpoint=str(checkpoint)).id() if checkpoint.is_dir() else digest("student", settings.checkpoint)
     description = {
         "student": show("student", student), "selections": [corpus.manifest.selection for corpus in corpora],
-        "most_samples": settings.most_samples, "weights": settings.weights, "roll": settings.roll.semantic(),
+        "max_samples": settings.max_samples, "weights": settings.weights, "roll": settings.roll.semantic(),
     }  # fmt: skip
     rows = [_evaluated(row, student, evaluation.checkpoint) for row in evaluation.rows]
     command = f"dmforge evaluate: {evaluation.checkpoint}"

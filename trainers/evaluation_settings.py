@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from dmforge.curation.output_paths import output_folder
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas import formats
-from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.training_settings import read_training_file, resolve_location
 
@@ -18,11 +18,11 @@ from dmforge.trainers.training_settings import read_training_file, resolve_locat
 class RollSettings(Config):
     """What a trajectory may cost."""
 
-    most_looks: PositiveInt = 1
+    max_looks: Annotated[PositiveInt, Formerly("most_looks")] = 1
     """The most looks that are answered with frames."""
-    most_tokens: PositiveInt = 512
+    max_tokens: Annotated[PositiveInt, Formerly("most_tokens")] = 512
     """The most tokens that the policy may write."""
-    most_visual_tokens: PositiveInt = 1 << 20
+    max_visual_tokens: Annotated[PositiveInt, Formerly("most_visual_tokens")] = 1 << 20
     """The most visual tokens of all clips that it is shown, the coarse one included."""
 
 
@@ -47,7 +47,7 @@ class EvaluationSettings(Config):
     baseline_corpora: tuple[str, ...] = ()
     """The corpora of the training, on which the constant span is chosen. Without any it is chosen on the targets that it is
     then measured on, which flatters it."""
-    most_samples: NonNegativeInt = 0
+    max_samples: Annotated[NonNegativeInt, Formerly("most_samples")] = 0
     """The most samples of each corpus, spread evenly over it; 0 takes all."""
     out: Operational[str] = ""
     """The folder for rows.jsonl and metrics.json; by default beside the checkpoint, as checkpoint-500.evaluation."""
@@ -71,11 +71,11 @@ def read_evaluation(path: Path) -> EvaluationSettings:
     settings = read_training_file(EvaluationSettings, path)
     if not settings.corpora:
         hint = 'name folders of packed cot selections: corpora = ["ws/shards/cot/..."]'
-        raise InputError("corpora is empty: there is nothing to evaluate on", where=str(path), mend=hint)
+        raise InputError("corpora is empty: there is nothing to evaluate on", where=str(path), hint=hint)
     workspace = resolve_location(path, settings.workspace) if settings.workspace else ""
     if workspace and not Workspace(Path(workspace)).recipe.is_file():
         hint = "name a folder that dmforge init has made: that of the corpora, say"
-        raise InputError(f"there is no workspace in {workspace}", where=f"{path}: workspace", mend=hint)
+        raise InputError(f"there is no workspace in {workspace}", where=f"{path}: workspace", hint=hint)
     if workspace:
         Workspace(Path(workspace)).require()
     checkpoint = resolve_location(path, settings.checkpoint) if settings.checkpoint.startswith(".") else settings.checkpoint
@@ -95,5 +95,5 @@ def out_folder(checkpoint: str, path: Path, out: str) -> Path:
     if out:
         return Path(resolve_location(path, out))
     if not Path(checkpoint).is_dir() and checkpoint.count("/") == 1 and not checkpoint.startswith("/"):
-        raise InputError("a checkpoint on the Hub has no folder beside it", where=f"{path}: out", mend='add out = "FOLDER"')
+        raise InputError("a checkpoint on the Hub has no folder beside it", where=f"{path}: out", hint='add out = "FOLDER"')
     return Path(checkpoint).with_name(Path(checkpoint).name + ".evaluation")

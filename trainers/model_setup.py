@@ -36,8 +36,8 @@ def prepare_student(student: Student, settings: ModelSettings) -> Student:
         matching = [weights for name, weights in model.named_parameters() if fnmatchcase(name, pattern)]
         if not matching:
             parts = {re.split(r"\.(?:layers|blocks)\.", name)[0] for name, _ in model.named_parameters()}
-            mend = f"names begin with: {', '.join(sorted(parts))}"
-            raise InputError(f"no weight matches {pattern!r}", where="[model] freeze", mend=mend)
+            hint = f"names begin with: {', '.join(sorted(parts))}"
+            raise InputError(f"no weight matches {pattern!r}", where="[model] freeze", hint=hint)
         for weights in matching:
             weights.requires_grad_(False)
     if settings.adapters:

@@ -27,16 +27,16 @@ def _require_trackers(names: tuple[str, ...]) -> None:
     for name in names:
         if name not in (*INTEGRATION_TO_CALLBACK, *TRACKER_GROUPS):
             hint = nearest(name, list(INTEGRATION_TO_CALLBACK))
-            raise InputError(f"{name!r} is no tracker that Hugging Face's Trainer knows", where="[saving] report_to", mend=hint)
+            raise InputError(f"{name!r} is no tracker that Hugging Face's Trainer knows", where="[saving] report_to", hint=hint)
         if name not in (*installed, *TRACKER_GROUPS, *NOT_CHECKED):
             hint = f"pip install {name.replace('_', '-')}, or take it out: log.jsonl has the same curves"
-            raise InputError(f"the package of {name!r} is not installed", where="[saving] report_to", mend=hint)
+            raise InputError(f"the package of {name!r} is not installed", where="[saving] report_to", hint=hint)
 
 
 def _require_flash_attention(device: str) -> None:
     where, hint = "[model] attention", '"blocks" runs everywhere'
     if device == "cpu":
-        raise InputError('"flash_attention_2" needs a GPU, and [saving] device is "cpu"', where=where, mend=hint)
+        raise InputError('"flash_attention_2" needs a GPU, and [saving] device is "cpu"', where=where, hint=hint)
     if not is_flash_attn_2_available():
         hint = f"pip install flash-attn on a machine with such a GPU; {hint}"
-        raise InputError('"flash_attention_2" needs the package flash-attn and a GPU for it', where=where, mend=hint)
+        raise InputError('"flash_attention_2" needs the package flash-attn and a GPU for it', where=where, hint=hint)

@@ -43,11 +43,11 @@ class SftTrainer(ResumableTrainer):
         self.settings = settings
         data, ranks = settings.data, args.world_size
         sampler = BatchSampler(
-            corpora, seed=settings.training.seed, most_tokens=data.most_tokens, most_samples=data.most_samples,
+            corpora, seed=settings.training.seed, max_tokens=data.max_tokens, max_samples=data.max_samples,
             weights=[corpus.weight for corpus in data.corpora], rank=args.process_index, ranks=ranks,
         )  # fmt: skip
         rounds = RankBatchSampler(sampler, settings.training.steps * settings.training.accumulation)
-        self.collate = TrainingCollator(student.layout, corpora[0].clips, data.layout, data.most_tokens // ranks)
+        self.collate = TrainingCollator(student.layout, corpora[0].clips, data.layout, data.max_tokens // ranks)
         super().__init__(student, settings, corpora, rounds, args)
         # Qwen3-VL claims to take no number of items, and batches would be averaged whatever their size; we divide ourselves
         self.model_accepts_loss_kwargs = True

@@ -19,7 +19,7 @@ def open_cot_corpora(settings: DataSettings, ranks: int) -> list[Corpus]:
     corpora = open_corpora(settings, require_trajectory)
     for corpus in corpora:
         costliest = int(np.argmax(corpus.costs))
-        max_tokens = settings.most_tokens // ranks
+        max_tokens = settings.max_tokens // ranks
         if corpus.costs[costliest] > max_tokens:
             raise over_budget_error(int(corpus.costs[costliest]), max_tokens, f"{corpus.place}: {corpus[costliest].sample.id}")
     return corpora
@@ -33,14 +33,14 @@ def require_trajectory(corpus: Corpus, sample: ShardSample) -> None:
     """Raise unless a sample is a trajectory up to its answer."""
     if not sample.candidate or sample.transcript.pieces[-1].author != "policy":
         message = f"the corpus {corpus.manifest.corpus!r} holds tasks, not trajectories"
-        raise InputError(message, where=corpus.place, mend="SFT reads cot corpora: give one that select_cot selected")
+        raise InputError(message, where=corpus.place, hint="SFT reads cot corpora: give one that select_cot selected")
 
 
 def require_task(corpus: Corpus, sample: ShardSample) -> None:
     """Raise unless a sample is a task, which ends where the policy begins."""
     if sample.candidate or sample.transcript.pieces[-1].author != "prompt":
         message = f"the corpus {corpus.manifest.corpus!r} holds trajectories, not tasks"
-        raise InputError(message, where=corpus.place, mend="SD-GRPO reads rl corpora: give one that select_rl selected")
+        raise InputError(message, where=corpus.place, hint="SD-GRPO reads rl corpora: give one that select_rl selected")
 
 
 def open_corpora(settings: ReadingSettings, check_sample: SampleCheck) -> list[Corpus]:
@@ -58,8 +58,8 @@ def require_sound(corpora: Sequence[Corpus], check_sample: SampleCheck = require
         require_undamaged(corpus.place)
         for packed in corpus.videos():
             if packed.video.receipt.clips != corpus.clips.digest.hex():
-                mend = "pack the corpus again from a workspace whose renditions were made with these clips"
-                raise InputError("its renditions were cut by another frame plan", where=packed.where, mend=mend)
+                hint = "pack the corpus again from a workspace whose renditions were made with these clips"
+                raise InputError("its renditions were cut by another frame plan", where=packed.where, hint=hint)
             for sample in packed.samples:
                 check_sample(corpus, sample)
 
@@ -68,5 +68,5 @@ def _require_same_clips(first: Corpus, other: Corpus) -> None:
     if first.clips.digest != other.clips.digest:
         other_clips, first_clips = other.clips.semantic(), first.clips.semantic()
         differing = ", ".join(sorted(name for name in other_clips if other_clips[name] != first_clips[name]))
-        mend = "pack both with the same [clips]"
-        raise InputError(f"its frame plan differs from that of {first.place}: {differing}", where=other.place, mend=mend)
+        hint = "pack both with the same [clips]"
+        raise InputError(f"its frame plan differs from that of {first.place}: {differing}", where=other.place, hint=hint)

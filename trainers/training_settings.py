@@ -13,7 +13,7 @@ from dmforge.curation.io.toml import read_toml
 from dmforge.curation.output_paths import output_folder
 from dmforge.schemas import formats
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.config import Config, Operational, parse_config
+from dmforge.schemas.config import Config, Formerly, Operational, parse_config
 from dmforge.schemas.errors import InputError
 
 
@@ -80,10 +80,10 @@ class ReadingSettings(Config):
 class DataSettings(ReadingSettings):
     """The data of SFT, and how much of it is in a batch."""
 
-    most_tokens: PositiveInt = 32_768
+    max_tokens: Annotated[PositiveInt, Formerly("most_tokens")] = 32_768
     """The most tokens of a global batch, over all ranks; with accumulation of each of its parts. A sample that costs more
     than a rank's share is an error."""
-    most_samples: PositiveInt = 1 << 16
+    max_samples: Annotated[PositiveInt, Formerly("most_samples")] = 1 << 16
     """The most samples of a global batch, over all ranks."""
     layout: Literal["packed", "padded"] = "packed"
     """Transcripts one behind the other in a row, each attending only to itself; or a row each."""
@@ -102,7 +102,7 @@ HUGGING_FACE_KEYS: Mapping[str, str] = MappingProxyType(
         "optim": "not supported: AdamW, with betas and weight_decay",
         "max_steps": "steps says it",
         "num_train_epochs": "not supported: steps counts updates",
-        "per_device_train_batch_size": "[data] most_tokens says it, in tokens and over all ranks",
+        "per_device_train_batch_size": "[data] max_tokens says it, in tokens and over all ranks",
         "gradient_accumulation_steps": "accumulation says it",
         "lr_scheduler_type": "schedule says it",
         "warmup_ratio": "not supported: warmup_steps counts updates",
@@ -226,7 +226,7 @@ def read_settings(settings_class: type[SettingsT], path: Path) -> SettingsT:
 def read_training_file(settings_class: type[ConfigT], path: Path) -> ConfigT:
     """The settings in a file of this format or an older one."""
     if not path.is_file():
-        raise InputError("there is no such file", where=str(path), mend="give a TOML file: docs/training.md shows one")
+        raise InputError("there is no such file", where=str(path), hint="give a TOML file: docs/training.md shows one")
     content = read_toml(path)
     formats.refuse_newer("the file", content.get("format", 1), formats.TRAINING, str(path))
     return parse_config(settings_class, content, where=str(path))

@@ -170,8 +170,8 @@ def only_corpus(workspace: Workspace) -> Path:
     """The folder of the only packed corpus of a workspace."""
     folders = list(run.corpora(workspace))
     if len(folders) != 1:
-        mend = "dmforge audit funnel -w says why; with more worlds some are: --videos"
-        raise InputError("nothing was kept of so few worlds", where=str(workspace.root), mend=mend)
+        hint = "dmforge audit funnel -w says why; with more worlds some are: --videos"
+        raise InputError("nothing was kept of so few worlds", where=str(workspace.root), hint=hint)
     return folders[0]
 
 
@@ -193,12 +193,12 @@ def _teacher_endpoint(url: str) -> Generator[None]:
 
 def _refuse_other_contents(folder: Path, size: Size) -> None:
     """Refuse a folder with anything but a demo of this size. Where nothing is trained, worlds may be added."""
-    mend = "give another folder with --out"
+    hint = "give another folder with --out"
     if folder.is_file() or (folder.is_dir() and {path.name for path in folder.iterdir()} - CONTENTS):
-        raise InputError("this holds something else than a demo", where=str(folder), mend=mend)
+        raise InputError("this holds something else than a demo", where=str(folder), hint=hint)
     size_values, size_path = asdict(size if size.imitations else replace(size, videos=0)), folder / SIZE_FILE
     stored_text = size_path.read_text("utf-8", "replace") if size_path.exists() else ""
     if stored_text != json.dumps(size_values) and (stored_text or (folder / "workspace").exists()):
-        raise InputError("this holds a demo of another size", where=str(folder), mend=mend)
+        raise InputError("this holds a demo of another size", where=str(folder), hint=hint)
     with writing(size_path) as file:
         file.write(json.dumps(size_values).encode())

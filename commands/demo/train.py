@@ -30,8 +30,8 @@ out = "sft"
 scratch = "mote"
 [data]
 corpora = [{{ place = "{place}" }}]
-most_samples = 16
-most_tokens = 16384
+max_samples = 16
+max_tokens = 16384
 [training]
 steps = {steps}
 learning_rate = 2e-3
@@ -51,7 +51,7 @@ prompts = 16
 workers = 0
 [rollout]
 temperature = 1.0
-most_tokens = 160
+max_tokens = 160
 [rewards]
 teacher_densities = true  # what the file says of densities is the worlds' own truth
 [training]
@@ -75,7 +75,7 @@ out = "{out}"
 device = "cpu"
 batch_rows = 64
 [roll]
-most_tokens = 160
+max_tokens = 160
 """
 
 

@@ -28,8 +28,8 @@ def samples_of_shards(folder: Path) -> pa.Table:
     """The samples in a folder of shards. An index has their ids, but not what they were made from."""
     manifest, index = folder / MANIFEST, folder / INDEX
     if not manifest.is_file():
-        mend = "give the folder of a workspace, or one with a manifest.json: shards/<corpus>/<selection>"
-        raise InputError("neither a workspace nor shards", where=f"--with {folder}", mend=mend)
+        hint = "give the folder of a workspace, or one with a manifest.json: shards/<corpus>/<selection>"
+        raise InputError("neither a workspace nor shards", where=f"--with {folder}", hint=hint)
     with disk_errors(manifest), index.open("rb") as file:
         corpus = parse_manifest(manifest.read_bytes(), str(manifest)).corpus
         ids = [read(sample)[1] for row in read_rows(file, str(index)) for sample in row.samples]

@@ -20,7 +20,7 @@ BITS = 8 * ID_BYTES
 MAX_LISTED = 8
 SEARCHED_LAST = ("verdicts",)
 """Tables that are only searched where nothing else is found: they are long, and few ask for them."""
-MEND = "give it as it is printed, or in hex; its beginning will do where it is the only one"
+HINT = "give it as it is printed, or in hex; its beginning will do where it is the only one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,12 @@ def read_id(text: str) -> IdRange:
     text = text.strip()
     kind, _, letters = text.lower().rpartition("_")
     if len(letters) < MIN_LETTERS:
-        raise InputError(f"{text!r} is too short for an id", where="ID", mend=f"give {MIN_LETTERS} letters at least")
+        raise InputError(f"{text!r} is too short for an id", where="ID", hint=f"give {MIN_LETTERS} letters at least")
     if not kind and len(letters) <= 2 * ID_BYTES and re.fullmatch(r"[0-9a-f]+", letters):
         return IdRange(text, "", *_range(int(letters, 16), 4 * len(letters)))
     bit_count = 5 * len(letters)
     if set(letters) - set(LETTERS) or bit_count > BITS + 4:
-        raise InputError(f"{text!r} is not an id", where="ID", mend=MEND)
+        raise InputError(f"{text!r} is not an id", where="ID", hint=HINT)
     value = sum(LETTERS.index(letter) << 5 * position for position, letter in enumerate(reversed(letters)))
     if bit_count > BITS:  # the last letter of a whole id is padded
         value, bit_count = value >> bit_count - BITS, BITS
@@ -63,7 +63,7 @@ def whole_id(text: str) -> tuple[str, Id]:
     """The kind, if the text names one, and the id of a text that is a whole id: as it is printed, or in hex."""
     id_range = read_id(text)
     if id_range.low != id_range.high:
-        raise InputError(f"{id_range.text!r} is the beginning of an id", where="ID", mend="give the whole of it")
+        raise InputError(f"{id_range.text!r} is the beginning of an id", where="ID", hint="give the whole of it")
     return id_range.kind, id_range.low
 
 
@@ -72,7 +72,7 @@ def find(stored: StoredRows, id_range: IdRange) -> RowLocation:
     kinds = {record.kind: table for table, record in stored.records.items()}
     if id_range.kind and id_range.kind not in kinds:
         raise InputError(
-            f"the lake has nothing of the kind {id_range.kind!r}", where="ID", mend=nearest(id_range.kind, sorted(kinds))
+            f"the lake has nothing of the kind {id_range.kind!r}", where="ID", hint=nearest(id_range.kind, sorted(kinds))
         )
     tables = [kinds[id_range.kind]] if id_range.kind else [table for table in stored.records if table not in SEARCHED_LAST]
     matches = _rows_in_range(stored, tables, id_range)
@@ -84,13 +84,13 @@ def find(stored: StoredRows, id_range: IdRange) -> RowLocation:
         printed_ids = _printed_ids(stored, [(match.table, match.id) for match in matches[:MAX_LISTED]])
         shown_ids = ", ".join(printed_ids) + (", ..." if len(matches) > MAX_LISTED else "")
         raise InputError(
-            f"{id_range.text!r} is the beginning of several ids", where="ID", mend=f"give more letters: {shown_ids}"
+            f"{id_range.text!r} is the beginning of several ids", where="ID", hint=f"give more letters: {shown_ids}"
         )
     nearest_ids = _printed_ids(stored, _nearest_rows(stored, tables, id_range))
-    mend = (
+    hint = (
         f"the nearest are {', '.join(nearest_ids)}" if nearest_ids else "the lake is empty: dmforge status says where it stands"
     )
-    raise InputError(f"nothing in the lake has the id {id_range.text!r}", where="ID", mend=mend)
+    raise InputError(f"nothing in the lake has the id {id_range.text!r}", where="ID", hint=hint)
 
 
 def _range(value: int, bit_count: int) -> tuple[Id, Id]:

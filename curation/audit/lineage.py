@@ -147,7 +147,7 @@ class _Tracing:
         stage = self._stages.get(row.commit.stage)
         prompts: tuple[str, ...] = ()
         if stage is not None and self._is_of_recipe(row) and row.commit.kind != "roster":
-            prompts = tuple(hashlib.sha256(text.encode()).hexdigest() for text in stage.ingredients())
+            prompts = tuple(hashlib.sha256(text.encode()).hexdigest() for text in stage.cache_key_parts())
         return Step(row, self._name(row), row.commit.stage, self._is_current(row), prompts)
 
     def _is_current(self, row: StoredRow) -> bool:

@@ -40,9 +40,9 @@ def format_of(requested: str | None, out: Path | None) -> Format:
     if form is None or (form == "table" and out is not None):
         where = "--format" if requested else f"--out {out}"
         allowed = [form for form in FORMATS if form != "table" or out is None]
-        raise InputError(f"{name!r} is no format", where=where, mend=nearest(name, allowed))
+        raise InputError(f"{name!r} is no format", where=where, hint=nearest(name, allowed))
     if form == "parquet" and out is None:
-        raise InputError("Parquet is not for a terminal", where="--format", mend="give a file with --out FILE")
+        raise InputError("Parquet is not for a terminal", where="--format", hint="give a file with --out FILE")
     return form
 
 
@@ -65,7 +65,7 @@ def answer_of(answer_stream: StreamedResult) -> QueryResult:
         if len(rows) > MAX_PRINTED_ROWS:
             message = f"more than {MAX_PRINTED_ROWS} rows"
             raise InputError(
-                message, where="audit", mend="write them to a file, --out rows.parquet; or put LIMIT behind the question"
+                message, where="audit", hint="write them to a file, --out rows.parquet; or put LIMIT behind the question"
             )
     return QueryResult(answer_stream.batches.schema.names, rows)
 

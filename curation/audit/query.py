@@ -52,7 +52,7 @@ def names() -> list[str]:
 def query(name: str) -> Query:
     """A query by its name."""
     if name not in names():
-        raise InputError(f"there is no query {name!r}", where="audit", mend=nearest(name, names()))
+        raise InputError(f"there is no query {name!r}", where="audit", hint=nearest(name, names()))
     sql = (QUERIES / f"{name}.sql").read_text("utf-8")
     first_line, _, _ = sql.partition("\n")
     match = QUESTION.match(first_line)

@@ -35,7 +35,7 @@ class SqlLimits:
     """The memory and the time that one query may use."""
 
     memory_mb: int = MEMORY_MB
-    wall_s: float = WALL_S
+    wall_timeout_s: float = WALL_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ def query_batches(
     view: LakeView, sql: str, limits: SqlLimits, extra_tables: Tables = NO_TABLES
 ) -> Generator[pa.RecordBatchReader]:
     """The answer to a query on the lake, as a stream of batches."""
-    with sandboxed(*query_and_tables(view, sql, limits, extra_tables), limits.wall_s, SQL) as batches:
+    with sandboxed(*query_and_tables(view, sql, limits, extra_tables), limits.wall_timeout_s, SQL) as batches:
         yield batches
 
 
 @contextmanager
 def sandboxed(
-    query: sql_sandbox_worker.SandboxRequest, tables: Mapping[str, pa.Table], wall_s: float, option: SqlOption
+    query: sql_sandbox_worker.SandboxRequest, tables: Mapping[str, pa.Table], wall_timeout_s: float, option: SqlOption
 ) -> Generator[pa.RecordBatchReader]:
     """The answer of a sandboxed process, as a stream. It is complete if the block reads it to its end without an error."""
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
@@ -71,7 +71,7 @@ def sandboxed(
         assert process.stdin is not None
         assert process.stdout is not None
         is_late = threading.Event()
-        timer = threading.Timer(wall_s, lambda: (is_late.set(), process.kill()))
+        timer = threading.Timer(wall_timeout_s, lambda: (is_late.set(), process.kill()))
         try:
             try:
                 with process.stdin as pipe:
@@ -80,16 +80,16 @@ def sandboxed(
                 yield pa.ipc.open_stream(process.stdout)  # pyright: ignore[reportArgumentType] (a pipe is a file)
             except (pa.ArrowInvalid, OSError):
                 # the stream broke off, or never began: how it ended tells more
-                _raise_failure(process, is_late, query.memory_mb, wall_s, option)
+                _raise_failure(process, is_late, query.memory_mb, wall_timeout_s, option)
                 raise
-            _raise_failure(process, is_late, query.memory_mb, wall_s, option)
+            _raise_failure(process, is_late, query.memory_mb, wall_timeout_s, option)
         finally:
             timer.cancel()
             process.kill()
 
 
 def _raise_failure(
-    process: subprocess.Popen[bytes], is_late: threading.Event, memory_mb: int, wall_s: float, option: SqlOption
+    process: subprocess.Popen[bytes], is_late: threading.Event, memory_mb: int, wall_timeout_s: float, option: SqlOption
 ) -> None:
     """Wait for the process to end, and raise an error if it failed."""
     assert process.stdout is not None
@@ -99,18 +99,18 @@ def _raise_failure(
     text = process.stderr.read().decode("utf-8", "replace")
     process.wait()
     if is_late.is_set():
-        raise DmforgeError(f"stopped after {wall_s:g} s", where=option.name, mend=option.late)
+        raise DmforgeError(f"stopped after {wall_timeout_s:g} s", where=option.name, hint=option.late)
     result = _parse_result(text)
     if result is None and process.returncode > 0 and not any(word in text.lower() for word in ("memory", "alloc")):
         last_line = (text.splitlines() or ["without a message"])[-1]
-        raise DmforgeError(f"the sandboxed process failed: {last_line}", where=option.name, mend="please report this")
+        raise DmforgeError(f"the sandboxed process failed: {last_line}", where=option.name, hint="please report this")
     result = result or sql_sandbox_worker.out_of_memory(memory_mb)
     if result.kind == "wrong":
-        raise InputError(result.message, where=option.name, mend=result.mend)
+        raise InputError(result.message, where=option.name, hint=result.hint)
     if result.kind == "refused":
-        raise InputError(f"refused: {result.message}", where=option.name, mend=result.mend)
+        raise InputError(f"refused: {result.message}", where=option.name, hint=result.hint)
     if result.kind == "stopped":
-        raise DmforgeError(f"stopped: {result.message}", where=option.name, mend=result.mend)
+        raise DmforgeError(f"stopped: {result.message}", where=option.name, hint=result.hint)
 
 
 def _parse_result(text: str) -> sql_sandbox_worker.SandboxResult | None:
@@ -126,7 +126,7 @@ def query_and_tables(
 ) -> tuple[sql_sandbox_worker.SandboxRequest, Mapping[str, pa.Table]]:
     """What the sandbox is sent: the query with its limits, and the tables that it may read from memory."""
     if storable(sql) != sql:
-        raise InputError("the query is not valid UTF-8", where="--sql", mend="write it in letters that UTF-8 has")
+        raise InputError("the query is not valid UTF-8", where="--sql", hint="write it in letters that UTF-8 has")
     view.check_named(with_words(sql))
     views = view.selects()
     in_memory = view.in_memory_tables()

@@ -73,15 +73,15 @@ class SandboxResult:
     kind: str
     """`done`, `refused`, `stopped`; or `wrong` for an error in the query."""
     message: str = ""
-    mend: str = ""
+    hint: str = ""
 
 
 class RefusedSql(Exception):
     """The query is not allowed in the sandbox."""
 
-    def __init__(self, message: str, mend: str = "") -> None:
+    def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.message, self.mend = message, mend
+        self.message, self.hint = message, hint
 
 
 def main() -> None:
@@ -134,7 +134,7 @@ def _run_query(query: SandboxRequest, tables: Mapping[str, pa.Table], out: IO[by
         check(connection, query.sql, frozenset({*query.views, *query.words, *query.extra_tables}))
         _stream(connection, query.sql, out)
     except RefusedSql as refusal:
-        return SandboxResult("refused", refusal.message, refusal.mend)
+        return SandboxResult("refused", refusal.message, refusal.hint)
     except (duckdb.OutOfMemoryException, MemoryError):
         return out_of_memory(query.memory_mb)
     except (duckdb.Error, pa.ArrowException, OSError) as error:  # what goes wrong on the way comes through Arrow

@@ -6,14 +6,14 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dmforge.curation.contract.budget import Budget, ExpectedCost
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Quarantined, Rejected, Result, StageResults
 from dmforge.curation.workspace import Workspace
-from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Item, Joined, Record
@@ -67,9 +67,9 @@ class EachConfig(StageConfig):
     """CPU seconds that one input may use without getting on."""
     memory_mb: Operational[PositiveInt] = 2048
     """Memory that a process may take beyond what it had when it started."""
-    still_s: Operational[PositiveFloat] = 30.0
+    hang_timeout_s: Annotated[Operational[PositiveFloat], Formerly("still_s")] = 30.0
     """Seconds that a process may stand still, using no CPU although the machine is free: hung."""
-    wall_s: Operational[PositiveFloat] = 900.0
+    wall_timeout_s: Annotated[Operational[PositiveFloat], Formerly("wall_s")] = 900.0
     """The backstop: seconds without getting on after which even a process that computes is ended. Its input stays pending."""
 
 
@@ -102,7 +102,7 @@ class Stage(ABC, Generic[In, Out]):
     name: ClassVar[str]
     version: ClassVar[int]
     """Raised when the code changes what comes out: part of the work key."""
-    repeats: ClassVar[bool] = False
+    allows_duplicate_rows: ClassVar[bool] = False
     """Two inputs may give the same row, as when a question stands in two files: it is one row then. Costs a sort to see."""
     whole_videos: ClassVar[bool] = False
     """Batches end where a video ends: what is done about one video is committed together, or not at all."""
@@ -133,13 +133,13 @@ class Stage(ABC, Generic[In, Out]):
     @cached_property
     def variant(self) -> Id:
         """Digest of all that decides what comes out of an input. With the input's id it is the work key."""
-        return digest("variant", [self.name, self.version, self.config.semantic(), self.ingredients()])
+        return digest("variant", [self.name, self.version, self.config.semantic(), self.cache_key_parts()])
 
     @property
     def origin(self) -> Origin:
         return Origin(self.name, self.variant)
 
-    def ingredients(self) -> list[str]:
+    def cache_key_parts(self) -> list[str]:
         """What decides the result beside name, version and config: the text of prompts, say."""
         return []
 
@@ -147,7 +147,7 @@ class Stage(ABC, Generic[In, Out]):
         """The names of verdicts that the config asks for: a recipe is refused where no stage before gives one of them."""
         return frozenset()
 
-    def awaits(self) -> str:
+    def blocked_by(self) -> str:
         """What has to be made by other means before this stage can work, and how; empty where nothing has. A run ends before
         it then, and in good order."""
         return ""
@@ -170,7 +170,7 @@ class Each(Stage[In, Out]):
     """One input at a time, in a process that may be killed: decoding, probing, whatever opens foreign bytes."""
 
     config: EachConfig
-    gets_on: Callable[[], None] = staticmethod(lambda: None)
+    heartbeat: Callable[[], None] = staticmethod(lambda: None)
     """To be called by work that takes long, as it gets on: what an input may use counts from there."""
 
     @abstractmethod
@@ -243,7 +243,7 @@ class Root(ABC):
     """A stage at the start of the chain: its inputs come from outside the lake."""
 
     @abstractmethod
-    def edition(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: Workspace) -> str:
         """What the list is made from, in few words: a digest, a number. While it stays the same, nothing is scanned again."""
 
     @abstractmethod

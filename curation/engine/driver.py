@@ -37,13 +37,13 @@ class StageReport:
     tally: StageCounts
     deferred: dict[str, int]
     """Reason -> inputs that stay pending for it."""
-    awaits: str = ""
+    blocked_by: str = ""
     """What has to be made by other means before this stage can work: the run ended before it, in good order."""
 
 
 def split_at_blocked(stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], AnyStage | None]:
     """The stages before the first that awaits something made elsewhere, and that stage, if there is one."""
-    blocked = next((stage for stage in stages if stage.awaits()), None)
+    blocked = next((stage for stage in stages if stage.blocked_by()), None)
     return (stages, None) if blocked is None else (stages[: stages.index(blocked)], blocked)
 
 
@@ -115,7 +115,7 @@ class Driver:
             pa.default_memory_pool().release_unused()  # it would keep as much memory as the largest stage took
             yield report
         if blocked is not None:
-            yield StageReport(blocked.name, self._view().tally(blocked), {}, blocked.awaits())
+            yield StageReport(blocked.name, self._view().tally(blocked), {}, blocked.blocked_by())
 
     def _view(self) -> LakeView:
         return LakeView(self._lake, self._stages, last_video=self._upto)
@@ -180,16 +180,16 @@ class Driver:
         if settled != inputs:
             raise DmforgeError(
                 f"stage {stage.name!r} settled {settled.count} inputs; it was given {inputs.count}, each needs an outcome",
-                mend=f"each row of {stage.reads.table} needs one; if rows come twice, a stage before it has to say `repeats`",
+                hint=f"each row of {stage.reads.table} needs one; where rows come twice, a stage before it says `allows_duplicate_rows`",
             )
 
     def _refuse_repeats(self, stage: AnyStage) -> None:
         # once a run, on its new rows: later stages and corpora would count such a row twice
-        repeated = None if stage.repeats else LakeView(self._lake, self._stages).repeated(stage)
+        repeated = None if stage.allows_duplicate_rows else LakeView(self._lake, self._stages).repeated(stage)
         if repeated is not None:
             raise DmforgeError(
                 f"stage {stage.name!r} made one and the same row from two inputs: {repeated}",
-                mend=f"if that is as it should be, set `repeats = True` in {type(stage).__name__}",
+                hint=f"if that is as it should be, set `allows_duplicate_rows = True` in {type(stage).__name__}",
             )
 
 

@@ -61,7 +61,7 @@ class RehearsalCount(Root, Each[RehearsalNumber, Task]):
     name, version = "count", 1
     config: CountConfig
 
-    def edition(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: Workspace) -> str:
         return f"numbers below {self.config.tasks}"
 
     def scan(self, workspace: Workspace) -> Iterator[RehearsalNumber]:
@@ -148,7 +148,7 @@ class RehearsalInquire(Ask[Task, Verdict]):
         if reply.status_code >= 500:
             raise Transient(f"status {reply.status_code} from the server")
         if reply.status_code != 200:
-            raise DmforgeError(f"the server at {self.config.url} answered {reply.status_code}", mend="check stages.inquire.url")
+            raise DmforgeError(f"the server at {self.config.url} answered {reply.status_code}", hint="check stages.inquire.url")
         return reply.json()
 
 

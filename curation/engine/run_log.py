@@ -111,7 +111,7 @@ def _cost_usd(path: Path) -> float:
 
 
 def _unreadable_record(path: Path, error: Exception) -> LakeError:
-    return LakeError(f"no record of a run: {error}", where=str(path), mend="restore the file, or move it away")
+    return LakeError(f"no record of a run: {error}", where=str(path), hint="restore the file, or move it away")
 
 
 def versions() -> dict[str, str | None]:

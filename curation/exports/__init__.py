@@ -37,14 +37,14 @@ class Exported:
 def require_format(to: str) -> None:
     """Refuse a format that doesn't exist."""
     if to not in EXPORTS:
-        raise InputError(f"there is no format {to!r}", where="--to", mend=nearest(to, list(EXPORTS)))
+        raise InputError(f"there is no format {to!r}", where="--to", hint=nearest(to, list(EXPORTS)))
 
 
 def export(corpus: Corpus, to: str, folder: Path) -> Exported:
     """Write a corpus in another format, completely or not at all."""
     require_format(to)
     if folder.exists():
-        raise InputError("there is something here already", where=str(folder), mend="give another folder with --out")
+        raise InputError("there is something here already", where=str(folder), hint="give another folder with --out")
     require_undamaged(corpus.place)
     with published(folder) as temporary_folder:
         sample_count = EXPORTS[to](corpus, temporary_folder)

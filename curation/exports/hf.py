@@ -21,7 +21,7 @@ def to_hf(corpus: Corpus, folder: Path) -> int:
     try:
         import datasets  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
-        raise InputError("this needs `datasets`", where="--to hf", mend="pip install 'dmforge[hub]'") from None
+        raise InputError("this needs `datasets`", where="--to hf", hint="pip install 'dmforge[hub]'") from None
     datasets.disable_progress_bars()
     rows = list(_rows(corpus, folder))
     text_type, number_type = datasets.Value("string"), datasets.Value("float64")

@@ -21,7 +21,7 @@ from dmforge.schemas.options import read_options
 from dmforge.schemas.records import Needs, TaskKind
 
 SUFFIXES = (".tar", ".json", ".jsonl", ".parquet")
-MEND = (
+HINT = (
     "give a shard (.tar) or a folder of shards; or DM-CoT or DM-RL rows as .json, .jsonl or .parquet, like those of an export"
 )
 QUERY_LINE = re.compile(r"textual query: (.*)")
@@ -78,7 +78,7 @@ def read_written(path: Path) -> Iterator[WrittenRecord]:
     if path.is_dir():
         shards = sorted(path.glob("*.tar"))
         if not shards:
-            raise InputError("there are no shards in this folder", where=str(path), mend=MEND)
+            raise InputError("there are no shards in this folder", where=str(path), hint=HINT)
         for shard in shards:
             yield from _read_shard(shard)
     elif path.suffix == ".tar":
@@ -86,24 +86,24 @@ def read_written(path: Path) -> Iterator[WrittenRecord]:
     elif path.suffix in SUFFIXES or not path.exists():
         yield from _read_rows(path)
     else:
-        raise InputError(f"nothing is known of {path.suffix or 'files without a suffix'}", where=str(path), mend=MEND)
+        raise InputError(f"nothing is known of {path.suffix or 'files without a suffix'}", where=str(path), hint=HINT)
 
 
 def _read_shard(path: Path) -> Iterator[WrittenRecord]:
     if not path.is_file():  # to open a pipe is to wait for whoever writes to it
-        raise InputError("there is no such file", where=str(path), mend=MEND)
+        raise InputError("there is no such file", where=str(path), hint=HINT)
     clips = _clips_beside(path)
     try:
         with path.open("rb") as file:
             members = [member for member in walk(file, str(path)) if member.suffix == "json"]
             for member in members:
                 if member.size > MAX_DOCUMENT:
-                    raise InputError(f"a document of {member.size} bytes", where=f"{path}: {member.key}", mend=MEND)
+                    raise InputError(f"a document of {member.size} bytes", where=f"{path}: {member.key}", hint=HINT)
                 file.seek(member.offset)
                 video, samples = read_document(file.read(member.size), f"{path}: {member.key}")
                 yield from (_from_sample(sample, video.duration_cs, clips) for sample in samples)
     except OSError as error:
-        raise InputError(error.strerror or str(error), where=str(path), mend="give a file that can be read") from None
+        raise InputError(error.strerror or str(error), where=str(path), hint="give a file that can be read") from None
 
 
 def _clips_beside(path: Path) -> Clips:
@@ -139,7 +139,7 @@ def _read_rows(path: Path) -> Iterator[WrittenRecord]:
         except STRUCTURE_ERRORS:
             if not has_records:
                 message = "its first row is neither a trajectory nor a task"
-                raise InputError(message, where=f"{path}:{row_number}", mend=MEND) from None
+                raise InputError(message, where=f"{path}:{row_number}", hint=HINT) from None
             written = WrittenRecord(f"{path.name}:{row_number}", "")
         has_records = True
         yield written

@@ -97,7 +97,7 @@ def refuse_other_kinds(path: Path) -> None:
     """Refuse a path that is a folder, a device or a pipe: a rename would replace `/dev/null`, say, by a plain file."""
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a device, a pipe or a socket"
-        raise InputError(f"there is {kind} already", where=str(path), mend="give the path of a file, new or to be replaced")
+        raise InputError(f"there is {kind} already", where=str(path), hint="give the path of a file, new or to be replaced")
 
 
 def make_folder(folder: Path) -> None:
@@ -133,5 +133,5 @@ def disk_errors(path: Path) -> Generator[None]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise LakeError(
-            f"the disk refused: {reason}", where=str(path), mend=MENDS.get(error.errno or 0, DEFAULT_HINT)
+            f"the disk refused: {reason}", where=str(path), hint=MENDS.get(error.errno or 0, DEFAULT_HINT)
         ) from error

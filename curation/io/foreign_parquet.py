@@ -23,7 +23,7 @@ MAX_ROWS_PER_BYTE = 100
 """The most rows per byte of a file: more can be declared, but not differ."""
 MAX_UNPACKED = 256 << 20, 256
 """Bytes of a column in a row group, above which it may unpack to no more than this many times its packed size."""
-MEND = "look at it with another reader; if it is sound, write it anew in smaller groups of rows"
+HINT = "look at it with another reader; if it is sound, write it anew in smaller groups of rows"
 
 
 def open_parquet(file: IO[bytes], where: str) -> pq.ParquetFile:
@@ -33,13 +33,13 @@ def open_parquet(file: IO[bytes], where: str) -> pq.ParquetFile:
     untrusted: Any = pq.ParquetFile(file)
     metadata = untrusted.metadata
     if metadata.num_rows > MAX_ROWS_PER_BYTE * size:
-        raise InputError(f"{metadata.num_rows} rows in {size} bytes", where=where, mend=MEND)
+        raise InputError(f"{metadata.num_rows} rows in {size} bytes", where=where, hint=HINT)
     for group in range(metadata.num_row_groups):
         for column_index in range(metadata.num_columns):
             column = metadata.row_group(group).column(column_index)
             is_too_large = column.total_uncompressed_size > max(MAX_UNPACKED[0], MAX_UNPACKED[1] * column.total_compressed_size)
             if is_too_large or column.num_values > MAX_VALUES:
-                raise InputError(f"column {column.path_in_schema!r} unpacks to too much", where=where, mend=MEND)
+                raise InputError(f"column {column.path_in_schema!r} unpacks to too much", where=where, hint=HINT)
     leaves = [untrusted.schema.column(column_index) for column_index in range(metadata.num_columns)]
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     file.seek(0)
@@ -50,7 +50,7 @@ def pieces(parquet: pq.ParquetFile, max_rows: int, where: str, columns: list[str
     """The rows of a file, up to `max_rows` at once."""
     for batch in parquet.iter_batches(max_rows, columns=columns):
         if sum(_unpacked_bytes(column) for column in batch.columns) > MAX_PIECE_BYTES:
-            raise InputError(f"{batch.num_rows} rows unpack to more than {MAX_PIECE_BYTES >> 30} GB", where=where, mend=MEND)
+            raise InputError(f"{batch.num_rows} rows unpack to more than {MAX_PIECE_BYTES >> 30} GB", where=where, hint=HINT)
         yield batch
 
 

@@ -95,14 +95,14 @@ def _local_files(path: Path, suffixes: frozenset[str]) -> Iterator[str]:
     if path.is_dir():
         paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
         if not paths:
-            mend = f"name the files themselves, or give them a suffix that is known: {' '.join(sorted(suffixes))}"
-            raise InputError("no videos in this folder", where=str(path), mend=mend)
+            hint = f"name the files themselves, or give them a suffix that is known: {' '.join(sorted(suffixes))}"
+            raise InputError("no videos in this folder", where=str(path), hint=hint)
     elif path.is_file():
         paths = [path]
     elif path.exists():
-        raise InputError("neither a file nor a folder", where=str(path), mend="give files and folders")
+        raise InputError("neither a file nor a folder", where=str(path), hint="give files and folders")
     else:
-        raise InputError("there is no such file or folder", where=str(path), mend="correct the path")
+        raise InputError("there is no such file or folder", where=str(path), hint="correct the path")
     yield from (str(file.resolve()) for file in paths)
 
 
@@ -125,10 +125,10 @@ def filesystem_of(address: str) -> tuple[Any, str]:
 
     url = urlsplit(address)
     if "::" in address:
-        raise InputError("a chain of file systems", where=address, mend="unpack it first, or give the address itself")
+        raise InputError("a chain of file systems", where=address, hint="unpack it first, or give the address itself")
     if "@" in url.netloc or url.query or url.fragment:  # places are written down in plain text
-        mend = "give the plain address; keys go by the environment or the configuration of its storage, as fsspec reads them"
-        raise InputError("an address with a key or a query in it", where=without_secrets(address), mend=mend)
+        hint = "give the plain address; keys go by the environment or the configuration of its storage, as fsspec reads them"
+        raise InputError("an address with a key or a query in it", where=without_secrets(address), hint=hint)
     options: dict[str, Any] = {}
     if url.scheme in ("http", "https"):
         import aiohttp
@@ -170,10 +170,10 @@ def _read_errors(address: str) -> Generator[None]:
     except InputError:
         raise
     except ImportError as error:
-        raise InputError(f"this kind of address needs a package: {error}", where=address, mend="install it") from None
+        raise InputError(f"this kind of address needs a package: {error}", where=address, hint="install it") from None
     except Exception as error:  # every storage has errors of its own
-        mend = "correct the address, or try again when its server answers; nothing was changed"
-        raise InputError(f"can't be read: {_root_message(error)}", where=address, mend=mend) from None
+        hint = "correct the address, or try again when its server answers; nothing was changed"
+        raise InputError(f"can't be read: {_root_message(error)}", where=address, hint=hint) from None
 
 
 def _root_message(error: BaseException) -> str:

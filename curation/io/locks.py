@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dmforge.schemas.errors import LakeError
 
-MEND = "move the workspace to a file system with locks, or mount this one with them (Lustre: flock; NFS: lockd, without nolock)"
+HINT = "move the workspace to a file system with locks, or mount this one with them (Lustre: flock; NFS: lockd, without nolock)"
 
 
 def lock(descriptor: int, operation: int, path: Path) -> bool:
@@ -31,4 +31,4 @@ def lock_errors(path: Path) -> Generator[None]:
         raise
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise LakeError(f"the file system gives no locks: {reason}", where=str(path.parent), mend=MEND) from error
+        raise LakeError(f"the file system gives no locks: {reason}", where=str(path.parent), hint=HINT) from error

@@ -24,14 +24,14 @@ def read_toml(path: Path) -> dict[str, Any]:
 def parse_toml(data: bytes, where: str) -> dict[str, Any]:
     """Parse TOML from bytes."""
     if len(data) > MAX_BYTES:
-        raise InputError(f"more than {MAX_BYTES >> 20} MB of TOML", where=where, mend="give a recipe or settings")
+        raise InputError(f"more than {MAX_BYTES >> 20} MB of TOML", where=where, hint="give a recipe or settings")
     if max(map(len, data.split(b"\n"))) > MAX_LINE:
         raise InputError(
-            f"TOML with a line of more than {MAX_LINE} bytes", where=where, mend="write long lists in several lines"
+            f"TOML with a line of more than {MAX_LINE} bytes", where=where, hint="write long lists in several lines"
         )
     try:
         return tomllib.loads(data.decode("utf-8"))
     except RecursionError:
-        raise InputError("not TOML: nested too deeply", where=where, mend="give a recipe or settings") from None
+        raise InputError("not TOML: nested too deeply", where=where, hint="give a recipe or settings") from None
     except ValueError as error:  # of the syntax, of an encoding, of a number that is too long
-        raise InputError(f"not TOML: {error}", where=where, mend="correct the line it names") from None
+        raise InputError(f"not TOML: {error}", where=where, hint="correct the line it names") from None

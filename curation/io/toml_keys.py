@@ -26,7 +26,7 @@ def renamed_text(text: str, renames: Renames, where: str) -> str:
         is_right = False
     if not is_right:
         pairs = ", ".join(f"{'.'.join((*path, old))} is {new} now" for path, old, new in old_keys(tomllib.loads(text), renames))
-        raise InputError("the keys can't be renamed line by line", where=where, mend=f"rename them by hand: {pairs}")
+        raise InputError("the keys can't be renamed line by line", where=where, hint=f"rename them by hand: {pairs}")
     return new_text
 
 

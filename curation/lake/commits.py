@@ -201,6 +201,6 @@ def _read_commit(path: Path) -> Commit | None:
         raise LakeError(
             f"the commit file was changed after it was written: {error}",
             where=str(path),
-            mend="restore it from a backup; or delete it, and its batch will be done again",
+            hint="restore it from a backup; or delete it, and its batch will be done again",
         ) from None
     return commit

@@ -269,7 +269,7 @@ def _damaged_line(path: Path, offset: int, why: str) -> LakeError:
     return LakeError(
         f"line {number} was not written by a journal: {why}",
         where=str(path),
-        mend="restore the file from a backup, or delete that one line: its question will be asked again",
+        hint="restore the file from a backup, or delete that one line: its question will be asked again",
     )
 
 

@@ -69,7 +69,7 @@ def _digest(view: LakeView, table: str, columns: list[str], key: str, source: st
             value_hashes[index].update(b"".join(cells))
     ((count,),) = view.connection.cursor().execute(f"SELECT count(*) FROM {source}").fetchall()
     if rows != count:
-        raise LakeError(f"{count - rows} rows of {table} are duplicates", mend="please report this: it should not happen")
+        raise LakeError(f"{count - rows} rows of {table} are duplicates", hint="please report this: it should not happen")
     return TableDigest(
         table,
         rows,

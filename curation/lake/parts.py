@@ -82,7 +82,7 @@ class Part:
         size_bytes = path.stat().st_size if path.is_file() else None
         if size_bytes != self.size_bytes:
             state = "is missing" if size_bytes is None else f"has {size_bytes} bytes"
-            raise LakeError(f"the part {state}; its commit says {self.size_bytes}", where=str(path), mend=RESTORE)
+            raise LakeError(f"the part {state}; its commit says {self.size_bytes}", where=str(path), hint=RESTORE)
 
     def check_bytes(self, lake: Path) -> None:
         """Check the sha256 of the file: all of it is read, once a process as long as the file stays as it is."""
@@ -95,7 +95,7 @@ class Part:
                     _sha256_by_version[file_version] = hashlib.file_digest(file, "sha256").hexdigest()
         if _sha256_by_version[file_version] != self.sha256:
             reason = f"the part was changed: its sha256 is {_sha256_by_version[file_version]}; its commit says {self.sha256}"
-            raise LakeError(reason, where=str(path), mend=RESTORE)
+            raise LakeError(reason, where=str(path), hint=RESTORE)
 
 
 _sha256_by_version: dict[tuple[str | int, ...], str] = {}

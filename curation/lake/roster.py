@@ -24,12 +24,17 @@ def publish_roster(lake: Lake, stage: Stage[Item, Record]) -> None:
     if is_current(lake, stage):
         return
     current_roster = lake.roster(stage.name)
-    edition = _edition(lake.workspace, stage)
+    source_version = _edition(lake.workspace, stage)
     superseded_ids = (current_roster.id,) if current_roster else ()
     # named by what it replaces, too: a list that goes back to what it was must not take the name of the one it superseded
-    commit_id = digest("roster", [stage.name, edition, *superseded_ids])
+    commit_id = digest("roster", [stage.name, source_version, *superseded_ids])
     draft = CommitDraft(
-        "roster", stage.name, digest("roster", stage.name), commit_id, {EDITION: base32(edition)}, supersedes=superseded_ids
+        "roster",
+        stage.name,
+        digest("roster", stage.name),
+        commit_id,
+        {EDITION: base32(source_version)},
+        supersedes=superseded_ids,
     )
     lake.publish(draft, {stage.reads.table: map(_as_table, _chunks(lake.workspace, stage))})
 
@@ -49,7 +54,9 @@ def is_current(lake: Lake, stage: Stage[Item, Record]) -> bool:
 
 def _edition(workspace: Workspace, stage: Stage[Item, Record]) -> Id:
     # with the columns: a list that another version wrote, in other columns, is written anew
-    return digest(EDITION, [_root(stage).edition(workspace), schema(stage.reads).names, sorted(forgotten_videos(workspace))])
+    return digest(
+        EDITION, [_root(stage).source_version(workspace), schema(stage.reads).names, sorted(forgotten_videos(workspace))]
+    )
 
 
 def _chunks(workspace: Workspace, stage: Stage[Item, Record]) -> Iterator[pa.RecordBatch]:

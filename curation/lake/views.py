@@ -179,9 +179,9 @@ class LakeView:
         sql = _union([rows.sql for rows in maker_rows]) or self._files_sql(row_schema(record), ())
         is_whole = all(rows.is_whole for rows in maker_rows)
         # only where a row does stand twice: to see each once costs a sort of them all, in every query
-        if any(stage.repeats and self._parts(stage, record.table) for stage in makers) and not self._has_unique_ids(
-            record, parts
-        ):
+        if any(
+            stage.allows_duplicate_rows and self._parts(stage, record.table) for stage in makers
+        ) and not self._has_unique_ids(record, parts):
             sql = f"SELECT * FROM ({sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
             is_whole = False
         gates = [(gate, "id") for gate in self.stages[:stage_count] if isinstance(gate, Gate) and gate.reads is record]
@@ -431,8 +431,8 @@ def interruptible() -> Generator[None]:
         yield
     except duckdb.BinderException as error:  # our SQL is right for our columns
         message = str(error).splitlines()[0].lower()
-        mend = "dmforge run: lists are written anew; or use the version that wrote it"
-        raise LakeError(f"the lake was written by another version of dmforge: {message}", mend=mend) from None
+        hint = "dmforge run: lists are written anew; or use the version that wrote it"
+        raise LakeError(f"the lake was written by another version of dmforge: {message}", hint=hint) from None
     except RuntimeError as error:
         if "interrupted" not in str(error).lower():
             raise

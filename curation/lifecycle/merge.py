@@ -56,7 +56,7 @@ def merge(lake: Lake, source: Workspace) -> MergeCounts:
     """Merge another workspace, which is only read, into that of a lake."""
     target = lake.workspace
     if os.path.samefile(target.root, source.root):
-        raise InputError("a workspace can't be merged with itself", where=str(source.root), mend="name another one")
+        raise InputError("a workspace can't be merged with itself", where=str(source.root), hint="name another one")
     with source.reading():
         _refuse_links(source.root)
         source_lake = Lake(source)
@@ -83,8 +83,8 @@ def _refuse_links(root: Path) -> None:
             path = Path(folder, name)
             leads_out = path.is_symlink() and not path.resolve().is_relative_to(real_root)
             if leads_out or not (path.is_file() or path.is_dir() or path.is_symlink()):
-                mend = "copy it with what its links lead to: cp -rL"
-                raise InputError("it is no plain file of this workspace", where=str(path), mend=mend)
+                hint = "copy it with what its links lead to: cp -rL"
+                raise InputError("it is no plain file of this workspace", where=str(path), hint=hint)
 
 
 def _refuse_other_renditions(target: Workspace, source: Workspace) -> None:
@@ -96,8 +96,8 @@ def _refuse_other_renditions(target: Workspace, source: Workspace) -> None:
             and target_file.exists()
             and json.loads(source_file.read_bytes()) != json.loads(target_file.read_bytes())
         ):
-            mend = "build both with the same [clips] and the same versions, as the records in runs/ tell them"
-            raise InputError("the renditions of the two workspaces differ", where=str(source_file), mend=mend)
+            hint = "build both with the same [clips] and the same versions, as the records in runs/ tell them"
+            raise InputError("the renditions of the two workspaces differ", where=str(source_file), hint=hint)
 
 
 def _take_over_takedowns(target: Workspace, source: Workspace) -> None:

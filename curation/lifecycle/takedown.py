@@ -76,7 +76,7 @@ def videos_of(lake: Lake, source: str) -> list[Id]:
     matches = listed_videos.union(*(id_list(rows.filter(pc.field("source") == source).column("id")) for rows in _videos(lake)))
     if not matches:
         hint = "dmforge audit --sql 'SELECT DISTINCT source FROM videos' lists the sources; nothing was removed"
-        raise InputError(f"no video came from the source {source!r}", where="--source", mend=hint)
+        raise InputError(f"no video came from the source {source!r}", where="--source", hint=hint)
     return sorted(matches)
 
 

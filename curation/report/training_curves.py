@@ -48,8 +48,8 @@ def training(location: Path) -> TrainingCurves:
     path = location / LOG if location.is_dir() else location
     if not path.is_file():
         message = f"there is no {LOG} in it" if location.is_dir() else "there is no such folder or file"
-        mend = "give the folder of a training, `out` of its settings; or its log.jsonl"
-        raise InputError(f"no training here: {message}", where=f"--training {location}", mend=mend)
+        hint = "give the folder of a training, `out` of its settings; or its log.jsonl"
+        raise InputError(f"no training here: {message}", where=f"--training {location}", hint=hint)
     lines: list[Mapping[str, Any]] = []
     with disk_errors(path):
         texts = path.read_bytes().split(b"\n")
@@ -59,8 +59,8 @@ def training(location: Path) -> TrainingCurves:
                 line: Any = json.loads(text)
                 lines.append({**line, "step": int(line["step"])})
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            mend = "give the folder of a training, or its log.jsonl"
-            raise InputError(f"not the log of a training: {error}", where=f"{path}:{line_number}", mend=mend) from None
+            hint = "give the folder of a training, or its log.jsonl"
+            raise InputError(f"not the log of a training: {error}", where=f"{path}:{line_number}", hint=hint) from None
     names = list(dict.fromkeys(name for line in lines for name, value in line.items() if _is_number(value)))
     curves = (_curve(name, [(line["step"], line[name]) for line in lines if _is_number(line.get(name))]) for name in names)
     shown_curves = tuple(curve for curve in curves if curve is not None and not LEFT_OUT.fullmatch(curve.name))

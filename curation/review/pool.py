@@ -74,8 +74,8 @@ class ReviewPool:
             self._connection = _copy_rows(view, workspace, corpus, max_samples)
         ((self.total,),) = self._connection.execute("SELECT count(*) FROM listed").fetchall()
         if not self.total:
-            mend = "select something first: dmforge audit funnel says what became of it"
-            raise InputError(f"there is no sample of {corpus!r}", where="CORPUS", mend=mend)
+            hint = "select something first: dmforge audit funnel says what became of it"
+            raise InputError(f"there is no sample of {corpus!r}", where="CORPUS", hint=hint)
 
     def page(self, after: Id, max_lines: int) -> list[ReviewLine]:
         """The samples after an id, in the order of ids: later pages cost no more than the first."""

@@ -160,8 +160,8 @@ def listen(port: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        mend = "give another port, or 0"
-        raise InputError(f"can't listen there: {error.strerror}", where=f"port {port}", mend=mend) from None
+        hint = "give another port, or 0"
+        raise InputError(f"can't listen there: {error.strerror}", where=f"port {port}", hint=hint) from None
 
 
 def serve(

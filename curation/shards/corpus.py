@@ -66,7 +66,7 @@ class Example:
     def sample(self) -> ShardSample:
         if self.index >= len(self.packed.samples):
             message = f"it has no sample {self.index}: the index is of other shards, verify the folder"
-            raise InputError(message, where=self.packed.where, mend=REPACK)
+            raise InputError(message, where=self.packed.where, hint=REPACK)
         return self.packed.samples[self.index]
 
 
@@ -81,16 +81,16 @@ class Corpus:
             self.manifest = parse_manifest(file.read(MAX_MANIFEST + 1), f"{place}/{MANIFEST}")
         self.clips = Clips.from_semantic(self.manifest.clips, where=f"{place}/{MANIFEST}")
         if clips is not None and clips.digest != self.clips.digest:
-            mend = "train with the clips of the manifest, or pack this corpus from a workspace with yours"
-            raise InputError("it was packed with other clips than are asked for", where=f"{place}: [clips]", mend=mend)
+            hint = "train with the clips of the manifest, or pack this corpus from a workspace with yours"
+            raise InputError("it was packed with other clips than are asked for", where=f"{place}: [clips]", hint=hint)
         self._names = [shard.name for shard in self.manifest.shards]
         with self._store.open(INDEX) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != self.manifest.files[INDEX]:  # pyright: ignore
-                raise LakeError("a stale index: it is not the one of the manifest", where=f"{place}/{INDEX}", mend=REPACK)
+                raise LakeError("a stale index: it is not the one of the manifest", where=f"{place}/{INDEX}", hint=REPACK)
             file.seek(0)
             self._places = SampleLocations(file, self._names, f"{place}/{INDEX}")
         if len(self._places) != self.manifest.samples:
-            raise LakeError("the index and the manifest disagree", where=f"{place}/{INDEX}", mend=REPACK)
+            raise LakeError("the index and the manifest disagree", where=f"{place}/{INDEX}", hint=REPACK)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Corpus, (self.place, self._required_clips)

@@ -20,7 +20,7 @@ from dmforge.schemas.prompts import prompt
 from dmforge.schemas.records import Candidate, Needs, Sample, Task, TaskKind, Video
 from dmforge.schemas.transcript import Author, Piece, Transcript
 
-MEND = "verify the shards; they are not what dmforge packs, or they were changed"
+HINT = "verify the shards; they are not what dmforge packs, or they were changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def read_document(data: bytes, where: str) -> tuple[ShardVideo, list[ShardSample
         _require_lengths(video)
         return video, samples
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise InputError(f"not a document of samples: {type(error).__name__}: {error}", where=where, mend=MEND) from None
+        raise InputError(f"not a document of samples: {type(error).__name__}: {error}", where=where, hint=HINT) from None
 
 
 def _require_texts(*records: ShardVideo | ShardSample | Receipt) -> None:

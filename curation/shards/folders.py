@@ -110,8 +110,8 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a folder of the workspace."""
     path = folder / MANIFEST
     if not path.exists():
-        mend = "remove the files in lake/commits/pack, and run again: it is packed anew"
-        raise LakeError("the shards are gone", where=str(folder), mend=mend)
+        hint = "remove the files in lake/commits/pack, and run again: it is packed anew"
+        raise LakeError("the shards are gone", where=str(folder), hint=hint)
     with disk_errors(path):
         return parse_manifest(path.read_bytes(), str(path))
 
@@ -138,8 +138,8 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
             raise ValueError(f"it names no {INDEX}")
         return manifest
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        mend = "fetch it again; or remove the folder and the files in lake/commits/pack, and run: it is packed anew"
-        raise LakeError(f"no manifest of shards: {error}", where=where, mend=mend) from None
+        hint = "fetch it again; or remove the folder and the files in lake/commits/pack, and run: it is packed anew"
+        raise LakeError(f"no manifest of shards: {error}", where=where, hint=hint) from None
 
 
 def _content_sha256(content: dict[str, Any]) -> str:

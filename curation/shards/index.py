@@ -165,7 +165,7 @@ class SampleLocations:
 
 
 VIDEO_DTYPE = np.dtype([(name, "<u4" if name == "shard" else "<i8") for name in VideoLocation._fields])
-MEND = "fetch the folder again, or pack it anew"
+HINT = "fetch the folder again, or pack it anew"
 
 
 def _chunked(rows: Iterable[VideoIndexRow]) -> Iterable[list[VideoIndexRow]]:
@@ -182,12 +182,12 @@ def _chunked(rows: Iterable[VideoIndexRow]) -> Iterable[list[VideoIndexRow]]:
 def _batches(file: IO[bytes], where: str, columns: list[str] | None = None) -> Iterable[pa.RecordBatch]:
     try:
         if not pq.ParquetFile(file).schema_arrow.equals(SCHEMA):
-            raise InputError("this is no index of shards", where=where, mend=MEND)
+            raise InputError("this is no index of shards", where=where, hint=HINT)
         for batch in pieces(open_parquet(file, where), ROWS_PER_BATCH, where, columns):
             _require_plausible(batch, where)
             yield batch
     except (pa.ArrowException, OSError, ValueError) as error:  # broken bytes raise now one, now another
-        raise InputError(f"the index can't be read: {error}", where=where, mend=MEND) from None
+        raise InputError(f"the index can't be read: {error}", where=where, hint=HINT) from None
 
 
 def _require_plausible(batch: pa.RecordBatch, where: str) -> None:
@@ -197,11 +197,11 @@ def _require_plausible(batch: pa.RecordBatch, where: str) -> None:
         untyped_column: Any = column
         values: Any = untyped_column.flatten() if pa.types.is_list(column.type) else untyped_column
         if column.null_count or values.null_count:
-            raise InputError(f"the index says nothing of {name}", where=where, mend=MEND)
+            raise InputError(f"the index says nothing of {name}", where=where, hint=HINT)
         if pa.types.is_integer(values.type) and len(values):
             bounds: Any = pc.min_max(values).as_py()
             if bounds["min"] < min_value or bounds["max"] > max_value:
-                raise InputError(f"the index says that {name} is {bounds['min']} to {bounds['max']}", where=where, mend=MEND)
+                raise InputError(f"the index says that {name} is {bounds['min']} to {bounds['max']}", where=where, hint=HINT)
 
 
 def _texts(batch: pa.RecordBatch, column: str) -> list[str]:
@@ -214,7 +214,7 @@ def _shard_numbers(batch: pa.RecordBatch, numbers: dict[str, int], where: str) -
     names: list[Any] = column.dictionary.to_pylist()
     unknown = sorted(set(names) - set(numbers))
     if unknown:
-        raise InputError(f"the index names shards that there are not: {unknown}", where=where, mend=MEND)
+        raise InputError(f"the index names shards that there are not: {unknown}", where=where, hint=HINT)
     return np.array([numbers[name] for name in names], np.uint32)[column.indices.to_numpy()]
 
 

@@ -63,7 +63,7 @@ def require_undamaged(location: str) -> None:
     defects = verify(location).defects
     if defects:
         message = f"{len(defects)} defects; the first: {defects[0]}"
-        raise LakeError(message, where=location, mend=f"{REFETCH_HINT}; dmforge verify names all")
+        raise LakeError(message, where=location, hint=f"{REFETCH_HINT}; dmforge verify names all")
 
 
 def _defects(shard_store: Store, manifest: Manifest) -> Iterator[ShardDefect]:

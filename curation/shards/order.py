@@ -75,7 +75,7 @@ class CorpusMix:
         if not self.sizes or len(self.sizes) != len(self.weights) or min(self.sizes) < 1 or min(self.weights) <= 0:
             raise InputError(
                 f"no mix of corpora with {self.sizes} samples and weights {self.weights}",
-                mend="give each corpus at least one sample and a weight above 0",
+                hint="give each corpus at least one sample and a weight above 0",
             )
 
     @property
@@ -108,11 +108,11 @@ class CorpusMix:
 class EpochPlan:
     """The global batches of an epoch: positions in their order, a new batch where the next sample would be too much."""
 
-    def __init__(self, mix: CorpusMix, costs: Costs, epoch: int, most_tokens: int, most_samples: int) -> None:
-        if min(most_tokens, most_samples) < 1:
-            raise InputError(f"no batch of {most_tokens} tokens and {most_samples} samples", mend="allow at least one of each")
+    def __init__(self, mix: CorpusMix, costs: Costs, epoch: int, max_tokens: int, max_samples: int) -> None:
+        if min(max_tokens, max_samples) < 1:
+            raise InputError(f"no batch of {max_tokens} tokens and {max_samples} samples", hint="allow at least one of each")
         self.mix, self.epoch = mix, epoch
-        self._costs, self._most_tokens, self._most_samples = costs, most_tokens, most_samples
+        self._costs, self._max_tokens, self._max_samples = costs, max_tokens, max_samples
         # where each chunk begins to plan, and the number of its first batch: any batch is found from the mark before it
         self._marks: list[int] = []
         self._firsts: list[int] = []
@@ -139,14 +139,14 @@ class EpochPlan:
 
     def _bounds(self, start: int) -> list[int]:
         """The positions at which batches begin, for about a chunk from `start` on; the last is where the next chunk starts."""
-        chunk_positions = max(CHUNK_POSITIONS, 2 * self._most_samples)
+        chunk_positions = max(CHUNK_POSITIONS, 2 * self._max_samples)
         end = min(start + chunk_positions, len(self.mix))
         costs = self._costs(self.mix.at(self.epoch, np.arange(start, end)))
         cumulative_costs = np.concatenate([[0], np.cumsum(costs)])
         # for every position at once: where the batch ends that begins there. A sample beyond the budget is a batch alone
-        last_fitting = np.searchsorted(cumulative_costs, cumulative_costs[:-1] + self._most_tokens, side="right") - 1
+        last_fitting = np.searchsorted(cumulative_costs, cumulative_costs[:-1] + self._max_tokens, side="right") - 1
         starts = np.arange(len(costs))
-        ends = np.clip(last_fitting, starts + 1, np.minimum(starts + self._most_samples, len(costs))).tolist()
+        ends = np.clip(last_fitting, starts + 1, np.minimum(starts + self._max_samples, len(costs))).tolist()
         bounds, batch_end = [start], 0
         while batch_end < len(ends):
             batch_end = ends[batch_end]

@@ -63,19 +63,19 @@ class BatchSampler:
         corpora: Sequence[Corpus],
         *,
         seed: int,
-        most_tokens: int,
-        most_samples: int = 1 << 16,
+        max_tokens: int,
+        max_samples: int = 1 << 16,
         weights: Sequence[float] | None = None,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
-        """`most_tokens` and `most_samples` bound the global batch, over all ranks."""
+        """`max_tokens` and `max_samples` bound the global batch, over all ranks."""
         if not 0 <= rank < ranks:
-            raise InputError(f"there is no rank {rank} of {ranks}", mend="ranks count from 0")
+            raise InputError(f"there is no rank {rank} of {ranks}", hint="ranks count from 0")
         sizes = tuple(len(corpus) for corpus in corpora)
         self._mix = CorpusMix(sizes, tuple(weights) if weights else (1.0,) * len(sizes), seed)
         self._corpus_costs, self._corpus_ends = [corpus.costs for corpus in corpora], np.cumsum(sizes)
-        self._batch_limits, self._rank, self._ranks = (most_tokens, most_samples), rank, ranks
+        self._batch_limits, self._rank, self._ranks = (max_tokens, max_samples), rank, ranks
         self._selections = tuple(corpus.manifest.selection for corpus in corpora)
         self._first_step = 0
         self.plan = self.plan_of(0)
@@ -102,8 +102,8 @@ class BatchSampler:
         """Continue from a saved state. The number of ranks may have changed; the corpora and the seed may not."""
         state = ReaderState(content["seed"], content["epoch"], content["step"], tuple(content["selections"]))
         if (state.seed, state.selections) != (self._mix.seed, self._selections):
-            mend = "resume with the corpora and the seed that the training began with, or begin anew"
-            raise InputError("the state belongs to another training", where="selections or seed", mend=mend)
+            hint = "resume with the corpora and the seed that the training began with, or begin anew"
+            raise InputError("the state belongs to another training", where="selections or seed", hint=hint)
         self.set_epoch(state.epoch)
         self._first_step = state.step
 

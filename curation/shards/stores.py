@@ -78,7 +78,7 @@ class RemoteStore:
             self._system, self._path = filesystem_of(self.place)
         except (ValueError, ImportError) as error:  # a storage that fsspec doesn't know, or whose package isn't installed
             hint = "give a folder, or an address whose storage fsspec knows: https, s3 (pip install s3fs), gs (gcsfs), ..."
-            raise InputError(f"no storage: {error}", where=self.place, mend=hint) from None
+            raise InputError(f"no storage: {error}", where=self.place, hint=hint) from None
 
     def open(self, name: str) -> IO[bytes]:
         try:
@@ -94,7 +94,7 @@ class RemoteStore:
             ranges: list[Any] = self._system.cat_ranges(paths, starts, ends, on_error="raise")
         except Exception as error:
             raise LakeError(
-                f"can't be read: {type(error).__name__}", where=self.place, mend="try again when its server answers"
+                f"can't be read: {type(error).__name__}", where=self.place, hint="try again when its server answers"
             ) from error
         fetched = zip(requests, starts, ranges, strict=True)
         return [
@@ -103,5 +103,5 @@ class RemoteStore:
 
 
 def _missing(where: str, error: Exception) -> InputError:
-    mend = "give the folder of a selection, the one with manifest.json in it"
-    return InputError(f"can't be read: {type(error).__name__}", where=where, mend=mend)
+    hint = "give the folder of a selection, the one with manifest.json in it"
+    return InputError(f"can't be read: {type(error).__name__}", where=where, hint=hint)

@@ -28,7 +28,7 @@ class BadShard(DmforgeError):
     """A shard is not what it should be."""
 
     def __init__(self, shard: str, key: str, offset: int, reason: str) -> None:
-        super().__init__(reason, where=f"{shard}: {key or '-'} at {offset}", mend="fetch the shard again, or pack it anew")
+        super().__init__(reason, where=f"{shard}: {key or '-'} at {offset}", hint="fetch the shard again, or pack it anew")
         self.shard, self.key, self.offset, self.reason = shard, key, offset, reason
 
 

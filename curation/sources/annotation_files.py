@@ -19,7 +19,7 @@ MAX_LINE = 64 << 20
 MAX_DOCUMENT = 2 << 30
 MAX_UTF16 = 256 << 20
 """The limit for a file in UTF-16, as spreadsheets save it: it is read as a whole, since its line ends are no single bytes."""
-MEND = "give a file of this format; dmforge import --list says what each looks like"
+HINT = "give a file of this format; dmforge import --list says what each looks like"
 MAX_KEY = 80
 """Letters of a key that messages quote."""
 CONVERT = "convert the file to UTF-8, as in: iconv -f UTF-16 -t UTF-8 FILE > NEW"
@@ -28,9 +28,9 @@ CONVERT = "convert the file to UTF-8, as in: iconv -f UTF-16 -t UTF-8 FILE > NEW
 def raw_records(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Any]]:
     """The records of a file, each with its place in it."""
     if not file.is_file():
-        raise InputError("there is no such file", where=str(file), mend="correct the path")
+        raise InputError("there is no such file", where=str(file), hint="correct the path")
     if not file.stat().st_size:
-        raise InputError("the file is empty", where=str(file), mend=MEND)
+        raise InputError("the file is empty", where=str(file), hint=HINT)
     reader = {"json": _read_json_records, "csv": _read_csv_rows, "text": _read_text_lines, "parquet": _read_parquet_rows}[
         form.layout
     ]
@@ -46,12 +46,12 @@ def open_as_utf8(file: Path) -> AbstractContextManager[IO[bytes]]:
         return raw_file
     with raw_file:
         if file.stat().st_size > MAX_UTF16:
-            raise InputError(f"a file of more than {MAX_UTF16 >> 20} MB in {encoding}", where=str(file), mend=CONVERT)
+            raise InputError(f"a file of more than {MAX_UTF16 >> 20} MB in {encoding}", where=str(file), hint=CONVERT)
         try:
             return io.BytesIO(raw_file.read().decode(encoding).encode())
         except UnicodeDecodeError as error:
             message = f"its first bytes say {encoding}, but the rest is not: {error.reason}"
-            raise InputError(message, where=str(file), mend=CONVERT) from None
+            raise InputError(message, where=str(file), hint=CONVERT) from None
 
 
 MARKS = (
@@ -90,14 +90,14 @@ def _numbered_lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
         line_number += 1
         where = f"{path}:{line_number}"
         if len(line) > MAX_LINE:
-            raise InputError(f"a line of more than {MAX_LINE >> 20} MB", where=where, mend=MEND)
+            raise InputError(f"a line of more than {MAX_LINE >> 20} MB", where=where, hint=HINT)
         if b"\0" in line:
-            mend = f"give a text; if it is UTF-16 without a byte order mark, {CONVERT}"
-            raise InputError("NUL bytes, which no text in UTF-8 has", where=where, mend=mend)
+            hint = f"give a text; if it is UTF-16 without a byte order mark, {CONVERT}"
+            raise InputError("NUL bytes, which no text in UTF-8 has", where=where, hint=hint)
         try:
             text = line.decode("utf-8-sig" if line_number == 1 else "utf-8").strip("\r\n")
         except UnicodeDecodeError as error:
-            raise InputError(f"not UTF-8: {error.reason}", where=where, mend="convert the file to UTF-8") from None
+            raise InputError(f"not UTF-8: {error.reason}", where=where, hint="convert the file to UTF-8") from None
         if text.strip():
             yield line_number, text
 
@@ -106,13 +106,13 @@ def read_json(file: Path) -> Any:
     """A document of JSON as a whole."""
     if file.stat().st_size > MAX_DOCUMENT:
         message = f"a JSON document of more than {MAX_DOCUMENT >> 30} GB"
-        raise InputError(message, where=str(file), mend="cut it into several")
+        raise InputError(message, where=str(file), hint="cut it into several")
     try:
         with open_as_utf8(file) as text_file:
             text = text_file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         location = f"{file}: byte {error.start}"
-        raise InputError(f"not UTF-8: {error.reason}", where=location, mend="convert the file to UTF-8") from None
+        raise InputError(f"not UTF-8: {error.reason}", where=location, hint="convert the file to UTF-8") from None
     return _parse_json(text, str(file))
 
 
@@ -123,7 +123,7 @@ def _read_document(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, An
         if not isinstance(records, list):
             records = list(records)
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise InputError(f"not a document of {form.name}", where=str(file), mend=MEND) from None
+        raise InputError(f"not a document of {form.name}", where=str(file), hint=HINT) from None
     for number, record in enumerate(records, 1):
         yield str(number), record
 
@@ -142,14 +142,14 @@ def _parse_json(text: str, where: str) -> Any:
         document = json.loads(text, object_pairs_hook=no_key_twice)
     except json.JSONDecodeError as error:
         location = where if error.lineno == 1 else f"{where}, line {error.lineno}"
-        raise InputError(f"not JSON: {error.msg.lower()} at column {error.colno}", where=location, mend=MEND) from None
+        raise InputError(f"not JSON: {error.msg.lower()} at column {error.colno}", where=location, hint=HINT) from None
     except (RecursionError, ValueError):
-        raise InputError("JSON that is nested too deeply, or has a number without end", where=where, mend=MEND) from None
+        raise InputError("JSON that is nested too deeply, or has a number without end", where=where, hint=HINT) from None
     if duplicate_keys:
         key, record = duplicate_keys[-1]  # the outermost: no other one can have been lost with what it stands in
         message = f"the key {key[:MAX_KEY]!r} stands twice in one object, with different values"
-        mend = "keep the one that is right; an object of JSON has each key once"
-        raise InputError(message, where=where + _location_of(record, document, text, key), mend=mend)
+        hint = "keep the one that is right; an object of JSON has each key once"
+        raise InputError(message, where=where + _location_of(record, document, text, key), hint=hint)
     return document
 
 
@@ -178,7 +178,7 @@ def _read_csv_rows(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Ra
             for row in reader:
                 yield str(reader.line_num), row
         except csv.Error as error:
-            raise InputError(f"not CSV: {error}", where=f"{file}:{reader.line_num}", mend=MEND) from None
+            raise InputError(f"not CSV: {error}", where=f"{file}:{reader.line_num}", hint=HINT) from None
 
 
 def _read_parquet_rows(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Raw]]:
@@ -195,4 +195,4 @@ def _read_parquet_rows(file: Path, form: AnnotationFormat) -> Iterator[tuple[str
                     row_number += 1
                     yield str(row_number), row
     except (pa.ArrowException, OSError, ValueError) as error:  # broken bytes raise any of these
-        raise InputError(f"not Parquet: {(str(error).splitlines() or [''])[0]}", where=str(file), mend=MEND) from None
+        raise InputError(f"not Parquet: {(str(error).splitlines() or [''])[0]}", where=str(file), hint=HINT) from None

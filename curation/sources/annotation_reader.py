@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.sources.annotation_files import MEND, raw_records
+from dmforge.curation.sources.annotation_files import HINT, raw_records
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
 from dmforge.curation.sources.formats import FORMATS
 from dmforge.curation.sources.task_checks import fault_of_length
@@ -49,15 +49,15 @@ def _split_companions(form: AnnotationFormat, files: Sequence[Path]) -> tuple[Co
             companion = form.companion(file) if file.is_file() else None
         except STRUCTURE as error:
             message = f"{form.name} can't read it beside its annotations: {_describe_error(error)}"
-            raise InputError(message, where=str(file), mend=MEND) from None
+            raise InputError(message, where=str(file), hint=HINT) from None
         except OSError as error:
-            raise InputError(f"can't be read: {error.strerror}", where=str(file), mend=MEND) from None
+            raise InputError(f"can't be read: {error.strerror}", where=str(file), hint=HINT) from None
         if companion is None:
             annotations.append(file)
         else:
             companions |= companion
     if not annotations:
-        raise InputError(f"no annotations of {form.name} among these files", where="FILE", mend=f"give {form.about}")
+        raise InputError(f"no annotations of {form.name} among these files", where="FILE", hint=f"give {form.about}")
     return companions, annotations
 
 
@@ -66,14 +66,14 @@ def _read_file(form: AnnotationFormat, file: Path, companions: Companions) -> It
         records = raw_records(file, form)
         first_record = next(records, None)
         if first_record is None:
-            raise InputError("there is nothing in this file", where=str(file), mend=MEND)
+            raise InputError("there is nothing in this file", where=str(file), hint=HINT)
         _check_first_record(form, f"{file}:{first_record[0]}", first_record[1], companions)
     except InputError as error:
         raise _with_guess(error, form, file) from None
     if form.needs_companion and not companions:
         missing = f"{form.needs_companion} is not among these files, and {form.name} has its windows there"
-        mend = f"give it as well: dmforge import {form.name} {file} {form.needs_companion}"
-        raise InputError(missing, where=str(file), mend=mend)
+        hint = f"give it as well: dmforge import {form.name} {file} {form.needs_companion}"
+        raise InputError(missing, where=str(file), hint=hint)
     for row, record in itertools.chain([first_record], records):
         origin = f"{file.name}:{row}"
         try:
@@ -114,15 +114,15 @@ def _check_first_record(form: AnnotationFormat, where: str, record: Any, compani
     if not isinstance(record, dict):
         kind = JSON_KINDS.get(type(record), "no object")
         message = f"not {form.name}: the first record is {kind}, and an object is wanted, {form.about}"
-        raise InputError(message, where=where, mend=MEND)
+        raise InputError(message, where=where, hint=HINT)
     try:
         missing = sorted(form.keys - record.keys())
         if missing:
-            raise InputError(f"not {form.name}: no {missing[0]!r} in the first record", where=where, mend=MEND)
+            raise InputError(f"not {form.name}: no {missing[0]!r} in the first record", where=where, hint=HINT)
         list(_checked_types(form.questions(record, companions)))
     except STRUCTURE as error:
         message = f"not {form.name}: the first record is not like {form.about}: {_describe_error(error)}"
-        raise InputError(message, where=where, mend=MEND) from None
+        raise InputError(message, where=where, hint=HINT) from None
 
 
 def _describe_error(error: Exception) -> str:
@@ -140,7 +140,7 @@ def _with_guess(error: InputError, form: AnnotationFormat, file: Path) -> InputE
     guess = guess_format(file, other_than=form.name) if file.is_file() else None
     if guess is None:
         return error
-    return InputError(error.message, where=error.where, mend=f"it looks like {guess}: dmforge import {guess} ...")
+    return InputError(error.message, where=error.where, hint=f"it looks like {guess}: dmforge import {guess} ...")
 
 
 def guess_format(file: Path, other_than: str) -> str | None:

@@ -102,7 +102,7 @@ def row_ids_of(workspace: Workspace, annotation_files: ImportedFiles) -> list[Id
         return [AnnotationRow(video, content, origin=origin, **claims).id for video, origin, content in parsed_lines]
 
 
-def edition(workspace: Workspace, folder: str = ANNOTATIONS) -> str:
+def source_version(workspace: Workspace, folder: str = ANNOTATIONS) -> str:
     """A digest of the contents of the files."""
     return digest(folder, [[path.name, sha256_of(path)] for path in _annotation_paths(workspace, folder)]).hex()
 
@@ -201,8 +201,8 @@ def _parse_line(line: bytes, where: str) -> tuple[Id, str, str]:
             raise TypeError("a line must hold three texts")
         return _parse_id(video), origin, content
     except (ValueError, TypeError, AttributeError, RecursionError, InputError) as error:
-        mend = "delete the file, and import the annotations again"
-        raise InputError(f"no annotation: {error}", where=where, mend=mend) from None
+        hint = "delete the file, and import the annotations again"
+        raise InputError(f"no annotation: {error}", where=where, hint=hint) from None
 
 
 @lru_cache(1 << 16)  # many questions are about one video
@@ -220,8 +220,8 @@ def _parse_header(line: bytes, where: str) -> dict[str, Any]:
         payload = json.loads(line)
         return {name: str(payload[name]) for name in CLAIMED}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        mend = "delete the file, and import the annotations again"
-        raise InputError(f"no annotations: {error}", where=where, mend=mend) from None
+        hint = "delete the file, and import the annotations again"
+        raise InputError(f"no annotations: {error}", where=where, hint=hint) from None
 
 
 def _chunks(questions: Iterator[PlacedQuestion]) -> Iterator[list[PlacedQuestion]]:

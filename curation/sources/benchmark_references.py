@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dmforge.curation.contract.stage import Batch, Root, StageConfig
 from dmforge.curation.contract.stage_results import Made, Rejected, Result
 from dmforge.curation.sources.annotation_format import RefusedQuestion
-from dmforge.curation.sources.annotations import AnnotationRow, all_rows, edition, read_question
+from dmforge.curation.sources.annotations import AnnotationRow, all_rows, read_question, source_version
 from dmforge.curation.sources.formats.benchmarks import LISTED
 from dmforge.curation.sources.video_names import parse
 from dmforge.curation.workspace import Workspace
@@ -41,11 +41,11 @@ class Benchmarks(Root, Batch[AnnotationRow, Reference]):
     """Makes a reference of every row of a benchmark file."""
 
     name, version = "benchmarks", 2
-    repeats = True  # an id may stand in two lists
+    allows_duplicate_rows = True  # an id may stand in two lists
     config: BenchmarksConfig
 
-    def edition(self, workspace: Workspace) -> str:
-        return edition(workspace, FOLDER)
+    def source_version(self, workspace: Workspace) -> str:
+        return source_version(workspace, FOLDER)
 
     def scan(self, workspace: Workspace) -> Iterator[AnnotationRow]:
         return all_rows(workspace, FOLDER)

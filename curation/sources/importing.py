@@ -10,7 +10,7 @@ from fractions import Fraction
 from dmforge.curation.contract.stage import Batch, Root, StageConfig
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.curation.sources.annotation_format import Question, RefusedQuestion
-from dmforge.curation.sources.annotations import AnnotationRow, all_rows, edition, read_question
+from dmforge.curation.sources.annotations import AnnotationRow, all_rows, read_question, source_version
 from dmforge.curation.sources.task_checks import CheckedTask, check
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.grammar import Trajectory, parse
@@ -39,11 +39,11 @@ class Import(Root, Batch[RowWithVideo, Task | Candidate]):
     """Makes tasks of questions, and candidates, where a file has trajectories."""
 
     name, version = "import", 4
-    repeats = True  # the same question may stand in two files
+    allows_duplicate_rows = True  # the same question may stand in two files
     config: ImportConfig
 
-    def edition(self, workspace: Workspace) -> str:
-        return edition(workspace)
+    def source_version(self, workspace: Workspace) -> str:
+        return source_version(workspace)
 
     def scan(self, workspace: Workspace) -> Iterator[AnnotationRow]:
         return all_rows(workspace)

@@ -32,7 +32,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 REASONS = ("wrong answer", "wrong window", "not what is seen", "bad question", "unsafe", "other")
 """Reasons for rejecting: few and fixed, so that they can be counted. Details go into the note."""
 MAX_NOTE_CHARS = 500
-MEND = "correct the line, or delete it"
+HINT = "correct the line, or delete it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Review(Record):
 def checked_name(name: str, where: str) -> str:
     """A reviewer's name, if it can be one."""
     if NAME.fullmatch(name) is None:
-        mend = "give up to 40 lower-case letters, digits, - and _, beginning with a letter or a digit"
-        raise InputError(f"{name[:80]!r} is not a name for a reviewer", where=where, mend=mend)
+        hint = "give up to 40 lower-case letters, digits, - and _, beginning with a letter or a digit"
+        raise InputError(f"{name[:80]!r} is not a name for a reviewer", where=where, hint=hint)
     return name
 
 
@@ -76,7 +76,7 @@ def reviews_of(path: Path) -> dict[Id, Review]:
     return reviews
 
 
-def edition(workspace: Workspace) -> str:
+def source_version(workspace: Workspace) -> str:
     """A digest of the contents of the files."""
     return digest(FOLDER, [[path.name, sha256_of(path)] for path in _review_paths(workspace)]).hex()
 
@@ -96,7 +96,7 @@ def append(workspace: Workspace, review: Review) -> None:
     line = (json.dumps(payload) + "\n").encode("ascii")
     with _locked_file(path) as file:
         if review.video in forgotten_videos(workspace):  # a takedown writes it there first and comes for this file then
-            raise InputError("its video was taken down", where=show("video", review.video), mend="review another one")
+            raise InputError("its video was taken down", where=show("video", review.video), hint="review another one")
         end = _end_of_whole_lines(file)
         os.ftruncate(file, end)
         try:
@@ -149,7 +149,7 @@ def _parse_review(line: bytes, reviewer: str, where: str) -> Review:
         video = read(payload["video"])[1]
         return Review(video, subject, cast("SubjectKind", kind), reviewer, decision, reason, note)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
-        raise InputError(f"not a review: {error}", where=where, mend=MEND) from None
+        raise InputError(f"not a review: {error}", where=where, hint=HINT) from None
 
 
 @contextmanager

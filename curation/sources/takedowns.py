@@ -24,6 +24,6 @@ def forgotten_videos(workspace: Workspace) -> frozenset[Id]:
             raise InputError(
                 f"not a takedown: {error}",
                 where=f"{path}:{number}",
-                mend='write {"video": "video_...", "reason": "..."}',
+                hint='write {"video": "video_...", "reason": "..."}',
             ) from None
     return frozenset(videos)

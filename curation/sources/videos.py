@@ -74,8 +74,8 @@ def listed(workspace: Workspace) -> dict[str, ListedVideo]:
                 videos[video.sha256] = video
                 _check_texts(video)
         except (ValueError, TypeError, RecursionError) as error:
-            mend = "correct the line, or delete it and ingest the file again"
-            raise InputError(f"not a video: {error}", where=f"{path}:{line_number}", mend=mend) from None
+            hint = "correct the line, or delete it and ingest the file again"
+            raise InputError(f"not a video: {error}", where=f"{path}:{line_number}", hint=hint) from None
     return videos
 
 
@@ -134,7 +134,7 @@ def names(videos: Iterable[ListedVideo]) -> Iterator[tuple[str, Id]]:
             yield name, video.video
 
 
-def edition(videos: Iterable[ListedVideo]) -> str:
+def source_version(videos: Iterable[ListedVideo]) -> str:
     """A digest of a list of videos, without where they lie."""
     return digest("videos", sorted([asdict(video) | {"path": ""} for video in videos], key=lambda row: row["sha256"])).hex()
 

@@ -64,14 +64,14 @@ def in_display_order(path: Path) -> Iterator[tuple[int | None, list[VideoFrame]]
             yield packet.dts, packet.decode()
 
 
-def display_times(path: Path, codec: str, tick_s: Fraction, gets_on: Callable[[], None]) -> DisplayTimes:
-    """When the frames of such a file are shown. `gets_on` is called with every packet: a long film takes long."""
+def display_times(path: Path, codec: str, tick_s: Fraction, heartbeat: Callable[[], None]) -> DisplayTimes:
+    """When the frames of such a file are shown. `heartbeat` is called with every packet: a long film takes long."""
     ticks: list[int] = []
     packet_indices: list[int] = []  # for each frame, the packet on which the decoder handed it out
     first_frame: VideoFrame | None = None
     delayed_frames = 0
     for tick_pts, frames in in_display_order(path):
-        gets_on()
+        heartbeat()
         if tick_pts is None:
             delayed_frames = len(frames)
             packet_indices.extend(range(len(ticks), len(ticks) + delayed_frames))

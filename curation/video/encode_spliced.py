@@ -38,7 +38,7 @@ class FrameRun:
         return self.stop - self.first
 
 
-def splice(pieces: Sequence[FrameRun], path: Path, size: Size, gets_on: Callable[[], None] = lambda: None) -> None:
+def splice(pieces: Sequence[FrameRun], path: Path, size: Size, heartbeat: Callable[[], None] = lambda: None) -> None:
     """Write the pieces one after the other, each fitted to the size. The same pieces give the same bytes."""
     to_yuv = VideoReformatter()
     with av.open(f"file:{path}", "w", format="mp4", options=MUXER) as container:
@@ -50,7 +50,7 @@ def splice(pieces: Sequence[FrameRun], path: Path, size: Size, gets_on: Callable
             frame = to_yuv.reformat(frame, size.width, size.height, "yuv420p", interpolation=Interpolation.BICUBIC)
             frame.pts, frame.time_base = index, Fraction(1, GRID_FPS)
             container.mux(stream.encode(frame))
-            gets_on()
+            heartbeat()
         container.mux(stream.encode(None))
 
 

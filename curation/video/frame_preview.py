@@ -64,5 +64,5 @@ def exact_shot(path: Path, backend: str, look: Look) -> FramePreview:
 
 def _decode_shot(path: Path, backend: str, times_s: tuple[Fraction, ...], size: Size) -> FramePreview:
     if backend not in DECODERS:
-        raise InputError(f"there is no backend {backend!r}", where="--backend", mend=nearest(backend, list(DECODERS)))
+        raise InputError(f"there is no backend {backend!r}", where="--backend", hint=nearest(backend, list(DECODERS)))
     return FramePreview(backend, times_s, DECODERS[backend].read(path, times_s, size), size)

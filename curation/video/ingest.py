@@ -13,7 +13,7 @@ from dmforge.curation.contract.stage import Each, EachConfig, Root
 from dmforge.curation.contract.stage_results import Made, Quarantined, Result
 from dmforge.curation.io.atomic import TEMPORARY, disk_errors
 from dmforge.curation.io.locations import is_utf8, local_copy, sha256_of
-from dmforge.curation.sources.videos import ListedVideo, edition, listed
+from dmforge.curation.sources.videos import ListedVideo, listed, source_version
 from dmforge.curation.video.fingerprint import Fingerprint, frame_hashes, sampled_indices
 from dmforge.curation.video.media import Media, Receipt, read_receipt, require_clips, write_receipt
 from dmforge.curation.video.probe import probe
@@ -78,8 +78,8 @@ class Ingest(Root, Each[IngestedFile, Video | Fingerprint | Provenance]):
             for path in leftovers if is_unread else ():
                 path.unlink()
 
-    def edition(self, workspace: Workspace) -> str:
-        return edition(listed(workspace).values())
+    def source_version(self, workspace: Workspace) -> str:
+        return source_version(listed(workspace).values())
 
     def scan(self, workspace: Workspace) -> Iterator[IngestedFile]:
         for video in listed(workspace).values():
@@ -99,7 +99,7 @@ class Ingest(Root, Each[IngestedFile, Video | Fingerprint | Provenance]):
         if sha256_of(source) != item.sha256:
             raise Transient(f"{source} holds other bytes now: ingest an intact copy, from wherever it is")
         try:
-            timeline = read_timeline(source, self.gets_on)
+            timeline = read_timeline(source, self.heartbeat)
             provenance = _provenance(item)
             declared = {name: getattr(provenance, name) for name in DECLARED_FIELDS}
             video = replace(probe(timeline).as_video(item.sha256, source.stat().st_size), **declared)
@@ -107,14 +107,16 @@ class Ingest(Root, Each[IngestedFile, Video | Fingerprint | Provenance]):
                 raise UnusableVideo("too long", f"more than {self.config.longest_s:g} s")
             if not video.duration_cs:
                 raise UnusableVideo("no frames", "it lasts less than a hundredth of a second")
-            fingerprint = ensure_renditions(Media(self._workspace, video.id), timeline, video, self.config.clips, self.gets_on)
+            fingerprint = ensure_renditions(
+                Media(self._workspace, video.id), timeline, video, self.config.clips, self.heartbeat
+            )
         except UnusableVideo as error:
             return Quarantined(error.reason, error.detail)
         return Made((video, fingerprint, provenance))
 
 
 def ensure_renditions(
-    media: Media, timeline: Timeline, video: Video, clips: Clips, gets_on: Callable[[], None] = lambda: None
+    media: Media, timeline: Timeline, video: Video, clips: Clips, heartbeat: Callable[[], None] = lambda: None
 ) -> Fingerprint:
     """Make both renditions of a file unless they are there already; its fingerprint."""
     if not _are_up_to_date(media, video, clips):
@@ -124,7 +126,7 @@ def ensure_renditions(
             RenditionPlan(media.coarse, coarse_times_s, clips.coarse_size(video), COARSE_RATE, COARSE, writer_suffix),
             RenditionPlan(media.grid, grid_times_s, clips.look_size(video), Fraction(GRID_FPS), GRID, writer_suffix),
         ]
-        make_renditions(timeline, renditions, gets_on)
+        make_renditions(timeline, renditions, heartbeat)
         digests = sha256_of(media.grid), sha256_of(media.coarse)
         write_receipt(media, Receipt(video.sha256, *digests, clips.digest.hex(), ENCODER))
     indices = sampled_indices(len(clips.grid_times_s(video)))

@@ -41,7 +41,7 @@ class NoImage(InputError):
     """One of several images is no JPEG; `index` says which."""
 
     def __init__(self, index: int) -> None:
-        super().__init__("not a JPEG", where=f"image {index}", mend="send JPEG images")
+        super().__init__("not a JPEG", where=f"image {index}", hint="send JPEG images")
         self.index = index
 
 

@@ -14,7 +14,7 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import Id, base32
 
-MEND = "remove the files in lake/commits/ingest, and run again: renditions are made anew from the files that were ingested"
+HINT = "remove the files in lake/commits/ingest, and run again: renditions are made anew from the files that were ingested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def read_receipt(media: Media) -> Receipt:
         with disk_errors(media.receipt):
             return Receipt(**json.loads(media.receipt.read_bytes()))
     except (ValueError, TypeError, RecursionError) as error:
-        raise LakeError(f"no receipt: {error}", where=str(media.receipt), mend=MEND) from None
+        raise LakeError(f"no receipt: {error}", where=str(media.receipt), hint=HINT) from None
 
 
 def read_renditions(media: Media) -> dict[str, bytes]:
@@ -79,7 +79,7 @@ def read_renditions(media: Media) -> dict[str, bytes]:
         with disk_errors(path):
             data_by_suffix[suffix] = path.read_bytes()
         if hashlib.sha256(data_by_suffix[suffix]).hexdigest() != sha256:
-            raise LakeError("the rendition is not what its receipt says", where=str(path), mend=MEND)
+            raise LakeError("the rendition is not what its receipt says", where=str(path), hint=HINT)
     return data_by_suffix
 
 
@@ -92,7 +92,7 @@ def kept_clips(workspace: Workspace) -> dict[str, Any] | None:
         with disk_errors(path):
             return dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError, RecursionError) as error:
-        raise LakeError(f"no settings of clips: {error}", where=str(path), mend="restore the file from a backup") from None
+        raise LakeError(f"no settings of clips: {error}", where=str(path), hint="restore the file from a backup") from None
 
 
 def require_clips(workspace: Workspace, clips: Clips) -> None:
@@ -105,5 +105,5 @@ def require_clips(workspace: Workspace, clips: Clips) -> None:
         raise InputError(
             f"the renditions in media/ were made with other clips: {differing}",
             where=f"{workspace.recipe}: [clips]",
-            mend="put the old values back, or make another workspace for the new ones",
+            hint="put the old values back, or make another workspace for the new ones",
         )

@@ -62,7 +62,7 @@ def ffmpeg_errors(path: Path, reason: Reason) -> Generator[None]:
         if error.errno == ENOMEM:
             raise MemoryError from None
         if error.errno in DISK_ERRNOS:
-            raise LakeError(f"the disk refused: {(error.strerror or '').lower()}", where=str(path), mend=DEFAULT_HINT) from None
+            raise LakeError(f"the disk refused: {(error.strerror or '').lower()}", where=str(path), hint=DEFAULT_HINT) from None
         raise UnusableVideo(reason, (error.strerror or "").lower(), where=str(path)) from None
 
 

@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from dmforge.curation.video.decoders import Frames
-from dmforge.curation.video.media import MEND
+from dmforge.curation.video.media import HINT
 from dmforge.curation.video.renditions import COARSE_RATE
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.frames import GRID_FPS
@@ -63,7 +63,7 @@ def _decode_rgb(
         for index, frame in _decode(source, indices, rate_fps, gop):
             yield index, np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), np.uint8)
     except FFmpegError as error:
-        raise LakeError(f"the rendition can't be read: {error.strerror}", where=_describe(source), mend=MEND) from None
+        raise LakeError(f"the rendition can't be read: {error.strerror}", where=_describe(source), hint=HINT) from None
 
 
 def _decode(
@@ -88,7 +88,7 @@ def _decode(
                 None,
             )
             if frame is None or frame_index != index:
-                raise LakeError(f"the rendition has no frame {index}", where=_describe(source), mend=MEND)
+                raise LakeError(f"the rendition has no frame {index}", where=_describe(source), hint=HINT)
             yield index, frame
 
 

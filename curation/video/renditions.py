@@ -62,9 +62,9 @@ class RenditionPlan:
 
 
 def make_renditions(
-    timeline: Timeline, renditions: Sequence[RenditionPlan], gets_on: Callable[[], None] = lambda: None
+    timeline: Timeline, renditions: Sequence[RenditionPlan], heartbeat: Callable[[], None] = lambda: None
 ) -> None:
-    """Decode a file once, and write all of its renditions. `gets_on` is called for every decoded frame that is needed."""
+    """Decode a file once, and write all of its renditions. `heartbeat` is called for every decoded frame that is needed."""
     targets_by_pts: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for rendition_index, rendition in enumerate(renditions):
         for frame_index, time_s in enumerate(rendition.times_s):
@@ -72,7 +72,7 @@ def make_renditions(
     with ExitStack() as stack:
         writers = [stack.enter_context(_writer(rendition)) for rendition in renditions]
         for pts, frame in decode_frames(timeline, sorted(targets_by_pts)):
-            gets_on()
+            heartbeat()
             for rendition_index, targets in groupby(targets_by_pts[pts], key=itemgetter(0)):
                 writers[rendition_index].write(frame, timeline, [frame_index for _, frame_index in targets])
     for rendition in renditions:

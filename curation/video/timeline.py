@@ -80,8 +80,8 @@ class Timeline:
         return self.key_pts[key_count - 1] if key_count else None
 
 
-def read_timeline(path: Path, gets_on: Callable[[], None] = lambda: None) -> Timeline:
-    """The times of a file's frames. `gets_on` is called where this takes long."""
+def read_timeline(path: Path, heartbeat: Callable[[], None] = lambda: None) -> Timeline:
+    """The times of a file's frames. `heartbeat` is called where this takes long."""
     has_stored_pts = stores_pts(path)
     with open_video(path) as (container, stream):
         if stream.time_base is None:
@@ -89,7 +89,7 @@ def read_timeline(path: Path, gets_on: Callable[[], None] = lambda: None) -> Tim
         if has_stored_pts:
             times = _stored_times(path, container, stream, stream.time_base)
         else:
-            times = display_times(path, stream.codec_context.name, stream.time_base, gets_on)
+            times = display_times(path, stream.codec_context.name, stream.time_base, heartbeat)
         return Timeline(
             path,
             stream.index,

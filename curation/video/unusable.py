@@ -44,7 +44,7 @@ class UnusableVideo(InputError):
 
     def __init__(self, reason: Reason, detail: str = "", *, where: str = "") -> None:
         """`detail` specifies the reason; it must not vary from run to run."""
-        super().__init__(f"{reason}: {detail}" if detail else reason, where=where, mend=MENDS[reason])
+        super().__init__(f"{reason}: {detail}" if detail else reason, where=where, hint=MENDS[reason])
         self.reason, self.detail = reason, detail
 
     def __reduce__(self):  # pyright: ignore[reportIncompatibleMethodOverride] (built from other arguments)

@@ -32,7 +32,7 @@ from dmforge.generators.inference.named_student import StudentConfig, open_engin
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, roll
 from dmforge.generators.rendition_footage import Renditions
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.config import Operational
+from dmforge.schemas.config import Formerly, Operational
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.looks import Look, Window, print_density, print_span
@@ -68,9 +68,9 @@ class RolloutStageConfig(BatchConfig):
     """How many rollouts there are, and after which of them it is decided whether more are needed."""
     temperature: NonNegativeFloat = 1.0
     """Sampling temperature."""
-    most_tokens: PositiveInt = 512
+    max_tokens: Annotated[PositiveInt, Formerly("most_tokens")] = 512
     """The most tokens that the student may write in a rollout."""
-    most_visual_tokens: PositiveInt = 1 << 20
+    max_visual_tokens: Annotated[PositiveInt, Formerly("most_visual_tokens")] = 1 << 20
     """The most visual tokens of all clips of a rollout, the coarse one included."""
     own_thoughts: bool = True
     """Before a forced look stands what the student thought in its free rollout of the same index, if it came to a look there;
@@ -78,7 +78,7 @@ class RolloutStageConfig(BatchConfig):
     frames contradict it, in every arm alike."""
     right_iou: Share = 0.5
     """The least IoU with gold of a right answer to a grounding question."""
-    most_rows: Operational[PositiveInt] = 32
+    max_rows: Annotated[Operational[PositiveInt], Formerly("most_rows")] = 32
     """Rollouts of one batch in the model: bounded by its memory. They are all about one video."""
 
 
@@ -133,10 +133,10 @@ class RolloutStage(Batch[In, Out]):
     shows_coarse_clip: ClassVar[bool] = True
     """Whether the coarse clip is shown to the student."""
 
-    def awaits(self) -> str:
-        return self.config.student.awaits()
+    def blocked_by(self) -> str:
+        return self.config.student.blocked_by()
 
-    def ingredients(self) -> list[str]:
+    def cache_key_parts(self) -> list[str]:
         return [self.student_id.hex()]
 
     @cached_property
@@ -147,9 +147,9 @@ class RolloutStage(Batch[In, Out]):
     def settings_id(self) -> Id:
         """An id of all that decides a rollout besides its task, student, arm and index."""
         config = self.config
-        shown_settings = [config.clips.semantic(), config.most_visual_tokens, self.shows_coarse_clip]
+        shown_settings = [config.clips.semantic(), config.max_visual_tokens, self.shows_coarse_clip]
         return digest(
-            "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.most_tokens, *shown_settings]
+            "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.max_tokens, *shown_settings]
         )
 
     def begin(self, workspace: Workspace) -> None:
@@ -252,10 +252,10 @@ class RolloutStage(Batch[In, Out]):
         """Make the requested rollouts that aren't known yet, and add them to `rollouts_by_key`."""
         missing = {key: request for request in requested if (key := self._rollout_key(*request)) not in rollouts_by_key}
         keys = list(missing)
-        for start in range(0, len(keys), self.config.most_rows):
-            batch = keys[start : start + self.config.most_rows]
+        for start in range(0, len(keys), self.config.max_rows):
+            batch = keys[start : start + self.config.max_rows]
             requests = [self._request(*missing[key], footage) for key in batch]
-            limits = RolloutLimits(most_visual_tokens=self.config.most_visual_tokens)
+            limits = RolloutLimits(max_visual_tokens=self.config.max_visual_tokens)
             for key, result in zip(batch, roll(self._engine, requests, limits), strict=True):
                 rollouts_by_key[key] = self._rollout(*missing[key], result, key)
 
@@ -271,7 +271,7 @@ class RolloutStage(Batch[In, Out]):
     def _request(self, trial: Experiment, arm: Arm, index: int, footage: Footage) -> RolloutRequest:
         # the seed is the same in all arms: they differ by what is shown, and not by luck
         seed = int.from_bytes(digest("seed", [trial.task.id, self.student_id, self.settings_id, index])[:8])
-        sampling = Sampling(self.config.temperature, seed, self.config.most_tokens)
+        sampling = Sampling(self.config.temperature, seed, self.config.max_tokens)
         prompt_parts = self._prompt_with_clips(self.posed_task(trial.subject, index), footage)
         return RolloutRequest(
             prompt_parts,

@@ -35,7 +35,7 @@ class Vouch(RolloutStage[CandidateWithTask, Rollout | Verdict]):
 
     name, version = "vouch", 3
     measures = ("vouch", "vouch_window", "vouch_overlap")
-    repeats = True  # candidates of one task share the rollouts without a look
+    allows_duplicate_rows = True  # candidates of one task share the rollouts without a look
     config: VouchConfig
 
     def arms(self, item: CandidateWithTask, task: Task, video: Video) -> tuple[Sequence[Arm], str] | Result:

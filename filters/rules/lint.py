@@ -64,7 +64,7 @@ def lint(path: Path) -> LintReport:
         defects += _trajectory_defects(record) if record.text else _task_defects(record)
     if not records:
         hint = "give shards, or rows of an export, with at least one record"
-        raise InputError("no records", where=str(path), mend=hint)
+        raise InputError("no records", where=str(path), hint=hint)
     return LintReport(records, tuple(defects))
 
 

@@ -1,7 +1,7 @@
 """The input and the output of a rule: a trajectory with what is known of its task and video; a score with places in the text.
 
-A rule is a function from `RuleInput` to a `RuleScore`, or to None where too little is known to say anything. It is total: whatever
-the text, it returns. Places count characters of `RuleInput.text`, so that a person can look them up.
+A rule is a function from `RuleInput` to a `RuleScore`, or to None where too little is known to say anything. It is total:
+whatever the text, it returns. Places count characters of `RuleInput.text`, so that a person can look them up.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from dmforge.filters.rules.prose import language, length, repetition
 from dmforge.filters.rules.rule import Rule, RuleInput, RuleScore, rule_input_of, verdict
 from dmforge.filters.rules.shape import answer_form, density, frames, grammar, window
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.config import Formerly
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.records import CandidateWithTask, Verdict
 
@@ -25,9 +26,9 @@ class RulesConfig(StageConfig):
     """Frames per second that a look may ask for."""
     max_looks: PositiveInt = 1
     """The most looks in a trajectory."""
-    least_words: PositiveInt = 3
+    min_words: Annotated[PositiveInt, Formerly("least_words")] = 3
     """A thought of fewer words says nothing."""
-    most_words: PositiveInt = 400
+    max_words: Annotated[PositiveInt, Formerly("most_words")] = 400
     """A thought of more words goes round in circles."""
     clips: Clips = Field(default_factory=Clips)
     """How many frames a look may have."""
@@ -55,7 +56,7 @@ def rules_of(config: RulesConfig) -> tuple[Rule, ...]:
         return density(rule_input, config.densities)
 
     def _length(rule_input: RuleInput) -> RuleScore:
-        return length(rule_input, config.least_words, config.most_words)
+        return length(rule_input, config.min_words, config.max_words)
 
     _density.__doc__, _length.__doc__ = density.__doc__, length.__doc__
     end = "</think><answer>B</answer>"

@@ -11,6 +11,7 @@ from dmforge.curation.contract.stage import Collective, StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
 from dmforge.curation.lake.views import LakeView
 from dmforge.filters.selection.selection import RANGE_SUBJECTS, Dimension, Said, Score, Selection, SelectionRules, let_through
+from dmforge.schemas.config import Formerly
 from dmforge.schemas.records import Candidate, Provenance, Sample, Task, Verdict, Video
 
 _DECISIONS = """
@@ -38,7 +39,7 @@ class SelectCotConfig(StageConfig):
     least: dict[str, Score] = Field(default_factory=dict)
     """Filter -> the least score. The first one that a candidate misses, in alphabetical order, is its reason; a score that
     hasn't been measured leaves it undetermined."""
-    least_if_measured: dict[str, Score] = Field(default_factory=dict)
+    min_score_if_present: Annotated[dict[str, Score], Formerly("least_if_measured")] = Field(default_factory=dict)
     """The same for filters that measure only some candidates, as people do: a candidate that they haven't measured passes."""
     only: dict[Said, list[str]] = Field(default_factory=dict[Said, list[str]])
     """What is kept by its origin: `licence = ["CC0-1.0"]`. Of the annotation, or of the video with `video_`."""
@@ -51,7 +52,7 @@ class SelectCotConfig(StageConfig):
 
     def requirements(self) -> SelectionRules:
         return SelectionRules(
-            self.least, self.only, self.order, self.caps, self.balance, min_scores_if_measured=self.least_if_measured
+            self.least, self.only, self.order, self.caps, self.balance, min_scores_if_measured=self.min_score_if_present
         )
 
 

@@ -181,7 +181,7 @@ class Selection:
         )
         names = sorted(requirements.filters)
         if len(names) > MAX_FILTERS:
-            raise InputError(f"{len(names)} filters", where=table_name, mend=f"name at most {MAX_FILTERS}")
+            raise InputError(f"{len(names)} filters", where=table_name, hint=f"name at most {MAX_FILTERS}")
         table = pa.table({
             "filter": pa.array(names, pa.string()),
             "least": pa.array([requirements.thresholds.get(name) for name in names], pa.float64()),

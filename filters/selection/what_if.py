@@ -57,11 +57,11 @@ def _evaluate(where: str, candidates: pa.Table, limits: sql_sandbox.SqlLimits) -
     sql = f"SELECT id, CAST((\n{where}\n) AS BOOLEAN) AS holds FROM {TABLE}"
     query = sql_sandbox_worker.SandboxRequest(sql, {}, {}, (), (), (TABLE,), limits.memory_mb)
     try:
-        with sql_sandbox.sandboxed(query, {TABLE: candidates}, limits.wall_s, OPTION) as batches:
+        with sql_sandbox.sandboxed(query, {TABLE: candidates}, limits.wall_timeout_s, OPTION) as batches:
             answers = _one_answer_each(batches, candidates)
     except InputError as error:
         hint = f"give a condition over these columns: {', '.join(candidates.column_names[1:])}"
-        raise InputError(error.message, where=WHERE, mend=hint) from None
+        raise InputError(error.message, where=WHERE, hint=hint) from None
     return answers
 
 
@@ -76,22 +76,22 @@ def _one_answer_each(batches: pa.RecordBatchReader, candidates: pa.Table) -> pa.
             break
     answers = pa.Table.from_batches(batches_read, batches.schema)
     if len(answers.schema) != len(CONDITION_SCHEMA) or not _same_ids(answers, candidates):
-        raise InputError("not one answer for each candidate", where=WHERE, mend=HINT)
+        raise InputError("not one answer for each candidate", where=WHERE, hint=HINT)
     return answers
 
 
 def _require_one_expression(connection: duckdb.DuckDBPyConnection, where: str) -> None:
     """Refuse what DuckDB's own parser finds to be more than one expression, such as text that closes our parenthesis."""
     if storable(where) != where:
-        raise InputError("the condition is not valid UTF-8", where=WHERE, mend=HINT)
+        raise InputError("the condition is not valid UTF-8", where=WHERE, hint=HINT)
     (plain_clauses, _), *_ = _parse_select(connection, "true")
     statements = _parse_select(connection, where)
     if len(statements) != 1 or statements[0][0] != plain_clauses or len(statements[0][1]) != 1:
-        raise InputError("more than a condition", where=WHERE, mend=HINT)
+        raise InputError("more than a condition", where=WHERE, hint=HINT)
     (expression,) = statements[0][1]
     # `()` is a row of nothing: the text is empty, or a comment
     if expression.get("function_name") == "row" and not expression["arguments"]:
-        raise InputError("the condition is empty", where=WHERE, mend=HINT)
+        raise InputError("the condition is empty", where=WHERE, hint=HINT)
 
 
 def _parse_select(connection: duckdb.DuckDBPyConnection, where: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
@@ -99,7 +99,7 @@ def _parse_select(connection: duckdb.DuckDBPyConnection, where: str) -> list[tup
     ((tree_json,),) = connection.execute("SELECT json_serialize_sql($sql)", {"sql": f"SELECT (\n{where}\n)"}).fetchall()
     tree = json.loads(tree_json)
     if tree["error"]:
-        raise InputError(tree["error_message"], where=WHERE, mend=HINT)
+        raise InputError(tree["error_message"], where=WHERE, hint=HINT)
     nodes = [statement["node"] for statement in tree["statements"]]
     return [({**node, "select_list": None}, node.get("select_list", [])) for node in nodes]
 

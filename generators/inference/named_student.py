@@ -21,7 +21,7 @@ READ = frozenset({".json", ".jinja", ".txt", ".model", ".safetensors"})
 """Suffixes of the files that loading a checkpoint reads: configurations, tokenizer, chat template, weights."""
 OF_TRAINING = frozenset({"trainer_state.json", "reader.json"})
 """Files with such a suffix that only training reads; weights of optimizers have other suffixes."""
-MEND = "dmforge train sft CONFIG makes one; then name its checkpoint under [student]"
+HINT = "dmforge train sft CONFIG makes one; then name its checkpoint under [student]"
 
 
 class StudentConfig(Config):
@@ -39,26 +39,26 @@ class StudentConfig(Config):
     def folder(self) -> Path:
         return Path(self.checkpoint)
 
-    def awaits(self) -> str:
+    def blocked_by(self) -> str:
         """Says what has to be made first; empty where the student is there."""
         if not self.checkpoint:
-            return f"the recipe names no student: {MEND}"
-        return "" if self.folder.is_dir() else f"there is no student at {self.checkpoint} yet: {MEND}"
+            return f"the recipe names no student: {HINT}"
+        return "" if self.folder.is_dir() else f"there is no student at {self.checkpoint} yet: {HINT}"
 
     def id(self) -> Id:
         """Digest of every file that loading the student reads; of an empty list where there is no student yet."""
-        return digest("student", [list(pair) for pair in file_digests(self.folder)] if not self.awaits() else [])
+        return digest("student", [list(pair) for pair in file_digests(self.folder)] if not self.blocked_by() else [])
 
     def require(self) -> None:
         """Refuse a folder that holds no student."""
         if not (self.folder / CONFIG).is_file():
             steps = sorted(path.name for path in self.folder.glob("checkpoint-*"))
-            mend = f"name one of its checkpoints: {', '.join(steps)}" if steps else MEND
-            raise InputError(f"no checkpoint: there is no {CONFIG}", where=f"[student] {self.checkpoint}", mend=mend)
+            hint = f"name one of its checkpoints: {', '.join(steps)}" if steps else HINT
+            raise InputError(f"no checkpoint: there is no {CONFIG}", where=f"[student] {self.checkpoint}", hint=hint)
         if (self.folder / ADAPTERS).exists():
-            mend = "merge them into the weights, and name the folder of the whole"
+            hint = "merge them into the weights, and name the folder of the whole"
             raise InputError(
-                "the folder holds adapters, whose weights are elsewhere", where=f"[student] {self.checkpoint}", mend=mend
+                "the folder holds adapters, whose weights are elsewhere", where=f"[student] {self.checkpoint}", hint=hint
             )
 
 
@@ -93,7 +93,7 @@ def open_engine(config: StudentConfig) -> Engine:
     student = load(config.checkpoint, getattr(torch, config.weights), device)
     if stats_before != {path: _stat_key(path) for path in config.folder.iterdir()}:
         raise InputError(
-            "the checkpoint was changed while it was loaded", where=f"[student] {config.checkpoint}", mend="run again"
+            "the checkpoint was changed while it was loaded", where=f"[student] {config.checkpoint}", hint="run again"
         )
     return TransformersEngine(student)
 

@@ -30,8 +30,8 @@ wrote. `window_outside`: the window begins after the end of the video. `over_bud
 class RolloutLimits:
     """The most looks and visual tokens that a trajectory may have."""
 
-    most_looks: int = 1
-    most_visual_tokens: int = 1 << 20
+    max_looks: int = 1
+    max_visual_tokens: int = 1 << 20
     """Of all clips that are shown, the coarse one included."""
 
 
@@ -74,9 +74,9 @@ class RolloutError(DmforgeError):
 
     def __init__(self, failed: Mapping[int, FailedRow], rolled: Mapping[int, RolloutResult]) -> None:
         first_failure = next(iter(failed.values()))
-        mend = "leave these out, or give the engine more memory: fewer rows, less context"
+        hint = "leave these out, or give the engine more memory: fewer rows, less context"
         super().__init__(
-            f"the engine died over {len(failed)} of {len(failed) + len(rolled)} rows: {first_failure.detail}", mend=mend
+            f"the engine died over {len(failed)} of {len(failed) + len(rolled)} rows: {first_failure.detail}", hint=hint
         )
         self.failed, self.rolled = failed, rolled
 
@@ -104,8 +104,8 @@ def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimi
     added_pieces, at_work = _openings(rows, limits), set[int]()
     while added_pieces or at_work:
         at_work |= added_pieces.keys()
-        may_look = {row_index for row_index in added_pieces if len(rows[row_index].looks) < limits.most_looks}
-        outputs = conversation.go_on(added_pieces, may_look)
+        may_look = {row_index for row_index in added_pieces if len(rows[row_index].looks) < limits.max_looks}
+        outputs = conversation.step(added_pieces, may_look)
         at_work -= outputs.keys()
         added_pieces = _take_outputs(rows, outputs, limits)
     failed = {row_index: row.failed for row_index, row in enumerate(rows) if row.failed}
@@ -130,7 +130,7 @@ def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence
     """The pieces that each row begins with, by row index."""
     added_pieces: dict[int, Sequence[PromptPiece]] = {}
     for row_index, row in enumerate(rows):
-        if row.visual_tokens > limits.most_visual_tokens:
+        if row.visual_tokens > limits.max_visual_tokens:
             row.ending = "over_budget"
         elif row.request.opening:
             row.pieces.append(Piece("runtime", row.request.opening))
@@ -184,7 +184,7 @@ def _cut(row: _Row, look: Look, limits: RolloutLimits) -> PromptPiece | None:
     except NoFrames:
         row.ending = "window_outside"
         return None
-    if row.visual_tokens + clip.tokens > limits.most_visual_tokens:
+    if row.visual_tokens + clip.tokens > limits.max_visual_tokens:
         row.ending = "over_budget"
         return None
     row.visual_tokens += clip.tokens
@@ -200,7 +200,7 @@ def _command(thought: str, look: Look) -> str:
 
 
 def _result(row: _Row, limits: RolloutLimits) -> RolloutResult:
-    parsed = parse(row.text, limits.most_looks) if row.ending is None else ()
+    parsed = parse(row.text, limits.max_looks) if row.ending is None else ()
     trajectory = parsed if isinstance(parsed, Trajectory) else None
     ending = row.ending or ("malformed" if trajectory is None else "answered" if trajectory.looks else "no_look")
     return RolloutResult(

@@ -66,7 +66,7 @@ class Admit(TeacherStage[DraftWithVideo, Task | Authored]):
     """Drafts to tasks, at most `guesses` + 1 questions each."""
 
     name, version = "admit", 1
-    repeats = True  # a draft may ask what another one, or an annotation, asks
+    allows_duplicate_rows = True  # a draft may ask what another one, or an annotation, asks
     replies = (GuessReply, AnswerReply)
     config: AdmitConfig
 

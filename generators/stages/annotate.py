@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from random import Random
+from typing import Annotated
 
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
@@ -17,7 +18,7 @@ from dmforge.curation.workspace import Workspace
 from dmforge.generators.teacher.ask_stage import In, Out, ShowingConfig, TeacherStage
 from dmforge.generators.teacher.client import KEY, Address, TeacherConfig, missing
 from dmforge.generators.teacher.interview import Interview, UnreadableReply, announced, expected_usage
-from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.grammar import assemble
@@ -29,7 +30,7 @@ from dmforge.schemas.replies import AnswerReply, GivenReply, LookReply
 
 GUESSED_CS, GUESSED_FPS = 400, Fraction(3)
 """The look that a cost estimate assumes, where only the teacher can choose it."""
-LEAST_COVERED, MOST_TIMES = Fraction(9, 10), 4
+MIN_COVERED, MAX_TIMES = Fraction(9, 10), 4
 """A window that a teacher finds for a grounding question must cover so much of gold, and be at most so many times as long."""
 PADDING = 1.0
 """A given window extends gold on each side by up to so many times its length."""
@@ -44,7 +45,7 @@ class TeacherShare(Config):
     """How many tasks it is given, beside the others' shares."""
     base_url: Operational[Address] = ""
     """Its endpoint, if not that of the stage."""
-    key_name: Operational[str] = KEY
+    api_key_env: Annotated[Operational[str], Formerly("key_name")] = KEY
     """The variable of the environment that holds its key."""
 
 
@@ -224,7 +225,7 @@ def _is_near(window: Window, task: Task) -> bool:
     for gold in task.windows:
         length = gold.end_cs - gold.start_cs
         covered = min(window.end_cs, gold.end_cs) - max(window.start_cs, gold.start_cs)
-        if covered >= LEAST_COVERED * length and window.end_cs - window.start_cs <= MOST_TIMES * length:
+        if covered >= MIN_COVERED * length and window.end_cs - window.start_cs <= MAX_TIMES * length:
             return True
     return False
 

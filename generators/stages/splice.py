@@ -93,7 +93,7 @@ class Splice(Each[HaystackWithHostTask, Video | Fingerprint | Provenance | Splic
         path = self._workspace.runs / COPIES / f"{base32(item.haystack.id)}{self._workspace.writer_suffix}.mp4"
         with disk_errors(path):
             make_folder(path.parent)
-            splice(self._pieces(item.haystack, host), path, clips.look_size(host), self.gets_on)
+            splice(self._pieces(item.haystack, host), path, clips.look_size(host), self.heartbeat)
         try:
             sha256 = sha256_of(path)
             if bytes.fromhex(sha256)[:ID_BYTES] in forgotten_videos(self._workspace):
@@ -101,7 +101,7 @@ class Splice(Each[HaystackWithHostTask, Video | Fingerprint | Provenance | Splic
             timeline = read_timeline(path)
             spliced = probe(timeline).as_video(sha256, path.stat().st_size)
             spliced = replace(spliced, **asdict(source), namespace=SOURCE)
-            looks = ensure_renditions(Media(self._workspace, spliced.id), timeline, spliced, clips, self.gets_on)
+            looks = ensure_renditions(Media(self._workspace, spliced.id), timeline, spliced, clips, self.heartbeat)
         except UnusableVideo as error:
             return Quarantined(error.reason, error.detail)
         finally:

@@ -88,7 +88,7 @@ def load(
         raise InputError(
             f"the tokenizer knows {len(vocabulary)} tokens, the model {config.text_config.vocab_size}",
             where=checkpoint,
-            mend="fetch it again",
+            hint="fetch it again",
         )
     if missing:
         add_tags(model, vocabulary)
@@ -114,20 +114,20 @@ def _read(checkpoint: str) -> tuple[Any, Vocabulary]:
 def _refuse_without_tags(vocabulary: Vocabulary) -> None:
     missing = vocabulary.without_tags()
     if missing:
-        raise InputError(f"the tokenizer doesn't know the tags {' '.join(missing)}", where=vocabulary.where, mend=TAGS_MISSING)
+        raise InputError(f"the tokenizer doesn't know the tags {' '.join(missing)}", where=vocabulary.where, hint=TAGS_MISSING)
 
 
 def _open_config(checkpoint: str) -> tuple[Any, Any]:
-    mend = "give a folder with a Qwen3-VL checkpoint, or the id of one on the Hub"
+    hint = "give a folder with a Qwen3-VL checkpoint, or the id of one on the Hub"
     if ("/" in checkpoint and checkpoint.startswith((".", "/", "~"))) and not Path(checkpoint).is_dir():
-        raise InputError("there is no such folder", where=checkpoint, mend=mend)
+        raise InputError("there is no such folder", where=checkpoint, hint=hint)
     try:
         config = AutoConfig.from_pretrained(checkpoint)
         if config.model_type != KIND:
-            raise InputError(f"the checkpoint is a {config.model_type}, not a Qwen3-VL", where=checkpoint, mend=mend)
+            raise InputError(f"the checkpoint is a {config.model_type}, not a Qwen3-VL", where=checkpoint, hint=hint)
         return config, AutoTokenizer.from_pretrained(checkpoint)
     except (OSError, ValueError) as error:
-        raise InputError(f"no checkpoint: {str(error).splitlines()[0]}", where=checkpoint, mend=mend) from None
+        raise InputError(f"no checkpoint: {str(error).splitlines()[0]}", where=checkpoint, hint=hint) from None
 
 
 def _read_processing(checkpoint: str) -> dict[str, str]:
@@ -146,6 +146,6 @@ def _read_processing(checkpoint: str) -> dict[str, str]:
         settings: dict[str, Any] = json.loads(texts[name])
         for key, value in {**settings, **settings.get("video_processor", {})}.items():
             if key in EXPECTED and value != EXPECTED[key]:
-                mend = "this student can't be used: its patches would not be ours"
-                raise InputError(f"{key} is {value}, not {EXPECTED[key]}", where=f"{checkpoint}/{name}", mend=mend)
+                hint = "this student can't be used: its patches would not be ours"
+                raise InputError(f"{key} is {value}, not {EXPECTED[key]}", where=f"{checkpoint}/{name}", hint=hint)
     return texts

@@ -29,7 +29,7 @@ TEMPLATE = (
     "{% else %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-MOST_TOKENS = 420
+MAX_TOKENS = 420
 LONGEST_POSITION = 32_768
 
 
@@ -68,7 +68,7 @@ def make_tokenizer(texts: Iterable[str]) -> Any:
     )  # pyright: ignore
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=MOST_TOKENS, initial_alphabet=alphabet, show_progress=False)  # pyright: ignore
+    trainer = trainers.BpeTrainer(vocab_size=MAX_TOKENS, initial_alphabet=alphabet, show_progress=False)  # pyright: ignore
     tokenizer.train_from_iterator([*texts, *MEANING.values(), "user\nassistant\n seconds>"], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -112,7 +112,7 @@ def make_tiny(name: str, texts: Iterable[str], seed: int = 0) -> Student:
     if name not in SHAPES:
         names = ", ".join(sorted(SHAPES))
         raise InputError(
-            f"no shape of a student from scratch is called {name!r}", where=name, mend=f"name one of these: {names}"
+            f"no shape of a student from scratch is called {name!r}", where=name, hint=f"name one of these: {names}"
         )
     return make_student(SHAPES[name], texts, seed, name)
 

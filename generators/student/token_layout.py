@@ -97,8 +97,8 @@ class TokenLayout:
         text = piece.piece.text or ""
         reserved_token = next((token for token in self._reserved if token in text), None)
         if reserved_token is not None:
-            mend = "leave the sample out, or write it otherwise: only the runtime shows frames"
-            raise InputError(f"a text holds {reserved_token}", where=text[:60], mend=mend)
+            hint = "leave the sample out, or write it otherwise: only the runtime shows frames"
+            raise InputError(f"a text holds {reserved_token}", where=text[:60], hint=hint)
         return text
 
     def _encode(self, text: str) -> Ids:

@@ -34,12 +34,12 @@ class Vocabulary:
         """The id of a token; raises where the tokenizer doesn't know it."""
         token_id = self.find(token)
         if token_id is None:
-            mend = (
+            hint = (
                 "take a Qwen3-VL checkpoint"
                 if token in NEEDED
                 else "add the tags: dmforge.generators.student.load_student.load does"
             )
-            raise InputError(f"the tokenizer doesn't know {token}", where=self.where, mend=mend)
+            raise InputError(f"the tokenizer doesn't know {token}", where=self.where, hint=hint)
         return token_id
 
     def find(self, token: str) -> int | None:
@@ -65,7 +65,7 @@ class Vocabulary:
     def end(self) -> int:
         """The token with which a policy ends its turn."""
         if self.tokenizer.eos_token_id is None:
-            raise InputError("the tokenizer names no end of a turn", where=self.where, mend="set eos_token to <|im_end|>")
+            raise InputError("the tokenizer names no end of a turn", where=self.where, hint="set eos_token to <|im_end|>")
         return int(self.tokenizer.eos_token_id)
 
     @cached_property
@@ -97,12 +97,12 @@ class Vocabulary:
         """The text before a prompt and behind it, from the tokenizer's own chat template."""
         if not self.tokenizer.chat_template:
             raise InputError(
-                "the tokenizer has no chat template", where=self.where, mend="put chat_template.jinja beside the tokenizer"
+                "the tokenizer has no chat template", where=self.where, hint="put chat_template.jinja beside the tokenizer"
             )
         messages = [{"role": "user", "content": PLACE}]
         text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         prefix, placeholder, suffix = text.partition(PLACE)
         if not placeholder:
-            mend = "take the template of a Qwen3-VL checkpoint"
-            raise InputError("the chat template leaves out what the user says", where=self.where, mend=mend)
+            hint = "take the template of a Qwen3-VL checkpoint"
+            raise InputError("the chat template leaves out what the user says", where=self.where, hint=hint)
         return prefix, suffix.rstrip().removesuffix(WRITTEN_BY_US) if WRITTEN_BY_US in suffix else suffix

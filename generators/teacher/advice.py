@@ -18,13 +18,13 @@ def refusal_text(refusal: TeacherRefusal) -> str:
     return f"{refusal.status}: {shown(refusal.words)}" if refusal.status else shown(refusal.words)
 
 
-def final_error(refusal: TeacherRefusal, model: str, url: str, key_name: str) -> DmforgeError:
+def final_error(refusal: TeacherRefusal, model: str, url: str, api_key_env: str) -> DmforgeError:
     """The error that stops a run, since asking again is no use."""
     status = refusal.status or 0
     hints = {
-        401: f"check the key in {key_name}",
+        401: f"check the key in {api_key_env}",
         NO_CREDIT: "the account behind the key has no credit left",
-        403: f"check that the key in {key_name} may use {model!r}",
+        403: f"check that the key in {api_key_env} may use {model!r}",
         404: f"check the model's name, {model!r}, and the endpoint, {url}",
     }
     if status < 400:
@@ -32,7 +32,7 @@ def final_error(refusal: TeacherRefusal, model: str, url: str, key_name: str) ->
     else:
         general_hint = "compare what it says with the settings of the stage; check the model's name and the endpoint"
         hint = hints.get(NO_CREDIT if refusal.hint.no_money else status, general_hint)
-    return DmforgeError(f"the teacher refuses with {refusal_text(refusal)}", mend=f"{hint}; nothing was lost")
+    return DmforgeError(f"the teacher refuses with {refusal_text(refusal)}", hint=f"{hint}; nothing was lost")
 
 
 def unreadable(refusal: TeacherRefusal, url: str) -> tuple[str, str]:

@@ -36,7 +36,7 @@ class TeacherStage(Ask[In, Out]):
     """The replies that the teacher is asked for."""
     config: ShowingConfig
 
-    def ingredients(self) -> list[str]:
+    def cache_key_parts(self) -> list[str]:
         return [
             text for reply_type in self.replies for text in (instruction(reply_type.name), json.dumps(reply_type.json_schema()))
         ]

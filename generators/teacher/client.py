@@ -23,7 +23,7 @@ from dmforge.generators.teacher.advice import final_error, refusal_text, too_lar
 from dmforge.generators.teacher.http_bounds import NEVER_SENT, client, timeouts
 from dmforge.generators.teacher.rate_limits import RateLimiter
 from dmforge.generators.teacher.response import TeacherRefusal, read_response, shown
-from dmforge.schemas.config import Operational
+from dmforge.schemas.config import Formerly, Operational
 from dmforge.schemas.errors import InputError, Transient
 from dmforge.schemas.replies import Reply
 from dmforge.schemas.sizes import Size
@@ -33,7 +33,7 @@ NO_KEY = "none"
 """Sent in place of a key where none is set: a local server wants none."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """Pauses between tries, where the server doesn't say how long to wait: each is twice the one before."""
-LEAST_OF_PAUSE = 1 / 8
+MIN_OF_PAUSE = 1 / 8
 """The share of that pause that is waited for even where the server says less: it may always say 0."""
 LONGEST_WAIT_S = 365 * 86_400.0
 """Longer waits are cut to this: a server that says more than a year says nothing."""
@@ -54,8 +54,8 @@ def without_key(url: str) -> str:
     """Check that an address holds no secret, so that it may be stored; return it."""
     parts = urlsplit(url)
     if parts.username or parts.password or parts.query:
-        mend = "leave that out; the key is read from the environment, from the variable that `key_name` names"
-        raise InputError("an endpoint's address holds a name, a key or a query", where="base_url", mend=mend)
+        hint = "leave that out; the key is read from the environment, from the variable that `api_key_env` names"
+        raise InputError("an endpoint's address holds a name, a key or a query", where="base_url", hint=hint)
     return url
 
 
@@ -69,7 +69,7 @@ class TeacherConfig(AskConfig):
     """The model's name, as the endpoint knows it."""
     base_url: Operational[Address] = ""
     """The endpoint, up to and including /v1. Empty: what OPENAI_BASE_URL says."""
-    key_name: Operational[str] = KEY
+    api_key_env: Annotated[Operational[str], Formerly("key_name")] = KEY
     """The variable of the environment that holds the key."""
     temperature: float = 0.7
     """Of sampling: further attempts at a task should differ."""
@@ -77,13 +77,13 @@ class TeacherConfig(AskConfig):
     """A longer reply is cut off. It also bounds what a call can cost."""
     reply_tokens: Operational[PositiveInt] = 120
     """What a plan takes a reply to be: only the teacher knows how much it will say."""
-    requests_a_minute: Operational[PositiveFloat | None] = None
+    requests_per_minute: Annotated[Operational[PositiveFloat | None], Formerly("requests_a_minute")] = None
     """The endpoint's limit; without one, what its headers say, if they say anything."""
-    tokens_a_minute: Operational[PositiveFloat | None] = None
+    tokens_per_minute: Annotated[Operational[PositiveFloat | None], Formerly("tokens_a_minute")] = None
     """The same for tokens, of questions and answers together."""
     timeout_s: Operational[PositiveFloat] = 300.0
     """Seconds until a request is given up and sent again."""
-    patience_s: Operational[PositiveFloat] = 1800.0
+    wait_timeout_s: Annotated[Operational[PositiveFloat], Formerly("patience_s")] = 1800.0
     """Seconds that a task waits for a server which says that it is asked too much; then it stays pending."""
     retries: Operational[NonNegativeInt] = 6
     """How often a request is sent again after an error of the server or the network; then its task stays pending."""
@@ -99,7 +99,7 @@ class TeacherConfig(AskConfig):
         return self.prices.get(self.model, FREE)
 
     def shared(self, askers: int) -> Self:
-        limits = {name: getattr(self, name) for name in ("requests_a_minute", "tokens_a_minute")}
+        limits = {name: getattr(self, name) for name in ("requests_per_minute", "tokens_per_minute")}
         shares = {name: limit and limit / askers for name, limit in limits.items()}
         return super().shared(askers).model_copy(update=shares)
 
@@ -136,21 +136,21 @@ def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | 
     """The error for a setting that is missing to ask a teacher, as far as it can be known beforehand; None if there is none."""
     where = f"[stages.{stage}] model = {config.model!r}"
     if not config.endpoint:
-        return InputError("no endpoint is named", where=where, mend=f"set base_url there, or {URL} in the environment")
+        return InputError("no endpoint is named", where=where, hint=f"set base_url there, or {URL} in the environment")
     setting = where if config.base_url else URL
     if not _is_address(config.endpoint):
         hint = "give the whole address: http://127.0.0.1:8000/v1, say"
-        return InputError(f"{config.endpoint!r} is no endpoint's address", where=setting, mend=hint)
+        return InputError(f"{config.endpoint!r} is no endpoint's address", where=setting, hint=hint)
     try:
         without_key(config.endpoint)
     except InputError as error:
-        return InputError(error.message, where=setting, mend=error.mend)
-    if not _is_key(os.environ.get(config.key_name) or NO_KEY):
+        return InputError(error.message, where=setting, hint=error.hint)
+    if not _is_key(os.environ.get(config.api_key_env) or NO_KEY):
         message = "the key holds a space, a line end or a letter that no key has"
-        return InputError(message, where=config.key_name, mend="set the variable to the key and nothing else")
+        return InputError(message, where=config.api_key_env, hint="set the variable to the key and nothing else")
     if account.budget_usd is not None and config.model not in config.prices:
-        mend = f"write down [prices.{json.dumps(config.model)}]: input_usd and output_usd, a million tokens; 0 if it is free"
-        return InputError("a budget can't be kept without prices", where=where, mend=mend)
+        hint = f"write down [prices.{json.dumps(config.model)}]: input_usd and output_usd, a million tokens; 0 if it is free"
+        return InputError("a budget can't be kept without prices", where=where, hint=hint)
     return None
 
 
@@ -163,10 +163,10 @@ class Teacher:
         if error := missing(config, stage, account):
             raise error
         self._config, self._stage, self._account = config, stage, account
-        self._limiter = RateLimiter(config.requests_a_minute, config.tokens_a_minute)
+        self._limiter = RateLimiter(config.requests_per_minute, config.tokens_per_minute)
         self._end_message: tuple[str, str] | None = None
         self._useless_in_a_row = 0
-        self._url, self._key = config.endpoint, os.environ.get(config.key_name) or NO_KEY
+        self._url, self._key = config.endpoint, os.environ.get(config.api_key_env) or NO_KEY
         self._client = AsyncOpenAI(
             base_url=self._url,
             api_key=self._key,
@@ -191,7 +191,7 @@ class Teacher:
             if outcome.kind == "filtered":  # it concerns this question alone: an answer like any refusal
                 return {"content": "", "refusal": shown(outcome.words), "finish": "content_filter", "usage": {}}
             if outcome.kind == "final":
-                raise final_error(outcome, self._config.model, self._url, self._config.key_name)
+                raise final_error(outcome, self._config.model, self._url, self._config.api_key_env)
             if outcome.kind == "too large":
                 sizes = request.images, request.sent_bytes(), self._config.max_output_tokens
                 raise self._useless_error(*too_large(outcome, self._config.model, *sizes))
@@ -225,8 +225,8 @@ class Teacher:
 
     def _raise_if_ended(self) -> None:
         if self._end_message is not None:
-            message, mend = self._end_message
-            raise Transient(message, mend=mend)
+            message, hint = self._end_message
+            raise Transient(message, hint=hint)
 
     def _likely_tokens(self, request: TeacherRequest) -> int:
         """Likely tokens of a question and its answer, for the rate limit: with the most, only a quarter of it would be used."""
@@ -240,33 +240,33 @@ class Teacher:
         return Usage(1, image_token_count + text_bytes, self._config.max_output_tokens)
 
     async def _pause(self, refusal: TeacherRefusal, pause_s: float, start_s: float) -> None:
-        """Wait before the next try: as long as the server says, within `patience_s`."""
-        hint, patience_s = refusal.hint, self._config.patience_s
+        """Wait before the next try: as long as the server says, within `wait_timeout_s`."""
+        hint, wait_timeout_s = refusal.hint, self._config.wait_timeout_s
         if hint.of_the_day:
             self._end_stage(f"the teacher's quota of the day is used up: {shown(refusal.words)}", "run again tomorrow")
-        if hint.wait_s is not None and hint.wait_s > patience_s:
+        if hint.wait_s is not None and hint.wait_s > wait_timeout_s:
             message = f"the teacher asks not to be asked again before {_clock(hint.wait_s)}: {refusal_text(refusal)}"
-            self._end_stage(message, f"run again then; or raise patience_s, now {patience_s:g}, and a run waits for it")
+            self._end_stage(message, f"run again then; or raise wait_timeout_s, now {wait_timeout_s:g}, and a run waits for it")
         if hint.wait_s is None and refusal.kind != "busy":  # it concerns this question alone: others may be answered meanwhile
             await asyncio.sleep(pause_s * random.uniform(1, 1.25))
             return
         # a server that says the same again and again means longer
-        wait_s = max(hint.wait_s or pause_s, pause_s * LEAST_OF_PAUSE)
-        if time.monotonic() + wait_s > start_s + patience_s:
+        wait_s = max(hint.wait_s or pause_s, pause_s * MIN_OF_PAUSE)
+        if time.monotonic() + wait_s > start_s + wait_timeout_s:
             raise Transient(f"the teacher is asked too much: {refusal_text(refusal)}")
         self._limiter.refused(wait_s)
 
-    def _end_stage(self, message: str, mend: str) -> None:
+    def _end_stage(self, message: str, hint: str) -> None:
         """Ask no more in this stage: all that is left stays pending."""
-        self._end_message = message, mend
+        self._end_message = message, hint
         self._raise_if_ended()
 
-    def _useless_error(self, message: str, mend: str) -> Transient:
+    def _useless_error(self, message: str, hint: str) -> Transient:
         """The error for a useless response; after many in a row, no more questions are asked."""
         self._useless_in_a_row += 1
         if self._useless_in_a_row >= MANY:
-            self._end_message = message, f"{mend}; {MANY} responses in a row were like this, so no more was asked"
-        return Transient(message, mend=mend)
+            self._end_message = message, f"{hint}; {MANY} responses in a row were like this, so no more was asked"
+        return Transient(message, hint=hint)
 
     async def _send_once(self, request: TeacherRequest) -> Answer | TeacherRefusal:
         """Send one request; return an answer or a refusal, without the key, which some servers send back."""

@@ -36,9 +36,9 @@ class RetryHint:
 class RateLimiter:
     """Requests and tokens a minute, evenly spaced. Slower after a refusal, and by and by as fast again."""
 
-    def __init__(self, requests_a_minute: float | None = None, tokens_a_minute: float | None = None) -> None:
-        self._has_limit = requests_a_minute is not None
-        self._requests, self._tokens = requests_a_minute, tokens_a_minute
+    def __init__(self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
+        self._has_limit = requests_per_minute is not None
+        self._requests, self._tokens = requests_per_minute, tokens_per_minute
         self._next_s = self._next_token_s = self._resume_s = 0.0
         self._pace = 1.0
 

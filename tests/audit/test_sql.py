@@ -126,10 +126,10 @@ def test_a_refusal_comes_from_the_other_process_as_it_was_meant(workspace: Path,
 
 @pytest.mark.parametrize(("sql", "why"), STOPPED, ids=["recursion", "deaf", "product", "list", "text"])
 def test_what_takes_too_much_is_stopped(sql: str, why: str, workspace: Path, untouched: None) -> None:
-    wall_s = 1.0 if "after" in why else 60.0
+    wall_timeout_s = 1.0 if "after" in why else 60.0
     began_s = time.monotonic()
     with pytest.raises(DmforgeError, match=why) as stopped:
-        told(workspace, sql, SqlLimits(128, wall_s))
+        told(workspace, sql, SqlLimits(128, wall_timeout_s))
     assert stopped.value.exit_code == 1
     assert time.monotonic() - began_s < 45
 

@@ -42,7 +42,7 @@ def test_every_command_is_shown_at_work() -> None:
 def test_what_never_varies_is_what_is_shown(command: str, words: list[str]) -> None:
     said = [line.rstrip() for line in CliRunner().invoke(cli.app, words).stdout.splitlines()]
     shown = commands.shown(commands.PAGE.read_text("utf-8"))[command].split("\n$ ")[0].splitlines()[1:]
-    assert shown[: commands.MOST_LINES] == said[: commands.MOST_LINES], "stale: make docs"
+    assert shown[: commands.MAX_LINES] == said[: commands.MAX_LINES], "stale: make docs"
 
 
 def typed(page: Path) -> Iterator[tuple[str, list[str]]]:

@@ -84,11 +84,11 @@ class Echo(Ask[RehearsalNumber, Verdict]):
     config: EchoConfig
 
     def open(self, workspace: Workspace) -> None:
-        self.in_flight = self.most_in_flight = 0
+        self.in_flight = self.max_in_flight = 0
 
     async def process(self, item: RehearsalNumber) -> Result:
         self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         await asyncio.sleep(self.config.slow_s if item.number == self.config.slow else 0.001)
         self.in_flight -= 1
         if item.number == self.config.transient:
@@ -176,7 +176,7 @@ class Halve(Root, Each[RehearsalNumber, Task]):
     name, version = "halve", 1
     config: EachConfig
 
-    def edition(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: Workspace) -> str:
         return "forty"
 
     def scan(self, workspace: Workspace) -> Iterator[RehearsalNumber]:
@@ -189,7 +189,7 @@ class Halve(Root, Each[RehearsalNumber, Task]):
 class HalveOnce(Halve):
     """Makes the same task from each two numbers, and allows repeats."""
 
-    repeats = True
+    allows_duplicate_rows = True
 
 
 def misbehaving(how: str, tmp_path: Path, **limits: float) -> Misbehave:
@@ -197,8 +197,8 @@ def misbehaving(how: str, tmp_path: Path, **limits: float) -> Misbehave:
         "how": how,
         "workers": 2,
         "cpu_s": 20,
-        "still_s": 20,
-        "wall_s": 60,
+        "hang_timeout_s": 20,
+        "wall_timeout_s": 60,
         "memory_mb": 300,
         "traces": str(tmp_path),
     } | limits
@@ -211,7 +211,7 @@ class Film(Root, Each[RehearsalNumber, Video]):
     name, version = "film", 1
     config: EachConfig
 
-    def edition(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: Workspace) -> str:
         return "ten"
 
     def scan(self, workspace: Workspace) -> Iterator[RehearsalNumber]:

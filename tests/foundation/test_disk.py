@@ -114,7 +114,7 @@ def test_a_disk_that_is_full_of_checkpoints_is_said_whoever_writes_them(tmp_path
     small.mkdir()
     script = 'mount -t tmpfs -o size=2m none "$SMALL" || exit 99; "$PYTHON" -c "$PROGRAM"'
     done = in_namespace(script, SMALL=str(small), PROGRAM=textwrap.dedent(program))
-    assert done.stdout.count(f"{small}: the disk refused: no space left on device\n  mend: free some space") == 2, done.stderr
+    assert done.stdout.count(f"{small}: the disk refused: no space left on device\n  hint: free some space") == 2, done.stderr
 
 
 @pytest.mark.usefixtures("mounts")

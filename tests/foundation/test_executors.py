@@ -35,8 +35,8 @@ def tries(tmp_path: Path, number: int) -> int:
 @pytest.mark.parametrize(
     ("how", "limits", "reason"),
     [
-        ("sleep", {"still_s": 0.5}, "still"),
-        ("sleep_holding_the_gil", {"still_s": 0.5}, "still"),
+        ("sleep", {"hang_timeout_s": 0.5}, "still"),
+        ("sleep_holding_the_gil", {"hang_timeout_s": 0.5}, "still"),
         ("spin", {"cpu_s": 0.5}, "cpu"),
         ("eat_memory", {}, "memory"),
         ("segfault", {}, "died"),
@@ -65,7 +65,7 @@ def test_rows_and_outcomes_keep_the_order_of_the_inputs_whatever_was_tried_again
 
 
 def test_the_backstop_leaves_what_was_still_computing_pending(tmp_path: Path) -> None:
-    finished = execute(misbehaving("spin", tmp_path, cpu_s=60, wall_s=0.7), tmp_path, COUNT, SIZE)
+    finished = execute(misbehaving("spin", tmp_path, cpu_s=60, wall_timeout_s=0.7), tmp_path, COUNT, SIZE)
     deferred = [item for batch in finished for item in batch.deferred]
     assert [item.key.input for item in deferred] == [seeds(COUNT)[BAD].id]
     assert "still computing" in deferred[0].reason
@@ -95,7 +95,7 @@ def test_one_slow_answer_stalls_nothing_else(tmp_path: Path) -> None:
 def test_no_more_than_the_concurrency_is_in_flight_and_no_less(tmp_path: Path) -> None:
     stage = Echo(EchoConfig(concurrency=5))
     execute(stage, tmp_path, 60, 7)
-    assert stage.most_in_flight == 5
+    assert stage.max_in_flight == 5
 
 
 def test_an_answer_that_fails_for_now_stays_pending(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_an_engine_may_read_ahead_over_the_ends_of_batches(tmp_path: Path) -> No
 
 def looks(shape: list[tuple[float, float]], **limits: float) -> list[str | None]:
     """What a watch says after each (seconds since the last look, CPU seconds used in them)."""
-    told = EachConfig.model_validate({"cpu_s": 5, "still_s": 2, "wall_s": 100} | limits)
+    told = EachConfig.model_validate({"cpu_s": 5, "hang_timeout_s": 2, "wall_timeout_s": 100} | limits)
     watch, now, cpu, said = ProcessWatch((0, 0), 0.0, 0.0), 0.0, 0.0, []
     for elapsed, used in shape:
         now, cpu = now + elapsed, cpu + used
@@ -144,13 +144,13 @@ def test_a_process_that_only_ticks_over_stands_still_and_a_starved_one_does_not(
 
 
 def test_cpu_time_counts_however_long_it_took() -> None:
-    assert looks([(1.0, 0.1)] * 49, wall_s=1000) == [None] * 49
-    assert looks([(1.0, 0.1)] * 52, wall_s=1000)[-1] == "cpu"
+    assert looks([(1.0, 0.1)] * 49, wall_timeout_s=1000) == [None] * 49
+    assert looks([(1.0, 0.1)] * 52, wall_timeout_s=1000)[-1] == "cpu"
 
 
 def test_a_stage_that_hangs_before_its_first_input_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(DmforgeError, match=r"never came to its first input: no CPU used for 0\.5 s"):
-        execute(Stuck(MisbehaveConfig(how="", still_s=0.5, workers=1)), tmp_path, 3, 3)
+        execute(Stuck(MisbehaveConfig(how="", hang_timeout_s=0.5, workers=1)), tmp_path, 3, 3)
 
 
 def test_what_an_exception_says_is_kept_without_what_varies(tmp_path: Path) -> None:

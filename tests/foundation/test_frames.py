@@ -173,7 +173,7 @@ def test_a_window_outside_the_video_is_refused_and_the_refusal_names_the_mend(du
     with pytest.raises(NoFrames) as refusal:
         plan_look(Look(Window(500, 600), Fraction(2)), duration_s)
     assert isinstance(refusal.value, DmforgeError)
-    assert refusal.value.mend
+    assert refusal.value.hint
 
 
 @given(durations, grids)

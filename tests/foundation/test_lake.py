@@ -189,7 +189,7 @@ def test_a_truncated_part_is_named_with_its_mend(done: Path) -> None:
     with pytest.raises(LakeError, match="its commit says") as error:
         run(done)
     assert str(part) in str(error.value)
-    assert "restore" in error.value.mend
+    assert "restore" in error.value.hint
 
 
 def test_a_missing_part_is_named_and_its_batch_can_be_done_again(done: Path) -> None:
@@ -326,7 +326,7 @@ def test_a_source_is_taken_down_with_all_its_videos(tmp_path: Path) -> None:
 def test_a_row_that_is_made_twice_by_mistake_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(DmforgeError, match="from two inputs") as error:
         drive(tmp_path, Halve(EachConfig()))
-    assert "repeats = True" in error.value.mend
+    assert "repeats = True" in error.value.hint
 
 
 def test_a_list_that_goes_back_to_what_it_was_is_current_again_also_while_someone_reads(done: Path) -> None:

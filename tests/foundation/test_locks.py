@@ -59,7 +59,7 @@ def test_a_file_system_without_locks_is_named(wanted: str, code: int, tmp_path: 
     with pytest.raises(LakeError, match="the file system gives no locks") as error:
         WANTED[wanted](workspace)
     assert error.value.where in (str(workspace.runs), str(workspace.inputs / "reviews"))
-    assert "move the workspace" in error.value.mend
+    assert "move the workspace" in error.value.hint
 
 
 def test_bytes_of_a_file_that_cannot_be_locked_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ def test_an_answer_survives_its_lake(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "where", "what", "mend"),
+    ("text", "where", "what", "hint"),
     [
         ("", "recipe.toml", "key 'name' is missing", "add name"),
         ("name = ", "recipe.toml", "not TOML: Invalid value", "correct the line"),
@@ -176,7 +176,7 @@ def test_an_answer_survives_its_lake(lab: Lab) -> None:
         ('name = "\udce9"', "recipe.toml", "not TOML", ""),
         (f"{JUDGED}[stages.select_cot.least]\nwimdow = 1.0", "select_cot]", "no filter measures 'wimdow'", "'window'?"),
         (f"{JUDGED}[stages.select_cot]\norder = ['answer']", "select_cot]", "no filter measures 'answer'", "before it: verify"),
-        (f"{JUDGED}[stages.select_cot.least_if_measured]\nhuman = 1", "select_cot]", "measures 'human'", "before it: human"),
+        (f"{JUDGED}[stages.select_cot.min_score_if_present]\nhuman = 1", "select_cot]", "measures 'human'", "before it: human"),
         (f"{JUDGED}[stages.select_rl.most]\nreplay = 0.9", "select_rl]", "measures 'replay'", "before it: replay"),
         (f"{JUDGED}[stages.select_cot.least]\nwindow = 90", "select_cot]", "least.window = 90", "correct"),
         (f"{JUDGED}[stages.select_rl]\nleast = {{window = 0.9}}\nmost = {{window = 0.1}}", "select_rl]", "no score of", ""),
@@ -192,11 +192,11 @@ def test_an_answer_survives_its_lake(lab: Lab) -> None:
         ("name = 'x'\n[stages.ingest]\n[stages.import]\n[stages.rules]\ndensities = [24]", "rules]", "densities", "correct"),
     ],
 )
-def test_a_wrong_recipe_is_refused_with_place_and_mend(tmp_path: Path, text: str, where: str, what: str, mend: str) -> None:
+def test_a_wrong_recipe_is_refused_with_place_and_mend(tmp_path: Path, text: str, where: str, what: str, hint: str) -> None:
     (tmp_path / "recipe.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError) as error:
         run_commands.plan(Workspace(tmp_path))
     assert where in str(error.value)
     assert what in str(error.value)
-    assert mend in str(error.value)
+    assert hint in str(error.value)
     assert not (tmp_path / "lake").exists()

@@ -156,7 +156,7 @@ def test_only_what_decides_is_semantic() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "what", "mend"),
+    ("values", "what", "hint"),
     [
         ({"treshold": 1}, "unknown key 'treshold'", "did you mean 'threshold'?"),
         ({"inner": {"dept": 1}}, "unknown key 'inner.dept'", "did you mean 'depth'?"),
@@ -165,11 +165,11 @@ def test_only_what_decides_is_semantic() -> None:
         ({"inner": 3}, "inner = 3", "correct 'inner'"),
     ],
 )
-def test_a_wrong_key_is_named_with_its_mend(values: dict[str, object], what: str, mend: str) -> None:
+def test_a_wrong_key_is_named_with_its_mend(values: dict[str, object], what: str, hint: str) -> None:
     with pytest.raises(InputError) as error:
         parse_config(Outer, values, where="recipe.toml: [stages.x]")
     assert what in error.value.message
-    assert mend in error.value.mend
+    assert hint in error.value.hint
     assert str(error.value).startswith("recipe.toml: [stages.x]: ")
 
 
@@ -181,5 +181,5 @@ def test_config_does_not_change_after_it_was_read() -> None:
 def test_errors_come_back_whole_from_other_processes() -> None:
     import pickle
 
-    error = pickle.loads(pickle.dumps(Transient("busy", where="here", mend="wait")))
-    assert (type(error), error.message, error.where, error.mend) == (Transient, "busy", "here", "wait")
+    error = pickle.loads(pickle.dumps(Transient("busy", where="here", hint="wait")))
+    assert (type(error), error.message, error.where, error.hint) == (Transient, "busy", "here", "wait")

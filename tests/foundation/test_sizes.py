@@ -87,8 +87,8 @@ def test_a_budget_below_one_token_a_patch_is_refused_and_the_refusal_names_the_m
     with pytest.raises(InputError) as refusal:
         plan_size(9, 640, 360, 4)
     assert "9 frames are 5 temporal patches" in str(refusal.value)
-    assert "at least 5" in refusal.value.mend
-    assert "frames to 8" in refusal.value.mend
+    assert "at least 5" in refusal.value.hint
+    assert "frames to 8" in refusal.value.hint
     assert plan_size(8, 640, 360, 4) == plan_size(9, 640, 360, 5) == Size(32, 32)
 
 

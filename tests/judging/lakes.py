@@ -31,7 +31,7 @@ class Given(Root, Batch[Video, Task | Candidate | Verdict | Provenance | Fingerp
     config: GivenConfig
     rows: Rows = ()
 
-    def edition(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: Workspace) -> str:
         return str(len(self.rows))
 
     def scan(self, workspace: Workspace) -> Iterator[Video]:

@@ -104,9 +104,9 @@ def test_the_report_marks_the_text(tmp_path: Path) -> None:
 def test_what_is_no_such_file_is_said(content: str, tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     file.write_text(content)
-    assert "mend" in lint(file, code=2)
-    assert "mend" in lint(tmp_path / "missing.jsonl", code=2)
-    assert "mend" in lint(tmp_path, code=2)
+    assert "hint" in lint(file, code=2)
+    assert "hint" in lint(tmp_path / "missing.jsonl", code=2)
+    assert "hint" in lint(tmp_path, code=2)
 
 
 def test_a_row_that_is_nothing_is_a_defect_of_the_file(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_a_task_that_was_brought_twice_is_drawn_and_selected_once(tmp_path: Path
     class Twice(Given):
         """Each task again, made from another video's row: as where two files hold one question."""
 
-        repeats = True
+        allows_duplicate_rows = True
 
         def process(self, items: Iterator[Video]) -> Iterator[Result]:
             return (Made((item, task(one, 1))) for item in items)
@@ -290,7 +290,7 @@ def test_a_condition_is_asked_of_scores_and_what_they_are_about(
 )
 def test_a_condition_can_neither_write_nor_read_files_nor_reach_out(where: str, tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
-    with pytest.raises(InputError, match="mend"):
+    with pytest.raises(InputError, match="hint"):
         five(tmp_path / "ws", where.format(target))
     assert not target.exists()
 

@@ -82,7 +82,7 @@ def test_one_command_packs_a_folder_and_each_question_is_accounted_for(tmp_path:
         ('[stages.segments]\nmodel = "m"\nlongest_s = 0.01', "correct 'longest_s'"),
         ('[stages.questions]\nmodel = "m"\nper_video = 100000000', "correct 'per_video'"),
         ("[stages.needles]\nhides = {one = 0}", "makes nothing"),
-        ('[stages.segments]\nmodel = "m"\nbase_url = "http://me:SECRET@host/v1"', "key_name"),
+        ('[stages.segments]\nmodel = "m"\nbase_url = "http://me:SECRET@host/v1"', "api_key_env"),
         ('[bring]\nvideo = "a"', "unknown key 'bring.video'"),
     ],
 )
@@ -100,7 +100,7 @@ def test_a_folder_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
     workspace = run.init(tmp_path / "ws", "from-raw-video")
     said = dmforge("run", "-w", workspace.root, code=2)
     assert "films/videos" in said
-    assert "mend:" in said
+    assert "hint:" in said
 
 
 def test_files_that_look_as_they_did_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

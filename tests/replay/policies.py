@@ -51,7 +51,7 @@ class _Rows:
     samplings: Sequence[Sampling]
     prompts: dict[int, tuple[PromptPiece, ...]] = field(default_factory=dict[int, tuple[PromptPiece, ...]])
 
-    def go_on(self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]) -> dict[int, GeneratedText]:
+    def step(self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]) -> dict[int, GeneratedText]:
         return {number: self._continue(number, tuple(parts), number in may_look) for number, parts in added.items()}
 
     def _continue(self, number: int, parts: tuple[PromptPiece, ...], may_look: bool) -> GeneratedText:

@@ -23,7 +23,7 @@ RECIPE = """name = "<script>window.planted='recipe'</script> & friends"
 [stages.select_cot.least]
 grammar = 1.0
 window = 1.0
-[stages.select_cot.least_if_measured]
+[stages.select_cot.min_score_if_present]
 human = 1.0
 [stages.select_rl]
 """

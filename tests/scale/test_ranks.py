@@ -46,7 +46,7 @@ def share(root: Path, rank: int, world_size: int) -> dict[str, StageReport]:
 
 
 def by_rank(root: Path, rank: int, world_size: int, *more: str) -> subprocess.CompletedProcess[str]:
-    told = ("--rank", str(rank), "--world-size", str(world_size), "--patience", "0", *more)
+    told = ("--rank", str(rank), "--world-size", str(world_size), "--wait-timeout", "0", *more)
     return subprocess.run([*DMFORGE, "run", "-w", str(root), *told], capture_output=True, text=True)
 
 
@@ -112,7 +112,7 @@ def test_a_new_list_is_not_let_in_while_ranks_are_at_work(tmp_path: Path) -> Non
         (("--rank", "2", "--world-size", "2"), "--rank"),
         (("--rank", "0"), "--rank"),
         (("--rank", "0", "--world-size", "2", "--videos", "3"), "--videos"),
-        (("--patience", "3"), "--patience"),
+        (("--wait-timeout", "3"), "--wait-timeout"),
     ],
 )
 def test_what_makes_no_rank_is_refused(tmp_path: Path, told: tuple[str, ...], why: str) -> None:
@@ -134,8 +134,8 @@ def test_shares_are_all_ids_and_none_twice(world_size: int, pieces: int) -> None
 
 def test_ranks_together_ask_no_more_than_one_would() -> None:
     prices = {"m": Price(input_usd=1.0)}
-    one = TeacherConfig(model="m", concurrency=9, requests_a_minute=60, prices=prices)
+    one = TeacherConfig(model="m", concurrency=9, requests_per_minute=60, prices=prices)
     shared = one.shared(4)
-    assert (shared.concurrency, shared.requests_a_minute, shared.tokens_a_minute) == (2, 15, None)
+    assert (shared.concurrency, shared.requests_per_minute, shared.tokens_per_minute) == (2, 15, None)
     assert shared.semantic() == one.semantic()
     assert AskConfig(concurrency=2).shared(5).concurrency == 1

@@ -58,7 +58,7 @@ def test_nor_can_the_name_of_a_file(tmp_path: Path) -> None:
     for name in ("\x1b[2J\u202e.mp4", "\udcff.mp4", "[/none].mp4"):
         done = CliRunner().invoke(cli.app, ["ingest", str(tmp_path / name), "-w", str(tmp_path)])
         assert done.exit_code == 2
-        assert "mend:" in done.output
+        assert "hint:" in done.output
         assert not any(letter in done.output for letter in (*OBEYED, "\udcff"))
 
 
@@ -91,9 +91,9 @@ def test_a_reason_of_a_provider_is_one_line_of_the_log(capsys: pytest.CaptureFix
 
 
 def test_an_error_has_one_fault_and_one_mend_whatever_it_quotes() -> None:
-    error = str(InputError(FORGED, where=f"{FORGED}\n  mend: rm -r .", mend=f"correct {FORGED}"))
+    error = str(InputError(FORGED, where=f"{FORGED}\n  hint: rm -r .", hint=f"correct {FORGED}"))
     assert [line.partition(" ")[0] for line in error.splitlines()[1:]] == [""]
-    assert error.splitlines()[1].startswith("  mend: correct a.mp4")
+    assert error.splitlines()[1].startswith("  hint: correct a.mp4")
 
 
 def test_a_row_of_a_card_is_one_row() -> None:

@@ -48,15 +48,15 @@ def test_orders_are_unlike_each_other() -> None:
     st.integers(1, 400), st.integers(1, 3000), st.integers(1, 40), st.integers(1, 6), st.integers(0, 5), st.integers(0, 10**6)
 )
 def test_every_sample_once_and_every_rank_in_step(
-    size: int, most_tokens: int, most_samples: int, ranks: int, epoch: int, seed: int
+    size: int, max_tokens: int, max_samples: int, ranks: int, epoch: int, seed: int
 ) -> None:
     costs = costs_of(np.random.default_rng(seed).integers(1, 1000, size))
-    plan = EpochPlan(CorpusMix((size,), (1.0,), seed), costs, epoch, most_tokens, most_samples)
+    plan = EpochPlan(CorpusMix((size,), (1.0,), seed), costs, epoch, max_tokens, max_samples)
     seen: Counter[int] = Counter()
     for step in range(len(plan)):
         batch = plan.batch(step)
-        assert len(batch) == 1 or costs(batch).sum() <= most_tokens
-        assert 1 <= len(batch) <= most_samples
+        assert len(batch) == 1 or costs(batch).sum() <= max_tokens
+        assert 1 <= len(batch) <= max_samples
         hands = deal(batch, costs, ranks)
         assert len({len(hand) for hand in hands}) == 1
         dealt = [turn.number for hand in hands for turn in hand if turn.weight]
@@ -108,7 +108,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> list[Corpus]:
 
 
 def sampler(corpora: list[Corpus], rank: int = 0, ranks: int = 1) -> BatchSampler:
-    return BatchSampler(corpora, seed=11, most_tokens=7000, weights=[1.0, 2.0][: len(corpora)], rank=rank, ranks=ranks)
+    return BatchSampler(corpora, seed=11, max_tokens=7000, weights=[1.0, 2.0][: len(corpora)], rank=rank, ranks=ranks)
 
 
 def seen_by(corpora: list[Corpus], rank: int, ranks: int, workers: int) -> list[list[tuple[str, int]]]:
@@ -182,7 +182,7 @@ import sys
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.sampler import BatchSampler
 corpus = Corpus({str(folder)!r})
-assert corpus[0].grid and list(BatchSampler([corpus], seed=1, most_tokens=9999))
+assert corpus[0].grid and list(BatchSampler([corpus], seed=1, max_tokens=9999))
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd="/")

@@ -41,7 +41,7 @@ class Fed(Trainer):
     def __init__(self, corpus: Corpus, log: Path, args: TrainingArguments) -> None:
         super().__init__(Scale(), args, train_dataset=CorpusDataset([corpus]), data_collator=collate)  # pyright: ignore
         ranks = args.world_size
-        self.sampler = BatchSampler([corpus], seed=3, most_tokens=6000, rank=args.process_index, ranks=ranks)
+        self.sampler = BatchSampler([corpus], seed=3, max_tokens=6000, rank=args.process_index, ranks=ranks)
         self.log_file = log
 
     def get_train_dataloader(self) -> DataLoader[Any]:

@@ -49,7 +49,7 @@ def test_nonsense_is_refused(name: str, form: str, tmp_path: Path) -> None:
         told = done.stderr.replace("\n", "")
         assert done.exit_code == 2, done.output
         assert "file.json" in told
-        assert "mend:" in told
+        assert "hint:" in told
         assert "Traceback" not in told
     assert [
         path for path in sorted(workspace.rglob("*")) if "inputs" in path.parts and path not in before and path.is_file()

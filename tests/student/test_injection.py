@@ -41,11 +41,11 @@ def whole(student: Student, told: tuple[PromptPiece, ...]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
-@pytest.mark.parametrize("most_at_once", [8192, 200, 1], ids=["together", "in groups", "alone"])
-def test_a_kept_cache_gives_the_logits_of_the_whole_context(dtype: torch.dtype, most_at_once: int) -> None:
+@pytest.mark.parametrize("max_rows", [8192, 200, 1], ids=["together", "in groups", "alone"])
+def test_a_kept_cache_gives_the_logits_of_the_whole_context(dtype: torch.dtype, max_rows: int) -> None:
     model = student(dtype)
     rows = [shown(told, footage) for told, footage in ROWS]
-    conversation = TransformersEngine(model, most_at_once).converse([Sampling()] * len(rows))
+    conversation = TransformersEngine(model, max_rows).converse([Sampling()] * len(rows))
     at = [2] * len(rows)
     found = conversation.put({row: told[:2] for row, told in enumerate(rows)})
     apart = [float((found[row] - whole(model, rows[row][:2])).abs().max()) for row in found]
@@ -69,8 +69,8 @@ def test_these_logits_do_depend_on_what_was_injected() -> None:
 def test_decoding_token_by_token_gives_the_same_logits(dtype: torch.dtype) -> None:
     model = student(dtype)
     rows = [shown(told, footage)[:2] for told, footage in ROWS]
-    samplings = [Sampling(seed=row, most_tokens=6 + 5 * row) for row in range(len(rows))]
-    written = TransformersEngine(model).converse(samplings).go_on(dict(enumerate(rows)), ())
+    samplings = [Sampling(seed=row, max_tokens=6 + 5 * row) for row in range(len(rows))]
+    written = TransformersEngine(model).converse(samplings).step(dict(enumerate(rows)), ())
     for row, words in written.items():
         (asked,) = model.layout.stretches(rows[row])
         ids = np.concatenate([asked.ids, words.ids])

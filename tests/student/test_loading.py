@@ -58,7 +58,7 @@ def test_a_saved_student_is_an_ordinary_hugging_face_folder(checkpoint: Path) ->
 def test_without_the_tags_it_is_refused(untaught: Path) -> None:
     with pytest.raises(InputError, match="<span>") as told:
         load(str(untaught))
-    assert "add_tags" in told.value.mend
+    assert "add_tags" in told.value.hint
 
 
 def test_tags_are_added_with_rows_of_the_words_that_describe_them(untaught: Path) -> None:

@@ -65,18 +65,18 @@ def watched() -> Generator[list[list[int | None]]]:
 
 
 def quest(
-    footage: Barcodes | None = None, most_tokens: int = 80, forced: Look | None = None, **sampling: float
+    footage: Barcodes | None = None, max_tokens: int = 80, forced: Look | None = None, **sampling: float
 ) -> RolloutRequest:
     footage = footage or Barcodes()
-    told = Sampling(most_tokens=most_tokens, **sampling)  # pyright: ignore
+    told = Sampling(max_tokens=max_tokens, **sampling)  # pyright: ignore
     return RolloutRequest(prompt_of((COARSE, QUESTION), footage), footage, told, forced)
 
 
 def written(
-    text: str, limits: RolloutLimits | None = None, footage: Barcodes | None = None, most_tokens: int = 80
+    text: str, limits: RolloutLimits | None = None, footage: Barcodes | None = None, max_tokens: int = 80
 ) -> RolloutResult:
     with dictated(text):
-        (rolled,) = roll(ENGINE, [quest(footage, most_tokens)], limits)
+        (rolled,) = roll(ENGINE, [quest(footage, max_tokens)], limits)
     return rolled
 
 
@@ -102,7 +102,7 @@ def test_the_frames_that_were_asked_for_reach_the_model() -> None:
 def test_they_reach_it_row_by_row_when_rows_look_together() -> None:
     asked = [look(100, 300), look(450, 520, 4), look(700, 1000, 3)]
     with watched() as seen:
-        roll(ENGINE, [quest(most_tokens=3, forced=one) for one in asked])
+        roll(ENGINE, [quest(max_tokens=3, forced=one) for one in asked])
     for one in asked:
         assert numbers(plan_look(one, Fraction(10)).times_s) in seen
 
@@ -139,15 +139,15 @@ def test_each_way_to_end_has_a_name(text: str, ending: str) -> None:
 def test_a_clip_over_the_budget_is_not_shown() -> None:
     footage = Barcodes()
     coarse = footage.coarse().tokens
-    assert written(LOOKS + ANSWERS, RolloutLimits(most_visual_tokens=coarse + 11), footage).ending == "over_budget"
-    assert written(LOOKS + ANSWERS, RolloutLimits(most_visual_tokens=coarse + 12), footage).ending == "answered"
-    rolled = written(LOOKS + ANSWERS, RolloutLimits(most_visual_tokens=coarse - 1), footage)
+    assert written(LOOKS + ANSWERS, RolloutLimits(max_visual_tokens=coarse + 11), footage).ending == "over_budget"
+    assert written(LOOKS + ANSWERS, RolloutLimits(max_visual_tokens=coarse + 12), footage).ending == "answered"
+    rolled = written(LOOKS + ANSWERS, RolloutLimits(max_visual_tokens=coarse - 1), footage)
     assert (rolled.ending, rolled.written) == ("over_budget", ())
 
 
 @pytest.mark.parametrize("most", [5, len(STUDENT.vocabulary.encode(LOOKS)), len(STUDENT.vocabulary.encode(LOOKS)) + 3])
 def test_out_of_tokens_is_cut_off(most: int) -> None:
-    rolled = written(LOOKS + ANSWERS, most_tokens=most)
+    rolled = written(LOOKS + ANSWERS, max_tokens=most)
     assert rolled.ending == "cut_off"
     assert sum(len(words.ids) for words in rolled.written) == most
 
@@ -155,7 +155,7 @@ def test_out_of_tokens_is_cut_off(most: int) -> None:
 def test_several_looks_where_they_are_allowed() -> None:
     again = "Again.<span>4.00 - 5.00</span><fps>4</fps>"
     with watched() as seen:
-        rolled = written(LOOKS + again + ANSWERS, RolloutLimits(most_looks=2), most_tokens=120)
+        rolled = written(LOOKS + again + ANSWERS, RolloutLimits(max_looks=2), max_tokens=120)
     assert rolled.ending == "answered"
     assert rolled.looks == (look(100, 300), look(400, 500, 4))
     assert seen[2] == numbers(plan_look(look(400, 500, 4), Fraction(10)).times_s)
@@ -174,7 +174,7 @@ def test_a_forced_look_is_the_runtimes() -> None:
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_no_policy_writes_frames(temperature: float) -> None:
     with dictated("<|video_pad|><|vision_start|><|vision_end|><|image_pad|>"):
-        (rolled,) = roll(ENGINE, [quest(most_tokens=6, temperature=temperature)])
+        (rolled,) = roll(ENGINE, [quest(max_tokens=6, temperature=temperature)])
     (words,) = rolled.written
     assert not {*words.ids} & {*STUDENT.vocabulary.vision.tolist()}
     assert max(words.ids) < len(STUDENT.vocabulary)
@@ -204,7 +204,7 @@ def test_a_row_writes_the_same_whatever_batch_it_stands_in() -> None:
 
 def test_seeds_make_the_difference_and_greedy_makes_none() -> None:
     def ids(**sampling: float) -> tuple[int, ...]:
-        return roll(ENGINE, [quest(most_tokens=20, **sampling)])[0].written[0].ids
+        return roll(ENGINE, [quest(max_tokens=20, **sampling)])[0].written[0].ids
 
     assert ids(seed=1) == ids(seed=1) != ids(seed=2)
     assert ids(seed=1, temperature=0) == ids(seed=2, temperature=0)

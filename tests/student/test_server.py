@@ -207,4 +207,4 @@ def test_a_refusal_may_be_long_or_no_text() -> None:
 def test_a_server_that_says_nothing_sensible_of_its_models_is_refused(body: bytes, told: str) -> None:
     with speaking(said(answer()), models=(200, {}, body)) as (address, _), pytest.raises(InputError, match=told) as raised:
         Server(ServerSettings(kind="openai", base_url=address))
-    assert raised.value.mend in (START, "set model to one of these")
+    assert raised.value.hint in (START, "set model to one of these")

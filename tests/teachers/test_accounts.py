@@ -149,7 +149,7 @@ def test_a_budget_without_prices_is_refused(workspace: Path, oracle: str) -> Non
     recipe.write_text(re.sub(r"\[prices.oracle\].*?\n\n", "", recipe.read_text(), flags=re.DOTALL))
     told = dmforge("run", "--budget", 1, "-w", workspace, code=2)
     assert "a budget can't be kept without prices" in told
-    assert "mend:" in told
+    assert "hint:" in told
     assert bill(oracle)["answered"] == 0
 
 

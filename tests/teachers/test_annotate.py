@@ -163,7 +163,7 @@ def test_one_model_or_several_teachers(told: str, tmp_path: Path) -> None:
     (place / "recipe.toml").write_text(f'name = "test"\n{STAGES}{told}\n')
     said = dmforge("plan", "-w", place, code=2)
     assert "name one `model`, or several `teachers`" in said
-    assert re.search(r"mend:", said)
+    assert re.search(r"hint:", said)
 
 
 def test_an_edited_row_or_more_concurrency_asks_nothing_else_again(

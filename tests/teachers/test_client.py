@@ -54,7 +54,7 @@ def test_a_hint_that_makes_no_sense_is_no_reason_to_hurry(hint: str) -> None:
 
 def test_patience_ends() -> None:
     with pytest.raises(Transient, match="asked too much"):
-        ask(Script(status(429, retry_after="0.2")), patience_s=0.3)
+        ask(Script(status(429, retry_after="0.2")), wait_timeout_s=0.3)
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404])

@@ -63,7 +63,7 @@ async def turns(limiter: RateLimiter, count: int, tokens: int = 1) -> list[float
 
 
 @pytest.mark.parametrize(
-    ("limiter", "tokens"), [(RateLimiter(requests_a_minute=3000), 1), (RateLimiter(tokens_a_minute=3_000_000), 1000)]
+    ("limiter", "tokens"), [(RateLimiter(requests_per_minute=3000), 1), (RateLimiter(tokens_per_minute=3_000_000), 1000)]
 )
 def test_turns_are_spaced_evenly_at_just_below_the_limit(limiter: RateLimiter, tokens: int) -> None:
     at = [limiter.appoint(100.0, tokens) for _ in range(3001)]
@@ -74,19 +74,19 @@ def test_turns_are_spaced_evenly_at_just_below_the_limit(limiter: RateLimiter, t
 
 
 def test_who_comes_late_finds_no_turns_saved_up() -> None:
-    limiter = RateLimiter(requests_a_minute=60)
+    limiter = RateLimiter(requests_per_minute=60)
     assert [limiter.appoint(0.0, 1), limiter.appoint(100.0, 1)] == [0.0, 100.0]
     assert limiter.appoint(100.0, 1) > 101.0
 
 
 def test_the_larger_of_both_limits_counts() -> None:
-    limiter = RateLimiter(requests_a_minute=6000, tokens_a_minute=60_000)
+    limiter = RateLimiter(requests_per_minute=6000, tokens_per_minute=60_000)
     limiter.appoint(0.0, 1000)
     assert limiter.appoint(0.0, 10) > 1.0  # a thousand tokens take a second, one request a hundredth
 
 
 def test_nobody_goes_before_his_turn() -> None:
-    at = asyncio.run(turns(RateLimiter(requests_a_minute=3000), 51))
+    at = asyncio.run(turns(RateLimiter(requests_per_minute=3000), 51))
     assert all(one >= 0.02 * number for number, one in enumerate(at))
 
 
@@ -105,7 +105,7 @@ def test_headers_say_what_nobody_told() -> None:
     limiter = RateLimiter()
     limiter.answered({"x-ratelimit-limit-requests": "1200", "x-ratelimit-reset-requests": "50ms"})
     assert asyncio.run(turns(limiter, 21))[-1] >= 1.0
-    told = RateLimiter(requests_a_minute=60_000)
+    told = RateLimiter(requests_per_minute=60_000)
     told.answered({"x-ratelimit-limit-requests": "1200"})
     assert asyncio.run(turns(told, 21))[-1] < 0.5
     daily = RateLimiter()  # a day's limit is no pace

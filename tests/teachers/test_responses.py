@@ -49,7 +49,7 @@ def test_a_body_of_brackets_or_of_anything_else_is_a_passing_fault(body: bytes, 
 @pytest.mark.parametrize("code", [400, 429, 500])
 def test_a_refusal_of_brackets_is_a_refusal(code: int, body: bytes) -> None:
     with pytest.raises(DmforgeError, match=rf"{code}: [\[{{]"):
-        ask(Script((code, {}, body)), retries=0, patience_s=0.1)
+        ask(Script((code, {}, body)), retries=0, wait_timeout_s=0.1)
 
 
 @pytest.mark.parametrize("charset", ["hex", "rot13", "idna", "undefined", "utf-16", "no-such"])
@@ -188,7 +188,7 @@ def test_what_stops_a_run_says_what_to_look_at(reply: Reply, hint: str) -> None:
     with pytest.raises(DmforgeError) as caught:
         ask(Script(reply))
     assert not isinstance(caught.value, Transient)
-    assert hint in caught.value.mend
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize("code", [502, 429, 408])
@@ -205,7 +205,7 @@ def test_words_are_the_providers_own_short_plain_and_without_the_key(code: int, 
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     message = f"\x1b[31mno\u202e\0 {CANARY}: " + "very " * 10_000
     with pytest.raises(DmforgeError) as caught:
-        ask(Script(status(code, {"error": {"message": message}})), retries=0, patience_s=0.1)
+        ask(Script(status(code, {"error": {"message": message}})), retries=0, wait_timeout_s=0.1)
     assert "no (the key): very very" in caught.value.message.replace("[31m", "")
     assert CANARY not in str(caught.value)
     assert caught.value.message.isprintable()
@@ -283,7 +283,7 @@ def test_who_is_interrupted_while_waiting_for_its_turn_has_spent_nothing() -> No
     account = Budget(1.0)
 
     async def interrupted() -> None:
-        config = TeacherConfig(model="m", base_url=nobody(), requests_a_minute=0.01, prices=PRICES)
+        config = TeacherConfig(model="m", base_url=nobody(), requests_per_minute=0.01, prices=PRICES)
         teacher = Teacher(config, "annotate", account)
         first = asyncio.create_task(teacher.ask(QUESTION))
         await asyncio.sleep(0.05)
@@ -322,14 +322,14 @@ def test_a_pause_beyond_patience_ends_the_stage_and_says_until_when(wait: str) -
     assert str(first) == str(second)
     assert "not to be asked again before 20" in str(first)
     assert "come back later" in str(first)
-    assert "patience_s, now 1800" in str(first)
+    assert "wait_timeout_s, now 1800" in str(first)
     assert len(script.asked) == 1
 
 
 def test_who_always_says_at_once_is_not_asked_without_end() -> None:
     script = Script(status(429, retry_after="0"))
     with pytest.raises(Transient, match="asked too much"):
-        ask(script, patience_s=1)
+        ask(script, wait_timeout_s=1)
     assert len(script.asked) <= 3
 
 

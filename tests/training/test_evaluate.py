@@ -129,7 +129,7 @@ def test_rows_in_the_lake_are_those_of_the_file_and_a_takedown_finds_them(
 
 def test_rows_lie_beside_the_checkpoint_and_the_table_says_what_they_say(random_checkpoint: Path, corpus: Path) -> None:
     path = random_checkpoint.parent / "e.toml"
-    write_evaluation(path, "./checkpoint-0", [str(corpus)], "most_samples = 3\n[roll]\nmost_tokens = 20\n")
+    write_evaluation(path, "./checkpoint-0", [str(corpus)], "max_samples = 3\n[roll]\nmost_tokens = 20\n")
     printed = invoked(path)
     folder = random_checkpoint.parent / "checkpoint-0.evaluation"
     assert len(rows_in(folder)) == 3

@@ -305,7 +305,7 @@ def test_adapters_learn_instead_of_the_weights(settings: Path, corpus: Path) -> 
 def refused(path: Path, kind: type[DmforgeError] = InputError) -> str:
     with pytest.raises(kind) as told:
         train(read_sft(path))
-    assert told.value.mend
+    assert told.value.hint
     assert not (path.parent / "out").exists()
     return str(told.value)
 

@@ -128,7 +128,7 @@ def assert_refused(decoder: Decoder, case: Case, folder: Path) -> None:
     with pytest.raises(UnusableVideo) as caught:
         read(decoder, made(case, folder), times_of(case))
     assert caught.value.reason in {*REASONS, "not this backend"}
-    assert "mend:" in str(caught.value)
+    assert "hint:" in str(caught.value)
 
 
 @pytest.mark.parametrize("case", broken_but(DAMAGED), ids=lambda case: case.name)

@@ -91,7 +91,7 @@ def server(tmp_path: Path) -> Iterator[tuple[Server, Path]]:
 
 def test_an_address_gives_the_same_lake_as_a_folder(server: tuple[Server, Path], tmp_path: Path) -> None:
     web, folder = server
-    for case in (Case("one"), Case("a twin", first=100), Case("broken", mend=lambda data: data[:500], bad=True)):
+    for case in (Case("one"), Case("a twin", first=100), Case("broken", hint=lambda data: data[:500], bad=True)):
         write(case, folder)
     (folder / "readme.txt").write_text("no video")
     here, there = workspace(tmp_path / "here"), workspace(tmp_path / "there")
@@ -133,7 +133,7 @@ def test_addresses_that_cannot_be_used(server: tuple[Server, Path], tmp_path: Pa
     place = workspace(tmp_path)
     told = dmforge("ingest", address.format(port=server[0].server_port), "-w", place, code=2)
     assert said in told
-    assert "mend" in told
+    assert "hint" in told
     assert "secret" not in told
     assert not (place / "inputs/videos.jsonl").exists()
 

@@ -144,7 +144,7 @@ def test_a_workspace_refuses_other_clips_than_its_media_were_made_for(tmp_path: 
     require_clips(workspace, Clips())
     with pytest.raises(InputError, match=r"other clips: look_tokens") as caught:
         require_clips(workspace, Clips(look_tokens=1))
-    assert "mend: put the old values back" in str(caught.value)
+    assert "hint: put the old values back" in str(caught.value)
 
 
 # the commands

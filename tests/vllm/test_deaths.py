@@ -55,7 +55,7 @@ def test_rows_end_alike_though_their_engine_is_killed_on_the_way(
 
 def test_an_engine_that_stands_still_is_replaced(checkpoint: Path, here: TransformersEngine, tmp_path: Path) -> None:
     asked = quests(Tinted("blue", "red", Fraction(48), 7), [1, NUMBING, 2])
-    with watching(checkpoint, tmp_path, still_s=15.0) as watched:
+    with watching(checkpoint, tmp_path, hang_timeout_s=15.0) as watched:
         assert ids(roll(watched.engine, asked)) == ids(roll(here, asked))
         assert (tmp_path / "seen.stood").exists()
 

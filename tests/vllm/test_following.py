@@ -129,7 +129,7 @@ def test_a_sync_in_the_middle_of_rows_gives_them_up(engine: Watched, student: St
     footage = Tinted("blue", "red", Fraction(48), 1500)
     asked = quests(footage, range(6), T)
     conversation = engine.engine.converse([quest.sampling for quest in asked])
-    conversation.go_on({number: quest.prompt for number, quest in enumerate(asked)}, range(6))
+    conversation.step({number: quest.prompt for number, quest in enumerate(asked)}, range(6))
     following(engine, changed(student, lambda _: True))
     assert apart(student, roll(engine.engine, asked), footage) < SAME
 

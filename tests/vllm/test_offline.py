@@ -179,7 +179,7 @@ def test_a_row_that_is_longer_than_the_engine_takes_is_refused(watched: Watched)
     footage = Tinted()
     prompt = prompt_of((COARSE, QUESTION), footage)
     with pytest.raises(InputError, match="tokens long"):
-        roll(watched.engine, [RolloutRequest(prompt, footage, Sampling(most_tokens=1000))])
+        roll(watched.engine, [RolloutRequest(prompt, footage, Sampling(max_tokens=1000))])
 
 
 def test_two_processes_share_the_videos(checkpoint: Path, here: TransformersEngine, tmp_path: Path) -> None:
@@ -196,6 +196,6 @@ def test_two_processes_share_the_videos(checkpoint: Path, here: TransformersEngi
 def test_a_conversation_that_was_given_up_leaves_nothing_behind(watched: Watched, here: TransformersEngine) -> None:
     asked = quests(Tinted("blue", "red", Fraction(48), 300), range(6))
     conversation = watched.engine.converse([quest.sampling for quest in asked])
-    conversation.go_on({number: quest.prompt for number, quest in enumerate(asked)}, range(6))
+    conversation.step({number: quest.prompt for number, quest in enumerate(asked)}, range(6))
     others = quests(Tinted("red", "blue", Fraction(48), 310), range(6))
     assert ids(roll(watched.engine, others)) == ids(roll(here, others))

@@ -417,7 +417,7 @@ def test_nonsense_is_refused_with_the_mend(words: list[str], said: str, tmp_path
     before = sorted(Path(ws).rglob("*"))
     done = inside(*words, "-w", ws, code=2)
     assert said in done.stderr
-    assert "mend:" in done.stderr
+    assert "hint:" in done.stderr
     assert "Traceback" not in done.stderr
     assert not [path for path in Path(ws).rglob("*") if path not in before and "inputs" in path.parts]
 
@@ -524,7 +524,7 @@ def test_other_clips_than_the_media_were_made_for_are_refused_before_anything_is
     edit(workspace / "recipe.toml", "look_tokens = 8192", "look_tokens = 4096")
     told = inside("run", "-w", str(workspace), code=2).stderr
     assert "made with other clips: look_tokens" in told
-    assert "mend: put the old values back" in told
+    assert "hint: put the old values back" in told
     edit(workspace / "recipe.toml", "look_tokens = 4096", "look_tokens = 8192")
     inside("run", "-w", str(workspace))
     assert outcome(workspace) == before

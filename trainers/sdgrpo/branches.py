@@ -76,13 +76,13 @@ class GroupedForward:
         return GroupedForward(self.batch.to(device), self.learnt.to(device))
 
 
-def split_into_forwards(groups: Sequence[PromptGroup], most_tokens: int) -> Iterator[list[PromptGroup]]:
+def split_into_forwards(groups: Sequence[PromptGroup], max_tokens: int) -> Iterator[list[PromptGroup]]:
     """The groups of each forward. A group that is too long is split over several forwards, each with its prompt."""
     current: list[PromptGroup] = []
     for group in groups:
         remaining = list(group.branches)
         while remaining:
-            room = most_tokens - sum(map(len, current)) - len(group.prompt)
+            room = max_tokens - sum(map(len, current)) - len(group.prompt)
             fitting = 0
             for branch in remaining:
                 room -= len(branch.sequence)

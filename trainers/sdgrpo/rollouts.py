@@ -94,11 +94,11 @@ def _roll_out_groups(
 ) -> Iterable[RolledOutGroup]:
     rollout_settings = settings.rollout
     requests = [
-        RolloutRequest(prompt.shown, prompt.footage, Sampling(rollout_settings.temperature, seed, rollout_settings.most_tokens))
+        RolloutRequest(prompt.shown, prompt.footage, Sampling(rollout_settings.temperature, seed, rollout_settings.max_tokens))
         for prompt in prompts
         for seed in rollout_seeds(settings.training.seed, round_index, prompt.sample.id, attempt, rollout_settings.group)
     ]
-    results = roll(engine, requests, RolloutLimits(most_looks=1, most_visual_tokens=rollout_settings.most_visual_tokens))
+    results = roll(engine, requests, RolloutLimits(max_looks=1, max_visual_tokens=rollout_settings.max_visual_tokens))
     for index, prompt in enumerate(prompts):
         yield score_group(
             prompt, results[index * rollout_settings.group : (index + 1) * rollout_settings.group], attempt + 1, settings

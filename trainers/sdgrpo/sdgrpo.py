@@ -163,7 +163,7 @@ class SdgrpoTrainer(ResumableTrainer):
     ) -> None:
         self.settings, self.policy, self._importance_cap = settings, settings.training, settings.importance_cap
         sampler = BatchSampler(
-            corpora, seed=self.policy.seed, most_tokens=1 << 62, most_samples=settings.data.prompts,
+            corpora, seed=self.policy.seed, max_tokens=1 << 62, max_samples=settings.data.prompts,
             weights=[corpus.weight for corpus in settings.data.corpora], rank=args.process_index, ranks=args.world_size,
         )  # fmt: skip
         rounds = RepeatedBatchSampler(sampler, self.policy.steps // self.policy.iterations, self.policy.iterations)
@@ -226,7 +226,7 @@ class SdgrpoTrainer(ResumableTrainer):
         weight_total = max(1, token_count if self.policy.normalise == "batch" else rollout_count)
         forwards = [
             forward_of([_with_divided_weights(group, weight_total) for group in forward_groups])
-            for forward_groups in split_into_forwards(groups, self.policy.most_tokens)
+            for forward_groups in split_into_forwards(groups, self.policy.max_tokens)
         ]
         forward_count = torch.tensor([len(forwards)], device=self.args.device)
         max_forwards = max(1, int(self.accelerator.gather(forward_count).max()))  # pyright: ignore[reportAttributeAccessIssue]

@@ -26,36 +26,36 @@ def open_rl_corpora(settings: SdgrpoSettings) -> list[Corpus]:
     corpora = open_corpora(settings.data, require_task)
     for corpus in corpora:
         costliest = int(np.argmax(corpus.costs))
-        rollout_tokens = int(corpus.costs[costliest]) + settings.rollout.most_tokens + _max_look_tokens(corpus.clips)
-        if rollout_tokens > settings.training.most_tokens:
-            message = f"a rollout may have {rollout_tokens} tokens, and a forward {settings.training.most_tokens}"
-            hint = "raise [training] most_tokens, lower [rollout] most_tokens, or pack with clips that cost less"
-            raise InputError(message, where=f"{corpus.place}: {corpus[costliest].sample.id}", mend=hint)
+        rollout_tokens = int(corpus.costs[costliest]) + settings.rollout.max_tokens + _max_look_tokens(corpus.clips)
+        if rollout_tokens > settings.training.max_tokens:
+            message = f"a rollout may have {rollout_tokens} tokens, and a forward {settings.training.max_tokens}"
+            hint = "raise [training] max_tokens, lower [rollout] max_tokens, or pack with clips that cost less"
+            raise InputError(message, where=f"{corpus.place}: {corpus[costliest].sample.id}", hint=hint)
         if vllm_settings and rollout_tokens > vllm_settings.context:
             message = f"a rollout may have {rollout_tokens} tokens, and a row of the engine {vllm_settings.context}"
-            hint = "raise [engine] context, lower [rollout] most_tokens, or pack with clips that cost less"
-            raise InputError(message, where=f"{corpus.place}: {corpus[costliest].sample.id}", mend=hint)
+            hint = "raise [engine] context, lower [rollout] max_tokens, or pack with clips that cost less"
+            raise InputError(message, where=f"{corpus.place}: {corpus[costliest].sample.id}", hint=hint)
     return corpora
 
 
 def require_targets(settings: SdgrpoSettings, corpora: Sequence[Corpus]) -> None:
     """Require undamaged shards, coarse clips within the budget, and some sample with a target."""
     require_sound(corpora, require_task)
-    max_visual_tokens = settings.rollout.most_visual_tokens
+    max_visual_tokens = settings.rollout.max_visual_tokens
     has_target = False
     for corpus in corpora:
         for packed in corpus.videos():
             video = packed.video.as_record()
             tokens = clip_tokens(len(corpus.clips.coarse(video).times_s), corpus.clips.coarse_size(video))
             if tokens > max_visual_tokens:
-                hint = f"raise [rollout] most_visual_tokens above {tokens}"
+                hint = f"raise [rollout] max_visual_tokens above {tokens}"
                 raise InputError(
-                    f"a coarse clip of {tokens} tokens is over the budget of {max_visual_tokens}", where=packed.where, mend=hint
+                    f"a coarse clip of {tokens} tokens is over the budget of {max_visual_tokens}", where=packed.where, hint=hint
                 )
             has_target = has_target or any(sample.target or sample.windows for sample in packed.samples)
     if not has_target:
         hint = "import tasks with windows or targets (docs/sources.md), select and pack them"
-        raise InputError("no sample has a target: nothing says where to look", where=corpora[0].place, mend=hint)
+        raise InputError("no sample has a target: nothing says where to look", where=corpora[0].place, hint=hint)
 
 
 def _max_look_tokens(clips: Clips) -> int:

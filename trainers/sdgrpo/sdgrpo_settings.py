@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dmforge.generators.inference.engines.engine_settings import VllmSettings
-from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.trainers.training_settings import LearningSettings, ReadingSettings, TrainingSettings, read_settings
 
 DEFAULT_IMPORTANCE_CAP = 2.0
@@ -34,9 +34,9 @@ class RolloutSettings(Config):
     """G: rollouts of a prompt, which are compared with each other."""
     temperature: PositiveFloat = 0.7
     """Temperature of the distribution that is sampled from, and trained."""
-    most_tokens: PositiveInt = 512
+    max_tokens: Annotated[PositiveInt, Formerly("most_tokens")] = 512
     """The most tokens that the policy may write."""
-    most_visual_tokens: PositiveInt = 1 << 20
+    max_visual_tokens: Annotated[PositiveInt, Formerly("most_visual_tokens")] = 1 << 20
     """The most visual tokens of all clips that it is shown, the coarse one included."""
     resample: NonNegativeInt = 0
     """How many more times a group is rolled out in which no rollout did better than the others."""
@@ -78,7 +78,7 @@ class PolicySettings(LearningSettings):
     samples whose density is rewarded and .5 for others: decoupled advantages can't learn a density that nothing rewards."""
     normalise: Literal["rollout", "segment", "batch"] = "rollout"
     """Where all tokens have the same weight: within each rollout, each of its segments, or the whole update."""
-    most_tokens: PositiveInt = 32_768
+    max_tokens: Annotated[PositiveInt, Formerly("most_tokens")] = 32_768
     """The most tokens of one forward, on each rank: an update has as many forwards as it needs."""
     importance_cap: NonNegativeFloat | None = None
     """The cap of importance sampling weights, for rollouts of an engine with other arithmetic: a token is weighted by the
@@ -110,7 +110,7 @@ class ColocatedSettings(VllmSettings):
 
     processes: Operational[PositiveInt] = 1
     """vLLM processes of each rank. Those of the first rank take the first GPUs, and so on: one a rank shares its GPU."""
-    memory_share: Operational[Annotated[float, Field(gt=0, le=1)]] = 0.3
+    gpu_memory_utilization: Annotated[Operational[Annotated[float, Field(gt=0, le=1)]], Formerly("memory_share")] = 0.3
     """The share of a GPU's memory for weights and cache. The trainer needs the rest."""
 
 

@@ -30,15 +30,15 @@ class Line(Record):
 
 class SiftConfig(EachConfig):
     folder: str
-    edition: int = 1
+    source_version: int = 1
 
 
 class Sift(Root, Each[Line, Line]):
     name, version = "sift", 1
     config: SiftConfig
 
-    def edition(self, workspace: Workspace) -> str:
-        return str(self.config.edition)
+    def source_version(self, workspace: Workspace) -> str:
+        return str(self.config.source_version)
 
     def scan(self, workspace: Workspace) -> Iterator[Line]:
         for path in sorted(Path(self.config.folder).glob("*.jsonl")):

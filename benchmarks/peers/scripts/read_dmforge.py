@@ -9,7 +9,7 @@ from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
 
 learner = Learner(sys.argv[2])
 corpora = [Corpus(sys.argv[1])]
-sampler, examples = BatchSampler(corpora, seed=1, most_tokens=1 << 40, most_samples=20), CorpusDataset(corpora)
+sampler, examples = BatchSampler(corpora, seed=1, max_tokens=1 << 40, max_samples=20), CorpusDataset(corpora)
 state = learner.state()
 if state:
     sampler.resume(state)

@@ -284,7 +284,7 @@ class KillablePool:
         if not self._any_succeeded and self._first_faults[reason] >= MAX_ALIKE_FAULTS:
             raise DmforgeError(
                 f"the first {MAX_ALIKE_FAULTS} inputs of stage {self._stage.name!r} all failed alike: {reason}: {detail}",
-                mend="this looks like a mistake in the stage or its limits, not in the data; mend it and run again, "
+                hint="this looks like a mistake in the stage or its limits, not in the data; mend it and run again, "
                 "with --retry-quarantined for what was quarantined before it was noticed",
             )
 

@@ -81,7 +81,7 @@ def serve(
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the driver decides what ends
     try:
-        stage.gets_on = partial(_count_progress, progress)
+        stage.heartbeat = partial(_count_progress, progress)
         stage.open(workspace)
         _limit_memory(memory_mb)
         connection.send(WorkerReady())

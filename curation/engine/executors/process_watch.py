@@ -43,10 +43,10 @@ class ProcessWatch:
             self._idle_s = self._recent_cpu_s = 0.0
         if cpu_s - self._cpu_at_start_s > limits.cpu_s:
             return EndReason("cpu", f"over its limit of {limits.cpu_s:g} CPU seconds")
-        if self._idle_s > limits.still_s:
-            return EndReason("still", f"no CPU used for {limits.still_s:g} s on a free machine")
-        if now_s - self._since_s > limits.wall_s:
-            return EndReason("backstop", f"still computing after {limits.wall_s:g} s", computing=True)
+        if self._idle_s > limits.hang_timeout_s:
+            return EndReason("still", f"no CPU used for {limits.hang_timeout_s:g} s on a free machine")
+        if now_s - self._since_s > limits.wall_timeout_s:
+            return EndReason("backstop", f"still computing after {limits.wall_timeout_s:g} s", computing=True)
         return None
 
 

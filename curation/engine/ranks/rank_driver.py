@@ -37,10 +37,10 @@ class RankDriver(Driver):
         console: Console,
         account: Budget,
         share: Share,
-        patience_s: float,
+        wait_timeout_s: float,
     ) -> None:
         super().__init__(Lake(workspace), stages, executor, console, account)
-        self._share, self._work_lock = share, RankPresence(workspace, patience_s)
+        self._share, self._work_lock = share, RankPresence(workspace, wait_timeout_s)
 
     def run_share(self, stages: Sequence[AnyStage]) -> Iterator[StageReport]:
         """Run the share through these stages as far as possible; ends early where it waits in vain, and before a stage that
@@ -65,7 +65,7 @@ class RankDriver(Driver):
             if waiting and isinstance(stage, Collective):
                 return
         if blocked is not None:
-            yield StageReport(blocked.name, self._view().tally(blocked, self._share), {}, blocked.awaits())
+            yield StageReport(blocked.name, self._view().tally(blocked, self._share), {}, blocked.blocked_by())
 
     def _stage_count(self, stages: Sequence[AnyStage]) -> int:
         """How many stages this rank runs or waits for: rank 0 all, others up to the last that isn't a Collective."""

@@ -30,7 +30,7 @@ def claim_share(workspace: Workspace, share: Share, command: str) -> Generator[N
             raise WorkspaceHeld(
                 f"another rank is at work on videos of rank {share.rank} of {share.of}",
                 where=str(workspace.root),
-                mend="give each rank a number of its own, and all the same world size; or wait for it",
+                hint="give each rank a number of its own, and all the same world size; or wait for it",
             ) from None
         # readers' files stay: nobody removes what another rank may be about to read
         with workspace.reading():
@@ -40,8 +40,8 @@ def claim_share(workspace: Workspace, share: Share, command: str) -> Generator[N
 class RankPresence:
     """Shows other ranks that this one is at work, and checks whether any of them is."""
 
-    def __init__(self, workspace: Workspace, patience_s: float) -> None:
-        self._workspace, self._patience_s = workspace, patience_s
+    def __init__(self, workspace: Workspace, wait_timeout_s: float) -> None:
+        self._workspace, self._wait_timeout_s = workspace, wait_timeout_s
 
     @contextmanager
     def working(self) -> Generator[None]:
@@ -58,7 +58,7 @@ class RankPresence:
                 last_seen_s = time.monotonic()
             if is_ready():
                 return True
-            if time.monotonic() - last_seen_s > self._patience_s:
+            if time.monotonic() - last_seen_s > self._wait_timeout_s:
                 return False
             time.sleep(pause_s)
             pause_s = min(1.5 * pause_s, MAX_PAUSE_S)
@@ -68,9 +68,9 @@ class RankPresence:
             return not lock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, self._workspace.runs / WORK_LOCK)
 
 
-def retry_while_held(attempt: Callable[[], None], patience_s: float) -> None:
+def retry_while_held(attempt: Callable[[], None], wait_timeout_s: float) -> None:
     """Call `attempt`, which needs the workspace for itself, again until the workspace is free."""
-    deadline_s = time.monotonic() + patience_s
+    deadline_s = time.monotonic() + wait_timeout_s
     while True:
         try:
             return attempt()

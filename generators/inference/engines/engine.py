@@ -19,13 +19,13 @@ class Sampling:
     temperature: float = 1.0
     """0 takes the likeliest token each time."""
     seed: int = 0
-    most_tokens: int = 512
+    max_tokens: int = 512
     """Tokens that the policy may write in all."""
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.most_tokens < 1:
+        if self.temperature < 0 or self.max_tokens < 1:
             raise ValueError(
-                f"a sampling needs a temperature from 0 on and at least 1 token, not {self.temperature} and {self.most_tokens}"
+                f"a sampling needs a temperature from 0 on and at least 1 token, not {self.temperature} and {self.max_tokens}"
             )
 
 
@@ -52,7 +52,7 @@ class FailedRow:
 class Conversation(Protocol):
     """Several rows (transcripts in progress) that are continued side by side."""
 
-    def go_on(
+    def step(
         self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]
     ) -> Mapping[int, GeneratedText | FailedRow]:
         """Put these behind their rows, and let each go on until it stops. Rows that are not named wait; of those that are,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dmforge.generators.teacher.client import KEY, Address
-from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.config import Config, Formerly, Operational
 
 Weights = Literal["float32", "bfloat16"]
 
@@ -21,7 +21,7 @@ class TransformersSettings(Config):
     """How weights are kept, and computed with."""
     device: Operational[Literal["auto", "cpu"]] = "auto"
     """`cpu` leaves a GPU alone."""
-    most_at_once: Operational[PositiveInt] = 8_192
+    max_rows: Annotated[Operational[PositiveInt], Formerly("most_at_once")] = 8_192
     """Tokens of one pass through the model, padding included."""
 
 
@@ -40,9 +40,9 @@ class VllmSettings(Config):
     """Tokens of a row, what it may still write included."""
     at_once: Operational[PositiveInt] = 16_384
     """Tokens of one pass through the model. No clip may have more."""
-    most_looks: Operational[PositiveInt] = 1
+    max_looks: Annotated[Operational[PositiveInt], Formerly("most_looks")] = 1
     """Looks that a row may be shown. A row with more is refused."""
-    memory_share: Operational[Annotated[float, Field(gt=0, le=1)]] = 0.9
+    gpu_memory_utilization: Annotated[Operational[Annotated[float, Field(gt=0, le=1)]], Formerly("memory_share")] = 0.9
     """The share of a GPU's memory that weights and cache may take."""
     cache_gb: Operational[PositiveFloat | None] = None
     """Size of the cache that keeps rows; by default what is left of the memory's share. On a CPU it has to be said."""
@@ -50,7 +50,7 @@ class VllmSettings(Config):
     """Compile the model, and replay it. Without, it starts in seconds and is slower."""
     start_s: Operational[PositiveFloat] = 1_800.0
     """Seconds until a process that is not ready is given up."""
-    still_s: Operational[PositiveFloat] = 600.0
+    hang_timeout_s: Annotated[Operational[PositiveFloat], Formerly("still_s")] = 600.0
     """Seconds without a sign until a process that is at work is ended, and its rows are sent to another."""
 
 
@@ -63,7 +63,7 @@ class ServerSettings(Config):
     """The server's address, up to and including /v1."""
     model: Operational[str] = ""
     """The model's name, as the server knows it; empty where it serves only one."""
-    key_name: Operational[str] = KEY
+    api_key_env: Annotated[Operational[str], Formerly("key_name")] = KEY
     """The variable of the environment that holds the key, if the server wants one."""
     rows: Operational[PositiveInt] = 64
     """Rows that are on their way at once."""

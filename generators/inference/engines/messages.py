@@ -26,7 +26,7 @@ class Generate:
     there."""
     clips: tuple[ClipPayload, ...]
     stops: tuple[int, ...]
-    most_tokens: int
+    max_tokens: int
     temperature: float
     seed: int
     tokens_before: int
@@ -37,7 +37,7 @@ class Generate:
         log-probability for a logit."""
         return {
             "temperature": 0.0,
-            "max_tokens": self.most_tokens,
+            "max_tokens": self.max_tokens,
             "stop_token_ids": list(self.stops),
             "ignore_eos": True,
             "logprobs": 0,

@@ -72,18 +72,18 @@ class ServerEngine:
     def try_out(self) -> None:
         """Send two clips whose times no sampling of frames would give; refuse a server whose model isn't shown them so."""
         post = Post(self._server, 1)
-        trial = RemoteConversation(self.layout, post, [Sampling(most_tokens=1)], self._server.room, GenerationTotals())
+        trial = RemoteConversation(self.layout, post, [Sampling(max_tokens=1)], self._server.room, GenerationTotals())
         try:
-            (result,) = trial.go_on({0: _trial_pieces()}, ()).values()
+            (result,) = trial.step({0: _trial_pieces()}, ()).values()
         except (InputError, Transient):
             raise
         except DmforgeError as error:
-            raise InputError(error.message, where=self._server.where, mend=START) from None
+            raise InputError(error.message, where=self._server.where, hint=START) from None
         finally:
             post.close()
         if isinstance(result, FailedRow):
             raise InputError(
-                f"the server can't read frames with times of their own: {result.detail}", where=self._server.where, mend=START
+                f"the server can't read frames with times of their own: {result.detail}", where=self._server.where, hint=START
             )
 
 

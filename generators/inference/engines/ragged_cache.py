@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-SPARE, LEAST_SPARE = 1.25, 256
+SPARE, MIN_SPARE = 1.25, 256
 """Capacity beyond what is needed now, as a factor and in tokens, so that a clip can be added without moving everything."""
 
 
@@ -94,7 +94,7 @@ class RaggedCache:
     def _grow(self) -> None:
         if self._longest <= self._capacity:
             return
-        self._capacity = max(self._longest + LEAST_SPARE, int(self._longest * SPARE))
+        self._capacity = max(self._longest + MIN_SPARE, int(self._longest * SPARE))
         for tables in (self._keys, self._values):
             for layer, table in enumerate(tables):
                 larger = table.new_zeros(*table.shape[:2], self._capacity, table.shape[3])

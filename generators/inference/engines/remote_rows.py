@@ -82,7 +82,7 @@ class RemoteConversation:
         self._in_flight: set[int] = set()
         courier.clear()
 
-    def go_on(
+    def step(
         self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]
     ) -> dict[int, GeneratedText | FailedRow]:
         for row_index, pieces in added.items():
@@ -112,7 +112,7 @@ class RemoteConversation:
         if cached is None:
             if clip.tokens > self._room.clip:
                 message = f"a clip has {clip.tokens} visual tokens; the engine takes {self._room.clip} at once"
-                raise InputError(message, where="at_once", mend="raise at_once, or show fewer or smaller frames")
+                raise InputError(message, where="at_once", hint="raise at_once, or show fewer or smaller frames")
             cached = self._parcels[id(clip)] = clip, parcel_of(clip)
         return cached[1]
 
@@ -121,13 +121,13 @@ class RemoteConversation:
         return self._video_indices.setdefault(first_clip, len(self._video_indices)), row_index
 
     def _request(self, row: _Row) -> Generate:
-        max_tokens = row.sampling.most_tokens - row.tokens_written
+        max_tokens = row.sampling.max_tokens - row.tokens_written
         if len(row.ids) + max_tokens > self._room.context:
             message = (
                 f"a row is {len(row.ids)} tokens long and may write {max_tokens} more; the engine takes {self._room.context}"
             )
-            mend = "raise the engine's context, or show fewer or smaller frames"
-            raise InputError(message, where="context", mend=mend)
+            hint = "raise the engine's context, or show fewer or smaller frames"
+            raise InputError(message, where="context", hint=hint)
         stops = (self._vocabulary.end, *([self._vocabulary.look_end] if row.may_look else []))
         sampling = row.sampling
         return Generate(
@@ -154,7 +154,7 @@ class RemoteConversation:
     def _stop(self, row: _Row, last_id: int) -> Stop:
         if last_id == self._vocabulary.end:
             return "end"
-        return "look" if row.tokens_written < row.sampling.most_tokens else "length"
+        return "look" if row.tokens_written < row.sampling.max_tokens else "length"
 
     def _compare(self, row: _Row, generated: Generated) -> None:
         if generated.context == tuple(row.ids):
@@ -170,7 +170,7 @@ class RemoteConversation:
         raise DmforgeError(
             f"the engine showed its model another context: {actual!r} in place of {expected!r}, at token {index}",
             where=self._vocabulary.where,
-            mend="see that engine and student are of one checkpoint, and vllm is of a version that docs/engines.md names",
+            hint="see that engine and student are of one checkpoint, and vllm is of a version that docs/engines.md names",
         )
 
 
@@ -184,8 +184,8 @@ def bare(stretch: TokenRun, layout: TokenLayout) -> list[int]:
         printed_ids = layout.vocabulary.encode(printed(clip))
         start = ids.index(pad, offset) - printed_ids.index(pad)
         if start < offset or ids[start : start + len(printed_ids)] != printed_ids:
-            mend = "let the text before the frames end with a line break"
-            raise InputError("a text runs into the stamp of a frame", where=layout.vocabulary.where, mend=mend)
+            hint = "let the text before the frames end with a line break"
+            raise InputError("a text runs into the stamp of a frame", where=layout.vocabulary.where, hint=hint)
         bare_ids += [*ids[offset:start], pad]
         offset = start + len(printed_ids)
     return bare_ids + ids[offset:]

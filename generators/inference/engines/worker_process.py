@@ -54,7 +54,7 @@ class WorkerSpec:
     """Requests that are on their way at once."""
     start_s: float
     """Seconds until the process must be ready."""
-    still_s: float
+    hang_timeout_s: float
     """Seconds within which it must give a sign, while it is at work."""
 
 
@@ -154,8 +154,8 @@ class WorkerProcess:
         elif isinstance(message, EngineFailed):
             self._process.error = message.cause
             if self._is_reloading:  # the next reload would fail as well, and each round would begin by starting a process
-                mend = "see that vllm is of a version that docs/engines.md names"
-                raise DmforgeError(f"the engine can't take other weights: {message.cause}", mend=mend)
+                hint = "see that vllm is of a version that docs/engines.md names"
+                raise DmforgeError(f"the engine can't take other weights: {message.cause}", hint=hint)
         elif isinstance(message, Heartbeat):
             return self._take_results(message.results)
         return {}
@@ -165,7 +165,7 @@ class WorkerProcess:
         process = self._process
         if process is None or (process.is_ready and not self._in_flight and not self._is_reloading):
             return {}
-        timeout_s = self._hiring.still_s if process.is_ready and not self._is_reloading else self._hiring.start_s
+        timeout_s = self._hiring.hang_timeout_s if process.is_ready and not self._is_reloading else self._hiring.start_s
         if time.monotonic() - process.last_sign_s < timeout_s:
             return {}
         process.error = f"the process gave no sign for {timeout_s:g} s"
@@ -234,7 +234,7 @@ class WorkerProcess:
         self._sent_clips.clear()
         pending_requests, self._in_flight = list(self._in_flight.values()), {}
         if not was_ready and self._starts >= STARTS:
-            raise Transient(f"the engine does not start: {cause}", mend="see the cause above, then run again")
+            raise Transient(f"the engine does not start: {cause}", hint="see the cause above, then run again")
         was_alone, self._sends_alone = len(pending_requests) == 1, False
         failed: dict[int, Generated | FailedRow] = {}
         for pending in pending_requests:

@@ -26,7 +26,7 @@ def serve(worlds: Path, port: int, behaviour: Behaviour, truth: Path | None, *, 
         server = OracleServer(port, oracle, behaviour, ledger, os.environ.get(KEY))
     except OSError as error:
         raise InputError(
-            f"the port can't be opened: {error.strerror}", where=f"port {port}", mend="give another port, or 0"
+            f"the port can't be opened: {error.strerror}", where=f"port {port}", hint="give another port, or 0"
         ) from None
     if until_stdin_closes:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
@@ -52,7 +52,7 @@ def serving(
         try:
             address = process.stdout.readline().strip()
             if not address:
-                raise DmforgeError("the oracle did not start", mend="see its output above")
+                raise DmforgeError("the oracle did not start", hint="see its output above")
             yield address
         finally:
             process.kill()

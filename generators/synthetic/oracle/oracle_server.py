@@ -40,7 +40,7 @@ class OracleLedger:
             output_file(truth, "--truth")
             # lines are appended: a hard link of the file would get them, too
             if truth.exists() and truth.stat().st_nlink > 1:
-                raise InputError("the file has another name, as a hard link", where=f"--truth {truth}", mend="give a new file")
+                raise InputError("the file has another name, as a hard link", where=f"--truth {truth}", hint="give a new file")
             with disk_errors(truth):
                 make_folder(truth.parent)
                 truth.touch()

@@ -255,9 +255,13 @@ KINDS = (
     QuestionKind("order", "Which comes on screen first, the {name} or the {other}?", _answer_first, others=_object_names),
     QuestionKind("order", "When is the object on screen that comes first?", _answer_when_first, grounded=True),
     QuestionKind("count", "How many times does the {name} flash?", _answer_flash_count, QUICK, others=_number_texts),
-    QuestionKind("count", "How many white dots line up while the {name} is on screen?", _answer_dot_count, QUICK, others=_number_texts),
+    QuestionKind(
+        "count", "How many white dots line up while the {name} is on screen?", _answer_dot_count, QUICK, others=_number_texts
+    ),
     QuestionKind("duration", "For how many seconds is the {name} on screen?", _answer_seconds, others=_number_texts),
-    QuestionKind("state", "Which colour is the {name} after it has changed?", _answer_colour_after, others=lambda story: list(COLOURS)),
+    QuestionKind(
+        "state", "Which colour is the {name} after it has changed?", _answer_colour_after, others=lambda story: list(COLOURS)
+    ),
     QuestionKind("cause", "What makes the {name} change its colour?", _answer_cause, others=_possible_causes),
     QuestionKind("cause", "What happens to the {name} when the {other} flashes?", _answer_consequence, others=_colour_changes),
     QuestionKind("comparison", "When is the {name} longer on screen, the first or the second time?", _answer_longer,

@@ -68,7 +68,7 @@ LEVELS = tuple(WorldKnobs(**dict.fromkeys(KNOBS[:level], True)) for level in ran
 def knobs_of(level: int) -> WorldKnobs:
     """The knobs that a level turns."""
     if not 0 <= level < len(LEVELS):
-        raise InputError(f"there is no level {level}", where="--level", mend=f"give one from 0 to {len(LEVELS) - 1}")
+        raise InputError(f"there is no level {level}", where="--level", hint=f"give one from 0 to {len(LEVELS) - 1}")
     return LEVELS[level]
 
 

@@ -32,7 +32,7 @@ def measure(script: Script, asked_questions: tuple[WorldQuestion, ...], file: by
     """Measure each question on a rendered file. A contradiction to the script is a bug."""
     pictures = _decode(file)
     if [read_timecode(picture) for picture in pictures] != list(range(script.frames)):
-        raise DmforgeError(f"world {script.seed} is not rendered frame by frame", mend="please report this")
+        raise DmforgeError(f"world {script.seed} is not rendered frame by frame", hint="please report this")
     _, height, width, _ = pictures.shape
     eye, seen_cells = WorldEye(script, width, height), cells(pictures)
     return tuple(_measure_question(script, question, eye, seen_cells) for question in asked_questions)
@@ -51,7 +51,7 @@ def _measure_question(script: Script, question: WorldQuestion, eye: WorldEye, se
     measured = MeasuredQuestion(lowest_fps, shows(coarse_frames(script)))
     if measured != MeasuredQuestion(question.lowest_fps(script), question.from_coarse(script)):
         raise DmforgeError(
-            f"world {script.seed} does not show what its script says: {question.text}", mend="please report this"
+            f"world {script.seed} does not show what its script says: {question.text}", hint="please report this"
         )
     return measured
 

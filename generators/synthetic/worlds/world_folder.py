@@ -124,7 +124,7 @@ def make_worlds(folder: Path, settings: WorldSettings) -> None:
         return
     is_ours = (folder / "truth.jsonl").exists() or (folder / UNDER_WAY).exists()
     if not is_ours and folder.is_dir() and any(folder.iterdir()):
-        raise InputError("the folder holds something else than worlds", where=str(folder), mend="give an empty one")
+        raise InputError("the folder holds something else than worlds", where=str(folder), hint="give an empty one")
     # an old truth must not describe new worlds, and an unfinished folder must be recognisable
     _write_lines(folder / UNDER_WAY, [])
     (folder / "truth.jsonl").unlink(missing_ok=True)
@@ -153,7 +153,7 @@ def read_settings(folder: Path) -> WorldSettings:
             header = json.loads(lines.readline())
     except (OSError, ValueError) as error:
         raise InputError(
-            f"the folder holds no worlds: {error}", where=str(path), mend="make some: dmforge worlds DIR"
+            f"the folder holds no worlds: {error}", where=str(path), hint="make some: dmforge worlds DIR"
         ) from None
     return parse_config(WorldSettings, header, where=str(path))
 

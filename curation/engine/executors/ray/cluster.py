@@ -127,12 +127,12 @@ def connect(address: str | None) -> Generator[Cluster]:
     try:
         import ray
     except ImportError:
-        raise InputError("Ray is not installed", where="--executor", mend="pip install 'dmforge[ray]'") from None
+        raise InputError("Ray is not installed", where="--executor", hint="pip install 'dmforge[ray]'") from None
     try:
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         first_line = str(error).splitlines()[0]
-        raise InputError(f"no Ray cluster answers: {first_line}", where="--address", mend=CONNECT_HINT) from None
+        raise InputError(f"no Ray cluster answers: {first_line}", where="--address", hint=CONNECT_HINT) from None
     try:
         yield Cluster()
     finally:

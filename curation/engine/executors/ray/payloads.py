@@ -49,16 +49,16 @@ class RemoteStage:
             if local_versions[name] != driver_version
         ]
         if differing:
-            mend = "install the same versions on every machine of the cluster: what they make would differ"
-            raise DmforgeError(f"{host} has {'; '.join(differing)}", where="--executor ray", mend=mend)
+            hint = "install the same versions on every machine of the cluster: what they make would differ"
+            raise DmforgeError(f"{host} has {'; '.join(differing)}", where="--executor ray", hint=hint)
         # digested anew from the code and prompts on this machine
         if type(self.stage)(self.stage.config).variant != self.variant:
-            mend = "install the same code on every machine of the cluster"
-            raise DmforgeError(f"{host} has another {self.stage.name!r}", where="--executor ray", mend=mend)
+            hint = "install the same code on every machine of the cluster"
+            raise DmforgeError(f"{host} has another {self.stage.name!r}", where="--executor ray", hint=hint)
         workspace = Workspace(Path(self.root), f"{host}-{os.getpid()}")
         if not workspace.recipe.is_file():
-            mend = "mount the folder on every machine of the cluster, at the same path"
-            raise InputError(f"{host} sees no workspace there", where=self.root, mend=mend)
+            hint = "mount the folder on every machine of the cluster, at the same path"
+            raise InputError(f"{host} sees no workspace there", where=self.root, hint=hint)
         return workspace
 
 
