@@ -47,11 +47,11 @@ check: $(STAMP)
 	$(BIN)/python -m pytest tests/foundation/test_house.py
 
 walk: $(STAMP)
-	$(BIN)/python -m benchmarks.walk
+	$(BIN)/python -m tools.walk
 
 docs: $(STAMP)
-	$(BIN)/python -m benchmarks.keys
-	$(BIN)/python -m benchmarks.commands
+	$(BIN)/python -m tools.keys
+	$(BIN)/python -m tools.commands
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.grammar
@@ -82,18 +82,18 @@ peers: $(STAMP)
 	$(BIN)/python -m benchmarks.peers --folder peers
 
 chaos: $(STAMP)
-	$(BIN)/python -m benchmarks.chaos --kills 200
-	$(BIN)/python -m benchmarks.chaos --tasks 1500 --kills 100
-	$(BIN)/python -m benchmarks.chaos --chain 8 --kills 100
-	$(BIN)/python -m benchmarks.chaos --answers 550 --kills 15
-	$(BIN)/python -m benchmarks.chaos --intake 500 --kills 10
-	$(BIN)/python -m benchmarks.ranks --chain 8 --kills 10
-	$(BIN)/python -m benchmarks.clusters
-	$(BIN)/python -m benchmarks.clusters --chain 8
-	$(BIN)/python -m benchmarks.soak --minutes 30
+	$(BIN)/python -m chaos.kills --kills 200
+	$(BIN)/python -m chaos.kills --tasks 1500 --kills 100
+	$(BIN)/python -m chaos.kills --chain 8 --kills 100
+	$(BIN)/python -m chaos.kills --answers 550 --kills 15
+	$(BIN)/python -m chaos.kills --intake 500 --kills 10
+	$(BIN)/python -m chaos.ranks --chain 8 --kills 10
+	$(BIN)/python -m chaos.clusters
+	$(BIN)/python -m chaos.clusters --chain 8
+	$(BIN)/python -m chaos.soak --minutes 30
 
 fuzz: $(STAMP)
-	$(BIN)/python -m benchmarks.fuzz --seconds $(SECONDS_IN_ALL) --seed $(SEED)
+	$(BIN)/python -m chaos.fuzz --seconds $(SECONDS_IN_ALL) --seed $(SEED)
 
 test-vllm: $(VLLM)/.installed
 	DMFORGE_VLLM=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest tests/vllm

@@ -25,7 +25,6 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.select import CHUNK, filled, ids, publish
-from benchmarks.tables import show
 from dmforge.commands import audit
 from dmforge.curation.audit.query import names
 from dmforge.curation.audit.sql_sandbox import SqlLimits
@@ -40,6 +39,7 @@ from dmforge.schemas.columns import schema
 from dmforge.schemas.ids import ID_BYTES, digest
 from dmforge.schemas.ids import show as print_id
 from dmforge.schemas.records import Candidate, Outcome, Provenance, Sample, Task, Verdict, Video
+from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.audit"
 OF_CANDIDATES = ("answer", "evidence", "grammar", "cited_inside", "length", "window")

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.barcodes import CASES, Case, write
-from benchmarks.tables import show
 from dmforge.curation.video.decoders import Decoder
 from dmforge.curation.video.decoders.decord import Decord
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.decoders.torchcodec import TorchCodec
 from dmforge.curation.video.unusable import UnusableVideo
 from dmforge.generators.synthetic.worlds.rasterize import read_timecode
+from tests.support.barcodes import CASES, Case, write
+from tests.support.tables import show
 
 DEADLINE_S = 10.0
 NUMBERS = "decord by numbers"

@@ -12,8 +12,8 @@ import sys
 import tempfile
 import time
 
-from benchmarks.memory import PeakMemory
-from benchmarks.tables import show
+from tests.support.memory import PeakMemory
+from tests.support.tables import show
 
 
 def demo(folder: str, videos: int) -> list[object]:

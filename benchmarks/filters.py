@@ -20,7 +20,6 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.tables import show
 from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -33,6 +32,7 @@ from dmforge.generators.teacher.client import KEY, URL
 from dmforge.recipe import read_recipe
 from dmforge.schemas.scoring import matches
 from tests.judging import hand
+from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.filters"
 RATE = 0.035

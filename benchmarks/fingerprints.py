@@ -17,7 +17,6 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.tables import show
 from dmforge.curation.video.fingerprint import are_copies, copies, frame_hashes, sampled_indices
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.read_frames import stream_grid
@@ -29,6 +28,7 @@ from dmforge.generators.synthetic.worlds.rasterize import draw
 from dmforge.generators.synthetic.worlds.script import FPS
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import GRID_FPS
+from tests.support.tables import show
 
 KINDS = ("re-encoded", "resized", "brightened", "trimmed")
 SIDE = 96

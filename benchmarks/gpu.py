@@ -28,7 +28,6 @@ import numpy as np
 import torch
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from benchmarks.tables import show as show_table
 from dmforge.generators.footage import PromptPiece, ShownClip
 from dmforge.generators.inference.engines.engine import Sampling
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
@@ -41,6 +40,7 @@ from dmforge.generators.student.vocabulary import Vocabulary
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import COARSE, Piece
 from dmforge.trainers.batches import ForwardBatch, logits_of, pack, summed_loss
+from tests.support.tables import show as show_table
 
 COMMAND = "python -m benchmarks.gpu"
 TEXTS = ["Which colour flashes while the red circle is shown? It flashes red, then it is blue."]

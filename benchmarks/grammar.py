@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 
-from benchmarks.tables import show
 from dmforge.schemas.grammar import Trajectory, parse, render
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.tags import TAG
+from tests.support.tables import show
 
 TRAJECTORIES = 100_000
 TEXT = "a the person then opens door at 14.3 seconds, where two others look back. < so"

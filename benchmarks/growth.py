@@ -1,6 +1,6 @@
 """Do a hundred times as many tasks take a hundred times as long, the same memory, and no more files than they need?
 
-The chain of `benchmarks/invented.py` at several sizes, each in a process and a workspace of its own: a question is asked,
+The chain of `tests/support/invented.py` at several sizes, each in a process and a workspace of its own: a question is asked,
 journalled, judged, selected and packed as any other. With `--of sets` it is the stages that see all tasks at once. Time is CPU
 time, since a machine that others use shows it truer; wall time stands beside it. Memory is the driver's, which does all the
 work here; its peak is taken anew for each stage. A size is measured once: its row stays in the folder.
@@ -23,14 +23,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.invented import chain, sets
-from benchmarks.tables import show
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.heap import few_heaps
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.workspace import Workspace
+from tests.support.invented import chain, sets
+from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.growth"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)

@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.memory import PeakMemory
-from benchmarks.tables import show
+from tests.support.memory import PeakMemory
+from tests.support.tables import show
 
 VIDEOS = 1000
 BASELINE = "import json, sys\nfor line in open(sys.argv[1], 'rb'): json.loads(line)"

@@ -20,7 +20,6 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from benchmarks.tables import show as show_table
 from dmforge.generators.footage import PromptPiece, ShownClip
 from dmforge.generators.inference.engines.engine import Sampling
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
@@ -28,6 +27,7 @@ from dmforge.generators.student.patchify import normalised
 from dmforge.generators.student.tiny import SHAPES, Shape, make_student
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import COARSE, Piece
+from tests.support.tables import show as show_table
 
 COMMAND = "python -m benchmarks.injection"
 WANTED = {64: 4.0, 128: 5.5, 256: 8.0}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from benchmarks.tables import show
 from tests.judging.thoughts import DEV, HELD_OUT, Thought, falsely_found, missed, read
+from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.leaks"
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from benchmarks.memory import PeakMemory
-from benchmarks.tables import show
 from dmforge.commands import intake, run
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
+from tests.support.memory import PeakMemory
+from tests.support.tables import show
 
 RATE = 10
 GOP_S = 2

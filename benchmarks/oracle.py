@@ -10,11 +10,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks.chats import Worlds, blank, chance, right_share
-from benchmarks.tables import show
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle import Oracle
 from dmforge.generators.synthetic.worlds.imagine import LEVELS
+from tests.support.chats import Worlds, blank, chance, right_share
+from tests.support.tables import show
 
 
 def shares(worlds: Worlds) -> list[object]:

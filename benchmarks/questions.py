@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from benchmarks.tables import show
-from benchmarks.truth import agrees
 from dmforge.commands import run
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -32,6 +30,8 @@ from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.imagine import LEVELS
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, file_name, make_worlds
 from dmforge.recipe import read_recipe
+from tests.support.tables import show
+from tests.support.truth import agrees
 
 LOWEST = {
     "object": 0, "action": 0, "count": 0, "duration": 0, "state": 0, "order": 2, "comparison": 4, "cause": 6,

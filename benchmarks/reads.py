@@ -19,7 +19,6 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.tables import show
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.read_frames import read_coarse, read_grid
@@ -29,6 +28,7 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.sizes import CELL, Size
+from tests.support.tables import show
 
 RATE = 30
 REPEATS = 5

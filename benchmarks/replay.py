@@ -29,7 +29,6 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.tables import show as show_table
 from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -58,6 +57,7 @@ from dmforge.schemas.looks import read_density
 from dmforge.schemas.prompts import prompt
 from dmforge.schemas.records import Task, Video
 from dmforge.schemas.transcript import Piece
+from tests.support.tables import show as show_table
 
 COMMAND = "python -m benchmarks.replay"
 MIN_SEEING = 0.2

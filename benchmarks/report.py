@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from benchmarks.select import build, timed
-from benchmarks.tables import show
 from dmforge.curation.contract.stage_results import Origin
 from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.views import LakeView
@@ -31,6 +30,7 @@ from dmforge.filters.selection.select_cot import SelectCot
 from dmforge.recipe import read_recipe
 from dmforge.schemas.ids import digest
 from dmforge.schemas.records import Outcome, Sample
+from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.report"
 

@@ -10,9 +10,9 @@ import argparse
 from collections.abc import Sequence
 from random import Random
 
-from benchmarks.tables import show
 from dmforge.filters.rollouts.replay import ReplayConfig
 from dmforge.filters.rollouts.rounds import RoundsConfig, TryCount, wilson
+from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.rounds"
 LEAST, MOST = 0.05, 0.95

@@ -17,8 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from benchmarks.memory import PeakMemory
-from benchmarks.tables import show
 from dmforge.curation.contract.stage import Each, EachConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Result, settle
 from dmforge.curation.engine.driver import Driver
@@ -28,6 +26,8 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.records import Task, Verdict
+from tests.support.memory import PeakMemory
+from tests.support.tables import show
 
 
 class NothingConfig(EachConfig):

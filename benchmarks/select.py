@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.tables import show
 from dmforge.commands import select
 from dmforge.curation.contract.stage import Root
 from dmforge.curation.contract.stage_results import MADE_FROM, row_schema
@@ -33,6 +32,7 @@ from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import schema
 from dmforge.schemas.ids import ID_BYTES, digest
 from dmforge.schemas.records import Candidate, Outcome, Provenance, Record, Task, Verdict, Video
+from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.select"
 FILTERS = ("answer", "answer_form", "cited_inside", "evidence", "grammar", "language", "own_span", "window")

@@ -26,7 +26,6 @@ import torch
 from rich.console import Console
 
 from benchmarks.injection import clip, noise
-from benchmarks.tables import show as show_table
 from dmforge.commands import intake, run
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
@@ -40,6 +39,7 @@ from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make
 from dmforge.generators.teacher.client import URL
 from dmforge.schemas.transcript import COARSE, Piece
 from dmforge.trainers.batches import ForwardBatch, logits_of, pack, pad, summed_loss
+from tests.support.tables import show as show_table
 
 COMMAND = "python -m benchmarks.sft"
 MIN_OF_BOUND, MAX_WAITING = 0.9, 0.05

@@ -20,12 +20,12 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.corpora import corpus, entries, publish
-from benchmarks.tables import show
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.index import SUFFIXES, VideoIndexRow
 from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
 from dmforge.curation.shards.write import write_shards
+from tests.support.corpora import corpus, entries, publish
+from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.shards"
 SIZES = ((2_000, 6_000), (40_000, 120_000), (300_000, 900_000))

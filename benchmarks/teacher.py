@@ -19,7 +19,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import show
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.lake.journal import Journal
 from dmforge.curation.workspace import Workspace
@@ -28,6 +27,7 @@ from dmforge.schemas.ids import digest
 from dmforge.schemas.ids import show as shown
 from dmforge.schemas.replies import AnswerReply
 from dmforge.schemas.sizes import Size
+from tests.support.tables import show
 
 IN_FLIGHT = 32
 PICTURE = "data:image/jpeg;base64," + "A" * 8000

@@ -18,8 +18,6 @@ from typing import Literal
 
 import torch
 
-from benchmarks.tables import show
-from benchmarks.taught import QUESTION, Tinted, taught_folder
 from dmforge.generators.inference.engines.engine import Sampling
 from dmforge.generators.inference.engines.engine_settings import VllmSettings
 from dmforge.generators.inference.engines.weight_sync import WeightSyncEngine
@@ -30,6 +28,8 @@ from dmforge.generators.student.weights import weights_of
 from dmforge.schemas.transcript import COARSE
 from dmforge.trainers.batches import logits_of, pack
 from dmforge.trainers.sdgrpo.importance_sampling import importance_ratios
+from tests.support.tables import show
+from tests.support.taught import QUESTION, Tinted, taught_folder
 
 ROLLOUTS, SYNCS, TEMPERATURE = 16, 7, 0.7
 

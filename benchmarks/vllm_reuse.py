@@ -16,7 +16,6 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from benchmarks.taught import QUESTION, Tinted, taught_folder
 from dmforge.generators.inference.engines.engine import Engine, Sampling
 from dmforge.generators.inference.engines.engine_settings import VllmSettings
 from dmforge.generators.inference.engines.remote_rows import GenerationCosts
@@ -25,6 +24,7 @@ from dmforge.generators.inference.engines.vllm_engine import open_vllm
 from dmforge.generators.inference.rollout import RolloutRequest, RolloutResult, prompt_of, roll
 from dmforge.generators.student.load_student import load
 from dmforge.schemas.transcript import COARSE
+from tests.support.taught import QUESTION, Tinted, taught_folder
 
 VIDEOS, ROLLOUTS = 8, 8
 SETTINGS = VllmSettings(

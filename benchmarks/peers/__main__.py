@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.peers import filtering, reading, teaching
 from benchmarks.peers.environment import peers_python
-from benchmarks.tables import show
+from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.peers"
 PARTS = ("reading", "filtering", "teaching")

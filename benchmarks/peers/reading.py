@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks.corpora import corpus
 from benchmarks.peers.watch import SCRIPTS, Ran, kill, lines, run
+from tests.support.corpora import corpus
 
 SIZES, SHARD_BYTES = (10_000, 30_000), 8 << 20
 """Of the renditions, about 1.5 times as much on average."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.memory import PeakMemory, tree
+from tests.support.memory import PeakMemory, tree
 
 SCRIPTS = Path(__file__).parent / "scripts"
 LONGEST_S = 1800

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.walk import chapters, follow, found, with_free_ports
+from tools.walk import chapters, follow, found, with_free_ports
 
 ROOT = Path(__file__).parents[2]
 SMALLER = {

@@ -18,8 +18,6 @@ import pytest
 import typer
 from pydantic import TypeAdapter
 
-from benchmarks.barcodes import Case
-from benchmarks.corpora import filmed
 from dmforge import cli
 from dmforge.generators.inference.engines.engine_settings import EngineSettings
 from dmforge.recipe import STAGES, RecipeFile, stage_class
@@ -29,6 +27,8 @@ from dmforge.trainers.evaluation_settings import EvaluationSettings
 from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings, WriterSettings
 from dmforge.trainers.training_settings import SftSettings
 from tests.student.students import speck
+from tests.support.barcodes import Case
+from tests.support.corpora import filmed
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import undisturbed
+from chaos import undisturbed
 from dmforge.commands import run as run_commands
 from dmforge.curation.engine.driver import StageReport
 from dmforge.curation.lake.commits import Lake

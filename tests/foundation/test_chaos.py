@@ -1,12 +1,12 @@
-"""Killed anywhere, same bytes. `python -m benchmarks.chaos --kills 200` does it for longer."""
+"""Killed anywhere, same bytes. `python -m chaos.kills --kills 200` does it for longer."""
 
 from __future__ import annotations
 
 import os
 
-from benchmarks.chaos import chaos
-from benchmarks.everything import uncovered
-from benchmarks.subjects import CONCURRENCY, Rehearsal
+from chaos.everything import uncovered
+from chaos.kills import chaos
+from chaos.subjects import CONCURRENCY, Rehearsal
 
 
 def test_no_stage_is_left_out_of_what_is_killed() -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from benchmarks.memory import tree
 from dmforge import cli
 from dmforge.schemas.ids import show
 from tests.foundation.lakes import fingerprint, logical, run, view, write_recipe
+from tests.support.memory import tree
 
 DMFORGE = [sys.executable, "-m", "dmforge.cli"]
 

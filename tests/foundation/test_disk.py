@@ -175,7 +175,7 @@ def test_half_a_selection_is_not_left_on_a_disk_that_is_full(tmp_path: Path) -> 
         import io, os, resource
         from pathlib import Path
         from rich.console import Console
-        from benchmarks.invented import chain
+        from tests.support.invented import chain
         from dmforge.curation.engine.executors.local_executor import LocalExecutor
         from dmforge.curation.lake.commits import Lake
         from dmforge.curation.engine.driver import Driver

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from benchmarks.invented import TASKS_A_VIDEO, chain, sets
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake import views, worklist
@@ -25,6 +24,7 @@ from dmforge.curation.shards import index
 from dmforge.curation.workspace import Workspace
 from dmforge.filters import duplicates
 from dmforge.filters.selection import select_cot, select_rl, task_sampling
+from tests.support.invented import TASKS_A_VIDEO, chain, sets
 
 
 def made(root: Path, stages: Sequence[AnyStage]) -> dict[str, str]:

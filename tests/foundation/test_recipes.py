@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.score_server import asked, serving
+from chaos.score_server import asked, serving
 from dmforge.commands import run as run_commands
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError

@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.memory import tree
-from benchmarks.trial import runs_still
+from chaos.trial import runs_still
 from dmforge.commands import run as run_commands
 from dmforge.curation.contract.stage_results import Key, Made, Origin, settle
 from dmforge.curation.engine import rehearsal
@@ -35,6 +34,7 @@ from dmforge.schemas.ids import digest, show
 from dmforge.schemas.records import Verdict
 from tests.foundation.lakes import count, fingerprint, logical, run, view, write_recipe
 from tests.foundation.stages import Dies, MisbehaveConfig, batches, execute, misbehaving, statuses
+from tests.support.memory import tree
 
 
 def take_down(root: Path, reason: str = "asked", nth: int = 0) -> bytes:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import corpora
 from dmforge import cli
 from dmforge.curation.exports import export
 from dmforge.curation.shards.corpus import Corpus
 from tests.judging import hand
+from tests.support import corpora
 
 DM_RL = {
     "prompt": "<video>\nGive you a textual query: a person opens a laptop\nWhen does the described content occur in the video?",

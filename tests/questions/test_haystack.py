@@ -20,7 +20,6 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from benchmarks.films import shots, write_film
 from dmforge import cli
 from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
@@ -43,6 +42,7 @@ from dmforge.schemas.ids import base32, show
 from dmforge.schemas.looks import Window
 from dmforge.schemas.records import Spliced, Task, Video
 from dmforge.schemas.sizes import Size
+from tests.support.films import shots, write_film
 
 GRID_FPS = 12
 RECIPE = """

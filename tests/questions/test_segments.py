@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.films import shots, write_film
 from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -22,6 +21,7 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.looks import Window
 from dmforge.schemas.records import Video
+from tests.support.films import shots, write_film
 
 
 def test_cuts_are_found_to_the_frame_however_sparse_the_coarse_clip_is(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import flicker
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.trainers.batches import logits_of, pack, summed_loss
 from dmforge.trainers.dataloading import TrainingCollator
+from tests.support import flicker
 
 STEPS = 60
 """Training steps: enough to learn the form, in a few seconds."""

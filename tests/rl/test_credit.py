@@ -8,14 +8,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from benchmarks import flicker
-from benchmarks.crediting import report
-from benchmarks.crossed import agreeing, crossed
-from benchmarks.flicker import Golds, World
-from benchmarks.journeys import Point, Row, keep, read
-from benchmarks.practising import HeldOut, Practice, practised
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.synthetic.worlds.script import COLOURS
+from studies.crediting import report
+from studies.crossed import agreeing, crossed
+from studies.journeys import Point, Row, keep, read
+from studies.practising import HeldOut, Practice, practised
+from tests.support import flicker
+from tests.support.flicker import Golds, World
 
 MANY = 2000
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.corpora import sample
 from dmforge.schemas.grammar import Trajectory, parse, render
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.scoring import window_score
 from dmforge.trainers.sdgrpo.advantages import EPS, WITHOUT_DENSITY, advantages, holistic_share, normalised
 from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, density_reward, goal_of, reward, window_reward
 from dmforge.trainers.sdgrpo.sdgrpo_settings import RewardSettings
+from tests.support.corpora import sample
 
 TOLD = RewardSettings()
 SAMPLE = replace(sample(0, 0), target=Look(Window(100, 350), Fraction(2)), target_source="gold")

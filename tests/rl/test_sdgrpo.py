@@ -19,8 +19,6 @@ from safetensors.torch import load_file
 from transformers import set_seed
 from typer.testing import CliRunner
 
-from benchmarks import flicker
-from benchmarks.barcodes import Case, write
 from dmforge import cli
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
@@ -32,6 +30,8 @@ from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora
 from dmforge.trainers.sdgrpo.sdgrpo_settings import read_sdgrpo
 from tests.rl.conftest import write_settings
 from tests.sources.test_corpora import TIMES, dmforge, prompts, workspace
+from tests.support import flicker
+from tests.support.barcodes import Case, write
 
 ROOT = Path(__file__).parents[2]
 Process = subprocess.Popen[bytes]

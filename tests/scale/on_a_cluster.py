@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks.clusters import HEAD, STORE_BYTES, Numbers
-from benchmarks.undisturbed import outcome
+from chaos.clusters import HEAD, STORE_BYTES, Numbers
+from chaos.undisturbed import outcome
 from dmforge.commands import run
 from dmforge.curation.contract.stage import BatchConfig, Stage
 from dmforge.curation.engine.executors.batch_results import FinishedBatch

@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from benchmarks import score_server
-from benchmarks.ranks import ended
-from benchmarks.score_server import serving
-from benchmarks.subjects import WholeChain
-from benchmarks.undisturbed import fingerprint
+from chaos import score_server
+from chaos.ranks import ended
+from chaos.score_server import serving
+from chaos.subjects import WholeChain
+from chaos.undisturbed import fingerprint
 from dmforge.cli import app
 from dmforge.commands import audit, intake
 from dmforge.commands import run as run_commands

@@ -1,4 +1,4 @@
-"""Several ranks on one folder. `python -m benchmarks.ranks --chain 8` does it with the whole chain, shards and all."""
+"""Several ranks on one folder. `python -m chaos.ranks --chain 8` does it with the whole chain, shards and all."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from benchmarks.ranks import measure
-from benchmarks.subjects import Rehearsal
+from chaos.ranks import measure
+from chaos.subjects import Rehearsal
 from dmforge.cli import app
 from dmforge.commands.rank_run import run_share
 from dmforge.curation.contract.budget import Price

@@ -1,4 +1,4 @@
-"""Runs on Ray. What needs a cluster is in on_a_cluster.py; `python -m benchmarks.clusters --chain 8` runs the whole chain."""
+"""Runs on Ray. What needs a cluster is in on_a_cluster.py; `python -m chaos.clusters --chain 8` runs the whole chain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.clusters import LOOPBACK, apart
+from chaos.clusters import LOOPBACK, apart
 from dmforge.cli import app
 from dmforge.curation.engine.executors.ray.payloads import RemoteStage
 from dmforge.curation.engine.rehearsal import RehearsalScore, ScoreConfig

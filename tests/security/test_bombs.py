@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.corpora import corpus
 from dmforge import cli
 from dmforge.curation.io import toml
 from dmforge.curation.shards.corpus import Corpus
@@ -26,6 +25,7 @@ from dmforge.curation.shards.folders import MANIFEST
 from dmforge.curation.shards.index import INDEX, SCHEMA
 from dmforge.curation.shards.integrity import verify
 from dmforge.schemas.errors import InputError, LakeError
+from tests.support.corpora import corpus
 
 ROOM = 2 << 30
 """Bytes that a command may hold: with what it imports, ten times what it needs."""

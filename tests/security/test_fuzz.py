@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import fuzz
-from benchmarks.foreign_parsers import REFUSALS, Parser, parsers
-from benchmarks.mutations import spoilt
+from chaos import fuzz
+from chaos.foreign_parsers import REFUSALS, Parser, parsers
+from chaos.mutations import spoilt
 
 INPUTS = 6
 

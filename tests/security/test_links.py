@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.corpora import corpus
 from dmforge import cli
 from dmforge.commands import run
 from dmforge.curation.io.atomic import writing
@@ -16,6 +15,7 @@ from dmforge.curation.lake.journal import Journal
 from dmforge.curation.shards.integrity import verify
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import LakeError
+from tests.support.corpora import corpus
 
 
 def refused(*words: object) -> str:

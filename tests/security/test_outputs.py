@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.undisturbed import fingerprint
+from chaos.undisturbed import fingerprint
 from dmforge import cli
 from dmforge.commands import run
 from dmforge.curation.output_paths import output_file, output_folder

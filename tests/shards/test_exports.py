@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks.barcodes import CASES
-from benchmarks.corpora import filmed
 from dmforge.curation.exports import export
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.video.decoders.pyav import PyAV
@@ -18,6 +16,8 @@ from dmforge.curation.video.timeline import read_timeline
 from dmforge.generators.synthetic.worlds.rasterize import read_timecode
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window
+from tests.support.barcodes import CASES
+from tests.support.corpora import filmed
 
 CASE = next(case for case in CASES if case.name == "a very long GOP")
 LOOK = Look(Window(300, 550), Fraction(2))

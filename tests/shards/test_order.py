@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.corpora import corpus
 from dmforge.curation.shards import order
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.order import Bijection, CorpusMix, EpochPlan, Numbers, deal
 from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import digest
+from tests.support.corpora import corpus
 
 SHARES = [(1, 0), (3, 2), (4, 2), (2, 1)]
 

@@ -15,13 +15,13 @@ from typing import Any
 import fsspec
 import pytest
 
-from benchmarks.corpora import corpus, entries, entry, publish
 from dmforge.curation.shards import stream
 from dmforge.curation.shards.corpus import Corpus, Example
 from dmforge.curation.shards.document import read_document, write_document
 from dmforge.curation.shards.write import ShardEntry, write_shards
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
+from tests.support.corpora import corpus, entries, entry, publish
 
 SIZES = (700, 900)
 

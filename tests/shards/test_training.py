@@ -11,8 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.corpora import corpus
 from dmforge.curation.shards.corpus import Corpus
+from tests.support.corpora import corpus
 
 RANKS, KILLED_AT, SAVED_AT = 2, 8, 6
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.corpora import corpus
 from dmforge import cli
 from dmforge.curation.exports import export
 from dmforge.curation.shards.corpus import Corpus
@@ -22,6 +21,7 @@ from dmforge.curation.shards.index import INDEX
 from dmforge.curation.shards.integrity import ShardDefect, verify
 from dmforge.curation.shards.tars import BLOCK, MAX_EXTRAS, MAX_MEMBER, BadShard, TarMember, header, walk
 from dmforge.schemas.errors import DmforgeError, LakeError
+from tests.support.corpora import corpus
 
 FLIPS = 400
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.barcodes import Case, write
 from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -20,6 +19,7 @@ from dmforge.filters.selection.task_sampling import clustered
 from dmforge.generators.synthetic.worlds.imagine import knobs_of
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
+from tests.support.barcodes import Case, write
 
 TIMES = tuple(Fraction(number, 25) for number in range(150))
 

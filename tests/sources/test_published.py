@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.barcodes import Case, write
 from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.selection.task_sampling import DrawConfig
 from dmforge.recipe import RECIPES, read_recipe
+from tests.support.barcodes import Case, write
 
 VIDEO_R1 = "of its one row"
 LENGTHS_S = {

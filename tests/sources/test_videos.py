@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.barcodes import Case, write
 from dmforge import cli
 from dmforge.curation.sources import videos
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
+from tests.support.barcodes import Case, write
 
 RECIPE = 'name = "test"\n[clips]\ncoarse_frames = 8\n[bring]\nvideos = ["../films"]\n[stages.ingest]\n'
 NO_UTF8 = b"b\xff.mp4"

@@ -8,7 +8,6 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from benchmarks.barcodes import picture
 from dmforge.generators.footage import Pixels, PromptPiece, ShownClip, show
 from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.patchify import frames_of, normalised
@@ -18,6 +17,7 @@ from dmforge.generators.synthetic.worlds.rasterize import read_timecode
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import COARSE, Piece, Transcript
+from tests.support.barcodes import picture
 
 TEXTS = ["Which colour flashes while the red circle is shown?", "It flashes blue.", "red", "blue", "12.00 - 20.00"]
 QUESTION = Piece("prompt", "Which colour flashes?")

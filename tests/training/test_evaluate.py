@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from benchmarks.corpora import sample
 from dmforge import cli
 from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.shards.corpus import Corpus
@@ -30,6 +29,7 @@ from dmforge.trainers.baselines import baselines, best_span, iou_of
 from dmforge.trainers.evaluation_rows import EvaluationRow, row_of
 from dmforge.trainers.evaluation_settings import read_evaluation
 from dmforge.trainers.metrics import figure, figures
+from tests.support.corpora import sample
 
 
 def write_evaluation(path: Path, checkpoint: Path | str, corpora: list[str], more: str = "") -> Path:

@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from benchmarks import flicker
 from dmforge import cli
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.load_student import load
@@ -30,6 +29,7 @@ from dmforge.trainers.dataloading import TrainingCollator
 from dmforge.trainers.sft import train
 from dmforge.trainers.training_settings import read_sft
 from tests.student.students import frame_numbers, look, shown, speck, transcript
+from tests.support import flicker
 from tests.training.conftest import write_settings
 
 ROOT = Path(__file__).parents[2]
@@ -328,8 +328,8 @@ def test_a_sample_over_the_budget_is_refused(settings: Path, corpus: Path) -> No
 
 
 def test_tasks_are_no_trajectories(settings: Path, tmp_path: Path) -> None:
-    from benchmarks.corpora import entry, publish
     from dmforge.curation.shards.write import write_shards
+    from tests.support.corpora import entry, publish
 
     shards, index = write_shards(tmp_path / "rl", [entry(0, 2, b"c", b"g", sparse=True)], 1 << 20)
     assert "holds tasks" in refused(write_settings(settings, publish(tmp_path / "rl", shards, index, "tasks")))

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.barcodes import CASES, Case, write
 from dmforge import cli
 from dmforge.commands import intake
 from dmforge.curation.io.locations import sha256_of
@@ -22,6 +21,7 @@ from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
 from dmforge.recipe import read_recipe
+from tests.support.barcodes import CASES, Case, write
 from tests.video.test_conformance import REASONS
 
 WALL_S = 10

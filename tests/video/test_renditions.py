@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.barcodes import CASES, Case, write
 from dmforge import cli
 from dmforge.curation.io.atomic import TEMPORARY
 from dmforge.curation.video.decoders.decord import Decord
@@ -30,6 +29,7 @@ from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Video
 from dmforge.schemas.sizes import Size
+from tests.support.barcodes import CASES, Case, write
 
 NAMES = (
     "constant rate",

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.taught import QUESTION, Tinted, taught_folder
 from dmforge.generators.inference.engines.engine import Sampling
 from dmforge.generators.inference.engines.engine_settings import VllmSettings
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
@@ -29,6 +28,7 @@ from dmforge.generators.inference.rollout import RolloutRequest, prompt_of
 from dmforge.generators.student.load_student import load
 from dmforge.schemas.looks import Look
 from dmforge.schemas.transcript import COARSE
+from tests.support.taught import QUESTION, Tinted, taught_folder
 
 WATCHED = Path(__file__).parent / "lane" / "watched.py"
 ROOT = Path(__file__).parents[2]

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.taught import Tinted
 from dmforge.generators.footage import ShownClip
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.inference.engines.vllm_engine import VllmEngine
 from dmforge.generators.inference.rollout import RolloutError, roll
 from dmforge.schemas.looks import Look
+from tests.support.taught import Tinted
 from tests.vllm.conftest import quests, watching
 from tests.vllm.lane.seeds import DEADLY, NUMBING
 from tests.vllm.test_offline import ids

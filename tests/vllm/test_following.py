@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.taught import TEXTS, Tinted
 from dmforge.generators.inference.engines.weight_sync import WeightSyncEngine
 from dmforge.generators.inference.retrace import retrace
 from dmforge.generators.inference.rollout import RolloutResult, roll
@@ -20,6 +19,7 @@ from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.schemas.errors import DmforgeError
 from dmforge.trainers.batches import logits_of, pack
+from tests.support.taught import TEXTS, Tinted
 from tests.vllm.conftest import SMALL, Watched, quests, watch_command
 from tests.vllm.test_offline import coarse_numbers
 

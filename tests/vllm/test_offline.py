@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.taught import QUESTION, Tinted
 from dmforge.generators.inference.engines.engine import FailedRow, Sampling
 from dmforge.generators.inference.engines.messages import Generate, Generated, GenerationTransport, Order
 from dmforge.generators.inference.engines.remote_rows import EngineResources, GenerationTotals, RemoteConversation
@@ -21,6 +20,7 @@ from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import COARSE
+from tests.support.taught import QUESTION, Tinted
 from tests.vllm.conftest import Watched, quests, watching
 
 ODD = Tinted("blue", "red", Fraction(3537, 100), 40)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.taught import Tinted
 from dmforge.generators.inference.engines.engine_settings import ServerSettings
 from dmforge.generators.inference.engines.messages import Generate
 from dmforge.generators.inference.engines.open_engine import open_engine
@@ -18,6 +17,7 @@ from dmforge.generators.inference.engines.server import START, Server
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.inference.rollout import roll
 from dmforge.schemas.errors import InputError
+from tests.support.taught import Tinted
 from tests.vllm.conftest import quests, serving
 from tests.vllm.test_offline import LOOK, ODD, apart, ids
 

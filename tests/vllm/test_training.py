@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import flicker
 from dmforge import cli
 from dmforge.generators.student.load_student import load
 from dmforge.trainers.sdgrpo.sdgrpo_settings import DEFAULT_IMPORTANCE_CAP
 from tests.rl.conftest import imitating, write_settings
+from tests.support import flicker
 
 STEPS = 3
 BESIDE = {

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from benchmarks.chaos import chaos
-from benchmarks.subjects import CONCURRENCY, WholeChain
-from benchmarks.undisturbed import outcome
+from chaos.kills import chaos
+from chaos.subjects import CONCURRENCY, WholeChain
+from chaos.undisturbed import outcome
 from dmforge import cli
 from dmforge.commands import intake
 from dmforge.curation.workspace import Workspace

@@ -15,7 +15,6 @@ import numpy as np
 import openai
 import pytest
 
-from benchmarks.chats import Chat, Worlds, answered, blank, chance, is_right, right_share
 from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.generators.synthetic.oracle.behaviour import REPLY_FAULTS, SERVER_FAULTS, Behaviour
 from dmforge.generators.synthetic.oracle.oracle import Oracle
@@ -29,6 +28,7 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import plan_look
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.replies import AnswerReply, LookReply, read_reply
+from tests.support.chats import Chat, Worlds, answered, blank, chance, is_right, right_share
 
 VIDEOS = 24
 

@@ -17,7 +17,7 @@ import av
 import numpy as np
 import pytest
 
-from benchmarks.undisturbed import fingerprint
+from chaos.undisturbed import fingerprint
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.jpeg import from_jpeg, to_jpeg
 from dmforge.generators.synthetic.worlds.imagine import KNOBS, LATER_CS, LEVELS, SEEN_FROM, WorldKnobs, imagine, knobs_of

@@ -12,11 +12,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.gate import Gate, gate
-from benchmarks.memory import tree
-from benchmarks.subjects import CONCURRENCY, Subject
-from benchmarks.undisturbed import Calm, Difference, compared, quarantined, run
+from chaos.gate import Gate, gate
+from chaos.subjects import CONCURRENCY, Subject
+from chaos.undisturbed import Calm, Difference, compared, quarantined, run
 from dmforge.curation.workspace import Workspace
+from tests.support.memory import tree
 
 GONE_S = 5.0
 RETRIED = 3

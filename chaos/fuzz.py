@@ -1,6 +1,6 @@
 """Do parsers refuse whatever is wrong in the words of this house, at once, and in little memory?
 
-    python -m benchmarks.fuzz --seconds 300 --seed 0
+    python -m chaos.fuzz --seconds 300 --seed 0
 
 The time is shared out evenly. Each parser is given valid examples, then what is left of them after accidents. A finding is an
 error that is no refusal, an input that takes more than five seconds, or one that takes the process past its memory. Inputs that
@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from benchmarks.foreign_parsers import Parser, parsers
-from benchmarks.mutations import spoilt
-from benchmarks.tables import show
+from chaos.foreign_parsers import Parser, parsers
+from chaos.mutations import spoilt
+from tests.support.tables import show
 
 SLOW_S = 5
 """An input is a few kilobytes."""
@@ -117,7 +117,7 @@ def main() -> None:
                 number, found = fuzzed(parser, told.seed, told.seconds / len(chosen), folder)
                 findings += found.values()
                 rows.append([parser.name, number, len(found)])
-            command = f"python -m benchmarks.fuzz --seconds {told.seconds:g} --seed {told.seed}"
+            command = f"python -m chaos.fuzz --seconds {told.seconds:g} --seed {told.seed}"
             show("Spoilt examples", command, ["parser", "inputs", "kinds of findings"], rows)
     for number, one in enumerate(findings):
         print(f"\n{one.parser}: {one.kind}\n  {one.data[:200]!r}")
@@ -125,7 +125,7 @@ def main() -> None:
             told.keep.mkdir(exist_ok=True)
             path = told.keep / f"{number:03d}.bin"
             path.write_bytes(one.data)
-            print(f"  python -m benchmarks.fuzz --only '{one.parser}' --input {path}")
+            print(f"  python -m chaos.fuzz --only '{one.parser}' --input {path}")
     sys.exit(bool(findings))
 
 

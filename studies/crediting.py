@@ -1,4 +1,4 @@
-"""What the rows of benchmarks/credit.py say: two tables, and what is to be drawn."""
+"""What the rows of studies/credit.py say: two tables, and what is to be drawn."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.crossed import agreeing, crossed
-from benchmarks.journeys import Row
-from benchmarks.plots import Band, Panel, draw
-from benchmarks.tables import show
 from dmforge.trainers.metrics import Figure
+from studies.crossed import agreeing, crossed
+from studies.journeys import Row
+from studies.plots import Band, Panel, draw
+from tests.support.tables import show
 
 MEASURES = {"iou": "mIoU", "right": "accuracy", "off_fps": "density error, fps"}
 TOPS = {"iou": 1.0, "right": 1.0, "off_fps": 2.0}

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import subjects, undisturbed
-from benchmarks.tables import show
+from chaos import subjects, undisturbed
+from tests.support.tables import show
 
 NUMBERS = """
 name = "numbers"
@@ -158,7 +158,7 @@ def main() -> None:
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
     if not told.inside:
         command = apart() or sys.exit("no network namespace can be made here")
-        again = [sys.executable, "-m", "benchmarks.clusters", *sys.argv[1:], "--inside"]
+        again = [sys.executable, "-m", "chaos.clusters", *sys.argv[1:], "--inside"]
         os.execvp(command[0], [*command, LOOPBACK + " ".join(again)])
     with tempfile.TemporaryDirectory(prefix="dmforge-worlds-") as folder:
         subject = subjects.WholeChain(told.chain, Path(folder)) if told.chain else Numbers(told.tasks)
@@ -167,7 +167,7 @@ def main() -> None:
     rows += [["what happened", event] for event in seen.done_at]
     rows += [["files in lake, media and shards, byte-identical", seen.files]]
     chosen = f"--chain {told.chain}" if told.chain else f"--tasks {told.tasks}"
-    show("On Ray, machines coming and going, same bytes", f"python -m benchmarks.clusters {chosen}", ["what", ""], rows)
+    show("On Ray, machines coming and going, same bytes", f"python -m chaos.clusters {chosen}", ["what", ""], rows)
 
 
 if __name__ == "__main__":

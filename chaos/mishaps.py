@@ -15,10 +15,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.chaos import kill_once
-from benchmarks.gate import Passage
-from benchmarks.memory import tree
-from benchmarks.trial import Failed, Trial
+from chaos.gate import Passage
+from chaos.kills import kill_once
+from chaos.trial import Failed, Trial
+from tests.support.memory import tree
 
 DIED_EARLY = "its process died before the first input"
 PENDING = "pending"

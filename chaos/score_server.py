@@ -66,7 +66,7 @@ class Server(ThreadingHTTPServer):
 @contextmanager
 def serving(delay_s: float = 0.0, fail_every: int = 0) -> Generator[str]:
     """A running server's address."""
-    command = [sys.executable, "-m", "benchmarks.score_server", "--delay-s", str(delay_s), "--fail-every", str(fail_every)]
+    command = [sys.executable, "-m", "chaos.score_server", "--delay-s", str(delay_s), "--fail-every", str(fail_every)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""One student that practises, and what it does on held-out worlds on its way: what benchmarks/credit.py makes many of."""
+"""One student that practises, and what it does on held-out worlds on its way: what studies/credit.py makes many of."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from benchmarks import flicker
-from benchmarks.journeys import Point
 from dmforge.curation.shards.corpus import Corpus, Example
 from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.inference.engines.engine import Sampling
@@ -27,6 +25,8 @@ from dmforge.trainers.evaluation_rows import target_of, task_of
 from dmforge.trainers.sdgrpo import sdgrpo
 from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
 from dmforge.trainers.training_settings import SftSettings
+from studies.journeys import Point
+from tests.support import flicker
 
 MAX_TOKENS = 48
 """That a policy may write."""

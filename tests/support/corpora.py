@@ -9,7 +9,6 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from benchmarks.barcodes import Case, write
 from dmforge.curation.shards.document import ShardSample, ShardVideo
 from dmforge.curation.shards.folders import Manifest, Shard, write_manifest
 from dmforge.curation.shards.index import INDEX, VideoIndexRow, write_index
@@ -22,6 +21,7 @@ from dmforge.schemas.ids import digest, show
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.sizes import Size
 from dmforge.schemas.transcript import COARSE, Piece, Transcript
+from tests.support.barcodes import Case, write
 
 WINDOW = Window(100, 350)
 

@@ -18,11 +18,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import subjects, undisturbed
-from benchmarks.tables import show
+from chaos import subjects, undisturbed
 from dmforge.commands import run
 from dmforge.curation.lake.logical_digest import digest_of_all
 from dmforge.curation.workspace import Workspace
+from tests.support.tables import show
 
 PATIENCE_S = 60
 
@@ -138,7 +138,7 @@ def main() -> None:
     rows += [[f"files in {name}, byte-identical", number] for name, number in sorted(seen.files.items())]
     rows += [["writers in the journal", seen.writers], ["digest equal to that of one run", "yes"]]
     chosen = f" --chain {told.chain}" if told.chain else f" --tasks {told.tasks}"
-    command = f"python -m benchmarks.ranks --world-size {told.world_size}{chosen} --kills {told.kills} --seed {told.seed}"
+    command = f"python -m chaos.ranks --world-size {told.world_size}{chosen} --kills {told.kills} --seed {told.seed}"
     show("By rank, killed, same corpus", command, ["what", "number"], rows)
 
 

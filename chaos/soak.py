@@ -23,12 +23,12 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from benchmarks.chaos import finish, least_killed
-from benchmarks.everything import ALL, subjects
-from benchmarks.mishaps import MISHAPS, ROOM
-from benchmarks.tables import show
-from benchmarks.trial import Failed, Tally, trial
-from benchmarks.undisturbed import Calm, undisturbed
+from chaos.everything import ALL, subjects
+from chaos.kills import finish, least_killed
+from chaos.mishaps import MISHAPS, ROOM
+from chaos.trial import Failed, Tally, trial
+from chaos.undisturbed import Calm, undisturbed
+from tests.support.tables import show
 
 WORDS = {
     "run": "runs killed", "worker": "processes of runs killed", "server": "servers killed", "disk": "full disks",
@@ -93,13 +93,13 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     told = parser.parse_args()
     if "disk" in told.only and not told.inside:
-        again = [sys.executable, "-m", "benchmarks.soak", *sys.argv[1:], "--seed", str(told.seed), "--inside"]
+        again = [sys.executable, "-m", "chaos.soak", *sys.argv[1:], "--seed", str(told.seed), "--inside"]
         command = in_a_namespace(again) or sys.exit(NO_MOUNTS.format(" ".join(kind for kind in MISHAPS if kind != "disk")))
         os.execvp(command[0], command)
     chosen = "" if told.only == list(MISHAPS) else f" --only {' '.join(told.only)}"
     chosen += "" if told.of == list(ALL) else f" --of {' '.join(told.of)}"
     times = f" --times {told.times}" if told.times < parser.get_default("times") else ""
-    again = f"python -m benchmarks.soak --minutes {told.minutes:g}{times}{chosen} --seed {told.seed}"
+    again = f"python -m chaos.soak --minutes {told.minutes:g}{times}{chosen} --seed {told.seed}"
     with tempfile.TemporaryDirectory(prefix="dmforge-soak-") as name:
         folder, until_s = Path(name), time.monotonic() + 60 * told.minutes
         calms = [undisturbed(one, folder / f"calm{number}") for number, one in enumerate(subjects(folder, told.of))]

@@ -17,8 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from benchmarks import barcodes
-from benchmarks.score_server import asked, serving
+from chaos.score_server import asked, serving
 from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -28,6 +27,7 @@ from dmforge.generators.synthetic.oracle.behaviour import REPLY_FAULTS, SERVER_F
 from dmforge.generators.synthetic.oracle.oracle_process import serving as oracle_serving
 from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
+from tests.support import barcodes
 
 CONCURRENCY = 8
 BATCH_ITEMS = 4

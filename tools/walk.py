@@ -18,9 +18,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.tables import show
 from dmforge.commands.run import corpora as corpora_of
 from dmforge.curation.workspace import Workspace
+from tests.support.tables import show
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)

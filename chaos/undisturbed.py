@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from benchmarks.everything import stages_of
-from benchmarks.subjects import DMFORGE, Subject
+from chaos.everything import stages_of
+from chaos.subjects import DMFORGE, Subject
 from dmforge.commands import run as run_commands
 from dmforge.curation.lake.logical_digest import digest_of_all
 from dmforge.curation.workspace import Workspace

@@ -1,6 +1,6 @@
 """Killed anywhere, same bytes: runs are SIGKILLed at random moments until there were enough kills.
 
-The subjects hold every stage between them (`benchmarks/everything.py`), and each kill is aimed at a stage that was killed
+The subjects hold every stage between them (`chaos/everything.py`), and each kill is aimed at a stage that was killed
 least. Or one subject of another kind: the rehearsal alone, the whole chain from worlds to shards, its paid part, or an
 ingestion. The baseline, in the same run, is one undisturbed run of each. What must hold: lake and shards end byte-identical; no
 answer that was acknowledged (fsynced in the journal) is asked for again; a kill makes no more questions be asked twice than
@@ -19,11 +19,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.everything import subjects, uncovered
-from benchmarks.subjects import Answers, Intake, Rehearsal, Subject, WholeChain
-from benchmarks.tables import show
-from benchmarks.trial import Failed, Tally, Trial, trial
-from benchmarks.undisturbed import Calm, undisturbed
+from chaos.everything import subjects, uncovered
+from chaos.subjects import Answers, Intake, Rehearsal, Subject, WholeChain
+from chaos.trial import Failed, Tally, Trial, trial
+from chaos.undisturbed import Calm, undisturbed
+from tests.support.tables import show
 
 STARTING = 1 / 8
 """So many kills come while a run starts up."""
@@ -142,7 +142,7 @@ def main() -> None:
         elif told.intake:
             killed = [Intake(told.intake, folder)]
         elif never := uncovered():
-            sys.exit(f"no subject has the stage {', '.join(never)}: give it to one of those in benchmarks/everything.py")
+            sys.exit(f"no subject has the stage {', '.join(never)}: give it to one of those in chaos/everything.py")
         else:
             killed = subjects(folder)
         tally = chaos(killed, told.kills, told.seed)
@@ -150,7 +150,7 @@ def main() -> None:
     rows += [["workspaces finished, all byte-identical to the undisturbed one", tally.rounds]]
     rows += [["questions answered twice, in all", tally.asked_twice], ["most of them for one kill", tally.most_twice_a_kill]]
     rows += [[f"killed at {where}", number] for where, number in sorted(tally.killed_in.items())]
-    command = f"python -m benchmarks.chaos{''.join(chosen)} --kills {told.kills} --seed {told.seed}"
+    command = f"python -m chaos.kills{''.join(chosen)} --kills {told.kills} --seed {told.seed}"
     show("Killed anywhere, same bytes", command, ["what", "number"], rows)
 
 

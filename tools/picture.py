@@ -2,7 +2,7 @@
 
 dmforge demo --out demo
 dmforge audit --html demo/report.html -w demo/workspace
-python -m benchmarks.picture demo/report.html docs/report.png
+python -m tools.picture demo/report.html docs/report.png
 """
 
 from __future__ import annotations

@@ -16,15 +16,15 @@ from sys import stderr
 import torch
 from rich.console import Console
 
-from benchmarks.tables import show
 from dmforge.commands.demo import chain
 from dmforge.commands.demo.train import Desk
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.worlds.imagine import KNOBS, LEVELS, knobs_of
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings
 from dmforge.trainers.evaluate import Evaluation
+from tests.support.tables import show
 
-COMMAND = "python -m benchmarks.levels"
+COMMAND = "python -m studies.levels"
 
 
 def learnt(folder: Path, level: int, size: chain.Size) -> tuple[Evaluation, float]:

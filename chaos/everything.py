@@ -13,8 +13,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.films import shots, write_film
-from benchmarks.subjects import CONCURRENCY, DMFORGE, TRIAL, Rehearsal, Subject, Worlds, in_batches
+from chaos.subjects import CONCURRENCY, DMFORGE, TRIAL, Rehearsal, Subject, Worlds, in_batches
 from dmforge.commands import intake
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -27,6 +26,7 @@ from dmforge.generators.synthetic.worlds.world_folder import SOURCE, WorldSettin
 from dmforge.recipe import RECIPES, STAGES, read_recipe
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.records import Task
+from tests.support.films import shots, write_film
 
 NUMBERS = 200
 FEW = 2

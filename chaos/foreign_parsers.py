@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.corpora import corpus
-from benchmarks.hostile_teachers import RESPONSES, USAGES, read_as_response, read_over_http, read_usage
+from chaos.hostile_teachers import RESPONSES, USAGES, read_as_response, read_over_http, read_usage
 from dmforge.curation.exports.read_back import read_written
 from dmforge.curation.io.toml import parse_toml
 from dmforge.curation.lake import journal
@@ -40,6 +39,7 @@ from dmforge.schemas.ids import digest, show
 from dmforge.schemas.looks import read_density, read_span
 from dmforge.schemas.replies import REPLIES, read_reply
 from tests.sources.test_formats import FIXTURES
+from tests.support.corpora import corpus
 
 REFUSALS = (InputError, LakeError, BadShard)
 TRAJECTORY = b"<think>Let me look.<span>12.00 - 20.00</span><fps>2</fps>It turns.</think>\n<answer>B</answer>"

@@ -1,6 +1,6 @@
 """Is a teacher, with our prompts, any good? Some fifty questions about synthetic worlds, what became of them, what it cost.
 
-    OPENAI_API_KEY=... python -m benchmarks.teacher_quality --endpoint https://.../v1 --model NAME
+    OPENAI_API_KEY=... python -m studies.teacher_quality --endpoint https://.../v1 --model NAME
 
 Without an endpoint the oracle answers, which is the most that can be reached: it knows these worlds. Nobody has run this with a
 key for us: until someone does, the prompts are unproven.
@@ -17,7 +17,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.tables import show
 from dmforge.commands import audit, intake, run
 from dmforge.curation.audit.query import QueryResult
 from dmforge.curation.sources.source_info import SourceInfo
@@ -25,8 +24,9 @@ from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
 from dmforge.generators.teacher.client import KEY, URL
+from tests.support.tables import show
 
-COMMAND = "python -m benchmarks.teacher_quality"
+COMMAND = "python -m studies.teacher_quality"
 
 
 def recipe(text: str, model: str, input_usd: float, output_usd: float) -> str:

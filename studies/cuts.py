@@ -21,7 +21,6 @@ from random import Random
 
 from rich.console import Console
 
-from benchmarks.tables import show
 from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -41,6 +40,7 @@ from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.records import Video
 from dmforge.schemas.sizes import Size
+from tests.support.tables import show
 
 RECIPE = 'name = "cuts"\n[stages.ingest]\n'
 CLIPS = Clips()
@@ -152,7 +152,7 @@ def main() -> None:
     videos = f" --videos {told.videos.name}" if told.videos else ""
     show(
         "Cuts between parts of 2 to 8 s",
-        f"python -m benchmarks.cuts --files {told.files}{videos}",
+        f"python -m studies.cuts --files {told.files}{videos}",
         ["videos", "method", "found", "true of those found", "CPU s a minute of video"],
         rows,
     )

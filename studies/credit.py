@@ -14,8 +14,8 @@ Each seed has worlds of its own to practise on; odd seeds begin from another imi
 are measured on the same worlds, greedily, where gold is what shows. Each finished training is a row of rows.jsonl in the
 folder, and is not repeated.
 
-    python -m benchmarks.credit --folder credit                 # goes on where it was stopped
-    python -m benchmarks.credit --rows docs/credit.jsonl        # only shows, and draws, what rows say
+    python -m studies.credit --folder credit                 # goes on where it was stopped
+    python -m studies.credit --rows docs/credit.jsonl        # only shows, and draws, what rows say
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import flicker
-from benchmarks.crediting import report
-from benchmarks.journeys import Row, keep, read
-from benchmarks.practising import HeldOut, Practice, imitated, practised
 from dmforge.curation.io.atomic import write_json
 from dmforge.schemas.errors import InputError
+from studies.crediting import report
+from studies.journeys import Row, keep, read
+from studies.practising import HeldOut, Practice, imitated, practised
+from tests.support import flicker
 
 HELD_OUT, TAUGHT, PRACTICE = 77_000, 78_000, 79_000
 """Seeds of worlds; the last two are counted up from. No other benchmark and no test has worlds of these."""
@@ -139,7 +139,7 @@ def main() -> None:
         for row in done(told.folder, size, seeds):
             keep(rows, [*read(rows), row])
             print(f"{row.scenario}, {row.arm}, seed {row.seed}: {row.cpu_s:.0f} CPU s", flush=True)
-    report(read(rows), rows.with_suffix(".svg"), f"python -m benchmarks.credit --rows {rows}")
+    report(read(rows), rows.with_suffix(".svg"), f"python -m studies.credit --rows {rows}")
 
 
 if __name__ == "__main__":

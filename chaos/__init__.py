@@ -1,0 +1,1 @@
+"""What must not harm a run, done to it: kills, lost machines, full disks, spoilt bytes, hostile servers."""

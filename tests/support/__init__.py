@@ -1,0 +1,1 @@
+"""What tests, benchmarks, studies and chaos share: videos whose frames are known, corpora, requests, invented chains."""
