@@ -30,7 +30,7 @@ from dmforge.commands.console import (
     print_tallies,
     unfinished_if,
 )
-from dmforge.curation.heap import few_heaps
+from dmforge.curation.io.process_startup import few_heaps
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 
 
@@ -845,10 +845,10 @@ def main() -> None:
 
 
 def _workspace(root: Path) -> Any:
-    from dmforge.curation import lean
+    from dmforge.curation.io.process_startup import warm_up
     from dmforge.curation.workspace import Workspace
 
-    lean.warm_up()
+    warm_up()
     return Workspace(root)
 
 

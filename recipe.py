@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import Field
 
 from dmforge.curation.contract.budget import Price
-from dmforge.curation.contract.stage import Collective, Root, Stage
+from dmforge.curation.contract.collective import Collective
+from dmforge.curation.contract.stage import AnyStage, Root, Stage
 from dmforge.curation.io.toml import read_toml
-from dmforge.curation.lake.views import AnyStage
 from dmforge.generators.inference.named_student import StudentConfig, resolve_checkpoint
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, nearest, parse_config

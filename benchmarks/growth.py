@@ -23,11 +23,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
-from dmforge.curation.heap import few_heaps
+from dmforge.curation.io.process_startup import few_heaps
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.workspace import Workspace
 from tests.support.invented import chain, sets
 from tests.support.tables import show

@@ -16,7 +16,7 @@ from dmforge.schemas.visible import escaped_in_line, escaped_json
 if TYPE_CHECKING:
     from dmforge.commands.demo.train import Schooled
     from dmforge.curation.audit.query import QueryResult
-    from dmforge.curation.lake.views import StageCounts
+    from dmforge.curation.contract.collective import StageCounts
     from dmforge.trainers.evaluate import Evaluation
 
 MAX_REASONS = 5

@@ -17,7 +17,6 @@ import pyarrow as pa
 from rich.console import Console
 
 from dmforge.commands import run
-from dmforge.curation.engine.ranks.rank_locks import retry_while_held
 from dmforge.curation.io import locations
 from dmforge.curation.io.atomic import disk_errors, write_json
 from dmforge.curation.io.terminal import Terminal
@@ -36,7 +35,7 @@ from dmforge.curation.sources.task_checks import CheckedTask, check
 from dmforge.curation.sources.video_names import VideoFinder
 from dmforge.curation.sources.videos import NO_CLAIMS
 from dmforge.curation.video.ingest import Ingest
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace import Workspace, retry_while_held
 from dmforge.recipe import read_recipe
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError

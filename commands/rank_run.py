@@ -10,19 +10,18 @@ from rich.console import Console
 
 from dmforge.commands.run import record_reports
 from dmforge.curation.contract.budget import Budget
-from dmforge.curation.contract.stage import Ask, Root
+from dmforge.curation.contract.stage import AnyStage, Ask, Root
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import StageReport, split_at_blocked
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.engine.ranks.rank_driver import RankDriver
-from dmforge.curation.engine.ranks.rank_locks import claim_share, retry_while_held
+from dmforge.curation.engine.ranks.rank_locks import claim_share
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.partition import Share
 from dmforge.curation.lake.roster import is_current, publish_roster
-from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.lifecycle import takedown
 from dmforge.curation.shards import folders
-from dmforge.curation.workspace import Workspace, WorkspaceHeld
+from dmforge.curation.workspace import Workspace, WorkspaceHeld, retry_while_held
 from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.errors import InputError
 

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from dmforge.curation.audit.id_lookup import MAX_LISTED, IdRange, read_id
 from dmforge.curation.contract.budget import Budget, ExpectedCost, Usage
-from dmforge.curation.contract.stage import Ask, Collective, Root
+from dmforge.curation.contract.collective import Collective, StageCounts
+from dmforge.curation.contract.stage import AnyStage, Ask, Root
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import Driver, StageReport
 from dmforge.curation.engine.executors.batch_results import Executor
@@ -27,7 +28,7 @@ from dmforge.curation.io.atomic import disk_errors, make_folder, writing
 from dmforge.curation.lake import logical_digest, reopening
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.roster import unpublished_roster
-from dmforge.curation.lake.views import AnyStage, LakeView, StageCounts
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.lifecycle import merge as merging
 from dmforge.curation.lifecycle import takedown

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from dmforge.commands.run import view_of_now
+from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.partition import IN_ONE
-from dmforge.curation.lake.views import AnyStage, LakeView
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lifecycle import takedown
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.selection.select_cot import SelectCotConfig

@@ -7,7 +7,8 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from dmforge.curation.io.atomic import disk_errors
 from dmforge.curation.io.locks import lock
 from dmforge.curation.workspace_format import read_format, stamp_format
 from dmforge.schemas.errors import InputError
+
+PAUSE_S = 0.1
+"""Between two attempts to hold a workspace."""
 
 
 class WorkspaceHeld(InputError):
@@ -172,3 +176,15 @@ def _holder(descriptor: int) -> str:
         return f"process {holder['pid']} of {holder['user']} on {holder['host']} ({holder['command']})"
     except (ValueError, KeyError, TypeError):
         return "a process that has not yet said its name"
+
+
+def retry_while_held(attempt: Callable[[], None], wait_timeout_s: float) -> None:
+    """Call `attempt`, which needs the workspace for itself, again until the workspace is free."""
+    deadline_s = time.monotonic() + wait_timeout_s
+    while True:
+        try:
+            return attempt()
+        except WorkspaceHeld:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(PAUSE_S)

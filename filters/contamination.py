@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pydantic import PositiveInt
 
-from dmforge.curation.contract.stage import Collective, StageConfig
+from dmforge.curation.contract.collective import Collective, View
+from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
-from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.benchmark_references import Reference
 from dmforge.curation.sources.video_names import parse
 from dmforge.curation.video.fingerprint import Fingerprint, copies
@@ -52,7 +52,7 @@ class Contamination(Collective[Video, Verdict]):
     also_reads = (Fingerprint, Provenance, Reference, Task, Spliced)
     if_there = (Spliced,)
 
-    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+    def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         videos = sorted(from_arrow(Video, view.table(view.rows(Video).sql)), key=lambda video: video.id)
         provenances = {row.video: row for row in from_arrow(Provenance, view.table(view.rows(Provenance).sql))}
         references = from_arrow(Reference, view.table(view.rows(Reference).sql))
@@ -114,7 +114,7 @@ def index_benchmarks(references: Iterable[Reference]) -> _BenchmarkIndex:
     return _BenchmarkIndex(by_id)
 
 
-def _benchmark_lookalikes(view: LakeView, provenances: Mapping[Id, Provenance]) -> dict[Id, Id]:
+def _benchmark_lookalikes(view: View, provenances: Mapping[Id, Provenance]) -> dict[Id, Id]:
     """For each training video that is a copy of a benchmark's video, that video."""
     hashes = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
     benchmark_videos = {video for video, row in provenances.items() if row.role == "benchmark"}

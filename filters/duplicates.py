@@ -10,9 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dmforge.curation.contract.stage import Collective, StageConfig
+from dmforge.curation.contract.collective import Collective, View
+from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
-from dmforge.curation.lake.views import LakeView, range_condition
+from dmforge.curation.lake.views import range_condition
 from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.filters.near_duplicates import NearDuplicates
 from dmforge.filters.selection.task_sampling import clustered
@@ -47,7 +48,7 @@ class Duplicates(Collective[Video, Verdict]):
     config: DuplicatesConfig
     also_reads = (Fingerprint, Task)
 
-    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+    def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         ranges = max((view.ranges(record, RANGE_ROWS) for record in (Video, Task)), key=len)
         questions = f"SELECT question FROM ({view.rows(Task).sql}) WHERE {range_condition('video')}"
         near_duplicates = NearDuplicates(
@@ -152,7 +153,7 @@ def _original(video: Id, cluster: Id) -> Verdict:
     )
 
 
-def _tasks_about(view: LakeView, videos: Iterable[Id]) -> list[Task]:
+def _tasks_about(view: View, videos: Iterable[Id]) -> list[Task]:
     """The tasks about some videos."""
     sql = f"SELECT * FROM ({view.rows(Task).sql}) SEMI JOIN (SELECT unnest($videos::BLOB[]) AS video) USING (video)"
     return from_arrow(Task, view.table(sql, {"videos": list(videos)}))

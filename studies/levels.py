@@ -1,7 +1,8 @@
 """What do harder worlds leave of it? A student from scratch imitates a faultless teacher, with the demo's budget.
 
 Level 0 is one object, seen from near, that flickers; each further level turns one knob more
-(generators/synthetic/worlds/imagine.py). The question, the number of worlds and that of steps are the same at each level; measured in worlds that the student has not seen.
+(generators/synthetic/worlds/imagine.py). The question, the number of worlds and that of
+steps are the same at each level; measured in worlds that the student has not seen.
 """
 
 from __future__ import annotations

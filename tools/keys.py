@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from dmforge.curation.contract.stage import Ask, Batch, Collective, Each, Gate, Root, Stage
+from dmforge.curation.contract.collective import Collective
+from dmforge.curation.contract.stage import Ask, Batch, Each, Gate, Root, Stage
 from dmforge.recipe import STAGES, RecipeFile, stage_class
 from dmforge.schemas.config import Config, is_operational
 

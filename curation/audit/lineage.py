@@ -13,8 +13,8 @@ from dmforge.curation.audit.id_lookup import RowLocation
 from dmforge.curation.audit.paid_answers import PaidAnswer, paid_answers
 from dmforge.curation.audit.shard_locations import PackedSample, places
 from dmforge.curation.audit.stored_rows import StoredRow, StoredRows
-from dmforge.curation.lake.views import AnyStage
-from dmforge.curation.packing.pack import Packed
+from dmforge.curation.contract.stage import AnyStage
+from dmforge.curation.shards.packed import Packed
 from dmforge.curation.sources.videos import ListedVideo, listed
 from dmforge.curation.video.media import Media, Receipt, read_receipt
 from dmforge.schemas.errors import DmforgeError

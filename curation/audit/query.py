@@ -12,7 +12,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from dmforge.curation.lake.views import LakeView, interruptible
+from dmforge.curation.contract.collective import View
+from dmforge.curation.lake.views import interruptible
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 
@@ -64,12 +65,12 @@ def listed() -> QueryResult:
     return QueryResult(["query", "question"], [[named_query.name, named_query.question] for named_query in map(query, names())])
 
 
-def ask(view: LakeView, name: str, extra_tables: Tables = NO_TABLES) -> QueryResult:
+def ask(view: View, name: str, extra_tables: Tables = NO_TABLES) -> QueryResult:
     """The answer to a named query: over every table of the lake, and `stages`, with where each of them stands."""
     return as_answer(ask_table(view, name, extra_tables))
 
 
-def ask_table(view: LakeView, name: str, extra_tables: Tables = NO_TABLES) -> pa.Table:
+def ask_table(view: View, name: str, extra_tables: Tables = NO_TABLES) -> pa.Table:
     """The answer to a named query as an Arrow table."""
     sql = COMMENT.sub("", query(name).sql)  # a word of prose is no table, and the journal is long
     cursor = view.cursor(with_words(sql))
@@ -108,7 +109,7 @@ def is_named(name: str, sql: str) -> bool:
     return re.search(rf"\b{name}\b", sql, re.IGNORECASE) is not None
 
 
-def stages(view: LakeView) -> pa.Table:
+def stages(view: View) -> pa.Table:
     """Where each stage of the recipe stands, in their order."""
     tallies = [(stage.name, view.tally(stage)) for stage in view.stages]
     return pa.table({

@@ -19,7 +19,7 @@ from typing import IO, Any
 import duckdb
 import pyarrow as pa
 
-from dmforge.curation.lean import warm_up
+from dmforge.curation.io.process_startup import warm_up
 
 FRAME = struct.Struct("<Q")
 BATCH_ROWS = 10_000

@@ -1,4 +1,4 @@
-"""What a stage is: four shapes, one contract. A stage knows its work and its config, and nothing of how it is run."""
+"""What a stage is: shapes and one contract. A stage knows its work and its config, and nothing of how it is run."""
 
 from __future__ import annotations
 
@@ -6,27 +6,24 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dmforge.curation.contract.budget import Budget, ExpectedCost
-from dmforge.curation.contract.stage_results import Key, Made, Origin, Quarantined, Rejected, Result, StageResults
+from dmforge.curation.contract.stage_results import Key, Made, Origin, Quarantined, Rejected, Result
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Item, Joined, Record
 
-if TYPE_CHECKING:
-    from dmforge.curation.lake.views import LakeView
-
 __all__ = [
+    "AnyStage",
     "Ask",
     "AskConfig",
     "Batch",
     "BatchConfig",
-    "Collective",
     "Each",
     "EachConfig",
     "Gate",
@@ -35,7 +32,7 @@ __all__ = [
     "Quarantined",
     "Rejected",
 ]
-__all__ += ["Result", "Root", "Stage", "StageConfig", "StageResults"]
+__all__ += ["Result", "Root", "Stage", "StageConfig"]
 
 In = TypeVar("In", bound=Item)
 Out = TypeVar("Out", bound=Record)
@@ -128,7 +125,7 @@ class Stage(ABC, Generic[In, Out]):
             record_types = typing.get_type_hints(item) if issubclass(item, Joined) else {"": item}
             cls.item, (cls.reads, *_), cls.makes = item, record_types.values(), typing.get_args(makes) or (makes,)
             cls.beside = {name: _joined_record(record_type) for name, record_type in list(record_types.items())[1:]}
-            cls.config_class = typing.get_type_hints(cls, localns={"View": object})["config"]
+            cls.config_class = typing.get_type_hints(cls)["config"]
 
     @cached_property
     def variant(self) -> Id:
@@ -217,20 +214,6 @@ class Batch(Stage[In, Out]):
         """One result for each input, in the order of the inputs; it may take inputs ahead of its results."""
 
 
-class Collective(Stage[In, Out]):
-    """Needs all of its tables at once: duplicates, select, pack. Done again whenever the set of ids that it saw changes."""
-
-    config: StageConfig
-    also_reads: ClassVar[tuple[type[Record], ...]] = ()
-    """Further tables that it looks at; what is settled are the inputs of `reads`."""
-    if_there: ClassVar[tuple[type[Record], ...]] = ()
-    """Of these, tables that a recipe need not have a maker of: they are empty then."""
-
-    @abstractmethod
-    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
-        """Outcomes for every row of `reads`, in pieces of any size."""
-
-
 class Gate(ABC):
     """A stage that lets some rows of the table that it reads through to later stages, and keeps the others back."""
 
@@ -249,3 +232,6 @@ class Root(ABC):
     @abstractmethod
     def scan(self, workspace: Workspace) -> Iterator[Record]:
         """Every input there is, always all of them: one that is no longer listed is no longer current."""
+
+
+AnyStage = Stage[Item, Record]

@@ -10,7 +10,8 @@ import pyarrow as pa
 from rich.console import Console
 
 from dmforge.curation.contract.budget import Budget
-from dmforge.curation.contract.stage import Ask, Collective, Gate, Root
+from dmforge.curation.contract.collective import Collective, StageCounts
+from dmforge.curation.contract.stage import AnyStage, Ask, Gate, Root
 from dmforge.curation.contract.stage_results import Origin, StageResults
 from dmforge.curation.engine.executors.batch_results import Executor
 from dmforge.curation.engine.progress import StageProgress
@@ -20,7 +21,7 @@ from dmforge.curation.lake.partition import ALL, Share
 from dmforge.curation.lake.parts import Extent
 from dmforge.curation.lake.roster import publish_roster
 from dmforge.curation.lake.spool import Spool
-from dmforge.curation.lake.views import AnyStage, LakeView, StageCounts, interruptible
+from dmforge.curation.lake.views import LakeView, interruptible
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import Id, digest
@@ -180,7 +181,7 @@ class Driver:
         if settled != inputs:
             raise DmforgeError(
                 f"stage {stage.name!r} settled {settled.count} inputs; it was given {inputs.count}, each needs an outcome",
-                hint=f"each row of {stage.reads.table} needs one; where rows come twice, a stage before it says `allows_duplicate_rows`",
+                hint=f"each row of {stage.reads.table} needs one; a stage before it that gives rows twice says `allows_duplicate_rows`",
             )
 
     def _refuse_repeats(self, stage: AnyStage) -> None:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-from dmforge.curation.contract.stage import Ask, AskConfig, Batch, BatchConfig, Collective, Each, EachConfig, Root, StageConfig
+from dmforge.curation.contract.collective import Collective, View
+from dmforge.curation.contract.stage import Ask, AskConfig, Batch, BatchConfig, Each, EachConfig, Root, StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
 from dmforge.curation.lake.journal import Answer, Journal
-from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.config import Operational
 from dmforge.schemas.errors import DmforgeError, Transient
@@ -166,7 +166,7 @@ class RehearsalKeep(Collective[Task, Sample]):
     config: KeepConfig
     also_reads = (Verdict,)
 
-    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+    def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         scores_sql = (
             "SELECT t.id, any_value(t.video), max(v.score) FROM tasks t LEFT JOIN verdicts v ON v.subject = t.id GROUP BY t.id"
         )

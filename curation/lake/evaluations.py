@@ -8,11 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from dmforge.curation.engine.ranks.rank_locks import retry_while_held
 from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.parts import read_part
 from dmforge.curation.sources.takedowns import forgotten_videos
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace import Workspace, retry_while_held
 from dmforge.schemas.columns import schema, to_arrow
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import EvaluatedSample

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.rewriting import Removal
-from dmforge.curation.lake.views import AnyStage, LakeView
+from dmforge.curation.lake.views import LakeView
 from dmforge.schemas.ids import base32
 from dmforge.schemas.records import Outcome
 

@@ -17,7 +17,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from dmforge.curation.contract.stage import Collective, Gate, Root, Stage
+from dmforge.curation.contract.collective import Collective, StageCounts
+from dmforge.curation.contract.stage import AnyStage, Gate, Root
 from dmforge.curation.contract.stage_results import row_schema
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
 from dmforge.curation.lake.partition import ALL, Bounds, Share
@@ -30,7 +31,6 @@ from dmforge.schemas.records import RECORDS, Item, Outcome, Record
 if TYPE_CHECKING:
     from dmforge.schemas.columns import IdColumn
 
-AnyStage = Stage[Item, Record]
 R = TypeVar("R", bound=Record)
 RANGE_ROWS = 100_000
 """Rows of a range of ids that are counted at once."""
@@ -60,20 +60,6 @@ class RowSet:
     parts: tuple[Part, ...]
     is_whole: bool
     """Every row of the parts is current: no join is needed, and the extent is the sum of theirs."""
-
-
-@dataclass(frozen=True, slots=True)
-class StageCounts:
-    """The progress of a stage, counted in inputs."""
-
-    pending: int
-    made: int
-    rejected: int
-    quarantined: int
-
-    @property
-    def settled(self) -> int:
-        return self.made + self.rejected + self.quarantined
 
 
 class LakeView:
@@ -110,8 +96,13 @@ class LakeView:
         self._loaded_stages: set[str] = set()
         self._unique_parts: dict[tuple[str, ...], bool] = {}
 
-    @cached_property
+    @property
     def connection(self) -> duckdb.DuckDBPyConnection:
+        """A connection in which every table of the lake is a view."""
+        return self._connection
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
         """Every table of the recipe as a view of its current rows; `outcomes` of all stages. All their parts are hashed."""
         self._hash_parts_of(" ".join(self.selects().values()))
         return self._database_with_views

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.contract.stage_results import Key
 from dmforge.curation.lake.partition import ALL, Share
-from dmforge.curation.lake.views import AnyStage, LakeView, range_condition
+from dmforge.curation.lake.views import LakeView, range_condition
 from dmforge.schemas.columns import id_list, id_matrix, schema
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Joined, Record

@@ -12,8 +12,8 @@ from string import Template
 from typing import Any
 
 from dmforge.curation.audit.query import ask
+from dmforge.curation.contract.collective import View
 from dmforge.curation.io.atomic import writing
-from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.folders import Manifest
 from dmforge.curation.shards.index import INDEX, SUFFIXES
 from dmforge.curation.shards.write import ShardEntry
@@ -69,7 +69,7 @@ class CardContents:
 
     manifest: Manifest
     tally: CardCounts
-    view: LakeView
+    view: View
     """The stages before packing, for the funnel."""
 
 
@@ -121,7 +121,7 @@ def _front_matter(contents: CardContents) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _funnel(view: LakeView) -> str:
+def _funnel(view: View) -> str:
     answer = ask(view, "funnel")
     return _table(answer.columns, answer.rows)
 

@@ -11,42 +11,29 @@ from typing import Any
 
 from pydantic import Field, PositiveInt
 
-from dmforge.curation.contract.stage import Collective, StageConfig
+from dmforge.curation.contract.collective import Collective, View
+from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
 from dmforge.curation.lake.partition import Bounds
 from dmforge.curation.lake.parts import Extent
-from dmforge.curation.lake.views import LakeView, range_condition
+from dmforge.curation.lake.views import range_condition
 from dmforge.curation.packing.card import CardContents, CardCounts, write_card
 from dmforge.curation.shards.document import ShardSample, sample_of, video_of
 from dmforge.curation.shards.folders import Manifest, Shard, published, selection_folder, write_manifest
 from dmforge.curation.shards.index import INDEX, write_index
+from dmforge.curation.shards.packed import Packed
 from dmforge.curation.shards.write import ShardEntry, fill_shards
 from dmforge.curation.video.media import Media, read_receipt, read_renditions
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, base32, digest
-from dmforge.schemas.records import Candidate, Provenance, Record, Sample, Task, Video
+from dmforge.schemas.records import Candidate, Provenance, Sample, Task, Video
 from dmforge.schemas.sizes import clip_tokens
 from dmforge.schemas.stamps import patch_times, stamp
 
 RANGE_SAMPLES = 2_000
 """How many samples, with the rows that they refer to, are in memory at once: those of a range of video ids."""
-
-
-@dataclass(frozen=True, slots=True)
-class Packed(Record):
-    """The shard and key at which a sample was packed."""
-
-    kind = "packed"
-    table = "packed"
-
-    video: Id
-    sample: Id
-    corpus: str
-    selection: str
-    shard: str
-    key: str
 
 
 class PackConfig(StageConfig):
@@ -70,7 +57,7 @@ class Pack(Collective[Sample, Packed]):
     def open(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+    def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         corpora = view.table(f"SELECT DISTINCT corpus FROM ({view.rows(Sample).sql}) ORDER BY corpus")
         for corpus in corpora.column("corpus").to_pylist():
             yield from self._pack_corpus(SelectedSamples(view, str(corpus)), origin)
@@ -122,7 +109,7 @@ class Pack(Collective[Sample, Packed]):
 class SelectedSamples:
     """The samples of a corpus, in (video, id) order, read one range of videos at a time."""
 
-    view: LakeView
+    view: View
     corpus: str
 
     def samples(self) -> Iterator[list[Sample]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from dmforge.curation.lake.views import AnyStage
+from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.report.cards import CardSubject
 from dmforge.schemas.records import Candidate, Sample, SubjectKind, Task
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from dmforge.curation.contract.stage import Collective, StageConfig
+from dmforge.curation.contract.collective import Collective, View
+from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
-from dmforge.curation.lake.views import LakeView
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.looks import print_density
 from dmforge.schemas.records import Candidate, Target, Verdict
@@ -26,7 +26,7 @@ class Thrift(Collective[Candidate, Verdict]):
     also_reads = (Target,)
     config: ThriftConfig
 
-    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+    def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         sufficient_fps = {target.task: target.look.fps for target in from_arrow(Target, view.table(view.rows(Target).sql))}
         candidates = from_arrow(Candidate, view.table(view.rows(Candidate).sql))
         candidates.sort(key=lambda candidate: (candidate.video, candidate.id))

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
-from dmforge.curation.contract.stage import Collective, StageConfig
+from dmforge.curation.contract.collective import Collective, View
+from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
-from dmforge.curation.lake.views import LakeView
 from dmforge.filters.selection.selection import RANGE_SUBJECTS, Dimension, Said, Score, Selection, SelectionRules, let_through
 from dmforge.schemas.config import Formerly
 from dmforge.schemas.records import Candidate, Provenance, Sample, Task, Verdict, Video
@@ -66,7 +66,7 @@ class SelectCot(Collective[Candidate, Sample]):
     def asked_scores(self) -> frozenset[str]:
         return self.config.requirements().filters
 
-    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+    def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         connection = view.connection.cursor()
         ranges = view.ranges(Candidate, RANGE_SUBJECTS)
         selection = Selection(connection, self.config.requirements(), ranges, candidates_sql=let_through(view))

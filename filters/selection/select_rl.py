@@ -8,10 +8,10 @@ from typing import Annotated
 import pyarrow as pa
 from pydantic import Field, PositiveInt, model_validator
 
-from dmforge.curation.contract.stage import Collective, StageConfig
+from dmforge.curation.contract.collective import Collective, View
+from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
 from dmforge.curation.lake.partition import Bounds
-from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.importing import target_of
 from dmforge.filters.rollouts.rollout_stage import right_window
 from dmforge.filters.selection.selection import RANGE_SUBJECTS, UNDETERMINED, Dimension, Said, Score, Selection, SelectionRules
@@ -91,7 +91,7 @@ class SelectRl(Collective[Task, Sample]):
     def asked_scores(self) -> frozenset[str]:
         return self.config.requirements().filters
 
-    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+    def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         connection, aims = view.connection.cursor(), TargetRows(view, teachers_look=self.config.teachers_look)
         ranges = view.ranges(Task, RANGE_SUBJECTS)
         selection = Selection(connection, self.config.requirements(), ranges, tasks_in_range=aims.tasks_in)
@@ -124,7 +124,7 @@ class SelectRl(Collective[Task, Sample]):
 class TargetRows:
     """The right look for each task, and who says so, for a range of videos at a time."""
 
-    def __init__(self, view: LakeView, *, teachers_look: bool) -> None:
+    def __init__(self, view: View, *, teachers_look: bool) -> None:
         self._view, self._teachers_look = view, teachers_look
         self.by_task: Mapping[Id, Aim] = {}
         """The aims of the last range that was read."""

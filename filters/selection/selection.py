@@ -16,8 +16,8 @@ import duckdb
 import pyarrow as pa
 from pydantic import Field
 
+from dmforge.curation.contract.collective import View
 from dmforge.curation.lake.partition import Bounds
-from dmforge.curation.lake.views import LakeView
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Candidate
 
@@ -135,7 +135,7 @@ Holds = Callable[[duckdb.DuckDBPyConnection], pa.Table]
 CONDITION_SCHEMA = pa.schema([("id", pa.binary(16)), ("holds", pa.bool_())])
 
 
-def let_through(view: LakeView) -> str:
+def let_through(view: View) -> str:
     """SQL of the candidates that gates let through: those of drawn tasks."""
     return f"({view.rows(Candidate).sql})"
 

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, NonNegativeInt, field_validator
 
-from dmforge.curation.contract.stage import Collective, Gate, StageConfig
+from dmforge.curation.contract.collective import Collective, View
+from dmforge.curation.contract.stage import Gate, StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
-from dmforge.curation.lake.views import LakeView
 from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.generators.stages.admit import Authored
 from dmforge.schemas.columns import from_arrow, id_list, id_matrix
@@ -83,7 +83,7 @@ class Draw(Gate, Collective[Task, Drawn]):
     def passing(self, made: str) -> str:
         return f"SELECT task AS id FROM ({made}) WHERE split = '{TRAIN}'"
 
-    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+    def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         tasks = view.table(TASK_COLUMNS.format(view.rows(Task).sql)).combine_chunks()
         decisions = self._decisions(view, tasks)
         for start in range(0, tasks.num_rows, CHUNK_TASKS):
@@ -93,7 +93,7 @@ class Draw(Gate, Collective[Task, Drawn]):
                 results.append(_result(keys[-1], *decisions[index]))
             yield settle(origin, keys, results, self.makes)
 
-    def _decisions(self, view: LakeView, tasks: pa.Table) -> list[Decision]:
+    def _decisions(self, view: View, tasks: pa.Table) -> list[Decision]:
         """The decision about each task: quotas are filled in the order of the draw."""
         hashes = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
         types = _authored_types(view) if self.config.types else {}
@@ -141,12 +141,12 @@ def _result(task: Key, reason: str, detail: str) -> Result:
     return Rejected(reason, detail) if reason else Made((Drawn(task.video, task.input, detail),))
 
 
-def _authored_types(view: LakeView) -> Mapping[Id, QuestionType]:
+def _authored_types(view: View) -> Mapping[Id, QuestionType]:
     """The type of each question that was written here, by task."""
     return {row.task: row.type for row in from_arrow(Authored, view.table(view.rows(Authored).sql))}
 
 
-def _parts_of_spliced(view: LakeView) -> Mapping[Id, set[Id]]:
+def _parts_of_spliced(view: View) -> Mapping[Id, set[Id]]:
     """The videos that each spliced video is made of."""
     parts: defaultdict[Id, set[Id]] = defaultdict(set)
     for row in from_arrow(Spliced, view.table(view.rows(Spliced).sql)):

@@ -15,9 +15,9 @@ from typing import Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from dmforge.curation.contract.stage import Collective, StageConfig
+from dmforge.curation.contract.collective import Collective, View
+from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
-from dmforge.curation.lake.views import LakeView
 from dmforge.generators.stages.segments import Event, Storyline, within
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.frames import GRID_FPS
@@ -124,7 +124,7 @@ class Needles(Collective[Task, Haystack]):
     config: NeedlesConfig
     also_reads = (Video, Provenance, Storyline)
 
-    def process(self, view: LakeView, origin: Origin) -> Iterator[StageResults]:
+    def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         tasks = from_arrow(Task, view.table(view.rows(Task).sql))
         videos = {video.id: video for video in from_arrow(Video, view.table(view.rows(Video).sql)) if video.role != "benchmark"}
         sources = {row.video: _source_of(row) for row in from_arrow(Provenance, view.table(view.rows(Provenance).sql))}

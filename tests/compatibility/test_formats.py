@@ -18,10 +18,11 @@ from typer.testing import CliRunner
 from dmforge import __version__, cli
 from dmforge.commands import upgrade
 from dmforge.curation import workspace_format
+from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.io.toml_keys import renamed_text
 from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.parts import read_part
-from dmforge.curation.lake.views import AnyStage, LakeView
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.folders import MANIFEST
 from dmforge.curation.workspace import Workspace
 from dmforge.recipe import read_recipe

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dmforge.curation.contract.stage import Ask, AskConfig, Batch, Each, EachConfig, StageConfig
+from dmforge.curation.contract.stage import AnyStage, Ask, AskConfig, Batch, Each, EachConfig, StageConfig
 from dmforge.curation.contract.stage_results import Made, Result
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.engine.rehearsal import CountConfig, RehearsalCount
 from dmforge.curation.lake import worklist
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import AnyStage, LakeView
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.records import Candidate, CandidateWithTask, Joined, Record, Task, Verdict

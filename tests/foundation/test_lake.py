@@ -14,13 +14,14 @@ import pytest
 from rich.console import Console
 
 from dmforge.commands import run as run_commands
-from dmforge.curation.contract.stage import EachConfig
+from dmforge.curation.contract.collective import StageCounts
+from dmforge.curation.contract.stage import AnyStage, EachConfig
 from dmforge.curation.engine import rehearsal
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake import compaction
 from dmforge.curation.lake.commits import Commit, CommitDraft, Lake
-from dmforge.curation.lake.views import AnyStage, LakeView, StageCounts
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lifecycle import takedown
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError

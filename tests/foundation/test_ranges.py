@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
+from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake import views, worklist
@@ -18,7 +19,6 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal_index import JournalIndex
 from dmforge.curation.lake.parts import write_part
 from dmforge.curation.lake.spool import Spool
-from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.packing import pack
 from dmforge.curation.shards import index
 from dmforge.curation.workspace import Workspace

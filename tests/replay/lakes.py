@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
+from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine.driver import Driver, StageReport
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import AnyStage, LakeView
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.rollouts.rollout_stage import RolloutStage
 from dmforge.recipe import read_recipe

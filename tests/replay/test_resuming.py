@@ -18,7 +18,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
-from dmforge.curation.lake.views import AnyStage, LakeView
+from dmforge.curation.contract.stage import AnyStage
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.workspace import Workspace
 from dmforge.filters.rollouts.blind import Blind

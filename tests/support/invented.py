@@ -21,11 +21,10 @@ from fractions import Fraction
 from pydantic import PositiveInt
 
 from dmforge.curation.contract.budget import Budget
-from dmforge.curation.contract.stage import Batch, Root, StageConfig
+from dmforge.curation.contract.stage import AnyStage, Batch, Root, StageConfig
 from dmforge.curation.contract.stage_results import Made, Result
 from dmforge.curation.io.atomic import make_folder
 from dmforge.curation.lake.journal import Answer
-from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.packing.pack import Pack, PackConfig
 from dmforge.curation.video.media import Media, Receipt, write_receipt
 from dmforge.curation.workspace import Workspace

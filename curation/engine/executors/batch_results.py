@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.contract.stage_results import Key, StageResults, joined
-from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.workspace import Workspace
 

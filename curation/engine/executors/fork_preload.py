@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dmforge.curation import lean
 from dmforge.curation.engine.executors import killable_worker
+from dmforge.curation.io.process_startup import warm_up
 from dmforge.curation.lake import views
 
 WARM = (killable_worker, views)
 """Modules that workers and stages import: with DuckDB, 0.2 s for every process otherwise."""
 
-lean.warm_up()
+warm_up()

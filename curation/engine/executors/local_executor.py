@@ -6,12 +6,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from dmforge.curation.contract.stage import Ask, Batch, Each
+from dmforge.curation.contract.stage import AnyStage, Ask, Batch, Each
 from dmforge.curation.contract.stage_results import Key, Result, settle
 from dmforge.curation.engine.executors.batch_results import Advance, FinishedBatch
 from dmforge.curation.engine.executors.concurrent_asks import ask
 from dmforge.curation.engine.executors.killable_pool import KillablePool
-from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow

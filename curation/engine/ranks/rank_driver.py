@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.console import Console
 
 from dmforge.curation.contract.budget import Budget
-from dmforge.curation.contract.stage import Ask, Collective
+from dmforge.curation.contract.collective import Collective, StageCounts
+from dmforge.curation.contract.stage import AnyStage, Ask
 from dmforge.curation.engine.driver import WAITS_FOR_INPUTS, Driver, StageReport, require_askable, split_at_blocked
 from dmforge.curation.engine.executors.batch_results import Executor
 from dmforge.curation.engine.ranks.rank_locks import RankPresence
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.compaction import compact
 from dmforge.curation.lake.partition import Share
-from dmforge.curation.lake.views import AnyStage, StageCounts
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.records import Item, Record
 

@@ -68,18 +68,6 @@ class RankPresence:
             return not lock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, self._workspace.runs / WORK_LOCK)
 
 
-def retry_while_held(attempt: Callable[[], None], wait_timeout_s: float) -> None:
-    """Call `attempt`, which needs the workspace for itself, again until the workspace is free."""
-    deadline_s = time.monotonic() + wait_timeout_s
-    while True:
-        try:
-            return attempt()
-        except WorkspaceHeld:
-            if time.monotonic() > deadline_s:
-                raise
-            time.sleep(MIN_PAUSE_S)
-
-
 @contextmanager
 def _open(workspace: Workspace, name: str) -> Generator[int]:
     path = workspace.runs / name

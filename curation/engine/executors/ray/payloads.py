@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.contract.stage_results import StageResults, from_bytes, ipc_bytes, to_bytes
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.executors.batch_results import Deferred, FinishedBatch
-from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError, InputError

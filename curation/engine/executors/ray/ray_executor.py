@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.contract.stage import Ask, Batch, Each
+from dmforge.curation.contract.stage import AnyStage, Ask, Batch, Each
 from dmforge.curation.engine.executors.batch_results import Advance, FinishedBatch
 from dmforge.curation.engine.executors.concurrent_asks import ask
 from dmforge.curation.engine.executors.ray.batch_streams import BatchStreams
 from dmforge.curation.engine.executors.ray.cluster import Cluster
 from dmforge.curation.engine.executors.ray.each_tasks import EachTasks
-from dmforge.curation.lake.views import AnyStage
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.workspace import Workspace
 
