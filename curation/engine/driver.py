@@ -181,7 +181,7 @@ class Driver:
         if settled != inputs:
             raise DmforgeError(
                 f"stage {stage.name!r} settled {settled.count} inputs; it was given {inputs.count}, each needs an outcome",
-                hint=f"each row of {stage.reads.table} needs one; a stage before it that gives rows twice says `allows_duplicate_rows`",
+                hint=f"each row of {stage.reads.table} needs one; a stage that gives rows twice says `allows_duplicate_rows`",
             )
 
     def _refuse_repeats(self, stage: AnyStage) -> None:

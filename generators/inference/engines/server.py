@@ -24,7 +24,7 @@ from dmforge.generators.inference.engines.messages import Generate, Generated
 from dmforge.generators.inference.engines.remote_rows import EngineResources
 from dmforge.schemas.errors import DmforgeError, InputError, Transient
 
-START = "start it by: python -m dmforge.generators.inference.engines.serve CHECKPOINT --port 8000, where dmforge and vllm are installed"
+START = "start it, where dmforge and vllm are installed: python -m dmforge.generators.inference.engines.serve CHECKPOINT"
 LONGEST_PAUSE_S = 30.0
 TOLD_CHARS = 300
 
