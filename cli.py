@@ -25,7 +25,6 @@ from dmforge.commands.console import (
     print_formats,
     print_funnel,
     print_json,
-    print_schooled,
     print_table,
     print_tallies,
     unfinished_if,
@@ -74,8 +73,8 @@ MANY = 1 << 31
 DemoSize = Literal["chain", "small", "full"]
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_asked_for: bool) -> None:
+    if is_asked_for:
         out.print(f"dmforge {__version__}", highlight=False)
         raise typer.Exit
 
@@ -456,7 +455,7 @@ def demo(
     if as_json:
         stages = [counts_of(report.name, report.tally) for report in finished.stages]
         funnel = {"columns": finished.funnel.columns, "rows": finished.funnel.rows}
-        training_results = finished.schooled.as_json() if finished.schooled else {}
+        training_results = finished.training.as_json() if finished.training else {}
         training_results |= {"report": str(finished.report)} if finished.report else {}
         print_json({"stages": stages, "corpora": corpora, "funnel": funnel, "digest": finished.digest, **training_results})
     else:
@@ -464,8 +463,10 @@ def demo(
         for name, corpus in corpora.items():
             counts = ", ".join(f"{corpus[key]} {key}" for key in ("samples", "videos", "shards", "bytes"))
             out.print(f"\n{name}: {counts}\n  {corpus['path']}", markup=False, highlight=False)
-        if finished.schooled:
-            print_schooled(finished.schooled)
+        if finished.training:
+            from dmforge.commands.demo.train import print_training
+
+            print_training(finished.training)
         if finished.report:
             out.print(f"\nAll of it as one page, for a browser: {finished.report}", markup=False, highlight=False)
         out.print(f"\ndigest {finished.digest}", highlight=False)

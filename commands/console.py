@@ -14,7 +14,6 @@ from dmforge.schemas.looks import print_span
 from dmforge.schemas.visible import escaped_in_line, escaped_json
 
 if TYPE_CHECKING:
-    from dmforge.commands.demo.train import Schooled
     from dmforge.curation.audit.query import QueryResult
     from dmforge.curation.contract.collective import StageCounts
     from dmforge.trainers.evaluate import Evaluation
@@ -132,18 +131,3 @@ def print_evaluation(evaluation: Evaluation) -> None:
         if figure is not None
     ]
     print_table(["", "mean", "95 % of resampled videos", "samples"], rows)
-
-
-def print_schooled(schooled: Schooled) -> None:
-    """Print the student's figures before and after practice, and the gains."""
-    out.print(f"\nThe student in {schooled.after.samples} tasks about worlds that it has never seen:", highlight=False)
-    columns = ["", "after imitation", "after practice", "gain", "95 % of resampled videos"]
-    rows = [
-        [name, *(f"{evaluation.figures[name].value:.3f}" for evaluation in (schooled.before, schooled.after)),
-         f"{gain.value:+.3f}", f"{gain.low:+.3f} - {gain.high:+.3f}"]
-        for name, gain in schooled.gains.items()
-    ]  # fmt: skip
-    print_table(columns, rows)
-    span, constant_miou = schooled.after.baselines.constant_span, schooled.after.baselines.constant_miou
-    if span and constant_miou:
-        out.print(f"Who always looks at {print_span(span)}: miou {constant_miou.value:.3f}", markup=False, highlight=False)

@@ -24,7 +24,6 @@ T = TypeVar("T")
 UNKNOWN = "unknown"
 """What a source, licence or namespace says when nobody said it: a value that `select` can filter on, not an absence."""
 
-
 TABLES: dict[str, type[Record]] = {}
 """The record class of each table, as far as its module was imported."""
 

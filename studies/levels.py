@@ -28,7 +28,7 @@ from tests.support.tables import show
 COMMAND = "python -m studies.levels"
 
 
-def learnt(folder: Path, level: int, size: chain.Size) -> tuple[Evaluation, float]:
+def learnt(folder: Path, level: int, size: chain.DemoSize) -> tuple[Evaluation, float]:
     """How well a level's student does, and how many seconds it was trained."""
     console = Console(quiet=True)
     worlds = WorldSettings(videos=size.videos, knobs=knobs_of(level), study=True)

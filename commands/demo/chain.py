@@ -35,7 +35,7 @@ from dmforge.generators.teacher.client import KEY, URL
 from dmforge.schemas.errors import InputError
 
 if TYPE_CHECKING:
-    from dmforge.commands.demo.train import Schooled
+    from dmforge.commands.demo.train import DemoTraining
 
 REPORT_FILE = "report.html"
 SIZE_FILE = "size.json"
@@ -54,7 +54,7 @@ SizeName = Literal["chain", "small", "full"]
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class DemoSize:
     """The size of a demo: numbers of worlds and of training steps."""
 
     videos: int
@@ -69,10 +69,10 @@ class Size:
     """Updates of SD-GRPO."""
 
 
-SIZES: dict[SizeName, Size] = {
-    "chain": Size(24),
-    "small": Size(480, 120, 96, 600, 20),
-    "full": Size(1_600, 240, 128, 1_000, 50),
+SIZES: dict[SizeName, DemoSize] = {
+    "chain": DemoSize(24),
+    "small": DemoSize(480, 120, 96, 600, 20),
+    "full": DemoSize(1_600, 240, 128, 1_000, 50),
 }
 PRACTICE_SEED, EXAM_SEED = 1, 2
 
@@ -86,13 +86,13 @@ class Finished:
     funnel: QueryResult
     corpora: dict[Path, Manifest]
     digest: str
-    schooled: Schooled | None
+    training: DemoTraining | None
     """The results of training; None where nothing was trained."""
     report: Path | None
     """The report's page; None where jinja2 is not installed."""
 
 
-def demo(folder: Path, size: Size, console: Console, command: str) -> Finished:
+def demo(folder: Path, size: DemoSize, console: Console, command: str) -> Finished:
     """Run the demo in a folder. An interrupted one is continued; a finished one changes nothing."""
     output_folder(folder, "--out")
     _refuse_other_contents(folder, size)
@@ -100,15 +100,15 @@ def demo(folder: Path, size: Size, console: Console, command: str) -> Finished:
     worlds, behaviour = WorldSettings(videos=size.videos, study=trains_student), HABITS if trains_student else MISTAKES
     workspace, reports = teach(folder, "study" if trains_student else "demo", worlds, behaviour, console, command)
     is_whole = not any(report.tally.pending for report in reports)
-    schooled = _school(folder, workspace, size, console, command) if trains_student and is_whole else None
+    training = _train(folder, workspace, size, console, command) if trains_student and is_whole else None
     return Finished(
         workspace,
         reports,
         audit.audit(workspace, "funnel"),
         run.corpora(workspace),
         logical_digest.digest_of_all(run.digest(workspace)),
-        schooled,
-        _report(folder, workspace, [folder / "student" / method for method in ("sft", "sdgrpo")] if schooled else []),
+        training,
+        _report(folder, workspace, [folder / "student" / method for method in ("sft", "sdgrpo")] if training else []),
     )
 
 
@@ -131,8 +131,8 @@ def _report(folder: Path, workspace: Workspace, trainings: Sequence[Path]) -> Pa
     return report_commands.write_report(workspace, folder / REPORT_FILE, trainings) if find_spec("jinja2") else None
 
 
-def _school(folder: Path, workspace: Workspace, size: Size, console: Console, command: str) -> Schooled:
-    from dmforge.commands.demo.train import Places, school
+def _train(folder: Path, workspace: Workspace, size: DemoSize, console: Console, command: str) -> DemoTraining:
+    from dmforge.commands.demo.train import Places, train_student
 
     def practice(checkpoint: Path) -> Path:
         make_worlds(folder / "practice/worlds", WorldSettings(videos=size.practice, seed=PRACTICE_SEED, study=True))
@@ -140,7 +140,7 @@ def _school(folder: Path, workspace: Workspace, size: Size, console: Console, co
 
     exam = make_exam(folder / "exam", WorldSettings(videos=size.exam, seed=EXAM_SEED, study=True), console, command)
     places = Places(only_corpus(workspace), practice, exam)
-    return school(folder / "student", places, size.imitations, size.updates, console)
+    return train_student(folder / "student", places, size.imitations, size.updates, console)
 
 
 def _run(
@@ -191,7 +191,7 @@ def _teacher_endpoint(url: str) -> Generator[None]:
                 os.environ[name] = value
 
 
-def _refuse_other_contents(folder: Path, size: Size) -> None:
+def _refuse_other_contents(folder: Path, size: DemoSize) -> None:
     """Refuse a folder with anything but a demo of this size. Where nothing is trained, worlds may be added."""
     hint = "give another folder with --out"
     if folder.is_file() or (folder.is_dir() and {path.name for path in folder.iterdir()} - CONTENTS):

@@ -15,7 +15,9 @@ from sys import stderr
 import torch
 from rich.console import Console
 
+from dmforge.commands.console import out, print_table
 from dmforge.curation.io.atomic import writing
+from dmforge.schemas.looks import print_span
 from dmforge.trainers.evaluate import Evaluation, evaluate
 from dmforge.trainers.evaluation_settings import BootstrapSettings, read_evaluation
 from dmforge.trainers.metrics import MEASURES, Figure, gain
@@ -93,7 +95,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Schooled:
+class DemoTraining:
     """The results of the demo's training."""
 
     before: Evaluation
@@ -141,7 +143,7 @@ class Desk:
         return path
 
 
-def school(folder: Path, places: Places, imitations: int, updates: int, console: Console) -> Schooled:
+def train_student(folder: Path, places: Places, imitations: int, updates: int, console: Console) -> DemoTraining:
     """Run `imitations` steps of SFT and `updates` updates of SD-GRPO, and evaluate after both."""
     torch.set_num_threads(1)  # the other core decodes; and the same figures on any machine
     desk = Desk(folder)
@@ -156,7 +158,7 @@ def school(folder: Path, places: Places, imitations: int, updates: int, console:
             desk.examine(*name_and_checkpoint, places.exam, places.cot)
             for name_and_checkpoint in (("before", imitated), ("after", practised))
         )
-    return Schooled(before, after, gains(before, after))
+    return DemoTraining(before, after, gains(before, after))
 
 
 def gains(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
@@ -166,3 +168,18 @@ def gains(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
         name: gain(before.rows, after.rows, MEASURES[name], bootstrap.resamples, bootstrap.seed) for name in COMPARED
     }
     return {name: figure for name, figure in paired_gains.items() if figure is not None}
+
+
+def print_training(training: DemoTraining) -> None:
+    """Print the student's figures before and after practice, and the gains."""
+    out.print(f"\nThe student in {training.after.samples} tasks about worlds that it has never seen:", highlight=False)
+    columns = ["", "after imitation", "after practice", "gain", "95 % of resampled videos"]
+    rows = [
+        [name, *(f"{evaluation.figures[name].value:.3f}" for evaluation in (training.before, training.after)),
+         f"{gain.value:+.3f}", f"{gain.low:+.3f} - {gain.high:+.3f}"]
+        for name, gain in training.gains.items()
+    ]  # fmt: skip
+    print_table(columns, rows)
+    span, constant_miou = training.after.baselines.constant_span, training.after.baselines.constant_miou
+    if span and constant_miou:
+        out.print(f"Who always looks at {print_span(span)}: miou {constant_miou.value:.3f}", markup=False, highlight=False)

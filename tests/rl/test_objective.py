@@ -76,7 +76,7 @@ def assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
 def alone(rounds: list[RolledOutGroup], student: Student) -> Iterator[tuple[torch.Tensor, int]]:
     """Log-probabilities of each rollout that wrote something, by a forward of its own; and how long its prompt is."""
     for one in rounds:
-        prompt = len(student.layout.join(student.layout.stretches(one.prompt.shown)))
+        prompt = len(student.layout.join(student.layout.stretches(one.prompt.pieces)))
         for rolled in one.results:
             laid = retrace(rolled, one.prompt.footage, student.layout)
             batch = replace(pack([laid]), learnt_columns=torch.arange(len(laid) - 1))

@@ -16,7 +16,7 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
 
-SIZE = chain.Size(videos=48, practice=12, exam=24, imitations=110, updates=2)
+SIZE = chain.DemoSize(videos=48, practice=12, exam=24, imitations=110, updates=2)
 """About 25 s of training on one idle core: enough for the form, and for windows about where windows are."""
 
 
@@ -33,8 +33,8 @@ def losses(folder: Path, way: str) -> list[float]:
 
 def test_it_learns_the_form_and_to_look_somewhere(finished: tuple[Path, chain.Finished]) -> None:
     folder, told = finished
-    assert told.schooled
-    figures, beside = told.schooled.before.figures, told.schooled.before.baselines
+    assert told.training
+    figures, beside = told.training.before.figures, told.training.before.baselines
     assert losses(folder, "sft")[-1] < losses(folder, "sft")[0] / 4
     assert figures["format"].value > 0.8
     assert beside.constant_miou
@@ -45,18 +45,18 @@ def test_it_learns_the_form_and_to_look_somewhere(finished: tuple[Path, chain.Fi
 
 def test_what_it_is_examined_on_is_new_to_it(finished: tuple[Path, chain.Finished]) -> None:
     folder, told = finished
-    assert told.schooled
+    assert told.training
     known = {packed.video.video for place in packed_in(folder, "workspace", "practice/workspace") for packed in place.videos()}
-    assert len(told.schooled.after.rows) == SIZE.exam
-    assert not known & {row.video for row in told.schooled.after.rows}
+    assert len(told.training.after.rows) == SIZE.exam
+    assert not known & {row.video for row in told.training.after.rows}
 
 
 def test_what_it_did_stands_in_the_lake_of_what_it_is_examined_on(finished: tuple[Path, chain.Finished]) -> None:
     folder, told = finished
-    assert told.schooled
+    assert told.training
     found = audit.audit(Workspace(folder / "exam/workspace"), "checkpoints").rows
     shown = {row[0]: row for row in found}
-    for one in (told.schooled.before, told.schooled.after):
+    for one in (told.training.before, told.training.after):
         samples, form, miou = shown[one.checkpoint][3:6]
         assert samples == SIZE.exam
         assert (form, miou) == pytest.approx((one.figures["format"].value, one.figures["miou"].value), abs=1e-4)
@@ -64,9 +64,9 @@ def test_what_it_did_stands_in_the_lake_of_what_it_is_examined_on(finished: tupl
 
 def test_gains_are_of_the_same_tasks(finished: tuple[Path, chain.Finished]) -> None:
     _, told = finished
-    assert told.schooled
-    for name, gain in told.schooled.gains.items():
-        then, now = (one.figures[name] for one in (told.schooled.before, told.schooled.after))
+    assert told.training
+    for name, gain in told.training.gains.items():
+        then, now = (one.figures[name] for one in (told.training.before, told.training.after))
         if then.samples == now.samples:  # a density that nobody chose has no error
             assert gain.value == pytest.approx(now.value - then.value)
         assert gain.low <= gain.value <= gain.high
@@ -91,9 +91,9 @@ def test_a_finished_demo_is_left_as_it_is(finished: tuple[Path, chain.Finished])
     before = contents(folder)
     again = chain.demo(folder, SIZE, Console(quiet=True), "dmforge demo")
     assert again.digest == told.digest
-    assert again.schooled
-    assert told.schooled
-    assert again.schooled.as_json() == told.schooled.as_json()
+    assert again.training
+    assert told.training
+    assert again.training.as_json() == told.training.as_json()
     assert contents(folder) == before
 
 
@@ -101,7 +101,7 @@ def test_a_demo_of_another_size_is_not_gone_on_with(finished: tuple[Path, chain.
     folder, _ = finished
     before = contents(folder)
     for other in (
-        chain.Size(SIZE.videos),
+        chain.DemoSize(SIZE.videos),
         replace(SIZE, imitations=SIZE.imitations + 1),
         replace(SIZE, videos=SIZE.videos + 1),
     ):

@@ -33,7 +33,7 @@ class RolloutPrompt:
     """A task with its coarse clip, which was decoded in a worker."""
 
     sample: ShardSample
-    shown: tuple[PromptPiece, ...]
+    pieces: tuple[PromptPiece, ...]
     footage: CachedFootage
     weight: int
     """0 for a filler that only keeps the ranks in step."""
@@ -94,7 +94,7 @@ def _roll_out_groups(
 ) -> Iterable[RolledOutGroup]:
     rollout_settings = settings.rollout
     requests = [
-        RolloutRequest(prompt.shown, prompt.footage, Sampling(rollout_settings.temperature, seed, rollout_settings.max_tokens))
+        RolloutRequest(prompt.pieces, prompt.footage, Sampling(rollout_settings.temperature, seed, rollout_settings.max_tokens))
         for prompt in prompts
         for seed in rollout_seeds(settings.training.seed, round_index, prompt.sample.id, attempt, rollout_settings.group)
     ]
@@ -125,7 +125,7 @@ def score_group(
 def training_group(played: RolledOutGroup, layout: TokenLayout, settings: SdgrpoSettings) -> PromptGroup:
     """The rollouts of a group as an update takes them, without those that can't change the model. Token weights are those
     within a rollout, not yet divided by the number of rollouts, or tokens, of the update."""
-    prompt = layout.join(layout.stretches(played.prompt.shown))
+    prompt = layout.join(layout.stretches(played.prompt.pieces))
     branches: list[Continuation] = []
     for result, rollout_reward, advantage in zip(played.results, played.rewards, played.advantages, strict=True):
         if not result.written or not (advantage.is_signal or settings.training.beta):

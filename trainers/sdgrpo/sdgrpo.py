@@ -231,7 +231,7 @@ class SdgrpoTrainer(ResumableTrainer):
         forward_count = torch.tensor([len(forwards)], device=self.args.device)
         max_forwards = max(1, int(self.accelerator.gather(forward_count).max()))  # pyright: ignore[reportAttributeAccessIssue]
         if len(forwards) < max_forwards:
-            idle_forward = forward_of([PromptGroup(layout.join(layout.stretches(filler_prompt.shown)), ())])
+            idle_forward = forward_of([PromptGroup(layout.join(layout.stretches(filler_prompt.pieces)), ())])
             forwards += [idle_forward] * (max_forwards - len(forwards))
         return UpdateRound(forwards)
 

@@ -104,7 +104,7 @@ class TransformersConversation:
         do."""
         prompts: dict[_Key, list[int]] = {}
         for row_index in fresh_indices:
-            prompt = [shown for shown in added[row_index] if shown.piece.author == "prompt"]
+            prompt = [piece for piece in added[row_index] if piece.piece.author == "prompt"]
             if 0 < len(prompt) < len(added[row_index]):
                 prompts.setdefault(_key(prompt), []).append(row_index)
         for first_index, *other_indices in prompts.values():

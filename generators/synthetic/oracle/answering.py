@@ -65,7 +65,7 @@ def choose_look(request: OracleRequest, view: SeenFrames | None, rng: Random, ha
 def choose_given(request: OracleRequest, view: SeenFrames | None, rng: Random) -> GivenReply:
     """Reply with a thought that leads to a given window, and a density."""
     own_look = choose_look(request, view, rng)
-    inside_frames = [] if view is None or request.given is None else sorted(_frames_inside(request.given, view))
+    inside_frames = [] if view is None or request.given_window is None else sorted(_frames_inside(request.given_window, view))
     if view is None or not inside_frames:
         return GivenReply(thought="It is hard to tell from these frames where this happens.", fps=own_look.fps)
     thought = f"Something changes after {_cited(view.stamps[inside_frames[0]])}: it is worth a closer look."
@@ -116,7 +116,7 @@ def describe(request: OracleRequest, view: SeenFrames | None) -> DescribeReply:
 
 def choose_questions(request: OracleRequest, view: SeenFrames | None, rng: Random) -> WriteReply:
     """Reply with questions about the happenings that the text lists; none if no world is recognised."""
-    return WriteReply(questions=write(read_story(request.text), list(request.wanted), rng) if view else ())
+    return WriteReply(questions=write(read_story(request.text), list(request.requested_questions), rng) if view else ())
 
 
 def guess(request: OracleRequest, rng: Random) -> GuessReply:

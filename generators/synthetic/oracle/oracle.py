@@ -150,7 +150,7 @@ def _choose_reply(request: OracleRequest, view: SeenFrames | None, rng: Random, 
 
 
 def _looks_elsewhere(situation: DefectContext) -> bool:
-    shown_window = situation.shown
+    shown_window = situation.shown_window
     gold_windows = situation.windows if shown_window is not None else ()
     return bool(gold_windows) and not overlap_cs(() if shown_window is None else (shown_window,), gold_windows)
 
@@ -163,5 +163,5 @@ def _situation(request: OracleRequest, view: SeenFrames, question: WorldQuestion
         windows=question.windows,
         duration_cs=view.script.duration_cs,
         stamps=request.stamps,
-        shown=request.look.window if request.look else None,
+        shown_window=request.look.window if request.look else None,
     )

@@ -38,9 +38,9 @@ class OracleRequest:
     attempt: int
     text: str
     instruction: str
-    wanted: tuple[tuple[QuestionType, Form], ...]
+    requested_questions: tuple[tuple[QuestionType, Form], ...]
     """Questions that the teacher is asked to write, by type and form."""
-    given: Window | None
+    given_window: Window | None
     """The window of the next look, where the request gives it to the teacher."""
 
 
@@ -74,8 +74,8 @@ def read_request(body: bytes) -> OracleRequest:
         pictures=tuple(map(tuple, pictures)),
         attempt=request.get("seed") or 0,
         text=text,
-        wanted=_wanted_questions(text),
-        given=_window(given_match[1]) if given_match else None,
+        requested_questions=_wanted_questions(text),
+        given_window=_window(given_match[1]) if given_match else None,
         instruction="".join(
             str(part.get("text", ""))
             for message in messages

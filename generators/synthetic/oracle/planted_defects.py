@@ -84,7 +84,7 @@ class DefectContext:
     duration_cs: int
     stamps: tuple[str, ...]
     """As printed over the frames that were shown: `<1.2 seconds>`."""
-    shown: Window | None
+    shown_window: Window | None
     """The window of the closer look; None while only the coarse clip was shown."""
 
 
@@ -203,7 +203,7 @@ def _cite(thought: str, windows: list[Window], rng: Random) -> str | None:
 def _cited_off_stamps(thought: str, situation: DefectContext, rng: Random) -> str | None:
     """Cite a time inside the shown window but on no stamp. Between even stamps there is none: often only the edges have
     room."""
-    stamps_cs, shown_window = _stamps_cs(situation), situation.shown or Window(0, situation.duration_cs)
+    stamps_cs, shown_window = _stamps_cs(situation), situation.shown_window or Window(0, situation.duration_cs)
     if len(stamps_cs) < 2:  # the reach of a single patch is unknown
         return None
     reach_cs = _patch_reach_cs(stamps_cs)
@@ -212,10 +212,10 @@ def _cited_off_stamps(thought: str, situation: DefectContext, rng: Random) -> st
 
 
 def _cited_outside_window(thought: str, situation: DefectContext, rng: Random) -> str | None:
-    if situation.shown is None:
+    if situation.shown_window is None:
         return None
     margin_cs = max(OUTSIDE_CS, _patch_reach_cs(_stamps_cs(situation)))
-    shown_window = Window(max(0, situation.shown.start_cs - margin_cs), situation.shown.end_cs + margin_cs)
+    shown_window = Window(max(0, situation.shown_window.start_cs - margin_cs), situation.shown_window.end_cs + margin_cs)
     return _cite(thought, _gaps((shown_window,), 0, situation.duration_cs), rng)
 
 
