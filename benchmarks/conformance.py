@@ -24,7 +24,7 @@ from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.decoders.torchcodec import TorchCodec
 from dmforge.curation.video.unusable import UnusableVideo
 from dmforge.generators.synthetic.worlds.rasterize import read_timecode
-from tests.support.barcodes import CASES, Case, write
+from tests.support.barcodes import CASES, Case, times_of, write
 from tests.support.tables import show
 
 DEADLINE_S = 10.0
@@ -40,17 +40,6 @@ class Seen:
     what: str
     """right, refused, wrong, hung."""
     s: float
-
-
-def times_of(case: Case) -> list[Fraction]:
-    """At, just before and between the times at which frames come, out of order and some twice; as far as the file goes."""
-    shown = case.shown_s
-    if len(shown) == 1:
-        return [Fraction(0)]
-    picked = [shown[n * (len(shown) - 1) // 9] for n in range(10)]
-    between = [time + Fraction(1, 70) for time in picked[:-1]]
-    before = [time - Fraction(1, 500) for time in picked[1:]]
-    return [asked for asked in [*picked[::-1], *between, *before, picked[3]] if case.lasts_s is None or asked < case.lasts_s]
 
 
 def judged(case: Case, numbers: Sequence[int | None]) -> str:

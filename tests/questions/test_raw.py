@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.questions import LOWEST, at_lowest_levels, ran
 from dmforge import cli
 from dmforge.commands import run
 from dmforge.curation.io import locations
@@ -22,6 +21,7 @@ from dmforge.generators.synthetic.worlds.imagine import LEVELS
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
 from dmforge.schemas.replies import QuestionType
+from tests.support.raw_chain import LOWEST, at_lowest_levels, ran
 
 
 def rows(workspace: Workspace, sql: str) -> list[tuple[Any, ...]]:

@@ -408,3 +408,14 @@ CASES: tuple[Case, ...] = (
     Case("text", codec="", mend=lambda data: b"WEBVTT\n\n00:00.000 --> 00:01.000\nno video\n", bad=True),
     Case("noise", codec="", mend=lambda data: random.Random(2).randbytes(50_000), bad=True),
 )
+
+
+def times_of(case: Case) -> list[Fraction]:
+    """At, just before and between the times at which frames come, out of order and some twice; as far as the file goes."""
+    shown = case.shown_s
+    if len(shown) == 1:
+        return [Fraction(0)]
+    picked = [shown[n * (len(shown) - 1) // 9] for n in range(10)]
+    between = [time + Fraction(1, 70) for time in picked[:-1]]
+    before = [time - Fraction(1, 500) for time in picked[1:]]
+    return [asked for asked in [*picked[::-1], *between, *before, picked[3]] if case.lasts_s is None or asked < case.lasts_s]

@@ -14,7 +14,6 @@ import pytest
 from av.stream import Disposition
 from av.video.reformatter import Interpolation
 
-from benchmarks.conformance import times_of
 from dmforge.curation.video.decoders import Decoder
 from dmforge.curation.video.decoders.decord import Decord
 from dmforge.curation.video.decoders.pyav import PyAV
@@ -24,7 +23,7 @@ from dmforge.curation.video.timeline import read_timeline
 from dmforge.curation.video.unusable import UnusableVideo
 from dmforge.generators.synthetic.worlds.rasterize import read_timecode
 from dmforge.schemas.sizes import Size
-from tests.support.barcodes import CASES, Case, write
+from tests.support.barcodes import CASES, Case, times_of, write
 
 DEADLINE_S = 10
 READABLE = [case for case in CASES if not case.bad and case.width >= 32]

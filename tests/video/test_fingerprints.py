@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.fingerprints import fingerprint, worlds
 from dmforge.curation.video.fingerprint import are_copies, frame_hashes, likeness
 from dmforge.curation.video.unusable import UnusableVideo
+from tests.support.copies import fingerprint, worlds
 
 
 def test_copies_of_textured_worlds_are_found_and_different_worlds_are_not_called_copies(tmp_path: Path) -> None:
