@@ -401,7 +401,7 @@ def forget(
 @app.command()
 def upgrade(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE...]", help="Training files, instead of a workspace.")
+        list[Path] | None, typer.Argument(metavar="[FILE...]", help="Training files or recipes, instead of a workspace.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be changed; write nothing.")] = False,
     workspace: WorkspaceOption = Path(),

@@ -76,7 +76,7 @@ def judged(folder: Path, videos: int, candidates: int) -> tuple[list[dict[str, A
     place = run.init(folder / "ws", "demo")
     text = place.recipe.read_text().replace('model = "oracle" ', f'model = "oracle"\ncandidates = {candidates} #', 1)
     text = text.replace("[stages.needs_audio]", "[stages.benchmarks]\n[stages.contamination]\n[stages.needs_audio]")
-    place.recipe.write_text(text.replace("[stages.select_cot.least]", "[stages.select_cot.least]\nclean = 1.0"))
+    place.recipe.write_text(text.replace("[stages.select_cot.min_score]", "[stages.select_cot.min_score]\nclean = 1.0"))
     intake.add_videos(place, COMMAND, [str(worlds / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
     intake.add_annotations(place, COMMAND, "jsonl", [worlds / "tasks.jsonl"])
     console = Console(quiet=True)

@@ -45,7 +45,7 @@ model = "oracle"
 [stages.citations]
 [stages.verify]
 [stages.select_cot]
-[stages.select_cot.least]
+[stages.select_cot.min_score]
 """
 CHUNK = 100_000
 

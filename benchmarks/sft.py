@@ -48,7 +48,7 @@ WARM_UP = 5
 """Updates that are left out."""
 TRAINING = """out = "{out}"
 [model]
-scratch = "tiny"
+from_config = "tiny"
 [data]
 corpora = [{{ place = "{place}" }}]
 max_tokens = {tokens}

@@ -59,7 +59,14 @@ def change(student: Student) -> None:
 
 def measured(checkpoint: Path, weights: Literal["float32", "bfloat16"]) -> list[list[str]]:
     settings = VllmSettings(
-        kind="vllm", weights=weights, rows=8, context=1024, at_once=1024, cache_gb=0.005, compiled=False, start_s=600
+        kind="vllm",
+        weights=weights,
+        max_num_seqs=8,
+        max_model_len=1024,
+        max_num_batched_tokens=1024,
+        cache_gb=0.005,
+        compiled=False,
+        start_timeout_s=600,
     )
     student = load(str(checkpoint))
     engine = WeightSyncEngine(settings, student)

@@ -28,7 +28,14 @@ from tests.support.taught import QUESTION, Tinted, taught_folder
 
 VIDEOS, ROLLOUTS = 8, 8
 SETTINGS = VllmSettings(
-    kind="vllm", weights="float32", rows=8, context=1024, at_once=1024, cache_gb=0.005, compiled=False, start_s=600
+    kind="vllm",
+    weights="float32",
+    max_num_seqs=8,
+    max_model_len=1024,
+    max_num_batched_tokens=1024,
+    cache_gb=0.005,
+    compiled=False,
+    start_timeout_s=600,
 )
 ROOT = Path(__file__).parents[1]
 WATCHED = ROOT / "tests" / "vllm" / "lane" / "watched.py"

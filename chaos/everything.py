@@ -138,7 +138,7 @@ def of_tried() -> str:
     packed for its sake."""
     text = re.sub(r"max_tokens = \d+|\[stages.replay.rounds\].*\n.*\n.*\n", "", _own("replayed"))
     for stage in ("blind", "replay", "necessity", "density", "vouch"):
-        text = text.replace(f"[stages.{stage}]", f"[stages.{stage}]\nmost_tokens = 12\nrounds = {{ sizes = [1, 2] }}")
+        text = text.replace(f"[stages.{stage}]", f"[stages.{stage}]\nmax_tokens = 12\nrounds = {{ sizes = [1, 2] }}")
     text = text.replace("[stages.density]", "[stages.density]\nright_iou = 0.0").replace('"auto"', '"cpu"')
     text = re.sub(r"^(blind|necessity|replay|vouch|vouch_window) = .*\n", "", text, flags=re.MULTILINE)
     return text.replace("[student]", f"{SMALL}\n[student]", 1)

@@ -66,7 +66,7 @@ def thresholds(recipe: Recipe) -> Mapping[str, float]:
     for stage in recipe.stages:
         if Sample in stage.makes:
             settings = stage.config.model_dump()
-            for name, min_score in {**settings.get("min_score_if_present", {}), **settings.get("least", {})}.items():
+            for name, min_score in {**settings.get("min_score_if_present", {}), **settings.get("min_score", {})}.items():
                 min_scores[name] = min(min_score, min_scores.get(name, min_score))
     return min_scores
 

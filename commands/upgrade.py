@@ -15,7 +15,7 @@ from dmforge.curation.workspace import Workspace
 from dmforge.curation.workspace_format import read_format, stamp_format
 from dmforge.recipe import STAGES, RecipeFile, stage_class
 from dmforge.schemas import formats
-from dmforge.schemas.config import Config, inner_config, parse_config, renamed_keys
+from dmforge.schemas.config import Config, parse_config, renamed_keys, tables_at
 from dmforge.schemas.errors import InputError
 
 
@@ -47,8 +47,8 @@ def rewrite_recipe(workspace: Workspace) -> None:
 
 
 def upgrade_file(path: Path, dry_run: bool) -> Upgraded:
-    """Rename keys in a training file to current ones."""
-    config_class = _training_config_class(path)
+    """Rename keys in a training file, or in a recipe outside a workspace, to current ones."""
+    config_class = _config_class_of(path)
     content = read_toml(path)
     parse_config(config_class, renamed_values(content, _Renames(config_class)), where=str(path))
     old_format, changes = int(content.get("format", 1)), _changes(path, config_class)
@@ -73,16 +73,18 @@ def _rewrite(path: Path, config_class: type[BaseModel]) -> None:
             file.write(new_text.encode())
 
 
-def _training_config_class(path: Path) -> type[Config]:
-    """The settings class of a training file, told by keys that only one of them has."""
+def _config_class_of(path: Path) -> type[Config]:
+    """The settings class of a training file, or of a recipe, told by keys that only one of them has."""
     from dmforge.trainers.evaluation_settings import EvaluationSettings
     from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
     from dmforge.trainers.training_settings import SftSettings
 
     if not path.is_file():
-        raise InputError("there is no such file", where=str(path), hint="give training files, or a workspace with -w")
+        raise InputError("there is no such file", where=str(path), hint="give training files, recipes, or a workspace with -w")
     content = read_toml(path)
     formats.refuse_newer("the file", content.get("format", 1), formats.TRAINING, str(path))
+    if "stages" in content:
+        return RecipeFile
     if "corpora" in content:
         return EvaluationSettings
     return SdgrpoSettings if "rollout" in content or "rewards" in content else SftSettings
@@ -95,15 +97,9 @@ class _Renames:
         self._root = root
 
     def __call__(self, path: tuple[str, ...]) -> Mapping[str, str]:
-        config_class = self._config_at(path)
-        return renamed_keys(config_class) if config_class else {}
-
-    def _config_at(self, path: tuple[str, ...]) -> type[BaseModel] | None:
-        config_class: type[BaseModel] | None = self._root
+        config_class: type[BaseModel] = self._root
         if self._root is RecipeFile and path[:1] == ("stages",) and len(path) > 1:
-            config_class, path = (stage_class(path[1]).config_class if path[1] in STAGES else None), path[2:]
-        for key in path:
-            if config_class is None:
-                return None
-            config_class = inner_config(config_class.model_fields[key]) if key in config_class.model_fields else None
-        return config_class
+            if path[1] not in STAGES:
+                return {}
+            config_class, path = stage_class(path[1]).config_class, path[2:]
+        return {old: new for table in tables_at(config_class, path) for old, new in renamed_keys(table).items()}

@@ -83,10 +83,29 @@ def renamed_keys(config_class: type[BaseModel]) -> dict[str, str]:
     return {old_name: name for old_name, name in names.items() if old_name != name}
 
 
-def inner_config(field: FieldInfo) -> type[Config] | None:
-    """The config that a field holds: alone, as `X | None`, or as the items of a tuple or the values of a dict."""
-    candidates = [field.annotation, *_arguments(field.annotation)]
-    return next((candidate for candidate in candidates if isinstance(candidate, type) and issubclass(candidate, Config)), None)
+def tables_at(config_class: type[BaseModel], path: Sequence[str]) -> tuple[type[BaseModel], ...]:
+    """The configs that may stand at a path: several where a field takes one of several kinds, as `[engine]` does."""
+    classes: tuple[type[BaseModel], ...] = (config_class,)
+    for step in path:
+        if step.isdigit():  # an item of a list
+            continue
+        of_kind = tuple(candidate for candidate in classes if step in _kinds(candidate))
+        classes = of_kind or tuple(inner for candidate in classes for inner in _inner_configs(candidate, step))
+    return classes
+
+
+def _inner_configs(config_class: type[BaseModel], name: str) -> Sequence[type[Config]]:
+    """The configs that a field holds: alone, as `X | None`, as one of several, as items of a tuple or values of a dict."""
+    if name not in config_class.model_fields:
+        return ()
+    annotation = config_class.model_fields[name].annotation
+    candidates = [annotation, *_arguments(annotation)]
+    return [candidate for candidate in candidates if isinstance(candidate, type) and issubclass(candidate, Config)]
+
+
+def _kinds(config_class: type[BaseModel]) -> tuple[Any, ...]:
+    """The values of `kind` by which a config is told from others that may stand in its place."""
+    return typing.get_args(config_class.model_fields["kind"].annotation) if "kind" in config_class.model_fields else ()
 
 
 def _arguments(annotation: Any) -> list[Any]:
@@ -132,35 +151,20 @@ def _describe_fault(config_class: type[BaseModel], values: Mapping[str, Any], fa
     keys = [str(step) for step in fault["loc"]]
     key = ".".join(keys)
     if fault["type"] == "extra_forbidden":
-        table = _table_at(config_class, keys[:-1])
-        renamed = renamed_keys(table) if table else {}
+        tables = tables_at(config_class, keys[:-1])
+        renamed = {old: new for table in tables for old, new in renamed_keys(table).items()}
         if keys[-1] in renamed:
             new_name = renamed[keys[-1]]
             return (
                 f"{keys[-1]!r} is {new_name!r} now",
                 f"write {'.'.join([*keys[:-1], new_name])}; `dmforge upgrade` does it for you",
             )
-        elsewhere = table.elsewhere if table and issubclass(table, Config) else {}
-        return f"unknown key {key!r}", elsewhere.get(keys[-1]) or nearest(keys[-1], list(table.model_fields) if table else [])
+        elsewhere = {key: hint for table in tables if issubclass(table, Config) for key, hint in table.elsewhere.items()}
+        known = [name for table in tables for name in table.model_fields]
+        return f"unknown key {key!r}", elsewhere.get(keys[-1]) or nearest(keys[-1], known)
     if fault["type"] == "missing":
         return f"key {key!r} is missing", f"add {key} = ..."
     if fault["type"] == "value_error":  # a rule over several keys: its words say which
         message = fault["msg"].removeprefix("Value error, ")
         return (f"{key}: {message}" if key else message), "correct one of them"
     return f"{key} = {fault['input']!r}: {fault['msg'].lower()}", f"correct {key!r}"
-
-
-def _table_at(config_class: type[BaseModel], keys: list[str]) -> type[BaseModel] | None:
-    """The config of the table at a path."""
-    for step in keys:
-        inner = (
-            config_class
-            if step.isdigit()
-            else inner_config(config_class.model_fields[step])
-            if step in config_class.model_fields
-            else None
-        )
-        if inner is None:
-            return None
-        config_class = inner
-    return config_class

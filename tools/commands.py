@@ -35,7 +35,7 @@ input, 130 interrupted.
 """
 TRAINING = """out = "sft"
 [model]
-scratch = "mote"
+from_config = "mote"
 [data]
 corpora = [{ place = "$(echo ws/shards/cot/*)" }]
 [training]

@@ -120,7 +120,7 @@ def training_arguments(settings: TrainingSettings, **overrides: Any) -> Training
     args = TrainingArguments(
         output_dir=settings.out, max_steps=training.steps, learning_rate=training.learning_rate,
         lr_scheduler_type=training.schedule, warmup_steps=training.warmup_steps, weight_decay=training.weight_decay,
-        adam_beta1=training.betas[0], adam_beta2=training.betas[1], max_grad_norm=training.clip, seed=training.seed,
+        adam_beta1=training.betas[0], adam_beta2=training.betas[1], max_grad_norm=training.max_grad_norm, seed=training.seed,
         bf16=training.bf16, gradient_checkpointing=training.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False}, save_strategy="steps", save_steps=saving.save_every,
         logging_steps=saving.log_every, report_to=list(saving.report_to), disable_tqdm=True,

@@ -60,7 +60,7 @@ def publish(out: Path, keep: int) -> None:
 def write_card(folder: Path, settings: TrainingSettings, corpora: Sequence[Corpus], step: int, method: str) -> None:
     """Write README.md: what the model was made from, by which recipe and version. No dates, no paths."""
     recipe, manifests = recipe_of(settings, corpora), [corpus.manifest for corpus in corpora]
-    base = settings.model.scratch or Path(settings.model.checkpoint).name
+    base = settings.model.from_config or Path(settings.model.checkpoint).name
     lines = [
         "---", "library_name: transformers", "pipeline_tag: video-text-to-text", "tags:", "- dmforge", "- qwen3_vl", "---", "",
         f"# {settings.name}", "",

@@ -20,10 +20,10 @@ MAX_TEXTS = 2_000
 
 def make_student(settings: ModelSettings, corpora: Sequence[Corpus], seed: int) -> Student:
     """The student that the settings name, with the tags in its vocabulary."""
-    if settings.scratch:
+    if settings.from_config:
         samples = corpora[0].read(range(min(MAX_TEXTS, len(corpora[0]))))
         texts = [piece.text for example in samples for piece in example.sample.transcript.pieces if piece.text]
-        return make_tiny(settings.scratch, texts, seed)
+        return make_tiny(settings.from_config, texts, seed)
     return load(settings.checkpoint, getattr(torch, settings.weights), add_missing_tags=settings.add_tags)
 
 

@@ -35,8 +35,8 @@ class ModelSettings(Config):
 
     checkpoint: str = ""
     """A folder with a Qwen3-VL, or its id on the Hub."""
-    scratch: str = ""
-    """The name of a small student from scratch, instead of a checkpoint: tiny, speck."""
+    from_config: Annotated[str, Formerly("scratch")] = ""
+    """A small student with random weights, instead of a checkpoint: `tiny` (1.3 million of them), `mote` (.8), `speck` (.1)."""
     add_tags: bool = False
     """Add the four tags to a checkpoint that has never seen them; otherwise it is refused."""
     weights: Literal["float32", "bfloat16"] = "float32"
@@ -50,8 +50,8 @@ class ModelSettings(Config):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if bool(self.checkpoint) == bool(self.scratch):
-            raise ValueError("give either checkpoint or scratch")
+        if bool(self.checkpoint) == bool(self.from_config):
+            raise ValueError("give either checkpoint or from_config")
         return self
 
 
@@ -131,7 +131,7 @@ class LearningSettings(Config):
     """Weight decay of AdamW."""
     betas: tuple[float, float] = (0.9, 0.98)
     """Betas of AdamW."""
-    clip: PositiveFloat = 1.0
+    max_grad_norm: Annotated[PositiveFloat, Formerly("clip")] = 1.0
     """The largest norm of a gradient; larger ones are scaled down."""
     seed: NonNegativeInt = 0
     """The seed of the order of samples, of dropout, and of a student from scratch."""

@@ -29,7 +29,7 @@ from dmforge.trainers.training_settings import read_sft
 IMITATION = """# What the student imitates: `dmforge train sft {name}` goes on where it was stopped.
 out = "sft"
 [model]
-scratch = "mote"
+from_config = "mote"
 [data]
 corpora = [{{ place = "{place}" }}]
 max_samples = 16

@@ -65,7 +65,7 @@ def _renamed_lines(text: str, renames: Renames) -> Iterator[str]:
 
 
 def _renamed_path(header: str, renames: Renames) -> Path:
-    """The path of a table from its header, `stages.select_cot.least`, by current keys."""
+    """The path of a table from its header, `stages.select_cot.min_score`, by current keys."""
     path: Path = ()
     table: dict[str, Any] = tomllib.loads(f"[{header}]")
     while table:

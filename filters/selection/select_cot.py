@@ -36,7 +36,7 @@ class SelectCotConfig(StageConfig):
 
     corpus: str = Field("cot", pattern="^[a-z][a-z0-9_-]*$")
     """The name of the corpus."""
-    least: dict[str, Score] = Field(default_factory=dict)
+    min_score: Annotated[dict[str, Score], Formerly("least")] = Field(default_factory=dict)
     """Filter -> the least score. The first one that a candidate misses, in alphabetical order, is its reason; a score that
     hasn't been measured leaves it undetermined."""
     min_score_if_present: Annotated[dict[str, Score], Formerly("least_if_measured")] = Field(default_factory=dict)
@@ -52,7 +52,7 @@ class SelectCotConfig(StageConfig):
 
     def requirements(self) -> SelectionRules:
         return SelectionRules(
-            self.least, self.only, self.order, self.caps, self.balance, min_scores_if_measured=self.min_score_if_present
+            self.min_score, self.only, self.order, self.caps, self.balance, min_scores_if_measured=self.min_score_if_present
         )
 
 

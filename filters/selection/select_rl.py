@@ -16,6 +16,7 @@ from dmforge.curation.sources.importing import target_of
 from dmforge.filters.rollouts.rollout_stage import right_window
 from dmforge.filters.selection.selection import RANGE_SUBJECTS, UNDETERMINED, Dimension, Said, Score, Selection, SelectionRules
 from dmforge.schemas.columns import column
+from dmforge.schemas.config import Formerly
 from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Candidate, Provenance, Sample, Target, TargetSource, Task, Verdict, Video
@@ -53,10 +54,10 @@ class SelectRlConfig(StageConfig):
 
     corpus: str = Field("rl", pattern="^[a-z][a-z0-9_-]*$")
     """The name of the corpus."""
-    least: dict[str, Score] = Field(default_factory=dict)
+    min_score: Annotated[dict[str, Score], Formerly("least")] = Field(default_factory=dict)
     """Filter -> the least score of a task or its video. The first one that it misses, in alphabetical order, is its reason; a
     score that hasn't been measured leaves it undetermined."""
-    most: dict[str, Score] = Field(default_factory=dict)
+    max_score: Annotated[dict[str, Score], Formerly("most")] = Field(default_factory=dict)
     """Filter -> the greatest score: `replay = 0.95` leaves out what a student always solves."""
     only: dict[Said, list[str]] = Field(default_factory=dict[Said, list[str]])
     """What is kept by its origin: `licence = ["CC0-1.0"]`. Of the annotation, or of the video with `video_`."""
@@ -71,13 +72,15 @@ class SelectRlConfig(StageConfig):
 
     @model_validator(mode="after")
     def _leaves_room(self) -> SelectRlConfig:
-        for name in sorted(self.least.keys() & self.most.keys()):
-            if self.least[name] > self.most[name]:
-                raise ValueError(f"no score of {name!r} is at least {self.least[name]:g} and at most {self.most[name]:g}")
+        for name in sorted(self.min_score.keys() & self.max_score.keys()):
+            if self.min_score[name] > self.max_score[name]:
+                raise ValueError(
+                    f"no score of {name!r} is at least {self.min_score[name]:g} and at most {self.max_score[name]:g}"
+                )
         return self
 
     def requirements(self) -> SelectionRules:
-        return SelectionRules(self.least, self.only, (), self.caps, self.balance, max_scores=self.most)
+        return SelectionRules(self.min_score, self.only, (), self.caps, self.balance, max_scores=self.max_score)
 
 
 class SelectRl(Collective[Task, Sample]):

@@ -1,4 +1,4 @@
-"""What commit 59a9f4a left behind is opened, audited, exported, run on and trained from, with no endpoint reachable.
+"""What commit 59a9f4a left behind is brought up, audited, exported, run on and trained from, with no endpoint reachable.
 
 `59a9f4a.sh` made it, in an environment of that commit; `golden.json` in it holds what that commit printed about it.
 """
@@ -30,8 +30,8 @@ ASKING = ("segments", "questions", "annotate")
 
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The fixture, unpacked once; nothing writes to it but what looking writes."""
-    return unpack(tmp_path_factory.mktemp("59a9f4a"))
+    """The fixture, unpacked and brought up once; nothing writes to it but what looking writes."""
+    return upgraded(unpack(tmp_path_factory.mktemp("59a9f4a")))
 
 
 @pytest.fixture
@@ -55,6 +55,14 @@ def no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 def unpack(folder: Path) -> Path:
     with tarfile.open(FIXTURE) as tar:
         tar.extractall(folder, filter="data")
+    return folder
+
+
+def upgraded(folder: Path) -> Path:
+    """All that an owner of these files types before he goes on."""
+    for name in WORKSPACES:
+        assert dmforge("upgrade", "-w", folder / name)["changes"]
+    assert dmforge("upgrade", *sorted(folder.glob("*.toml")), *sorted((folder / "recipes").glob("*.toml")))
     return folder
 
 

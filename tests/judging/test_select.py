@@ -240,7 +240,9 @@ def test_what_the_recipe_will_measure_is_undetermined_and_not_unknown(workspace:
     assert told["kept"] == 0
     assert told["undetermined"] > 0
     recipe = place / "recipe.toml"
-    recipe.write_text(recipe.read_text().replace("[stages.select_cot.least]", "[stages.select_cot.least]\nanwser = 1.0"))
+    recipe.write_text(
+        recipe.read_text().replace("[stages.select_cot.min_score]", "[stages.select_cot.min_score]\nanwser = 1.0")
+    )
     for words in (("select", "cot", "--dry-run"), ("plan",), ("run",), ("status",)):
         told = dmforge(*words, "-w", place, code=2)
         assert "no filter measures 'anwser'" in told

@@ -56,7 +56,7 @@ def shrink(recipe: Path) -> None:
     for stage in ("blind", "replay", "necessity", "density", "vouch"):
         rounds = "" if stage == "replay" else f"[stages.{stage}.rounds]\nsizes = [1, 2]\n\n"
         assert f"[stages.{stage}]" in text
-        text = text.replace(f"[stages.{stage}]", f"{rounds}[stages.{stage}]\nmost_tokens = 12")
+        text = text.replace(f"[stages.{stage}]", f"{rounds}[stages.{stage}]\nmax_tokens = 12")
     recipe.write_text(text)
 
 

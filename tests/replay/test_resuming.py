@@ -164,7 +164,7 @@ def test_another_student_is_other_work_and_another_place_is_not(workspace: Works
     (tmp_path / "student").rename(tmp_path / "elsewhere")
     change(workspace, '"../student"', '"../elsewhere"')
     change(workspace, 'device = "auto"', 'device = "cpu"')
-    change(workspace, "[stages.replay]", "[stages.replay]\nmost_rows = 3\nbatch_items = 7")
+    change(workspace, "[stages.replay]", "[stages.replay]\nmax_rows = 3\nbatch_items = 7")
     assert pending() == 0
     (tmp_path / "elsewhere/README.md").write_text("another card")
     (tmp_path / "elsewhere/optimizer.pt").write_bytes(b"what only its training reads")

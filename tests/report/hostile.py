@@ -20,7 +20,7 @@ RECIPE = """name = "<script>window.planted='recipe'</script> & friends"
 [stages.citations]
 [stages.human]
 [stages.select_cot]
-[stages.select_cot.least]
+[stages.select_cot.min_score]
 grammar = 1.0
 window = 1.0
 [stages.select_cot.min_score_if_present]

@@ -68,7 +68,7 @@ def write_settings(path: Path, practice: Path, checkpoint: Path, out: str = "out
         "data_verify": "false",
         "rollout_group": "4",
         "rollout_temperature": "1.0",
-        "rollout_most_tokens": "40",
+        "rollout_max_tokens": "40",
         "training_steps": "4",
         "training_learning_rate": "1e-3",
         "saving_save_every": "2",

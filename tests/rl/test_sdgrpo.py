@@ -288,7 +288,7 @@ def test_published_tasks_are_imported_packed_and_practised_on(checkpoint: Path, 
     dmforge("run", "-w", place)
     (corpus,) = (place / "shards" / "rl").iterdir()
     path = write_settings(
-        tmp_path / "rl.toml", corpus, checkpoint, data_prompts="2", rollout_group="2", rollout_most_tokens="24",
+        tmp_path / "rl.toml", corpus, checkpoint, data_prompts="2", rollout_group="2", rollout_max_tokens="24",
         training_steps="1", data_verify="true",
     )  # fmt: skip
     told = CliRunner().invoke(cli.app, ["train", "sdgrpo", str(path), "--json"])
@@ -319,8 +319,8 @@ def test_what_can_not_end_well_is_refused(settings: Path, trajectories: Path, pr
         return write_settings(settings, practice, checkpoint, **changes)
 
     assert "holds trajectories" in refused(write_settings(settings, trajectories, checkpoint))
-    assert "a rollout may have" in refused(changed(training_most_tokens="100"))
-    assert "over the budget of 3" in refused(changed(rollout_most_visual_tokens="3", data_verify="true"))
+    assert "a rollout may have" in refused(changed(training_max_tokens="100"))
+    assert "over the budget of 3" in refused(changed(rollout_max_visual_tokens="3", data_verify="true"))
     assert "steps = 5 must be a multiple" in refused(changed(training_steps="5", training_iterations="2"))
     assert "save_every must be a multiple" in refused(changed(saving_save_every="3", training_iterations="2"))
     assert "top_p" in refused(changed(rollout_top_p="0.9"))

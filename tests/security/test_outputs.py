@@ -22,7 +22,7 @@ from dmforge.trainers.training_settings import read_sft
 PAID = "journal/oracle/main.jsonl"
 SETTINGS = """
 out = "ws/runs/sft"
-model.scratch = "tiny"
+model.from_config = "tiny"
 data.corpora = [{place = "x"}]
 training.steps = 1
 """

@@ -301,7 +301,7 @@ def prompts() -> list[dict[str, Any]]:
 
 def there_and_back(tmp_path: Path, cot: list[dict[str, Any]], rl: list[dict[str, Any]], lengths_s: dict[str, float]) -> Path:
     """Both files into a workspace with stand-ins for their videos, and out again."""
-    place = workspace(tmp_path, "rules", "[stages.select_cot.least]\ngrammar = 1.0\n", "select_rl", "pack")
+    place = workspace(tmp_path, "rules", "[stages.select_cot.min_score]\ngrammar = 1.0\n", "select_rl", "pack")
     videos = tmp_path / "videos"
     videos.mkdir()
     for number, (name, length_s) in enumerate(lengths_s.items()):

@@ -63,7 +63,7 @@ def test_half_precision_is_that_of_a_checkpoint(student: Student) -> None:
 
 def test_adapters_are_merged_into_what_is_loaded_and_stay_what_they_are(student: Student) -> None:
     plain = {name: weight.value().clone() for name, weight in weights_of(student.model).items()}
-    settings = ModelSettings(scratch="speck", adapters=Adapters(rank=2))
+    settings = ModelSettings(from_config="speck", adapters=Adapters(rank=2))
     adapted = prepare_student(student, settings)
     with torch.no_grad():
         for name, weights in adapted.model.named_parameters():

@@ -44,11 +44,11 @@ def settings(corpus: Path, tmp_path: Path) -> Path:
 
 
 def write_settings(path: Path, corpus: Path, out: str = "out", **changes: str) -> Path:
-    """The file of a small training, some keys of which are changed: `data_most_tokens="100"`."""
+    """The file of a small training, some keys of which are changed: `data_max_tokens="100"`."""
     values = {
-        "model_scratch": '"speck"',
+        "model_from_config": '"speck"',
         "data_corpora": f'[{{ place = "{corpus}" }}]',
-        "data_most_tokens": "2000",
+        "data_max_tokens": "2000",
         "training_steps": "6",
         "training_learning_rate": "1e-3",
         "saving_save_every": "3",

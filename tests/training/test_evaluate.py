@@ -82,7 +82,7 @@ def recomputed(rows: list[dict[str, Any]]) -> dict[str, float]:
 def test_figures_are_those_of_the_rows_and_stand_in_their_intervals(
     random_checkpoint: Path, corpus: Path, tmp_path: Path
 ) -> None:
-    path = write_evaluation(tmp_path / "e.toml", random_checkpoint, [str(corpus)], 'out = "here"\n[roll]\nmost_tokens = 60\n')
+    path = write_evaluation(tmp_path / "e.toml", random_checkpoint, [str(corpus)], 'out = "here"\n[roll]\nmax_tokens = 60\n')
     told = json.loads(invoked(path, "--json"))
     rows, metrics = rows_in(tmp_path / "here"), told["metrics"]
     assert metrics == json.loads((tmp_path / "here/metrics.json").read_text())
@@ -105,7 +105,7 @@ def test_rows_in_the_lake_are_those_of_the_file_and_a_takedown_finds_them(
     root = tmp_path / "ws"
     shutil.copytree(corpus.parents[2], root)
     inside = root / corpus.relative_to(corpus.parents[2])
-    more = 'workspace = "ws"\nout = "here"\n[roll]\nmost_tokens = 60\n'
+    more = 'workspace = "ws"\nout = "here"\n[roll]\nmax_tokens = 60\n'
     path = write_evaluation(tmp_path / "e.toml", random_checkpoint, [str(inside)], more)
     invoked(path)
     lines = rows_in(tmp_path / "here")
@@ -129,7 +129,7 @@ def test_rows_in_the_lake_are_those_of_the_file_and_a_takedown_finds_them(
 
 def test_rows_lie_beside_the_checkpoint_and_the_table_says_what_they_say(random_checkpoint: Path, corpus: Path) -> None:
     path = random_checkpoint.parent / "e.toml"
-    write_evaluation(path, "./checkpoint-0", [str(corpus)], "max_samples = 3\n[roll]\nmost_tokens = 20\n")
+    write_evaluation(path, "./checkpoint-0", [str(corpus)], "max_samples = 3\n[roll]\nmax_tokens = 20\n")
     printed = invoked(path)
     folder = random_checkpoint.parent / "checkpoint-0.evaluation"
     assert len(rows_in(folder)) == 3
@@ -268,6 +268,6 @@ def test_settings_are_meant_from_where_the_file_lies(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_is_evaluated_in_bfloat16(random_checkpoint: Path, corpus: Path, tmp_path: Path) -> None:
-    more = 'weights = "bfloat16"\nout = "here"\nmost_samples = 2\n[roll]\nmost_tokens = 8\n'
+    more = 'weights = "bfloat16"\nout = "here"\nmax_samples = 2\n[roll]\nmax_tokens = 8\n'
     told = json.loads(invoked(write_evaluation(tmp_path / "e.toml", random_checkpoint, [str(corpus)], more), "--json"))
     assert told["metrics"]["samples"] == len(rows_in(tmp_path / "here")) == 2

@@ -257,9 +257,9 @@ def test_two_processes_learn_what_one_does(settings: Path, corpus: Path) -> None
 
 
 def test_an_update_is_the_same_however_it_is_cut(settings: Path, corpus: Path) -> None:
-    train(read_sft(write_settings(settings, corpus, training_accumulation="2", training_steps="1", data_most_samples="3")))
+    train(read_sft(write_settings(settings, corpus, training_accumulation="2", training_steps="1", data_max_samples="3")))
     whole = settings.parent / "out" / "checkpoint-1"
-    train(read_sft(write_settings(settings, corpus, "once", training_steps="1", data_most_samples="6")))
+    train(read_sft(write_settings(settings, corpus, "once", training_steps="1", data_max_samples="6")))
     once = settings.parent / "once" / "checkpoint-1"
     first, second = (load_file(folder / "model.safetensors") for folder in (whole, once))
     assert all(torch.allclose(first[name], second[name], atol=1e-5) for name in first)
@@ -324,7 +324,7 @@ def test_other_frames_than_were_packed_are_refused(settings: Path) -> None:
 
 
 def test_a_sample_over_the_budget_is_refused(settings: Path, corpus: Path) -> None:
-    assert "over the budget of 100" in refused(write_settings(settings, corpus, data_most_tokens="100"))
+    assert "over the budget of 100" in refused(write_settings(settings, corpus, data_max_tokens="100"))
 
 
 def test_tasks_are_no_trajectories(settings: Path, tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_a_checkpoint_without_the_tags_is_refused(settings: Path, corpus: Path, 
     for name in ("tokenizer.json", "tokenizer_config.json"):
         path = tmp_path / "plain" / name
         path.write_text(path.read_text().replace("<span>", "<else>"))
-    told = write_settings(settings, corpus, model_scratch="", model_checkpoint='"./plain"')
+    told = write_settings(settings, corpus, model_from_config="", model_checkpoint='"./plain"')
     with pytest.raises(InputError, match="<span>"):
         train(read_sft(told))
 
@@ -355,8 +355,8 @@ def test_patterns_that_meet_no_weight_are_refused(settings: Path, corpus: Path) 
 def test_unknown_keys_are_refused(settings: Path, corpus: Path) -> None:
     with pytest.raises(InputError, match="stepps"):
         read_sft(write_settings(settings, corpus, training_stepps="3"))
-    with pytest.raises(InputError, match="either checkpoint or scratch"):
-        read_sft(write_settings(settings, corpus, model_scratch=""))
+    with pytest.raises(InputError, match="either checkpoint or from_config"):
+        read_sft(write_settings(settings, corpus, model_from_config=""))
 
 
 def test_the_command_line_trains_and_says_so_in_json(settings: Path) -> None:

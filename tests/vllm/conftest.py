@@ -33,7 +33,14 @@ from tests.support.taught import QUESTION, Tinted, taught_folder
 WATCHED = Path(__file__).parent / "lane" / "watched.py"
 ROOT = Path(__file__).parents[2]
 SMALL = VllmSettings(
-    kind="vllm", weights="float32", rows=4, context=1024, at_once=1024, cache_gb=0.003, compiled=False, start_s=280
+    kind="vllm",
+    weights="float32",
+    max_num_seqs=4,
+    max_model_len=1024,
+    max_num_batched_tokens=1024,
+    cache_gb=0.003,
+    compiled=False,
+    start_timeout_s=280,
 )
 """A cache for about 6,000 tokens: only a good order of rows can make use of it."""
 

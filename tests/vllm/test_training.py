@@ -17,8 +17,10 @@ from tests.support import flicker
 
 STEPS = 3
 BESIDE = {
-    "engine_kind": '"vllm"', "engine_weights": '"float32"', "engine_rows": "8", "engine_context": "2048",
-    "engine_at_once": "2048", "engine_cache_gb": "0.02", "engine_compiled": "false", "engine_start_s": "280",
+    "engine_kind": '"vllm"', "engine_weights": '"float32"', "engine_max_num_seqs": "8",
+    "engine_max_model_len": "2048", "engine_max_num_batched_tokens": "2048", "engine_cache_gb": "0.02",
+    "engine_compiled": "false",
+    "engine_start_timeout_s": "280",
 }  # fmt: skip
 
 

@@ -78,8 +78,8 @@ def roll_out_round(
     played_by_prompt: dict[int, RolledOutGroup] = {}
     pending = list(range(len(prompts)))
     for attempt in range(settings.rollout.resample + 1):
-        for start in range(0, len(pending), settings.rollout.at_once):
-            batch = pending[start : start + settings.rollout.at_once]
+        for start in range(0, len(pending), settings.rollout.max_rows):
+            batch = pending[start : start + settings.rollout.max_rows]
             played_by_prompt |= zip(
                 batch,
                 _roll_out_groups(engine, [prompts[index] for index in batch], round_index, attempt, settings),

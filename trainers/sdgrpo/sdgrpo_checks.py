@@ -31,8 +31,8 @@ def open_rl_corpora(settings: SdgrpoSettings) -> list[Corpus]:
             message = f"a rollout may have {rollout_tokens} tokens, and a forward {settings.training.max_tokens}"
             hint = "raise [training] max_tokens, lower [rollout] max_tokens, or pack with clips that cost less"
             raise InputError(message, where=f"{corpus.place}: {corpus[costliest].sample.id}", hint=hint)
-        if vllm_settings and rollout_tokens > vllm_settings.context:
-            message = f"a rollout may have {rollout_tokens} tokens, and a row of the engine {vllm_settings.context}"
+        if vllm_settings and rollout_tokens > vllm_settings.max_model_len:
+            message = f"a rollout may have {rollout_tokens} tokens, and a row of the engine {vllm_settings.max_model_len}"
             hint = "raise [engine] context, lower [rollout] max_tokens, or pack with clips that cost less"
             raise InputError(message, where=f"{corpus.place}: {corpus[costliest].sample.id}", hint=hint)
     return corpora

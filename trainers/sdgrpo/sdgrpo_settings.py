@@ -40,7 +40,7 @@ class RolloutSettings(Config):
     """The most visual tokens of all clips that it is shown, the coarse one included."""
     resample: NonNegativeInt = 0
     """How many more times a group is rolled out in which no rollout did better than the others."""
-    at_once: Operational[PositiveInt] = 16
+    max_rows: Annotated[Operational[PositiveInt], Formerly("at_once")] = 16
     """Groups that are rolled out in one batch."""
 
 

@@ -34,11 +34,11 @@ class VllmSettings(Config):
     """How weights are kept, and computed with."""
     processes: Operational[PositiveInt] = 1
     """One for each GPU."""
-    rows: Operational[PositiveInt] = 256
+    max_num_seqs: Annotated[Operational[PositiveInt], Formerly("rows")] = 256
     """Rows that are at work in a process at once."""
-    context: Operational[PositiveInt] = 65_536
+    max_model_len: Annotated[Operational[PositiveInt], Formerly("context")] = 65_536
     """Tokens of a row, what it may still write included."""
-    at_once: Operational[PositiveInt] = 16_384
+    max_num_batched_tokens: Annotated[Operational[PositiveInt], Formerly("at_once")] = 16_384
     """Tokens of one pass through the model. No clip may have more."""
     max_looks: Annotated[Operational[PositiveInt], Formerly("most_looks")] = 1
     """Looks that a row may be shown. A row with more is refused."""
@@ -48,7 +48,7 @@ class VllmSettings(Config):
     """Size of the cache that keeps rows; by default what is left of the memory's share. On a CPU it has to be said."""
     compiled: Operational[bool] = True
     """Compile the model, and replay it. Without, it starts in seconds and is slower."""
-    start_s: Operational[PositiveFloat] = 1_800.0
+    start_timeout_s: Annotated[Operational[PositiveFloat], Formerly("start_s")] = 1_800.0
     """Seconds until a process that is not ready is given up."""
     hang_timeout_s: Annotated[Operational[PositiveFloat], Formerly("still_s")] = 600.0
     """Seconds without a sign until a process that is at work is ended, and its rows are sent to another."""

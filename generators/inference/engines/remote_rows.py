@@ -112,7 +112,7 @@ class RemoteConversation:
         if cached is None:
             if clip.tokens > self._room.clip:
                 message = f"a clip has {clip.tokens} visual tokens; the engine takes {self._room.clip} at once"
-                raise InputError(message, where="at_once", hint="raise at_once, or show fewer or smaller frames")
+                raise InputError(message, where="max_num_batched_tokens", hint="raise it, or show fewer or smaller frames")
             cached = self._parcels[id(clip)] = clip, parcel_of(clip)
         return cached[1]
 

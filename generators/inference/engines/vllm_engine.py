@@ -100,7 +100,7 @@ def require_vllm() -> None:
 
 
 def room_of(settings: VllmSettings) -> EngineResources:
-    return EngineResources(settings.context, settings.at_once)
+    return EngineResources(settings.max_model_len, settings.max_num_batched_tokens)
 
 
 def hirings_of(settings: VllmSettings, checkpoint: str, command: Sequence[str], first_gpu: int = 0) -> list[WorkerSpec]:
@@ -111,7 +111,9 @@ def hirings_of(settings: VllmSettings, checkpoint: str, command: Sequence[str], 
     for gpu in range(first_gpu, first_gpu + settings.processes):
         device_variable = {DEVICES: _device(gpu)} if first_gpu or settings.processes > 1 else {}
         environment = {**ENVIRONMENT, **OWN_PROCESS, **device_variable}
-        hirings.append(WorkerSpec(command, start, environment, settings.rows, settings.start_s, settings.hang_timeout_s))
+        hirings.append(
+            WorkerSpec(command, start, environment, settings.max_num_seqs, settings.start_timeout_s, settings.hang_timeout_s)
+        )
     return hirings
 
 
@@ -131,9 +133,9 @@ def _arguments(settings: VllmSettings, checkpoint: str) -> dict[str, Any]:
         **cache_arguments,
         "model": checkpoint,
         "dtype": settings.weights,
-        "max_model_len": settings.context,
-        "max_num_seqs": settings.rows,
-        "max_num_batched_tokens": settings.at_once,
+        "max_model_len": settings.max_model_len,
+        "max_num_seqs": settings.max_num_seqs,
+        "max_num_batched_tokens": settings.max_num_batched_tokens,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
         "enforce_eager": not settings.compiled,
     }
