@@ -767,12 +767,7 @@ def audit(
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="When a question of --sql is stopped.")] = 60.0,
     memory_mb: Annotated[int, typer.Option("--memory-mb", min=64, max=MANY, help="The most memory it may use.")] = 2048,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report instead: one page with all of it.")
-    ] = None,
-    training: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="Beside --html: a training whose curves it shows.")
-    ] = None,
+    html: Annotated[Path | None, typer.Option(hidden=True)] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
@@ -780,14 +775,7 @@ def audit(
     from dmforge.curation.audit import query as named
 
     if html is not None:
-        from dmforge.commands.report import write_report
-
-        report_path = write_report(_workspace(workspace), html, training or [])
-        document = {"report": str(report_path), "bytes": report_path.stat().st_size}
-        print_json(document) if as_json else out.print_line("{report}: {bytes} bytes".format(**document))
-        return
-    if training:
-        raise InputError("curves stand on the report only", where="--training", hint="give --html FILE as well")
+        raise InputError("the report has a command of its own now", where="--html", hint=f"dmforge report {html}")
     if list_queries or not (query or sql is not None):
         print_answer(named.listed(), "json" if as_json else form or "table")
         return
@@ -815,6 +803,21 @@ def audit(
         print_funnel(answer)
     else:
         print_answer(answer, output_format)
+
+
+@app.command()
+def report(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The page, for a browser.")],
+    training: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="A training whose curves it shows.")] = None,
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Write all that the lake holds as one page: the funnel, figures, and samples as cards."""
+    from dmforge.commands.report import write_report
+
+    path = write_report(_workspace(workspace), file, training or [])
+    document = {"report": str(path), "bytes": path.stat().st_size}
+    print_json(document) if as_json else out.print_line("{report}: {bytes} bytes".format(**document))
 
 
 @app.command()

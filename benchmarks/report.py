@@ -109,8 +109,8 @@ def main() -> None:
         selected(workspace)
         root, page = str(workspace.root), Path(folder, "report.html")
         rows: list[list[object]] = []
-        took_s, _ = timed(lambda: command("audit", "--html", str(page), "-w", root))
-        rows.append(["audit --html", f"{took_s:.2f}", f"{page.stat().st_size:,} bytes"])
+        took_s, _ = timed(lambda: command("report", str(page), "-w", root))
+        rows.append(["report", f"{took_s:.2f}", f"{page.stat().st_size:,} bytes"])
         took_s, _ = timed(lambda: command("audit", "funnel", "-w", root))
         rows.append(["baseline: audit funnel", f"{took_s:.2f}", ""])
         rows += reviewed(workspace, told.candidates // 10)

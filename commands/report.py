@@ -27,7 +27,7 @@ def write_report(workspace: Workspace, file: Path, trainings: Sequence[Path] = (
     """Write the report's page; nothing else in the workspace is touched."""
     recipe = read_recipe(workspace.require().recipe)
     require_report_extra()
-    output_file(file, "--html", workspace)
+    output_file(file, "FILE", workspace)
     from dmforge.curation.report import cards, figures, page, pictures, sample_cards, training_curves
     from dmforge.curation.report import funnel as flow
 

@@ -1,7 +1,7 @@
 """The picture of a report that stands in the README: the top of the page and one sample, as a browser shows them.
 
 dmforge demo --out demo
-dmforge audit --html demo/report.html -w demo/workspace
+dmforge report demo/report.html -w demo/workspace
 python -m tools.picture demo/report.html docs/report.png
 """
 

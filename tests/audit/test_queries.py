@@ -286,7 +286,7 @@ def test_lines_of_the_journal_that_are_damaged_or_count_nothing_stop_no_audit(
     assert before["input_tokens"] - cost["input_tokens"] == used["prompt_tokens"]
     films = answer("dearest", "-w", place)
     assert sum(film["answers"] for film in films) == len(lines)
-    ask("audit", "--html", tmp_path / "page.html", "-w", place)
+    ask("report", tmp_path / "page.html", "-w", place)
     asked = {show("ask", request): row["id"] for row in rows(place, "candidates") for request in row["requests"]}
     paid = json.loads(ask("why", show("candidate", asked[spoilt["key"]]), "-w", place, "--json").stdout)["answers"]
     assert [line["input_tokens"] for line in paid if line["request"] == spoilt["key"]] == [None]

@@ -136,7 +136,7 @@ def test_every_named_question_has_an_answer(untouched: Path) -> None:
 
 def test_the_report_is_drawn(untouched: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    dmforge("audit", "--html", page, "--training", untouched / "sft", "-w", untouched / "demo/workspace")
+    dmforge("report", page, "--training", untouched / "sft", "-w", untouched / "demo/workspace")
     assert page.stat().st_size > 50_000
 
 

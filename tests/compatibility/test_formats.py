@@ -40,7 +40,7 @@ SHAPES = shapes.shapes()
 READS_A_WORKSPACE = (
     "plan", "run", "select cot --dry-run", "select cot", "pack cot", "export cot --to trl", "status", "digest", "merge {ws}",
     "forget --reason x --source y", "upgrade", "ingest {ws}/recipe.toml", "import jsonl {ws}/recipe.toml", "review cot --as x",
-    "audit funnel", "audit --sql SELECT", "audit --html {ws}.html", "why task_mzxw6ytboi3gk4tfon2ca5dfpm", "evaluate {ws}.toml",
+    "audit funnel", "audit --sql SELECT", "report {ws}.html", "why task_mzxw6ytboi3gk4tfon2ca5dfpm", "evaluate {ws}.toml",
     "audit difference --with {ws}",
 )  # fmt: skip
 
@@ -104,6 +104,7 @@ def test_newer_shards_are_refused(number: str, old: Path, tmp_path: Path) -> Non
     (shards / MANIFEST).write_text(json.dumps(manifest | {number: 99}))
     settings = (old / "sft.toml").read_text().replace(str(source.relative_to(old)), str(shards))
     (tmp_path / "sft.toml").write_text(settings)
+    invoke("upgrade", tmp_path / "sft.toml")
     for words in (["verify", shards], ["train", "sft", tmp_path / "sft.toml"]):
         result = CliRunner().invoke(cli.app, list(map(str, words)))
         assert result.exit_code in (1, 2)

@@ -100,7 +100,7 @@ ON_WORKSPACES = (
     "upgrade",
     "audit funnel",
     "audit --sql 'SELECT 1'",
-    "audit --html {out}",
+    "report {out}",
     "why task_",
     "review cot --as me",
 )
@@ -143,7 +143,7 @@ HARMLESS: dict[str, set[str]] = {
     "init --recipe demo": {*PATHS} - {"too long a name"},  # folders may be called so
     "run -w {ws} --budget": {"huge", "without end", "too large"},  # nothing is spent
     "run -w {ws} --videos": {"huge"},
-    "audit -w {ws} --html": {*PATHS} - {"too long a name", "a device", "nothing"},
+    "report -w {ws}": {*PATHS} - {"too long a name", "a device", "nothing"},
     "export cot -w {ws} --to trl --out": {*PATHS} - {"too long a name", "a device", "nothing"},
     "audit -w {ws}": {"nothing as a name"},  # lists the questions
     "audit funnel -w {ws} --format": {"nothing as a name"},
@@ -175,7 +175,7 @@ WITH_PATHS = (
     "init --recipe demo",
     "plan -w",
     "audit funnel -w {ws} --out",
-    "audit -w {ws} --html",
+    "report -w {ws}",
     "probe",
     "ingest -w {ws}",
     "merge -w {ws}",

@@ -227,14 +227,16 @@ def test_a_folder_that_is_no_trainings_is_named(workspace: Workspace, tmp_path: 
 
 
 def test_the_command_says_where_the_page_is(workspace: Workspace, tmp_path: Path) -> None:
-    told = CliRunner().invoke(cli.app, ["audit", "--html", str(tmp_path / "r.html"), "-w", str(workspace.root), "--json"])
+    told = CliRunner().invoke(cli.app, ["report", str(tmp_path / "r.html"), "-w", str(workspace.root), "--json"])
     assert told.exit_code == 0, told.output
     assert json.loads(told.stdout)["bytes"] == (tmp_path / "r.html").stat().st_size
     (tmp_path / "log.jsonl").write_text("no log\n")
-    words = ["audit", "--html", str(tmp_path / "r.html"), "-w", str(workspace.root), "--training", str(tmp_path)]
+    words = ["report", str(tmp_path / "r.html"), "-w", str(workspace.root), "--training", str(tmp_path)]
     assert CliRunner().invoke(cli.app, words).exit_code == 2
-    words = ["audit", "-w", str(workspace.root), "--training", str(tmp_path)]
-    assert CliRunner().invoke(cli.app, words).exit_code == 2
+    words = ["audit", "--html", str(tmp_path / "r.html"), "-w", str(workspace.root)]
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exit_code == 2
+    assert "dmforge report" in result.output
 
 
 def test_a_log_with_anything_in_it_becomes_curves_or_is_refused(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 OPTIONS: dict[str, Callable[[Path, Path], list[str]]] = {
     "audit --out": lambda root, place: ["audit", "cost", "--format", "json", "--out", str(place), "-w", str(root)],
-    "audit --html": lambda root, place: ["audit", "--html", str(place), "-w", str(root)],
+    "report": lambda root, place: ["report", str(place), "-w", str(root)],
     "demo --out": lambda _, place: ["demo", "--size", "chain", "--videos", "1", "--out", str(place)],
     "oracle --truth": lambda root, place: ["oracle", str(root / "worlds"), "--truth", str(place)],
     "worlds": lambda _, place: ["worlds", str(place), "--videos", "1"],
@@ -65,8 +65,8 @@ def test_an_export_goes_into_no_workspace_and_may_lie_beside_its_folders(workspa
         with pytest.raises(InputError, match="belongs to a workspace"):
             output_folder(place, "--out", workspace)
     assert output_folder(workspace.root / "exports" / "hf", "--out", workspace)
-    assert output_file(workspace.root / "report.html", "--html", workspace)
-    assert output_file(workspace.lake / "../report.html", "--html", workspace)
+    assert output_file(workspace.root / "report.html", "FILE", workspace)
+    assert output_file(workspace.lake / "../report.html", "FILE", workspace)
 
 
 @pytest.mark.parametrize("inside", [PAID, "lake/commits/pack/x.json"])
