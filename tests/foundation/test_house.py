@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dmforge.generators.inference.engines.engine_settings import ServerSettings, TransformersSettings, VllmSettings
+from dmforge.generators.inference.engines.engine_settings import TransformersSettings, VllmSettings
 from dmforge.recipe import RECIPES, STAGES, RecipeFile, read_recipe, stage_class
 from dmforge.schemas.config import Config
 from dmforge.trainers.evaluation_settings import BootstrapSettings, EvaluationSettings, RollSettings
@@ -179,7 +179,7 @@ def test_a_whole_run_imports_nothing_heavy(tmp_path: Path) -> None:
 
 def configs() -> list[type[Config]]:
     trainings = [Adapters, CorpusSettings, DataSettings, ModelSettings, OutSettings, SftSettings, StepSettings]
-    trainings += [BootstrapSettings, EvaluationSettings, RollSettings, ServerSettings, TransformersSettings, VllmSettings]
+    trainings += [BootstrapSettings, EvaluationSettings, RollSettings, TransformersSettings, VllmSettings]
     trainings += [ColocatedSettings, InProcessSettings, PolicySettings, RolloutSettings, SdgrpoSettings]
     return [RecipeFile, *trainings, *(stage_class(name).config_class for name in STAGES)]
 

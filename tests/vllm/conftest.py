@@ -7,13 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,30 +92,3 @@ def watching(checkpoint: Path, folder: Path, **changes: float) -> Generator[Watc
 def watched(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Watched]:
     with watching(checkpoint, tmp_path_factory.mktemp("watched")) as engine:
         yield engine
-
-
-@contextmanager
-def serving(command: Callable[[int], list[str]], log: Path, **environment: str) -> Generator[str]:
-    """Run a server on a free port of loopback; yields its address once it is up."""
-    with socket.socket() as free_socket:
-        free_socket.bind(("127.0.0.1", 0))
-        port = free_socket.getsockname()[1]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command(port), stdout=file, stderr=file, env={**os.environ, **environment})
-    try:
-        _wait_until_healthy(process, f"http://127.0.0.1:{port}/health", log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _wait_until_healthy(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    deadline_s = time.monotonic() + 280
-    while time.monotonic() < deadline_s and process.poll() is None:
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            time.sleep(0.5)
-    pytest.fail(f"the server did not start: {log.read_text()[-3000:]}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from dmforge.generators.teacher.client import KEY, Address
 from dmforge.schemas.config import Config, Formerly, Operational
 
 Weights = Literal["float32", "bfloat16"]
@@ -54,24 +53,5 @@ class VllmSettings(Config):
     """Seconds without a sign until a process that is at work is ended, and its rows are sent to another."""
 
 
-class ServerSettings(Config):
-    """A vLLM server, here or elsewhere, that was started by `python -m dmforge.generators.inference.engines.serve`."""
-
-    kind: Literal["openai"]
-    """Needs nothing here: the server has the GPU."""
-    base_url: Operational[Address]
-    """The server's address, up to and including /v1."""
-    model: Operational[str] = ""
-    """The model's name, as the server knows it; empty where it serves only one."""
-    api_key_env: Annotated[Operational[str], Formerly("key_name")] = KEY
-    """The variable of the environment that holds the key, if the server wants one."""
-    rows: Operational[PositiveInt] = 64
-    """Rows that are on their way at once."""
-    timeout_s: Operational[PositiveFloat] = 600.0
-    """Seconds until a request is given up and sent again."""
-    retries: Operational[NonNegativeInt] = 4
-    """How often a request is sent again after an error of the server or the network."""
-
-
-EngineSettings = Annotated[TransformersSettings | VllmSettings | ServerSettings, Field(discriminator="kind")]
-"""`kind` says which: transformers, vllm, openai."""
+EngineSettings = Annotated[TransformersSettings | VllmSettings, Field(discriminator="kind")]
+"""`kind` says which: transformers, vllm."""

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dmforge.generators.inference.engines.engine import Engine
-from dmforge.generators.inference.engines.engine_settings import EngineSettings, ServerSettings, VllmSettings
+from dmforge.generators.inference.engines.engine_settings import EngineSettings, VllmSettings
 
 
 def open_engine(settings: EngineSettings, checkpoint: str) -> Engine:
-    """Open an engine; the caller closes it. `checkpoint` is a folder, or an id on the Hub; with `openai` the server has loaded
-    the same, and only its tokenizer is read here."""
+    """Open an engine; the caller closes it. `checkpoint` is a folder, or an id on the Hub."""
     if isinstance(settings, VllmSettings):
         from dmforge.generators.inference.engines.vllm_engine import open_vllm
 
         return open_vllm(settings, checkpoint)
-    if isinstance(settings, ServerSettings):
-        from dmforge.generators.inference.engines.openai import open_server
-
-        return open_server(settings, checkpoint)
     from dmforge.generators.inference.engines.transformers_engine import open_transformers
 
     return open_transformers(settings, checkpoint)
