@@ -171,7 +171,7 @@ def run(
     ] = None,
     rank: Annotated[int | None, typer.Option(min=0, help="Do the share of this rank, beside other ranks.")] = None,
     world_size: Annotated[int | None, typer.Option(min=1, metavar="W", help="How many ranks there are.")] = None,
-    patience: Annotated[
+    wait_timeout: Annotated[
         float | None, typer.Option(metavar="S", min=0, help="Seconds that a rank waits where no other is at work; else 600.")
     ] = None,
     as_json: JsonOption = False,
@@ -183,7 +183,7 @@ def run(
     from dmforge.curation.engine import run_log
 
     run_workspace = _workspace(workspace)
-    rank_options = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--wait-timeout": patience is not None}
+    rank_options = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--wait-timeout": wait_timeout is not None}
     share = _share(rank, world_size, rank_options | {"--executor": executor == "ray"})
     if address is not None and executor != "ray":
         raise InputError("`--address` needs `--executor ray`", where="--address", hint="give --executor ray, or leave it out")
@@ -195,9 +195,9 @@ def run(
                 run_workspace, err, _command(), until, videos, retry_quarantined, budget, ray_executor
             )
         else:
-            patience = 600.0 if patience is None else patience
-            intake.bring_in_turn(run_workspace, err, _command(), patience)
-            stage_reports = run_share(run_workspace, err, _command(), share, patience, until, budget)
+            wait_timeout = 600.0 if wait_timeout is None else wait_timeout
+            intake.bring_in_turn(run_workspace, err, _command(), wait_timeout)
+            stage_reports = run_share(run_workspace, err, _command(), share, wait_timeout, until, budget)
         reports = []
         for report in stage_reports:
             reports.append(report)

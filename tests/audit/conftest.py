@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from dmforge import cli
-from dmforge.commands.demo.chain import Size, demo
+from dmforge.commands.demo.chain import DemoSize, demo
 from dmforge.curation.lake.views import LakeView
 from dmforge.filters.selection.select_cot import SelectCot, SelectCotConfig
 from dmforge.schemas.looks import Look, Window
@@ -46,7 +46,7 @@ def answer() -> Callable[..., list[dict[str, Any]]]:
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished demo; its folder has letters in its name that SQL or a shell might take for more."""
     folder = tmp_path_factory.mktemp("it's [a] demo")
-    demo(folder, Size(3), Console(quiet=True), "test")
+    demo(folder, DemoSize(3), Console(quiet=True), "test")
     return folder / "workspace"
 
 
@@ -112,4 +112,4 @@ def _random_window(random: Random) -> Window:
 def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LakeView]:
     """The lake of random rows, with a selection of right answers, the best of each task."""
     folder = tmp_path_factory.mktemp("scored") / "ws"
-    return folder, judged(folder, random_rows(), SelectCot(SelectCotConfig(least={"answer": 0.5}, order=("evidence",))))
+    return folder, judged(folder, random_rows(), SelectCot(SelectCotConfig(min_score={"answer": 0.5}, order=("evidence",))))

@@ -94,7 +94,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_points_to_is_there(page: Path) -> None:
     text = page.read_text("utf-8")
-    for place in re.findall(r"`((?:tests|benchmarks|recipes|generators|filters|curation|schemas|trainers)/[\w./-]+)`", text):
+    for place in re.findall(
+        r"`((?:tests|benchmarks|chaos|studies|tools|recipes|commands|generators|filters|curation|schemas|trainers)/[\w./-]+)`",
+        text,
+    ):
         assert (ROOT / place).exists() or (ROOT / f"{place}.py").is_file(), place
     for module in re.findall(r"python -m (benchmarks\.\w+)", text):
         place = ROOT / module.replace(".", "/")

@@ -122,12 +122,12 @@ def test_who_waits_for_an_answer_is_told_of_a_scratch_folder_that_is_full(tmp_pa
     program = """
         import asyncio, os
         from pathlib import Path
-        from dmforge.curation.lake import whereabouts
+        from dmforge.curation.lake import journal_index
         from dmforge.curation.lake.journal import Journal
         from dmforge.curation.workspace import Workspace
         from dmforge.schemas.errors import LakeError
         from dmforge.schemas.ids import digest
-        whereabouts.CACHE_KB = 16
+        journal_index.CACHE_KB = 16
         async def ask():
             return {"text": "yes"}
         async def answered(journal):
@@ -154,12 +154,12 @@ def test_a_scratch_folder_that_is_full_is_said(tmp_path: Path) -> None:
     program = """
         import pyarrow as pa
         from dmforge.curation.lake.spool import Spool
-        from dmforge.curation.lake.journal_index import Whereabouts
+        from dmforge.curation.lake.journal_index import JournalIndex
         from dmforge.schemas.errors import LakeError
         def spool():
             with Spool() as spool:
                 spool.add("numbers", pa.table({"number": list(range(1 << 20))}))
-        for fill in (spool, lambda: Whereabouts((f"{n:064x}", 0, n) for n in range(200_000))):
+        for fill in (spool, lambda: JournalIndex((f"{n:064x}", 0, n) for n in range(200_000))):
             try:
                 fill()
             except LakeError as error:
@@ -202,6 +202,7 @@ def test_half_a_selection_is_not_left_on_a_disk_that_is_full(tmp_path: Path) -> 
     """
     told = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True,
                           env={**os.environ, "ROOT": str(tmp_path / "ws")}, timeout=60)  # fmt: skip
+    assert not told.returncode, told.stderr
     error, *_, limited, done = told.stdout.splitlines()
     assert "file too large" in error, told.stderr
     assert (limited, done) == ("[]", "['']")

@@ -327,7 +327,7 @@ def test_a_source_is_taken_down_with_all_its_videos(tmp_path: Path) -> None:
 def test_a_row_that_is_made_twice_by_mistake_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(DmforgeError, match="from two inputs") as error:
         drive(tmp_path, Halve(EachConfig()))
-    assert "repeats = True" in error.value.hint
+    assert "allows_duplicate_rows = True" in error.value.hint
 
 
 def test_a_list_that_goes_back_to_what_it_was_is_current_again_also_while_someone_reads(done: Path) -> None:

@@ -179,7 +179,12 @@ def test_an_answer_survives_its_lake(lab: Lab) -> None:
         (f"{JUDGED}[stages.select_cot.min_score_if_present]\nhuman = 1", "select_cot]", "measures 'human'", "before it: human"),
         (f"{JUDGED}[stages.select_rl.max_score]\nreplay = 0.9", "select_rl]", "measures 'replay'", "before it: replay"),
         (f"{JUDGED}[stages.select_cot.min_score]\nwindow = 90", "select_cot]", "min_score.window = 90", "correct"),
-        (f"{JUDGED}[stages.select_rl]\nleast = {{window = 0.9}}\nmost = {{window = 0.1}}", "select_rl]", "no score of", ""),
+        (
+            f"{JUDGED}[stages.select_rl]\nmin_score = {{window = 0.9}}\nmax_score = {{window = 0.1}}",
+            "select_rl]",
+            "no score of",
+            "",
+        ),
         (f"{JUDGED}[stages.select_cot]\n[stages.select_rl]\ncorpus = 'cot'", "select_rl]", "by 'select_cot' already", "'cot2'"),
         (
             f"{JUDGED}[stages.select_cot]\n[stages.pack]\n[stages.select_rl]",

@@ -224,7 +224,7 @@ def test_the_stage_says_for_each_rejection_score_threshold_reason_and_place(tmp_
     one, said = video(1)
     asked = task(one, 1)
     made = candidate(asked)
-    stage = SelectCot(SelectCotConfig(least={"answer": 0.9}))
+    stage = SelectCot(SelectCotConfig(min_score={"answer": 0.9}))
     view = judged(tmp_path, [one, said, asked, made, *verdicts(made, {"answer": 0.25})], stage)
     told = view.connection.execute("SELECT reason, detail FROM outcomes WHERE stage = 'select_cot'").fetchall()
     assert told == [("below threshold: answer", "0.250 < 0.9: why: at 3-4: x")]
@@ -347,7 +347,7 @@ def test_of_a_condition_that_answers_too_often_no_more_is_read(tmp_path: Path) -
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "out"
-    chain.demo(folder, chain.Size(6), Console(quiet=True), "dmforge demo")
+    chain.demo(folder, chain.DemoSize(6), Console(quiet=True), "dmforge demo")
     return folder / "workspace"
 
 

@@ -201,6 +201,6 @@ def chain(tasks: int) -> tuple[AnyStage, ...]:
         Invent(InventConfig(tasks=tasks)),
         Taught(asked),
         Rules(RulesConfig()),
-        SelectCot(SelectCotConfig(least=dict.fromkeys(names, 1.0))),
+        SelectCot(SelectCotConfig(min_score=dict.fromkeys(names, 1.0))),
         Pack(PackConfig()),
     )

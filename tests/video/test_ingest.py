@@ -50,7 +50,9 @@ def test_every_shape_of_file_is_ingested_or_quarantined_within_its_deadline(tmp_
     videos.mkdir()
     for case in CASES:
         write(case, videos)
-    place = workspace(tmp_path, f'name = "videos"\n[stages.ingest]\nwall_s = {WALL_S}\nstill_s = {WALL_S}\ncpu_s = {WALL_S}\n')
+    place = workspace(
+        tmp_path, f'name = "videos"\n[stages.ingest]\nwall_timeout_s = {WALL_S}\nhang_timeout_s = {WALL_S}\ncpu_s = {WALL_S}\n'
+    )
     told = dmforge("ingest", *sorted(videos.iterdir()), "-w", place, "--json")
     good = {sha256_of(videos / case.path_name) for case in CASES if not case.bad}  # some have the same bytes: ingested once
     assert (told["ingested"], told["quarantined"]) == (len(good), sum(case.bad for case in CASES))
@@ -91,7 +93,7 @@ def server(tmp_path: Path) -> Iterator[tuple[Server, Path]]:
 
 def test_an_address_gives_the_same_lake_as_a_folder(server: tuple[Server, Path], tmp_path: Path) -> None:
     web, folder = server
-    for case in (Case("one"), Case("a twin", first=100), Case("broken", hint=lambda data: data[:500], bad=True)):
+    for case in (Case("one"), Case("a twin", first=100), Case("broken", mend=lambda data: data[:500], bad=True)):
         write(case, folder)
     (folder / "readme.txt").write_text("no video")
     here, there = workspace(tmp_path / "here"), workspace(tmp_path / "there")

@@ -367,7 +367,7 @@ def test_no_folder_of_worlds_is_said(tmp_path: Path) -> None:
 
 def test_it_has_no_other_channel_than_the_request() -> None:
     """What it answers with is computed from the request and the scripts: no lake, no journal, no file of tasks."""
-    folder = Path(__file__).parents[2] / "generators/oracle"
+    folder = Path(__file__).parents[2] / "generators/synthetic/oracle"
     for path in folder.glob("*.py"):
         names = [node.module or "" for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
         assert not [
@@ -375,6 +375,6 @@ def test_it_has_no_other_channel_than_the_request() -> None:
             for name in names
             if name.startswith(("dmforge.curation.lake", "dmforge.generators.stages.annotate", "dmforge.filters"))
         ]
-    for name in ("mind.py", "eyes.py", "request.py"):
+    for name in ("answering.py", "recognition.py", "oracle_request.py"):
         assert "tasks.jsonl" not in (folder / name).read_text()
         assert "headers" not in (folder / name).read_text()
