@@ -19,7 +19,6 @@ TargetSource = Literal["gold", "replay", "teacher"]
 SubjectKind = Literal["video", "task", "candidate"]
 Mode = Literal["free", "forced"]
 Status = Literal["made", "rejected", "quarantined"]
-
 T = TypeVar("T")
 UNKNOWN = "unknown"
 """What a source, licence or namespace says when nobody said it: a value that `select` can filter on, not an absence."""
@@ -341,7 +340,7 @@ class Outcome:
     video: Id
     stage: str
     variant: Id
-    """Digest of the stage's name, version and semantic config. With the input it is the work key."""
+    """Part of the work key, which is this and the input."""
     status: Status
     reason: str
     detail: str

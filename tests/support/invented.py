@@ -187,7 +187,7 @@ def sets(tasks: int) -> tuple[AnyStage, ...]:
         Invent(InventConfig(tasks=tasks, aimed=True)),
         Duplicates(DuplicatesConfig()),
         Draw(DrawConfig(quotas=quotas, held_out=0.1)),
-        SelectRl(SelectRlConfig(least={"unique": 0.5}, caps={"kind": tasks // 3})),
+        SelectRl(SelectRlConfig(min_score={"unique": 0.5}, caps={"kind": tasks // 3})),
     )
 
 
