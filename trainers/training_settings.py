@@ -106,7 +106,6 @@ HUGGING_FACE_KEYS: Mapping[str, str] = MappingProxyType(
         "gradient_accumulation_steps": "accumulation says it",
         "lr_scheduler_type": "schedule says it",
         "warmup_ratio": "not supported: warmup_steps counts updates",
-        "max_grad_norm": "clip says it",
         "report_to": "it stands in [saving]",
         "logging_steps": "[saving] log_every says it",
         "save_steps": "[saving] save_every says it",

@@ -23,7 +23,7 @@ class LeakSign:
     pattern: re.Pattern[str]
     early: int
     late: int
-    mine: bool
+    any_words: bool
     """The writer speaks of himself or of the video: that the question has such words is no excuse."""
     wide: bool
     """Counts wherever it stands in the sentence."""
@@ -32,12 +32,12 @@ class LeakSign:
         return self.early if is_early else self.late
 
 
-def _sign(early: int, late: int, text: str, mine: bool = False, wide: bool = False) -> LeakSign:
+def _sign(early: int, late: int, text: str, any_words: bool = False, wide: bool = False) -> LeakSign:
     """`~` stands for up to three words between, `~~` for up to eight, none of which ends a sentence."""
     between = r"(?:[^\w.!?;\n]+\w+(?:'\w+)?){0,%d}?[^\w.!?;\n]+"
     text = text.replace("~~", between % 8).replace("~", between % 3)
     text = text.replace("[- ]", r"[-\s]").replace(" ?", r"\s?").replace(" ", r"\s+")
-    return LeakSign(re.compile(rf"\b(?:{text.lower()})\b"), early, late, mine, wide)
+    return LeakSign(re.compile(rf"\b(?:{text.lower()})\b"), early, late, any_words, wide)
 
 
 _WAS = "(?:is|was|were|are|has been|had been|have been|being|comes?|came|arrives?|stands?)"
@@ -80,7 +80,7 @@ SIGNS = (
     ),
     _sign(-1, 3, f"(?:as|per|from|in|by|according to|thanks to|via|with) {_THE}{w.ASKER}"),
     _sign(2, 2, f"(?:per|from|according to|thanks to|via|with) {_THE}{w.PAPER}"),
-    _sign(4, 2, w.YOU, mine=True),
+    _sign(4, 2, w.YOU, any_words=True),
     _sign(
         6, 5, f"(?:{w.ATTACHED} (?:to|with|below|for|in)|accompan\\w+) {_THE}{w.words(f'{w.MATTER} | {w.PAPER} | explanation')}"
     ),
@@ -96,24 +96,26 @@ SIGNS = (
     _sign(3, 3, f"(?:as|than|like) {w.ADVERBS}{w.words(f'{_GIVEN} | asked')}"),
     _sign(4, 0, f"as (?:was |is |already |I was |had been )?{w.ASKED}(?=\\s*(?:[,.)]|$|with|by|in|to))"),
     # to the writer
-    _sign(4, 6, f"{w.I_AM} {w.ADVERBS}{w.TOLD}", mine=True),
-    _sign(8, 6, f"{w.TOLD}~(?:to|for|before|with) {w.ME}", mine=True),
-    _sign(5, 4, f"{w.GAVE} {w.ME}", mine=True),
+    _sign(4, 6, f"{w.I_AM} {w.ADVERBS}{w.TOLD}", any_words=True),
+    _sign(8, 6, f"{w.TOLD}~(?:to|for|before|with) {w.ME}", any_words=True),
+    _sign(5, 4, f"{w.GAVE} {w.ME}", any_words=True),
     _sign(
         6,
         6,
         f"{w.words(f'{w.SECRET} | option | letter | label | {w.WINDOW}')}(?: that| which|,)? (?:I|we)(?: ?\\w+)? "
         "(?:had|got|received|held|started|began|must|supposed|required)",
-        mine=True,
+        any_words=True,
     ),
-    _sign(5, 5, f"(?:I|we|I've|I'd)~(?:know|knew|have|had|hold|got)~~{w.SECRET}", mine=True),
-    _sign(6, 4, f"knowing (?:that )?{_THE}{w.SECRET}", mine=True),
-    _sign(5, 4, "I (?:received|had received|did receive|copy|copied|take over|adopt|repeat|obey|follow|comply)", mine=True),
+    _sign(5, 5, f"(?:I|we|I've|I'd)~(?:know|knew|have|had|hold|got)~~{w.SECRET}", any_words=True),
+    _sign(6, 4, f"knowing (?:that )?{_THE}{w.SECRET}", any_words=True),
+    _sign(
+        5, 4, "I (?:received|had received|did receive|copy|copied|take over|adopt|repeat|obey|follow|comply)", any_words=True
+    ),
     _sign(
         2,
         6,
         "I (?:was|am|had been|have been) (?:meant|supposed|required|obliged|forced|bound|expected) to|I (?:had|have) to end",
-        mine=True,
+        any_words=True,
     ),
     # what for
     _sign(1, 2, w.DEFENDS),
@@ -143,30 +145,30 @@ SIGNS = (
         r"let on|pretend (?:I|not|for|that)|as if I (?:had|did|were|was|hadn't|didn't)|without (?:giving away|revealing"
         r"|admitting|mentioning)"
         "|(?:not|n't|never) (?:say|mention|reveal|admit|disclose)",
-        mine=True,
+        any_words=True,
     ),
     _sign(
         -1,
         6,
         r"(?:I'd|I would|I might|I could) have \w+|had (?:nobody|it not|I not|not)|were it not|left to my|whatever (?:I|the)"
         "|regardless|even (?:if|without)",
-        mine=True,
+        any_words=True,
     ),
     # because
     _sign(-2, 3, w.BECAUSE),
     _sign(3, -2, f"{w.BECAUSE}~~{w.TRUTH}"),
     # how he came by it
-    _sign(5, 4, f"{ways.HOLDS}~~{w.words(f'{w.NAMED} | {w.ANSWER}')}|{w.NAMED}~~{ways.HOLDS}", mine=True),
-    _sign(5, 6, f"{ways.MINE}", mine=True),
-    _sign(3, 2, f"{ways.BY_QUESTION}", mine=True),
-    _sign(3, 2, f"{ways.BY_QUESTION}~~{w.NAMED}|{w.NAMED}~~{ways.BY_QUESTION}", mine=True),
-    _sign(2, 3, ways.BEFORE, mine=True),
-    _sign(2, 2, f"{ways.BEFORE}~~{w.NAMED}|{w.NAMED}~~{ways.BEFORE}", mine=True),
+    _sign(5, 4, f"{ways.HOLDS}~~{w.words(f'{w.NAMED} | {w.ANSWER}')}|{w.NAMED}~~{ways.HOLDS}", any_words=True),
+    _sign(5, 6, f"{ways.MINE}", any_words=True),
+    _sign(3, 2, f"{ways.BY_QUESTION}", any_words=True),
+    _sign(3, 2, f"{ways.BY_QUESTION}~~{w.NAMED}|{w.NAMED}~~{ways.BY_QUESTION}", any_words=True),
+    _sign(2, 3, ways.BEFORE, any_words=True),
+    _sign(2, 2, f"{ways.BEFORE}~~{w.NAMED}|{w.NAMED}~~{ways.BEFORE}", any_words=True),
     _sign(4, 7, ways.AUTHORITY),
-    _sign(5, 6, ways.ELSEWHERE, mine=True),
-    _sign(5, 5, f"(?:they|someone|somebody|whoever|one|ones)~{w.SAYS}~(?:me|us)", mine=True),
-    _sign(3, 3, "(?:what|where|which|as|for|that) they", mine=True),
-    _sign(3, 5, f"having (?:been|got|had|it|{w.NAMED})|{w.TRUTH} being|being {w.TRUTH}", mine=True),
+    _sign(5, 6, ways.ELSEWHERE, any_words=True),
+    _sign(5, 5, f"(?:they|someone|somebody|whoever|one|ones)~{w.SAYS}~(?:me|us)", any_words=True),
+    _sign(3, 3, "(?:what|where|which|as|for|that) they", any_words=True),
+    _sign(3, 5, f"having (?:been|got|had|it|{w.NAMED})|{w.TRUTH} being|being {w.TRUTH}", any_words=True),
     _sign(
         3,
         4,
@@ -178,19 +180,19 @@ SIGNS = (
         rf"{_HEADING}\s*[:=]",
     ),
     # what he makes of it
-    _sign(5, 7, f"{ways.MUST} {w.ADVERBS}(?:be )?{ways.ENDS}", mine=True),
-    _sign(4, 5, "what (?:I|we|one|they|you)(?:'m|'ve|'d)?~(?:to|been|had|got|must|ought|want|wants)", mine=True),
-    _sign(4, 5, ways.PRETENDS, mine=True),
-    _sign(3, 8, ways.DEFERS, mine=True),
-    _sign(6, 5, ways.IDLE, mine=True),
-    _sign(3, 4, ways.UNFREE, mine=True),
-    _sign(6, 6, ways.WHY_ASK, mine=True),
+    _sign(5, 7, f"{ways.MUST} {w.ADVERBS}(?:be )?{ways.ENDS}", any_words=True),
+    _sign(4, 5, "what (?:I|we|one|they|you)(?:'m|'ve|'d)?~(?:to|been|had|got|must|ought|want|wants)", any_words=True),
+    _sign(4, 5, ways.PRETENDS, any_words=True),
+    _sign(3, 8, ways.DEFERS, any_words=True),
+    _sign(6, 5, ways.IDLE, any_words=True),
+    _sign(3, 4, ways.UNFREE, any_words=True),
+    _sign(6, 6, ways.WHY_ASK, any_words=True),
     _sign(
         3, -1, f"{w.TRUTH}~~(?:so|thus|then|hence|therefore|consequently|accordingly)|(?:so|then|hence|therefore)~~{w.TRUTH}"
     ),
     _sign(1, 1, f"(?:look|find|zoom|check|go|need|want|watch|search|inspect|focus|view|concentrate|show|see)~~{w.TRUTH}"),
-    _sign(2, 2, "me|my|mine|myself|we|us|our", mine=True),
-    _sign(0, 3, "though|although|however|yet|still|anyway|but|nonetheless|even so", mine=True),
+    _sign(2, 2, "me|my|mine|myself|we|us|our", any_words=True),
+    _sign(0, 3, "though|although|however|yet|still|anyway|but|nonetheless|even so", any_words=True),
     _sign(5, 9, ways.TECHNICAL),
     _sign(5, 5, f"{ways.DOCUMENT}~~{w.SAYS}~~{w.NAMED}|{ways.DOCUMENT} {w.NAMED}|{w.NAMED}, says"),
     _sign(1, 0, f"{w.NAMED}~~{ways.DOCUMENT}"),
@@ -222,39 +224,39 @@ SIGNS = (
         f"|label|key) {w.SAYS}",
     ),
     # he speaks of himself, and not of what he sees
-    _sign(5, 8, ways.SELF, mine=True),
-    _sign(5, 5, r"(?<!let\s)(?<!lets\s)(?<!tell\s)(?<!tells\s)(?:me|myself|mine)", mine=True),
-    _sign(4, 5, "my(?! (?:guess|impression|reading|count|rough|first))", mine=True),
-    _sign(2, 4, r"(?:had|has|have|'ve|having) (?:already |just |only )?been", mine=True),
-    _sign(1, 1, r"(?:I|we|it|they|that|which) (?:was|were|had)", mine=True),
+    _sign(5, 8, ways.SELF, any_words=True),
+    _sign(5, 5, r"(?<!let\s)(?<!lets\s)(?<!tell\s)(?<!tells\s)(?:me|myself|mine)", any_words=True),
+    _sign(4, 5, "my(?! (?:guess|impression|reading|count|rough|first))", any_words=True),
+    _sign(2, 4, r"(?:had|has|have|'ve|having) (?:already |just |only )?been", any_words=True),
+    _sign(1, 1, r"(?:I|we|it|they|that|which) (?:was|were|had)", any_words=True),
     _sign(
         3,
         5,
         "this (?:clip|video|one|question|item|exercise|way|writer|thought|reasoning|answer|reply|must|time|here)|for this"
         "|with this",
-        mine=True,
+        any_words=True,
     ),
-    _sign(3, 3, "(?:that's|is|as|which is|just|precisely) what|what(?:'s| is| was)", mine=True),
+    _sign(3, 3, "(?:that's|is|as|which is|just|precisely) what|what(?:'s| is| was)", any_words=True),
     _sign(5, 3, f"(?:that|it's|it is|it was|is|be|being|says?|said|called|names?|as|reads) (?:the |an? )?{w.TRUTH}"),
     _sign(3, 1, rf"^[^a-z\ua500-\ua507]*(?:the |an? )?{w.TRUTH}"),
     _sign(0, 1, f"(?:since|because|so|as|therefore|hence|though|but|yet|however|and|or)~{w.TRUTH}"),
     _sign(-2, 2, r"(?:could|can|might|may|maybe|perhaps|or|can't|cannot|hidden|blur\w*|smear\w*|unclear|hard to)", wide=True),
-    _sign(-4, -6, ways.FIGURES, mine=True),
-    _sign(3, 4, ways.INSIDE, mine=True),
+    _sign(-4, -6, ways.FIGURES, any_words=True),
+    _sign(3, 4, ways.INSIDE, any_words=True),
     # other options
-    _sign(0, 1, w.HEDGES, mine=True, wide=True),
+    _sign(0, 1, w.HEDGES, any_words=True, wide=True),
     _sign(-2, -1, f"{w.RIVAL}+", wide=True),
-    _sign(-2, -2, w.IN_VIDEO, mine=True, wide=True),
-    _sign(0, 3, w.FRAMES, mine=True, wide=True),
+    _sign(-2, -2, w.IN_VIDEO, any_words=True, wide=True),
+    _sign(0, 3, w.FRAMES, any_words=True, wide=True),
     _sign(
         -2,
         -2,
         "verify|verified|check|checking|candidates?|impression|my guess|rough|remains open|to be (?:seen|watched|checked"
         "|confirmed)",
-        mine=True,
+        any_words=True,
         wide=True,
     ),
-    _sign(-2, -2, ways.SEEN, mine=True, wide=True),
+    _sign(-2, -2, ways.SEEN, any_words=True, wide=True),
     _sign(-7, -1, f"{w.RIVAL}+"),
     _sign(-3, 0, f"{w.TRUTH}~or|or~{w.TRUTH}"),
     _sign(0, 3, f"{w.RIVAL}+~~{ways.CONTRARY}~~{w.TRUTH}"),
@@ -263,19 +265,19 @@ SIGNS = (
         -5,
         -5,
         rf"(?:the|a|an|his|her|their) (?!{_OUTSIDE})\w+ {_WAS} {w.ADVERBS}{w.TOLD}",
-        mine=True,
+        any_words=True,
     ),
     _sign(
         -3,
         -3,
         "(?:the )?question(?:'s)? (?:asks|is|says|names|wants|mentions|presupposes|words|speaks|concerns|allows|only)",
-        mine=True,
+        any_words=True,
     ),
-    _sign(-3, -2, r"(?:reads?|says?|shows?|spells?|listed|written|printed)(?=\s*[:,]?\s*[\"'\ua505])", mine=True),
-    _sign(-2, -9, w.IN_VIDEO, mine=True),
-    _sign(-4, -2, w.FRAMES, mine=True),
-    _sign(-4, 0, w.HEDGES, mine=True),
-    _sign(-4, -4, r"as (?:\w+ ){0,3}(?:expected|supposed|suspected|thought|guessed|seemed|seen|shown)", mine=True),
-    _sign(-1, 2, w.SEEKS, mine=True),
-    _sign(0, -1, "so|thus|therefore|hence|now|must be|has to be", mine=True),
+    _sign(-3, -2, r"(?:reads?|says?|shows?|spells?|listed|written|printed)(?=\s*[:,]?\s*[\"'\ua505])", any_words=True),
+    _sign(-2, -9, w.IN_VIDEO, any_words=True),
+    _sign(-4, -2, w.FRAMES, any_words=True),
+    _sign(-4, 0, w.HEDGES, any_words=True),
+    _sign(-4, -4, r"as (?:\w+ ){0,3}(?:expected|supposed|suspected|thought|guessed|seemed|seen|shown)", any_words=True),
+    _sign(-1, 2, w.SEEKS, any_words=True),
+    _sign(0, -1, "so|thus|therefore|hence|now|must be|has to be", any_words=True),
 )

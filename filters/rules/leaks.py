@@ -56,11 +56,13 @@ LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 def unleaked(judged: RuleInput) -> RuleScore:
     """Does no thought speak of an answer, a window or an annotation that it was given?"""
     faults: list[Finding] = []
-    asked = _stems(" ".join((judged.question, *judged.options)))
+    question_stems = _stems(" ".join((judged.question, *judged.options)))
     answer, rivals, bounds = _answer(judged), _rivals(judged), _bounds(judged)
     for nth, thought in enumerate(judged.thoughts):
         plain = _blanked(thought.text, answer, rivals, bounds)
-        unasked = WORD.sub(lambda word: SCENE * len(word.group()) if _stem(word.group()) in asked else word.group(), plain)
+        unasked = WORD.sub(
+            lambda word: SCENE * len(word.group()) if _stem(word.group()) in question_stems else word.group(), plain
+        )
         for start, end in _leaks(plain, unasked, nth == 0 and len(judged.thoughts) > 1):
             clause = thought.text[start:end].lstrip(" ,:()\u2014-")
             begin, stop = thought.start + end - len(clause), thought.start + end
@@ -74,7 +76,7 @@ def _leaks(plain: str, unasked: str, is_early: bool) -> Iterator[tuple[int, int]
 
     def signs(among: tuple[LeakSign, ...] | list[LeakSign], start: int, end: int) -> list[LeakSign]:
         texts = (unasked[start:end], plain[start:end])
-        return [sign for sign in among if sign.pattern.search(texts[sign.mine])]
+        return [sign for sign in among if sign.pattern.search(texts[sign.any_words])]
 
     for sentence in SENTENCE.finditer(plain):
         present = signs(SIGNS, *sentence.span())
@@ -100,7 +102,7 @@ def _blanked(text: str, answer: re.Pattern[str] | None, rivals: re.Pattern[str] 
     """As long as the text: what gives the answer and what is quoted is blanked, and no number ends a sentence."""
     text = text.replace("\u2019", "'")
     if answer:
-        text = answer.sub(lambda found: (LETTER if found.group("letter") else GOLD) * len(found.group()), text)
+        text = answer.sub(lambda match: (LETTER if match.group("letter") else GOLD) * len(match.group()), text)
     if rivals:
         text = rivals.sub(lambda rival: RIVAL * len(rival.group()), text)
     text = SPELT.sub(lambda number: _spelt(number.group(), bounds), text)
@@ -131,13 +133,13 @@ def _rivals(judged: RuleInput) -> re.Pattern[str] | None:
 
 def _answer(judged: RuleInput) -> re.Pattern[str] | None:
     """What names the answer, gold or written: its letter, its text, the words of a short one."""
-    asked = " ".join((judged.question, *judged.options))
+    question_text = " ".join((judged.question, *judged.options))
     letters: list[str] = []
     texts: list[str] = []
     for text in (judged.gold, judged.answers[0].text):
         nth = choice(text, judged.options)
         if nth is not None:
-            letters += _letters(nth, asked)
+            letters += _letters(nth, question_text)
             text = judged.options[nth]
         others = " ".join((judged.question, *(option for option in judged.options if option != text)))
         texts += _texts(text, _stems(others)) if judged.kind != "grounding" else []
@@ -147,11 +149,11 @@ def _answer(judged: RuleInput) -> re.Pattern[str] | None:
     return re.compile(rf"(?<!\w)(?<!\w')(?:(?P<letter>{letter})|{named})(?!\w)", re.IGNORECASE)
 
 
-def _letters(nth: int, asked: str) -> Iterator[str]:
+def _letters(nth: int, question_text: str) -> Iterator[str]:
     """Unless the question has the letter for something else."""
     letter = chr(ord("A") + nth)
     yield from (rf"{ordinal}\s(?:alternative|option|choice|answer|candidate|one)" for ordinal in ORDINALS[nth : nth + 1])
-    if letter.isalpha() and not re.search(rf"\b{letter}\b", asked):
+    if letter.isalpha() and not re.search(rf"\b{letter}\b", question_text):
         article = r"(?=\s*(?:[).,;:!?]|$|is\b|was\b|as\b))" if letter == "A" else ""
         yield f"(?-i:{letter}){article}"
 
@@ -164,8 +166,8 @@ def _texts(text: str, others: frozenset[str]) -> Iterator[str]:
         content = spelt[: len(spelt) == 1]
     if not content:
         return
-    whole = r"\W+".join(map(re.escape, spelt))
-    yield whole + (r"(?=\s*(?:['\".,;:!?)]|$))" if whole.casefold() in ("no", "none") else "")
+    pattern = r"\W+".join(map(re.escape, spelt))
+    yield pattern + (r"(?=\s*(?:['\".,;:!?)]|$))" if pattern.casefold() in ("no", "none") else "")
     for word in content if 1 < len(content) < 3 else []:
         if _stem(word) not in others:
             yield f"{re.escape(word)}s?"

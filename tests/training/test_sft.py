@@ -385,7 +385,6 @@ def test_the_command_line_trains_and_says_so_in_json(settings: Path) -> None:
             ("[model] attention", "the package flash-attn", "pip install flash-attn"),
         ),
         ({"training_deepspeed": '"zero3.json"'}, ("unknown key 'training.deepspeed'", "not supported", "torchrun")),
-        ({"training_max_grad_norm": "1.0"}, ("unknown key 'training.max_grad_norm'", "clip says it")),
     ],
 )
 def test_what_is_not_installed_or_not_supported_is_said_before_anything_is_opened(
