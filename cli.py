@@ -437,7 +437,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole chain on synthetic worlds, with an oracle as the teacher: no data, no key, no GPU."""
-    from dmforge.commands.demo import chain as chain
+    from dmforge.commands.demo import chain
 
     if size != "chain":
         _require_train_extra()

@@ -261,11 +261,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, default=1_000_000)
     parser.add_argument("--lake", type=Path, help="a lake that was made before, or where to leave one")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-audit-") as scratch:
-        folder = told.lake or Path(scratch, "ws")
+        folder = arguments.lake or Path(scratch, "ws")
         if not (folder / "recipe.toml").exists():
-            subprocess.run([sys.executable, "-c", BUILD, str(folder), str(told.candidates)], check=True)
+            subprocess.run([sys.executable, "-c", BUILD, str(folder), str(arguments.candidates)], check=True)
         measure(folder)
 
 

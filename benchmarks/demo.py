@@ -33,10 +33,10 @@ def demo(folder: str, videos: int) -> list[object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=24)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-demo-") as folder:
-        rows = [[name, *demo(folder, told.videos)] for name in ("from rendering to shards", "once more")]
-    show("The demo", f"python -m benchmarks.demo --videos {told.videos}", ["run", "s", "peak MB, all processes"], rows)
+        rows = [[name, *demo(folder, arguments.videos)] for name in ("from rendering to shards", "once more")]
+    show("The demo", f"python -m benchmarks.demo --videos {arguments.videos}", ["run", "s", "peak MB, all processes"], rows)
 
 
 if __name__ == "__main__":

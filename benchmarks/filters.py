@@ -191,12 +191,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=170)
     parser.add_argument("--candidates", type=int, default=3)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-filters-") as folder:
-        rows, least, took_s = judged(Path(folder), told.videos, told.candidates)
+        rows, least, took_s = judged(Path(folder), arguments.videos, arguments.candidates)
     columns = ["planted", "candidates", "caught", "%", "by the rule for it", "so many", "also by"]
     title = f"{len(rows)} candidates, judged in {took_s:.1f} s"
-    show(title, f"{COMMAND} --videos {told.videos} --candidates {told.candidates}", columns, table(rows, least))
+    show(title, f"{COMMAND} --videos {arguments.videos} --candidates {arguments.candidates}", columns, table(rows, least))
     for row in rows:
         if not row["defects"] and not row["duplicate"] and row["missed"] and is_right(row):
             print("rejected, nothing planted:", sorted(row["missed"]), row["question"], row["answer"], row["gold"])

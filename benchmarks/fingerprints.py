@@ -21,11 +21,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=200)
     parser.add_argument("--real", type=Path, help="a folder of clips, no two of which are copies")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-fingerprints-") as place:
-        originals, found = worlds(told.worlds, Path(place))
+        originals, found = worlds(arguments.worlds, Path(place))
         real: list[tuple[int, ...]] = []
-        for path in sorted(told.real.iterdir()) if told.real else []:
+        for path in sorted(arguments.real.iterdir()) if arguments.real else []:
             try:
                 real.append(fingerprint(path, Path(place)))
             except UnusableVideo:
@@ -38,7 +38,7 @@ def main() -> None:
     for name, prints in (("different worlds", originals), ("real clips", real)):
         pairs = [are_copies(*pair) for pair in itertools.combinations(prints, 2)]
         rows.append([f"{name}: pairs called copies", f"{sum(pairs)} of {len(pairs)}"])
-    show("Fingerprints", f"python -m benchmarks.fingerprints --worlds {told.worlds}", ["what", "number"], rows)
+    show("Fingerprints", f"python -m benchmarks.fingerprints --worlds {arguments.worlds}", ["what", "number"], rows)
 
 
 if __name__ == "__main__":

@@ -177,22 +177,22 @@ def main() -> None:
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--again", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--row", type=Path, help=argparse.SUPPRESS)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     few_heaps()  # as the command line does
-    sizes = [int(size) for size in told.sizes.split(",")]
-    if told.again:
+    sizes = [int(size) for size in arguments.sizes.split(",")]
+    if arguments.again:
         began = time.monotonic()
-        stood = run(Workspace(told.again), CHAINS[told.of](sizes[0]))
+        stood = run(Workspace(arguments.again), CHAINS[arguments.of](sizes[0]))
         print(json.dumps({"s": time.monotonic() - began, "mb": max(stage.peak_mb for stage in stood)}))
         return
-    if told.inside:
-        inside(told.inside, told.of, sizes[0], told.row)
+    if arguments.inside:
+        inside(arguments.inside, arguments.of, sizes[0], arguments.row)
         return
     with tempfile.TemporaryDirectory(prefix="dmforge-growth-") as scratch:
-        folder = told.folder or Path(scratch)
+        folder = arguments.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        rows = [measured(folder, told.of, size) for size in sizes]
-    print_rows(rows, f"{COMMAND} --of {told.of} --sizes {told.sizes}")
+        rows = [measured(folder, arguments.of, size) for size in sizes]
+    print_rows(rows, f"{COMMAND} --of {arguments.of} --sizes {arguments.sizes}")
     print("\n" + "\n".join(verdict(rows)))
 
 

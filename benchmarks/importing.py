@@ -42,11 +42,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--charades", type=Path, help="charades_sta_train.txt")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     dmforge = (sys.executable, "-m", "dmforge.cli", "import")
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as scratch:
-        for lines in (told.lines // 10, told.lines):
+        for lines in (arguments.lines // 10, arguments.lines):
             file = str(annotations(Path(scratch, f"{lines}.jsonl"), lines))
             rows.append(measured("json.loads", lines, sys.executable, "-c", BASELINE, file))
             rows.append(measured("import jsonl --dry-run", lines, *dmforge, "jsonl", file, "--dry-run"))
@@ -54,10 +54,12 @@ def main() -> None:
             (workspace / "inputs").mkdir(parents=True)
             (workspace / "recipe.toml").write_text(RECIPE)
             rows.append(measured("import jsonl, its videos missing", lines, *dmforge, "jsonl", file, "-w", str(workspace)))
-    if told.charades:
-        count = len(told.charades.read_text().splitlines())
-        rows.append(measured("import charades_sta --dry-run", count, *dmforge, "charades_sta", str(told.charades), "--dry-run"))
-    show("Annotations", f"python -m benchmarks.importing --lines {told.lines}", ["what", "lines", "s", "peak MB"], rows)
+    if arguments.charades:
+        count = len(arguments.charades.read_text().splitlines())
+        rows.append(
+            measured("import charades_sta --dry-run", count, *dmforge, "charades_sta", str(arguments.charades), "--dry-run")
+        )
+    show("Annotations", f"python -m benchmarks.importing --lines {arguments.lines}", ["what", "lines", "s", "peak MB"], rows)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def stacked(logits: dict[int, torch.Tensor]) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=9)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[list[object]] = []
     for shape in SHOWN:
@@ -130,12 +130,12 @@ def main() -> None:
         numbers = sum(weights.numel() for weights in engine.student.model.parameters())
         compare(engine, plain, 16, 2, 2)  # warm
         for frames, rollouts, wanted in [*((frames, 1, x) for frames, x in WANTED.items()), (128, GROUP, GROUP_WANTED)]:
-            kept, anew, as_it_comes = compare(engine, plain, frames, rollouts, told.times)
+            kept, anew, as_it_comes = compare(engine, plain, frames, rollouts, arguments.times)
             ms = [f"{1e3 * s:.1f}" for s in (kept, as_it_comes, anew)]
             times = [f"{as_it_comes / kept:.1f}", f"{anew / kept:.1f}", wanted]
             rows.append([f"{numbers / 1e6:.1f} M", frames, rollouts, *ms, *times])
     columns = ["student", "coarse frames", "rollouts", "injection", "anew", "anew, our attention", "x", "x ours", "wanted x"]
-    show_table("The clip of a look, put behind what is kept: CPU ms", f"{COMMAND} --times {told.times}", columns, rows)
+    show_table("The clip of a look, put behind what is kept: CPU ms", f"{COMMAND} --times {arguments.times}", columns, rows)
 
 
 if __name__ == "__main__":

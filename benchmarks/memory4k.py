@@ -77,17 +77,17 @@ def ingested(path: Path, folder: Path) -> list[object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=600)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-memory-") as place:
         folder = Path(place)
         rows: list[list[object]] = []
         for name, width, height in (("320x192", 320, 192), ("3840x2160", 3840, 2160)):
-            looped(folder / f"{name}.mp4", width, height, told.seconds)
+            looped(folder / f"{name}.mp4", width, height, arguments.seconds)
             rows.append(ingested(folder / f"{name}.mp4", folder))
     columns = ["file", "MB", "s", "peak MB, all processes", "made", "quarantined"]
     show(
         "A large file under the default limit of 2048 MB",
-        f"python -m benchmarks.memory4k --seconds {told.seconds}",
+        f"python -m benchmarks.memory4k --seconds {arguments.seconds}",
         columns,
         rows,
     )

@@ -35,13 +35,13 @@ def shares(worlds: Worlds) -> list[object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=100)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     rows: list[list[object]] = []
     for level in range(len(LEVELS)):
         with tempfile.TemporaryDirectory(prefix="dmforge-oracle-") as folder:
-            rows.append([level, *shares(Worlds(Path(folder), told.videos, level))])
+            rows.append([level, *shares(Worlds(Path(folder), arguments.videos, level))])
     columns = ["level", "questions", "right pictures", "grey", "shifted by one", "another world", "a guess, at most"]
-    show("What the oracle answers right", f"python -m benchmarks.oracle --videos {told.videos}", columns, rows)
+    show("What the oracle answers right", f"python -m benchmarks.oracle --videos {arguments.videos}", columns, rows)
 
 
 if __name__ == "__main__":

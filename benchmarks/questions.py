@@ -41,20 +41,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=40)
     parser.add_argument("--mixed", type=int, metavar="VIDEOS")
-    told = parser.parse_args()
-    if told.mixed:
+    arguments = parser.parse_args()
+    if arguments.mixed:
         show(
             "A folder, one command",
-            f"python -m benchmarks.questions --mixed {told.mixed}",
+            f"python -m benchmarks.questions --mixed {arguments.mixed}",
             ["what", "number"],
-            mixed(told.mixed),
+            mixed(arguments.mixed),
         )
         return
     show(
         "Questions written from raw video, held against the scripts",
-        f"python -m benchmarks.questions --videos {told.videos}",
+        f"python -m benchmarks.questions --videos {arguments.videos}",
         ["type", "level", "tasks", "as the script says", "share", "candidates"],
-        [[r.type, r.level, r.tasks, r.right, f"{r.right / r.tasks:.3f}", r.candidates] for r in at_lowest_levels(told.videos)],
+        [
+            [r.type, r.level, r.tasks, r.right, f"{r.right / r.tasks:.3f}", r.candidates]
+            for r in at_lowest_levels(arguments.videos)
+        ],
     )
 
 

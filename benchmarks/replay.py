@@ -278,20 +278,21 @@ def main() -> None:
     parser.add_argument(
         "--densities", type=int, nargs="+", default=[1, 2, 3, 4, 6], help="that are offered: those that it has learnt"
     )
-    parser.add_argument("--most-tokens", type=int, default=160, help="of a rollout, when its speed is measured")
-    told = parser.parse_args()
+    parser.add_argument("--max-tokens", type=int, default=160, help="of a rollout, when its speed is measured")
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    clips = Corpus(told.corpus).clips
-    settings = read_settings(told.worlds) if told.worlds else WorldSettings()
-    settings = settings.model_copy(update={"videos": told.videos, "seed": settings.seed + OTHER_SEED})
-    command = f"{COMMAND} --student ... --corpus ... --videos {told.videos} --densities {' '.join(map(str, told.densities))}"
+    clips = Corpus(arguments.corpus).clips
+    settings = read_settings(arguments.worlds) if arguments.worlds else WorldSettings()
+    settings = settings.model_copy(update={"videos": arguments.videos, "seed": settings.seed + OTHER_SEED})
+    densities = " ".join(map(str, arguments.densities))
+    command = f"{COMMAND} --student ... --corpus ... --videos {arguments.videos} --densities {densities}"
     with tempfile.TemporaryDirectory(prefix="dmforge-replay-") as folder:
-        measured = measure(Path(folder), told.student, clips, settings, told.densities)
+        measured = measure(Path(folder), arguments.student, clips, settings, arguments.densities)
         sees, rows = seeing(measured)
         columns = ["right window", "wrong window", "no look", "seeing", "wanted, at least"]
         show_table("Does the student see? Pass rates of forced looks", command, columns, rows)
         found = [*candidates(measured), *blind(measured), *density(measured)]
-        fast = speed(measured, told.student, clips, 3, told.max_tokens)
+        fast = speed(measured, arguments.student, clips, 3, arguments.max_tokens)
         found += [rounds(measured), fast]
     columns = ["what", "caught, or found: share (95 %)", "wanted"]
     void = "" if sees >= MIN_SEEING else f"VOID: it sees {sees:.2f}, and from less than {MIN_SEEING} nothing follows. "

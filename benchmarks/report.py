@@ -102,9 +102,9 @@ def walked(port: int, token: str) -> tuple[list[float], list[float], int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, default=1_000_000)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-report-") as folder:
-        workspace = build(Path(folder, "ws"), told.candidates)
+        workspace = build(Path(folder, "ws"), arguments.candidates)
         workspace.recipe.write_text(workspace.recipe.read_text().replace("[stages.rules]", "[stages.rules]\n[stages.human]"))
         selected(workspace)
         root, page = str(workspace.root), Path(folder, "report.html")
@@ -113,11 +113,11 @@ def main() -> None:
         rows.append(["report", f"{took_s:.2f}", f"{page.stat().st_size:,} bytes"])
         took_s, _ = timed(lambda: command("audit", "funnel", "-w", root))
         rows.append(["baseline: audit funnel", f"{took_s:.2f}", ""])
-        rows += reviewed(workspace, told.candidates // 10)
+        rows += reviewed(workspace, arguments.candidates // 10)
         peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         rows.append(["most memory of any of them", "", f"{peak_mb:,.0f} MB"])
-    title = f"A report over {told.candidates:,} candidates"
-    show(title, f"{COMMAND} --candidates {told.candidates}", ["what", "s", ""], rows)
+    title = f"A report over {arguments.candidates:,} candidates"
+    show(title, f"{COMMAND} --candidates {arguments.candidates}", ["what", "s", ""], rows)
 
 
 if __name__ == "__main__":

@@ -46,18 +46,18 @@ def kept(tries: TryCount) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=500, help="of each rate")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     rows: list[list[object]] = []
     for mix, rates in RATES.items():
         chance = Random(mix)
-        tasks = [[chance.random() < rate for _ in range(16)] for rate in rates for _ in range(told.tasks)]
+        tasks = [[chance.random() < rate for _ in range(16)] for rate in rates for _ in range(arguments.tasks)]
         for name, rule in RULES.items():
             found = [stopped(draws, rule) for draws in tasks]
             saved = 1 - sum(tries.n for tries in found) / (16 * len(tasks))
             same = sum(kept(tries) == kept(TryCount(sum(draws), 16)) for tries, draws in zip(found, tasks, strict=True))
             rows.append([mix, name, f"{saved:.2f}", SAVED, f"{same / len(tasks):.4f}"])
     columns = ["pass rates", "rule", "rollouts saved", "wanted", "decided as by 16"]
-    show("Rounds of 4, 8 and 16", f"{COMMAND} --tasks {told.tasks}", columns, rows)
+    show("Rounds of 4, 8 and 16", f"{COMMAND} --tasks {arguments.tasks}", columns, rows)
 
 
 if __name__ == "__main__":

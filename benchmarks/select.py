@@ -165,9 +165,9 @@ def naive(workspace: Workspace) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, default=1_000_000)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-select-") as folder:
-        workspace = build(Path(folder, "ws"), told.candidates)
+        workspace = build(Path(folder, "ws"), arguments.candidates)
         rows: list[list[object]] = []
         commits = sorted(workspace.commits.glob("*/*.json"))
         for name, more in (("select cot --dry-run", ("--dry-run",)), ("again, answer = 0.5 in the recipe", ("--dry-run",)),
@@ -184,8 +184,8 @@ def main() -> None:
         took_s, kept = timed(lambda: naive(workspace))
         rows.append(["baseline: grouped by subject and filter", f"{took_s:.2f}", kept, "", ""])
         assert commits == sorted(workspace.commits.glob("*/*.json"))
-    title = f"Selection over {told.candidates:,} candidates with {told.candidates * len(FILTERS):,} verdicts"
-    show(title, f"{COMMAND} --candidates {told.candidates}", ["what", "s", "kept", "rejected", "undetermined"], rows)
+    title = f"Selection over {arguments.candidates:,} candidates with {arguments.candidates * len(FILTERS):,} verdicts"
+    show(title, f"{COMMAND} --candidates {arguments.candidates}", ["what", "s", "kept", "rejected", "undetermined"], rows)
 
 
 if __name__ == "__main__":

@@ -153,14 +153,14 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--videos", type=int, default=16)
     parser.add_argument("--steps", type=int, default=25)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [packing(number, told.times) for number in (8, 16)]
+    rows = [packing(number, arguments.times) for number in (8, 16)]
     columns = ["transcripts", "padding", "tokens/s padded", "tokens/s packed", "x", "bound", "of bound", "wanted"]
-    show_table("Packing", f"{COMMAND} --times {told.times}", columns, rows)
+    show_table("Packing", f"{COMMAND} --times {arguments.times}", columns, rows)
     with tempfile.TemporaryDirectory(prefix="dmforge-sft-") as scratch:
-        shares = [waiting(Path(scratch, str(size[0])), size, told.videos, told.steps) for size in SIZES]
-    command = f"{COMMAND} --videos {told.videos} --steps {told.steps}"
+        shares = [waiting(Path(scratch, str(size[0])), size, arguments.videos, arguments.steps) for size in SIZES]
+    command = f"{COMMAND} --videos {arguments.videos} --steps {arguments.steps}"
     columns = ["frames", "updates", "tokens/s", "share of time waited", "wanted, at most"]
     show_table("Waiting for data, one worker", command, columns, shares)
 

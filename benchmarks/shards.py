@@ -127,9 +127,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--first")
     parser.add_argument("--step", type=int, default=0)
-    told = parser.parse_args()
-    if told.first:
-        first_sample(told.first, told.step)
+    arguments = parser.parse_args()
+    if arguments.first:
+        first_sample(arguments.first, arguments.step)
         return
     with tempfile.TemporaryDirectory() as scratch:
         rows = [reads(Path(scratch, str(sizes[0])), sizes) for sizes in SIZES]

@@ -189,11 +189,13 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=1200)
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--calls", type=int, default=1000)
-    told = parser.parse_args()
-    command = f"python -m benchmarks.teacher --limit {told.limit} --minutes {told.minutes:g} --calls {told.calls}"
+    arguments = parser.parse_args()
+    command = (
+        f"python -m benchmarks.teacher --limit {arguments.limit} --minutes {arguments.minutes:g} --calls {arguments.calls}"
+    )
     columns = ["client", "limit a minute", "answered a minute", "share of the limit", "refused a minute"]
-    show("Asked as often as the server allows", command, columns, sustained(told.limit, told.minutes))
-    show("What a call costs", command, ["client", "CPU ms a call", "calls/s"], overhead(told.calls))
+    show("Asked as often as the server allows", command, columns, sustained(arguments.limit, arguments.minutes))
+    show("What a call costs", command, ["client", "CPU ms a call", "calls/s"], overhead(arguments.calls))
     sys.stdout.flush()
 
 

@@ -154,19 +154,19 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--chain", type=int, metavar="VIDEOS", help="the whole chain on so many worlds, instead of numbers")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-    if not told.inside:
+    if not arguments.inside:
         command = apart() or sys.exit("no network namespace can be made here")
         again = [sys.executable, "-m", "chaos.clusters", *sys.argv[1:], "--inside"]
         os.execvp(command[0], [*command, LOOPBACK + " ".join(again)])
     with tempfile.TemporaryDirectory(prefix="dmforge-worlds-") as folder:
-        subject = subjects.WholeChain(told.chain, Path(folder)) if told.chain else Numbers(told.tasks)
+        subject = subjects.WholeChain(arguments.chain, Path(folder)) if arguments.chain else Numbers(arguments.tasks)
         seen = measure(subject)
     rows: list[list[object]] = [["seconds on one machine", f"{seen.alone_s:.0f}"], ["on the cluster", f"{seen.seconds:.0f}"]]
     rows += [["what happened", event] for event in seen.done_at]
     rows += [["files in lake, media and shards, byte-identical", seen.files]]
-    chosen = f"--chain {told.chain}" if told.chain else f"--tasks {told.tasks}"
+    chosen = f"--chain {arguments.chain}" if arguments.chain else f"--tasks {arguments.tasks}"
     show("On Ray, machines coming and going, same bytes", f"python -m chaos.clusters {chosen}", ["what", ""], rows)
 
 

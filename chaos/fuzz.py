@@ -102,28 +102,28 @@ def main() -> None:
     asked.add_argument("--only", default="", help="parsers whose name holds this")
     asked.add_argument("--input", type=Path, help="one input, for the parsers that --only names")
     asked.add_argument("--keep", type=Path, default=Path("fuzz-findings"), help="where inputs that fail are kept")
-    told = asked.parse_args()
+    arguments = asked.parse_args()
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "work")
         folder.mkdir()
-        chosen = [parser for parser in parsers(Path(place)) if told.only in parser.name]
-        if told.input is not None:
-            findings = [one for parser in chosen if (one := tried(parser, told.input.read_bytes(), folder))]
+        chosen = [parser for parser in parsers(Path(place)) if arguments.only in parser.name]
+        if arguments.input is not None:
+            findings = [one for parser in chosen if (one := tried(parser, arguments.input.read_bytes(), folder))]
         else:
             rows: list[list[object]] = []
             findings = []
             for parser in chosen:
-                number, found = fuzzed(parser, told.seed, told.seconds / len(chosen), folder)
+                number, found = fuzzed(parser, arguments.seed, arguments.seconds / len(chosen), folder)
                 findings += found.values()
                 rows.append([parser.name, number, len(found)])
-            command = f"python -m chaos.fuzz --seconds {told.seconds:g} --seed {told.seed}"
+            command = f"python -m chaos.fuzz --seconds {arguments.seconds:g} --seed {arguments.seed}"
             show("Spoilt examples", command, ["parser", "inputs", "kinds of findings"], rows)
     for number, one in enumerate(findings):
         print(f"\n{one.parser}: {one.kind}\n  {one.data[:200]!r}")
-        if told.input is None:
-            told.keep.mkdir(exist_ok=True)
-            path = told.keep / f"{number:03d}.bin"
+        if arguments.input is None:
+            arguments.keep.mkdir(exist_ok=True)
+            path = arguments.keep / f"{number:03d}.bin"
             path.write_bytes(one.data)
             print(f"  python -m chaos.fuzz --only '{one.parser}' --input {path}")
     sys.exit(bool(findings))

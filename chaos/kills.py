@@ -129,28 +129,28 @@ def main() -> None:
     )
     parser.add_argument("--intake", type=int, metavar="VIDEOS", help="kill the ingestion of so many files instead")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
-    told = parser.parse_args()
-    chosen = [f" --{name} {number}" for name in ("tasks", "chain", "answers", "intake") if (number := getattr(told, name))]
+    arguments = parser.parse_args()
+    chosen = [f" --{name} {number}" for name in ("tasks", "chain", "answers", "intake") if (number := getattr(arguments, name))]
     with tempfile.TemporaryDirectory(prefix="dmforge-worlds-") as name:
         folder = Path(name)
-        if told.tasks:
-            killed: list[Subject] = [Rehearsal(told.tasks)]
-        elif told.chain:
-            killed = [WholeChain(told.chain, folder)]
-        elif told.answers:
-            killed = [Answers(told.answers, told.kills, folder)]
-        elif told.intake:
-            killed = [Intake(told.intake, folder)]
+        if arguments.tasks:
+            killed: list[Subject] = [Rehearsal(arguments.tasks)]
+        elif arguments.chain:
+            killed = [WholeChain(arguments.chain, folder)]
+        elif arguments.answers:
+            killed = [Answers(arguments.answers, arguments.kills, folder)]
+        elif arguments.intake:
+            killed = [Intake(arguments.intake, folder)]
         elif never := uncovered():
             sys.exit(f"no subject has the stage {', '.join(never)}: give it to one of those in chaos/everything.py")
         else:
             killed = subjects(folder)
-        tally = chaos(killed, told.kills, told.seed)
+        tally = chaos(killed, arguments.kills, arguments.seed)
     rows: list[list[object]] = [["kills", tally.kills], ["rows lost", tally.lost], ["rows doubled", tally.doubled]]
     rows += [["workspaces finished, all byte-identical to the undisturbed one", tally.rounds]]
     rows += [["questions answered twice, in all", tally.asked_twice], ["most of them for one kill", tally.most_twice_a_kill]]
     rows += [[f"killed at {where}", number] for where, number in sorted(tally.killed_in.items())]
-    command = f"python -m chaos.kills{''.join(chosen)} --kills {told.kills} --seed {told.seed}"
+    command = f"python -m chaos.kills{''.join(chosen)} --kills {arguments.kills} --seed {arguments.seed}"
     show("Killed anywhere, same bytes", command, ["what", "number"], rows)
 
 

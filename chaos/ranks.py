@@ -129,16 +129,18 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1500)
     parser.add_argument("--chain", type=int, metavar="VIDEOS", help="the whole chain on so many worlds, instead of numbers")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-worlds-") as folder:
-        subject = subjects.WholeChain(told.chain, Path(folder)) if told.chain else subjects.Rehearsal(told.tasks)
-        seen = measure(subject, told.world_size, told.kills, told.seed)
-    rows = [["ranks", told.world_size], ["kills", seen.kills], ["seconds alone", f"{seen.alone_s:.0f}"]]
+        subject = subjects.WholeChain(arguments.chain, Path(folder)) if arguments.chain else subjects.Rehearsal(arguments.tasks)
+        seen = measure(subject, arguments.world_size, arguments.kills, arguments.seed)
+    rows = [["ranks", arguments.world_size], ["kills", seen.kills], ["seconds alone", f"{seen.alone_s:.0f}"]]
     rows += [["seconds by rank, with the kills", f"{seen.seconds:.0f}"], ["questions answered twice", seen.asked_twice]]
     rows += [[f"files in {name}, byte-identical", number] for name, number in sorted(seen.files.items())]
     rows += [["writers in the journal", seen.writers], ["digest equal to that of one run", "yes"]]
-    chosen = f" --chain {told.chain}" if told.chain else f" --tasks {told.tasks}"
-    command = f"python -m chaos.ranks --world-size {told.world_size}{chosen} --kills {told.kills} --seed {told.seed}"
+    chosen = f" --chain {arguments.chain}" if arguments.chain else f" --tasks {arguments.tasks}"
+    command = (
+        f"python -m chaos.ranks --world-size {arguments.world_size}{chosen} --kills {arguments.kills} --seed {arguments.seed}"
+    )
     show("By rank, killed, same corpus", command, ["what", "number"], rows)
 
 

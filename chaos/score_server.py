@@ -85,8 +85,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--delay-s", type=float, default=0.0)
     parser.add_argument("--fail-every", type=int, default=0)
-    told = parser.parse_args()
-    Handler.delay_s, Handler.fail_every = told.delay_s, told.fail_every
+    arguments = parser.parse_args()
+    Handler.delay_s, Handler.fail_every = arguments.delay_s, arguments.fail_every
     server = Server(("127.0.0.1", 0), Handler)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()

@@ -91,20 +91,20 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=MISHAPS, default=list(MISHAPS), help="what befalls runs")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    told = parser.parse_args()
-    if "disk" in told.only and not told.inside:
-        again = [sys.executable, "-m", "chaos.soak", *sys.argv[1:], "--seed", str(told.seed), "--inside"]
+    arguments = parser.parse_args()
+    if "disk" in arguments.only and not arguments.inside:
+        again = [sys.executable, "-m", "chaos.soak", *sys.argv[1:], "--seed", str(arguments.seed), "--inside"]
         command = in_a_namespace(again) or sys.exit(NO_MOUNTS.format(" ".join(kind for kind in MISHAPS if kind != "disk")))
         os.execvp(command[0], command)
-    chosen = "" if told.only == list(MISHAPS) else f" --only {' '.join(told.only)}"
-    chosen += "" if told.of == list(ALL) else f" --of {' '.join(told.of)}"
-    times = f" --times {told.times}" if told.times < parser.get_default("times") else ""
-    again = f"python -m chaos.soak --minutes {told.minutes:g}{times}{chosen} --seed {told.seed}"
+    chosen = "" if arguments.only == list(MISHAPS) else f" --only {' '.join(arguments.only)}"
+    chosen += "" if arguments.of == list(ALL) else f" --of {' '.join(arguments.of)}"
+    times = f" --times {arguments.times}" if arguments.times < parser.get_default("times") else ""
+    again = f"python -m chaos.soak --minutes {arguments.minutes:g}{times}{chosen} --seed {arguments.seed}"
     with tempfile.TemporaryDirectory(prefix="dmforge-soak-") as name:
-        folder, until_s = Path(name), time.monotonic() + 60 * told.minutes
-        calms = [undisturbed(one, folder / f"calm{number}") for number, one in enumerate(subjects(folder, told.of))]
+        folder, until_s = Path(name), time.monotonic() + 60 * arguments.minutes
+        calms = [undisturbed(one, folder / f"calm{number}") for number, one in enumerate(subjects(folder, arguments.of))]
         try:
-            tally = soak(calms, folder, told.only, until_s, told.times, random.Random(told.seed))
+            tally = soak(calms, folder, arguments.only, until_s, arguments.times, random.Random(arguments.seed))
         except Failed as error:
             sys.exit(f"{again}\n{error}")
     rows: list[list[object]] = [[WORDS[kind], number] for kind, number in sorted(tally.struck.items())]

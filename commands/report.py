@@ -29,7 +29,7 @@ def write_report(workspace: Workspace, file: Path, trainings: Sequence[Path] = (
     require_report_extra()
     output_file(file, "FILE", workspace)
     from dmforge.curation.report import cards, figures, page, pictures, sample_cards, training_curves
-    from dmforge.curation.report import funnel as flow
+    from dmforge.curation.report.funnel import FunnelStage, funnel_stages
 
     logs = [training_curves.training(folder) for folder in trainings]
     with workspace.reading(), interruptible():
@@ -40,13 +40,12 @@ def write_report(workspace: Workspace, file: Path, trainings: Sequence[Path] = (
         connection = view.connection.cursor()
         drawn_samples = sample_cards.draw_subjects(connection, recipe.stages)
         stops = [
-            flow.FunnelStage(stage.name, stage.reads.table, tuple(record.table for record in stage.makes))
-            for stage in recipe.stages
+            FunnelStage(stage.name, stage.reads.table, tuple(record.table for record in stage.makes)) for stage in recipe.stages
         ]
         report = page.Report(
             title=recipe.name,
             summary=figures.summary(connection),
-            stops=flow.stops(funnel.rows, stops),
+            stops=funnel_stages(funnel.rows, stops),
             distributions=figures.distributions(connection),
             scores=figures.scores(connection, min_scores),
             tables={name: answer for name in TABLES if (answer := ask(view, name, extra_tables)).rows},

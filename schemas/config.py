@@ -142,7 +142,7 @@ def parse_config(config_class: type[C], values: Mapping[str, Any], *, where: str
 
 
 def nearest(word: str, choices: list[str]) -> str:
-    """The mend for an unknown word: the known one that was probably meant, or all that there are."""
+    """The hint for an unknown word: the known one that was probably meant, or all that there are."""
     close = difflib.get_close_matches(word, choices, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(sorted(choices)) or 'none'}"
 

@@ -126,17 +126,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=940, help="of an imitation")
     parser.add_argument("--held-out", type=int, default=96, help="worlds to measure on")
     parser.add_argument("--updates", type=int, default=0, help="of each practice; by default as the scenarios say")
-    told = parser.parse_args()
-    if (told.folder is None) == (told.rows is None):
+    arguments = parser.parse_args()
+    if (arguments.folder is None) == (arguments.rows is None):
         parser.error("give --folder, or --rows")
-    if told.rows and not told.rows.is_file():
-        parser.error(f"there is no file {told.rows}")
-    rows = told.rows or told.folder / "rows.jsonl"
-    if told.folder:
+    if arguments.rows and not arguments.rows.is_file():
+        parser.error(f"there is no file {arguments.rows}")
+    rows = arguments.rows or arguments.folder / "rows.jsonl"
+    if arguments.folder:
         torch.set_num_threads(1)
-        size = Size(told.worlds, told.steps, told.held_out, told.updates)
-        seeds = sorted(range(told.seeds), key=lambda seed: seed % SFTS)
-        for row in done(told.folder, size, seeds):
+        size = Size(arguments.worlds, arguments.steps, arguments.held_out, arguments.updates)
+        seeds = sorted(range(arguments.seeds), key=lambda seed: seed % SFTS)
+        for row in done(arguments.folder, size, seeds):
             keep(rows, [*read(rows), row])
             print(f"{row.scenario}, {row.arm}, seed {row.seed}: {row.cpu_s:.0f} CPU s", flush=True)
     report(read(rows), rows.with_suffix(".svg"), f"python -m studies.credit --rows {rows}")

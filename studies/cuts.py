@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=10)
     parser.add_argument("--videos", type=Path, help="a folder of real clips")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     methods = {
         "coarse jumps, pinned on the grid": ours,
         "PySceneDetect, ContentDetector": by_pyscenedetect("content"),
@@ -138,21 +138,21 @@ def main() -> None:
             worlds = folder / f"level{level}"
             make_worlds(worlds, WorldSettings(videos=30, knobs=LEVELS[level], width=128, height=96))
             subjects[f"worlds, level {level}"] = [str(worlds / "videos")]
-        if told.videos:
-            subjects["real clips"] = [str(told.videos)]
+        if arguments.videos:
+            subjects["real clips"] = [str(arguments.videos)]
         for subject, places in subjects.items():
             place = folder / subject.replace(" ", "-")
             workspace, videos = lake_of(place, places)
             videos = [video for video in videos if video.duration_cs >= 400]
             size = Size(128, 96) if "worlds" in subject else Size(320, 192)
-            made = spliced(workspace, videos, place, told.files, size)
+            made = spliced(workspace, videos, place, arguments.files, size)
             for method, find in methods.items():
                 recall, precision, cpu_s = measured(made, find)
                 rows.append([subject, method, f"{recall:.3f}", f"{precision:.3f}", f"{cpu_s:.2f}"])
-    videos = f" --videos {told.videos.name}" if told.videos else ""
+    videos = f" --videos {arguments.videos.name}" if arguments.videos else ""
     show(
         "Cuts between parts of 2 to 8 s",
-        f"python -m studies.cuts --files {told.files}{videos}",
+        f"python -m studies.cuts --files {arguments.files}{videos}",
         ["videos", "method", "found", "true of those found", "CPU s a minute of video"],
         rows,
     )

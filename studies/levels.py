@@ -56,13 +56,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=("small", "full"), default="full", help="whose budget")
     parser.add_argument("--levels", type=int, nargs="+", default=range(len(LEVELS)))
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     rows: list[list[object]] = []
-    for level in told.levels:
+    for level in arguments.levels:
         with tempfile.TemporaryDirectory(prefix="dmforge-levels-") as folder:
-            rows.append(row_of(level, *learnt(Path(folder), level, chain.SIZES[told.size])))
+            rows.append(row_of(level, *learnt(Path(folder), level, chain.SIZES[arguments.size])))
             print(rows[-1], file=stderr)
-    command = f"{COMMAND} --size {told.size} --levels {' '.join(map(str, told.levels))}"
+    command = f"{COMMAND} --size {arguments.size} --levels {' '.join(map(str, arguments.levels))}"
     columns = ["level", "added", "mIoU", "format", "accuracy", "density error, fps", "constant span", "s of training"]
     show("What harder worlds leave of it", command, columns, rows)
 

@@ -47,17 +47,17 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=14)
     parser.add_argument("--input-usd", type=float, default=1.0, help="a million tokens")
     parser.add_argument("--output-usd", type=float, default=4.0)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         worlds = Path(scratch, "worlds")
-        make_worlds(worlds, WorldSettings(videos=told.worlds))
-        if told.endpoint:
-            os.environ[URL] = told.endpoint
+        make_worlds(worlds, WorldSettings(videos=arguments.worlds))
+        if arguments.endpoint:
+            os.environ[URL] = arguments.endpoint
         else:
             os.environ.pop(KEY, None)
             os.environ[URL] = stack.enter_context(serving(worlds, Behaviour()))
         place = run.init(Path(scratch, "ws"), "demo")
-        place.recipe.write_text(recipe(place.recipe.read_text(), told.model, told.input_usd, told.output_usd))
+        place.recipe.write_text(recipe(place.recipe.read_text(), arguments.model, arguments.input_usd, arguments.output_usd))
         intake.add_videos(place, COMMAND, [str(worlds / "videos")], SourceInfo(SOURCE, LICENCE))
         intake.add_annotations(place, COMMAND, "jsonl", [worlds / "tasks.jsonl"])
         for report in run.run(place, Console(stderr=True), COMMAND, until="select_cot"):

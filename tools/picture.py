@@ -22,22 +22,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=Path)
     parser.add_argument("picture", type=Path)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with sync_playwright() as playwright:
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
-        page.goto(told.report.resolve().as_uri())
+        page.goto(arguments.report.resolve().as_uri())
         # the two that say most, one under the other
         page.evaluate("""() => {
             for (const id of ['distributions', 'scores', 'cost', 'agreement']) document.getElementById(id)?.remove();
             const aside = '#samples > :not(h2):not(.card), .card:nth-of-type(n + 2), #funnel details';
             for (const one of document.querySelectorAll(aside)) one.remove();
         }""")
-        page.screenshot(path=told.picture, full_page=True)
+        page.screenshot(path=arguments.picture, full_page=True)
         browser.close()
-    Image.open(told.picture).convert("RGB").quantize(192).save(told.picture, optimize=True)
-    print(f"{told.picture}: {told.picture.stat().st_size:,} bytes")
+    Image.open(arguments.picture).convert("RGB").quantize(192).save(arguments.picture, optimize=True)
+    print(f"{arguments.picture}: {arguments.picture.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

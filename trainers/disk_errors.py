@@ -1,4 +1,4 @@
-"""Disk errors that libraries report in their own ways, raised as everywhere else: with the folder and a mend."""
+"""Disk errors that libraries report in their own ways, raised as everywhere else: with the folder and a hint."""
 
 from __future__ import annotations
 

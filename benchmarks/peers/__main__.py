@@ -25,21 +25,21 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=40_000, help="that are filtered")
     parser.add_argument("--worlds", type=int, default=24, help="that are asked about")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
-    told = parser.parse_args()
-    command = f"{COMMAND} --videos {told.videos} --rows {told.rows} --worlds {told.worlds}"
+    arguments = parser.parse_args()
+    command = f"{COMMAND} --videos {arguments.videos} --rows {arguments.rows} --worlds {arguments.worlds}"
     with tempfile.TemporaryDirectory(prefix="dmforge-peers-") as scratch:
-        folder = (told.folder or Path(scratch)).absolute()
+        folder = (arguments.folder or Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         python, work = peers_python(folder), Path(scratch, "work")
-        if "reading" in told.only:
-            rows = reading.contest(work / "reading", python, told.videos)
-            show(f"{told.videos:,} samples, shuffled", command, reading.COLUMNS, rows)
-        if "filtering" in told.only:
-            rows = filtering.contest(work / "filtering", python, told.rows)
-            show(f"{told.rows:,} rows, filtered with reasons by two processes", command, filtering.COLUMNS, rows)
-        if "teaching" in told.only:
-            rows = teaching.contest(work / "teaching", python, told.worlds)
-            show(f"Questions about {told.worlds} worlds, two calls each, eight in flight", command, teaching.COLUMNS, rows)
+        if "reading" in arguments.only:
+            rows = reading.contest(work / "reading", python, arguments.videos)
+            show(f"{arguments.videos:,} samples, shuffled", command, reading.COLUMNS, rows)
+        if "filtering" in arguments.only:
+            rows = filtering.contest(work / "filtering", python, arguments.rows)
+            show(f"{arguments.rows:,} rows, filtered with reasons by two processes", command, filtering.COLUMNS, rows)
+        if "teaching" in arguments.only:
+            rows = teaching.contest(work / "teaching", python, arguments.worlds)
+            show(f"Questions about {arguments.worlds} worlds, two calls each, eight in flight", command, teaching.COLUMNS, rows)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class FunnelDrawing:
     levels: tuple[StageBox, ...]
 
 
-def stops(rows: Sequence[Sequence[object]], stages: Sequence[FunnelStage]) -> list[FunnelStage]:
+def funnel_stages(rows: Sequence[Sequence[object]], stages: Sequence[FunnelStage]) -> list[FunnelStage]:
     """Stages with their counts in the query `funnel`, whose rows are stage, status, reason, inputs, rows."""
     stops_by_name = {stop.name: stop for stop in stages}
     for stage, status, reason, inputs, _ in rows:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from dmforge.curation.io import locations as places
 from dmforge.curation.io.atomic import disk_errors, sync_folder, writing
+from dmforge.curation.io.locations import files, is_utf8, sha256_of, stem
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError, LakeError
@@ -85,9 +85,9 @@ def register(workspace: Workspace, locations: Sequence[str], claims: SourceInfo)
     videos = dict(known_videos)
     file_counts, unread = Counter[str](), dict[str, str]()
     try:
-        for location in places.files(locations, SUFFIXES):
+        for location in files(locations, SUFFIXES):
             try:
-                sha256 = places.sha256_of(location)
+                sha256 = sha256_of(location)
             except LakeError as error:
                 unread[location] = error.message
                 continue
@@ -144,16 +144,16 @@ def _merged(old_video: ListedVideo, new_video: ListedVideo) -> ListedVideo:
     known_names = [old_video.source_id, *old_video.also]
     also = old_video.also if new_video.source_id in known_names else [*old_video.also, new_video.source_id]
     claims = {name: value for name in CLAIMED if (value := getattr(new_video, name)) != getattr(NO_CLAIMS, name)}
-    if not places.is_utf8(new_video.path):  # nothing is asked by such a name, and the video may have another
+    if not is_utf8(new_video.path):  # nothing is asked by such a name, and the video may have another
         return replace(old_video, **claims)
-    if not places.is_utf8(old_video.path):
+    if not is_utf8(old_video.path):
         return replace(old_video, **{"path": new_video.path, "source_id": new_video.source_id, **claims})
     return replace(old_video, **{"path": new_video.path, "also": also, **claims})
 
 
 def _name_of(location: str) -> str:
     """A video's name: that of its file. Of a location that can't be stored it is all of it, so that renaming the file shows."""
-    return places.stem(location) if places.is_utf8(location) else storable(location)
+    return stem(location) if is_utf8(location) else storable(location)
 
 
 def _video_id(sha256: str) -> Id:

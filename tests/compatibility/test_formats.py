@@ -246,6 +246,25 @@ def test_training_files_are_brought_up(old: Path, tmp_path: Path) -> None:
         assert invoke("upgrade", tmp_path / name)["to"] == formats.TRAINING
 
 
+def test_keys_of_the_engine_that_a_file_names_are_brought_up_or_refused_by_their_new_names(old: Path, tmp_path: Path) -> None:
+    file = tmp_path / "sdgrpo.toml"
+    text = (old / "sdgrpo.toml").read_text() + '\n[engine]\nkind = "vllm"\nrows = 8  # a comment\ncontext = 2048\n'
+    file.write_text(text)
+    result = CliRunner().invoke(cli.app, ["train", "sdgrpo", str(file)])
+    assert result.exit_code == 2
+    assert "'rows' is 'max_num_seqs' now" in " ".join(result.output.split())
+    changes = invoke("upgrade", file)["changes"]
+    assert "sdgrpo.toml: engine.rows -> max_num_seqs" in changes
+    assert file.read_text().endswith('kind = "vllm"\nmax_num_seqs = 8  # a comment\nmax_model_len = 2048\n')
+
+
+def test_a_recipe_outside_a_workspace_is_brought_up(old: Path, tmp_path: Path) -> None:
+    recipe = Path(shutil.copy(old / "recipes/demo.toml", tmp_path / "demo.toml"))
+    assert "demo.toml: stages.select_cot.least -> min_score" in invoke("upgrade", recipe)["changes"]
+    assert invoke("upgrade", recipe)["changes"] == []
+    assert read_recipe(recipe).stages
+
+
 def invoke(*words: object) -> Any:
     result = CliRunner().invoke(cli.app, [*map(str, words), "--json"])
     assert result.exit_code == 0, result.output

@@ -24,7 +24,7 @@ from types import TracebackType
 
 from dmforge.curation.contract.stage import Each
 from dmforge.curation.contract.stage_results import Quarantined, StageResults, from_bytes, ipc_bytes, settle
-from dmforge.curation.engine.executors.batch_results import Advance, BatchInProgress, Deferred, FinishedBatch
+from dmforge.curation.engine.executors.batch_results import Advance, BatchInProgress, Deferred, FinishedBatch, InputRange
 from dmforge.curation.engine.executors.killable_worker import (
     IDLE,
     MEMORY,
@@ -50,27 +50,13 @@ MAX_ALIKE_FAULTS = 20
 """When this many first inputs fail for the same reason, the mistake is in the stage or its limits, not in the data."""
 
 
-@dataclass(frozen=True)
-class _Span:
-    """A range of a batch's inputs."""
-
-    underway: BatchInProgress
-    start: int
-    stop: int
-    attempt: int = 1
-
-    def part(self, start: int, stop: int) -> _Span:
-        """A part of this range."""
-        return _Span(self.underway, start, stop, self.attempt)
-
-
 @dataclass
 class _Worker:
     process: BaseProcess
     connection: Connection
     progress: list[int]
     is_open: bool = False
-    span: _Span | None = None
+    span: InputRange | None = None
     watch: ProcessWatch | None = None
 
 
@@ -81,7 +67,7 @@ class KillablePool:
         self._stage, self._limits, self._workspace = stage, stage.config, workspace
         self._size = self._limits.workers or os.cpu_count() or 1
         self._workers: list[_Worker] = []
-        self._spans: deque[_Span] = deque()
+        self._spans: deque[InputRange] = deque()
         self._ready: deque[BatchInProgress] = deque()
         self._seconds_per_input = CHUNK_S  # seconds an input takes; assumed slow until seen to be quick
         self._last_patrol_s = time.monotonic()
@@ -109,7 +95,7 @@ class KillablePool:
                     has_more = False
                     break
                 open_count += 1
-                self._spans.append(_Span(BatchInProgress.of(batch), 0, batch.items.num_rows))
+                self._spans.append(InputRange(BatchInProgress.of(batch), 0, batch.items.num_rows))
             if not open_count:
                 return
             self._send_chunks()
@@ -134,7 +120,7 @@ class KillablePool:
         # only a process that reported to be open: a large message to one that hangs in `open` would block this process, too
         return next((worker for worker in self._workers if worker.is_open and worker.span is None), None)
 
-    def _next_span(self) -> _Span:
+    def _next_span(self) -> InputRange:
         span = self._spans.popleft()
         size = max(1, min(MAX_CHUNK, int(CHUNK_S / self._seconds_per_input)))
         if span.stop - span.start <= size:
@@ -241,7 +227,7 @@ class KillablePool:
         if self._losses > MAX_LOSSES:
             raise DmforgeError(f"processes of stage {self._stage.name!r} keep dying between inputs: something else kills them")
 
-    def _remove_with_span(self, worker: _Worker) -> _Span:
+    def _remove_with_span(self, worker: _Worker) -> InputRange:
         """Remove a process that is gone, and return what it was working on."""
         self._remove(worker)
         assert worker.span is not None
@@ -252,7 +238,7 @@ class KillablePool:
         worker.connection.close()
         self._workers.remove(worker)
 
-    def _blame(self, span: _Span, index: int, verdict: EndReason, advance: Advance) -> None:
+    def _blame(self, span: InputRange, index: int, verdict: EndReason, advance: Advance) -> None:
         """Fail or defer the input that brought its process down, and give back the others of its span."""
         culprit = span.start + index
         others = span.part(culprit + 1, span.stop), span.part(span.start, culprit)
@@ -263,16 +249,16 @@ class KillablePool:
         else:
             self._fail(at_fault, verdict.reason, verdict.detail, advance)
 
-    def _judge_fault(self, span: _Span, fault: InputFault, advance: Advance) -> None:
+    def _judge_fault(self, span: InputRange, fault: InputFault, advance: Advance) -> None:
         if fault.transient:
             self._defer(span, fault.detail, advance)
         else:
             self._fail(span, fault.reason, fault.detail, advance)
 
-    def _fail(self, span: _Span, reason: str, detail: str, advance: Advance) -> None:
+    def _fail(self, span: InputRange, reason: str, detail: str, advance: Advance) -> None:
         if span.attempt < TRIES:
             self._note_first_fault(reason, detail)
-            self._spans.append(_Span(span.underway, span.start, span.stop, span.attempt + 1))
+            self._spans.append(span.again())
             return
         key = span.underway.keys[span.start]
         self._settle(
@@ -288,7 +274,7 @@ class KillablePool:
                 "with --retry-quarantined for what was quarantined before it was noticed",
             )
 
-    def _defer(self, span: _Span, reason: str, advance: Advance) -> None:
+    def _defer(self, span: InputRange, reason: str, advance: Advance) -> None:
         span.underway.deferred.append(Deferred(span.underway.keys[span.start], reason))
         self._count(span.underway, 1, advance)
 
@@ -303,7 +289,7 @@ class KillablePool:
             self._ready.append(underway)
 
 
-def _chunk(span: _Span) -> InputChunk:
+def _chunk(span: InputRange) -> InputChunk:
     rows = span.underway.batch.items.slice(span.start, span.stop - span.start)
     return InputChunk(ipc_bytes(rows), [key.video for key in span.underway.keys[span.start : span.stop]])
 

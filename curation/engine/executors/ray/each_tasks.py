@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from dmforge.curation.contract.stage import Each
-from dmforge.curation.engine.executors.batch_results import Advance, BatchInProgress, Deferred, FinishedBatch
+from dmforge.curation.engine.executors.batch_results import Advance, BatchInProgress, Deferred, FinishedBatch, InputRange
 from dmforge.curation.engine.executors.killable_pool import KillablePool
 from dmforge.curation.engine.executors.ray.cluster import Call, Cluster, WorkerLost, WorkerResources
 from dmforge.curation.engine.executors.ray.payloads import LOST, MAX_LOSSES, RemoteStage, ReturnedResults, SentInputs
@@ -24,16 +23,6 @@ TASKS_PER_CORE = 2
 """Tasks in flight for each core: one at work, and one waiting."""
 
 
-@dataclass(frozen=True)
-class _Span:
-    """A range of a batch's inputs, and how often its worker was lost."""
-
-    underway: BatchInProgress
-    start: int
-    stop: int
-    losses: int = 0
-
-
 class EachTasks:
     """Runs one Each stage."""
 
@@ -42,8 +31,8 @@ class EachTasks:
         single_worker_stage = type(stage)(stage.config.model_copy(update={"workers": 1}))
         self._cluster, self._max_workers = cluster, stage.config.workers
         self._work = cluster.share(RemoteStage(single_worker_stage, str(workspace.root), stage.variant))
-        self._spans: deque[_Span] = deque()
-        self._in_flight: dict[Call, _Span] = {}
+        self._spans: deque[InputRange] = deque()
+        self._in_flight: dict[Call, InputRange] = {}
         self._seconds_per_input = PIECE_S  # seconds an input takes; assumed slow until seen to be quick
 
     def execute(self, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[FinishedBatch]:
@@ -59,7 +48,7 @@ class EachTasks:
                     has_more = False
                     break
                 open_count += 1
-                self._spans.append(_Span(BatchInProgress.of(batch), 0, batch.items.num_rows))
+                self._spans.append(InputRange(BatchInProgress.of(batch), 0, batch.items.num_rows))
             if not open_count:
                 return
             while self._spans and len(self._in_flight) < max_tasks:
@@ -72,21 +61,21 @@ class EachTasks:
                     open_count -= 1
                     yield underway.finished()
 
-    def _next_span(self) -> _Span:
+    def _next_span(self) -> InputRange:
         span = self._spans.popleft()
         size = max(1, min(MAX_PIECE_INPUTS, int(PIECE_S / self._seconds_per_input)))
         if span.stop - span.start <= size:
             return span
-        self._spans.appendleft(_Span(span.underway, span.start + size, span.stop, span.losses))
-        return _Span(span.underway, span.start, span.start + size, span.losses)
+        self._spans.appendleft(span.part(span.start + size, span.stop))
+        return span.part(span.start, span.start + size)
 
-    def _take_result(self, call: Call, span: _Span, advance: Advance) -> BatchInProgress:
+    def _take_result(self, call: Call, span: InputRange, advance: Advance) -> BatchInProgress:
         underway, input_count = span.underway, span.stop - span.start
         try:
             back: ReturnedResults = self._cluster.result(call)
         except WorkerLost:
-            if span.losses + 1 < MAX_LOSSES:
-                self._spans.appendleft(_Span(underway, span.start, span.stop, span.losses + 1))
+            if span.attempt < MAX_LOSSES:
+                self._spans.appendleft(span.again())
                 return underway
             back = ReturnedResults(None, tuple(Deferred(key, LOST) for key in underway.keys[span.start : span.stop]))
         else:
