@@ -3,65 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import sys
-from collections.abc import Generator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
 
 from dmforge import __version__
-from dmforge.commands.console import (
-    counts_of,
-    err,
-    out,
-    print_answer,
-    print_awaited,
-    print_deferred,
-    print_evaluation,
-    print_formats,
-    print_funnel,
-    print_json,
-    print_table,
-    print_tallies,
-    unfinished_if,
-)
+from dmforge.commands.command_group import CommandGroup
+from dmforge.commands.console import err, out, print_awaited, print_deferred, show, show_answer, unfinished_if
 from dmforge.curation.io.process_startup import few_heaps
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 
-
-@contextlib.contextmanager
-def usable_paths() -> Generator[None]:
-    """Turn errors about impossible paths, too long or in loops of links, into an InputError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ):
-            raise
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(reason, where=str(error.filename)[:200], hint="give a path that the system can have") from None
-
-
-class Commands(TyperGroup):
-    """A command group that turns dmforge's errors and Ctrl-C into a message and an exit code, without a traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            with usable_paths():
-                return super().invoke(ctx)
-        except DmforgeError as error:
-            err.print(f"error: {error}", markup=False, highlight=False, style="red" if err.is_terminal else None)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            err.print("interrupted: run the same command again to go on")
-            raise typer.Exit(130) from None
-
+if TYPE_CHECKING:
+    from dmforge.api.workspace import Workspace
 
 app = typer.Typer(
-    cls=Commands,
+    cls=CommandGroup,
     help="Build and judge the data that teaches a model to think with video, and train on it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -91,12 +51,9 @@ def root(
 @app.command("recipes")
 def list_recipes(as_json: JsonOption = False) -> None:
     """List the recipes that a workspace can begin with."""
-    from dmforge.commands import run as run_commands
+    from dmforge.api.workspace import list_recipes
 
-    if as_json:
-        print_json([asdict(recipe) for recipe in run_commands.recipes()])
-    else:
-        print_table(["recipe", "what it builds"], [[recipe.name, recipe.description] for recipe in run_commands.recipes()])
+    show(list_recipes(), as_json)
 
 
 @app.command()
@@ -107,55 +64,22 @@ def init(
     ],
 ) -> None:
     """Make a workspace from a recipe."""
-    from dmforge.commands import run as run_commands
+    from dmforge.api import workspace as api
 
-    workspace = run_commands.init(folder, recipe)
-    out.print_line(f"{workspace.root} is ready. Read {workspace.recipe}, then: dmforge plan -w {workspace.root}")
+    made = api.init(folder, recipe)
+    out.print_line(f"{made.path} is ready. Read {made.path / 'recipe.toml'}, then: dmforge plan -w {made.path}")
 
 
 @app.command()
 def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say what a run would do and cost. Nothing is written."""
-    from dmforge.commands import intake
-    from dmforge.commands import run as run_commands
-
-    waiting = intake.to_bring(_workspace(workspace))
-    if waiting:
-        message = f"{waiting} files of the recipe's [bring] are not taken in yet: dmforge run --until ingest, and plan again"
-        err.print_line(message)
-    forecasts = run_commands.plan(_workspace(workspace))
-    cost = sum(forecast.cost.usd for forecast in forecasts)
-    for forecast in forecasts:
-        if forecast.blocked_by:
-            print_awaited(forecast.name, forecast.blocked_by)
-            break
-    if as_json:
-        stages = [
-            counts_of(forecast.name, forecast.tally)
-            | {
-                "expected": forecast.expected,
-                "superseded": forecast.superseded,
-                "cost": forecast.cost.usd,
-                "awaits": forecast.blocked_by,
-            }
-            | asdict(forecast.cost.usage)
-            for forecast in forecasts
-        ]
-        print_json({"stages": stages, "cost": cost})
-        return
-    columns = ["stage", "to do", "expected more", "reused", "superseded", "calls", "tokens in", "tokens out", "cost $"]
-    rows: list[list[object]] = []
-    for forecast in forecasts:
-        usage = forecast.cost.usage
-        spent = (
-            [usage.calls, usage.input_tokens, usage.output_tokens, f"{forecast.cost.usd:.2f}"]
-            if usage.calls
-            else ["", "", "", ""]
-        )
-        rows.append(
-            [forecast.name, forecast.tally.pending, forecast.expected, forecast.tally.settled, forecast.superseded, *spent]
-        )
-    print_table(columns, rows)
+    planned = _workspace(workspace).plan()
+    if planned.waiting_files:
+        hint = "dmforge run --until ingest, and plan again"
+        err.print_line(f"{planned.waiting_files} files of the recipe's [bring] are not taken in yet: {hint}")
+    if planned.blocked is not None:
+        print_awaited(err, planned.blocked.name, planned.blocked.blocked_by)
+    show(planned, as_json)
 
 
 @app.command()
@@ -177,40 +101,19 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Do what is pending. Stop it whenever you like: the same command goes on."""
-    from dmforge.commands import intake
-    from dmforge.commands import run as run_commands
-    from dmforge.commands.rank_run import run_share
-    from dmforge.curation.engine import run_log
+    from dmforge.commands.caller import command_line
+    from dmforge.commands.full_run import RunSettings
 
-    run_workspace = _workspace(workspace)
     rank_options = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--wait-timeout": wait_timeout is not None}
     share = _share(rank, world_size, rank_options | {"--executor": executor == "ray"})
     if address is not None and executor != "ray":
         raise InputError("`--address` needs `--executor ray`", where="--address", hint="give --executor ray, or leave it out")
-    with contextlib.ExitStack() as stack:
-        if share is None:
-            ray_executor = stack.enter_context(run_commands.on_ray(address)) if executor == "ray" else None
-            intake.bring(run_workspace, err, _command())
-            stage_reports = run_commands.run(
-                run_workspace, err, _command(), until, videos, retry_quarantined, budget, ray_executor
-            )
-        else:
-            wait_timeout = 600.0 if wait_timeout is None else wait_timeout
-            intake.bring_in_turn(run_workspace, err, _command(), wait_timeout)
-            stage_reports = run_share(run_workspace, err, _command(), share, wait_timeout, until, budget)
-        reports = []
-        for report in stage_reports:
-            reports.append(report)
-            print_deferred(report.name, report.deferred)
-            print_awaited(report.name, report.blocked_by)
-    stages = [
-        counts_of(report.name, report.tally) | {"deferred": report.deferred, "awaits": report.blocked_by} for report in reports
-    ]
-    if as_json:
-        print_json({"stages": stages, "cost": run_log.spent_usd(_workspace(workspace))})
-    else:
-        print_tallies({report.name: report.tally for report in reports})
-    unfinished_if(any(report.tally.pending for report in reports if not report.blocked_by))
+    settings = RunSettings(until, videos, budget, retry_quarantined, executor, address, share)
+    if wait_timeout is not None:
+        settings = replace(settings, wait_timeout_s=wait_timeout)
+    finished = _workspace(workspace).run_with(settings, command_line())
+    show(finished, as_json)
+    unfinished_if(finished.is_unfinished)
 
 
 @app.command()
@@ -225,18 +128,7 @@ def select(
     as_json: JsonOption = False,
 ) -> None:
     """Apply the recipe's thresholds, an order and caps to the scores at hand. Asks nobody anything."""
-    from dmforge.commands import select as select_commands
-
-    if dry_run or where is not None:
-        selected = select_commands.what_if(_workspace(workspace), corpus, where)
-    else:
-        selected = select_commands.select(_workspace(workspace), err, _command(), corpus)
-    if as_json:
-        print_json({"kept": selected.kept, "rejected": selected.rejected, "undetermined": selected.undetermined})
-        return
-    rejected = [["rejected", reason, count] for reason, count in selected.rejected.items()]
-    rows = [["kept", "", selected.kept], *rejected, ["undetermined", "", selected.undetermined]]
-    print_table(["", "reason", "candidates"], rows)
+    show(_workspace(workspace).select(corpus, where=where, dry_run=dry_run), as_json)
 
 
 @app.command()
@@ -247,14 +139,7 @@ def pack(
     as_json: JsonOption = False,
 ) -> None:
     """Pack what is selected as shards, with an index and a card."""
-    from dmforge.commands import run as run_commands
-
-    folder, manifest = run_commands.pack(_workspace(workspace), err, _command(), corpus, partial)
-    counts = {"shards": len(manifest.shards), "samples": manifest.samples, "bytes": manifest.bytes}
-    if as_json:
-        print_json({**counts, "selection": manifest.selection, "path": str(folder), "partial": manifest.partial})
-    else:
-        out.print_line(f"{folder}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    show(_workspace(workspace).pack(corpus, partial=partial), as_json)
 
 
 @app.command()
@@ -263,18 +148,11 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check every byte of a folder of shards."""
+    from dmforge.api import inspection
     from dmforge.curation.shards.integrity import REFETCH_HINT
-    from dmforge.curation.shards.integrity import verify as verify_shards
 
-    verification = verify_shards(folder)
-    if as_json:
-        document = asdict(verification)
-        print_json({"ok": not document["defects"], **document})
-    else:
-        for defect in verification.defects:
-            out.print_line(str(defect))
-        sound = f"sound: {verification.samples} samples in {verification.shards} shards, {verification.bytes} bytes"
-        out.print(f"{len(verification.defects)} defects" if verification.defects else sound, highlight=False)
+    verification = inspection.verify(folder)
+    show(verification, as_json)
     if verification.defects:
         damaged = ", ".join(dict.fromkeys(defect.shard for defect in verification.defects))
         raise LakeError(f"damaged: {damaged}", where=folder, hint=REFETCH_HINT)
@@ -286,20 +164,9 @@ def lint(
     as_json: JsonOption = False,
 ) -> None:
     """Hold any file of trajectories or tasks against all rules."""
-    from dmforge.filters.rules.lint import lint as linted
+    from dmforge.api import inspection
 
-    lint_report = linted(file)
-    if as_json:
-        defects = [
-            {"record": defect.record, "rule": defect.rule, "message": defect.message, "offset": defect.offset}
-            for defect in lint_report.defects
-        ]
-        print_json({"records": lint_report.records, "defects": defects})
-        return
-    for defect in lint_report.defects:
-        out.print_line(f"{defect.record} at {defect.offset}: {defect.rule}: {defect.message}")
-        out.print_line(f"    {defect.excerpt}")
-    out.print(f"{lint_report.records} records, {len(lint_report.defects)} defects", highlight=False)
+    show(inspection.lint(file), as_json)
 
 
 @app.command()
@@ -311,44 +178,19 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a packed corpus in the shape that another trainer reads."""
-    from dmforge.commands import run as run_commands
-
-    export_folder, exported = run_commands.export(_workspace(workspace), corpus, to, folder)
-    if as_json:
-        print_json({"samples": exported.samples, "left_out": exported.left_out, "path": str(export_folder)})
-    else:
-        out.print_line(f"{export_folder}: {exported.samples} samples, {exported.left_out} left out")
+    show(_workspace(workspace).export(corpus, to, folder), as_json)
 
 
 @app.command()
 def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say where each stage stands."""
-    from dmforge.commands import run as run_commands
-    from dmforge.curation.engine import run_log
-
-    status_workspace = _workspace(workspace)
-    tallies = run_commands.status(status_workspace)
-    if as_json:
-        stages = [counts_of(name, tally) for name, tally in tallies.items()]
-        print_json({"stages": stages, "cost": run_log.spent_usd(status_workspace)})
-    else:
-        print_tallies(tallies)
+    show(_workspace(workspace).status(), as_json)
 
 
 @app.command()
 def digest(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Check every part and print the logical digest: equal digests are equal corpora, whatever their history."""
-    from dmforge.commands import run as run_commands
-    from dmforge.curation.lake import logical_digest
-
-    tables = run_commands.digest(_workspace(workspace))
-    total = logical_digest.digest_of_all(tables)
-    rows = [[table.table, table.rows, table.sha256] for table in tables]
-    if as_json:
-        print_json({"columns": ["table", "rows", "sha256"], "rows": rows, "digest": total})
-    else:
-        print_table(["table", "rows", "sha256"], rows)
-        out.print(f"digest {total}", highlight=False)
+    show(_workspace(workspace).digest(), as_json)
 
 
 @app.command()
@@ -358,13 +200,7 @@ def merge(
     as_json: JsonOption = False,
 ) -> None:
     """Join other workspaces into this one. What they have settled and paid for is not done again."""
-    from dmforge.commands import run as run_commands
-
-    added = asdict(run_commands.merge(_workspace(workspace), _command(), others))
-    if as_json:
-        print_json({"added": added})
-        return
-    print_table(["added", "number"], [[name, count] for name, count in added.items()])
+    show(_workspace(workspace).merge(*others), as_json)
 
 
 @app.command()
@@ -376,24 +212,8 @@ def forget(
     as_json: JsonOption = False,
 ) -> None:
     """Take videos down: their rows, media, journal lines and shards, for good."""
-    from dmforge.commands import run as run_commands
-    from dmforge.curation.lifecycle import takedown
-
-    if bool(videos) == (source is not None):
-        raise InputError("give either a video or --source", where="forget", hint="dmforge forget video_... --reason R")
-    if source is not None:
-        removed = run_commands.forget(_workspace(workspace), _command(), reason, lambda lake: takedown.videos_of(lake, source))
-    else:
-        removed = run_commands.forget(_workspace(workspace), _command(), reason, run_commands.video_finder(videos or []))
-    counts = {
-        name: getattr(removed, name)
-        for name in ("videos", "rows", "journal_lines", "annotation_lines", "review_lines", "media_files", "selections")
-    }
-    if as_json:
-        print_json({"removed": counts})
-    else:
-        words = (f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
-        out.print("removed " + ", ".join(words), highlight=False)
+    removed = _workspace(workspace).forget(*videos or [], source=source, reason=reason)
+    show(removed, as_json)
     if not removed.swept:
         err.print("someone is reading: the files that held the rows go with the next run")
 
@@ -408,21 +228,13 @@ def upgrade(
     as_json: JsonOption = False,
 ) -> None:
     """Bring an older workspace, or older training files, up to what this version writes. Nothing is lost, nobody is asked."""
-    from dmforge.commands import upgrade as upgrade_commands
+    from dmforge.commands.upgrade import upgrade_file
 
     if files:
-        upgraded = [upgrade_commands.upgrade_file(file, dry_run) for file in files]
+        first, *others = (upgrade_file(file, dry_run) for file in files)
+        show(sum(others, first), as_json)
     else:
-        upgraded = [upgrade_commands.upgrade_workspace(_workspace(workspace), _command(), dry_run)]
-    changes = [change for upgrade_result in upgraded for change in upgrade_result.changes]
-    if as_json:
-        old_format, new_format = min(upgrade_result.before for upgrade_result in upgraded), upgraded[0].after
-        print_json({"from": old_format, "to": new_format, "changes": changes})
-        return
-    for change in changes:
-        out.print(change, markup=False, highlight=False)
-    action = "would be changed" if dry_run else "changed"
-    out.print(f"{len(changes)} {action}" if changes else "nothing to upgrade: it is of this version's format", highlight=False)
+        show(_workspace(workspace).upgrade(dry_run=dry_run), as_json)
 
 
 @app.command()
@@ -437,43 +249,19 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole chain on synthetic worlds, with an oracle as the teacher: no data, no key, no GPU."""
+    from dmforge.api import learning
+    from dmforge.commands.caller import command_line
     from dmforge.commands.demo import chain
 
     if size != "chain":
-        _require_train_extra()
+        learning.require_train_extra()
     demo_size = chain.SIZES[size]
-    finished = chain.demo(out_folder, replace(demo_size, videos=videos) if videos else demo_size, err, _command())
-    corpora = {
-        manifest.corpus: {
-            "selection": manifest.selection, "path": str(folder), "samples": manifest.samples, "videos": manifest.videos,
-            "shards": len(manifest.shards), "bytes": manifest.bytes,
-        }
-        for folder, manifest in finished.corpora.items()
-    }  # fmt: skip
-    for report in finished.stages:
-        print_deferred(report.name, report.deferred)
-    if as_json:
-        stages = [counts_of(report.name, report.tally) for report in finished.stages]
-        funnel = {"columns": finished.funnel.columns, "rows": finished.funnel.rows}
-        training_results = finished.training.as_json() if finished.training else {}
-        training_results |= {"report": str(finished.report)} if finished.report else {}
-        print_json({"stages": stages, "corpora": corpora, "funnel": funnel, "digest": finished.digest, **training_results})
-    else:
-        print_funnel(finished.funnel)
-        for name, corpus in corpora.items():
-            counts = ", ".join(f"{corpus[key]} {key}" for key in ("samples", "videos", "shards", "bytes"))
-            out.print(f"\n{name}: {counts}\n  {corpus['path']}", markup=False, highlight=False)
-        if finished.training:
-            from dmforge.commands.demo.train import print_training
-
-            print_training(finished.training)
-        if finished.report:
-            out.print(f"\nAll of it as one page, for a browser: {finished.report}", markup=False, highlight=False)
-        out.print(f"\ndigest {finished.digest}", highlight=False)
-        out.print(
-            f"Look around: {finished.workspace.root} explains itself; its recipe.toml says what each stage does.", markup=False
-        )
-    unfinished_if(any(report.tally.pending for report in finished.stages))
+    demo_size = replace(demo_size, videos=videos) if videos else demo_size
+    finished = chain.demo(out_folder, demo_size, err, command_line().command)
+    for stage_report in finished.stages:
+        print_deferred(err, stage_report.name, stage_report.deferred)
+    show(finished, as_json)
+    unfinished_if(any(stage_report.tally.pending for stage_report in finished.stages))
 
 
 @app.command("train")
@@ -483,38 +271,11 @@ def train_student(
     as_json: JsonOption = False,
 ) -> None:
     """Train a student on packed corpora. Stop it whenever you like: the same command goes on from the last checkpoint."""
-    if way not in ("sft", "sdgrpo"):
-        raise InputError(f"there is no training called {way!r}", where="train", hint="known here: sft, sdgrpo")
-    train = _train_by_sft if way == "sft" else _train_by_sdgrpo
+    from dmforge.api import learning
+
     with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
-        checkpoint, metrics = train(config)
-    if as_json:
-        print_json({"metrics": metrics, "checkpoint": str(checkpoint)})
-    else:
-        message = f"{checkpoint}: {metrics['steps']} steps in {metrics['seconds']:.0f} s, loss {metrics['loss']:.4f}"
-        out.print_line(message)
-
-
-def _train_by_sft(config: Path) -> tuple[Path, dict[str, float]]:
-    from dmforge.trainers.training_settings import read_sft
-
-    settings = read_sft(config)
-    _require_train_extra()
-    from dmforge.trainers.sft import train
-
-    result = train(settings)
-    return result.checkpoint, {"steps": result.steps, "loss": result.loss, "seconds": result.seconds}
-
-
-def _train_by_sdgrpo(config: Path) -> tuple[Path, dict[str, float]]:
-    from dmforge.trainers.sdgrpo.sdgrpo_settings import read_sdgrpo
-
-    settings = read_sdgrpo(config)
-    _require_train_extra()
-    from dmforge.trainers.sdgrpo.sdgrpo import train
-
-    result = train(settings)
-    return result.checkpoint, {**result.metrics, "steps": result.steps, "seconds": result.seconds}
+        trained = learning.train(way, config)
+    show(trained, as_json)
 
 
 @app.command("evaluate")
@@ -523,27 +284,11 @@ def evaluate_student(
     as_json: JsonOption = False,
 ) -> None:
     """Roll a checkpoint out on samples that it has not seen, and score where it looks and what it answers."""
-    from dmforge.trainers.evaluation_settings import read_evaluation
-
-    settings = read_evaluation(config)
-    _require_train_extra()
-    from dmforge.trainers.evaluate import evaluate
+    from dmforge.api import learning
 
     with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
-        evaluation = evaluate(settings)
-    if as_json:
-        print_json({"metrics": evaluation.as_json(), "checkpoint": settings.checkpoint, "path": str(evaluation.folder)})
-        return
-    print_evaluation(evaluation)
-    out.print(f"\n{evaluation.samples} samples, line by line: {evaluation.folder}", markup=False, highlight=False)
-
-
-def _require_train_extra() -> None:
-    from importlib.util import find_spec
-
-    missing = [name for name in ("torch", "transformers", "accelerate", "peft") if find_spec(name) is None]
-    if missing:
-        raise InputError(f"not installed: {', '.join(missing)}", where="train", hint="pip install 'dmforge[train]'")
+        evaluation = learning.evaluate(config)
+    show(evaluation, as_json)
 
 
 @app.command()
@@ -593,17 +338,10 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Say what files are, or why they can't be used."""
-    from dmforge.curation.video.isolated_probe import inspect_file
+    from dmforge.api import inspection
+    from dmforge.curation.io.result import Listing
 
-    reports = [inspect_file(path) for path in files]
-    if as_json:
-        print_json(reports)
-        return
-    for report in reports:
-        template = (
-            "{codec}, {width}x{height}, {duration:.2f} s, {fps:.2f} fps, turned by {rotation}" if report["ok"] else "{reason}"
-        )
-        out.print_line(f"{report['path']}: {template.format(**report)}")
+    show(Listing([inspection.probe(path) for path in files]), as_json)
 
 
 @app.command()
@@ -617,24 +355,11 @@ def frames(
     as_json: JsonOption = False,
 ) -> None:
     """Decode frames as training would, and say which they are."""
-    from dmforge.curation.video import frame_preview
+    from dmforge.api import inspection
 
     if coarse == (span is not None):
         raise InputError("give either --span or --coarse", where="frames", hint="dmforge frames FILE --span 2 5 --fps 4")
-    if span is None:
-        shot = frame_preview.coarse_shot(file, backend)
-    elif exact:
-        shot = frame_preview.exact_shot(file, backend, _look(span, fps))
-    else:
-        shot = frame_preview.look_shot(file, backend, _look(span, fps))
-    times, pts = [float(time) for time in shot.times_s], [float(time) for time in shot.clip.shown_s]
-    if as_json:
-        size = [shot.size.width, shot.size.height]
-        print_json({"times": times, "pts": pts, "sha256": shot.sha256, "backend": shot.backend, "size": size})
-        return
-    rows = [[f"{time:.3f}", f"{shown_s:.3f}", sha256] for time, shown_s, sha256 in zip(times, pts, shot.sha256, strict=True)]
-    print_table(["time s", "shown since s", "sha256"], rows)
-    out.print(f"{len(rows)} frames of {shot.size.width}x{shot.size.height}, by {shot.backend}", highlight=False)
+    show(inspection.frames(file, span, fps, exact=exact, backend=backend), as_json)
 
 
 SourceOption = Annotated[str, typer.Option(help="Where they come from.")]
@@ -658,17 +383,11 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Bring videos into the lake. Of known ones, what is said of them now counts."""
-    from dmforge.commands import intake
-    from dmforge.curation.sources.source_info import SourceInfo
-
-    claims = SourceInfo(source, licence, terms, namespace, "benchmark" if benchmark else "train")
-    ingested = intake.ingest(_workspace(workspace), err, _command(), places, claims)
-    print_deferred("ingest", ingested.deferred)
-    counts = {"ingested": ingested.ingested, "known": ingested.known, "quarantined": ingested.quarantined}
-    if as_json:
-        print_json(counts)
-    else:
-        out.print(", ".join(f"{count} {name}" for name, count in counts.items()), highlight=False)
+    ingested = _workspace(workspace).ingest(
+        *places, source=source, licence=licence, terms=terms, namespace=namespace, benchmark=benchmark
+    )
+    print_deferred(err, "ingest", ingested.deferred)
+    show(ingested, as_json)
     unfinished_if(ingested.pending > 0)
     if not ingested.ingested and not ingested.known:
         hint = "`dmforge probe FILE` says what a file is; `dmforge run --retry-quarantined` tries one again that was mended"
@@ -693,42 +412,18 @@ def import_annotations(
     as_json: JsonOption = False,
 ) -> None:
     """Bring annotations into the lake, as tasks about videos."""
-    from dmforge.commands import intake
-    from dmforge.curation.sources.source_info import SourceInfo
+    from dmforge.commands.intake import format_list
 
     if list_formats:
-        print_formats(as_json)
+        show(format_list(), as_json)
         return
     if not form or not files:
-        raise InputError(
-            "the format and the files are missing", where="import", hint="dmforge import FORMAT FILE..., or --list"
-        )
-    folders = videos or []
-    if dry_run:
-        imported = intake.dry_import(form, files, folders)
-    else:
-        claims = SourceInfo(source, licence, terms, namespace, split=split)
-        imported = intake.import_annotations(_workspace(workspace), err, _command(), form, files, folders, claims)
-        print_deferred("import", imported.deferred)
-    if as_json:
-        print_json(
-            {
-                "tasks": imported.tasks,
-                "identical": imported.identical,
-                "flagged": imported.flagged,
-                "rejected": imported.rejected,
-            }
-        )
-    else:
-        out.print(
-            f"{imported.tasks} tasks, {imported.identical} identical, {sum(imported.rejected.values())} rejected",
-            highlight=False,
-        )
-        for flag, count in imported.flagged.items():
-            out.print_line(f"  flagged: {count} {flag}")
-        for reason, count in imported.rejected.items():
-            example = imported.examples.get(reason, "").removesuffix(": ")
-            out.print_line(f"  rejected: {count} {reason}, as in {example}")
+        hint = "dmforge import FORMAT FILE..., or --list"
+        raise InputError("the format and the files are missing", where="import", hint=hint)
+    claims = {"split": split, "source": source, "licence": licence, "terms": terms, "namespace": namespace}
+    imported = _workspace(workspace).import_annotations(form, *files, videos=videos or [], dry_run=dry_run, **claims)
+    print_deferred(err, "import", imported.deferred)
+    show(imported, as_json)
     unfinished_if(imported.pending > 0)
     if not dry_run and not imported.tasks:
         err.print_line("nothing was made of these files: each question in them was rejected or quarantined")
@@ -750,7 +445,7 @@ def review(
         print(address, flush=True)  # noqa: T201 (its address is its result)
         err.print("open this address in a browser on this machine; Ctrl-C ends the review, dmforge run counts what was decided")
 
-    review_commands.review(_workspace(workspace), corpus, sample, name, port, announce)
+    review_commands.review(_workspace(workspace).folder, corpus, sample, name, port, announce)
 
 
 @app.command()
@@ -772,37 +467,28 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """Ask the lake a question, by its name or in SQL. Reads what is committed and changes nothing, also while a run goes on."""
-    from dmforge.curation.audit import query as named
-
     if html is not None:
         raise InputError("the report has a command of its own now", where="--html", hint=f"dmforge report {html}")
-    if list_queries or not (query or sql is not None):
-        print_answer(named.listed(), "json" if as_json else form or "table")
-        return
     if query and sql is not None:
         raise InputError("give a named question or --sql, not both", where="audit", hint=f"dmforge audit {query}")
     from dmforge.commands import audit as audit_commands
-    from dmforge.curation import output_paths
     from dmforge.curation.audit import output, sql_sandbox
 
-    output_format = output.format_of("json" if as_json else form, out_file)
-    audited_workspace = _workspace(workspace)
-    if out_file is not None:
-        output_paths.output_file(out_file, "--out", audited_workspace)
-    if sql is None:
-        answer_stream = contextlib.nullcontext(audit_commands.audit_reader(audited_workspace, query, other))
+    audited = _workspace(workspace)
+    form = output.format_of("json" if as_json else form, out_file)
+    if list_queries or not (query or sql is not None):
+        show_answer(audited.audit(), form)
+        return
+    if sql is not None:
+        answer_stream = audit_commands.ask_sql(audited.folder, sql, sql_sandbox.SqlLimits(memory_mb, seconds))
     else:
-        answer_stream = audit_commands.ask_sql(audited_workspace, sql, sql_sandbox.SqlLimits(memory_mb, seconds))
+        answer_stream = contextlib.nullcontext(audit_commands.audit_reader(audited.folder, query, other))
     if out_file is not None:
-        rows = output.write_from(answer_stream, out_file, output_format)
+        rows = audit_commands.write_answer(audited.folder, answer_stream, out_file, form)
         out.print_line(f"{out_file}: {rows} rows")
         return
-    with answer_stream as answer_reader:
-        answer = output.answer_of(answer_reader)
-    if query == "funnel" and output_format == "table":
-        print_funnel(answer)
-    else:
-        print_answer(answer, output_format)
+    with answer_stream as reader:
+        show_answer(audit_commands.named_answer(query, output.answer_of(reader)), form)
 
 
 @app.command()
@@ -813,11 +499,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write all that the lake holds as one page: the funnel, figures, and samples as cards."""
-    from dmforge.commands.report import write_report
-
-    path = write_report(_workspace(workspace), file, training or [])
-    document = {"report": str(path), "bytes": path.stat().st_size}
-    print_json(document) if as_json else out.print_line("{report}: {bytes} bytes".format(**document))
+    show(_workspace(workspace).report(file, trainings=training or []), as_json)
 
 
 @app.command()
@@ -828,15 +510,8 @@ def why(
     as_json: JsonOption = False,
 ) -> None:
     """Say why a row is as it is: from the file that was brought to the bytes in a shard."""
-    from dmforge.commands import audit as audit_commands
-    from dmforge.curation.audit import lineage_text
-
-    row_why = audit_commands.why(_workspace(workspace), row, check)
-    if as_json:
-        print_json(lineage_text.as_json(row_why.lineage, row_why.checks))
-    else:
-        for line in lineage_text.lines(row_why.lineage, row_why.checks):
-            out.print(line, highlight=False)
+    row_why = _workspace(workspace).why(row, check=check)
+    show(row_why, as_json)
     if not row_why.holds:
         err.print("some receipts do not hold")
         raise typer.Exit(1)
@@ -848,12 +523,13 @@ def main() -> None:
     app()
 
 
-def _workspace(root: Path) -> Any:
+def _workspace(root: Path) -> Workspace:
+    from dmforge.api.workspace import Workspace
+    from dmforge.commands.caller import command_line
     from dmforge.curation.io.process_startup import warm_up
-    from dmforge.curation.workspace import Workspace
 
     warm_up()
-    return Workspace(root)
+    return Workspace.of(root, command_line())
 
 
 def _share(rank: int | None, world_size: int | None, rank_options: Mapping[str, object]) -> Any:
@@ -875,27 +551,6 @@ def _share(rank: int | None, world_size: int | None, rank_options: Mapping[str, 
             "not available in a run with ranks", where=", ".join(sorted(given_options - {"--wait-timeout"})), hint=hint
         )
     return Share(rank, world_size)
-
-
-def _command() -> str:
-    """The command as typed, for the lock and the run's record; addresses without possible keys."""
-    from dmforge.curation.io.locations import without_secrets
-    from dmforge.schemas.visible import storable
-
-    return storable(" ".join(["dmforge", *map(without_secrets, sys.argv[1:])]))
-
-
-def _look(span: tuple[float, float], fps: float) -> Any:
-    from fractions import Fraction
-
-    from dmforge.schemas.looks import Look, Window
-
-    try:
-        return Look(Window(round(span[0] * 100), round(span[1] * 100)), Fraction(fps).limit_denominator(1000))
-    except (ValueError, OverflowError) as error:
-        raise InputError(
-            str(error), where="--span, --fps", hint="give a window that begins before it ends, as --span 2 5"
-        ) from None
 
 
 def _rates(option: str, assignments: list[str] | None) -> dict[str, float]:

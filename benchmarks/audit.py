@@ -33,7 +33,7 @@ from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.video.fingerprint import Fingerprint
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import schema
 from dmforge.schemas.ids import ID_BYTES, digest
@@ -74,7 +74,7 @@ class Build:
     """A workspace with so many candidates, two a task."""
 
     def __init__(self, folder: Path, candidates: int) -> None:
-        self.workspace, self.draw = Workspace(folder), np.random.default_rng(7)
+        self.workspace, self.draw = WorkspaceFolder(folder), np.random.default_rng(7)
         self.workspace.inputs.mkdir(parents=True)
         self.workspace.recipe.write_text(RECIPE)
         self.stages = {stage.name: stage for stage in read_recipe(self.workspace.recipe).stages}
@@ -227,7 +227,7 @@ def best(work: Callable[[], Any]) -> list[object]:
     return [f"{1000 * min(times):.0f}" for times in zip(*took, strict=True)]
 
 
-def asked(workspace: Workspace) -> int:
+def asked(workspace: WorkspaceFolder) -> int:
     with audit.ask_sql(workspace, SQL, SqlLimits()) as asked:
         return sum(batch.num_rows for batch in asked.batches)
 
@@ -238,7 +238,7 @@ def peak_mb() -> int:
 
 def measure(folder: Path) -> None:
     """Ask everything, of a lake that stands."""
-    workspace = Workspace(folder)
+    workspace = WorkspaceFolder(folder)
     rows: list[list[object]] = []
     for name in names():
         other = folder if name == "difference" else None

@@ -28,7 +28,7 @@ from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.io.process_startup import few_heaps
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from tests.support.invented import chain, sets
 from tests.support.tables import show
 
@@ -87,7 +87,7 @@ def cpu_s() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def run(workspace: Workspace, stages: Sequence[AnyStage]) -> list[Stood]:
+def run(workspace: WorkspaceFolder, stages: Sequence[AnyStage]) -> list[Stood]:
     """All of these, as `dmforge run` would."""
     stood: list[Stood] = []
     wall, cpu = time.monotonic(), cpu_s()
@@ -103,7 +103,7 @@ def run(workspace: Workspace, stages: Sequence[AnyStage]) -> list[Stood]:
 
 def inside(root: Path, of: str, tasks: int, row: Path) -> None:
     """One size, in a process of its own; and once more in another, with nothing left to do."""
-    workspace = Workspace(root)
+    workspace = WorkspaceFolder(root)
     stages = run(workspace, CHAINS[of](tasks))
     command = [sys.executable, "-m", "benchmarks.growth", "--again", str(root), "--of", of, "--sizes", str(tasks)]
     again = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
@@ -182,7 +182,7 @@ def main() -> None:
     sizes = [int(size) for size in arguments.sizes.split(",")]
     if arguments.again:
         began = time.monotonic()
-        stood = run(Workspace(arguments.again), CHAINS[arguments.of](sizes[0]))
+        stood = run(WorkspaceFolder(arguments.again), CHAINS[arguments.of](sizes[0]))
         print(json.dumps({"s": time.monotonic() - began, "mb": max(stage.peak_mb for stage in stood)}))
         return
     if arguments.inside:

@@ -19,7 +19,7 @@ import numpy as np
 
 from dmforge.commands import intake, run
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from tests.support.memory import PeakMemory
 from tests.support.tables import show
 
@@ -51,7 +51,7 @@ def looped(path: Path, width: int, height: int, seconds: int) -> None:
 
 
 def ingested(path: Path, folder: Path) -> list[object]:
-    workspace = Workspace(folder / path.stem)
+    workspace = WorkspaceFolder(folder / path.stem)
     workspace.inputs.mkdir(parents=True)
     workspace.recipe.write_text(RECIPE)
     intake.add_videos(workspace, "memory", [str(path)], SourceInfo())

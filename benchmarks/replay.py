@@ -35,7 +35,7 @@ from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.video.media import Media
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rollouts.density import Density
 from dmforge.filters.rollouts.rounds import TryCount, wilson
 from dmforge.generators.footage import CachedFootage, PromptPiece
@@ -73,7 +73,7 @@ OTHER_SEED = 211
 class Measured:
     """A workspace that is rolled out, and what is known about it."""
 
-    workspace: Workspace
+    workspace: WorkspaceFolder
     truth: dict[tuple[str, str], dict[str, Any]]
     """Of each video and question, what its world says."""
     planted: dict[tuple[str, str], set[str]]

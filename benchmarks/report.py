@@ -25,7 +25,7 @@ from benchmarks.select import build, timed
 from dmforge.curation.contract.stage_results import Origin
 from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.views import LakeView
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.selection.select_cot import SelectCot
 from dmforge.recipe import read_recipe
 from dmforge.schemas.ids import digest
@@ -35,7 +35,7 @@ from tests.support.tables import show
 COMMAND = "python -m benchmarks.report"
 
 
-def selected(workspace: Workspace) -> Workspace:
+def selected(workspace: WorkspaceFolder) -> WorkspaceFolder:
     """What the recipe's thresholds keep, written down. A run would scan for inputs first, and here there are none."""
     stages = read_recipe(workspace.recipe).stages
     stage = stages[-1]
@@ -54,7 +54,7 @@ def command(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "dmforge.cli", *words], capture_output=True, check=True, env={**os.environ})
 
 
-def reviewed(workspace: Workspace, samples: int) -> list[list[object]]:
+def reviewed(workspace: WorkspaceFolder, samples: int) -> list[list[object]]:
     """Every page of a review, one after the other, as a browser asks for them; then some cards."""
     words = ["review", "cot", "--sample", str(samples), "--as", "anna", "-w", str(workspace.root)]
     began = time.monotonic()

@@ -23,7 +23,7 @@ from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.engine.rehearsal import CountConfig, RehearsalCount
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.records import Task, Verdict
 from tests.support.memory import PeakMemory
@@ -44,7 +44,7 @@ class Nothing(Each[Task, Verdict]):
         return Made(())
 
 
-def work(workspace: Workspace, records: int, until: str) -> None:
+def work(workspace: WorkspaceFolder, records: int, until: str) -> None:
     """Run the two stages up to one, as `dmforge run` would."""
     stages = (RehearsalCount(CountConfig(tasks=records, reject_every=0)), Nothing(NothingConfig()))
     wanted = stages[: 1 + [stage.name for stage in stages].index(until)]
@@ -54,7 +54,7 @@ def work(workspace: Workspace, records: int, until: str) -> None:
                 sys.exit(f"{report.name} left {report.tally.pending} pending")
 
 
-def loop(workspace: Workspace) -> None:
+def loop(workspace: WorkspaceFolder) -> None:
     """The baseline."""
     origin, outcomes = Origin("nothing", b"\0" * 16), []
     stage = Nothing(NothingConfig())
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--what", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.inside:
-        workspace = Workspace(Path(asked.inside))
+        workspace = WorkspaceFolder(Path(asked.inside))
         loop(workspace) if asked.what == "loop" else work(workspace, asked.records[0], asked.what)
         return
     found = compare(asked.records)

@@ -27,7 +27,7 @@ from dmforge.curation.contract.stage_results import MADE_FROM, row_schema
 from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.video.fingerprint import Fingerprint
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import schema
 from dmforge.schemas.ids import ID_BYTES, digest
@@ -94,9 +94,9 @@ def publish(
     lake.publish(draft, {Outcome.table: [outcomes], **{record.table: tables for record, tables in rows.items()}})
 
 
-def build(folder: Path, candidates: int) -> Workspace:
+def build(folder: Path, candidates: int) -> WorkspaceFolder:
     """A workspace with so many candidates, two a task."""
-    workspace = Workspace(folder)
+    workspace = WorkspaceFolder(folder)
     workspace.inputs.mkdir(parents=True)
     workspace.recipe.write_text(RECIPE + "".join(f"{name} = 0.9\n" for name in FILTERS))
     stages = {stage.name: stage for stage in read_recipe(workspace.recipe).stages}
@@ -143,12 +143,12 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.monotonic() - began, found
 
 
-def command(workspace: Workspace, *more: str) -> Any:
+def command(workspace: WorkspaceFolder, *more: str) -> Any:
     words = [sys.executable, "-m", "dmforge.cli", "select", "cot", "-w", str(workspace.root), "--json", *more]
     return json.loads(subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ}).stdout)
 
 
-def naive(workspace: Workspace) -> int:
+def naive(workspace: WorkspaceFolder) -> int:
     """Scores by subject and filter first, as one would write it."""
     view = LakeView(Lake(workspace), read_recipe(workspace.recipe).stages[:-1])
     return view.connection.execute("""

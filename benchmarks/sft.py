@@ -28,7 +28,7 @@ from rich.console import Console
 from benchmarks.injection import clip, noise
 from dmforge.commands import intake, run
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.footage import PromptPiece
 from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.tiny import make_tiny
@@ -108,7 +108,7 @@ def packing(number: int, times: int) -> list[object]:
 def corpus(folder: Path, videos: int, size: tuple[int, int]) -> Path:
     """Shards whose frames, coarse and of looks, are this large."""
     width, height = (max(64, side) for side in size)
-    worlds, workspace = folder / "worlds", Workspace(folder / "workspace")
+    worlds, workspace = folder / "worlds", WorkspaceFolder(folder / "workspace")
     make_worlds(worlds, WorldSettings(videos=videos, width=width, height=height))
     run.init(workspace.root, "demo")
     cells = size[0] // 32 * (size[1] // 32)

@@ -21,7 +21,7 @@ from typing import Any
 
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.lake.journal import Journal
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherRequest
 from dmforge.schemas.ids import digest
 from dmforge.schemas.ids import show as shown
@@ -102,7 +102,7 @@ async def ours(url: str, calls: int, limit: int | None, until_s: float) -> int:
     config = TeacherConfig(model="m", base_url=url, requests_per_minute=limit, retries=0)
     teacher, done = Teacher(config, "annotate", Budget()), 0
     with tempfile.TemporaryDirectory() as scratch:
-        journal, numbers = Journal(Workspace(Path(scratch)), "m"), iter(range(calls))
+        journal, numbers = Journal(WorkspaceFolder(Path(scratch)), "m"), iter(range(calls))
 
         async def one() -> None:
             nonlocal done

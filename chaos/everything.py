@@ -19,7 +19,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.reviews import Review, append
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.generators.synthetic.worlds.imagine import LEVELS
 from dmforge.generators.synthetic.worlds.world_folder import SOURCE, WorldSettings, file_name
@@ -85,7 +85,7 @@ class Published(Worlds):
         self.reviews = self._reviewed(folder / "scouted")
 
     def prepare(self, workspace: Path, url: str) -> None:
-        place = Workspace(workspace)
+        place = WorkspaceFolder(workspace)
         place.inputs.mkdir(parents=True)
         place.recipe.write_text(of_published())
         self.bring(place)
@@ -98,7 +98,7 @@ class Published(Worlds):
         self.prepare(scouted, "")
         if subprocess.run([*DMFORGE, "run", "-w", str(scouted), "--until", "import"], stderr=subprocess.DEVNULL).returncode:
             sys.exit("the tasks to be reviewed could not be brought in")
-        place = Workspace(scouted)
+        place = WorkspaceFolder(scouted)
         view = LakeView(Lake(place), read_recipe(place.recipe).stages)
         tasks = sorted(from_arrow(Task, view.table(view.rows(Task, gated=False).sql)), key=lambda task: task.id)
         return [Review(task.video, task.id, "task", "anna", "keep", "", "") for task in tasks[::3]]
@@ -114,7 +114,7 @@ class Tried(Worlds):
         make_tiny("speck", texts).save(self.student)
 
     def prepare(self, workspace: Path, url: str) -> None:
-        place = Workspace(workspace)
+        place = WorkspaceFolder(workspace)
         place.inputs.mkdir(parents=True)
         place.recipe.write_text(of_tried().replace("../student", str(self.student)))
         self.bring(place)

@@ -29,7 +29,7 @@ from dmforge.curation.sources.annotation_reader import read_questions
 from dmforge.curation.sources.formats import FORMATS
 from dmforge.curation.sources.reviews import reviews_of
 from dmforge.curation.sources.task_checks import check
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rules.lint import lint
 from dmforge.generators.teacher.rate_limits import read_hint
 from dmforge.recipe import RECIPES, read_recipe
@@ -261,7 +261,7 @@ def _reviews(data: bytes, folder: Path) -> None:
 
 def _journal(data: bytes, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        workspace = Workspace(Path(place))
+        workspace = WorkspaceFolder(Path(place))
         (workspace.journal / "m").mkdir(parents=True)
         (workspace.journal / "m/main.jsonl").write_bytes(data)
         try:

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from dmforge.curation.contract.budget import COUNTS, MAX_TOKENS, Budget, token_counts
 from dmforge.curation.lake.journal import Answer, answers
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherRequest
 from dmforge.generators.teacher.response import MAX_WORDS, TeacherRefusal, read_response, shown
 from dmforge.schemas.errors import DmforgeError
@@ -86,7 +86,7 @@ def read_usage(data: bytes, folder: Path) -> None:
         return
     assert all(0 <= count <= MAX_TOKENS for count in token_counts(usage).values())
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        workspace = Workspace(Path(place))
+        workspace = WorkspaceFolder(Path(place))
         (workspace.journal / "m").mkdir(parents=True)
         line = {"key": show("ask", digest("c", 1)), "video": show("video", digest("b", 1)), "model": "m"}
         lines = [json.dumps({**line, "answer": {"usage": one}}) for one in (usage, COMPLETION["usage"])]

@@ -21,7 +21,7 @@ from pathlib import Path
 from chaos import subjects, undisturbed
 from dmforge.commands import run
 from dmforge.curation.lake.logical_digest import digest_of_all
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from tests.support.tables import show
 
 PATIENCE_S = 60
@@ -43,7 +43,7 @@ class Seen:
 def ended(workspace: Path) -> dict[str, str]:
     """What must be the same whoever did the work."""
     kept = {f"{part}/{name}": sha256 for part in ("media", "shards") for name, sha256 in _files(workspace / part)}
-    return kept | {"digest": digest_of_all(run.digest(Workspace(workspace)))}
+    return kept | {"digest": digest_of_all(run.digest(WorkspaceFolder(workspace)))}
 
 
 def start(workspace: Path, rank: int, world_size: int, environment: dict[str, str]) -> subprocess.Popen[str]:

@@ -22,7 +22,7 @@ from dmforge.commands import intake, run
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.oracle.behaviour import REPLY_FAULTS, SERVER_FAULTS, Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving as oracle_serving
 from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
@@ -120,7 +120,7 @@ class Intake(Subject):
     def prepare(self, workspace: Path, url: str) -> None:
         (workspace / "inputs").mkdir(parents=True)
         (workspace / "recipe.toml").write_text('name = "intake"\n[stages.ingest]\nbatch_items = 10\n')
-        intake.add_videos(Workspace(workspace), "chaos", [str(self.videos)], SourceInfo())
+        intake.add_videos(WorkspaceFolder(workspace), "chaos", [str(self.videos)], SourceInfo())
 
     def environment(self, url: str) -> dict[str, str]:
         return {"OMP_NUM_THREADS": "1"}
@@ -130,7 +130,7 @@ class Intake(Subject):
 
     def check(self, workspace: Path) -> None:
         """All good ones are in, all bad ones are quarantined for the right reason."""
-        view = LakeView(Lake(Workspace(workspace)), read_recipe(workspace / "recipe.toml").stages)
+        view = LakeView(Lake(WorkspaceFolder(workspace)), read_recipe(workspace / "recipe.toml").stages)
         found = view.connection.execute("SELECT status, reason, count(*) FROM outcomes GROUP BY ALL").fetchall()
         reasons = Counter({reason: number for status, reason, number in found if status == "quarantined"})
         made = sum(number for status, _, number in found if status == "made")
@@ -163,7 +163,7 @@ class Worlds(Subject):
     def serving(self) -> AbstractContextManager[str]:
         return oracle_serving(self.worlds, self.BEHAVIOUR)
 
-    def bring(self, place: Workspace) -> None:
+    def bring(self, place: WorkspaceFolder) -> None:
         """Their videos and tasks into a workspace."""
         intake.add_videos(place, "chaos", [str(self.worlds / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
         intake.add_annotations(place, "chaos", "jsonl", [self.worlds / "tasks.jsonl"])
@@ -210,7 +210,7 @@ class Answers(WholeChain):
         super().__init__(videos, folder)
         self.brought = folder / "brought"
         super().prepare(self.brought, "")
-        place = Workspace(self.brought)
+        place = WorkspaceFolder(self.brought)
         recipe = place.recipe.read_text()
         place.recipe.write_text(recipe.replace("[stages.annotate]", f"[stages.annotate]\ntimeout_s = {self.TIMEOUT_S}"))
         if subprocess.run(
@@ -224,7 +224,7 @@ class Answers(WholeChain):
 
     def check(self, workspace: Path) -> None:
         """Every task has one outcome, and no candidate is there twice."""
-        view = LakeView(Lake(Workspace(workspace)), read_recipe(workspace / "recipe.toml").stages)
+        view = LakeView(Lake(WorkspaceFolder(workspace)), read_recipe(workspace / "recipe.toml").stages)
         stage = next(stage for stage in view.stages if stage.name == "annotate")
         tally = view.tally(stage)
         tasks, candidates, different = view.connection.execute(

@@ -15,7 +15,7 @@ from pathlib import Path
 from chaos.gate import Gate, gate
 from chaos.subjects import CONCURRENCY, Subject
 from chaos.undisturbed import Calm, Difference, compared, quarantined, run
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from tests.support.memory import tree
 
 GONE_S = 5.0
@@ -110,7 +110,7 @@ class Trial:
     def end(self) -> Difference:
         """What came of it. Inputs that were quarantined because their process was killed twice are given back first."""
         for _ in range(RETRIED):
-            more = quarantined(Workspace(self.workspace)) - self.calm.quarantined
+            more = quarantined(WorkspaceFolder(self.workspace)) - self.calm.quarantined
             if more <= 0:
                 break
             self.tally.retried += more

@@ -17,7 +17,7 @@ from chaos.everything import stages_of
 from chaos.subjects import DMFORGE, Subject
 from dmforge.commands import run as run_commands
 from dmforge.curation.lake.logical_digest import digest_of_all
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 
 ROSTER = b'"roster"'
 
@@ -92,7 +92,7 @@ def undisturbed(subject: Subject, workspace: Path) -> Calm:
     idle = [stage for stage, names in commits.items() if not names]
     if idle:
         sys.exit(f"nothing was there to do for {', '.join(idle)}: give the subject inputs for it")
-    place = Workspace(workspace)
+    place = WorkspaceFolder(workspace)
     tables = run_commands.digest(place)
     rows = {table.table: table.rows for table in tables}
     return Calm(subject, files, digest_of_all(tables), rows, commits, _seconds(min(records)), walk_s, quarantined(place))
@@ -100,7 +100,7 @@ def undisturbed(subject: Subject, workspace: Path) -> Calm:
 
 def compared(calm: Calm, workspace: Path) -> Difference:
     """How a workspace that was disturbed has ended."""
-    tables, found = run_commands.digest(Workspace(workspace)), outcome(workspace)
+    tables, found = run_commands.digest(WorkspaceFolder(workspace)), outcome(workspace)
     rows = {table.table: table.rows for table in tables}
     more = {name: rows.get(name, 0) - calm.rows.get(name, 0) for name in rows.keys() | calm.rows.keys()}
     differing = ["the digest of the lake"] if digest_of_all(tables) != calm.digest else []
@@ -111,7 +111,7 @@ def compared(calm: Calm, workspace: Path) -> Difference:
     return Difference(lost, doubled, found == calm.files, tuple(differing))
 
 
-def quarantined(place: Workspace) -> int:
+def quarantined(place: WorkspaceFolder) -> int:
     """Inputs that are, at any stage."""
     return sum(tally.quarantined for tally in run_commands.status(place).values())
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from dmforge.commands.run import view_of_now
-from dmforge.curation.audit import difference, id_lookup, sql_sandbox
+from dmforge.curation import output_paths
+from dmforge.curation.audit import difference, id_lookup, lineage_text, output, sql_sandbox
 from dmforge.curation.audit.lineage import Lineage, lineage
 from dmforge.curation.audit.output import StreamedResult
 from dmforge.curation.audit.printed_ids import PrintedIds, by_column
@@ -19,11 +21,12 @@ from dmforge.curation.audit.query import QueryResult, Tables, as_answer, ask_tab
 from dmforge.curation.audit.receipts import ReceiptCheck, checks
 from dmforge.curation.audit.stored_rows import StoredRows
 from dmforge.curation.engine import run_log
+from dmforge.curation.io.result import Block, Result, TextTable
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.lake.journal import answers
 from dmforge.curation.lake.views import LakeView
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import STAGES, Recipe, read_recipe, stage_class
 from dmforge.schemas.errors import InputError
 
@@ -31,12 +34,12 @@ COMPARING_QUERY = "difference"
 """The named query that compares with another selection."""
 
 
-def audit(workspace: Workspace, query: str, other: Path | None = None) -> QueryResult:
+def audit(workspace: WorkspaceFolder, query: str, other: Path | None = None) -> QueryResult:
     """The answer to a named query."""
     return as_answer(audit_table(workspace, query, other))
 
 
-def audit_table(workspace: Workspace, query: str, other: Path | None = None) -> pa.Table:
+def audit_table(workspace: WorkspaceFolder, query: str, other: Path | None = None) -> pa.Table:
     """The answer to a named query as an Arrow table; `other` is the workspace or folder of shards to compare with."""
     if (query == COMPARING_QUERY) != (other is not None):
         hint = f"dmforge audit {COMPARING_QUERY} --with OTHER, a workspace or a folder of shards"
@@ -49,13 +52,38 @@ def audit_table(workspace: Workspace, query: str, other: Path | None = None) -> 
         return ask_table(view_of_now(Lake(workspace), recipe), query, tables)
 
 
-def audit_reader(workspace: Workspace, query: str, other: Path | None) -> StreamedResult:
+class Funnel(QueryResult):
+    """What became of the inputs of each stage."""
+
+    def blocks(self) -> Iterator[Block]:
+        """The funnel, with each stage's name only once."""
+        rows, last_stage = list[list[object]](), ""
+        for stage, status, reason, inputs, made in self.rows:
+            rows.append(["" if stage == last_stage else stage, status, reason, inputs, "" if made is None else made])
+            last_stage = stage
+        yield TextTable(self.columns, rows)
+
+
+def named_answer(name: str, answer: QueryResult) -> QueryResult:
+    """The answer to a named query as it is printed."""
+    return Funnel(answer.columns, answer.rows) if name == "funnel" else answer
+
+
+def write_answer(
+    workspace: WorkspaceFolder, answer_context: AbstractContextManager[output.StreamedResult], file: Path, form: output.Format
+) -> int:
+    """Write an answer into a file outside the workspace's own folders; how many rows it has."""
+    output_paths.output_file(file, "--out", workspace)
+    return output.write_from(answer_context, file, form)
+
+
+def audit_reader(workspace: WorkspaceFolder, query: str, other: Path | None) -> StreamedResult:
     """The answer to a named query as a reader, for printing: ids are named by their columns."""
     return StreamedResult(audit_table(workspace, query, other).to_reader(), by_column)
 
 
 @contextmanager
-def ask_sql(workspace: Workspace, sql: str, limits: sql_sandbox.SqlLimits) -> Generator[StreamedResult]:
+def ask_sql(workspace: WorkspaceFolder, sql: str, limits: sql_sandbox.SqlLimits) -> Generator[StreamedResult]:
     """Run an SQL query over the same tables; the answer is streamed."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
@@ -64,7 +92,7 @@ def ask_sql(workspace: Workspace, sql: str, limits: sql_sandbox.SqlLimits) -> Ge
             yield StreamedResult(batches, PrintedIds(view).of)
 
 
-def extra_tables(workspace: Workspace, recipe: Recipe) -> Tables:
+def extra_tables(workspace: WorkspaceFolder, recipe: Recipe) -> Tables:
     """Tables besides those of the recipe: paid answers, evaluations, prices of models, durations of stages."""
     return {
         "answers": partial(answers, workspace),
@@ -82,7 +110,7 @@ def _price_table(recipe: Recipe) -> pa.Table:
 
 def _other_samples(path: Path) -> pa.Table:
     """The samples of another selection."""
-    workspace = Workspace(path)
+    workspace = WorkspaceFolder(path)
     if not workspace.recipe.is_file():
         return difference.samples_of_shards(path)
     recipe = read_recipe(workspace.require().recipe)
@@ -91,7 +119,7 @@ def _other_samples(path: Path) -> pa.Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class Why(Result):
     """The lineage of a row and, if requested, the checks of all receipts on the way."""
 
     lineage: Lineage
@@ -101,8 +129,14 @@ class Why:
     def holds(self) -> bool:
         return all(check.holds for check in self.checks or ())
 
+    def as_json(self) -> dict[str, Any]:
+        return lineage_text.as_json(self.lineage, self.checks)
 
-def why(workspace: Workspace, text: str, check: bool = False) -> Why:
+    def blocks(self) -> Iterator[Block]:
+        return lineage_text.lines(self.lineage, self.checks)
+
+
+def why(workspace: WorkspaceFolder, text: str, check: bool = False) -> Why:
     """The lineage of a row, found by its id or by the beginning of its id."""
     partial_id = id_lookup.read_id(text)
     recipe = read_recipe(workspace.require().recipe)

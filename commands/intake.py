@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from rich.console import Console
 
 from dmforge.commands import run
 from dmforge.curation.io import locations
-from dmforge.curation.io.atomic import disk_errors, write_json
+from dmforge.curation.io.result import Block, Result, TextTable
 from dmforge.curation.io.terminal import Terminal
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -35,17 +34,16 @@ from dmforge.curation.sources.task_checks import CheckedTask, check
 from dmforge.curation.sources.video_names import VideoFinder
 from dmforge.curation.sources.videos import NO_CLAIMS
 from dmforge.curation.video.ingest import Ingest
-from dmforge.curation.workspace import Workspace, retry_while_held
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, digest
 from dmforge.schemas.records import UNKNOWN, Task
-from dmforge.schemas.visible import storable
 
 
 @dataclass(frozen=True, slots=True)
-class Ingested:
+class Ingested(Result):
     """Counts of an ingest, by what became of the files."""
 
     ingested: int
@@ -55,9 +53,15 @@ class Ingested:
     deferred: dict[str, int]
     """The reasons for which files stay pending, with counts."""
 
+    def as_json(self) -> dict[str, Any]:
+        return {"ingested": self.ingested, "known": self.known, "quarantined": self.quarantined}
+
+    def blocks(self) -> Iterator[Block]:
+        yield ", ".join(f"{count} {name}" for name, count in self.as_json().items())
+
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Result):
     """Counts of an import, by what became of the questions: questions = tasks + identical + rejected + pending."""
 
     tasks: int
@@ -69,58 +73,38 @@ class Imported:
     examples: dict[str, str]
     """For each reason, one question that was rejected for it: its file, its row, and the video that it names."""
 
+    def as_json(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in ("tasks", "identical", "flagged", "rejected")}
 
-def bring(workspace: Workspace, console: Terminal, command: str) -> None:
-    """Register the videos that the recipe itself names; a run ingests them. Unchanged files are not read again."""
-    claims, new_places, record = _declared_files(workspace)
-    if new_places:
-        registered = add_videos(workspace, command, new_places, claims)
-        _print_left_out(console, "[bring]", registered, _declared_places(workspace))
-        for place in registered.unread:  # the next run tries it again
-            del record["files"][storable(place)]
-        write_json(_declared_record(workspace), record)
-
-
-def bring_in_turn(workspace: Workspace, console: Terminal, command: str, wait_timeout_s: float) -> None:
-    """Like `bring`, where several ranks start at once: one does it, the others wait for it."""
-    retry_while_held(lambda: bring(workspace, console, command), wait_timeout_s)
+    def blocks(self) -> Iterator[Block]:
+        yield f"{self.tasks} tasks, {self.identical} identical, {sum(self.rejected.values())} rejected"
+        for flag, count in self.flagged.items():
+            yield f"  flagged: {count} {flag}"
+        for reason, count in self.rejected.items():
+            example = self.examples.get(reason, "").removesuffix(": ")
+            yield f"  rejected: {count} {reason}, as in {example}"
 
 
-def to_bring(workspace: Workspace) -> int:
-    """How many files of the recipe's own no run has registered yet."""
-    return len(_declared_files(workspace)[1])
+@dataclass(frozen=True, slots=True)
+class FormatList(Result):
+    """The annotation formats that can be imported."""
+
+    formats: tuple[AnnotationFormat, ...]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        return [{"format": form.name, "role": form.role, "about": form.about} for form in self.formats]
+
+    def blocks(self) -> Iterator[Block]:
+        rows = [[form.name, form.role, form.about] for form in self.formats]
+        yield TextTable(["format", "role", "what a file looks like"], rows)
 
 
-FileStamps = dict[str, list[int]]
-"""By path, the size and modification time of files: they tell changed files without reading them."""
+def format_list() -> FormatList:
+    """Every annotation format."""
+    return FormatList(tuple(FORMATS.values()))
 
 
-def _declared_files(workspace: Workspace) -> tuple[SourceInfo, list[str], dict[str, Any]]:
-    """The claims about the recipe's files, the places of new or changed ones, and the record to keep of all of them."""
-    declared = read_recipe(workspace.require().recipe).bring
-    declared_places = _declared_places(workspace)
-    claims = SourceInfo(declared.source, declared.licence, declared.terms, declared.namespace)
-    claims_digest, path = digest("claims", asdict(claims)).hex(), _declared_record(workspace)
-    with disk_errors(path):
-        earlier_record = json.loads(path.read_bytes()) if path.exists() and videos.listed(workspace) else {}
-    known_stamps: FileStamps = earlier_record["files"] if earlier_record.get("said") == claims_digest else {}
-    try:
-        stamps: FileStamps = {place: _file_stamp(place) for place in locations.files(declared_places, videos.SUFFIXES)}
-    except InputError as error:
-        if known_stamps:  # all of it was taken in once: originals may be elsewhere by now
-            return claims, [], earlier_record
-        where, hint = f"{workspace.recipe}: [bring] videos", f"correct the path; it is seen from {workspace.root}"
-        raise InputError(f"{error.where}: {error.message}", where=where, hint=hint) from None
-    new_places = [place for place, stamp in stamps.items() if known_stamps.get(storable(place)) != stamp]
-    return claims, new_places, {"said": claims_digest, "files": {storable(place): stamp for place, stamp in stamps.items()}}
-
-
-def _declared_places(workspace: Workspace) -> list[str]:
-    declared = read_recipe(workspace.recipe).bring.videos
-    return [place if locations.is_remote(place) else str(workspace.root / place) for place in declared]
-
-
-def _print_left_out(console: Terminal, where: str, registered: videos.RegisteredFiles, given_places: Sequence[str]) -> None:
+def print_left_out(console: Terminal, where: str, registered: videos.RegisteredFiles, given_places: Sequence[str]) -> None:
     """Print which files were not registered, and why, so that nobody looks for them in the lake."""
     for place, reason in registered.unread.items():
         console.print_line(f"{where}: {place} can't be read, the other files are taken in: {reason}")
@@ -132,22 +116,12 @@ def _print_left_out(console: Terminal, where: str, registered: videos.Registered
         console.print_line(f"{where}: {others.total()} files are left out, they are not called like videos: {by_suffix}")
 
 
-def _file_stamp(place: str) -> list[int]:
-    """The size and modification time of a local file; nothing for an address."""
-    if locations.is_remote(place):
-        return []
-    stat = Path(place).stat()
-    return [stat.st_size, stat.st_mtime_ns]
-
-
-def _declared_record(workspace: Workspace) -> Path:
-    return workspace.runs / "brought" / "files.json"
-
-
-def ingest(workspace: Workspace, console: Terminal, command: str, given_places: Sequence[str], claims: SourceInfo) -> Ingested:
+def ingest(
+    workspace: WorkspaceFolder, console: Terminal, command: str, given_places: Sequence[str], claims: SourceInfo
+) -> Ingested:
     """Ingest videos into the lake."""
     registered = add_videos(workspace, command, given_places, claims)
-    _print_left_out(console, "ingest", registered, given_places)
+    print_left_out(console, "ingest", registered, given_places)
     *_, report = run.run(workspace, console, command, Ingest.name)
     with _current(workspace) as view:
         new_outcomes = _outcomes(view, Ingest.name, "video", registered.new)
@@ -162,7 +136,7 @@ def ingest(workspace: Workspace, console: Terminal, command: str, given_places: 
 
 
 def import_annotations(
-    workspace: Workspace,
+    workspace: WorkspaceFolder,
     console: Console,
     command: str,
     form: str,
@@ -211,14 +185,16 @@ def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imp
     return Imported(len(distinct), len(question_hashes) - len(distinct), flagged, dict(rejected), 0, {}, examples)
 
 
-def add_videos(workspace: Workspace, command: str, given_places: Sequence[str], claims: SourceInfo) -> videos.RegisteredFiles:
+def add_videos(
+    workspace: WorkspaceFolder, command: str, given_places: Sequence[str], claims: SourceInfo
+) -> videos.RegisteredFiles:
     """Register videos in `inputs/`; a run ingests them."""
     with workspace.require().held(command):
         return videos.register(workspace, given_places, claims)
 
 
 def add_annotations(
-    workspace: Workspace,
+    workspace: WorkspaceFolder,
     command: str,
     form: str,
     files: Sequence[Path],
@@ -255,7 +231,7 @@ def add_annotations(
     return batch
 
 
-def _require_stage(workspace: Workspace, name: str) -> None:
+def _require_stage(workspace: WorkspaceFolder, name: str) -> None:
     """Refuse files that no stage of the recipe would read."""
     if name not in [stage.name for stage in read_recipe(workspace.recipe).stages]:
         message = f"the recipe has no stage that reads this: {name!r}"
@@ -269,7 +245,7 @@ def _format(name: str) -> AnnotationFormat:
 
 
 def _register_referenced(
-    workspace: Workspace, form: AnnotationFormat, files: Sequence[Path], folders: Sequence[Path], claims: SourceInfo
+    workspace: WorkspaceFolder, form: AnnotationFormat, files: Sequence[Path], folders: Sequence[Path], claims: SourceInfo
 ) -> None:
     """Register those videos in folders that annotations refer to, and no others, to save disk space."""
     finder = _finder_in_folders(folders)
@@ -322,7 +298,7 @@ def _query_by_ids(view: LakeView, ids: Sequence[Id], sql: str, **values: object)
 
 
 @contextmanager
-def _current(workspace: Workspace) -> Generator[LakeView]:
+def _current(workspace: WorkspaceFolder) -> Generator[LakeView]:
     """A view of the lake under its current recipe."""
     with workspace.reading():
         yield LakeView(Lake(workspace), read_recipe(workspace.recipe).stages)

@@ -21,13 +21,13 @@ from dmforge.curation.lake.partition import Share
 from dmforge.curation.lake.roster import is_current, publish_roster
 from dmforge.curation.lifecycle import takedown
 from dmforge.curation.shards import folders
-from dmforge.curation.workspace import Workspace, WorkspaceHeld, retry_while_held
+from dmforge.curation.workspace_folder import WorkspaceFolder, WorkspaceHeld, retry_while_held
 from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.errors import InputError
 
 
 def run_share(
-    workspace: Workspace,
+    workspace: WorkspaceFolder,
     console: Console,
     command: str,
     share: Share,
@@ -53,7 +53,7 @@ def run_share(
                 record.spent(driver.account)
 
 
-def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
+def _enrol(workspace: WorkspaceFolder, recipe: Recipe, command: str) -> None:
     """Prepare the workspace before ranks set to work, which needs it alone: the first rank does it."""
     if _is_enrolled(workspace, recipe):
         return
@@ -78,14 +78,14 @@ def _enrol(workspace: Workspace, recipe: Recipe, command: str) -> None:
             raise _changed_list_error(workspace) from None
 
 
-def _is_enrolled(workspace: Workspace, recipe: Recipe) -> bool:
+def _is_enrolled(workspace: WorkspaceFolder, recipe: Recipe) -> bool:
     with workspace.reading():
         lake = Lake(workspace)
         roots_enrolled = all(is_current(lake, stage) for stage in recipe.stages if isinstance(stage, Root))
         return roots_enrolled and not takedown.is_unfinished(lake)
 
 
-def _changed_list_error(workspace: Workspace) -> InputError:
+def _changed_list_error(workspace: WorkspaceFolder) -> InputError:
     hint = "let them end, or stop them; then start all ranks again"
     return InputError("other ranks are at work on what was listed before", where=str(workspace.inputs), hint=hint)
 

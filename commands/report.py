@@ -14,7 +14,7 @@ from dmforge.curation.io.atomic import writing
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import interruptible
 from dmforge.curation.output_paths import output_file
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Sample
@@ -23,7 +23,7 @@ TABLES = ("cost", "agreement")
 """Named queries whose answers are shown on the page, if they have any rows."""
 
 
-def write_report(workspace: Workspace, file: Path, trainings: Sequence[Path] = ()) -> Path:
+def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Path] = ()) -> Path:
     """Write the report's page; nothing else in the workspace is touched."""
     recipe = read_recipe(workspace.require().recipe)
     require_report_extra()

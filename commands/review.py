@@ -9,14 +9,14 @@ from dmforge.commands.select import stage_of
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.reviews import checked_name
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.human import Human
 from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import InputError
 
 
 def review(
-    workspace: Workspace, corpus: str, max_samples: int, reviewer: str, port: int, announce: Callable[[str], None]
+    workspace: WorkspaceFolder, corpus: str, max_samples: int, reviewer: str, port: int, announce: Callable[[str], None]
 ) -> None:
     """Serve a review until Ctrl-C. The address is announced once it can be opened."""
     checked_name(reviewer, "--as")

@@ -36,7 +36,7 @@ from dmforge.curation.output_paths import output_folder
 from dmforge.curation.shards import folders
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import Manifest, read_manifest
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.curation.workspace_format import stamp_format
 from dmforge.recipe import RECIPES, Recipe, read_recipe
 from dmforge.schemas import formats
@@ -81,14 +81,14 @@ def _first_sentence(path: Path) -> str:
     return " ".join(line.lstrip("# ") for line in lines)
 
 
-def init(folder: Path, name: str) -> Workspace:
+def init(folder: Path, name: str) -> WorkspaceFolder:
     """Make a workspace from a named recipe."""
     output_folder(folder, "dmforge init")
     source_path = RECIPES / f"{name}.toml"
     known_names = [recipe.name for recipe in recipes()]
     if name not in known_names:
         raise InputError(f"there is no recipe {name!r}", where="--recipe", hint=nearest(name, known_names))
-    workspace = Workspace(folder)
+    workspace = WorkspaceFolder(folder)
     if workspace.recipe.exists():
         raise InputError(
             "there is a workspace here already", where=str(workspace.recipe), hint="choose another folder, or edit that recipe"
@@ -101,7 +101,7 @@ def init(folder: Path, name: str) -> Workspace:
     return workspace
 
 
-def plan(workspace: Workspace) -> list[Forecast]:
+def plan(workspace: WorkspaceFolder) -> list[Forecast]:
     """Forecast a run, stage by stage. Writes nothing."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
@@ -117,7 +117,7 @@ def plan(workspace: Workspace) -> list[Forecast]:
 
 
 def run(
-    workspace: Workspace,
+    workspace: WorkspaceFolder,
     console: Console,
     command: str,
     until: str | None = None,
@@ -165,7 +165,7 @@ def record_reports(reports: Iterator[StageReport], record: run_log.Run) -> Itera
         yield report
 
 
-def pack(workspace: Workspace, console: Console, command: str, corpus: str, partial: bool) -> tuple[Path, Manifest]:
+def pack(workspace: WorkspaceFolder, console: Console, command: str, corpus: str, partial: bool) -> tuple[Path, Manifest]:
     """Pack the current selection, without requests to teachers; `partial` allows pending work in earlier stages."""
     recipe = read_recipe(workspace.require().recipe)
     if partial:
@@ -207,13 +207,13 @@ def view_of_now(lake: Lake, recipe: Recipe) -> LakeView:
     return LakeView(lake, recipe.stages, scanned={name: scan for name, scan in scans.items() if scan is not None})
 
 
-def _packed_folders(view: LakeView, workspace: Workspace) -> dict[str, Path]:
+def _packed_folders(view: LakeView, workspace: WorkspaceFolder) -> dict[str, Path]:
     selections = "SELECT DISTINCT corpus, selection FROM packed"
     rows = view.cursor(selections).execute(selections).fetchall()
     return {corpus: workspace.shards / corpus / selection for corpus, selection in sorted(rows)}
 
 
-def export(workspace: Workspace, corpus: str, to: str, folder: Path | None) -> tuple[Path, Exported]:
+def export(workspace: WorkspaceFolder, corpus: str, to: str, folder: Path | None) -> tuple[Path, Exported]:
     """Export the packed selection of a corpus in another format."""
     require_format(to)
     folders_by_corpus = {manifest.corpus: target_folder for target_folder, manifest in corpora(workspace).items()}
@@ -227,7 +227,7 @@ def export(workspace: Workspace, corpus: str, to: str, folder: Path | None) -> t
     return target_folder, write_export(Corpus(str(folders_by_corpus[corpus])), to, target_folder)
 
 
-def corpora(workspace: Workspace) -> dict[Path, Manifest]:
+def corpora(workspace: WorkspaceFolder) -> dict[Path, Manifest]:
     """The current packed selections: by folder, the manifest of each corpus."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
@@ -235,7 +235,7 @@ def corpora(workspace: Workspace) -> dict[Path, Manifest]:
     return {folder: read_manifest(folder) for folder in folders_by_corpus.values()}
 
 
-def status(workspace: Workspace) -> dict[str, StageCounts]:
+def status(workspace: WorkspaceFolder) -> dict[str, StageCounts]:
     """The counts of each stage. Writes nothing."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
@@ -243,7 +243,7 @@ def status(workspace: Workspace) -> dict[str, StageCounts]:
         return {stage.name: view.tally(stage) for stage in recipe.stages}
 
 
-def digest(workspace: Workspace) -> list[logical_digest.TableDigest]:
+def digest(workspace: WorkspaceFolder) -> list[logical_digest.TableDigest]:
     """The logical digest of the lake under its recipe."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
@@ -252,7 +252,7 @@ def digest(workspace: Workspace) -> list[logical_digest.TableDigest]:
         return logical_digest.table_digests(LakeView(lake, recipe.stages))
 
 
-def forget(workspace: Workspace, command: str, reason: str, find: Callable[[Lake], Sequence[Id]]) -> takedown.TakenDown:
+def forget(workspace: WorkspaceFolder, command: str, reason: str, find: Callable[[Lake], Sequence[Id]]) -> takedown.TakenDown:
     """Take videos down: the takedown is recorded first, then carried out."""
     with workspace.require().held(command):
         lake = Lake(workspace)
@@ -260,9 +260,9 @@ def forget(workspace: Workspace, command: str, reason: str, find: Callable[[Lake
         return takedown.take_down(lake, find(lake), reason)
 
 
-def merge(workspace: Workspace, command: str, others: Sequence[Path]) -> merging.MergeCounts:
+def merge(workspace: WorkspaceFolder, command: str, others: Sequence[Path]) -> merging.MergeCounts:
     """Merge other workspaces into this one; the next run does what needs all of them."""
-    other_workspaces = [Workspace(other).require() for other in others]
+    other_workspaces = [WorkspaceFolder(other).require() for other in others]
     with workspace.require().held(command):
         lake = Lake(workspace)
         lake.sweep()

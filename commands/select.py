@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from rich.console import Console
 
@@ -13,11 +14,12 @@ from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
+from dmforge.curation.io.result import Block, Result, TextTable
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.partition import IN_ONE
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lifecycle import takedown
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.selection.select_cot import SelectCotConfig
 from dmforge.filters.selection.select_rl import SelectRlConfig, TargetRows
 from dmforge.filters.selection.selection import RANGE_SUBJECTS, UNDETERMINED, Selection, counts, let_through
@@ -36,7 +38,7 @@ RANGE_COUNTED = 250_000
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(Result):
     """Counts of a selection: kept, rejected and undetermined inputs."""
 
     kept: int
@@ -56,8 +58,17 @@ class Selected:
         rejected = {reason: number for reason, number in by_count if not reason.startswith(UNDETERMINED)}
         return Selected(reasons.get(None, 0), rejected, undetermined)
 
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
 
-def select(workspace: Workspace, console: Console, command: str, corpus: str) -> Selected:
+    def blocks(self) -> Iterator[Block]:
+        rejected = [["rejected", reason, count] for reason, count in self.rejected.items()]
+        yield TextTable(
+            ["", "reason", "candidates"], [["kept", "", self.kept], *rejected, ["undetermined", "", self.undetermined]]
+        )
+
+
+def select(workspace: WorkspaceFolder, console: Console, command: str, corpus: str) -> Selected:
     """Apply the recipe's thresholds to the existing scores, without requests to teachers."""
     recipe = read_recipe(workspace.require().recipe)
     stage = stage_of(recipe, corpus)
@@ -79,7 +90,7 @@ def select(workspace: Workspace, console: Console, command: str, corpus: str) ->
         return Selected.of(dict(reason_counts))
 
 
-def what_if(workspace: Workspace, corpus: str, where: str | None) -> Selected:
+def what_if(workspace: WorkspaceFolder, corpus: str, where: str | None) -> Selected:
     """Count what a selection would keep now. Writes nothing."""
     recipe = read_recipe(workspace.require().recipe)
     stage = stage_of(recipe, corpus)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
 from dmforge.curation.io.atomic import writing
+from dmforge.curation.io.result import Block, Result
 from dmforge.curation.io.toml import read_toml
 from dmforge.curation.io.toml_keys import old_keys, renamed_text, renamed_values
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.curation.workspace_format import read_format, stamp_format
 from dmforge.recipe import STAGES, RecipeFile, stage_class
 from dmforge.schemas import formats
@@ -20,15 +22,28 @@ from dmforge.schemas.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Upgraded:
+class Upgraded(Result):
     """An upgrade, done or planned: the old format, the new one, and every change in words."""
 
     before: int
     after: int
     changes: tuple[str, ...]
+    planned: bool = False
+    """Whether nothing was written."""
+
+    def __add__(self, other: Upgraded) -> Upgraded:
+        return Upgraded(min(self.before, other.before), self.after, self.changes + other.changes, self.planned)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"from": self.before, "to": self.after, "changes": list(self.changes)}
+
+    def blocks(self) -> Iterator[Block]:
+        yield from self.changes
+        action = "would be changed" if self.planned else "changed"
+        yield f"{len(self.changes)} {action}" if self.changes else "nothing to upgrade: it is of this version's format"
 
 
-def upgrade_workspace(workspace: Workspace, command: str, dry_run: bool) -> Upgraded:
+def upgrade_workspace(workspace: WorkspaceFolder, command: str, dry_run: bool) -> Upgraded:
     """Upgrade a workspace: its recipe's keys, then its format number. Each step is atomic, so it may be killed in between."""
     old_format = read_format(workspace.require().root).format
     changes = _changes(workspace.recipe, RecipeFile)
@@ -38,10 +53,10 @@ def upgrade_workspace(workspace: Workspace, command: str, dry_run: bool) -> Upgr
         with workspace.held(command):
             rewrite_recipe(workspace)
             stamp_format(workspace.root, formats.WORKSPACE)
-    return Upgraded(old_format, formats.WORKSPACE, changes)
+    return Upgraded(old_format, formats.WORKSPACE, changes, dry_run)
 
 
-def rewrite_recipe(workspace: Workspace) -> None:
+def rewrite_recipe(workspace: WorkspaceFolder) -> None:
     """Rename keys in the recipe to current ones, and keep its comments and all else."""
     _rewrite(workspace.recipe, RecipeFile)
 
@@ -54,7 +69,7 @@ def upgrade_file(path: Path, dry_run: bool) -> Upgraded:
     old_format, changes = int(content.get("format", 1)), _changes(path, config_class)
     if not dry_run:
         _rewrite(path, config_class)
-    return Upgraded(old_format, formats.TRAINING, changes)
+    return Upgraded(old_format, formats.TRAINING, changes, dry_run)
 
 
 def _changes(path: Path, config_class: type[BaseModel]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 
 WORKSPACE_ENTRIES = ("lake", "journal", "inputs", "media", "runs", "shards", "format.json", "recipe.toml")
@@ -14,14 +14,14 @@ WORKSPACE_ENTRIES = ("lake", "journal", "inputs", "media", "runs", "shards", "fo
 HINT = f"give a place outside {', '.join(WORKSPACE_ENTRIES[:-1])} and recipe.toml: only runs and the recipe's owner write there"
 
 
-def output_file(path: Path, option: str, workspace: Workspace | None = None) -> Path:
+def output_file(path: Path, option: str, workspace: WorkspaceFolder | None = None) -> Path:
     """Check that an output file may be written, following links, also those of `workspace`'s own folders; its path."""
     if path.is_dir():
         raise InputError("the output is a file, and this is a folder", where=f"{option} {path}", hint="give the name of a file")
     return output_folder(path, option, workspace)
 
 
-def output_folder(path: Path, option: str, workspace: Workspace | None = None) -> Path:
+def output_folder(path: Path, option: str, workspace: WorkspaceFolder | None = None) -> Path:
     """Check that an output folder may be written, following links; its path."""
     for resolved_path in _resolved_paths(path):
         entry = _owning_entry(resolved_path, workspace)
@@ -39,7 +39,7 @@ def _resolved_paths(path: Path) -> Iterator[Path]:
     yield Path(os.path.realpath(path.parent), path.name)
 
 
-def _owning_entry(path: Path, workspace: Workspace | None) -> Path | None:
+def _owning_entry(path: Path, workspace: WorkspaceFolder | None) -> Path | None:
     """The entry of a workspace that a path is or lies in, if it does."""
     roots = [root for root in path.parents if (root / "recipe.toml").exists() or (root / "lake" / "commits").exists()]
     path_and_parents = (path, *path.parents)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dmforge.curation.contract.stage import Batch, Root, StageConfig
 from dmforge.curation.contract.stage_results import Made, Result
 from dmforge.curation.sources.reviews import Review, all_reviews, source_version
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.records import Verdict
 
 
@@ -22,10 +22,10 @@ class Human(Root, Batch[Review, Verdict]):
     measures = ("human",)
     config: HumanConfig
 
-    def source_version(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: WorkspaceFolder) -> str:
         return source_version(workspace)
 
-    def scan(self, workspace: Workspace) -> Iterator[Review]:
+    def scan(self, workspace: WorkspaceFolder) -> Iterator[Review]:
         return all_reviews(workspace)
 
     def process(self, items: Iterator[Review]) -> Iterator[Result]:

@@ -7,7 +7,7 @@ import json
 from dmforge.curation.contract.budget import ExpectedCost, Usage
 from dmforge.curation.contract.stage import Ask
 from dmforge.curation.contract.stage_results import Made, Rejected, Result
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rules.rule import Finding, RuleScore, verdict
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.client import BYTES_A_TOKEN, TeacherConfig, missing
@@ -39,7 +39,7 @@ class Safety(Ask[CandidateWithTask, Verdict]):
     def missing(self) -> InputError | None:
         return missing(self.config, self.name, self.account)
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         self._judge = Interview(workspace, self.config, Clips(), self.name, self.account)
 
     async def aclose(self) -> None:

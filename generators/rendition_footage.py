@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmforge.curation.shards.corpus import Example
+from dmforge.curation.shards.examples import Example
 from dmforge.curation.video.read_frames import read_coarse, read_grid
 from dmforge.generators.footage import ShownClip
 from dmforge.schemas.clips import Clips

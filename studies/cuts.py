@@ -31,7 +31,7 @@ from dmforge.curation.video.ingest import ensure_renditions
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.timeline import read_timeline
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.worlds.imagine import LEVELS
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
@@ -58,8 +58,8 @@ class Made:
     cuts: tuple[int, ...]
 
 
-def lake_of(folder: Path, videos: Sequence[str]) -> tuple[Workspace, list[Video]]:
-    workspace = Workspace(folder)
+def lake_of(folder: Path, videos: Sequence[str]) -> tuple[WorkspaceFolder, list[Video]]:
+    workspace = WorkspaceFolder(folder)
     workspace.inputs.mkdir(parents=True)
     workspace.recipe.write_text(RECIPE)
     intake.add_videos(workspace, "cuts", list(videos), SourceInfo())
@@ -68,7 +68,7 @@ def lake_of(folder: Path, videos: Sequence[str]) -> tuple[Workspace, list[Video]
     return workspace, from_arrow(Video, view.table(view.rows(Video).sql))
 
 
-def spliced(workspace: Workspace, videos: Sequence[Video], folder: Path, count: int, size: Size) -> list[Made]:
+def spliced(workspace: WorkspaceFolder, videos: Sequence[Video], folder: Path, count: int, size: Size) -> list[Made]:
     """So many files of twelve parts each, 2 to 8 s long."""
     made: list[Made] = []
     for number in range(count):

@@ -11,8 +11,9 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from dmforge.curation.shards.corpus import Corpus, Example
+from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
+from dmforge.curation.shards.examples import Example
 from dmforge.generators.inference.engines.engine import Sampling
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, prompt_of, roll

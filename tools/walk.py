@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dmforge.commands.run import corpora as corpora_of
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from tests.support.tables import show
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +68,7 @@ def found(folder: Path, corpora: Mapping[str, str]) -> list[list[object]]:
     """What lies there at the end: corpora by their workspace, checkpoints, evaluations, the report."""
     rows: list[list[object]] = []
     for workspace, corpus in corpora.items():
-        packed = {manifest.corpus: manifest.samples for manifest in corpora_of(Workspace(folder / workspace)).values()}
+        packed = {manifest.corpus: manifest.samples for manifest in corpora_of(WorkspaceFolder(folder / workspace)).values()}
         rows.append([f"{workspace}: {corpus}", f"{packed[corpus]} samples"])
     (weights,) = folder.glob("sft/checkpoint-*/model.safetensors")
     rows.append(["student", f"{weights.parent.name}, {weights.stat().st_size} bytes"])

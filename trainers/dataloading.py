@@ -10,7 +10,8 @@ from typing import Any, Literal
 import torch
 from torch.utils.data import DataLoader
 
-from dmforge.curation.shards.corpus import Corpus, Example
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.shards.examples import Example
 from dmforge.curation.shards.order import TrainingTurn
 from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
 from dmforge.generators.footage import show

@@ -12,25 +12,28 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dmforge.curation.io.atomic import disk_errors, make_folder, write_json, writing
+from dmforge.curation.io.result import Block, Result, TextTable
 from dmforge.curation.lake.evaluations import keep_evaluation
-from dmforge.curation.shards.corpus import Corpus, Example
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.shards.examples import Example
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.inference.engines.engine import Sampling
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.inference.named_student import StudentConfig
-from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, prompt_of, roll
-from dmforge.generators.rendition_footage import footage_of
+from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, roll
+from dmforge.generators.inference.sample_request import sample_request
 from dmforge.generators.student.load_student import load
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest, read, show
-from dmforge.schemas.looks import Look, Window, read_density
+from dmforge.schemas.looks import Look, Window, print_span, read_density
 from dmforge.schemas.records import EvaluatedSample
 from dmforge.trainers.baselines import Baselines, baselines
 from dmforge.trainers.evaluation_rows import EvaluationRow, row_of, target_of
@@ -41,18 +44,46 @@ ROWS, METRICS = "rows.jsonl", "metrics.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Result):
     """The figures of a checkpoint, beside the baselines, and the rows that they come from."""
 
     checkpoint: str
+    """The folder or the id that the settings name."""
     samples: int
     figures: dict[str, Figure]
     baselines: Baselines
     folder: Path
     rows: Sequence[EvaluationRow]
 
-    def as_json(self) -> dict[str, object]:
-        """One JSON document: figures by name, with their intervals and numbers of samples."""
+    @property
+    def name(self) -> str:
+        """What the checkpoint is called in the lake."""
+        return Path(self.checkpoint).name
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `--json`."""
+        return {"metrics": self.metrics(), "checkpoint": self.checkpoint, "path": str(self.folder)}
+
+    def blocks(self) -> Iterator[Block]:
+        """The figures with their intervals, then the baselines."""
+        span, baselines = self.baselines.constant_span, self.baselines
+        figures_by_name = {
+            **self.figures,
+            f"constant span {print_span(span)}: miou" if span else "": baselines.constant_miou,
+            "uniform frames: accuracy": baselines.uniform_frames,
+            "longest option: accuracy": baselines.longest_option,
+        }
+        rows = [
+            [name, f"{figure.value:.3f}", f"{figure.low:.3f} - {figure.high:.3f}", figure.samples]
+            for name, figure in figures_by_name.items()
+            if figure is not None
+        ]
+        yield TextTable(["", "mean", "95 % of resampled videos", "samples"], rows)
+        yield ""
+        yield f"{self.samples} samples, line by line: {self.folder}"
+
+    def metrics(self) -> dict[str, object]:
+        """Figures by name, with their intervals and numbers of samples."""
         scores = self.baselines
         baseline_values = {
             "constant_span": scores.constant_miou and {"miou": scores.constant_miou.value, **_constant_window(scores)},
@@ -83,7 +114,7 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     rows = [row for corpus in corpora for row in roll_out_corpus(engine, corpus, settings)]
     resamples, seed = settings.bootstrap.resamples, settings.bootstrap.seed
     evaluation = Evaluation(
-        Path(settings.checkpoint).name,
+        settings.checkpoint,
         len(rows),
         figures(rows, resamples, seed),
         baselines(rows, target_spans(baseline_corpora), resamples, seed),
@@ -107,7 +138,8 @@ def roll_out_corpus(engine: TransformersEngine, corpus: Corpus, settings: Evalua
 def _roll_out(
     engine: TransformersEngine, examples: Sequence[Example], clips: Clips, settings: RollSettings
 ) -> Iterator[EvaluationRow]:
-    free_requests = [_free_request(example, clips, settings) for example in examples]
+    sampling = Sampling(temperature=0, max_tokens=settings.max_tokens)
+    free_requests = [sample_request(example, sampling) for example in examples]
     free_results = roll(engine, free_requests, RolloutLimits(settings.max_looks, settings.max_visual_tokens))
     uniform_requests = [
         _uniform_request(request, result, example, clips)
@@ -116,12 +148,6 @@ def _roll_out(
     uniform_results = roll(engine, uniform_requests, RolloutLimits(settings.max_looks, settings.max_visual_tokens))
     for example, result, uniform_result in zip(examples, free_results, uniform_results, strict=True):
         yield row_of(example.sample, example.video.video, result, uniform_result)
-
-
-def _free_request(example: Example, clips: Clips, settings: RollSettings) -> RolloutRequest:
-    footage = footage_of(example, clips)
-    pieces = [piece for piece in example.sample.transcript.pieces if piece.author == "prompt"]
-    return RolloutRequest(prompt_of(pieces, footage), footage, Sampling(temperature=0, max_tokens=settings.max_tokens))
 
 
 def _uniform_request(request: RolloutRequest, result: RolloutResult, example: Example, clips: Clips) -> RolloutRequest:
@@ -154,7 +180,7 @@ def _write_files(evaluation: Evaluation) -> None:
         make_folder(evaluation.folder)
         with writing(evaluation.folder / ROWS) as file:
             file.write("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in evaluation.rows).encode())
-        write_json(evaluation.folder / METRICS, evaluation.as_json())
+        write_json(evaluation.folder / METRICS, evaluation.metrics())
 
 
 def _add_to_lake(evaluation: Evaluation, settings: EvaluationSettings, corpora: Sequence[Corpus]) -> None:
@@ -165,9 +191,9 @@ def _add_to_lake(evaluation: Evaluation, settings: EvaluationSettings, corpora: 
         "student": show("student", student), "selections": [corpus.manifest.selection for corpus in corpora],
         "max_samples": settings.max_samples, "weights": settings.weights, "roll": settings.roll.semantic(),
     }  # fmt: skip
-    rows = [_evaluated(row, student, evaluation.checkpoint) for row in evaluation.rows]
-    command = f"dmforge evaluate: {evaluation.checkpoint}"
-    keep_evaluation(Workspace(Path(settings.workspace)), command, digest("evaluation", description), description, rows)
+    rows = [_evaluated(row, student, evaluation.name) for row in evaluation.rows]
+    command = f"dmforge evaluate: {evaluation.name}"
+    keep_evaluation(WorkspaceFolder(Path(settings.workspace)), command, digest("evaluation", description), description, rows)
 
 
 def _evaluated(row: EvaluationRow, student: Id, checkpoint: str) -> EvaluatedSample:

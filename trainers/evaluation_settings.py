@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from dmforge.curation.output_paths import output_folder
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas import formats
 from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
-from dmforge.trainers.training_settings import read_training_file, resolve_location
+from dmforge.trainers.training_settings import SettingsSource, path_of, read_training_file, resolve_location
 
 
 class RollSettings(Config):
@@ -66,18 +66,18 @@ class EvaluationSettings(Config):
     """`[bootstrap]`"""
 
 
-def read_evaluation(path: Path) -> EvaluationSettings:
-    """The settings of a file. Relative folders in it start from the file's own folder."""
-    settings = read_training_file(EvaluationSettings, path)
+def read_evaluation(source: SettingsSource) -> EvaluationSettings:
+    """The settings of an evaluation. Relative folders start from the file's own, without a file from the current one."""
+    settings, path = read_training_file(EvaluationSettings, source), path_of(source)
     if not settings.corpora:
         hint = 'name folders of packed cot selections: corpora = ["ws/shards/cot/..."]'
         raise InputError("corpora is empty: there is nothing to evaluate on", where=str(path), hint=hint)
     workspace = resolve_location(path, settings.workspace) if settings.workspace else ""
-    if workspace and not Workspace(Path(workspace)).recipe.is_file():
+    if workspace and not WorkspaceFolder(Path(workspace)).recipe.is_file():
         hint = "name a folder that dmforge init has made: that of the corpora, say"
         raise InputError(f"there is no workspace in {workspace}", where=f"{path}: workspace", hint=hint)
     if workspace:
-        Workspace(Path(workspace)).require()
+        WorkspaceFolder(Path(workspace)).require()
     checkpoint = resolve_location(path, settings.checkpoint) if settings.checkpoint.startswith(".") else settings.checkpoint
     return settings.model_copy(
         update={

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from dmforge.trainers.batches import ForwardBatch, logits_of, summed_loss
 from dmforge.trainers.dataloading import RankBatchSampler, TrainingCollator, data_loader
 from dmforge.trainers.model_setup import make_student, prepare_student
 from dmforge.trainers.training_checks import open_cot_corpora, require_sound
+from dmforge.trainers.training_result import TrainingResult
 from dmforge.trainers.training_settings import SftSettings
 
 
@@ -92,17 +92,7 @@ class SftTrainer(ResumableTrainer):
         self._last_log_s = time.perf_counter()
 
 
-@dataclass(frozen=True, slots=True)
-class SftResult:
-    """The result of a training by SFT."""
-
-    checkpoint: Path
-    steps: int
-    loss: float
-    seconds: float
-
-
-def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> SftResult:
+def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> TrainingResult:
     """Train from the last complete checkpoint to the last step. `callbacks` are Hugging Face's."""
     args = training_arguments(settings, gradient_accumulation_steps=settings.training.accumulation)
     corpora = open_cot_corpora(settings.data, args.world_size)
@@ -115,5 +105,5 @@ def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> S
     trainer = SftTrainer(student, settings, corpora, args)
     start_s = time.perf_counter()
     checkpoint = trainer.to_the_end(callbacks)
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return SftResult(checkpoint, trainer.state.global_step, losses[-1], time.perf_counter() - start_s)
+    loss = next(entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry)
+    return TrainingResult(checkpoint, trainer.state.global_step, time.perf_counter() - start_s, {"loss": loss})

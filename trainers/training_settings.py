@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -196,14 +196,18 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 SettingsT = TypeVar("SettingsT", bound=TrainingSettings)
 
 
-def read_sft(path: Path) -> SftSettings:
-    """The settings of a file."""
-    return read_settings(SftSettings, path)
+SettingsSource = Path | Mapping[str, Any]
+"""A TOML file, or what stands in one."""
 
 
-def read_settings(settings_class: type[SettingsT], path: Path) -> SettingsT:
-    """The settings of a training. Relative folders in its file start from the file's own folder."""
-    settings = read_training_file(settings_class, path)
+def read_sft(source: SettingsSource) -> SftSettings:
+    """The settings of a training by SFT."""
+    return read_settings(SftSettings, source)
+
+
+def read_settings(settings_class: type[SettingsT], source: SettingsSource) -> SettingsT:
+    """The settings of a training. Relative folders start from the file's own folder; without a file, from the current one."""
+    settings, path = read_training_file(settings_class, source), path_of(source)
     output_folder(Path(resolve_location(path, settings.out)), f"{path}: out")
     corpora = tuple(
         corpus.model_copy(update={"place": resolve_location(path, corpus.place)}) for corpus in settings.data.corpora
@@ -222,11 +226,17 @@ def read_settings(settings_class: type[SettingsT], path: Path) -> SettingsT:
     )
 
 
-def read_training_file(settings_class: type[ConfigT], path: Path) -> ConfigT:
-    """The settings in a file of this format or an older one."""
-    if not path.is_file():
+def path_of(source: SettingsSource) -> Path:
+    """The file, or a name in the current folder for settings without one."""
+    return source if isinstance(source, Path) else Path("settings")
+
+
+def read_training_file(settings_class: type[ConfigT], source: SettingsSource) -> ConfigT:
+    """The settings of this format or an older one."""
+    path = path_of(source)
+    if isinstance(source, Path) and not source.is_file():
         raise InputError("there is no such file", where=str(path), hint="give a TOML file: docs/training.md shows one")
-    content = read_toml(path)
+    content = read_toml(source) if isinstance(source, Path) else source
     formats.refuse_newer("the file", content.get("format", 1), formats.TRAINING, str(path))
     return parse_config(settings_class, content, where=str(path))
 

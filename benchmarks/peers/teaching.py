@@ -18,7 +18,7 @@ from dmforge.commands import run as run_commands
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
@@ -90,7 +90,7 @@ def _brought(root: Path, worlds: Path) -> Path:
 
 
 def _of_lake(root: Path) -> Counter[str]:
-    view = LakeView(Lake(Workspace(root)), run_commands.read_recipe(root / "recipe.toml").stages)
+    view = LakeView(Lake(WorkspaceFolder(root)), run_commands.read_recipe(root / "recipe.toml").stages)
     return Counter(str(task.hex()) for (task,) in view.connection.execute("SELECT task FROM candidates").fetchall())
 
 

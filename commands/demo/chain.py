@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
@@ -22,11 +22,12 @@ from dmforge.commands import report as report_commands
 from dmforge.curation.audit.query import QueryResult
 from dmforge.curation.engine.driver import StageReport
 from dmforge.curation.io.atomic import writing
+from dmforge.curation.io.result import Block, Result
 from dmforge.curation.lake import logical_digest
 from dmforge.curation.output_paths import output_folder
 from dmforge.curation.shards.folders import Manifest
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.habits import Habits
 from dmforge.generators.synthetic.oracle.oracle_process import serving
@@ -78,10 +79,10 @@ PRACTICE_SEED, EXAM_SEED = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Result):
     """The results of a demo."""
 
-    workspace: Workspace
+    workspace: WorkspaceFolder
     stages: list[StageReport]
     funnel: QueryResult
     corpora: dict[Path, Manifest]
@@ -90,6 +91,38 @@ class Finished:
     """The results of training; None where nothing was trained."""
     report: Path | None
     """The report's page; None where jinja2 is not installed."""
+
+    def as_json(self) -> dict[str, Any]:
+        stages = [
+            {"name": stage.name, **asdict(stage.tally), "deferred": stage.deferred, "awaits": stage.blocked_by}
+            for stage in self.stages
+        ]
+        training = self.training.as_json() if self.training else {}
+        report = {"report": str(self.report)} if self.report else {}
+        corpora = {manifest.corpus: _corpus_json(folder, manifest) for folder, manifest in self.corpora.items()}
+        funnel = self.funnel.as_json()
+        return {"stages": stages, "corpora": corpora, "funnel": funnel, "digest": self.digest, **training, **report}
+
+    def blocks(self) -> Iterator[Block]:
+        yield from self.funnel.blocks()
+        for folder, manifest in self.corpora.items():
+            counts = _corpus_json(folder, manifest)
+            yield ""
+            yield f"{manifest.corpus}: " + ", ".join(f"{counts[key]} {key}" for key in ("samples", "videos", "shards", "bytes"))
+            yield f"  {folder}"
+        if self.training:
+            yield ""
+            yield from self.training.blocks()
+        yield ""
+        if self.report:
+            yield f"All of it as one page, for a browser: {self.report}"
+        yield f"digest {self.digest}"
+        yield f"Look around: {self.workspace.root} explains itself; its recipe.toml says what each stage does."
+
+
+def _corpus_json(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    counts = {"samples": manifest.samples, "videos": manifest.videos, "shards": len(manifest.shards), "bytes": manifest.bytes}
+    return {"selection": manifest.selection, "path": str(folder), **counts}
 
 
 def demo(folder: Path, size: DemoSize, console: Console, command: str) -> Finished:
@@ -104,7 +137,7 @@ def demo(folder: Path, size: DemoSize, console: Console, command: str) -> Finish
     return Finished(
         workspace,
         reports,
-        audit.audit(workspace, "funnel"),
+        audit.named_answer("funnel", audit.audit(workspace, "funnel")),
         run.corpora(workspace),
         logical_digest.digest_of_all(run.digest(workspace)),
         training,
@@ -114,7 +147,7 @@ def demo(folder: Path, size: DemoSize, console: Console, command: str) -> Finish
 
 def teach(
     folder: Path, recipe: str, worlds: WorldSettings, teacher: Behaviour, console: Console, command: str
-) -> tuple[Workspace, list[StageReport]]:
+) -> tuple[WorkspaceFolder, list[StageReport]]:
     """Make worlds, have the teacher annotate them, and run the recipe to packed shards."""
     make_worlds(folder / "worlds", worlds)
     with serving(folder / "worlds", teacher, folder / "planted.jsonl") as url, _teacher_endpoint(url):
@@ -127,11 +160,11 @@ def make_exam(folder: Path, worlds: WorldSettings, console: Console, command: st
     return only_corpus(_run(folder, "exam", console, command)[0])
 
 
-def _report(folder: Path, workspace: Workspace, trainings: Sequence[Path]) -> Path | None:
+def _report(folder: Path, workspace: WorkspaceFolder, trainings: Sequence[Path]) -> Path | None:
     return report_commands.write_report(workspace, folder / REPORT_FILE, trainings) if find_spec("jinja2") else None
 
 
-def _train(folder: Path, workspace: Workspace, size: DemoSize, console: Console, command: str) -> DemoTraining:
+def _train(folder: Path, workspace: WorkspaceFolder, size: DemoSize, console: Console, command: str) -> DemoTraining:
     from dmforge.commands.demo.train import Places, train_student
 
     def practice(checkpoint: Path) -> Path:
@@ -145,9 +178,9 @@ def _train(folder: Path, workspace: Workspace, size: DemoSize, console: Console,
 
 def _run(
     folder: Path, recipe: str, console: Console, command: str, student: Path | None = None
-) -> tuple[Workspace, list[StageReport]]:
+) -> tuple[WorkspaceFolder, list[StageReport]]:
     """Ingest rendered worlds and run the recipe on them, to packed shards."""
-    worlds, workspace = folder / "worlds", Workspace(folder / "workspace")
+    worlds, workspace = folder / "worlds", WorkspaceFolder(folder / "workspace")
     if not workspace.recipe.exists():
         run.init(workspace.root, recipe)
     if student is not None:
@@ -157,7 +190,7 @@ def _run(
     return workspace, list(run.run(workspace, console, command))
 
 
-def _set_checkpoint(student: Path, workspace: Workspace) -> None:
+def _set_checkpoint(student: Path, workspace: WorkspaceFolder) -> None:
     """Set the student's checkpoint in a workspace's recipe."""
     lines = workspace.recipe.read_text().splitlines(keepends=True)
     relative_path = os.path.relpath(student, workspace.root)
@@ -166,7 +199,7 @@ def _set_checkpoint(student: Path, workspace: Workspace) -> None:
         file.write("".join(new_lines).encode())
 
 
-def only_corpus(workspace: Workspace) -> Path:
+def only_corpus(workspace: WorkspaceFolder) -> Path:
     """The folder of the only packed corpus of a workspace."""
     folders = list(run.corpora(workspace))
     if len(folders) != 1:

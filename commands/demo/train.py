@@ -6,7 +6,7 @@ It is evaluated before and after practice, in worlds that it has never seen.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ from sys import stderr
 import torch
 from rich.console import Console
 
-from dmforge.commands.console import out, print_table
 from dmforge.curation.io.atomic import writing
+from dmforge.curation.io.result import Block, Result, TextTable
 from dmforge.schemas.looks import print_span
 from dmforge.trainers.evaluate import Evaluation, evaluate
 from dmforge.trainers.evaluation_settings import BootstrapSettings, read_evaluation
@@ -95,7 +95,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class DemoTraining:
+class DemoTraining(Result):
     """The results of the demo's training."""
 
     before: Evaluation
@@ -108,7 +108,20 @@ class DemoTraining:
     def as_json(self) -> dict[str, object]:
         """The results as one JSON document: the evaluation at the end, the one before practice, and paired gains."""
         gained = {name: {"value": figure.value, "interval": [figure.low, figure.high]} for name, figure in self.gains.items()}
-        return {"evaluation": self.after.as_json(), "before": self.before.as_json(), "gains": gained}
+        return {"evaluation": self.after.metrics(), "before": self.before.metrics(), "gains": gained}
+
+    def blocks(self) -> Iterator[Block]:
+        yield f"The student in {self.after.samples} tasks about worlds that it has never seen:"
+        columns = ["", "after imitation", "after practice", "gain", "95 % of resampled videos"]
+        rows = [
+            [name, *(f"{evaluation.figures[name].value:.3f}" for evaluation in (self.before, self.after)),
+             f"{gain.value:+.3f}", f"{gain.low:+.3f} - {gain.high:+.3f}"]
+            for name, gain in self.gains.items()
+        ]  # fmt: skip
+        yield TextTable(columns, rows)
+        span, constant_miou = self.after.baselines.constant_span, self.after.baselines.constant_miou
+        if span and constant_miou:
+            yield f"Who always looks at {print_span(span)}: miou {constant_miou.value:.3f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +181,3 @@ def gains(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
         name: gain(before.rows, after.rows, MEASURES[name], bootstrap.resamples, bootstrap.seed) for name in COMPARED
     }
     return {name: figure for name, figure in paired_gains.items() if figure is not None}
-
-
-def print_training(training: DemoTraining) -> None:
-    """Print the student's figures before and after practice, and the gains."""
-    out.print(f"\nThe student in {training.after.samples} tasks about worlds that it has never seen:", highlight=False)
-    columns = ["", "after imitation", "after practice", "gain", "95 % of resampled videos"]
-    rows = [
-        [name, *(f"{evaluation.figures[name].value:.3f}" for evaluation in (training.before, training.after)),
-         f"{gain.value:+.3f}", f"{gain.low:+.3f} - {gain.high:+.3f}"]
-        for name, gain in training.gains.items()
-    ]  # fmt: skip
-    print_table(columns, rows)
-    span, constant_miou = training.after.baselines.constant_span, training.after.baselines.constant_miou
-    if span and constant_miou:
-        out.print(f"Who always looks at {print_span(span)}: miou {constant_miou.value:.3f}", markup=False, highlight=False)

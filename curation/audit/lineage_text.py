@@ -58,9 +58,11 @@ def as_json(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> dict[st
 
 
 def lines(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> Iterator[str]:
-    """The lineage as lines of text, some with an empty one before them."""
+    """The lineage as lines of text, with empty ones between its parts."""
     for text in _unescaped_lines(lineage, checked):
-        yield "\n" * text.startswith("\n") + escaped_in_line(text.removeprefix("\n"))
+        if text.startswith("\n"):
+            yield ""
+        yield escaped_in_line(text.removeprefix("\n"))
 
 
 def _unescaped_lines(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> Iterator[str]:

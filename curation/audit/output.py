@@ -70,6 +70,16 @@ def answer_of(answer_stream: StreamedResult) -> QueryResult:
     return QueryResult(answer_stream.batches.schema.names, rows)
 
 
+def table_of(answer_stream: StreamedResult) -> pa.Table:
+    """The whole answer of a stream, with ids in its columns as they are printed."""
+    table = answer_stream.batches.read_all()
+    for index, field in enumerate(table.schema):
+        if pa.types.is_binary(field.type) or pa.types.is_fixed_size_binary(field.type):
+            cells = _plain_column(field.name, table.column(index), answer_stream.naming)
+            table = table.set_column(index, field.name, pa.array(cells, pa.string()))
+    return table
+
+
 def as_csv(answer: QueryResult) -> str:
     """A header and a line a row."""
     return "".join(_csv_lines(answer.columns, [answer.rows]))
@@ -154,7 +164,7 @@ def _cell(value: Any) -> Any:
     return escaped_in_line(text) if isinstance(text, str) else text
 
 
-def _plain_column(name: str, column: pa.Array[Any], naming: Naming) -> list[Any]:
+def _plain_column(name: str, column: pa.Array[Any] | pa.ChunkedArray[Any], naming: Naming) -> list[Any]:
     cells = column.to_pylist()
     ids = set(_ids(cells)) if "binary" in str(column.type) else set[Id]()
     names = naming(name, ids) if ids else {}

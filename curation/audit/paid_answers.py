@@ -10,7 +10,7 @@ from pathlib import Path
 from dmforge.curation.audit.stored_rows import StoredRow
 from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.lake.journal import read_line
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.ids import show
 
 
@@ -30,7 +30,7 @@ class PaidAnswer:
     text: str
 
 
-def paid_answers(workspace: Workspace, candidates: Iterable[StoredRow]) -> Iterator[PaidAnswer]:
+def paid_answers(workspace: WorkspaceFolder, candidates: Iterable[StoredRow]) -> Iterator[PaidAnswer]:
     """The line of each request, as far as the journal still has it."""
     candidate_by_request = {
         show("ask", key): show("candidate", row.id) for row in candidates for key in row.values.get("requests") or ()

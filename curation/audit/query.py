@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from dmforge.curation.contract.collective import View
+from dmforge.curation.io.result import Block, Result, TextTable
 from dmforge.curation.lake.views import interruptible
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
@@ -34,11 +35,17 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class QueryResult:
+class QueryResult(Result):
     """The answer to a query: columns and rows."""
 
     columns: list[str]
     rows: list[list[Any]]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"columns": self.columns, "rows": self.rows}
+
+    def blocks(self) -> Iterable[Block]:
+        yield TextTable(self.columns, [["" if cell is None else cell for cell in row] for row in self.rows])
 
 
 Tables = Mapping[str, Callable[[], pa.Table]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dmforge.curation.audit.stored_rows import StoredRow
 from dmforge.curation.shards.index import INDEX, SUFFIXES, find_row
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.ids import Id, show
 
 
@@ -39,7 +39,7 @@ class PackedSample:
     """Which of the document's samples it is."""
 
 
-def places(workspace: Workspace, packed: Iterable[StoredRow], names: Mapping[Id, str]) -> Iterator[PackedSample]:
+def places(workspace: WorkspaceFolder, packed: Iterable[StoredRow], names: Mapping[Id, str]) -> Iterator[PackedSample]:
     """Where packed samples lie, as far as the shards are still there."""
     for row in packed:
         values = row.values

@@ -12,7 +12,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 
 from dmforge.curation.contract.budget import Budget, ExpectedCost
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Quarantined, Rejected, Result
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest
@@ -149,10 +149,10 @@ class Stage(ABC, Generic[In, Out]):
         it then, and in good order."""
         return ""
 
-    def begin(self, workspace: Workspace) -> None:
+    def begin(self, workspace: WorkspaceFolder) -> None:
         """Called once, by the driver, before any stage works: what can't be done is refused while nothing has changed."""
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         """Open what the work needs. Called once in each process that does the work."""
 
     def close(self) -> None:
@@ -226,11 +226,11 @@ class Root(ABC):
     """A stage at the start of the chain: its inputs come from outside the lake."""
 
     @abstractmethod
-    def source_version(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: WorkspaceFolder) -> str:
         """What the list is made from, in few words: a digest, a number. While it stays the same, nothing is scanned again."""
 
     @abstractmethod
-    def scan(self, workspace: Workspace) -> Iterator[Record]:
+    def scan(self, workspace: WorkspaceFolder) -> Iterator[Record]:
         """Every input there is, always all of them: one that is no longer listed is no longer current."""
 
 

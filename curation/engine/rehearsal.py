@@ -18,7 +18,7 @@ from dmforge.curation.contract.collective import Collective, View
 from dmforge.curation.contract.stage import Ask, AskConfig, Batch, BatchConfig, Each, EachConfig, Root, StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
 from dmforge.curation.lake.journal import Answer, Journal
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.config import Operational
 from dmforge.schemas.errors import DmforgeError, Transient
 from dmforge.schemas.ids import Id, digest, show
@@ -61,10 +61,10 @@ class RehearsalCount(Root, Each[RehearsalNumber, Task]):
     name, version = "count", 1
     config: CountConfig
 
-    def source_version(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: WorkspaceFolder) -> str:
         return f"numbers below {self.config.tasks}"
 
-    def scan(self, workspace: Workspace) -> Iterator[RehearsalNumber]:
+    def scan(self, workspace: WorkspaceFolder) -> Iterator[RehearsalNumber]:
         for number in range(self.config.tasks):
             yield RehearsalNumber(digest("trial-video", number // TASKS_A_VIDEO), number)
 
@@ -120,7 +120,7 @@ class RehearsalInquire(Ask[Task, Verdict]):
     name, version = "inquire", 1
     config: InquireConfig
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         import httpx2
 
         self._journal = Journal(workspace, "trial")

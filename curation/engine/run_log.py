@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.io.atomic import write_json
-from dmforge.curation.workspace import Workspace, user_name
+from dmforge.curation.workspace_folder import WorkspaceFolder, user_name
 from dmforge.schemas.errors import DmforgeError, LakeError
 
 Ending = Literal["done", "unfinished", "failed", "interrupted"]
@@ -29,7 +29,7 @@ PACKAGES = ("dmforge", "duckdb", "pyarrow", "av", "pydantic")
 class Run:
     """The record of a current run. Its file says `running` until it ends; that of a killed run stays so, and harms nothing."""
 
-    def __init__(self, workspace: Workspace, command: str, recipe: Mapping[str, Any]) -> None:
+    def __init__(self, workspace: WorkspaceFolder, command: str, recipe: Mapping[str, Any]) -> None:
         started = datetime.now(UTC)
         # the random part keeps names apart when a clock was set back
         self.path: Path = workspace.runs / f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
@@ -62,7 +62,7 @@ class Run:
 
 
 @contextmanager
-def recorded(workspace: Workspace, command: str, recipe: Mapping[str, Any]) -> Generator[Run]:
+def recorded(workspace: WorkspaceFolder, command: str, recipe: Mapping[str, Any]) -> Generator[Run]:
     """Record a run, however it ends, except by a kill."""
     run = Run(workspace, command, recipe)
     try:
@@ -80,12 +80,12 @@ def recorded(workspace: Workspace, command: str, recipe: Mapping[str, Any]) -> G
     run.close("done")
 
 
-def spent_usd(workspace: Workspace) -> float:
+def spent_usd(workspace: WorkspaceFolder) -> float:
     """The total cost of a workspace's runs."""
     return sum(_cost_usd(path) for path in sorted(workspace.runs.glob("*.json")))
 
 
-def stages_of_runs(workspace: Workspace) -> pa.Table:
+def stages_of_runs(workspace: WorkspaceFolder) -> pa.Table:
     """The seconds of each stage in each run, as far as they were recorded: a table for audits."""
     rows = [
         {"run": path.stem, "stage": stage["name"], "seconds": float(stage.get("seconds", 0.0))}
@@ -95,7 +95,7 @@ def stages_of_runs(workspace: Workspace) -> pa.Table:
     return pa.Table.from_pylist(rows, pa.schema([("run", pa.string()), ("stage", pa.string()), ("seconds", pa.float64())]))
 
 
-def _records(workspace: Workspace) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _records(workspace: WorkspaceFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in sorted(workspace.runs.glob("*.json")):
         try:
             yield path, json.loads(path.read_bytes())

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dmforge.curation.io.atomic import writing
-from dmforge.curation.shards.corpus import Corpus, PackedVideo
+from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
+from dmforge.curation.shards.examples import PackedVideo
 from dmforge.curation.video.export_clip import cut_look
 from dmforge.schemas.looks import Look
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from dmforge.curation.exports.conversation_rows import write_bytes
 from dmforge.curation.io.atomic import placing
-from dmforge.curation.shards.corpus import Corpus, PackedVideo
+from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample, as_json
+from dmforge.curation.shards.examples import PackedVideo
 from dmforge.schemas.errors import InputError
 
 DATA = "data/train-00000-of-00001.parquet"

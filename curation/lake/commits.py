@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from dmforge.curation.io.atomic import TEMPORARY, disk_errors, sync_folder, write_json
 from dmforge.curation.lake.parts import Extent, Part, write_part
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import id_list
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, base32
@@ -70,7 +70,7 @@ class CommitDraft:
 class Lake:
     """The commits that count, read once; and the only way to publish another."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: WorkspaceFolder) -> None:
         self.workspace = workspace
         contents = (_read_commit(path) for path in sorted(workspace.commits.glob("*/*.json")))
         commits = [commit for commit in contents if commit is not None]

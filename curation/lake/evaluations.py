@@ -11,7 +11,7 @@ import pyarrow as pa
 from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.parts import read_part
 from dmforge.curation.sources.takedowns import forgotten_videos
-from dmforge.curation.workspace import Workspace, retry_while_held
+from dmforge.curation.workspace_folder import WorkspaceFolder, retry_while_held
 from dmforge.schemas.columns import schema, to_arrow
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import EvaluatedSample
@@ -23,14 +23,14 @@ PATIENCE_S = 600
 
 
 def keep_evaluation(
-    workspace: Workspace, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[EvaluatedSample]
+    workspace: WorkspaceFolder, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[EvaluatedSample]
 ) -> None:
     """Put an evaluation into the lake, in place of one of the same variant. An identical one stays as it is."""
     retry_while_held(partial(_publish, workspace, command, variant, config, rows), PATIENCE_S)
 
 
 def _publish(
-    workspace: Workspace, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[EvaluatedSample]
+    workspace: WorkspaceFolder, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[EvaluatedSample]
 ) -> None:
     with workspace.held(command):
         lake, forgotten = Lake(workspace), forgotten_videos(workspace)
@@ -48,7 +48,7 @@ def _publish(
         lake.sweep()
 
 
-def evaluations(workspace: Workspace) -> pa.Table:
+def evaluations(workspace: WorkspaceFolder) -> pa.Table:
     """The rows of all current evaluations, for audits; `evaluation` says which rows were measured together."""
     lake = Lake(workspace)
     columns = schema(EvaluatedSample).append(pa.field("evaluation", pa.string()))

@@ -18,7 +18,7 @@ import pyarrow as pa
 from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, writing
 from dmforge.curation.lake.journal_index import JournalIndex
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import ID_BYTES, Id, read, show
 
@@ -44,7 +44,7 @@ PRIVATE = 0o600
 class Journal:
     """The answers of one model. All writers' lines are read; one writer's file is appended to."""
 
-    def __init__(self, workspace: Workspace, model: str, writer: str | None = None) -> None:
+    def __init__(self, workspace: WorkspaceFolder, model: str, writer: str | None = None) -> None:
         self._model, self._folder = model, workspace.journal / _file_name(model)
         self._path = self._folder / f"{_file_name((workspace.writer or MAIN) if writer is None else writer)}.jsonl"
         self._pending_lines: list[tuple[str, bytes, asyncio.Future[None]]] = []
@@ -147,7 +147,7 @@ class Journal:
                 raise
 
 
-def answers(workspace: Workspace) -> pa.Table:
+def answers(workspace: WorkspaceFolder) -> pa.Table:
     """Every answer in the journal with its token counts, for audits."""
     rows, tables = _answer_rows(workspace), [ANSWERS.empty_table()]
     while batch := list(itertools.islice(rows, BATCH_ROWS)):
@@ -159,7 +159,7 @@ AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, str | None]
 """The columns of `ANSWERS`."""
 
 
-def _answer_rows(workspace: Workspace) -> Iterator[AnswerRow]:
+def _answer_rows(workspace: WorkspaceFolder) -> Iterator[AnswerRow]:
     """A row for every line. A damaged line is a row with a `fault`: it was paid for, too, and must not stop an audit."""
     for path in sorted(workspace.journal.glob("*/*.jsonl")):
         with path.open("rb") as lines:
@@ -189,13 +189,13 @@ def _video_id(name: str) -> Id:
     return read(name)[1]
 
 
-def forget_answers(workspace: Workspace, videos: Collection[Id]) -> int:
+def forget_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the lines about some videos from every writer's file."""
     names = {show("video", video).encode() for video in videos}
     return sum(_remove_lines(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
 
 
-def take_over_answers(workspace: Workspace, other: Workspace, hidden: Collection[Id]) -> int:
+def take_over_answers(workspace: WorkspaceFolder, other: WorkspaceFolder, hidden: Collection[Id]) -> int:
     """Copy answers of another workspace that are missing here, but for those about hidden videos; how many there were."""
     names = {show("video", video).encode() for video in hidden}
     answer_count = 0

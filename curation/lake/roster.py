@@ -10,7 +10,7 @@ import pyarrow as pa
 from dmforge.curation.contract.stage import Root, Stage
 from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.sources.takedowns import forgotten_videos
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import schema, to_arrow
 from dmforge.schemas.ids import Id, base32, digest
 from dmforge.schemas.records import Item, Record
@@ -52,14 +52,14 @@ def is_current(lake: Lake, stage: Stage[Item, Record]) -> bool:
     return current is not None and current.config.get(EDITION) == base32(_edition(lake.workspace, stage))
 
 
-def _edition(workspace: Workspace, stage: Stage[Item, Record]) -> Id:
+def _edition(workspace: WorkspaceFolder, stage: Stage[Item, Record]) -> Id:
     # with the columns: a list that another version wrote, in other columns, is written anew
     return digest(
         EDITION, [_root(stage).source_version(workspace), schema(stage.reads).names, sorted(forgotten_videos(workspace))]
     )
 
 
-def _chunks(workspace: Workspace, stage: Stage[Item, Record]) -> Iterator[pa.RecordBatch]:
+def _chunks(workspace: WorkspaceFolder, stage: Stage[Item, Record]) -> Iterator[pa.RecordBatch]:
     forgotten, video_column = forgotten_videos(workspace), stage.reads.video_column
     records = (record for record in _root(stage).scan(workspace) if getattr(record, video_column) not in forgotten)
     while chunk := list(itertools.islice(records, CHUNK)):

@@ -11,14 +11,16 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dmforge.curation.contract.stage_results import MADE_FROM
 from dmforge.curation.io.atomic import TEMPORARY, disk_errors, placing, sync_folder
+from dmforge.curation.io.result import Block, Result, TextTable
 from dmforge.curation.lake.commits import Commit, CommitDraft, Lake, write_commit
 from dmforge.curation.lake.journal import take_over_answers
 from dmforge.curation.lake.parts import id_column, read_part
@@ -26,7 +28,7 @@ from dmforge.curation.lifecycle import takedown
 from dmforge.curation.sources.annotations import take_over_files
 from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.sources.videos import take_over_list
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import id_list
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, base32, digest, read
@@ -37,7 +39,7 @@ WHOLE_WORKSPACE_KINDS = ("roster", "collective")
 
 
 @dataclass(frozen=True, slots=True)
-class MergeCounts:
+class MergeCounts(Result):
     """Counts of what a merge added."""
 
     videos: int = 0
@@ -51,8 +53,14 @@ class MergeCounts:
     def __add__(self, other: MergeCounts) -> MergeCounts:
         return MergeCounts(*(getattr(self, counter.name) + getattr(other, counter.name) for counter in fields(self)))
 
+    def as_json(self) -> dict[str, Any]:
+        return {"added": asdict(self)}
 
-def merge(lake: Lake, source: Workspace) -> MergeCounts:
+    def blocks(self) -> Iterator[Block]:
+        yield TextTable(["added", "number"], [[name, count] for name, count in asdict(self).items()])
+
+
+def merge(lake: Lake, source: WorkspaceFolder) -> MergeCounts:
     """Merge another workspace, which is only read, into that of a lake."""
     target = lake.workspace
     if os.path.samefile(target.root, source.root):
@@ -87,7 +95,7 @@ def _refuse_links(root: Path) -> None:
                 raise InputError("it is no plain file of this workspace", where=str(path), hint=hint)
 
 
-def _refuse_other_renditions(target: Workspace, source: Workspace) -> None:
+def _refuse_other_renditions(target: WorkspaceFolder, source: WorkspaceFolder) -> None:
     """Refuse a workspace whose renditions differ from the target's, before anything is changed."""
     for source_file in (source.media / "clips.json", *sorted(source.media.glob("*/*.json"))):
         target_file = target.media / source_file.relative_to(source.media)
@@ -100,7 +108,7 @@ def _refuse_other_renditions(target: Workspace, source: Workspace) -> None:
             raise InputError("the renditions of the two workspaces differ", where=str(source_file), hint=hint)
 
 
-def _take_over_takedowns(target: Workspace, source: Workspace) -> None:
+def _take_over_takedowns(target: WorkspaceFolder, source: WorkspaceFolder) -> None:
     if not source.forgotten.exists():
         return
     forgotten_videos(source)  # each line is checked
@@ -113,7 +121,7 @@ def _take_over_takedowns(target: Workspace, source: Workspace) -> None:
         takedown.write_takedown(target, videos, reason)
 
 
-def _take_over_media(target: Workspace, source: Workspace, forgotten: frozenset[Id]) -> int:
+def _take_over_media(target: WorkspaceFolder, source: WorkspaceFolder, forgotten: frozenset[Id]) -> int:
     forgotten_names = {base32(video) for video in forgotten}
     copied = _copy_missing(target.media, source.media, "clips.json")
     # receipts last: each comes after the renditions that it describes

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dmforge.curation.io.atomic import disk_errors, sync_folder, writing
+from dmforge.curation.io.result import Block, Result
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import forget_answers
 from dmforge.curation.lake.parts import read_part
@@ -19,7 +21,7 @@ from dmforge.curation.sources.annotations import forget_lines
 from dmforge.curation.sources.reviews import forget_reviews
 from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.sources.videos import listed
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import id_list
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, base32, digest, show
@@ -27,7 +29,7 @@ from dmforge.schemas.records import RECORDS, Spliced, Video
 
 
 @dataclass(frozen=True, slots=True)
-class TakenDown:
+class TakenDown(Result):
     """Counts of what a takedown removed. Where someone was reading, the files themselves go with the next run."""
 
     videos: int
@@ -38,6 +40,13 @@ class TakenDown:
     media_files: int
     selections: int
     swept: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return {"removed": {name: count for name, count in asdict(self).items() if name != "swept"}}
+
+    def blocks(self) -> Iterator[Block]:
+        counts = self.as_json()["removed"].items()
+        yield "removed " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts)
 
 
 def take_down(lake: Lake, videos: Sequence[Id], reason: str) -> TakenDown:
@@ -57,7 +66,7 @@ def _with_spliced(lake: Lake, videos: Sequence[Id]) -> list[Id]:
     return [*videos, *sorted(affected - set(videos))]
 
 
-def write_takedown(workspace: Workspace, videos: Sequence[Id], reason: str) -> int:
+def write_takedown(workspace: WorkspaceFolder, videos: Sequence[Id], reason: str) -> int:
     """Write a takedown into `inputs/forgotten.jsonl`; how many of these videos had none before."""
     path, forgotten = workspace.forgotten, forgotten_videos(workspace)
     content = path.read_bytes() if path.exists() else b""
@@ -140,7 +149,7 @@ def _video_column(table: str) -> str:
     return next((record.video_column for record in RECORDS if record.table == table), "video")
 
 
-def _remove_media(workspace: Workspace, videos: frozenset[Id]) -> int:
+def _remove_media(workspace: WorkspaceFolder, videos: frozenset[Id]) -> int:
     removed = 0
     for video in videos:
         for path in sorted(workspace.media.glob(f"*/{base32(video)}*")):

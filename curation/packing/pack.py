@@ -24,7 +24,7 @@ from dmforge.curation.shards.index import INDEX, write_index
 from dmforge.curation.shards.packed import Packed
 from dmforge.curation.shards.write import ShardEntry, fill_shards
 from dmforge.curation.video.media import Media, read_receipt, read_renditions
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, base32, digest
@@ -54,7 +54,7 @@ class Pack(Collective[Sample, Packed]):
     config: PackConfig
     also_reads = (Candidate, Task, Video, Provenance)
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         self._workspace = workspace
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:

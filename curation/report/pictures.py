@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,8 +9,8 @@ from functools import cached_property
 
 from dmforge.curation.video.media import Media, kept_clips
 from dmforge.curation.video.read_frames import read_coarse, read_grid
-from dmforge.curation.video.thumbnails import thumbnails
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.video.thumbnails import evenly, image_uri, thumbnails
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.frames import plan_coarse, plan_look
@@ -64,7 +63,7 @@ class LookPatches:
 class Pictures:
     """A source of thumbnails from the renditions of a workspace."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: WorkspaceFolder) -> None:
         self._workspace = workspace
 
     def strip(self, video: Id, duration_cs: int, windows: Sequence[Window]) -> Strip:
@@ -80,7 +79,7 @@ class Pictures:
             return Strip(missing=f"The frames can't be read: {error.message}.")
         times = [plan.times_s[index] for index in frame_numbers]
         pictures = (
-            Picture(_uri(image), time, any(window.start_s <= time < window.end_s for window in windows))
+            Picture(image_uri(image), time, any(window.start_s <= time < window.end_s for window in windows))
             for image, time in zip(images, times, strict=True)
         )
         return Strip(tuple(pictures), len(plan.indices))
@@ -104,7 +103,7 @@ class Pictures:
         except DmforgeError as error:
             return LookPatches(missing=f"The frames can't be read: {error.message}.")
         pictures = {
-            frame_number: Picture(_uri(image), plan.times_s[frame_number], inside=True)
+            frame_number: Picture(image_uri(image), plan.times_s[frame_number], inside=True)
             for frame_number, image in zip(frames, images, strict=True)
         }
         patches = (
@@ -125,12 +124,3 @@ class Pictures:
             if stored_settings is None
             else Clips.from_semantic(stored_settings, where=str(self._workspace.media / "clips.json"))
         )
-
-
-def evenly(count: int, max_count: int) -> list[int]:
-    """At most `max_count` indices out of `count`, at equal distances, the first among them."""
-    return [index * count // max_count for index in range(max_count)] if count > max_count else list(range(count))
-
-
-def _uri(image: bytes) -> str:
-    return "data:image/webp;base64," + base64.b64encode(image).decode("ascii")

@@ -16,7 +16,7 @@ from dmforge.curation.lake.views import CONNECTION, LakeView, interruptible
 from dmforge.curation.report.cards import Card, CardSubject, cards
 from dmforge.curation.report.pictures import Pictures
 from dmforge.curation.sources.reviews import all_reviews
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.records import SubjectKind
@@ -67,7 +67,7 @@ class ReviewPool:
     """The rows of the samples under review, and nothing else of the lake."""
 
     def __init__(
-        self, workspace: Workspace, view: LakeView, corpus: str, max_samples: int, min_scores: Mapping[str, float]
+        self, workspace: WorkspaceFolder, view: LakeView, corpus: str, max_samples: int, min_scores: Mapping[str, float]
     ) -> None:
         self._corpus, self._min_scores, self._pictures = corpus, min_scores, Pictures(workspace)
         with interruptible():
@@ -108,7 +108,7 @@ def _line(subject: Id, is_candidate: bool, video: Id, task_kind: str, question: 
     return ReviewLine(subject, "candidate" if is_candidate else "task", video, task_kind, question)
 
 
-def _copy_rows(view: LakeView, workspace: Workspace, corpus: str, max_samples: int) -> duckdb.DuckDBPyConnection:
+def _copy_rows(view: LakeView, workspace: WorkspaceFolder, corpus: str, max_samples: int) -> duckdb.DuckDBPyConnection:
     """Copy the rows that cards are made of into a database of its own: later requests read no file of the lake."""
     lake, copy = view.connection.cursor(), duckdb.connect(config=CONNECTION)
     reviews = [(review.subject, review.subject_kind == "candidate", review.video) for review in all_reviews(workspace)]

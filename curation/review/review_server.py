@@ -19,7 +19,7 @@ from dmforge.curation.review.request_guard import RequestGuard, refuse_expectati
 from dmforge.curation.sources.reviews import MAX_NOTE_CHARS, REASONS, Review, append, review_path, reviews_of
 from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.video.media import Media
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.config import Config
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.ids import Id, show
@@ -47,7 +47,7 @@ class DecisionBody(Config):
 class ReviewServer:
     """The web application of one reviewer and one pool."""
 
-    def __init__(self, workspace: Workspace, pool: ReviewPool, reviewer: str, title: str, guard: RequestGuard) -> None:
+    def __init__(self, workspace: WorkspaceFolder, pool: ReviewPool, reviewer: str, title: str, guard: RequestGuard) -> None:
         self._workspace, self._pool, self._reviewer, self._title = workspace, pool, reviewer, title
         self._templates = environment(TEMPLATES)
         self._templates.get_template("sample.html")  # compiled now: the first card need not wait for it

@@ -4,77 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dmforge.curation.shards.document import ShardSample, ShardVideo, read_document
+from dmforge.curation.shards.examples import REPACK, Example, PackedVideo
 from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, parse_manifest
 from dmforge.curation.shards.index import INDEX, SUFFIXES, SampleLocations, VideoLocation
+from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
 from dmforge.curation.shards.stores import ByteRange, Store, open_store
 from dmforge.curation.shards.tars import BLOCK, BadShard, split_name
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError, LakeError
 
 
-@dataclass(frozen=True)
-class PackedVideo:
-    """A video with all of its samples. Its document is parsed on first access."""
-
-    key: str
-    coarse: bytes
-    grid: bytes
-    document: bytes
-    where: str
-
-    @property
-    def video(self) -> ShardVideo:
-        return self._document[0]
-
-    @property
-    def samples(self) -> list[ShardSample]:
-        return self._document[1]
-
-    @cached_property
-    def _document(self) -> tuple[ShardVideo, list[ShardSample]]:
-        return read_document(self.document, self.where)
-
-
-@dataclass(frozen=True)
-class Example:
-    """A sample with its video's renditions."""
-
-    packed: PackedVideo
-    index: int
-
-    @property
-    def video(self) -> ShardVideo:
-        return self.packed.video
-
-    @property
-    def coarse(self) -> bytes:
-        return self.packed.coarse
-
-    @property
-    def grid(self) -> bytes:
-        return self.packed.grid
-
-    @property
-    def sample(self) -> ShardSample:
-        if self.index >= len(self.packed.samples):
-            message = f"it has no sample {self.index}: the index is of other shards, verify the folder"
-            raise InputError(message, where=self.packed.where, hint=REPACK)
-        return self.packed.samples[self.index]
-
-
 class Corpus:
     """The samples of a packed selection. When sent to another process, it is opened again there."""
 
-    def __init__(self, place: str, clips: Clips | None = None) -> None:
-        """With `clips`, a selection whose frames were cut or sized otherwise is refused."""
+    def __init__(self, place: str | Path, clips: Clips | None = None) -> None:
+        """`place` is a folder of shards, here or at an address. With `clips`, other frames than those are refused."""
+        place = str(place)
         self.place, self._required_clips = place, clips
         self._store: Store = open_store(place)
         with self._store.open(MANIFEST) as file:
@@ -98,6 +49,14 @@ class Corpus:
     def __len__(self) -> int:
         return len(self._places)
 
+    def __iter__(self) -> Iterator[Example]:
+        """Every sample in the order of the shards; each video is read once."""
+        for packed in self.videos():
+            yield from (Example(packed, index, self.clips) for index in range(len(packed.samples)))
+
+    def __repr__(self) -> str:
+        return f"Corpus({self.place!r}): {len(self)} samples of {self.manifest.videos} videos"
+
     @property
     def costs(self) -> npt.NDArray[np.int64]:
         """Estimated tokens of each sample: visual tokens exactly, text tokens cautiously. Memory-mapped, not read."""
@@ -112,7 +71,7 @@ class Corpus:
         videos = [self._places.video(sample["video"]) for sample in samples]
         parts_by_video = self._store.read([self._stretch_of(video) for video in videos])
         packed = map(self._unpack, videos, parts_by_video)
-        return [Example(video, int(sample["index"])) for sample, video in zip(samples, packed, strict=True)]
+        return [Example(video, int(sample["index"]), self.clips) for sample, video in zip(samples, packed, strict=True)]
 
     def videos(self) -> Iterator[PackedVideo]:
         """Every video, in the order of the shards."""
@@ -120,6 +79,14 @@ class Corpus:
             place = self._places.video(number)
             (parts,) = self._store.read([self._stretch_of(place)])
             yield self._unpack(place, parts)
+
+    def dataset(self) -> CorpusDataset:
+        """A dataset for a `DataLoader`, to be read in the order of `sampler`."""
+        return CorpusDataset([self])
+
+    def sampler(self, *, max_tokens: int, seed: int = 0, rank: int = 0, ranks: int = 1) -> BatchSampler:
+        """A batch sampler for a `DataLoader`: batches of at most so many tokens over all ranks, the same on every machine."""
+        return BatchSampler([self], seed=seed, max_tokens=max_tokens, rank=rank, ranks=ranks)
 
     def _stretch_of(self, place: VideoLocation) -> ByteRange:
         """The parts of a shard that hold a video's members, each with its header."""
@@ -145,4 +112,3 @@ def _name(header: bytes) -> str:
 
 NAME_BYTES = 100
 """Of a header: where the name stands."""
-REPACK = "verify the folder; fetch it again, or pack it anew"

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from dmforge.curation.io.atomic import TEMPORARY, disk_errors, make_folder, sync_folder, write_json
 from dmforge.curation.shards.index import INDEX, keys_of
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas import formats
 from dmforge.schemas.errors import DmforgeError, LakeError
 from dmforge.schemas.ids import Id, base32
@@ -75,7 +75,7 @@ FORMAT_SUBJECTS = {
 }  # fmt: skip
 
 
-def selection_folder(workspace: Workspace, corpus: str, selection: Id) -> Path:
+def selection_folder(workspace: WorkspaceFolder, corpus: str, selection: Id) -> Path:
     return workspace.shards / corpus / base32(selection)
 
 
@@ -146,14 +146,14 @@ def _content_sha256(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def sweep(workspace: Workspace) -> None:
+def sweep(workspace: WorkspaceFolder) -> None:
     """Remove half-written folders that killed processes left behind."""
     for folder in workspace.shards.glob(f"*/*{TEMPORARY}"):
         with disk_errors(folder):
             shutil.rmtree(folder)
 
 
-def remove_with(workspace: Workspace, videos: Collection[Id]) -> int:
+def remove_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove every selection that holds one of these videos, and count them; the next run packs what is left."""
     keys = {base32(video) for video in videos}
     sweep(workspace)

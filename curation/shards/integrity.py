@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import IO
+from dataclasses import asdict, dataclass
+from typing import IO, Any
 
+from dmforge.curation.io.result import Block, Result
 from dmforge.curation.shards.document import read_document
 from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, Manifest, Shard, parse_manifest
 from dmforge.curation.shards.index import INDEX, SUFFIXES, VideoIndexRow, read_rows
@@ -36,13 +37,23 @@ class ShardDefect:
 
 
 @dataclass(frozen=True, slots=True)
-class ShardReport:
+class ShardReport(Result):
     """What a folder of shards holds, and its defects."""
 
     shards: int
     samples: int
     bytes: int
     defects: tuple[ShardDefect, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"ok": not self.defects, **asdict(self)}
+
+    def blocks(self) -> Iterator[Block]:
+        yield from map(str, self.defects)
+        if self.defects:
+            yield "1 defect" if len(self.defects) == 1 else f"{len(self.defects)} defects"
+        else:
+            yield f"sound: {self.samples} samples in {self.shards} shards, {self.bytes} bytes"
 
 
 def verify(location: str) -> ShardReport:

@@ -10,13 +10,35 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from dmforge.curation.shards.corpus import Corpus, Example
+from dmforge.curation.shards.examples import Example
+from dmforge.curation.shards.folders import Manifest
 from dmforge.curation.shards.order import CorpusMix, EpochPlan, Numbers, TrainingTurn, deal
 from dmforge.schemas.errors import InputError
+
+
+class ExampleSource(Protocol):
+    """What is dealt to ranks and read from: a corpus."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Which selection it is."""
+        ...
+
+    @property
+    def costs(self) -> npt.NDArray[np.int64]:
+        """Estimated tokens of each sample."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, numbers: Sequence[int]) -> list[Example]:
+        """Several samples at once."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +54,7 @@ class ReaderState:
 class CorpusDataset:
     """A dataset over the samples of several corpora, numbered through. Indexed by turns; an example comes with its weight."""
 
-    def __init__(self, corpora: Sequence[Corpus]) -> None:
+    def __init__(self, corpora: Sequence[ExampleSource]) -> None:
         self.corpora = tuple(corpora)
         self._ends = list(accumulate(len(corpus) for corpus in self.corpora))
 
@@ -60,7 +82,7 @@ class BatchSampler:
 
     def __init__(
         self,
-        corpora: Sequence[Corpus],
+        corpora: Sequence[ExampleSource],
         *,
         seed: int,
         max_tokens: int,

@@ -18,7 +18,7 @@ from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Question, RefusedQuestion
 from dmforge.curation.sources.annotation_reader import PlacedQuestion
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest, read, show
 from dmforge.schemas.records import Record, aside
@@ -60,14 +60,14 @@ class ImportedFiles:
     files: tuple[Path, ...]
     folder: str = ANNOTATIONS
 
-    def path(self, workspace: Workspace) -> Path:
+    def path(self, workspace: WorkspaceFolder) -> Path:
         """The file for their questions, named by a digest of their contents."""
         name = digest("brought", [self.form.name, [sha256_of(file) for file in self.files]]).hex()
         return workspace.inputs / self.folder / f"{name}.jsonl"
 
 
 def store_questions(
-    workspace: Workspace,
+    workspace: WorkspaceFolder,
     annotation_files: ImportedFiles,
     questions: Iterator[PlacedQuestion],
     find: Find | None,
@@ -83,7 +83,7 @@ def store_questions(
     sync_folder(path.parent)
 
 
-def all_rows(workspace: Workspace, folder: str = ANNOTATIONS) -> Iterator[AnnotationRow]:
+def all_rows(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> Iterator[AnnotationRow]:
     """Every question that was imported."""
     for path in _annotation_paths(workspace, folder):
         with disk_errors(path), path.open("rb") as lines:
@@ -93,7 +93,7 @@ def all_rows(workspace: Workspace, folder: str = ANNOTATIONS) -> Iterator[Annota
                 yield AnnotationRow(video, content, origin=origin, **claims)
 
 
-def row_ids_of(workspace: Workspace, annotation_files: ImportedFiles) -> list[Id]:
+def row_ids_of(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> list[Id]:
     """The ids of the rows that some files gave when they were imported."""
     path = annotation_files.path(workspace)
     with disk_errors(path), path.open("rb") as lines:
@@ -102,12 +102,12 @@ def row_ids_of(workspace: Workspace, annotation_files: ImportedFiles) -> list[Id
         return [AnnotationRow(video, content, origin=origin, **claims).id for video, origin, content in parsed_lines]
 
 
-def source_version(workspace: Workspace, folder: str = ANNOTATIONS) -> str:
+def source_version(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> str:
     """A digest of the contents of the files."""
     return digest(folder, [[path.name, sha256_of(path)] for path in _annotation_paths(workspace, folder)]).hex()
 
 
-def forget_lines(workspace: Workspace, videos: Collection[Id]) -> int:
+def forget_lines(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the questions about some videos; how many there were."""
     line_starts = tuple(f'["{show("video", video)}", '.encode() for video in videos)
     removed = 0
@@ -123,7 +123,7 @@ def forget_lines(workspace: Workspace, videos: Collection[Id]) -> int:
     return removed
 
 
-def take_over_files(workspace: Workspace, other: Workspace) -> int:
+def take_over_files(workspace: WorkspaceFolder, other: WorkspaceFolder) -> int:
     """Copy the annotations of another workspace, benchmarks too; how many files were new.
 
     Of a file that both have, questions whose video is missing here are replaced by those whose video was found there.
@@ -235,5 +235,5 @@ def _chunks(questions: Iterator[PlacedQuestion]) -> Iterator[list[PlacedQuestion
         yield chunk
 
 
-def _annotation_paths(workspace: Workspace, folder: str) -> list[Path]:
+def _annotation_paths(workspace: WorkspaceFolder, folder: str) -> list[Path]:
     return sorted((workspace.inputs / folder).glob("*.jsonl"))

@@ -11,7 +11,7 @@ from dmforge.curation.sources.annotation_format import RefusedQuestion
 from dmforge.curation.sources.annotations import AnnotationRow, all_rows, read_question, source_version
 from dmforge.curation.sources.formats.benchmarks import LISTED
 from dmforge.curation.sources.video_names import parse
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Record
 
@@ -44,10 +44,10 @@ class Benchmarks(Root, Batch[AnnotationRow, Reference]):
     allows_duplicate_rows = True  # an id may stand in two lists
     config: BenchmarksConfig
 
-    def source_version(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: WorkspaceFolder) -> str:
         return source_version(workspace, FOLDER)
 
-    def scan(self, workspace: Workspace) -> Iterator[AnnotationRow]:
+    def scan(self, workspace: WorkspaceFolder) -> Iterator[AnnotationRow]:
         return all_rows(workspace, FOLDER)
 
     def process(self, items: Iterator[AnnotationRow]) -> Iterator[Result]:

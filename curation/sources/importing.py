@@ -12,7 +12,7 @@ from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected,
 from dmforge.curation.sources.annotation_format import Question, RefusedQuestion
 from dmforge.curation.sources.annotations import AnnotationRow, all_rows, read_question, source_version
 from dmforge.curation.sources.task_checks import CheckedTask, check
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.looks import Look
 from dmforge.schemas.prompts import prompt
@@ -42,10 +42,10 @@ class Import(Root, Batch[RowWithVideo, Task | Candidate]):
     allows_duplicate_rows = True  # the same question may stand in two files
     config: ImportConfig
 
-    def source_version(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: WorkspaceFolder) -> str:
         return source_version(workspace)
 
-    def scan(self, workspace: Workspace) -> Iterator[AnnotationRow]:
+    def scan(self, workspace: WorkspaceFolder) -> Iterator[AnnotationRow]:
         return all_rows(workspace)
 
     def process(self, items: Iterator[RowWithVideo]) -> Iterator[Result]:

@@ -20,7 +20,7 @@ from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, wr
 from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.io.locks import lock
 from dmforge.curation.sources.takedowns import forgotten_videos
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest, read, show
 from dmforge.schemas.records import Record, SubjectKind
@@ -60,7 +60,7 @@ def checked_name(name: str, where: str) -> str:
     return name
 
 
-def all_reviews(workspace: Workspace) -> Iterator[Review]:
+def all_reviews(workspace: WorkspaceFolder) -> Iterator[Review]:
     """The reviews that count: of each reviewer's decisions on a subject the last."""
     for path in _review_paths(workspace):
         yield from reviews_of(path).values()
@@ -76,17 +76,17 @@ def reviews_of(path: Path) -> dict[Id, Review]:
     return reviews
 
 
-def source_version(workspace: Workspace) -> str:
+def source_version(workspace: WorkspaceFolder) -> str:
     """A digest of the contents of the files."""
     return digest(FOLDER, [[path.name, sha256_of(path)] for path in _review_paths(workspace)]).hex()
 
 
-def review_path(workspace: Workspace, reviewer: str) -> Path:
+def review_path(workspace: WorkspaceFolder, reviewer: str) -> Path:
     """The file with a reviewer's decisions."""
     return workspace.inputs / FOLDER / f"{checked_name(reviewer, '--as')}.jsonl"
 
 
-def append(workspace: Workspace, review: Review) -> None:
+def append(workspace: WorkspaceFolder, review: Review) -> None:
     """Append a review to its reviewer's file. Once this returns, it is on the disk."""
     path = review_path(workspace, review.reviewer)
     payload = {
@@ -109,7 +109,7 @@ def append(workspace: Workspace, review: Review) -> None:
             raise
 
 
-def forget_reviews(workspace: Workspace, videos: Collection[Id]) -> int:
+def forget_reviews(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the decisions about some videos; how many there were."""
     removed = 0
     for path in _review_paths(workspace):
@@ -126,7 +126,7 @@ def forget_reviews(workspace: Workspace, videos: Collection[Id]) -> int:
     return removed
 
 
-def _review_paths(workspace: Workspace) -> list[Path]:
+def _review_paths(workspace: WorkspaceFolder) -> list[Path]:
     return sorted((workspace.inputs / FOLDER).glob("*.jsonl"))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, read
 
 
-def forgotten_videos(workspace: Workspace) -> frozenset[Id]:
+def forgotten_videos(workspace: WorkspaceFolder) -> frozenset[Id]:
     """The videos that people asked to forget: `inputs/forgotten.jsonl`, one `{"video": id, "reason": text}` a line."""
     path = workspace.forgotten
     if not path.exists():

@@ -11,7 +11,7 @@ from pathlib import Path
 from dmforge.curation.io.atomic import disk_errors, sync_folder, writing
 from dmforge.curation.io.locations import files, is_utf8, sha256_of, stem
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import ID_BYTES, Id, digest, show
 from dmforge.schemas.visible import storable
@@ -59,7 +59,7 @@ class RegisteredFiles:
     """Why files can't be read, by location: the others are registered."""
 
 
-def listed(workspace: Workspace) -> dict[str, ListedVideo]:
+def listed(workspace: WorkspaceFolder) -> dict[str, ListedVideo]:
     """Every video of the workspace by its sha256."""
     path = _list_path(workspace)
     if not path.exists():
@@ -79,7 +79,7 @@ def listed(workspace: Workspace) -> dict[str, ListedVideo]:
     return videos
 
 
-def register(workspace: Workspace, locations: Sequence[str], claims: SourceInfo) -> RegisteredFiles:
+def register(workspace: WorkspaceFolder, locations: Sequence[str], claims: SourceInfo) -> RegisteredFiles:
     """Add files, and the videos in folders, to the list. Of a video that is known, only another name or location is added."""
     known_videos = listed(workspace)
     videos = dict(known_videos)
@@ -104,7 +104,7 @@ def register(workspace: Workspace, locations: Sequence[str], claims: SourceInfo)
     return RegisteredFiles(tuple(map(_video_id, new_sha256s)), old_ids, file_counts.total() - len(file_counts), unread)
 
 
-def take_over_list(workspace: Workspace, other: Workspace) -> int:
+def take_over_list(workspace: WorkspaceFolder, other: WorkspaceFolder) -> int:
     """The videos of another workspace's list; how many were not on this one. Of a known one, only other names are added."""
     known_videos, other_videos = listed(workspace), listed(other)
     videos = dict(known_videos)
@@ -121,7 +121,7 @@ def take_over_list(workspace: Workspace, other: Workspace) -> int:
     return len(videos) - len(known_videos)
 
 
-def _write(workspace: Workspace, videos: Iterable[ListedVideo]) -> None:
+def _write(workspace: WorkspaceFolder, videos: Iterable[ListedVideo]) -> None:
     with writing(_list_path(workspace)) as file:
         file.write("".join(json.dumps(asdict(video)) + "\n" for video in videos).encode("ascii"))
     sync_folder(workspace.inputs)
@@ -160,7 +160,7 @@ def _video_id(sha256: str) -> Id:
     return bytes.fromhex(sha256)[:ID_BYTES]
 
 
-def _list_path(workspace: Workspace) -> Path:
+def _list_path(workspace: WorkspaceFolder) -> Path:
     return workspace.inputs / "videos.jsonl"
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-from dmforge.curation.video.decoders import DecodedClip, Decoder
+from dmforge.curation.io.result import Block, Result, TextTable
+from dmforge.curation.video.decoders import DecodedClip, Decoder, Frames
 from dmforge.curation.video.decoders.decord import Decord
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.decoders.torchcodec import TorchCodec
 from dmforge.curation.video.probe import probe
+from dmforge.curation.video.thumbnails import evenly, strip_html
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import nearest
@@ -22,12 +26,14 @@ from dmforge.schemas.sizes import Size
 DECODERS: dict[str, Decoder] = {decoder.name: decoder for decoder in (PyAV(), Decord(), TorchCodec())}
 CLIPS = Clips()
 """The default frame settings: a preview belongs to no workspace."""
+MAX_PICTURES = 24
+"""Frames that a notebook shows; they are taken evenly."""
 PLACEHOLDER_SHA256 = "00" * 32
 """Stands for the sha256 of a file that is only previewed."""
 
 
 @dataclass(frozen=True, slots=True)
-class FramePreview:
+class FramePreview(Result):
     """Decoded frames of a file, with their times, their size and the decoder that read them."""
 
     backend: str
@@ -39,6 +45,30 @@ class FramePreview:
     def sha256(self) -> list[str]:
         """The sha256 of each frame's pixels."""
         return [hashlib.sha256(frame.tobytes()).hexdigest() for frame in self.clip.frames]
+
+    @property
+    def frames(self) -> Frames:
+        """The pixels: frames x height x width x 3."""
+        return self.clip.frames
+
+    def as_json(self) -> dict[str, Any]:
+        times, pts = [float(time) for time in self.times_s], [float(time) for time in self.clip.shown_s]
+        size = [self.size.width, self.size.height]
+        return {"times": times, "pts": pts, "sha256": self.sha256, "backend": self.backend, "size": size}
+
+    def blocks(self) -> Iterator[Block]:
+        columns = zip(self.times_s, self.clip.shown_s, self.sha256, strict=True)
+        rows = [[f"{float(time):.3f}", f"{float(shown_s):.3f}", sha256] for time, shown_s, sha256 in columns]
+        yield TextTable(["time s", "shown since s", "sha256"], rows)
+        yield self._summary()
+
+    def _summary(self) -> str:
+        return f"{len(self.times_s)} frames of {self.size.width}x{self.size.height}, by {self.backend}"
+
+    def _repr_html_(self) -> str:
+        numbers = evenly(len(self.times_s), MAX_PICTURES)
+        pictures = strip_html(self.clip.frames[numbers], [self.times_s[number] for number in numbers])
+        return f"<div>{self._summary()}</div>{pictures}"
 
 
 def coarse_shot(path: Path, backend: str) -> FramePreview:

@@ -21,7 +21,7 @@ from dmforge.curation.video.read_frames import stream_grid
 from dmforge.curation.video.renditions import COARSE, COARSE_RATE, ENCODER, GRID, RenditionPlan, make_renditions
 from dmforge.curation.video.timeline import Timeline, read_timeline
 from dmforge.curation.video.unusable import UnusableVideo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Operational
 from dmforge.schemas.errors import Transient
@@ -70,7 +70,7 @@ class Ingest(Root, Each[IngestedFile, Video | Fingerprint | Provenance]):
     name, version = "ingest", 4
     config: IngestConfig
 
-    def begin(self, workspace: Workspace) -> None:
+    def begin(self, workspace: WorkspaceFolder) -> None:
         require_clips(workspace, self.config.clips)
         with workspace.unread() as is_unread, disk_errors(workspace.media):
             leftovers = (*workspace.runs.glob(f"{COPIES}/*"), *workspace.media.glob(f"*/*{TEMPORARY}"))
@@ -78,14 +78,14 @@ class Ingest(Root, Each[IngestedFile, Video | Fingerprint | Provenance]):
             for path in leftovers if is_unread else ():
                 path.unlink()
 
-    def source_version(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: WorkspaceFolder) -> str:
         return source_version(listed(workspace).values())
 
-    def scan(self, workspace: Workspace) -> Iterator[IngestedFile]:
+    def scan(self, workspace: WorkspaceFolder) -> Iterator[IngestedFile]:
         for video in listed(workspace).values():
             yield _file_record(video)
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         self._workspace, self._listed = workspace, listed(workspace)
 
     def process(self, item: IngestedFile) -> Result:

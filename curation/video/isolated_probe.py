@@ -6,9 +6,12 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dmforge.curation.io.result import Block, Result
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.schemas.errors import DmforgeError
@@ -17,7 +20,31 @@ DEADLINE_S = 120
 MEMORY_BYTES = 4 << 30
 
 
-def inspect_file(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class FileReport(Result):
+    """What a video file is, or why it can't be used; then all but its path and the reason are None."""
+
+    path: str
+    ok: bool
+    reason: str
+    duration: float | None
+    """Seconds from the first displayed frame to the end of the last."""
+    fps: float | None
+    width: int | None
+    height: int | None
+    codec: str | None
+    rotation: int | None
+    """Degrees that the picture is turned by when it is shown."""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def blocks(self) -> Iterator[Block]:
+        template = "{path}: {codec}, {width}x{height}, {duration:.2f} s, {fps:.2f} fps, turned by {rotation}"
+        yield template.format(**asdict(self)) if self.ok else f"{self.path}: {self.reason}"
+
+
+def inspect_file(path: Path) -> FileReport:
     """The properties of a file, or why it can't be used."""
     # -P: nothing in the folder where one happens to stand is imported
     command = [sys.executable, "-P", "-m", "dmforge.curation.video.isolated_probe", str(path)]
@@ -28,7 +55,7 @@ def inspect_file(path: Path) -> dict[str, Any]:
         report = _unusable(f"it is not read within {DEADLINE_S} s")
     except (subprocess.CalledProcessError, ValueError):
         report = _unusable("it crashes the process that reads it")
-    return {"path": str(path), **report}
+    return FileReport(str(path), **report)
 
 
 def _unusable(reason: str) -> dict[str, Any]:

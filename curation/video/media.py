@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dmforge.curation.io.atomic import disk_errors, write_json
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import Id, base32
@@ -21,7 +21,7 @@ HINT = "remove the files in lake/commits/ingest, and run again: renditions are m
 class Media:
     """The files of one video: `media/ab/<id>.mp4`; folders by the first two letters, so that none grows too large."""
 
-    workspace: Workspace
+    workspace: WorkspaceFolder
     video: Id
 
     @property
@@ -83,7 +83,7 @@ def read_renditions(media: Media) -> dict[str, bytes]:
     return data_by_suffix
 
 
-def kept_clips(workspace: Workspace) -> dict[str, Any] | None:
+def kept_clips(workspace: WorkspaceFolder) -> dict[str, Any] | None:
     """The clip settings that the renditions in media/ were made with, by their first names; None where there are none yet."""
     path = workspace.media / "clips.json"
     if not path.exists():
@@ -95,7 +95,7 @@ def kept_clips(workspace: Workspace) -> dict[str, Any] | None:
         raise LakeError(f"no settings of clips: {error}", where=str(path), hint="restore the file from a backup") from None
 
 
-def require_clips(workspace: Workspace, clips: Clips) -> None:
+def require_clips(workspace: WorkspaceFolder, clips: Clips) -> None:
     """Refuse clip settings that differ from those of the existing renditions: these would hold other frames than needed."""
     requested, stored = clips.semantic(), kept_clips(workspace)
     if stored is None:

@@ -1,7 +1,9 @@
-"""Thumbnails of frames for the report's page, as WebP."""
+"""Thumbnails of frames for pages and notebooks, as WebP."""
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections.abc import Sequence
 from fractions import Fraction
 
 import av
@@ -24,6 +26,26 @@ def thumbnails(frames: Frames) -> list[bytes]:
         _webp(scaler.reformat(picture, thumb_width, thumb_height, "yuv420p", interpolation=Interpolation.AREA))
         for picture in (av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in frames)
     ]
+
+
+def evenly(count: int, max_count: int) -> list[int]:
+    """At most `max_count` indices out of `count`, at equal distances, the first among them."""
+    return [index * count // max_count for index in range(max_count)] if count > max_count else list(range(count))
+
+
+def image_uri(image: bytes) -> str:
+    """A thumbnail as the source of an <img>."""
+    return f"data:image/webp;base64,{b64encode(image).decode()}"
+
+
+def strip_html(frames: Frames, times_s: Sequence[Fraction]) -> str:
+    """Frames side by side in a notebook, each with its time."""
+    pictures = (
+        f'<figure style="display: inline-block; margin: 2px"><img src="{image_uri(image)}" alt="the frame at {time:.2f} s">'
+        f"<figcaption><small>{time:.2f}</small></figcaption></figure>"
+        for image, time in zip(thumbnails(frames), map(float, times_s), strict=True)
+    )
+    return "".join(pictures)
 
 
 def _webp(picture: av.VideoFrame) -> bytes:

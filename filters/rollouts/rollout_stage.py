@@ -24,7 +24,7 @@ from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected,
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.recall import Recall
 from dmforge.curation.video.media import Media, require_clips
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rollouts.rounds import RoundsConfig, Share, TryCount
 from dmforge.generators.footage import CachedFootage, Footage, PromptPiece, show
 from dmforge.generators.inference.engines.engine import Engine, Sampling
@@ -152,11 +152,11 @@ class RolloutStage(Batch[In, Out]):
             "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.max_tokens, *shown_settings]
         )
 
-    def begin(self, workspace: Workspace) -> None:
+    def begin(self, workspace: WorkspaceFolder) -> None:
         self.config.student.require()
         require_clips(workspace, self.config.clips)
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         self._workspace = workspace
         self._recall = Recall(Lake(workspace), Rollout)
         self._engine = self.engine()

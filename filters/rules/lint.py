@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from dmforge.curation.exports.read_back import WrittenRecord, read_written
+from dmforge.curation.io.result import Block, Result
 from dmforge.filters.rules.audio_claims import audible
 from dmforge.filters.rules.citations import CITATIONS
 from dmforge.filters.rules.rule import Finding, RuleInput, RuleScore
@@ -44,11 +46,22 @@ class LintFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class LintReport:
+class LintReport(Result):
     """The defects of a file, and how many records it has."""
 
     records: int
     defects: tuple[LintFinding, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        keys = ("record", "rule", "message", "offset")
+        defects = [{key: getattr(defect, key) for key in keys} for defect in self.defects]
+        return {"records": self.records, "defects": defects}
+
+    def blocks(self) -> Iterator[Block]:
+        for defect in self.defects:
+            yield f"{defect.record} at {defect.offset}: {defect.rule}: {defect.message}"
+            yield f"    {defect.excerpt}"
+        yield f"{self.records} records, {len(self.defects)} defects"
 
 
 def lint(path: Path) -> LintReport:

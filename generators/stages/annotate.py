@@ -14,7 +14,7 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from dmforge.curation.contract.budget import ExpectedCost, Usage
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.ask_stage import In, Out, ShowingConfig, TeacherStage
 from dmforge.generators.teacher.client import KEY, Address, TeacherConfig, missing
 from dmforge.generators.teacher.interview import Interview, UnreadableReply, announced, expected_usage
@@ -94,7 +94,7 @@ class SeveralTeachersStage(TeacherStage[In, Out]):
         errors = (missing(teacher, self.name, self.account) for teacher in self.config.each())
         return next((error for error in errors if error is not None), None)
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         config = self.config
         self._teachers = [
             Interview(workspace, teacher_config, config.clips, self.name, self.account) for teacher_config in config.each()

@@ -13,7 +13,7 @@ from dmforge.curation.contract.budget import ExpectedCost, Usage
 from dmforge.curation.contract.stage_results import Made, Rejected, Result
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.shot_detection import cuts
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.ask_stage import ShowingConfig, TeacherStage
 from dmforge.generators.teacher.interview import UnreadableReply, announced, expected_usage
 from dmforge.schemas.frames import GRID_FPS
@@ -87,7 +87,7 @@ class Segments(TeacherStage[Video, Storyline]):
     replies = (DescribeReply,)
     config: SegmentsConfig
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         super().open(workspace)
         self._workspace = workspace
 

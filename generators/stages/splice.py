@@ -22,7 +22,7 @@ from dmforge.curation.video.media import Media, require_clips
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.curation.video.unusable import UnusableVideo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.stages.needles import Haystack, Needle, SourceOfVideo
 from dmforge.generators.stages.segments import begins_cs, within
 from dmforge.schemas.clips import Clips
@@ -79,10 +79,10 @@ class Splice(Each[HaystackWithHostTask, Video | Fingerprint | Provenance | Splic
     name, version = "splice", 1
     config: SpliceConfig
 
-    def begin(self, workspace: Workspace) -> None:
+    def begin(self, workspace: WorkspaceFolder) -> None:
         require_clips(workspace, self.config.clips)
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         self._workspace = workspace
 
     def process(self, item: HaystackWithHostTask) -> Result:

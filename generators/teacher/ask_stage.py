@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dmforge.curation.contract.stage import Ask
 from dmforge.curation.video.media import require_clips
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.client import TeacherConfig, missing
 from dmforge.generators.teacher.interview import Interview
@@ -44,10 +44,10 @@ class TeacherStage(Ask[In, Out]):
     def missing(self) -> InputError | None:
         return missing(self.config, self.name, self.account)
 
-    def begin(self, workspace: Workspace) -> None:
+    def begin(self, workspace: WorkspaceFolder) -> None:
         require_clips(workspace, self.config.clips)
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         self.teacher = Interview(workspace, self.config, self.config.clips, self.name, self.account)
 
     async def aclose(self) -> None:

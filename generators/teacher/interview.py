@@ -13,7 +13,7 @@ from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.video.jpeg import ENCODING, to_jpeg
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_coarse, read_grid
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.client import BYTES_A_TOKEN, Part, Teacher, TeacherConfig, TeacherRequest, image_tokens
 from dmforge.schemas.clips import Clips
@@ -38,7 +38,7 @@ class UnreadableReply(Exception):
 class Interview:
     """All requests of one stage to one teacher, through the journal."""
 
-    def __init__(self, workspace: Workspace, config: TeacherConfig, clips: Clips, stage: str, account: Budget) -> None:
+    def __init__(self, workspace: WorkspaceFolder, config: TeacherConfig, clips: Clips, stage: str, account: Budget) -> None:
         self.model = config.model
         self._workspace, self._config, self._clips = workspace, config, clips
         self._journal = Journal(workspace, config.model)

@@ -20,7 +20,7 @@ from dmforge.curation.audit import sql_sandbox, sql_sandbox_worker
 from dmforge.curation.audit.sql_sandbox import SqlLimits
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import read, show
@@ -82,7 +82,7 @@ Inside = tuple[duckdb.DuckDBPyConnection, frozenset[str]]
 @pytest.fixture(scope="module")
 def inside(workspace: Path) -> Inside:
     """The database of the other process, in this one, and the tables that may be named."""
-    place = Workspace(workspace)
+    place = WorkspaceFolder(workspace)
     recipe = read_recipe(place.recipe)
     told, tables = sql_sandbox.query_and_tables(LakeView(Lake(place), recipe.stages), "", SqlLimits())
     return sql_sandbox_worker.open_database(told, tables), frozenset(told.views)
@@ -97,7 +97,7 @@ def untouched(workspace: Path) -> Any:
 
 
 def told(workspace: Path, sql: str, limits: SqlLimits) -> None:
-    with audit.ask_sql(Workspace(workspace), sql, limits) as asked:
+    with audit.ask_sql(WorkspaceFolder(workspace), sql, limits) as asked:
         asked.batches.read_all()
 
 
@@ -201,7 +201,7 @@ def test_more_rows_than_one_reads_belong_into_a_file(workspace: Path, tmp_path: 
 
 def test_keys_stay_outside_and_writers_are_not_waited_for(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    place = Workspace(workspace)
+    place = WorkspaceFolder(workspace)
     seen: list[bytes] = []
     with place.held("a run"), audit.ask_sql(place, "SELECT count(*) FROM tasks", SqlLimits()) as asked:
         for child in Path("/proc/self/task").glob("*/children"):

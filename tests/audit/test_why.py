@@ -16,7 +16,7 @@ from dmforge.curation.audit.id_lookup import find, read_id
 from dmforge.curation.audit.stored_rows import StoredRows
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.selection.select_cot import SelectCot
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import digest, show
@@ -82,7 +82,7 @@ def test_every_way_to_give_an_id_leads_to_the_row(workspace: Path) -> None:
 
 
 def test_every_way_to_give_an_id_names_the_video_that_is_forgotten(workspace: Path) -> None:
-    lake = Lake(Workspace(workspace))
+    lake = Lake(WorkspaceFolder(workspace))
     first, *others = (row["id"] for row in rows(workspace, "videos"))
     whole, bare = show("video", first), show("video", first).removeprefix("video_")
     for text in (whole, whole.upper(), f" {whole} ", whole[:-14], bare, bare[:12], first.hex(), first.hex()[:12]):
@@ -127,7 +127,7 @@ def test_a_beginning_of_several_ids_names_them(scored: tuple[Path, LakeView]) ->
     folder, view = scored
     verdicts = sorted(row["id"] for row in rows(folder, "verdicts"))
     one, other = next(pair for pair in itertools.pairwise(verdicts) if pair[0][:2] == pair[1][:2])
-    stored = StoredRows(Lake(Workspace(folder)), view, {"given": Given, "select_cot": SelectCot}.get)
+    stored = StoredRows(Lake(WorkspaceFolder(folder)), view, {"given": Given, "select_cot": SelectCot}.get)
     with pytest.raises(InputError, match="the beginning of several ids") as told:
         find(stored, read_id(one.hex()[:4]))
     assert show("verdict", one) in str(told.value)

@@ -20,7 +20,7 @@ from dmforge.curation.shards.document import ShardSample, video_of, write_docume
 from dmforge.curation.shards.folders import Manifest
 from dmforge.curation.shards.index import SCHEMA
 from dmforge.curation.video.media import Receipt
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import STAGES, stage_class
 from dmforge.schemas import formats
 from dmforge.schemas.clips import Clips
@@ -86,7 +86,7 @@ def _document() -> bytes:
 
 
 def _journal_line() -> str:
-    async def written(workspace: Workspace) -> None:
+    async def written(workspace: WorkspaceFolder) -> None:
         journal = Journal(workspace, "model")
 
         async def ask() -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _journal_line() -> str:
         journal.close()
 
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(written(Workspace(Path(folder))))
+        asyncio.run(written(WorkspaceFolder(Path(folder))))
         (path,) = Path(folder).glob("journal/*/*.jsonl")
         return f"{path.relative_to(folder)}: {path.read_text()}"
 

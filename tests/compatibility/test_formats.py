@@ -24,7 +24,7 @@ from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.parts import read_part
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.folders import MANIFEST
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas import formats
 from dmforge.schemas.columns import from_arrow
@@ -234,7 +234,7 @@ def test_an_upgrade_that_was_killed_between_its_steps_goes_on(old: Path, tmp_pat
     root = shutil.copytree(old / "demo/workspace", tmp_path / "ws")
     whole = shutil.copytree(root, tmp_path / "whole")
     invoke("upgrade", "-w", whole)
-    upgrade.rewrite_recipe(Workspace(root))  # and here the process dies: the number is still the old one
+    upgrade.rewrite_recipe(WorkspaceFolder(root))  # and here the process dies: the number is still the old one
     invoke("upgrade", "-w", root)
     for name in ("recipe.toml", workspace_format.FILE):
         assert (root / name).read_bytes() == (whole / name).read_bytes()
@@ -301,7 +301,7 @@ def test_rows_of_older_parts_have_the_defaults_of_columns_that_came_later(colour
             tasks, ("blue", None)
         )
         # one batch is done again by the later version: old and new parts lie beside each other
-        lake = Lake(Workspace(root))
+        lake = Lake(WorkspaceFolder(root))
         commit = lake.of("count", stage.variant)[0]
         parts = {part.table: pa.concat_tables(read_part(lake.workspace.lake, part)) for part in commit.parts}
         assert parts["tasks"].column("colour").unique().to_pylist() == ["blue"]
@@ -317,7 +317,7 @@ def test_rows_of_older_parts_have_the_defaults_of_columns_that_came_later(colour
 
 
 def tasks_of(root: Path, stage: AnyStage, record: Any) -> list[Any]:
-    view = LakeView(Lake(Workspace(root)), [stage])
+    view = LakeView(Lake(WorkspaceFolder(root)), [stage])
     return from_arrow(record, view.table(view.rows(record).sql))
 
 

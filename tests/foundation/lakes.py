@@ -13,7 +13,7 @@ from dmforge.curation.engine.driver import StageReport
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.logical_digest import digest_of_all
 from dmforge.curation.lake.views import LakeView
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 
 TRIAL = """
@@ -38,7 +38,7 @@ def write_recipe(root: Path, tasks: int = 200, batch: int = 20, salt: str = "", 
 
 def run(root: Path, until: str | None = None, videos: int | None = None) -> dict[str, StageReport]:
     console = Console(file=io.StringIO())
-    return {report.name: report for report in run_commands.run(Workspace(root), console, "test", until, videos)}
+    return {report.name: report for report in run_commands.run(WorkspaceFolder(root), console, "test", until, videos)}
 
 
 def fingerprint(root: Path) -> dict[str, str]:
@@ -47,11 +47,11 @@ def fingerprint(root: Path) -> dict[str, str]:
 
 
 def view(root: Path) -> LakeView:
-    return LakeView(Lake(Workspace(root)), read_recipe(root / "recipe.toml").stages)
+    return LakeView(Lake(WorkspaceFolder(root)), read_recipe(root / "recipe.toml").stages)
 
 
 def logical(root: Path) -> str:
-    return digest_of_all(run_commands.digest(Workspace(root)))
+    return digest_of_all(run_commands.digest(WorkspaceFolder(root)))
 
 
 def count(root: Path, sql: str) -> int:

@@ -20,7 +20,7 @@ from dmforge.curation.engine.executors.batch_results import FinishedBatch
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.engine.rehearsal import RehearsalNumber
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import to_arrow
 from dmforge.schemas.errors import DmforgeError, Transient
 from dmforge.schemas.ids import Id, digest
@@ -55,14 +55,14 @@ class Misbehave(Each[RehearsalNumber, Verdict]):
 class Stuck(Misbehave):
     """Hangs before it has an input to blame."""
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         time.sleep(1e6)
 
 
 class Dies(Misbehave):
     """Its process dies before it has an input."""
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         os._exit(3)
 
 
@@ -83,7 +83,7 @@ class Echo(Ask[RehearsalNumber, Verdict]):
     name, version = "echo", 1
     config: EchoConfig
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         self.in_flight = self.max_in_flight = 0
 
     async def process(self, item: RehearsalNumber) -> Result:
@@ -160,7 +160,7 @@ def batches(count: int, size: int) -> Iterator[WorkBatch]:
 
 
 def execute(stage: Stage[RehearsalNumber, Verdict], workspace: Path, count: int, size: int) -> list[FinishedBatch]:
-    return list(LocalExecutor().execute(stage, Workspace(workspace), batches(count, size), lambda _: None))
+    return list(LocalExecutor().execute(stage, WorkspaceFolder(workspace), batches(count, size), lambda _: None))
 
 
 def statuses(finished: list[FinishedBatch]) -> dict[Id, tuple[str, str]]:
@@ -176,10 +176,10 @@ class Halve(Root, Each[RehearsalNumber, Task]):
     name, version = "halve", 1
     config: EachConfig
 
-    def source_version(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: WorkspaceFolder) -> str:
         return "forty"
 
-    def scan(self, workspace: Workspace) -> Iterator[RehearsalNumber]:
+    def scan(self, workspace: WorkspaceFolder) -> Iterator[RehearsalNumber]:
         yield from seeds(40)
 
     def process(self, item: RehearsalNumber) -> Result:
@@ -211,10 +211,10 @@ class Film(Root, Each[RehearsalNumber, Video]):
     name, version = "film", 1
     config: EachConfig
 
-    def source_version(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: WorkspaceFolder) -> str:
         return "ten"
 
-    def scan(self, workspace: Workspace) -> Iterator[RehearsalNumber]:
+    def scan(self, workspace: WorkspaceFolder) -> Iterator[RehearsalNumber]:
         for number in range(10):
             yield RehearsalNumber(film(number).id, number)
 

@@ -10,7 +10,7 @@ import pytest
 from dmforge.curation.contract.stage import EachConfig, StageConfig
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.engine.executors.process_watch import ProcessWatch
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError
 from tests.foundation.stages import (
     Ahead,
@@ -106,7 +106,7 @@ def test_an_answer_that_fails_for_now_stays_pending(tmp_path: Path) -> None:
 
 def test_a_refused_key_stops_the_stage_after_what_was_finished(tmp_path: Path) -> None:
     stage = Echo(EchoConfig(concurrency=1, fatal=25))
-    finished = LocalExecutor().execute(stage, Workspace(tmp_path), batches(40, 10), lambda _: None)
+    finished = LocalExecutor().execute(stage, WorkspaceFolder(tmp_path), batches(40, 10), lambda _: None)
     assert [next(finished).settled is not None for _ in range(2)] == [True, True]
     with pytest.raises(DmforgeError, match="key was refused"):
         next(finished)

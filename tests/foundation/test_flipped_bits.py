@@ -13,7 +13,7 @@ from dmforge.cli import app
 from dmforge.curation.lake import parts
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.recall import Recall
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.records import Task
 from tests.foundation.lakes import fingerprint, run, view, write_recipe
@@ -104,5 +104,5 @@ def test_a_part_is_hashed_once_as_long_as_its_file_stays_the_same(lake: Path, mo
 def test_rows_of_older_recipes_are_not_recalled_from_a_part_that_was_changed(lake: Path) -> None:
     damaged = flip(lake, "tasks")
     with pytest.raises(LakeError, match="the part was changed") as error:
-        Recall(Lake(Workspace(lake)), Task)
+        Recall(Lake(WorkspaceFolder(lake)), Task)
     assert error.value.where == str(damaged)

@@ -34,12 +34,15 @@ from dmforge.trainers.training_settings import (
 )
 
 ROOT = Path(__file__).parents[2]
-TOP = {"cli": 6, "commands": 5, "recipe": 4, "trainers": 3, "filters": 3, "generators": 2, "curation": 1, "schemas": 0}
+TOP = {
+    "cli": 7, "__init__": 7, "api": 6, "commands": 5, "recipe": 4, "trainers": 3, "filters": 3, "generators": 2, "curation": 1,
+    "schemas": 0,
+}  # fmt: skip
 ROOMS = {
     "curation": {
         "io": 0,
         "workspace_format": 1,
-        "workspace": 2,
+        "workspace_folder": 2,
         "output_paths": 3,
         "contract": 3,
         "sources": 4,

@@ -18,7 +18,7 @@ from dmforge.curation.engine.rehearsal import CountConfig, RehearsalCount
 from dmforge.curation.lake import worklist
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.records import Candidate, CandidateWithTask, Joined, Record, Task, Verdict
 from dmforge.schemas.transcript import COARSE, Piece, Transcript
@@ -114,7 +114,7 @@ def test_a_row_about_another_video_is_found_however_ranges_are_cut(tmp_path: Pat
     stages: list[AnyStage] = [
         RehearsalCount(CountConfig(tasks=40, reject_every=0, workers=1)), Pairs(StageConfig()), OfPairs(StageConfig())
     ]  # fmt: skip
-    lake = Lake(Workspace(tmp_path))
+    lake = Lake(WorkspaceFolder(tmp_path))
     reports = list(Driver(lake, stages, LocalExecutor(), Console(file=io.StringIO())).run(stages))
     assert reports[-1].tally.made == 40
     found = LakeView(lake, stages).connection.execute("SELECT min(score), sum(n) FROM verdicts").fetchall()
@@ -130,7 +130,7 @@ def test_every_shape_is_given_a_candidate_beside_its_own_task(tmp_path: Path) ->
         InProcesses(EachConfig(**small, workers=2)),
         InFlight(AskConfig(**small)),
     ]
-    lake = Lake(Workspace(tmp_path))
+    lake = Lake(WorkspaceFolder(tmp_path))
     reports = list(Driver(lake, stages, LocalExecutor(), Console(file=io.StringIO())).run(stages))
     assert [report.tally.made for report in reports] == [36, 36, 72, 72, 72]
     assert not any(report.tally.pending for report in reports)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dmforge.curation.lake.journal import Answer, Journal, answers, forget_answers
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import digest
 
@@ -29,7 +29,7 @@ def answering(answer: Answer) -> Callable[[], Awaitable[Answer]]:
     return ask
 
 
-def write(workspace: Workspace, numbers: range, video: bytes = VIDEO, writer: str = "main") -> None:
+def write(workspace: WorkspaceFolder, numbers: range, video: bytes = VIDEO, writer: str = "main") -> None:
     async def all_at_once() -> None:
         journal = Journal(workspace, "org/model", writer)
         await asyncio.gather(*(journal.answer(key(n), video, answering({"score": n, "text": "é\n\ud800"})) for n in numbers))
@@ -38,12 +38,12 @@ def write(workspace: Workspace, numbers: range, video: bytes = VIDEO, writer: st
     asyncio.run(all_at_once())
 
 
-def file_of(workspace: Workspace) -> Path:
+def file_of(workspace: WorkspaceFolder) -> Path:
     return workspace.journal / "org-model" / "main.jsonl"
 
 
 def test_what_was_recorded_is_found_by_the_next_run_and_by_other_writers(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+    workspace = WorkspaceFolder(tmp_path)
     write(workspace, range(100))
     write(workspace, range(100, 120), writer="rank-1")
     journal = Journal(workspace, "org/model", "rank-2")
@@ -57,14 +57,14 @@ def test_many_answers_share_a_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     flushes = []
     plain = Journal._append
     monkeypatch.setattr(Journal, "_append", lambda self, start, data: (flushes.append(len(data)), plain(self, start, data))[1])
-    write(Workspace(tmp_path), range(200))
+    write(WorkspaceFolder(tmp_path), range(200))
     assert len(flushes) < 20
-    assert len(file_of(Workspace(tmp_path)).read_text().splitlines()) == 200
+    assert len(file_of(WorkspaceFolder(tmp_path)).read_text().splitlines()) == 200
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60])
 def test_a_torn_last_line_is_cut_and_nothing_else_is_lost(tmp_path: Path, cut: int) -> None:
-    workspace = Workspace(tmp_path)
+    workspace = WorkspaceFolder(tmp_path)
     write(workspace, range(10))
     whole = file_of(workspace).read_bytes()
     file_of(workspace).write_bytes(whole[:-cut])
@@ -76,7 +76,7 @@ def test_a_torn_last_line_is_cut_and_nothing_else_is_lost(tmp_path: Path, cut: i
 
 
 def test_a_torn_line_longer_than_what_is_read_at_once_is_cut(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+    workspace = WorkspaceFolder(tmp_path)
     write(workspace, range(2))
     whole = file_of(workspace).read_bytes()
     file_of(workspace).write_bytes(whole + b'{"key": "' + b"x" * 200_000)
@@ -85,14 +85,14 @@ def test_a_torn_line_longer_than_what_is_read_at_once_is_cut(tmp_path: Path) -> 
 
 
 def test_a_journal_of_half_a_line_is_empty(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+    workspace = WorkspaceFolder(tmp_path)
     file_of(workspace).parent.mkdir(parents=True)
     file_of(workspace).write_bytes(b'{"key": "ask_')
     assert len(Journal(workspace, "org/model")) == 0
 
 
 def test_a_damaged_line_is_named_with_its_place(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+    workspace = WorkspaceFolder(tmp_path)
     write(workspace, range(3))
     path = file_of(workspace)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -112,7 +112,7 @@ def test_a_damaged_line_is_named_with_its_place(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_line_that_counts_no_tokens_stops_no_audit_and_is_named_with_its_place(tmp_path: Path, usage: object) -> None:
-    workspace = Workspace(tmp_path)
+    workspace = WorkspaceFolder(tmp_path)
     write(workspace, range(2))
     lines = file_of(workspace).read_bytes().splitlines(keepends=True)
     spoilt = json.loads(lines[1])
@@ -135,7 +135,7 @@ def test_a_line_that_counts_no_tokens_stops_no_audit_and_is_named_with_its_place
     [b"not a line", b"", b"\xff\xfe", b"[" * 200_000, b'{"key": 3}', b"9" * 5000, b'{"answer": {}, "model": "\\ud800"}'],
 )
 def test_a_damaged_line_stops_no_audit_of_the_others(tmp_path: Path, damage: bytes) -> None:
-    workspace = Workspace(tmp_path)
+    workspace = WorkspaceFolder(tmp_path)
     write(workspace, range(2))
     lines = file_of(workspace).read_bytes().splitlines(keepends=True)
     file_of(workspace).write_bytes(lines[0] + damage + b"\n" + lines[1])
@@ -148,7 +148,7 @@ def test_a_damaged_line_stops_no_audit_of_the_others(tmp_path: Path, damage: byt
 
 
 def test_lines_about_a_forgotten_video_go_and_the_others_stay(tmp_path: Path) -> None:
-    workspace, other = Workspace(tmp_path), digest("video", 2)
+    workspace, other = WorkspaceFolder(tmp_path), digest("video", 2)
     write(workspace, range(5))
     write(workspace, range(5, 9), video=other)
     assert forget_answers(workspace, [VIDEO]) == 5
@@ -159,11 +159,11 @@ def test_lines_about_a_forgotten_video_go_and_the_others_stay(tmp_path: Path) ->
 
 def test_a_models_name_makes_one_folder_inside_the_journal(tmp_path: Path) -> None:
     for name in ("../../evil", "a/b", "..", ""):
-        Journal(Workspace(tmp_path), name, name).close()
+        Journal(WorkspaceFolder(tmp_path), name, name).close()
     assert all(path.parent.parent == tmp_path / "journal" for path in tmp_path.rglob("*.jsonl"))
     assert len(list(tmp_path.rglob("*.jsonl"))) == 3
 
 
 def test_others_on_the_machine_cannot_read_the_journal(tmp_path: Path) -> None:
-    write(Workspace(tmp_path), range(1))
-    assert file_of(Workspace(tmp_path)).stat().st_mode & 0o077 == 0
+    write(WorkspaceFolder(tmp_path), range(1))
+    assert file_of(WorkspaceFolder(tmp_path)).stat().st_mode & 0o077 == 0

@@ -23,7 +23,7 @@ from dmforge.curation.lake import compaction
 from dmforge.curation.lake.commits import Commit, CommitDraft, Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lifecycle import takedown
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 from tests.foundation.lakes import count, fingerprint, logical, run, view, write_recipe
 from tests.foundation.stages import Film, Halve, HalveOnce
@@ -88,7 +88,7 @@ def test_rule_4_what_no_commit_names_does_not_exist(done: Path) -> None:
 
 
 def test_rule_4_a_batch_holds_one_videos_work_together(done: Path) -> None:
-    for part in Lake(Workspace(done)).of("count", view(done).stages[0].variant):
+    for part in Lake(WorkspaceFolder(done)).of("count", view(done).stages[0].variant):
         path = next(p.path(done / "lake") for p in part.of("outcomes"))
         keys = [(row["video"], row["input"]) for row in pq.read_table(path).to_pylist()]
         assert keys == sorted(keys)
@@ -177,7 +177,7 @@ def test_what_is_superseded_stays_while_someone_reads(tmp_path: Path, monkeypatc
     monkeypatch.setattr(compaction, "MANY", 3)
     write_recipe(root)
     run(root, until="count")
-    with Workspace(root).reading():
+    with WorkspaceFolder(root).reading():
         run(root)
         assert len(list((root / "lake/commits/score").iterdir())) > 3
     run(root)
@@ -243,7 +243,10 @@ def test_a_commit_cannot_lead_out_of_the_lake(done: Path) -> None:
 
 
 def test_two_runs_at_once_the_second_says_who_holds_the_workspace(done: Path) -> None:
-    with Workspace(done).held("dmforge run"), pytest.raises(InputError, match=r"process \d+ of .* \(dmforge run\)") as error:
+    with (
+        WorkspaceFolder(done).held("dmforge run"),
+        pytest.raises(InputError, match=r"process \d+ of .* \(dmforge run\)") as error,
+    ):
         run(done)
     assert error.value.exit_code == 2
 
@@ -279,7 +282,9 @@ def test_what_was_quarantined_is_tried_again_when_asked(tmp_path: Path) -> None:
     before = fingerprint(root)
     run(root)
     assert fingerprint(root) == before
-    again = {report.name: report for report in run_commands.run(Workspace(root), Console(), "test", retry_quarantined=True)}
+    again = {
+        report.name: report for report in run_commands.run(WorkspaceFolder(root), Console(), "test", retry_quarantined=True)
+    }
     assert again["count"].tally.quarantined == 2
     digest = logical(root)
     assert count(root, "SELECT count(*) FROM outcomes WHERE stage = 'count'") == 60
@@ -291,8 +296,8 @@ def test_what_was_quarantined_is_tried_again_when_asked(tmp_path: Path) -> None:
 
 
 def drive(root: Path, *stages: AnyStage) -> dict[str, StageCounts]:
-    with Workspace(root).held("test"):
-        driver = Driver(Lake(Workspace(root)), stages, LocalExecutor(), Console())
+    with WorkspaceFolder(root).held("test"):
+        driver = Driver(Lake(WorkspaceFolder(root)), stages, LocalExecutor(), Console())
         return {report.name: report.tally for report in driver.run(stages)}
 
 
@@ -307,19 +312,19 @@ def test_the_same_row_from_two_inputs_is_one_row(tmp_path: Path) -> None:
         assert [tallies[name].made for name in ("halve", "score")] == [40, 20]
         assert tallies["keep"].made + tallies["keep"].rejected == 20
         assert not any(tally.pending for tally in tallies.values())
-    seen = LakeView(Lake(Workspace(tmp_path)), stages)
+    seen = LakeView(Lake(WorkspaceFolder(tmp_path)), stages)
     assert seen.connection.execute("SELECT count(*), count(DISTINCT id) FROM tasks").fetchall() == [(20, 20)]
 
 
 def test_a_source_is_taken_down_with_all_its_videos(tmp_path: Path) -> None:
     drive(tmp_path, Film(EachConfig()))
-    with Workspace(tmp_path).held("test"):
-        lake = Lake(Workspace(tmp_path))
+    with WorkspaceFolder(tmp_path).held("test"):
+        lake = Lake(WorkspaceFolder(tmp_path))
         wanted = takedown.videos_of(lake, "theirs")
         removed = takedown.take_down(lake, wanted, "their licence ended")
     assert (removed.videos, removed.rows, removed.swept) == (5, 15, True)  # of each: roster, outcome, video
     for _ in range(2):
-        seen = LakeView(Lake(Workspace(tmp_path)), (Film(EachConfig()),))
+        seen = LakeView(Lake(WorkspaceFolder(tmp_path)), (Film(EachConfig()),))
         assert seen.connection.execute("SELECT DISTINCT source FROM videos").fetchall() == [("ours",)]
         assert drive(tmp_path, Film(EachConfig()))["film"].made == 5
 
@@ -332,7 +337,7 @@ def test_a_row_that_is_made_twice_by_mistake_stops_the_run(tmp_path: Path) -> No
 
 def test_a_list_that_goes_back_to_what_it_was_is_current_again_also_while_someone_reads(done: Path) -> None:
     digest = logical(done)
-    with Workspace(done).reading():
+    with WorkspaceFolder(done).reading():
         for tasks in (100, 200):
             write_recipe(done, tasks=tasks)
             run(done)

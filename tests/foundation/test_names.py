@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("schemas", "curation", "generators", "filters", "trainers", "commands")
+ROOMS = ("schemas", "curation", "generators", "filters", "trainers", "commands", "api")
 VAGUE = {
     "told", "found", "said", "asked", "given", "shown", "wanted", "laid", "held", "taken", "brought", "spoken", "meant",
     "one", "what", "thing", "things", "ours", "theirs", "mine", "beside", "whole",
@@ -72,7 +72,7 @@ def test_what_is_listed_here_as_stored_is_still_so() -> None:
         assert name in set(bindings(ast.parse((ROOT / path).read_text()))), (path, name)
 
 
-LONG = {"cli.py": 915, "curation/lake/views.py": 460, "trainers/sdgrpo/sdgrpo.py": 410}
+LONG = {"cli.py": 570, "curation/lake/views.py": 460, "trainers/sdgrpo/sdgrpo.py": 410}
 """Files over 350 lines, and how long they may be. May only shrink."""
 
 

@@ -21,7 +21,7 @@ from dmforge.curation.lake.parts import write_part
 from dmforge.curation.lake.spool import Spool
 from dmforge.curation.packing import pack
 from dmforge.curation.shards import index
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters import duplicates
 from dmforge.filters.selection import select_cot, select_rl, task_sampling
 from tests.support.invented import TASKS_A_VIDEO, chain, sets
@@ -29,7 +29,7 @@ from tests.support.invented import TASKS_A_VIDEO, chain, sets
 
 def made(root: Path, stages: Sequence[AnyStage]) -> dict[str, str]:
     """Every file that stages leave in lake and shards, by what it holds."""
-    workspace = Workspace(root)
+    workspace = WorkspaceFolder(root)
     with workspace.held("test"):
         for report in Driver(Lake(workspace), stages, LocalExecutor(), Console(file=io.StringIO())).run(stages):
             assert not report.tally.pending

@@ -10,7 +10,7 @@ import pytest
 
 from chaos.score_server import asked, serving
 from dmforge.commands import run as run_commands
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from tests.foundation.lakes import fingerprint, logical, run
 
@@ -52,7 +52,7 @@ class Lab:
 
     def plan(self) -> dict[str, tuple[int, int, int]]:
         """To do, expected more, and superseded, by stage."""
-        return {f.name: (f.tally.pending, f.expected, f.superseded) for f in run_commands.plan(Workspace(self.root))}
+        return {f.name: (f.tally.pending, f.expected, f.superseded) for f in run_commands.plan(WorkspaceFolder(self.root))}
 
     def work(self) -> dict[str, int]:
         """What a run settles, by stage; and how many questions were asked."""
@@ -62,7 +62,7 @@ class Lab:
         return {stage: after[stage] - before[stage] for stage in after} | {"asked": asked(self.url).total() - questions}
 
     def _settled(self) -> dict[str, int]:
-        lake = run_commands.Lake(Workspace(self.root))
+        lake = run_commands.Lake(WorkspaceFolder(self.root))
         stages = ("count", "inquire", "keep")
         return {stage: sum(c.inputs for c in lake.commits.values() if c.stage == stage) for stage in stages}
 
@@ -200,7 +200,7 @@ def test_an_answer_survives_its_lake(lab: Lab) -> None:
 def test_a_wrong_recipe_is_refused_with_place_and_mend(tmp_path: Path, text: str, where: str, what: str, hint: str) -> None:
     (tmp_path / "recipe.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError) as error:
-        run_commands.plan(Workspace(tmp_path))
+        run_commands.plan(WorkspaceFolder(tmp_path))
     assert where in str(error.value)
     assert what in str(error.value)
     assert hint in str(error.value)

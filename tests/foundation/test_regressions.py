@@ -27,7 +27,7 @@ from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.lake.views import LakeView, interruptible
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import digest, show
@@ -39,7 +39,7 @@ from tests.support.memory import tree
 
 def take_down(root: Path, reason: str = "asked", nth: int = 0) -> bytes:
     video: bytes = view(root).connection.execute(f"SELECT DISTINCT video FROM tasks ORDER BY 1 OFFSET {nth}").fetchall()[0][0]
-    run_commands.forget(Workspace(root), "test", reason, lambda _: [video])
+    run_commands.forget(WorkspaceFolder(root), "test", reason, lambda _: [video])
     return video
 
 
@@ -95,7 +95,7 @@ def test_a_stage_whose_process_dies_at_once_quarantines_nothing(tmp_path: Path) 
 
 def test_inputs_are_not_charged_for_processes_that_were_killed_while_idle(tmp_path: Path) -> None:
     stage = misbehaving("", tmp_path, workers=1)
-    with KillablePool(stage, Workspace(tmp_path)) as pool:
+    with KillablePool(stage, WorkspaceFolder(tmp_path)) as pool:
         finished = []
         for batch in pool.execute(batches(8, 1), lambda _: None):
             finished.append(batch)
@@ -155,7 +155,7 @@ def test_a_question_that_is_on_its_way_is_not_asked_again(tmp_path: Path) -> Non
         return {"score": 1}
 
     async def at_once() -> list[Answer]:
-        journal = Journal(Workspace(tmp_path), "m")
+        journal = Journal(WorkspaceFolder(tmp_path), "m")
         answers = await asyncio.gather(*(journal.answer(digest("ask", 1), digest("video", 1), ask) for _ in range(5)))
         journal.close()
         return answers
@@ -173,7 +173,7 @@ def test_a_pilot_sees_nothing_but_its_videos_at_any_stage(tmp_path: Path) -> Non
     mixed, clean = run(root, videos=3), run(pilot, videos=3)
     assert mixed["keep"].tally == clean["keep"].tally
     assert mixed["keep"].tally.settled == mixed["score"].tally.made <= 24
-    assert {f.name: (f.tally.pending, f.expected) for f in run_commands.plan(Workspace(root))}["score"] == (
+    assert {f.name: (f.tally.pending, f.expected) for f in run_commands.plan(WorkspaceFolder(root))}["score"] == (
         180 - mixed["score"].tally.made,
         0,
     )
@@ -188,13 +188,13 @@ class Empty(rehearsal.RehearsalCount):
     name, version = "empty", 1
     config: rehearsal.CountConfig
 
-    def scan(self, workspace: Workspace) -> Iterator[rehearsal.RehearsalNumber]:
+    def scan(self, workspace: WorkspaceFolder) -> Iterator[rehearsal.RehearsalNumber]:
         yield from ()
 
 
 def test_a_pilot_is_bounded_whichever_root_has_the_videos(tmp_path: Path) -> None:
     stages = Empty(rehearsal.CountConfig()), rehearsal.RehearsalCount(rehearsal.CountConfig(tasks=100))
-    driver = Driver(Lake(Workspace(tmp_path)), stages, LocalExecutor(), Console())
+    driver = Driver(Lake(WorkspaceFolder(tmp_path)), stages, LocalExecutor(), Console())
     assert [report.tally.settled for report in driver.run(stages, 2)] == [0, 16]
 
 
@@ -217,14 +217,14 @@ def test_a_commit_that_goes_while_one_looks_is_not_missed(tmp_path: Path, monkey
         return read(self)
 
     monkeypatch.setattr(Path, "read_bytes", vanishing)
-    assert all(commit.id != gone.stem for commit in Lake(Workspace(tmp_path)).commits.values())
+    assert all(commit.id != gone.stem for commit in Lake(WorkspaceFolder(tmp_path)).commits.values())
 
 
 def test_a_reader_without_the_right_to_write_still_holds_what_it_reads(tmp_path: Path) -> None:
     write_recipe(tmp_path, tasks=40)
     run(tmp_path)
     (tmp_path / "runs/readers").chmod(0o444)
-    with Workspace(tmp_path).reading(), Workspace(tmp_path).unread() as alone:
+    with WorkspaceFolder(tmp_path).reading(), WorkspaceFolder(tmp_path).unread() as alone:
         assert not alone
 
 
@@ -239,7 +239,7 @@ def test_a_view_is_a_snapshot(tmp_path: Path) -> None:
     write_recipe(tmp_path, tasks=40)
     run(tmp_path, until="count")
     stages = read_recipe(tmp_path / "recipe.toml").stages
-    lake = Lake(Workspace(tmp_path))
+    lake = Lake(WorkspaceFolder(tmp_path))
     seen = LakeView(lake, stages)
     list(Driver(lake, stages, LocalExecutor(), Console()).run(stages))
     assert seen.tally(stages[1]).pending == 36

@@ -14,7 +14,7 @@ from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.video.fingerprint import Fingerprint
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.records import Candidate, Item, Provenance, Record, Task, Verdict, Video
 
 Rows = Sequence[Video | Task | Candidate | Verdict | Provenance | Fingerprint]
@@ -31,10 +31,10 @@ class Given(Root, Batch[Video, Task | Candidate | Verdict | Provenance | Fingerp
     config: GivenConfig
     rows: Rows = ()
 
-    def source_version(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: WorkspaceFolder) -> str:
         return str(len(self.rows))
 
-    def scan(self, workspace: Workspace) -> Iterator[Video]:
+    def scan(self, workspace: WorkspaceFolder) -> Iterator[Video]:
         yield from (row for row in self.rows if isinstance(row, Video))
 
     def process(self, items: Iterator[Video]) -> Iterator[Result]:
@@ -48,7 +48,7 @@ def judged(folder: Path, rows: Rows, *stages: Stage[Item, Record]) -> LakeView:
     given = Given(GivenConfig())
     given.rows = rows
     every = (given, *stages)
-    workspace = Workspace(folder)
+    workspace = WorkspaceFolder(folder)
     workspace.inputs.mkdir(parents=True)
     workspace.recipe.write_text('name = "given"\n[stages]\n')
     with workspace.held("test"):

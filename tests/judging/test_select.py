@@ -25,7 +25,7 @@ from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.partition import ALL, IN_ONE
 from dmforge.curation.lake.views import LakeView
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rules.citations import CITATIONS, Citations
 from dmforge.filters.rules.rules import Rules, RulesConfig, rules_of
 from dmforge.filters.selection.select_cot import SelectCot, SelectCotConfig
@@ -200,7 +200,7 @@ def test_a_candidate_that_was_brought_goes_with_its_task_when_that_is_not_drawn(
 
 
 def test_a_task_that_was_brought_twice_is_drawn_and_selected_once(tmp_path: Path) -> None:
-    place = Workspace(tmp_path / "ws")
+    place = WorkspaceFolder(tmp_path / "ws")
     one, said = video(1)
 
     class Twice(Given):
@@ -252,7 +252,7 @@ def test_what_the_recipe_will_measure_is_undetermined_and_not_unknown(workspace:
 def test_every_filter_says_what_it_measures(workspace: Path) -> None:
     stages = read_recipe(workspace / "recipe.toml").stages
     measured = (
-        LakeView(Lake(Workspace(workspace)), stages).connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()
+        LakeView(Lake(WorkspaceFolder(workspace)), stages).connection.execute("SELECT DISTINCT filter FROM verdicts").fetchall()
     )
     assert {name for (name,) in measured} <= {name for stage in stages for name in stage.measures}
     assert Rules.measures == tuple(rule.name for rule in rules_of(RulesConfig()))

@@ -16,7 +16,7 @@ from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.video.fingerprint import Fingerprint
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.contamination import Contamination, ContaminationConfig
 from dmforge.filters.duplicates import Duplicates, DuplicatesConfig
 from dmforge.filters.near_duplicates import NearDuplicates
@@ -184,7 +184,7 @@ def test_unsafe_text_is_scored_by_a_teacher_who_quotes_it(tmp_path: Path, monkey
         monkeypatch.setenv(URL, url)
         planned = dmforge("plan", "-w", place, "--json")
         dmforge("run", "-w", place)
-    view = LakeView(Lake(Workspace(place)), read_recipe(place / "recipe.toml").stages)
+    view = LakeView(Lake(WorkspaceFolder(place)), read_recipe(place / "recipe.toml").stages)
     found = view.connection.execute("SELECT subject, score, reason, detail FROM verdicts WHERE filter = 'safe'").fetchall()
     texts = {
         id: "".join(piece["text"] or "" for piece in transcript["pieces"] if piece["author"] != "prompt")

@@ -28,7 +28,7 @@ from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.video.encode_spliced import FrameRun, splice
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_grid
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.stages.needles import HIDES, WHOLE, Haystack, Hides, NeedleCandidate, SourceOfVideo, needles_in
 from dmforge.generators.stages.splice import COUNTED, FIRST, placements_of
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
@@ -73,14 +73,14 @@ def dmforge(*words: object, code: int = 0) -> Any:
 
 
 @pytest.fixture(scope="module")
-def haystacks(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def haystacks(tmp_path_factory: pytest.TempPathFactory) -> WorkspaceFolder:
     """Worlds that an oracle knows, films that it doesn't, and what comes of putting the one into the other."""
     folder = tmp_path_factory.mktemp("haystacks")
     make_worlds(folder / "worlds", WorldSettings(videos=8, knobs=LEVELS[2]))
     (folder / "films").mkdir()
     for number in range(4):
         write_film(folder / f"films/{number}.mp4", shots(number, 10))
-    place = Workspace(folder / "ws")
+    place = WorkspaceFolder(folder / "ws")
     place.inputs.mkdir(parents=True)
     place.recipe.write_text(RECIPE)
     intake.add_videos(place, "test", [str(folder / "worlds/videos")], SourceInfo("worlds", "CC0-1.0", namespace="worlds"))
@@ -91,16 +91,16 @@ def haystacks(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return place
 
 
-def view_of(place: Workspace) -> LakeView:
+def view_of(place: WorkspaceFolder) -> LakeView:
     return LakeView(Lake(place), read_recipe(place.recipe).stages)
 
 
-def read(place: Workspace, record: Any) -> list[Any]:
+def read(place: WorkspaceFolder, record: Any) -> list[Any]:
     view = view_of(place)
     return from_arrow(record, view.table(view.rows(record, gated=False).sql))
 
 
-def test_needles_are_found_by_their_frames_at_exactly_the_window(haystacks: Workspace) -> None:
+def test_needles_are_found_by_their_frames_at_exactly_the_window(haystacks: WorkspaceFolder) -> None:
     parts, videos = read(haystacks, Spliced), {video.id: video for video in read(haystacks, Video)}
     needles = [part for part in parts if part.role == "needle"]
     assert len({part.video for part in needles}) > 6
@@ -122,7 +122,7 @@ def test_needles_are_found_by_their_frames_at_exactly_the_window(haystacks: Work
             assert float(np.abs(picture.astype(int) - beside).mean()) > 12
 
 
-def test_tasks_are_about_the_needle(haystacks: Workspace) -> None:
+def test_tasks_are_about_the_needle(haystacks: WorkspaceFolder) -> None:
     parts, tasks = read(haystacks, Spliced), [task for task in read(haystacks, Task) if task.source == "haystack"]
     by_video = {
         part.video: [other for other in parts if other.video == part.video and other.role == "needle"] for part in parts
@@ -147,8 +147,8 @@ def test_tasks_are_about_the_needle(haystacks: Workspace) -> None:
     assert all(kinds.values()), kinds
 
 
-def test_a_whole_that_was_taken_down_is_not_made_again_elsewhere(haystacks: Workspace, tmp_path: Path) -> None:
-    place = Workspace(tmp_path / "ws")
+def test_a_whole_that_was_taken_down_is_not_made_again_elsewhere(haystacks: WorkspaceFolder, tmp_path: Path) -> None:
+    place = WorkspaceFolder(tmp_path / "ws")
     shutil.copytree(haystacks.root, place.root)
     whole = read(place, Spliced)[0].video
     dmforge("forget", show("video", whole), "--reason", "asked to", "-w", place.root)
@@ -160,8 +160,8 @@ def test_a_whole_that_was_taken_down_is_not_made_again_elsewhere(haystacks: Work
     assert not list(place.media.glob(f"*/{base32(whole)}*"))
 
 
-def test_footage_of_a_whole_that_was_never_committed_goes_with_its_needle(haystacks: Workspace, tmp_path: Path) -> None:
-    place = Workspace(tmp_path / "ws")
+def test_footage_of_a_whole_that_was_never_committed_goes_with_its_needle(haystacks: WorkspaceFolder, tmp_path: Path) -> None:
+    place = WorkspaceFolder(tmp_path / "ws")
     shutil.copytree(haystacks.root, place.root)
     part = next(part for part in read(place, Spliced) if part.role == "needle")
     shutil.rmtree(place.root / "lake/commits/splice")  # as if a kill had come between rendering and commit
@@ -169,8 +169,8 @@ def test_footage_of_a_whole_that_was_never_committed_goes_with_its_needle(haysta
     assert not list(place.media.glob(f"*/{base32(part.video)}*"))
 
 
-def test_held_out_footage_is_in_no_training_whole(haystacks: Workspace, tmp_path: Path) -> None:
-    place = Workspace(tmp_path / "ws")
+def test_held_out_footage_is_in_no_training_whole(haystacks: WorkspaceFolder, tmp_path: Path) -> None:
+    place = WorkspaceFolder(tmp_path / "ws")
     shutil.copytree(haystacks.root, place.root)
     place.recipe.write_text(place.recipe.read_text() + "[stages.draw]\nheld_out = 0.4\nseed = 1\n")
     list(run.run(place, Console(quiet=True), "test"))
@@ -183,7 +183,7 @@ def test_held_out_footage_is_in_no_training_whole(haystacks: Workspace, tmp_path
     assert mixed > 0
 
 
-def test_whose_a_part_is_stays_attached(haystacks: Workspace) -> None:
+def test_whose_a_part_is_stays_attached(haystacks: WorkspaceFolder) -> None:
     parts, videos = read(haystacks, Spliced), {video.id: video for video in read(haystacks, Video)}
     for part in parts:
         owner = videos[part.part]
@@ -199,8 +199,8 @@ def test_whose_a_part_is_stays_attached(haystacks: Workspace) -> None:
         assert all(one.end_cs == other.start_cs for one, other in pairwise(those))
 
 
-def test_whoever_takes_a_needle_down_takes_its_haystacks_down_and_no_others(haystacks: Workspace, tmp_path: Path) -> None:
-    place = Workspace(tmp_path / "ws")
+def test_whoever_takes_a_needle_down_takes_its_haystacks_down_and_no_others(haystacks: WorkspaceFolder, tmp_path: Path) -> None:
+    place = WorkspaceFolder(tmp_path / "ws")
     shutil.copytree(haystacks.root, place.root)
     parts = read(place, Spliced)
     needle = next(part.part for part in parts if part.role == "needle")
@@ -261,7 +261,7 @@ def _encoded(number: int, folder: Path) -> Encoded:
     frames = sum(stop - first for _, first, stop in shots(number, 8))
     length = shots(1000 + number, 1)[0]
     haystack = _one_needle(tuple(cuts), length[2] - length[1], chance)
-    place = Workspace(folder)
+    place = WorkspaceFolder(folder)
     pieces = []
     before = haystack.needles[0].before
     for path, first, stop in (

@@ -16,7 +16,7 @@ from dmforge.curation.io import locations
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.folders import read_manifest
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.worlds.imagine import LEVELS
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
@@ -24,7 +24,7 @@ from dmforge.schemas.replies import QuestionType
 from tests.support.raw_chain import LOWEST, at_lowest_levels, ran
 
 
-def rows(workspace: Workspace, sql: str) -> list[tuple[Any, ...]]:
+def rows(workspace: WorkspaceFolder, sql: str) -> list[tuple[Any, ...]]:
     return LakeView(Lake(workspace), read_recipe(workspace.recipe).stages).connection.execute(sql).fetchall()
 
 
@@ -105,7 +105,7 @@ def test_a_folder_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
 
 def test_files_that_look_as_they_did_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_worlds(tmp_path / "films", WorldSettings(videos=3))
-    place = Workspace(tmp_path / "ws")
+    place = WorkspaceFolder(tmp_path / "ws")
     place.inputs.mkdir(parents=True)
     place.recipe.write_text('name = "test"\n[bring]\nvideos = ["../films/videos"]\n[stages.ingest]\n')
     assert "3 files of the recipe's [bring] are not taken in yet" in dmforge("plan", "-w", place.root)

@@ -14,7 +14,7 @@ from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.shot_detection import cuts
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.stages.segments import Event, Segment, joined, segments
 from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
@@ -25,7 +25,7 @@ from tests.support.films import shots, write_film
 
 
 def test_cuts_are_found_to_the_frame_however_sparse_the_coarse_clip_is(tmp_path: Path) -> None:
-    place = Workspace(tmp_path / "ws")
+    place = WorkspaceFolder(tmp_path / "ws")
     place.inputs.mkdir(parents=True)
     place.recipe.write_text('name = "cuts"\n[stages.ingest]\n')
     films = tmp_path / "films"

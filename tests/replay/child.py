@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from dmforge.commands import run
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.inference.engines import transformers_engine as _engine
 from dmforge.generators.student import load_student as _load
 
@@ -21,7 +21,7 @@ if __name__ == "__main__":
         place, until = line.split()
         pid = os.fork()
         if not pid:
-            reports = run.run(Workspace(Path(place)), Console(quiet=True), "x", until)
+            reports = run.run(WorkspaceFolder(Path(place)), Console(quiet=True), "x", until)
             pending = [report for report in reports if report.tally.pending]
             os._exit(bool(pending))
         print(pid, flush=True)  # noqa: T201 (it is read by the test)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from dmforge.commands import intake, run
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
@@ -39,7 +39,7 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def prepared(oracle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace of the recipe, run as far as it goes without its student, which should lie beside it."""
-    workspace = Workspace(tmp_path_factory.mktemp("prepared") / "ws")
+    workspace = WorkspaceFolder(tmp_path_factory.mktemp("prepared") / "ws")
     run.init(workspace.root, "replayed")
     shrink(workspace.recipe)
     intake.add_videos(workspace, COMMAND, [str(oracle / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
@@ -70,8 +70,8 @@ def student(oracle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workspace(prepared: Path, student: Path, tmp_path: Path) -> Workspace:
+def workspace(prepared: Path, student: Path, tmp_path: Path) -> WorkspaceFolder:
     """A copy of the prepared workspace, with the student beside it."""
     shutil.copytree(prepared, tmp_path / "ws")
     shutil.copytree(student, tmp_path / "student")
-    return Workspace(tmp_path / "ws")
+    return WorkspaceFolder(tmp_path / "ws")

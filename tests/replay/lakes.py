@@ -12,7 +12,7 @@ from dmforge.curation.engine.driver import Driver, StageReport
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rollouts.rollout_stage import RolloutStage
 from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import from_arrow
@@ -22,7 +22,7 @@ from tests.replay.policies import Policy, Rate, known_tasks
 RecordT = TypeVar("RecordT", bound=Record)
 
 
-def stages_of(workspace: Workspace, policy: Policy | None = None) -> tuple[AnyStage, ...]:
+def stages_of(workspace: WorkspaceFolder, policy: Policy | None = None) -> tuple[AnyStage, ...]:
     """The recipe's stages, whose rollouts are written by a policy, if one is given."""
     stages = read_recipe(workspace.recipe).stages
     for stage in stages:
@@ -31,26 +31,28 @@ def stages_of(workspace: Workspace, policy: Policy | None = None) -> tuple[AnySt
     return stages
 
 
-def view_of(workspace: Workspace) -> LakeView:
+def view_of(workspace: WorkspaceFolder) -> LakeView:
     return LakeView(Lake(workspace), read_recipe(workspace.recipe).stages)
 
 
-def rows(workspace: Workspace, record: type[RecordT]) -> list[RecordT]:
+def rows(workspace: WorkspaceFolder, record: type[RecordT]) -> list[RecordT]:
     view = view_of(workspace)
     return from_arrow(record, view.table(f"SELECT * FROM ({view.rows(record).sql}) ORDER BY id"))
 
 
-def sql(workspace: Workspace, query: str) -> list[tuple[Any, ...]]:
+def sql(workspace: WorkspaceFolder, query: str) -> list[tuple[Any, ...]]:
     return view_of(workspace).connection.cursor().execute(query).fetchall()
 
 
-def policy_for(workspace: Workspace, rate: Rate, **settings: Any) -> Policy:
+def policy_for(workspace: WorkspaceFolder, rate: Rate, **settings: Any) -> Policy:
     """A policy that knows all tasks about the workspace's videos."""
     (clips,) = {stage.config.clips for stage in stages_of(workspace) if isinstance(stage, RolloutStage)}
     return Policy(known_tasks(workspace, clips, rows(workspace, Video), rows(workspace, Task)), rate, **settings)
 
 
-def run(workspace: Workspace, policy: Policy | None, until: str | None = None, *, only: bool = False) -> list[StageReport]:
+def run(
+    workspace: WorkspaceFolder, policy: Policy | None, until: str | None = None, *, only: bool = False
+) -> list[StageReport]:
     """Run the stages up to `until` as `dmforge run` does; or the last of them alone."""
     stages = stages_of(workspace, policy)
     names = [stage.name for stage in stages]
@@ -60,7 +62,7 @@ def run(workspace: Workspace, policy: Policy | None, until: str | None = None, *
         return list(Driver(Lake(workspace), stages, LocalExecutor(), Console(quiet=True)).run(to_run))
 
 
-def change(workspace: Workspace, old: str, new: str) -> None:
+def change(workspace: WorkspaceFolder, old: str, new: str) -> None:
     """Edit the recipe."""
     text = workspace.recipe.read_text()
     assert old in text, old

@@ -8,7 +8,7 @@ from random import Random
 from typing import Literal
 
 from dmforge.curation.video.media import Media
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.footage import PromptPiece, ShownClip
 from dmforge.generators.inference.engines.engine import Conversation, GeneratedText, Sampling
 from dmforge.generators.rendition_footage import Renditions
@@ -97,7 +97,7 @@ def frame_bytes(clip: ShownClip) -> bytes:
 
 
 def known_tasks(
-    workspace: Workspace, clips: Clips, videos: Iterable[Video], tasks: Iterable[Task]
+    workspace: WorkspaceFolder, clips: Clips, videos: Iterable[Video], tasks: Iterable[Task]
 ) -> dict[tuple[bytes, str], Task]:
     """The tasks that a policy knows: each by its video's frames and its text, and by its question alone without a video."""
     media = {video.id: Media(workspace, video.id) for video in videos}

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmforge.curation.contract.stage_results import Made
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rollouts.necessity import wrong_window
 from dmforge.filters.rollouts.replay import Replay, ReplayConfig
 from dmforge.filters.rollouts.rollout_stage import RolloutStage, right_window
@@ -49,7 +49,7 @@ def wants_fps(task: Task) -> int:
 
 
 def measured(
-    stage: RolloutStage[Any, Any], workspace: Workspace, items: Sequence[TaskWithVideo | CandidateWithTask]
+    stage: RolloutStage[Any, Any], workspace: WorkspaceFolder, items: Sequence[TaskWithVideo | CandidateWithTask]
 ) -> list[Made]:
     """A stage at work without a lake to write to."""
     stage.open(workspace)
@@ -58,11 +58,11 @@ def measured(
     return found
 
 
-def verdicts(workspace: Workspace, name: str) -> dict[bytes, Verdict]:
+def verdicts(workspace: WorkspaceFolder, name: str) -> dict[bytes, Verdict]:
     return {row.subject: row for row in rows(workspace, Verdict) if row.filter == name}
 
 
-def shown(workspace: Workspace) -> list[TaskWithVideo]:
+def shown(workspace: WorkspaceFolder) -> list[TaskWithVideo]:
     videos = {video.id: video for video in rows(workspace, Video)}
     tasks = sorted(rows(workspace, Task), key=lambda task: (task.video, task.id))
     return [TaskWithVideo(task, videos[task.video]) for task in tasks]
@@ -98,7 +98,7 @@ def test_where_an_interval_stands() -> None:
     assert Interval(0.2, 0.4).against(0.3, 0.6) == "not clear"
 
 
-def test_rounds_save_rollouts_and_decide_the_same(workspace: Workspace) -> None:
+def test_rounds_save_rollouts_and_decide_the_same(workspace: WorkspaceFolder) -> None:
     """Policies that solve each task with a known rate: what is decided early is what 16 rollouts decide."""
     items, spent, decided = shown(workspace), Counter[str](), Counter[bool]()
     base = next(stage for stage in stages_of(workspace) if isinstance(stage, Replay)).config
@@ -122,7 +122,7 @@ def test_rounds_save_rollouts_and_decide_the_same(workspace: Workspace) -> None:
 # what each measurement says
 
 
-def test_replay_counts_what_a_student_gets_right_by_itself(workspace: Workspace) -> None:
+def test_replay_counts_what_a_student_gets_right_by_itself(workspace: WorkspaceFolder) -> None:
     solved = {task.id for task in rows(workspace, Task) if task.id[0] % 2}
     policy = policy_for(workspace, lambda task, seen, look: float(task.id in solved))
     run(workspace, policy, until="replay")
@@ -141,7 +141,7 @@ def test_replay_counts_what_a_student_gets_right_by_itself(workspace: Workspace)
     assert {row.looks for row in free} == {(Look(Window(100, 300), Fraction(2)),)}
 
 
-def test_blind_finds_what_can_be_answered_from_its_text(workspace: Workspace) -> None:
+def test_blind_finds_what_can_be_answered_from_its_text(workspace: WorkspaceFolder) -> None:
     policy = policy_for(workspace, lambda task, seen, look: float(task.question in FROM_TEXT if seen == "text" else 1))
     change(workspace, "sizes = [1, 2]\n\n[stages.blind]", "sizes = [4, 8, 16]\n\n[stages.blind]")
     run(workspace, policy, until="blind")
@@ -155,7 +155,7 @@ def test_blind_finds_what_can_be_answered_from_its_text(workspace: Workspace) ->
     assert all(texts[task.id] > 1 for task in rows(workspace, Task) if len(task.options) == 4)
 
 
-def test_necessity_is_what_the_right_window_adds(workspace: Workspace) -> None:
+def test_necessity_is_what_the_right_window_adds(workspace: WorkspaceFolder) -> None:
     coarse = {task.id for task in rows(workspace, Task) if task.id[0] % 2}
 
     def rate(task: Task, seen: Seen, look: Look | None) -> float:
@@ -171,7 +171,7 @@ def test_necessity_is_what_the_right_window_adds(workspace: Workspace) -> None:
     assert {arm for _, _, arm in seeds} == {"right", "wrong", "none", "thought"}
 
 
-def test_before_a_forced_look_stands_what_the_student_thought_by_itself(workspace: Workspace) -> None:
+def test_before_a_forced_look_stands_what_the_student_thought_by_itself(workspace: WorkspaceFolder) -> None:
     run(workspace, policy_for(workspace, lambda task, seen, look: 0.5), until="necessity")
     found = [row for row in rows(workspace, Rollout) if row.filter == "necessity"]
     free = {(row.task, row.index): row.transcript.trajectory_text for row in found if row.arm == "thought"}
@@ -184,7 +184,7 @@ def test_before_a_forced_look_stands_what_the_student_thought_by_itself(workspac
         assert own != "<think>"
 
 
-def test_a_window_is_forced_at_the_density_that_the_thought_before_it_names(workspace: Workspace) -> None:
+def test_a_window_is_forced_at_the_density_that_the_thought_before_it_names(workspace: WorkspaceFolder) -> None:
     policy = policy_for(workspace, lambda task, seen, look: 0.5, look="<span>1.00 - 3.00</span><fps>4</fps>")
     run(workspace, policy, until="necessity")
     forced = [row for row in rows(workspace, Rollout) if row.filter == "necessity" and row.arm in ("right", "wrong")]
@@ -195,7 +195,7 @@ def test_a_window_is_forced_at_the_density_that_the_thought_before_it_names(work
     assert {row.looks[0].fps for row in forced} == {6}
 
 
-def test_arms_have_the_same_seeds(workspace: Workspace) -> None:
+def test_arms_have_the_same_seeds(workspace: WorkspaceFolder) -> None:
     policy = policy_for(workspace, lambda task, seen, look: 0.5)
     run(workspace, policy, until="blind")
     policy.rollouts.clear()
@@ -213,7 +213,7 @@ def test_arms_have_the_same_seeds(workspace: Workspace) -> None:
         assert set.intersection(*seeds) == min(seeds, key=len)  # an arm that is given up has no others
 
 
-def test_no_rollout_is_made_by_two_measurements(workspace: Workspace) -> None:
+def test_no_rollout_is_made_by_two_measurements(workspace: WorkspaceFolder) -> None:
     policy = policy_for(workspace, lambda task, seen, look: float(shows(task, look)))
     run(workspace, policy, until="necessity")
     policy.rollouts.clear()
@@ -227,7 +227,7 @@ def test_no_rollout_is_made_by_two_measurements(workspace: Workspace) -> None:
     assert {row.arm for row in rows(workspace, Rollout) if row.filter == "density"} == {"1", "2", "3", "4", "6", "thought"}
 
 
-def test_a_wrong_window_shows_nothing_of_gold(workspace: Workspace) -> None:
+def test_a_wrong_window_shows_nothing_of_gold(workspace: WorkspaceFolder) -> None:
     for item in shown(workspace):
         window = right_window(item.task)
         if window is None or item.video is None:
@@ -241,7 +241,7 @@ def test_a_wrong_window_shows_nothing_of_gold(workspace: Workspace) -> None:
     assert wrong_window(task, Window(0, 1160), 1160) is None
 
 
-def test_the_lowest_density_that_shows_it_is_the_target(workspace: Workspace) -> None:
+def test_the_lowest_density_that_shows_it_is_the_target(workspace: WorkspaceFolder) -> None:
     run(workspace, policy_for(workspace, lambda task, seen, look: float(shows(task, look, wants_fps(task)))), until="density")
     targets = {row.task: row for row in rows(workspace, Target)}
     grounded = [task for task in rows(workspace, Task) if task.windows]
@@ -254,7 +254,7 @@ def test_the_lowest_density_that_shows_it_is_the_target(workspace: Workspace) ->
         assert targets[task.id].source == "replay"
 
 
-def test_a_candidates_wrong_answer_and_wrong_window_have_few_who_vouch(workspace: Workspace) -> None:
+def test_a_candidates_wrong_answer_and_wrong_window_have_few_who_vouch(workspace: WorkspaceFolder) -> None:
     videos, tasks = ({row.id: row for row in rows(workspace, kind)} for kind in (Video, Task))
     policy = policy_for(workspace, lambda task, seen, look: 0.95 if shows(task, look) else 0.1)
     change(workspace, "sizes = [1, 2]\n\n[stages.vouch]", "sizes = [4, 8, 16]\n\n[stages.vouch]")
@@ -290,7 +290,7 @@ def test_a_candidates_wrong_answer_and_wrong_window_have_few_who_vouch(workspace
 # what is selected
 
 
-def rl(workspace: Workspace) -> dict[bytes, Sample]:
+def rl(workspace: WorkspaceFolder) -> dict[bytes, Sample]:
     return {row.task: row for row in rows(workspace, Sample) if row.corpus == "rl"}
 
 
@@ -302,18 +302,18 @@ def sometimes(task: Task, seen: Seen, look: Look | None) -> float:
 
 
 @pytest.fixture(scope="module")
-def finished(prepared: Path, student: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def finished(prepared: Path, student: Path, tmp_path_factory: pytest.TempPathFactory) -> WorkspaceFolder:
     """The whole recipe, by a student that sees."""
     folder = tmp_path_factory.mktemp("finished")
     shutil.copytree(prepared, folder / "ws")
     shutil.copytree(student, folder / "student")
-    workspace = Workspace(folder / "ws")
+    workspace = WorkspaceFolder(folder / "ws")
     change(workspace, "sizes = [2, 3]", "sizes = [4, 8, 16]")
     run(workspace, policy_for(workspace, sometimes))
     return workspace
 
 
-def test_tasks_that_are_neither_always_nor_never_solved_are_kept_with_their_target(finished: Workspace) -> None:
+def test_tasks_that_are_neither_always_nor_never_solved_are_kept_with_their_target(finished: WorkspaceFolder) -> None:
     told, necessary = verdicts(finished, "replay"), verdicts(finished, "necessity")
     kept, tasks = rl(finished), {task.id: task for task in rows(finished, Task)}
     targets = {row.task: row.look for row in rows(finished, Target)}
@@ -332,10 +332,10 @@ def test_tasks_that_are_neither_always_nor_never_solved_are_kept_with_their_targ
     assert "holds tasks" in dmforge("select", "rl", "--where", "replay > 0", "-w", finished.root, code=2)[1]
 
 
-def test_a_threshold_rolls_out_nothing(finished: Workspace, student: Path, tmp_path: Path) -> None:
+def test_a_threshold_rolls_out_nothing(finished: WorkspaceFolder, student: Path, tmp_path: Path) -> None:
     shutil.copytree(finished.root, tmp_path / "ws")
     shutil.copytree(student, tmp_path / "student")
-    workspace = Workspace(tmp_path / "ws")
+    workspace = WorkspaceFolder(tmp_path / "ws")
     change(workspace, "replay = 0.95", "replay = 0.3")
     told = json.loads(dmforge("select", "rl", "-w", workspace.root, "--json")[0])
     assert told["kept"] == len(rl(workspace)) < len(rl(finished))
@@ -343,15 +343,15 @@ def test_a_threshold_rolls_out_nothing(finished: Workspace, student: Path, tmp_p
     assert rows(workspace, Rollout) == rows(finished, Rollout)
 
 
-def test_what_is_not_replayed_yet_is_undetermined(workspace: Workspace) -> None:
+def test_what_is_not_replayed_yet_is_undetermined(workspace: WorkspaceFolder) -> None:
     dry = json.loads(dmforge("select", "rl", "--dry-run", "-w", workspace.root, "--json")[0])
     assert dry == {"kept": 0, "rejected": {}, "undetermined": len(rows(workspace, Task))}
 
 
-def test_a_teachers_look_is_a_target_where_that_is_asked_for(finished: Workspace, student: Path, tmp_path: Path) -> None:
+def test_a_teachers_look_is_a_target_where_that_is_asked_for(finished: WorkspaceFolder, student: Path, tmp_path: Path) -> None:
     shutil.copytree(finished.root, tmp_path / "ws")
     shutil.copytree(student, tmp_path / "student")
-    workspace = Workspace(tmp_path / "ws")
+    workspace = WorkspaceFolder(tmp_path / "ws")
     change(workspace, 'corpus = "rl"', 'corpus = "rl"\nteachers_look = true')
     dmforge("select", "rl", "-w", workspace.root)
     before, after = rl(finished), rl(workspace)
@@ -363,8 +363,8 @@ def test_a_teachers_look_is_a_target_where_that_is_asked_for(finished: Workspace
         assert (sample.target, sample.target_source) == (looks[sample.task], "teacher")
 
 
-def test_another_density_is_another_candidate_by_the_teachers_second_call(prepared: Path, finished: Workspace) -> None:
-    before = {row.id: row for row in rows(Workspace(prepared), Candidate)}
+def test_another_density_is_another_candidate_by_the_teachers_second_call(prepared: Path, finished: WorkspaceFolder) -> None:
+    before = {row.id: row for row in rows(WorkspaceFolder(prepared), Candidate)}
     asked = sql(finished, "SELECT status, reason, count(*) FROM outcomes WHERE stage = 'thin' GROUP BY ALL")
     fresh = [row for row in rows(finished, Candidate) if row.id not in before]
     assert fresh, asked

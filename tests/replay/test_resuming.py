@@ -21,7 +21,7 @@ from dmforge import cli
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lake.worklist import pending_batches
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rollouts.blind import Blind
 from dmforge.generators.inference.named_student import StudentConfig, file_digests
 from dmforge.generators.student.load_student import load
@@ -75,7 +75,7 @@ def started(child: subprocess.Popen[str], workspace: Path) -> int:
 
 
 def test_killed_at_random_the_lake_ends_byte_identical(
-    workspace: Workspace, student: Path, tmp_path: Path, child: subprocess.Popen[str]
+    workspace: WorkspaceFolder, student: Path, tmp_path: Path, child: subprocess.Popen[str]
 ) -> None:
     shaken, draw = tmp_path / "shaken" / "ws", random.Random(5)
     shutil.copytree(workspace.root, shaken)
@@ -100,7 +100,7 @@ def test_killed_at_random_the_lake_ends_byte_identical(
     assert {row.filter for row in rows(workspace, Rollout)} == {"blind", "replay", "necessity"}
 
 
-def test_what_was_committed_is_never_rolled_out_again(workspace: Workspace) -> None:
+def test_what_was_committed_is_never_rolled_out_again(workspace: WorkspaceFolder) -> None:
     policy, draw, breakdowns = policy_for(workspace, lambda task, seen, look: 0.5), random.Random(2), 0
     (blind,) = (stage for stage in stages_of(workspace, policy) if isinstance(stage, Blind))
     everything: list[int] = []
@@ -124,7 +124,7 @@ def test_what_was_committed_is_never_rolled_out_again(workspace: Workspace) -> N
     assert len(everything) > len(set(everything)) == len(rows(workspace, Rollout))
 
 
-def test_a_batch_is_whole_videos(workspace: Workspace) -> None:
+def test_a_batch_is_whole_videos(workspace: WorkspaceFolder) -> None:
     view = view_of(workspace)
     found = [batch.videos for batch in pending_batches(view, named(view, "blind"))]
     assert [len(set(videos)) for videos in found] == [1] * 4
@@ -140,7 +140,7 @@ def test_a_batch_is_whole_videos(workspace: Workspace) -> None:
 # what makes new work, and what doesn't
 
 
-def test_more_rounds_roll_out_only_what_is_missing(workspace: Workspace) -> None:
+def test_more_rounds_roll_out_only_what_is_missing(workspace: WorkspaceFolder) -> None:
     policy = policy_for(workspace, lambda task, seen, look: 0.0)
     run(workspace, policy, until="replay")
     tasks, first = len(rows(workspace, Task)), {row.key: row for row in rows(workspace, Rollout) if row.filter == "replay"}
@@ -154,7 +154,7 @@ def test_more_rounds_roll_out_only_what_is_missing(workspace: Workspace) -> None
     assert {key: second[key] for key in first} == first
 
 
-def test_another_student_is_other_work_and_another_place_is_not(workspace: Workspace, tmp_path: Path) -> None:
+def test_another_student_is_other_work_and_another_place_is_not(workspace: WorkspaceFolder, tmp_path: Path) -> None:
     def pending() -> int:
         stages = json.loads(dmforge("plan", "-w", workspace.root, "--json")[0])["stages"]
         return next(one["pending"] for one in stages if one["name"] == "replay")
@@ -204,7 +204,7 @@ def test_loading_reads_no_other_file(student: Path) -> None:
 # a student that isn't there
 
 
-def test_without_its_student_a_run_ends_in_good_order_and_says_what_to_do(workspace: Workspace, tmp_path: Path) -> None:
+def test_without_its_student_a_run_ends_in_good_order_and_says_what_to_do(workspace: WorkspaceFolder, tmp_path: Path) -> None:
     (tmp_path / "student").rename(tmp_path / "later")
     told, said = dmforge("run", "-w", workspace.root, "--json")
     assert "ends before blind" in said
@@ -220,7 +220,7 @@ def test_without_its_student_a_run_ends_in_good_order_and_says_what_to_do(worksp
     assert "names no student" in dmforge("run", "-w", workspace.root)[1]
 
 
-def test_a_folder_that_holds_no_student_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_folder_that_holds_no_student_is_refused(workspace: WorkspaceFolder, tmp_path: Path) -> None:
     (tmp_path / "student").rename(tmp_path / "checkpoint-7")
     (tmp_path / "student").mkdir()
     (tmp_path / "checkpoint-7").rename(tmp_path / "student/checkpoint-7")

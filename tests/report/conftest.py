@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from tests.report import hostile
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -32,14 +32,14 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def built(tmp_path_factory: pytest.TempPathFactory) -> WorkspaceFolder:
     return hostile.build(tmp_path_factory.mktemp("hostile"))
 
 
 @pytest.fixture
-def workspace(built: Workspace, tmp_path: Path) -> Workspace:
+def workspace(built: WorkspaceFolder, tmp_path: Path) -> WorkspaceFolder:
     """A copy of the built workspace for one test."""
-    return Workspace(Path(shutil.copytree(built.root, tmp_path / "ws")))
+    return WorkspaceFolder(Path(shutil.copytree(built.root, tmp_path / "ws")))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dmforge.commands import intake, run
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 
 RECIPE = """name = "<script>window.planted='recipe'</script> & friends"
@@ -54,7 +54,7 @@ def answer(plant: str, start: int, end: int) -> str:
     )
 
 
-def build(folder: Path) -> Workspace:
+def build(folder: Path) -> WorkspaceFolder:
     """Of every plant a candidate that is kept, one whose window lies outside, and a question with it as an option."""
     worlds, videos = folder / "worlds", folder / "videos"
     make_worlds(worlds, WorldSettings(videos=len(NAMES)))
@@ -78,7 +78,7 @@ def build(folder: Path) -> Workspace:
         for plant in PLANTS
     ]
     asked.write_text("".join(json.dumps(task) + "\n" for task in tasks))
-    workspace = Workspace(folder / "ws")
+    workspace = WorkspaceFolder(folder / "ws")
     workspace.inputs.mkdir(parents=True)
     workspace.recipe.write_text(RECIPE)
     claims = SourceInfo(source=SOURCE, licence="<u>CC0</u>")
@@ -89,6 +89,6 @@ def build(folder: Path) -> Workspace:
     return workspace
 
 
-def finish(workspace: Workspace) -> None:
+def finish(workspace: WorkspaceFolder) -> None:
     for report in run.run(workspace, Console(quiet=True), "test"):
         assert not report.tally.pending, report

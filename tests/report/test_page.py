@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from dmforge import cli
 from dmforge.commands.report import write_report
 from dmforge.curation.report.training_curves import training
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 
 OVERLAPS = """() => {
@@ -49,7 +49,7 @@ OUTSIDE = """() => [...document.querySelectorAll('main *, header *')].filter((on
 
 
 @pytest.fixture(scope="module")
-def report(built: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(built: WorkspaceFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     log = tmp_path_factory.mktemp("training") / "log.jsonl"
     log.write_text("".join(json.dumps({"step": step, "loss": 1 / step, "lr": 1e-3}) + "\n" for step in range(1, 30)))
     return write_report(built, tmp_path_factory.mktemp("report") / "report.html", [log.parent])
@@ -195,7 +195,7 @@ def test_without_script_every_card_is_there(browser: Browser, report: Path) -> N
     context.close()
 
 
-def test_the_same_lake_gives_the_same_page_and_nothing_else(built: Workspace, report: Path, tmp_path: Path) -> None:
+def test_the_same_lake_gives_the_same_page_and_nothing_else(built: WorkspaceFolder, report: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in built.root.rglob("*")}
     one, other = (write_report(built, tmp_path / f"{n}.html").read_bytes() for n in (1, 2))
     assert one == other
@@ -204,7 +204,7 @@ def test_the_same_lake_gives_the_same_page_and_nothing_else(built: Workspace, re
     assert not re.search(rb'(?:src|href)="(?!data:|#)', one)
 
 
-def test_missing_media_are_said(workspace: Workspace, tmp_path: Path) -> None:
+def test_missing_media_are_said(workspace: WorkspaceFolder, tmp_path: Path) -> None:
     for path in workspace.media.glob("*/*.mp4"):
         path.unlink()
     text = write_report(workspace, tmp_path / "report.html").read_text("utf-8")
@@ -212,21 +212,21 @@ def test_missing_media_are_said(workspace: Workspace, tmp_path: Path) -> None:
     assert "data:image" not in text.split("<main>")[1]
 
 
-def test_a_page_is_not_put_among_what_the_workspace_holds(workspace: Workspace) -> None:
+def test_a_page_is_not_put_among_what_the_workspace_holds(workspace: WorkspaceFolder) -> None:
     for place in (workspace.lake / "report.html", workspace.recipe, workspace.media / "../lake/x.html", workspace.root):
         with pytest.raises(InputError):
             write_report(workspace, place)
 
 
 @pytest.mark.parametrize("wrong", ["empty", "missing"])
-def test_a_folder_that_is_no_trainings_is_named(workspace: Workspace, tmp_path: Path, wrong: str) -> None:
+def test_a_folder_that_is_no_trainings_is_named(workspace: WorkspaceFolder, tmp_path: Path, wrong: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no training here") as error:
         write_report(workspace, tmp_path / "r.html", [tmp_path / wrong])
     assert error.value.where == f"--training {tmp_path / wrong}"
 
 
-def test_the_command_says_where_the_page_is(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_command_says_where_the_page_is(workspace: WorkspaceFolder, tmp_path: Path) -> None:
     told = CliRunner().invoke(cli.app, ["report", str(tmp_path / "r.html"), "-w", str(workspace.root), "--json"])
     assert told.exit_code == 0, told.output
     assert json.loads(told.stdout)["bytes"] == (tmp_path / "r.html").stat().st_size

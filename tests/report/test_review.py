@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route
 from dmforge.commands import audit, run
 from dmforge.commands.select import what_if
 from dmforge.curation.sources.reviews import Review, append, review_path, reviews_of
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import digest, read, show
 from tests.report.hostile import finish
@@ -53,7 +53,7 @@ class Serving:
 
 
 @contextmanager
-def serving(workspace: Workspace, name: str = "anna", sample: int = 100) -> Iterator[Serving]:
+def serving(workspace: WorkspaceFolder, name: str = "anna", sample: int = 100) -> Iterator[Serving]:
     words = ["review", "cot", "--sample", str(sample), "--as", name, "-w", str(workspace.root)]
     command = [sys.executable, "-m", "dmforge.cli", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -81,12 +81,14 @@ def until(page: Page, condition: str) -> None:
         page.wait_for_timeout(50)
 
 
-def kept(workspace: Workspace) -> set[str]:
+def kept(workspace: WorkspaceFolder) -> set[str]:
     told = audit.audit(workspace, "funnel")
     return {f"{stage} {status} {reason}: {n}" for stage, status, reason, n, _ in told.rows if stage in ("human", "select_cot")}
 
 
-def test_a_rejection_by_keyboard_changes_what_is_selected(desk: BrowserContext, workspace: Workspace, shots: Path) -> None:
+def test_a_rejection_by_keyboard_changes_what_is_selected(
+    desk: BrowserContext, workspace: WorkspaceFolder, shots: Path
+) -> None:
     before = what_if(workspace, "cot", None)
     assert before.kept == 12
     with serving(workspace) as server:
@@ -140,14 +142,14 @@ def test_a_rejection_by_keyboard_changes_what_is_selected(desk: BrowserContext, 
     assert what_if(workspace, "cot", None) == before
 
 
-def mind_changed(workspace: Workspace, line: dict[str, Any]) -> Review:
+def mind_changed(workspace: WorkspaceFolder, line: dict[str, Any]) -> Review:
     (review,) = [
         r for r in reviews_of(review_path(workspace, "anna")).values() if show("candidate", r.subject) == line["subject"]
     ]
     return Review(review.video, review.subject, "candidate", "anna", "keep", "", "")
 
 
-def test_the_door(workspace: Workspace) -> None:
+def test_the_door(workspace: WorkspaceFolder) -> None:
     with serving(workspace) as server:
         own = f"http://127.0.0.1:{server.port}"
         first = json.loads(server.ask("/samples")[1])["samples"][0]["id"]
@@ -194,7 +196,7 @@ def test_the_door(workspace: Workspace) -> None:
 JUNK = (b"\xff\xfe", b"\xed\xa0\x80", b"%ff%fe", b"%ed%a0%80", b"\x00", b"%", b"\xc3\xa9", b"\xc2\xb2", b"=;=;", b"a" * 9_000)
 
 
-def test_whatever_bytes_come_the_answer_is_a_refusal(workspace: Workspace) -> None:
+def test_whatever_bytes_come_the_answer_is_a_refusal(workspace: WorkspaceFolder) -> None:
     with serving(workspace) as server:
         name, own = f"dmforge-review-{server.port}=".encode(), f"127.0.0.1:{server.port}".encode()
         cookie, origin = b"Cookie: " + name + server.token.encode(), b"Origin: http://" + own
@@ -223,7 +225,7 @@ def test_whatever_bytes_come_the_answer_is_a_refusal(workspace: Workspace) -> No
             assert all(400 <= each < 500 for each in asked), (junk[:20], asked)
 
 
-def test_the_second_reviewer_sees_what_the_first_rejected(workspace: Workspace) -> None:
+def test_the_second_reviewer_sees_what_the_first_rejected(workspace: WorkspaceFolder) -> None:
     with serving(workspace) as server:
         before = [sample["id"] for sample in json.loads(server.ask("/samples")[1])["samples"]]
         own = f"http://127.0.0.1:{server.port}"
@@ -246,12 +248,12 @@ def test_the_second_reviewer_sees_what_the_first_rejected(workspace: Workspace) 
 
 
 @pytest.mark.parametrize("name", ["../x", "Anna", "", "a/b", "-x", "a" * 41, "a\n", "con.txt"])
-def test_a_name_that_is_no_name_is_refused(workspace: Workspace, name: str) -> None:
+def test_a_name_that_is_no_name_is_refused(workspace: WorkspaceFolder, name: str) -> None:
     with pytest.raises(InputError, match="is not a name for a reviewer"):
         review_path(workspace, name)
 
 
-def test_half_a_line_is_no_decision_and_spoils_none(workspace: Workspace) -> None:
+def test_half_a_line_is_no_decision_and_spoils_none(workspace: WorkspaceFolder) -> None:
     one, other = (Review(digest("v", 1), digest("c", n), "candidate", "anna", "keep", "", "") for n in (1, 2))
     append(workspace, one)
     path = review_path(workspace, "anna")
@@ -267,7 +269,7 @@ def test_half_a_line_is_no_decision_and_spoils_none(workspace: Workspace) -> Non
             reviews_of(path)
 
 
-def test_a_takedown_takes_reviews_with_it(workspace: Workspace) -> None:
+def test_a_takedown_takes_reviews_with_it(workspace: WorkspaceFolder) -> None:
     videos = sorted(path.name.partition(".")[0] for path in workspace.media.glob("*/*.coarse.mp4"))
     first = read(f"video_{videos[0]}")[1]
     append(workspace, Review(first, digest("c", 1), "candidate", "anna", "keep", "", "secret"))
@@ -285,7 +287,7 @@ def test_a_takedown_takes_reviews_with_it(workspace: Workspace) -> None:
         append(workspace, Review(first, digest("c", 1), "candidate", "anna", "keep", "", ""))
 
 
-def test_what_is_decided_is_what_is_seen(desk: BrowserContext, workspace: Workspace) -> None:
+def test_what_is_decided_is_what_is_seen(desk: BrowserContext, workspace: WorkspaceFolder) -> None:
     with serving(workspace) as server:
         page = desk.new_page()
         first, second = [sample["id"] for sample in json.loads(server.ask("/samples")[1])["samples"]][:2]
@@ -315,7 +317,7 @@ def show_subject(review: Review) -> str:
     return show(review.subject_kind, review.subject)
 
 
-def test_pages_of_a_large_review_come_by_key(workspace: Workspace) -> None:
+def test_pages_of_a_large_review_come_by_key(workspace: WorkspaceFolder) -> None:
     with serving(workspace, sample=5) as server:
         told = json.loads(server.ask("/samples")[1])
         ids = [sample["id"] for sample in told["samples"]]
@@ -324,7 +326,7 @@ def test_pages_of_a_large_review_come_by_key(workspace: Workspace) -> None:
         assert server.ask("/samples?after=%27%20OR%201=1")[0] in (400, 404)
 
 
-def test_what_nobody_would_read_is_not_asked(workspace: Workspace) -> None:
+def test_what_nobody_would_read_is_not_asked(workspace: WorkspaceFolder) -> None:
     unread = workspace.recipe.read_text().replace("[stages.human]\n", "").replace("human = 1.0", "")
     workspace.recipe.write_text(unread)
     words = [sys.executable, "-m", "dmforge.cli", "review", "cot", "--as", "anna", "-w", str(workspace.root)]
@@ -333,7 +335,7 @@ def test_what_nobody_would_read_is_not_asked(workspace: Workspace) -> None:
     assert "human" in done.stderr
 
 
-def test_a_review_can_be_read_on_a_phone_and_on_a_desk(browser: Browser, workspace: Workspace) -> None:
+def test_a_review_can_be_read_on_a_phone_and_on_a_desk(browser: Browser, workspace: WorkspaceFolder) -> None:
     with serving(workspace) as server:
         for width in (360, 1440):
             page = browser.new_page(viewport={"width": width, "height": 800})

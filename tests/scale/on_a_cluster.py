@@ -21,7 +21,7 @@ from dmforge.curation.engine.executors.batch_results import FinishedBatch
 from dmforge.curation.engine.executors.ray.cluster import connect
 from dmforge.curation.engine.executors.ray.ray_executor import RayExecutor
 from dmforge.curation.engine.rehearsal import RehearsalNumber
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.records import Verdict
 from tests.foundation.stages import Ahead, Dies, Misbehave, MisbehaveConfig, batches, execute, statuses
@@ -55,42 +55,42 @@ def executor(machines: Machines) -> RayExecutor:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+def workspace(tmp_path: Path) -> WorkspaceFolder:
     (tmp_path / "recipe.toml").touch()
-    return Workspace(tmp_path)
+    return WorkspaceFolder(tmp_path)
 
 
 def spread(
-    executor: RayExecutor, stage: Stage[RehearsalNumber, Verdict], workspace: Workspace, count: int, size: int
+    executor: RayExecutor, stage: Stage[RehearsalNumber, Verdict], workspace: WorkspaceFolder, count: int, size: int
 ) -> list[FinishedBatch]:
     return list(executor.execute(stage, workspace, batches(count, size), lambda _: None))
 
 
-def test_hostile_inputs_end_as_they_do_on_one_machine(executor: RayExecutor, workspace: Workspace) -> None:
+def test_hostile_inputs_end_as_they_do_on_one_machine(executor: RayExecutor, workspace: WorkspaceFolder) -> None:
     stage = Misbehave(MisbehaveConfig(how="segfault"))
     found = statuses(spread(executor, stage, workspace, 20, 10))
     assert found == statuses(execute(stage, workspace.root, 20, 10))
     assert ("quarantined", "died") in found.values()
 
 
-def test_a_stage_that_cannot_be_run_stops_with_its_own_words(executor: RayExecutor, workspace: Workspace) -> None:
+def test_a_stage_that_cannot_be_run_stops_with_its_own_words(executor: RayExecutor, workspace: WorkspaceFolder) -> None:
     with pytest.raises(DmforgeError, match="its process died before the first input"):
         spread(executor, Dies(MisbehaveConfig(how="none")), workspace, 5, 5)
 
 
-def test_engines_that_read_ahead_are_fed_until_they_end(executor: RayExecutor, workspace: Workspace) -> None:
+def test_engines_that_read_ahead_are_fed_until_they_end(executor: RayExecutor, workspace: WorkspaceFolder) -> None:
     stage = Ahead(BatchConfig(workers=1))
     assert statuses(spread(executor, stage, workspace, 30, 4)) == statuses(execute(stage, workspace.root, 30, 4))
 
 
-def test_two_engines_share_a_gpu(executor: RayExecutor, workspace: Workspace) -> None:
+def test_two_engines_share_a_gpu(executor: RayExecutor, workspace: WorkspaceFolder) -> None:
     found = spread(executor, Seeing(BatchConfig(gpus=0.5)), workspace, 8, 2)
     rows = [row for one in found if one.settled for row in one.settled.rows["verdicts"].to_pylist()]
     assert {row["reason"] for row in rows} == {"0"}
 
 
-def test_a_worker_that_sees_no_workspace_is_refused(executor: RayExecutor, workspace: Workspace) -> None:
-    elsewhere = Workspace(workspace.root / "nowhere")
+def test_a_worker_that_sees_no_workspace_is_refused(executor: RayExecutor, workspace: WorkspaceFolder) -> None:
+    elsewhere = WorkspaceFolder(workspace.root / "nowhere")
     with pytest.raises(DmforgeError, match="sees no workspace there"):
         spread(executor, Misbehave(MisbehaveConfig(how="none")), elsewhere, 2, 2)
 
@@ -120,5 +120,5 @@ def change(machines: Machines, workspace: Path) -> None:
 
 
 def ran(root: Path, executor: RayExecutor | None) -> None:
-    reports = list(run.run(Workspace(root), Console(file=io.StringIO()), "test", executor=executor))
+    reports = list(run.run(WorkspaceFolder(root), Console(file=io.StringIO()), "test", executor=executor))
     assert not any(report.tally.pending for report in reports)

@@ -23,7 +23,7 @@ from dmforge.commands import run as run_commands
 from dmforge.commands.rank_run import run_share
 from dmforge.curation.lake.partition import Share
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE
 from dmforge.schemas.errors import InputError
 from tests.foundation.lakes import count, logical, run, view, write_recipe
@@ -42,7 +42,7 @@ def merge(root: Path, *others: Path) -> dict[str, int]:
 
 
 def share(root: Path, rank: int, world_size: int) -> None:
-    list(run_share(Workspace(root), quiet(), "test", Share(rank, world_size), 0.0))
+    list(run_share(WorkspaceFolder(root), quiet(), "test", Share(rank, world_size), 0.0))
 
 
 def asking(root: Path, url: str) -> None:
@@ -77,7 +77,7 @@ def test_after_a_merge_all_commands_agree_on_what_is_settled(tmp_path: Path) -> 
     run(other)
     merge(one, other)
     agree(one)
-    assert run_commands.status(Workspace(one))["count"].settled == 50
+    assert run_commands.status(WorkspaceFolder(one))["count"].settled == 50
 
 
 def test_commands_agree_where_inputs_were_changed_since_the_last_run(tmp_path: Path) -> None:
@@ -85,12 +85,12 @@ def test_commands_agree_where_inputs_were_changed_since_the_last_run(tmp_path: P
     run(tmp_path)
     write_recipe(tmp_path, tasks=60)
     agree(tmp_path)
-    assert run_commands.status(Workspace(tmp_path))["count"].pending == 10
+    assert run_commands.status(WorkspaceFolder(tmp_path))["count"].pending == 10
 
 
 def agree(root: Path) -> None:
     """Status, plan and funnel say the same."""
-    workspace = Workspace(root)
+    workspace = WorkspaceFolder(root)
     tallies = {forecast.name: forecast.tally for forecast in run_commands.plan(workspace)}
     standing = run_commands.status(workspace)
     assert {name: (tally.settled, tally.pending) for name, tally in tallies.items() if name != "keep"} == {
@@ -122,7 +122,7 @@ def test_a_video_that_was_taken_down_in_either_does_not_come_in(tmp_path: Path) 
     run(other)
     gone = sorted(row[0] for row in videos_of(other))
     for root, video in ((one, gone[0]), (other, gone[1])):
-        run_commands.forget(Workspace(root), "test", "asked to", lambda _, video=video: [video])
+        run_commands.forget(WorkspaceFolder(root), "test", "asked to", lambda _, video=video: [video])
     merge(one, other)
     run(one)
     assert {row[0] for row in videos_of(one)} == set(gone[2:])
@@ -135,7 +135,7 @@ def videos_of(root: Path) -> list[tuple[bytes]]:
 def test_a_workspace_is_not_merged_with_itself(tmp_path: Path) -> None:
     write_recipe(tmp_path)
     with pytest.raises(InputError, match="with itself"):
-        run_commands.merge(Workspace(tmp_path), "test", [tmp_path])
+        run_commands.merge(WorkspaceFolder(tmp_path), "test", [tmp_path])
 
 
 def test_two_machines_make_the_shards_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_two_machines_make_the_shards_of_one(tmp_path: Path, monkeypatch: pytest
     assert (added["videos"], added["media"], added["annotations"]) == (1, 3, 0)
     with subject.serving() as url:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
-        list(run_commands.run(Workspace(one), quiet(), "test"))
+        list(run_commands.run(WorkspaceFolder(one), quiet(), "test"))
         assert not subject.asked(url)
     found, expected = ended(one), ended(alone)
     # what each had packed of its half lies there still

@@ -22,7 +22,7 @@ from dmforge.curation.contract.stage import AskConfig
 from dmforge.curation.engine.driver import StageReport
 from dmforge.curation.engine.ranks.rank_locks import claim_share
 from dmforge.curation.lake.partition import ALL, LAST, Share
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.client import TeacherConfig
 from dmforge.schemas.errors import InputError
 from tests.foundation.lakes import count, fingerprint, logical, run, write_recipe
@@ -42,7 +42,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> str:
 def share(root: Path, rank: int, world_size: int) -> dict[str, StageReport]:
     """A rank that waits for none that isn't at work."""
     console = Console(file=io.StringIO())
-    return {one.name: one for one in run_share(Workspace(root), console, "test", Share(rank, world_size), 0.0)}
+    return {one.name: one for one in run_share(WorkspaceFolder(root), console, "test", Share(rank, world_size), 0.0)}
 
 
 def by_rank(root: Path, rank: int, world_size: int, *more: str) -> subprocess.CompletedProcess[str]:
@@ -83,7 +83,7 @@ def test_a_plain_run_goes_on_where_ranks_stopped(tmp_path: Path, alone: str) -> 
 def test_ranks_keep_plain_runs_out_and_each_other_out_of_their_shares(tmp_path: Path) -> None:
     write_recipe(tmp_path)
     run(tmp_path)
-    with claim_share(Workspace(tmp_path), Share(1, 2), "dmforge run --rank 1"):
+    with claim_share(WorkspaceFolder(tmp_path), Share(1, 2), "dmforge run --rank 1"):
         with pytest.raises(InputError, match=r"holds this workspace: process \d+ of .* \(dmforge run --rank 1\)"):
             run(tmp_path)
         for rank, world_size in ((1, 2), (2, 3)):
@@ -91,14 +91,14 @@ def test_ranks_keep_plain_runs_out_and_each_other_out_of_their_shares(tmp_path: 
             assert done.returncode == 2
             assert "another rank is at work" in done.stderr
         assert by_rank(tmp_path, 0, 2).returncode == 0
-    with Workspace(tmp_path).held("dmforge forget"):
+    with WorkspaceFolder(tmp_path).held("dmforge forget"):
         assert "dmforge forget" in by_rank(tmp_path, 0, 2).stderr
 
 
 def test_a_new_list_is_not_let_in_while_ranks_are_at_work(tmp_path: Path) -> None:
     write_recipe(tmp_path, tasks=100)
     run(tmp_path)
-    with claim_share(Workspace(tmp_path), Share(1, 2), "dmforge run --rank 1"):
+    with claim_share(WorkspaceFolder(tmp_path), Share(1, 2), "dmforge run --rank 1"):
         write_recipe(tmp_path, tasks=200)
         done = by_rank(tmp_path, 0, 2)
         assert done.returncode == 2

@@ -13,7 +13,7 @@ from dmforge.commands import run
 from dmforge.curation.io.atomic import writing
 from dmforge.curation.lake.journal import Journal
 from dmforge.curation.shards.integrity import verify
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import LakeError
 from tests.support.corpora import corpus
 
@@ -69,7 +69,7 @@ def test_nobody_waits_at_a_pipe(tmp_path: Path) -> None:
 
 
 def test_a_journal_is_its_owners_alone(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+    workspace = WorkspaceFolder(tmp_path)
     path = workspace.journal / "m" / "main.jsonl"
     path.parent.mkdir(parents=True)
     path.touch(0o644)  # copied from somewhere

@@ -13,7 +13,7 @@ from chaos.undisturbed import fingerprint
 from dmforge import cli
 from dmforge.commands import run
 from dmforge.curation.output_paths import output_file, output_folder
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.oracle.oracle_server import OracleLedger
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.evaluation_settings import read_evaluation
@@ -29,7 +29,7 @@ training.steps = 1
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+def workspace(tmp_path: Path) -> WorkspaceFolder:
     workspace = run.init(tmp_path / "ws", "demo")
     paid = workspace.root / PAID
     paid.parent.mkdir(parents=True)
@@ -49,7 +49,7 @@ OPTIONS: dict[str, Callable[[Path, Path], list[str]]] = {
 
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("inside", [PAID, "runs/new", "lake", "recipe.toml", "format.json", "shards/cot/x"])
-def test_no_output_goes_where_only_runs_write(workspace: Workspace, option: str, inside: str, tmp_path: Path) -> None:
+def test_no_output_goes_where_only_runs_write(workspace: WorkspaceFolder, option: str, inside: str, tmp_path: Path) -> None:
     if option == "oracle --truth":
         assert CliRunner().invoke(cli.app, ["worlds", str(workspace.root / "worlds"), "--videos", "1"]).exit_code == 0
     before = fingerprint(tmp_path)
@@ -59,7 +59,7 @@ def test_no_output_goes_where_only_runs_write(workspace: Workspace, option: str,
     assert fingerprint(tmp_path) == before
 
 
-def test_an_export_goes_into_no_workspace_and_may_lie_beside_its_folders(workspace: Workspace, tmp_path: Path) -> None:
+def test_an_export_goes_into_no_workspace_and_may_lie_beside_its_folders(workspace: WorkspaceFolder, tmp_path: Path) -> None:
     for place in (workspace.shards / "x", tmp_path / "other" / "lake" / "x"):
         run.init(tmp_path / "other", "demo") if not (tmp_path / "other").exists() else None
         with pytest.raises(InputError, match="belongs to a workspace"):
@@ -70,7 +70,7 @@ def test_an_export_goes_into_no_workspace_and_may_lie_beside_its_folders(workspa
 
 
 @pytest.mark.parametrize("inside", [PAID, "lake/commits/pack/x.json"])
-def test_no_link_leads_there_either(workspace: Workspace, inside: str, tmp_path: Path) -> None:
+def test_no_link_leads_there_either(workspace: WorkspaceFolder, inside: str, tmp_path: Path) -> None:
     target = workspace.root / inside
     (tmp_path / "folder").symlink_to(target.parent)
     (tmp_path / "root").symlink_to(workspace.root)
@@ -82,7 +82,7 @@ def test_no_link_leads_there_either(workspace: Workspace, inside: str, tmp_path:
             output_file(place, "--out")
 
 
-def test_folders_of_a_workspace_that_lie_elsewhere_are_its_own_too(workspace: Workspace, tmp_path: Path) -> None:
+def test_folders_of_a_workspace_that_lie_elsewhere_are_its_own_too(workspace: WorkspaceFolder, tmp_path: Path) -> None:
     elsewhere = tmp_path / "large disk"
     elsewhere.mkdir()
     workspace.media.symlink_to(elsewhere)
@@ -91,14 +91,14 @@ def test_folders_of_a_workspace_that_lie_elsewhere_are_its_own_too(workspace: Wo
             output_file(place, "--out", workspace)
 
 
-def test_a_truth_file_with_another_name_is_not_appended_to(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_truth_file_with_another_name_is_not_appended_to(workspace: WorkspaceFolder, tmp_path: Path) -> None:
     os.link(workspace.root / PAID, tmp_path / "planted.jsonl")
     with pytest.raises(InputError, match="hard link"):
         OracleLedger(tmp_path / "planted.jsonl")
     assert (workspace.root / PAID).read_text() == "paid\n"
 
 
-def test_no_training_and_no_evaluation_writes_there(workspace: Workspace, tmp_path: Path) -> None:
+def test_no_training_and_no_evaluation_writes_there(workspace: WorkspaceFolder, tmp_path: Path) -> None:
     settings = tmp_path / "settings.toml"
     settings.write_text(SETTINGS)
     with pytest.raises(InputError, match="belongs to a workspace"):

@@ -72,7 +72,7 @@ def test_a_line_holds_no_other() -> None:
 
 @pytest.mark.parametrize("form", ["table", "csv"])
 def test_a_text_with_line_ends_is_one_row_of_what_is_printed(form: str, capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_answer(QueryResult(["source_id", FORGED], [[FORGED, [FORGED]], ["b.mp4", None]]), form)
+    console.show_answer(QueryResult(["source_id", FORGED], [[FORGED, [FORGED]], ["b.mp4", None]]), form)
     header, forged, other = capsys.readouterr().out.splitlines()
     assert header.startswith("source_id")
     assert r"a.mp4\nvideo_0  made  1\nvideo_1\u2028video_2" in forged
@@ -80,13 +80,13 @@ def test_a_text_with_line_ends_is_one_row_of_what_is_printed(form: str, capsys: 
 
 
 def test_json_has_the_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_answer(QueryResult(["source_id"], [[FORGED]]), "json")
+    console.show_answer(QueryResult(["source_id"], [[FORGED]]), "json")
     assert json.loads(capsys.readouterr().out)["rows"] == [[FORGED]]
 
 
 def test_a_reason_of_a_provider_is_one_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_deferred("annotate", {FORGED: 1})
-    console.print_awaited("annotate", FORGED)
+    console.print_deferred(console.err, "annotate", {FORGED: 1})
+    console.print_awaited(console.err, "annotate", FORGED)
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 

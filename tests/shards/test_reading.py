@@ -16,8 +16,9 @@ import fsspec
 import pytest
 
 from dmforge.curation.shards import stream
-from dmforge.curation.shards.corpus import Corpus, Example
+from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import read_document, write_document
+from dmforge.curation.shards.examples import Example
 from dmforge.curation.shards.write import ShardEntry, write_shards
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError

@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from dmforge.curation.shards.corpus import Corpus, Example
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.shards.examples import Example
 from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
 
 

@@ -14,7 +14,7 @@ from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.video_names import VideoFinder, VideoName, parse
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.selection.task_sampling import clustered
 from dmforge.generators.synthetic.worlds.imagine import knobs_of
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
@@ -41,7 +41,7 @@ def workspace(folder: Path, *stages: str) -> Path:
 
 def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
     stages = read_recipe(place / "recipe.toml").stages
-    return LakeView(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
+    return LakeView(Lake(WorkspaceFolder(place)), stages).connection.execute(sql).fetchall()
 
 
 # names

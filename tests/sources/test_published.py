@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.selection.task_sampling import DrawConfig
 from dmforge.recipe import RECIPES, read_recipe
 from tests.support.barcodes import Case, write
@@ -49,7 +49,7 @@ def planned(place: Path) -> tuple[dict[str, dict[str, Any]], float]:
 
 def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
     stages = read_recipe(place / "recipe.toml").stages
-    return LakeView(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
+    return LakeView(Lake(WorkspaceFolder(place)), stages).connection.execute(sql).fetchall()
 
 
 def images(duration_s: float, window_s: float) -> int:

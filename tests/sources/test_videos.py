@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from dmforge import cli
 from dmforge.curation.sources import videos
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from tests.support.barcodes import Case, write
 
 RECIPE = 'name = "test"\n[clips]\ncoarse_frames = 8\n[bring]\nvideos = ["../films"]\n[stages.ingest]\n'
@@ -55,7 +55,7 @@ def test_a_name_that_is_no_text_is_quarantined_and_the_other_videos_come_in(film
 
 def test_bytes_that_have_a_good_name_too_keep_it(films: Path) -> None:
     (films / "good.mp4").write_bytes((films / os.fsdecode(NO_UTF8)).read_bytes())
-    place = Workspace(films.parent / "ws")
+    place = WorkspaceFolder(films.parent / "ws")
     for brought in ([str(films)], [str(films / os.fsdecode(NO_UTF8))], [str(films / "good.mp4")]):
         videos.register(place, brought, SourceInfo())
         assert sorted(video.source_id for video in videos.listed(place).values()) == ["a", "c", "good"]

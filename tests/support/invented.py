@@ -27,7 +27,7 @@ from dmforge.curation.io.atomic import make_folder
 from dmforge.curation.lake.journal import Answer
 from dmforge.curation.packing.pack import Pack, PackConfig
 from dmforge.curation.video.media import Media, Receipt, write_receipt
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.duplicates import Duplicates, DuplicatesConfig
 from dmforge.filters.rules.rules import Rules, RulesConfig
 from dmforge.filters.selection.select_cot import SelectCot, SelectCotConfig
@@ -83,14 +83,14 @@ class Invent(Root, Batch[Invented, Video | Provenance | Task]):
     allows_duplicate_rows = True  # not here; but where tasks come from files, so that costs are as there
     config: InventConfig
 
-    def source_version(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: WorkspaceFolder) -> str:
         return f"{self.config.tasks} tasks"
 
-    def scan(self, workspace: Workspace) -> Iterator[Invented]:
+    def scan(self, workspace: WorkspaceFolder) -> Iterator[Invented]:
         for number in range(self.config.tasks // TASKS_A_VIDEO):
             yield Invented(bytes.fromhex(_sha256(number))[:16], number)
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         self._workspace, self._models = workspace, [_model(workspace, number) for number in range(MODELS)]
 
     def process(self, items: Iterator[Invented]) -> Iterator[Result]:
@@ -116,7 +116,7 @@ def _sha256(number: int) -> str:
     return hashlib.sha256(f"invented video {number}".encode()).hexdigest()
 
 
-def _model(workspace: Workspace, number: int) -> Media:
+def _model(workspace: WorkspaceFolder, number: int) -> Media:
     media, draw = Media(workspace, hashlib.sha256(f"model {number}".encode()).digest()[:16]), random.Random(number)
     coarse, grid = draw.randbytes(COARSE_BYTES), draw.randbytes(GRID_BYTES)
     make_folder(media.grid.parent)
@@ -164,7 +164,7 @@ class Knowing(Teacher):
 class KnowingInterview(Interview):
     """Questions put to it, with pictures that nobody drew."""
 
-    def __init__(self, workspace: Workspace, config: TeacherConfig, clips: Clips, stage: str, account: Budget) -> None:
+    def __init__(self, workspace: WorkspaceFolder, config: TeacherConfig, clips: Clips, stage: str, account: Budget) -> None:
         super().__init__(workspace, config, clips, stage, account)
         self._teacher = Knowing(config, stage, account)
 
@@ -175,7 +175,7 @@ class KnowingInterview(Interview):
 class Taught(Annotate):
     """`annotate` as it is, but for whom it asks."""
 
-    def open(self, workspace: Workspace) -> None:
+    def open(self, workspace: WorkspaceFolder) -> None:
         config = self.config
         self._teachers = [KnowingInterview(workspace, one, config.clips, self.name, self.account) for one in config.each()]
 

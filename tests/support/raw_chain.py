@@ -17,7 +17,7 @@ from pathlib import Path
 from dmforge.commands import run
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.imagine import LEVELS
@@ -54,7 +54,7 @@ class Reached:
 
 
 @contextmanager
-def ran(folder: Path, settings: WorldSettings, types: list[str], per_video: int) -> Iterator[Workspace]:
+def ran(folder: Path, settings: WorldSettings, types: list[str], per_video: int) -> Iterator[WorkspaceFolder]:
     """A workspace in which the recipe has run on worlds, with the types that are asked for."""
     worlds, place = folder / "films", folder / "ws"
     make_worlds(worlds, settings)
@@ -76,7 +76,7 @@ def ran(folder: Path, settings: WorldSettings, types: list[str], per_video: int)
         yield workspace
 
 
-def reached(workspace: Workspace, settings: WorldSettings, level: int) -> list[Reached]:
+def reached(workspace: WorkspaceFolder, settings: WorldSettings, level: int) -> list[Reached]:
     """What was asked in a workspace, held against the scripts."""
     view = LakeView(Lake(workspace), read_recipe(workspace.recipe).stages)
     videos = workspace.root.parent / "films/videos"

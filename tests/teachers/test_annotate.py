@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
@@ -65,7 +65,7 @@ def workspace(folder: Path, worlds: Path, annotate: str, more: str = "", tasks: 
 
 def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
     stages = read_recipe(place / "recipe.toml").stages
-    return LakeView(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
+    return LakeView(Lake(WorkspaceFolder(place)), stages).connection.execute(sql).fetchall()
 
 
 GROUNDING = """

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from dmforge import cli
 from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.inference.rollout import RolloutResult
 from dmforge.generators.student.load_student import load
 from dmforge.schemas.grammar import Trajectory, parse
@@ -111,7 +111,7 @@ def test_rows_in_the_lake_are_those_of_the_file_and_a_takedown_finds_them(
     lines = rows_in(tmp_path / "here")
 
     def kept() -> dict[str, tuple[float | None, str]]:
-        found = evaluations(Workspace(root)).to_pylist()
+        found = evaluations(WorkspaceFolder(root)).to_pylist()
         assert len({row["evaluation"] for row in found}) == 1
         return {show("sample", row["sample"]): (row["iou"], row["ending"]) for row in found}
 

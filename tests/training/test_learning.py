@@ -13,7 +13,7 @@ from rich.console import Console
 from dmforge.commands import audit
 from dmforge.commands.demo import chain
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 
 SIZE = chain.DemoSize(videos=48, practice=12, exam=24, imitations=110, updates=2)
@@ -54,7 +54,7 @@ def test_what_it_is_examined_on_is_new_to_it(finished: tuple[Path, chain.Finishe
 def test_what_it_did_stands_in_the_lake_of_what_it_is_examined_on(finished: tuple[Path, chain.Finished]) -> None:
     folder, told = finished
     assert told.training
-    found = audit.audit(Workspace(folder / "exam/workspace"), "checkpoints").rows
+    found = audit.audit(WorkspaceFolder(folder / "exam/workspace"), "checkpoints").rows
     shown = {row[0]: row for row in found}
     for one in (told.training.before, told.training.after):
         samples, form, miou = shown[one.checkpoint][3:6]
@@ -80,7 +80,7 @@ def test_whatever_was_trained_on_leads_back_to_a_paid_answer_or_to_the_students_
         samples = [sample.id for place in packed_in(folder, name) for packed in place.videos() for sample in packed.samples]
         assert samples
         for sample in samples:
-            lineage = audit.why(Workspace(folder / name), sample, check=False).lineage
+            lineage = audit.why(WorkspaceFolder(folder / name), sample, check=False).lineage
             assert lineage.places
             assert getattr(lineage, found_in)
             assert lineage.source

@@ -230,7 +230,7 @@ def test_probing_imports_nothing_from_where_one_stands(folder: Path, tmp_path: P
     path = made(CASES[0], folder)
     (tmp_path / "statistics.py").write_text("raise SystemExit('taken over')")
     monkeypatch.chdir(tmp_path)
-    assert inspect_file(path)["ok"]
+    assert inspect_file(path).ok
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.source_info import SourceInfo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from tests.support.barcodes import CASES, Case, write
 from tests.video.test_conformance import REASONS
@@ -42,7 +42,7 @@ def workspace(folder: Path, recipe: str = "") -> Path:
 
 def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
     stages = read_recipe(place / "recipe.toml").stages
-    return LakeView(Lake(Workspace(place)), stages).connection.execute(sql).fetchall()
+    return LakeView(Lake(WorkspaceFolder(place)), stages).connection.execute(sql).fetchall()
 
 
 def test_every_shape_of_file_is_ingested_or_quarantined_within_its_deadline(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_an_intact_copy_mends_what_is_gone_or_was_changed(tmp_path: Path) -> Non
     place, copy = workspace(tmp_path), tmp_path / "copy.mp4"
     copy.write_bytes(path.read_bytes())
     (place / "recipe.toml").write_text('name = "videos"\n[stages.ingest]\n')
-    intake.add_videos(Workspace(place), "test", [str(path)], SourceInfo())
+    intake.add_videos(WorkspaceFolder(place), "test", [str(path)], SourceInfo())
     path.write_bytes(b"overwritten")
     assert "other bytes now" in dmforge("run", "-w", place, code=1)
     assert dmforge("ingest", copy, "-w", place, "--json")["known"] == 1

@@ -21,7 +21,7 @@ from dmforge.curation.video.read_frames import read_coarse, read_grid
 from dmforge.curation.video.renditions import COARSE, COARSE_RATE, GRID, RenditionPlan, make_renditions
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.curation.video.unusable import UnusableVideo
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.worlds.rasterize import read_timecode
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError, LakeError
@@ -139,7 +139,7 @@ def test_nothing_appears_where_a_file_turns_out_to_be_damaged(tmp_path: Path) ->
 
 
 def test_a_workspace_refuses_other_clips_than_its_media_were_made_for(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+    workspace = WorkspaceFolder(tmp_path)
     require_clips(workspace, Clips())
     require_clips(workspace, Clips())
     with pytest.raises(InputError, match=r"other clips: look_tokens") as caught:

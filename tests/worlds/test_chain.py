@@ -24,7 +24,7 @@ from chaos.subjects import CONCURRENCY, WholeChain
 from chaos.undisturbed import outcome
 from dmforge import cli
 from dmforge.commands import intake
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
@@ -552,7 +552,7 @@ def test_packed_twice_is_packed_alike(workspace: Path) -> None:
 
 def test_an_unfinished_selection_is_packed_on_demand_only_and_its_card_says_so(worlds: Path, workspace: Path) -> None:
     whole = shards_of(workspace)
-    intake.add_annotations(Workspace(workspace), "test", "jsonl", [another_question(worlds, workspace)])
+    intake.add_annotations(WorkspaceFolder(workspace), "test", "jsonl", [another_question(worlds, workspace)])
     told = inside("pack", "cot", "-w", str(workspace), code=2).stderr.replace("\n", " ")
     assert "the selection is not finished: 1 of import are pending" in told
     assert "--partial" in told

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmforge.curation.shards.corpus import Example
 from dmforge.curation.shards.document import ShardSample
+from dmforge.curation.shards.examples import Example
 from dmforge.generators.footage import CachedFootage, PromptPiece
 from dmforge.generators.inference.engines.engine import Engine, Sampling
 from dmforge.generators.inference.retrace import log_probs, retrace_behind

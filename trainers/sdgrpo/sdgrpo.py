@@ -61,6 +61,7 @@ from dmforge.trainers.sdgrpo.importance_sampling import importance_ratios, trunc
 from dmforge.trainers.sdgrpo.rollouts import PromptCollator, RolledOutGroup, RolloutPrompt, roll_out_round, training_group
 from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora, require_targets
 from dmforge.trainers.sdgrpo.sdgrpo_settings import InProcessSettings, PolicySettings, SdgrpoSettings
+from dmforge.trainers.training_result import TrainingResult
 
 SEGMENTS = ("sampling", "reasoning")
 ENDINGS: tuple[str, ...] = get_args(Ending)
@@ -73,7 +74,6 @@ MEASURED = (
 )  # fmt: skip
 PEAKS = ("correction/max",)
 logger = logging.getLogger(__name__)
-
 
 # the formulae
 
@@ -373,22 +373,11 @@ def _without_adapters(model: Any) -> Generator[Any]:
         yield model
 
 
-@dataclass(frozen=True, slots=True)
-class SdgrpoResult:
-    """The result of a training by SD-GRPO."""
-
-    checkpoint: Path
-    steps: int
-    metrics: dict[str, float]
-    """The last line of the log."""
-    seconds: float
-
-
 def train(
     settings: SdgrpoSettings,
     callbacks: Sequence[TrainerCallback] = (),
     make_writer: Callable[[Student], RolloutWriter] | None = None,
-) -> SdgrpoResult:
+) -> TrainingResult:
     """Train from the last complete checkpoint to the last step. `callbacks` are Hugging Face's; `make_writer` makes another
     writer than the settings name."""
     args = training_arguments(settings, logging_nan_inf_filter=False)
@@ -405,5 +394,5 @@ def train(
         checkpoint = trainer.to_the_end(callbacks)
     finally:
         trainer.writer.close()
-    metrics = next(entry for entry in reversed(trainer.state.log_history) if "loss" in entry)
-    return SdgrpoResult(checkpoint, trainer.state.global_step, metrics, time.perf_counter() - start_s)
+    log = next(entry for entry in reversed(trainer.state.log_history) if "loss" in entry)
+    return TrainingResult(checkpoint, trainer.state.global_step, time.perf_counter() - start_s, log)

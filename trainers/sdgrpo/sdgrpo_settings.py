@@ -7,14 +7,19 @@ the distribution that is trained.
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dmforge.generators.inference.engines.engine_settings import VllmSettings
 from dmforge.schemas.config import Config, Formerly, Operational
-from dmforge.trainers.training_settings import LearningSettings, ReadingSettings, TrainingSettings, read_settings
+from dmforge.trainers.training_settings import (
+    LearningSettings,
+    ReadingSettings,
+    SettingsSource,
+    TrainingSettings,
+    read_settings,
+)
 
 DEFAULT_IMPORTANCE_CAP = 2.0
 """The default of `importance_cap` where vLLM writes the rollouts."""
@@ -152,6 +157,6 @@ class SdgrpoSettings(TrainingSettings):
         return self
 
 
-def read_sdgrpo(path: Path) -> SdgrpoSettings:
-    """The settings of a file."""
-    return read_settings(SdgrpoSettings, path)
+def read_sdgrpo(source: SettingsSource) -> SdgrpoSettings:
+    """The settings of a training by SD-GRPO."""
+    return read_settings(SdgrpoSettings, source)

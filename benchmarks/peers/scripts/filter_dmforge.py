@@ -13,7 +13,7 @@ from dmforge.curation.contract.stage import Each, EachConfig, Made, Rejected, Re
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Record
 
@@ -37,10 +37,10 @@ class Sift(Root, Each[Line, Line]):
     name, version = "sift", 1
     config: SiftConfig
 
-    def source_version(self, workspace: Workspace) -> str:
+    def source_version(self, workspace: WorkspaceFolder) -> str:
         return str(self.config.source_version)
 
-    def scan(self, workspace: Workspace) -> Iterator[Line]:
+    def scan(self, workspace: WorkspaceFolder) -> Iterator[Line]:
         for path in sorted(Path(self.config.folder).glob("*.jsonl")):
             for row in map(json.loads, path.open()):
                 yield Line(digest("video", row["id"]), row["id"], row["text"], row["answer"])
@@ -51,6 +51,6 @@ class Sift(Root, Each[Line, Line]):
 
 
 if __name__ == "__main__":
-    workspace, stages = Workspace(Path(sys.argv[2])), [Sift(SiftConfig(folder=sys.argv[1], workers=2))]
+    workspace, stages = WorkspaceFolder(Path(sys.argv[2])), [Sift(SiftConfig(folder=sys.argv[1], workers=2))]
     with workspace.held("sift"):
         list(Driver(Lake(workspace), stages, LocalExecutor(), Console(stderr=True, quiet=True)).run(stages))

@@ -9,7 +9,7 @@ from typing import Protocol
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.contract.stage_results import Key, StageResults, joined
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +74,5 @@ class Executor(Protocol):
     """Runs a stage over batches, in any order, several at a time. It commits nothing."""
 
     def execute(
-        self, stage: AnyStage, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
+        self, stage: AnyStage, workspace: WorkspaceFolder, batches: Iterator[WorkBatch], advance: Advance
     ) -> Iterator[FinishedBatch]: ...

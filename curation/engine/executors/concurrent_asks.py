@@ -11,7 +11,7 @@ from dmforge.curation.contract.stage import Ask
 from dmforge.curation.contract.stage_results import Key, Result, settle
 from dmforge.curation.engine.executors.batch_results import Advance, Deferred, FinishedBatch
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import Transient
 from dmforge.schemas.records import Item, Record
@@ -19,7 +19,7 @@ from dmforge.schemas.records import Item, Record
 AnyAsk = Ask[Item, Record]
 
 
-def ask(stage: AnyAsk, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[FinishedBatch]:
+def ask(stage: AnyAsk, workspace: WorkspaceFolder, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[FinishedBatch]:
     """Run an Ask stage. The event loop runs only while the driver waits for the next batch: a commit takes milliseconds."""
     with asyncio.Runner() as runner:  # turns Ctrl-C into KeyboardInterrupt here, after cancelling what is in flight
         finished_batches = _ask_all(stage, workspace, batches, advance)
@@ -49,7 +49,7 @@ async def _next_batch(finished_batches: AsyncGenerator[FinishedBatch, None]) -> 
 
 
 async def _ask_all(
-    stage: AnyAsk, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
+    stage: AnyAsk, workspace: WorkspaceFolder, batches: Iterator[WorkBatch], advance: Advance
 ) -> AsyncGenerator[FinishedBatch, None]:
     stage.open(workspace)
     ready: asyncio.Queue[FinishedBatch | None] = asyncio.Queue()

@@ -37,7 +37,7 @@ from dmforge.curation.engine.executors.killable_worker import (
 )
 from dmforge.curation.engine.executors.process_watch import TICK_S, EndReason, ProcessWatch, cpu_seconds
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.records import Item, Record
 
@@ -63,7 +63,7 @@ class _Worker:
 class KillablePool:
     """The killable processes of one Each stage. As a context manager, it ends all of them on exit."""
 
-    def __init__(self, stage: Each[Item, Record], workspace: Workspace) -> None:
+    def __init__(self, stage: Each[Item, Record], workspace: WorkspaceFolder) -> None:
         self._stage, self._limits, self._workspace = stage, stage.config, workspace
         self._size = self._limits.workers or os.cpu_count() or 1
         self._workers: list[_Worker] = []

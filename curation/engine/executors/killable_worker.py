@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from dmforge.curation.contract.stage import Each
 from dmforge.curation.contract.stage_results import Key, Result, settle, to_bytes
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import DmforgeError, LakeError, Transient
 from dmforge.schemas.records import Item, Record
@@ -74,7 +74,11 @@ class UnusableStage:
 
 
 def serve(
-    connection: Connection, stage: Each[Item, Record], workspace: Workspace, memory_mb: int, progress: MutableSequence[int]
+    connection: Connection,
+    stage: Each[Item, Record],
+    workspace: WorkspaceFolder,
+    memory_mb: int,
+    progress: MutableSequence[int],
 ) -> None:
     """Work on chunks until there are no more. `progress` is shared with the watching driver: the index of the current input,
     and how often its work has reported progress."""

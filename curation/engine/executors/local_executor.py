@@ -12,7 +12,7 @@ from dmforge.curation.engine.executors.batch_results import Advance, FinishedBat
 from dmforge.curation.engine.executors.concurrent_asks import ask
 from dmforge.curation.engine.executors.killable_pool import KillablePool
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.records import Item, Record
@@ -22,7 +22,7 @@ class LocalExecutor:
     """Runs stages in this process and in killable ones on this machine."""
 
     def execute(
-        self, stage: AnyStage, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
+        self, stage: AnyStage, workspace: WorkspaceFolder, batches: Iterator[WorkBatch], advance: Advance
     ) -> Iterator[FinishedBatch]:
         if isinstance(stage, Each):
             with KillablePool(stage, workspace) as pool:
@@ -42,7 +42,7 @@ class _OpenBatch:
 
 
 def stream(
-    stage: Batch[Item, Record], workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
+    stage: Batch[Item, Record], workspace: WorkspaceFolder, batches: Iterator[WorkBatch], advance: Advance
 ) -> Iterator[FinishedBatch]:
     """Run a Batch stage. It may read ahead across batches; its results come in the order of its inputs."""
     open_batches: deque[_OpenBatch] = deque()

@@ -20,7 +20,7 @@ from dmforge.curation.engine.ranks.rank_locks import RankPresence
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.compaction import compact
 from dmforge.curation.lake.partition import Share
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.records import Item, Record
 
 WAITS_FOR_RANKS = "waits for other ranks"
@@ -31,7 +31,7 @@ class RankDriver(Driver):
 
     def __init__(
         self,
-        workspace: Workspace,
+        workspace: WorkspaceFolder,
         stages: Sequence[AnyStage],
         executor: Executor,
         console: Console,

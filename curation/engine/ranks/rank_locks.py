@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dmforge.curation.io.atomic import disk_errors
 from dmforge.curation.io.locks import lock, lock_errors
 from dmforge.curation.lake.partition import Share
-from dmforge.curation.workspace import Workspace, WorkspaceHeld
+from dmforge.curation.workspace_folder import WorkspaceFolder, WorkspaceHeld
 
 WORK_LOCK = "working"
 """The file on which ranks at work hold a lock."""
@@ -20,7 +20,7 @@ MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 15.0
 
 
 @contextmanager
-def claim_share(workspace: Workspace, share: Share, command: str) -> Generator[None]:
+def claim_share(workspace: WorkspaceFolder, share: Share, command: str) -> Generator[None]:
     """Lock a share. Runs without ranks are kept out, and so are ranks with a video in common, of whatever world size."""
     with workspace.held_with_others(command), _open(workspace, "shares") as lock_file:
         try:  # a byte of the file stands for each slot; none is ever written
@@ -40,7 +40,7 @@ def claim_share(workspace: Workspace, share: Share, command: str) -> Generator[N
 class RankPresence:
     """Shows other ranks that this one is at work, and checks whether any of them is."""
 
-    def __init__(self, workspace: Workspace, wait_timeout_s: float) -> None:
+    def __init__(self, workspace: WorkspaceFolder, wait_timeout_s: float) -> None:
         self._workspace, self._wait_timeout_s = workspace, wait_timeout_s
 
     @contextmanager
@@ -69,7 +69,7 @@ class RankPresence:
 
 
 @contextmanager
-def _open(workspace: Workspace, name: str) -> Generator[int]:
+def _open(workspace: WorkspaceFolder, name: str) -> Generator[int]:
     path = workspace.runs / name
     with disk_errors(path):
         workspace.runs.mkdir(parents=True, exist_ok=True)

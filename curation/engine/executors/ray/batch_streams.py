@@ -14,7 +14,7 @@ from dmforge.curation.engine.executors.local_executor import stream
 from dmforge.curation.engine.executors.ray.cluster import Actor, Call, Cluster, WorkerLost, WorkerResources
 from dmforge.curation.engine.executors.ray.payloads import LOST, MAX_LOSSES, RemoteStage, ReturnedResults, SentInputs
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.records import Item, Record
 
 
@@ -91,7 +91,7 @@ class _Worker:
 class BatchStreams:
     """Runs one Batch stage."""
 
-    def __init__(self, cluster: Cluster, stage: Batch[Item, Record], workspace: Workspace) -> None:
+    def __init__(self, cluster: Cluster, stage: Batch[Item, Record], workspace: WorkspaceFolder) -> None:
         config = stage.config if isinstance(stage.config, BatchConfig) else BatchConfig()
         self._cluster, self._share, self._max_workers = cluster, WorkerResources(gpus=config.gpus), config.workers
         self._work = cluster.share(RemoteStage(stage, str(workspace.root), stage.variant))

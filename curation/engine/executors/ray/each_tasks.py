@@ -12,7 +12,7 @@ from dmforge.curation.engine.executors.killable_pool import KillablePool
 from dmforge.curation.engine.executors.ray.cluster import Call, Cluster, WorkerLost, WorkerResources
 from dmforge.curation.engine.executors.ray.payloads import LOST, MAX_LOSSES, RemoteStage, ReturnedResults, SentInputs
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Item, Record
 
@@ -26,7 +26,7 @@ TASKS_PER_CORE = 2
 class EachTasks:
     """Runs one Each stage."""
 
-    def __init__(self, cluster: Cluster, stage: Each[Item, Record], workspace: Workspace) -> None:
+    def __init__(self, cluster: Cluster, stage: Each[Item, Record], workspace: WorkspaceFolder) -> None:
         # a task has one core, and so one killable process
         single_worker_stage = type(stage)(stage.config.model_copy(update={"workers": 1}))
         self._cluster, self._max_workers = cluster, stage.config.workers

@@ -16,7 +16,7 @@ from dmforge.curation.contract.stage_results import StageResults, from_bytes, ip
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.executors.batch_results import Deferred, FinishedBatch
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.ids import Id
 
@@ -39,7 +39,7 @@ class RemoteStage:
     variant: Id
     installed: Mapping[str, str | None] = field(default_factory=installed)
 
-    def workspace(self) -> Workspace:
+    def workspace(self) -> WorkspaceFolder:
         """The workspace on this worker; an error where it isn't there, or where code or versions differ from the driver's."""
         host = socket.gethostname()
         local_versions = installed()
@@ -55,7 +55,7 @@ class RemoteStage:
         if type(self.stage)(self.stage.config).variant != self.variant:
             hint = "install the same code on every machine of the cluster"
             raise DmforgeError(f"{host} has another {self.stage.name!r}", where="--executor ray", hint=hint)
-        workspace = Workspace(Path(self.root), f"{host}-{os.getpid()}")
+        workspace = WorkspaceFolder(Path(self.root), f"{host}-{os.getpid()}")
         if not workspace.recipe.is_file():
             hint = "mount the folder on every machine of the cluster, at the same path"
             raise InputError(f"{host} sees no workspace there", where=self.root, hint=hint)

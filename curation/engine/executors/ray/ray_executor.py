@@ -11,7 +11,7 @@ from dmforge.curation.engine.executors.ray.batch_streams import BatchStreams
 from dmforge.curation.engine.executors.ray.cluster import Cluster
 from dmforge.curation.engine.executors.ray.each_tasks import EachTasks
 from dmforge.curation.lake.worklist import WorkBatch
-from dmforge.curation.workspace import Workspace
+from dmforge.curation.workspace_folder import WorkspaceFolder
 
 
 class RayExecutor:
@@ -21,7 +21,7 @@ class RayExecutor:
         self._cluster = cluster
 
     def execute(
-        self, stage: AnyStage, workspace: Workspace, batches: Iterator[WorkBatch], advance: Advance
+        self, stage: AnyStage, workspace: WorkspaceFolder, batches: Iterator[WorkBatch], advance: Advance
     ) -> Iterator[FinishedBatch]:
         if isinstance(stage, Each):
             yield from EachTasks(self._cluster, stage, workspace).execute(batches, advance)

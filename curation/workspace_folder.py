@@ -27,7 +27,7 @@ class WorkspaceHeld(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Workspace:
+class WorkspaceFolder:
     """The folders of a workspace."""
 
     root: Path
@@ -87,7 +87,7 @@ class Workspace:
     def runs(self) -> Path:
         return self.root / "runs"
 
-    def require(self) -> Workspace:
+    def require(self) -> WorkspaceFolder:
         """Return this workspace; an error where it is none, or was written by a newer version."""
         if not self.recipe.is_file():
             raise InputError(

@@ -1,0 +1,58 @@
+"""Files that belong to no workspace, in Python: videos are probed and cut, texts held against the rules, shards checked."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+from dmforge.curation.shards import integrity
+from dmforge.curation.shards.integrity import ShardReport
+from dmforge.curation.video import frame_preview
+from dmforge.curation.video.frame_preview import FramePreview
+from dmforge.curation.video.isolated_probe import FileReport, inspect_file
+from dmforge.filters.rules import lint as lint_rules
+from dmforge.filters.rules.lint import LintReport
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import Look, Window
+
+
+def probe(path: str | Path) -> FileReport:
+    """What a video file is, or why it can't be used. A process of its own looks at it, and is killed when it hangs."""
+    return inspect_file(Path(path))
+
+
+def frames(
+    path: str | Path,
+    span: tuple[float, float] | None = None,
+    fps: float | Fraction = 1,
+    *,
+    exact: bool = False,
+    backend: str = "pyav",
+) -> FramePreview:
+    """The frames that a look at a file shows, decoded and sized as training would; without a span, those of the overview.
+
+    Times lie on the grid of 12 frames a second, unless they are to be `exact`.
+    """
+    if span is None:
+        return frame_preview.coarse_shot(Path(path), backend)
+    take_shot = frame_preview.exact_shot if exact else frame_preview.look_shot
+    return take_shot(Path(path), backend, look_at(span, fps))
+
+
+def look_at(span: tuple[float, float], fps: float | Fraction) -> Look:
+    """A look at a window in seconds."""
+    try:
+        return Look(Window(round(span[0] * 100), round(span[1] * 100)), Fraction(fps).limit_denominator(1000))
+    except (ValueError, OverflowError) as error:
+        hint = "give a window that begins before it ends, as --span 2 5"
+        raise InputError(str(error), where="--span, --fps", hint=hint) from None
+
+
+def lint(path: str | Path) -> LintReport:
+    """Every defect that the rules find in a shard, a folder of shards, or rows of an export."""
+    return lint_rules.lint(Path(path))
+
+
+def verify(place: str | Path) -> ShardReport:
+    """Every defect in the bytes of a folder of shards, here or at an address."""
+    return integrity.verify(str(place))

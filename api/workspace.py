@@ -1,0 +1,216 @@
+"""A workspace in Python: every command on one, with typed results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dmforge.api.results import (
+    ExportFolder,
+    LakeDigest,
+    PackedFolder,
+    Plan,
+    RecipeList,
+    ReportFile,
+    StageStatus,
+    StageTable,
+)
+from dmforge.commands import audit as audit_commands
+from dmforge.commands import declared_videos, intake, upgrade
+from dmforge.commands import report as report_commands
+from dmforge.commands import run as run_commands
+from dmforge.commands import select as select_commands
+from dmforge.commands.audit import Why
+from dmforge.commands.caller import Caller, python_call
+from dmforge.commands.full_run import RunSettings, full_run
+from dmforge.commands.intake import Imported, Ingested
+from dmforge.commands.select import Selected
+from dmforge.commands.upgrade import Upgraded
+from dmforge.curation.audit import output, sql_sandbox
+from dmforge.curation.audit.query import QueryResult, listed
+from dmforge.curation.engine import run_log
+from dmforge.curation.engine.driver import StageReport
+from dmforge.curation.lifecycle import takedown
+from dmforge.curation.lifecycle.merge import MergeCounts
+from dmforge.curation.lifecycle.takedown import TakenDown
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.sources.source_info import SourceInfo
+from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.records import UNKNOWN
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Place = str | Path
+
+
+def list_recipes() -> RecipeList:
+    """The recipes that a workspace can begin with."""
+    return RecipeList(tuple(run_commands.recipes()))
+
+
+def init(folder: Place, recipe: str) -> Workspace:
+    """Make a workspace from a recipe."""
+    run_commands.init(Path(folder), recipe)
+    return Workspace(folder)
+
+
+class Workspace:
+    """A workspace: a recipe, and the lake that it makes. Reading methods change nothing, also while a run goes on."""
+
+    def __init__(self, path: Place = ".") -> None:
+        self.path = Path(path)
+        self.folder = WorkspaceFolder(self.path)
+        self._caller: Caller | None = None
+
+    @classmethod
+    def of(cls, path: Path, caller: Caller) -> Workspace:
+        """The workspace of a command line, which says for itself where progress goes."""
+        workspace = cls(path)
+        workspace._caller = caller
+        return workspace
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.path)!r})"
+
+    def plan(self) -> Plan:
+        """What a run would do and cost."""
+        waiting_files = declared_videos.to_bring(self.folder)
+        return Plan(tuple(run_commands.plan(self.folder)), waiting_files)
+
+    def run(
+        self,
+        *,
+        until: str | None = None,
+        videos: int | None = None,
+        budget_usd: float | None = None,
+        retry_quarantined: bool = False,
+        progress: bool | Callable[[StageReport], None] = True,
+    ) -> StageTable:
+        """Do what is pending, up to a stage, on so many videos, for so much money. Whatever stops it, the same call goes on.
+
+        `progress` prints on stderr; a function is called as each stage ends, and nothing is printed.
+        """
+        settings = RunSettings(until, videos, budget_usd, retry_quarantined)
+        arguments = {"until": until, "videos": videos, "budget_usd": budget_usd, "retry_quarantined": retry_quarantined}
+        on_stage = None if isinstance(progress, bool) else progress
+        return self.run_with(settings, self._called("run", arguments, progress is True), on_stage)
+
+    def run_with(
+        self, settings: RunSettings, caller: Caller, on_stage: Callable[[StageReport], None] | None = None
+    ) -> StageTable:
+        """Do what is pending, with the settings that only a command line has: a cluster, or the share of a rank."""
+        reports = full_run(self.folder, caller, settings, on_stage)
+        stages = (StageStatus(report.name, report.tally, report.deferred, report.blocked_by) for report in reports)
+        return StageTable(tuple(stages), run_log.spent_usd(self.folder))
+
+    def status(self) -> StageTable:
+        """Where each stage stands."""
+        stages = (StageStatus(name, tally) for name, tally in run_commands.status(self.folder).items())
+        return StageTable(tuple(stages), run_log.spent_usd(self.folder))
+
+    def ingest(
+        self,
+        *places: Place,
+        source: str = UNKNOWN,
+        licence: str = UNKNOWN,
+        terms: str = UNKNOWN,
+        namespace: str = UNKNOWN,
+        benchmark: bool = False,
+    ) -> Ingested:
+        """Bring videos into the lake: files, folders and addresses. Of known ones, what is said of them now counts."""
+        claims = SourceInfo(source, licence, terms, namespace, "benchmark" if benchmark else "train")
+        caller = self._called("ingest", {"places": ", ".join(map(str, places))})
+        return intake.ingest(self.folder, caller.console, caller.command, list(map(str, places)), claims)
+
+    def import_annotations(
+        self,
+        form: str,
+        *files: Place,
+        videos: Sequence[Place] = (),
+        split: str = "",
+        source: str = UNKNOWN,
+        licence: str = UNKNOWN,
+        terms: str = UNKNOWN,
+        namespace: str = UNKNOWN,
+        dry_run: bool = False,
+    ) -> Imported:
+        """Bring annotations into the lake, as tasks about videos; those in the folders `videos` are ingested."""
+        paths, folders = list(map(Path, files)), list(map(Path, videos))
+        if dry_run:
+            return intake.dry_import(form, paths, folders)
+        claims = SourceInfo(source, licence, terms, namespace, split=split)
+        caller = self._called("import_annotations", {"form": form, "files": ", ".join(map(str, files))})
+        return intake.import_annotations(self.folder, caller.console, caller.command, form, paths, folders, claims)
+
+    def select(self, corpus: str, *, where: str | None = None, dry_run: bool = False) -> Selected:
+        """Apply the recipe's thresholds to the scores at hand. A trial, with a further condition in SQL, writes nothing."""
+        if dry_run or where is not None:
+            return select_commands.what_if(self.folder, corpus, where)
+        caller = self._called("select", {"corpus": corpus})
+        return select_commands.select(self.folder, caller.console, caller.command, corpus)
+
+    def pack(self, corpus: str, *, partial: bool = False) -> PackedFolder:
+        """Pack what is selected as shards, although earlier stages still have work to do if it is `partial`."""
+        caller = self._called("pack", {"corpus": corpus, "partial": partial})
+        return PackedFolder(*run_commands.pack(self.folder, caller.console, caller.command, corpus, partial))
+
+    def corpora(self) -> dict[str, Corpus]:
+        """The packed corpora, by name."""
+        return {manifest.corpus: Corpus(folder) for folder, manifest in run_commands.corpora(self.folder).items()}
+
+    def export(self, corpus: str, to: str, out: Place | None = None) -> ExportFolder:
+        """Write a packed corpus in the shape that another trainer reads, under exports/ if not said where."""
+        return ExportFolder(*run_commands.export(self.folder, corpus, to, None if out is None else Path(out)))
+
+    def audit(self, name: str = "", *, other: Place | None = None) -> QueryResult:
+        """The answer to a named question; without a name, all questions. `other` is what `difference` compares with."""
+        if not name:
+            return listed()
+        reader = audit_commands.audit_reader(self.folder, name, None if other is None else Path(other))
+        return audit_commands.named_answer(name, output.answer_of(reader))
+
+    def funnel(self) -> QueryResult:
+        """What became of the inputs of each stage."""
+        return self.audit("funnel")
+
+    def sql(self, text: str, *, seconds: float = 60.0, memory_mb: int = 2_048) -> pa.Table:
+        """The answer to one SELECT over the tables of the lake; ids are as they are printed."""
+        limits = sql_sandbox.SqlLimits(memory_mb, seconds)
+        with audit_commands.ask_sql(self.folder, text, limits) as answer_stream:
+            return output.table_of(answer_stream)
+
+    def why(self, row_id: str, *, check: bool = False) -> Why:
+        """Why a row is as it is: from the file that was brought to the bytes in a shard, if asked with all receipts checked."""
+        return audit_commands.why(self.folder, row_id, check)
+
+    def report(self, file: Place, *, trainings: Sequence[Place] = ()) -> ReportFile:
+        """Write all that the lake holds as one page, with the curves of some trainings."""
+        return ReportFile(report_commands.write_report(self.folder, Path(file), list(map(Path, trainings))))
+
+    def digest(self) -> LakeDigest:
+        """Check every part, and digest what the lake holds."""
+        return LakeDigest(tuple(run_commands.digest(self.folder)))
+
+    def merge(self, *others: Place) -> MergeCounts:
+        """Join other workspaces into this one. What they have settled and paid for is not done again."""
+        caller = self._called("merge", {"others": ", ".join(map(str, others))})
+        return run_commands.merge(self.folder, caller.command, list(map(Path, others)))
+
+    def forget(self, *videos: str, source: str | None = None, reason: str) -> TakenDown:
+        """Take videos down, by their ids or all of a source: rows, media, journal lines and shards go for good."""
+        if bool(videos) == (source is not None):
+            raise InputError("give either a video or --source", where="forget", hint="dmforge forget video_... --reason R")
+        find = run_commands.video_finder(videos) if source is None else partial(takedown.videos_of, source=source)
+        caller = self._called("forget", {"videos": ", ".join(videos), "source": source})
+        return run_commands.forget(self.folder, caller.command, reason, find)
+
+    def upgrade(self, *, dry_run: bool = False) -> Upgraded:
+        """Bring an older workspace up to what this version writes."""
+        return upgrade.upgrade_workspace(self.folder, self._called("upgrade", {}).command, dry_run)
+
+    def _called(self, method: str, arguments: dict[str, Any], progress: bool = True) -> Caller:
+        return self._caller or python_call(f"{self!r}.{method}", arguments, progress)

@@ -1,0 +1,33 @@
+"""Who calls a command: where progress is printed, and what the lock and the run's record say of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dmforge.commands.console import err
+from dmforge.curation.io.locations import without_secrets
+from dmforge.curation.io.terminal import Terminal
+from dmforge.schemas.visible import storable
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A command line, or a line of Python."""
+
+    console: Terminal
+    """Where progress goes."""
+    command: str
+
+
+def command_line() -> Caller:
+    """The command as typed; addresses without possible keys."""
+    return Caller(err, storable(" ".join(["dmforge", *map(without_secrets, sys.argv[1:])])))
+
+
+def python_call(call: str, arguments: Mapping[str, object], progress: bool) -> Caller:
+    """A call of the API, with those of its arguments that are set."""
+    settings = ", ".join(f"{name}={without_secrets(str(value))}" for name, value in arguments.items() if value)
+    console = err if progress else Terminal(stderr=True, soft_wrap=True, quiet=True)
+    return Caller(console, storable(f"python: {call}({settings})"))

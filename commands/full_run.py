@@ -1,0 +1,73 @@
+"""A run from start to end: what the recipe brings, then every pending stage, alone, on a cluster or as one of several ranks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Literal
+
+from dmforge.commands import declared_videos, run
+from dmforge.commands.caller import Caller
+from dmforge.commands.console import print_awaited, print_deferred
+from dmforge.commands.rank_run import run_share
+from dmforge.curation.engine.driver import StageReport
+from dmforge.curation.lake.partition import Share
+from dmforge.curation.workspace_folder import WorkspaceFolder
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How far a run goes, what it may spend, and where it works."""
+
+    until: str | None = None
+    """The last stage."""
+    videos: int | None = None
+    """A pilot on so many videos."""
+    budget_usd: float | None = None
+    retry_quarantined: bool = False
+    executor: Literal["local", "ray"] = "local"
+    address: str | None = None
+    """The Ray cluster's."""
+    share: Share | None = None
+    """Of a rank beside others."""
+    wait_timeout_s: float = 600.0
+    """How long a rank waits where no other is at work."""
+
+
+def full_run(
+    workspace: WorkspaceFolder, caller: Caller, settings: RunSettings, on_stage: Callable[[StageReport], None] | None = None
+) -> list[StageReport]:
+    """Run all that is pending. As each stage ends, the reasons for pending inputs are printed and `on_stage` is called."""
+    reports: list[StageReport] = []
+    with contextlib.closing(_reports(workspace, caller, settings)) as stage_reports:
+        for report in stage_reports:
+            reports.append(report)
+            print_deferred(caller.console, report.name, report.deferred)
+            print_awaited(caller.console, report.name, report.blocked_by)
+            if on_stage is not None:
+                on_stage(report)
+    return reports
+
+
+def _reports(workspace: WorkspaceFolder, caller: Caller, settings: RunSettings) -> Generator[StageReport]:
+    console, command = caller.console, caller.command
+    if settings.share is not None:
+        declared_videos.bring_in_turn(workspace, console, command, settings.wait_timeout_s)
+        yield from run_share(
+            workspace, console, command, settings.share, settings.wait_timeout_s, settings.until, settings.budget_usd
+        )
+        return
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(run.on_ray(settings.address)) if settings.executor == "ray" else None
+        declared_videos.bring(workspace, console, command)
+        yield from run.run(
+            workspace,
+            console,
+            command,
+            settings.until,
+            settings.videos,
+            settings.retry_quarantined,
+            settings.budget_usd,
+            executor,
+        )

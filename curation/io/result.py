@@ -1,0 +1,82 @@
+"""What a command gives back: one document for programs, and lines and tables for people, on a terminal or in a notebook."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from dmforge.schemas.visible import escaped_in_line
+
+MAX_HTML_ROWS = 200
+"""How many rows of a table a notebook shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A table for people; numbers may stand in it as they are."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+Block = str | TextTable
+"""A line, or a table."""
+
+
+class Result(ABC):
+    """A typed result. The command line prints it, `--json` prints its document, and a notebook shows it as HTML."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def as_json(self) -> Any:
+        """The document of `--json`."""
+
+    @abstractmethod
+    def blocks(self) -> Iterable[Block]:
+        """The lines and tables that a person reads."""
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return "".join(map(block_html, self.blocks()))
+
+
+class Listing(Result):
+    """Several results, one below the other."""
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        self._results = results
+
+    def as_json(self) -> list[Any]:
+        return [result.as_json() for result in self._results]
+
+    def blocks(self) -> Iterable[Block]:
+        return (block for result in self._results for block in result.blocks())
+
+
+def is_number(cell: object) -> bool:
+    """Whether a cell is set to the right: a number, also where it is printed as text already."""
+    return not isinstance(cell, str) or cell.replace(".", "").isdigit()
+
+
+def block_html(block: Block) -> str:
+    """A line or a table as HTML; nothing in foreign text is markup."""
+    if isinstance(block, str):
+        return f"<div>{_escaped(block)}</div>"
+    heads = "".join(f"<th>{_escaped(column)}</th>" for column in block.columns)
+    rows = "".join(f"<tr>{''.join(map(_cell_html, row))}</tr>" for row in block.rows[:MAX_HTML_ROWS])
+    hidden_rows = len(block.rows) - MAX_HTML_ROWS
+    ending = f"<div>{hidden_rows} more rows</div>" if hidden_rows > 0 else ""
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{ending}"
+
+
+def _cell_html(cell: object) -> str:
+    align = ' style="text-align: right"' if is_number(cell) else ' style="text-align: left"'
+    return f"<td{align}>{_escaped('' if cell is None else str(cell))}</td>"
+
+
+def _escaped(text: str) -> str:
+    return escape(escaped_in_line(text))

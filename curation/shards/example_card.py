@@ -1,0 +1,65 @@
+"""A sample as a card in a notebook: the question, the frames that the model is shown, what it writes, and the target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
+
+from dmforge.curation.shards.document import ShardSample, ShardVideo
+from dmforge.curation.video.decoders import Frames
+from dmforge.curation.video.read_frames import read_coarse, read_grid
+from dmforge.curation.video.thumbnails import evenly, strip_html
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.frames import FramePlan
+from dmforge.schemas.looks import Look, print_density, print_span
+from dmforge.schemas.prompts import lettered
+from dmforge.schemas.transcript import Piece
+from dmforge.schemas.visible import escaped
+
+MAX_PICTURES = 12
+"""Frames of a clip that a card shows; they are taken evenly."""
+MAX_TEXT_CHARS = 8_000
+"""Characters of a text that a card shows."""
+
+
+def card_html(sample: ShardSample, video: ShardVideo, coarse: bytes, grid: bytes, clips: Clips) -> str:
+    """The card as HTML; nothing in foreign text is markup."""
+    record = video.as_record()
+
+    def piece_html(piece: Piece) -> str:
+        if piece.text is not None:
+            return _text(piece.text) if piece.author != "prompt" else ""
+        if piece.look is None:
+            return _clip(lambda indices: read_coarse(coarse, indices), clips.coarse(record), "overview")
+        plan = clips.look(record, piece.look)
+        return _clip(lambda indices: read_grid(grid, indices), plan, f"look at {_look(piece.look)}")
+
+    lines = [f"<b>{escape(escaped(sample.question))}</b>", *map(_text, lettered(sample.options))]
+    lines += map(piece_html, sample.transcript.pieces)
+    lines.append(f"<small>{'<br>'.join(escape(escaped(fact)) for fact in _facts(sample, video))}</small>")
+    return f'<div style="max-width: 60em">{"".join(f"<div>{line}</div>" for line in lines if line)}</div>'
+
+
+def _facts(sample: ShardSample, video: ShardVideo) -> Iterator[str]:
+    if sample.gold:
+        yield f"right answer: {sample.gold}"
+    yield from (f"window: {print_span(window)} s" for window in sample.windows)
+    if sample.target:
+        yield f"target: {_look(sample.target)}"
+    yield f"{sample.id} of {video.video}, {video.duration_cs / 100:.2f} s"
+
+
+def _clip(read: Callable[[Sequence[int]], Frames], plan: FramePlan, name: str) -> str:
+    """Some frames of a clip, in the order of their times."""
+    numbers = evenly(len(plan.indices), MAX_PICTURES)
+    frames = read([plan.indices[number] for number in numbers])
+    count = f"{len(numbers)} of {len(plan.indices)} frames" if len(numbers) < len(plan.indices) else f"{len(numbers)} frames"
+    return f"<small>{name}: {count}</small><br>{strip_html(frames, [plan.times_s[number] for number in numbers])}"
+
+
+def _look(look: Look) -> str:
+    return f"{print_span(look.window)} s, {print_density(look.fps)} fps"
+
+
+def _text(text: str) -> str:
+    return f'<span style="white-space: pre-wrap">{escape(escaped(text[:MAX_TEXT_CHARS]))}</span>'

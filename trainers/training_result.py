@@ -1,0 +1,32 @@
+"""How a training ended: its last checkpoint, and the last line of its log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.io.result import Block, Result
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult(Result):
+    """The result of a training by SFT or SD-GRPO."""
+
+    checkpoint: Path
+    steps: int
+    seconds: float
+    log: Mapping[str, float]
+    """The last line of the log."""
+
+    @property
+    def loss(self) -> float:
+        return self.log["loss"]
+
+    def as_json(self) -> dict[str, Any]:
+        metrics = {**self.log, "steps": self.steps, "seconds": self.seconds}
+        return {"metrics": metrics, "checkpoint": str(self.checkpoint)}
+
+    def blocks(self) -> Iterator[Block]:
+        yield f"{self.checkpoint}: {self.steps} steps in {self.seconds:.0f} s, loss {self.loss:.4f}"
