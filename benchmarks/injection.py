@@ -3,9 +3,9 @@ again.
 
 Random students on one thread; a look of 16 frames behind 64, 128 and 256 coarse frames of 32 x 32; then eight rollouts of
 one prompt that look after thoughts of different lengths, put in together. There are two baselines: the whole context
-through transformers as it comes, and the whole context through our own attention, which is faster than the former by
-itself. All ways end with the same logits, which is checked. The smallest student is there to show what the fixed cost of a
-forward hides.
+through transformers as it comes, and the whole context through our own engine, whose attention is faster by itself and
+which puts a prompt that rows share through the model once. All ways end with the same logits, which is checked. The
+smallest student is there to show what the fixed cost of a forward hides.
 """
 
 from __future__ import annotations

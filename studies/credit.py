@@ -14,8 +14,8 @@ Each seed has worlds of its own to practise on; odd seeds begin from another imi
 are measured on the same worlds, greedily, where gold is what shows. Each finished training is a row of rows.jsonl in the
 folder, and is not repeated.
 
-    python -m studies.credit --folder credit                 # goes on where it was stopped
-    python -m studies.credit --rows docs/credit.jsonl        # only shows, and draws, what rows say
+    python -m studies.credit --folder credit                            # goes on where it was stopped
+    python -m studies.credit --rows benchmarks/results/credit.jsonl     # only shows, and draws, what rows say
 """
 
 from __future__ import annotations

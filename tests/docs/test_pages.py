@@ -16,7 +16,7 @@ from dmforge import cli
 from tools import commands, keys
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks/results").glob("*.md"))]
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
 GROUP = typer.main.get_command(cli.app)
 
@@ -99,8 +99,11 @@ def test_what_a_page_points_to_is_there(page: Path) -> None:
         text,
     ):
         assert (ROOT / place).exists() or (ROOT / f"{place}.py").is_file(), place
-    for module in re.findall(r"python -m (benchmarks\.\w+)", text):
+    for module, options in re.findall(r"python -m ((?:benchmarks|chaos|studies|tools)\.\w+)([^`\n#]*)", text):
         place = ROOT / module.replace(".", "/")
-        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), module
+        source = place.with_suffix(".py") if place.with_suffix(".py").is_file() else place / "__main__.py"
+        assert source.is_file(), module
+        for option in re.findall(r"--[a-z][a-z-]*", options):
+            assert f'"{option}"' in source.read_text("utf-8"), f"{module} {option}"
     for test in re.findall(r"`(test_\w+)`", text):
         assert any(f"def {test}(" in file.read_text("utf-8") for file in (ROOT / "tests").rglob("test_*.py")), test

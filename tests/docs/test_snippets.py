@@ -31,7 +31,7 @@ from tests.support.barcodes import Case
 from tests.support.corpora import filmed
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks/results").glob("*.md"))]
 OF_MODULES = ROOT / "docs/extending.md"
 """Its blocks are files of a package, and used as such: `test_extending.py`."""
 ELSEWHERE = "# needs "
@@ -184,7 +184,7 @@ def test_there_is_shell_to_look_at() -> None:
 def test_shell_names_modules_targets_extras_and_commands_that_exist(page: str, line: str) -> None:
     del page
     line = line.partition("   ")[0]
-    for module in re.findall(r"-m ((?:dmforge|benchmarks)[\w.]*)", line):
+    for module in re.findall(r"-m ((?:dmforge|benchmarks|chaos|studies|tools)[\w.]*)", line):
         relative = module.removeprefix("dmforge.").replace(".", "/")
         assert (ROOT / relative).with_suffix(".py").is_file() or (ROOT / relative / "__main__.py").is_file(), module
     for target in re.findall(r"\bmake ([a-z-]+)", line):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def show(title: str, command: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A Markdown table, so that it can go into docs/performance.md as it is."""
+    """A Markdown table, so that it can go into benchmarks/results as it is."""
     cells = [list(columns), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     print(f"\n{title}\n`{command}`, {os.cpu_count()} cores, Python {platform.python_version()}\n")
