@@ -339,7 +339,7 @@ def probe(
 ) -> None:
     """Say what files are, or why they can't be used."""
     from dmforge.api import inspection
-    from dmforge.curation.io.result import Listing
+    from dmforge.curation.io.command_result import Listing
 
     show(Listing([inspection.probe(path) for path in files]), as_json)
 

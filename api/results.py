@@ -10,13 +10,13 @@ from typing import Any
 from dmforge.commands.run import Forecast, Listed
 from dmforge.curation.contract.collective import StageCounts
 from dmforge.curation.exports import Exported
-from dmforge.curation.io.result import Block, Result, TextTable
+from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake import logical_digest
 from dmforge.curation.shards.folders import Manifest
 
 
 @dataclass(frozen=True, slots=True)
-class RecipeList(Result):
+class RecipeList(CommandResult):
     """The recipes that a workspace can begin with."""
 
     recipes: tuple[Listed, ...]
@@ -29,7 +29,7 @@ class RecipeList(Result):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan(Result):
+class Plan(CommandResult):
     """What a run would do and cost, stage by stage."""
 
     stages: tuple[Forecast, ...]
@@ -88,7 +88,7 @@ class StageStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class StageTable(Result):
+class StageTable(CommandResult):
     """Where every stage stands, and what all runs have cost."""
 
     stages: tuple[StageStatus, ...]
@@ -109,7 +109,7 @@ class StageTable(Result):
 
 
 @dataclass(frozen=True, slots=True)
-class PackedFolder(Result):
+class PackedFolder(CommandResult):
     """A corpus that was packed as shards."""
 
     folder: Path
@@ -128,7 +128,7 @@ class PackedFolder(Result):
 
 
 @dataclass(frozen=True, slots=True)
-class ExportFolder(Result):
+class ExportFolder(CommandResult):
     """A corpus that was exported for another trainer."""
 
     folder: Path
@@ -142,7 +142,7 @@ class ExportFolder(Result):
 
 
 @dataclass(frozen=True, slots=True)
-class LakeDigest(Result):
+class LakeDigest(CommandResult):
     """The logical digest of a lake: equal digests are equal corpora, whatever their history."""
 
     tables: tuple[logical_digest.TableDigest, ...]
@@ -162,7 +162,7 @@ class LakeDigest(Result):
 
 
 @dataclass(frozen=True, slots=True)
-class ReportFile(Result):
+class ReportFile(CommandResult):
     """The page that was written."""
 
     path: Path

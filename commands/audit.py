@@ -21,7 +21,7 @@ from dmforge.curation.audit.query import QueryResult, Tables, as_answer, ask_tab
 from dmforge.curation.audit.receipts import ReceiptCheck, checks
 from dmforge.curation.audit.stored_rows import StoredRows
 from dmforge.curation.engine import run_log
-from dmforge.curation.io.result import Block, Result, TextTable
+from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.lake.journal import answers
@@ -119,7 +119,7 @@ def _other_samples(path: Path) -> pa.Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Why(Result):
+class Why(CommandResult):
     """The lineage of a row and, if requested, the checks of all receipts on the way."""
 
     lineage: Lineage

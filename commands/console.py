@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from dmforge.curation.io.result import Result, TextTable, is_number
+from dmforge.curation.io.command_result import CommandResult, TextTable, is_number
 from dmforge.curation.io.terminal import Terminal
 from dmforge.schemas.visible import escaped_in_line, escaped_json
 
@@ -22,7 +22,7 @@ FILE_COLUMNS = 500
 out, err = Terminal(soft_wrap=True), Terminal(stderr=True, soft_wrap=True)
 
 
-def show(result: Result, as_json: bool = False) -> None:
+def show(result: CommandResult, as_json: bool = False) -> None:
     """Print a result: its one document, or its lines and tables."""
     if as_json:
         print_json(result.as_json())

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from dmforge.commands import run
 from dmforge.curation.io import locations
-from dmforge.curation.io.result import Block, Result, TextTable
+from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.io.terminal import Terminal
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -43,7 +43,7 @@ from dmforge.schemas.records import UNKNOWN, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Ingested(Result):
+class Ingested(CommandResult):
     """Counts of an ingest, by what became of the files."""
 
     ingested: int
@@ -61,7 +61,7 @@ class Ingested(Result):
 
 
 @dataclass(frozen=True, slots=True)
-class Imported(Result):
+class Imported(CommandResult):
     """Counts of an import, by what became of the questions: questions = tasks + identical + rejected + pending."""
 
     tasks: int
@@ -86,7 +86,7 @@ class Imported(Result):
 
 
 @dataclass(frozen=True, slots=True)
-class FormatList(Result):
+class FormatList(CommandResult):
     """The annotation formats that can be imported."""
 
     formats: tuple[AnnotationFormat, ...]

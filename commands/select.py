@@ -14,7 +14,7 @@ from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
-from dmforge.curation.io.result import Block, Result, TextTable
+from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.partition import IN_ONE
 from dmforge.curation.lake.views import LakeView
@@ -38,7 +38,7 @@ RANGE_COUNTED = 250_000
 
 
 @dataclass(frozen=True, slots=True)
-class Selected(Result):
+class Selected(CommandResult):
     """Counts of a selection: kept, rejected and undetermined inputs."""
 
     kept: int

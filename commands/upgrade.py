@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from dmforge.curation.io.atomic import writing
-from dmforge.curation.io.result import Block, Result
+from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.curation.io.toml import read_toml
 from dmforge.curation.io.toml_keys import old_keys, renamed_text, renamed_values
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -22,7 +22,7 @@ from dmforge.schemas.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Upgraded(Result):
+class Upgraded(CommandResult):
     """An upgrade, done or planned: the old format, the new one, and every change in words."""
 
     before: int

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from dmforge.curation.io.atomic import disk_errors, make_folder, write_json, writing
-from dmforge.curation.io.result import Block, Result, TextTable
+from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.evaluations import keep_evaluation
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.examples import Example
@@ -44,7 +44,7 @@ ROWS, METRICS = "rows.jsonl", "metrics.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation(Result):
+class Evaluation(CommandResult):
     """The figures of a checkpoint, beside the baselines, and the rows that they come from."""
 
     checkpoint: str

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.io.result import Block, Result
+from dmforge.curation.io.command_result import Block, CommandResult
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingResult(Result):
+class TrainingResult(CommandResult):
     """The result of a training by SFT or SD-GRPO."""
 
     checkpoint: Path

@@ -22,7 +22,7 @@ from dmforge.commands import report as report_commands
 from dmforge.curation.audit.query import QueryResult
 from dmforge.curation.engine.driver import StageReport
 from dmforge.curation.io.atomic import writing
-from dmforge.curation.io.result import Block, Result
+from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.curation.lake import logical_digest
 from dmforge.curation.output_paths import output_folder
 from dmforge.curation.shards.folders import Manifest
@@ -79,7 +79,7 @@ PRACTICE_SEED, EXAM_SEED = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Finished(Result):
+class Finished(CommandResult):
     """The results of a demo."""
 
     workspace: WorkspaceFolder

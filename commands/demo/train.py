@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 
 from dmforge.curation.io.atomic import writing
-from dmforge.curation.io.result import Block, Result, TextTable
+from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.schemas.looks import print_span
 from dmforge.trainers.evaluate import Evaluation, evaluate
 from dmforge.trainers.evaluation_settings import BootstrapSettings, read_evaluation
@@ -95,7 +95,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class DemoTraining(Result):
+class DemoTraining(CommandResult):
     """The results of the demo's training."""
 
     before: Evaluation

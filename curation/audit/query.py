@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from dmforge.curation.contract.collective import View
-from dmforge.curation.io.result import Block, Result, TextTable
+from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.views import interruptible
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
@@ -35,7 +35,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class QueryResult(Result):
+class QueryResult(CommandResult):
     """The answer to a query: columns and rows."""
 
     columns: list[str]

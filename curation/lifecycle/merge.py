@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from dmforge.curation.contract.stage_results import MADE_FROM
 from dmforge.curation.io.atomic import TEMPORARY, disk_errors, placing, sync_folder
-from dmforge.curation.io.result import Block, Result, TextTable
+from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.commits import Commit, CommitDraft, Lake, write_commit
 from dmforge.curation.lake.journal import take_over_answers
 from dmforge.curation.lake.parts import id_column, read_part
@@ -39,7 +39,7 @@ WHOLE_WORKSPACE_KINDS = ("roster", "collective")
 
 
 @dataclass(frozen=True, slots=True)
-class MergeCounts(Result):
+class MergeCounts(CommandResult):
     """Counts of what a merge added."""
 
     videos: int = 0

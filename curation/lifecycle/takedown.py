@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dmforge.curation.io.atomic import disk_errors, sync_folder, writing
-from dmforge.curation.io.result import Block, Result
+from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import forget_answers
 from dmforge.curation.lake.parts import read_part
@@ -29,7 +29,7 @@ from dmforge.schemas.records import RECORDS, Spliced, Video
 
 
 @dataclass(frozen=True, slots=True)
-class TakenDown(Result):
+class TakenDown(CommandResult):
     """Counts of what a takedown removed. Where someone was reading, the files themselves go with the next run."""
 
     videos: int

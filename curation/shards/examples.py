@@ -64,6 +64,9 @@ class Example:
             raise InputError(message, where=self.packed.where, hint=REPACK)
         return self.packed.samples[self.index]
 
+    def __repr__(self) -> str:
+        return f"Example({self.sample.id}, {self.sample.kind}: {self.sample.question!r})"
+
     def _repr_html_(self) -> str:
         """What a notebook shows: a card with the frames that the model is shown."""
         return card_html(self.sample, self.video, self.coarse, self.grid, self.clips)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
-from dmforge.curation.io.result import Block, Result
+from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.curation.shards.document import read_document
 from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, Manifest, Shard, parse_manifest
 from dmforge.curation.shards.index import INDEX, SUFFIXES, VideoIndexRow, read_rows
@@ -37,7 +37,7 @@ class ShardDefect:
 
 
 @dataclass(frozen=True, slots=True)
-class ShardReport(Result):
+class ShardReport(CommandResult):
     """What a folder of shards holds, and its defects."""
 
     shards: int

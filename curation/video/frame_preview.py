@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.io.result import Block, Result, TextTable
+from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.video.decoders import DecodedClip, Decoder, Frames
 from dmforge.curation.video.decoders.decord import Decord
 from dmforge.curation.video.decoders.pyav import PyAV
@@ -33,7 +33,7 @@ PLACEHOLDER_SHA256 = "00" * 32
 
 
 @dataclass(frozen=True, slots=True)
-class FramePreview(Result):
+class FramePreview(CommandResult):
     """Decoded frames of a file, with their times, their size and the decoder that read them."""
 
     backend: str
@@ -64,6 +64,9 @@ class FramePreview(Result):
 
     def _summary(self) -> str:
         return f"{len(self.times_s)} frames of {self.size.width}x{self.size.height}, by {self.backend}"
+
+    def __repr__(self) -> str:
+        return f"FramePreview({self._summary()})"
 
     def _repr_html_(self) -> str:
         numbers = evenly(len(self.times_s), MAX_PICTURES)

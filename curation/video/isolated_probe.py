@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.io.result import Block, Result
+from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.schemas.errors import DmforgeError
@@ -21,7 +21,7 @@ MEMORY_BYTES = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class FileReport(Result):
+class FileReport(CommandResult):
     """What a video file is, or why it can't be used; then all but its path and the reason are None."""
 
     path: str

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dmforge.curation.exports.read_back import WrittenRecord, read_written
-from dmforge.curation.io.result import Block, Result
+from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.filters.rules.audio_claims import audible
 from dmforge.filters.rules.citations import CITATIONS
 from dmforge.filters.rules.rule import Finding, RuleInput, RuleScore
@@ -46,7 +46,7 @@ class LintFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class LintReport(Result):
+class LintReport(CommandResult):
     """The defects of a file, and how many records it has."""
 
     records: int

@@ -1,4 +1,4 @@
-"""The Python API: the page about it runs from top to bottom, results show themselves in a notebook, nothing heavy comes early."""
+"""The Python API: its page runs from top to bottom, results show themselves in a notebook, nothing heavy comes early."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_notebook_shows_tables_and_cards_with_pictures(place: Path, workspace:
     assert "<table>" in workspace.status()._repr_html_()
     sample = workspace.corpora()["cot"][0]
     card = sample._repr_html_()
-    assert card.count("<img src=\"data:image/webp;base64,") >= 4
+    assert card.count('<img src="data:image/webp;base64,') >= 4
     assert sample.sample.answer in card
     shot = dm.frames(place / "clips/clip.mp4", span=(0.5, 1.5), fps=4)
     assert shot._repr_html_().count("<img") == 4

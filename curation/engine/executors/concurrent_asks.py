@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from dmforge.curation.contract.stage import Ask
 from dmforge.curation.contract.stage_results import Key, Result, settle
 from dmforge.curation.engine.executors.batch_results import Advance, Deferred, FinishedBatch
+from dmforge.curation.engine.executors.event_loop import coroutine_runner
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import from_arrow
@@ -21,14 +22,14 @@ AnyAsk = Ask[Item, Record]
 
 def ask(stage: AnyAsk, workspace: WorkspaceFolder, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[FinishedBatch]:
     """Run an Ask stage. The event loop runs only while the driver waits for the next batch: a commit takes milliseconds."""
-    with asyncio.Runner() as runner:  # turns Ctrl-C into KeyboardInterrupt here, after cancelling what is in flight
+    with coroutine_runner() as run:
         finished_batches = _ask_all(stage, workspace, batches, advance)
         try:
-            while (batch := runner.run(_next_batch(finished_batches))) is not None:
+            while (batch := run(_next_batch(finished_batches))) is not None:
                 yield batch
         finally:
             with suppress(RuntimeError):  # a second Ctrl-C left it running: the runner cancels the rest
-                runner.run(finished_batches.aclose())
+                run(finished_batches.aclose())
 
 
 @dataclass

@@ -26,7 +26,7 @@ Block = str | TextTable
 """A line, or a table."""
 
 
-class Result(ABC):
+class CommandResult(ABC):
     """A typed result. The command line prints it, `--json` prints its document, and a notebook shows it as HTML."""
 
     __slots__ = ()
@@ -43,11 +43,15 @@ class Result(ABC):
         """What a notebook shows."""
         return "".join(map(block_html, self.blocks()))
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What an interactive shell without HTML shows."""
+        printer.text("\n".join(map(block_text, self.blocks())))
 
-class Listing(Result):
+
+class Listing(CommandResult):
     """Several results, one below the other."""
 
-    def __init__(self, results: Sequence[Result]) -> None:
+    def __init__(self, results: Sequence[CommandResult]) -> None:
         self._results = results
 
     def as_json(self) -> list[Any]:
@@ -60,6 +64,22 @@ class Listing(Result):
 def is_number(cell: object) -> bool:
     """Whether a cell is set to the right: a number, also where it is printed as text already."""
     return not isinstance(cell, str) or cell.replace(".", "").isdigit()
+
+
+def block_text(block: Block) -> str:
+    """A line or a table as plain text."""
+    if isinstance(block, str):
+        return escaped_in_line(block)
+    rows = [block.columns, *block.rows]
+    cells = [[escaped_in_line("" if cell is None else str(cell)) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    numeric = [is_number(cell) for cell in rows[-1]]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in cells
+    )
 
 
 def block_html(block: Block) -> str:
