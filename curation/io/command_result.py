@@ -43,9 +43,9 @@ class CommandResult(ABC):
         """What a notebook shows."""
         return "".join(map(block_html, self.blocks()))
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """What an interactive shell without HTML shows."""
-        printer.text("\n".join(map(block_text, self.blocks())))
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook or an interactive shell chooses from."""
+        return {"text/html": self._repr_html_(), "text/plain": "\n".join(map(block_text, self.blocks()))}
 
 
 class Listing(CommandResult):

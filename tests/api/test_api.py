@@ -6,7 +6,6 @@ import re
 import runpy
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
 
@@ -14,32 +13,10 @@ import pytest
 
 import dmforge as dm
 from dmforge.curation.engine.driver import StageReport
-from tests.support.barcodes import Case, write
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/api.md"
-FIXTURE = ROOT / "tests/compatibility/59a9f4a.tar.xz"
 HEAVY = {"torch", "transformers", "duckdb", "pyarrow", "numpy", "av", "pydantic", "rich", "typer"}
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished workspace, `ws`, and a video, `clips/clip.mp4`."""
-    folder = tmp_path_factory.mktemp("api")
-    with tarfile.open(FIXTURE) as tar:
-        tar.extractall(folder, [member for member in tar if member.name.startswith("./demo/workspace")], filter="data")
-    (folder / "demo/workspace").rename(folder / "ws")
-    workspace = dm.Workspace(folder / "ws")
-    workspace.upgrade()
-    assert not workspace.run(progress=False).is_unfinished
-    (folder / "clips").mkdir()
-    write(Case("two seconds", file_name="clip.mp4"), folder / "clips")
-    return folder
-
-
-@pytest.fixture
-def workspace(place: Path) -> dm.Workspace:
-    return dm.Workspace(place / "ws")
 
 
 def test_the_page_runs_from_top_to_bottom(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
