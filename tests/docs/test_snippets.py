@@ -34,6 +34,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks/results").glob("*.md"))]
 OF_MODULES = ROOT / "docs/extending.md"
 """Its blocks are files of a package, and used as such: `test_extending.py`."""
+OF_A_WORKSPACE = ROOT / "docs/api.md"
+"""Its blocks need a finished workspace: `tests/api/test_api.py`."""
 ELSEWHERE = "# needs "
 """How a block begins that needs what a test hasn't got, such as a GPU."""
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -89,13 +91,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     packed = folder / "ws/shards/cot/qx7"
     packed.mkdir(parents=True)
     filmed(packed, Case("twenty seconds", file_name="raw.mp4"), Look(Window(50, 150), 2))
+    (folder / "clip.mp4").symlink_to(packed / "raw.mp4")
     (folder / "other/shards/cot").mkdir(parents=True)
     (folder / "other/shards/cot/b4k").symlink_to(packed)
     speck().save(folder / "runs/sft/checkpoint-2000")
     return folder
 
 
-PYTHON = [page for page in PAGES if page != OF_MODULES and fenced(page, "python")]
+PYTHON = [page for page in PAGES if page not in (OF_MODULES, OF_A_WORKSPACE) and fenced(page, "python")]
 
 
 @pytest.mark.parametrize("page", PYTHON, ids=name_of)
