@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dmforge.curation.contract.stage import AnyStage
@@ -50,24 +50,6 @@ class BatchInProgress:
 
 Advance = Callable[[int], None]
 """Called with the number of further inputs that were processed: for the progress display."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputRange:
-    """A range of a batch's inputs, and which attempt at it this is."""
-
-    underway: BatchInProgress
-    start: int
-    stop: int
-    attempt: int = 1
-
-    def part(self, start: int, stop: int) -> InputRange:
-        """A part of this range."""
-        return replace(self, start=start, stop=stop)
-
-    def again(self) -> InputRange:
-        """The same range for another attempt."""
-        return replace(self, attempt=self.attempt + 1)
 
 
 class Executor(Protocol):
