@@ -18,7 +18,7 @@ from dmforge.curation.io.byte_ranges import read_range, sha256_of_range
 from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.shards.document import read_document
 from dmforge.schemas.columns import from_arrow
-from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.errors import DmforgeError, first_line
 from dmforge.schemas.ids import ID_BYTES, Id, show
 from dmforge.schemas.records import Record
 
@@ -104,7 +104,7 @@ def _shard_checks(place: PackedSample) -> Iterator[ReceiptCheck]:
             _, samples = read_document(read_range(file, document.offset, document.size), str(place.path))
         sample = samples[place.nth].id if 0 <= place.nth < len(samples) else GONE
     except (DmforgeError, OSError) as error:
-        sample = str(error).splitlines()[0]
+        sample = first_line(error)
     yield ReceiptCheck(f"its sample number {place.nth}", place.path, place.sample, sample)
 
 

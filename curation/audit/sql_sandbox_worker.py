@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from dmforge.curation.io.process_startup import warm_up
+from dmforge.schemas.errors import first_line
 
 FRAME = struct.Struct("<Q")
 BATCH_ROWS = 10_000
@@ -45,6 +46,8 @@ HELD = "held"
 """The schema of tables that only views name, as they name them."""
 OUT_OF_MEMORY_WORDS = ("bad_alloc", "out of memory", "allocat")
 """Words of errors that mean a limit was met."""
+MAX_MESSAGE_CHARS = 500
+"""Of what DuckDB says of a query, which may quote all of it."""
 MAX_DEPTH = 400
 """Levels of a statement that are followed."""
 
@@ -140,7 +143,9 @@ def _run_query(query: SandboxRequest, tables: Mapping[str, pa.Table], out: IO[by
     except (duckdb.Error, pa.ArrowException, OSError) as error:  # what goes wrong on the way comes through Arrow
         if any(word in str(error).lower() for word in OUT_OF_MEMORY_WORDS):
             return out_of_memory(query.memory_mb)
-        return SandboxResult("wrong", _first_line(error), "SHOW TABLES names the tables, DESCRIBE tasks the columns of one")
+        return SandboxResult(
+            "wrong", first_line(error)[:MAX_MESSAGE_CHARS], "SHOW TABLES names the tables, DESCRIBE tasks the columns of one"
+        )
     return SandboxResult("done")
 
 
@@ -197,7 +202,7 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, known_tables: frozens
     try:
         statements = connection.extract_statements(sql)
     except duckdb.Error as error:
-        raise RefusedSql(_first_line(error), "write it as DuckDB reads it") from None
+        raise RefusedSql(first_line(error)[:MAX_MESSAGE_CHARS], "write it as DuckDB reads it") from None
     if len(statements) != 1:
         raise RefusedSql(f"{len(statements)} statements" if statements else "the question is empty", "give one SELECT")
     if statements[0].type != duckdb.StatementType.SELECT:
@@ -246,10 +251,6 @@ def _check_node(node: dict[str, Any], known_tables: frozenset[str], cte_names: s
         schema, name = str(node.get("schema_name", "")).lower(), str(node.get("table_name", ""))
         if schema not in SYSTEM_SCHEMAS and name.lower() not in known_tables | cte_names:
             raise RefusedSql(f"there is no table {name!r}", f"there are {', '.join(sorted(known_tables))}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:500]
 
 
 if __name__ == "__main__":
