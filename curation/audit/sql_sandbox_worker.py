@@ -19,6 +19,7 @@ from typing import IO, Any
 import duckdb
 import pyarrow as pa
 
+from dmforge.curation.io.arrow_stream import stream_of, table_of
 from dmforge.curation.io.process_startup import warm_up
 from dmforge.schemas.errors import first_line
 
@@ -108,22 +109,15 @@ def out_of_memory(memory_mb: int) -> SandboxResult:
 def send(query: SandboxRequest, tables: Mapping[str, pa.Table], pipe: IO[bytes]) -> None:
     """Send a query and its tables to the process, which `_receive` reads."""
     header = pa.py_buffer(json.dumps(asdict(query)).encode())
-    for data in itertools.chain([header], (_serialize_table(tables[name]) for name in (*query.in_memory, *query.extra_tables))):
+    for data in itertools.chain([header], (stream_of(tables[name]) for name in (*query.in_memory, *query.extra_tables))):
         pipe.write(FRAME.pack(data.size))
         pipe.write(data)
     pipe.flush()
 
 
-def _serialize_table(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
-
-
 def _receive(pipe: IO[bytes]) -> tuple[SandboxRequest, dict[str, pa.Table]]:
     query = SandboxRequest(**json.loads(_read_frame(pipe)))
-    return query, {name: pa.ipc.open_stream(_read_frame(pipe)).read_all() for name in (*query.in_memory, *query.extra_tables)}
+    return query, {name: table_of(_read_frame(pipe)) for name in (*query.in_memory, *query.extra_tables)}
 
 
 def _read_frame(pipe: IO[bytes]) -> bytes:

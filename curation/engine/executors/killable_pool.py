@@ -23,7 +23,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 
 from dmforge.curation.contract.stage import Each
-from dmforge.curation.contract.stage_results import Quarantined, StageResults, from_bytes, ipc_bytes, settle
+from dmforge.curation.contract.stage_results import Quarantined, StageResults, from_bytes, settle
 from dmforge.curation.engine.executors.batch_results import Advance, BatchInProgress, Deferred, FinishedBatch
 from dmforge.curation.engine.executors.input_queue import InputQueue, InputRange
 from dmforge.curation.engine.executors.killable_worker import (
@@ -37,6 +37,7 @@ from dmforge.curation.engine.executors.killable_worker import (
     serve,
 )
 from dmforge.curation.engine.executors.process_watch import TICK_S, EndReason, ProcessWatch, cpu_seconds
+from dmforge.curation.io.arrow_stream import stream_of
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import DmforgeError
@@ -278,7 +279,7 @@ class KillablePool:
 
 def _chunk(span: InputRange) -> InputChunk:
     rows = span.underway.batch.items.slice(span.start, len(span))
-    return InputChunk(ipc_bytes(rows), [key.video for key in span.underway.keys[span.start : span.stop]])
+    return InputChunk(stream_of(rows).to_pybytes(), [key.video for key in span.underway.keys[span.start : span.stop]])
 
 
 def _cause_of_death(exit_code: int | None) -> str:

@@ -15,10 +15,9 @@ from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 
-import pyarrow as pa
-
 from dmforge.curation.contract.stage import Each
 from dmforge.curation.contract.stage_results import Key, Result, settle, to_bytes
+from dmforge.curation.io.arrow_stream import table_of
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import DmforgeError, LakeError, Transient
@@ -103,7 +102,7 @@ def _count_progress(progress: MutableSequence[int]) -> None:
 
 def _work(stage: Each[Item, Record], chunk: InputChunk, progress: MutableSequence[int]) -> ChunkResult:
     began_s = time.monotonic()
-    items = from_arrow(stage.item, pa.ipc.open_stream(chunk.items).read_all())
+    items = from_arrow(stage.item, table_of(chunk.items))
     keys: list[Key] = []
     results: list[Result] = []
     faults: list[InputFault] = []
