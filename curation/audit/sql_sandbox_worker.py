@@ -204,14 +204,19 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, known_tables: frozens
         raise RefusedSql(
             f"a statement of the kind {word}: only SELECT is allowed here", "give one SELECT; nothing can be changed"
         )
+    nodes = [node for statement in parsed_statements(connection, sql) for node in _nodes(statement, 0)]
+    cte_names = {entry["key"].lower() for node in nodes for entry in node.get("cte_map", {}).get("map", ())}
+    for node in nodes:
+        _check_node(node, known_tables, cte_names)
+
+
+def parsed_statements(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    """The statements of a text as trees, by DuckDB's own parser; `RefusedSql` where they are no SELECTs."""
     ((serialized,),) = connection.execute("SELECT json_serialize_sql($sql)", {"sql": sql}).fetchall()
     tree = json.loads(serialized)
     if tree["error"]:
         raise RefusedSql(tree["error_message"], "give one SELECT")
-    nodes = [node for statement in tree["statements"] for node in _nodes(statement["node"], 0)]
-    cte_names = {entry["key"].lower() for node in nodes for entry in node.get("cte_map", {}).get("map", ())}
-    for node in nodes:
-        _check_node(node, known_tables, cte_names)
+    return [statement["node"] for statement in tree["statements"]]
 
 
 def _nodes(tree: Any, depth: int) -> Iterator[dict[str, Any]]:
