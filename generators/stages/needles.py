@@ -24,7 +24,7 @@ from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.likeness import is_near
 from dmforge.schemas.looks import Window
-from dmforge.schemas.records import Provenance, Record, Task, Video
+from dmforge.schemas.records import Joined, Provenance, Record, Task, Video
 from dmforge.schemas.scoring import overlap_cs
 
 Hides = Literal["one", "order", "count"]
@@ -80,6 +80,17 @@ class Haystack(Record):
     """In the order in which they stand in the whole."""
     videos: tuple[Id, ...]
     """All that are in it: when one is taken down, so is this."""
+
+
+@dataclass(frozen=True, slots=True)
+class HaystackWithHost(Joined):
+    """A haystack with its host, and the task that its question is from."""
+
+    elsewhere = frozenset({"task"})
+
+    haystack: Haystack
+    video: Video | None
+    task: Task | None
 
 
 class NeedlesConfig(StageConfig):
