@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, writing
+from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.io.locks import lock
 from dmforge.curation.sources.takedowns import forgotten_videos
@@ -97,16 +98,7 @@ def append(workspace: Workspace, review: Review) -> None:
     with _locked_file(path) as file:
         if review.video in forgotten_videos(workspace):  # a takedown writes it there first and comes for this file then
             raise InputError("its video was taken down", where=show("video", review.video), hint="review another one")
-        end = _end_of_whole_lines(file)
-        os.ftruncate(file, end)
-        try:
-            written_bytes = 0
-            while written_bytes < len(line):
-                written_bytes += os.pwrite(file, line[written_bytes:], end + written_bytes)
-            os.fsync(file)
-        except OSError:
-            os.ftruncate(file, end)  # half a line on a full disk must not join the next one
-            raise
+        append_lines(file, cut_torn_line(file), line)
 
 
 def forget_reviews(workspace: Workspace, videos: Collection[Id]) -> int:
@@ -114,7 +106,7 @@ def forget_reviews(workspace: Workspace, videos: Collection[Id]) -> int:
     removed = 0
     for path in _review_paths(workspace):
         with _locked_file(path) as file:
-            os.ftruncate(file, _end_of_whole_lines(file))  # half a line may be about one of them
+            cut_torn_line(file)  # half a line may be about one of them
             lines = _lines(path)
             reviews = [_parse_review(line, "forgotten", f"{path}:{line_number}") for line_number, line in enumerate(lines, 1)]
             kept_lines = [line for line, review in zip(lines, reviews, strict=True) if review.video not in videos]
@@ -167,10 +159,3 @@ def _locked_file(path: Path) -> Generator[int]:
                     return
             finally:
                 os.close(file)
-
-
-def _end_of_whole_lines(file: int) -> int:
-    end = os.fstat(file).st_size
-    while end and os.pread(file, 1, end - 1) != b"\n":
-        end -= 1
-    return end
