@@ -19,7 +19,7 @@ from typing import Any, Literal, cast, get_args
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, writing
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.io.locations import sha256_of
-from dmforge.curation.io.locks import lock
+from dmforge.curation.io.locks import lock, lock_file
 from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.errors import InputError
@@ -150,12 +150,9 @@ def _locked_file(path: Path) -> Generator[int]:
     with disk_errors(path):
         make_folder(path.parent)
         while True:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
+            with lock_file(path) as file:
                 lock(file, fcntl.LOCK_EX, path)
                 if path.exists() and os.fstat(file).st_ino == path.stat().st_ino:
                     sync_folder(path.parent)
                     yield file
                     return
-            finally:
-                os.close(file)
