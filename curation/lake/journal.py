@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, writing
+from dmforge.curation.io.batching import batched
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.lake.journal_index import JournalIndex
 from dmforge.curation.workspace import Workspace
@@ -144,7 +145,7 @@ class Journal:
 def answers(workspace: Workspace) -> pa.Table:
     """Every answer in the journal with its token counts, for audits."""
     rows, tables = _answer_rows(workspace), [ANSWERS.empty_table()]
-    while batch := list(itertools.islice(rows, BATCH_ROWS)):
+    for batch in batched(rows, BATCH_ROWS):
         tables.append(pa.table(dict(zip(ANSWERS.names, zip(*batch, strict=True), strict=True)), ANSWERS))
     return pa.concat_tables(tables)
 
