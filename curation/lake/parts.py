@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from dmforge.curation.io.atomic import disk_errors, writing
 from dmforge.curation.io.known_checksums import known_sha256
+from dmforge.curation.lake.row_groups import regrouped
 from dmforge.schemas.columns import completed, id_matrix
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.records import TABLES, Outcome
@@ -104,7 +105,8 @@ def id_column(table: str) -> str:
 
 def write_part(lake: Path, table: str, name: str, tables: Iterable[pa.Table]) -> Part | None:
     """Stream tables into one part, in row groups of one size whatever the sizes of the tables. None if there are no rows."""
-    chunks = _regrouped(tables)
+    # combined, else pages would end where pieces did
+    chunks = (table.combine_chunks() for table in regrouped(tables, ROW_GROUP))
     first_chunk = next(chunks, None)
     if first_chunk is None:
         return None
@@ -149,20 +151,3 @@ def naming_damaged_part(lake: Path, parts: Sequence[Part]) -> Generator[None]:
     except (OSError, pa.ArrowException, duckdb.Error):
         check_parts(lake, parts)
         raise
-
-
-def _regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    buffered: list[pa.Table] = []
-    rows = 0
-    for incoming in tables:
-        if not incoming.num_rows:
-            continue
-        buffered.append(incoming)
-        rows += incoming.num_rows
-        if rows >= ROW_GROUP:
-            table = pa.concat_tables(buffered).combine_chunks()  # else pages end where pieces did
-            full_rows = rows - rows % ROW_GROUP
-            yield table.slice(0, full_rows)
-            buffered, rows = ([table.slice(full_rows)], rows - full_rows) if rows > full_rows else ([], 0)
-    if buffered:
-        yield pa.concat_tables(buffered).combine_chunks()
