@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -118,11 +118,27 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def write_bytes(path: Path, data: bytes, mode: int = 0o666, suffix: str = "") -> None:
+    """Write a whole file. Once this returns, it is on the disk under its name."""
+    with writing(path, mode, suffix) as file:
+        file.write(data)
+    sync_folder(path.parent)
+
+
 def write_json(path: Path, content: object, suffix: str = "") -> None:
     """Write a small JSON document; equal content gives equal bytes."""
-    with writing(path, suffix=suffix) as file:
-        file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(), suffix=suffix)
+
+
+def write_json_lines(path: Path, rows: Iterable[object]) -> int:
+    """Write a JSON document a line, as they come; how many there were."""
+    row_count = 0
+    with writing(path) as file:
+        for row in rows:
+            file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+            row_count += 1
     sync_folder(path.parent)
+    return row_count
 
 
 @contextmanager

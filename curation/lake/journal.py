@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from dmforge.curation.contract.budget import COUNTS, token_counts
-from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, writing
+from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes, writing
 from dmforge.curation.io.batching import batched
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.lake.journal_index import JournalIndex
@@ -208,9 +208,7 @@ def take_over_answers(workspace: Workspace, other: Workspace, hidden: Collection
                     new_lines.append(line)
         if new_lines:
             data = b"".join(new_lines)
-            with writing(own_folder / f"merged-{hashlib.sha256(data).hexdigest()[:16]}.jsonl", PRIVATE) as file:
-                file.write(data)
-            sync_folder(own_folder)
+            write_bytes(own_folder / f"merged-{hashlib.sha256(data).hexdigest()[:16]}.jsonl", data, PRIVATE)
         answer_count += len(new_lines)
     return answer_count
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dmforge.curation.io.atomic import disk_errors, sync_folder, writing
+from dmforge.curation.io.atomic import disk_errors, write_bytes
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import forget_answers
 from dmforge.curation.lake.parts import read_part
@@ -64,9 +64,7 @@ def write_takedown(workspace: Workspace, videos: Sequence[Id], reason: str) -> i
     if content and not content.endswith(b"\n"):
         content += b"\n"
     new_lines = [{"video": show("video", video), "reason": reason} for video in videos if video not in forgotten]
-    with writing(path) as file:
-        file.write(content + "".join(json.dumps(line) + "\n" for line in new_lines).encode("ascii"))
-    sync_folder(path.parent)
+    write_bytes(path, content + "".join(json.dumps(line) + "\n" for line in new_lines).encode("ascii"))
     return len(new_lines)
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.io.atomic import disk_errors, sync_folder, writing
+from dmforge.curation.io.atomic import disk_errors, sync_folder, write_bytes, writing
 from dmforge.curation.io.batching import batched
 from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Question, RefusedQuestion
@@ -120,9 +120,7 @@ def forget_lines(workspace: Workspace, videos: Collection[Id]) -> int:
         kept_lines = [line for line in lines if not line.startswith(line_starts)]
         if len(kept_lines) < len(lines):
             removed += len(lines) - len(kept_lines)
-            with writing(path) as file:
-                file.write(b"".join(kept_lines))
-            sync_folder(path.parent)
+            write_bytes(path, b"".join(kept_lines))
     return removed
 
 
@@ -145,9 +143,7 @@ def take_over_files(workspace: Workspace, other: Workspace) -> int:
                 continue
         else:
             new_count += 1
-        with writing(own_path) as file:
-            file.write(content)
-        sync_folder(own_path.parent)
+        write_bytes(own_path, content)
     return new_count
 
 

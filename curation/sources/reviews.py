@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, writing
+from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.io.locks import lock, lock_file
@@ -112,9 +112,7 @@ def forget_reviews(workspace: Workspace, videos: Collection[Id]) -> int:
             kept_lines = [line for line, review in zip(lines, reviews, strict=True) if review.video not in videos]
             if len(kept_lines) < len(lines):
                 removed += len(lines) - len(kept_lines)
-                with writing(path) as output:
-                    output.write(b"".join(line + b"\n" for line in kept_lines))
-                sync_folder(path.parent)
+                write_bytes(path, b"".join(line + b"\n" for line in kept_lines))
     return removed
 
 
