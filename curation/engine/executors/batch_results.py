@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from dmforge.curation.contract.stage import AnyStage
-from dmforge.curation.contract.stage_results import Key, StageResults, joined
+from dmforge.curation.contract.stage_results import Key, Result, StageResults, joined, settle
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.workspace import Workspace
 
@@ -29,8 +29,28 @@ class FinishedBatch:
 
 
 @dataclass
+class OpenBatch:
+    """A batch in progress in this process, whose inputs get their results one by one, in any order."""
+
+    keys: list[Key]
+    results: dict[int, Result] = field(default_factory=dict[int, Result])
+    """By the number of the input in the batch."""
+    deferred: list[Deferred] = field(default_factory=list[Deferred])
+
+    @property
+    def is_done(self) -> bool:
+        return len(self.results) + len(self.deferred) == len(self.keys)
+
+    def finished(self, stage: AnyStage) -> FinishedBatch:
+        """The finished batch, its results in the order of its inputs."""
+        indices = sorted(self.results)
+        settled = settle(stage.origin, [self.keys[i] for i in indices], [self.results[i] for i in indices], stage.makes)
+        return FinishedBatch(settled if indices else None, tuple(self.deferred))
+
+
+@dataclass
 class BatchInProgress:
-    """A batch in progress, whose inputs are processed in pieces, in any order."""
+    """A batch in progress, whose inputs are processed in pieces elsewhere, in any order."""
 
     batch: WorkBatch
     keys: list[Key]
