@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.io.locks import lock, lock_errors, lock_file
 from dmforge.curation.lake.partition import Share
 from dmforge.curation.workspace import Workspace, WorkspaceHeld
 
 WORK_LOCK = "working"
 """The file on which ranks at work hold a lock."""
-MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 15.0
+MIN_PAUSE_S, MAX_PAUSE_S, PAUSE_GROWTH = 0.1, 15.0, 1.5
 """The pause between two checks for the work of others: each check reads every commit file."""
 
 
@@ -49,7 +50,7 @@ class RankPresence:
 
     def wait_until(self, is_ready: Callable[[], bool]) -> bool:
         """Wait for the work of others; False where none has been at work for too long."""
-        pause_s, last_seen_s = MIN_PAUSE_S, time.monotonic()
+        pauses_s, last_seen_s = growing_pauses_s(MIN_PAUSE_S, MAX_PAUSE_S, PAUSE_GROWTH), time.monotonic()
         while True:
             # in this order, so that the work of a rank that ended meanwhile is seen
             if self._others_work():
@@ -58,8 +59,7 @@ class RankPresence:
                 return True
             if time.monotonic() - last_seen_s > self._wait_timeout_s:
                 return False
-            time.sleep(pause_s)
-            pause_s = min(1.5 * pause_s, MAX_PAUSE_S)
+            time.sleep(next(pauses_s))
 
     def _others_work(self) -> bool:
         with lock_file(self._workspace.runs / WORK_LOCK) as descriptor:
