@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dmforge.curation.contract.budget import ExpectedCost, Usage
+from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Rejected, Result
 from dmforge.filters.rules.rule import Finding, RuleScore, verdict
-from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.ask_stage import AskingStage
-from dmforge.generators.teacher.client import BYTES_A_TOKEN, TeacherConfig
-from dmforge.generators.teacher.interview import UnreadableReply
+from dmforge.generators.teacher.client import TeacherConfig
+from dmforge.generators.teacher.interview import UnreadableReply, expected_blind
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import CandidateWithTask, Verdict
 from dmforge.schemas.replies import SafetyReply
@@ -30,8 +29,7 @@ class Safety(AskingStage[CandidateWithTask, Verdict]):
     config: SafetyConfig
 
     def expected(self, item: CandidateWithTask) -> ExpectedCost | None:
-        input_tokens = len((instruction(SafetyReply.name) + _text_to_judge(item)).encode("utf-8", "replace")) // BYTES_A_TOKEN
-        usage = Usage(1, input_tokens, self.config.reply_tokens)
+        usage = expected_blind(self.config, SafetyReply, _text_to_judge(item))
         return ExpectedCost(usage, self.config.price.usd(usage))
 
     async def process(self, item: CandidateWithTask) -> Result:
