@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -120,13 +121,8 @@ def _remove_stray_media(lake: Lake) -> int:
     known_names = {base32(video.video) for video in listed(lake.workspace).values()}
     for rows in _videos(lake):
         known_names.update(map(base32, id_list(rows.column("id"))))
-    removed = 0
-    for path in sorted(lake.workspace.media.glob("*/*")):
-        if path.name.partition(".")[0] not in known_names:
-            with disk_errors(path):
-                path.unlink()
-            removed += 1
-    return removed
+    paths = sorted(lake.workspace.media.glob("*/*"))
+    return _remove_files(path for path in paths if path.name.partition(".")[0] not in known_names)
 
 
 def _removal(videos: frozenset[Id]) -> Removal:
@@ -139,10 +135,13 @@ def _video_column(table: str) -> str:
 
 
 def _remove_media(workspace: Workspace, videos: frozenset[Id]) -> int:
+    return _remove_files(path for video in videos for path in sorted(workspace.media.glob(f"*/{base32(video)}*")))
+
+
+def _remove_files(paths: Iterable[Path]) -> int:
     removed = 0
-    for video in videos:
-        for path in sorted(workspace.media.glob(f"*/{base32(video)}*")):
-            with disk_errors(path):
-                path.unlink()
-            removed += 1
+    for path in paths:
+        with disk_errors(path):
+            path.unlink()
+        removed += 1
     return removed
