@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from dmforge.curation.io.arrow_stream import stream_of, table_of
+from dmforge.curation.io.memory_limit import limit_memory
 from dmforge.curation.io.process_startup import warm_up
 from dmforge.schemas.errors import first_line
 
@@ -153,12 +154,8 @@ def open_database(query: SandboxRequest, tables: Mapping[str, pa.Table]) -> duck
 
 def _limit(memory_mb: int) -> None:
     """Limit this process: no byte into any file, no core; and no more memory, as functions can pass DuckDB's own limit."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        used_bytes = int(file.read().split()[5]) * resource.getpagesize()
-    max_bytes = used_bytes + (memory_mb + 512 << 20)
-    resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
+    limit_memory(memory_mb + 512 << 20)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection, query: SandboxRequest, tables: Mapping[str, pa.Table]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import resource
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from multiprocessing.connection import Connection
 from dmforge.curation.contract.stage import Each
 from dmforge.curation.contract.stage_results import Key, Result, settle, to_bytes
 from dmforge.curation.io.arrow_stream import table_of
+from dmforge.curation.io.memory_limit import limit_memory
 from dmforge.curation.workspace import Workspace
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import DmforgeError, LakeError, Transient
@@ -82,7 +82,7 @@ def serve(
     try:
         stage.heartbeat = partial(_count_progress, progress)
         stage.open(workspace)
-        _limit_memory(memory_mb)
+        limit_memory(memory_mb << 20)
         connection.send(WorkerReady())
         while True:
             try:
@@ -139,16 +139,3 @@ def _die_with_parent() -> None:
     alive_fd: int | None = forkserver._forkserver._forkserver_alive_fd  # pyright: ignore (there is no public way to it)
     if alive_fd is not None:
         os.close(alive_fd)
-
-
-def _limit_memory(memory_mb: int) -> None:
-    """Limit what the process may allocate from now on. RLIMIT_DATA counts its own memory; RLIMIT_AS would also count
-    libraries and mapped files, of which torch alone has gigabytes."""
-    limit = _data_bytes() + (memory_mb << 20)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _data_bytes() -> int:
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData:"))
