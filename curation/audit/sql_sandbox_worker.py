@@ -1,4 +1,4 @@
-"""The sandboxed process, started by `foreign`: it runs one SQL query where it can do no harm.
+"""The sandboxed process, started by `sql_sandbox`: it runs one SQL query where it can do no harm.
 
 It starts without an environment and limits itself before it reads the query. Its database is in memory, opens the given
 committed parts and nothing else, and can't be configured otherwise; the query is parsed alone first, and must be one SELECT
