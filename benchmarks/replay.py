@@ -51,7 +51,6 @@ from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, Wo
 from dmforge.generators.teacher.client import URL
 from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.looks import read_density
 from dmforge.schemas.prompts import prompt
@@ -244,8 +243,8 @@ class RowByRow:
 def speed(told: Measured, student: Path, clips: Clips, tasks: int, most: int) -> list[object]:
     """Policy tokens a second, both ways, task by task in turn."""
     view = LakeView(Lake(told.workspace), read_recipe(told.workspace.recipe).stages)
-    videos = {row.id: row for row in from_arrow(Video, view.table(view.rows(Video).sql))}
-    rows = sorted(from_arrow(Task, view.table(view.rows(Task).sql)), key=lambda task: (task.video, task.id))
+    videos = {row.id: row for row in view.all_rows(Video)}
+    rows = sorted(view.all_rows(Task), key=lambda task: (task.video, task.id))
     policy = load(str(student))
     engine, plain = TransformersEngine(policy), RowByRow(policy)
     ours: list[float] = []

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmforge.curation.io.atomic import disk_errors
-from dmforge.curation.io.locks import lock
+from dmforge.curation.io.locks import lock, lock_file
 from dmforge.curation.workspace_format import read_format, stamp_format
 from dmforge.schemas.errors import InputError
 
@@ -113,10 +113,7 @@ class WorkspaceFolder:
     @contextmanager
     def _locked(self, command: str, operation: int) -> Generator[None]:
         path = self.runs / "lock"
-        with disk_errors(path):
-            self.runs.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
+        with lock_file(path) as descriptor:
             if not lock(descriptor, operation | fcntl.LOCK_NB, path):
                 raise WorkspaceHeld(
                     f"another run holds this workspace: {_holder(descriptor)}",
@@ -129,8 +126,6 @@ class WorkspaceFolder:
                 os.pwrite(descriptor, (json.dumps(holder) + "\n").encode(), 0)
             stamp_format(self.root)
             yield
-        finally:
-            os.close(descriptor)
 
     @contextmanager
     def reading(self) -> Generator[None]:
@@ -149,13 +144,8 @@ class WorkspaceFolder:
     @contextmanager
     def unread(self) -> Generator[bool]:
         """Yield whether nobody reads the workspace; if so, readers are kept out while the block lasts."""
-        with disk_errors(self.runs):
-            self.runs.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._readers, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
+        with lock_file(self._readers) as descriptor:
             yield lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, self._readers)
-        finally:
-            os.close(descriptor)
 
     @property
     def _readers(self) -> Path:

@@ -14,7 +14,6 @@ from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResu
 from dmforge.curation.sources.benchmark_references import Reference
 from dmforge.curation.sources.video_names import parse
 from dmforge.curation.video.fingerprint import Fingerprint, copies
-from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.records import UNKNOWN, Provenance, Spliced, Task, Verdict, Video
 
@@ -53,15 +52,15 @@ class Contamination(Collective[Video, Verdict]):
     if_there = (Spliced,)
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
-        videos = sorted(from_arrow(Video, view.table(view.rows(Video).sql)), key=lambda video: video.id)
-        provenances = {row.video: row for row in from_arrow(Provenance, view.table(view.rows(Provenance).sql))}
-        references = from_arrow(Reference, view.table(view.rows(Reference).sql))
+        videos = sorted(view.all_rows(Video), key=lambda video: video.id)
+        provenances = {row.video: row for row in view.all_rows(Provenance)}
+        references = view.all_rows(Reference)
         benchmark_index, lookalikes = index_benchmarks(references), _benchmark_lookalikes(view, provenances)
         verdicts = {
             video.id: [self._video_verdict(provenances[video.id], benchmark_index, lookalikes.get(video.id))]
             for video in videos
         }
-        for part in from_arrow(Spliced, view.table(view.rows(Spliced).sql)):
+        for part in view.all_rows(Spliced):
             part_verdict = verdicts.get(part.part, [None])[0]
             if part_verdict is not None and part_verdict.score < 1 and verdicts[part.video][0].score == 1:
                 reason = "has a part that " + part_verdict.reason
@@ -74,7 +73,7 @@ class Contamination(Collective[Video, Verdict]):
             for ngram in _word_ngrams(reference.question, self.config.words)
         }
         if benchmark_ngrams:
-            for task in sorted(from_arrow(Task, view.table(view.rows(Task).sql)), key=lambda task: task.id):
+            for task in sorted(view.all_rows(Task), key=lambda task: task.id):
                 verdicts[task.video].append(self._task_verdict(task, benchmark_ngrams))
         yield settle(
             origin,
@@ -116,7 +115,7 @@ def index_benchmarks(references: Iterable[Reference]) -> _BenchmarkIndex:
 
 def _benchmark_lookalikes(view: View, provenances: Mapping[Id, Provenance]) -> dict[Id, Id]:
     """For each training video that is a copy of a benchmark's video, that video."""
-    hashes = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
+    hashes = {row.video: row.hashes for row in view.all_rows(Fingerprint)}
     benchmark_videos = {video for video, row in provenances.items() if row.role == "benchmark"}
     lookalikes: dict[Id, Id] = {}
     if benchmark_videos:

@@ -54,7 +54,7 @@ class Duplicates(Collective[Video, Verdict]):
         near_duplicates = NearDuplicates(
             str(text) for bounds in ranges for text in view.table(questions, bounds).column("question").to_pylist()
         )
-        hashes = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
+        hashes = {row.video: row.hashes for row in view.all_rows(Fingerprint)}
         pairs = list(copies(hashes))
         clusters = clustered({video for pair in pairs for video in pair}, pairs)
         # copies are compared with each other wherever their ids lie; there are few

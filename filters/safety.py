@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
-from dmforge.curation.contract.budget import ExpectedCost, Usage
-from dmforge.curation.contract.stage import Ask
+from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Rejected, Result
-from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rules.rule import Finding, RuleScore, verdict
-from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import BYTES_A_TOKEN, TeacherConfig, missing
-from dmforge.generators.teacher.interview import Interview, UnreadableReply
-from dmforge.schemas.clips import Clips
-from dmforge.schemas.errors import InputError
+from dmforge.generators.teacher.ask_stage import AskingStage
+from dmforge.generators.teacher.client import TeacherConfig
+from dmforge.generators.teacher.interview import UnreadableReply, expected_blind
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import CandidateWithTask, Verdict
 from dmforge.schemas.replies import SafetyReply
@@ -26,33 +20,21 @@ class SafetyConfig(TeacherConfig):
     """Of sampling."""
 
 
-class Safety(Ask[CandidateWithTask, Verdict]):
+class Safety(AskingStage[CandidateWithTask, Verdict]):
     """One verdict a candidate, `safe`: how safe the teacher says its text and its question are."""
 
     name, version = "safety", 1
     measures = ("safe",)
+    replies = (SafetyReply,)
     config: SafetyConfig
 
-    def cache_key_parts(self) -> list[str]:
-        return [instruction(SafetyReply.name), json.dumps(SafetyReply.json_schema())]
-
-    def missing(self) -> InputError | None:
-        return missing(self.config, self.name, self.account)
-
-    def open(self, workspace: WorkspaceFolder) -> None:
-        self._judge = Interview(workspace, self.config, Clips(), self.name, self.account)
-
-    async def aclose(self) -> None:
-        await self._judge.aclose()
-
     def expected(self, item: CandidateWithTask) -> ExpectedCost | None:
-        input_tokens = len((instruction(SafetyReply.name) + _text_to_judge(item)).encode("utf-8", "replace")) // BYTES_A_TOKEN
-        usage = Usage(1, input_tokens, self.config.reply_tokens)
+        usage = expected_blind(self.config, SafetyReply, _text_to_judge(item))
         return ExpectedCost(usage, self.config.price.usd(usage))
 
     async def process(self, item: CandidateWithTask) -> Result:
         try:
-            _, reply = await self._judge.ask_text(SafetyReply, item.candidate.video, _text_to_judge(item), 0)
+            _, reply = await self.teacher.ask_text(SafetyReply, item.candidate.video, _text_to_judge(item), 0)
         except UnreadableReply as error:
             return Rejected("no readable reply", str(error))
         if reply.safety == 1:

@@ -56,6 +56,12 @@ class Clips(Config):
     def look_size(self, video: Video) -> Size:
         return plan_size(self.look_frames, video.width, video.height, self.look_tokens)
 
+    def shown(self, video: Video, look: Look | None) -> tuple[FramePlan, Size]:
+        """The frames of a look and their size; without a look those of V0."""
+        if look is None:
+            return self.coarse(video), self.coarse_size(video)
+        return self.look(video, look), self.look_size(video)
+
     @property
     def digest(self) -> Id:
         """What decides the frames: renditions that were made with other settings hold others."""

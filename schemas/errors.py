@@ -39,3 +39,8 @@ class LakeError(DmforgeError):
 
 class Transient(DmforgeError):
     """It may work the next time (network, full disk, quota): the item gets no outcome and stays pending."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of the message of an error that others raise; its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

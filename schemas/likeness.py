@@ -16,6 +16,8 @@ from typing import Final
 
 import numpy as np
 
+from dmforge.schemas.bit_mixing import mix_bits
+
 NEAR: Final = 0.6
 """From here on two texts are near where one only says more: a word in five, or the same words in another order."""
 SURE: Final = 0.8
@@ -97,7 +99,7 @@ def signature(text: str) -> tuple[int, ...]:
     if not text_shingles:
         return _EMPTY
     hashes = np.array([_hash(shingle) for shingle in sorted(text_shingles)], np.uint64)
-    return tuple((_mix_bits(hashes[:, None] ^ _ORDERS[None, :]).min(axis=0) >> np.uint64(32)).tolist())
+    return tuple((mix_bits(hashes[:, None] ^ _ORDERS[None, :]).min(axis=0) >> np.uint64(32)).tolist())
 
 
 def estimated_likeness(signature_a: tuple[int, ...], signature_b: tuple[int, ...]) -> float:
@@ -124,13 +126,6 @@ def _stem(word: str) -> str:
 
 def _hash(shingle: str) -> int:
     return int.from_bytes(hashlib.blake2b(shingle.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
-
-
-def _mix_bits(values: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
-    """The finaliser of splitmix64: every bit of what goes in decides every bit of what comes out."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 _ORDERS: Final = np.array([_hash(f"order {index}") for index in range(HASHES)], np.uint64)

@@ -36,7 +36,6 @@ from dmforge.generators.synthetic.worlds.imagine import LEVELS
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.records import Video
 from dmforge.schemas.sizes import Size
@@ -65,7 +64,7 @@ def lake_of(folder: Path, videos: Sequence[str]) -> tuple[WorkspaceFolder, list[
     intake.add_videos(workspace, "cuts", list(videos), SourceInfo())
     list(run.run(workspace, Console(quiet=True), "cuts"))
     view = LakeView(Lake(workspace), read_recipe(workspace.recipe).stages)
-    return workspace, from_arrow(Video, view.table(view.rows(Video).sql))
+    return workspace, view.all_rows(Video)
 
 
 def spliced(workspace: WorkspaceFolder, videos: Sequence[Video], folder: Path, count: int, size: Size) -> list[Made]:

@@ -8,7 +8,6 @@ is the baseline of uniform frames: it shows what choosing a window is worth.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dmforge.curation.io.atomic import disk_errors, make_folder, write_json, writing
+from dmforge.curation.io.atomic import disk_errors, make_folder, write_json, write_json_lines
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.evaluations import keep_evaluation
 from dmforge.curation.shards.corpus import Corpus
@@ -178,8 +177,7 @@ def _open_corpus(place: str) -> Corpus:
 def _write_files(evaluation: Evaluation) -> None:
     with disk_errors(evaluation.folder):
         make_folder(evaluation.folder)
-        with writing(evaluation.folder / ROWS) as file:
-            file.write("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in evaluation.rows).encode())
+        write_json_lines(evaluation.folder / ROWS, map(asdict, evaluation.rows))
         write_json(evaluation.folder / METRICS, evaluation.metrics())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,10 +14,11 @@ import pyarrow.parquet as pq
 from dmforge.curation.audit.lineage import Lineage, Step
 from dmforge.curation.audit.shard_locations import PackedSample
 from dmforge.curation.audit.stored_rows import StoredRows
+from dmforge.curation.io.byte_ranges import read_range, sha256_of_range
 from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.shards.document import read_document
 from dmforge.schemas.columns import from_arrow
-from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.errors import DmforgeError, first_line
 from dmforge.schemas.ids import ID_BYTES, Id, show
 from dmforge.schemas.records import Record
 
@@ -100,24 +100,17 @@ def _shard_checks(place: PackedSample) -> Iterator[ReceiptCheck]:
         yield ReceiptCheck(f"{member.name} at {member.offset}", place.path, member.sha256, sha256)
     document = place.members[1]
     try:
-        _, samples = read_document(_bytes(place.path, document.offset, document.size), str(place.path))
+        with place.path.open("rb") as file:
+            _, samples = read_document(read_range(file, document.offset, document.size), str(place.path))
         sample = samples[place.nth].id if 0 <= place.nth < len(samples) else GONE
     except (DmforgeError, OSError) as error:
-        sample = str(error).splitlines()[0]
+        sample = first_line(error)
     yield ReceiptCheck(f"its sample number {place.nth}", place.path, place.sample, sample)
 
 
 def _sha256(path: Path, offset: int = 0, size: int | None = None) -> str:
     try:
         with path.open("rb") as file:
-            if size is None:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        return hashlib.sha256(_bytes(path, offset, size)).hexdigest()
+            return sha256_of_range(file, offset, size)
     except OSError:
         return GONE
-
-
-def _bytes(path: Path, offset: int, size: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(size)

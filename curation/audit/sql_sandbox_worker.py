@@ -1,4 +1,4 @@
-"""The sandboxed process, started by `foreign`: it runs one SQL query where it can do no harm.
+"""The sandboxed process, started by `sql_sandbox`: it runs one SQL query where it can do no harm.
 
 It starts without an environment and limits itself before it reads the query. Its database is in memory, opens the given
 committed parts and nothing else, and can't be configured otherwise; the query is parsed alone first, and must be one SELECT
@@ -19,7 +19,10 @@ from typing import IO, Any
 import duckdb
 import pyarrow as pa
 
+from dmforge.curation.io.arrow_stream import stream_of, table_of
+from dmforge.curation.io.memory_limit import limit_memory
 from dmforge.curation.io.process_startup import warm_up
+from dmforge.schemas.errors import first_line
 
 FRAME = struct.Struct("<Q")
 BATCH_ROWS = 10_000
@@ -45,6 +48,8 @@ HELD = "held"
 """The schema of tables that only views name, as they name them."""
 OUT_OF_MEMORY_WORDS = ("bad_alloc", "out of memory", "allocat")
 """Words of errors that mean a limit was met."""
+MAX_MESSAGE_CHARS = 500
+"""Of what DuckDB says of a query, which may quote all of it."""
 MAX_DEPTH = 400
 """Levels of a statement that are followed."""
 
@@ -105,22 +110,15 @@ def out_of_memory(memory_mb: int) -> SandboxResult:
 def send(query: SandboxRequest, tables: Mapping[str, pa.Table], pipe: IO[bytes]) -> None:
     """Send a query and its tables to the process, which `_receive` reads."""
     header = pa.py_buffer(json.dumps(asdict(query)).encode())
-    for data in itertools.chain([header], (_serialize_table(tables[name]) for name in (*query.in_memory, *query.extra_tables))):
+    for data in itertools.chain([header], (stream_of(tables[name]) for name in (*query.in_memory, *query.extra_tables))):
         pipe.write(FRAME.pack(data.size))
         pipe.write(data)
     pipe.flush()
 
 
-def _serialize_table(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
-
-
 def _receive(pipe: IO[bytes]) -> tuple[SandboxRequest, dict[str, pa.Table]]:
     query = SandboxRequest(**json.loads(_read_frame(pipe)))
-    return query, {name: pa.ipc.open_stream(_read_frame(pipe)).read_all() for name in (*query.in_memory, *query.extra_tables)}
+    return query, {name: table_of(_read_frame(pipe)) for name in (*query.in_memory, *query.extra_tables)}
 
 
 def _read_frame(pipe: IO[bytes]) -> bytes:
@@ -140,7 +138,9 @@ def _run_query(query: SandboxRequest, tables: Mapping[str, pa.Table], out: IO[by
     except (duckdb.Error, pa.ArrowException, OSError) as error:  # what goes wrong on the way comes through Arrow
         if any(word in str(error).lower() for word in OUT_OF_MEMORY_WORDS):
             return out_of_memory(query.memory_mb)
-        return SandboxResult("wrong", _first_line(error), "SHOW TABLES names the tables, DESCRIBE tasks the columns of one")
+        return SandboxResult(
+            "wrong", first_line(error)[:MAX_MESSAGE_CHARS], "SHOW TABLES names the tables, DESCRIBE tasks the columns of one"
+        )
     return SandboxResult("done")
 
 
@@ -154,12 +154,8 @@ def open_database(query: SandboxRequest, tables: Mapping[str, pa.Table]) -> duck
 
 def _limit(memory_mb: int) -> None:
     """Limit this process: no byte into any file, no core; and no more memory, as functions can pass DuckDB's own limit."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        used_bytes = int(file.read().split()[5]) * resource.getpagesize()
-    max_bytes = used_bytes + (memory_mb + 512 << 20)
-    resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
+    limit_memory(memory_mb + 512 << 20)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection, query: SandboxRequest, tables: Mapping[str, pa.Table]) -> None:
@@ -197,7 +193,7 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, known_tables: frozens
     try:
         statements = connection.extract_statements(sql)
     except duckdb.Error as error:
-        raise RefusedSql(_first_line(error), "write it as DuckDB reads it") from None
+        raise RefusedSql(first_line(error)[:MAX_MESSAGE_CHARS], "write it as DuckDB reads it") from None
     if len(statements) != 1:
         raise RefusedSql(f"{len(statements)} statements" if statements else "the question is empty", "give one SELECT")
     if statements[0].type != duckdb.StatementType.SELECT:
@@ -205,14 +201,19 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, known_tables: frozens
         raise RefusedSql(
             f"a statement of the kind {word}: only SELECT is allowed here", "give one SELECT; nothing can be changed"
         )
+    nodes = [node for statement in parsed_statements(connection, sql) for node in _nodes(statement, 0)]
+    cte_names = {entry["key"].lower() for node in nodes for entry in node.get("cte_map", {}).get("map", ())}
+    for node in nodes:
+        _check_node(node, known_tables, cte_names)
+
+
+def parsed_statements(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    """The statements of a text as trees, by DuckDB's own parser; `RefusedSql` where they are no SELECTs."""
     ((serialized,),) = connection.execute("SELECT json_serialize_sql($sql)", {"sql": sql}).fetchall()
     tree = json.loads(serialized)
     if tree["error"]:
         raise RefusedSql(tree["error_message"], "give one SELECT")
-    nodes = [node for statement in tree["statements"] for node in _nodes(statement["node"], 0)]
-    cte_names = {entry["key"].lower() for node in nodes for entry in node.get("cte_map", {}).get("map", ())}
-    for node in nodes:
-        _check_node(node, known_tables, cte_names)
+    return [statement["node"] for statement in tree["statements"]]
 
 
 def _nodes(tree: Any, depth: int) -> Iterator[dict[str, Any]]:
@@ -246,10 +247,6 @@ def _check_node(node: dict[str, Any], known_tables: frozenset[str], cte_names: s
         schema, name = str(node.get("schema_name", "")).lower(), str(node.get("table_name", ""))
         if schema not in SYSTEM_SCHEMAS and name.lower() not in known_tables | cte_names:
             raise RefusedSql(f"there is no table {name!r}", f"there are {', '.join(sorted(known_tables))}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:500]
 
 
 if __name__ == "__main__":

@@ -71,6 +71,10 @@ class View(Protocol):
         """The rows of a table about the videos of a range."""
         ...
 
+    def all_rows(self, record: type[R]) -> list[R]:
+        """All current rows of a table that gates let through: for tables that memory holds."""
+        ...
+
     def tally(self, stage: AnyStage, /) -> StageCounts:
         """Where a stage stands."""
         ...

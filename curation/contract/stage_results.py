@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from dmforge.curation.io.arrow_stream import stream_of, table_of
 from dmforge.schemas.columns import id_list, schema, to_arrow
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import ID_BYTES, Id
@@ -112,21 +113,13 @@ def joined(pieces: Sequence[StageResults], keys: Sequence[Key]) -> StageResults:
 
 
 def to_bytes(settled: StageResults) -> dict[str, bytes]:
-    """Serialize for another process: Arrow IPC, which copies columns and no objects."""
-    return {table: ipc_bytes(rows) for table, rows in {Outcome.table: settled.outcomes, **settled.rows}.items()}
+    """Serialize for another process."""
+    return {table: stream_of(rows).to_pybytes() for table, rows in {Outcome.table: settled.outcomes, **settled.rows}.items()}
 
 
 def from_bytes(data: Mapping[str, bytes]) -> StageResults:
-    tables = {table: pa.ipc.open_stream(stream).read_all() for table, stream in data.items()}
+    tables = {table: table_of(stream) for table, stream in data.items()}
     return StageResults(tables.pop(Outcome.table), tables)
-
-
-def ipc_bytes(table: pa.Table) -> bytes:
-    """A table as one Arrow stream; only its own rows, where it is a slice of a larger one."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
 
 
 def _sorted(table: pa.Table, column: str, position: Mapping[Id, int]) -> pa.Table:

@@ -91,11 +91,7 @@ class Driver:
         A Collective waits until all inputs of earlier stages are settled; with `partial` it runs on those that are. The run
         ends before a stage that awaits something, and the last report says what.
         """
-        stages, blocked = split_at_blocked(stages)
-        for stage in stages:
-            if isinstance(stage, Ask):
-                stage.account = self.account
-            stage.begin(self._lake.workspace)
+        stages, blocked = self._begin(stages)
         self._lake.sweep()
         for stage in self._stages:
             if isinstance(stage, Root):
@@ -117,6 +113,15 @@ class Driver:
             yield report
         if blocked is not None:
             yield StageReport(blocked.name, self._view().tally(blocked), {}, blocked.blocked_by())
+
+    def _begin(self, stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], AnyStage | None]:
+        """Begin the stages before the first that awaits something; return them, and that stage."""
+        stages, blocked = split_at_blocked(stages)
+        for stage in stages:
+            if isinstance(stage, Ask):
+                stage.account = self.account
+            stage.begin(self._lake.workspace)
+        return stages, blocked
 
     def _view(self) -> LakeView:
         return LakeView(self._lake, self._stages, last_video=self._upto)

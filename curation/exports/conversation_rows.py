@@ -1,14 +1,9 @@
-"""Shared parts of the exports: a trajectory as a user's and an assistant's turn, clips, and files."""
+"""Shared parts of the exports: a trajectory as a user's and an assistant's turn, and its clips."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from fractions import Fraction
-from pathlib import Path
-from typing import Any
 
-from dmforge.curation.io.atomic import writing
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
 from dmforge.curation.shards.examples import PackedVideo
@@ -44,24 +39,3 @@ def cut_clip(corpus: Corpus, video: PackedVideo, look: Look) -> bytes:
 def density_json(fps: Fraction) -> int | float:
     """A density as a JSON number: 2, 0.5."""
     return fps.numerator if fps.denominator == 1 else float(fps)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file of an export."""
-    with writing(path) as file:
-        file.write(data)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON document."""
-    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def write_lines(path: Path, rows: Iterable[Any]) -> int:
-    """Write JSON lines, and count them."""
-    count = 0
-    with writing(path) as file:
-        for row in rows:
-            file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
-            count += 1
-    return count

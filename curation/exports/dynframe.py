@@ -12,10 +12,8 @@ from dmforge.curation.exports.conversation_rows import (
     density_json,
     first_look,
     user_text,
-    write_bytes,
-    write_json,
-    write_lines,
 )
+from dmforge.curation.io.atomic import write_bytes, write_json, write_json_lines
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
 from dmforge.schemas.looks import Look, print_span
@@ -39,7 +37,7 @@ def to_dynframe(corpus: Corpus, folder: Path) -> int:
         write_json(folder / f"{name}.json", conversations)
         info[name] = {"file_name": f"{name}.json", **SHAREGPT}
     if tasks:
-        write_lines(folder / f"{name}.jsonl", tasks)
+        write_json_lines(folder / f"{name}.jsonl", tasks)
         info[f"{name}_rl" if conversations else name] = {"file_name": f"{name}.jsonl", **ALPACA}
     write_json(folder / "dataset_info.json", info)
     return len(conversations) + len(tasks)

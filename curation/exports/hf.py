@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.exports.conversation_rows import write_bytes
-from dmforge.curation.io.atomic import placing
+from dmforge.curation.io.atomic import placing, write_bytes
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample, as_json
 from dmforge.curation.shards.examples import PackedVideo

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.exports.conversation_rows import assistant_text, cut_clip, first_look, user_text, write_bytes, write_json
+from dmforge.curation.exports.conversation_rows import assistant_text, cut_clip, first_look, user_text
+from dmforge.curation.io.atomic import write_bytes, write_json
 from dmforge.curation.shards.corpus import Corpus
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from dmforge.curation.exports.conversation_rows import VIDEO_MARK
+from dmforge.curation.io.byte_ranges import read_range
 from dmforge.curation.shards.document import ShardSample, read_document
 from dmforge.curation.shards.folders import MANIFEST, parse_manifest
 from dmforge.curation.shards.tars import walk
@@ -99,8 +100,8 @@ def _read_shard(path: Path) -> Iterator[WrittenRecord]:
             for member in members:
                 if member.size > MAX_DOCUMENT:
                     raise InputError(f"a document of {member.size} bytes", where=f"{path}: {member.key}", hint=HINT)
-                file.seek(member.offset)
-                video, samples = read_document(file.read(member.size), f"{path}: {member.key}")
+                document = read_range(file, member.offset, member.size)
+                video, samples = read_document(document, f"{path}: {member.key}")
                 yield from (_from_sample(sample, video.duration_cs, clips) for sample in samples)
     except OSError as error:
         raise InputError(error.strerror or str(error), where=str(path), hint="give a file that can be read") from None

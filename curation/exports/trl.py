@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.exports.conversation_rows import cut_clip, density_json, first_look, write_bytes, write_lines
+from dmforge.curation.exports.conversation_rows import cut_clip, density_json, first_look
+from dmforge.curation.io.atomic import write_bytes, write_json_lines
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
 
 
 def to_trl(corpus: Corpus, folder: Path) -> int:
     """Write `train.jsonl` and the videos that it names."""
-    return write_lines(folder / "train.jsonl", _rows(corpus, folder))
+    return write_json_lines(folder / "train.jsonl", _rows(corpus, folder))
 
 
 def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,18 +57,11 @@ def writing(path: Path, mode: int = 0o666, suffix: str = "") -> Generator[Hashed
 
     `suffix` sets its temporary name apart from that of another process which may be writing the same file.
     """
-    temporary_path = path.with_name(path.name + suffix + TEMPORARY)
-    with disk_errors(path):
-        refuse_other_kinds(path)
-        make_folder(path.parent)
+    with _replacing(path, suffix) as temporary_path:
         descriptor = os.open(temporary_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         try:
             yield HashedFile(descriptor)
             os.fsync(descriptor)
-            os.replace(temporary_path, path)
-        except BaseException:
-            temporary_path.unlink(missing_ok=True)
-            raise
         finally:
             os.close(descriptor)
 
@@ -76,21 +69,31 @@ def writing(path: Path, mode: int = 0o666, suffix: str = "") -> Generator[Hashed
 @contextmanager
 def placing(path: Path, suffix: str = "") -> Generator[Path]:
     """Like `writing`, for writers that need a path: the file written at the yielded one is moved to `path` at the end."""
+    with _replacing(path, suffix) as temporary_path:
+        yield temporary_path
+        _sync(temporary_path)
+
+
+@contextmanager
+def _replacing(path: Path, suffix: str) -> Generator[Path]:
     temporary_path = path.with_name(path.name + suffix + TEMPORARY)
     with disk_errors(path):
         refuse_other_kinds(path)
         make_folder(path.parent)
         try:
             yield temporary_path
-            descriptor = os.open(temporary_path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
             os.replace(temporary_path, path)
         except BaseException:
             temporary_path.unlink(missing_ok=True)
             raise
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def refuse_other_kinds(path: Path) -> None:
@@ -111,18 +114,30 @@ def make_folder(folder: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Fsync a folder: a rename in it is durable only afterwards."""
     with disk_errors(folder):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(folder)
+
+
+def write_bytes(path: Path, data: bytes, mode: int = 0o666, suffix: str = "") -> None:
+    """Write a whole file. Once this returns, it is on the disk under its name."""
+    with writing(path, mode, suffix) as file:
+        file.write(data)
+    sync_folder(path.parent)
 
 
 def write_json(path: Path, content: object, suffix: str = "") -> None:
     """Write a small JSON document; equal content gives equal bytes."""
-    with writing(path, suffix=suffix) as file:
-        file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(), suffix=suffix)
+
+
+def write_json_lines(path: Path, rows: Iterable[object]) -> int:
+    """Write a JSON document a line, as they come; how many there were."""
+    row_count = 0
+    with writing(path) as file:
+        for row in rows:
+            file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+            row_count += 1
     sync_folder(path.parent)
+    return row_count
 
 
 @contextmanager

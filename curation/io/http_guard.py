@@ -15,6 +15,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
+from dmforge.curation.io.byte_limit import ByteLimit
+
 MAX_PAGE = 64 << 20
 """The most bytes of a whole reply, which is read at once: a list of files."""
 MAX_RANGE = 4 << 30
@@ -25,7 +27,7 @@ async def session(*, named_host: str, loop: Any = None, **options: Any) -> aioht
     """A client session for fsspec, guarded for addresses of the host that the user gave."""
     del loop  # the running one
     return aiohttp.ClientSession(
-        connector=_Guarded(named_host), response_class=_Bounded, auto_decompress=False,
+        connector=_Guarded(named_host), response_class=_BoundedResponse, auto_decompress=False,
         headers={"Accept-Encoding": "identity"}, **options,
     )  # fmt: skip
 
@@ -66,17 +68,16 @@ class _Resolver(AbstractResolver):
         await self._inner.close()
 
 
-class _Bounded(aiohttp.ClientResponse):
+class _BoundedResponse(aiohttp.ClientResponse):
     async def read(self) -> bytes:
         if self._body is None:
-            max_bytes, chunks, size_bytes = MAX_RANGE if self.status == 206 else MAX_PAGE, list[bytes](), 0
-            async for chunk in self.content.iter_chunked(1 << 16):
-                size_bytes += len(chunk)
-                if size_bytes > max_bytes:
-                    self.close()
-                    raise aiohttp.ClientPayloadError(f"a reply of more than {max_bytes >> 20} MB")
-                chunks.append(chunk)
-            self._body = b"".join(chunks)
+            max_bytes = MAX_RANGE if self.status == 206 else MAX_PAGE
+            limit = ByteLimit(max_bytes, lambda: aiohttp.ClientPayloadError(f"a reply of more than {max_bytes >> 20} MB"))
+            try:
+                self._body = b"".join([limit.passed(chunk) async for chunk in self.content.iter_chunked(1 << 16)])
+            except aiohttp.ClientPayloadError:
+                self.close()
+                raise
         return self._body
 
 

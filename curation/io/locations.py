@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from dmforge.curation.io.atomic import disk_errors, make_folder
+from dmforge.curation.io.byte_limit import ByteLimit
 from dmforge.schemas.errors import InputError, Transient
 from dmforge.schemas.visible import storable
 
@@ -68,7 +69,10 @@ def sha256_of(location: str | Path) -> str:
     """The sha256 of a file's bytes; a remote file is read through and not kept."""
     if isinstance(location, str) and is_remote(location):
         with _read_errors(location):
-            return _sha256(_read_chunks(location))
+            digest = hashlib.sha256()
+            for chunk in _read_chunks(location):
+                digest.update(chunk)
+            return digest.hexdigest()
     with disk_errors(Path(location)), open(location, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -145,12 +149,9 @@ def _read_chunks(address: str) -> Iterator[bytes]:
     # read through once: over HTTP as one stream, which servers without ranges give, too
     open_options = {"block_size": 0} if address.startswith("http") else {"block_size": 8 * CHUNK, "cache_type": "readahead"}
     with system.open(path, "rb", **open_options) as file:
-        bytes_read = 0
+        limit = ByteLimit(MAX_BYTES, lambda: OSError(f"a file of more than {MAX_BYTES >> 30} GB"))
         while chunk := file.read(CHUNK):
-            bytes_read += len(chunk)
-            if bytes_read > MAX_BYTES:
-                raise OSError(f"a file of more than {MAX_BYTES >> 30} GB")
-            yield chunk
+            yield limit.passed(chunk)
 
 
 def _chunks_or_transient(address: str) -> Iterator[bytes]:
@@ -181,10 +182,3 @@ def _root_message(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error)[:MAX_MESSAGE_CHARS] or type(error).__name__
-
-
-def _sha256(chunks: Iterator[bytes]) -> str:
-    hasher = hashlib.sha256()
-    for chunk in chunks:
-        hasher.update(chunk)
-    return hasher.hexdigest()

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dmforge.curation.io.atomic import disk_errors
 from dmforge.schemas.errors import LakeError
 
 HINT = "move the workspace to a file system with locks, or mount this one with them (Lustre: flock; NFS: lockd, without nolock)"
+
+
+@contextmanager
+def lock_file(path: Path) -> Generator[int]:
+    """A file to lock, made where there is none. It is closed at the end, and with that its locks end."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def lock(descriptor: int, operation: int, path: Path) -> bool:

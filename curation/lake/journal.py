@@ -16,7 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 from dmforge.curation.contract.budget import COUNTS, token_counts
-from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, writing
+from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes, writing
+from dmforge.curation.io.batching import batched
+from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.lake.journal_index import JournalIndex
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError, LakeError
@@ -55,7 +57,7 @@ class Journal:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
             os.fchmod(self._file, PRIVATE)  # one that was copied here may be anybody's to read
             sync_folder(self._folder)
-        _cut_torn_line(self._file)
+        cut_torn_line(self._file)
         self._files = sorted(self._folder.glob("*.jsonl"))
         self._own_file_number = self._files.index(self._path)
         self._locations = JournalIndex(
@@ -137,20 +139,13 @@ class Journal:
 
     def _append(self, start_offset: int, data: bytes) -> None:
         with disk_errors(self._path):
-            try:
-                written_bytes = 0
-                while written_bytes < len(data):
-                    written_bytes += os.pwrite(self._file, data[written_bytes:], start_offset + written_bytes)
-                os.fsync(self._file)
-            except OSError:
-                os.ftruncate(self._file, start_offset)  # half a line on a full disk must not join the next one
-                raise
+            append_lines(self._file, start_offset, data)
 
 
 def answers(workspace: WorkspaceFolder) -> pa.Table:
     """Every answer in the journal with its token counts, for audits."""
     rows, tables = _answer_rows(workspace), [ANSWERS.empty_table()]
-    while batch := list(itertools.islice(rows, BATCH_ROWS)):
+    for batch in batched(rows, BATCH_ROWS):
         tables.append(pa.table(dict(zip(ANSWERS.names, zip(*batch, strict=True), strict=True)), ANSWERS))
     return pa.concat_tables(tables)
 
@@ -213,9 +208,7 @@ def take_over_answers(workspace: WorkspaceFolder, other: WorkspaceFolder, hidden
                     new_lines.append(line)
         if new_lines:
             data = b"".join(new_lines)
-            with writing(own_folder / f"merged-{hashlib.sha256(data).hexdigest()[:16]}.jsonl", PRIVATE) as file:
-                file.write(data)
-            sync_folder(own_folder)
+            write_bytes(own_folder / f"merged-{hashlib.sha256(data).hexdigest()[:16]}.jsonl", data, PRIVATE)
         answer_count += len(new_lines)
     return answer_count
 
@@ -271,21 +264,6 @@ def _damaged_line(path: Path, offset: int, why: str) -> LakeError:
         where=str(path),
         hint="restore the file from a backup, or delete that one line: its question will be asked again",
     )
-
-
-def _cut_torn_line(descriptor: int) -> None:
-    """Cut half a line that a kill left at the end: it was never acknowledged, and the next line would be appended to it."""
-    end = os.fstat(descriptor).st_size
-    position = end
-    while position > 0:
-        start = max(0, position - 65_536)
-        newline = os.pread(descriptor, position - start, start).rfind(b"\n")
-        if newline >= 0:
-            position = start + newline + 1
-            break
-        position = start
-    if position < end:
-        os.ftruncate(descriptor, position)
 
 
 def _file_name(name: str) -> str:

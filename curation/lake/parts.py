@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import re
@@ -19,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dmforge.curation.io.atomic import disk_errors, writing
+from dmforge.curation.io.known_checksums import known_sha256
+from dmforge.curation.lake.row_groups import regrouped
 from dmforge.schemas.columns import completed, id_matrix
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.records import TABLES, Outcome
@@ -88,18 +89,12 @@ class Part:
         """Check the sha256 of the file: all of it is read, once a process as long as the file stays as it is."""
         path = self.path(lake)
         with disk_errors(path):
-            status = path.stat()
-            file_version = (str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            if file_version not in _sha256_by_version:
-                with path.open("rb") as file:
-                    _sha256_by_version[file_version] = hashlib.file_digest(file, "sha256").hexdigest()
-        if _sha256_by_version[file_version] != self.sha256:
-            reason = f"the part was changed: its sha256 is {_sha256_by_version[file_version]}; its commit says {self.sha256}"
+            sha256 = known_sha256(path)
+        if sha256 != self.sha256:
+            reason = f"the part was changed: its sha256 is {sha256}; its commit says {self.sha256}"
             raise LakeError(reason, where=str(path), hint=RESTORE)
 
 
-_sha256_by_version: dict[tuple[str | int, ...], str] = {}
-"""The sha256 of files that this process has hashed, by path, place on the disk, length and times of change."""
 RESTORE = "restore the file from a backup; or delete the commit file that names it, and its batch will be done again"
 
 
@@ -110,7 +105,8 @@ def id_column(table: str) -> str:
 
 def write_part(lake: Path, table: str, name: str, tables: Iterable[pa.Table]) -> Part | None:
     """Stream tables into one part, in row groups of one size whatever the sizes of the tables. None if there are no rows."""
-    chunks = _regrouped(tables)
+    # combined, else pages would end where pieces did
+    chunks = (table.combine_chunks() for table in regrouped(tables, ROW_GROUP))
     first_chunk = next(chunks, None)
     if first_chunk is None:
         return None
@@ -155,20 +151,3 @@ def naming_damaged_part(lake: Path, parts: Sequence[Part]) -> Generator[None]:
     except (OSError, pa.ArrowException, duckdb.Error):
         check_parts(lake, parts)
         raise
-
-
-def _regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    buffered: list[pa.Table] = []
-    rows = 0
-    for incoming in tables:
-        if not incoming.num_rows:
-            continue
-        buffered.append(incoming)
-        rows += incoming.num_rows
-        if rows >= ROW_GROUP:
-            table = pa.concat_tables(buffered).combine_chunks()  # else pages end where pieces did
-            full_rows = rows - rows % ROW_GROUP
-            yield table.slice(0, full_rows)
-            buffered, rows = ([table.slice(full_rows)], rows - full_rows) if rows > full_rows else ([], 0)
-    if buffered:
-        yield pa.concat_tables(buffered).combine_chunks()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import pyarrow as pa
 
 from dmforge.curation.contract.stage import Root, Stage
+from dmforge.curation.io.batching import batched
 from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -62,7 +62,7 @@ def _edition(workspace: WorkspaceFolder, stage: Stage[Item, Record]) -> Id:
 def _chunks(workspace: WorkspaceFolder, stage: Stage[Item, Record]) -> Iterator[pa.RecordBatch]:
     forgotten, video_column = forgotten_videos(workspace), stage.reads.video_column
     records = (record for record in _root(stage).scan(workspace) if getattr(record, video_column) not in forgotten)
-    while chunk := list(itertools.islice(records, CHUNK)):
+    for chunk in batched(records, CHUNK):
         yield to_arrow(stage.reads, chunk)
 
 

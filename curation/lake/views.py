@@ -24,7 +24,7 @@ from dmforge.curation.lake.commits import Commit, Lake, extent_of
 from dmforge.curation.lake.partition import ALL, Bounds, Share
 from dmforge.curation.lake.parts import Extent, Part, check_parts, naming_damaged_part
 from dmforge.schemas.columns import default_row, from_arrow, id_matrix, schema
-from dmforge.schemas.errors import LakeError
+from dmforge.schemas.errors import LakeError, first_line
 from dmforge.schemas.ids import Id, base32, digest, show
 from dmforge.schemas.records import RECORDS, Item, Outcome, Record
 
@@ -329,6 +329,10 @@ class LakeView:
         sql = f"SELECT * FROM ({self.rows(record, gated=gated).sql}) WHERE {range_condition(record.video_column)}"
         return from_arrow(record, self.table(sql, bounds))
 
+    def all_rows(self, record: type[R]) -> list[R]:
+        """All current rows of a table that gates let through."""
+        return from_arrow(record, self.table(self.rows(record).sql))
+
     def open(self) -> None:
         """Connect now, before several threads query at once."""
         _ = self._database
@@ -421,7 +425,7 @@ def interruptible() -> Generator[None]:
     try:
         yield
     except duckdb.BinderException as error:  # our SQL is right for our columns
-        message = str(error).splitlines()[0].lower()
+        message = first_line(error).lower()
         hint = "dmforge run: lists are written anew; or use the version that wrote it"
         raise LakeError(f"the lake was written by another version of dmforge: {message}", hint=hint) from None
     except RuntimeError as error:

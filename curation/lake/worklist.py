@@ -11,6 +11,7 @@ import pyarrow as pa
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.contract.stage_results import Key
 from dmforge.curation.lake.partition import ALL, Share
+from dmforge.curation.lake.row_groups import regrouped
 from dmforge.curation.lake.views import LakeView, range_condition
 from dmforge.schemas.columns import id_list, id_matrix, schema
 from dmforge.schemas.ids import Id
@@ -47,19 +48,9 @@ def pending_batches(view: LakeView, stage: AnyStage, share: Share = ALL) -> Iter
         yield from _by_video(view, stage, share)
         return
     batch_size = stage.config.batch_items
-    buffered: list[pa.Table] = []
-    rows = 0
-    for table in _pending_ranges(view, stage, share):
-        buffered.append(table)
-        rows += table.num_rows
-        if rows < batch_size:
-            continue
-        combined = pa.concat_tables(buffered)
-        for start in range(0, rows - rows % batch_size, batch_size):
-            yield _batch(stage, combined.slice(start, batch_size))
-        buffered, rows = [combined.slice(rows - rows % batch_size)], rows % batch_size
-    if rows:
-        yield _batch(stage, pa.concat_tables(buffered))
+    for table in regrouped(_pending_ranges(view, stage, share), batch_size):
+        for start in range(0, table.num_rows, batch_size):
+            yield _batch(stage, table.slice(start, batch_size))
 
 
 def _by_video(view: LakeView, stage: AnyStage, share: Share) -> Iterator[WorkBatch]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dmforge.curation.io.atomic import disk_errors, sync_folder, writing
+from dmforge.curation.io.atomic import disk_errors, write_bytes
 from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import forget_answers
@@ -73,9 +74,7 @@ def write_takedown(workspace: WorkspaceFolder, videos: Sequence[Id], reason: str
     if content and not content.endswith(b"\n"):
         content += b"\n"
     new_lines = [{"video": show("video", video), "reason": reason} for video in videos if video not in forgotten]
-    with writing(path) as file:
-        file.write(content + "".join(json.dumps(line) + "\n" for line in new_lines).encode("ascii"))
-    sync_folder(path.parent)
+    write_bytes(path, content + "".join(json.dumps(line) + "\n" for line in new_lines).encode("ascii"))
     return len(new_lines)
 
 
@@ -131,13 +130,8 @@ def _remove_stray_media(lake: Lake) -> int:
     known_names = {base32(video.video) for video in listed(lake.workspace).values()}
     for rows in _videos(lake):
         known_names.update(map(base32, id_list(rows.column("id"))))
-    removed = 0
-    for path in sorted(lake.workspace.media.glob("*/*")):
-        if path.name.partition(".")[0] not in known_names:
-            with disk_errors(path):
-                path.unlink()
-            removed += 1
-    return removed
+    paths = sorted(lake.workspace.media.glob("*/*"))
+    return _remove_files(path for path in paths if path.name.partition(".")[0] not in known_names)
 
 
 def _removal(videos: frozenset[Id]) -> Removal:
@@ -150,10 +144,13 @@ def _video_column(table: str) -> str:
 
 
 def _remove_media(workspace: WorkspaceFolder, videos: frozenset[Id]) -> int:
+    return _remove_files(path for video in videos for path in sorted(workspace.media.glob(f"*/{base32(video)}*")))
+
+
+def _remove_files(paths: Iterable[Path]) -> int:
     removed = 0
-    for video in videos:
-        for path in sorted(workspace.media.glob(f"*/{base32(video)}*")):
-            with disk_errors(path):
-                path.unlink()
-            removed += 1
+    for path in paths:
+        with disk_errors(path):
+            path.unlink()
+        removed += 1
     return removed

@@ -170,8 +170,7 @@ def cost(clips: Clips, video: Video, sample: ShardSample) -> tuple[int, int]:
         if piece.text is not None:
             text += len(piece.text.encode())
             continue
-        plan = clips.coarse(video) if piece.look is None else clips.look(video, piece.look)
-        size = clips.coarse_size(video) if piece.look is None else clips.look_size(video)
+        plan, size = clips.shown(video, piece.look)
         tokens += clip_tokens(len(plan.times_s), size)
         text += sum(len(stamp(time_s)) for time_s in patch_times(plan.times_s))
     return tokens, text

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dmforge.curation.shards.examples import REPACK, Example, PackedVideo
-from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, parse_manifest
+from dmforge.curation.shards.folders import MANIFEST, stored_manifest
 from dmforge.curation.shards.index import INDEX, SUFFIXES, SampleLocations, VideoLocation
 from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
 from dmforge.curation.shards.stores import ByteRange, Store, open_store
@@ -28,8 +28,7 @@ class Corpus:
         place = str(place)
         self.place, self._required_clips = place, clips
         self._store: Store = open_store(place)
-        with self._store.open(MANIFEST) as file:
-            self.manifest = parse_manifest(file.read(MAX_MANIFEST + 1), f"{place}/{MANIFEST}")
+        self.manifest = stored_manifest(self._store)
         self.clips = Clips.from_semantic(self.manifest.clips, where=f"{place}/{MANIFEST}")
         if clips is not None and clips.digest != self.clips.digest:
             hint = "train with the clips of the manifest, or pack this corpus from a workspace with yours"

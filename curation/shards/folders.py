@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from dmforge.curation.io.atomic import TEMPORARY, disk_errors, make_folder, sync_folder, write_json
 from dmforge.curation.shards.index import INDEX, keys_of
+from dmforge.curation.shards.stores import Store
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas import formats
 from dmforge.schemas.errors import DmforgeError, LakeError
@@ -114,6 +115,17 @@ def read_manifest(folder: Path) -> Manifest:
         raise LakeError("the shards are gone", where=str(folder), hint=hint)
     with disk_errors(path):
         return parse_manifest(path.read_bytes(), str(path))
+
+
+def stored_manifest(store: Store) -> Manifest:
+    """The manifest of a folder of shards, wherever it lies."""
+    return parse_manifest(manifest_bytes(store), f"{store.place}/{MANIFEST}")
+
+
+def manifest_bytes(store: Store) -> bytes:
+    """The bytes of a folder's manifest; of one that is too long, enough for `parse_manifest` to see it."""
+    with store.open(MANIFEST) as file:
+        return file.read(MAX_MANIFEST + 1)
 
 
 def parse_manifest(data: bytes, where: str) -> Manifest:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dmforge.curation.io.atomic import disk_errors, writing
+from dmforge.curation.io.batching import batched
 from dmforge.curation.io.foreign_parquet import open_parquet, pieces
 from dmforge.curation.shards.tars import MAX_MEMBER
 from dmforge.schemas.errors import InputError
@@ -83,7 +84,7 @@ def write_index(path: Path, rows: Iterable[VideoIndexRow]) -> str:
     """Write the index to a file and return its sha256."""
     with writing(path) as file, pq.ParquetWriter(pa.PythonFile(file, "w"), SCHEMA, compression="zstd") as parquet:
         tables: list[pa.Table] = []  # as columns, which take a fifth of the memory of rows
-        for chunk in _chunked(rows):
+        for chunk in batched(rows, ROWS_PER_BATCH):
             columns = {field.name: [getattr(row, field.name) for row in chunk] for field in fields(VideoIndexRow)}
             tables.append(pa.table(columns, schema=SCHEMA))
             if len(tables) == ROWS_PER_GROUP // ROWS_PER_BATCH:
@@ -166,17 +167,6 @@ class SampleLocations:
 
 VIDEO_DTYPE = np.dtype([(name, "<u4" if name == "shard" else "<i8") for name in VideoLocation._fields])
 HINT = "fetch the folder again, or pack it anew"
-
-
-def _chunked(rows: Iterable[VideoIndexRow]) -> Iterable[list[VideoIndexRow]]:
-    chunk: list[VideoIndexRow] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == ROWS_PER_BATCH:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _batches(file: IO[bytes], where: str, columns: list[str] | None = None) -> Iterable[pa.RecordBatch]:

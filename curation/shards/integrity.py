@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
+from dmforge.curation.io.byte_ranges import read_range, sha256_of_range
 from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.curation.shards.document import read_document
-from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, Manifest, Shard, parse_manifest
+from dmforge.curation.shards.folders import MANIFEST, Manifest, Shard, manifest_bytes, parse_manifest
 from dmforge.curation.shards.index import INDEX, SUFFIXES, VideoIndexRow, read_rows
 from dmforge.curation.shards.stores import Store, open_store
 from dmforge.curation.shards.tars import BadShard, TarMember, header, walk
 from dmforge.schemas.errors import DmforgeError, LakeError
 
-CHUNK = 1 << 20
 REFETCH_HINT = (
     "fetch the folder again; or, in a workspace, remove it and the files in lake/commits/pack, and run: it is packed anew"
 )
@@ -59,8 +59,7 @@ class ShardReport(CommandResult):
 def verify(location: str) -> ShardReport:
     """Check a folder of shards, local or remote."""
     shard_store = open_store(location)
-    with shard_store.open(MANIFEST) as file:
-        data = file.read(MAX_MANIFEST + 1)
+    data = manifest_bytes(shard_store)
     try:
         manifest = parse_manifest(data, f"{location}/{MANIFEST}")
     except DmforgeError as error:
@@ -82,7 +81,7 @@ def _defects(shard_store: Store, manifest: Manifest) -> Iterator[ShardDefect]:
     for name, sha256 in manifest.files.items():
         try:
             with shard_store.open(name) as file:
-                if _sha256(file) != sha256:
+                if sha256_of_range(file) != sha256:
                     yield ShardDefect(name, "", 0, "not the file that was packed")
                 elif name == INDEX:
                     file.seek(0)
@@ -99,7 +98,7 @@ def _defects(shard_store: Store, manifest: Manifest) -> Iterator[ShardDefect]:
                 member_defects = list(_check_members(file, shard, shard_rows))
                 yield from member_defects
                 # between and behind members there are zeros only: the hash of the whole shard finds other changes
-                if not member_defects and _sha256(file) != shard.sha256:
+                if not member_defects and sha256_of_range(file) != shard.sha256:
                     yield ShardDefect(shard.name, "", _length(file), "bytes that belong to no member were changed")
         except BadShard as error:
             yield ShardDefect(shard.name, error.key, error.offset, error.reason)
@@ -122,13 +121,12 @@ def _check_members(file: IO[bytes], shard: Shard, rows: list[VideoIndexRow] | No
         offset, size, sha256 = expected[member.name]
         if (member.offset, member.size) != (offset, size):
             yield ShardDefect(shard.name, member.key, member.offset, f"{member.name!r} lies elsewhere than the index says")
-        elif _sha256(file, member.offset, member.size) != sha256:
+        elif sha256_of_range(file, member.offset, member.size) != sha256:
             yield ShardDefect(shard.name, member.key, member.offset, f"the bytes of {member.name!r} were changed")
     for name in sorted(set(expected) - seen):
         yield ShardDefect(shard.name, name.partition(".")[0], expected[name][0], f"{name!r} is missing")
     for row in rows or ():
-        file.seek(row.json_offset)
-        document = file.read(row.json_size)
+        document = read_range(file, row.json_offset, row.json_size)
         if hashlib.sha256(document).hexdigest() != row.json_sha256:
             continue  # already reported above
         _, samples = read_document(document, f"{shard.name}: {row.key}")
@@ -147,14 +145,12 @@ def _expected_members(row: VideoIndexRow) -> dict[str, tuple[int, int, str]]:
 
 def _check_layout(file: IO[bytes], shard: str, member: TarMember) -> Iterator[ShardDefect]:
     """The defects of a member's header, which is written by dmforge to the last byte, and of its padding, which is zeros."""
-    file.seek(member.header)
-    actual, expected = file.read(member.offset - member.header), header(member.name, member.size)
+    actual, expected = read_range(file, member.header, member.offset - member.header), header(member.name, member.size)
     if actual != expected:
         yield ShardDefect(
             shard, member.key, member.header + _first_difference(actual, expected), f"the header of {member.name!r} was changed"
         )
-    file.seek(member.offset + member.size)
-    padding = file.read(member.end - member.offset - member.size)
+    padding = read_range(file, member.offset + member.size, member.end - member.offset - member.size)
     if any(padding):
         offset = member.offset + member.size + _first_difference(padding, bytes(len(padding)))
         yield ShardDefect(shard, member.key, offset, f"something stands behind {member.name!r}")
@@ -163,18 +159,6 @@ def _check_layout(file: IO[bytes], shard: str, member: TarMember) -> Iterator[Sh
 def _first_difference(data_a: bytes, data_b: bytes) -> int:
     pairs = enumerate(zip(data_a, data_b, strict=False))
     return next((offset for offset, (a, b) in pairs if a != b), min(len(data_a), len(data_b)))
-
-
-def _sha256(file: IO[bytes], offset: int = 0, size: int | None = None) -> str:
-    file.seek(offset)
-    remaining, digest = size, hashlib.sha256()
-    while remaining is None or remaining > 0:
-        chunk = file.read(CHUNK if remaining is None else min(CHUNK, remaining))
-        if not chunk:
-            break
-        digest.update(chunk)
-        remaining = None if remaining is None else remaining - len(chunk)
-    return digest.hexdigest()
 
 
 def _length(file: IO[bytes]) -> int:

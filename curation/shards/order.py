@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from dmforge.schemas.bit_mixing import mix_bits
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import digest
 
@@ -47,16 +48,9 @@ class Bijection:
         for round_index in range(FEISTEL_ROUNDS):
             left, right = (
                 right,
-                left ^ (_mix_bits(right + keys[round_index % 2] + np.uint64(round_index * 0x9E3779B97F4A7C15 % 2**64)) & mask),
+                left ^ (mix_bits(right + keys[round_index % 2] + np.uint64(round_index * 0x9E3779B97F4A7C15 % 2**64)) & mask),
             )
         return (left << half_bits) | right
-
-
-def _mix_bits(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Hash integers so that each input bit flips about half of the output bits (multiplications wrap around)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 @dataclass(frozen=True, slots=True)

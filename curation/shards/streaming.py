@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import IO, Any
+from typing import Any
 
+from dmforge.curation.io.byte_ranges import read_range
 from dmforge.curation.shards.document import read_document
-from dmforge.curation.shards.folders import MANIFEST, MAX_MANIFEST, parse_manifest
+from dmforge.curation.shards.folders import stored_manifest
 from dmforge.curation.shards.stores import Store, open_store
 from dmforge.curation.shards.tars import walk
 
@@ -22,8 +23,7 @@ def stream(url: str) -> Any:
 
     wds: Any = webdataset  # its names are made at run time
     shard_store = open_store(url)
-    with shard_store.open(MANIFEST) as file:
-        manifest = parse_manifest(file.read(MAX_MANIFEST + 1), f"{url}/{MANIFEST}")
+    shards = [shard.name for shard in stored_manifest(shard_store).shards]
 
     def members(sources: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for source in sources:
@@ -34,7 +34,7 @@ def stream(url: str) -> Any:
             yield from _samples(video)
 
     return wds.DataPipeline(
-        wds.SimpleShardList([shard.name for shard in manifest.shards]),
+        wds.SimpleShardList(shards),
         wds.split_by_node,
         wds.split_by_worker,
         members,
@@ -46,12 +46,7 @@ def stream(url: str) -> Any:
 def _members(shard_store: Store, shard: str) -> Iterator[dict[str, Any]]:
     with shard_store.open(shard) as file:
         for member in walk(file, shard):
-            yield {"fname": member.name, "data": _bytes(file, member.offset, member.size), "__url__": shard}
-
-
-def _bytes(file: IO[bytes], offset: int, size: int) -> bytes:
-    file.seek(offset)
-    return file.read(size)
+            yield {"fname": member.name, "data": read_range(file, member.offset, member.size), "__url__": shard}
 
 
 def _samples(members: dict[str, Any]) -> Iterator[dict[str, Any]]:

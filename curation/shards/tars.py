@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO
 
+from dmforge.curation.io.byte_ranges import read_range
 from dmforge.schemas.errors import DmforgeError
 
 BLOCK = 512
@@ -101,8 +102,7 @@ def walk(file: IO[bytes], shard: str) -> Iterator[TarMember]:
 
 
 def _block(file: IO[bytes], shard: str, offset: int) -> bytes:
-    file.seek(offset)
-    block = file.read(BLOCK)
+    block = read_range(file, offset, BLOCK)
     if len(block) < BLOCK:
         raise BadShard(shard, "", offset, "cut off: the file ends without the mark of an end")
     return block
@@ -145,8 +145,7 @@ def _read_extended_header(file: IO[bytes], shard: str, block: bytes, offset: int
     size = _checked_size(block, shard, offset)
     if size > MAX_EXTRAS:
         raise BadShard(shard, "", offset, f"{size} bytes of extended header")
-    file.seek(offset + BLOCK)
-    remaining, name = file.read(size), None
+    remaining, name = read_range(file, offset + BLOCK, size), None
     while remaining.strip(b"\0"):
         length, _, _ = remaining.partition(b" ")
         if not length.isdigit() or not len(length) < int(length) <= len(remaining):

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from dmforge.curation.io.atomic import disk_errors
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Raw
-from dmforge.schemas.errors import InputError
+from dmforge.schemas.errors import InputError, first_line
 
 MAX_LINE = 64 << 20
 MAX_DOCUMENT = 2 << 30
@@ -195,4 +195,4 @@ def _read_parquet_rows(file: Path, form: AnnotationFormat) -> Iterator[tuple[str
                     row_number += 1
                     yield str(row_number), row
     except (pa.ArrowException, OSError, ValueError) as error:  # broken bytes raise any of these
-        raise InputError(f"not Parquet: {(str(error).splitlines() or [''])[0]}", where=str(file), hint=HINT) from None
+        raise InputError(f"not Parquet: {first_line(error)}", where=str(file), hint=HINT) from None

@@ -13,7 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.io.atomic import disk_errors, sync_folder, writing
+from dmforge.curation.io.atomic import disk_errors, sync_folder, write_bytes, writing
+from dmforge.curation.io.batching import batched
 from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Question, RefusedQuestion
 from dmforge.curation.sources.annotation_reader import PlacedQuestion
@@ -28,6 +29,8 @@ AMBIGUOUS = "several files of this name"
 CLAIMED = ("source", "licence", "terms", "namespace", "split")
 ANNOTATIONS = "annotations"
 """The folder under `inputs/`; benchmarks have one of their own."""
+QUESTIONS_AT_ONCE = 10_000
+"""How many questions become lines at once."""
 Find = Callable[[str], Id | str]
 """A look-up of a video by name: its id, or why there is none, `MISSING` or `AMBIGUOUS`."""
 
@@ -78,7 +81,7 @@ def store_questions(
     with writing(path) as file:
         common = {name: getattr(claims, name) for name in CLAIMED}
         file.write((json.dumps(common) + "\n").encode())
-        for chunk in _chunks(questions):
+        for chunk in batched(questions, QUESTIONS_AT_ONCE):
             file.write("".join(_to_line(question, find) for question in chunk).encode("ascii"))
     sync_folder(path.parent)
 
@@ -117,9 +120,7 @@ def forget_lines(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
         kept_lines = [line for line in lines if not line.startswith(line_starts)]
         if len(kept_lines) < len(lines):
             removed += len(lines) - len(kept_lines)
-            with writing(path) as file:
-                file.write(b"".join(kept_lines))
-            sync_folder(path.parent)
+            write_bytes(path, b"".join(kept_lines))
     return removed
 
 
@@ -142,9 +143,7 @@ def take_over_files(workspace: WorkspaceFolder, other: WorkspaceFolder) -> int:
                 continue
         else:
             new_count += 1
-        with writing(own_path) as file:
-            file.write(content)
-        sync_folder(own_path.parent)
+        write_bytes(own_path, content)
     return new_count
 
 
@@ -222,17 +221,6 @@ def _parse_header(line: bytes, where: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         hint = "delete the file, and import the annotations again"
         raise InputError(f"no annotations: {error}", where=where, hint=hint) from None
-
-
-def _chunks(questions: Iterator[PlacedQuestion]) -> Iterator[list[PlacedQuestion]]:
-    chunk: list[PlacedQuestion] = []
-    for question in questions:
-        chunk.append(question)
-        if len(chunk) == 10_000:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _annotation_paths(workspace: WorkspaceFolder, folder: str) -> list[Path]:

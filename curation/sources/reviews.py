@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, writing
+from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes
+from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.io.locations import sha256_of
-from dmforge.curation.io.locks import lock
+from dmforge.curation.io.locks import lock, lock_file
 from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
@@ -97,16 +98,7 @@ def append(workspace: WorkspaceFolder, review: Review) -> None:
     with _locked_file(path) as file:
         if review.video in forgotten_videos(workspace):  # a takedown writes it there first and comes for this file then
             raise InputError("its video was taken down", where=show("video", review.video), hint="review another one")
-        end = _end_of_whole_lines(file)
-        os.ftruncate(file, end)
-        try:
-            written_bytes = 0
-            while written_bytes < len(line):
-                written_bytes += os.pwrite(file, line[written_bytes:], end + written_bytes)
-            os.fsync(file)
-        except OSError:
-            os.ftruncate(file, end)  # half a line on a full disk must not join the next one
-            raise
+        append_lines(file, cut_torn_line(file), line)
 
 
 def forget_reviews(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
@@ -114,15 +106,13 @@ def forget_reviews(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     removed = 0
     for path in _review_paths(workspace):
         with _locked_file(path) as file:
-            os.ftruncate(file, _end_of_whole_lines(file))  # half a line may be about one of them
+            cut_torn_line(file)  # half a line may be about one of them
             lines = _lines(path)
             reviews = [_parse_review(line, "forgotten", f"{path}:{line_number}") for line_number, line in enumerate(lines, 1)]
             kept_lines = [line for line, review in zip(lines, reviews, strict=True) if review.video not in videos]
             if len(kept_lines) < len(lines):
                 removed += len(lines) - len(kept_lines)
-                with writing(path) as output:
-                    output.write(b"".join(line + b"\n" for line in kept_lines))
-                sync_folder(path.parent)
+                write_bytes(path, b"".join(line + b"\n" for line in kept_lines))
     return removed
 
 
@@ -158,19 +148,9 @@ def _locked_file(path: Path) -> Generator[int]:
     with disk_errors(path):
         make_folder(path.parent)
         while True:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
+            with lock_file(path) as file:
                 lock(file, fcntl.LOCK_EX, path)
                 if path.exists() and os.fstat(file).st_ino == path.stat().st_ino:
                     sync_folder(path.parent)
                     yield file
                     return
-            finally:
-                os.close(file)
-
-
-def _end_of_whole_lines(file: int) -> int:
-    end = os.fstat(file).st_size
-    while end and os.pread(file, 1, end - 1) != b"\n":
-        end -= 1
-    return end

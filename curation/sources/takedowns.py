@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
@@ -10,20 +11,26 @@ from dmforge.schemas.ids import Id, read
 
 
 def forgotten_videos(workspace: WorkspaceFolder) -> frozenset[Id]:
-    """The videos that people asked to forget: `inputs/forgotten.jsonl`, one `{"video": id, "reason": text}` a line."""
+    """The videos that people asked to forget."""
+    return frozenset(video for video, _ in takedowns(workspace))
+
+
+def takedowns(workspace: WorkspaceFolder) -> Iterator[tuple[Id, str]]:
+    """Each video that people asked to forget, with the reason: a line `{"video": id, "reason": text}`."""
     path = workspace.forgotten
     if not path.exists():
-        return frozenset()
-    videos: set[Id] = set()
+        return
     # cut at line feeds only: a reason may hold any of the other characters that end a line somewhere
     for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        if not line.strip():
+            continue
         try:
-            if line.strip():
-                videos.add(read(json.loads(line)["video"])[1])
+            entry = json.loads(line)
+            video, reason = read(entry["video"])[1], str(entry.get("reason", ""))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
             raise InputError(
                 f"not a takedown: {error}",
                 where=f"{path}:{number}",
                 hint='write {"video": "video_...", "reason": "..."}',
             ) from None
-    return frozenset(videos)
+        yield video, reason

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from dmforge.curation.io.atomic import disk_errors, sync_folder, writing
+from dmforge.curation.io.atomic import disk_errors, write_bytes
 from dmforge.curation.io.locations import files, is_utf8, sha256_of, stem
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -122,9 +122,7 @@ def take_over_list(workspace: WorkspaceFolder, other: WorkspaceFolder) -> int:
 
 
 def _write(workspace: WorkspaceFolder, videos: Iterable[ListedVideo]) -> None:
-    with writing(_list_path(workspace)) as file:
-        file.write("".join(json.dumps(asdict(video)) + "\n" for video in videos).encode("ascii"))
-    sync_folder(workspace.inputs)
+    write_bytes(_list_path(workspace), "".join(json.dumps(asdict(video)) + "\n" for video in videos).encode("ascii"))
 
 
 def names(videos: Iterable[ListedVideo]) -> Iterator[tuple[str, Id]]:

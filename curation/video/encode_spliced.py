@@ -15,6 +15,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from dmforge.curation.video.decoders import Frames
+from dmforge.curation.video.encode_h264 import encoding_h264
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import stream_grid
 from dmforge.curation.video.renditions import GRID, MUXER
@@ -41,17 +42,13 @@ class FrameRun:
 def splice(pieces: Sequence[FrameRun], path: Path, size: Size, heartbeat: Callable[[], None] = lambda: None) -> None:
     """Write the pieces one after the other, each fitted to the size. The same pieces give the same bytes."""
     to_yuv = VideoReformatter()
-    with av.open(f"file:{path}", "w", format="mp4", options=MUXER) as container:
-        stream = container.add_stream("libx264", rate=GRID_FPS, options=ENCODER_OPTIONS)
-        stream.width, stream.height, stream.pix_fmt = size.width, size.height, "yuv420p"
-        stream.codec_context.thread_count = 1
+    with encoding_h264(f"file:{path}", size, GRID_FPS, ENCODER_OPTIONS, MUXER) as encode:
         for index, picture in enumerate(_pictures(pieces)):
             frame = av.VideoFrame.from_ndarray(_crop_to_aspect(picture, size), format="rgb24")
             frame = to_yuv.reformat(frame, size.width, size.height, "yuv420p", interpolation=Interpolation.BICUBIC)
             frame.pts, frame.time_base = index, Fraction(1, GRID_FPS)
-            container.mux(stream.encode(frame))
+            encode(frame)
             heartbeat()
-        container.mux(stream.encode(None))
 
 
 def _pictures(pieces: Sequence[FrameRun]) -> Iterator[Frames]:

@@ -6,7 +6,6 @@ dmforge writes renditions itself, so an index is a time; a missing frame is an e
 from __future__ import annotations
 
 import io
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +17,7 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from dmforge.curation.video.decoders import Frames
+from dmforge.curation.video.decoders import Frames, in_request_order
 from dmforge.curation.video.media import HINT
 from dmforge.curation.video.renditions import COARSE_RATE
 from dmforge.schemas.errors import LakeError
@@ -41,17 +40,7 @@ def stream_grid(source: Path | bytes, indices: Sequence[int]) -> Iterator[Frames
 
 
 def _read(source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop: int | None) -> Frames:
-    positions_by_index: defaultdict[int, list[int]] = defaultdict(list)
-    for position, index in enumerate(indices):
-        positions_by_index[index].append(position)
-    frames: Frames | None = None
-    for index, picture in _decode_rgb(source, sorted(positions_by_index), rate_fps, gop):
-        if frames is None:
-            frames = np.empty((len(indices), *picture.shape), np.uint8)
-        frames[positions_by_index[index]] = picture
-    if frames is None:
-        raise ValueError("no frame was asked for")
-    return frames
+    return in_request_order(indices, lambda ascending: _decode_rgb(source, ascending, rate_fps, gop))
 
 
 def _decode_rgb(

@@ -20,14 +20,13 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-import av
 import numpy as np
-from av.container import OutputContainer
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from dmforge.curation.io.atomic import placing, sync_folder
 from dmforge.curation.video.decoders.pyav import decode_frames, upright
+from dmforge.curation.video.encode_h264 import BITEXACT, encoding_h264
 from dmforge.curation.video.opening import ffmpeg_errors
 from dmforge.curation.video.timeline import Timeline
 from dmforge.schemas.frames import GRID_FPS
@@ -41,7 +40,7 @@ GRID = {
     **SHARED, "g": str(GRID_FPS), "keyint_min": str(GRID_FPS), "bf": "3",
     "x264-params": "b-pyramid=none:b-adapt=0:scenecut=0:open-gop=0:weightp=0:mbtree=0",
 }  # fmt: skip
-MUXER = {"movflags": "+faststart", "fflags": "+bitexact"}
+MUXER = {"movflags": "+faststart", **BITEXACT}
 COARSE_RATE = Fraction(2)
 """The nominal frame rate of the coarse rendition. It means nothing: its frames are read by index."""
 ENCODER = f"libx264 of av {version('av')}, settings {base32(digest('settings', [COARSE, GRID, MUXER]))[:8]}"
@@ -82,13 +81,8 @@ def make_renditions(
 class _Writer:
     """The encoder of one rendition."""
 
-    def __init__(self, container: OutputContainer, rendition: RenditionPlan) -> None:
-        self._container, self._rendition, self._scaler = container, rendition, VideoReformatter()
-        self._stream = container.add_stream("libx264", rate=rendition.rate_fps, options=rendition.options)
-        self._stream.width, self._stream.height = rendition.size.width, rendition.size.height
-        self._stream.pix_fmt = "yuv420p"
-        # PyAV's own default would win over the option, and more threads give other bytes from run to run
-        self._stream.codec_context.thread_count = 1
+    def __init__(self, encode: Callable[[VideoFrame], None], rendition: RenditionPlan) -> None:
+        self._encode, self._rendition, self._scaler = encode, rendition, VideoReformatter()
 
     def write(self, frame: VideoFrame, timeline: Timeline, indices: list[int]) -> None:
         """Encode one frame of the source, once for each of `indices`."""
@@ -96,10 +90,7 @@ class _Writer:
         for index in indices:
             picture.pts, picture.time_base = index, 1 / self._rendition.rate_fps
             picture.pict_type = PictureType.NONE  # the encoder decides, not the source
-            self._container.mux(self._stream.encode(picture))
-
-    def finish(self) -> None:
-        self._container.mux(self._stream.encode(None))
+            self._encode(picture)
 
     def _fit(self, frame: VideoFrame, timeline: Timeline) -> VideoFrame:
         """A frame at the size of the rendition, upright, in the colour space that decoders assume of untagged files."""
@@ -118,8 +109,6 @@ class _Writer:
 def _writer(rendition: RenditionPlan) -> Generator[_Writer]:
     with (
         placing(rendition.path, rendition.writer_suffix) as temporary_path,
-        av.open(f"file:{temporary_path}", "w", format="mp4", options=MUXER) as container,
+        encoding_h264(f"file:{temporary_path}", rendition.size, rendition.rate_fps, rendition.options, MUXER) as encode,
     ):
-        writer = _Writer(container, rendition)
-        yield writer
-        writer.finish()
+        yield _Writer(encode, rendition)

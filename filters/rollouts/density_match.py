@@ -8,7 +8,6 @@ from fractions import Fraction
 from dmforge.curation.contract.collective import Collective, View
 from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
-from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.looks import print_density
 from dmforge.schemas.records import Candidate, Target, Verdict
 
@@ -27,8 +26,8 @@ class Thrift(Collective[Candidate, Verdict]):
     config: ThriftConfig
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
-        sufficient_fps = {target.task: target.look.fps for target in from_arrow(Target, view.table(view.rows(Target).sql))}
-        candidates = from_arrow(Candidate, view.table(view.rows(Candidate).sql))
+        sufficient_fps = {target.task: target.look.fps for target in view.all_rows(Target)}
+        candidates = view.all_rows(Candidate)
         candidates.sort(key=lambda candidate: (candidate.video, candidate.id))
         keys = [Key(candidate.id, candidate.video) for candidate in candidates]
         yield settle(

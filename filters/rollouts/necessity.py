@@ -24,6 +24,7 @@ from dmforge.filters.rollouts.rollout_stage import (
 from dmforge.filters.rollouts.rounds import Share, difference
 from dmforge.schemas.looks import Look, Window, print_span
 from dmforge.schemas.records import Rollout, Task, TaskWithVideo, Verdict, Video
+from dmforge.schemas.window_gaps import gaps_between
 
 MIN_WINDOW_CS = 50
 """The shortest stretch of a video that is used as a wrong window."""
@@ -95,7 +96,7 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
 
 def wrong_window(task: Task, right: Window, duration_cs: int) -> Window | None:
     """A window that shows nothing of gold, as long as the right one if there is room, drawn with the task's id as seed."""
-    gaps = [gap for gap in _gaps(task.windows, duration_cs) if gap.end_cs - gap.start_cs >= MIN_WINDOW_CS]
+    gaps = [gap for gap in gaps_between(task.windows, 0, duration_cs) if gap.end_cs - gap.start_cs >= MIN_WINDOW_CS]
     if not gaps:
         return None
     length_cs = right.end_cs - right.start_cs
@@ -106,14 +107,3 @@ def wrong_window(task: Task, right: Window, duration_cs: int) -> Window | None:
     gap = random.choice(long_gaps)
     start_cs = random.randint(gap.start_cs, gap.end_cs - length_cs)
     return Window(start_cs, start_cs + length_cs)
-
-
-def _gaps(windows: Sequence[Window], duration_cs: int) -> Iterator[Window]:
-    """The parts of a video outside all windows."""
-    end_cs = 0
-    for window in sorted(windows, key=lambda window: window.start_cs):
-        if window.start_cs > end_cs:
-            yield Window(end_cs, min(window.start_cs, duration_cs))
-        end_cs = max(end_cs, window.end_cs)
-    if end_cs < duration_cs:
-        yield Window(end_cs, duration_cs)

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from dmforge.curation.contract.collective import Collective, View
 from dmforge.curation.contract.stage import StageConfig
-from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
+from dmforge.curation.contract.stage_results import Made, Origin, Rejected, Result, StageResults
 from dmforge.filters.selection.selection import RANGE_SUBJECTS, Dimension, Said, Score, Selection, SelectionRules, let_through
 from dmforge.schemas.config import Formerly
 from dmforge.schemas.records import Candidate, Provenance, Sample, Task, Verdict, Video
@@ -70,10 +70,7 @@ class SelectCot(Collective[Candidate, Sample]):
         connection = view.connection.cursor()
         ranges = view.ranges(Candidate, RANGE_SUBJECTS)
         selection = Selection(connection, self.config.requirements(), ranges, candidates_sql=let_through(view))
-        for bounds in selection.decide_ranges():
-            rows = connection.sql(_DECISIONS, params=bounds).to_arrow_table().to_pylist()
-            keys = [Key(row["id"], row["video"]) for row in rows]
-            yield settle(origin, keys, [self._result(**row) for row in rows], self.makes)
+        yield from selection.settled(_DECISIONS, origin, self._result, self.makes)
 
     def _result(
         self,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import Field, PositiveInt, model_validator
 
 from dmforge.curation.contract.collective import Collective, View
 from dmforge.curation.contract.stage import StageConfig
-from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
+from dmforge.curation.contract.stage_results import Made, Origin, Rejected, Result, StageResults
 from dmforge.curation.lake.partition import Bounds
 from dmforge.curation.sources.importing import target_of
 from dmforge.filters.rollouts.rollout_stage import right_window
@@ -98,10 +98,11 @@ class SelectRl(Collective[Task, Sample]):
         connection, aims = view.connection.cursor(), TargetRows(view, teachers_look=self.config.teachers_look)
         ranges = view.ranges(Task, RANGE_SUBJECTS)
         selection = Selection(connection, self.config.requirements(), ranges, tasks_in_range=aims.tasks_in)
-        for bounds in selection.decide_ranges():
-            rows = connection.sql(_DECISIONS, params=bounds).to_arrow_table().to_pylist()
-            keys = [Key(row["id"], row["video"]) for row in rows]
-            yield settle(origin, keys, [self._result(aims.by_task, **row) for row in rows], self.makes)
+
+        def result(**row: Any) -> Result:
+            return self._result(aims.by_task, **row)  # of the range that is at hand
+
+        yield from selection.settled(_DECISIONS, origin, result, self.makes)
 
     def _result(
         self,

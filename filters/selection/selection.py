@@ -17,9 +17,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from dmforge.curation.contract.collective import View
+from dmforge.curation.contract.stage_results import Key, Origin, Result, StageResults, settle
 from dmforge.curation.lake.partition import Bounds
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.records import Candidate
+from dmforge.schemas.records import Candidate, Record
 
 Said = Literal["source", "licence", "terms", "split", "video_source", "video_licence", "video_terms"]
 Dimension = Literal["video", "kind", "source", "duration", "density"]
@@ -168,6 +169,15 @@ class Selection:
                 self._rank_fit(names, bounds)
             self.connection.execute(_VERDICT_OF)
             yield bounds
+
+    def settled(
+        self, decisions_sql: str, origin: Origin, result: Callable[..., Result], makes: tuple[type[Record], ...]
+    ) -> Iterator[StageResults]:
+        """What a stage gives back for one range after the other: `result` of each row of `decisions_sql` over `verdict_of`."""
+        for bounds in self.decide_ranges():
+            rows = self.connection.sql(decisions_sql, params=bounds).to_arrow_table().to_pylist()
+            keys = [Key(row["id"], row["video"]) for row in rows]
+            yield settle(origin, keys, [result(**row) for row in rows], makes)
 
     @property
     def _counted_dimensions(self) -> list[Dimension]:

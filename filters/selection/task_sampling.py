@@ -16,7 +16,7 @@ from dmforge.curation.contract.stage import Gate, StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
 from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.generators.stages.admit import Authored
-from dmforge.schemas.columns import from_arrow, id_list, id_matrix
+from dmforge.schemas.columns import id_list, id_matrix
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Record, Spliced, Task, TaskKind
 from dmforge.schemas.replies import QuestionType
@@ -95,7 +95,7 @@ class Draw(Gate, Collective[Task, Drawn]):
 
     def _decisions(self, view: View, tasks: pa.Table) -> list[Decision]:
         """The decision about each task: quotas are filled in the order of the draw."""
-        hashes = {row.video: row.hashes for row in from_arrow(Fingerprint, view.table(view.rows(Fingerprint).sql))}
+        hashes = {row.video: row.hashes for row in view.all_rows(Fingerprint)}
         types = _authored_types(view) if self.config.types else {}
         clusters = clustered({*id_list(tasks.column("video").unique())} | hashes.keys(), list(copies(hashes)))
         held_out = {video: {self._is_held_out(cluster)} for video, cluster in clusters.items()}
@@ -143,13 +143,13 @@ def _result(task: Key, reason: str, detail: str) -> Result:
 
 def _authored_types(view: View) -> Mapping[Id, QuestionType]:
     """The type of each question that was written here, by task."""
-    return {row.task: row.type for row in from_arrow(Authored, view.table(view.rows(Authored).sql))}
+    return {row.task: row.type for row in view.all_rows(Authored)}
 
 
 def _parts_of_spliced(view: View) -> Mapping[Id, set[Id]]:
     """The videos that each spliced video is made of."""
     parts: defaultdict[Id, set[Id]] = defaultdict(set)
-    for row in from_arrow(Spliced, view.table(view.rows(Spliced).sql)):
+    for row in view.all_rows(Spliced):
         parts[row.video].add(row.part)
     return parts
 

@@ -6,7 +6,6 @@ must be one expression.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -96,11 +95,10 @@ def _require_one_expression(connection: duckdb.DuckDBPyConnection, where: str) -
 
 def _parse_select(connection: duckdb.DuckDBPyConnection, where: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """The parsed statements of `SELECT (where)`: for each, all clauses but the select list, and the select list."""
-    ((tree_json,),) = connection.execute("SELECT json_serialize_sql($sql)", {"sql": f"SELECT (\n{where}\n)"}).fetchall()
-    tree = json.loads(tree_json)
-    if tree["error"]:
-        raise InputError(tree["error_message"], where=WHERE, hint=HINT)
-    nodes = [statement["node"] for statement in tree["statements"]]
+    try:
+        nodes = sql_sandbox_worker.parsed_statements(connection, f"SELECT (\n{where}\n)")
+    except sql_sandbox_worker.RefusedSql as refusal:
+        raise InputError(refusal.message, where=WHERE, hint=HINT) from None
     return [({**node, "select_list": None}, node.get("select_list", [])) for node in nodes]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from dmforge.curation.io.atomic import disk_errors
+from dmforge.curation.io.known_checksums import file_version, known_sha256
 from dmforge.schemas.config import Config, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest
@@ -76,7 +75,7 @@ def file_digests(folder: Path) -> tuple[tuple[str, str], ...]:
     same."""
     with disk_errors(folder):
         paths = sorted(path for path in folder.iterdir() if path.suffix in READ and path.name not in OF_TRAINING)
-        return tuple((path.name, _file_digest(path, *_stat_key(path))) for path in paths if path.is_file())
+        return tuple((path.name, known_sha256(path)) for path in paths if path.is_file())
 
 
 def open_engine(config: StudentConfig) -> Engine:
@@ -88,23 +87,11 @@ def open_engine(config: StudentConfig) -> Engine:
     from dmforge.generators.student.load_student import load
 
     logging.disable_progress_bar()  # the run has its own progress display
-    stats_before = {path: _stat_key(path) for path in config.folder.iterdir()}
+    versions_before = {path: file_version(path) for path in config.folder.iterdir()}
     device = "cuda" if config.device == "auto" and torch.cuda.is_available() else "cpu"
     student = load(config.checkpoint, getattr(torch, config.weights), device)
-    if stats_before != {path: _stat_key(path) for path in config.folder.iterdir()}:
+    if versions_before != {path: file_version(path) for path in config.folder.iterdir()}:
         raise InputError(
             "the checkpoint was changed while it was loaded", where=f"[student] {config.checkpoint}", hint="run again"
         )
     return TransformersEngine(student)
-
-
-def _stat_key(path: Path) -> tuple[int, int, int]:
-    stat = path.stat()
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-@cache
-def _file_digest(path: Path, *stat_key: int) -> str:
-    del stat_key  # part of the cache key: a file whose stat has changed is read again
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,11 +9,11 @@ from pydantic import PositiveInt
 from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage import Gate
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
-from dmforge.generators.stages.needles import Haystack
+from dmforge.generators.stages.needles import Haystack, HaystackWithHost
 from dmforge.generators.teacher.ask_stage import ShowingConfig, TeacherStage
 from dmforge.generators.teacher.interview import UnreadableReply, expected_usage
 from dmforge.schemas.ids import Id
-from dmforge.schemas.records import Joined, Record, Task, Video
+from dmforge.schemas.records import Record, Task
 from dmforge.schemas.replies import PresentReply
 
 
@@ -26,17 +26,6 @@ class Absence(Record):
 
     video: Id
     haystack: Id
-
-
-@dataclass(frozen=True, slots=True)
-class HaystackWithHost(Joined):
-    """A haystack with its host, and the task that its question is from."""
-
-    elsewhere = frozenset({"task"})
-
-    haystack: Haystack
-    video: Video | None
-    task: Task | None
 
 
 class AbsentConfig(ShowingConfig):

@@ -19,12 +19,11 @@ from dmforge.curation.contract.collective import Collective, View
 from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
 from dmforge.generators.stages.segments import Event, Storyline, within
-from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.likeness import is_near
 from dmforge.schemas.looks import Window
-from dmforge.schemas.records import Provenance, Record, Task, Video
+from dmforge.schemas.records import Joined, Provenance, Record, Task, Video
 from dmforge.schemas.scoring import overlap_cs
 
 Hides = Literal["one", "order", "count"]
@@ -82,6 +81,17 @@ class Haystack(Record):
     """All that are in it: when one is taken down, so is this."""
 
 
+@dataclass(frozen=True, slots=True)
+class HaystackWithHost(Joined):
+    """A haystack with its host, and the task that its question is from."""
+
+    elsewhere = frozenset({"task"})
+
+    haystack: Haystack
+    video: Video | None
+    task: Task | None
+
+
 class NeedlesConfig(StageConfig):
     """Settings of how many haystacks are made, and of what."""
 
@@ -125,10 +135,10 @@ class Needles(Collective[Task, Haystack]):
     also_reads = (Video, Provenance, Storyline)
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
-        tasks = from_arrow(Task, view.table(view.rows(Task).sql))
-        videos = {video.id: video for video in from_arrow(Video, view.table(view.rows(Video).sql)) if video.role != "benchmark"}
-        sources = {row.video: _source_of(row) for row in from_arrow(Provenance, view.table(view.rows(Provenance).sql))}
-        stories = {story.video: story for story in from_arrow(Storyline, view.table(view.rows(Storyline).sql))}
+        tasks = view.all_rows(Task)
+        videos = {video.id: video for video in view.all_rows(Video) if video.role != "benchmark"}
+        sources = {row.video: _source_of(row) for row in view.all_rows(Provenance)}
+        stories = {story.video: story for story in view.all_rows(Storyline)}
         tasks.sort(key=lambda task: (task.video, task.id))
         needles = [needle for task in tasks if (needle := self._needle(task, stories.get(task.video), sources))]
         haystacks_by_task: defaultdict[Id, list[Haystack]] = defaultdict(list)

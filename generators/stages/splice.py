@@ -23,29 +23,18 @@ from dmforge.curation.video.probe import probe
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.curation.video.unusable import UnusableVideo
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.stages.needles import Haystack, Needle, SourceOfVideo
+from dmforge.generators.stages.needles import Haystack, HaystackWithHost, Needle, SourceOfVideo
 from dmforge.generators.stages.segments import begins_cs, within
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import GRID_FPS, last_index
 from dmforge.schemas.ids import ID_BYTES, Id, base32
 from dmforge.schemas.looks import Window, print_span
-from dmforge.schemas.records import Joined, Provenance, Spliced, Task, Video
+from dmforge.schemas.records import Provenance, Spliced, Task, Video
 
 SOURCE = "haystack"
 """The source of a spliced video; the sources of its parts stand in the table `spliced`."""
 FIRST = "Which of these happens first?"
 COUNTED = "How many times does this happen in the video: {}?"
-
-
-@dataclass(frozen=True, slots=True)
-class HaystackWithHostTask(Joined):
-    """A haystack with its host, and the task that its question is from."""
-
-    elsewhere = frozenset({"task"})
-
-    haystack: Haystack
-    video: Video | None
-    task: Task | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +62,7 @@ class SpliceConfig(EachConfig):
     """Which frames the renditions hold, and how large."""
 
 
-class Splice(Each[HaystackWithHostTask, Video | Fingerprint | Provenance | Spliced | Task]):
+class Splice(Each[HaystackWithHost, Video | Fingerprint | Provenance | Spliced | Task]):
     """Haystacks to videos, each with its parts and a task."""
 
     name, version = "splice", 1
@@ -85,7 +74,7 @@ class Splice(Each[HaystackWithHostTask, Video | Fingerprint | Provenance | Splic
     def open(self, workspace: WorkspaceFolder) -> None:
         self._workspace = workspace
 
-    def process(self, item: HaystackWithHostTask) -> Result:
+    def process(self, item: HaystackWithHost) -> Result:
         host, task = item.video, item.task
         if host is None or task is None:
             return Quarantined("no video", "the haystack's host or its task is not in the lake")

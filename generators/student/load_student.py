@@ -17,7 +17,7 @@ from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
 from dmforge.generators.student.tag_tokens import add_tags
 from dmforge.generators.student.token_layout import TokenLayout
 from dmforge.generators.student.vocabulary import NEEDED, Vocabulary
-from dmforge.schemas.errors import InputError
+from dmforge.schemas.errors import InputError, first_line
 
 KIND = "qwen3_vl"
 PROCESSING = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
@@ -127,7 +127,7 @@ def _open_config(checkpoint: str) -> tuple[Any, Any]:
             raise InputError(f"the checkpoint is a {config.model_type}, not a Qwen3-VL", where=checkpoint, hint=hint)
         return config, AutoTokenizer.from_pretrained(checkpoint)
     except (OSError, ValueError) as error:
-        raise InputError(f"no checkpoint: {str(error).splitlines()[0]}", where=checkpoint, hint=hint) from None
+        raise InputError(f"no checkpoint: {first_line(error)}", where=checkpoint, hint=hint) from None
 
 
 def _read_processing(checkpoint: str) -> dict[str, str]:

@@ -29,12 +29,12 @@ class ShowingConfig(TeacherConfig):
     """Which frames the teacher is shown: those that a student would see."""
 
 
-class TeacherStage(Ask[In, Out]):
-    """A stage with one teacher, `self.teacher`."""
+class AskingStage(Ask[In, Out]):
+    """A stage with one teacher, `self.teacher`, who is asked in words alone."""
 
     replies: ClassVar[tuple[type[Reply], ...]]
     """The replies that the teacher is asked for."""
-    config: ShowingConfig
+    config: TeacherConfig
 
     def cache_key_parts(self) -> list[str]:
         return [
@@ -44,11 +44,26 @@ class TeacherStage(Ask[In, Out]):
     def missing(self) -> InputError | None:
         return missing(self.config, self.name, self.account)
 
-    def begin(self, workspace: WorkspaceFolder) -> None:
-        require_clips(workspace, self.config.clips)
-
     def open(self, workspace: WorkspaceFolder) -> None:
-        self.teacher = Interview(workspace, self.config, self.config.clips, self.name, self.account)
+        self.teacher = Interview(workspace, self.config, self.clips, self.name, self.account)
 
     async def aclose(self) -> None:
         await self.teacher.aclose()
+
+    @property
+    def clips(self) -> Clips:
+        """Which frames the teacher is shown, where it is shown any."""
+        return Clips()
+
+
+class TeacherStage(AskingStage[In, Out]):
+    """A stage with one teacher, who is also shown frames."""
+
+    config: ShowingConfig
+
+    def begin(self, workspace: WorkspaceFolder) -> None:
+        require_clips(workspace, self.clips)
+
+    @property
+    def clips(self) -> Clips:
+        return self.config.clips

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 
 from dmforge.curation.contract.budget import COUNTS, FREE, Budget, Price, Usage
 from dmforge.curation.contract.stage import AskConfig
+from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.lake.journal import Answer
 from dmforge.generators.teacher.advice import final_error, refusal_text, too_large, unreadable
 from dmforge.generators.teacher.http_bounds import NEVER_SENT, client, timeouts
@@ -31,8 +32,8 @@ from dmforge.schemas.sizes import Size
 URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 NO_KEY = "none"
 """Sent in place of a key where none is set: a local server wants none."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-"""Pauses between tries, where the server doesn't say how long to wait: each is twice the one before."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH = 0.5, 30.0, 2.0
+"""Pauses between tries, where the server doesn't say how long to wait."""
 MIN_OF_PAUSE = 1 / 8
 """The share of that pause that is waited for even where the server says less: it may always say 0."""
 LONGEST_WAIT_S = 365 * 86_400.0
@@ -182,7 +183,8 @@ class Teacher:
     async def ask(self, request: TeacherRequest) -> Answer:
         """The model's answer, good or not."""
         max_usage = self._max_usage(request)
-        pause_s, failures, start_s = FIRST_PAUSE_S, 0, time.monotonic()
+        pauses_s = growing_pauses_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH)
+        failures, start_s = 0, time.monotonic()
         while True:
             outcome = await self._ask_once(request, max_usage)
             if not isinstance(outcome, TeacherRefusal):
@@ -201,8 +203,7 @@ class Teacher:
             failures += outcome.kind != "busy"  # a busy server has not even looked at the question: no failure
             if failures > self._config.retries:
                 raise error_to_raise
-            await self._pause(outcome, pause_s, start_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            await self._pause(outcome, next(pauses_s), start_s)
 
     async def _ask_once(self, request: TeacherRequest, max_usage: Usage) -> Answer | TeacherRefusal:
         """Ask once, within the budget and the rate limit; what it cost is recorded."""

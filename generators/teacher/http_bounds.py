@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from dmforge.curation.io.byte_limit import ByteLimit
+
 MAX_REPLY = 16 << 20
 """The most bytes of a reply: a hundred times the longest text that is looked at."""
 
@@ -25,17 +27,14 @@ class EndlessResponse(httpx2.TransportError):
     """A reply that is too long, or compressed so that its length is unknown."""
 
 
-class _Bounded(httpx2.AsyncByteStream):
+class _BoundedStream(httpx2.AsyncByteStream):
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        bytes_read = 0
+        limit = ByteLimit(MAX_REPLY, lambda: EndlessResponse(f"the reply has more than {MAX_REPLY >> 20} MB"))
         async for chunk in self._stream:
-            bytes_read += len(chunk)
-            if bytes_read > MAX_REPLY:
-                raise EndlessResponse(f"the reply has more than {MAX_REPLY >> 20} MB")
-            yield chunk
+            yield limit.passed(chunk)
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -45,7 +44,7 @@ async def _bound(response: httpx2.Response) -> None:
     # packed bytes can be a thousand times as many: we asked for none
     if response.headers.get("content-encoding", "identity") != "identity":
         raise EndlessResponse("the reply is compressed")
-    response.stream = _Bounded(response.stream)
+    response.stream = _BoundedStream(response.stream)
     response.encoding = "utf-8"  # as JSON is; the SDK would decode a refusal by whatever codec a header names
 
 

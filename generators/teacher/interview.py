@@ -50,9 +50,7 @@ class Interview:
 
     async def ask(self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int) -> tuple[Id, R]:
         """Ask with the frames of a look, or of the coarse clip, above a text; return the key of the request and the reply."""
-        clips = self._clips
-        plan = clips.coarse(video) if look is None else clips.look(video, look)
-        size = clips.coarse_size(video) if look is None else clips.look_size(video)
+        plan, size = self._clips.shown(video, look)
 
         async def parts() -> list[Part]:
             images = await asyncio.to_thread(self._images, video, plan, look is None)
@@ -127,8 +125,7 @@ def expected_usage(
     config: TeacherConfig, clips: Clips, reply_type: type[Reply], video: Video, look: Look | None, text: str
 ) -> Usage:
     """The estimated usage of a question with frames."""
-    plan = clips.coarse(video) if look is None else clips.look(video, look)
-    size = clips.coarse_size(video) if look is None else clips.look_size(video)
+    plan, size = clips.shown(video, look)
     stamps = "".join(map(stamp, patch_times(plan.times_s)))
     text_tokens = len((instruction(reply_type.name) + text + stamps).encode()) // BYTES_A_TOKEN
     return Usage(1, text_tokens + image_tokens(config.price, images_of(plan), size), config.reply_tokens)

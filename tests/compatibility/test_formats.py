@@ -27,7 +27,6 @@ from dmforge.curation.shards.folders import MANIFEST
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas import formats
-from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.config import Config, Formerly, Later, Operational, parse_config
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import digest
@@ -318,7 +317,7 @@ def test_rows_of_older_parts_have_the_defaults_of_columns_that_came_later(colour
 
 def tasks_of(root: Path, stage: AnyStage, record: Any) -> list[Any]:
     view = LakeView(Lake(WorkspaceFolder(root)), [stage])
-    return from_arrow(record, view.table(view.rows(record).sql))
+    return view.all_rows(record)
 
 
 def test_a_later_column_at_its_default_leaves_an_id_as_it_is(coloured: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge.cli import app
-from dmforge.curation.lake import parts
+from dmforge.curation.io import known_checksums
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.recall import Recall
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -24,7 +24,7 @@ def lake(tmp_path: Path) -> Path:
     """A whole run, and nothing hashed yet, as where a command starts."""
     write_recipe(tmp_path, tasks=40)
     run(tmp_path)
-    parts._sha256_by_version.clear()
+    known_checksums._sha256_by_version.clear()
     return tmp_path
 
 
@@ -93,7 +93,7 @@ def test_a_part_is_hashed_once_as_long_as_its_file_stays_the_same(lake: Path, mo
         hashed.append(str(getattr(file, "name", "")))
         return digest(file, name)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
-    monkeypatch.setattr(parts.hashlib, "file_digest", counted)
+    monkeypatch.setattr(known_checksums.hashlib, "file_digest", counted)
     write_recipe(lake, tasks=40, salt="new")
     run(lake)
     view(lake).connection.execute("SELECT count(*) FROM tasks")

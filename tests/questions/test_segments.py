@@ -18,7 +18,6 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.stages.segments import Event, Segment, joined, segments
 from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.looks import Window
 from dmforge.schemas.records import Video
 from tests.support.films import shots, write_film
@@ -34,7 +33,7 @@ def test_cuts_are_found_to_the_frame_however_sparse_the_coarse_clip_is(tmp_path:
     intake.add_videos(place, "cuts", [str(films)], SourceInfo())
     list(run.run(place, Console(quiet=True), "cuts"))
     view = LakeView(Lake(place), read_recipe(place.recipe).stages)
-    videos = from_arrow(Video, view.table(view.rows(Video).sql))
+    videos = view.all_rows(Video)
     for clips in (Clips(), Clips(coarse_frames=8)):
         found = sorted(cuts(Media(place, video.id), video, clips) for video in videos)
         assert found == sorted(map(tuple, begins.values()))

@@ -10,10 +10,12 @@ from random import Random
 import av
 import numpy as np
 
+from dmforge.curation.video.encode_h264 import encoding_h264
 from dmforge.generators.synthetic.worlds.imagine import LEVELS, imagine
 from dmforge.generators.synthetic.worlds.rasterize import draw, put_timecode
-from dmforge.generators.synthetic.worlds.render import ENCODER, MUXER
+from dmforge.generators.synthetic.worlds.render import ENCODER
 from dmforge.generators.synthetic.worlds.script import FPS
+from dmforge.schemas.sizes import Size
 
 SEEDS_FROM = 5_000_000
 """Worlds of films are none of those that an oracle knows."""
@@ -32,10 +34,7 @@ def shots(number: int, count: int) -> list[tuple[int, int, int]]:
 
 def write_film(path: Path, told: Sequence[tuple[int, int, int]], width: int = 64, height: int = 64) -> list[int]:
     """Write the shots one after the other; the frames with which all but the first of them begin. The timecode runs through."""
-    with av.open(str(path), "w", format="mp4", options=MUXER) as container:
-        stream = container.add_stream("libx264", rate=FPS, options=ENCODER)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.thread_count = 1
+    with encoding_h264(str(path), Size(width, height), FPS, ENCODER) as encode:
         number, begins = 0, list[int]()
         for seed, first, stop in told:
             script = imagine(seed, LEVELS[0])
@@ -45,7 +44,6 @@ def write_film(path: Path, told: Sequence[tuple[int, int, int]], width: int = 64
                 put_timecode(picture, number)
                 shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
                 shown.pts, shown.time_base = number, Fraction(1, FPS)
-                container.mux(stream.encode(shown))
+                encode(shown)
                 number += 1
-        container.mux(stream.encode(None))
     return begins[1:]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dmforge.curation.contract.stage import AnyStage
-from dmforge.curation.contract.stage_results import Key, StageResults, joined
+from dmforge.curation.contract.stage_results import Key, Result, StageResults, joined, settle
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.workspace_folder import WorkspaceFolder
 
@@ -29,8 +29,28 @@ class FinishedBatch:
 
 
 @dataclass
+class OpenBatch:
+    """A batch in progress in this process, whose inputs get their results one by one, in any order."""
+
+    keys: list[Key]
+    results: dict[int, Result] = field(default_factory=dict[int, Result])
+    """By the number of the input in the batch."""
+    deferred: list[Deferred] = field(default_factory=list[Deferred])
+
+    @property
+    def is_done(self) -> bool:
+        return len(self.results) + len(self.deferred) == len(self.keys)
+
+    def finished(self, stage: AnyStage) -> FinishedBatch:
+        """The finished batch, its results in the order of its inputs."""
+        indices = sorted(self.results)
+        settled = settle(stage.origin, [self.keys[i] for i in indices], [self.results[i] for i in indices], stage.makes)
+        return FinishedBatch(settled if indices else None, tuple(self.deferred))
+
+
+@dataclass
 class BatchInProgress:
-    """A batch in progress, whose inputs are processed in pieces, in any order."""
+    """A batch in progress, whose inputs are processed in pieces elsewhere, in any order."""
 
     batch: WorkBatch
     keys: list[Key]
@@ -50,24 +70,6 @@ class BatchInProgress:
 
 Advance = Callable[[int], None]
 """Called with the number of further inputs that were processed: for the progress display."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputRange:
-    """A range of a batch's inputs, and which attempt at it this is."""
-
-    underway: BatchInProgress
-    start: int
-    stop: int
-    attempt: int = 1
-
-    def part(self, start: int, stop: int) -> InputRange:
-        """A part of this range."""
-        return replace(self, start=start, stop=stop)
-
-    def again(self) -> InputRange:
-        """The same range for another attempt."""
-        return replace(self, attempt=self.attempt + 1)
 
 
 class Executor(Protocol):

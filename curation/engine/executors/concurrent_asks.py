@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from dmforge.curation.contract.stage import Ask
-from dmforge.curation.contract.stage_results import Key, Result, settle
-from dmforge.curation.engine.executors.batch_results import Advance, Deferred, FinishedBatch
+from dmforge.curation.engine.executors.batch_results import Advance, Deferred, FinishedBatch, OpenBatch
 from dmforge.curation.engine.executors.event_loop import coroutine_runner
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -32,19 +30,6 @@ def ask(stage: AnyAsk, workspace: WorkspaceFolder, batches: Iterator[WorkBatch],
                 run(finished_batches.aclose())
 
 
-@dataclass
-class _OpenBatch:
-    keys: list[Key]
-    inputs_left: int
-    results: dict[int, Result] = field(default_factory=dict[int, Result])
-    deferred: list[Deferred] = field(default_factory=list[Deferred])
-
-    def finished(self, stage: AnyAsk) -> FinishedBatch:
-        indices = sorted(self.results)
-        settled = settle(stage.origin, [self.keys[i] for i in indices], [self.results[i] for i in indices], stage.makes)
-        return FinishedBatch(settled if indices else None, tuple(self.deferred))
-
-
 async def _next_batch(finished_batches: AsyncGenerator[FinishedBatch, None]) -> FinishedBatch | None:
     return await anext(finished_batches, None)
 
@@ -64,8 +49,7 @@ async def _ask_all(
             except Transient as error:
                 open_batch.deferred.append(Deferred(open_batch.keys[index], str(error)))
             advance(1)
-            open_batch.inputs_left -= 1
-            if not open_batch.inputs_left:
+            if open_batch.is_done:
                 ready.put_nowait(open_batch.finished(stage))
 
     askers = [asyncio.create_task(ask_items()) for _ in range(stage.config.concurrency)]
@@ -82,8 +66,8 @@ async def _ask_all(
         await stage.aclose()
 
 
-def _items(stage: AnyAsk, batches: Iterator[WorkBatch]) -> Iterator[tuple[_OpenBatch, int, Item]]:
+def _items(stage: AnyAsk, batches: Iterator[WorkBatch]) -> Iterator[tuple[OpenBatch, int, Item]]:
     for batch in batches:
-        open_batch = _OpenBatch(batch.keys(), batch.items.num_rows)
+        open_batch = OpenBatch(batch.keys())
         for index, item in enumerate(from_arrow(stage.item, batch.items)):
             yield open_batch, index, item

@@ -23,8 +23,9 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 
 from dmforge.curation.contract.stage import Each
-from dmforge.curation.contract.stage_results import Quarantined, StageResults, from_bytes, ipc_bytes, settle
-from dmforge.curation.engine.executors.batch_results import Advance, BatchInProgress, Deferred, FinishedBatch, InputRange
+from dmforge.curation.contract.stage_results import Quarantined, StageResults, from_bytes, settle
+from dmforge.curation.engine.executors.batch_results import Advance, BatchInProgress, Deferred, FinishedBatch
+from dmforge.curation.engine.executors.input_queue import InputQueue, InputRange
 from dmforge.curation.engine.executors.killable_worker import (
     IDLE,
     MEMORY,
@@ -36,6 +37,7 @@ from dmforge.curation.engine.executors.killable_worker import (
     serve,
 )
 from dmforge.curation.engine.executors.process_watch import TICK_S, EndReason, ProcessWatch, cpu_seconds
+from dmforge.curation.io.arrow_stream import stream_of
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError
@@ -67,9 +69,8 @@ class KillablePool:
         self._stage, self._limits, self._workspace = stage, stage.config, workspace
         self._size = self._limits.workers or os.cpu_count() or 1
         self._workers: list[_Worker] = []
-        self._spans: deque[InputRange] = deque()
+        self._waiting = InputQueue(CHUNK_S, MAX_CHUNK)
         self._ready: deque[BatchInProgress] = deque()
-        self._seconds_per_input = CHUNK_S  # seconds an input takes; assumed slow until seen to be quick
         self._last_patrol_s = time.monotonic()
         self._first_faults: Counter[str] = Counter()
         self._any_succeeded = False
@@ -87,15 +88,11 @@ class KillablePool:
 
     def execute(self, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[FinishedBatch]:
         """Yield batches as they are finished. A few more are open than there are processes, so a slow input stalls none."""
-        open_count, has_more = 0, True
+        open_count = 0
         while True:
-            while has_more and open_count < self._size + 2:
-                batch = next(batches, None)
-                if batch is None:
-                    has_more = False
-                    break
+            while open_count < self._size + 2 and (batch := next(batches, None)) is not None:
                 open_count += 1
-                self._spans.append(InputRange(BatchInProgress.of(batch), 0, batch.items.num_rows))
+                self._waiting.add_batch(batch)
             if not open_count:
                 return
             self._send_chunks()
@@ -106,27 +103,19 @@ class KillablePool:
                 yield self._ready.popleft().finished()
 
     def _send_chunks(self) -> None:
-        while self._spans and (worker := self._idle_worker()) is not None:
+        while self._waiting and (worker := self._idle_worker()) is not None:
             worker.progress[0] = IDLE
-            worker.span, worker.watch = self._next_span(), None
+            worker.span, worker.watch = self._waiting.take(), None
             try:
                 worker.connection.send(_chunk(worker.span))
             except OSError:
                 self._give_back(worker)
-        while self._spans and len(self._workers) < self._size:
+        while self._waiting and len(self._workers) < self._size:
             self._start_worker()
 
     def _idle_worker(self) -> _Worker | None:
         # only a process that reported to be open: a large message to one that hangs in `open` would block this process, too
         return next((worker for worker in self._workers if worker.is_open and worker.span is None), None)
-
-    def _next_span(self) -> InputRange:
-        span = self._spans.popleft()
-        size = max(1, min(MAX_CHUNK, int(CHUNK_S / self._seconds_per_input)))
-        if span.stop - span.start <= size:
-            return span
-        self._spans.appendleft(span.part(span.start + size, span.stop))
-        return span.part(span.start, span.start + size)
 
     def _start_worker(self) -> None:
         context = _context()
@@ -165,8 +154,8 @@ class KillablePool:
     def _take_reply(self, worker: _Worker, reply: ChunkResult, advance: Advance) -> None:
         span, worker.span = worker.span, None
         assert span is not None
-        input_count = span.stop - span.start
-        self._seconds_per_input = 0.5 * self._seconds_per_input + 0.5 * max(reply.took_s / input_count, 1e-6)
+        input_count = len(span)
+        self._waiting.note_time(reply.took_s, input_count)
         for fault in reply.faults:
             position = span.start + fault.index
             self._judge_fault(span.part(position, position + 1), fault, advance)
@@ -201,7 +190,7 @@ class KillablePool:
             if worker.progress[0] == index:
                 self._blame(span, index, verdict, advance)
             else:  # it went on to another input just before it was killed: this one was in time, and nobody is to blame
-                self._spans.appendleft(span)
+                self._waiting.give_back(span)
 
     def _handle_death(self, worker: _Worker, advance: Advance) -> None:
         """Handle a process that died by itself."""
@@ -219,7 +208,7 @@ class KillablePool:
 
     def _give_back(self, worker: _Worker) -> None:
         """Give back the inputs of a process that died between inputs; an error where that happens too often."""
-        self._spans.appendleft(self._remove_with_span(worker))
+        self._waiting.give_back(self._remove_with_span(worker))
         self._count_loss()
 
     def _count_loss(self) -> None:
@@ -241,8 +230,7 @@ class KillablePool:
     def _blame(self, span: InputRange, index: int, verdict: EndReason, advance: Advance) -> None:
         """Fail or defer the input that brought its process down, and give back the others of its span."""
         culprit = span.start + index
-        others = span.part(culprit + 1, span.stop), span.part(span.start, culprit)
-        self._spans.extendleft(other for other in others if other.stop > other.start)
+        self._waiting.give_back(span.part(culprit + 1, span.stop), span.part(span.start, culprit))
         at_fault = span.part(culprit, culprit + 1)
         if verdict.computing:
             self._defer(at_fault, f"{verdict.reason}: {verdict.detail}", advance)
@@ -258,7 +246,7 @@ class KillablePool:
     def _fail(self, span: InputRange, reason: str, detail: str, advance: Advance) -> None:
         if span.attempt < TRIES:
             self._note_first_fault(reason, detail)
-            self._spans.append(span.again())
+            self._waiting.postpone(span.again())
             return
         key = span.underway.keys[span.start]
         self._settle(
@@ -290,8 +278,8 @@ class KillablePool:
 
 
 def _chunk(span: InputRange) -> InputChunk:
-    rows = span.underway.batch.items.slice(span.start, span.stop - span.start)
-    return InputChunk(ipc_bytes(rows), [key.video for key in span.underway.keys[span.start : span.stop]])
+    rows = span.underway.batch.items.slice(span.start, len(span))
+    return InputChunk(stream_of(rows).to_pybytes(), [key.video for key in span.underway.keys[span.start : span.stop]])
 
 
 def _cause_of_death(exit_code: int | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import resource
 import signal
 import sys
 import time
@@ -15,10 +14,10 @@ from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 
-import pyarrow as pa
-
 from dmforge.curation.contract.stage import Each
 from dmforge.curation.contract.stage_results import Key, Result, settle, to_bytes
+from dmforge.curation.io.arrow_stream import table_of
+from dmforge.curation.io.memory_limit import limit_memory
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.errors import DmforgeError, LakeError, Transient
@@ -87,7 +86,7 @@ def serve(
     try:
         stage.heartbeat = partial(_count_progress, progress)
         stage.open(workspace)
-        _limit_memory(memory_mb)
+        limit_memory(memory_mb << 20)
         connection.send(WorkerReady())
         while True:
             try:
@@ -107,7 +106,7 @@ def _count_progress(progress: MutableSequence[int]) -> None:
 
 def _work(stage: Each[Item, Record], chunk: InputChunk, progress: MutableSequence[int]) -> ChunkResult:
     began_s = time.monotonic()
-    items = from_arrow(stage.item, pa.ipc.open_stream(chunk.items).read_all())
+    items = from_arrow(stage.item, table_of(chunk.items))
     keys: list[Key] = []
     results: list[Result] = []
     faults: list[InputFault] = []
@@ -144,16 +143,3 @@ def _die_with_parent() -> None:
     alive_fd: int | None = forkserver._forkserver._forkserver_alive_fd  # pyright: ignore (there is no public way to it)
     if alive_fd is not None:
         os.close(alive_fd)
-
-
-def _limit_memory(memory_mb: int) -> None:
-    """Limit what the process may allocate from now on. RLIMIT_DATA counts its own memory; RLIMIT_AS would also count
-    libraries and mapped files, of which torch alone has gigabytes."""
-    limit = _data_bytes() + (memory_mb << 20)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _data_bytes() -> int:
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData:"))

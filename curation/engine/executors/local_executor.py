@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from dmforge.curation.contract.stage import AnyStage, Ask, Batch, Each
-from dmforge.curation.contract.stage_results import Key, Result, settle
-from dmforge.curation.engine.executors.batch_results import Advance, FinishedBatch
+from dmforge.curation.engine.executors.batch_results import Advance, FinishedBatch, OpenBatch
 from dmforge.curation.engine.executors.concurrent_asks import ask
 from dmforge.curation.engine.executors.killable_pool import KillablePool
 from dmforge.curation.lake.worklist import WorkBatch
@@ -35,21 +33,15 @@ class LocalExecutor:
             raise TypeError(f"{stage.name} has none of the shapes that work on batches")
 
 
-@dataclass
-class _OpenBatch:
-    keys: list[Key]
-    results: list[Result] = field(default_factory=list[Result])
-
-
 def stream(
     stage: Batch[Item, Record], workspace: WorkspaceFolder, batches: Iterator[WorkBatch], advance: Advance
 ) -> Iterator[FinishedBatch]:
     """Run a Batch stage. It may read ahead across batches; its results come in the order of its inputs."""
-    open_batches: deque[_OpenBatch] = deque()
+    open_batches: deque[OpenBatch] = deque()
 
     def read_items() -> Iterator[Item]:
         for batch in batches:
-            open_batches.append(_OpenBatch(batch.keys()))
+            open_batches.append(OpenBatch(batch.keys()))
             yield from from_arrow(stage.item, batch.items)
 
     stage.open(workspace)
@@ -57,11 +49,11 @@ def stream(
         if not open_batches:
             raise DmforgeError(f"stage {stage.name!r} gave more results than it was given inputs")
         first_batch = open_batches[0]
-        first_batch.results.append(result)
+        first_batch.results[len(first_batch.results)] = result
         advance(1)
-        if len(first_batch.results) == len(first_batch.keys):
+        if first_batch.is_done:
             open_batches.popleft()
-            yield FinishedBatch(settle(stage.origin, first_batch.keys, first_batch.results, stage.makes))
+            yield first_batch.finished(stage)
     stage.close()
     if open_batches or next(batches, None) is not None:
         raise DmforgeError(f"stage {stage.name!r} ended before all of its inputs were answered")

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.contract.collective import Collective, StageCounts
-from dmforge.curation.contract.stage import AnyStage, Ask
-from dmforge.curation.engine.driver import WAITS_FOR_INPUTS, Driver, StageReport, require_askable, split_at_blocked
+from dmforge.curation.contract.stage import AnyStage
+from dmforge.curation.engine.driver import WAITS_FOR_INPUTS, Driver, StageReport, require_askable
 from dmforge.curation.engine.executors.batch_results import Executor
 from dmforge.curation.engine.ranks.rank_locks import RankPresence
 from dmforge.curation.lake.commits import Lake
@@ -45,11 +45,7 @@ class RankDriver(Driver):
     def run_share(self, stages: Sequence[AnyStage]) -> Iterator[StageReport]:
         """Run the share through these stages as far as possible; ends early where it waits in vain, and before a stage that
         awaits something."""
-        stages, blocked = split_at_blocked(stages)
-        for stage in stages:
-            if isinstance(stage, Ask):
-                stage.account = self.account
-            stage.begin(self._lake.workspace)
+        stages, blocked = self._begin(stages)
         require_askable(self._view(), stages)
         waiting = 0
         for stage_index, stage in enumerate(stages[: self._stage_count(stages)]):

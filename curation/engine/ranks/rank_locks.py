@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from dmforge.curation.io.atomic import disk_errors
-from dmforge.curation.io.locks import lock, lock_errors
+from dmforge.curation.io.backoff import growing_pauses_s
+from dmforge.curation.io.locks import lock, lock_errors, lock_file
 from dmforge.curation.lake.partition import Share
 from dmforge.curation.workspace_folder import WorkspaceFolder, WorkspaceHeld
 
 WORK_LOCK = "working"
 """The file on which ranks at work hold a lock."""
-MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 15.0
+MIN_PAUSE_S, MAX_PAUSE_S, PAUSE_GROWTH = 0.1, 15.0, 1.5
 """The pause between two checks for the work of others: each check reads every commit file."""
 
 
 @contextmanager
 def claim_share(workspace: WorkspaceFolder, share: Share, command: str) -> Generator[None]:
     """Lock a share. Runs without ranks are kept out, and so are ranks with a video in common, of whatever world size."""
-    with workspace.held_with_others(command), _open(workspace, "shares") as lock_file:
+    with workspace.held_with_others(command), lock_file(workspace.runs / "shares") as descriptor:
         try:  # a byte of the file stands for each slot; none is ever written
             with lock_errors(workspace.runs / "shares"):
-                fcntl.lockf(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, share.stop - share.first, share.first)
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, share.stop - share.first, share.first)
         except (BlockingIOError, PermissionError):
             raise WorkspaceHeld(
                 f"another rank is at work on videos of rank {share.rank} of {share.of}",
@@ -45,13 +44,13 @@ class RankPresence:
 
     @contextmanager
     def working(self) -> Generator[None]:
-        with _open(self._workspace, WORK_LOCK) as lock_file:
-            lock(lock_file, fcntl.LOCK_SH, self._workspace.runs / WORK_LOCK)
+        with lock_file(self._workspace.runs / WORK_LOCK) as descriptor:
+            lock(descriptor, fcntl.LOCK_SH, self._workspace.runs / WORK_LOCK)
             yield
 
     def wait_until(self, is_ready: Callable[[], bool]) -> bool:
         """Wait for the work of others; False where none has been at work for too long."""
-        pause_s, last_seen_s = MIN_PAUSE_S, time.monotonic()
+        pauses_s, last_seen_s = growing_pauses_s(MIN_PAUSE_S, MAX_PAUSE_S, PAUSE_GROWTH), time.monotonic()
         while True:
             # in this order, so that the work of a rank that ended meanwhile is seen
             if self._others_work():
@@ -60,21 +59,8 @@ class RankPresence:
                 return True
             if time.monotonic() - last_seen_s > self._wait_timeout_s:
                 return False
-            time.sleep(pause_s)
-            pause_s = min(1.5 * pause_s, MAX_PAUSE_S)
+            time.sleep(next(pauses_s))
 
     def _others_work(self) -> bool:
-        with _open(self._workspace, WORK_LOCK) as lock_file:
-            return not lock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, self._workspace.runs / WORK_LOCK)
-
-
-@contextmanager
-def _open(workspace: WorkspaceFolder, name: str) -> Generator[int]:
-    path = workspace.runs / name
-    with disk_errors(path):
-        workspace.runs.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        with lock_file(self._workspace.runs / WORK_LOCK) as descriptor:
+            return not lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, self._workspace.runs / WORK_LOCK)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +26,21 @@ class DecodedClip:
     frames: Frames
     shown_s: tuple[Fraction, ...]
     """When each frame was first shown: at most the requested time."""
+
+
+def in_request_order(requested: Sequence[int], decode: Callable[[Sequence[int]], Iterator[tuple[int, Frames]]]) -> Frames:
+    """The requested pictures, in the order of the request; each is decoded once, ascending."""
+    positions: defaultdict[int, list[int]] = defaultdict(list)
+    for position, key in enumerate(requested):
+        positions[key].append(position)
+    frames: Frames | None = None
+    for key, picture in decode(sorted(positions)):
+        if frames is None:
+            frames = np.empty((len(requested), *picture.shape), np.uint8)
+        frames[positions[key]] = picture
+    if frames is None:
+        raise ValueError("no frame was asked for")
+    return frames
 
 
 def refuse_if(faults: Mapping[str, bool], path: Path) -> None:

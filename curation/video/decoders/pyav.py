@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain, islice
@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from dmforge.curation.video.decoders import DecodedClip, Frames
+from dmforge.curation.video.decoders import DecodedClip, Frames, in_request_order
 from dmforge.curation.video.display_order import in_display_order
 from dmforge.curation.video.geometry import displayed_size
 from dmforge.curation.video.opening import ffmpeg_errors, open_video
@@ -35,22 +35,15 @@ class PyAV:
 
     def read(self, path: Path, times_s: Sequence[Fraction], size: Size | None = None) -> DecodedClip:
         timeline = read_timeline(path)
-        positions_by_pts: defaultdict[int, list[int]] = defaultdict(list)
-        for position, time_s in enumerate(times_s):
-            positions_by_pts[timeline.shown_at(time_s)].append(position)
-        frames: Frames | None = None
+        requested_pts = [timeline.shown_at(time_s) for time_s in times_s]
         scaler = VideoReformatter()
-        for pts, frame in decode_frames(timeline, sorted(positions_by_pts)):
-            picture = upright(frame, timeline, scaler, size)
-            if frames is None:
-                frames = np.empty((len(times_s), *picture.shape), np.uint8)
-            frames[positions_by_pts[pts]] = picture
-        if frames is None:
-            raise ValueError("no time was asked for")
-        shown_by_position = {
-            position: timeline.time_s(pts) for pts, positions in positions_by_pts.items() for position in positions
-        }
-        return DecodedClip(frames, tuple(shown_by_position[position] for position in range(len(times_s))))
+
+        def decode(ascending_pts: Sequence[int]) -> Iterator[tuple[int, Frames]]:
+            for pts, frame in decode_frames(timeline, ascending_pts):
+                yield pts, upright(frame, timeline, scaler, size)
+
+        frames = in_request_order(requested_pts, decode)
+        return DecodedClip(frames, tuple(timeline.time_s(pts) for pts in requested_pts))
 
 
 def decode_frames(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from math import floor
 from random import Random
 from typing import Literal, TypeVar
@@ -19,6 +19,7 @@ from dmforge.schemas.records import TaskKind
 from dmforge.schemas.replies import AnswerReply, LookReply
 from dmforge.schemas.scoring import choice, matches, number
 from dmforge.schemas.tags import CLOSE, OPEN
+from dmforge.schemas.window_gaps import gaps_between
 
 R = TypeVar("R", LookReply, AnswerReply)
 
@@ -98,17 +99,9 @@ def _length_cs(window: Window) -> int:
     return window.end_cs - window.start_cs
 
 
-def _gaps(windows: tuple[Window, ...], start_cs: int, end_cs: int) -> list[Window]:
-    """The gaps that windows leave between two times, in order."""
-    ordered = sorted(windows, key=lambda window: window.start_cs)
-    gap_starts = accumulate((window.end_cs for window in ordered), max, initial=start_cs)
-    gap_ends = (*(min(window.start_cs, end_cs) for window in ordered), end_cs)
-    return [Window(gap_start, gap_end) for gap_start, gap_end in zip(gap_starts, gap_ends, strict=True) if gap_start < gap_end]
-
-
 def _window_off_gold(gold: tuple[Window, ...], duration_cs: int, length_cs: int, rng: Random) -> Window | None:
     """A window that overlaps no gold; where gold fills the video, one too short for an IoU of .1 with any of it."""
-    gaps = _gaps(gold, 0, duration_cs)
+    gaps = gaps_between(gold, 0, duration_cs)
     if not gaps:
         gaps, length_cs = [Window(0, duration_cs)], min(length_cs, min(map(_length_cs, gold)) // 11)
     length_cs = min(length_cs, max(map(_length_cs, gaps)))
@@ -208,7 +201,8 @@ def _cited_off_stamps(thought: str, situation: DefectContext, rng: Random) -> st
         return None
     reach_cs = _patch_reach_cs(stamps_cs)
     stamp_windows = tuple(Window(max(0, stamp_cs - reach_cs), stamp_cs + reach_cs + 1) for stamp_cs in stamps_cs)
-    return _cite(thought, _gaps(stamp_windows, shown_window.start_cs, min(shown_window.end_cs, situation.duration_cs)), rng)
+    end_cs = min(shown_window.end_cs, situation.duration_cs)
+    return _cite(thought, gaps_between(stamp_windows, shown_window.start_cs, end_cs), rng)
 
 
 def _cited_outside_window(thought: str, situation: DefectContext, rng: Random) -> str | None:
@@ -216,7 +210,7 @@ def _cited_outside_window(thought: str, situation: DefectContext, rng: Random) -
         return None
     margin_cs = max(OUTSIDE_CS, _patch_reach_cs(_stamps_cs(situation)))
     shown_window = Window(max(0, situation.shown_window.start_cs - margin_cs), situation.shown_window.end_cs + margin_cs)
-    return _cite(thought, _gaps((shown_window,), 0, situation.duration_cs), rng)
+    return _cite(thought, gaps_between((shown_window,), 0, situation.duration_cs), rng)
 
 
 def _cited_past_end(thought: str, situation: DefectContext, rng: Random) -> str | None:

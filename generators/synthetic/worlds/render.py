@@ -9,27 +9,24 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from dmforge.curation.video.encode_h264 import encoding_h264
 from dmforge.generators.synthetic.worlds.rasterize import Picture, draw
 from dmforge.generators.synthetic.worlds.script import FPS, Script
+from dmforge.schemas.sizes import Size
 
 # mbtree reads uninitialised memory where frames are small: bytes would differ from run to run
 ENCODER = {"preset": "veryfast", "crf": "18", "threads": "1", "flags": "+bitexact", "x264-params": "mbtree=0"}
-MUXER = {"fflags": "+bitexact"}
 
 
 def render(script: Script, width: int, height: int) -> bytes:
     """Render a world as an mp4."""
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4", options=MUXER) as container:
-        stream = container.add_stream("libx264", rate=FPS, options=ENCODER)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.thread_count = 1
+    with encoding_h264(buffer, Size(width, height), FPS, ENCODER) as encode:
         pictures = np.stack([draw(script, index, width, height) for index in range(script.frames)])
         for index, planes in enumerate(_planes(pictures)):
             frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             frame.pts, frame.time_base = index, Fraction(1, FPS)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+            encode(frame)
     return buffer.getvalue()
 
 

@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from dmforge.curation.io.atomic import sync_folder, writing
+from dmforge.curation.io.atomic import write_bytes
 from dmforge.curation.output_paths import output_folder
 from dmforge.generators.synthetic.worlds.imagine import MAX_DURATION_S, MIN_DURATION_S, WorldKnobs, imagine, study
 from dmforge.generators.synthetic.worlds.measure import MeasuredQuestion, measure
@@ -132,8 +132,7 @@ def make_worlds(folder: Path, settings: WorldSettings) -> None:
     tasks: list[str] = []
     last_name = ""
     for world in _render_all(settings):
-        with writing(folder / "videos" / world.name) as file:
-            file.write(world.file)
+        write_bytes(folder / "videos" / world.name, world.file)
         tasks += map(json.dumps, world.tasks())
         last_name = world.name
         truth.append(json.dumps(world.truth()))
@@ -191,9 +190,7 @@ def _make_world(settings: WorldSettings, index: int) -> World:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    with writing(path) as file:
-        file.write("".join(line + "\n" for line in lines).encode("ascii"))
-    sync_folder(path.parent)
+    write_bytes(path, "".join(line + "\n" for line in lines).encode("ascii"))
 
 
 def _density_text(fps: Fraction | None) -> str | None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dmforge.schemas.errors import InputError
+from dmforge.schemas.errors import InputError, first_line
 
 CPU, GPU = "CPU", "GPU"
 REFRESH_S = 1.0
@@ -131,8 +131,7 @@ def connect(address: str | None) -> Generator[Cluster]:
     try:
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        first_line = str(error).splitlines()[0]
-        raise InputError(f"no Ray cluster answers: {first_line}", where="--address", hint=CONNECT_HINT) from None
+        raise InputError(f"no Ray cluster answers: {first_line(error)}", where="--address", hint=CONNECT_HINT) from None
     try:
         yield Cluster()
     finally:

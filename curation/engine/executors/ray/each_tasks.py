@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator
 
 from dmforge.curation.contract.stage import Each
-from dmforge.curation.engine.executors.batch_results import Advance, BatchInProgress, Deferred, FinishedBatch, InputRange
+from dmforge.curation.engine.executors.batch_results import Advance, BatchInProgress, Deferred, FinishedBatch
+from dmforge.curation.engine.executors.input_queue import InputQueue, InputRange
 from dmforge.curation.engine.executors.killable_pool import KillablePool
 from dmforge.curation.engine.executors.ray.cluster import Call, Cluster, WorkerLost, WorkerResources
 from dmforge.curation.engine.executors.ray.payloads import LOST, MAX_LOSSES, RemoteStage, ReturnedResults, SentInputs
@@ -31,28 +31,23 @@ class EachTasks:
         single_worker_stage = type(stage)(stage.config.model_copy(update={"workers": 1}))
         self._cluster, self._max_workers = cluster, stage.config.workers
         self._work = cluster.share(RemoteStage(single_worker_stage, str(workspace.root), stage.variant))
-        self._spans: deque[InputRange] = deque()
+        self._waiting = InputQueue(PIECE_S, MAX_PIECE_INPUTS)
         self._in_flight: dict[Call, InputRange] = {}
-        self._seconds_per_input = PIECE_S  # seconds an input takes; assumed slow until seen to be quick
 
     def execute(self, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[FinishedBatch]:
         """Yield batches as they are finished. No more are open than the cluster can work on."""
-        open_count, has_more = 0, True
+        open_count = 0
         while True:
             max_tasks = TASKS_PER_CORE * max(
                 1, min(self._cluster.fits(WorkerResources()), self._max_workers or MAX_PIECE_INPUTS)
             )
-            while has_more and open_count < max_tasks + 2 and len(self._spans) < max_tasks:
-                batch = next(batches, None)
-                if batch is None:
-                    has_more = False
-                    break
+            while open_count < max_tasks + 2 and len(self._waiting) < max_tasks and (batch := next(batches, None)) is not None:
                 open_count += 1
-                self._spans.append(InputRange(BatchInProgress.of(batch), 0, batch.items.num_rows))
+                self._waiting.add_batch(batch)
             if not open_count:
                 return
-            while self._spans and len(self._in_flight) < max_tasks:
-                span = self._next_span()
+            while self._waiting and len(self._in_flight) < max_tasks:
+                span = self._waiting.take()
                 sent = SentInputs.of(span.underway.batch, span.start, span.stop)
                 self._in_flight[self._cluster.call(work_on, WorkerResources(), self._work, sent)] = span
             for call in self._cluster.wait(self._in_flight):
@@ -61,25 +56,17 @@ class EachTasks:
                     open_count -= 1
                     yield underway.finished()
 
-    def _next_span(self) -> InputRange:
-        span = self._spans.popleft()
-        size = max(1, min(MAX_PIECE_INPUTS, int(PIECE_S / self._seconds_per_input)))
-        if span.stop - span.start <= size:
-            return span
-        self._spans.appendleft(span.part(span.start + size, span.stop))
-        return span.part(span.start, span.start + size)
-
     def _take_result(self, call: Call, span: InputRange, advance: Advance) -> BatchInProgress:
-        underway, input_count = span.underway, span.stop - span.start
+        underway, input_count = span.underway, len(span)
         try:
             back: ReturnedResults = self._cluster.result(call)
         except WorkerLost:
             if span.attempt < MAX_LOSSES:
-                self._spans.appendleft(span.again())
+                self._waiting.give_back(span.again())
                 return underway
             back = ReturnedResults(None, tuple(Deferred(key, LOST) for key in underway.keys[span.start : span.stop]))
         else:
-            self._seconds_per_input = 0.5 * self._seconds_per_input + 0.5 * max(back.took_s / input_count, 1e-6)
+            self._waiting.note_time(back.took_s, input_count)
         settled = back.rows()
         underway.pieces += [settled] if settled is not None else []
         underway.deferred += back.deferred

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-
 from dmforge.curation.contract.stage import AnyStage
-from dmforge.curation.contract.stage_results import StageResults, from_bytes, ipc_bytes, to_bytes
+from dmforge.curation.contract.stage_results import StageResults, from_bytes, to_bytes
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.executors.batch_results import Deferred, FinishedBatch
+from dmforge.curation.io.arrow_stream import stream_of, table_of
 from dmforge.curation.lake.worklist import WorkBatch
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError, InputError
@@ -75,13 +74,13 @@ class SentInputs:
         """Some of a batch's inputs, or all."""
         selection = slice(start, batch.items.num_rows if stop is None else stop)
         return cls(
-            ipc_bytes(batch.items.slice(selection.start, selection.stop - selection.start)),
+            stream_of(batch.items.slice(selection.start, selection.stop - selection.start)).to_pybytes(),
             batch.inputs[selection],
             batch.videos[selection],
         )
 
     def batch(self) -> WorkBatch:
-        return WorkBatch(pa.ipc.open_stream(self.items).read_all(), self.inputs, self.videos)
+        return WorkBatch(table_of(self.items), self.inputs, self.videos)
 
 
 @dataclass(frozen=True, slots=True)

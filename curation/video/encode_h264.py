@@ -1,0 +1,34 @@
+"""Encodes frames as an mp4 whose bytes follow from them alone: libx264 on one thread, and no date or version in the file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
+
+import av
+from av.video.frame import VideoFrame
+
+from dmforge.schemas.sizes import Size
+
+BITEXACT = {"fflags": "+bitexact"}
+"""Options of the file format without which each file would be another one."""
+
+
+@contextmanager
+def encoding_h264(
+    target: str | io.BytesIO,
+    size: Size,
+    rate_fps: Fraction | int,
+    encoder_options: Mapping[str, str],
+    muxer_options: Mapping[str, str] = BITEXACT,
+) -> Generator[Callable[[VideoFrame], None]]:
+    """Give a function that encodes the next frame; the file is complete when the block ends well."""
+    with av.open(target, "w", format="mp4", options=dict(muxer_options)) as container:
+        stream = container.add_stream("libx264", rate=rate_fps, options=dict(encoder_options))
+        stream.width, stream.height, stream.pix_fmt = size.width, size.height, "yuv420p"
+        # PyAV's own default would win over the option, and more threads give other bytes from run to run
+        stream.codec_context.thread_count = 1
+        yield lambda frame: container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
