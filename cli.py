@@ -283,12 +283,13 @@ def verify(
 @app.command()
 def lint(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A shard, a folder of shards, or rows of an export.")],
+    rule: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A rule of a plug-in as well.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Hold any file of trajectories or tasks against all rules."""
     from dmforge.filters.rules.lint import lint as linted
 
-    lint_report = linted(file)
+    lint_report = linted(file, rule or ())
     if as_json:
         defects = [
             {"record": defect.record, "rule": defect.rule, "message": defect.message, "offset": defect.offset}
@@ -305,7 +306,7 @@ def lint(
 @app.command()
 def export(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="A corpus that is packed.")],
-    to: Annotated[str, typer.Option(help="dynframe, llamafactory, trl or hf.")],
+    to: Annotated[str, typer.Option(help="dynframe, llamafactory, trl or hf; or a plug-in's.")],
     folder: Annotated[Path | None, typer.Option("--out", help="Where to; under exports/ in the workspace if not said.")] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,

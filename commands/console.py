@@ -85,14 +85,19 @@ def unfinished_if(pending: bool) -> None:
 
 def print_formats(as_json: bool) -> None:
     """Print the known annotation formats."""
-    from dmforge.curation.sources.formats import FORMATS
+    from dmforge.curation.io.plugins import PluginError
+    from dmforge.curation.sources.formats import all_formats
 
+    forms, columns = [], ["format", "role", "what a file looks like"]
+    for form in all_formats("import --list"):
+        if isinstance(form, PluginError):
+            err.print_line(f"left out: {form}")
+        else:
+            forms.append(form)
     if as_json:
-        print_json([{"format": form.name, "role": form.role, "about": form.about} for form in FORMATS.values()])
+        print_json([{"format": form.name, "role": form.role, "about": form.about} for form in forms])
     else:
-        print_table(
-            ["format", "role", "what a file looks like"], [[form.name, form.role, form.about] for form in FORMATS.values()]
-        )
+        print_table(columns, [[form.name, form.role, form.about] for form in forms])
 
 
 def print_funnel(answer: QueryResult) -> None:
