@@ -159,9 +159,9 @@ def _configured_stage(path: Path, file: RecipeFile, name: str, where: str) -> An
 
 def _with_package(error: PluginError, path: Path) -> PluginError:
     """The same error, hinting at the package where runs of the recipe's workspace had the plug-in."""
-    package = run_log.plugins_of_runs(Workspace(path.parent)).get(error.entry_point)
-    if package:
-        error.hint = f"install {package}, which earlier runs had it from: {error.hint}"
+    package = run_log.plugins_of_runs(Workspace(path.parent)).get(error.missing) if error.missing else None
+    if package is not None:
+        error.hint = f"install {package}, from which earlier runs had it"
     return error
 
 

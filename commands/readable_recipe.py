@@ -21,13 +21,13 @@ def readable_recipe(workspace: Workspace) -> Recipe:
         return read_recipe(workspace.recipe)
     except PluginError:
         with workspace.reading():
-            lake = Lake(workspace)
-        return read_recipe(workspace.recipe, partial(_stand_in, lake))
+            return read_recipe(workspace.recipe, partial(_stand_in, Lake(workspace)))
 
 
 def _stand_in(lake: Lake, name: str, settings: Mapping[str, Any], error: PluginError) -> AnyStage:
     stage = last_known(lake, name, settings)
     if stage is None:
         raise error
-    err.print_line(f"{error}\n  until then, what it settled is shown as it stands")
+    err.print_line(f"{error.where}: {error.message}; what it settled is shown as it stands")
+    err.print_line(f"  hint: {error.hint}")
     return stage

@@ -18,8 +18,8 @@ T = TypeVar("T")
 class PluginError(InputError):
     """A plug-in that is named can't be used: it is not installed, not importable, or not what its group needs."""
 
-    entry_point: str = ""
-    """What was looked for, as `dmforge.stages:length`."""
+    missing: str = ""
+    """What no installed package has, as `dmforge.stages:length`; empty where something else is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,17 @@ class PluginGroup(Generic[T]):
             return None
         if name in self.own:
             message = f"the {self.noun} {name!r} is dmforge's own, and {_packages(offers)} has another of that name"
-            raise self._error(name, message, where, f"uninstall {_packages(offers)}, or have it renamed there")
+            raise PluginError(message, where=where, hint=f"uninstall {_packages(offers)}, or have it renamed there")
         if not offers:
             message = f"there is no {self.noun} {name!r}, neither in dmforge nor in an installed package (group {self.name})"
-            raise self._error(name, message, where, f"{nearest(name, self.names())}; or install the package that has it")
+            error = PluginError(
+                message, where=where, hint=f"{nearest(name, self.names())} (or install the package that has it)"
+            )
+            error.missing = f"{self.name}:{name}"
+            raise error
         if len(offers) > 1:
             message = f"there are {len(offers)} packages with a {self.noun} {name!r}: {_packages(offers)}"
-            raise self._error(name, message, where, "uninstall all but one of them")
+            raise PluginError(message, where=where, hint="uninstall all but one of them")
         return self._loaded(offers[0], where)
 
     def load_all(self, where: str) -> Iterator[T | PluginError]:
@@ -79,19 +83,14 @@ class PluginGroup(Generic[T]):
         except Exception as error:  # importing is running foreign code, which raises anything
             reason = f"{type(error).__name__}: {error}"
             message = f"the {self.noun} {offer.name!r} of {package} can't be imported from {offer.value}: {reason}"
-            raise self._error(offer.name, message, where, f"install {package} with all that it needs, or mend it") from error
+            raise PluginError(message, where=where, hint=f"install {package} with all that it needs, or mend it") from error
         try:
             plugin = self.checked(offer.name, loaded)
         except TypeError as error:
             message = f"the {self.noun} {offer.name!r} of {package} can't be used: {offer.value} {error}"
-            raise self._error(offer.name, message, where, f"mend {package}: docs/extending.md shows one of each") from None
+            raise PluginError(message, where=where, hint=f"mend {package}: docs/extending.md shows one of each") from None
         _loaded_plugins[f"{self.name}:{offer.name}"] = package
         return plugin
-
-    def _error(self, name: str, message: str, where: str, hint: str) -> PluginError:
-        error = PluginError(message, where=where, hint=hint)
-        error.entry_point = f"{self.name}:{name}"
-        return error
 
 
 _loaded_plugins: dict[str, str] = {}

@@ -35,15 +35,15 @@ class MissingStage(Stage[Any, Record]):
 
 
 def last_known(lake: Lake, name: str, settings: Mapping[str, Any]) -> MissingStage | None:
-    """The stage of this name as it last settled anything with these settings of the recipe; None where it never did."""
-    commits = [
-        commit
-        for commit in lake.commits.values()
-        if commit.stage == name and commit.kind not in NOT_OF_STAGES and _agrees(commit, settings)
-    ]
+    """The stage of this name as it last settled anything, with these settings of the recipe if it did; None if it never did."""
+    commits = [commit for commit in lake.commits.values() if commit.stage == name and commit.kind not in NOT_OF_STAGES]
     if not commits:
         return None
-    latest = max(commits, key=lambda commit: commit.path(lake.workspace.commits).stat().st_mtime_ns)
+
+    def recency(commit: Commit) -> tuple[bool, int]:
+        return _agrees(commit, settings), commit.path(lake.workspace.commits).stat().st_mtime_ns
+
+    latest = max(commits, key=recency)
     parts = [part for commit in commits if commit.variant == latest.variant for part in commit.parts]
     return MissingStage(name, read_base32(latest.variant), frozenset(part.table for part in parts) - {Outcome.table})
 
