@@ -161,18 +161,19 @@ def verify(
 @app.command()
 def lint(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A shard, a folder of shards, or rows of an export.")],
+    rule: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A rule of a plug-in as well.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Hold any file of trajectories or tasks against all rules."""
     from dmforge.api import inspection
 
-    show(inspection.lint(file), as_json)
+    show(inspection.lint(file, rule or ()), as_json)
 
 
 @app.command()
 def export(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="A corpus that is packed.")],
-    to: Annotated[str, typer.Option(help="dynframe, llamafactory, trl or hf.")],
+    to: Annotated[str, typer.Option(help="dynframe, llamafactory, trl or hf; or a plug-in's.")],
     folder: Annotated[Path | None, typer.Option("--out", help="Where to; under exports/ in the workspace if not said.")] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
@@ -415,7 +416,10 @@ def import_annotations(
     from dmforge.commands.intake import format_list
 
     if list_formats:
-        show(format_list(), as_json)
+        formats = format_list()
+        for plugin_error in formats.left_out:
+            err.print_line(f"left out: {plugin_error}")
+        show(formats, as_json)
         return
     if not form or not files:
         hint = "dmforge import FORMAT FILE..., or --list"

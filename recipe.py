@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,18 @@ from pydantic import Field
 
 from dmforge.curation.contract.budget import Price
 from dmforge.curation.contract.collective import Collective
-from dmforge.curation.contract.stage import AnyStage, Root, Stage
+from dmforge.curation.contract.stage import AnyStage, Ask, Batch, Each, Root, Stage, StageConfig
+from dmforge.curation.engine import run_log
+from dmforge.curation.io.plugins import PluginError, PluginGroup
 from dmforge.curation.io.toml import read_toml
+from dmforge.curation.lake.commits import WORD
+from dmforge.curation.lake.missing_stage import MissingStage
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.inference.named_student import StudentConfig, resolve_checkpoint
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.records import UNKNOWN, Sample
+from dmforge.schemas.records import RECORDS, UNKNOWN, Sample
 
 STAGES = {
     "ingest": "curation.video.ingest:Ingest",
@@ -56,7 +62,7 @@ STAGES = {
     "inquire": "curation.engine.rehearsal:RehearsalInquire",
     "keep": "curation.engine.rehearsal:RehearsalKeep",
 }
-"""Every stage that a recipe may name, with its module and class: only those of a recipe are imported."""
+"""dmforge's own stages, each with its module and class: only those of a recipe are imported."""
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -115,31 +121,89 @@ class Recipe:
         return self.stages if last_stage is None else self.stages[: names.index(last_stage) + 1]
 
 
-def read_recipe(path: Path) -> Recipe:
+StandIn = Callable[[str, Mapping[str, Any], PluginError], AnyStage]
+"""What takes the place of a stage (its name, its settings) whose plug-in can't be used; or it raises the error."""
+
+
+def refuse(name: str, settings: Mapping[str, Any], error: PluginError) -> AnyStage:
+    """No stand-in: without all of its stages a recipe makes nothing."""
+    del name, settings
+    raise error
+
+
+def read_recipe(path: Path, stand_in: StandIn = refuse) -> Recipe:
     """Read a recipe; an error names the key and the remedy."""
     content = read_toml(path)
     file = parse_config(RecipeFile, content, where=str(path))
     stages: list[AnyStage] = []
     for name, values in file.stages.items():
         where = f"{path}: [stages.{name}]"
-        if name not in STAGES:
-            raise InputError(f"there is no stage {name!r}", where=where, hint=nearest(name, list(STAGES)))
-        stage_type = stage_class(name)
-        for section in ("clips", "prices", "student"):
-            if section in stage_type.config_class.model_fields:
-                values = {section: getattr(file, section), **values}
-        config = parse_config(stage_type.config_class, values, where=where)
-        stages.append(
-            stage_type(resolve_checkpoint(path.parent, config) if "student" in stage_type.config_class.model_fields else config)
-        )
-        _check_last(stages, where)
+        try:
+            stages.append(_configured_stage(path, file, name, where))
+        except PluginError as error:
+            stages.append(stand_in(name, values, _with_package(error, path)))
+        if not any(isinstance(stage, MissingStage) for stage in stages):  # what it makes and measures can't all be known
+            _check_last(stages, where)
     return Recipe(file.name, tuple(stages), file.prices, file.bring)
 
 
-def stage_class(name: str) -> type[Stage[Any, Any]]:
-    """The stage of this name."""
+def _configured_stage(path: Path, file: RecipeFile, name: str, where: str) -> AnyStage:
+    stage_type = stage_class(name, where)
+    values = file.stages[name]
+    for section in ("clips", "prices", "student"):
+        if section in stage_type.config_class.model_fields:
+            values = {section: getattr(file, section), **values}
+    config = parse_config(stage_type.config_class, values, where=where)
+    return stage_type(resolve_checkpoint(path.parent, config) if "student" in stage_type.config_class.model_fields else config)
+
+
+def _with_package(error: PluginError, path: Path) -> PluginError:
+    """The same error, hinting at the package where runs of the recipe's workspace had the plug-in."""
+    package = run_log.plugins_of_runs(WorkspaceFolder(path.parent)).get(error.missing) if error.missing else None
+    if package is not None:
+        error.hint = f"install {package}, from which earlier runs had it"
+    return error
+
+
+def stage_class(name: str, where: str = "stages") -> type[Stage[Any, Any]]:
+    """The stage of this name, dmforge's own or a plug-in's."""
+    plugin = _PLUGINS.load(name, where)
+    if plugin is not None:
+        return plugin
     module, _, class_name = STAGES[name].partition(":")
     return getattr(import_module(f"dmforge.{module}"), class_name)
+
+
+def find_stage_class(name: str) -> type[Stage[Any, Any]] | None:
+    """The stage of this name; None where neither dmforge nor an installed package has it any more."""
+    try:
+        return stage_class(name)
+    except PluginError:
+        return None
+
+
+def _checked_stage(name: str, loaded: object) -> type[Stage[Any, Any]]:
+    if not (isinstance(loaded, type) and issubclass(loaded, Each | Ask | Batch | Collective)):
+        kind = "class of another kind" if isinstance(loaded, type) else type(loaded).__name__
+        raise TypeError(f"is a {kind}, and a class derived from Each, Ask, Batch or Collective is needed")
+    if isabstract(loaded) or not hasattr(loaded, "reads"):
+        raise TypeError("is abstract: it says nothing of what it reads and makes, or has no `process`")
+    if getattr(loaded, "name", None) != name:
+        raise TypeError(f"calls itself {getattr(loaded, 'name', None)!r}, and its entry point {name!r}")
+    if not WORD.fullmatch(name):
+        raise TypeError(f"is called {name!r}, and a name of small letters, digits and underscores is needed")
+    if type(getattr(loaded, "version", None)) is not int:
+        raise TypeError("has no whole number as its `version`, which work is told apart by")
+    if not _is_subclass(loaded.config_class, StageConfig):
+        raise TypeError(f"has a `config` of {loaded.config_class}, and a class derived from StageConfig is needed")
+    return loaded
+
+
+def _is_subclass(candidate: object, base: type) -> bool:
+    return isinstance(candidate, type) and issubclass(candidate, base)
+
+
+_PLUGINS = PluginGroup("dmforge.stages", "stage", STAGES.keys(), _checked_stage)
 
 
 def corpus_of(stage: AnyStage) -> str | None:
@@ -150,6 +214,7 @@ def corpus_of(stage: AnyStage) -> str | None:
 def _check_last(stages: Sequence[AnyStage], where: str) -> None:
     """Check the last of some stages against those before it, so that a wrong recipe is refused before anything is done."""
     _check_order(stages, where)
+    _check_tables(stages, where)
     _check_corpus(stages, where)
     _check_scores(stages, where)
 
@@ -163,8 +228,26 @@ def _check_order(stages: Sequence[AnyStage], where: str) -> None:
     for record in needed_records:
         if record not in made_records and record not in optional_records:
             makers = sorted(name for name in STAGES if record in stage_class(name).makes)
-            hint = f"put one of these before it: {', '.join(makers)}" if makers else "leave it out"
+            hint = (
+                f"put one of these before it: {', '.join(makers)}" if makers else "put the plug-in's stage that does before it"
+            )
             raise InputError(f"it reads {record.table}, which no earlier stage makes", where=where, hint=hint)
+
+
+def _check_tables(stages: Sequence[AnyStage], where: str) -> None:
+    """A table and a kind of ids have one meaning in a lake, though plug-ins bring records of their own."""
+    *earlier, stage = stages
+    records = {name: record for record in RECORDS for name in (record.table, record.kind)}
+    for earlier_stage in earlier:
+        records |= {name: record for record in earlier_stage.makes for name in (record.table, record.kind)}
+    for record in stage.makes:
+        for name in (record.table, record.kind):
+            if records.get(name, record) is not record:
+                other = f"{records[name].__module__}.{records[name].__name__}"
+                message = f"it makes {name!r}, and so does {other}, which is another record"
+                raise InputError(
+                    message, where=where, hint="leave one of the two stages out, or rename its record's table and kind"
+                )
 
 
 def _check_corpus(stages: Sequence[AnyStage], where: str) -> None:
@@ -183,8 +266,19 @@ def _check_corpus(stages: Sequence[AnyStage], where: str) -> None:
 
 def _check_scores(stages: Sequence[AnyStage], where: str) -> None:
     *earlier, stage = stages
-    measured = {name for earlier_stage in earlier for name in earlier_stage.measures}
+    measured = {name for earlier_stage in earlier for name in earlier_stage.given_scores()}
     for name in sorted(stage.asked_scores() - measured):
         makers = sorted(maker for maker in STAGES if name in stage_class(maker).measures)
         hint = f"put one of these before it: {', '.join(makers)}" if makers else nearest(name, sorted(measured))
         raise InputError(f"no filter measures {name!r}", where=where, hint=hint)
+    for earlier_stage in earlier:
+        # two of dmforge's own may share a name, being about subjects of different kinds
+        shared = stage.given_scores() & earlier_stage.given_scores() - (_own_scores(stage) & _own_scores(earlier_stage))
+        for name in sorted(shared):
+            message = f"it measures {name!r}, and so does {earlier_stage.name!r}: a threshold could mean either"
+            raise InputError(message, where=where, hint="leave one of them out, or rename the plug-in's")
+
+
+def _own_scores(stage: AnyStage) -> frozenset[str]:
+    """The scores that are dmforge's own, not a plug-in's."""
+    return frozenset(stage.measures if stage.name in STAGES else ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -48,9 +49,9 @@ def look_at(span: tuple[float, float], fps: float | Fraction) -> Look:
         raise InputError(str(error), where="--span, --fps", hint=hint) from None
 
 
-def lint(path: str | Path) -> LintReport:
-    """Every defect that the rules find in a shard, a folder of shards, or rows of an export."""
-    return lint_rules.lint(Path(path))
+def lint(path: str | Path, rules: Sequence[str] = ()) -> LintReport:
+    """Every defect in a shard, a folder of shards, or rows of an export: by all rules, and by these `rules` of plug-ins."""
+    return lint_rules.lint(Path(path), rules)
 
 
 def verify(place: str | Path) -> ShardReport:

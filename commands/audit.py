@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.commands.run import view_of_now
 from dmforge.curation import output_paths
 from dmforge.curation.audit import difference, id_lookup, lineage_text, output, sql_sandbox
@@ -27,7 +28,7 @@ from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.lake.journal import answers
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.recipe import STAGES, Recipe, read_recipe, stage_class
+from dmforge.recipe import Recipe, find_stage_class
 from dmforge.schemas.errors import InputError
 
 COMPARING_QUERY = "difference"
@@ -44,7 +45,7 @@ def audit_table(workspace: WorkspaceFolder, query: str, other: Path | None = Non
     if (query == COMPARING_QUERY) != (other is not None):
         hint = f"dmforge audit {COMPARING_QUERY} --with OTHER, a workspace or a folder of shards"
         raise InputError(f"{COMPARING_QUERY} compares with another selection, and nothing else does", where="--with", hint=hint)
-    recipe = read_recipe(workspace.require().recipe)
+    recipe = readable_recipe(workspace.require())
     with workspace.reading():
         tables = dict(extra_tables(workspace, recipe))
         if other is not None:
@@ -85,7 +86,7 @@ def audit_reader(workspace: WorkspaceFolder, query: str, other: Path | None) -> 
 @contextmanager
 def ask_sql(workspace: WorkspaceFolder, sql: str, limits: sql_sandbox.SqlLimits) -> Generator[StreamedResult]:
     """Run an SQL query over the same tables; the answer is streamed."""
-    recipe = read_recipe(workspace.require().recipe)
+    recipe = readable_recipe(workspace.require())
     with workspace.reading():
         view = view_of_now(Lake(workspace), recipe)
         with sql_sandbox.query_batches(view, sql, limits, extra_tables(workspace, recipe)) as batches:
@@ -113,7 +114,7 @@ def _other_samples(path: Path) -> pa.Table:
     workspace = WorkspaceFolder(path)
     if not workspace.recipe.is_file():
         return difference.samples_of_shards(path)
-    recipe = read_recipe(workspace.require().recipe)
+    recipe = readable_recipe(workspace.require())
     with workspace.reading():
         return difference.samples_of_view(view_of_now(Lake(workspace), recipe))
 
@@ -139,9 +140,9 @@ class Why(CommandResult):
 def why(workspace: WorkspaceFolder, text: str, check: bool = False) -> Why:
     """The lineage of a row, found by its id or by the beginning of its id."""
     partial_id = id_lookup.read_id(text)
-    recipe = read_recipe(workspace.require().recipe)
+    recipe = readable_recipe(workspace.require())
     with workspace.reading():
         lake = Lake(workspace)
-        stored = StoredRows(lake, LakeView(lake, recipe.stages), lambda name: stage_class(name) if name in STAGES else None)
+        stored = StoredRows(lake, LakeView(lake, recipe.stages), find_stage_class)
         row_lineage = lineage(stored, id_lookup.find(stored, partial_id))
         return Why(row_lineage, tuple(checks(row_lineage, stored)) if check else None)

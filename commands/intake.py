@@ -18,6 +18,7 @@ from rich.console import Console
 from dmforge.commands import run
 from dmforge.curation.io import locations
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
+from dmforge.curation.io.plugins import PluginError
 from dmforge.curation.io.terminal import Terminal
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -26,7 +27,7 @@ from dmforge.curation.sources.annotation_format import AnnotationFormat, Refused
 from dmforge.curation.sources.annotation_reader import read_questions
 from dmforge.curation.sources.annotations import ImportedFiles
 from dmforge.curation.sources.benchmark_references import FOLDER, Benchmarks, Reference
-from dmforge.curation.sources.formats import FORMATS
+from dmforge.curation.sources.formats import all_formats, find_format
 from dmforge.curation.sources.importing import Import
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.sources.takedowns import forgotten_videos
@@ -36,7 +37,6 @@ from dmforge.curation.sources.videos import NO_CLAIMS
 from dmforge.curation.video.ingest import Ingest
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
-from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, digest
 from dmforge.schemas.records import UNKNOWN, Task
@@ -90,6 +90,8 @@ class FormatList(CommandResult):
     """The annotation formats that can be imported."""
 
     formats: tuple[AnnotationFormat, ...]
+    left_out: tuple[PluginError, ...]
+    """Plug-ins that can't be used, and why."""
 
     def as_json(self) -> list[dict[str, Any]]:
         return [{"format": form.name, "role": form.role, "about": form.about} for form in self.formats]
@@ -101,7 +103,9 @@ class FormatList(CommandResult):
 
 def format_list() -> FormatList:
     """Every annotation format."""
-    return FormatList(tuple(FORMATS.values()))
+    forms = list(all_formats("import --list"))
+    usable = tuple(form for form in forms if not isinstance(form, PluginError))
+    return FormatList(usable, tuple(form for form in forms if isinstance(form, PluginError)))
 
 
 def print_left_out(console: Terminal, where: str, registered: videos.RegisteredFiles, given_places: Sequence[str]) -> None:
@@ -166,7 +170,7 @@ def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imp
     finder = _finder_in_folders(folders) if folders else None
     question_hashes, flag_bits = array("Q"), array("Q")
     bit_by_flag, rejected, examples = dict[str, int](), Counter[str](), dict[str, str]()
-    for placed in read_questions(_format(form), files):
+    for placed in read_questions(find_format(form, "import"), files):
         question = placed.question
         checked = question if isinstance(question, RefusedQuestion) else check(question)
         reason = checked.reason if isinstance(checked, RefusedQuestion) else ""
@@ -202,7 +206,7 @@ def add_annotations(
     claims: SourceInfo = NO_CLAIMS,
 ) -> ImportedFiles:
     """Take in annotation files, and register the videos in folders that they refer to; a run does the rest."""
-    annotation_format = _format(form)
+    annotation_format = find_format(form, "import")
     for file in files:
         if not file.is_file():
             raise InputError("there is no such file", where=str(file), hint="correct the path")
@@ -236,12 +240,6 @@ def _require_stage(workspace: WorkspaceFolder, name: str) -> None:
     if name not in [stage.name for stage in read_recipe(workspace.recipe).stages]:
         message = f"the recipe has no stage that reads this: {name!r}"
         raise InputError(message, where=str(workspace.recipe), hint=f"add a line [stages.{name}] to it, behind [stages.ingest]")
-
-
-def _format(name: str) -> AnnotationFormat:
-    if name not in FORMATS:
-        raise InputError(f"there is no format {name!r}", where="import", hint=nearest(name, list(FORMATS)))
-    return FORMATS[name]
 
 
 def _register_referenced(

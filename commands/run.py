@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.curation.audit.id_lookup import MAX_LISTED, IdRange, read_id
 from dmforge.curation.contract.budget import Budget, ExpectedCost, Usage
 from dmforge.curation.contract.collective import Collective, StageCounts
@@ -22,11 +23,12 @@ from dmforge.curation.engine.driver import Driver, StageReport
 from dmforge.curation.engine.executors.batch_results import Executor
 from dmforge.curation.engine.executors.concurrent_asks import AnyAsk
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
-from dmforge.curation.exports import Exported, require_format
+from dmforge.curation.exports import Exported, find_export
 from dmforge.curation.exports import export as write_export
 from dmforge.curation.io.atomic import disk_errors, make_folder, writing
 from dmforge.curation.lake import logical_digest, reopening
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.missing_stage import MissingStage
 from dmforge.curation.lake.roster import unpublished_roster
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lake.worklist import pending_batches
@@ -215,7 +217,7 @@ def _packed_folders(view: LakeView, workspace: WorkspaceFolder) -> dict[str, Pat
 
 def export(workspace: WorkspaceFolder, corpus: str, to: str, folder: Path | None) -> tuple[Path, Exported]:
     """Export the packed selection of a corpus in another format."""
-    require_format(to)
+    find_export(to)
     folders_by_corpus = {manifest.corpus: target_folder for target_folder, manifest in corpora(workspace).items()}
     if corpus not in folders_by_corpus:
         hint = (
@@ -229,7 +231,7 @@ def export(workspace: WorkspaceFolder, corpus: str, to: str, folder: Path | None
 
 def corpora(workspace: WorkspaceFolder) -> dict[Path, Manifest]:
     """The current packed selections: by folder, the manifest of each corpus."""
-    recipe = read_recipe(workspace.require().recipe)
+    recipe = readable_recipe(workspace.require())
     with workspace.reading():
         folders_by_corpus = _packed_folders(LakeView(Lake(workspace), recipe.stages), workspace)
     return {folder: read_manifest(folder) for folder in folders_by_corpus.values()}
@@ -237,7 +239,7 @@ def corpora(workspace: WorkspaceFolder) -> dict[Path, Manifest]:
 
 def status(workspace: WorkspaceFolder) -> dict[str, StageCounts]:
     """The counts of each stage. Writes nothing."""
-    recipe = read_recipe(workspace.require().recipe)
+    recipe = readable_recipe(workspace.require())
     with workspace.reading():
         view = view_of_now(Lake(workspace), recipe)
         return {stage.name: view.tally(stage) for stage in recipe.stages}
@@ -245,7 +247,11 @@ def status(workspace: WorkspaceFolder) -> dict[str, StageCounts]:
 
 def digest(workspace: WorkspaceFolder) -> list[logical_digest.TableDigest]:
     """The logical digest of the lake under its recipe."""
-    recipe = read_recipe(workspace.require().recipe)
+    recipe = readable_recipe(workspace.require())
+    for stage in recipe.stages:
+        if isinstance(stage, MissingStage) and stage.unreadable_tables:
+            message = f"the digest would lack {', '.join(sorted(stage.unreadable_tables))}, made by the missing {stage.name!r}"
+            raise InputError(message, where=str(workspace.recipe), hint="install the package that has that stage")
     with workspace.reading():
         lake = Lake(workspace)
         logical_digest.check_every_part(lake)

@@ -15,7 +15,7 @@ from dmforge.curation.io.toml import read_toml
 from dmforge.curation.io.toml_keys import old_keys, renamed_text, renamed_values
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.curation.workspace_format import read_format, stamp_format
-from dmforge.recipe import STAGES, RecipeFile, stage_class
+from dmforge.recipe import RecipeFile, find_stage_class
 from dmforge.schemas import formats
 from dmforge.schemas.config import Config, parse_config, renamed_keys, tables_at
 from dmforge.schemas.errors import InputError
@@ -114,7 +114,8 @@ class _Renames:
     def __call__(self, path: tuple[str, ...]) -> Mapping[str, str]:
         config_class: type[BaseModel] = self._root
         if self._root is RecipeFile and path[:1] == ("stages",) and len(path) > 1:
-            if path[1] not in STAGES:
+            stage = find_stage_class(path[1])
+            if stage is None:  # a plug-in's that is not there: what its keys were called only it knows
                 return {}
-            config_class, path = stage_class(path[1]).config_class, path[2:]
+            config_class, path = stage.config_class, path[2:]
         return {old: new for table in tables_at(config_class, path) for old, new in renamed_keys(table).items()}

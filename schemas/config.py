@@ -134,6 +134,9 @@ def parse_config(config_class: type[C], values: Mapping[str, Any], *, where: str
     """Values from a file as a checked config, or one error that names every wrong field and how to mend it."""
     try:
         return config_class.model_validate(dict(values))
+    except InputError as error:  # a validator's own: it knows the key, and not the file
+        error.where = f"{where} {error.where}"
+        raise
     except ValidationError as error:
         faults = [_describe_fault(config_class, values, fault) for fault in error.errors(include_url=False)]
         raise InputError(

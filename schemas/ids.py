@@ -40,6 +40,11 @@ def base32(raw: bytes) -> str:
     return base64.b32encode(raw).decode("ascii").rstrip("=").lower()
 
 
+def read_base32(letters: str) -> bytes:
+    """The inverse of `base32`."""
+    return base64.b32decode(letters.upper() + "=" * (-len(letters) % 8))
+
+
 def show(kind: str, raw: Id) -> str:
     """An id as people read it, `task_mzxw6...`."""
     return f"{kind}_{base32(raw)}"
@@ -49,7 +54,7 @@ def read(text: str) -> tuple[str, Id]:
     """The inverse of `show`."""
     kind, _, letters = text.strip().rpartition("_")
     try:
-        raw = base64.b32decode(letters.upper() + "=" * (-len(letters) % 8))
+        raw = read_base32(letters)
     except ValueError:
         raw = b""
     if not kind or len(raw) != ID_BYTES or base32(raw) != letters:

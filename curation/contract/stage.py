@@ -144,6 +144,10 @@ class Stage(ABC, Generic[In, Out]):
         """The names of verdicts that the config asks for: a recipe is refused where no stage before gives one of them."""
         return frozenset()
 
+    def given_scores(self) -> frozenset[str]:
+        """The names of verdicts that it gives as it is configured."""
+        return frozenset(self.measures)
+
     def blocked_by(self) -> str:
         """What has to be made by other means before this stage can work, and how; empty where nothing has. A run ends before
         it then, and in good order."""

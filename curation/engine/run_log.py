@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.io.atomic import write_json
+from dmforge.curation.io.plugins import loaded_plugins
 from dmforge.curation.workspace_folder import WorkspaceFolder, user_name
 from dmforge.schemas.errors import DmforgeError, LakeError
 
@@ -38,7 +39,7 @@ class Run:
         self._content: dict[str, Any] = {
             "command": command, "state": "running", "started": started.isoformat(), "ended": None,
             "user": user_name(), "host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version(),
-            "packages": versions(), "cost_usd": 0.0, "spent": [], "stages": [],
+            "packages": versions(), "plugins": loaded_plugins(), "cost_usd": 0.0, "spent": [], "stages": [],
             "recipe": recipe,
         }  # fmt: skip
         write_json(self.path, self._content)
@@ -93,6 +94,11 @@ def stages_of_runs(workspace: WorkspaceFolder) -> pa.Table:
         for stage in content["stages"]
     ]
     return pa.Table.from_pylist(rows, pa.schema([("run", pa.string()), ("stage", pa.string()), ("seconds", pa.float64())]))
+
+
+def plugins_of_runs(workspace: WorkspaceFolder) -> dict[str, str]:
+    """The plug-ins that runs had, as `dmforge.stages:length`, with the package and version that each last came from."""
+    return {name: package for _, content in _records(workspace) for name, package in content.get("plugins", {}).items()}
 
 
 def _records(workspace: WorkspaceFolder) -> Iterator[tuple[Path, dict[str, Any]]]:

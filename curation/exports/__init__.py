@@ -1,28 +1,32 @@
-"""Exports of a packed corpus to the formats of other trainers, a small module each; docs/formats.md describes them."""
+"""Exports of a packed corpus to the formats of other trainers, a small module each, and those of plug-ins."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from dmforge.curation.exports.dynframe import to_dynframe
 from dmforge.curation.exports.hf import to_hf
 from dmforge.curation.exports.llamafactory import to_llamafactory
 from dmforge.curation.exports.trl import to_trl
+from dmforge.curation.io.plugins import PluginGroup
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import published
 from dmforge.curation.shards.integrity import require_undamaged
-from dmforge.schemas.config import nearest
-from dmforge.schemas.errors import InputError
+from dmforge.schemas.errors import DmforgeError, InputError
 
-EXPORTS: dict[str, Callable[[Corpus, Path], int]] = {
+Export = Callable[[Corpus, Path], int]
+"""Writes a corpus into an empty folder and returns how many samples it wrote."""
+EXPORTS: dict[str, Export] = {
     "dynframe": to_dynframe,
     "llamafactory": to_llamafactory,
     "trl": to_trl,
     "hf": to_hf,
 }
-"""By format, a function that writes a corpus into an empty folder and returns how many samples it wrote."""
+"""dmforge's own, by format; docs/formats.md describes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +38,34 @@ class Exported:
     """Samples that the format can't express."""
 
 
-def require_format(to: str) -> None:
-    """Refuse a format that doesn't exist."""
-    if to not in EXPORTS:
-        raise InputError(f"there is no format {to!r}", where="--to", hint=nearest(to, list(EXPORTS)))
+def find_export(to: str) -> Export:
+    """The export to a format, dmforge's own or a plug-in's; a format that doesn't exist is refused."""
+    return _PLUGINS.load(to, "--to") or EXPORTS[to]
 
 
 def export(corpus: Corpus, to: str, folder: Path) -> Exported:
     """Write a corpus in another format, completely or not at all."""
-    require_format(to)
+    write = find_export(to)
     if folder.exists():
         raise InputError("there is something here already", where=str(folder), hint="give another folder with --out")
     require_undamaged(corpus.place)
     with published(folder) as temporary_folder:
-        sample_count = EXPORTS[to](corpus, temporary_folder)
+        sample_count = write(corpus, temporary_folder)
+        if not isinstance(sample_count, int):  # pyright: ignore[reportUnnecessaryIsInstance] (a plug-in's may return anything)
+            message = f"the export to {to} returned {sample_count!r}, and the number of samples that it wrote is needed"
+            raise DmforgeError(message, where="--to", hint="mend the package that it is from")
     return Exported(sample_count, len(corpus) - sample_count)
+
+
+def _checked_export(name: str, loaded: object) -> Export:
+    del name
+    if not callable(loaded):
+        raise TypeError(f"is a {type(loaded).__name__}, and a function of a Corpus and a folder is needed")
+    try:
+        inspect.signature(loaded).bind(None, None)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"takes something else than a Corpus and a folder: {error}") from None
+    return cast("Export", loaded)
+
+
+_PLUGINS = PluginGroup("dmforge.exports", "format", EXPORTS.keys(), _checked_export)

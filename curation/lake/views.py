@@ -21,6 +21,7 @@ from dmforge.curation.contract.collective import Collective, StageCounts
 from dmforge.curation.contract.stage import AnyStage, Gate, Root
 from dmforge.curation.contract.stage_results import row_schema
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
+from dmforge.curation.lake.missing_stage import MissingStage
 from dmforge.curation.lake.partition import ALL, Bounds, Share
 from dmforge.curation.lake.parts import Extent, Part, check_parts, naming_damaged_part
 from dmforge.schemas.columns import default_row, from_arrow, id_matrix, schema
@@ -151,9 +152,10 @@ class LakeView:
         return {name: self.table(f"SELECT * FROM {HELD}.{name}") for (name,) in names}
 
     def inputs(self, stage: AnyStage) -> RowSet:
-        """The inputs of a stage: its roster if it is a root stage, else what the stages before it made."""
+        """The inputs of a stage: what the stages before it made, unless they are listed."""
         if stage.name not in self._inputs:
-            self._inputs[stage.name] = self._roster(stage) if isinstance(stage, Root) else self.rows(stage.reads, before=stage)
+            is_listed = isinstance(stage, (Root, MissingStage))
+            self._inputs[stage.name] = self._listed(stage) if is_listed else self.rows(stage.reads, before=stage)
         return self._inputs[stage.name]
 
     def rows(self, record: type[Record], before: AnyStage | None = None, *, gated: bool = True) -> RowSet:
@@ -372,10 +374,13 @@ class LakeView:
         summary = [[rows.record.table, e.count, e.low, e.high] for rows, e in zip(inputs, extents, strict=True)]
         return digest("set", [stage.variant, summary])
 
-    def _roster(self, stage: AnyStage) -> RowSet:
+    def _listed(self, stage: AnyStage) -> RowSet:
+        """Inputs that no stage made: a root's roster; of a missing stage, all that it settled."""
+        if isinstance(stage, MissingStage):
+            parts = self._parts(stage, Outcome.table)
+            return RowSet(f"SELECT input AS id, video FROM ({self._files_sql(schema(Outcome), parts)})", Record, parts, True)
         if stage.name in self._scanned:
-            sql = self._in_memory_sql(f"scanned_{stage.name}", self._scanned[stage.name])
-            return RowSet(sql, stage.reads, (), is_whole=False)
+            return RowSet(self._in_memory_sql(f"scanned_{stage.name}", self._scanned[stage.name]), stage.reads, (), False)
         commit = next((c for c in self.commits if c.stage == stage.name and c.kind == "roster"), None)
         parts = commit.of(stage.reads.table) if commit else ()
         files_sql = self._files_sql(schema(stage.reads), parts, stage.reads)

@@ -1,8 +1,8 @@
-"""The rules of `rules` and `citations` applied to any file of trajectories or tasks: each fault with its record and place."""
+"""The rules of `rules` and `citations`, and those of plug-ins, applied to any file of trajectories or tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,8 +12,8 @@ from dmforge.curation.exports.read_back import WrittenRecord, read_written
 from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.filters.rules.audio_claims import audible
 from dmforge.filters.rules.citations import CITATIONS
-from dmforge.filters.rules.rule import Finding, RuleInput, RuleScore
-from dmforge.filters.rules.rules import RulesConfig, rules_of
+from dmforge.filters.rules.rule import Finding, Rule, RuleInput, RuleScore
+from dmforge.filters.rules.rules import RulesConfig, extra_rules, rules_of
 from dmforge.filters.rules.shape import answer_form, density, window
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.grammar import Trajectory
@@ -64,8 +64,9 @@ class LintReport(CommandResult):
         yield f"{self.records} records, {len(self.defects)} defects"
 
 
-def lint(path: Path) -> LintReport:
-    """All defects of a file, in the order of its records."""
+def lint(path: Path, plugins: Sequence[str] = ()) -> LintReport:
+    """All defects of a file, in the order of its records; by these rules of plug-ins as well."""
+    rules = (*RULES, *extra_rules(plugins, "--rule"))
     records = 0
     defects: list[LintFinding] = []
     for record in map(_with_scored_options, read_written(path)):
@@ -74,7 +75,7 @@ def lint(path: Path) -> LintReport:
             text = record.text or record.prompt
             message = f"{record.exchanges} exchanges; only the last one is judged"
             defects.append(_marked(record, "record", text, Finding(message, 0, len(text)), 0, len(text)))
-        defects += _trajectory_defects(record) if record.text else _task_defects(record)
+        defects += _trajectory_defects(record, rules) if record.text else _task_defects(record)
     if not records:
         hint = "give shards, or rows of an export, with at least one record"
         raise InputError("no records", where=str(path), hint=hint)
@@ -86,7 +87,7 @@ def _with_scored_options(record: WrittenRecord) -> WrittenRecord:
     return replace(record, options=answer_options(record.kind, record.question, record.options, record.gold))
 
 
-def _trajectory_defects(record: WrittenRecord) -> Iterator[LintFinding]:
+def _trajectory_defects(record: WrittenRecord, rules: Sequence[Rule]) -> Iterator[LintFinding]:
     rule_input = RuleInput(
         record.trajectory, record.kind, record.question, record.options, record.gold, record.windows, record.needs,
         record.duration_cs, clips=record.clips,
@@ -97,7 +98,7 @@ def _trajectory_defects(record: WrittenRecord) -> Iterator[LintFinding]:
             record.trajectory, record.kind, record.question, record.options, record.gold, record.windows, record.needs,
             record.duration_cs, parsed.looks, parsed.answer, record.clips,
         )  # fmt: skip
-    for rule in RULES:
+    for rule in rules:
         measure = None if rule.name in NEED_A_LOOK and not rule_input.looks else rule.check(rule_input)
         if measure is not None and measure.score < 1 and measure.score <= MAX_FAULTY_SCORE.get(rule.name, 1.0):
             for fault in measure.faults:

@@ -125,6 +125,8 @@ class Rule:
     check: Check
     fails: str
     """A trajectory about a video of 12 s that shows a blue square, and from 3 s to 5 s a red one."""
+    version: int = 1
+    """Of a plug-in's rule: raised when what comes out changes. dmforge's own go by the version of their stage."""
 
     @property
     def about(self) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
 from dmforge.curation.contract.stage import Batch, StageConfig
 from dmforge.curation.contract.stage_results import Made, Result
+from dmforge.curation.io.plugins import PluginGroup
 from dmforge.filters.rules.audio_claims import silent
+from dmforge.filters.rules.citations import CITATIONS
 from dmforge.filters.rules.prose import language, length, repetition
 from dmforge.filters.rules.rule import Rule, RuleInput, RuleScore, rule_input_of, verdict
 from dmforge.filters.rules.shape import answer_form, density, frames, grammar, window
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.config import Formerly
+from dmforge.schemas.config import Formerly, Later
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.records import CandidateWithTask, Verdict
 
@@ -32,6 +35,16 @@ class RulesConfig(StageConfig):
     """A thought of more words goes round in circles."""
     clips: Clips = Field(default_factory=Clips)
     """How many frames a look may have."""
+    extra_rules: Later[tuple[str, ...]] = ()
+    """Rules of plug-ins that candidates are held against as well, by their names."""
+
+    @field_validator("extra_rules")
+    @classmethod
+    def _each_can_be_used(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("a rule stands twice")
+        extra_rules(names, "extra_rules")
+        return names
 
 
 class Rules(Batch[CandidateWithTask, Verdict]):
@@ -40,6 +53,12 @@ class Rules(Batch[CandidateWithTask, Verdict]):
     name, version = "rules", 2
     measures = ("grammar", "window", "density", "frames", "length", "repetition", "language", "answer_form", "silent")
     config: RulesConfig
+
+    def given_scores(self) -> frozenset[str]:
+        return frozenset((*self.measures, *self.config.extra_rules))
+
+    def cache_key_parts(self) -> list[str]:
+        return [f"{rule.name} {rule.version}" for rule in extra_rules(self.config.extra_rules, "extra_rules")]
 
     def process(self, items: Iterator[CandidateWithTask]) -> Iterator[Result]:
         rules = rules_of(self.config)
@@ -50,7 +69,7 @@ class Rules(Batch[CandidateWithTask, Verdict]):
 
 
 def rules_of(config: RulesConfig) -> tuple[Rule, ...]:
-    """All rules of this stage, each with an example that fails it."""
+    """All rules of this stage, each with an example that fails it, and those of plug-ins that it is to have."""
 
     def _density(rule_input: RuleInput) -> RuleScore:
         return density(rule_input, config.densities)
@@ -71,4 +90,29 @@ def rules_of(config: RulesConfig) -> tuple[Rule, ...]:
         Rule("language", language, f"{look}Se ve un cuadrado azul que luego cambia de color y queda rojo.{end}"),
         Rule("answer_form", answer_form, f"{look}It is red now.</think><answer>B, because it is red</answer>"),
         Rule("silent", silent, f"{look}One can hear that it is red now.{end}"),
+        *extra_rules(config.extra_rules, "extra_rules"),
     )
+
+
+def extra_rules(names: Sequence[str], where: str) -> list[Rule]:
+    """Rules of plug-ins, by their names."""
+    return [_extra_rule(name, where) for name in names]
+
+
+def _extra_rule(name: str, where: str) -> Rule:
+    rule = _PLUGINS.load(name, where)
+    if rule is None:
+        hint = "leave it out: candidates are held against dmforge's own rules anyway"
+        raise InputError(f"the rule {name!r} is dmforge's own", where=where, hint=hint)
+    return rule
+
+
+def _checked_rule(name: str, loaded: object) -> Rule:
+    if not isinstance(loaded, Rule):
+        raise TypeError(f"is a {type(loaded).__name__}, and a Rule is needed")
+    if loaded.name != name:
+        raise TypeError(f"calls itself {loaded.name!r}, and its entry point {name!r}")
+    return loaded
+
+
+_PLUGINS = PluginGroup("dmforge.rules", "rule", (*Rules.measures, *(rule.name for rule in CITATIONS)), _checked_rule)

@@ -1,8 +1,12 @@
-"""Every format that `import` reads: one small module each, on the contract of `contract.py`."""
+"""Every format that `import` reads: one small module each, and those of plug-ins, on the contract of `annotation_format`."""
 
 from __future__ import annotations
 
-from dmforge.curation.sources.annotation_format import AnnotationFormat
+from collections.abc import Iterator
+from typing import get_args
+
+from dmforge.curation.io.plugins import PluginError, PluginGroup
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Layout
 from dmforge.curation.sources.formats import (
     activitynet_captions,
     benchmarks,
@@ -34,3 +38,27 @@ _MODULES = (
 FORMATS: dict[str, AnnotationFormat] = {
     form.name: form for form in (*(module.FORMAT for module in _MODULES), *benchmarks.FORMATS)
 }
+
+
+def find_format(name: str, where: str) -> AnnotationFormat:
+    """The format of this name, dmforge's own or a plug-in's."""
+    return _PLUGINS.load(name, where) or FORMATS[name]
+
+
+def all_formats(where: str) -> Iterator[AnnotationFormat | PluginError]:
+    """Every format that there is; of a plug-in that can't be used, why."""
+    yield from FORMATS.values()
+    yield from _PLUGINS.load_all(where)
+
+
+def _checked_format(name: str, loaded: object) -> AnnotationFormat:
+    if not isinstance(loaded, AnnotationFormat):
+        raise TypeError(f"is a {type(loaded).__name__}, and an AnnotationFormat is needed")
+    if loaded.name != name:
+        raise TypeError(f"calls itself {loaded.name!r}, and its entry point {name!r}")
+    if loaded.layout not in get_args(Layout):
+        raise TypeError(f"has the layout {loaded.layout!r}, and one of {', '.join(get_args(Layout))} is needed")
+    return loaded
+
+
+_PLUGINS = PluginGroup("dmforge.formats", "format", FORMATS.keys(), _checked_format)

@@ -1,0 +1,53 @@
+"""A stage whose plug-in is not there, as the lake last knew it: what it settled can be read, and nothing can be made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from dmforge.curation.contract.stage import Stage, StageConfig
+from dmforge.curation.lake.commits import Commit, Lake
+from dmforge.schemas.ids import Id, read_base32
+from dmforge.schemas.records import TABLES, Outcome, Record
+
+NOT_OF_STAGES = frozenset({"roster", "evaluation"})
+"""Kinds of commits that settle no input."""
+
+
+class MissingStage(Stage[Any, Record]):
+    """A stand-in. Its inputs are those that it has settled, since what it reads only its class says."""
+
+    config: StageConfig
+
+    def __init__(self, name: str, variant: Id, tables: frozenset[str]) -> None:
+        super().__init__(StageConfig())
+        makes = tuple(TABLES[table] for table in sorted(tables & TABLES.keys()))
+        # duplicates are looked for, since it may have allowed them
+        vars(self).update(name=name, makes=makes, allows_duplicate_rows=True)
+        self._variant = variant
+        self.unreadable_tables = tables - TABLES.keys()
+        """Tables that it made and whose columns only its package knows."""
+
+    @cached_property
+    def variant(self) -> Id:
+        return self._variant
+
+
+def last_known(lake: Lake, name: str, settings: Mapping[str, Any]) -> MissingStage | None:
+    """The stage of this name as it last settled anything, with these settings of the recipe if it did; None if it never did."""
+    commits = [commit for commit in lake.commits.values() if commit.stage == name and commit.kind not in NOT_OF_STAGES]
+    if not commits:
+        return None
+
+    def recency(commit: Commit) -> tuple[bool, int]:
+        return _agrees(commit, settings), commit.path(lake.workspace.commits).stat().st_mtime_ns
+
+    latest = max(commits, key=recency)
+    parts = [part for commit in commits if commit.variant == latest.variant for part in commit.parts]
+    return MissingStage(name, read_base32(latest.variant), frozenset(part.table for part in parts) - {Outcome.table})
+
+
+def _agrees(commit: Commit, settings: Mapping[str, Any]) -> bool:
+    """Whether a commit was made with these settings, as far as they decide what comes out."""
+    return all(commit.config[key] == value for key, value in settings.items() if key in commit.config)
