@@ -10,15 +10,18 @@ SECONDS_IN_ALL ?= 300
 SEED ?= 0
 SIZES ?= 1000,10000,100000
 
-.PHONY: demo test check walk docs bench growth peers chaos fuzz test-vllm setup clean
+.PHONY: demo quick test test-slow check walk docs site bench growth peers chaos fuzz test-vllm setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       from synthetic worlds to a trained student (under ./demo); SIZE=full learns longer (under ./demo-full)"
-	@echo "make test       all tests"
+	@echo "make quick      properties, lake, grammar, one chain: the inner loop, a minute and a half"
+	@echo "make test       all tests but the slow ones"
+	@echo "make test-slow  the slow ones: kills, clusters, browsers, learning, the README followed"
 	@echo "make check      format, lint, types, import floors"
 	@echo "make walk       README.md, followed word for word from an empty clone"
 	@echo "make docs       docs/recipes.md and docs/commands.md, from the code"
+	@echo "make site       the pages as a site, under ./site"
 	@echo "make bench      every benchmark, each prints its table"
 	@echo "make growth     time, memory and files from a thousand tasks on; SIZES=1000,10000,100000,1000000 takes an hour or two"
 	@echo "make peers      beside datasets, webdataset, datatrove and a plain script, each in its own environment"
@@ -37,8 +40,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/dmforge demo --size $(SIZE) --out $(OUT)
 
+quick: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m quick
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+test-slow: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -52,6 +61,9 @@ walk: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m tools.keys
 	$(BIN)/python -m tools.commands
+
+site: $(STAMP)
+	$(BIN)/python -m tools.site
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.grammar
@@ -110,4 +122,4 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt tests/vllm/lane/torchvis
 	@touch $@
 
 clean:
-	rm -rf .venv $(VLLM) demo demo-full demo-chain fuzz-findings growth peers .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv $(VLLM) demo demo-full demo-chain fuzz-findings growth peers site .pytest_cache .ruff_cache .hypothesis build *.egg-info
