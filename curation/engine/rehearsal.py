@@ -173,9 +173,9 @@ class RehearsalKeep(Collective[Task, Sample]):
         reader = view.connection.sql(f"SELECT * FROM ({scores_sql}) ORDER BY ALL").to_arrow_reader(ROWS_PER_BATCH)
         for batch in reader:
             tasks, videos, scores = (column.to_pylist() for column in batch.columns)
-            keys = [Key(task, video) for task, video in zip(tasks, videos, strict=True)]
-            results = [self._result(key, score) for key, score in zip(keys, scores, strict=True)]
-            yield settle(origin, keys, results, self.makes)
+            input_keys = [Key(task, video) for task, video in zip(tasks, videos, strict=True)]
+            results = [self._result(key, score) for key, score in zip(input_keys, scores, strict=True)]
+            yield settle(origin, input_keys, results, self.makes)
 
     def _result(self, key: Key, score: float | None) -> Result:
         if score is None:

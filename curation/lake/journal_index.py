@@ -26,8 +26,8 @@ class JournalIndex:
         self._write_error: OSError | None = None
         columns = "file INTEGER NOT NULL, at INTEGER NOT NULL"
         with self._trusted():
-            for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):
-                self._table.execute(f"PRAGMA {setting}")
+            for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):
+                self._table.execute(f"PRAGMA {pragma}")
             self._table.execute(f"CREATE TABLE places (key TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
             # sorted first: keys are digests, and a tree that is filled at random touches another page of the disk for each
             self._table.execute(f"CREATE TABLE unsorted (key TEXT NOT NULL, {columns})")

@@ -119,7 +119,7 @@ class SelectedSamples:
     def samples_with_rows(self) -> Iterator[tuple[list[Sample], SampleRows]]:
         """The samples of each range with the rows that they refer to."""
         for bounds in self._ranges():
-            candidates, tasks, videos = (self._rows(record, bounds) for record in (Candidate, Task, Video))
+            candidates, tasks, videos = (self._rows(record_class, bounds) for record_class in (Candidate, Task, Video))
             yield self._samples(bounds), SampleRows(candidates, tasks, videos)
 
     def extents(self) -> list[list[int]]:
@@ -140,9 +140,9 @@ class SelectedSamples:
         sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
         return from_arrow(Sample, self.view.table(f"{sql} ORDER BY video, id", {**bounds, "corpus": self.corpus}))
 
-    def _rows(self, record: type[Any], bounds: Bounds) -> dict[Id, Any]:
+    def _rows(self, record_class: type[Any], bounds: Bounds) -> dict[Id, Any]:
         # a sample's task passed every gate already: checking again would cost a join with all that passed
-        return {row.id: row for row in self.view.about(bounds, record, gated=False)}
+        return {row.id: row for row in self.view.about(bounds, record_class, gated=False)}
 
     def _ranges(self) -> list[Bounds]:
         """Ranges of video ids. A sample refers to rows of its own video only."""

@@ -167,7 +167,7 @@ def cards(
     videos_by_id = {film.id: film for film in _films(connection, [task.video for task in tasks.values()])}
     verdicts = _verdicts(connection, [*candidates, *tasks, *videos_by_id])
     samples = _samples(connection, list(tasks))
-    places = _places(connection, [sample.id for group in samples.values() for sample in group])
+    place_by_sample = _places(connection, [sample.id for group in samples.values() for sample in group])
     made_cards: list[Card] = []
     for chosen_subject, task_id in zip(chosen, task_ids, strict=True):
         task, candidate = tasks.get(task_id), candidates.get(chosen_subject.subject)
@@ -186,7 +186,7 @@ def cards(
                 [v for group in verdict_groups for v in group],
                 pictures,
                 min_scores,
-                places,
+                place_by_sample,
             )
         )
     return made_cards
@@ -201,7 +201,7 @@ def _make_card(
     verdicts: Iterable[Verdict],
     pictures: Pictures | None,
     min_scores: Mapping[str, float],
-    places: Mapping[Id, str],
+    place_by_sample: Mapping[Id, str],
 ) -> Card:
     targets = tuple(sample.target for sample in samples if sample.target is not None)
     looks = candidate.looks if candidate else targets
@@ -215,7 +215,7 @@ def _make_card(
     )
     pieces = candidate.transcript.pieces if candidate else [Piece("runtime", None, target) for target in targets]
     shown_pieces = tuple(_shown_piece(piece.author, piece.text, piece.look, film, pictures) for piece in pieces)
-    shard_places = tuple(places[sample.id] for sample in samples if sample.id in places)
+    shard_places = tuple(place_by_sample[sample.id] for sample in samples if sample.id in place_by_sample)
     return Card(chosen, task, candidate, film, looks, strip, shown_pieces, tuple(scores), tuple(samples), shard_places)
 
 

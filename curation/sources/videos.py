@@ -107,18 +107,18 @@ def register(workspace: WorkspaceFolder, locations: Sequence[str], claims: Sourc
 def take_over_list(workspace: WorkspaceFolder, other: WorkspaceFolder) -> int:
     """The videos of another workspace's list; how many were not on this one. Of a known one, only other names are added."""
     known_videos, other_videos = listed(workspace), listed(other)
-    videos = dict(known_videos)
+    merged_videos = dict(known_videos)
     for sha256, video in other_videos.items():
-        own_video = videos.get(sha256)
+        own_video = merged_videos.get(sha256)
         if own_video is not None:
             known_names = [own_video.source_id, *own_video.also]
             video = replace(
                 own_video, also=[*own_video.also, *(name for name in (video.source_id, *video.also) if name not in known_names)]
             )
-        videos[sha256] = video
-    if videos != known_videos:
-        _write(workspace, videos.values())
-    return len(videos) - len(known_videos)
+        merged_videos[sha256] = video
+    if merged_videos != known_videos:
+        _write(workspace, merged_videos.values())
+    return len(merged_videos) - len(known_videos)
 
 
 def _write(workspace: WorkspaceFolder, videos: Iterable[ListedVideo]) -> None:

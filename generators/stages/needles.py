@@ -172,9 +172,11 @@ class Needles(Collective[Task, Haystack]):
         if within(event.window, window) is None:
             return None
         earliest_cs, latest_cs = window.start_cs - SLACK_CS, window.end_cs + SLACK_CS
-        similar_events = [similar for similar in story.events if is_near(similar.what, event.what)]
+        similar_events = [similar_event for similar_event in story.events if is_near(similar_event.what, event.what)]
         similar_windows = [
-            similar.window for similar in similar_events if within(similar.window, Window(max(0, earliest_cs), latest_cs))
+            similar_event.window
+            for similar_event in similar_events
+            if within(similar_event.window, Window(max(0, earliest_cs), latest_cs))
         ]
         happens_once = (
             len(similar_windows) == 1 and earliest_cs <= similar_windows[0].start_cs and similar_windows[0].end_cs <= latest_cs

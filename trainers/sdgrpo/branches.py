@@ -83,21 +83,21 @@ def split_into_forwards(groups: Sequence[PromptGroup], max_tokens: int) -> Itera
         remaining = list(group.branches)
         while remaining:
             room = max_tokens - sum(map(len, current)) - len(group.prompt)
-            fitting = 0
+            fitting_count = 0
             for branch in remaining:
                 room -= len(branch.sequence)
                 if room < 0:
                     break
-                fitting += 1
-            if not fitting and current:
+                fitting_count += 1
+            if not fitting_count and current:
                 yield current
                 current = []
                 continue
-            fitting = max(
-                fitting, 1
+            fitting_count = max(
+                fitting_count, 1
             )  # a rollout over the limit would go alone; the checks before a training refuse such settings
-            current.append(replace(group, branches=tuple(remaining[:fitting])))
-            remaining = remaining[fitting:]
+            current.append(replace(group, branches=tuple(remaining[:fitting_count])))
+            remaining = remaining[fitting_count:]
     if current:
         yield current
 

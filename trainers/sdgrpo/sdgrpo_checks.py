@@ -25,16 +25,16 @@ def open_rl_corpora(settings: SdgrpoSettings) -> list[Corpus]:
         require_vllm()
     corpora = open_corpora(settings.data, require_task)
     for corpus in corpora:
-        costliest = int(np.argmax(corpus.costs))
-        rollout_tokens = int(corpus.costs[costliest]) + settings.rollout.max_tokens + _max_look_tokens(corpus.clips)
+        costliest_index = int(np.argmax(corpus.costs))
+        rollout_tokens = int(corpus.costs[costliest_index]) + settings.rollout.max_tokens + _max_look_tokens(corpus.clips)
         if rollout_tokens > settings.training.max_tokens:
             message = f"a rollout may have {rollout_tokens} tokens, and a forward {settings.training.max_tokens}"
             hint = "raise [training] max_tokens, lower [rollout] max_tokens, or pack with clips that cost less"
-            raise InputError(message, where=f"{corpus.place}: {corpus[costliest].sample.id}", hint=hint)
+            raise InputError(message, where=f"{corpus.place}: {corpus[costliest_index].sample.id}", hint=hint)
         if vllm_settings and rollout_tokens > vllm_settings.max_model_len:
             message = f"a rollout may have {rollout_tokens} tokens, and a row of the engine {vllm_settings.max_model_len}"
             hint = "raise [engine] context, lower [rollout] max_tokens, or pack with clips that cost less"
-            raise InputError(message, where=f"{corpus.place}: {corpus[costliest].sample.id}", hint=hint)
+            raise InputError(message, where=f"{corpus.place}: {corpus[costliest_index].sample.id}", hint=hint)
     return corpora
 
 
