@@ -68,7 +68,7 @@ class Corpus:
         """Read several samples at once; from a remote folder they are fetched together."""
         samples = [self._places.samples[number] for number in numbers]
         videos = [self._places.video(sample["video"]) for sample in samples]
-        parts_by_video = self._store.read([self._stretch_of(video) for video in videos])
+        parts_by_video = self._store.read([self._byte_range_of(video) for video in videos])
         packed = map(self._unpack, videos, parts_by_video)
         return [Example(video, int(sample["index"]), self.clips) for sample, video in zip(samples, packed, strict=True)]
 
@@ -76,7 +76,7 @@ class Corpus:
         """Every video, in the order of the shards."""
         for number in range(len(self._places.videos)):
             place = self._places.video(number)
-            (parts,) = self._store.read([self._stretch_of(place)])
+            (parts,) = self._store.read([self._byte_range_of(place)])
             yield self._unpack(place, parts)
 
     def dataset(self) -> CorpusDataset:
@@ -87,7 +87,7 @@ class Corpus:
         """A batch sampler for a `DataLoader`: batches of at most so many tokens over all ranks, the same on every machine."""
         return BatchSampler([self], seed=seed, max_tokens=max_tokens, rank=rank, ranks=ranks)
 
-    def _stretch_of(self, place: VideoLocation) -> ByteRange:
+    def _byte_range_of(self, place: VideoLocation) -> ByteRange:
         """The parts of a shard that hold a video's members, each with its header."""
         offsets = (place.coarse_offset, place.json_offset, place.grid_offset)
         sizes = (place.coarse_size, place.json_size, place.grid_size)

@@ -14,18 +14,18 @@ from dmforge.schemas.grammar import Trajectory, parse, render
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.scoring import window_score
 from dmforge.trainers.sdgrpo.advantages import EPS, WITHOUT_DENSITY, advantages, holistic_share, normalised
-from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, density_reward, goal_of, reward, window_reward
+from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, density_reward, reward_target_of, reward, window_reward
 from dmforge.trainers.sdgrpo.sdgrpo_settings import RewardSettings
 from tests.support.corpora import sample
 
 TOLD = RewardSettings()
 SAMPLE = replace(sample(0, 0), target=Look(Window(100, 350), Fraction(2)), target_source="gold")
-GOAL = goal_of(SAMPLE, TOLD)
+GOAL = reward_target_of(SAMPLE, TOLD)
 GOALS = [
     GOAL,
-    goal_of(replace(SAMPLE, kind="grounding"), RewardSettings(padding=0.5)),
-    goal_of(replace(SAMPLE, target=None, windows=()), TOLD),
-    goal_of(replace(SAMPLE, target=None, needs="all"), TOLD),
+    reward_target_of(replace(SAMPLE, kind="grounding"), RewardSettings(padding=0.5)),
+    reward_target_of(replace(SAMPLE, target=None, windows=()), TOLD),
+    reward_target_of(replace(SAMPLE, target=None, needs="all"), TOLD),
 ]
 WINDOWS = st.tuples(st.integers(0, 12), st.integers(1, 6)).map(lambda told: Window(told[0], sum(told)))
 LOOKS = st.builds(Look, WINDOWS, st.sampled_from([Fraction(1, 3), Fraction(2), Fraction(50)]))
@@ -78,9 +78,9 @@ def test_the_formulae_on_one_rollout() -> None:
 def test_grounding_is_measured_against_gold_and_other_tasks_against_the_target() -> None:
     gold = (Window(1000, 1100), Window(2000, 2100))
     told = replace(SAMPLE, windows=gold)
-    assert goal_of(told, TOLD).windows == (SAMPLE.target.window,)  # pyright: ignore
-    assert goal_of(replace(told, kind="grounding"), TOLD).windows == gold
-    assert goal_of(replace(told, target=None), TOLD).windows == gold
+    assert reward_target_of(told, TOLD).windows == (SAMPLE.target.window,)  # pyright: ignore
+    assert reward_target_of(replace(told, kind="grounding"), TOLD).windows == gold
+    assert reward_target_of(replace(told, target=None), TOLD).windows == gold
 
 
 @given(WINDOWS, WINDOWS, st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.5]))
@@ -112,9 +112,9 @@ def test_a_density_is_worth_how_near_it_is(look: Look, target: Look) -> None:
 
 def test_a_density_that_only_a_teacher_vouches_for_counts_where_it_is_asked_for() -> None:
     taught = replace(SAMPLE, target_source="teacher")
-    assert goal_of(taught, TOLD).fps is None
-    assert goal_of(taught, RewardSettings(teacher_densities=True)).fps == 2
-    assert goal_of(SAMPLE, RewardSettings(fps=0)).fps is None
+    assert reward_target_of(taught, TOLD).fps is None
+    assert reward_target_of(taught, RewardSettings(teacher_densities=True)).fps == 2
+    assert reward_target_of(SAMPLE, RewardSettings(fps=0)).fps is None
     assert holistic_share(None, density_counts=False) == WITHOUT_DENSITY == 0.5
     assert holistic_share(None, density_counts=True) == 0
     assert holistic_share(0.25, density_counts=False) == 0.25

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmforge.generators.footage import PromptPiece, ShownClip
-from dmforge.generators.inference.engines.clip_payload import ClipPayload, parcel_from, parcel_of
+from dmforge.generators.inference.engines.clip_payload import ClipPayload, payload_from, payload_of
 from dmforge.generators.inference.engines.remote_rows import bare
 from dmforge.generators.student.token_layout import printed
 from dmforge.schemas.errors import InputError
@@ -45,25 +45,25 @@ def as_an_engine_prints(parcel: ClipPayload) -> list[str]:
 @given(COARSE_TIMES | GRID_TIMES)
 def test_an_engine_prints_our_stamps_whatever_the_times(times_s: tuple[Fraction, ...]) -> None:
     shown = clip(times_s)
-    assert as_an_engine_prints(parcel_of(shown)) == [stamp(time_s) for time_s in shown.stamps_s]
+    assert as_an_engine_prints(payload_of(shown)) == [stamp(time_s) for time_s in shown.stamps_s]
 
 
 def test_an_odd_last_frame_is_there_twice() -> None:
     frames = np.stack([np.full((32, 32, 3), shade, np.uint8) for shade in (1, 2, 3)])
-    found = parcel_of(ShownClip(frames, (Fraction(0), Fraction(1), Fraction(2)))).frames
+    found = payload_of(ShownClip(frames, (Fraction(0), Fraction(1), Fraction(2)))).frames
     assert found[:, 0, 0, 0].tolist() == [1, 2, 3, 3]
 
 
 def test_a_parcel_is_the_same_when_it_arrives() -> None:
-    sent = parcel_of(Barcodes().look(look(101, 345, 3)))
-    found = parcel_from(sent.to_bytes())
+    sent = payload_of(Barcodes().look(look(101, 345, 3)))
+    found = payload_from(sent.to_bytes())
     assert found.name == sent.name
     assert np.array_equal(found.frames, sent.frames)
     assert found.metadata == sent.metadata
 
 
 def test_a_name_says_pixels_sizes_and_times() -> None:
-    first = parcel_of(Barcodes().coarse())
+    first = payload_of(Barcodes().coarse())
     brighter = first.frames.copy()
     brighter[-1, -1, -1, -1] ^= 1
     others = [
@@ -73,7 +73,7 @@ def test_a_name_says_pixels_sizes_and_times() -> None:
         replace(first, ticks_a_second=first.ticks_a_second + 1),
     ]
     assert len({first.name, *(other.name for other in others)}) == 5
-    assert parcel_of(Barcodes().coarse()).name == first.name
+    assert payload_of(Barcodes().coarse()).name == first.name
 
 
 def test_one_token_stands_for_each_clip() -> None:

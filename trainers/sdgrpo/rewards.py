@@ -64,8 +64,8 @@ class Reward:
     format: float = 0.0
 
 
-def goal_of(sample: ShardSample, settings: RewardSettings) -> RewardTarget:
-    """The goal of a sample. The density of a target that only a teacher gave isn't rewarded, unless the settings say so."""
+def reward_target_of(sample: ShardSample, settings: RewardSettings) -> RewardTarget:
+    """What a sample rewards. The density of a target that only a teacher gave isn't rewarded, unless the settings say so."""
     target = sample.target
     has_gold = sample.kind == "grounding" and bool(sample.windows)
     windows = (target.window,) if target and not has_gold else sample.windows
@@ -79,15 +79,15 @@ def goal_of(sample: ShardSample, settings: RewardSettings) -> RewardTarget:
     )
 
 
-def reward(goal: RewardTarget, ending: Ending, trajectory: Trajectory | None, settings: RewardSettings) -> Reward:
+def reward(reward_target: RewardTarget, ending: Ending, trajectory: Trajectory | None, settings: RewardSettings) -> Reward:
     """The reward of a rollout with this ending and trajectory."""
     if trajectory is None or ending not in ("answered", "no_look"):
         return Reward("broken", 0.0, 0.0)
-    answer = answer_score(trajectory.answer, goal.task)
+    answer = answer_score(trajectory.answer, reward_target.task)
     if not trajectory.looks:
         return Reward("no_look", 0.0, answer, answer=answer)
     look = trajectory.looks[0]
-    iou, density = window_reward(look.window, goal), density_reward(look, goal, settings.max_fps)
+    iou, density = window_reward(look.window, reward_target), density_reward(look, reward_target, settings.max_fps)
     format_reward = float(len(trajectory.looks) == 1)
     return Reward(
         "looked",
@@ -100,16 +100,21 @@ def reward(goal: RewardTarget, ending: Ending, trajectory: Trajectory | None, se
     )
 
 
-def window_reward(look_window: Window, goal: RewardTarget) -> float:
+def window_reward(look_window: Window, reward_target: RewardTarget) -> float:
     """IoU with the best of the windows that count as right."""
-    padded = tuple(_padded_towards(look_window, gold, goal.padding, always_pad=goal.needs == "any") for gold in goal.windows)
-    scores = (window_score((look_window,), windows, goal.needs) for windows in (goal.windows, padded))
+    padded = tuple(
+        _padded_towards(look_window, gold, reward_target.padding, always_pad=reward_target.needs == "any")
+        for gold in reward_target.windows
+    )
+    scores = (window_score((look_window,), windows, reward_target.needs) for windows in (reward_target.windows, padded))
     return float(max(scores))
 
 
-def density_reward(look: Look, goal: RewardTarget, max_fps: Fraction) -> float:
+def density_reward(look: Look, reward_target: RewardTarget, max_fps: Fraction) -> float:
     """max(0, 1 - |fps - target| / max_fps)."""
-    return 0.0 if goal.fps is None else float(max(Fraction(0), 1 - density_error(look.fps, goal.fps) / max_fps))
+    return (
+        0.0 if reward_target.fps is None else float(max(Fraction(0), 1 - density_error(look.fps, reward_target.fps) / max_fps))
+    )
 
 
 def _padded_towards(look_window: Window, gold_window: Window, padding: Fraction, *, always_pad: bool) -> Window:

@@ -24,7 +24,7 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.ids import digest
 from dmforge.trainers.sdgrpo.advantages import Advantage, advantages, holistic_share
 from dmforge.trainers.sdgrpo.branches import Continuation, PromptGroup
-from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, goal_of, reward
+from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, reward_target_of, reward
 from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
 
 
@@ -58,7 +58,7 @@ class RolledOutGroup:
     """A prompt with the rollouts of its group, their rewards and advantages."""
 
     prompt: RolloutPrompt
-    goal: RewardTarget
+    reward_target: RewardTarget
     results: tuple[RolloutResult, ...]
     rewards: tuple[Reward, ...]
     advantages: tuple[Advantage, ...]
@@ -115,22 +115,24 @@ def score_group(
     prompt: RolloutPrompt, results: Sequence[RolloutResult], attempts: int, settings: SdgrpoSettings
 ) -> RolledOutGroup:
     """A prompt's rollouts with their rewards and advantages."""
-    goal = goal_of(prompt.sample, settings.rewards)
-    rewards = [reward(goal, result.ending, result.trajectory, settings.rewards) for result in results]
-    holistic = holistic_share(settings.training.holistic, density_counts=goal.fps is not None)
-    group_advantages = advantages(rewards, holistic, has_target=goal.has_target)
-    return RolledOutGroup(prompt, goal, tuple(results), tuple(rewards), tuple(group_advantages), holistic, attempts)
+    reward_target = reward_target_of(prompt.sample, settings.rewards)
+    rewards = [reward(reward_target, result.ending, result.trajectory, settings.rewards) for result in results]
+    holistic = holistic_share(settings.training.holistic, density_counts=reward_target.fps is not None)
+    group_advantages = advantages(rewards, holistic, has_target=reward_target.has_target)
+    return RolledOutGroup(prompt, reward_target, tuple(results), tuple(rewards), tuple(group_advantages), holistic, attempts)
 
 
-def training_group(played: RolledOutGroup, layout: TokenLayout, settings: SdgrpoSettings) -> PromptGroup:
+def training_group(rolled_group: RolledOutGroup, layout: TokenLayout, settings: SdgrpoSettings) -> PromptGroup:
     """The rollouts of a group as an update takes them, without those that can't change the model. Token weights are those
     within a rollout, not yet divided by the number of rollouts, or tokens, of the update."""
-    prompt = layout.join(layout.stretches(played.prompt.pieces))
+    prompt = layout.join(layout.stretches(rolled_group.prompt.pieces))
     branches: list[Continuation] = []
-    for result, rollout_reward, advantage in zip(played.results, played.rewards, played.advantages, strict=True):
+    for result, rollout_reward, advantage in zip(
+        rolled_group.results, rolled_group.rewards, rolled_group.advantages, strict=True
+    ):
         if not result.written or not (advantage.is_signal or settings.training.beta):
             continue
-        sequence = retrace_behind(prompt, result, played.prompt.footage, layout)
+        sequence = retrace_behind(prompt, result, rolled_group.prompt.footage, layout)
         reasoning = sequence.reasoning[sequence.trained] & (rollout_reward.case == "looked")
         token_advantages = np.where(reasoning, advantage.reasoning, advantage.sampling).astype(np.float32)
         branches.append(

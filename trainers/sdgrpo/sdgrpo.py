@@ -207,19 +207,19 @@ class SdgrpoTrainer(ResumableTrainer):
             self.tally.add("seconds/sync", [time.perf_counter() - start_s])
             round_index = self.state.global_step // self.policy.iterations
             with self.accelerator.autocast():  # rollouts in this process have the precision of updates
-                played = roll_out_round(
+                rolled_groups = roll_out_round(
                     self.writer, [prompt for prompt in prompts if prompt.weight], round_index, self.settings
                 )
-            self._add_metrics(played)
-            self._round = self._to_forwards(played, prompts[0])
+            self._add_metrics(rolled_groups)
+            self._round = self._to_forwards(rolled_groups, prompts[0])
             self.tally.add("seconds/rollout", [time.perf_counter() - start_s])
         return [self._round], None
 
-    def _to_forwards(self, played: Sequence[RolledOutGroup], filler_prompt: RolloutPrompt) -> UpdateRound:
+    def _to_forwards(self, rolled_groups: Sequence[RolledOutGroup], filler_prompt: RolloutPrompt) -> UpdateRound:
         """The forwards of a round, as many on each rank. A group stays on its rank; ranks only share counts."""
         layout = self.student.layout
-        groups = [training_group(group_played, layout, self.settings) for group_played in played]
-        results_with_tokens = [result for group_played in played for result in group_played.results if result.written]
+        groups = [training_group(rolled_group, layout, self.settings) for rolled_group in rolled_groups]
+        results_with_tokens = [result for rolled_group in rolled_groups for result in rolled_group.results if result.written]
         token_count = sum(len(segment.ids) for result in results_with_tokens for segment in result.written)
         local_counts = torch.tensor([len(results_with_tokens), token_count], device=self.args.device)
         rollout_count, token_count = self.accelerator.reduce(local_counts).tolist()  # pyright: ignore[reportAttributeAccessIssue]
@@ -302,14 +302,14 @@ class SdgrpoTrainer(ResumableTrainer):
 
     # 3. metrics
 
-    def _add_metrics(self, played: Sequence[RolledOutGroup]) -> None:
+    def _add_metrics(self, rolled_groups: Sequence[RolledOutGroup]) -> None:
         tally = self.tally
-        for group_played in played:
-            tally.add("no_signal", [not group_played.is_signal])
-            tally.add("no_target", [not group_played.goal.has_target])
-            tally.add("resampled", [group_played.attempts > 1])
-            tally.add("holistic", [group_played.holistic])
-            for reward, result in zip(group_played.rewards, group_played.results, strict=True):
+        for rolled_group in rolled_groups:
+            tally.add("no_signal", [not rolled_group.is_signal])
+            tally.add("no_target", [not rolled_group.reward_target.has_target])
+            tally.add("resampled", [rolled_group.attempts > 1])
+            tally.add("holistic", [rolled_group.holistic])
+            for reward, result in zip(rolled_group.rewards, rolled_group.results, strict=True):
                 tally.add("reward/sampling", [reward.sampling])
                 tally.add("reward/reasoning", [reward.reasoning])
                 for name in ("iou", "density", "answer", "format"):
@@ -325,7 +325,7 @@ class SdgrpoTrainer(ResumableTrainer):
         if (
             self.policy.holistic is None
             and not self._has_logged_holistic
-            and any(group_played.goal.fps is None for group_played in played)
+            and any(rolled_group.reward_target.fps is None for rolled_group in rolled_groups)
         ):
             self._has_logged_holistic = True
             self._log_holistic_default()

@@ -63,7 +63,7 @@ class ClipPayload:
         return buffer.getvalue()
 
 
-def parcel_of(clip: ShownClip) -> ClipPayload:
+def payload_of(clip: ShownClip) -> ClipPayload:
     """The clip as a parcel: an odd last frame stands twice in it."""
     stamps = clip.stamps_s
     ticks_a_second = lcm(*(stamp.denominator for stamp in stamps))
@@ -72,7 +72,7 @@ def parcel_of(clip: ShownClip) -> ClipPayload:
     return ClipPayload(np.concatenate([clip.frames, clip.frames[-1:]]) if has_odd_frame else clip.frames, ticks, ticks_a_second)
 
 
-def parcel_from(data: bytes) -> ClipPayload:
+def payload_from(data: bytes) -> ClipPayload:
     """The parcel that `to_bytes` wrote. From bytes that anyone may have sent: nothing in them is unpickled."""
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         return ClipPayload(archive["frames"], tuple(archive["ticks"].tolist()), int(archive["ticks_a_second"]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from dmforge.generators.footage import Pixels
-from dmforge.generators.inference.engines.clip_payload import BACKEND, parcel_from
+from dmforge.generators.inference.engines.clip_payload import BACKEND, payload_from
 
 
 def register() -> None:
@@ -21,7 +21,7 @@ def register() -> None:
 
         @classmethod
         def load_bytes(cls, data: bytes, num_frames: int = -1, **options: Any) -> tuple[Pixels, dict[str, Any]]:
-            parcel = parcel_from(data)
+            parcel = payload_from(data)
             return parcel.frames, parcel.metadata
 
     VIDEO_LOADER_REGISTRY.register(BACKEND)(Parcels)

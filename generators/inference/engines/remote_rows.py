@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dmforge.generators.footage import PromptPiece, ShownClip
-from dmforge.generators.inference.engines.clip_payload import ClipPayload, parcel_of
+from dmforge.generators.inference.engines.clip_payload import ClipPayload, payload_of
 from dmforge.generators.inference.engines.engine import FailedRow, GeneratedText, Sampling, Stop
 from dmforge.generators.inference.engines.messages import Generate, Generated, GenerationTransport, Order
 from dmforge.generators.student.token_layout import TokenLayout, TokenRun, printed
@@ -113,7 +113,7 @@ class RemoteConversation:
             if clip.tokens > self._room.clip:
                 message = f"a clip has {clip.tokens} visual tokens; the engine takes {self._room.clip} at once"
                 raise InputError(message, where="max_num_batched_tokens", hint="raise it, or show fewer or smaller frames")
-            cached = self._parcels[id(clip)] = clip, parcel_of(clip)
+            cached = self._parcels[id(clip)] = clip, payload_of(clip)
         return cached[1]
 
     def _order(self, row_index: int, row: _Row) -> Order:

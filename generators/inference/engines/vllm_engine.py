@@ -31,7 +31,7 @@ class WorkerPool:
     """Distributes requests among several engine processes."""
 
     def __init__(self, hirings: Sequence[WorkerSpec]) -> None:
-        self.lanes = [WorkerProcess(hiring) for hiring in hirings]
+        self.lanes = [WorkerProcess(worker_spec) for worker_spec in hirings]
         self._last_patrol_s = time.monotonic()
 
     def send(self, row_index: int, order: Order, request: Generate) -> None:

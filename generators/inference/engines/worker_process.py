@@ -98,8 +98,8 @@ class _Process:
 class WorkerProcess:
     """A process (or none so far) and the requests for it."""
 
-    def __init__(self, hiring: WorkerSpec) -> None:
-        self._hiring = hiring
+    def __init__(self, worker_spec: WorkerSpec) -> None:
+        self._hiring = worker_spec
         self._waiting: list[_Pending] = []
         self._suspects: deque[_Pending] = deque()
         self._in_flight: dict[int, _Pending] = {}
