@@ -14,7 +14,7 @@ from dmforge.schemas.grammar import Trajectory, parse, render
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.scoring import window_score
 from dmforge.trainers.sdgrpo.advantages import EPS, WITHOUT_DENSITY, advantages, holistic_share, normalised
-from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, density_reward, reward_target_of, reward, window_reward
+from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, density_reward, reward, reward_target_of, window_reward
 from dmforge.trainers.sdgrpo.sdgrpo_settings import RewardSettings
 from tests.support.corpora import sample
 

@@ -24,7 +24,7 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.ids import digest
 from dmforge.trainers.sdgrpo.advantages import Advantage, advantages, holistic_share
 from dmforge.trainers.sdgrpo.branches import Continuation, PromptGroup
-from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, reward_target_of, reward
+from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, reward, reward_target_of
 from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
 
 
