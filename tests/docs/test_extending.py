@@ -27,7 +27,7 @@ from dmforge.curation.sources.formats import find_format
 from dmforge.filters.rules.rule import EXAMPLE
 from dmforge.filters.rules.rules import extra_rules
 from dmforge.generators.inference.rollout import RolloutRequest, prompt_of, roll
-from dmforge.schemas.errors import InputError
+from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.transcript import COARSE
 from tests.student.students import QUESTION, Barcodes, look
 from tests.support.barcodes import RATE, Case, write
@@ -178,12 +178,16 @@ def test_the_rule_finds_its_example_and_says_where() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_export_writes_a_line_for_each_sample(tmp_path: Path) -> None:
+def test_the_export_writes_a_line_for_each_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = Corpus(str(corpus(tmp_path / "packed", videos=3, samples=2)))
     assert export(packed, "titles", tmp_path / "titles") == Exported(6, 0)
     head, *rows = csv.reader((tmp_path / "titles/titles.csv").open(newline=""))
     assert head == ["id", "question", "answer"]
     assert {question for _, question, _ in rows} == {f"What happens in {number}?" for number in range(3)}
+    monkeypatch.setattr(sys.modules["dmforge_matches.titles"], "to_titles", lambda corpus, folder: None)
+    with pytest.raises(DmforgeError, match="returned None, and the number of samples that it wrote is needed"):
+        export(packed, "titles", tmp_path / "others")
+    assert not (tmp_path / "others").exists()
 
 
 def test_the_engine_is_asked_and_shown_what_it_looks_at(tmp_path: Path) -> None:
