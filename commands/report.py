@@ -39,13 +39,13 @@ def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Pat
         min_scores = thresholds(recipe)
         connection = view.connection.cursor()
         drawn_samples = sample_cards.draw_subjects(connection, recipe.stages)
-        stops = [
+        stages = [
             FunnelStage(stage.name, stage.reads.table, tuple(record.table for record in stage.makes)) for stage in recipe.stages
         ]
         report = page.Report(
             title=recipe.name,
             summary=figures.summary(connection),
-            stops=funnel_stages(funnel.rows, stops),
+            stops=funnel_stages(funnel.rows, stages),
             distributions=figures.distributions(connection),
             scores=figures.scores(connection, min_scores),
             tables={name: answer for name in TABLES if (answer := ask(view, name, extra_tables)).rows},

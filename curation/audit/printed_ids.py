@@ -55,9 +55,9 @@ class PrintedIds:
         for kind in sorted(self._tables, key=lambda kind: kind != self._last_kind):
             if len(kinds) == len(ids):
                 break
-            matches = self._among(kind, [id for id in ids if id not in kinds])
-            kinds |= dict.fromkeys(matches, kind)
-            self._last_kind = kind if matches else self._last_kind
+            known_ids = self._among(kind, [id for id in ids if id not in kinds])
+            kinds |= dict.fromkeys(known_ids, kind)
+            self._last_kind = kind if known_ids else self._last_kind
         fallback = kind_of(column)
         return {id: f"{kinds.get(id, fallback)}_{text}" for id, text in zip(ids, _base32(ids), strict=True)}
 

@@ -105,20 +105,23 @@ def joined(pieces: Sequence[StageResults], keys: Sequence[Key]) -> StageResults:
     """Join pieces of a batch, in the order of `keys`, whatever order they were finished in."""
     position = {key.input: index for index, key in enumerate(keys)}
     outcomes = pa.concat_tables([piece.outcomes for piece in pieces])
-    rows = {table: pa.concat_tables([piece.rows[table] for piece in pieces]) for table in pieces[0].rows}
+    rows = {table_name: pa.concat_tables([piece.rows[table_name] for piece in pieces]) for table_name in pieces[0].rows}
     return StageResults(
         _sorted(outcomes, "input", position),
-        {table: _sorted(table_rows, MADE_FROM, position) for table, table_rows in rows.items()},
+        {table_name: _sorted(table_rows, MADE_FROM, position) for table_name, table_rows in rows.items()},
     )
 
 
 def to_bytes(settled: StageResults) -> dict[str, bytes]:
     """Serialize for another process."""
-    return {table: stream_of(rows).to_pybytes() for table, rows in {Outcome.table: settled.outcomes, **settled.rows}.items()}
+    return {
+        table_name: stream_of(rows).to_pybytes()
+        for table_name, rows in {Outcome.table: settled.outcomes, **settled.rows}.items()
+    }
 
 
 def from_bytes(data: Mapping[str, bytes]) -> StageResults:
-    tables = {table: table_of(stream) for table, stream in data.items()}
+    tables = {table_name: table_of(stream) for table_name, stream in data.items()}
     return StageResults(tables.pop(Outcome.table), tables)
 
 

@@ -56,7 +56,7 @@ def require_askable(view: LakeView, stages: Sequence[AnyStage]) -> None:
     if not any(isinstance(stage, Ask) and stage.missing() for stage in stages):
         return
     coming_records: set[type[Record]] = set()
-    is_paid = False
+    earlier_may_ask = False
     for stage in stages:
         tally = view.tally(stage)
         if stage.reads not in coming_records and not tally.pending:
@@ -65,8 +65,8 @@ def require_askable(view: LakeView, stages: Sequence[AnyStage]) -> None:
         if not isinstance(stage, Ask):
             continue
         if (error := stage.missing()) is None:
-            is_paid = True
-        elif tally.pending or is_paid or not view.ever_settled(stage):
+            earlier_may_ask = True
+        elif tally.pending or earlier_may_ask or not view.ever_settled(stage):
             raise error
 
 

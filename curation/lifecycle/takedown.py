@@ -70,11 +70,11 @@ def _with_spliced(lake: Lake, videos: Sequence[Id]) -> list[Id]:
 def write_takedown(workspace: WorkspaceFolder, videos: Sequence[Id], reason: str) -> int:
     """Write a takedown into `inputs/forgotten.jsonl`; how many of these videos had none before."""
     path, forgotten = workspace.forgotten, forgotten_videos(workspace)
-    content = path.read_bytes() if path.exists() else b""
-    if content and not content.endswith(b"\n"):
-        content += b"\n"
+    written_lines = path.read_bytes() if path.exists() else b""
+    if written_lines and not written_lines.endswith(b"\n"):
+        written_lines += b"\n"
     new_lines = [{"video": show("video", video), "reason": reason} for video in videos if video not in forgotten]
-    write_bytes(path, content + "".join(json.dumps(line) + "\n" for line in new_lines).encode("ascii"))
+    write_bytes(path, written_lines + "".join(json.dumps(line) + "\n" for line in new_lines).encode("ascii"))
     return len(new_lines)
 
 

@@ -98,15 +98,15 @@ class Draw(Gate, Collective[Task, Drawn]):
         hashes = {row.video: row.hashes for row in view.all_rows(Fingerprint)}
         types = _authored_types(view) if self.config.types else {}
         clusters = clustered({*id_list(tasks.column("video").unique())} | hashes.keys(), list(copies(hashes)))
-        held_out = {video: {self._is_held_out(cluster)} for video, cluster in clusters.items()}
+        held_out_by_video = {video: {self._is_held_out(cluster)} for video, cluster in clusters.items()}
         for spliced_video, parts in _parts_of_spliced(view).items():
-            held_out[spliced_video] = {self._is_held_out(clusters.get(part, part)) for part in parts}
+            held_out_by_video[spliced_video] = {self._is_held_out(clusters.get(part, part)) for part in parts}
         counts: Counter[str] = Counter()
         decisions: list[Decision] = [DRAWN_FOR_TRAINING] * tasks.num_rows
         for index in self._draw_order(tasks.column("id")):
             task, video, source, kind = (column[index].as_py() for column in tasks.columns)
-            if True in held_out[video]:
-                decisions[index] = MIXED_SPLITS if len(held_out[video]) > 1 else HELD_OUT_FOR_EVALUATION
+            if True in held_out_by_video[video]:
+                decisions[index] = MIXED_SPLITS if len(held_out_by_video[video]) > 1 else HELD_OUT_FOR_EVALUATION
                 continue
             quotas = self._quotas_of(source, kind, types.get(task))
             exceeded = next((name for name, quota in quotas if counts[name] >= quota), None)

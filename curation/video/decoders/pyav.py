@@ -57,8 +57,8 @@ def decode_frames(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[
 
 def _decode_requested(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     done_count = 0
-    start_keys = (None, *timeline.key_pts[:1])  # some streams mark no keyframe at all
-    if any(timeline.key_before(pts) not in start_keys for pts in requested_pts):
+    needs_no_seek = (None, *timeline.key_pts[:1])  # some streams mark no keyframe at all
+    if any(timeline.key_before(pts) not in needs_no_seek for pts in requested_pts):
         for pts, frame in _decode_by_seeking(timeline, requested_pts):
             yield pts, frame
             done_count += 1

@@ -1,6 +1,6 @@
-"""A plugin for vLLM servers: it reads a video that is a parcel, which brings its frames and the time of each.
+"""A plugin for vLLM servers: it reads a video that is a payload of ours, which brings its frames and the time of each.
 
-What a server makes of a video file is its own: it samples frames and counts their times from them. With a parcel there is
+What a server makes of a video file is its own: it samples frames and counts their times from them. With a payload there is
 nothing to sample. vLLM finds the plugin by dmforge's entry point `vllm.general_plugins`, in every process that it starts.
 """
 
@@ -13,7 +13,7 @@ from dmforge.generators.inference.engines.clip_payload import BACKEND, payload_f
 
 
 def register() -> None:
-    """Register the loader of parcels. vLLM calls this, perhaps more than once."""
+    """Register the loader of clips that come as payloads. vLLM calls this, perhaps more than once."""
     from vllm.multimodal.video import VIDEO_LOADER_REGISTRY, VideoLoader  # pyright: ignore
 
     class Parcels(VideoLoader):  # pyright: ignore[reportUntypedBaseClass]

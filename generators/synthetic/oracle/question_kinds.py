@@ -222,8 +222,8 @@ def _answer_when_first(story: Story, slots: dict[str, str]) -> OracleAnswer | No
 
 def _possible_causes(story: Story) -> list[str]:
     """Possible causes: happenings of this video, and others, worded as causes."""
-    flashing = [f"the {name} flashes" for name in story.names]
-    return [*flashing, *(f"the {name} goes away" for name in story.names), "a white dot joins the row"]
+    flash_causes = [f"the {name} flashes" for name in story.names]
+    return [*flash_causes, *(f"the {name} goes away" for name in story.names), "a white dot joins the row"]
 
 
 def _colour_changes(story: Story) -> list[str]:
