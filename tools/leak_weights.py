@@ -1,9 +1,9 @@
 """Fits the weights by which `unleaked` tells a leak, and writes them beside the rule.
 
-A logistic regression over parts of sentences. Where a thought leaks, one part of it does, and nobody says which: the fit takes
-the part that it finds worst, and repeats. What a feature weighs is a sum of what it weighs in all thoughts and in those before
-or after a look, each drawn to zero, so that what is seldom seen weighs little. `leave_one_out` says what is caught of a writer
-who had no part in the fit, and the threshold is the one that so few sound thoughts of these reach (`MAX_FALSE_SHARE`).
+A logistic regression over parts of sentences. Where a thought leaks, some part of it does, and nobody says which: the fit
+counts most what it finds likeliest, and repeats. What a feature weighs is a sum of what it weighs in all thoughts and in those
+before or after a look, each drawn to zero, so that what is seldom seen weighs little. `leave_one_out` says what is caught of a
+writer who had no part in the fit, and the threshold is the one that so few sound thoughts of these reach (`MAX_FALSE_SHARE`).
 """
 
 from __future__ import annotations
@@ -41,8 +41,10 @@ SLOTS = {
 CHOICE = re.compile(r"\(([^()]*)\)")
 DRAWS, PATTERN_WEIGHT = 10, 0.3
 """Sentences that are drawn of a pattern, and what each counts beside one of a thought."""
-RIDGE, ROUNDS = 0.5, 3
-SCALE, MIN_WEIGHT = 100, 8
+RIDGE, PAIR_RIDGE = 0.5, 1.0
+"""How strongly weights are drawn to zero: pairs, which are many and rare, more than words, classes and signs."""
+ROUNDS = 3
+SCALE, MIN_WEIGHT = 100, 5
 """A weight is kept in hundredths; smaller ones are left out."""
 MAX_FALSE_SHARE = 0.004
 """Of the sound thoughts of writers who were left out, those that may reach the threshold."""
@@ -128,6 +130,10 @@ def _column_names(example: LeakExample) -> Iterator[str]:
         yield f"{name}\t{phase}"
 
 
+def _is_pair(column_name: str) -> bool:
+    return " " in column_name and not column_name.startswith("sign ")
+
+
 def matrix_of(examples: Sequence[LeakExample], columns: Mapping[str, int]) -> FeatureMatrix:
     rows = [sorted(columns[name] for name in _column_names(example) if name in columns) for example in examples]
     lengths = [len(row) for row in rows]
@@ -135,8 +141,8 @@ def matrix_of(examples: Sequence[LeakExample], columns: Mapping[str, int]) -> Fe
     return FeatureMatrix(flat, np.repeat(np.arange(len(rows)), lengths), len(rows), len(columns))
 
 
-def column_weights(examples: Sequence[LeakExample], matrix: FeatureMatrix) -> Floats:
-    """The weight of each column: each round takes the worst part of each thought that leaks, and leaves the others out."""
+def column_weights(examples: Sequence[LeakExample], matrix: FeatureMatrix, ridge: Floats) -> Floats:
+    """The weight of each column. After a round, a part of a thought that leaks counts by how likely it is the leak."""
     trajectories = np.array([example.trajectory for example in examples])
     positive = np.array([example.leaks for example in examples])
     uncertain = positive & (trajectories >= 0)
@@ -145,18 +151,20 @@ def column_weights(examples: Sequence[LeakExample], matrix: FeatureMatrix) -> Fl
     counts[uncertain] /= np.bincount(owners)[owners]
     weights = np.zeros(matrix.width)
     for _ in range(ROUNDS):
-        weights = fit_weights(matrix, positive, counts, RIDGE, weights)
+        weights = fit_weights(matrix, positive, counts, ridge, weights)
         scores = matrix.times(weights)[uncertain]
         worst = np.full(int(trajectories.max()) + 1, -np.inf)
         np.maximum.at(worst, owners, scores)
-        counts[uncertain] = scores >= worst[owners]
+        likelihoods = np.exp(scores - worst[owners])
+        counts[uncertain] = likelihoods / np.bincount(owners, likelihoods)[owners]
     return weights
 
 
 def weight_table(examples: Sequence[LeakExample]) -> dict[str, tuple[int, int]]:
     """The weights, early and late, of a fit to examples: whole hundredths, without those that are too small to matter."""
     columns = columns_of(examples)
-    weights = column_weights(examples, matrix_of(examples, columns))
+    ridge = np.array([PAIR_RIDGE if _is_pair(name) else RIDGE for name in columns])
+    weights = column_weights(examples, matrix_of(examples, columns), ridge)
     table: dict[str, tuple[int, int]] = {}
     for name in sorted({name.partition("\t")[0] for name in columns}):
         early, late = (

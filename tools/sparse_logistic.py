@@ -30,14 +30,14 @@ class FeatureMatrix:
         return np.bincount(self.columns, values[self.rows], self.width).astype(np.float64)
 
 
-def fit_weights(matrix: FeatureMatrix, positive: NDArray[np.bool_], counts: Floats, ridge: float, begin: Floats) -> Floats:
-    """The weights of least loss, each example counted as often as it counts; the search begins at given ones."""
+def fit_weights(matrix: FeatureMatrix, positive: NDArray[np.bool_], counts: Floats, ridge: Floats, begin: Floats) -> Floats:
+    """The weights of least loss: each example has a count, each weight a ridge; the search begins at given weights."""
     sign = np.where(positive, 1.0, -1.0)
 
     def _loss(weights: Floats) -> tuple[float, Floats]:
         margin = sign * matrix.times(weights)
         slope = -sign * counts / (1 + np.exp(np.minimum(margin, 500)))
-        loss = float((counts * np.logaddexp(0, -margin)).sum() + ridge / 2 * (weights * weights).sum())
+        loss = float((counts * np.logaddexp(0, -margin)).sum() + (ridge / 2 * weights * weights).sum())
         return loss, matrix.transposed_times(slope) + ridge * weights
 
     return minimize(_loss, begin)

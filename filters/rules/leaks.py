@@ -25,9 +25,9 @@ BIAS = "(bias)"
 """The feature that every text has: what is not said weighs against a leak."""
 THRESHOLD = "(threshold)"
 """In the file, the sum from which on a sentence leaks."""
-SHARED_ABOVE = -600
-"""Half of what a sentence weighs above this counts for its neighbours: who was told something tends to say so twice."""
-MAX_CHARACTERS = 50_000
+SHARED_ABOVE = -800
+"""A third of what a sentence weighs above this counts for its neighbours: who was told something tends to say so twice."""
+MAX_CHARACTERS = 20_000
 """Of a thought. `length` refuses what is longer; it need not be searched to its end."""
 SENTENCE = re.compile(r"[^.!?;\n]{1,2000}")
 """Longer ones are cut: the time stays linear."""
@@ -93,7 +93,7 @@ def parts_of(sentence: LeakSentence, known: Set[str] | None = None) -> Iterator[
 
 def with_neighbours(sentence_weights: Sequence[int]) -> list[int]:
     """The weight of each sentence of a thought, and its share in those beside it."""
-    shares = [0, *(max(0, weight - SHARED_ABOVE) // 2 for weight in sentence_weights), 0]
+    shares = [0, *(max(0, weight - SHARED_ABOVE) // 3 for weight in sentence_weights), 0]
     return [before + weight + after for before, weight, after in zip(shares, sentence_weights, shares[2:], strict=False)]
 
 
