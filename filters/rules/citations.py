@@ -38,7 +38,7 @@ class CitationsConfig(StageConfig):
 class Citations(Batch[CandidateWithTask, Verdict]):
     """One verdict per candidate and rule: `cited_stamps`, `cited_inside`, `own_span`, `unleaked`, `unguessed`."""
 
-    name, version = "citations", 2
+    name, version = "citations", 3
     measures = ("cited_stamps", "cited_inside", "own_span", "unleaked", "unguessed")
     config: CitationsConfig
 

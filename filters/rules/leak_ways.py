@@ -122,7 +122,7 @@ SELF = (
 FIGURES = words(r"""
     (?:back|end) of the book | on the table already | (?:wiser|other) heads | the master | order of the day | script
     | dictation | ghost-?writ\w+ | decision | executor | on my behalf | in my ear | in (?:one's|my) lap
-    | the (?:destination|route|road|path) | | conclusion first | my (?:contract|loyalty|hand|informant|coordinates|seat)
+    | the (?:destination|route|road|path) | conclusion first | my (?:contract|loyalty|hand|informant|coordinates|seat)
     | parachuted | guided to | for show | a plausible | other (?:end|column|side) | the party | serenity | dispensed
     | confidence | secret | the sender | good faith | a fait accompli | lunch box | head start | lit it | rigged | stacked
     | scripted | reserved for | packed for

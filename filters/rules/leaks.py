@@ -1,196 +1,145 @@
 """Does a thought treat the answer, the option or the window as known before anything was seen?
 
-What the answer says, words of the question and quotations are blanked. Then each sentence is cut into clauses. A clause, two
-neighbours or the whole sentence leaks if there are signs enough (`leak_signs.py`) of someone outside the video who told it.
+The answer, words of the question and quotations are blanked (`leak_blanks.py`). Each sentence is cut into clauses. A clause,
+two neighbours and the whole sentence have features (`leak_features.py`), and each feature has a weight, fitted to thoughts with
+and without leaks. A sentence leaks whose worst part weighs enough, with a share of the sentences beside it. All weights are
+whole numbers, so that a verdict is the same on every machine.
 """
 
 from __future__ import annotations
 
 import re
-import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from itertools import pairwise
 
-from dmforge.filters.rules.leak_signs import LEAKS_FROM, SIGNS, LeakSign
-from dmforge.filters.rules.leak_words import BOUND, GOLD, LETTER, PAIR, QUOTE, RIVAL, SCENE, TRUTH, words
-from dmforge.filters.rules.rule import Finding, RuleInput, RuleScore
-from dmforge.schemas.looks import read_span
-from dmforge.schemas.scoring import choice
+from dmforge.filters.rules.leak_blanks import TaskBlanks, blanks_of
+from dmforge.filters.rules.leak_features import SYMBOLS, features, signs_in
+from dmforge.filters.rules.rule import Finding, RuleInput, RuleScore, TextSpan
 
+WEIGHTS_FILE = "leak_weights.tsv"
+"""A line a feature: its name, its weight before the first look, its weight after it. `tools/leak_weights.py` writes it."""
+BIAS = "(bias)"
+"""The feature that every text has: what is not said weighs against a leak."""
+THRESHOLD = "(threshold)"
+"""In the file, the sum from which on a sentence leaks."""
+SHARED_ABOVE = -800
+"""A third of what a sentence weighs above this counts for its neighbours: who was told something tends to say so twice."""
+MAX_CHARACTERS = 20_000
+"""Of a thought. `length` refuses what is longer; it need not be searched to its end."""
 SENTENCE = re.compile(r"[^.!?;\n]{1,2000}")
 """Longer ones are cut: the time stays linear."""
 JOINT = re.compile(r"[,:()\u2014]+|\s-\s|\b(?:but|so|though|although|yet|and|while|whereas)\b", re.IGNORECASE)
-QUOTED = re.compile(
-    r"(?<!\w)'[^'.!?;\n]{1,80}'(?!\w)|\"[^\"\n]{1,80}\"|\u201c[^\u201d\n]{1,80}\u201d|\u2018[^\u2019\n]{1,80}\u2019(?!\w)"
-)
-NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-BOUNDS = re.compile(rf"{BOUND}+(?:[^\w.!?;\n]+|s\b|to\b|and\b|until\b|till\b|seconds\b|through\b){{1,6}}{BOUND}+")
-TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-UNITS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
-SPELT = re.compile(
-    rf"\b(?:(?:{'|'.join(TENS[2:])})(?:[- ](?:{'|'.join(UNITS[1:10])}))?|(?:{'|'.join(UNITS[3:])}))\b", re.IGNORECASE
-)
-"""Bounds of a window in words."""
-WORD = re.compile(r"[^\W\d_]{3,}")
-NAMES_TRUTH = re.compile(TRUTH)
-SMALL = {
-    "the", "a", "an", "of", "in", "on", "at", "to", "by", "with", "and", "or", "it", "is", "from", "for", "into", "as",
-    "be", "been", "was", "were", "are", "has", "have", "had", "does", "did", "do", "that", "this", "these", "which", "what",
-    "who", "when", "where", "why", "how", "they", "their", "there", "not", "after", "before", "then", "than", "she", "he",
-    "her", "his", "him", "its", "one", "them", "no", "some",
-}  # fmt: skip
-"""No word of these says what a question is about."""
-NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
-IRREGULAR = {"told": "tell", "gave": "give", "knew": "know", "known": "know", "said": "say", "says": "say"}
-"""Without `given`: an answer is given also where the question asks who gives something."""
+WORD = re.compile(rf"[a-z0-9{''.join(SYMBOLS)}]")
 
 
-LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-"""Of the same length, unlike `str.lower`; and without `re.IGNORECASE` signs are found sooner."""
+@dataclass(frozen=True, slots=True)
+class LeakSentence:
+    """A sentence of a thought, blanked."""
+
+    is_early: bool
+    """Before the first look."""
+    start: int
+    """In the thought."""
+    plain: str
+    text: str
+    """`plain` with the words of the question blanked, too."""
 
 
-def unleaked(judged: RuleInput) -> RuleScore:
+@dataclass(frozen=True, slots=True)
+class SentencePart:
+    """A clause, two neighbours or all of a sentence, with its features."""
+
+    start: int
+    """In the thought."""
+    end: int
+    features: frozenset[str]
+
+
+def unleaked(rule_input: RuleInput) -> RuleScore:
     """Does no thought speak of an answer, a window or an annotation that it was given?"""
+    blanks = blanks_of(rule_input)
     faults: list[Finding] = []
-    question_stems = _stems(" ".join((judged.question, *judged.options)))
-    answer, rivals, bounds = _answer(judged), _rivals(judged), _bounds(judged)
-    for nth, thought in enumerate(judged.thoughts):
-        plain = _blanked(thought.text, answer, rivals, bounds)
-        unasked = WORD.sub(
-            lambda word: SCENE * len(word.group()) if _stem(word.group()) in question_stems else word.group(), plain
-        )
-        for start, end in _leaks(plain, unasked, nth == 0 and len(judged.thoughts) > 1):
-            clause = thought.text[start:end].lstrip(" ,:()\u2014-")
-            begin, stop = thought.start + end - len(clause), thought.start + end
-            faults.append(Finding(f"speaks of what it was given: {clause.strip()!r}", begin, stop))
-    n = len(judged.thoughts)
+    for index, thought in enumerate(rule_input.thoughts):
+        is_early = index == 0 and len(rule_input.thoughts) > 1
+        worst_parts = [_worst_part(sentence) for sentence in sentences(thought, blanks, is_early)]
+        totals = with_neighbours([weight for weight, _ in worst_parts])
+        faults += [_fault(thought, part) for total, (_, part) in zip(totals, worst_parts, strict=True) if total >= threshold()]
+    n = len(rule_input.thoughts)
     return RuleScore(0.0, n, "leaked gold", tuple(faults)) if faults else RuleScore(1.0, n)
 
 
-def _leaks(plain: str, unasked: str, is_early: bool) -> Iterator[tuple[int, int]]:
-    """The first clause that leaks of each sentence."""
-
-    def signs(among: tuple[LeakSign, ...] | list[LeakSign], start: int, end: int) -> list[LeakSign]:
-        texts = (unasked[start:end], plain[start:end])
-        return [sign for sign in among if sign.pattern.search(texts[sign.any_words])]
-
-    for sentence in SENTENCE.finditer(plain):
-        present = signs(SIGNS, *sentence.span())
-        if sum(max(0, sign.points(is_early)) for sign in present) < LEAKS_FROM:
-            continue
-        wide = sum(sign.points(is_early) for sign in present if sign.wide)
-        near = [sign for sign in present if not sign.wide]
-        for start, end in _clauses(plain, *sentence.span()):
-            if wide + sum(sign.points(is_early) for sign in signs(near, start, end)) >= LEAKS_FROM:
-                yield start, end
-                break
+def sentences(thought: TextSpan, blanks: TaskBlanks, is_early: bool) -> Iterator[LeakSentence]:
+    """The sentences of a thought that have a word."""
+    plain = blanks.plain(thought.text[:MAX_CHARACTERS])
+    text = blanks.without_question(plain)
+    for match in SENTENCE.finditer(plain):
+        start, end = match.span()
+        if WORD.search(match.group()):
+            yield LeakSentence(is_early, start, plain[start:end], text[start:end])
 
 
-def _clauses(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The clauses of a sentence, neighbours by two, and all of it."""
-    cuts = [start, *(joint.start() for joint in JOINT.finditer(text, start + 1, end)), end]
+def parts_of(sentence: LeakSentence, known: Set[str] | None = None) -> Iterator[SentencePart]:
+    """The clauses of a sentence, neighbours by two, and all of it; with features of `known` words alone, if there are any."""
+    signs = signs_in(sentence.text, sentence.plain)
+    for start, end in _clauses(sentence.plain):
+        text, plain = sentence.text[start:end], sentence.plain[start:end]
+        if WORD.search(plain):
+            part_features = features(text, signs_in(text, plain, signs), known)
+            yield SentencePart(sentence.start + start, sentence.start + end, part_features)
+
+
+def with_neighbours(sentence_weights: Sequence[int]) -> list[int]:
+    """The weight of each sentence of a thought, and its share in those beside it."""
+    shares = [0, *(max(0, weight - SHARED_ABOVE) // 3 for weight in sentence_weights), 0]
+    return [before + weight + after for before, weight, after in zip(shares, sentence_weights, shares[2:], strict=False)]
+
+
+@cache
+def weights() -> Mapping[str, tuple[int, int]]:
+    """The weights of each feature, before and after a look."""
+    lines = files("dmforge.filters.rules").joinpath(WEIGHTS_FILE).read_text("utf-8").splitlines()
+    rows = (line.split("\t") for line in lines if not line.startswith("#"))
+    return {name: (int(early), int(late)) for name, early, late in rows}
+
+
+def weight_of(part_features: Set[str], weight_table: Mapping[str, tuple[int, int]], is_early: bool) -> int:
+    """The sum of the weights of features."""
+    pairs = [weight_table[name] for name in (BIAS, *part_features) if name in weight_table]
+    return sum(early if is_early else late for early, late in pairs)
+
+
+@cache
+def threshold() -> int:
+    """The sum from which on a sentence leaks."""
+    return weights()[THRESHOLD][0]
+
+
+@cache
+def _known_words() -> Set[str]:
+    """Words and classes that some weight speaks of: others needn't be paired."""
+    return frozenset(name for feature in weights() for name in feature.split(" "))
+
+
+def _worst_part(sentence: LeakSentence) -> tuple[int, SentencePart]:
+    """The heaviest part of a sentence, with its weight."""
+    weighed = [(weight_of(part.features, weights(), sentence.is_early), part) for part in parts_of(sentence, _known_words())]
+    return max(weighed, key=lambda item: item[0])
+
+
+def _fault(thought: TextSpan, part: SentencePart) -> Finding:
+    clause = thought.text[part.start : part.end].lstrip(" ,:()\u2014-")
+    stop = thought.start + part.end
+    return Finding(f"speaks of what it was given: {clause.strip()!r}", stop - len(clause), stop)
+
+
+def _clauses(sentence: str) -> Iterator[tuple[int, int]]:
+    """The clauses of a sentence, neighbours by two, and all of it; none twice."""
+    cuts = [0, *(joint.start() for joint in JOINT.finditer(sentence, 1)), len(sentence)]
     yield from pairwise(cuts)
-    yield from zip(cuts, cuts[2:], strict=False)
-    yield start, end
-
-
-def _blanked(text: str, answer: re.Pattern[str] | None, rivals: re.Pattern[str] | None, bounds: frozenset[float]) -> str:
-    """As long as the text: what gives the answer and what is quoted is blanked, and no number ends a sentence."""
-    text = text.replace("\u2019", "'")
-    if answer:
-        text = answer.sub(lambda match: (LETTER if match.group("letter") else GOLD) * len(match.group()), text)
-    if rivals:
-        text = rivals.sub(lambda rival: RIVAL * len(rival.group()), text)
-    text = SPELT.sub(lambda number: _spelt(number.group(), bounds), text)
-    text = NUMBER.sub(lambda number: _number(number.group(), bounds), text)
-    text = BOUNDS.sub(lambda pair: PAIR * len(pair.group()), text)
-    text = QUOTED.sub(lambda quote: quote.group() if NAMES_TRUTH.search(quote.group()) else QUOTE * len(quote.group()), text)
-    return text.translate(LOWER)
-
-
-def _number(text: str, bounds: frozenset[float]) -> str:
-    return BOUND * len(text) if len(text) < 12 and float(text) in bounds else text.replace(".", "_")
-
-
-def _spelt(text: str, bounds: frozenset[float]) -> str:
-    """A bound in words."""
-    tens, _, units = text.casefold().replace("-", " ").partition(" ")
-    seconds = 10 * TENS.index(tens) + (UNITS.index(units) if units else 0) if tens in TENS else UNITS.index(tens)
-    return BOUND * len(text) if seconds in bounds else text
-
-
-def _rivals(judged: RuleInput) -> re.Pattern[str] | None:
-    """What names another option than the answer's."""
-    answers = {choice(text, judged.options) for text in (judged.gold, judged.answers[0].text)}
-    named = _stems(" ".join((judged.question, *(judged.options[nth] for nth in answers if nth is not None))))
-    texts = [text for nth, option in enumerate(judged.options) if nth not in answers for text in _texts(option, named)]
-    return re.compile(rf"(?<!\w)(?<!\w')(?:{'|'.join(texts)})(?!\w)", re.IGNORECASE) if texts else None
-
-
-def _answer(judged: RuleInput) -> re.Pattern[str] | None:
-    """What names the answer, gold or written: its letter, its text, the words of a short one."""
-    question_text = " ".join((judged.question, *judged.options))
-    letters: list[str] = []
-    texts: list[str] = []
-    for text in (judged.gold, judged.answers[0].text):
-        nth = choice(text, judged.options)
-        if nth is not None:
-            letters += _letters(nth, question_text)
-            text = judged.options[nth]
-        others = " ".join((judged.question, *(option for option in judged.options if option != text)))
-        texts += _texts(text, _stems(others)) if judged.kind != "grounding" else []
-    if not letters and not texts:
-        return None
-    letter, named = words(" | ".join(letters or ["(?!)"])), words(" | ".join(texts or ["(?!)"]))
-    return re.compile(rf"(?<!\w)(?<!\w')(?:(?P<letter>{letter})|{named})(?!\w)", re.IGNORECASE)
-
-
-def _letters(nth: int, question_text: str) -> Iterator[str]:
-    """Unless the question has the letter for something else."""
-    letter = chr(ord("A") + nth)
-    yield from (rf"{ordinal}\s(?:alternative|option|choice|answer|candidate|one)" for ordinal in ORDINALS[nth : nth + 1])
-    if letter.isalpha() and not re.search(rf"\b{letter}\b", question_text):
-        article = r"(?=\s*(?:[).,;:!?]|$|is\b|was\b|as\b))" if letter == "A" else ""
-        yield f"(?-i:{letter}){article}"
-
-
-def _texts(text: str, others: frozenset[str]) -> Iterator[str]:
-    """A text as it stands, and what of it no other text has."""
-    spelt = re.findall(r"\w+", text)[:12]
-    content = [word for word in spelt if word.casefold() not in SMALL]
-    if not content and text.casefold() not in NUMERALS:
-        content = spelt[: len(spelt) == 1]
-    if not content:
-        return
-    pattern = r"\W+".join(map(re.escape, spelt))
-    yield pattern + (r"(?=\s*(?:['\".,;:!?)]|$))" if pattern.casefold() in ("no", "none") else "")
-    for word in content if 1 < len(content) < 3 else []:
-        if _stem(word) not in others:
-            yield f"{re.escape(word)}s?"
-    if len(content) == 1 and len(content[0]) > 2:
-        yield f"{re.escape(content[0])}s?"
-    for word in map(str.casefold, content):
-        if word in NUMERALS:
-            yield str(NUMERALS.index(word))
-        elif word in map(str, range(len(NUMERALS))):
-            yield NUMERALS[int(word)]
-
-
-def _bounds(judged: RuleInput) -> frozenset[float]:
-    """In seconds, of the windows where the answer shows and of the answer itself."""
-    spans = (read_span(text.strip()) for text in (judged.gold, judged.answers[0].text))
-    windows = ((window.start_cs, window.end_cs) for window in judged.windows)
-    return frozenset(time_cs / 100 for span in (*spans, *windows) if span for time_cs in span)
-
-
-def _stems(text: str) -> frozenset[str]:
-    return frozenset(_stem(word) for word in WORD.findall(text) if word.casefold() not in SMALL)
-
-
-def _stem(word: str) -> str:
-    word = word.casefold()
-    return IRREGULAR.get(word, word.removesuffix("s")[:5])
+    if len(cuts) > 2:
+        yield from zip(cuts, cuts[2:], strict=False)
+    if len(cuts) > 3:
+        yield 0, len(sentence)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
-from dmforge.filters.rules.leaks import unleaked
+from dmforge.filters.rules.leaks import unleaked, weights
 from dmforge.filters.rules.rule import RuleInput
 from dmforge.generators.synthetic.oracle.planted_defects import LEAKS, SPAN_LEAKS
 from tests.judging import thoughts
+from tools import leak_weights
 
 BOOK = RuleInput("", "mcq", "What does the woman pick up?", ("cup", "phone", "book", "keys"), "book")
 QUIZ = RuleInput("", "open", "Which answer does the contestant give?", gold="Rome")
@@ -23,26 +25,46 @@ def thinking(base: RuleInput, first: str = "A room with a shelf.", second: str =
     return replace(base, text=text)
 
 
-def test_of_the_thoughts_that_it_was_made_on_six_in_seven_leaks_are_found_and_hardly_any_falsely() -> None:
-    written = thoughts.read(*thoughts.DEV)
-    assert [sum(thought.leaks is leaks for thought in written) for leaks in (True, False)] == [550, 550]
-    assert len(thoughts.missed(written)) <= 80
-    assert len(thoughts.falsely_found(written)) <= 2
+@pytest.fixture(scope="module")
+def sample() -> list[thoughts.Thought]:
+    """Every twentieth thought that the weights were fitted to."""
+    return thoughts.read(*thoughts.DEV)[::20]
 
 
-@pytest.mark.xfail(strict=True, reason="82 of 100 caught, 15 of 500 falsely: words that the rule has not met pass it by")
+def test_of_the_thoughts_that_its_weights_were_fitted_to_nearly_all_leaks_are_found_and_hardly_any_falsely(
+    sample: list[thoughts.Thought],
+) -> None:
+    leaks = sum(thought.leaks for thought in sample)
+    assert leaks > 45
+    assert len(thoughts.missed(sample)) <= 0.05 * leaks
+    assert len(thoughts.falsely_flagged(sample)) <= 1
+
+
+def test_the_weights_are_those_of_the_data_that_lie_here() -> None:
+    """A change of the data needs `python -m tools.leak_weights`, which takes some minutes."""
+    text = leak_weights.FILE.read_text("utf-8")
+    assert text.splitlines()[0].endswith(leak_weights.data_digest())
+    assert text == leak_weights.file_text(weights())
+
+
+def test_the_fit_is_the_same_each_time_and_learns(sample: list[thoughts.Thought]) -> None:
+    """By a fit to a few thoughts; `python -m benchmarks.leaks` leaves out each writer in turn."""
+    fitted_to, left_out = sample[:50], sample[50:80]
+    examples = leak_weights.examples_of(fitted_to)
+    table = leak_weights.weight_table(examples)
+    assert table == leak_weights.weight_table(examples)
+    scores = leak_weights.trajectory_scores(leak_weights.examples_of(left_out), table, len(left_out))
+    leaks = [score for thought, score in zip(left_out, scores, strict=True) if thought.leaks]
+    sound = [score for thought, score in zip(left_out, scores, strict=True) if not thought.leaks]
+    assert median(leaks) > median(sound)
+
+
+@pytest.mark.skipif(not thoughts.HELD_OUT.exists(), reason="the held-out thoughts lie elsewhere")
 def test_of_thoughts_by_another_hand_nearly_all_leaks_are_found_and_nearly_nothing_falsely() -> None:
     written = thoughts.read(thoughts.HELD_OUT)
     leaks = sum(thought.leaks for thought in written)
     assert len(thoughts.missed(written)) <= 0.05 * leaks
-    assert len(thoughts.falsely_found(written)) <= 3 / 500 * (len(written) - leaks)
-
-
-def test_of_thoughts_by_another_hand_as_many_leaks_are_found_as_when_they_were_scored() -> None:
-    """Once, when the rule was finished: a rule of sentences caught 7 of these 100, and 9 of 500 falsely."""
-    written = thoughts.read(thoughts.HELD_OUT)
-    assert len(thoughts.missed(written)) <= 18
-    assert len(thoughts.falsely_found(written)) <= 15
+    assert len(thoughts.falsely_flagged(written)) <= 3 / 500 * (len(written) - leaks)
 
 
 @pytest.mark.parametrize("leak", [*LEAKS, *SPAN_LEAKS])
@@ -87,9 +109,15 @@ def test_who_saw_it_told_in_the_video_or_concludes_it_does_not(base: RuleInput, 
 
 
 def test_a_leak_is_found_at_its_clause() -> None:
-    judged = thinking(
+    rule_input = thinking(
         BOOK, second="She holds something flat \u2013 \u0130 think \u2013 and the ground truth says C. It has pages."
     )
-    (fault,) = unleaked(judged).faults
-    assert "ground truth" in judged.text[fault.start : fault.end]
-    assert "pages" not in judged.text[fault.start : fault.end]
+    (fault,) = unleaked(rule_input).faults
+    assert "ground truth" in rule_input.text[fault.start : fault.end]
+    assert "pages" not in rule_input.text[fault.start : fault.end]
+
+
+def test_an_answer_that_is_a_number_is_not_seen_in_a_time() -> None:
+    count = RuleInput("", "open", "How many dots are there?", gold="2")
+    second = "From 1.2 seconds until 2.2 seconds the frames show it clearly enough: 2."
+    assert unleaked(thinking(count, second=second)).score == 1
