@@ -13,7 +13,7 @@ from pydantic import Field
 from dmforge.curation.contract.collective import Collective, View
 from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
-from dmforge.curation.lake.views import range_condition
+from dmforge.curation.lake.sql_text import range_condition
 from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.filters.near_duplicates import NearDuplicates
 from dmforge.filters.selection.task_sampling import clustered

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from dmforge.curation.contract.stage import Stage
 from dmforge.curation.lake.commits import Commit, Lake
 from dmforge.curation.lake.parts import Part, naming_damaged_part
-from dmforge.curation.lake.views import LakeView, quoted_path
+from dmforge.curation.lake.sql_text import quoted_path
+from dmforge.curation.lake.views import LakeView
 from dmforge.schemas.columns import id_list, id_matrix
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Item, Outcome, Record

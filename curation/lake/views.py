@@ -24,6 +24,7 @@ from dmforge.curation.lake.commits import Commit, Lake, extent_of
 from dmforge.curation.lake.missing_stage import MissingStage
 from dmforge.curation.lake.partition import ALL, Bounds, Share
 from dmforge.curation.lake.parts import Extent, Part, check_parts, naming_damaged_part
+from dmforge.curation.lake.sql_text import quoted_path, range_condition, union_of
 from dmforge.schemas.columns import default_row, from_arrow, id_matrix, schema
 from dmforge.schemas.errors import LakeError, first_line
 from dmforge.schemas.ids import Id, base32, digest, show
@@ -139,7 +140,7 @@ class LakeView:
         records = {record.table: record for record in (*RECORDS, *(record for stage in self.stages for record in stage.makes))}
         selects = {table: self.rows(record, gated=False).sql for table, record in records.items()}
         outcomes = [self.outcomes(stage) for stage in self.stages]
-        return selects | {Outcome.table: _union(outcomes) or self._files_sql(schema(Outcome), ())}
+        return selects | {Outcome.table: union_of(outcomes) or self._files_sql(schema(Outcome), ())}
 
     def files(self) -> list[str]:
         """Every part that counts, as SQL of this view names it."""
@@ -169,7 +170,7 @@ class LakeView:
                 for rows, maker in zip(maker_rows, makers, strict=True)
             ]
         parts = tuple(part for rows in maker_rows for part in rows.parts)
-        sql = _union([rows.sql for rows in maker_rows]) or self._files_sql(row_schema(record), ())
+        sql = union_of([rows.sql for rows in maker_rows]) or self._files_sql(row_schema(record), ())
         is_whole = all(rows.is_whole for rows in maker_rows)
         # only where a row does stand twice: to see each once costs a sort of them all, in every query
         if any(
@@ -319,7 +320,7 @@ class LakeView:
             for stage in self.stages
             if isinstance(stage, Root)
         ]
-        rows = self._rows(f"SELECT DISTINCT video FROM ({_union(selects)}) ORDER BY 1 LIMIT {int(videos)}", {})
+        rows = self._rows(f"SELECT DISTINCT video FROM ({union_of(selects)}) ORDER BY 1 LIMIT {int(videos)}", {})
         return rows[-1][0] if rows else b""
 
     def ranges(self, record: type[Record], rows: int) -> list[Bounds]:
@@ -439,26 +440,7 @@ def interruptible() -> Generator[None]:
         raise KeyboardInterrupt from None
 
 
-def range_condition(column: str) -> str:
-    """An SQL condition for rows about the videos of a range. Equal rows are about the same video, and parts are in the order of
-    videos: so each part is read once, not once a range."""
-    return f"{column} >= $low AND {column} < $high"
-
-
 def _all_differ(ids: IdColumn) -> bool:
     """Whether the first eight bytes of all ids differ."""
     halves = np.sort(id_matrix(ids).view("<u8")[:, 0])
     return bool((halves[1:] != halves[:-1]).all())
-
-
-def _union(selects: Sequence[str]) -> str:
-    return " UNION ALL BY NAME ".join(f"({select})" if len(selects) > 1 else select for select in selects)
-
-
-def quoted_path(path: object) -> str:
-    """A path as an SQL string that names this very file: quotes doubled, wildcards taken literally."""
-    return "'" + _without_wildcards(path).replace("'", "''") + "'"
-
-
-def _without_wildcards(path: object) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))

@@ -12,7 +12,8 @@ from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.contract.stage_results import Key
 from dmforge.curation.lake.partition import ALL, Share
 from dmforge.curation.lake.row_groups import regrouped
-from dmforge.curation.lake.views import LakeView, range_condition
+from dmforge.curation.lake.sql_text import range_condition
+from dmforge.curation.lake.views import LakeView
 from dmforge.schemas.columns import id_list, id_matrix, schema
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Joined, Record

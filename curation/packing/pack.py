@@ -16,7 +16,7 @@ from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
 from dmforge.curation.lake.partition import Bounds
 from dmforge.curation.lake.parts import Extent
-from dmforge.curation.lake.views import range_condition
+from dmforge.curation.lake.sql_text import range_condition
 from dmforge.curation.packing.card import CardContents, CardCounts, write_card
 from dmforge.curation.shards.document import ShardSample, sample_of, video_of
 from dmforge.curation.shards.folders import Manifest, Shard, published, selection_folder, write_manifest

@@ -1,0 +1,24 @@
+"""Pieces of SQL over the files of a lake: paths, unions, the condition for a range of videos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def range_condition(column: str) -> str:
+    """An SQL condition for rows about the videos of a range. Equal rows are about the same video, and parts are in the order of
+    videos: so each part is read once, not once a range."""
+    return f"{column} >= $low AND {column} < $high"
+
+
+def union_of(selects: Sequence[str]) -> str:
+    return " UNION ALL BY NAME ".join(f"({select})" if len(selects) > 1 else select for select in selects)
+
+
+def quoted_path(path: object) -> str:
+    """A path as an SQL string that names this very file: quotes doubled, wildcards taken literally."""
+    return "'" + _without_wildcards(path).replace("'", "''") + "'"
+
+
+def _without_wildcards(path: object) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
