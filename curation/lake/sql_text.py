@@ -17,8 +17,8 @@ def union_of(selects: Sequence[str]) -> str:
 
 def quoted_path(path: object) -> str:
     """A path as an SQL string that names this very file: quotes doubled, wildcards taken literally."""
-    return "'" + _without_wildcards(path).replace("'", "''") + "'"
+    return "'" + without_wildcards(path).replace("'", "''") + "'"
 
 
-def _without_wildcards(path: object) -> str:
+def without_wildcards(path: object) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))

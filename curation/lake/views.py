@@ -24,7 +24,7 @@ from dmforge.curation.lake.commits import Commit, Lake, extent_of
 from dmforge.curation.lake.missing_stage import MissingStage
 from dmforge.curation.lake.partition import ALL, Bounds, Share
 from dmforge.curation.lake.parts import Extent, Part, check_parts, naming_damaged_part
-from dmforge.curation.lake.sql_text import quoted_path, range_condition, union_of
+from dmforge.curation.lake.sql_text import quoted_path, range_condition, union_of, without_wildcards
 from dmforge.schemas.columns import default_row, from_arrow, id_matrix, schema
 from dmforge.schemas.errors import LakeError, first_line
 from dmforge.schemas.ids import Id, base32, digest, show
@@ -145,7 +145,7 @@ class LakeView:
     def files(self) -> list[str]:
         """Every part that counts, as SQL of this view names it."""
         paths = (part.path(self._folder) for commit in self.commits for part in commit.parts)
-        return sorted({name for path in paths for name in (str(path), _without_wildcards(path))})
+        return sorted({name for path in paths for name in (str(path), without_wildcards(path))})
 
     def in_memory_tables(self) -> dict[str, pa.Table]:
         """The tables that SQL of this view names and whose rows lie in no part."""
