@@ -82,7 +82,7 @@ class Part:
         size_bytes = path.stat().st_size if path.is_file() else None
         if size_bytes != self.size_bytes:
             state = "is missing" if size_bytes is None else f"has {size_bytes} bytes"
-            raise LakeError(f"the part {state}; its commit says {self.size_bytes}", where=str(path), hint=RESTORE)
+            raise self._damage(lake, f"the part {state}; its commit says {self.size_bytes}")
 
     def check_bytes(self, lake: Path) -> None:
         """Check the sha256 of the file: all of it is read, once a process as long as the file stays as it is."""
@@ -95,12 +95,24 @@ class Part:
                     _sha256_by_version[file_version] = hashlib.file_digest(file, "sha256").hexdigest()
         if _sha256_by_version[file_version] != self.sha256:
             reason = f"the part was changed: its sha256 is {_sha256_by_version[file_version]}; its commit says {self.sha256}"
-            raise LakeError(reason, where=str(path), hint=RESTORE)
+            raise self._damage(lake, reason)
+
+    def _damage(self, lake: Path, message: str) -> LakeError:
+        """The error of a part that is not as its commit says."""
+        commits = [
+            str(path.relative_to(lake.parent)) for path in sorted(lake.glob("commits/*/*.json")) if self._is_named_in(path)
+        ]
+        names = " and ".join(commits) or "the commit file that names it"
+        hint = f"restore the file from a backup; or delete {names}, and its batch will be done again"
+        return LakeError(message, where=str(self.path(lake)), hint=hint)
+
+    def _is_named_in(self, commit: Path) -> bool:
+        with disk_errors(commit):
+            return f'"{self.name}"'.encode() in commit.read_bytes()
 
 
 _sha256_by_version: dict[tuple[str | int, ...], str] = {}
 """The sha256 of files that this process has hashed, by path, place on the disk, length and times of change."""
-RESTORE = "restore the file from a backup; or delete the commit file that names it, and its batch will be done again"
 
 
 def id_column(table: str) -> str:
