@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from dmforge.curation.audit.id_lookup import LETTERS, SEARCHED_LAST, whole_id
+from dmforge.curation.audit.id_lookup import COLUMN_OF_KIND, LETTERS, LETTERS_OF_ID, SEARCHED_LAST, whole_id
 from dmforge.curation.contract.stage import Root
 from dmforge.curation.lake.views import LakeView
 from dmforge.schemas.columns import id_list
@@ -20,11 +20,8 @@ from dmforge.schemas.records import RECORDS
 
 KINDS = frozenset(record.kind for record in RECORDS)
 """A column that is called like a kind holds ids of this kind: nothing is looked up for it."""
-KIND_OF_COLUMN = {"requests": "ask", "part": "video"}
+KIND_OF_COLUMN = {"request": "ask", "requests": "ask", "part": "video"}
 """The kinds of ids in columns that are not called like the kind."""
-KINDS_WITHOUT_ROWS = frozenset({"variant", "student", "ask"})
-"""Kinds of ids without rows in the lake."""
-LETTERS_OF_ID = 26
 PLAIN = re.compile(r"[a-z]+")
 LITERAL = re.compile(rb"'(?:\w+_[a-z2-7]{26}|[0-9a-f]{32})'", re.IGNORECASE)
 """A text in SQL that is a whole id."""
@@ -49,7 +46,7 @@ class PrintedIds:
 
     def of(self, column: str, ids: Collection[Id]) -> Mapping[Id, str]:
         """The printed form of ids that stand in a column of the answer."""
-        if kind_of(column) in KINDS | KINDS_WITHOUT_ROWS:
+        if kind_of(column) in KINDS | COLUMN_OF_KIND.keys():
             return by_column(column, ids)  # what the column says is right
         kinds: dict[Id, str] = {}
         for kind in sorted(self._tables, key=lambda kind: kind != self._last_kind):

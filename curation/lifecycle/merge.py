@@ -26,7 +26,7 @@ from dmforge.curation.lake.journal import take_over_answers
 from dmforge.curation.lake.parts import id_column, read_part
 from dmforge.curation.lifecycle import takedown
 from dmforge.curation.sources.annotations import take_over_files
-from dmforge.curation.sources.takedowns import forgotten_videos
+from dmforge.curation.sources.takedowns import forgotten_videos, reasons_by_video
 from dmforge.curation.sources.videos import take_over_list
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import id_list
@@ -111,12 +111,9 @@ def _refuse_other_renditions(target: WorkspaceFolder, source: WorkspaceFolder) -
 def _take_over_takedowns(target: WorkspaceFolder, source: WorkspaceFolder) -> None:
     if not source.forgotten.exists():
         return
-    forgotten_videos(source)  # each line is checked
     by_reason: defaultdict[str, list[Id]] = defaultdict(list)
-    for line in source.forgotten.read_bytes().split(b"\n"):
-        if line.strip():
-            entry = json.loads(line)
-            by_reason[str(entry.get("reason", ""))].append(read(entry["video"])[1])
+    for video, reason in reasons_by_video(source).items():
+        by_reason[reason].append(video)
     for reason, videos in by_reason.items():
         takedown.write_takedown(target, videos, reason)
 

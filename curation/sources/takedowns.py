@@ -10,20 +10,26 @@ from dmforge.schemas.ids import Id, read
 
 
 def forgotten_videos(workspace: WorkspaceFolder) -> frozenset[Id]:
-    """The videos that people asked to forget: `inputs/forgotten.jsonl`, one `{"video": id, "reason": text}` a line."""
+    """The videos that people asked to forget."""
+    return frozenset(reasons_by_video(workspace))
+
+
+def reasons_by_video(workspace: WorkspaceFolder) -> dict[Id, str]:
+    """Why each was to be forgotten: `inputs/forgotten.jsonl`, one `{"video": id, "reason": text}` a line."""
     path = workspace.forgotten
     if not path.exists():
-        return frozenset()
-    videos: set[Id] = set()
+        return {}
+    reasons: dict[Id, str] = {}
     # cut at line feeds only: a reason may hold any of the other characters that end a line somewhere
     for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         try:
             if line.strip():
-                videos.add(read(json.loads(line)["video"])[1])
+                entry = json.loads(line)
+                reasons.setdefault(read(entry["video"])[1], str(entry.get("reason", "")))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
             raise InputError(
                 f"not a takedown: {error}",
                 where=f"{path}:{number}",
                 hint='write {"video": "video_...", "reason": "..."}',
             ) from None
-    return frozenset(videos)
+    return reasons
