@@ -18,8 +18,8 @@ SUSPECT = re.compile(r"[^\n\t -~]")
 """The rest of a text is shown as it is, without asking what it is."""
 BREAK = re.compile(r"[\n\t]")
 """What is wanted in a text, and not in a line."""
-QUOTED_CHARS = 60
-"""Letters of what was typed that a message quotes: enough to know it again."""
+QUOTED_CHARS = 64
+"""Letters of what was typed that a message quotes: as many as a sha256 has."""
 
 
 def escaped(text: str) -> str:

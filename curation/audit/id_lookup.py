@@ -103,11 +103,12 @@ def read_id(text: str, where: str = "ID") -> TypedId:
     raise InputError(f"{quoted_text!r} is not an id", where=where, hint=HINT)
 
 
-def whole_id(text: str) -> tuple[str, Id]:
+def whole_id(text: str, where: str = "ID") -> tuple[str, Id]:
     """The kind, if the text names one, and the id of a text that is a whole id: as it is printed, or in hex."""
-    typed_id = read_id(text)
+    typed_id = read_id(text, where)
     if typed_id.whole_id is None:
-        raise InputError(f"{typed_id.text!r} is the beginning of an id", where="ID", hint="give the whole of it")
+        hint = f"give the whole of it: `dmforge why {typed_id.text}` says it, if it is there"
+        raise InputError(f"{typed_id.text!r} is the beginning of an id", where=where, hint=hint)
     return typed_id.kind, typed_id.whole_id
 
 

@@ -45,6 +45,11 @@ HELD = "held"
 """The schema of tables that only views name, as they name them."""
 OUT_OF_MEMORY_WORDS = ("bad_alloc", "out of memory", "allocat")
 """Words of errors that mean a limit was met."""
+TABLE_HINT = "SHOW TABLES names the tables, DESCRIBE tasks the columns of one"
+ID_HINT = (
+    "ids are compared whole, as they are printed: id = 'video_...'; `dmforge why BEGINNING` finds the one that begins so; "
+    "ids are bytes (BLOB), and functions of texts don't take them"
+)
 MAX_DEPTH = 400
 """Levels of a statement that are followed."""
 
@@ -140,7 +145,8 @@ def _run_query(query: SandboxRequest, tables: Mapping[str, pa.Table], out: IO[by
     except (duckdb.Error, pa.ArrowException, OSError) as error:  # what goes wrong on the way comes through Arrow
         if any(word in str(error).lower() for word in OUT_OF_MEMORY_WORDS):
             return out_of_memory(query.memory_mb)
-        return SandboxResult("wrong", _first_line(error), "SHOW TABLES names the tables, DESCRIBE tasks the columns of one")
+        message = _first_line(error)
+        return SandboxResult("wrong", message, ID_HINT if "BLOB" in message else TABLE_HINT)
     return SandboxResult("done")
 
 
