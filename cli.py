@@ -160,7 +160,7 @@ def verify(
 
 @app.command()
 def lint(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A shard, a folder of shards, or rows of an export.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A shard, a folder of shards, rows of an export, jsonl tasks.")],
     as_json: JsonOption = False,
 ) -> None:
     """Hold any file of trajectories or tasks against all rules."""

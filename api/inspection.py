@@ -49,7 +49,7 @@ def look_at(span: tuple[float, float], fps: float | Fraction) -> Look:
 
 
 def lint(path: str | Path) -> LintReport:
-    """Every defect that the rules find in a shard, a folder of shards, or rows of an export."""
+    """Every defect that the rules find in a shard, a folder of shards, rows of an export, or tasks as `jsonl`."""
     return lint_rules.lint(Path(path))
 
 

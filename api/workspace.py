@@ -140,10 +140,10 @@ class Workspace:
     ) -> Imported:
         """Bring annotations into the lake, as tasks about videos; those in the folders `videos` are ingested."""
         paths, folders = list(map(Path, files)), list(map(Path, videos))
-        if dry_run:
-            return intake.dry_import(form, paths, folders)
-        claims = SourceInfo(source, licence, terms, namespace, split=split)
         caller = self._called("import_annotations", {"form": form, "files": ", ".join(map(str, files))})
+        if dry_run:
+            return intake.dry_import(caller.console, form, paths, folders)
+        claims = SourceInfo(source, licence, terms, namespace, split=split)
         return intake.import_annotations(self.folder, caller.console, caller.command, form, paths, folders, claims)
 
     def select(self, corpus: str, *, where: str | None = None, dry_run: bool = False) -> Selected:

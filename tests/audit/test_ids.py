@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from dmforge.commands.audit import ask_sql
 from dmforge.curation.audit.id_lookup import LAST_LETTERS, LETTERS, find, read_id
 from dmforge.curation.audit.printed_ids import by_column, with_ids
+from dmforge.curation.audit.sql_sandbox import SqlLimits
 from dmforge.curation.audit.stored_rows import StoredRows
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -20,6 +22,7 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import show
 from dmforge.schemas.records import Task, Video
+from dmforge.schemas.visible import QUOTED_CHARS
 from tests.audit.conftest import ask
 from tests.audit.parts import digest_of
 from tests.judging.lakes import Given, GivenConfig, judged
@@ -133,7 +136,7 @@ def test_a_kind_that_is_none_and_a_text_without_end_are_told_as_such(lake: Path)
     _, notes = forget(lake, "vidoe_abcdef", code=2)
     assert notes == "error: VIDEO: the lake has nothing of the kind 'vidoe' hint: did you mean 'video'?"
     _, notes = forget(lake, "z" * 5000, code=2)
-    assert f"VIDEO: '{'z' * 60}...' is not an id" in notes
+    assert f"VIDEO: '{'z' * QUOTED_CHARS}...' is not an id" in notes
     assert len(notes) < 500
 
 
@@ -146,3 +149,65 @@ def test_a_damaged_part_names_its_commit_and_a_takedown_that_it_stops_goes_on(co
     assert f"or delete {commit.relative_to(copied)}, and its batch will be done again" in notes
     assert "the takedown is written down in forgotten.jsonl, and goes on with the next run" in notes
     assert f"video_{PRINTED}" in (copied / "inputs/forgotten.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("id = 'video_nonsense'", "'video_nonsense' is the beginning of an id"),
+        ("v.subject <> 'task_no10'", "'task_no10' is not an id"),
+        (f"\"video\"='video_{PRINTED[:-1]}r'", "is mistyped: no id ends with 'r'"),
+        ("source = 'video_r1' AND id = 'mine' -- id = 'video_no'", ""),
+        ("id IN ('video_nonsense')", ""),
+        (f"id = 'video_{PRINTED}'", ""),
+    ],
+)
+def test_a_condition_that_no_id_can_meet_is_refused(condition: str, message: str) -> None:
+    sql = f"SELECT 1 FROM verdicts v WHERE {condition}"
+    if message:
+        with pytest.raises(InputError, match=re.escape(message)) as refused:
+            with_ids(sql)
+        assert refused.value.where == "--sql"
+    else:
+        assert with_ids(sql)
+
+
+def test_a_query_that_takes_an_id_for_a_text_is_told_how_to_look_one_up(tmp_path: Path) -> None:
+    ask("init", tmp_path / "ws", "--recipe", "demo")
+    with (
+        pytest.raises(InputError, match="BLOB") as refused,
+        ask_sql(WorkspaceFolder(tmp_path / "ws"), "SELECT id FROM videos WHERE id LIKE 'video_lif%'", SqlLimits()) as answer,
+    ):
+        answer.batches.read_all()
+    assert "id = 'video_...'" in refused.value.hint
+    assert "dmforge why BEGINNING" in refused.value.hint
+
+
+def test_a_video_is_known_by_its_sha256_too_and_a_file_name_is_told_what_is_taken(lake: Path) -> None:
+    assert find(stored(lake), read_id(IN_HEX)).id == video_of(IN_HEX).id
+    with pytest.raises(InputError, match="is not an id") as refused:
+        read_id("world-000001.mp4")
+    assert "lists the names of files with their ids" in refused.value.hint
+
+
+def test_a_file_that_is_quarantined_is_named(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films/broken.mp4").write_bytes(b"no film")
+    ask("init", tmp_path / "ws", "--recipe", "demo")
+    notes = ask("ingest", tmp_path / "films", "-w", tmp_path / "ws", code=1).stderr
+    assert f"quarantined: not a video, as in {tmp_path}/films/broken.mp4: " in notes
+
+
+def test_tasks_of_our_own_format_are_counted_and_linted_without_their_videos(tmp_path: Path) -> None:
+    row = {"video": "a.mp4", "kind": "mcq", "question": "Which?", "options": ["red", "blue"], "answer": "red"}
+    rows = [row, row | {"answer": "green"}, row | {"kind": "open", "question": "What can be heard?"}, row | {"kind": "x"}]
+    file = tmp_path / "tasks.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    linted = json.loads(ask("lint", file, "--json").stdout)
+    assert [(defect["record"], defect["rule"]) for defect in linted["defects"]] == [
+        ("tasks.jsonl:2", "record"), ("tasks.jsonl:3", "silent"), ("tasks.jsonl:4", "record"),
+    ]  # fmt: skip
+    assert linted["defects"][0]["message"] == "answer not among the options"
+    assert "--videos DIR" in ask("import", "jsonl", file, "--dry-run").stderr
+    (tmp_path / "a.mp4").touch()
+    assert "--videos DIR" not in ask("import", "jsonl", file, "--dry-run", "--videos", tmp_path).stderr
