@@ -69,10 +69,10 @@ class TakenDown(CommandResult):
 
 def take_down(lake: Lake, videos: Sequence[Id], reason: str) -> TakenDown:
     """Take videos down: write it down first, so that the next run finishes what a kill interrupts."""
-    affected = _with_spliced(lake, videos)
-    present, reasons = _present_videos(lake, affected), reasons_by_video(lake.workspace)
+    affected, reasons = _with_spliced(lake, videos), reasons_by_video(lake.workspace)
     write_takedown(lake.workspace, affected, reason)
     try:
+        present = _present_videos(lake, affected)
         removed = forget(lake)
     except DmforgeError as error:
         hint = f"{error.hint}; the takedown is written down in {lake.workspace.forgotten.name}, and goes on with the next run"
