@@ -160,7 +160,7 @@ def verify(
 
 @app.command()
 def lint(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A shard, a folder of shards, or rows of an export.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A shard, a folder of shards, rows of an export, jsonl tasks.")],
     rule: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A rule of a plug-in as well.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -209,14 +209,15 @@ def forget(
     reason: Annotated[str, typer.Option(help="Why; it is written to inputs/forgotten.jsonl.")],
     videos: Annotated[list[str] | None, typer.Argument(metavar="VIDEO...", help="Ids of videos, as they are printed.")] = None,
     source: Annotated[str | None, typer.Option(help="Every video of this source instead.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; write nothing.")] = False,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Take videos down: their rows, media, journal lines and shards, for good."""
-    removed = _workspace(workspace).forget(*videos or [], source=source, reason=reason)
+    removed = _workspace(workspace).forget(*videos or [], source=source, reason=reason, dry_run=dry_run)
     show(removed, as_json)
-    if not removed.swept:
-        err.print("someone is reading: the files that held the rows go with the next run")
+    for note in removed.notes():
+        err.print_line(note)
 
 
 @app.command()

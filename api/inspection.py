@@ -50,7 +50,7 @@ def look_at(span: tuple[float, float], fps: float | Fraction) -> Look:
 
 
 def lint(path: str | Path, rules: Sequence[str] = ()) -> LintReport:
-    """Every defect in a shard, a folder of shards, or rows of an export: by all rules, and by these `rules` of plug-ins."""
+    """Every defect in a shard, a folder of shards, rows of an export or `jsonl` tasks, by all rules and these of plug-ins."""
     return lint_rules.lint(Path(path), rules)
 
 

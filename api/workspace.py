@@ -140,10 +140,10 @@ class Workspace:
     ) -> Imported:
         """Bring annotations into the lake, as tasks about videos; those in the folders `videos` are ingested."""
         paths, folders = list(map(Path, files)), list(map(Path, videos))
-        if dry_run:
-            return intake.dry_import(form, paths, folders)
-        claims = SourceInfo(source, licence, terms, namespace, split=split)
         caller = self._called("import_annotations", {"form": form, "files": ", ".join(map(str, files))})
+        if dry_run:
+            return intake.dry_import(caller.console, form, paths, folders)
+        claims = SourceInfo(source, licence, terms, namespace, split=split)
         return intake.import_annotations(self.folder, caller.console, caller.command, form, paths, folders, claims)
 
     def select(self, corpus: str, *, where: str | None = None, dry_run: bool = False) -> Selected:
@@ -200,11 +200,15 @@ class Workspace:
         caller = self._called("merge", {"others": ", ".join(map(str, others))})
         return run_commands.merge(self.folder, caller.command, list(map(Path, others)))
 
-    def forget(self, *videos: str, source: str | None = None, reason: str) -> TakenDown:
+    def forget(self, *videos: str, source: str | None = None, reason: str, dry_run: bool = False) -> TakenDown:
         """Take videos down, by their ids or all of a source: rows, media, journal lines and shards go for good."""
         if bool(videos) == (source is not None):
             raise InputError("give either a video or --source", where="forget", hint="dmforge forget video_... --reason R")
+        if not reason.strip():
+            raise InputError("the reason is empty", where="--reason", hint="say why, for whoever looks for the video later")
         find = run_commands.video_finder(videos) if source is None else partial(takedown.videos_of, source=source)
+        if dry_run:
+            return run_commands.forget_dry_run(self.folder, find)
         caller = self._called("forget", {"videos": ", ".join(videos), "source": source})
         return run_commands.forget(self.folder, caller.command, reason, find)
 

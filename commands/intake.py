@@ -40,6 +40,7 @@ from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, digest
 from dmforge.schemas.records import UNKNOWN, Task
+from dmforge.schemas.visible import storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,10 @@ def ingest(
         new_outcomes = _outcomes(view, Ingest.name, "video", registered.new)
         known_outcomes = _outcomes(view, Ingest.name, "video", registered.known)
         unusable = _examples(view, Ingest.name, "video", [*registered.new, *registered.known])
-    for reason, example in unusable.items():
-        console.print_line(f"ingest: quarantined: {reason}, as in {example}" if example else f"ingest: quarantined: {reason}")
+    paths = {video.video: locations.without_secrets(storable(video.path)) for video in videos.listed(workspace).values()}
+    for reason, (detail, video) in unusable.items():
+        place = "" if detail.startswith(paths[video]) else paths[video] + (": " if detail else "")
+        console.print_line(f"ingest: quarantined: {reason}, as in {place}{detail}")
     statuses = Counter(status for status, _ in (new_outcomes + known_outcomes).elements())
     pending = len({*registered.new, *registered.known} - forgotten_videos(workspace)) - statuses.total()
     pending += len(registered.unread)
@@ -158,16 +161,18 @@ def import_annotations(
         table = Reference.table if batch.folder == FOLDER else Task.table
         made_count = _count_made(view, table, rows)
         flagged = _count_flags(view, rows) if table == Task.table else {}
-        examples = _examples(view, stage, "input", rows)
+        examples = {reason: detail for reason, (detail, _) in _examples(view, stage, "input", rows).items()}
     rejected = {reason: count for (status, reason), count in sorted(outcomes.items()) if status != "made"}
     pending = len(set(rows)) - sum(outcomes.values())
     identical = len(rows) - made_count - sum(rejected.values()) - pending
     return Imported(made_count, identical, flagged, rejected, pending, report.deferred, examples)
 
 
-def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imported:
+def dry_import(console: Terminal, form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imported:
     """Count what an import would find, as far as it can be told without videos. Writes nothing, and needs little memory."""
     finder = _finder_in_folders(folders) if folders else None
+    if finder is None and find_format(form, "import").role == "train":
+        console.print_line("import: the videos were not looked for; to count those that are missing, too: --videos DIR")
     question_hashes, flag_bits = array("Q"), array("Q")
     bit_by_flag, rejected, examples = dict[str, int](), Counter[str](), dict[str, str]()
     for placed in read_questions(find_format(form, "import"), files):
@@ -280,12 +285,15 @@ def _count_flags(view: LakeView, rows: Sequence[Id]) -> dict[str, int]:
     return dict(_query_by_ids(view, rows, counts_sql))
 
 
-def _examples(view: LakeView, stage: str, column: Literal["input", "video"], ids: Sequence[Id]) -> dict[str, str]:
-    """For each reason to reject or to quarantine, an example among these inputs, or among inputs about these videos."""
+def _examples(view: LakeView, stage: str, column: Literal["input", "video"], ids: Sequence[Id]) -> dict[str, tuple[str, Id]]:
+    """For each reason to reject or to quarantine, an example among these inputs or inputs about these videos: its detail, and
+    the video."""
     matching_sql = (
         f"SELECT * FROM outcomes o SEMI JOIN meant m ON o.{column} = m.id WHERE o.stage = $stage AND status <> 'made'"
     )
-    return dict(_query_by_ids(view, ids, f"SELECT reason, min(detail) FROM ({matching_sql}) GROUP BY 1", stage=stage))
+    example_sql = "first(detail ORDER BY detail, video), first(video ORDER BY detail, video)"
+    rows = _query_by_ids(view, ids, f"SELECT reason, {example_sql} FROM ({matching_sql}) GROUP BY 1", stage=stage)
+    return {reason: (detail, video) for reason, detail, video in rows}
 
 
 def _query_by_ids(view: LakeView, ids: Sequence[Id], sql: str, **values: object) -> list[tuple[Any, ...]]:

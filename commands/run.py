@@ -14,7 +14,8 @@ from typing import Any
 from rich.console import Console
 
 from dmforge.commands.readable_recipe import readable_recipe
-from dmforge.curation.audit.id_lookup import MAX_LISTED, IdRange, read_id
+from dmforge.curation.audit.id_lookup import MAX_LISTED, TypedId, read_id, require_kind
+from dmforge.curation.audit.printed_ids import KINDS
 from dmforge.curation.contract.budget import Budget, ExpectedCost, Usage
 from dmforge.curation.contract.collective import Collective, StageCounts
 from dmforge.curation.contract.stage import AnyStage, Ask, Root
@@ -266,6 +267,13 @@ def forget(workspace: WorkspaceFolder, command: str, reason: str, find: Callable
         return takedown.take_down(lake, find(lake), reason)
 
 
+def forget_dry_run(workspace: WorkspaceFolder, find: Callable[[Lake], Sequence[Id]]) -> takedown.TakenDown:
+    """What taking videos down would remove. Writes nothing."""
+    with workspace.require().reading():
+        lake = Lake(workspace)
+        return takedown.rehearse(lake, find(lake))
+
+
 def merge(workspace: WorkspaceFolder, command: str, others: Sequence[Path]) -> merging.MergeCounts:
     """Merge other workspaces into this one; the next run does what needs all of them."""
     other_workspaces = [WorkspaceFolder(other).require() for other in others]
@@ -311,26 +319,27 @@ def _expected(view: LakeView, stage: AnyStage, forecasts: Sequence[Forecast]) ->
 
 def video_finder(texts: Sequence[str]) -> Callable[[Lake], Sequence[Id]]:
     """A function that finds videos by their ids, in any form that `why` takes; malformed ids are refused at once."""
-    prefixes = [_video_prefix(text) for text in texts]
-    return lambda lake: [*dict.fromkeys(_resolve_video(lake, prefix) for prefix in prefixes)]
+    typed_ids = [_typed_video(text) for text in texts]
+    return lambda lake: [*dict.fromkeys(_resolve_video(lake, typed_id) for typed_id in typed_ids)]
 
 
-def _video_prefix(text: str) -> IdRange:
-    prefix = read_id(text)
-    if prefix.kind not in ("", Video.kind):
-        raise InputError(
-            f"{prefix.text} is the id of a {prefix.kind}", where="forget", hint="give the id of a video, video_..."
-        )
-    return prefix
+def _typed_video(text: str) -> TypedId:
+    typed_id = read_id(text, "VIDEO")
+    require_kind(typed_id, KINDS)
+    if typed_id.kind not in ("", Video.kind):
+        message = f"{typed_id.text} is the id of a {typed_id.kind}"
+        raise InputError(message, where=typed_id.where, hint="give the id of a video, video_...")
+    return typed_id
 
 
-def _resolve_video(lake: Lake, prefix: IdRange) -> Id:
+def _resolve_video(lake: Lake, typed_id: TypedId) -> Id:
     """The video of an id or its beginning. A whole id needs no video in the lake: a takedown may come before the video."""
-    if prefix.kind and prefix.low == prefix.high:
-        return prefix.low
-    matches = takedown.videos_between(lake, prefix.low, prefix.high)
+    if typed_id.kind and typed_id.whole_id is not None:
+        return typed_id.whole_id
+    matches = [video for ids in typed_id.ranges for video in takedown.videos_between(lake, ids.low, ids.high)]
     if len(matches) != 1:
         problem = "is the beginning of several videos' ids" if matches else "is the id of no video here"
         hint = f"give more letters: {', '.join(show(Video.kind, video) for video in matches[:MAX_LISTED])}"
-        raise InputError(f"{prefix.text!r} {problem}", where="forget", hint=hint if matches else "give the whole id, video_...")
+        hint = hint if matches else "give the whole id, video_..."
+        raise InputError(f"{typed_id.text!r} {problem}", where=typed_id.where, hint=hint)
     return matches[0]

@@ -18,6 +18,8 @@ SUSPECT = re.compile(r"[^\n\t -~]")
 """The rest of a text is shown as it is, without asking what it is."""
 BREAK = re.compile(r"[\n\t]")
 """What is wanted in a text, and not in a line."""
+QUOTED_CHARS = 64
+"""Letters of what was typed that a message quotes: as many as a sha256 has."""
 
 
 def escaped(text: str) -> str:
@@ -35,6 +37,11 @@ def escaped_json(document: Any) -> str:
     """A document as JSON that says the same, with invisible characters as escapes."""
     text = json.dumps(document, indent=1, ensure_ascii=False)
     return SUSPECT.sub(lambda match: match[0] if is_shown(match[0]) else json.dumps(match[0])[1:-1], text)
+
+
+def shortened(text: str, max_chars: int = QUOTED_CHARS) -> str:
+    """The beginning of a text, for a message or a line that quotes it."""
+    return text if len(text) <= max_chars else text[:max_chars] + "..."
 
 
 def storable(text: str) -> str:

@@ -3,34 +3,58 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from dmforge.curation.audit.stored_rows import StoredRows
+from dmforge.curation.sources.takedowns import reasons_by_video
 from dmforge.schemas.columns import id_list
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, show
+from dmforge.schemas.records import Video
+from dmforge.schemas.visible import shortened
 
 MIN_LETTERS = 4
 """How many letters the beginning of an id must have."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+LETTERS_OF_ID = 26
+LAST_LETTERS = LETTERS[::4]
+"""What a whole id can end with: 26 letters are 130 bits, and the last two of them are zero."""
+SHA256_DIGITS = 64
 BITS = 8 * ID_BYTES
 MAX_LISTED = 8
 SEARCHED_LAST = ("verdicts",)
 """Tables that are only searched where nothing else is found: they are long, and few ask for them."""
-HINT = "give it as it is printed, or in hex; its beginning will do where it is the only one"
+HINT = (
+    "give it as it is printed, task_... or video_..., or in hex; its beginning will do where it is the only one. Of a video "
+    "the sha256 does, too; `dmforge audit --sql 'SELECT id, source_id FROM videos'` lists the names of files with their ids"
+)
+
+
+class IdRange(NamedTuple):
+    """The range of ids that begin alike: from `low` to `high`, which are the same id where all of it is given."""
+
+    low: Id
+    high: Id
 
 
 @dataclass(frozen=True, slots=True)
-class IdRange:
-    """The range of ids that a text means, from `low` to `high`, of a kind if the text names one."""
+class TypedId:
+    """An id as a person typed it: of a kind if the text names one, with a range of ids for each way to read its letters."""
 
     text: str
+    """As messages quote it."""
     kind: str
-    low: Id
-    high: Id
+    ranges: tuple[IdRange, ...]
+    where: str
+    """The argument that it was typed for."""
+
+    @property
+    def whole_id(self) -> Id | None:
+        """The id, if the text is no mere beginning."""
+        return next((ids.low for ids in self.ranges if ids.low == ids.high), None)
 
 
 class RowLocation(NamedTuple):
@@ -42,79 +66,143 @@ class RowLocation(NamedTuple):
     """The video that it is about."""
 
 
-def read_id(text: str) -> IdRange:
-    """The ids that a text may mean: one, or all that begin so."""
+class ColumnOfIds(NamedTuple):
+    """A column with ids of something that has no row of its own."""
+
+    names: str
+    """What they name."""
+    table: str
+    column: str
+
+
+COLUMN_OF_KIND: Mapping[str, ColumnOfIds] = {
+    "ask": ColumnOfIds("a question to a teacher", "answers", "request"),
+    "variant": ColumnOfIds("a stage as it was configured", "outcomes", "variant"),
+    "student": ColumnOfIds("a student", "evaluations", "student"),
+}
+"""Kinds of ids that are printed although nothing has them as its own: they are looked up in SQL."""
+FORMER_KINDS = {"request": "ask"}
+"""Kinds as answers printed them once, and as they are called now."""
+
+
+def read_id(text: str, where: str = "ID") -> TypedId:
+    """The ids that a text may mean: one, or all that begin so. Without a kind, it may be base32 as well as hex."""
     text = text.strip()
     kind, _, letters = text.lower().rpartition("_")
+    quoted_text = shortened(text)
     if len(letters) < MIN_LETTERS:
-        raise InputError(f"{text!r} is too short for an id", where="ID", hint=f"give {MIN_LETTERS} letters at least")
-    if not kind and len(letters) <= 2 * ID_BYTES and re.fullmatch(r"[0-9a-f]+", letters):
-        return IdRange(text, "", *_range(int(letters, 16), 4 * len(letters)))
-    bit_count = 5 * len(letters)
-    if set(letters) - set(LETTERS) or bit_count > BITS + 4:
-        raise InputError(f"{text!r} is not an id", where="ID", hint=HINT)
-    value = sum(LETTERS.index(letter) << 5 * position for position, letter in enumerate(reversed(letters)))
-    if bit_count > BITS:  # the last letter of a whole id is padded
-        value, bit_count = value >> bit_count - BITS, BITS
-    return IdRange(text, kind, *_range(value, bit_count))
+        raise InputError(f"{quoted_text!r} is too short for an id", where=where, hint=f"give {MIN_LETTERS} letters at least")
+    if not kind and len(letters) == SHA256_DIGITS and _is_hex(letters):
+        return TypedId(quoted_text, Video.kind, (_range(int(letters[: 2 * ID_BYTES], 16), BITS),), where)
+    ranges = (*(() if kind else _ranges_of_hex(letters)), *_ranges_of_base32(letters))
+    if ranges:
+        return TypedId(quoted_text, FORMER_KINDS.get(kind, kind), ranges, where)
+    if len(letters) == LETTERS_OF_ID and set(letters) <= set(LETTERS):
+        hint = f"copy it again: a whole id ends with one of {', '.join(LAST_LETTERS)}"
+        raise InputError(f"{quoted_text!r} is mistyped: no id ends with {letters[-1]!r}", where=where, hint=hint)
+    raise InputError(f"{quoted_text!r} is not an id", where=where, hint=HINT)
 
 
-def whole_id(text: str) -> tuple[str, Id]:
+def whole_id(text: str, where: str = "ID") -> tuple[str, Id]:
     """The kind, if the text names one, and the id of a text that is a whole id: as it is printed, or in hex."""
-    id_range = read_id(text)
-    if id_range.low != id_range.high:
-        raise InputError(f"{id_range.text!r} is the beginning of an id", where="ID", hint="give the whole of it")
-    return id_range.kind, id_range.low
+    typed_id = read_id(text, where)
+    if typed_id.whole_id is None:
+        hint = f"give the whole of it: `dmforge why {typed_id.text}` says it, if it is there"
+        raise InputError(f"{typed_id.text!r} is the beginning of an id", where=where, hint=hint)
+    return typed_id.kind, typed_id.whole_id
 
 
-def find(stored: StoredRows, id_range: IdRange) -> RowLocation:
-    """The one row whose id is in a range; an error where there are several, or none."""
+def require_kind(typed_id: TypedId, kinds: Collection[str]) -> None:
+    """Refuse an id of a kind that no table has, and say which kind was probably meant, or which column has such ids."""
+    if typed_id.kind in COLUMN_OF_KIND:
+        names, table, column = COLUMN_OF_KIND[typed_id.kind]
+        value = f"{typed_id.kind}_..." if typed_id.whole_id is None else show(typed_id.kind, typed_id.whole_id)
+        hint = f"give the whole of it: dmforge audit --sql \"SELECT * FROM {table} WHERE {column} = '{value}' LIMIT 9\""
+        message = f"{typed_id.text!r} is the id of {names}, which has no row of its own"
+        raise InputError(message, where=typed_id.where, hint=hint)
+    if typed_id.kind and typed_id.kind not in kinds:
+        message = f"the lake has nothing of the kind {shortened(typed_id.kind)!r}"
+        raise InputError(message, where=typed_id.where, hint=nearest(typed_id.kind[:LETTERS_OF_ID], sorted(kinds)))
+
+
+def find(stored: StoredRows, typed_id: TypedId) -> RowLocation:
+    """The one row that an id means; an error where there are several, or none."""
     kinds = {record.kind: table for table, record in stored.records.items()}
-    if id_range.kind and id_range.kind not in kinds:
-        raise InputError(
-            f"the lake has nothing of the kind {id_range.kind!r}", where="ID", hint=nearest(id_range.kind, sorted(kinds))
-        )
-    tables = [kinds[id_range.kind]] if id_range.kind else [table for table in stored.records if table not in SEARCHED_LAST]
-    matches = _rows_in_range(stored, tables, id_range)
-    if not matches and not id_range.kind:
-        matches = _rows_in_range(stored, SEARCHED_LAST, id_range)
+    require_kind(typed_id, kinds)
+    tables = [kinds[typed_id.kind]] if typed_id.kind else [table for table in stored.records if table not in SEARCHED_LAST]
+    last_tables = () if typed_id.kind else SEARCHED_LAST
+    matches = [
+        match
+        for ids in typed_id.ranges
+        for match in _rows_in_range(stored, tables, ids) or _rows_in_range(stored, last_tables, ids)
+    ]
     if len(matches) == 1:
         return matches[0]
     if matches:
         printed_ids = _printed_ids(stored, [(match.table, match.id) for match in matches[:MAX_LISTED]])
         shown_ids = ", ".join(printed_ids) + (", ..." if len(matches) > MAX_LISTED else "")
-        raise InputError(
-            f"{id_range.text!r} is the beginning of several ids", where="ID", hint=f"give more letters: {shown_ids}"
-        )
-    nearest_ids = _printed_ids(stored, _nearest_rows(stored, tables, id_range))
+        hint = f"give more letters, or one of these: {shown_ids}"
+        raise InputError(f"{typed_id.text!r} is the beginning of several ids", where=typed_id.where, hint=hint)
+    _require_not_forgotten(stored, typed_id)
+    nearest_ids = _printed_ids(stored, _nearest_rows(stored, tables, typed_id.ranges))
     hint = (
         f"the nearest are {', '.join(nearest_ids)}" if nearest_ids else "the lake is empty: dmforge status says where it stands"
     )
-    raise InputError(f"nothing in the lake has the id {id_range.text!r}", where="ID", hint=hint)
+    raise InputError(f"nothing in the lake has the id {typed_id.text!r}", where=typed_id.where, hint=hint)
 
 
-def _range(value: int, bit_count: int) -> tuple[Id, Id]:
+def _require_not_forgotten(stored: StoredRows, typed_id: TypedId) -> None:
+    """Refuse the id of a video that was taken down, with the reason."""
+    for video, reason in reasons_by_video(stored.lake.workspace).items():
+        if typed_id.kind in ("", Video.kind) and any(ids.low <= video <= ids.high for ids in typed_id.ranges):
+            hint = "nothing of it is left; to take it in again, delete its line in inputs/forgotten.jsonl"
+            raise InputError(f"{show(Video.kind, video)} was forgotten: {reason}", where=typed_id.where, hint=hint)
+
+
+def _ranges_of_hex(letters: str) -> Iterator[IdRange]:
+    """The ids that begin so in hex, if any do."""
+    if len(letters) <= 2 * ID_BYTES and _is_hex(letters):
+        yield _range(int(letters, 16), 4 * len(letters))
+
+
+def _ranges_of_base32(letters: str) -> Iterator[IdRange]:
+    """The ids that begin so as they are printed, if any do: a whole id has one spelling."""
+    if len(letters) > LETTERS_OF_ID or set(letters) - set(LETTERS):
+        return
+    value = sum(LETTERS.index(letter) << 5 * position for position, letter in enumerate(reversed(letters)))
+    if len(letters) < LETTERS_OF_ID:
+        yield _range(value, 5 * len(letters))
+    elif letters[-1] in LAST_LETTERS:
+        yield _range(value >> 5 * LETTERS_OF_ID - BITS, BITS)
+
+
+def _is_hex(letters: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]+", letters) is not None
+
+
+def _range(value: int, bit_count: int) -> IdRange:
     free_bits = BITS - bit_count
-    return (value << free_bits).to_bytes(ID_BYTES, "big"), ((value << free_bits) + (1 << free_bits) - 1).to_bytes(
-        ID_BYTES, "big"
-    )
+    low = value << free_bits
+    return IdRange(low.to_bytes(ID_BYTES, "big"), (low + (1 << free_bits) - 1).to_bytes(ID_BYTES, "big"))
 
 
-def _rows_in_range(stored: StoredRows, tables: Iterable[str], id_range: IdRange) -> list[RowLocation]:
-    ids_by_table = {table: stored.between(table, id_range.low, id_range.high) for table in tables}
-    return [RowLocation(table, id, video) for table, ids in ids_by_table.items() for id, video in sorted(ids.items())]
+def _rows_in_range(stored: StoredRows, tables: Iterable[str], ids: IdRange) -> list[RowLocation]:
+    videos_by_table = {table: stored.between(table, ids.low, ids.high) for table in tables}
+    return [RowLocation(table, id, video) for table, videos in videos_by_table.items() for id, video in sorted(videos.items())]
 
 
-def _nearest_rows(stored: StoredRows, tables: Iterable[str], id_range: IdRange) -> list[tuple[str, Id]]:
+def _nearest_rows(stored: StoredRows, tables: Collection[str], ranges: Iterable[IdRange]) -> list[tuple[str, Id]]:
     """The rows whose ids begin most like the one that was given."""
-    neighbours: list[tuple[str, Id]] = []
-    for table in filter(stored.has, tables):
-        ids = stored.sql(table, ["id"])
-        sql = f"SELECT unnest([max(id) FILTER (id < $low), min(id) FILTER (id > $high)]) AS id FROM {ids}"
-        table_neighbours = id_list(stored.view.unchecked(sql, {"low": id_range.low, "high": id_range.high}).column("id"))
-        neighbours += [(table, neighbour) for neighbour in table_neighbours if neighbour]
-    target = int.from_bytes(id_range.low, "big")
-    return sorted(neighbours, key=lambda neighbour: int.from_bytes(neighbour[1], "big") ^ target)[:3]
+    distances: dict[tuple[str, Id], int] = {}
+    for ids in ranges:
+        target = int.from_bytes(ids.low, "big")
+        for table in filter(stored.has, tables):
+            neighbours = "SELECT unnest([max(id) FILTER (id < $low), min(id) FILTER (id > $high)]) AS id"
+            rows = stored.view.unchecked(f"{neighbours} FROM {stored.sql(table, ['id'])}", ids._asdict())
+            for id in filter(None, id_list(rows.column("id"))):
+                distance = int.from_bytes(id, "big") ^ target
+                distances[table, id] = min(distance, distances.get((table, id), distance))
+    return sorted(distances, key=lambda row: distances[row])[:3]
 
 
 def _printed_ids(stored: StoredRows, rows: Iterable[tuple[str, Id]]) -> list[str]:

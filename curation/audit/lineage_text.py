@@ -16,7 +16,7 @@ from dmforge.curation.audit.shard_locations import PackedSample
 from dmforge.curation.audit.stored_rows import StoredRow
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.looks import Window, print_span
-from dmforge.schemas.visible import escaped_in_line
+from dmforge.schemas.visible import escaped_in_line, shortened
 
 MAX_LINES = 12
 """How many lines of a kind are printed; `--json` has all."""
@@ -205,7 +205,7 @@ def _first_steps(steps: Sequence[Step]) -> Iterable[Step]:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= MAX_TEXT_CHARS else text[:MAX_TEXT_CHARS] + "..."
+    return shortened(text, MAX_TEXT_CHARS)
 
 
 def _relative_path(path: Path, root: Path) -> str:

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from dmforge.curation.audit.id_lookup import LETTERS, SEARCHED_LAST, whole_id
+from dmforge.curation.audit.id_lookup import COLUMN_OF_KIND, LETTERS, LETTERS_OF_ID, SEARCHED_LAST, whole_id
 from dmforge.curation.contract.stage import Root
 from dmforge.curation.lake.views import LakeView
 from dmforge.schemas.columns import id_list
@@ -20,14 +20,15 @@ from dmforge.schemas.records import RECORDS
 
 KINDS = frozenset(record.kind for record in RECORDS)
 """A column that is called like a kind holds ids of this kind: nothing is looked up for it."""
-KIND_OF_COLUMN = {"requests": "ask", "part": "video"}
+KIND_OF_COLUMN = {"request": "ask", "requests": "ask", "part": "video"}
 """The kinds of ids in columns that are not called like the kind."""
-KINDS_WITHOUT_ROWS = frozenset({"variant", "student", "ask"})
-"""Kinds of ids without rows in the lake."""
-LETTERS_OF_ID = 26
 PLAIN = re.compile(r"[a-z]+")
 LITERAL = re.compile(rb"'(?:\w+_[a-z2-7]{26}|[0-9a-f]{32})'", re.IGNORECASE)
 """A text in SQL that is a whole id."""
+CONDITION = re.compile(rb"\"?(?P<column>\w+)\"?\s*(?:=|==|<>|!=)\s*'(?P<text>(?P<kind>[a-z]+)_\w*)'", re.IGNORECASE)
+"""A column that is compared with a text that begins like an id."""
+ID_KINDS = KINDS | COLUMN_OF_KIND.keys()
+ID_COLUMNS = ID_KINDS | KIND_OF_COLUMN.keys() | {"id", "input", "subject", "made_from"}
 
 
 class PrintedIds:
@@ -49,7 +50,7 @@ class PrintedIds:
 
     def of(self, column: str, ids: Collection[Id]) -> Mapping[Id, str]:
         """The printed form of ids that stand in a column of the answer."""
-        if kind_of(column) in KINDS | KINDS_WITHOUT_ROWS:
+        if kind_of(column) in ID_KINDS:
             return by_column(column, ids)  # what the column says is right
         kinds: dict[Id, str] = {}
         for kind in sorted(self._tables, key=lambda kind: kind != self._last_kind):
@@ -88,19 +89,35 @@ def with_ids(sql: str) -> str:
         tokens = duckdb.tokenize(sql)
     except (duckdb.Error, UnicodeError):
         return sql  # the sandbox says what is wrong with it
-    for offset, kind in tokens:
-        literal = LITERAL.match(text, offset) if kind == duckdb.token_type.string_const else None
-        if literal is not None:
-            parts += [text[end:offset], _as_id(literal[0])]
+    for index, (offset, kind) in enumerate(tokens):
+        if kind != duckdb.token_type.string_const:
+            continue
+        literal = LITERAL.match(text, offset)
+        id = None if literal is None else _id_of(literal[0])
+        if literal is not None and id is not None:
+            parts += [text[end:offset], f"unhex('{id.hex()}')".encode()]
             end = literal.end()
+        elif index > 1:
+            _require_id(text[tokens[index - 2][0] :])
     return b"".join([*parts, text[end:]]).decode("utf-8", "surrogateescape")
 
 
-def _as_id(literal: bytes) -> bytes:
+def _id_of(literal: bytes) -> Id | None:
     try:
-        return f"unhex('{whole_id(literal[1:-1].decode())[1].hex()}')".encode()
+        return whole_id(literal[1:-1].decode())[1]
     except InputError:
-        return literal
+        return None
+
+
+def _require_id(condition: bytes) -> None:
+    """Refuse a condition by which a column of ids equals a text that begins like an id and is none: it would find nothing."""
+    match = CONDITION.match(condition)
+    if match is not None and _word(match["column"]) in ID_COLUMNS and _word(match["kind"]) in ID_KINDS:
+        whole_id(match["text"].decode(), "--sql")
+
+
+def _word(name: bytes) -> str:
+    return name.decode().lower()
 
 
 def _base32(ids: Collection[Id]) -> list[str]:

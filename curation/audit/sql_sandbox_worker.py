@@ -50,6 +50,11 @@ OUT_OF_MEMORY_WORDS = ("bad_alloc", "out of memory", "allocat")
 """Words of errors that mean a limit was met."""
 MAX_MESSAGE_CHARS = 500
 """Of what DuckDB says of a query, which may quote all of it."""
+TABLE_HINT = "SHOW TABLES names the tables, DESCRIBE tasks the columns of one"
+ID_HINT = (
+    "ids are compared whole, as they are printed: id = 'video_...'; `dmforge why BEGINNING` finds the one that begins so; "
+    "ids are bytes (BLOB), and functions of texts don't take them"
+)
 MAX_DEPTH = 400
 """Levels of a statement that are followed."""
 
@@ -138,9 +143,8 @@ def _run_query(query: SandboxRequest, tables: Mapping[str, pa.Table], out: IO[by
     except (duckdb.Error, pa.ArrowException, OSError) as error:  # what goes wrong on the way comes through Arrow
         if any(word in str(error).lower() for word in OUT_OF_MEMORY_WORDS):
             return out_of_memory(query.memory_mb)
-        return SandboxResult(
-            "wrong", first_line(error)[:MAX_MESSAGE_CHARS], "SHOW TABLES names the tables, DESCRIBE tasks the columns of one"
-        )
+        message = first_line(error)[:MAX_MESSAGE_CHARS]
+        return SandboxResult("wrong", message, ID_HINT if "BLOB" in message else TABLE_HINT)
     return SandboxResult("done")
 
 

@@ -14,7 +14,9 @@ from dmforge.curation.shards.document import ShardSample, read_document
 from dmforge.curation.shards.folders import MANIFEST, parse_manifest
 from dmforge.curation.shards.tars import walk
 from dmforge.curation.sources.annotation_files import raw_records
-from dmforge.curation.sources.annotation_format import AnnotationFormat
+from dmforge.curation.sources.annotation_format import AnnotationFormat, RefusedQuestion
+from dmforge.curation.sources.formats import jsonl
+from dmforge.curation.sources.task_checks import check
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.looks import MAX_CS, Window, read_density, read_span
@@ -23,7 +25,8 @@ from dmforge.schemas.records import Needs, TaskKind
 
 SUFFIXES = (".tar", ".json", ".jsonl", ".parquet")
 HINT = (
-    "give a shard (.tar) or a folder of shards; or DM-CoT or DM-RL rows as .json, .jsonl or .parquet, like those of an export"
+    "give a shard (.tar) or a folder of shards; or rows as .json, .jsonl or .parquet: of DM-CoT, of DM-RL, of an export, or of "
+    "the import format jsonl"
 )
 QUERY_LINE = re.compile(r"textual query: (.*)")
 STRUCTURE_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
@@ -60,6 +63,10 @@ class WrittenRecord:
     """How many times a user asks; the fields above are of the last one."""
     target: tuple[float, float, float] | None = None
     """Start and end in seconds, and density, of a task's target, unchecked."""
+    is_annotation: bool = False
+    """Whether it is a question as people bring it, which has no target yet."""
+    fault: str = ""
+    """Why it is no task, where its reader says so."""
 
     @property
     def trajectory(self) -> str:
@@ -152,6 +159,8 @@ def _from_row(row: Mapping[str, Any], record: str) -> WrittenRecord:
         return _from_hub(row)
     if "gt_span_start" in row:
         return _from_task(row, record)
+    if jsonl.FORMAT.keys <= row.keys():
+        return _from_annotation(row, record)
     if "conversations" in row:
         return _from_turns(record, [(turn["from"], turn["value"]) for turn in row["conversations"]])
     if "messages" in row:
@@ -177,6 +186,18 @@ def _from_task(row: Mapping[str, Any], record: str) -> WrittenRecord:
     target = (float(row["gt_span_start"]), float(row["gt_span_end"]), float(row["fps"]))
     kind = "grounding" if read_span(gold) is not None and not options else kind
     return WrittenRecord(record, _text(row, "prompt"), "", kind, question, options, gold, target=target)
+
+
+def _from_annotation(row: Mapping[str, Any], record: str) -> WrittenRecord:
+    """A question in our own format, as an import would take it in."""
+    (question,) = jsonl.questions(dict(row), {})
+    checked = question if isinstance(question, RefusedQuestion) else check(question)
+    if isinstance(checked, RefusedQuestion):
+        return WrittenRecord(record, str(row["question"]), is_annotation=True, fault=checked.reason)
+    return WrittenRecord(
+        record, row["question"], "", checked.kind, checked.question, checked.options, checked.answer, checked.windows,
+        checked.needs, is_annotation=True,
+    )  # fmt: skip
 
 
 def _from_trl(row: Mapping[str, Any], record: str) -> WrittenRecord:

@@ -185,9 +185,15 @@ def _video_id(name: str) -> Id:
 
 
 def forget_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
-    """Remove the lines about some videos from every writer's file."""
+    """Remove the lines about some videos from every writer's file; how many there were."""
     names = {show("video", video).encode() for video in videos}
     return sum(_remove_lines(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
+
+
+def count_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
+    """How many lines are about some videos."""
+    names = {show("video", video).encode() for video in videos}
+    return sum(_count_lines(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
 
 
 def take_over_answers(workspace: WorkspaceFolder, other: WorkspaceFolder, hidden: Collection[Id]) -> int:
@@ -215,19 +221,23 @@ def take_over_answers(workspace: WorkspaceFolder, other: WorkspaceFolder, hidden
 
 def _remove_lines(path: Path, names: Collection[bytes]) -> int:
     """Remove the lines about these videos from one file; how many there were."""
-
-    def is_about(line: bytes) -> bool:
-        head = HEAD.match(line)
-        return head is not None and head[2] in names
-
-    with path.open("rb") as lines:
-        removed = sum(map(is_about, lines))
-        if removed:
-            lines.seek(0)
-            with writing(path, PRIVATE) as file:
-                for line in itertools.filterfalse(is_about, lines):
+    removed = _count_lines(path, names)
+    if removed:
+        with path.open("rb") as lines, writing(path, PRIVATE) as file:
+            for line in lines:
+                if not _is_about(line, names):
                     file.write(line)
     return removed
+
+
+def _count_lines(path: Path, names: Collection[bytes]) -> int:
+    with path.open("rb") as lines:
+        return sum(_is_about(line, names) for line in lines)
+
+
+def _is_about(line: bytes, names: Collection[bytes]) -> bool:
+    head = HEAD.match(line)
+    return head is not None and head[2] in names
 
 
 def _line_offsets(path: Path) -> Iterator[tuple[str, int]]:

@@ -83,7 +83,7 @@ class Part:
         size_bytes = path.stat().st_size if path.is_file() else None
         if size_bytes != self.size_bytes:
             state = "is missing" if size_bytes is None else f"has {size_bytes} bytes"
-            raise LakeError(f"the part {state}; its commit says {self.size_bytes}", where=str(path), hint=RESTORE)
+            raise self._damage(lake, f"the part {state}; its commit says {self.size_bytes}")
 
     def check_bytes(self, lake: Path) -> None:
         """Check the sha256 of the file: all of it is read, once a process as long as the file stays as it is."""
@@ -91,11 +91,20 @@ class Part:
         with disk_errors(path):
             sha256 = known_sha256(path)
         if sha256 != self.sha256:
-            reason = f"the part was changed: its sha256 is {sha256}; its commit says {self.sha256}"
-            raise LakeError(reason, where=str(path), hint=RESTORE)
+            raise self._damage(lake, f"the part was changed: its sha256 is {sha256}; its commit says {self.sha256}")
 
+    def _damage(self, lake: Path, message: str) -> LakeError:
+        """The error of a part that is not as its commit says."""
+        commits = [
+            str(path.relative_to(lake.parent)) for path in sorted(lake.glob("commits/*/*.json")) if self._is_named_in(path)
+        ]
+        names = " and ".join(commits) or "the commit file that names it"
+        hint = f"restore the file from a backup; or delete {names}, and its batch will be done again"
+        return LakeError(message, where=str(self.path(lake)), hint=hint)
 
-RESTORE = "restore the file from a backup; or delete the commit file that names it, and its batch will be done again"
+    def _is_named_in(self, commit: Path) -> bool:
+        with disk_errors(commit):
+            return f'"{self.name}"'.encode() in commit.read_bytes()
 
 
 def id_column(table: str) -> str:

@@ -41,15 +41,31 @@ class Removal:
         """How many rows of a commit would go."""
         return sum(self._count(lake, part) for part in commit.parts)
 
+    def present_values(self, lake: Lake, commit: Commit) -> set[Any]:
+        """Which of the values a commit has rows of."""
+        return {value for part in commit.parts for value in self._present_values(lake, part)}
+
     def _count(self, lake: Lake, part: Part) -> int:
+        cells = self._cells(lake, part)
+        return 0 if cells is None else int(pc.sum(_holds(cells, self._values)).as_py() or 0)
+
+    def _present_values(self, lake: Lake, part: Part) -> list[Any]:
+        cells = self._cells(lake, part)
+        if cells is None:
+            return []
+        values = pc.list_flatten(cells) if pa.types.is_list(cells.type) else cells
+        return values.filter(pc.is_in(values, self._values)).unique().to_pylist()
+
+    def _cells(self, lake: Lake, part: Part) -> pa.ChunkedArray[Any] | None:
+        """The column of a part that decides; None where its table has none."""
         column = self._column(part.table)
         if column is None:
-            return 0
+            return None
         # one column only, and unhashed: this is asked of every part whenever a run starts on a workspace with takedowns
         path = part.path(lake.workspace.lake)
         with naming_damaged_part(lake.workspace.lake, [part]):
             column = SEVERAL if SEVERAL in pq.read_schema(path).names else column
-            return int(pc.sum(_holds(pq.read_table(path, columns=[column]).column(column), self._values)).as_py() or 0)
+            return pq.read_table(path, columns=[column]).column(column)
 
     def _remaining_tables(self, lake: Lake, part: Part) -> Iterator[pa.Table]:
         column = self._column(part.table)

@@ -167,17 +167,20 @@ def sweep(workspace: WorkspaceFolder) -> None:
 
 def remove_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove every selection that holds one of these videos, and count them; the next run packs what is left."""
-    keys = {base32(video) for video in videos}
     sweep(workspace)
-    folders_to_remove = [
-        path.parent for path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}")) if _may_hold(path.parent, keys)
-    ]
+    folders_to_remove = folders_with(workspace, videos)
     for folder in folders_to_remove:
         exported = workspace.root.glob(f"exports/*/{folder.parent.name}/{folder.name}")
         for path in (folder, *exported):
             with disk_errors(path):
                 shutil.rmtree(path)
     return len(folders_to_remove)
+
+
+def folders_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> list[Path]:
+    """The folder of every selection that holds one of these videos."""
+    keys = {base32(video) for video in videos}
+    return [path.parent for path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}")) if _may_hold(path.parent, keys)]
 
 
 def _may_hold(folder: Path, keys: set[str]) -> bool:

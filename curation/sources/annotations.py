@@ -112,16 +112,26 @@ def source_version(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> str
 
 def forget_lines(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the questions about some videos; how many there were."""
-    line_starts = tuple(f'["{show("video", video)}", '.encode() for video in videos)
     removed = 0
-    for path in _annotation_paths(workspace, ANNOTATIONS):
-        with disk_errors(path):
-            lines = path.read_bytes().splitlines(keepends=True)
-        kept_lines = [line for line in lines if not line.startswith(line_starts)]
+    for path, lines, kept_lines in _without_lines_about(workspace, videos):
         if len(kept_lines) < len(lines):
             removed += len(lines) - len(kept_lines)
             write_bytes(path, b"".join(kept_lines))
     return removed
+
+
+def count_lines(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
+    """How many questions are about some videos."""
+    return sum(len(lines) - len(kept_lines) for _, lines, kept_lines in _without_lines_about(workspace, videos))
+
+
+def _without_lines_about(workspace: WorkspaceFolder, videos: Collection[Id]) -> Iterator[tuple[Path, list[bytes], list[bytes]]]:
+    """Each file with all of its lines, and with those that are not about these videos."""
+    line_starts = tuple(f'["{show("video", video)}", '.encode() for video in videos)
+    for path in _annotation_paths(workspace, ANNOTATIONS):
+        with disk_errors(path):
+            lines = path.read_bytes().splitlines(keepends=True)
+        yield path, lines, [line for line in lines if not line.startswith(line_starts)]
 
 
 def take_over_files(workspace: WorkspaceFolder, other: WorkspaceFolder) -> int:

@@ -108,12 +108,23 @@ def forget_reviews(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
         with _locked_file(path) as file:
             cut_torn_line(file)  # half a line may be about one of them
             lines = _lines(path)
-            reviews = [_parse_review(line, "forgotten", f"{path}:{line_number}") for line_number, line in enumerate(lines, 1)]
-            kept_lines = [line for line, review in zip(lines, reviews, strict=True) if review.video not in videos]
+            kept_lines = _not_about(videos, path, lines)
             if len(kept_lines) < len(lines):
                 removed += len(lines) - len(kept_lines)
                 write_bytes(path, b"".join(line + b"\n" for line in kept_lines))
     return removed
+
+
+def count_reviews(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
+    """How many decisions are about some videos."""
+    lines_by_path = {path: _lines(path) for path in _review_paths(workspace)}
+    return sum(len(lines) - len(_not_about(videos, path, lines)) for path, lines in lines_by_path.items())
+
+
+def _not_about(videos: Collection[Id], path: Path, lines: list[bytes]) -> list[bytes]:
+    """The lines of a file whose decision is not about one of these videos."""
+    reviews = [_parse_review(line, "forgotten", f"{path}:{line_number}") for line_number, line in enumerate(lines, 1)]
+    return [line for line, review in zip(lines, reviews, strict=True) if review.video not in videos]
 
 
 def _review_paths(workspace: WorkspaceFolder) -> list[Path]:

@@ -15,6 +15,14 @@ def forgotten_videos(workspace: WorkspaceFolder) -> frozenset[Id]:
     return frozenset(video for video, _ in takedowns(workspace))
 
 
+def reasons_by_video(workspace: WorkspaceFolder) -> dict[Id, str]:
+    """Why each video was to be forgotten, by the first line about it."""
+    reasons: dict[Id, str] = {}
+    for video, reason in takedowns(workspace):
+        reasons.setdefault(video, reason)
+    return reasons
+
+
 def takedowns(workspace: WorkspaceFolder) -> Iterator[tuple[Id, str]]:
     """Each video that people asked to forget, with the reason: a line `{"video": id, "reason": text}`."""
     path = workspace.forgotten

@@ -114,8 +114,8 @@ def _task_defects(record: WrittenRecord) -> Iterator[LintFinding]:
 
 def _task_measures(record: WrittenRecord) -> Iterator[tuple[str, RuleScore]]:
     whole_prompt = (0, len(record.prompt))
-    if not record.prompt:
-        yield "record", _faulty_measure("neither a trajectory nor a task", *whole_prompt)
+    if record.fault or not record.prompt:
+        yield "record", _faulty_measure(record.fault or "neither a trajectory nor a task", *whole_prompt)
         return
     question_measure = audible(record.question)
     offset = max(0, record.prompt.find(record.question))
@@ -128,6 +128,8 @@ def _task_measures(record: WrittenRecord) -> Iterator[tuple[str, RuleScore]]:
             tuple(Finding(fault.message, offset + fault.start, offset + fault.end) for fault in question_measure.faults),
         ),
     )
+    if record.is_annotation:
+        return
     if record.target is None:
         yield "target", _faulty_measure("no window and density are set as a target", *whole_prompt)
         return
