@@ -10,7 +10,7 @@ SECONDS_IN_ALL ?= 300
 SEED ?= 0
 SIZES ?= 1000,10000,100000
 
-.PHONY: demo quick test test-slow check walk docs site bench growth peers chaos fuzz test-vllm setup clean
+.PHONY: demo quick test test-slow check walk wheel docs site bench growth peers chaos fuzz test-vllm setup clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make test-slow  the slow ones: kills, clusters, browsers, learning, the README followed"
 	@echo "make check      format, lint, types, import floors"
 	@echo "make walk       README.md, followed word for word from an empty clone"
+	@echo "make wheel      the wheel in empty environments, with each extra alone; some GB are downloaded"
 	@echo "make docs       docs/recipes.md and docs/commands.md, from the code"
 	@echo "make site       the pages as a site, under ./site"
 	@echo "make bench      every benchmark, each prints its table"
@@ -57,6 +58,9 @@ check: $(STAMP)
 
 walk: $(STAMP)
 	$(BIN)/python -m tools.walk
+
+wheel: $(STAMP)
+	$(BIN)/python -m tools.wheel
 
 docs: $(STAMP)
 	$(BIN)/python -m tools.keys

@@ -142,7 +142,9 @@ class Workspace:
         paths, folders = list(map(Path, files)), list(map(Path, videos))
         caller = self._called("import_annotations", {"form": form, "files": ", ".join(map(str, files))})
         if dry_run:
-            return intake.dry_import(caller.console, form, paths, folders)
+            if not folders:
+                caller.console.print_line("the videos are not looked for; to count those that are missing, too: --videos DIR")
+            return intake.dry_import(form, paths, folders)
         claims = SourceInfo(source, licence, terms, namespace, split=split)
         return intake.import_annotations(self.folder, caller.console, caller.command, form, paths, folders, claims)
 

@@ -168,11 +168,9 @@ def import_annotations(
     return Imported(made_count, identical, flagged, rejected, pending, report.deferred, examples)
 
 
-def dry_import(console: Terminal, form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imported:
+def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imported:
     """Count what an import would find, as far as it can be told without videos. Writes nothing, and needs little memory."""
     finder = _finder_in_folders(folders) if folders else None
-    if finder is None and find_format(form, "import").role == "train":
-        console.print_line("import: the videos were not looked for; to count those that are missing, too: --videos DIR")
     question_hashes, flag_bits = array("Q"), array("Q")
     bit_by_flag, rejected, examples = dict[str, int](), Counter[str](), dict[str, str]()
     for placed in read_questions(find_format(form, "import"), files):
