@@ -90,7 +90,7 @@ def test_a_function_hears_of_each_stage_and_nothing_is_printed(
 
 
 def test_an_error_names_the_place_and_a_hint(tmp_path: Path, workspace: dm.Workspace) -> None:
-    with pytest.raises(dm.InputError, match="no recipe.toml|no workspace"):
+    with pytest.raises(dm.InputError, match="no workspace here"):
         dm.Workspace(tmp_path).plan()
     with pytest.raises(dm.InputError, match="no corpus"):
         workspace.export("cto", to="hf")
