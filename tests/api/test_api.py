@@ -19,6 +19,7 @@ PAGE = ROOT / "docs/api.md"
 HEAVY = {"torch", "transformers", "duckdb", "pyarrow", "numpy", "av", "pydantic", "rich", "typer"}
 
 
+@pytest.mark.slow
 def test_the_page_runs_from_top_to_bottom(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     assert len(blocks) >= 5

@@ -15,6 +15,8 @@ from nbclient import NotebookClient
 
 import dmforge as dm
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 

@@ -25,6 +25,7 @@ SMALLER = {
 """What is otherwise in the short form; each must stand in README.md."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_first_steps_end_with_a_corpus_a_student_and_a_report(tmp_path: Path) -> None:
     lines = chapters(ROOT / "README.md")["First steps"]

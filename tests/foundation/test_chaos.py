@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from chaos.everything import uncovered
 from chaos.kills import chaos
 from chaos.subjects import CONCURRENCY, Rehearsal
+
+pytestmark = pytest.mark.slow
 
 
 def test_no_stage_is_left_out_of_what_is_killed() -> None:

@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 from dmforge import cli
 from tests.compatibility.test_59a9f4a import unpack
 
+pytestmark = pytest.mark.slow
+
 LONG = "x" * 5_000
 PATHS = {
     "nothing": "",

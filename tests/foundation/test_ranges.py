@@ -37,6 +37,7 @@ def made(root: Path, stages: Sequence[AnyStage]) -> dict[str, str]:
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", [chain, sets])
 def test_how_ranges_are_cut_changes_no_byte_of_lake_and_shards(
     stages: Callable[[int], Sequence[AnyStage]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

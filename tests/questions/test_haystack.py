@@ -100,6 +100,7 @@ def read(place: WorkspaceFolder, record: Any) -> list[Any]:
     return from_arrow(record, view.table(view.rows(record, gated=False).sql))
 
 
+@pytest.mark.slow
 def test_needles_are_found_by_their_frames_at_exactly_the_window(haystacks: WorkspaceFolder) -> None:
     parts, videos = read(haystacks, Spliced), {video.id: video for video in read(haystacks, Video)}
     needles = [part for part in parts if part.role == "needle"]
@@ -231,6 +232,7 @@ class Encoded:
     seams: tuple[int, ...]
 
 
+@pytest.mark.slow
 def test_sizes_and_gops_betray_no_seam(tmp_path: Path) -> None:
     """Whoever finds cuts by sizes has found cuts: which of them are seams is chance, whatever else is read from the sizes."""
     encoded = [_encoded(number, tmp_path) for number in range(60)]

@@ -34,6 +34,7 @@ def dmforge(*words: object, code: int = 0) -> Any:
     return json.loads(done.stdout) if "--json" in words else done.stderr.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_every_type_is_reached_and_is_what_the_script_says() -> None:
     found = {one.type: one for one in at_lowest_levels(12)}
     assert set(LOWEST) <= set(found)
@@ -43,6 +44,7 @@ def test_every_type_is_reached_and_is_what_the_script_says() -> None:
             assert one.candidates > 0, one
 
 
+@pytest.mark.slow
 def test_one_command_packs_a_folder_and_each_question_is_accounted_for(tmp_path: Path) -> None:
     settings = WorldSettings(videos=6, knobs=LEVELS[2], longest_s=40)
     with ran(tmp_path, settings, list(LOWEST), 6) as workspace:

@@ -17,8 +17,8 @@ from dmforge.generators.inference.rollout import RolloutError, roll
 from dmforge.schemas.looks import Look
 from tests.support.taught import Tinted
 from tests.vllm.conftest import quests, watching
-from tests.vllm.lane.seeds import DEADLY, NUMBING
 from tests.vllm.test_offline import ids
+from tests.vllm.lane.seeds import DEADLY, NUMBING
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Killing(Tinted):
     def look(self, look: Look) -> ShownClip:
         clip = super().look(look)
         if self.engine is not None and len(self.cut) == 2:
-            (pid,) = (lane.pid for lane in self.engine.lanes.lanes)
+            (pid,) = (worker.pid for worker in self.engine.pool.workers)
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
             self.killed.append(pid)
@@ -46,7 +46,7 @@ def test_rows_end_alike_though_their_engine_is_killed_on_the_way(
         footage = Killing("red", "blue", Fraction(48), 5, engine=watched.engine)
         rows = roll(watched.engine, quests(footage, range(10)))
         assert len(footage.killed) == 1
-        (pid,) = (lane.pid for lane in watched.engine.lanes.lanes)
+        (pid,) = (worker.pid for worker in watched.engine.pool.workers)
         assert pid not in (None, footage.killed[0])
     assert ids(rows) == ids(undisturbed)
     with pytest.raises(ProcessLookupError):

@@ -97,14 +97,14 @@ def test_after_a_sync_log_probabilities_are_the_trainers_and_before_it_they_were
     assert [row.transcript for row in stale] == [row.transcript for row in first]
     assert apart(student, stale, footage) > APART
 
-    (lane,) = engine.engine.lanes.lanes
-    pid = lane.pid
+    (worker,) = engine.engine.pool.workers
+    pid = worker.pid
     following(engine, student)
     engine.seen()
     before = replace(engine.engine.tallies.first)
     after = roll(engine.engine, asked)
     assert apart(student, after, footage) < SAME
-    assert lane.pid == pid is not None, "it was right because it had to begin anew"
+    assert worker.pid == pid is not None, "it was right because it had to begin anew"
     assert coarse_numbers(footage) in engine.seen()
     # all rows but the one that was first there find its prompt; none finds the old one
     now = engine.engine.tallies.first
@@ -119,9 +119,9 @@ def _is_vision(name: str) -> bool:
 def test_a_process_that_is_started_anew_has_the_weights_of_now(engine: Watched, student: Student) -> None:
     footage = Tinted("blue", "red", Fraction(48), 1400)
     following(engine, changed(student, lambda _: True))
-    (lane,) = engine.engine.lanes.lanes
-    assert lane.pid is not None
-    os.kill(lane.pid, signal.SIGKILL)
+    (worker,) = engine.engine.pool.workers
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGKILL)
     assert apart(student, roll(engine.engine, quests(footage, range(4), T)), footage) < SAME
 
 

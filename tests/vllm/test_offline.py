@@ -32,7 +32,7 @@ LOOK = Look(Window(1013, 1347), Fraction(3))
 class Overhearing:
     """The courier of an engine, and all that went through its hands."""
 
-    courier: GenerationTransport
+    transport: GenerationTransport
     legs: dict[int, list[Generate]] = field(default_factory=dict[int, list[Generate]])
     contexts: dict[int, list[tuple[int, ...]]] = field(default_factory=dict[int, list[tuple[int, ...]]])
     late_by: int = 0
@@ -41,17 +41,17 @@ class Overhearing:
     def send(self, row_index: int, order: Order, request: Generate) -> None:
         clips = tuple(replace(clip, ticks=tuple(tick + self.late_by for tick in clip.ticks)) for clip in request.clips)
         self.legs.setdefault(row_index, []).append(request)
-        self.courier.send(row_index, order, replace(request, clips=clips))
+        self.transport.send(row_index, order, replace(request, clips=clips))
 
     def receive(self) -> Mapping[int, Generated | FailedRow]:
-        found = self.courier.receive()
+        found = self.transport.receive()
         for number, gone in found.items():
             assert isinstance(gone, Generated)
             self.contexts.setdefault(number, []).append(gone.context)
         return found
 
     def clear(self) -> None:
-        self.courier.clear()
+        self.transport.clear()
 
 
 @dataclass
@@ -59,11 +59,11 @@ class Overheard:
     """An engine with an overhearing courier."""
 
     watched: Watched
-    courier: Overhearing
+    transport: Overhearing
 
     def converse(self, rows: list[Sampling]) -> RemoteConversation:
         return RemoteConversation(
-            self.watched.engine.layout, self.courier, rows, EngineResources(1024, 1024), GenerationTotals()
+            self.watched.engine.layout, self.transport, rows, EngineResources(1024, 1024), GenerationTotals()
         )
 
     def close(self) -> None:
@@ -119,25 +119,25 @@ def test_what_it_writes_depends_on_the_pixels_of_both_clips(watched: Watched) ->
 
 
 def test_the_model_is_shown_the_very_tokens_that_training_lays_out(watched: Watched) -> None:
-    courier = Overhearing(watched.engine.lanes)
+    transport = Overhearing(watched.engine.workers)
     asked = [*quests(ODD, range(4)), *quests(Tinted("red"), range(4))]
-    rows = roll(Overheard(watched, courier), asked)
+    rows = roll(Overheard(watched, transport), asked)
     stamped = 0
     for number, (quest, row) in enumerate(zip(asked, rows, strict=True)):
         laid = retrace(row, quest.footage, watched.engine.layout).ids.tolist()
-        for context in courier.contexts[number]:
+        for context in transport.contexts[number]:
             assert list(context) == laid[: len(context)]
         stamped += len(row.looks)
     assert stamped, "no row looked: no stamp of a second clip was seen"
-    text = watched.engine.layout.vocabulary.decode(list(courier.contexts[0][0]))
+    text = watched.engine.layout.vocabulary.decode(list(transport.contexts[0][0]))
     first, second = (plan_coarse(ODD.duration_s, Fraction(1)).times_s[at] for at in (0, 1))
     assert f"<{float((first + second) / 2):.1f} seconds>" in text
 
 
 def test_another_time_on_a_frame_is_noticed(watched: Watched) -> None:
-    courier = Overhearing(watched.engine.lanes, late_by=2000)
+    transport = Overhearing(watched.engine.workers, late_by=2000)
     with pytest.raises(DmforgeError, match="another context"):
-        roll(Overheard(watched, courier), quests(ODD, [0]))
+        roll(Overheard(watched, transport), quests(ODD, [0]))
 
 
 def test_the_frames_that_were_asked_for_reach_the_vision_tower(watched: Watched) -> None:
@@ -187,7 +187,7 @@ def test_two_processes_share_the_videos(checkpoint: Path, here: TransformersEngi
     asked = [quest for footage in videos for quest in quests(footage, range(3))]
     with watching(checkpoint, tmp_path, processes=2) as watched:
         assert ids(roll(watched.engine, asked)) == ids(roll(here, asked))
-        first, second = (lane.pid for lane in watched.engine.lanes.lanes)
+        first, second = (worker.pid for worker in watched.engine.pool.workers)
         assert first != second
         counted = Counter(map(tuple, watched.seen()))
     assert [counted[tuple(coarse_numbers(footage))] for footage in videos] == [1] * 3

@@ -1,6 +1,6 @@
 """Segment-decoupled GRPO: the student's looks learn from the rewards of looks, its answers from the rewards of answers.
 
-For each prompt G rollouts are drawn from the policy at temperature T (practice.py). Each earns R_samp and R_reason
+For each prompt G rollouts are drawn from the policy at temperature T (rollouts.py). Each earns R_samp and R_reason
 (rewards.py), which are normalised within the group, and each token carries the advantage A_t of its segment (advantages.py).
 M_i are the tokens that the policy wrote in rollout i; what was injected is in no sum. With
 
@@ -11,7 +11,7 @@ what is maximised is
 
     J = mean_i 1/|M_i| sum_{t in M_i} [ min(rho_t A_t, clip(rho_t, 1 - eps, 1 + eps) A_t) - beta KL_t ]
 
-Where the rollouts were drawn by an engine outside the trainer, the min is multiplied by w_t (correction.py).
+Where the rollouts were drawn by an engine outside the trainer, the min is multiplied by w_t (importance_sampling.py).
 
 All probabilities are of the tempered distribution with nothing banned from it, on both sides of the ratio. Before the first
 of mu updates nothing has changed since the rollouts: pi_old is what that update's own forward computes, and costs nothing.

@@ -33,7 +33,7 @@ def open_rl_corpora(settings: SdgrpoSettings) -> list[Corpus]:
             raise InputError(message, where=f"{corpus.place}: {corpus[costliest_index].sample.id}", hint=hint)
         if vllm_settings and rollout_tokens > vllm_settings.max_model_len:
             message = f"a rollout may have {rollout_tokens} tokens, and a row of the engine {vllm_settings.max_model_len}"
-            hint = "raise [engine] context, lower [rollout] max_tokens, or pack with clips that cost less"
+            hint = "raise [engine] max_model_len, lower [rollout] max_tokens, or pack with clips that cost less"
             raise InputError(message, where=f"{corpus.place}: {corpus[costliest_index].sample.id}", hint=hint)
     return corpora
 

@@ -57,14 +57,14 @@ class ClipPayload:
         }
 
     def to_bytes(self) -> bytes:
-        """The parcel as bytes, to be sent over HTTP."""
+        """The payload as bytes, to be sent over HTTP."""
         buffer = io.BytesIO()
         np.savez(buffer, frames=self.frames, ticks=np.array(self.ticks, np.int64), ticks_a_second=self.ticks_a_second)
         return buffer.getvalue()
 
 
 def payload_of(clip: ShownClip) -> ClipPayload:
-    """The clip as a parcel: an odd last frame stands twice in it."""
+    """The clip as a payload: an odd last frame stands twice in it."""
     stamps = clip.stamps_s
     ticks_a_second = lcm(*(stamp.denominator for stamp in stamps))
     ticks = tuple(int(stamp * ticks_a_second) for stamp in stamps for _ in range(2))
@@ -73,6 +73,6 @@ def payload_of(clip: ShownClip) -> ClipPayload:
 
 
 def payload_from(data: bytes) -> ClipPayload:
-    """The parcel that `to_bytes` wrote. From bytes that anyone may have sent: nothing in them is unpickled."""
+    """The payload that `to_bytes` wrote. From bytes that anyone may have sent: nothing in them is unpickled."""
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         return ClipPayload(archive["frames"], tuple(archive["ticks"].tolist()), int(archive["ticks_a_second"]))

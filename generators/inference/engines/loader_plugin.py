@@ -16,12 +16,12 @@ def register() -> None:
     """Register the loader of clips that come as payloads. vLLM calls this, perhaps more than once."""
     from vllm.multimodal.video import VIDEO_LOADER_REGISTRY, VideoLoader  # pyright: ignore
 
-    class Parcels(VideoLoader):  # pyright: ignore[reportUntypedBaseClass]
+    class ClipPayloads(VideoLoader):  # pyright: ignore[reportUntypedBaseClass]
         """Reads what `Parcel.to_bytes` wrote, whatever other options it is given."""
 
         @classmethod
         def load_bytes(cls, data: bytes, num_frames: int = -1, **options: Any) -> tuple[Pixels, dict[str, Any]]:
-            parcel = payload_from(data)
-            return parcel.frames, parcel.metadata
+            clip = payload_from(data)
+            return clip.frames, clip.metadata
 
-    VIDEO_LOADER_REGISTRY.register(BACKEND)(Parcels)
+    VIDEO_LOADER_REGISTRY.register(BACKEND)(ClipPayloads)

@@ -62,17 +62,17 @@ class _Row:
 
 
 class RemoteConversation:
-    """A conversation whose rows are continued by a courier's engine."""
+    """A conversation whose rows are continued by a remote engine."""
 
     def __init__(
         self,
         layout: TokenLayout,
-        courier: GenerationTransport,
+        transport: GenerationTransport,
         samplings: Sequence[Sampling],
         room: EngineResources,
         tallies: GenerationTotals,
     ) -> None:
-        self._layout, self._vocabulary, self._courier = layout, layout.vocabulary, courier
+        self._layout, self._vocabulary, self._transport = layout, layout.vocabulary, transport
         self._rows = [_Row(sampling) for sampling in samplings]
         self._room, self._tallies = room, tallies
         self._video_indices: dict[str, int] = {}
@@ -80,7 +80,7 @@ class RemoteConversation:
             int, tuple[ShownClip, ClipPayload]
         ] = {}  # holds the clip too: while it lives, no other object has its id
         self._in_flight: set[int] = set()
-        courier.clear()
+        transport.clear()
 
     def step(
         self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]
@@ -90,11 +90,11 @@ class RemoteConversation:
             row.may_look = row_index in may_look
             for stretch in self._layout.stretches(pieces):
                 self._append(row, stretch)
-            self._courier.send(row_index, self._order(row_index, row), self._request(row))
+            self._transport.send(row_index, self._order(row_index, row), self._request(row))
             self._in_flight.add(row_index)
         if not self._in_flight:
             return {}
-        results = self._courier.receive()
+        results = self._transport.receive()
         self._in_flight -= results.keys()
         return {
             row_index: result if isinstance(result, FailedRow) else self._take(row_index, result)
@@ -107,7 +107,7 @@ class RemoteConversation:
         row.clips += [self._parcel_for(clip) for clip in stretch.clips]
 
     def _parcel_for(self, clip: ShownClip) -> ClipPayload:
-        """The clip's parcel, made once for all rows that are shown it."""
+        """The clip's payload, made once for all rows that are shown it."""
         cached = self._parcels.get(id(clip))
         if cached is None:
             if clip.tokens > self._room.clip:
@@ -127,7 +127,7 @@ class RemoteConversation:
                 f"a row is {len(row.ids)} tokens long and may write {max_tokens} more; the engine takes {self._room.context}"
             )
             hint = "raise the engine's context, or show fewer or smaller frames"
-            raise InputError(message, where="context", hint=hint)
+            raise InputError(message, where="max_model_len", hint=hint)
         stops = (self._vocabulary.end, *([self._vocabulary.look_end] if row.may_look else []))
         sampling = row.sampling
         return Generate(

@@ -30,66 +30,66 @@ COMMAND = (sys.executable, "-m", "dmforge.generators.inference.engines.vllm_proc
 class WorkerPool:
     """Distributes requests among several engine processes."""
 
-    def __init__(self, hirings: Sequence[WorkerSpec]) -> None:
-        self.lanes = [WorkerProcess(worker_spec) for worker_spec in hirings]
+    def __init__(self, worker_specs: Sequence[WorkerSpec]) -> None:
+        self.workers = [WorkerProcess(worker_spec) for worker_spec in worker_specs]
         self._last_patrol_s = time.monotonic()
 
     def send(self, row_index: int, order: Order, request: Generate) -> None:
         """Add a request. All rows of a video go to one process."""
-        self.lanes[order[0] % len(self.lanes)].add(row_index, order, request)
+        self.workers[order[0] % len(self.workers)].add(row_index, order, request)
 
     def receive(self) -> dict[int, Generated | FailedRow]:
         results: dict[int, Generated | FailedRow] = {}
         while not results:
-            for lane in self.lanes:
-                lane.hand_out()
+            for worker in self.workers:
+                worker.hand_out()
             results = self._listen()
         return results
 
     def renew(self) -> None:
         """Load the checkpoint's new weights in all processes, and wait until each has them."""
-        for lane in self.lanes:
-            lane.renew()
-        while any(lane.is_reloading for lane in self.lanes):
+        for worker in self.workers:
+            worker.renew()
+        while any(worker.is_reloading for worker in self.workers):
             self._listen()
 
     def _listen(self) -> dict[int, Generated | FailedRow]:
         results: dict[int, Generated | FailedRow] = {}
-        lanes_by_connection = {lane.connection: lane for lane in self.lanes if lane.connection is not None}
-        for connection in wait(list(lanes_by_connection), TICK_S):
-            results |= lanes_by_connection[connection].hear()  # pyright: ignore[reportArgumentType] (only what was given is returned)
+        workers_by_connection = {worker.connection: worker for worker in self.workers if worker.connection is not None}
+        for connection in wait(list(workers_by_connection), TICK_S):
+            results |= workers_by_connection[connection].hear()  # pyright: ignore[reportArgumentType] (only what was given is returned)
         if time.monotonic() - self._last_patrol_s > TICK_S:
             self._last_patrol_s = time.monotonic()
-            for lane in self.lanes:
-                results |= lane.patrol()
+            for worker in self.workers:
+                results |= worker.patrol()
         return results
 
     def clear(self) -> None:
-        for lane in self.lanes:
-            lane.clear()
+        for worker in self.workers:
+            worker.clear()
 
 
 class VllmEngine:
     """A checkpoint in vLLM processes, which are started when there is something to do."""
 
-    def __init__(self, vocabulary: Vocabulary, hirings: Sequence[WorkerSpec], room: EngineResources) -> None:
+    def __init__(self, vocabulary: Vocabulary, worker_specs: Sequence[WorkerSpec], room: EngineResources) -> None:
         self.layout, self._room = TokenLayout(vocabulary), room
-        self.lanes = WorkerPool(hirings)
+        self.pool = WorkerPool(worker_specs)
         self.tallies = GenerationTotals()
 
     def converse(self, rows: Sequence[Sampling]) -> RemoteConversation:
-        return RemoteConversation(self.layout, self.lanes, rows, self._room, self.tallies)
+        return RemoteConversation(self.layout, self.pool, rows, self._room, self.tallies)
 
     def close(self) -> None:
         """End the processes."""
-        for lane in self.lanes.lanes:
-            lane.close()
+        for worker in self.pool.workers:
+            worker.close()
 
 
 def open_vllm(settings: VllmSettings, checkpoint: str, command: Sequence[str] = COMMAND) -> VllmEngine:
     """Open the engine. `command` is the command line that starts one of its processes."""
     require_vllm()
-    return VllmEngine(load_vocabulary(checkpoint), hirings_of(settings, checkpoint, command), room_of(settings))
+    return VllmEngine(load_vocabulary(checkpoint), worker_specs_of(settings, checkpoint, command), room_of(settings))
 
 
 def require_vllm() -> None:
@@ -103,18 +103,18 @@ def room_of(settings: VllmSettings) -> EngineResources:
     return EngineResources(settings.max_model_len, settings.max_num_batched_tokens)
 
 
-def hirings_of(settings: VllmSettings, checkpoint: str, command: Sequence[str], first_gpu: int = 0) -> list[WorkerSpec]:
+def worker_specs_of(settings: VllmSettings, checkpoint: str, command: Sequence[str], first_gpu: int = 0) -> list[WorkerSpec]:
     """One `WorkerSpec` for each process: they take GPUs from `first_gpu` on. A single one that begins with GPU 0 keeps its
     environment."""
     start = StartEngine(_arguments(settings, checkpoint))
-    hirings: list[WorkerSpec] = []
+    worker_specs: list[WorkerSpec] = []
     for gpu in range(first_gpu, first_gpu + settings.processes):
         device_variable = {DEVICES: _device(gpu)} if first_gpu or settings.processes > 1 else {}
         environment = {**ENVIRONMENT, **OWN_PROCESS, **device_variable}
-        hirings.append(
+        worker_specs.append(
             WorkerSpec(command, start, environment, settings.max_num_seqs, settings.start_timeout_s, settings.hang_timeout_s)
         )
-    return hirings
+    return worker_specs
 
 
 def _device(index: int) -> str:

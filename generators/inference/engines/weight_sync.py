@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from dmforge.generators.inference.engines.engine_settings import VllmSettings
-from dmforge.generators.inference.engines.vllm_engine import COMMAND, VllmEngine, hirings_of, require_vllm, room_of
+from dmforge.generators.inference.engines.vllm_engine import COMMAND, VllmEngine, require_vllm, room_of, worker_specs_of
 from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.weights import LiveCheckpoint
 
@@ -24,13 +24,13 @@ class WeightSyncEngine(VllmEngine):
         """`first_gpu` is the index of the GPU that its first process takes."""
         require_vllm()
         self._live = LiveCheckpoint(student, getattr(torch, settings.weights))
-        hirings = hirings_of(settings, str(self._live.path), command, first_gpu)
-        super().__init__(student.vocabulary, hirings, room_of(settings))
+        worker_specs = worker_specs_of(settings, str(self._live.path), command, first_gpu)
+        super().__init__(student.vocabulary, worker_specs, room_of(settings))
 
     def follow(self, student: Student) -> None:
         """Load the student's current weights. Rows that are still on their way are given up."""
         self._live.renew(student)
-        self.lanes.renew()
+        self.pool.renew()
 
     def close(self) -> None:
         super().close()
