@@ -17,8 +17,8 @@ from dmforge.generators.inference.rollout import RolloutError, roll
 from dmforge.schemas.looks import Look
 from tests.support.taught import Tinted
 from tests.vllm.conftest import quests, watching
-from tests.vllm.test_offline import ids
 from tests.vllm.lane.seeds import DEADLY, NUMBING
+from tests.vllm.test_offline import ids
 
 
 @dataclass(frozen=True)

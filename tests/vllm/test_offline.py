@@ -119,7 +119,7 @@ def test_what_it_writes_depends_on_the_pixels_of_both_clips(watched: Watched) ->
 
 
 def test_the_model_is_shown_the_very_tokens_that_training_lays_out(watched: Watched) -> None:
-    transport = Overhearing(watched.engine.workers)
+    transport = Overhearing(watched.engine.pool)
     asked = [*quests(ODD, range(4)), *quests(Tinted("red"), range(4))]
     rows = roll(Overheard(watched, transport), asked)
     stamped = 0
@@ -135,7 +135,7 @@ def test_the_model_is_shown_the_very_tokens_that_training_lays_out(watched: Watc
 
 
 def test_another_time_on_a_frame_is_noticed(watched: Watched) -> None:
-    transport = Overhearing(watched.engine.workers, late_by=2000)
+    transport = Overhearing(watched.engine.pool, late_by=2000)
     with pytest.raises(DmforgeError, match="another context"):
         roll(Overheard(watched, transport), quests(ODD, [0]))
 
