@@ -9,6 +9,9 @@ OUT ?= $(if $(filter small,$(SIZE)),demo,demo-$(SIZE))
 SECONDS_IN_ALL ?= 300
 SEED ?= 0
 SIZES ?= 1000,10000,100000
+# properties, the lake, the grammar, the rules, and the chain from worlds to shards
+QUICK := $(patsubst %,tests/foundation/test_%.py,frames grammar house journal lake looks names options records scoring sizes stamps transcript) \
+	tests/judging/test_rules.py tests/worlds/test_chain.py
 
 .PHONY: demo quick test test-slow check walk wheel docs site bench growth peers chaos fuzz test-vllm setup clean
 .DEFAULT_GOAL := help
@@ -42,7 +45,7 @@ demo: $(STAMP)
 	$(BIN)/dmforge demo --size $(SIZE) --out $(OUT)
 
 quick: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m quick
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(QUICK)
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"

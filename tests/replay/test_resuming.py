@@ -74,6 +74,7 @@ def started(child: subprocess.Popen[str], workspace: Path) -> int:
     return said(child)
 
 
+@pytest.mark.slow
 def test_killed_at_random_the_lake_ends_byte_identical(
     workspace: WorkspaceFolder, student: Path, tmp_path: Path, child: subprocess.Popen[str]
 ) -> None:

@@ -86,6 +86,7 @@ def kept(workspace: WorkspaceFolder) -> set[str]:
     return {f"{stage} {status} {reason}: {n}" for stage, status, reason, n, _ in told.rows if stage in ("human", "select_cot")}
 
 
+@pytest.mark.slow
 def test_a_rejection_by_keyboard_changes_what_is_selected(
     desk: BrowserContext, workspace: WorkspaceFolder, shots: Path
 ) -> None:
@@ -225,6 +226,7 @@ def test_whatever_bytes_come_the_answer_is_a_refusal(workspace: WorkspaceFolder)
             assert all(400 <= each < 500 for each in asked), (junk[:20], asked)
 
 
+@pytest.mark.slow
 def test_the_second_reviewer_sees_what_the_first_rejected(workspace: WorkspaceFolder) -> None:
     with serving(workspace) as server:
         before = [sample["id"] for sample in json.loads(server.ask("/samples")[1])["samples"]]

@@ -49,6 +49,7 @@ def test_golds_change_nothing_but_what_counts_as_right(golds: Golds, tmp_path: P
     assert World(3, 9, golds).taught(flicker.EXACT) == World(3, 9).taught(flicker.EXACT)
 
 
+@pytest.mark.slow
 def test_a_training_is_measured_on_its_way_and_repeats(
     checkpoint: Path, practice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,6 +90,7 @@ def trained(practice: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathF
     return folder
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bits(trained: Path) -> None:
     first, second = ((trained / out / "checkpoint-4/model.safetensors").read_bytes() for out in ("whole", "killed"))
     assert first == second

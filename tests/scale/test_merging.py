@@ -138,6 +138,7 @@ def test_a_workspace_is_not_merged_with_itself(tmp_path: Path) -> None:
         run_commands.merge(WorkspaceFolder(tmp_path), "test", [tmp_path])
 
 
+@pytest.mark.slow
 def test_two_machines_make_the_shards_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both take in all annotations, and half of the videos each."""
     subject = WholeChain(2, tmp_path)

@@ -50,6 +50,7 @@ def by_rank(root: Path, rank: int, world_size: int, *more: str) -> subprocess.Co
     return subprocess.run([*DMFORGE, "run", "-w", str(root), *told], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_ranks_that_are_killed_end_with_the_digest_of_one_run() -> None:
     seen = measure(Rehearsal(tasks=100), world_size=3, kills=2, seed=int.from_bytes(os.urandom(3), "big"))
     assert seen.kills == 2

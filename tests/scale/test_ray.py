@@ -21,6 +21,7 @@ from tests.foundation.lakes import write_recipe
 HERE = Path(__file__).parent
 
 
+@pytest.mark.slow
 def test_on_a_cluster() -> None:
     command = apart()
     if command is None:

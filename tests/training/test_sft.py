@@ -193,6 +193,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return flicker.cot(tmp_path_factory.mktemp("small") / "cot", 8, 2, flicker.EXACT)
 
 
+@pytest.mark.slow
 def test_in_bfloat16_a_resumed_training_ends_with_the_same_bits_and_two_processes_learn_what_one_does(
     small: Path, tmp_path: Path
 ) -> None:
@@ -228,6 +229,7 @@ def test_without_a_gpu_auto_computes_in_bfloat16_on_the_cpu(tmp_path: Path) -> N
 # how it goes
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bits(settings: Path, corpus: Path) -> None:
     run(settings)
     whole = settings.parent / "out"
@@ -247,6 +249,7 @@ def test_a_killed_training_ends_with_the_same_bits(settings: Path, corpus: Path)
     assert not (out / ".saving").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(settings: Path, corpus: Path) -> None:
     run(settings)
     two = write_settings(settings.parent / "two.toml", corpus, "two")

@@ -32,6 +32,7 @@ def test_blank_frames_say_nothing() -> None:
     assert not are_copies((), ())
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_of_real_clips_only_the_two_encodings_of_one_are_copies(real_data: Path, tmp_path: Path) -> None:
     prints: dict[str, tuple[int, ...]] = {}

@@ -190,6 +190,7 @@ def test_frames_are_those_that_training_would_cut(folder: Path) -> None:
     assert "either --span or --coarse" in told("frames", path, code=2)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_real_clips_are_read_frame_by_frame_or_refused(real_data: Path, tmp_path: Path) -> None:
     """Frames that are reached by seeking are those that decoding from the beginning gives."""

@@ -165,6 +165,7 @@ def test_the_numbers_add_up(demo: tuple[Path, str]) -> None:
     assert made_rows["select_cot"] == funnel["pack", "inputs"] == made_rows["pack"]
 
 
+@pytest.mark.slow
 def test_the_same_in_another_folder_locale_zone_and_umask(demo: tuple[Path, str], tmp_path: Path) -> None:
     folder = tmp_path / "ein anderer Ordner, [mit] Ümlaut"
     elsewhere = {"LC_ALL": "tr_TR.UTF-8", "LANG": "de_DE.UTF-8", "TZ": "Pacific/Kiritimati", "PYTHONHASHSEED": "99"}
