@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "benchmarks/results"]
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "benchmarks/results", "examples"]
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 GUIDES = [
     "concepts", "recipes", "sources", "video", "questions", "teachers", "judging", "planning", "shards", "student", "training",
@@ -71,7 +71,7 @@ def settings_of(source: Path, site: Path) -> dict[str, object]:
         "use_directory_urls": False,
         "nav": [
             {"dmforge": "README.md"},
-            {"Guides": [f"docs/{name}.md" for name in GUIDES]},
+            {"Guides": ["examples/README.md", *(f"docs/{name}.md" for name in GUIDES)]},
             {"How it works": [f"docs/{name}.md" for name in rest]},
             {"Why it is so": [f"docs/decisions/{path.name}" for path in decisions]},
             {

@@ -116,6 +116,7 @@ class Finished(CommandResult):
         yield ""
         if self.report:
             yield f"All of it as one page, for a browser: {self.report}"
+            yield ""
         yield f"digest {self.digest}"
         yield f"Look around: {self.workspace.root} explains itself; its recipe.toml says what each stage does."
 

@@ -34,12 +34,12 @@ def to_dynframe(corpus: Corpus, folder: Path) -> int:
                 tasks.append(_task(sample, sample.target, path))
     name, info = corpus.manifest.corpus, dict[str, Any]()
     if conversations:
-        write_json(folder / f"{name}.json", conversations)
+        write_json(folder / f"{name}.json", conversations, indent=2)
         info[name] = {"file_name": f"{name}.json", **SHAREGPT}
     if tasks:
         write_json_lines(folder / f"{name}.jsonl", tasks)
         info[f"{name}_rl" if conversations else name] = {"file_name": f"{name}.jsonl", **ALPACA}
-    write_json(folder / "dataset_info.json", info)
+    write_json(folder / "dataset_info.json", info, indent=2)
     return len(conversations) + len(tasks)
 
 

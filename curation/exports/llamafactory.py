@@ -28,8 +28,8 @@ def to_llamafactory(corpus: Corpus, folder: Path) -> int:
             ]
             rows.append({"messages": messages, "videos": [coarse, clip]})
     name = corpus.manifest.corpus
-    write_json(folder / f"{name}.json", rows)
-    write_json(folder / "dataset_info.json", {name: {"file_name": f"{name}.json", **SHAREGPT}})
+    write_json(folder / f"{name}.json", rows, indent=2)
+    write_json(folder / "dataset_info.json", {name: {"file_name": f"{name}.json", **SHAREGPT}}, indent=2)
     return len(rows)
 
 

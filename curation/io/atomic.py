@@ -124,9 +124,9 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o666, suffix: str = "") ->
     sync_folder(path.parent)
 
 
-def write_json(path: Path, content: object, suffix: str = "") -> None:
+def write_json(path: Path, content: object, suffix: str = "", indent: int = 1) -> None:
     """Write a small JSON document; equal content gives equal bytes."""
-    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(), suffix=suffix)
+    write_bytes(path, (json.dumps(content, indent=indent, ensure_ascii=False) + "\n").encode(), suffix=suffix)
 
 
 def write_json_lines(path: Path, rows: Iterable[object]) -> int:

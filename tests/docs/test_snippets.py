@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from dmforge.trainers.evaluation_settings import EvaluationSettings
 from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings, WriterSettings
 from dmforge.trainers.training_settings import SftSettings
 from tests.student.students import speck
-from tests.support.barcodes import Case
+from tests.support.barcodes import Case, write
 from tests.support.corpora import filmed
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +92,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     packed = folder / "ws/shards/cot/qx7"
     packed.mkdir(parents=True)
     filmed(packed, Case("twenty seconds", file_name="raw.mp4"), Look(Window(50, 150), 2))
-    (folder / "clip.mp4").symlink_to(packed / "raw.mp4")
+    write(Case("half a minute", file_name="clip.mp4", times_s=tuple(Fraction(n, 10) for n in range(300))), folder)
     (folder / "other/shards/cot").mkdir(parents=True)
     (folder / "other/shards/cot/b4k").symlink_to(packed)
     speck().save(folder / "runs/sft/checkpoint-2000")

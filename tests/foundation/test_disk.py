@@ -124,7 +124,7 @@ def test_who_waits_for_an_answer_is_told_of_a_scratch_folder_that_is_full(tmp_pa
         from pathlib import Path
         from dmforge.curation.lake import journal_index
         from dmforge.curation.lake.journal import Journal
-        from dmforge.curation.workspace_folder import Workspace
+        from dmforge.curation.workspace_folder import WorkspaceFolder
         from dmforge.schemas.errors import LakeError
         from dmforge.schemas.ids import digest
         journal_index.CACHE_KB = 16
@@ -137,7 +137,7 @@ def test_who_waits_for_an_answer_is_told_of_a_scratch_folder_that_is_full(tmp_pa
                 asked = [journal.answer(digest("question", n), digest("video", n), ask) for n in numbers]
                 told.append([one for one in await asyncio.gather(*asked, return_exceptions=True) if isinstance(one, LakeError)])
             return told
-        told = asyncio.run(answered(Journal(Workspace(Path(os.environ["ROOT"])), "model")))
+        told = asyncio.run(answered(Journal(WorkspaceFolder(Path(os.environ["ROOT"])), "model")))
         print(next(one for some in told for one in some), len(told[-1]))
     """
     small = tmp_path / "small"
@@ -179,9 +179,9 @@ def test_half_a_selection_is_not_left_on_a_disk_that_is_full(tmp_path: Path) -> 
         from dmforge.curation.engine.executors.local_executor import LocalExecutor
         from dmforge.curation.lake.commits import Lake
         from dmforge.curation.engine.driver import Driver
-        from dmforge.curation.workspace_folder import Workspace
+        from dmforge.curation.workspace_folder import WorkspaceFolder
         from dmforge.schemas.errors import LakeError
-        workspace, stages = Workspace(Path(os.environ["ROOT"])), chain(200)
+        workspace, stages = WorkspaceFolder(Path(os.environ["ROOT"])), chain(200)
         def run(some):
             list(Driver(Lake(workspace), stages, LocalExecutor(), Console(file=io.StringIO())).run(some))
         def found():

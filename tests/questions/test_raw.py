@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from dmforge import cli
 from dmforge.commands import run
-from dmforge.curation.io import locations
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.folders import read_manifest
+from dmforge.curation.sources import videos
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.worlds.imagine import LEVELS
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
@@ -114,8 +114,8 @@ def test_files_that_look_as_they_did_are_not_read_again(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path / "films")  # it doesn't matter from where
     assert dmforge("run", "-w", place.root, "--json")["stages"][0]["made"] == 3
     read: list[str] = []
-    own = locations.sha256_of
-    monkeypatch.setattr(locations, "sha256_of", lambda file: read.append(str(file)) or own(file))
+    own = videos.sha256_of
+    monkeypatch.setattr(videos, "sha256_of", lambda file: read.append(str(file)) or own(file))
     dmforge("run", "-w", place.root)
     assert read == []
     (tmp_path / "films/videos/world-000001.mp4").touch()

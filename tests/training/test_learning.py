@@ -59,7 +59,7 @@ def test_what_it_did_stands_in_the_lake_of_what_it_is_examined_on(finished: tupl
     found = audit.audit(WorkspaceFolder(folder / "exam/workspace"), "checkpoints").rows
     shown = {row[0]: row for row in found}
     for one in (told.training.before, told.training.after):
-        samples, form, miou = shown[one.checkpoint][3:6]
+        samples, form, miou = shown[one.name][3:6]
         assert samples == SIZE.exam
         assert (form, miou) == pytest.approx((one.figures["format"].value, one.figures["miou"].value), abs=1e-4)
 
