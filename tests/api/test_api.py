@@ -95,7 +95,7 @@ def test_an_error_names_the_place_and_a_hint(tmp_path: Path, workspace: dm.Works
         dm.Workspace(tmp_path).plan()
     with pytest.raises(dm.InputError, match="no corpus"):
         workspace.export("cto", to="hf")
-    with pytest.raises(dm.InputError, match="settings: data"):
+    with pytest.raises(dm.InputError, match="settings: key 'data' is missing"):
         dm.train("sft", {"out": str(tmp_path / "sft"), "model": {"from_config": "speck"}})
     with pytest.raises(dm.InputError, match="no training called"):
         dm.train("stf", {})
