@@ -9,16 +9,16 @@ OUT ?= $(if $(filter small,$(SIZE)),demo,demo-$(SIZE))
 SECONDS_IN_ALL ?= 300
 SEED ?= 0
 SIZES ?= 1000,10000,100000
-# properties, the lake, the grammar, the rules, and the chain from worlds to shards
+# properties, the grammar, the rules, and the lake with a rehearsed chain
 QUICK := $(patsubst %,tests/foundation/test_%.py,frames grammar house journal lake looks names options records scoring sizes stamps transcript) \
-	tests/judging/test_rules.py tests/worlds/test_chain.py
+	tests/judging/test_rules.py
 
 .PHONY: demo quick test test-slow check walk wheel docs site bench growth peers chaos fuzz test-vllm setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       from synthetic worlds to a trained student (under ./demo); SIZE=full learns longer (under ./demo-full)"
-	@echo "make quick      properties, lake, grammar, one chain: the inner loop, a minute and a half"
+	@echo "make quick      properties, lake, grammar, a rehearsed chain: the inner loop"
 	@echo "make test       all tests but the slow ones"
 	@echo "make test-slow  the slow ones: kills, clusters, browsers, learning, the README followed"
 	@echo "make check      format, lint, types, import floors"
