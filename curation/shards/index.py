@@ -181,7 +181,7 @@ def _batches(file: IO[bytes], where: str, columns: list[str] | None = None) -> I
 
 
 def _require_plausible(batch: pa.RecordBatch, where: str) -> None:
-    """Refuse rows with missing or impossible values: offsets below 0, sizes beyond what a member can have, texts that are no UTF-8."""
+    """Refuse rows with missing or impossible values, and texts that are no UTF-8."""
     batch.validate(full=True)  # Parquet doesn't look whether a text is UTF-8
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         min_value, max_value = 0, 4 * MAX_MEMBER if name.endswith("size") else MAX_OFFSET  # a video has three members
