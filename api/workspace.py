@@ -36,6 +36,7 @@ from dmforge.curation.lifecycle import takedown
 from dmforge.curation.lifecycle.merge import MergeCounts
 from dmforge.curation.lifecycle.takedown import TakenDown
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.sources.formats import find_format
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
@@ -123,7 +124,7 @@ class Workspace:
     ) -> Ingested:
         """Bring videos into the lake: files, folders and addresses. Of known ones, what is said of them now counts."""
         claims = SourceInfo(source, licence, terms, namespace, "benchmark" if benchmark else "train")
-        caller = self._called("ingest", {"places": ", ".join(map(str, places))})
+        caller = self._called("ingest", {"places": places})
         return intake.ingest(self.folder, caller.console, caller.command, list(map(str, places)), claims)
 
     def import_annotations(
@@ -140,9 +141,9 @@ class Workspace:
     ) -> Imported:
         """Bring annotations into the lake, as tasks about videos; those in the folders `videos` are ingested."""
         paths, folders = list(map(Path, files)), list(map(Path, videos))
-        caller = self._called("import_annotations", {"form": form, "files": ", ".join(map(str, files))})
+        caller = self._called("import_annotations", {"form": form, "files": files})
         if dry_run:
-            if not folders:
+            if not folders and find_format(form, "import").role == "train":
                 caller.console.print_line("the videos are not looked for; to count those that are missing, too: --videos DIR")
             return intake.dry_import(form, paths, folders)
         claims = SourceInfo(source, licence, terms, namespace, split=split)
@@ -199,7 +200,7 @@ class Workspace:
 
     def merge(self, *others: Place) -> MergeCounts:
         """Join other workspaces into this one. What they have settled and paid for is not done again."""
-        caller = self._called("merge", {"others": ", ".join(map(str, others))})
+        caller = self._called("merge", {"others": others})
         return run_commands.merge(self.folder, caller.command, list(map(Path, others)))
 
     def forget(self, *videos: str, source: str | None = None, reason: str, dry_run: bool = False) -> TakenDown:
@@ -211,7 +212,7 @@ class Workspace:
         find = run_commands.video_finder(videos) if source is None else partial(takedown.videos_of, source=source)
         if dry_run:
             return run_commands.forget_dry_run(self.folder, find)
-        caller = self._called("forget", {"videos": ", ".join(videos), "source": source})
+        caller = self._called("forget", {"videos": videos, "source": source})
         return run_commands.forget(self.folder, caller.command, reason, find)
 
     def upgrade(self, *, dry_run: bool = False) -> Upgraded:

@@ -28,6 +28,12 @@ def command_line() -> Caller:
 
 def python_call(call: str, arguments: Mapping[str, object], progress: bool) -> Caller:
     """A call of the API, with those of its arguments that are set."""
-    settings = ", ".join(f"{name}={without_secrets(str(value))}" for name, value in arguments.items() if value)
+    settings = ", ".join(f"{name}={_printed(value)}" for name, value in arguments.items() if value)
     console = err if progress else Terminal(stderr=True, soft_wrap=True, quiet=True)
     return Caller(console, storable(f"python: {call}({settings})"))
+
+
+def _printed(value: object) -> str:
+    """A value, or several; each address without what may be a secret in it."""
+    values = value if isinstance(value, tuple | list) else (value,)
+    return " ".join(without_secrets(str(item)) for item in values)

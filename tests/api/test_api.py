@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import runpy
 import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import current_thread
 
 import pytest
 
 import dmforge as dm
+from dmforge.commands.caller import python_call
 from dmforge.curation.engine.driver import StageReport
+from dmforge.curation.engine.executors.event_loop import coroutine_runner
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/api.md"
@@ -106,6 +110,28 @@ def test_the_lock_and_the_record_say_which_call_it_was(workspace: dm.Workspace) 
     records = sorted((workspace.path / "runs").glob("*.json"), key=lambda path: path.stat().st_mtime)
     assert "Workspace(" in records[-1].read_text()
     assert ".run(until=ingest)" in records[-1].read_text()
+
+
+def test_no_key_in_an_address_reaches_the_lock_or_the_record() -> None:
+    places = ("clips", "https://me:first@host/a.mp4?token=second", "s3://key:third@bucket/b")
+    command = python_call("Workspace('ws').ingest", {"places": places, "source": None}, progress=False).command
+    assert command == "python: Workspace('ws').ingest(places=clips https://host/a.mp4 s3://bucket/b)"
+
+
+def test_coroutines_run_inside_a_notebooks_loop_too() -> None:
+    """A cell runs in a loop, and a thread can run only one."""
+
+    async def thread_name() -> str:
+        return current_thread().name
+
+    async def cell() -> tuple[str, str]:
+        with coroutine_runner() as run:
+            return await thread_name(), run(thread_name())
+
+    with coroutine_runner() as run:
+        assert run(thread_name()) == current_thread().name
+    outer, inner = asyncio.run(cell())
+    assert outer != inner
 
 
 def _python(code: str) -> str:
