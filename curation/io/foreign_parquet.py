@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dmforge.curation.io.parquet_footer import column_claims
 from dmforge.schemas.errors import InputError
 
 MAX_PIECE_BYTES = 1 << 30
@@ -34,12 +35,14 @@ def open_parquet(file: IO[bytes], where: str) -> pq.ParquetFile:
     metadata = untrusted.metadata
     if metadata.num_rows > MAX_ROWS_PER_BYTE * size:
         raise InputError(f"{metadata.num_rows} rows in {size} bytes", where=where, hint=HINT)
-    for group in range(metadata.num_row_groups):
-        for column_index in range(metadata.num_columns):
-            column = metadata.row_group(group).column(column_index)
-            is_too_large = column.total_uncompressed_size > max(MAX_UNPACKED[0], MAX_UNPACKED[1] * column.total_compressed_size)
-            if is_too_large or column.num_values > MAX_VALUES:
-                raise InputError(f"column {column.path_in_schema!r} unpacks to too much", where=where, hint=HINT)
+    claims = list(column_claims(file, where))
+    if len(claims) != metadata.num_row_groups * metadata.num_columns:
+        raise InputError("row groups lack columns", where=where, hint=HINT)
+    for number, claim in enumerate(claims):
+        is_too_large = claim.unpacked_bytes > max(MAX_UNPACKED[0], MAX_UNPACKED[1] * claim.packed_bytes)
+        if is_too_large or claim.values > MAX_VALUES:
+            column = untrusted.schema.column(number % metadata.num_columns).path
+            raise InputError(f"column {column!r} unpacks to too much", where=where, hint=HINT)
     leaves = [untrusted.schema.column(column_index) for column_index in range(metadata.num_columns)]
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     file.seek(0)
