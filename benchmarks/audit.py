@@ -78,8 +78,8 @@ class Build:
         self.workspace.inputs.mkdir(parents=True)
         self.workspace.recipe.write_text(RECIPE)
         self.stages = {stage.name: stage for stage in read_recipe(self.workspace.recipe).stages}
-        self.videos, self.tasks, self.made = ids(candidates // 50, 1), loose(candidates // 2, 2), loose(candidates, 3)
-        self.asked = loose(candidates, 4)
+        self.videos, self.tasks, self.candidates = ids(candidates // 50, 1), loose(candidates // 2, 2), loose(candidates, 3)
+        self.requests = loose(candidates, 4)
         self.of_task = self.videos.take(pa.array(np.sort(self.draw.integers(0, len(self.videos), len(self.tasks)))))
         twice = pa.array(np.repeat(np.arange(len(self.tasks)), 2))
         self.task, self.video = self.tasks.take(twice), self.of_task.take(twice)
@@ -95,10 +95,14 @@ class Build:
         videos, files = self.videos, loose(len(self.videos), 9)
         origin = {MADE_FROM: files}
         source = self._some(SOURCES, len(videos))
-        said = filled(row_schema(Provenance), len(videos), id=loose(len(videos), 5), video=videos, source=source, **origin)
+        provenances = filled(
+            row_schema(Provenance), len(videos), id=loose(len(videos), 5), video=videos, source=source, **origin
+        )
         long = self.draw.integers(1000, 60_000, len(videos))
         films = filled(row_schema(Video), len(videos), id=videos, duration_cs=long, source=source, **origin)
-        publish(self.lake, self.stages["ingest"], files, videos, {Video: [films], Provenance: [said], Fingerprint: []}, 2)
+        publish(
+            self.lake, self.stages["ingest"], files, videos, {Video: [films], Provenance: [provenances], Fingerprint: []}, 2
+        )
 
     def _tasks(self) -> None:
         count, lines = len(self.tasks), loose(len(self.tasks), 10)
@@ -111,21 +115,21 @@ class Build:
         options = pa.array([["red", "green", "dark blue", "yellow"] if kind in (1, 2) else [] for kind in kinds.tolist()])
         letters = np.array(["A", "B", "C", "D"])[self.draw.choice(4, count, p=[0.2, 0.4, 0.2, 0.2])]
         answer = np.where((kinds == 1) | (kinds == 2), letters, self._some(np.array(["two", "three", "a red car"]), count))
-        asked = filled(
+        tasks = filled(
             row_schema(Task), count, id=self.tasks, video=self.of_task, task_kind=KINDS[kinds], options=options,
             windows=_lists(window, has_window), answer=answer, needs=["any"] * count, source=self._some(SOURCES, count),
             question=["Which colour does the car have that comes second after the door has opened?"] * count,
             **{MADE_FROM: lines},
         )  # fmt: skip
-        publish(self.lake, self.stages["import"], lines, self.of_task, {Task: [asked], Candidate: []}, 1)
+        publish(self.lake, self.stages["import"], lines, self.of_task, {Task: [tasks], Candidate: []}, 1)
         scored = list(self._scores(self.tasks, self.of_task, OF_TASKS, "task", np.array([0.0, 0.25, 0.5, 0.75, 1.0])))
         publish(self.lake, self.stages["needs_audio"], self.tasks, self.of_task, {Verdict: scored}, len(OF_TASKS))
 
     def _candidates(self) -> None:
-        count = len(self.made)
+        count = len(self.candidates)
         publish(self.lake, self.stages["annotate"], self.tasks, self.of_task, {Candidate: list(self._written(count))}, 2)
-        scored = list(self._scores(self.made, self.video, OF_CANDIDATES, "candidate", np.array([0.0, 0.6] + [1.0] * 18)))
-        publish(self.lake, self.stages["rules"], self.made, self.video, {Verdict: scored}, len(OF_CANDIDATES))
+        scored = list(self._scores(self.candidates, self.video, OF_CANDIDATES, "candidate", np.array([0.0, 0.6] + [1.0] * 18)))
+        publish(self.lake, self.stages["rules"], self.candidates, self.video, {Verdict: scored}, len(OF_CANDIDATES))
 
     def _written(self, count: int) -> Iterator[pa.Table]:
         words = np.array(["the", "car", "door", "opens", "at", "second", "red", "window", "look", "closer", "there", "before"])
@@ -140,15 +144,15 @@ class Build:
             )
             look = pa.StructArray.from_arrays([window, fps], names=["window", "fps"])
             thoughts = (" ".join(row) for row in self._some(words, (some, 60)).tolist())
-            told = [{"pieces": [{"author": "policy", "text": text, "look": None}]} for text in thoughts]
+            transcripts = [{"pieces": [{"author": "policy", "text": text, "look": None}]} for text in thoughts]
             columns = row_schema(Candidate)
             yield filled(
-                columns, some, id=self.made.slice(begin, some), video=self.video.slice(begin, some),
+                columns, some, id=self.candidates.slice(begin, some), video=self.video.slice(begin, some),
                 task=self.task.slice(begin, some), attempt=np.tile([0, 1], some // 2), answer=["B"] * some,
                 teacher=self._some(np.array(["one", "two"]), some), window_source=["teacher"] * some,
                 looks=_lists(look, np.ones(some, np.int32)).cast(columns.field("looks").type),
-                transcript=pa.array(told, columns.field("transcript").type),
-                requests=_lists(self.asked.slice(begin, some), np.ones(some, np.int32)).cast(columns.field("requests").type),
+                transcript=pa.array(transcripts, columns.field("transcript").type),
+                requests=_lists(self.requests.slice(begin, some), np.ones(some, np.int32)).cast(columns.field("requests").type),
                 **{MADE_FROM: self.task.slice(begin, some)},
             )  # fmt: skip
 
@@ -168,20 +172,21 @@ class Build:
 
     def _selected(self) -> None:
         """A selection as the stage would have made it: half of the candidates."""
-        stage, count = self.stages["select_cot"], len(self.made)
+        stage, count = self.stages["select_cot"], len(self.candidates)
         variant = LakeView(self.lake, list(self.stages.values())).variant(stage)
-        kept = pa.array(np.arange(0, count, 2))
+        selected = pa.array(np.arange(0, count, 2))
         status = np.tile(np.array(["made", "rejected"]), count // 2)
         outcomes = filled(
-            schema(Outcome), count, input=self.made, video=self.video, stage=[stage.name] * count, status=status,
+            schema(Outcome), count, input=self.candidates, video=self.video, stage=[stage.name] * count, status=status,
             reason=np.where(status == "made", "", self._some(REASONS, count)), rows=(status == "made").astype(np.int64),
             variant=pa.array([variant], pa.binary(ID_BYTES)).take(pa.array(np.zeros(count, np.int64))),
         )  # fmt: skip
-        none = pa.array([None] * len(kept), schema(Sample).field("target").type)
+        none = pa.array([None] * len(selected), schema(Sample).field("target").type)
         samples = filled(
-            row_schema(Sample), len(kept), id=loose(len(kept), 8), video=self.video.take(kept), corpus=["cot"] * len(kept),
-            task=self.task.take(kept), candidate=self.made.take(kept), target=none, target_source=[None] * len(kept),
-            **{MADE_FROM: self.made.take(kept)},
+            row_schema(Sample), len(selected), id=loose(len(selected), 8), video=self.video.take(selected),
+            corpus=["cot"] * len(selected), task=self.task.take(selected), candidate=self.candidates.take(selected),
+            target=none, target_source=[None] * len(selected),
+            **{MADE_FROM: self.candidates.take(selected)},
         )  # fmt: skip
         draft = CommitDraft("collective", stage.name, variant, digest("batch", stage.name), {})
         self.lake.publish(draft, {Outcome.table: [outcomes], Sample.table: [samples]})
@@ -189,15 +194,15 @@ class Build:
     async def _answered(self, count: int) -> None:
         """What teachers were paid for the first candidates, as the runner writes it down."""
         journal = Journal(self.workspace, "one")
-        said = {"content": " ".join(["The door opens before the car is seen."] * 8)}
+        message = {"content": " ".join(["The door opens before the car is seen."] * 8)}
 
         async def ask() -> Answer:
-            return said | {"usage": {"prompt_tokens": 600, "completion_tokens": 60}}
+            return message | {"usage": {"prompt_tokens": 600, "completion_tokens": 60}}
 
-        asked, videos = self.asked.slice(0, count).to_pylist(), self.video.slice(0, count).to_pylist()
+        requests, videos = self.requests.slice(0, count).to_pylist(), self.video.slice(0, count).to_pylist()
         for begin in range(0, count, AT_ONCE):
             some = slice(begin, begin + AT_ONCE)
-            pairs = zip(asked[some], videos[some], strict=True)
+            pairs = zip(requests[some], videos[some], strict=True)
             await asyncio.gather(*(journal.answer(key, video, ask) for key, video in pairs))
         journal.close()
 
@@ -227,9 +232,9 @@ def best(work: Callable[[], Any]) -> list[object]:
     return [f"{1000 * min(times):.0f}" for times in zip(*took, strict=True)]
 
 
-def asked(workspace: WorkspaceFolder) -> int:
-    with audit.ask_sql(workspace, SQL, SqlLimits()) as asked:
-        return sum(batch.num_rows for batch in asked.batches)
+def sql_rows(workspace: WorkspaceFolder) -> int:
+    with audit.ask_sql(workspace, SQL, SqlLimits()) as answer:
+        return sum(batch.num_rows for batch in answer.batches)
 
 
 def peak_mb() -> int:
@@ -243,15 +248,15 @@ def measure(folder: Path) -> None:
     for name in names():
         other = folder if name == "difference" else None
         rows.append([name, *best(lambda name=name, other=other: audit.audit(workspace, name, other)), peak_mb()])
-    rows.append(["--sql: verdicts by kind and filter, another process", best(lambda: asked(workspace))[0], "", ""])
+    rows.append(["--sql: verdicts by kind and filter, another process", best(lambda: sql_rows(workspace))[0], "", ""])
     lake = LakeView(Lake(workspace), read_recipe(workspace.recipe).stages).connection
     for kind in ("video", "task", "candidate", "sample"):
-        found = lake.execute(f"SELECT id FROM {kind}s ORDER BY hash(id) LIMIT 1").fetchall()[0][0]
-        for what, text in ((kind, print_id(kind, found)), (f"{kind}, 8 hex digits", found.hex()[:8])):
-            rows.append([f"why, a {what}", *best(lambda text=text: audit.why(workspace, text)), peak_mb()])
+        row_id = lake.execute(f"SELECT id FROM {kind}s ORDER BY hash(id) LIMIT 1").fetchall()[0][0]
+        for label, text in ((kind, print_id(kind, row_id)), (f"{kind}, 8 hex digits", row_id.hex()[:8])):
+            rows.append([f"why, a {label}", *best(lambda text=text: audit.why(workspace, text)), peak_mb()])
     command = [sys.executable, "-m", "dmforge.cli", "audit", "funnel", "-w", str(folder), "--json"]
-    whole = best(lambda: subprocess.run(command, check=True, capture_output=True))
-    rows.append(["dmforge audit funnel, the whole process", whole[0], "", ""])
+    process_ms = best(lambda: subprocess.run(command, check=True, capture_output=True))
+    rows.append(["dmforge audit funnel, the whole process", process_ms[0], "", ""])
     counts = lake.execute("SELECT (SELECT count(*) FROM candidates), (SELECT count(*) FROM verdicts)").fetchall()[0]
     title = f"Audits of {counts[0]:,} candidates with {counts[1]:,} verdicts"
     show(title, f"{COMMAND} --candidates {counts[0]}", ["what", "ms", "CPU ms", "peak MB"], rows)

@@ -37,14 +37,14 @@ class Seen:
     """What a backend made of a file."""
 
     case: Case
-    what: str
+    outcome: str
     """right, refused, wrong, hung."""
     s: float
 
 
 def judged(case: Case, numbers: Sequence[int | None]) -> str:
     """Whether these frames are those that were on screen; of a broken file any frame is one too many."""
-    return "wrong" if case.bad or list(numbers) != [case.on_screen(asked) for asked in times_of(case)] else "right"
+    return "wrong" if case.bad or list(numbers) != [case.on_screen(moment) for moment in times_of(case)] else "right"
 
 
 def read(backend: str, case: Case, path: Path, answer: Connection) -> None:
@@ -76,13 +76,13 @@ def look(backend: str, case: Case, path: Path) -> Seen:
     process.start()
     tell.close()
     try:
-        what = hear.recv() if hear.poll(DEADLINE_S) else "hung"
+        outcome = hear.recv() if hear.poll(DEADLINE_S) else "hung"
     except EOFError:
-        what = "crashed"
+        outcome = "crashed"
     took = time.monotonic() - began
     process.kill()
     process.join()
-    return Seen(case, what, took)
+    return Seen(case, outcome, took)
 
 
 def usable(backend: str) -> bool:
@@ -102,10 +102,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         paths = {case.name: write(case, Path(scratch)) for case in cases}
         for backend in filter(usable, BACKENDS):
-            seen = [look(backend, case, paths[case.name]) for case in cases]
-            counts = [sum(one.what == what for one in seen) for what in ("right", "refused", "wrong", "hung", "crashed")]
-            bad = ", ".join(one.case.name for one in seen if one.what in ("wrong", "hung", "crashed")) or "-"
-            rows.append([backend, *counts, f"{max(one.s for one in seen if one.what != 'hung'):.2f}", bad])
+            results = [look(backend, case, paths[case.name]) for case in cases]
+            counts = [
+                sum(result.outcome == outcome for result in results)
+                for outcome in ("right", "refused", "wrong", "hung", "crashed")
+            ]
+            bad = ", ".join(result.case.name for result in results if result.outcome in ("wrong", "hung", "crashed")) or "-"
+            rows.append([backend, *counts, f"{max(result.s for result in results if result.outcome != 'hung'):.2f}", bad])
     title = f"{len(cases)} shapes of file, {sum(case.bad for case in cases)} of them broken; deadline {DEADLINE_S:g} s"
     show(
         title,

@@ -37,7 +37,7 @@ from tests.support.tables import show
 COMMAND = "python -m benchmarks.filters"
 RATE = 0.035
 REPLAY = {"needless_density", "low_density", "blind_answerable"}
-MEANT = {
+RULE_FOR = {
     "wrong_window": "evidence", "right_answer_unseen": "evidence", "window_past_end": "window", "wrong_answer": "answer",
     "leaked_gold": "unleaked", "cited_off_stamps": "cited_stamps", "cited_past_end": "cited_inside",
     "cited_outside_window": "cited_inside", "span_equals_answer": "own_span", "malformed_tags": "grammar",
@@ -59,9 +59,9 @@ def plant_tasks(worlds: Path) -> dict[tuple[str, str], str]:
         tasks.append({**task, "question": again})
         planted[task["video"], again] = planted[task["video"], task["question"]] = "paraphrase_duplicate"
     for task in grounding[1::EVERY_HEARD]:
-        asked = "What sound does it make as it comes in?"
-        tasks.append({**task, "kind": "open", "question": asked, "answer": "a bell"})
-        planted[task["video"], asked] = "asks_for_sound"
+        question = "What sound does it make as it comes in?"
+        tasks.append({**task, "kind": "open", "question": question, "answer": "a bell"})
+        planted[task["video"], question] = "asks_for_sound"
     (worlds / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
     return planted
 
@@ -92,7 +92,7 @@ def judged(folder: Path, videos: int, candidates: int) -> tuple[list[dict[str, A
     list(run.run(place, console, COMMAND, until="select_cot"))
     took_s = time.monotonic() - began
     recipe = read_recipe(place.recipe)
-    least = next(stage for stage in recipe.stages if stage.name == "select_cot").config.model_dump()["least"]
+    thresholds = next(stage for stage in recipe.stages if stage.name == "select_cot").config.model_dump()["min_score"]
     view = LakeView(Lake(place), recipe.stages).connection
     rows = view.execute("""
         SELECT c.id, p.source_id || '.mp4' AS video, t.question, c.attempt, c.answer, t.answer AS gold, t.options, t.task_kind,
@@ -100,35 +100,35 @@ def judged(folder: Path, videos: int, candidates: int) -> tuple[list[dict[str, A
         FROM candidates c JOIN tasks t ON t.id = c.task JOIN provenances p ON p.video = c.video
     """)
     names = [column[0] for column in rows.description or []]
-    found = {row[0]: dict(zip(names, row, strict=True)) | {"scores": {}, "defects": set()} for row in rows.fetchall()}
+    rows_by_id = {row[0]: dict(zip(names, row, strict=True)) | {"scores": {}, "defects": set()} for row in rows.fetchall()}
     for id, name, score in view.execute("""
         SELECT s.id, v.filter, min(v.score) FROM (SELECT id, unnest([id, task, video]) AS subject FROM candidates) s
         JOIN verdicts v ON v.subject = s.subject GROUP BY ALL
     """).fetchall():
-        found[id]["scores"][name] = score
+        rows_by_id[id]["scores"][name] = score
     of_replies: defaultdict[tuple[str, str, int], set[str]] = defaultdict(set)
     for line in map(json.loads, truth.read_text().splitlines()):
         of_replies[line["video"], line["question"], line["attempt"]].add(line["defect"])
-    for row in found.values():
+    for row in rows_by_id.values():
         row["defects"] |= of_replies[row["video"], row["question"], row["attempt"]]
         row["duplicate"] = of_tasks.get((row["video"], row["question"])) == "paraphrase_duplicate"
         if of_tasks.get((row["video"], row["question"])) == "asks_for_sound":
             row["defects"].add("asks_for_sound")
         if row["video"].removesuffix(".mp4") in listed:
             row["defects"].add("contaminated_id")
-    return list(found.values()), least, took_s
+    return list(rows_by_id.values()), thresholds, took_s
 
 
 def base_of(defect: str) -> str:
     return defect.removesuffix("_t1").removesuffix("_t2")
 
 
-def table(rows: list[dict[str, Any]], least: dict[str, float]) -> list[list[object]]:
+def table(rows: list[dict[str, Any]], thresholds: dict[str, float]) -> list[list[object]]:
     """A line a defect: planted alone in so many, caught, by the rule that is meant for it, by which others."""
     lines: list[list[object]] = []
     kinds: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        row["missed"] = {name for name, value in least.items() if row["scores"].get(name, 0.0) < value}
+        row["missed"] = {name for name, value in thresholds.items() if row["scores"].get(name, 0.0) < value}
         defects = set(row["defects"])
         if "right_answer_unseen" in defects:  # planted in two steps: the window, then the answer
             defects.discard("wrong_window")
@@ -143,11 +143,11 @@ def table(rows: list[dict[str, Any]], least: dict[str, float]) -> list[list[obje
             kinds["none" if is_right(row) else "none planted, wrong by itself"].append(row)
     for defect, some in sorted(kinds.items()):
         caught = [row for row in some if row["missed"]]
-        meant = MEANT.get(base_of(defect.partition(",")[0]), "")
-        others = Counter(name for row in some for name in row["missed"] if name != meant).most_common(3)
+        rule = RULE_FOR.get(base_of(defect.partition(",")[0]), "")
+        others = Counter(name for row in some for name in row["missed"] if name != rule).most_common(3)
         lines.append([
             defect + (" (replay)" if defect in REPLAY else ""), len(some), len(caught), f"{100 * len(caught) / len(some):.2f}",
-            meant, sum(meant in row["missed"] for row in some), ", ".join(f"{name} {number}" for name, number in others),
+            rule, sum(rule in row["missed"] for row in some), ", ".join(f"{name} {number}" for name, number in others),
         ])  # fmt: skip
     return [*lines, duplicates(rows)]
 
@@ -171,19 +171,19 @@ def by_hand(folder: Path) -> list[list[object]]:
     """The same of the records that were spoilt by hand, beside those that are sound."""
     records = hand.read()
     twins = hand.twins(records, folder)
-    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for one in records:
+    by_defect: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for record in records:
         missed = {
-            *hand.missed(one),
-            *(["unique"] if twins.get(one.name, 1.0) < 0.6 else ()),
-            *(["clean"] if hand.is_listed(one) else ()),
+            *hand.missed(record),
+            *(["unique"] if twins.get(record.name, 1.0) < 0.6 else ()),
+            *(["clean"] if hand.is_listed(record) else ()),
         }
-        counts = found[one.defect or "none"]
+        counts = by_defect[record.defect or "none"]
         counts.update({"records": 1, "caught": int(bool(missed)), **dict.fromkeys(missed, 1)})
     return [
         [defect, n["records"], n["caught"], f"{100 * n['caught'] / n['records']:.0f}",
          ", ".join(name for name in sorted(n) if name not in ("records", "caught"))]
-        for defect, n in sorted(found.items())
+        for defect, n in sorted(by_defect.items())
     ]  # fmt: skip
 
 
@@ -193,10 +193,10 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-filters-") as folder:
-        rows, least, took_s = judged(Path(folder), arguments.videos, arguments.candidates)
+        rows, thresholds, took_s = judged(Path(folder), arguments.videos, arguments.candidates)
     columns = ["planted", "candidates", "caught", "%", "by the rule for it", "so many", "also by"]
     title = f"{len(rows)} candidates, judged in {took_s:.1f} s"
-    show(title, f"{COMMAND} --videos {arguments.videos} --candidates {arguments.candidates}", columns, table(rows, least))
+    show(title, f"{COMMAND} --videos {arguments.videos} --candidates {arguments.candidates}", columns, table(rows, thresholds))
     for row in rows:
         if not row["defects"] and not row["duplicate"] and row["missed"] and is_right(row):
             print("rejected, nothing planted:", sorted(row["missed"]), row["question"], row["answer"], row["gold"])

@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--real", type=Path, help="a folder of clips, no two of which are copies")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-fingerprints-") as place:
-        originals, found = worlds(arguments.worlds, Path(place))
+        originals, pairs_by_kind = worlds(arguments.worlds, Path(place))
         real: list[tuple[int, ...]] = []
         for path in sorted(arguments.real.iterdir()) if arguments.real else []:
             try:
@@ -31,9 +31,9 @@ def main() -> None:
             except UnusableVideo:
                 continue
     rows: list[list[str]] = []
-    for kind, pairs in found.items():
-        prints = {f"{number} {side}".encode(): one for number, pair in enumerate(pairs) for side, one in enumerate(pair)}
-        among_all = sum(one.split()[0] == other.split()[0] for one, other in copies(prints))
+    for kind, pairs in pairs_by_kind.items():
+        prints = {f"{number} {side}".encode(): hashes for number, pair in enumerate(pairs) for side, hashes in enumerate(pair)}
+        among_all = sum(key.split()[0] == other_key.split()[0] for key, other_key in copies(prints))
         rows.append([f"copies found, {kind}", f"{among_all} of {len(pairs)}"])
     for name, prints in (("different worlds", originals), ("real clips", real)):
         pairs = [are_copies(*pair) for pair in itertools.combinations(prints, 2)]

@@ -149,28 +149,28 @@ def rollouts(student: Student, case: Case, rows: int, times: int) -> list[object
     # random weights end their turn at random: here every row writes as much as it may
     ends = torch.tensor([student.vocabulary.end, student.vocabulary.look_end], device=device)
     engine.banned = torch.cat([engine.banned, ends])
-    asked = opening(case)
+    prompt = opening(case)
     clips = [looked(case, row) for row in range(rows)]
     sampling = [Sampling(seed=row, max_tokens=case.tokens) for row in range(rows)]
     closing = dict.fromkeys(range(rows), (PromptPiece(Piece("policy", "</think>")),))
     took: list[list[float]] = []
     for _ in range(times + 1):
         fresh_peak(device)
-        kept = engine.converse(sampling)
-        shown_s = seconds(device, lambda kept=kept: kept.put(dict.fromkeys(range(rows), asked)))
-        injected_s = seconds(device, lambda kept=kept: kept.put(dict(enumerate(clips))))
-        decoded_s = seconds(device, lambda kept=kept: kept.step(closing, ()))
+        conversation = engine.converse(sampling)
+        prompt_s = seconds(device, lambda conversation=conversation: conversation.put(dict.fromkeys(range(rows), prompt)))
+        injected_s = seconds(device, lambda conversation=conversation: conversation.put(dict(enumerate(clips))))
+        decoded_s = seconds(device, lambda conversation=conversation: conversation.step(closing, ()))
         peak = peak_gb(device)
-        del kept
+        del conversation
         fresh_peak(device)
-        whole = {row: (*asked, *clips[row]) for row in range(rows)}
-        anew_s = seconds(device, lambda whole=whole: engine.converse(sampling).put(whole))
-        took.append([shown_s, injected_s, decoded_s, anew_s, peak])
-    shown_s, injected_s, decoded_s, anew_s, peak = (statistics.median(each) for each in zip(*took[1:], strict=True))
-    written = rows * case.tokens
-    kept_rate, anew_rate = (written / (shown_s + decoded_s + clip_s) for clip_s in (injected_s, anew_s))
-    told = [shown_s, decoded_s, injected_s, anew_s, anew_s / injected_s, kept_rate, anew_rate, peak]
-    return [rows, *(f"{number:.2f}" for number in told)]
+        contexts = {row: (*prompt, *clips[row]) for row in range(rows)}
+        anew_s = seconds(device, lambda contexts=contexts: engine.converse(sampling).put(contexts))
+        took.append([prompt_s, injected_s, decoded_s, anew_s, peak])
+    prompt_s, injected_s, decoded_s, anew_s, peak = (statistics.median(each) for each in zip(*took[1:], strict=True))
+    tokens = rows * case.tokens
+    cached_rate, anew_rate = (tokens / (prompt_s + decoded_s + clip_s) for clip_s in (injected_s, anew_s))
+    numbers = [prompt_s, decoded_s, injected_s, anew_s, anew_s / injected_s, cached_rate, anew_rate, peak]
+    return [rows, *(f"{number:.2f}" for number in numbers)]
 
 
 def flops(student: Student, batch: ForwardBatch) -> float:
@@ -187,17 +187,17 @@ def flops(student: Student, batch: ForwardBatch) -> float:
     dense = 6 * (through_text * tokens + through_eye * patches + mergers * patches / MERGE**2)
     learnt = 6 * text.vocab_size * text.hidden_size * batch.learnt_columns.numel()
     causal = 6 * text.num_hidden_layers * text.num_attention_heads * text.head_dim * sum(n * n for n in lengths)
-    seen = 12 * eye.depth * eye.hidden_size * sum(n * n for n in frames)
-    return dense + learnt + causal + seen
+    vision = 12 * eye.depth * eye.hidden_size * sum(n * n for n in frames)
+    return dense + learnt + causal + vision
 
 
 def sft(student: Student, case: Case, args: argparse.Namespace, *, checkpointing: bool) -> list[object]:
     """A step: forward, loss over policy tokens, backward, AdamW."""
     device, model = student.device, student.model
     words = f"{'It flashes. ' * 40}</think><answer>red</answer>"
-    shown = (*opening(case), *looked(case, 1), PromptPiece(Piece("policy", words)))
-    laid = student.layout.join(student.layout.transcript(shown))
-    batch = pack([laid] * args.samples).to(device)
+    pieces = (*opening(case), *looked(case, 1), PromptPiece(Piece("policy", words)))
+    transcript = student.layout.join(student.layout.transcript(pieces))
+    batch = pack([transcript] * args.samples).to(device)
     model.train()
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -222,8 +222,8 @@ def sft(student: Student, case: Case, args: argparse.Namespace, *, checkpointing
         return [args.weights, checkpointing, args.samples, batch.input_ids.numel(), batch.items, "out of memory", "", "", ""]
     tera = flops(student, batch) / 1e12
     mfu = f"{tera / took_s / args.peak_tflops:.3f}" if args.peak_tflops else "-"
-    told = [batch.input_ids.numel(), batch.items, f"{took_s:.3f}", f"{tera:.1f}", mfu, f"{peak_gb(device):.1f}"]
-    return [args.weights, checkpointing, args.samples, *told]
+    cells = [batch.input_ids.numel(), batch.items, f"{took_s:.3f}", f"{tera:.1f}", mfu, f"{peak_gb(device):.1f}"]
+    return [args.weights, checkpointing, args.samples, *cells]
 
 
 def main() -> None:
@@ -242,7 +242,7 @@ def main() -> None:
     device = torch.device(args.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     if args.peak_tflops is None:
-        args.peak_tflops = next((peak for known, peak in PEAK_TFLOPS.items() if known in name), None)
+        args.peak_tflops = next((peak for gpu, peak in PEAK_TFLOPS.items() if gpu in name), None)
     case = CASES[args.shape]
     command = f"{COMMAND} {' '.join(sys.argv[1:])}"
     print(json.dumps({"device": name, "torch": torch.__version__, "shape": args.shape, "peak_tflops": args.peak_tflops}))

@@ -37,7 +37,7 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 def main() -> None:
     rng = random.Random(0)
     built = [trajectory(rng) for _ in range(TRAJECTORIES)]
-    texts = [render(one) for one in built]
+    texts = [render(item) for item in built]
     cut_off = [text[: rng.randrange(len(text))] for text in texts]
     assert [parse(text) for text in texts] == built
 
@@ -45,7 +45,7 @@ def main() -> None:
         ("re.split on the tags", texts, lambda: [TAG.split(text) for text in texts]),
         ("parse, well-formed", texts, lambda: [parse(text) for text in texts]),
         ("parse, cut off at random", cut_off, lambda: [parse(text) for text in cut_off]),
-        ("render", texts, lambda: [render(one) for one in built]),
+        ("render", texts, lambda: [render(item) for item in built]),
     ]
     rows: list[list[object]] = []
     baseline_s = 0.0

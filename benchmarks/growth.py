@@ -45,7 +45,7 @@ class Stood:
 
     name: str
     settled: int
-    wall_timeout_s: float
+    wall_s: float
     cpu_s: float
     peak_mb: float
 
@@ -76,15 +76,15 @@ class Grown:
 
 def peak_mb() -> float:
     """Of resident memory since it was last asked."""
-    told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     Path("/proc/self/clear_refs").write_text("5")
-    return int(told["VmHWM"].split()[0]) / 1024
+    return int(fields["VmHWM"].split()[0]) / 1024
 
 
 def cpu_s() -> float:
     """Of this process and of all that it started and waited for."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def run(workspace: WorkspaceFolder, stages: Sequence[AnyStage]) -> list[Stood]:
@@ -95,9 +95,9 @@ def run(workspace: WorkspaceFolder, stages: Sequence[AnyStage]) -> list[Stood]:
         for report in Driver(Lake(workspace), stages, LocalExecutor(), Console(stderr=True)).run(stages):
             if report.tally.pending:
                 sys.exit(f"{report.name} left {report.tally.pending} pending: {report.deferred}")
-            now, used = time.monotonic(), cpu_s()
-            stood.append(Stood(report.name, report.tally.settled, now - wall, used - cpu, peak_mb()))
-            wall, cpu = now, used
+            wall_now, cpu_now = time.monotonic(), cpu_s()
+            stood.append(Stood(report.name, report.tally.settled, wall_now - wall, cpu_now - cpu, peak_mb()))
+            wall, cpu = wall_now, cpu_now
     return stood
 
 
@@ -129,8 +129,8 @@ def measured(folder: Path, of: str, tasks: int) -> Grown:
         if subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode:
             sys.exit(f"{tasks} tasks failed")
         shutil.rmtree(root)
-    told = json.loads(row.read_text())
-    return Grown(**{**told, "stages": tuple(Stood(**stage) for stage in told["stages"])})
+    fields = json.loads(row.read_text())
+    return Grown(**{**fields, "stages": tuple(Stood(**stage) for stage in fields["stages"])})
 
 
 def per_task_ms(grown: Grown) -> float:
@@ -141,8 +141,8 @@ def print_rows(rows: Sequence[Grown], command: str) -> None:
     stages = [stage.name for stage in rows[0].stages]
     show(
         "CPU seconds (wall seconds) a stage", command, ["tasks", *stages, "in all", "CPU ms a task"],
-        [[f"{row.tasks:,}", *(f"{s.cpu_s:.1f} ({s.wall_timeout_s:.0f})" for s in row.stages),
-          f"{row.cpu_s:.1f} ({sum(s.wall_timeout_s for s in row.stages):.0f})", f"{per_task_ms(row):.2f}"] for row in rows],
+        [[f"{row.tasks:,}", *(f"{s.cpu_s:.1f} ({s.wall_s:.0f})" for s in row.stages),
+          f"{row.cpu_s:.1f} ({sum(s.wall_s for s in row.stages):.0f})", f"{per_task_ms(row):.2f}"] for row in rows],
     )  # fmt: skip
     show(
         "Peak memory of the driver a stage, MB", command, ["tasks", *stages, "run again"],

@@ -25,17 +25,17 @@ RECIPE = 'name = "importing"\n[stages.ingest]\n[stages.import]\n'
 def annotations(path: Path, lines: int) -> Path:
     with path.open("w") as file:
         for number in range(lines):
-            told = {"video": f"v{number % VIDEOS}.mp4", "kind": "open", "question": f"What is number {number}?", "answer": "it"}
-            file.write(json.dumps(told) + "\n")
+            task = {"video": f"v{number % VIDEOS}.mp4", "kind": "open", "question": f"What is number {number}?", "answer": "it"}
+            file.write(json.dumps(task) + "\n")
     return path
 
 
-def measured(what: str, lines: int, *command: str) -> list[object]:
+def measured(name: str, lines: int, *command: str) -> list[object]:
     began = time.monotonic()
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdout=quiet, stderr=quiet, text=True) as process, PeakMemory(process) as memory:
         process.wait()
-    return [what, f"{lines:,}", f"{time.monotonic() - began:.1f}", f"{memory.peak_mb:.0f}"]
+    return [name, f"{lines:,}", f"{time.monotonic() - began:.1f}", f"{memory.peak_mb:.0f}"]
 
 
 def main() -> None:

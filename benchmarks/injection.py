@@ -30,9 +30,9 @@ from dmforge.schemas.transcript import COARSE, Piece
 from tests.support.tables import show as show_table
 
 COMMAND = "python -m benchmarks.injection"
-WANTED = {64: 4.0, 128: 5.5, 256: 8.0}
-GROUP, GROUP_WANTED = 8, 4.0
-SHOWN = (Shape(256, 8, 8, 4, 768, 128, 4, 4), SHAPES["tiny"])
+TARGETS = {64: 4.0, 128: 5.5, 256: 8.0}
+GROUP, GROUP_TARGET = 8, 4.0
+STUDENT_SHAPES = (Shape(256, 8, 8, 4, 768, 128, 4, 4), SHAPES["tiny"])
 LOOK = Look(Window(100, 500), Fraction(4))
 CLOSE_ENOUGH = 1e-5
 
@@ -60,8 +60,8 @@ def clip(seed: int) -> PromptPiece:
 
 def timed(work: Callable[[], torch.Tensor]) -> tuple[float, torch.Tensor]:
     began = time.process_time()
-    found = work()
-    return time.process_time() - began, found
+    logits = work()
+    return time.process_time() - began, logits
 
 
 class AsItComes:
@@ -73,43 +73,43 @@ class AsItComes:
         self._model.set_attn_implementation("sdpa")
 
     def prefill(self, rows: list[tuple[PromptPiece, ...]]) -> torch.Tensor:
-        laid = [self._layout.join(self._layout.stretches(row)) for row in rows]
-        longest = max(map(len, laid))
+        transcripts = [self._layout.join(self._layout.stretches(row)) for row in rows]
+        longest = max(map(len, transcripts))
         ids = torch.full((len(rows), longest), self._vocabulary.padding)
-        there = torch.zeros_like(ids)
-        for at, row in enumerate(laid):
-            ids[at, longest - len(row) :], there[at, longest - len(row) :] = torch.from_numpy(row.ids), 1
+        mask = torch.zeros_like(ids)
+        for at, row in enumerate(transcripts):
+            ids[at, longest - len(row) :], mask[at, longest - len(row) :] = torch.from_numpy(row.ids), 1
         self._model.model.rope_deltas = None
         with torch.no_grad():
             return self._model(
                 input_ids=ids,
-                attention_mask=there,
+                attention_mask=mask,
                 mm_token_type_ids=(ids == self._vocabulary.video_pad).int() * 2,
-                pixel_values_videos=normalised(torch.cat([torch.from_numpy(row.patches) for row in laid])),
-                video_grid_thw=torch.cat([torch.from_numpy(row.grids) for row in laid]),
+                pixel_values_videos=normalised(torch.cat([torch.from_numpy(row.patches) for row in transcripts])),
+                video_grid_thw=torch.cat([torch.from_numpy(row.grids) for row in transcripts]),
                 logits_to_keep=1,
             ).logits[:, -1]
 
 
 def compare(engine: TransformersEngine, plain: AsItComes, frames: int, rows: int, times: int) -> list[float]:
     """CPU seconds of the injection, and of both ways to go through everything again, medians; an error where logits differ."""
-    asked = prompt(frames)
+    opening = prompt(frames)
     thoughts = [(thought(1 + row % 4),) for row in range(rows)]
     clips = [(clip(row),) for row in range(rows)]
-    whole = [(*asked, *thoughts[row], *clips[row]) for row in range(rows)]
+    contexts = [(*opening, *thoughts[row], *clips[row]) for row in range(rows)]
     took: list[list[float]] = []
     for _ in range(times):
-        kept = engine.converse([Sampling()] * rows)
-        kept.put(dict.fromkeys(range(rows), asked))
-        kept.put(dict(enumerate(thoughts)))
-        ways: list[Callable[[], torch.Tensor]] = [
-            lambda kept=kept: stacked(kept.put(dict(enumerate(clips)))),
-            lambda: stacked(engine.converse([Sampling()] * rows).put(dict(enumerate(whole)))),
-            lambda: plain.prefill(whole),
+        conversation = engine.converse([Sampling()] * rows)
+        conversation.put(dict.fromkeys(range(rows), opening))
+        conversation.put(dict(enumerate(thoughts)))
+        works: list[Callable[[], torch.Tensor]] = [
+            lambda conversation=conversation: stacked(conversation.put(dict(enumerate(clips)))),
+            lambda: stacked(engine.converse([Sampling()] * rows).put(dict(enumerate(contexts)))),
+            lambda: plain.prefill(contexts),
         ]
-        found = [timed(way) for way in ways]
-        took.append([cpu_s for cpu_s, _ in found])
-        apart = max(float((logits - found[0][1]).abs().max()) for _, logits in found)
+        results = [timed(work) for work in works]
+        took.append([cpu_s for cpu_s, _ in results])
+        apart = max(float((logits - results[0][1]).abs().max()) for _, logits in results)
         assert apart <= CLOSE_ENOUGH, f"logits differ by {apart}"
     return [statistics.median(each) for each in zip(*took, strict=True)]
 
@@ -124,15 +124,15 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[list[object]] = []
-    for shape in SHOWN:
+    for shape in STUDENT_SHAPES:
         engine = TransformersEngine(make_student(shape, ["Which colour flashes while the red circle is shown? It flashes."]))
         plain = AsItComes(engine)
         numbers = sum(weights.numel() for weights in engine.student.model.parameters())
         compare(engine, plain, 16, 2, 2)  # warm
-        for frames, rollouts, wanted in [*((frames, 1, x) for frames, x in WANTED.items()), (128, GROUP, GROUP_WANTED)]:
-            kept, anew, as_it_comes = compare(engine, plain, frames, rollouts, arguments.times)
-            ms = [f"{1e3 * s:.1f}" for s in (kept, as_it_comes, anew)]
-            times = [f"{as_it_comes / kept:.1f}", f"{anew / kept:.1f}", wanted]
+        for frames, rollouts, target in [*((frames, 1, x) for frames, x in TARGETS.items()), (128, GROUP, GROUP_TARGET)]:
+            injected, anew, as_it_comes = compare(engine, plain, frames, rollouts, arguments.times)
+            ms = [f"{1e3 * s:.1f}" for s in (injected, as_it_comes, anew)]
+            times = [f"{as_it_comes / injected:.1f}", f"{anew / injected:.1f}", target]
             rows.append([f"{numbers / 1e6:.1f} M", frames, rollouts, *ms, *times])
     columns = ["student", "coarse frames", "rollouts", "injection", "anew", "anew, our attention", "x", "x ours", "wanted x"]
     show_table("The clip of a look, put behind what is kept: CPU ms", f"{COMMAND} --times {arguments.times}", columns, rows)

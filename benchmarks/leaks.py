@@ -35,10 +35,10 @@ def _reaching(scores: list[int], threshold: int) -> int:
     return sum(score >= threshold for score in scores)
 
 
-def table(written: list[Thought]) -> list[list[object]]:
+def table(all_thoughts: list[Thought]) -> list[list[object]]:
     """A line a group: leaks, those that were found, sound thoughts, those that were found falsely."""
     groups: defaultdict[str, list[Thought]] = defaultdict(list)
-    for thought in written:
+    for thought in all_thoughts:
         for group in (f"leak in {thought.where}" if thought.leaks else "sound", thought.rule_input.kind, "all"):
             groups[group].append(thought)
     rows: list[list[object]] = []

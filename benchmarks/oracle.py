@@ -22,14 +22,14 @@ def shares(worlds: Worlds) -> list[object]:
     oracle = Oracle(worlds.folder, Behaviour())
     numbers = [number for number, _ in worlds.asked]
     right = [worlds.gold_chat(number, question) for number, question in worlds.asked]
-    shown = [
+    variants = [
         right,
         [chat.showing(blank(chat.images)) for chat in right],
         [chat.showing(chat.images[1:] + chat.images[:1]) for chat in right],
         [worlds.elsewhere(number, chat) for number, chat in zip(numbers, right, strict=True)],
     ]
     guess = sum(chance(chat.question) for chat in right) / len(right)
-    return [len(right), *(f"{right_share(oracle, chats):.3f}" for chats in shown), f"{guess:.3f}"]
+    return [len(right), *(f"{right_share(oracle, chats):.3f}" for chats in variants), f"{guess:.3f}"]
 
 
 def main() -> None:

@@ -70,7 +70,7 @@ def cpu_s(work: Callable[[], object]) -> float:
     return statistics.median(took)
 
 
-def ssim(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+def ssim(image: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     """Of luma, over blocks of 8 x 8, averaged."""
 
     def blocks(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -78,7 +78,7 @@ def ssim(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
         height, width = (side // 8 * 8 for side in grey.shape)
         return grey[:height, :width].reshape(height // 8, 8, width // 8, 8).transpose(0, 2, 1, 3).reshape(-1, 64)
 
-    a, b = blocks(one), blocks(other)
+    a, b = blocks(image), blocks(other)
     mean_a, mean_b = a.mean(1), b.mean(1)
     both = ((a - mean_a[:, None]) * (b - mean_b[:, None])).mean(1)
     luminance = (2 * mean_a * mean_b + 6.5025) / (mean_a**2 + mean_b**2 + 6.5025)
@@ -90,19 +90,19 @@ def measure(raw: Path, pixels: int, folder: Path) -> list[object]:
     import decord  # pyright: ignore[reportMissingTypeStubs]
 
     timeline = read_timeline(raw)
-    found = probe(timeline)
-    video = found.as_video("00" * 32, 1)
+    probed = probe(timeline)
+    video = probed.as_video("00" * 32, 1)
     tokens = pixels // CELL**2
-    coarse_frames = min(256, int(found.duration_s * 2))
+    coarse_frames = min(256, int(probed.duration_s * 2))
     clips = Clips(coarse_tokens=tokens * ((coarse_frames + 1) // 2), look_tokens=tokens * 32)
     coarse, grid = folder / "coarse.mp4", folder / "grid.mp4"
     plan, size, v0_size = clips.coarse(video), clips.look_size(video), clips.coarse_size(video)
     began = time.process_time()
-    wanted = [
+    renditions = [
         RenditionPlan(coarse, plan.times_s, v0_size, COARSE_RATE, COARSE),
         RenditionPlan(grid, clips.grid_times_s(video), size, Fraction(GRID_FPS), GRID),
     ]
-    make_renditions(timeline, wanted)
+    make_renditions(timeline, renditions)
     made_s = time.process_time() - began
     draw = random.Random(1)
     start = draw.randrange(0, video.duration_cs - 1000)
@@ -127,7 +127,7 @@ def measure(raw: Path, pixels: int, folder: Path) -> list[object]:
     likeness = statistics.mean(ssim(a, b) for a, b in zip(truth, read_grid(grid, picked), strict=True))
     share = (coarse.stat().st_size + grid.stat().st_size) / raw.stat().st_size
     return [
-        f"{found.width}x{found.height}, {float(found.duration_s):.0f} s", f"{size.width}x{size.height}", f"{raw_s:.2f}",
+        f"{probed.width}x{probed.height}, {float(probed.duration_s):.0f} s", f"{size.width}x{size.height}", f"{raw_s:.2f}",
         f"{pyav_s:.3f}", f"{decord_s:.3f}", f"{raw_s / pyav_s:.1f}", f"{share:.2f}", f"{likeness:.3f}", f"{made_s:.1f}",
     ]  # fmt: skip
 

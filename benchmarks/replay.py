@@ -62,7 +62,7 @@ COMMAND = "python -m benchmarks.replay"
 MIN_SEEING = 0.2
 CAUGHT, FALSE = 0.9, 0.05
 NEAR, FASTER, SAVED = 0.85, 3.0, 0.3
-LEAST = {"vouch": 0.3, "vouch_window": 0.1, "vouch_overlap": 0.1, "blind": 0.5}
+MIN_SCORES = {"vouch": 0.3, "vouch_window": 0.1, "vouch_overlap": 0.1, "blind": 0.5}
 """The thresholds of recipes/replayed.toml."""
 PLANTED = {"wrong_answer": 0.2, "wrong_window": 0.2}
 OTHER_SEED = 211
@@ -87,13 +87,13 @@ def measure(folder: Path, student: Path, clips: Clips, settings: WorldSettings, 
     worlds, truth = folder / "worlds", folder / "planted.jsonl"
     make_worlds(worlds, settings)
     place = run.init(folder / "ws", "replayed")
-    told = "".join(f"{name} = {json.dumps(value)}\n" for name, value in clips.semantic().items())
+    clip_settings = "".join(f"{name} = {json.dumps(value)}\n" for name, value in clips.semantic().items())
     recipe = place.recipe.read_text().replace("../student", str(student.absolute()))
     recipe = re.sub(r"\[stages.thin\].*?\n\n", "", recipe, flags=re.DOTALL)  # what it would make has other defects
     recipe = recipe.replace("fps = 6 ", f"fps = {max(offered)} ").replace(
         "densities = [1, 2, 3, 4, 6]", f"densities = {list(offered)}"
     )
-    place.recipe.write_text(recipe.replace("[student]", f"[clips]\n{told}\n[student]"))
+    place.recipe.write_text(recipe.replace("[student]", f"[clips]\n{clip_settings}\n[student]"))
     intake.add_videos(place, COMMAND, [str(worlds / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
     intake.add_annotations(place, COMMAND, "jsonl", [worlds / "tasks.jsonl"])
     with serving(worlds, Behaviour(defects=PLANTED), truth) as url:
@@ -105,14 +105,14 @@ def measure(folder: Path, student: Path, clips: Clips, settings: WorldSettings, 
 
 def _truth(worlds: Path) -> dict[tuple[str, str], dict[str, Any]]:
     lines = [json.loads(line) for line in (worlds / "truth.jsonl").read_text().splitlines()[1:]]
-    return {(line["video"], asked["question"]): asked for line in lines for asked in line["questions"]}
+    return {(line["video"], question["question"]): question for line in lines for question in line["questions"]}
 
 
 def _planted(truth: Path) -> dict[tuple[str, str], set[str]]:
-    found: dict[tuple[str, str], set[str]] = {}
+    defects: dict[tuple[str, str], set[str]] = {}
     for line in map(json.loads, truth.read_text().splitlines()):
-        found.setdefault((line["video"], line["question"]), set()).add(line["defect"])
-    return found
+        defects.setdefault((line["video"], line["question"]), set()).add(line["defect"])
+    return defects
 
 
 def share(right: int, n: int) -> str:
@@ -120,17 +120,17 @@ def share(right: int, n: int) -> str:
     return f"{right} of {n}: {right / n:.2f} ({wilson(TryCount(right, n), 0.95)})" if n else "none"
 
 
-def seeing(told: Measured) -> tuple[float, list[list[object]]]:
+def seeing(measured: Measured) -> tuple[float, list[list[object]]]:
     """How much better it does with the right window than with a wrong one."""
-    found = dict(told.sql("SELECT arm, avg((score >= .5)::INT) FROM rollouts WHERE filter = 'necessity' GROUP BY arm"))
-    rates: dict[str, float] = {arm: found.get(arm, 0.0) for arm in ("right", "wrong", "none")}
+    by_arm = dict(measured.sql("SELECT arm, avg((score >= .5)::INT) FROM rollouts WHERE filter = 'necessity' GROUP BY arm"))
+    rates: dict[str, float] = {arm: by_arm.get(arm, 0.0) for arm in ("right", "wrong", "none")}
     sees = rates["right"] - rates["wrong"]
     return sees, [[*(f"{rate:.2f}" for rate in rates.values()), f"{sees:.2f}", MIN_SEEING]]
 
 
-def candidates(told: Measured) -> Iterator[list[object]]:
+def candidates(measured: Measured) -> Iterator[list[object]]:
     """Wrong answers and wrong windows among candidates; one whose window matters, for the latter."""
-    rows = told.sql("""
+    rows = measured.sql("""
         SELECT p.source_id || '.mp4', t.question, c.id, len(t.windows) > 0,
             max(CASE WHEN v.filter = 'vouch' THEN v.score END), max(CASE WHEN v.filter = 'vouch_window' THEN v.score END),
             max(CASE WHEN v.filter = 'vouch_overlap' THEN v.score END),
@@ -141,9 +141,9 @@ def candidates(told: Measured) -> Iterator[list[object]]:
     """)
     kinds: dict[str, list[bool]] = {"wrong answer": [], "wrong window": [], "sound": []}
     for video, question, _, _, vouch, window, overlap, answer, evidence in rows:
-        truth, planted = told.truth[video, question], told.planted.get((video, question), set())
+        truth, planted = measured.truth[video, question], measured.planted.get((video, question), set())
         scores = {"vouch": vouch, "vouch_window": window, "vouch_overlap": overlap}
-        missed = any((score or 0.0) < LEAST[name] for name, score in scores.items())
+        missed = any((score or 0.0) < MIN_SCORES[name] for name, score in scores.items())
         matters = not truth["from_coarse"] and not truth["from_text"]
         if planted == {"wrong_answer"}:
             kinds["wrong answer"].append(missed)
@@ -155,45 +155,47 @@ def candidates(told: Measured) -> Iterator[list[object]]:
         yield [f"candidates: {kind}", share(sum(caught), len(caught)), f"<= {FALSE}" if kind == "sound" else f">= {CAUGHT}"]
 
 
-def blind(told: Measured) -> Iterator[list[object]]:
+def blind(measured: Measured) -> Iterator[list[object]]:
     """Tasks that anyone can answer from their text."""
-    rows = told.sql("""
+    rows = measured.sql("""
         SELECT p.source_id || '.mp4', t.question, v.score FROM tasks t JOIN provenances p ON p.video = t.video
             JOIN verdicts v ON v.subject = t.id AND v.filter = 'blind'
     """)
     for from_text, name in ((True, "answerable blind"), (False, "not answerable blind")):
         some = [
-            score < LEAST["blind"] for video, question, score in rows if told.truth[video, question]["from_text"] == from_text
+            score < MIN_SCORES["blind"]
+            for video, question, score in rows
+            if measured.truth[video, question]["from_text"] == from_text
         ]
         yield [f"tasks: {name}", share(sum(some), len(some)), f">= {CAUGHT}" if from_text else f"<= {FALSE}"]
 
 
-def density(told: Measured) -> Iterator[list[object]]:
+def density(measured: Measured) -> Iterator[list[object]]:
     """Of tasks that need a look, how far the target is from the lowest density that shows the answer."""
-    (stage,) = (s for s in read_recipe(told.workspace.recipe).stages if isinstance(s, Density))
+    (stage,) = (s for s in read_recipe(measured.workspace.recipe).stages if isinstance(s, Density))
     offered = stage.config.densities
-    rows = told.sql("""
+    rows = measured.sql("""
         SELECT p.source_id || '.mp4', t.question, g.look.fps.num, g.look.fps.den
         FROM tasks t JOIN provenances p ON p.video = t.video LEFT JOIN targets g ON g.task = t.id WHERE len(t.windows) > 0
     """)
     near: list[bool] = []
     for video, question, num, den in rows:
-        truth = told.truth[video, question]
+        truth = measured.truth[video, question]
         lowest = read_density(truth["lowest_fps"]) if truth["lowest_fps"] and not truth["from_coarse"] else None
         if lowest in offered:
-            found = Fraction(num, den) if num else None
-            near.append(found in offered and abs(offered.index(found) - offered.index(lowest)) <= 1)
+            target = Fraction(num, den) if num else None
+            near.append(target in offered and abs(offered.index(target) - offered.index(lowest)) <= 1)
     yield ["tasks: density within one step", share(sum(near), len(near)), f">= {NEAR}"]
 
 
-def rounds(told: Measured) -> list[object]:
+def rounds(measured: Measured) -> list[object]:
     """What stopping early saved, and what 16 rollouts each would have decided."""
     query = "SELECT subject, score, n FROM verdicts WHERE filter = 'replay' ORDER BY subject"
-    early = told.sql(query)
-    recipe = told.workspace.recipe
+    early = measured.sql(query)
+    recipe = measured.workspace.recipe
     recipe.write_text(recipe.read_text().replace("sizes = [4, 8, 16]", "sizes = [16]"))
-    list(run.run(told.workspace, Console(stderr=True), COMMAND, until="replay"))
-    late = told.sql(query)
+    list(run.run(measured.workspace, Console(stderr=True), COMMAND, until="replay"))
+    late = measured.sql(query)
     same = sum((a in (0, 1)) == (b in (0, 1)) for (_, a, _), (_, b, _) in zip(early, late, strict=True))
     saved = 1 - sum(n for *_, n in early) / sum(n for *_, n in late)
     return ["rollouts saved by rounds", f"{saved:.2f}; decided as by 16: {share(same, len(early))}", f">= {SAVED}"]
@@ -209,62 +211,62 @@ class RowByRow:
     def roll(self, quest: RolloutRequest) -> int:
         """A rollout: to its look, then all of it again with the clip. How many tokens were written."""
         vocabulary = self._student.vocabulary
-        shown: list[PromptPiece] = [*quest.prompt]
-        most = quest.sampling.max_tokens
-        first = self._written(shown, most, [vocabulary.end, vocabulary.look_end])
+        pieces: list[PromptPiece] = [*quest.prompt]
+        max_tokens = quest.sampling.max_tokens
+        first = self._written(pieces, max_tokens, [vocabulary.end, vocabulary.look_end])
         look = look_of(vocabulary.decode(first)) if first[-1] == vocabulary.look_end else None
-        if look is None or len(first) >= most:
+        if look is None or len(first) >= max_tokens:
             return len(first)
         try:
             clip = quest.footage.look(look)
         except NoFrames:
             return len(first)
-        shown += [PromptPiece(Piece("policy", vocabulary.decode(first))), PromptPiece(Piece("runtime", look=look), clip)]
-        return len(first) + len(self._written(shown, most - len(first), [vocabulary.end]))
+        pieces += [PromptPiece(Piece("policy", vocabulary.decode(first))), PromptPiece(Piece("runtime", look=look), clip)]
+        return len(first) + len(self._written(pieces, max_tokens - len(first), [vocabulary.end]))
 
-    def _written(self, shown: Sequence[PromptPiece], most: int, stops: list[int]) -> list[int]:
+    def _written(self, pieces: Sequence[PromptPiece], max_tokens: int, stops: list[int]) -> list[int]:
         layout = self._student.layout
-        laid = layout.join(layout.stretches(shown))
-        ids = torch.from_numpy(laid.ids)[None]
+        transcript = layout.join(layout.stretches(pieces))
+        ids = torch.from_numpy(transcript.ids)[None]
         self._model.model.rope_deltas = None
         with torch.no_grad():
             out = self._model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
                 mm_token_type_ids=(ids == self._student.vocabulary.video_pad).int() * 2,
-                pixel_values_videos=normalised(torch.from_numpy(laid.patches)),
-                video_grid_thw=torch.from_numpy(laid.grids),
-                do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=most, eos_token_id=stops,
+                pixel_values_videos=normalised(torch.from_numpy(transcript.patches)),
+                video_grid_thw=torch.from_numpy(transcript.grids),
+                do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=max_tokens, eos_token_id=stops,
                 suppress_tokens=self._student.vocabulary.vision.tolist(),
             )  # fmt: skip
         return out[0, ids.shape[1] :].tolist()
 
 
-def speed(told: Measured, student: Path, clips: Clips, tasks: int, most: int) -> list[object]:
+def speed(measured: Measured, student: Path, clips: Clips, tasks: int, max_tokens: int) -> list[object]:
     """Policy tokens a second, both ways, task by task in turn."""
-    view = LakeView(Lake(told.workspace), read_recipe(told.workspace.recipe).stages)
+    view = LakeView(Lake(measured.workspace), read_recipe(measured.workspace.recipe).stages)
     videos = {row.id: row for row in view.all_rows(Video)}
     rows = sorted(view.all_rows(Task), key=lambda task: (task.video, task.id))
     policy = load(str(student))
     engine, plain = TransformersEngine(policy), RowByRow(policy)
-    ours: list[float] = []
-    theirs: list[float] = []
+    rollout_rates: list[float] = []
+    row_by_row_rates: list[float] = []
     for video in list(dict.fromkeys(task.video for task in rows))[:tasks]:
-        media = Media(told.workspace, video)
+        media = Media(measured.workspace, video)
         footage = CachedFootage(Renditions(videos[video], clips, media.coarse, media.grid))
-        own = [task for task in rows if task.video == video]
+        video_tasks = [task for task in rows if task.video == video]
         quests = [
-            RolloutRequest(prompt_of(prompt(task), footage), footage, Sampling(1.0, seed, most))
-            for task in own
+            RolloutRequest(prompt_of(prompt(task), footage), footage, Sampling(1.0, seed, max_tokens))
+            for task in video_tasks
             for seed in range(4)
         ]
         began = time.process_time()
-        written = sum(len(words.ids) for rolled in roll(engine, quests) for words in rolled.written)
-        ours.append(written / (time.process_time() - began))
+        tokens = sum(len(words.ids) for result in roll(engine, quests) for words in result.written)
+        rollout_rates.append(tokens / (time.process_time() - began))
         began = time.process_time()
-        written = sum(plain.roll(quest) for quest in quests[::4])
-        theirs.append(written / (time.process_time() - began))
-    a, b = statistics.median(ours), statistics.median(theirs)
+        tokens = sum(plain.roll(quest) for quest in quests[::4])
+        row_by_row_rates.append(tokens / (time.process_time() - began))
+    a, b = statistics.median(rollout_rates), statistics.median(row_by_row_rates)
     return ["tokens/s: rollouts, row by row, x", f"{a:.0f}, {b:.0f}, {a / b:.1f}", f">= {FASTER}"]
 
 
@@ -290,12 +292,12 @@ def main() -> None:
         sees, rows = seeing(measured)
         columns = ["right window", "wrong window", "no look", "seeing", "wanted, at least"]
         show_table("Does the student see? Pass rates of forced looks", command, columns, rows)
-        found = [*candidates(measured), *blind(measured), *density(measured)]
+        results = [*candidates(measured), *blind(measured), *density(measured)]
         fast = speed(measured, arguments.student, clips, 3, arguments.max_tokens)
-        found += [rounds(measured), fast]
+        results += [rounds(measured), fast]
     columns = ["what", "caught, or found: share (95 %)", "wanted"]
     void = "" if sees >= MIN_SEEING else f"VOID: it sees {sees:.2f}, and from less than {MIN_SEEING} nothing follows. "
-    show_table(f"{void}What its rollouts say, against what is known", command, columns, found)
+    show_table(f"{void}What its rollouts say, against what is known", command, columns, results)
 
 
 if __name__ == "__main__":

@@ -68,8 +68,8 @@ def reviewed(workspace: WorkspaceFolder, samples: int) -> list[list[object]]:
             pages_s, cards_s, listed = walked(address.port or 0, address.query.removeprefix("token="))
         finally:
             process.send_signal(signal.SIGINT)
-    for name, found in ((f"its {len(pages_s):,} pages of 50", pages_s), ("cards without media", cards_s)):
-        rows.append([f"{name}: median, slowest", f"{np.median(found):.3f}", f"{max(found):.3f} s"])
+    for name, seconds in ((f"its {len(pages_s):,} pages of 50", pages_s), ("cards without media", cards_s)):
+        rows.append([f"{name}: median, slowest", f"{np.median(seconds):.3f}", f"{max(seconds):.3f} s"])
     assert listed == samples
     return rows
 

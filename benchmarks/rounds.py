@@ -15,7 +15,7 @@ from dmforge.filters.rollouts.rounds import RoundsConfig, TryCount, wilson
 from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.rounds"
-LEAST, MOST = 0.05, 0.95
+MIN_RATE, MAX_RATE = 0.05, 0.95
 SAVED = 0.3
 RATES = {
     "0, 1/8, ..., 1": [eighth / 8 for eighth in range(9)],
@@ -40,7 +40,7 @@ def stopped(draws: Sequence[bool], rule: ReplayConfig) -> TryCount:
 
 
 def kept(tries: TryCount) -> bool:
-    return LEAST <= tries.rate <= MOST
+    return MIN_RATE <= tries.rate <= MAX_RATE
 
 
 def main() -> None:
@@ -52,9 +52,9 @@ def main() -> None:
         chance = Random(mix)
         tasks = [[chance.random() < rate for _ in range(16)] for rate in rates for _ in range(arguments.tasks)]
         for name, rule in RULES.items():
-            found = [stopped(draws, rule) for draws in tasks]
-            saved = 1 - sum(tries.n for tries in found) / (16 * len(tasks))
-            same = sum(kept(tries) == kept(TryCount(sum(draws), 16)) for tries, draws in zip(found, tasks, strict=True))
+            stopped_tries = [stopped(draws, rule) for draws in tasks]
+            saved = 1 - sum(tries.n for tries in stopped_tries) / (16 * len(tasks))
+            same = sum(kept(tries) == kept(TryCount(sum(draws), 16)) for tries, draws in zip(stopped_tries, tasks, strict=True))
             rows.append([mix, name, f"{saved:.2f}", SAVED, f"{same / len(tasks):.4f}"])
     columns = ["pass rates", "rule", "rollouts saved", "wanted", "decided as by 16"]
     show("Rounds of 4, 8 and 16", f"{COMMAND} --tasks {arguments.tasks}", columns, rows)

@@ -47,9 +47,9 @@ class Nothing(Each[Task, Verdict]):
 def work(workspace: WorkspaceFolder, records: int, until: str) -> None:
     """Run the two stages up to one, as `dmforge run` would."""
     stages = (RehearsalCount(CountConfig(tasks=records, reject_every=0)), Nothing(NothingConfig()))
-    wanted = stages[: 1 + [stage.name for stage in stages].index(until)]
+    selected = stages[: 1 + [stage.name for stage in stages].index(until)]
     with workspace.held("benchmark"):
-        for report in Driver(Lake(workspace), stages, LocalExecutor(), Console(stderr=True)).run(wanted):
+        for report in Driver(Lake(workspace), stages, LocalExecutor(), Console(stderr=True)).run(selected):
             if report.tally.pending:
                 sys.exit(f"{report.name} left {report.tally.pending} pending")
 
@@ -66,26 +66,30 @@ def loop(workspace: WorkspaceFolder) -> None:
     pq.write_table(pa.concat_tables(outcomes), workspace.root / "baseline.parquet")
 
 
-def measured(root: Path, records: int, what: str) -> dict[str, float]:
+def measured(root: Path, records: int, workload: str) -> dict[str, float]:
     """One whole process, from the interpreter's start to its end."""
     started = time.perf_counter()
-    command = [sys.executable, "-m", "benchmarks.runner", "--inside", str(root), "--records", str(records), "--what", what]
+    command = [sys.executable, "-m", "benchmarks.runner", "--inside", str(root), "--records", str(records), "--what", workload]
     with subprocess.Popen(command, text=True) as process, PeakMemory(process) as memory:
         if process.wait():
-            sys.exit(f"{what} failed")
+            sys.exit(f"{workload} failed")
     return {"s": time.perf_counter() - started, "mb": memory.peak_mb}
 
 
 def compare(records: list[int]) -> list[dict[str, float]]:
     """Every measurement for each number of records."""
-    found: list[dict[str, float]] = []
+    measurements: list[dict[str, float]] = []
     for number in records:
         with tempfile.TemporaryDirectory(prefix="dmforge-") as folder:
             root = Path(folder)
-            makes, nothing, again, plain = (measured(root, number, what) for what in ("count", "nothing", "nothing", "loop"))
-        found.append({"records": number, "s": nothing["s"], "mb": nothing["mb"], "again_s": again["s"], "loop_s": plain["s"]})
-        found[-1]["makes_s"] = makes["s"]
-    return found
+            makes, no_op, again, plain = (
+                measured(root, number, workload) for workload in ("count", "nothing", "nothing", "loop")
+            )
+        measurements.append(
+            {"records": number, "s": no_op["s"], "mb": no_op["mb"], "again_s": again["s"], "loop_s": plain["s"]}
+        )
+        measurements[-1]["makes_s"] = makes["s"]
+    return measurements
 
 
 def main() -> None:
@@ -93,15 +97,15 @@ def main() -> None:
     parser.add_argument("--records", type=int, nargs="+", default=[250_000, 1_000_000])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
-    parser.add_argument("--what", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.inside:
-        workspace = WorkspaceFolder(Path(asked.inside))
-        loop(workspace) if asked.what == "loop" else work(workspace, asked.records[0], asked.what)
+    parser.add_argument("--what", dest="workload", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.inside:
+        workspace = WorkspaceFolder(Path(arguments.inside))
+        loop(workspace) if arguments.workload == "loop" else work(workspace, arguments.records[0], arguments.workload)
         return
-    found = compare(asked.records)
-    if asked.json:
-        print(json.dumps(found))
+    measurements = compare(arguments.records)
+    if arguments.json:
+        print(json.dumps(measurements))
         return
     columns = [
         "records",
@@ -112,8 +116,8 @@ def main() -> None:
         "plain loop s",
         "records made s",
     ]
-    rows = [[r["records"], f"{r['s']:.1f}", f"{r['records'] / r['s']:.0f}", f"{r['mb']:.0f}"] for r in found]
-    for row, r in zip(rows, found, strict=True):
+    rows = [[r["records"], f"{r['s']:.1f}", f"{r['records'] / r['s']:.0f}", f"{r['mb']:.0f}"] for r in measurements]
+    for row, r in zip(rows, measurements, strict=True):
         row += [f"{r['again_s']:.2f}", f"{r['loop_s']:.1f}", f"{r['makes_s']:.1f}"]
     show("The runner's own cost: whole processes, start to end", "python -m benchmarks.runner", columns, rows)
 

@@ -57,9 +57,9 @@ def ids(count: int, seed: int) -> pa.Array[Any]:
     return pa.Array.from_buffers(pa.binary(ID_BYTES), count, [None, pa.py_buffer(raw.tobytes())])
 
 
-def filled(columns: pa.Schema, count: int, **known: Any) -> pa.Table:
+def filled(columns: pa.Schema, count: int, **values: Any) -> pa.Table:
     """So many rows with these columns, and nothing in the others."""
-    arrays = [known[field.name] if field.name in known else _nothing(field.type, count) for field in columns]
+    arrays = [values[field.name] if field.name in values else _nothing(field.type, count) for field in columns]
     return pa.Table.from_arrays([pa.array(array, field.type) if not isinstance(array, pa.Array) else array
                                  for array, field in zip(arrays, columns, strict=True)], schema=columns)  # fmt: skip
 
@@ -100,47 +100,47 @@ def build(folder: Path, candidates: int) -> WorkspaceFolder:
     workspace.inputs.mkdir(parents=True)
     workspace.recipe.write_text(RECIPE + "".join(f"{name} = 0.9\n" for name in FILTERS))
     stages = {stage.name: stage for stage in read_recipe(workspace.recipe).stages}
-    videos, tasks, made = ids(candidates // 50, 1), ids(candidates // 2, 2), ids(candidates, 3)
+    videos, tasks, candidate_ids = ids(candidates // 50, 1), ids(candidates // 2, 2), ids(candidates, 3)
     of_task = videos.take(pa.array(np.sort(np.random.default_rng(4).integers(0, len(videos), len(tasks)))))
     twice = pa.array(np.repeat(np.arange(len(tasks)), 2))
     task, video = tasks.take(twice), of_task.take(twice)
     with workspace.held("benchmark"):
         lake = Lake(workspace)
         origin = {MADE_FROM: videos}
-        said = filled(row_schema(Provenance), len(videos), id=ids(len(videos), 5), video=videos, **origin)
+        provenances = filled(row_schema(Provenance), len(videos), id=ids(len(videos), 5), video=videos, **origin)
         films = filled(row_schema(Video), len(videos), id=videos, duration_cs=np.full(len(videos), 3000), **origin)
-        publish(lake, stages["ingest"], videos, videos, {Video: [films], Provenance: [said], Fingerprint: []}, 2)
-        asked = filled(
+        publish(lake, stages["ingest"], videos, videos, {Video: [films], Provenance: [provenances], Fingerprint: []}, 2)
+        task_rows = filled(
             row_schema(Task), len(tasks), id=tasks, video=of_task, task_kind=["mcq"] * len(tasks), **{MADE_FROM: tasks}
         )
-        publish(lake, stages["import"], tasks, of_task, {Task: [asked], Candidate: []}, 1)
+        publish(lake, stages["import"], tasks, of_task, {Task: [task_rows], Candidate: []}, 1)
         attempts = np.tile([0, 1], len(tasks))
-        written = filled(
-            row_schema(Candidate), candidates, id=made, video=video, task=task, attempt=attempts, **{MADE_FROM: task}
+        candidate_rows = filled(
+            row_schema(Candidate), candidates, id=candidate_ids, video=video, task=task, attempt=attempts, **{MADE_FROM: task}
         )
-        publish(lake, stages["annotate"], tasks, of_task, {Candidate: [written]}, 2)
-        publish(lake, stages["rules"], made, video, {Verdict: list(scores(made, video))}, len(FILTERS))
+        publish(lake, stages["annotate"], tasks, of_task, {Candidate: [candidate_rows]}, 2)
+        publish(lake, stages["rules"], candidate_ids, video, {Verdict: list(scores(candidate_ids, video))}, len(FILTERS))
     return workspace
 
 
-def scores(made: pa.Array[Any], video: pa.Array[Any]) -> Iterator[pa.Table]:
+def scores(candidates: pa.Array[Any], video: pa.Array[Any]) -> Iterator[pa.Table]:
     """One of each filter for every candidate; one in fifty is low."""
     draw = np.random.default_rng(6)
-    for begin in range(0, len(made), CHUNK):
-        count = min(CHUNK, len(made) - begin)
+    for begin in range(0, len(candidates), CHUNK):
+        count = min(CHUNK, len(candidates) - begin)
         which = pa.array(np.repeat(np.arange(begin, begin + count), len(FILTERS)))
         value = draw.random(count * len(FILTERS))
         yield filled(
-            row_schema(Verdict), len(value), id=ids(len(value), begin), subject=made.take(which), video=video.take(which),
+            row_schema(Verdict), len(value), id=ids(len(value), begin), subject=candidates.take(which), video=video.take(which),
             subject_kind=["candidate"] * len(value), score=np.where(value < 0.02, value * 50, 1.0),
-            n=np.ones(len(value), np.int64), **{"filter": list(FILTERS) * count, MADE_FROM: made.take(which)},
+            n=np.ones(len(value), np.int64), **{"filter": list(FILTERS) * count, MADE_FROM: candidates.take(which)},
         )  # fmt: skip
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     began = time.monotonic()
-    found = work()
-    return time.monotonic() - began, found
+    result = work()
+    return time.monotonic() - began, result
 
 
 def command(workspace: WorkspaceFolder, *more: str) -> Any:
@@ -174,15 +174,23 @@ def main() -> None:
                            ("--where 'answer > 0.7'", ("--where", "answer > 0.7"))):  # fmt: skip
             if "recipe" in name:
                 workspace.recipe.write_text(workspace.recipe.read_text().replace("answer = 0.9", "answer = 0.5"))
-            took_s, found = timed(lambda more=more: command(workspace, *more))
-            rows.append([name, f"{took_s:.2f}", found["kept"], sum(found["rejected"].values()), found["undetermined"]])
-        took_s, found = timed(lambda: select.what_if(workspace, "cot", None))
+            took_s, selection = timed(lambda more=more: command(workspace, *more))
+            rows.append(
+                [name, f"{took_s:.2f}", selection["kept"], sum(selection["rejected"].values()), selection["undetermined"]]
+            )
+        took_s, selection = timed(lambda: select.what_if(workspace, "cot", None))
         rows.append(
-            ["the same within one process", f"{took_s:.2f}", found.kept, sum(found.rejected.values()), found.undetermined]
+            [
+                "the same within one process",
+                f"{took_s:.2f}",
+                selection.kept,
+                sum(selection.rejected.values()),
+                selection.undetermined,
+            ]
         )
         workspace.recipe.write_text(workspace.recipe.read_text().replace("answer = 0.5", "answer = 0.9"))
-        took_s, kept = timed(lambda: naive(workspace))
-        rows.append(["baseline: grouped by subject and filter", f"{took_s:.2f}", kept, "", ""])
+        took_s, count = timed(lambda: naive(workspace))
+        rows.append(["baseline: grouped by subject and filter", f"{took_s:.2f}", count, "", ""])
         assert commits == sorted(workspace.commits.glob("*/*.json"))
     title = f"Selection over {arguments.candidates:,} candidates with {arguments.candidates * len(FILTERS):,} verdicts"
     show(title, f"{COMMAND} --candidates {arguments.candidates}", ["what", "s", "kept", "rejected", "undetermined"], rows)

@@ -65,19 +65,19 @@ save_every = 100000
 def transcripts(student: Student, number: int) -> list[LaidOutTranscript]:
     """Of 8 to 64 coarse frames and a look."""
     draw = np.random.default_rng(3)
-    found: list[LaidOutTranscript] = []
+    laid_out: list[LaidOutTranscript] = []
     for seed in range(number):
         coarse = noise(int(draw.integers(4, 33)) * 2, seed, 2)
         words = Piece("policy", f"<think>{'It flashes. ' * int(draw.integers(1, 9))}<span>1.00 - 5.00</span><fps>4</fps>")
-        shown = (
+        pieces = (
             PromptPiece(COARSE, coarse),
             PromptPiece(Piece("prompt", "Which?")),
             PromptPiece(words),
             clip(seed),
             PromptPiece(Piece("policy", "Red.")),
         )
-        found.append(student.layout.join(student.layout.transcript(shown)))
-    return found
+        laid_out.append(student.layout.join(student.layout.transcript(pieces)))
+    return laid_out
 
 
 def step_s(student: Student, batch: ForwardBatch, times: int) -> float:
@@ -138,9 +138,9 @@ def waiting(folder: Path, size: tuple[int, int], videos: int, steps: int) -> lis
     path = folder / "sft.toml"
     tokens = 2_500 if size == SIZES[0] else 12_000
     path.write_text(TRAINING.format(out=folder / "out", place=place, tokens=tokens, steps=steps))
-    told = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "dmforge.cli", "train", "sft", str(path), "--json"]
-    subprocess.run(command, check=True, capture_output=True, env=told)
+    subprocess.run(command, check=True, capture_output=True, env=environment)
     lines = [json.loads(line) for line in (folder / "out" / "log.jsonl").read_text().splitlines()]
     updates = [line for line in lines if "loss" in line][WARM_UP:]
     share = statistics.mean(line["waiting"] for line in updates)

@@ -53,13 +53,13 @@ def reads(folder: Path, sizes: tuple[int, int]) -> list[object]:
     packed = Corpus(str(place))
     names: list[list[Path]] = []
     for video in packed.videos():
-        own = [files / f"{video.key}.{suffix}" for suffix in SUFFIXES]
-        for path, data in zip(own, (video.coarse, video.document, video.grid), strict=True):
+        paths = [files / f"{video.key}.{suffix}" for suffix in SUFFIXES]
+        for path, data in zip(paths, (video.coarse, video.document, video.grid), strict=True):
             path.write_bytes(data)
-        names.append(own)
+        names.append(paths)
     order = random.Random(1).sample(range(VIDEOS), VIDEOS)
 
-    def ours() -> None:
+    def from_shards() -> None:
         for number in order:
             packed[number]
 
@@ -71,7 +71,7 @@ def reads(folder: Path, sizes: tuple[int, int]) -> list[object]:
         for _ in wds.WebDataset(sorted(map(str, place.glob("*.tar"))), shardshuffle=False):
             pass
 
-    took = [cpu_s(work) for work in (ours, plain, streamed)]
+    took = [cpu_s(work) for work in (from_shards, plain, streamed)]
     kilobytes = packed.manifest.bytes / VIDEOS / 1000
     per_s = [f"{VIDEOS / s:,.0f}" for s in took]
     return [f"{kilobytes:,.0f}", *per_s, f"{took[1] / took[0]:.2f}", f"{took[2] / took[0]:.1f}"]
@@ -86,9 +86,9 @@ def large(folder: Path, samples: int) -> Path:
             row = rows[number % len(rows)]
             yield replace(row, samples=(f"{row.samples[0]}-{number}",))
 
-    told = list(index())
-    shards = [replace(shard, samples=sum(row.shard == shard.name for row in told)) for shard in shards]
-    return publish(folder, shards, told, f"{samples} samples")
+    index_rows = list(index())
+    shards = [replace(shard, samples=sum(row.shard == shard.name for row in index_rows)) for shard in shards]
+    return publish(folder, shards, index_rows, f"{samples} samples")
 
 
 def first_sample(place: str, step: int) -> None:
@@ -106,8 +106,8 @@ def first_sample(place: str, step: int) -> None:
 
 def own_peak_mb() -> float:
     """Peak of resident memory, less what is mapped from files: those pages are the page cache's."""
-    told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return (int(told["VmHWM"].split()[0]) - int(told["RssFile"].split()[0])) / 1024
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return (int(fields["VmHWM"].split()[0]) - int(fields["RssFile"].split()[0])) / 1024
 
 
 def resumes(folder: Path) -> list[list[object]]:
@@ -117,8 +117,8 @@ def resumes(folder: Path) -> list[list[object]]:
         place = large(folder / str(samples), samples)
         for step in steps:
             command = [sys.executable, "-m", "benchmarks.shards", "--first", str(place), "--step", str(step)]
-            told = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(5)]
-            middle = {name: statistics.median(one[name] for one in told) for name in told[0]}
+            runs = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(5)]
+            middle = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
             rows.append([f"{samples:,}", f"{step:,}", f"{middle['s']:.2f}", f"{middle['mb']:.0f}"])
     return rows
 

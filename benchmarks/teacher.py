@@ -24,7 +24,7 @@ from dmforge.curation.lake.journal import Journal
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherRequest
 from dmforge.schemas.ids import digest
-from dmforge.schemas.ids import show as shown
+from dmforge.schemas.ids import show as print_id
 from dmforge.schemas.replies import AnswerReply
 from dmforge.schemas.sizes import Size
 from tests.support.tables import show
@@ -55,13 +55,13 @@ def serve(port: Any, limit: int, delay_s: float) -> None:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            now = time.monotonic()
+            now_s = time.monotonic()
             with lock:
-                while recent and recent[0] < now - 60:
+                while recent and recent[0] < now_s - 60:
                     recent.popleft()
                 fits = not limit or len(recent) < limit
                 if fits:
-                    recent.append(now)
+                    recent.append(now_s)
                 counts["answered" if fits else "refused"] += 1
             if not fits:
                 self.send(429, b'{"error": {"message": "slow down"}}')
@@ -97,31 +97,31 @@ class Serving:
         self._process.kill()
 
 
-async def ours(url: str, calls: int, limit: int | None, until_s: float) -> int:
+async def through_dmforge(url: str, calls: int, limit: int | None, until_s: float) -> int:
     """Through journal, account and limits."""
     config = TeacherConfig(model="m", base_url=url, requests_per_minute=limit, retries=0)
-    teacher, done = Teacher(config, "annotate", Budget()), 0
+    teacher, answered = Teacher(config, "annotate", Budget()), 0
     with tempfile.TemporaryDirectory() as scratch:
         journal, numbers = Journal(WorkspaceFolder(Path(scratch)), "m"), iter(range(calls))
 
-        async def one() -> None:
-            nonlocal done
+        async def worker() -> None:
+            nonlocal answered
             for number in numbers:
                 if time.monotonic() > until_s:
                     return
                 key = digest("ask", number)
-                asked = TeacherRequest(shown("ask", key), "Look.", PARTS, AnswerReply, number, 8, Size(64, 64))
+                request = TeacherRequest(print_id("ask", key), "Look.", PARTS, AnswerReply, number, 8, Size(64, 64))
 
-                async def ask(asked: TeacherRequest = asked) -> Any:
-                    return await teacher.ask(asked)
+                async def ask(request: TeacherRequest = request) -> Any:
+                    return await teacher.ask(request)
 
                 await journal.answer(key, bytes(16), ask)
-                done += 1
+                answered += 1
 
-        await asyncio.gather(*(one() for _ in range(IN_FLIGHT)))
+        await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
         journal.close()
         await teacher.aclose()
-    return done
+    return answered
 
 
 async def plain(url: str, calls: int, until_s: float) -> int:
@@ -129,7 +129,7 @@ async def plain(url: str, calls: int, until_s: float) -> int:
     import openai
     from tenacity import retry, retry_if_exception_type, wait_random_exponential
 
-    client, numbers, done = openai.AsyncOpenAI(base_url=url, api_key="x", max_retries=0), iter(range(calls)), 0
+    client, numbers, answered = openai.AsyncOpenAI(base_url=url, api_key="x", max_retries=0), iter(range(calls)), 0
 
     @retry(wait=wait_random_exponential(min=1, max=30), retry=retry_if_exception_type(openai.RateLimitError))
     async def ask(number: int) -> None:
@@ -138,17 +138,17 @@ async def plain(url: str, calls: int, until_s: float) -> int:
         form: Any = {"type": "json_schema", "json_schema": schema}
         await client.chat.completions.create(model="m", messages=messages, seed=number, response_format=form)
 
-    async def one() -> None:
-        nonlocal done
+    async def worker() -> None:
+        nonlocal answered
         for number in numbers:
             if time.monotonic() > until_s:
                 return
             await ask(number)
-            done += 1
+            answered += 1
 
-    await asyncio.gather(*(one() for _ in range(IN_FLIGHT)))
+    await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
     await client.close()
-    return done
+    return answered
 
 
 def counts(url: str) -> dict[str, int]:
@@ -163,10 +163,10 @@ def sustained(limit: int, minutes: float) -> list[list[object]]:
     for name in ("ours", "openai + tenacity"):
         with Serving(limit, 0.2) as url:
             until = time.monotonic() + 60 * minutes
-            asyncio.run(ours(url, 10**9, limit, until) if name == "ours" else plain(url, 10**9, until))
-            told = counts(url)
-        share = told["answered"] / (limit * minutes)
-        rows.append([name, limit, f"{told['answered'] / minutes:.0f}", f"{share:.3f}", f"{told['refused'] / minutes:.1f}"])
+            asyncio.run(through_dmforge(url, 10**9, limit, until) if name == "ours" else plain(url, 10**9, until))
+            tally = counts(url)
+        share = tally["answered"] / (limit * minutes)
+        rows.append([name, limit, f"{tally['answered'] / minutes:.0f}", f"{share:.3f}", f"{tally['refused'] / minutes:.1f}"])
     return rows
 
 
@@ -175,9 +175,9 @@ def overhead(calls: int) -> list[list[object]]:
     for name in ("openai + tenacity", "ours"):
         with Serving(0, 0.0) as url:
             far = time.monotonic() + 3600
-            asyncio.run(plain(url, 50, far) if name != "ours" else ours(url, 50, None, far))  # imports, connections
+            asyncio.run(plain(url, 50, far) if name != "ours" else through_dmforge(url, 50, None, far))  # imports, connections
             began, cpu = time.monotonic(), time.process_time()
-            asyncio.run(plain(url, calls, far) if name != "ours" else ours(url, calls, None, far))
+            asyncio.run(plain(url, calls, far) if name != "ours" else through_dmforge(url, calls, None, far))
             rows.append(
                 [name, f"{1000 * (time.process_time() - cpu) / calls:.2f}", f"{calls / (time.monotonic() - began):.0f}"]
             )

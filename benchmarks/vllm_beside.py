@@ -38,15 +38,15 @@ def apart(engine: WeightSyncEngine, student: Student) -> tuple[torch.Tensor, tor
     """Log-probabilities of what the engine writes now, the trainer's and its own."""
     footage = Tinted("red", "blue", Fraction(48), 7)
     prompt = prompt_of((COARSE, QUESTION), footage)
-    rolled = roll(engine, [RolloutRequest(prompt, footage, Sampling(TEMPERATURE, seed, 48)) for seed in range(ROLLOUTS)])
-    found: list[torch.Tensor] = []
-    for one in rolled:
-        laid = retrace(one, footage, student.layout)
+    rollouts = roll(engine, [RolloutRequest(prompt, footage, Sampling(TEMPERATURE, seed, 48)) for seed in range(ROLLOUTS)])
+    trainer_log_probs: list[torch.Tensor] = []
+    for rollout in rollouts:
+        row = retrace(rollout, footage, student.layout)
         with torch.no_grad():
-            logits = logits_of(student.model, replace(pack([laid]), learnt_columns=torch.arange(len(laid) - 1)))[0]
-        told = torch.log_softmax(logits / TEMPERATURE, -1).gather(1, torch.from_numpy(laid.ids[1:])[:, None])[:, 0]
-        found.append(told[torch.from_numpy(laid.trained[1:])])
-    return torch.cat(found), torch.cat([torch.from_numpy(log_probs(one)) for one in rolled])
+            logits = logits_of(student.model, replace(pack([row]), learnt_columns=torch.arange(len(row) - 1)))[0]
+        token_log_probs = torch.log_softmax(logits / TEMPERATURE, -1).gather(1, torch.from_numpy(row.ids[1:])[:, None])[:, 0]
+        trainer_log_probs.append(token_log_probs[torch.from_numpy(row.trained[1:])])
+    return torch.cat(trainer_log_probs), torch.cat([torch.from_numpy(log_probs(rollout)) for rollout in rollouts])
 
 
 def change(student: Student) -> None:
@@ -84,21 +84,21 @@ def measured(checkpoint: Path, weights: Literal["float32", "bfloat16"]) -> list[
             took_s.append(time.perf_counter() - began_s)
     finally:
         engine.close()
-    size = sum(one.parameter.numel() for one in weights_of(student.model).values())
+    size = sum(entry.parameter.numel() for entry in weights_of(student.model).values())
     print(f"{weights}: {size:,} weights, {len(states['followed'][0])} tokens in {ROLLOUTS} rollouts")
     rows: list[list[str]] = []
-    for state, (found, drawn) in states.items():
-        off, weighed = (found - drawn).abs(), importance_ratios(found, drawn)
-        told = f"{statistics.median(took_s):.2f}" if state == "followed" else ""
+    for state, (by_trainer, by_engine) in states.items():
+        off, weighed = (by_trainer - by_engine).abs(), importance_ratios(by_trainer, by_engine)
+        sync_s = f"{statistics.median(took_s):.2f}" if state == "followed" else ""
         rows.append(
-            [weights, state, f"{float(off.mean()):.1e}", f"{float(off.max()):.1e}", f"{float(weighed.max()):.4f}", told]
+            [weights, state, f"{float(off.mean()):.1e}", f"{float(off.max()):.1e}", f"{float(weighed.max()):.4f}", sync_s]
         )
     return rows
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as told:
-        checkpoint = taught_folder(Path(told) / "checkpoint")
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = taught_folder(Path(folder) / "checkpoint")
         rows = [row for weights in ("float32", "bfloat16") for row in measured(checkpoint, weights)]
     columns = ("vLLM computes in", "student", "off, mean", "off, most", "largest ratio", "sync s, median")
     show("vLLM beside the trainer", "python -m benchmarks.vllm_beside", columns, rows)

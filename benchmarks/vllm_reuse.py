@@ -41,14 +41,14 @@ ROOT = Path(__file__).parents[1]
 WATCHED = ROOT / "tests" / "vllm" / "lane" / "watched.py"
 
 
-def asked() -> list[RolloutRequest]:
+def rollout_requests() -> list[RolloutRequest]:
     """All rollouts, one of each video in turn."""
-    found: list[list[RolloutRequest]] = []
+    by_video: list[list[RolloutRequest]] = []
     for at in range(VIDEOS):
         footage = Tinted(("red", "blue")[at % 2], "red", Fraction(48), 100 * at)
         prompt = prompt_of((COARSE, QUESTION), footage)
-        found.append([RolloutRequest(prompt, footage, Sampling(0.7, seed, 48)) for seed in range(ROLLOUTS)])
-    return [row[at] for at in range(ROLLOUTS) for row in found]
+        by_video.append([RolloutRequest(prompt, footage, Sampling(0.7, seed, 48)) for seed in range(ROLLOUTS)])
+    return [row[at] for at in range(ROLLOUTS) for row in by_video]
 
 
 def timed(engine: Engine, quests: list[RolloutRequest]) -> tuple[list[RolloutResult], float]:
@@ -62,29 +62,29 @@ def line(name: str, tally: GenerationCosts) -> None:
 
 def main() -> None:
     os.environ["PYTHONPATH"] = str(ROOT)  # the script lies in tests/, and so would its folder alone be searched for modules
-    with tempfile.TemporaryDirectory() as told:
-        checkpoint = taught_folder(Path(told) / "checkpoint")
-        report = Path(told) / "seen.jsonl"
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = taught_folder(Path(folder) / "checkpoint")
+        report = Path(folder) / "seen.jsonl"
         engine = open_vllm(SETTINGS, str(checkpoint), (sys.executable, str(WATCHED), str(report)))
-        roll(engine, asked()[:1])  # starts it
+        roll(engine, rollout_requests()[:1])  # starts it
         report.unlink()
         first, later = replace(engine.tallies.first), replace(engine.tallies.later)
-        found, there_s = timed(engine, asked())
+        results, there_s = timed(engine, rollout_requests())
         clips = report.read_text().splitlines()
         engine.close()
-        expected, here_s = timed(TransformersEngine(load(str(checkpoint))), asked())
-    same = [row.transcript for row in found] == [row.transcript for row in expected]
+        expected, here_s = timed(TransformersEngine(load(str(checkpoint))), rollout_requests())
+    same = [row.transcript for row in results] == [row.transcript for row in expected]
     tallies = engine.tallies
     print(f"{'legs':<12} {'legs':>6} {'tokens':>10} {'cached':>10} {'share':>8}")
     line("first", _since(tallies.first, first))
     line("behind a look", _since(tallies.later, later))
-    looks = len({(row.looks[0], at % VIDEOS) for at, row in enumerate(found) if row.looks})
+    looks = len({(row.looks[0], at % VIDEOS) for at, row in enumerate(results) if row.looks})
     print(f"{len(clips)} clips encoded for {VIDEOS} videos with {looks} different looks; {VIDEOS * ROLLOUTS} rollouts")
     print(f"vLLM {there_s:.1f} s, transformers in this process {here_s:.1f} s; the same transcripts: {same}")
 
 
-def _since(now: GenerationCosts, before: GenerationCosts) -> GenerationCosts:
-    return GenerationCosts(now.requests - before.requests, now.tokens - before.tokens, now.cached - before.cached)
+def _since(after: GenerationCosts, before: GenerationCosts) -> GenerationCosts:
+    return GenerationCosts(after.requests - before.requests, after.tokens - before.tokens, after.cached - before.cached)
 
 
 if __name__ == "__main__":

@@ -103,8 +103,8 @@ def measure(subject: subjects.Subject) -> Seen:
                     if _waited(process, spread, int(share * enough)):
                         cluster.remove_node(workers.pop(0), allow_graceful=False)
                         workers += [_added(cluster)] if adds else []
-                        told = "one killed, one added" if adds else "one killed"
-                        seen.append(f"{told} after {_commits(spread)} of {enough} commits, {time.monotonic() - began_s:.0f} s")
+                        event = "one killed, one added" if adds else "one killed"
+                        seen.append(f"{event} after {_commits(spread)} of {enough} commits, {time.monotonic() - began_s:.0f} s")
                 if process.wait():
                     assert process.stderr is not None
                     sys.exit(f"the run on the cluster failed with {process.returncode}: {process.stderr.read()}")
@@ -114,9 +114,9 @@ def measure(subject: subjects.Subject) -> Seen:
                     sys.exit("the run afterwards failed")
         finally:
             cluster.shutdown()
-        expected, found = undisturbed.outcome(alone), undisturbed.outcome(spread)
-        if found != expected:
-            differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        expected, actual = undisturbed.outcome(alone), undisturbed.outcome(spread)
+        if actual != expected:
+            differing = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
             sys.exit(f"these differ: {differing[:5]}")
         return Seen(alone_s, seconds, seen, len(expected))
 
@@ -126,9 +126,9 @@ def _added(cluster: Any) -> Any:
 
 
 def _start(workspace: Path, environment: dict[str, str], address: str) -> subprocess.Popen[str]:
-    told = ("--executor", "ray", "--address", address)
+    options = ("--executor", "ray", "--address", address)
     return subprocess.Popen(
-        [*subjects.DMFORGE, "run", "-w", str(workspace), *told],
+        [*subjects.DMFORGE, "run", "-w", str(workspace), *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
     )  # fmt: skip
 

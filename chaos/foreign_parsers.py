@@ -67,7 +67,7 @@ def _texts() -> list[Parser]:
     )
     hint = {"error": {"code": 429, "details": [{"@type": "x.RetryInfo", "retryDelay": "37s"}, {"@type": "y.QuotaFailure",
             "violations": [{"quotaId": "PerDay"}]}]}}  # fmt: skip
-    replies = tuple(json.dumps(one).encode() for one in _replies())
+    replies = tuple(json.dumps(reply).encode() for reply in _replies())
     return [
         Parser("grammar", (TRAJECTORY, b"<think>no look</think><answer>A</answer>"), _grammar, ()),
         Parser("looks", spans, _looks, ()),
@@ -99,8 +99,8 @@ def _text(data: bytes) -> str:
 def _grammar(data: bytes, folder: Path) -> None:
     del folder
     for most in (1, 3):
-        found = parse(_text(data), most)
-        assert isinstance(found, tuple) or render(found) == _text(data)
+        parsed = parse(_text(data), most)
+        assert isinstance(parsed, tuple) or render(parsed) == _text(data)
 
 
 def _looks(data: bytes, folder: Path) -> None:
@@ -111,12 +111,12 @@ def _looks(data: bytes, folder: Path) -> None:
 def _reply(data: bytes, folder: Path) -> None:
     del folder
     for kind in REPLIES.values():
-        found = read_reply(kind, _text(data))
+        reply = read_reply(kind, _text(data))
         for name in ("look", "density"):
-            if hasattr(found, name):
-                getattr(found, name)()
-        for one in (*getattr(found, "events", ()), *(w for q in getattr(found, "questions", ()) for w in q.windows)):
-            one.window()
+            if hasattr(reply, name):
+                getattr(reply, name)()
+        for span in (*getattr(reply, "events", ()), *(w for q in getattr(reply, "questions", ()) for w in q.windows)):
+            span.window()
 
 
 def _hint(data: bytes, folder: Path) -> None:
@@ -129,23 +129,25 @@ def _hint(data: bytes, folder: Path) -> None:
 
 
 def _annotations() -> list[Parser]:
-    found: list[Parser] = []
+    importers: list[Parser] = []
     for fixture in FIXTURES:
         if FORMATS[fixture.form].layout == "parquet":
             continue
         content = fixture.content if isinstance(fixture.content, str) else json.dumps(fixture.content)
-        beside = {name: told if isinstance(told, str) else json.dumps(told) for name, told in fixture.beside.items()}
-        found.append(Parser(f"import {fixture.form}", (content.encode(),), _import(fixture.form, fixture.suffix, beside)))
-    return found
+        companions = {name: text if isinstance(text, str) else json.dumps(text) for name, text in fixture.beside.items()}
+        importers.append(
+            Parser(f"import {fixture.form}", (content.encode(),), _import(fixture.form, fixture.suffix, companions))
+        )
+    return importers
 
 
-def _import(form: str, suffix: str, beside: dict[str, str]) -> Callable[[bytes, Path], None]:
+def _import(form: str, suffix: str, companions: dict[str, str]) -> Callable[[bytes, Path], None]:
     def read(data: bytes, folder: Path) -> None:
         file = folder / f"file{suffix}"
         file.write_bytes(data)
-        for name, content in beside.items():
+        for name, content in companions.items():
             (folder / name).write_text(content)
-        for placed in read_questions(FORMATS[form], [file, *(folder / name for name in beside)]):
+        for placed in read_questions(FORMATS[form], [file, *(folder / name for name in companions)]):
             if not isinstance(placed.question, RefusedQuestion):
                 checked = check(placed.question)
                 if not isinstance(checked, RefusedQuestion):
@@ -158,22 +160,22 @@ def _shards(folder: Path) -> list[Parser]:
     packed = corpus(folder / "packed", 3, 2, (100, 100))
     (shard, *_) = sorted(packed.glob("*.tar"))
     with shard.open("rb") as file:
-        member = next(one for one in walk(file, "") if one.suffix == "json")
+        member = next(member for member in walk(file, "") if member.suffix == "json")
         document = file.seek(member.offset) and file.read(member.size)
     manifest, index = (packed / MANIFEST).read_bytes(), (packed / INDEX).read_bytes()
     tar = shard.read_bytes()
 
-    def whole(data: bytes, place: Path) -> None:
+    def read_folder(data: bytes, place: Path) -> None:
         """A folder whose files agree about their digests, so that what they say is looked at."""
         for path in packed.iterdir():
             (place / path.name).write_bytes(path.read_bytes())
         (place / INDEX).write_bytes(data)
-        told = json.loads(manifest)
-        told["files"][INDEX] = hashlib.sha256(data).hexdigest()
-        (place / MANIFEST).write_bytes(_sealed(told))
+        content = json.loads(manifest)
+        content["files"][INDEX] = hashlib.sha256(data).hexdigest()
+        (place / MANIFEST).write_bytes(_sealed(content))
         verify(str(place))
-        for nth in range(min(len(found := Corpus(str(place))), 4)):
-            assert found[nth].sample.transcript
+        for nth in range(min(len(examples := Corpus(str(place))), 4)):
+            assert examples[nth].sample.transcript
 
     def read_index(data: bytes, place: Path) -> None:
         del place
@@ -184,7 +186,7 @@ def _shards(folder: Path) -> list[Parser]:
         Parser("shard document", (document,), lambda data, _: read_document(data, "x")),
         Parser("shard manifest", (manifest,), lambda data, _: _manifest(data)),
         Parser("shard index", (index,), read_index),
-        Parser("folder of shards", (index,), whole),
+        Parser("folder of shards", (index,), read_folder),
         Parser("tar", (tar,), lambda data, _: list(walk(io.BytesIO(data), "x"))),
         Parser("lint of a shard", (tar,), lambda data, place: _linted(data, place, ".tar")),
         Parser("lint of a document", (document,), lambda data, place: _linted(_tar(data), place, ".tar")),
@@ -192,8 +194,8 @@ def _shards(folder: Path) -> list[Parser]:
 
 
 def _sealed(content: dict[str, Any]) -> bytes:
-    told = {name: value for name, value in content.items() if name != "sha256"}
-    return json.dumps({**told, "sha256": hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()}).encode()
+    fields = {name: value for name, value in content.items() if name != "sha256"}
+    return json.dumps({**fields, "sha256": hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()}).encode()
 
 
 def _manifest(data: bytes) -> None:
@@ -202,8 +204,8 @@ def _manifest(data: bytes) -> None:
         data = _sealed(content) if isinstance(content, dict) else data
     except (ValueError, RecursionError):
         pass
-    found = parse_manifest(data, "x")
-    found.samples, found.bytes, found.files.items()
+    manifest = parse_manifest(data, "x")
+    manifest.samples, manifest.bytes, manifest.files.items()
 
 
 def _tar(document: bytes) -> bytes:
@@ -224,7 +226,7 @@ def _rows() -> list[Parser]:
     text = TRAJECTORY.decode()
     pieces = [{"author": "prompt", "kind": "text", "text": "Which?"}, {"author": "policy", "kind": "text", "text": text}]
     window = {"windows": [[1.0, 3.5]], "kind": "mcq", "options": ["x", "y"]}
-    told: list[dict[str, Any]] = [
+    rows: list[dict[str, Any]] = [
         {"conversations": [{"from": "human", "value": "<video>Which?\nA. x\nB. y"}, {"from": "gpt", "value": text}]},
         {"messages": [{"role": "user", "content": "<video>Which?"}, {"role": "assistant", "content": text}]},
         {"prompt": "<video>Which?", "answer": "B", "gt_span_start": 1.0, "gt_span_end": 3.5, "fps": 2},
@@ -235,7 +237,7 @@ def _rows() -> list[Parser]:
     ]  # fmt: skip
     return [
         Parser(
-            "lint of rows", tuple(json.dumps(one).encode() for one in told), lambda data, place: _linted(data, place, ".jsonl")
+            "lint of rows", tuple(json.dumps(row).encode() for row in rows), lambda data, place: _linted(data, place, ".jsonl")
         )
     ]
 

@@ -65,20 +65,20 @@ def tried(parser: Parser, data: bytes, folder: Path) -> Finding | None:
 
 def fuzzed(parser: Parser, seed: int, seconds: float, folder: Path) -> tuple[int, dict[str, Finding]]:
     """How many inputs were tried in that time, and the first finding of each kind. Examples are read without a refusal."""
-    found: dict[str, Finding] = {}
+    findings: dict[str, Finding] = {}
     for example in parser.examples:
         try:
             parser.read(example, folder)
         except Exception as error:
-            found["example"] = Finding(parser.name, f"a valid example is refused: {error}", example)
+            findings["example"] = Finding(parser.name, f"a valid example is refused: {error}", example)
     draw, until, number = random.Random(f"{seed} {parser.name}"), time.monotonic() + seconds, 0
-    while time.monotonic() < until and len(found) < KINDS:
+    while time.monotonic() < until and len(findings) < KINDS:
         number += 1
         data = spoilt(draw.choice(parser.examples), draw)
-        one = tried(parser, data, folder)
-        if one is not None:
-            found.setdefault(one.kind, one)
-    return number, found
+        finding = tried(parser, data, folder)
+        if finding is not None:
+            findings.setdefault(finding.kind, finding)
+    return number, findings
 
 
 @contextlib.contextmanager
@@ -96,36 +96,36 @@ def _within(seconds: int) -> Generator[None]:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--seconds", type=float, default=300, help="for all parsers together")
-    asked.add_argument("--seed", type=int, default=0)
-    asked.add_argument("--only", default="", help="parsers whose name holds this")
-    asked.add_argument("--input", type=Path, help="one input, for the parsers that --only names")
-    asked.add_argument("--keep", type=Path, default=Path("fuzz-findings"), help="where inputs that fail are kept")
-    arguments = asked.parse_args()
+    argument_parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    argument_parser.add_argument("--seconds", type=float, default=300, help="for all parsers together")
+    argument_parser.add_argument("--seed", type=int, default=0)
+    argument_parser.add_argument("--only", default="", help="parsers whose name holds this")
+    argument_parser.add_argument("--input", type=Path, help="one input, for the parsers that --only names")
+    argument_parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"), help="where inputs that fail are kept")
+    arguments = argument_parser.parse_args()
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "work")
         folder.mkdir()
         chosen = [parser for parser in parsers(Path(place)) if arguments.only in parser.name]
         if arguments.input is not None:
-            findings = [one for parser in chosen if (one := tried(parser, arguments.input.read_bytes(), folder))]
+            findings = [finding for parser in chosen if (finding := tried(parser, arguments.input.read_bytes(), folder))]
         else:
             rows: list[list[object]] = []
             findings = []
             for parser in chosen:
-                number, found = fuzzed(parser, arguments.seed, arguments.seconds / len(chosen), folder)
-                findings += found.values()
-                rows.append([parser.name, number, len(found)])
+                number, by_kind = fuzzed(parser, arguments.seed, arguments.seconds / len(chosen), folder)
+                findings += by_kind.values()
+                rows.append([parser.name, number, len(by_kind)])
             command = f"python -m chaos.fuzz --seconds {arguments.seconds:g} --seed {arguments.seed}"
             show("Spoilt examples", command, ["parser", "inputs", "kinds of findings"], rows)
-    for number, one in enumerate(findings):
-        print(f"\n{one.parser}: {one.kind}\n  {one.data[:200]!r}")
+    for number, finding in enumerate(findings):
+        print(f"\n{finding.parser}: {finding.kind}\n  {finding.data[:200]!r}")
         if arguments.input is None:
             arguments.keep.mkdir(exist_ok=True)
             path = arguments.keep / f"{number:03d}.bin"
-            path.write_bytes(one.data)
-            print(f"  python -m chaos.fuzz --only '{one.parser}' --input {path}")
+            path.write_bytes(finding.data)
+            print(f"  python -m chaos.fuzz --only '{finding.parser}' --input {path}")
     sys.exit(bool(findings))
 
 

@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         time.sleep(gate.waits_s())
         try:
-            status, headers, told = self._passed_on(body)
+            status, headers, payload = self._passed_on(body)
         except (OSError, http.client.HTTPException):
             self._break()  # the server behind is gone, or has broken off itself
             return
@@ -168,9 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
         for header in KEPT_HEADERS:
             if header in headers:
                 self.send_header(header, headers[header])
-        self.send_header("Content-Length", str(len(told)))
+        self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
-        self.wfile.write(told[: len(told) // 2] if breaks == "within" else told)
+        self.wfile.write(payload[: len(payload) // 2] if breaks == "within" else payload)
         if breaks == "within":
             self._break()
 
@@ -178,8 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
         place = urlsplit(self.server.gate.upstream)
         connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=LONGEST_S)
         try:
-            told = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-            connection.request("POST", self.path, body, told)
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
+            connection.request("POST", self.path, body, headers)
             reply = connection.getresponse()
             return reply.status, reply.headers, reply.read()
         finally:

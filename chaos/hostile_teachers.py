@@ -89,7 +89,7 @@ def read_usage(data: bytes, folder: Path) -> None:
         workspace = WorkspaceFolder(Path(place))
         (workspace.journal / "m").mkdir(parents=True)
         line = {"key": show("ask", digest("c", 1)), "video": show("video", digest("b", 1)), "model": "m"}
-        lines = [json.dumps({**line, "answer": {"usage": one}}) for one in (usage, COMPLETION["usage"])]
+        lines = [json.dumps({**line, "answer": {"usage": value}}) for value in (usage, COMPLETION["usage"])]
         (workspace.journal / "m/main.jsonl").write_text("\n".join([*lines, ""]))
         first, second = answers(workspace).to_pylist()
         assert first["request"] == second["request"]

@@ -58,19 +58,19 @@ def chaos(subject: Subject | Sequence[Subject], kills: int, seed: int) -> Tally:
     rng, tally = random.Random(seed), Tally()
     with tempfile.TemporaryDirectory(prefix="dmforge-chaos-") as name:
         folder = Path(name)
-        calms = [undisturbed(one, folder / f"calm{number}") for number, one in enumerate(killed)]
+        calms = [undisturbed(subject, folder / f"calm{number}") for number, subject in enumerate(killed)]
         while tally.kills < kills:
             calm, shaken = least_killed(calms, tally), folder / f"shaken{tally.rounds}"
-            with trial(calm, shaken, tally, rng) as one:
+            with trial(calm, shaken, tally, rng) as disturbed:
                 try:
-                    while not one.finished:
-                        (kill_once if tally.kills < kills else finish)(one)
-                    found = one.end()
+                    while not disturbed.finished:
+                        (kill_once if tally.kills < kills else finish)(disturbed)
+                    difference = disturbed.end()
                 except Failed as error:
                     sys.exit(f"seed {seed}: after {tally.kills} kills, {shaken.name}: {error}")
-            if found.differing or not found.same_files:
-                told = f"{found.lost} rows lost, {found.doubled} doubled"
-                sys.exit(f"seed {seed}: after {tally.kills} kills {told}; these differ: {found.differing[:5]}")
+            if difference.differing or not difference.same_files:
+                losses = f"{difference.lost} rows lost, {difference.doubled} doubled"
+                sys.exit(f"seed {seed}: after {tally.kills} kills {losses}; these differ: {difference.differing[:5]}")
     return tally
 
 
@@ -148,7 +148,7 @@ def main() -> None:
         tally = chaos(killed, arguments.kills, arguments.seed)
     rows: list[list[object]] = [["kills", tally.kills], ["rows lost", tally.lost], ["rows doubled", tally.doubled]]
     rows += [["workspaces finished, all byte-identical to the undisturbed one", tally.rounds]]
-    rows += [["questions answered twice, in all", tally.asked_twice], ["most of them for one kill", tally.most_twice_a_kill]]
+    rows += [["questions answered twice, in all", tally.asked_twice], ["most of them for one kill", tally.max_twice_a_kill]]
     rows += [[f"killed at {where}", number] for where, number in sorted(tally.killed_in.items())]
     command = f"python -m chaos.kills{''.join(chosen)} --kills {arguments.kills} --seed {arguments.seed}"
     show("Killed anywhere, same bytes", command, ["what", "number"], rows)

@@ -100,18 +100,18 @@ def full_disk(trial: Trial) -> None:
     sized(disk, str(used + room))
     process = trial.start()
     with trial.counted(in_flight=None):
-        _, said = process.communicate()
+        _, stderr = process.communicate()
         where = trial.stage or "the end"
         sized(disk, ROOM)
-    told = " ".join(said.split())
+    message = " ".join(stderr.split())
     if process.returncode == 0:
         trial.finished = True
         return
     trial.struck("disk", where)
-    if process.returncode != 1 or not all(words in told for words in FULL) or "Traceback" in told:
-        raise Failed(f"on a full disk a run ended with {process.returncode}: {said[-3000:]}")
-    if str(disk) not in said:
-        raise Failed(f"a run on a full disk does not say which: {said[-3000:]}")
+    if process.returncode != 1 or not all(words in message for words in FULL) or "Traceback" in message:
+        raise Failed(f"on a full disk a run ended with {process.returncode}: {stderr[-3000:]}")
+    if str(disk) not in stderr:
+        raise Failed(f"a run on a full disk does not say which: {stderr[-3000:]}")
     left = [path for path in trial.workspace.rglob("*.writing") if "media" not in path.parts]
     if left:
         raise Failed(f"half-written files are left: {left[:3]}")

@@ -72,7 +72,7 @@ BYTES: tuple[Callable[[bytes, random.Random], bytes], ...] = (_flip, _flip, _cut
 
 def _of_documents(data: bytes, draw: random.Random) -> bytes | None:
     """A JSON document, or one of several lines, with another value somewhere; None where it is none."""
-    for whole, lines in ((True, [data]), (False, data.split(b"\n"))):
+    for is_single, lines in ((True, [data]), (False, data.split(b"\n"))):
         at = draw.randrange(len(lines))
         try:
             document = json.loads(lines[at])
@@ -81,7 +81,7 @@ def _of_documents(data: bytes, draw: random.Random) -> bytes | None:
         for _ in range(draw.randint(1, 3)):
             document = _other(document, draw)
         written = json.dumps(document, ensure_ascii=draw.random() < 0.9).encode("utf-8", "surrogatepass")
-        return written if whole else b"\n".join([*lines[:at], written, *lines[at + 1 :]])
+        return written if is_single else b"\n".join([*lines[:at], written, *lines[at + 1 :]])
     return None
 
 

@@ -47,9 +47,9 @@ def ended(workspace: Path) -> dict[str, str]:
 
 
 def start(workspace: Path, rank: int, world_size: int, environment: dict[str, str]) -> subprocess.Popen[str]:
-    told = ("--rank", str(rank), "--world-size", str(world_size), "--wait-timeout", str(PATIENCE_S))
+    options = ("--rank", str(rank), "--world-size", str(world_size), "--wait-timeout", str(PATIENCE_S))
     return subprocess.Popen(
-        [*subjects.DMFORGE, "run", "-w", str(workspace), *told],
+        [*subjects.DMFORGE, "run", "-w", str(workspace), *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
     )  # fmt: skip
 
@@ -102,9 +102,9 @@ def measure(subject: subjects.Subject, world_size: int, kills: int, seed: int) -
             subject.prepare(shared, url)
             done, twice = run_by_rank(shared, subject, url, world_size, kills, random.Random(seed))
         seconds = time.monotonic() - began_s
-        expected, found = ended(alone), ended(shared)
-        if found != expected:
-            differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        expected, actual = ended(alone), ended(shared)
+        if actual != expected:
+            differing = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
             sys.exit(f"seed {seed}: after {done} kills these differ: {differing[:5]}")
         writers = {path.stem for path in shared.glob("journal/*/*.jsonl")}
         counts = Counter(name.partition("/")[0] for name in expected if "/" in name)

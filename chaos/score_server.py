@@ -21,7 +21,7 @@ class Handler(BaseHTTPRequestHandler):
     """POST asks, GET tells how often each question was asked."""
 
     protocol_version = "HTTP/1.1"
-    asked: ClassVar[Counter[str]] = Counter()
+    question_counts: ClassVar[Counter[str]] = Counter()
     lock = threading.Lock()
     delay_s = 0.0
     fail_every = 0
@@ -30,8 +30,8 @@ class Handler(BaseHTTPRequestHandler):
         question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         name = self.headers["Idempotency-Key"]
         with self.lock:
-            self.asked[name] += 1
-            fails = self.fail_every and self.asked.total() % self.fail_every == 0
+            self.question_counts[name] += 1
+            fails = self.fail_every and self.question_counts.total() % self.fail_every == 0
         time.sleep(self.delay_s)
         if fails:
             self._answer(503, {"error": "busy"})
@@ -40,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         with self.lock:
-            self._answer(200, dict(self.asked))
+            self._answer(200, dict(self.question_counts))
 
     def _answer(self, status: int, content: object) -> None:
         body = json.dumps(content).encode()

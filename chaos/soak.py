@@ -47,19 +47,19 @@ def soak(calms: Sequence[Calm], folder: Path, kinds: Sequence[str], until_s: flo
     while time.monotonic() < until_s and tally.struck.total() < most:
         calm = least_killed(calms, tally)
         place = a_disk(folder / f"disk{tally.rounds}") if "disk" in kinds else nullcontext(folder / f"disk{tally.rounds}")
-        with place as disk, trial(calm, disk / "shaken", tally, rng) as one:
-            while not one.finished:
+        with place as disk, trial(calm, disk / "shaken", tally, rng) as disturbed:
+            while not disturbed.finished:
                 late = time.monotonic() > until_s or tally.struck.total() >= most
                 if late:
-                    finish(one)
+                    finish(disturbed)
                     continue
                 kind = min(kinds, key=lambda kind: (drawn[kind], rng.random()))
                 drawn[kind] += 1
-                MISHAPS[kind](one)
-            found = one.end()
-        if found.differing:
-            told = f"{found.lost} rows lost, {found.doubled} doubled"
-            raise Failed(f"round {tally.rounds} ended otherwise: {told}; these differ: {found.differing[:5]}")
+                MISHAPS[kind](disturbed)
+            difference = disturbed.end()
+        if difference.differing:
+            losses = f"{difference.lost} rows lost, {difference.doubled} doubled"
+            raise Failed(f"round {tally.rounds} ended otherwise: {losses}; these differ: {difference.differing[:5]}")
     return tally
 
 
@@ -102,7 +102,9 @@ def main() -> None:
     again = f"python -m chaos.soak --minutes {arguments.minutes:g}{times}{chosen} --seed {arguments.seed}"
     with tempfile.TemporaryDirectory(prefix="dmforge-soak-") as name:
         folder, until_s = Path(name), time.monotonic() + 60 * arguments.minutes
-        calms = [undisturbed(one, folder / f"calm{number}") for number, one in enumerate(subjects(folder, arguments.of))]
+        calms = [
+            undisturbed(subject, folder / f"calm{number}") for number, subject in enumerate(subjects(folder, arguments.of))
+        ]
         try:
             tally = soak(calms, folder, arguments.only, until_s, arguments.times, random.Random(arguments.seed))
         except Failed as error:

@@ -108,10 +108,10 @@ class Intake(Subject):
         self.bad: Counter[str] = Counter()
         good = barcodes.Case("good", width=64, height=64, times_s=tuple(Fraction(n, barcodes.RATE) for n in range(25)))
         for number in range(videos):
-            whole = barcodes.write(replace(good, file_name=f"{number:04d}.mp4", first=number), self.videos)
+            video = barcodes.write(replace(good, file_name=f"{number:04d}.mp4", first=number), self.videos)
             if number % 10 == 9:
                 reason, spoil = BAD[number // 10 % len(BAD)]
-                whole.write_bytes(spoil(whole.read_bytes()) + str(number).encode())
+                video.write_bytes(spoil(video.read_bytes()) + str(number).encode())
                 self.bad[reason] += 1
 
     def serving(self) -> AbstractContextManager[str]:
@@ -131,11 +131,11 @@ class Intake(Subject):
     def check(self, workspace: Path) -> None:
         """All good ones are in, all bad ones are quarantined for the right reason."""
         view = LakeView(Lake(WorkspaceFolder(workspace)), read_recipe(workspace / "recipe.toml").stages)
-        found = view.connection.execute("SELECT status, reason, count(*) FROM outcomes GROUP BY ALL").fetchall()
-        reasons = Counter({reason: number for status, reason, number in found if status == "quarantined"})
-        made = sum(number for status, _, number in found if status == "made")
+        outcomes = view.connection.execute("SELECT status, reason, count(*) FROM outcomes GROUP BY ALL").fetchall()
+        reasons = Counter({reason: number for status, reason, number in outcomes if status == "quarantined"})
+        made = sum(number for status, _, number in outcomes if status == "made")
         if reasons != self.bad or made != len(list(self.videos.iterdir())) - self.bad.total():
-            sys.exit(f"expected {self.bad} to be quarantined, not {found}")
+            sys.exit(f"expected {self.bad} to be quarantined, not {outcomes}")
 
 
 BAD: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
@@ -208,19 +208,19 @@ class Answers(WholeChain):
 
     def __init__(self, videos: int, kills: int, folder: Path) -> None:
         super().__init__(videos, folder)
-        self.brought = folder / "brought"
-        super().prepare(self.brought, "")
-        place = WorkspaceFolder(self.brought)
+        self.template = folder / "brought"
+        super().prepare(self.template, "")
+        place = WorkspaceFolder(self.template)
         recipe = place.recipe.read_text()
         place.recipe.write_text(recipe.replace("[stages.annotate]", f"[stages.annotate]\ntimeout_s = {self.TIMEOUT_S}"))
         if subprocess.run(
-            [*DMFORGE, "run", "-w", str(self.brought), "--until", "import"], stderr=subprocess.DEVNULL
+            [*DMFORGE, "run", "-w", str(self.template), "--until", "import"], stderr=subprocess.DEVNULL
         ).returncode:
             sys.exit("the videos could not be brought in")
         self.share = min(1.0, 2 / max(kills, 1))  # all of them in one workspace
 
     def prepare(self, workspace: Path, url: str) -> None:
-        shutil.copytree(self.brought, workspace)
+        shutil.copytree(self.template, workspace)
 
     def check(self, workspace: Path) -> None:
         """Every task has one outcome, and no candidate is there twice."""

@@ -41,7 +41,7 @@ class Tally:
     """Rows."""
     asked_twice: int = 0
     """Answers that were given a second time, since the first was on its way when it was lost."""
-    most_twice_a_kill: int = 0
+    max_twice_a_kill: int = 0
     retried: int = 0
     """Inputs that had to be reopened by --retry-quarantined, since what killed their process did so twice."""
 
@@ -85,11 +85,11 @@ class Trial:
 
     def ended(self, process: subprocess.Popen[str], *allowed: str) -> bool:
         """Whether a run that ended by itself has done its work; if it hasn't, it must say one of these and exit with 1."""
-        _, said = process.communicate()
+        _, stderr = process.communicate()
         if process.returncode == 0:
             self.finished = True
-        elif process.returncode != 1 or not any(words in " ".join(said.split()) for words in allowed):
-            raise Failed(f"a run ended with {process.returncode}: {said[-2000:]}")
+        elif process.returncode != 1 or not any(words in " ".join(stderr.split()) for words in allowed):
+            raise Failed(f"a run ended with {process.returncode}: {stderr[-2000:]}")
         return self.finished
 
     @contextmanager
@@ -105,7 +105,7 @@ class Trial:
             raise Failed(f"{len(needless)} answers were in the journal and were asked for again: {sorted(needless)[:3]}")
         if in_flight is not None and len(again) > in_flight:
             raise Failed(f"{len(again)} questions were asked again after one kill; {in_flight} were in flight at most")
-        self.tally.most_twice_a_kill = max(self.tally.most_twice_a_kill, len(again))
+        self.tally.max_twice_a_kill = max(self.tally.max_twice_a_kill, len(again))
 
     def end(self) -> Difference:
         """What came of it. Inputs that were quarantined because their process was killed twice are given back first."""
@@ -115,16 +115,20 @@ class Trial:
                 break
             self.tally.retried += more
             self.ended(self.start("--retry-quarantined"))
-        found = compared(self.calm, self.workspace)
-        told = "byte-identical" if found.same_files else ", ".join(found.differing[:5]) or "the same digest, media and shards"
-        print(f"round {self.tally.rounds} has ended: {told}", file=sys.stderr, flush=True)
+        difference = compared(self.calm, self.workspace)
+        summary = (
+            "byte-identical"
+            if difference.same_files
+            else ", ".join(difference.differing[:5]) or "the same digest, media and shards"
+        )
+        print(f"round {self.tally.rounds} has ended: {summary}", file=sys.stderr, flush=True)
         self.calm.subject.check(self.workspace)
         self.tally.asked_twice += sum(number - 1 for number in self.door.books.answered.values())
         self.tally.rounds += 1
-        self.tally.same_files += found.same_files
-        self.tally.lost += found.lost
-        self.tally.doubled += found.doubled
-        return found
+        self.tally.same_files += difference.same_files
+        self.tally.lost += difference.lost
+        self.tally.doubled += difference.doubled
+        return difference
 
 
 class _Servers:

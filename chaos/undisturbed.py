@@ -100,15 +100,15 @@ def undisturbed(subject: Subject, workspace: Path) -> Calm:
 
 def compared(calm: Calm, workspace: Path) -> Difference:
     """How a workspace that was disturbed has ended."""
-    tables, found = run_commands.digest(WorkspaceFolder(workspace)), outcome(workspace)
+    tables, files = run_commands.digest(WorkspaceFolder(workspace)), outcome(workspace)
     rows = {table.table: table.rows for table in tables}
     more = {name: rows.get(name, 0) - calm.rows.get(name, 0) for name in rows.keys() | calm.rows.keys()}
     differing = ["the digest of the lake"] if digest_of_all(tables) != calm.digest else []
-    for name in sorted(calm.files.keys() | found.keys()):
-        if not name.startswith("lake/") and calm.files.get(name) != found.get(name):
+    for name in sorted(calm.files.keys() | files.keys()):
+        if not name.startswith("lake/") and calm.files.get(name) != files.get(name):
             differing.append(name)
     lost, doubled = (sum(max(0, sign * number) for number in more.values()) for sign in (-1, 1))
-    return Difference(lost, doubled, found == calm.files, tuple(differing))
+    return Difference(lost, doubled, files == calm.files, tuple(differing))
 
 
 def quarantined(place: WorkspaceFolder) -> int:
@@ -136,25 +136,25 @@ def acknowledged(workspace: Path) -> set[str]:
 
 def run(workspace: Path, environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
     """A run as a process of its own."""
-    told = {**os.environ, **environment}
+    env = {**os.environ, **environment}
     return subprocess.Popen(
-        [*DMFORGE, "run", "-w", str(workspace), *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=told
+        [*DMFORGE, "run", "-w", str(workspace), *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env
     )
 
 
 def _ended_well(workspace: Path, subject: Subject, url: str) -> None:
-    _, said = (process := run(workspace, subject.environment(url))).communicate()
+    _, stderr = (process := run(workspace, subject.environment(url))).communicate()
     if process.returncode:
-        sys.exit(f"the undisturbed run failed: {said}")
+        sys.exit(f"the undisturbed run failed: {stderr}")
 
 
 def _commits(workspace: Path, stage: str) -> frozenset[str]:
     """The files of a stage's commits, but for those that list what is to be done."""
-    found: set[str] = set()
+    names: set[str] = set()
     for path in (workspace / "lake/commits" / stage).glob("*.json"):
         with suppress(FileNotFoundError):  # it was superseded while we looked
-            found |= {path.name} if _is_batch(path) else set()
-    return frozenset(found)
+            names |= {path.name} if _is_batch(path) else set()
+    return frozenset(names)
 
 
 @cache

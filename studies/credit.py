@@ -102,8 +102,8 @@ def done(folder: Path, size: Size, seeds: Sequence[int]) -> Iterator[Row]:
                     continue
                 at = tuple(range(1, size.updates + 1)) if size.updates else scenario.at
                 place = packed(folder, f"practice-{seed}", scenario.prompts * at[-1], PRACTICE + seed, scenario.golds)
-                told = Practice(checkpoint, place, scenario.prompts, seed, at, training, {"fps": scenario.fps})
-                points, cpu_s = practised(told, folder / "scratch", held_out)
+                practice = Practice(checkpoint, place, scenario.prompts, seed, at, training, {"fps": scenario.fps})
+                points, cpu_s = practised(practice, folder / "scratch", held_out)
                 yield Row(scenario.name, arm, seed, sft, round(cpu_s, 1), points)
 
 
@@ -111,9 +111,9 @@ def packed(folder: Path, name: str, worlds: int, seed: int, golds: flicker.Golds
     """Tasks about these worlds; as they lie there, if they do."""
     place = folder / f"{name}-{golds}-{worlds}"
     if not place.exists():
-        beside = folder / "packing"
-        shutil.rmtree(beside, ignore_errors=True)
-        flicker.rl(beside, worlds, seed, golds).rename(place)
+        packing = folder / "packing"
+        shutil.rmtree(packing, ignore_errors=True)
+        flicker.rl(packing, worlds, seed, golds).rename(place)
     return place
 
 

@@ -53,8 +53,8 @@ def print_levels(
             some = {row.seed: row for row in trained if (row.scenario, row.arm) == (scenario, arm)}
             if some:
                 last = next(iter(some.values())).points[-1].updates
-                told = [_shown(crossed(at(some, sorted(some), last, measure))) for measure in MEASURES]
-                lines.append([scenario, arm, last, len(some), *told])
+                cells = [_shown(crossed(at(some, sorted(some), last, measure))) for measure in MEASURES]
+                lines.append([scenario, arm, last, len(some), *cells])
     columns = ["scenario", "holistic", "updates", "seeds", *MEASURES.values()]
     show("What each arm came to (intervals over seeds and videos)", command, columns, lines)
 
@@ -63,13 +63,13 @@ def print_differences(trained: Sequence[Row], scenarios: Sequence[str], arms: Se
     """Each arm less plain GRPO: same checkpoint, same worlds to practise on, same draws, same worlds to be measured on."""
     lines: list[list[object]] = []
     for scenario in scenarios:
-        told = {arm: {r.seed: r for r in trained if (r.scenario, r.arm) == (scenario, arm)} for arm in arms}
+        by_arm = {arm: {r.seed: r for r in trained if (r.scenario, r.arm) == (scenario, arm)} for arm in arms}
         for arm in arms:
-            seeds = sorted(told[arm].keys() & told.get(BASELINE, {}).keys())
+            seeds = sorted(by_arm[arm].keys() & by_arm.get(BASELINE, {}).keys())
             if arm == BASELINE or not seeds:
                 continue
-            for point in told[arm][seeds[0]].points[-2:]:  # half-way, and at the end; the drawing has all
-                cells = [_gain(told[arm], told[BASELINE], seeds, point.updates, measure) for measure in MEASURES]
+            for point in by_arm[arm][seeds[0]].points[-2:]:  # half-way, and at the end; the drawing has all
+                cells = [_gain(by_arm[arm], by_arm[BASELINE], seeds, point.updates, measure) for measure in MEASURES]
                 lines.append([scenario, arm, point.updates, len(seeds), *cells])
     columns = ["scenario", "holistic", "updates", "seeds", *(f"{name} (seeds above : below)" for name in MEASURES.values())]
     show("Less plain GRPO (paired; intervals over seeds and videos)", command, columns, lines)
@@ -84,12 +84,12 @@ def panels(starts: dict[int, Row], trained: Sequence[Row], scenarios: Sequence[s
             if not some:
                 continue
             updates = [point.updates for point in next(iter(some.values())).points]
-            found = [crossed(at(some, sorted(some), number, measure)) for number in updates]
+            figures = [crossed(at(some, sorted(some), number, measure)) for number in updates]
             if all(row.sft in starts for row in some.values()):
                 began = np.array([starts[some[seed].sft].points[0].values(measure) for seed in sorted(some)])
-                updates, found = [0, *updates], [crossed(began), *found]
-            known = [(x, one) for x, one in zip(updates, found, strict=True) if one]
-            bands.append(Band(arm, tuple((x, one.value, one.low, one.high) for x, one in known)))
+                updates, figures = [0, *updates], [crossed(began), *figures]
+            known = [(x, figure) for x, figure in zip(updates, figures, strict=True) if figure]
+            bands.append(Band(arm, tuple((x, figure.value, figure.low, figure.high) for x, figure in known)))
         yield Panel(scenario, MEASURES[measure], TOPS[measure], tuple(bands))
 
 
@@ -101,8 +101,8 @@ def at(some: dict[int, Row], seeds: Sequence[int], updates: int, measure: str) -
 def _gain(some: dict[int, Row], others: dict[int, Row], seeds: Sequence[int], updates: int, measure: str) -> str:
     difference = at(some, seeds, updates, measure) - at(others, seeds, updates, measure)
     above, _, below = agreeing(difference)
-    found = crossed(difference)
-    return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f}) {above} : {below}" if found else ""
+    figure = crossed(difference)
+    return f"{figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f}) {above} : {below}" if figure else ""
 
 
 def _shown(figure: Figure | None) -> str:

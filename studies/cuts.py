@@ -74,9 +74,9 @@ def spliced(workspace: WorkspaceFolder, videos: Sequence[Video], folder: Path, c
         draw = Random(f"cuts {number}")
         pieces: list[FrameRun] = []
         for video in draw.sample(videos, min(12, len(videos))):
-            whole = len(CLIPS.grid_times_s(video))
-            frames = min(whole, draw.randrange(2 * GRID_FPS, 8 * GRID_FPS))
-            first = draw.randrange(whole - frames + 1)
+            grid_frames = len(CLIPS.grid_times_s(video))
+            frames = min(grid_frames, draw.randrange(2 * GRID_FPS, 8 * GRID_FPS))
+            first = draw.randrange(grid_frames - frames + 1)
             pieces.append(FrameRun(Media(workspace, video.id), first, first + frames))
         path = folder / f"{number}.mp4"
         splice(pieces, path, size)
@@ -90,7 +90,7 @@ def spliced(workspace: WorkspaceFolder, videos: Sequence[Video], folder: Path, c
     return made
 
 
-def ours(made: Made) -> list[int]:
+def by_coarse_jumps(made: Made) -> list[int]:
     return list(cuts.cuts(made.media, made.video, CLIPS))
 
 
@@ -98,25 +98,25 @@ def by_pyscenedetect(kind: str) -> Callable[[Made], list[int]]:
     """One of its detectors, as it comes."""
     from scenedetect import AdaptiveDetector, ContentDetector, detect  # pyright: ignore
 
-    def found(made: Made) -> list[int]:
+    def find_cuts(made: Made) -> list[int]:
         detector = ContentDetector() if kind == "content" else AdaptiveDetector()  # pyright: ignore
         with redirect_stderr(io.StringIO()):
             scenes = detect(str(made.path), detector)  # pyright: ignore
         return [round(start.seconds * GRID_FPS) for start, _ in scenes[1:]]  # pyright: ignore
 
-    return found
+    return find_cuts
 
 
 def measured(made: Sequence[Made], find: Callable[[Made], list[int]]) -> tuple[float, float, float]:
     """The share of true cuts that were found, the share of those found that are true, and the CPU seconds a minute of video."""
-    true = found_true = found_all = 0
+    true = matched = detected = 0
     began = time.process_time()
-    for one in made:
-        found = find(one)
-        hit = sum(any(abs(frame - cut) <= TOLERANCE for frame in found) for cut in one.cuts)
-        true, found_true, found_all = true + len(one.cuts), found_true + hit, found_all + len(found)
-    minutes = sum(one.video.duration_cs for one in made) / 6000
-    return found_true / true, found_true / max(1, found_all), (time.process_time() - began) / minutes
+    for file in made:
+        frames = find(file)
+        hit = sum(any(abs(frame - cut) <= TOLERANCE for frame in frames) for cut in file.cuts)
+        true, matched, detected = true + len(file.cuts), matched + hit, detected + len(frames)
+    minutes = sum(file.video.duration_cs for file in made) / 6000
+    return matched / true, matched / max(1, detected), (time.process_time() - began) / minutes
 
 
 def main() -> None:
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--videos", type=Path, help="a folder of real clips")
     arguments = parser.parse_args()
     methods = {
-        "coarse jumps, pinned on the grid": ours,
+        "coarse jumps, pinned on the grid": by_coarse_jumps,
         "PySceneDetect, ContentDetector": by_pyscenedetect("content"),
         "PySceneDetect, AdaptiveDetector": by_pyscenedetect("adaptive"),
     }

@@ -60,6 +60,6 @@ def keep(path: Path, rows: Sequence[Row]) -> None:
         file.write("".join(json.dumps(asdict(row), separators=(",", ":")) + "\n" for row in rows).encode())
 
 
-def _row(told: dict[str, Any]) -> Row:
-    points = tuple(Point(one["updates"], *(tuple(one[name]) for name in LISTS)) for one in told["points"])
-    return Row(**{**told, "points": points})
+def _row(fields: dict[str, Any]) -> Row:
+    points = tuple(Point(point["updates"], *(tuple(point[name]) for name in LISTS)) for point in fields["points"])
+    return Row(**{**fields, "points": points})

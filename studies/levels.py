@@ -43,12 +43,12 @@ def learnt(folder: Path, level: int, size: chain.DemoSize) -> tuple[Evaluation, 
         return desk.examine("exam", student, exam, cot), seconds
 
 
-def row_of(level: int, found: Evaluation, seconds: float) -> list[object]:
-    told, beside = found.figures, found.baselines.constant_miou
-    miou = told["miou"]
+def row_of(level: int, evaluation: Evaluation, seconds: float) -> list[object]:
+    metrics, constant_miou = evaluation.figures, evaluation.baselines.constant_miou
+    miou = metrics["miou"]
     knob = KNOBS[level - 1] if level else "one object"
-    figures = [f"{told[name].value:.3f}" for name in ("format", "accuracy", "density_error")]
-    constant = f"{beside.value:.3f}" if beside else ""
+    figures = [f"{metrics[name].value:.3f}" for name in ("format", "accuracy", "density_error")]
+    constant = f"{constant_miou.value:.3f}" if constant_miou else ""
     return [level, knob, f"{miou.value:.3f} ({miou.low:.3f} - {miou.high:.3f})", *figures, constant, f"{seconds:.0f}"]
 
 

@@ -76,7 +76,7 @@ def _panel(panel: Panel, styles: dict[str, tuple[str, str]], *, is_first: bool, 
         parts.append(_text(x / last * WIDTH, HEIGHT + 15, str(x)))
     for band in panel.bands:
         colour, dashes = styles[band.name]
-        lower, upper = ([place(x, value) for x, value in told] for told in _bounds(band))
+        lower, upper = ([place(x, value) for x, value in bounds] for bounds in _bounds(band))
         parts.append(f'<path d="M{" ".join([*lower, *reversed(upper)])}Z" fill="{colour}" fill-opacity=".12"/>')
         middle = " ".join(place(x, value) for x, value, *_ in band.points)
         parts.append(f'<path d="M{middle}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"/>')
@@ -92,5 +92,5 @@ def _bounds(band: Band) -> tuple[list[tuple[int, float]], list[tuple[int, float]
 
 
 def _text(x: float, y: float, words: str, *, anchor: str = "middle", weight: str = "normal") -> str:
-    told = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-weight="{weight}" fill="{INK}"'
-    return f"<text {told}>{escape(words)}</text>"
+    attributes = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-weight="{weight}" fill="{INK}"'
+    return f"<text {attributes}>{escape(words)}</text>"

@@ -41,13 +41,13 @@ class HeldOut:
 
     def __init__(self, place: Path) -> None:
         corpus = Corpus(str(place))
-        self._told = [self._quest(example, corpus) for example in corpus.read(range(len(corpus)))]
+        self._requests = [self._quest(example, corpus) for example in corpus.read(range(len(corpus)))]
 
     @staticmethod
     def _quest(example: Example, corpus: Corpus) -> tuple[ShardSample, RolloutRequest]:
         footage = footage_of(example, corpus.clips)
-        shown = prompt_of(example.sample.transcript.pieces, footage)
-        return example.sample, RolloutRequest(shown, footage, Sampling(temperature=0, max_tokens=MAX_TOKENS))
+        prompt = prompt_of(example.sample.transcript.pieces, footage)
+        return example.sample, RolloutRequest(prompt, footage, Sampling(temperature=0, max_tokens=MAX_TOKENS))
 
     def of(self, checkpoint: Path) -> Point:
         """Of one that lies there, before any update."""
@@ -55,20 +55,20 @@ class HeldOut:
 
     def measured(self, student: Student, updates: int) -> Point:
         """Greedy, all of them."""
-        engine, found = TransformersEngine(student), []
-        for first in range(0, len(self._told), AT_ONCE):
-            some = self._told[first : first + AT_ONCE]
+        engine, results = TransformersEngine(student), []
+        for first in range(0, len(self._requests), AT_ONCE):
+            some = self._requests[first : first + AT_ONCE]
             rolled = roll(engine, [quest for _, quest in some], RolloutLimits(max_looks=1))
-            found += [(sample, one) for (sample, _), one in zip(some, rolled, strict=True)]
+            results += [(sample, result) for (sample, _), result in zip(some, rolled, strict=True)]
         iou, right, off_fps, formed = [], [], [], []
-        for sample, one in found:
-            target, look = target_of(sample), one.looks[0] if one.looks else None
+        for sample, result in results:
+            target, look = target_of(sample), result.looks[0] if result.looks else None
             assert target is not None
             windows = (look.window,) if look else ()
             iou.append(round(float(window_score(windows, (target.window,), "any")), 4))
-            right.append(int(answer_score(one.answer, task_of(sample))))
+            right.append(int(answer_score(result.answer, task_of(sample))))
             off_fps.append(round(float(density_error(look.fps, target.fps)), 4) if look else None)
-            formed.append(int(one.ending == "answered"))
+            formed.append(int(result.ending == "answered"))
         return Point(updates, tuple(iou), tuple(right), tuple(off_fps), tuple(formed))
 
 
@@ -97,15 +97,15 @@ def imitated(folder: Path, worlds: int, steps: int, seed: int, taught_seed: int)
     taught = flicker.cot(folder / "taught", worlds, taught_seed, flicker.BIASED)
     corpus = Corpus(str(taught))
     examples = corpus.read(range(min(TEXTS, worlds)))
-    texts = [piece.text for one in examples for piece in one.sample.transcript.pieces if piece.text]
+    texts = [piece.text for example in examples for piece in example.sample.transcript.pieces if piece.text]
     make_student(SHAPES["mote"], texts, seed).save(folder / "start")
-    told = {
+    settings = {
         "out": str(folder), "model": {"checkpoint": str(folder / "start")},
         "data": {"corpora": [{"place": str(taught)}], "max_tokens": 100_000, "max_samples": 16, "workers": 0},
         "training": {"steps": steps, "learning_rate": 2e-3, "warmup_steps": 40, "weight_decay": 0.01, "seed": seed},
         "saving": {"device": "cpu", "save_every": steps},
     }  # fmt: skip
-    return sft.train(SftSettings.model_validate(told)).checkpoint
+    return sft.train(SftSettings.model_validate(settings)).checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +123,20 @@ class Practice:
     rewards: Mapping[str, object]
 
 
-def practised(told: Practice, scratch: Path, held_out: HeldOut) -> tuple[tuple[Point, ...], float]:
+def practised(practice: Practice, scratch: Path, held_out: HeldOut) -> tuple[tuple[Point, ...], float]:
     """What a student did on its way, and the CPU seconds of its training. Of the training itself nothing is kept."""
     shutil.rmtree(scratch, ignore_errors=True)
     settings = {
-        "out": str(scratch), "model": {"checkpoint": str(told.checkpoint)},
-        "data": {"corpora": [{"place": str(told.place)}], "prompts": told.prompts, "workers": 0, "verify": False},
-        "rollout": {"temperature": 1.0, "max_tokens": MAX_TOKENS}, "rewards": told.rewards,
+        "out": str(scratch), "model": {"checkpoint": str(practice.checkpoint)},
+        "data": {"corpora": [{"place": str(practice.place)}], "prompts": practice.prompts, "workers": 0, "verify": False},
+        "rollout": {"temperature": 1.0, "max_tokens": MAX_TOKENS}, "rewards": practice.rewards,
         "training": {
-            "steps": told.at[-1], "learning_rate": 3e-4, "warmup_steps": 5, "betas": (0.9, 0.95), "beta": 0.0,
-            "max_tokens": 100_000, "seed": told.seed, **told.training,
+            "steps": practice.at[-1], "learning_rate": 3e-4, "warmup_steps": 5, "betas": (0.9, 0.95), "beta": 0.0,
+            "max_tokens": 100_000, "seed": practice.seed, **practice.training,
         },
-        "saving": {"device": "cpu", "save_every": told.at[-1]},
+        "saving": {"device": "cpu", "save_every": practice.at[-1]},
     }  # fmt: skip
-    watch, began = Watch(told.checkpoint, held_out, told.at), time.process_time()
+    watch, began = Watch(practice.checkpoint, held_out, practice.at), time.process_time()
     sdgrpo.train(SdgrpoSettings.model_validate(settings), [watch])
     shutil.rmtree(scratch)
     return tuple(watch.points), time.process_time() - began - watch.cpu_s

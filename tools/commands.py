@@ -109,7 +109,7 @@ SCENES = (
 )  # fmt: skip
 
 
-def page(said: Mapping[str, str]) -> str:
+def page(sessions: Mapping[str, str]) -> str:
     """The whole page, with what each command said."""
     parts = [HEAD]
     for info in sorted(cli.app.registered_commands, key=lambda info: _name(info.name, info.callback)):
@@ -117,7 +117,7 @@ def page(said: Mapping[str, str]) -> str:
         name = _name(info.name, info.callback)
         parts.append(f"## {name}\n\n{inspect.getdoc(info.callback)}\n")
         parts += _options(name, info.callback)
-        parts.append(f"\n```console\n{said.get(name, '')}```\n")
+        parts.append(f"\n```console\n{sessions.get(name, '')}```\n")
     return "\n".join(parts)
 
 
@@ -141,15 +141,15 @@ def _options(command: str, callback: Callable[..., Any]) -> Iterator[str]:
     usage, needed, rows = [f"dmforge {command}"], list[str](), list[str]()
     for name, parameter in inspect.signature(callback).parameters.items():
         kind, *marks = get_args(hints[name])
-        info = next(one for one in marks if isinstance(one, (ArgumentInfo, OptionInfo)))
+        info = next(mark for mark in marks if isinstance(mark, (ArgumentInfo, OptionInfo)))
         value = info.metavar or _word(kind)
         must = parameter.default is inspect.Parameter.empty
         if isinstance(info, ArgumentInfo):
             word = value if info.metavar else name.upper()
             usage.append(f"<{word}>" if must else f"[{word}]")
         else:
-            word = " ".join(filter(None, (", ".join(f"`{one}`" for one in _said(name, info)), value)))
-            needed += [f"<{_said(name, info)[0]} {value}>"] if must else []
+            word = " ".join(filter(None, (", ".join(f"`{flag}`" for flag in _option_names(name, info)), value)))
+            needed += [f"<{_option_names(name, info)[0]} {value}>"] if must else []
         default = "" if must or parameter.default in (None, False, "") else f"`{parameter.default}`"
         rows.append(f"| {word.replace('|', ' or ')} | {'must be said' if must else default} | {info.help} |")
     yield f"    {' '.join([*usage, *needed])}\n"
@@ -157,9 +157,9 @@ def _options(command: str, callback: Callable[..., Any]) -> Iterator[str]:
     yield from rows
 
 
-def _said(name: str, info: OptionInfo) -> list[str]:
+def _option_names(name: str, info: OptionInfo) -> list[str]:
     """The names of an option; Typer keeps the first of those that are declared where a default would stand."""
-    declared = [one for one in (info.default, *(info.param_decls or ())) if isinstance(one, str) and one.startswith("-")]
+    declared = [flag for flag in (info.default, *(info.param_decls or ())) if isinstance(flag, str) and flag.startswith("-")]
     return declared or [f"--{name.replace('_', '-')}"]
 
 
@@ -168,15 +168,15 @@ def _word(kind: Any) -> str:
     if get_origin(kind) is Annotated:
         return _word(get_args(kind)[0])
     if get_origin(kind) is Literal:
-        return " or ".join(f"`{one}`" for one in get_args(kind))
+        return " or ".join(f"`{choice}`" for choice in get_args(kind))
     if get_origin(kind) in (Union, types.UnionType, list):
-        return _word(next(one for one in get_args(kind) if one is not types.NoneType))
+        return _word(next(member for member in get_args(kind) if member is not types.NoneType))
     return WORDS.get(kind, "")
 
 
 def transcripts() -> dict[str, str]:
     """What each command says in a new folder, run as it is shown."""
-    said: dict[str, str] = {}
+    sessions: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place).resolve()
         env = {**os.environ, "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
@@ -190,20 +190,20 @@ def transcripts() -> dict[str, str]:
                         server = _begin(line, folder, env)
                         serving.append(server)
                         assert server.stdout is not None
-                        told = server.stdout.readline()
-                        if not told:
+                        output = server.stdout.readline()
+                        if not output:
                             sys.exit(f"{line} said nothing")
                         if scene.command == "oracle":
-                            env["OPENAI_BASE_URL"] = told.strip()
+                            env["OPENAI_BASE_URL"] = output.strip()
                     else:
-                        told = _told(line, folder, env)
+                        output = _output(line, folder, env)
                     if scene.command:
-                        said[scene.command] = said.get(scene.command, "") + f"$ {line}\n{_cut(told, folder)}"
+                        sessions[scene.command] = sessions.get(scene.command, "") + f"$ {line}\n{_cut(output, folder)}"
         finally:
             for server in serving:
                 os.killpg(server.pid, signal.SIGKILL)
                 server.wait()
-    return said
+    return sessions
 
 
 def _begin(line: str, folder: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -214,7 +214,7 @@ def _begin(line: str, folder: Path, env: Mapping[str, str]) -> subprocess.Popen[
     )
 
 
-def _told(line: str, folder: Path, env: Mapping[str, str]) -> str:
+def _output(line: str, folder: Path, env: Mapping[str, str]) -> str:
     done = subprocess.run(["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{line}\n{done.stderr}")

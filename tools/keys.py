@@ -58,20 +58,20 @@ def page() -> str:
 def _stage(name: str, kind: type[Stage[Any, Any]], shared: Sequence[type[Config]]) -> Iterator[str]:
     reason, *_ = (inspect.getdoc(inspect.getmodule(kind)) or "").split("\n\n")
     yield f"\n## [stages.{name}]\n\n{_flat(reason)}\n"
-    shape = next(one.__name__ for one in SHAPES if issubclass(kind, one))
-    told = [shape, *(one.__name__ for one in (Root, Gate) if issubclass(kind, one))]
+    shape = next(base.__name__ for base in SHAPES if issubclass(kind, base))
+    traits = [shape, *(base.__name__ for base in (Root, Gate) if issubclass(kind, base))]
     made = ", ".join(f"`{record.table}`" for record in kind.makes)
-    measured = f" Measures {', '.join(f'`{one}`' for one in kind.measures)}." if kind.measures else ""
-    yield f"{' and '.join(told)}: from `{kind.reads.table}` to {made}.{measured}\n"
+    measured = f" Measures {', '.join(f'`{measure}`' for measure in kind.measures)}." if kind.measures else ""
+    yield f"{' and '.join(traits)}: from `{kind.reads.table}` to {made}.{measured}\n"
     family = _family(kind.config_class)
-    yield from _table(kind.config_class, [one for one in family if one not in shared])
-    also = [f"[{one.__name__}](#{one.__name__.lower()})" for one in family if one in shared]
+    yield from _table(kind.config_class, [config for config in family if config not in shared])
+    also = [f"[{config.__name__}](#{config.__name__.lower()})" for config in family if config in shared]
     yield f"\nAnd those of {', '.join(also)}." if also else ""
 
 
 def _family(kind: type[Config]) -> list[type[Config]]:
     """A config and what it is derived from, the most particular one first."""
-    return [one for one in kind.__mro__ if issubclass(one, Config) and one is not Config]
+    return [config for config in kind.__mro__ if issubclass(config, Config) and config is not Config]
 
 
 def _shared(kinds: Sequence[type[Config]]) -> list[type[Config]]:
@@ -82,44 +82,44 @@ def _shared(kinds: Sequence[type[Config]]) -> list[type[Config]]:
 
 def _table(kind: type[Config], declared_in: Sequence[type[Config]]) -> Iterator[str]:
     """The keys that some classes of a family declare, with what holds for `kind`."""
-    names = [name for name in kind.model_fields if any(name in one.__annotations__ for one in declared_in)]
+    names = [name for name in kind.model_fields if any(name in config.__annotations__ for config in declared_in)]
     if not names:
         return
     yield "| key | is | default | |\n|---|---|---|---|"
     for name in names:
         field = kind.model_fields[name]
         mark = "\\*" if is_operational(field) else ""
-        told = (_flat(field.description), f"{_told(field.annotation)}{_bounds(field.metadata)}", _default(field))
-        yield f"| `{name}`{mark} | {told[1]} | {told[2]} | {told[0]} |"
+        type_text = f"{_type_text(field.annotation)}{_bounds(field.metadata)}"
+        yield f"| `{name}`{mark} | {type_text} | {_default(field)} | {_flat(field.description)} |"
 
 
-def _told(kind: Any) -> str:
+def _type_text(kind: Any) -> str:
     """A type in the words of someone who writes TOML."""
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return _told(args[0]) + _bounds(kind.__metadata__)
+        return _type_text(args[0]) + _bounds(kind.__metadata__)
     if origin is Literal:
-        return " or ".join(f"`{one}`" for one in args)
+        return " or ".join(f"`{choice}`" for choice in args)
     if origin in (Union, types.UnionType):
-        return " or ".join(_told(one) for one in args if one is not types.NoneType)
+        return " or ".join(_type_text(member) for member in args if member is not types.NoneType)
     if origin in (tuple, list):
-        inner = [_told(one) for one in args if one is not Ellipsis]
+        inner = [_type_text(item) for item in args if item is not Ellipsis]
         return f"list of {inner[0]}" if len(set(inner)) == 1 else f"list: {', '.join(inner)}"
     if origin is dict:
-        return "table" if args[1] is Any else f"table: {_told(args[0])} = {_told(args[1])}"
+        return "table" if args[1] is Any else f"table: {_type_text(args[0])} = {_type_text(args[1])}"
     if isinstance(kind, type) and issubclass(kind, Config):
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return " or ".join(f"`{one.value}`" for one in kind)
+        return " or ".join(f"`{member.value}`" for member in kind)
     return "anything" if kind is Any else NAMES[kind]
 
 
 def _bounds(marks: Sequence[Any]) -> str:
     """What a number must be."""
     words = {"gt": "over", "ge": "from", "lt": "under", "le": "to"}
-    plain = [one for mark in marks for one in (mark.metadata if isinstance(mark, FieldInfo) else [mark])]
-    told = [f"{word} {float(getattr(mark, name)):g}" for mark in plain for name, word in words.items() if hasattr(mark, name)]
-    return f", {' '.join(told)}" if told else ""
+    plain = [constraint for mark in marks for constraint in (mark.metadata if isinstance(mark, FieldInfo) else [mark])]
+    bounds = [f"{word} {float(getattr(mark, name)):g}" for mark in plain for name, word in words.items() if hasattr(mark, name)]
+    return f", {' '.join(bounds)}" if bounds else ""
 
 
 def _default(field: FieldInfo) -> str:
@@ -133,9 +133,9 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, str):
         return f'`"{value}"`'
     if isinstance(value, dict):
-        return f"`{{ {', '.join(f'{key} = {one:g}' for key, one in value.items())} }}`"
+        return f"`{{ {', '.join(f'{key} = {number:g}' for key, number in value.items())} }}`"
     if isinstance(value, tuple):
-        return f"`[{', '.join(f'{one:g}' if isinstance(one, float) else str(one) for one in value)}]`"
+        return f"`[{', '.join(f'{item:g}' if isinstance(item, float) else str(item) for item in value)}]`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
@@ -151,8 +151,8 @@ def _tables(kinds: Sequence[type[Config]]) -> Iterator[type[Config]]:
 def _inner(kind: Any) -> Iterator[type[Config]]:
     if isinstance(kind, type) and issubclass(kind, Config):
         yield kind
-    for one in get_args(kind):
-        yield from _inner(one)
+    for argument in get_args(kind):
+        yield from _inner(argument)
 
 
 def _flat(text: str | None) -> str:

@@ -32,7 +32,7 @@ def main() -> None:
         page.evaluate("""() => {
             for (const id of ['distributions', 'scores', 'cost', 'agreement']) document.getElementById(id)?.remove();
             const aside = '#samples > :not(h2):not(.card), .card:nth-of-type(n + 2), #funnel details';
-            for (const one of document.querySelectorAll(aside)) one.remove();
+            for (const element of document.querySelectorAll(aside)) element.remove();
         }""")
         page.screenshot(path=arguments.picture, full_page=True)
         browser.close()

@@ -36,10 +36,10 @@ def chapters(page: Path) -> dict[str, str]:
 
 def with_free_ports(lines: str) -> str:
     """The same on ports that nobody has."""
-    for told in set(re.findall(r"--port (\d+)", lines)):
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            lines = lines.replace(told, str(one.getsockname()[1]))
+    for port in set(re.findall(r"--port (\d+)", lines)):
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            lines = lines.replace(port, str(listener.getsockname()[1]))
     return lines
 
 
@@ -64,7 +64,7 @@ def _lives(group: int) -> bool:
     return True
 
 
-def found(folder: Path, corpora: Mapping[str, str]) -> list[list[object]]:
+def results(folder: Path, corpora: Mapping[str, str]) -> list[list[object]]:
     """What lies there at the end: corpora by their workspace, checkpoints, evaluations, the report."""
     rows: list[list[object]] = []
     for workspace, corpus in corpora.items():
@@ -91,7 +91,7 @@ def main() -> None:
             before = "" if title == "First steps" else ". .venv/bin/activate\n"
             seconds = follow(before + lines, clone)
             rows.append([f"{title}: {len(lines.splitlines())} lines", f"{seconds:.0f} s"])
-        rows += found(clone, {"ws": "cot", "exam": "exam", "raw": "cot"})
+        rows += results(clone, {"ws": "cot", "exam": "exam", "raw": "cot"})
     show("README.md, word for word", "make walk", ["", ""], rows)
 
 

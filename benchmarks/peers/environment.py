@@ -22,11 +22,11 @@ PINNED = (
 def peers_python(folder: Path) -> Path:
     """The interpreter of an environment that has them."""
     place, stamp = folder / "venv", folder / "venv" / "pinned.txt"
-    wanted = "\n".join(PINNED)
-    if not stamp.exists() or stamp.read_text() != wanted:
+    pinned = "\n".join(PINNED)
+    if not stamp.exists() or stamp.read_text() != pinned:
         venv.create(place, clear=True, with_pip=True)
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         if subprocess.run([*pip, *PINNED]).returncode:
             sys.exit("the peers can't be installed: is PyPI within reach?")
-        stamp.write_text(wanted)
+        stamp.write_text(pinned)
     return place / "bin" / "python"

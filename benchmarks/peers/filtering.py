@@ -17,10 +17,10 @@ from benchmarks.peers.watch import SCRIPTS, Ran, kill, lines, run
 FILES = 16
 """datatrove goes on file by file, so its documentation advises many."""
 ROUNDS = 2
-SAID = """the frames show a small figure that crosses from left to right while lamps behind it go on and off and then one of
+ENGLISH = """the frames show a small figure that crosses from left to right while lamps behind it go on and off and then one of
 them stays dark until the end of what was shown there by two others with a cup and not a bag near where it had been"""
-ABROAD = "se ve un cuadrado azul que luego cambia de color y queda rojo hasta el final del video sin moverse nunca más"
-WORDS, FOREIGN = SAID.split(), ABROAD.split()
+SPANISH = "se ve un cuadrado azul que luego cambia de color y queda rojo hasta el final del video sin moverse nunca más"
+WORDS, FOREIGN = ENGLISH.split(), SPANISH.split()
 COLUMNS = ("filter", "rows/s", "CPU ms a row", "peak MB", "lines", "kept", "dropped, with reason",
            "killed: judged twice", "lost", "doubled")  # fmt: skip
 
@@ -34,8 +34,8 @@ def contest(folder: Path, python: Path, rows: int) -> list[list[object]]:
     for turn in range(ROUNDS):
         for name in list(who) if turn % 2 else reversed(who):
             ran = run([*commands[name], _gone(folder / f"filtered-{name}")])
-            best[name] = min(ran, best.get(name, ran), key=lambda one: one.s)
-    verdicts = {name: found(name, folder / f"filtered-{name}") for name in who}
+            best[name] = min(ran, best.get(name, ran), key=lambda result: result.s)
+    verdicts = {name: verdicts_of(name, folder / f"filtered-{name}") for name in who}
     if verdicts["dmforge"] != verdicts["datatrove"]:
         sys.exit("the two don't agree about what is dropped, and why")
     return [
@@ -54,37 +54,37 @@ def write_rows(source: Path, rows: int) -> set[str]:
     for number in range(FILES):
         with (source / f"{number:02d}.jsonl").open("w") as file:
             for row in range(number, rows, FILES):
-                kind, said = draw.randrange(10), draw.choices(WORDS, k=draw.randrange(60, 120))
-                text = " ".join({0: said[:9], 1: draw.choices(FOREIGN, k=60), 2: said[:5] * 9}.get(kind, said))
+                kind, words = draw.randrange(10), draw.choices(WORDS, k=draw.randrange(60, 120))
+                text = " ".join({0: words[:9], 1: draw.choices(FOREIGN, k=60), 2: words[:5] * 9}.get(kind, words))
                 answer = "B, because one can see it there" if kind == 3 else "B"
                 file.write(json.dumps({"id": f"row-{row}", "text": text, "answer": answer}) + "\n")
                 names.add(f"row-{row}")
     return names
 
 
-def found(name: str, place: Path) -> list[tuple[str, str]]:
+def verdicts_of(name: str, place: Path) -> list[tuple[str, str]]:
     """Each row with its reason, which is empty where it was kept."""
     if name == "dmforge":
         rows: dict[bytes, str] = {}
         for path in (place / "lake" / "lines").glob("*.parquet"):
             rows |= {row["id"]: row["name"] for row in pq.read_table(path, columns=["id", "name"]).to_pylist()}
         parts = (place / "lake" / "outcomes").glob("*.parquet")
-        told = (row for path in parts for row in pq.read_table(path, columns=["input", "reason"]).to_pylist())
-        return sorted((rows[row["input"]], row["reason"]) for row in told)
-    written = [
+        outcomes = (row for path in parts for row in pq.read_table(path, columns=["input", "reason"]).to_pylist())
+        return sorted((rows[row["input"]], row["reason"]) for row in outcomes)
+    documents = [
         json.loads(line) for path in place.glob("[kd]*/*.jsonl.gz") for line in gzip.decompress(path.read_bytes()).splitlines()
     ]
-    return sorted((row["id"], row["metadata"].get("filter_reason", "")) for row in written)
+    return sorted((row["id"], row["metadata"].get("filter_reason", "")) for row in documents)
 
 
 def _killed(folder: Path, name: str, command: list[object], names: set[str]) -> list[object]:
     """SIGKILL when half of the rows are judged; then the same command again."""
     place, count = _gone(folder / f"killed-{name}"), folder / f"judged-{name}"
-    watched = {"JUDGED": str(count)}
-    kill([*command, place], lambda: count.exists() and count.stat().st_size >= len(names) // 2, watched)
-    run([*command, place], watched)
-    seen = Counter(row for row, _ in found(name, place))
-    return [count.stat().st_size - len(names), len(names - seen.keys()), seen.total() - len(seen)]
+    environment = {"JUDGED": str(count)}
+    kill([*command, place], lambda: count.exists() and count.stat().st_size >= len(names) // 2, environment)
+    run([*command, place], environment)
+    occurrences = Counter(row for row, _ in verdicts_of(name, place))
+    return [count.stat().st_size - len(names), len(names - occurrences.keys()), occurrences.total() - len(occurrences)]
 
 
 def _gone(place: Path) -> Path:

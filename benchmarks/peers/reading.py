@@ -33,7 +33,7 @@ def contest(folder: Path, python: Path, videos: int) -> list[list[object]]:
             place = _fresh(folder / f"read-{name}")
             ran = run([who[name], SCRIPTS / f"read_{name}.py", shards, place])
             read[name] = [key for key in (place / "log").read_text().splitlines() if key != "kept"]
-            if name not in best or ran.told["s"] < best[name].told["s"]:
+            if name not in best or ran.report["s"] < best[name].report["s"]:
                 best[name] = ran
     return [
         [name, *_speed(best[name], len(read[name])), lines(SCRIPTS / f"read_{name}.py"), *_shuffled(stored, read[name]),
@@ -43,7 +43,7 @@ def contest(folder: Path, python: Path, videos: int) -> list[list[object]]:
 
 
 def _speed(ran: Ran, samples: int) -> list[object]:
-    return [f"{samples / ran.told['s']:,.0f}", f"{samples / ran.told['cpu_s']:,.0f}", f"{ran.peak_mb:.0f}"]
+    return [f"{samples / ran.report['s']:,.0f}", f"{samples / ran.report['cpu_s']:,.0f}", f"{ran.peak_mb:.0f}"]
 
 
 def _shuffled(stored: list[str], read: list[str]) -> list[object]:
@@ -60,10 +60,10 @@ def _resumed(place: Path, command: list[object], stored: list[str]) -> list[obje
     half = sum(map(len, stored)) // 2
     kill([*command, place], lambda: log.exists() and log.stat().st_size > half)
     before = log.read_text().splitlines()
-    kept = len(before) - before[::-1].index("kept")
+    resumed_at = len(before) - before[::-1].index("kept")
     again = run([*command, place])
-    seen = [key for key in before[:kept] + log.read_text().splitlines()[len(before) :] if key != "kept"]
-    return [len(seen) - len(set(seen)), len(set(stored) - set(seen)), f"{again.told['first_s']:.2f}"]
+    keys = [key for key in before[:resumed_at] + log.read_text().splitlines()[len(before) :] if key != "kept"]
+    return [len(keys) - len(set(keys)), len(set(stored) - set(keys)), f"{again.report['first_s']:.2f}"]
 
 
 def _fresh(place: Path) -> Path:

@@ -36,49 +36,53 @@ def contest(folder: Path, python: Path, worlds: int) -> list[list[object]]:
     place = folder / "worlds"
     make_worlds(place, WorldSettings(videos=worlds))
     tasks = len((place / "tasks.jsonl").read_text().splitlines())
-    brought = _brought(folder / "brought", place)
+    prepared = _prepared(folder / "brought", place)
     out, workspace = folder / "plain.jsonl", folder / "ws"
 
     def fresh() -> None:
         out.unlink(missing_ok=True)
         shutil.rmtree(workspace, ignore_errors=True)
-        shutil.copytree(brought, workspace)
+        shutil.copytree(prepared, workspace)
 
     def command(name: str, url: str) -> list[object]:
         plain = [python, SCRIPTS / "teach_plain.py", place, PROMPTS, out, url]
         return plain if name == "plain" else [sys.executable, "-m", "dmforge.cli", "run", "-w", workspace]
 
-    found: dict[str, Callable[[], Counter[str]]] = {"dmforge": lambda: _of_lake(workspace), "plain": lambda: _of_lines(out)}
+    count_trajectories: dict[str, Callable[[], Counter[str]]] = {
+        "dmforge": lambda: _of_lake(workspace),
+        "plain": lambda: _of_lines(out),
+    }
     best: dict[str, tuple[Ran, int, int]] = {}
     for turn in range(ROUNDS):
         for name in ("dmforge", "plain") if turn % 2 else ("plain", "dmforge"):
             fresh()
             with serving(place, BEHAVIOUR) as url:
-                ran, answered = run(command(name, url), {"OPENAI_BASE_URL": url}), asked(url)
+                ran, answered = run(command(name, url), {"OPENAI_BASE_URL": url}), answered_count(url)
             if name not in best or ran.s < best[name][0].s:
-                best[name] = ran, answered, len(found[name]())
+                best[name] = ran, answered, len(count_trajectories[name]())
     rows: list[list[object]] = []
     for name, (ran, answered, taught) in best.items():
         fresh()
         with serving(place, BEHAVIOUR) as url:
             environment = {"OPENAI_BASE_URL": url}
-            kill(command(name, url), lambda url=url, half=answered // 2: asked(url) >= half, environment)
+            kill(command(name, url), lambda url=url, half=answered // 2: answered_count(url) >= half, environment)
             run(command(name, url), environment)
-            twice = asked(url) - answered
-        seen = found[name]()
+            twice = answered_count(url) - answered
+        trajectories = count_trajectories[name]()
         script = SCRIPTS / ("teach_plain.py" if name == "plain" else "teach_dmforge.toml")
         rows.append([name, f"{answered / ran.s:.1f}", f"{ran.cpu_s:.1f}", f"{ran.peak_mb:.0f}", lines(script), answered,
-                     f"{taught} of {tasks}", twice, max(0, taught - len(seen)), seen.total() - len(seen)])  # fmt: skip
+                     f"{taught} of {tasks}", twice, max(0, taught - len(trajectories)),
+                     trajectories.total() - len(trajectories)])  # fmt: skip
     return sorted(rows, key=str)
 
 
-def asked(url: str) -> int:
+def answered_count(url: str) -> int:
     """How many questions were answered so far, whoever asked."""
     with urllib.request.urlopen(url.removesuffix("/v1") + "/asked") as reply:
         return json.load(reply)["usage"]["answered"]
 
 
-def _brought(root: Path, worlds: Path) -> Path:
+def _prepared(root: Path, worlds: Path) -> Path:
     """A workspace with its videos and tasks: that is done once, and not what is measured."""
     place = run_commands.init(root, "demo")
     shutil.copy(SCRIPTS / "teach_dmforge.toml", place.recipe)
@@ -95,5 +99,5 @@ def _of_lake(root: Path) -> Counter[str]:
 
 
 def _of_lines(out: Path) -> Counter[str]:
-    told: list[dict[str, Any]] = [json.loads(line) for line in out.read_text().splitlines()]
-    return Counter(str(row["task"]) for row in told if "error" not in row)
+    rows: list[dict[str, Any]] = [json.loads(line) for line in out.read_text().splitlines()]
+    return Counter(str(row["task"]) for row in rows if "error" not in row)

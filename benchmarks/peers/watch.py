@@ -29,7 +29,7 @@ class Ran:
     s: float
     cpu_s: float
     peak_mb: float
-    told: Any
+    report: Any
     """The last line that it printed, as JSON; None where that is none."""
 
 
@@ -39,10 +39,10 @@ def run(command: Sequence[object], environment: dict[str, str] | None = None) ->
     with subprocess.Popen(_words(command), env=_env(environment), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         with PeakMemory(process) as memory, UsedCpu(process.pid) as cpu:
-            said = process.stdout.read()
+            output = process.stdout.read()
             if process.wait():
                 sys.exit(f"{command[1]} failed")
-    return Ran(time.monotonic() - began, cpu.seconds, memory.peak_mb, _last(said))
+    return Ran(time.monotonic() - began, cpu.seconds, memory.peak_mb, _last(output))
 
 
 class UsedCpu:
@@ -68,10 +68,10 @@ class UsedCpu:
         while not self._stop.wait(EVERY_S):
             for pid in tree(self._root):
                 try:
-                    told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
                 except OSError:  # it ended while we looked
                     continue
-                self._used[pid] = (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+                self._used[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def kill(command: Sequence[object], far_enough: Callable[[], bool], environment: dict[str, str] | None = None) -> None:
@@ -87,8 +87,8 @@ def kill(command: Sequence[object], far_enough: Callable[[], bool], environment:
 
 def lines(*paths: Path) -> int:
     """Lines that somebody has to write: neither blank nor a comment."""
-    told = (line.strip() for path in paths for line in path.read_text().splitlines())
-    return sum(bool(line) and not line.startswith("#") for line in told)
+    stripped = (line.strip() for path in paths for line in path.read_text().splitlines())
+    return sum(bool(line) and not line.startswith("#") for line in stripped)
 
 
 def _words(command: Sequence[object]) -> list[str]:
@@ -100,8 +100,8 @@ def _env(more: dict[str, str] | None) -> dict[str, str]:
     return {**os.environ, **quiet, **(more or {})}
 
 
-def _last(said: str) -> Any:
+def _last(output: str) -> Any:
     try:
-        return json.loads(said.strip().splitlines()[-1])
+        return json.loads(output.strip().splitlines()[-1])
     except (ValueError, IndexError):
         return None

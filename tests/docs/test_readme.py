@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.walk import chapters, follow, found, with_free_ports
+from tools.walk import chapters, follow, results, with_free_ports
 
 ROOT = Path(__file__).parents[2]
 SMALLER = {
@@ -34,7 +34,7 @@ def test_first_steps_end_with_a_corpus_a_student_and_a_report(tmp_path: Path) ->
         lines = lines.replace(told, smaller)
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     follow(with_free_ports(lines), tmp_path, env)
-    rows = dict(found(tmp_path, {"ws": "cot", "exam": "exam"}))
+    rows = dict(results(tmp_path, {"ws": "cot", "exam": "exam"}))
     assert rows["ws: cot"] == "4 samples"
     assert rows["exam: exam"] == "2 samples"
     assert str(rows["student"]).startswith("checkpoint-3,")

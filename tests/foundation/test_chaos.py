@@ -22,4 +22,4 @@ def test_a_run_killed_a_dozen_times_ends_byte_identical() -> None:
     tally = chaos(Rehearsal(tasks=120), kills=12, seed=int.from_bytes(os.urandom(3), "big"))
     assert tally.kills == 12
     assert tally.rounds >= 1
-    assert tally.most_twice_a_kill <= CONCURRENCY
+    assert tally.max_twice_a_kill <= CONCURRENCY

@@ -29,6 +29,10 @@ SHARED_MODULES = {"dynframe", "hf", "llamafactory"}
 """Formats that are both read and exported."""
 
 
+BESIDE = ("benchmarks", "chaos", "studies", "tools")
+"""What measures and breaks the product, and writes its pages: read by as many."""
+
+
 def modules() -> list[Path]:
     rooms = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
     return sorted([*ROOT.glob("*.py"), *rooms])
@@ -45,7 +49,11 @@ def bindings(tree: ast.AST) -> Iterator[str]:
             yield node.name
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def scripts() -> list[Path]:
+    return sorted(path for room in BESIDE for path in (ROOT / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", [*modules(), *scripts()], ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_name_says_what_it_holds(path: Path) -> None:
     names = {name.lstrip("_") for name in bindings(ast.parse(path.read_text()))}
     vague = {name for name in names & VAGUE if (str(path.relative_to(ROOT)), name) not in STORED}

@@ -189,7 +189,7 @@ def test_the_chain_killed_a_dozen_times_ends_with_the_same_bytes(tmp_path: Path)
     # another seed every time: what fails is printed with the seed that repeats it
     tally = chaos(WholeChain(3, tmp_path), kills=12, seed=int.from_bytes(os.urandom(3), "big"))
     assert tally.kills == 12
-    assert tally.most_twice_a_kill <= CONCURRENCY
+    assert tally.max_twice_a_kill <= CONCURRENCY
 
 
 def test_what_was_planted_was_found_and_only_that(demo: tuple[Path, str]) -> None:

@@ -33,9 +33,9 @@ class Learner:
     def keep(self, state):
         if self._count - self._kept >= EVERY:
             self._kept = self._count
-            beside = self._folder / "state.json.new"
-            beside.write_text(json.dumps(state()))
-            os.replace(beside, self._folder / "state.json")
+            new_file = self._folder / "state.json.new"
+            new_file.write_text(json.dumps(state()))
+            os.replace(new_file, self._folder / "state.json")
             os.write(self._log, b"kept\n")
 
     def done(self):

@@ -16,5 +16,5 @@ if state:
 for step, batch in enumerate(sampler, state["step"] + 1 if state else 1):
     for example, _ in examples.__getitems__(batch):
         learner.learn(example.packed.key, example.sample.question, example.coarse, example.grid)
-    learner.keep(lambda done=step: sampler.state(done))
+    learner.keep(lambda step=step: sampler.state(step))
 learner.done()

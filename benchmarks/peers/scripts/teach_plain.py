@@ -21,7 +21,7 @@ def frames(name):
         return [frame.to_image() for frame in video.decode(video=0)], float(video.duration / av.time_base)
 
 
-def shown(pictures, times):
+def clip_parts(pictures, times):
     parts = []
     for at in range(0, len(times), 2):
         pair = (times[at : at + 2] * 2)[:2]
@@ -43,8 +43,8 @@ async def ask(name, fields, parts):
             response_format={"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}},
         )  # fmt: skip
         try:
-            told = json.loads(reply.choices[0].message.content or "")
-            return [told[field] for field in fields]
+            payload = json.loads(reply.choices[0].message.content or "")
+            return [payload[field] for field in fields]
         except (ValueError, KeyError):
             continue
     raise ValueError("no readable reply")
@@ -55,12 +55,12 @@ async def teach(number, task, out):
         pictures, length = frames(task["video"])
         text = "\n".join([task["question"], *(f"{chr(65 + nth)}. {option}" for nth, option in enumerate(task["options"]))])
         count = int(min(max(length * 2, 4), 256)) // 2 * 2
-        whole = shown(pictures, [nth * length / count for nth in range(count)])
-        said = {"type": "text", "text": f"The video lasts {length:.2f} seconds.\n\n{text}"}
+        coarse = clip_parts(pictures, [nth * length / count for nth in range(count)])
+        question = {"type": "text", "text": f"The video lasts {length:.2f} seconds.\n\n{text}"}
         try:
             kinds = {"thought": "string", "start_s": "number", "end_s": "number", "fps": "number"}
-            thought, start, end, fps = await ask("look", kinds, [*whole, said])
-            closer = shown(pictures, [start + nth / fps for nth in range(max(1, int((end - start) * fps)))])
+            thought, start, end, fps = await ask("look", kinds, [*coarse, question])
+            closer = clip_parts(pictures, [start + nth / fps for nth in range(max(1, int((end - start) * fps)))])
             announced = f"You are shown {start:.2f} - {end:.2f} seconds at {fps:g} frames per second."
             again = {"type": "text", "text": f"{announced}\n\n{text}"}
             why, answer = await ask("answer", {"thought": "string", "answer": "string"}, [*closer, again])
@@ -73,9 +73,9 @@ async def teach(number, task, out):
 
 async def main():
     tasks = [json.loads(line) for line in (WORLDS / "tasks.jsonl").open()]
-    done = {json.loads(line)["task"] for line in OUT.open()} if OUT.exists() else set()
+    finished = {json.loads(line)["task"] for line in OUT.open()} if OUT.exists() else set()
     with OUT.open("a") as out:
-        await asyncio.gather(*(teach(nth, task, out) for nth, task in enumerate(tasks) if nth not in done))
+        await asyncio.gather(*(teach(nth, task, out) for nth, task in enumerate(tasks) if nth not in finished))
 
 
 asyncio.run(main())
