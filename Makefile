@@ -2,13 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-WORKERS ?= 2
+WORKERS ?= 3
 VLLM := .venv-vllm
 SIZE ?= small
 OUT ?= $(if $(filter small,$(SIZE)),demo,demo-$(SIZE))
 SECONDS_IN_ALL ?= 300
 SEED ?= 0
 SIZES ?= 1000,10000,100000
+# three workers on two cores, since tests wait for processes; what they import is compiled once, whatever the environment says
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 # properties, the grammar, the rules, and the lake with a rehearsed chain
 QUICK := $(patsubst %,tests/foundation/test_%.py,frames grammar house journal lake looks names options records scoring sizes stamps transcript) \
 	tests/judging/test_rules.py
@@ -45,13 +47,13 @@ demo: $(STAMP)
 	$(BIN)/dmforge demo --size $(SIZE) --out $(OUT)
 
 quick: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(QUICK)
+	$(PYTEST) -m "not slow" $(QUICK)
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+	$(PYTEST) -m slow
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

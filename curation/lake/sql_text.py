@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+
+import duckdb
+import pyarrow as pa
 
 
 def range_condition(column: str) -> str:
@@ -22,3 +26,13 @@ def quoted_path(path: object) -> str:
 
 def without_wildcards(path: object) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
+
+
+@lru_cache(maxsize=256)
+def empty_sql(columns: pa.Schema) -> str:
+    """SQL of no rows with these columns."""
+    with duckdb.connect() as connection:
+        connection.register("empty", columns.empty_table())
+        described = connection.execute("DESCRIBE empty").fetchall()
+    typed = ", ".join(f'NULL::{column_type} AS "{name}"' for name, column_type, *_ in described)
+    return f"SELECT * FROM (SELECT {typed}) WHERE false"

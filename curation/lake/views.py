@@ -24,7 +24,7 @@ from dmforge.curation.lake.commits import Commit, Lake, extent_of
 from dmforge.curation.lake.missing_stage import MissingStage
 from dmforge.curation.lake.partition import ALL, Bounds, Share
 from dmforge.curation.lake.parts import Extent, Part, check_parts, naming_damaged_part
-from dmforge.curation.lake.sql_text import quoted_path, range_condition, union_of, without_wildcards
+from dmforge.curation.lake.sql_text import empty_sql, quoted_path, range_condition, union_of, without_wildcards
 from dmforge.schemas.columns import default_row, from_arrow, id_matrix, schema
 from dmforge.schemas.errors import LakeError, first_line
 from dmforge.schemas.ids import Id, base32, digest, show
@@ -401,9 +401,8 @@ class LakeView:
         return self._rows_by_maker[key]
 
     def _files_sql(self, columns: pa.Schema, parts: Sequence[Part], record: type[Record] | None = None) -> str:
-        empty = self._in_memory_sql(f"empty_{digest('schema', columns.to_string()).hex()}", columns.empty_table())
         if not parts:
-            return empty
+            return empty_sql(columns)
         expressions = {name: f'"{name}"' for name in columns.names}
         files = f"[{', '.join(quoted_path(part.path(self._folder)) for part in parts)}], hive_partitioning = false"
         later_defaults = default_row(record) if record else pa.table({})
@@ -414,7 +413,7 @@ class LakeView:
         for name in later_defaults.column_names:
             expressions[name] = f'coalesce("{name}", (SELECT "{name}" FROM ({defaults}))) AS "{name}"'
         stored = f"SELECT * FROM read_parquet({files}, union_by_name = true)"
-        return f"SELECT {', '.join(expressions.values())} FROM ({stored} UNION ALL BY NAME {empty})"
+        return f"SELECT {', '.join(expressions.values())} FROM ({stored} UNION ALL BY NAME {empty_sql(columns)})"
 
     def _in_memory_sql(self, name: str, rows: pa.Table) -> str:
         """SQL of rows that lie in no part. They get a table, since what is merely registered is unknown to other cursors."""

@@ -21,6 +21,7 @@ from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Candidate, Provenance, Task, Verdict, Video
 from dmforge.schemas.transcript import Piece, Transcript
 from tests.judging.lakes import Rows, judged
+from tests.support.made_once import made_once
 
 KINDS = ("grounding", "mcq", "grounded_mcq", "open")
 
@@ -45,9 +46,11 @@ def answer() -> Callable[..., list[dict[str, Any]]]:
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished demo; its folder has letters in its name that SQL or a shell might take for more."""
-    folder = tmp_path_factory.mktemp("it's [a] demo")
-    demo(folder, DemoSize(3), Console(quiet=True), "test")
-    return folder / "workspace"
+
+    def make(folder: Path) -> None:
+        demo(folder, DemoSize(3), Console(quiet=True), "test")
+
+    return made_once(tmp_path_factory, "it's [a] demo", make) / "workspace"
 
 
 def random_rows(count: int = 120) -> Rows:

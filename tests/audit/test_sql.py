@@ -183,6 +183,7 @@ def test_an_answer_that_breaks_off_leaves_no_file(workspace: Path, untouched: No
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_what_can_be_asked_can_be_seen(workspace: Path, answer: Callable[..., Any]) -> None:
     tables = {row["name"] for row in answer("--sql", "SHOW TABLES", "-w", workspace)}
     assert {"videos", "tasks", "candidates", "verdicts", "samples", "outcomes"} <= tables

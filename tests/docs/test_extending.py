@@ -117,6 +117,7 @@ def made_since(folder: Path, time: str) -> list[Path]:
     return [path for path in (folder / "lake").rglob("*.*") if path.stat().st_mtime > since_s]
 
 
+@pytest.mark.slow
 def test_the_package_does_what_the_page_says_and_is_missed_by_name(site: Path, place: Path) -> None:
     run, digest = ["run", "--until", "select_cot", "--json"], ["digest", "--json"]
     bring = ["import", "matches", "games.csv", "--videos", "games", "--json"]

@@ -30,6 +30,7 @@ def mounts() -> None:
         pytest.skip(f"mounting in a namespace isn't allowed here: {tried.stderr.strip()}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mounts")
 def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     small, calm = tmp_path / "small", tmp_path / "calm"
@@ -55,6 +56,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     assert fingerprint(result) == fingerprint(calm)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mounts")
 def test_a_read_only_workspace_can_be_looked_at_and_says_why_it_cannot_be_run(tmp_path: Path) -> None:
     root = tmp_path / "ws"
@@ -73,6 +75,7 @@ def test_a_read_only_workspace_can_be_looked_at_and_says_why_it_cannot_be_run(tm
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_file_size_limit_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     calm, limited = tmp_path / "calm", tmp_path / "limited"
     for root in (calm, limited):
@@ -93,6 +96,7 @@ def test_a_file_size_limit_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     assert fingerprint(limited) == fingerprint(calm)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mounts")
 def test_a_disk_that_is_full_of_checkpoints_is_said_whoever_writes_them(tmp_path: Path) -> None:
     program = """
@@ -170,6 +174,7 @@ def test_a_scratch_folder_that_is_full_is_said(tmp_path: Path) -> None:
     assert done.stdout.count(f"{tmp_path}: the disk refused: ") == 2, done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_half_a_selection_is_not_left_on_a_disk_that_is_full(tmp_path: Path) -> None:
     program = """
         import io, os, resource

@@ -37,7 +37,7 @@ def tries(tmp_path: Path, number: int) -> int:
     [
         ("sleep", {"hang_timeout_s": 0.5}, "still"),
         ("sleep_holding_the_gil", {"hang_timeout_s": 0.5}, "still"),
-        ("spin", {"cpu_s": 0.5}, "cpu"),
+        ("spin", {"cpu_s": 1.5}, "cpu"),
         ("eat_memory", {}, "memory"),
         ("segfault", {}, "died"),
         ("exit", {}, "died"),
@@ -65,7 +65,7 @@ def test_rows_and_outcomes_keep_the_order_of_the_inputs_whatever_was_tried_again
 
 
 def test_the_backstop_leaves_what_was_still_computing_pending(tmp_path: Path) -> None:
-    finished = execute(misbehaving("spin", tmp_path, cpu_s=60, wall_timeout_s=0.7), tmp_path, COUNT, SIZE)
+    finished = execute(misbehaving("spin", tmp_path, cpu_s=60, wall_timeout_s=2), tmp_path, COUNT, SIZE)
     deferred = [item for batch in finished for item in batch.deferred]
     assert [item.key.input for item in deferred] == [seeds(COUNT)[BAD].id]
     assert "still computing" in deferred[0].reason

@@ -207,6 +207,7 @@ def test_time_grows_no_faster_than_the_text(unit: str, frame: tuple[str, str]) -
     assert time.process_time() - begin < 1.5  # takes .02 to .3 s; a quadratic search would take minutes
 
 
+@pytest.mark.slow
 def test_twenty_thousand_trajectories_parse_in_a_second() -> None:
     words = ["the", "person", "then", "slowly", "opens", "door", "and", "3", "others", "look", "<", "back", "her,", "rains."]
     rng = random.Random(7)

@@ -39,6 +39,7 @@ from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Candidate, Provenance, Task, TaskKind, Verdict, Video
 from dmforge.schemas.transcript import Transcript
 from tests.judging.lakes import Given, GivenConfig, judged
+from tests.support.made_once import made_once
 
 SCORES = ({"answer": 1.0, "grammar": 1.0}, {"answer": 0.5, "grammar": 1.0}, {"answer": 1.0}, {"grammar": 0.0}, {})
 
@@ -346,9 +347,11 @@ def test_of_a_condition_that_answers_too_often_no_more_is_read(tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo") / "out"
-    chain.demo(folder, chain.DemoSize(6), Console(quiet=True), "dmforge demo")
-    return folder / "workspace"
+
+    def make(folder: Path) -> None:
+        chain.demo(folder, chain.DemoSize(6), Console(quiet=True), "dmforge demo")
+
+    return made_once(tmp_path_factory, "select", make) / "workspace"
 
 
 def dmforge(*words: object, code: int = 0) -> Any:

@@ -123,6 +123,7 @@ def test_needles_are_found_by_their_frames_at_exactly_the_window(haystacks: Work
             assert float(np.abs(picture.astype(int) - beside).mean()) > 12
 
 
+@pytest.mark.slow
 def test_tasks_are_about_the_needle(haystacks: WorkspaceFolder) -> None:
     parts, tasks = read(haystacks, Spliced), [task for task in read(haystacks, Task) if task.source == "haystack"]
     by_video = {
@@ -148,6 +149,7 @@ def test_tasks_are_about_the_needle(haystacks: WorkspaceFolder) -> None:
     assert all(kinds.values()), kinds
 
 
+@pytest.mark.slow
 def test_a_whole_that_was_taken_down_is_not_made_again_elsewhere(haystacks: WorkspaceFolder, tmp_path: Path) -> None:
     place = WorkspaceFolder(tmp_path / "ws")
     shutil.copytree(haystacks.root, place.root)
@@ -161,6 +163,7 @@ def test_a_whole_that_was_taken_down_is_not_made_again_elsewhere(haystacks: Work
     assert not list(place.media.glob(f"*/{base32(whole)}*"))
 
 
+@pytest.mark.slow
 def test_footage_of_a_whole_that_was_never_committed_goes_with_its_needle(haystacks: WorkspaceFolder, tmp_path: Path) -> None:
     place = WorkspaceFolder(tmp_path / "ws")
     shutil.copytree(haystacks.root, place.root)
@@ -170,6 +173,7 @@ def test_footage_of_a_whole_that_was_never_committed_goes_with_its_needle(haysta
     assert not list(place.media.glob(f"*/{base32(part.video)}*"))
 
 
+@pytest.mark.slow
 def test_held_out_footage_is_in_no_training_whole(haystacks: WorkspaceFolder, tmp_path: Path) -> None:
     place = WorkspaceFolder(tmp_path / "ws")
     shutil.copytree(haystacks.root, place.root)
@@ -184,6 +188,7 @@ def test_held_out_footage_is_in_no_training_whole(haystacks: WorkspaceFolder, tm
     assert mixed > 0
 
 
+@pytest.mark.slow
 def test_whose_a_part_is_stays_attached(haystacks: WorkspaceFolder) -> None:
     parts, videos = read(haystacks, Spliced), {video.id: video for video in read(haystacks, Video)}
     for part in parts:
@@ -200,6 +205,7 @@ def test_whose_a_part_is_stays_attached(haystacks: WorkspaceFolder) -> None:
         assert all(one.end_cs == other.start_cs for one, other in pairwise(those))
 
 
+@pytest.mark.slow
 def test_whoever_takes_a_needle_down_takes_its_haystacks_down_and_no_others(haystacks: WorkspaceFolder, tmp_path: Path) -> None:
     place = WorkspaceFolder(tmp_path / "ws")
     shutil.copytree(haystacks.root, place.root)

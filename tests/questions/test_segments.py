@@ -23,6 +23,7 @@ from dmforge.schemas.records import Video
 from tests.support.films import shots, write_film
 
 
+@pytest.mark.slow
 def test_cuts_are_found_to_the_frame_however_sparse_the_coarse_clip_is(tmp_path: Path) -> None:
     place = WorkspaceFolder(tmp_path / "ws")
     place.inputs.mkdir(parents=True)

@@ -98,6 +98,7 @@ def test_where_an_interval_stands() -> None:
     assert Interval(0.2, 0.4).against(0.3, 0.6) == "not clear"
 
 
+@pytest.mark.slow
 def test_rounds_save_rollouts_and_decide_the_same(workspace: WorkspaceFolder) -> None:
     """Policies that solve each task with a known rate: what is decided early is what 16 rollouts decide."""
     items, spent, decided = shown(workspace), Counter[str](), Counter[bool]()

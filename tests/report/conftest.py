@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from tests.report import hostile
+from tests.support.made_once import made_once
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INSTALL = "there is no chromium; on Debian: apt-get install -y chromium"
@@ -33,7 +34,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> WorkspaceFolder:
-    return hostile.build(tmp_path_factory.mktemp("hostile"))
+    return WorkspaceFolder(made_once(tmp_path_factory, "hostile", hostile.build) / "ws")
 
 
 @pytest.fixture

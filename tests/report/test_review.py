@@ -337,6 +337,7 @@ def test_what_nobody_would_read_is_not_asked(workspace: WorkspaceFolder) -> None
     assert "human" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_review_can_be_read_on_a_phone_and_on_a_desk(browser: Browser, workspace: WorkspaceFolder) -> None:
     with serving(workspace) as server:
         for width in (360, 1440):

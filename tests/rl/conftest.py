@@ -12,6 +12,7 @@ from dmforge.generators.student.tiny import make_tiny
 from dmforge.trainers.batches import logits_of, pack, summed_loss
 from dmforge.trainers.dataloading import TrainingCollator
 from tests.support import flicker
+from tests.support.made_once import made_once
 
 STEPS = 60
 """Training steps: enough to learn the form, in a few seconds."""
@@ -20,18 +21,19 @@ STEPS = 60
 @pytest.fixture(scope="session")
 def practice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tasks with exact targets."""
-    return flicker.rl(tmp_path_factory.mktemp("practice") / "rl", 8, 1)
+    return made_once(tmp_path_factory, "practice", lambda folder: flicker.rl(folder / "rl", 8, 1)) / "rl"
 
 
 @pytest.fixture(scope="session")
 def trajectories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trajectories of a teacher that errs."""
-    return flicker.cot(tmp_path_factory.mktemp("taught") / "cot", 24, 2, flicker.BIASED)
+    return made_once(tmp_path_factory, "taught", lambda folder: flicker.cot(folder / "cot", 24, 2, flicker.BIASED)) / "cot"
 
 
 @pytest.fixture(scope="session")
 def checkpoint(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return imitating(trajectories, tmp_path_factory.mktemp("student") / "checkpoint-0")
+    folder = made_once(tmp_path_factory, "student", lambda folder: imitating(trajectories, folder / "checkpoint-0"))
+    return folder / "checkpoint-0"
 
 
 def imitating(trajectories: Path, folder: Path) -> Path:

@@ -99,6 +99,7 @@ def test_a_killed_training_ends_with_the_same_bits(trained: Path) -> None:
     assert [line["step"] for line in after] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(trained: Path) -> None:
     one, two = (deterministic(log_of(trained / out)) for out in ("whole", "two"))
     assert max(abs(line["loss"]) for line in one) > 1e-3
@@ -110,6 +111,7 @@ def test_two_processes_learn_what_one_does(trained: Path) -> None:
     assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_in_bfloat16(trained: Path, checkpoint: Path) -> None:
     log = log_of(trained / "half")
     assert [line["step"] for line in log] == [1, 2]
@@ -119,6 +121,7 @@ def test_two_processes_learn_in_bfloat16(trained: Path, checkpoint: Path) -> Non
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_rollouts_are_used_mu_times_and_clipped_the_second_time(trained: Path) -> None:
     log = log_of(trained / "whole")
     assert ["iou" in line for line in log] == [True, False, True, False]
@@ -146,6 +149,7 @@ def sees_nothing_in_training(tower: torch.nn.Module, args: tuple[Any, ...], told
     return sees_nothing(tower, args, told) if tower.training else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blind", ["nobody", "policy", "reference"])
 def test_policy_and_reference_see_what_the_rollout_saw(blind: str, practice: Path, checkpoint: Path, tmp_path: Path) -> None:
     """At the first update all three are the same model: a pass without pixels would be another one."""
@@ -241,6 +245,7 @@ class Stale(Beside):
         del student
 
 
+@pytest.mark.slow
 def test_an_engine_beside_the_trainer_writes_the_same_if_it_follows(practice: Path, checkpoint: Path, tmp_path: Path) -> None:
     logs: dict[str, list[dict[str, Any]]] = {}
     for name, cap in (("myself", "0"), ("beside", "0"), ("stale", "0"), ("corrected", "2.0")):
@@ -260,6 +265,7 @@ def test_an_engine_beside_the_trainer_writes_the_same_if_it_follows(practice: Pa
     assert any(not torch.equal(stale[name], corrected[name]) for name in stale)
 
 
+@pytest.mark.slow
 def test_groups_without_signal_are_rolled_out_again(practice: Path, checkpoint: Path, tmp_path: Path) -> None:
     """Only rare right answers are rewarded, so most groups have none."""
     told = {"rewards_iou": "0.0", "rewards_fps": "0.0", "rewards_format": "0.0", "training_steps": "1", "training_beta": "0.0"}
@@ -278,6 +284,7 @@ def test_groups_without_signal_are_rolled_out_again(practice: Path, checkpoint: 
 # from the lake, by the command line
 
 
+@pytest.mark.slow
 def test_published_tasks_are_imported_packed_and_practised_on(checkpoint: Path, tmp_path: Path) -> None:
     place, videos = workspace(tmp_path, "select_rl", "pack"), tmp_path / "videos"
     videos.mkdir()

@@ -103,6 +103,7 @@ def agree(root: Path) -> None:
     assert {name: settled[name] for name in standing} == {name: tally.settled for name, tally in standing.items()}
 
 
+@pytest.mark.slow
 def test_what_both_have_settled_stands_once(tmp_path: Path) -> None:
     alone, one, other = (tmp_path / name for name in ("alone", "one", "other"))
     for root in (alone, one, other):

@@ -57,6 +57,7 @@ def test_ranks_that_are_killed_end_with_the_digest_of_one_run() -> None:
     assert seen.writers == 3
 
 
+@pytest.mark.slow
 def test_ranks_may_come_one_after_another(tmp_path: Path, alone: str) -> None:
     write_recipe(tmp_path)
     early = share(tmp_path, 0, 2)
@@ -73,6 +74,7 @@ def test_ranks_may_come_one_after_another(tmp_path: Path, alone: str) -> None:
     assert fingerprint(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_plain_run_goes_on_where_ranks_stopped(tmp_path: Path, alone: str) -> None:
     write_recipe(tmp_path)
     share(tmp_path, 1, 2)
@@ -81,6 +83,7 @@ def test_a_plain_run_goes_on_where_ranks_stopped(tmp_path: Path, alone: str) -> 
     assert logical(tmp_path) == alone
 
 
+@pytest.mark.slow
 def test_ranks_keep_plain_runs_out_and_each_other_out_of_their_shares(tmp_path: Path) -> None:
     write_recipe(tmp_path)
     run(tmp_path)
@@ -96,6 +99,7 @@ def test_ranks_keep_plain_runs_out_and_each_other_out_of_their_shares(tmp_path: 
         assert "dmforge forget" in by_rank(tmp_path, 0, 2).stderr
 
 
+@pytest.mark.slow
 def test_a_new_list_is_not_let_in_while_ranks_are_at_work(tmp_path: Path) -> None:
     write_recipe(tmp_path, tasks=100)
     run(tmp_path)

@@ -45,6 +45,7 @@ def test_a_worker_whose_results_would_differ_is_refused(tmp_path: Path) -> None:
         replace(work, variant=b"other").workspace()
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_ask_for_it_imports_no_ray(tmp_path: Path) -> None:
     write_recipe(tmp_path, tasks=10)
     code = "import sys\nfrom dmforge.cli import app\ntry:\n    app()\nexcept SystemExit as end:\n    assert not end.code\n"

@@ -46,6 +46,7 @@ def word_in_every_row(column: str) -> pa.Table:
     return pa.table({column: words, **others})
 
 
+@pytest.mark.slow
 def test_a_word_that_stands_a_million_times_is_not_unpacked(tmp_path: Path) -> None:
     file = tmp_path / "bomb.parquet"
     pq.write_table(word_in_every_row("video"), file, compression="zstd")

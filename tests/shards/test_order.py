@@ -43,6 +43,7 @@ def test_orders_are_unlike_each_other() -> None:
         assert (one == two).sum() < 10
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 400), st.integers(1, 3000), st.integers(1, 40), st.integers(1, 6), st.integers(0, 5), st.integers(0, 10**6)

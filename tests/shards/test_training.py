@@ -11,6 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dmforge.curation.shards.corpus import Corpus
 from tests.support.corpora import corpus
 
@@ -46,6 +48,7 @@ def steps_of(out: Path, rank: int) -> tuple[dict[int, Any], float]:
     return dict(map(tuple, lines)), weight
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_the_same_as_never_stopped(tmp_path: Path) -> None:
     folder = corpus(tmp_path / "corpus", 21, 3)
     ids = {example.sample.id for example in Corpus(str(folder)).read(range(63))}

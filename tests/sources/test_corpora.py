@@ -20,6 +20,7 @@ from dmforge.generators.synthetic.worlds.imagine import knobs_of
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
 from tests.support.barcodes import Case, write
+from tests.support.made_once import made_once
 
 TIMES = tuple(Fraction(number, 25) for number in range(150))
 
@@ -156,9 +157,8 @@ def test_tasks_wait_for_a_video_that_may_still_come(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("worlds")
-    make_worlds(folder, WorldSettings(videos=8, width=128, height=128, knobs=knobs_of(5)))
-    return folder / "videos"
+    settings = WorldSettings(videos=8, width=128, height=128, knobs=knobs_of(5))
+    return made_once(tmp_path_factory, "corpora", lambda folder: make_worlds(folder, settings)) / "videos"
 
 
 def trimmed(source: Path, path: Path) -> Path:
@@ -177,6 +177,7 @@ def trimmed(source: Path, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_what_a_benchmark_has_is_found_by_id_and_by_looks(worlds: Path, tmp_path: Path) -> None:
     place = workspace(tmp_path, "benchmarks", "contamination")
     videos, kept = tmp_path / "videos", tmp_path / "kept"
@@ -228,6 +229,7 @@ def test_what_no_stage_would_read_is_not_taken_in(tmp_path: Path) -> None:
     assert not list((place / "inputs").iterdir())
 
 
+@pytest.mark.slow
 def test_no_cluster_of_copies_is_on_both_sides(worlds: Path, tmp_path: Path) -> None:
     place = workspace(tmp_path, '[stages.draw]\nheld_out = 0.5\nquotas = {"*/open" = 6}\n')
     videos, copies = tmp_path / "videos", {}
@@ -332,6 +334,7 @@ def test_dynframes_files_there_and_back(tmp_path: Path) -> None:
     assert_equal(there_and_back(tmp_path, cot, rl, lengths), cot, rl)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_dynframes_released_files_there_and_back(tmp_path: Path, real_data: Path) -> None:
     cot = json.loads((real_data / "annotations/dynframe/actnet_fps.json").read_text())

@@ -69,6 +69,7 @@ def questions_in(real_data: Path) -> int:
     return len(lines) + sum(len(one["sentences"]) for one in captions) + choices + 1
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_both_corpora_are_planned_on_published_files(tmp_path: Path, real_data: Path) -> None:
     place, videos = tmp_path / "dm", tmp_path / "videos"

@@ -29,6 +29,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_what_is_loaded_is_the_student_of_the_last_renewal(student: Student, tmp_path: Path) -> None:
     live = LiveCheckpoint(student, torch.float32)
     try:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.schemas.errors import Transient
+from tests.support.made_once import made_once
 
 CANARY = "sk-canary-5b1d"
 
@@ -59,18 +61,26 @@ def test_prices_count_tokens() -> None:
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("worlds")
-    make_worlds(folder, WorldSettings(videos=16))
-    return folder
+    return made_once(tmp_path_factory, "accounts", lambda folder: make_worlds(folder, WorldSettings(videos=16)))
+
+
+@pytest.fixture(scope="module")
+def rendered(worlds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of the demo's recipe, run as far as nobody is asked."""
+
+    def make(folder: Path) -> None:
+        place = folder / "ws"
+        dmforge("init", place, "--recipe", "demo")
+        dmforge("ingest", worlds / "videos", "-w", place)
+        dmforge("import", "jsonl", worlds / "tasks.jsonl", "-w", place)
+        dmforge("run", "--until", "duplicates", "-w", place)
+
+    return made_once(tmp_path_factory, "rendered", make) / "ws"
 
 
 @pytest.fixture
-def workspace(worlds: Path, tmp_path: Path) -> Path:
-    place = tmp_path / "ws"
-    dmforge("init", place, "--recipe", "demo")
-    dmforge("ingest", worlds / "videos", "-w", place)
-    dmforge("import", "jsonl", worlds / "tasks.jsonl", "-w", place)
-    return place
+def workspace(rendered: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(rendered, tmp_path / "ws"))
 
 
 @pytest.fixture
@@ -132,6 +142,7 @@ def test_what_a_later_stage_lacks_is_told_before_the_first_question(
     assert bill(oracle)["answered"] == 0
 
 
+@pytest.mark.slow
 def test_what_is_said_to_be_free_goes_with_a_budget_and_what_is_finished_needs_no_endpoint(
     workspace: Path, oracle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make
 from dmforge.generators.teacher import interview
 from dmforge.generators.teacher.client import URL
 from dmforge.recipe import read_recipe
+from tests.support.made_once import made_once
 
 STAGES = "[stages.ingest]\n[stages.import]\n[stages.annotate]\n"
 
@@ -36,9 +38,18 @@ def dmforge(*words: object, code: int = 0) -> Any:
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("worlds")
-    make_worlds(folder, WorldSettings(videos=6))
-    return folder
+    """Worlds, and beside them a workspace, `ws`, in which they are rendered and their tasks imported."""
+
+    def make(folder: Path) -> None:
+        make_worlds(folder, WorldSettings(videos=6))
+        place = folder / "ws"
+        (place / "inputs").mkdir(parents=True)
+        (place / "recipe.toml").write_text('name = "test"\n[stages.ingest]\n[stages.import]\n')
+        dmforge("ingest", folder / "videos", "-w", place)
+        dmforge("import", "jsonl", folder / "tasks.jsonl", "-w", place)
+        dmforge("run", "-w", place)
+
+    return made_once(tmp_path_factory, "annotate", make)
 
 
 @contextmanager
@@ -55,11 +66,12 @@ def answered(url: str) -> Counter[str]:
 
 
 def workspace(folder: Path, worlds: Path, annotate: str, more: str = "", tasks: Path | None = None) -> Path:
-    place = folder / "ws"
-    (place / "inputs").mkdir(parents=True)
+    place = shutil.copytree(worlds / "ws", folder / "ws")
     (place / "recipe.toml").write_text(f'name = "test"\n{STAGES}{annotate}\n{more}')
-    dmforge("ingest", worlds / "videos", "-w", place)
-    dmforge("import", "jsonl", tasks or worlds / "tasks.jsonl", "-w", place)
+    if tasks:
+        for path in place.glob("inputs/annotations/*"):
+            path.unlink()
+        dmforge("import", "jsonl", tasks, "-w", place)
     return place
 
 
@@ -116,6 +128,7 @@ def test_a_teacher_that_sees_keeps_its_own_windows(worlds: Path, tmp_path: Path,
     assert {row[0] for row in rows(place, GROUNDING)} == {"teacher"}
 
 
+@pytest.mark.slow
 def test_several_candidates_of_several_teachers(worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = "candidates = 2\n" + "".join(
         f'[[stages.annotate.teachers]]\nmodel = "{name}"\nshare = {share}\n' for name, share in (("one", 3), ("two", 1))
@@ -143,6 +156,7 @@ def test_several_candidates_of_several_teachers(worlds: Path, tmp_path: Path, mo
     assert sum(one["usd"] for one in costs) == pytest.approx(done["cost"], abs=2e-4)
 
 
+@pytest.mark.slow
 def test_another_model_reads_the_clip_only(worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = workspace(tmp_path, worlds, 'model = "oracle"', '[stages.crosscheck]\nmodel = "another"\n')
     with oracle(worlds, Behaviour(defects={"wrong_answer": 0.3}), monkeypatch):

@@ -11,28 +11,32 @@ from typer.testing import CliRunner
 from dmforge import cli
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.tiny import make_tiny
+from tests.support.made_once import made_once
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shards of a `cot` selection."""
-    result = CliRunner().invoke(
-        cli.app, ["demo", "--size", "chain", "--out", str(tmp_path_factory.mktemp("demo") / "out"), "--videos", "6", "--json"]
-    )
-    assert result.exit_code == 0, result.output
-    return Path(json.loads(result.stdout)["corpora"]["cot"]["path"])
+
+    def make(folder: Path) -> None:
+        words = ["demo", "--size", "chain", "--out", str(folder / "out"), "--videos", "6", "--json"]
+        result = CliRunner().invoke(cli.app, words)
+        assert result.exit_code == 0, result.output
+        (folder / "cot").symlink_to(json.loads(result.stdout)["corpora"]["cot"]["path"])
+
+    return (made_once(tmp_path_factory, "training", make) / "cot").resolve()
 
 
 @pytest.fixture(scope="session")
 def random_checkpoint(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student that has never learnt anything."""
-    packed = Corpus(str(corpus))
-    texts = [
-        piece.text for example in packed.read(range(len(packed))) for piece in example.sample.transcript.pieces if piece.text
-    ]
-    folder = tmp_path_factory.mktemp("random") / "checkpoint-0"
-    make_tiny("speck", texts).save(folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        examples = Corpus(str(corpus))
+        pieces = [piece for example in examples.read(range(len(examples))) for piece in example.sample.transcript.pieces]
+        make_tiny("speck", [piece.text for piece in pieces if piece.text]).save(folder / "checkpoint-0")
+
+    return made_once(tmp_path_factory, "random", make) / "checkpoint-0"
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ def recomputed(rows: list[dict[str, Any]]) -> dict[str, float]:
 # the whole of it, on a checkpoint
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_rows_and_stand_in_their_intervals(
     random_checkpoint: Path, corpus: Path, tmp_path: Path
 ) -> None:
@@ -99,6 +100,7 @@ def test_figures_are_those_of_the_rows_and_stand_in_their_intervals(
     assert ((tmp_path / "here/rows.jsonl").read_bytes(), (tmp_path / "here/metrics.json").read_bytes()) == before
 
 
+@pytest.mark.slow
 def test_rows_in_the_lake_are_those_of_the_file_and_a_takedown_finds_them(
     random_checkpoint: Path, corpus: Path, tmp_path: Path
 ) -> None:
@@ -197,6 +199,7 @@ def test_intervals_hold_the_mean_and_are_the_same_again(told: list[tuple[str, Wi
     assert found["acc_gqa"].value <= min(found["accuracy"].value, found["r_at_0.5"].value)
 
 
+@pytest.mark.slow
 def test_an_interval_is_as_wide_as_the_videos_differ() -> None:
     window = Window(0, 100)
     scores = np.random.default_rng(1).integers(0, 2, 400)

@@ -13,6 +13,7 @@ from dmforge.curation.video.unusable import UnusableVideo
 from tests.support.copies import fingerprint, worlds
 
 
+@pytest.mark.slow
 def test_copies_of_textured_worlds_are_found_and_different_worlds_are_not_called_copies(tmp_path: Path) -> None:
     originals, found = worlds(16, tmp_path)  # `python -m benchmarks.fingerprints` does it for 200
     assert {kind: all(each) for kind, each in found.items()} == dict.fromkeys(found, True)

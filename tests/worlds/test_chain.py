@@ -185,6 +185,7 @@ def test_a_second_demo_changes_nothing_and_asks_nothing(demo: tuple[Path, str]) 
     assert (demo[0] / "workspace/journal/oracle/main.jsonl").read_bytes() == journal
 
 
+@pytest.mark.slow
 def test_the_chain_killed_a_dozen_times_ends_with_the_same_bytes(tmp_path: Path) -> None:
     # another seed every time: what fails is printed with the seed that repeats it
     tally = chaos(WholeChain(3, tmp_path), kills=12, seed=int.from_bytes(os.urandom(3), "big"))
@@ -295,6 +296,7 @@ def recomputed_funnel_of_pack(workspace: Path, selections: set[str]) -> list[tup
     return [("pack", "inputs", "", len(packed), None), ("pack", "made", "", len(packed), len(packed))]
 
 
+@pytest.mark.slow
 def test_more_worlds_leave_what_is_done_as_it_is(workspace: Path) -> None:
     journal = (workspace / "journal/oracle/main.jsonl").read_bytes()
     inside("demo", "--size", "chain", "--out", str(workspace.parent), "--videos", str(VIDEOS + 2))
@@ -494,6 +496,7 @@ def test_two_videos_of_one_name_are_told_apart_by_their_ids(worlds: Path, tmp_pa
     assert printed_json("import", "jsonl", str(file), "-w", ws)["tasks"] == 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_not_the_videos_fault(worlds: Path, tmp_path: Path) -> None:
     ws = begun(tmp_path)
     command = f"ulimit -f 8; exec {sys.executable} -m dmforge.cli ingest -w {ws} {worlds}/videos"

@@ -66,6 +66,7 @@ def test_it_sees_as_well_at_the_smallest_size(level_0: Worlds, oracle: Oracle) -
     assert right_share(oracle, [level_0.gold_chat(number, question, 32) for number, question in level_0.asked[:50]]) >= 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [2, 5])
 def test_it_sees_at_harder_levels(level: int, tmp_path: Path) -> None:
     worlds = Worlds(tmp_path, 12, level)
@@ -103,6 +104,7 @@ def test_images_of_another_world_are_not_taken_for_this_one(level_0: Worlds, ora
     assert share <= expected + 0.08
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (256, 64), (64, 256)])
 def test_pictures_in_which_another_answer_is_right_are_not_answered_with_gold(width: int, height: int, tmp_path: Path) -> None:
     """The same world to the pixel but for what is asked about: only the pixels can tell."""
