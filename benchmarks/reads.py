@@ -96,7 +96,7 @@ def measure(raw: Path, pixels: int, folder: Path) -> list[object]:
     coarse_frames = min(256, int(probed.duration_s * 2))
     clips = Clips(coarse_tokens=tokens * ((coarse_frames + 1) // 2), look_tokens=tokens * 32)
     coarse, grid = folder / "coarse.mp4", folder / "grid.mp4"
-    plan, size, v0_size = clips.coarse(video), clips.look_size(video), clips.coarse_size(video)
+    plan, size, v0_size = clips.coarse(video), clips.grid_size(video), clips.coarse_size(video)
     began = time.process_time()
     renditions = [
         RenditionPlan(coarse, plan.times_s, v0_size, COARSE_RATE, COARSE),

@@ -7,18 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from dmforge.curation.io.atomic import writing
 from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.curation.io.toml import read_toml
 from dmforge.curation.io.toml_keys import old_keys, renamed_text, renamed_values
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.video.media import keep_clips, kept_clips, only_looks_grow
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.curation.workspace_format import read_format, stamp_format
 from dmforge.recipe import RecipeFile, find_stage_class
 from dmforge.schemas import formats
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.config import Config, parse_config, renamed_keys, tables_at
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import Id
+from dmforge.schemas.records import Video
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +56,43 @@ def upgrade_workspace(workspace: WorkspaceFolder, command: str, dry_run: bool) -
     changes = _changes(workspace.recipe, RecipeFile)
     if old_format < formats.WORKSPACE:
         changes += (f"format.json: format {old_format} -> {formats.WORKSPACE}",)
+    new_clips = _new_look_size(workspace)
+    if new_clips:
+        changes += (_what_is_made_anew(workspace, new_clips),)
     if not dry_run:
         with workspace.held(command):
             rewrite_recipe(workspace)
             stamp_format(workspace.root, formats.WORKSPACE)
+            if new_clips:
+                keep_clips(workspace, new_clips)
     return Upgraded(old_format, formats.WORKSPACE, changes, dry_run)
+
+
+def _new_look_size(workspace: WorkspaceFolder) -> Clips | None:
+    """The recipe's clip settings, where they differ from those of the renditions in nothing but the size of looks."""
+    values = renamed_values(read_toml(workspace.recipe), _Renames(RecipeFile)).get("clips", {})
+    clips, kept = parse_config(Clips, values, where=f"{workspace.recipe}: [clips]"), kept_clips(workspace)
+    return clips if kept and only_looks_grow(kept, clips) else None
+
+
+def _what_is_made_anew(workspace: WorkspaceFolder, clips: Clips) -> str:
+    """What a new size of looks means for a workspace, in words."""
+    kept, videos = kept_clips(workspace) or clips, list(_videos(workspace))
+    changed = sum(kept.for_video(video).digest != clips.for_video(video).digest for video in videos)
+    return (
+        f"media/clips.json: look_size {kept.look_size} -> {clips.look_size}: the next run makes the renditions of {changed} of "
+        f"{len(videos)} videos anew, and asks and rolls out anew where looks at these are shown; `dmforge plan` says what it costs"
+    )
+
+
+def _videos(workspace: WorkspaceFolder) -> Iterator[Video]:
+    """Every video that was ever rendered, once."""
+    lake, seen = Lake(workspace), set[Id]()
+    for part in (part for commit in lake.commits.values() for part in commit.of(Video.table)):
+        for video in from_arrow(Video, pq.read_table(part.path(workspace.lake))):
+            if video.id not in seen:
+                seen.add(video.id)
+                yield video
 
 
 def rewrite_recipe(workspace: WorkspaceFolder) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmforge.curation.shards.examples import Example
-from dmforge.curation.video.read_frames import read_coarse, read_grid
+from dmforge.curation.video.read_frames import read_coarse, read_look
 from dmforge.generators.footage import ShownClip
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.looks import Look
@@ -27,8 +27,8 @@ class Renditions:
         return ShownClip(read_coarse(self.coarse_file, plan.indices), plan.times_s)
 
     def look(self, look: Look) -> ShownClip:
-        plan = self.clips.look(self.video, look)
-        return ShownClip(read_grid(self.grid_file, plan.indices), plan.times_s)
+        frames = read_look(self.clips, self.video, look, self.grid_file)
+        return ShownClip(frames, self.clips.look(self.video, look).times_s)
 
 
 def footage_of(example: Example, clips: Clips) -> Renditions:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from dmforge.schemas.config import Config
+from dmforge.schemas.config import Config, Later
 from dmforge.schemas.frames import (
     COARSE_FPS,
     GRID_FPS,
@@ -21,11 +21,12 @@ from dmforge.schemas.frames import (
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Video
-from dmforge.schemas.sizes import Size, plan_size
+from dmforge.schemas.sizes import Size, plan_look_sizes, plan_size
+from dmforge.schemas.stamps import patches
 
 
 class Clips(Config):
-    """How V0 and V1 are cut. Their frames are stored as they will be shown, so each video has one size for each."""
+    """How V0 and V1 are cut, and how large their frames are shown."""
 
     coarse_fps: Annotated[Fraction, Field(gt=0)] = COARSE_FPS
     """Frames per second of the coarse clip, as long as they are no more than `coarse_frames`."""
@@ -37,6 +38,9 @@ class Clips(Config):
     """Most frames of a look; one that asks for more is shown less densely."""
     look_tokens: PositiveInt = 8_192
     """Most visual tokens of a look of so many frames: this decides how large its frames are."""
+    look_size: Later[Literal["fixed", "floor"]] = "fixed"
+    """The size of a look's frames: `fixed`: that of `look_frames` frames within `look_tokens`, for every look; `floor`: at least
+    that, and in short and high-resolution videos as large as the coarse clip's, as long as the look has few frames."""
 
     def coarse(self, video: Video) -> FramePlan:
         """The frames of V0."""
@@ -53,14 +57,33 @@ class Clips(Config):
         """The frames of V1 for a look at a video. Raises `NoFrames` where it begins after the end."""
         return plan_look(look, duration_s(video), max_frames=self.look_frames)
 
-    def look_size(self, video: Video) -> Size:
-        return plan_size(self.look_frames, video.width, video.height, self.look_tokens)
+    def size_of_look(self, video: Video, frames: int) -> Size:
+        """The size at which a look of so many frames is shown."""
+        if self.look_size == "fixed":
+            return plan_size(self.look_frames, video.width, video.height, self.look_tokens)
+        overview = self.coarse_size(video)
+        sizes = plan_look_sizes(self.look_frames, video.width, video.height, self.look_tokens, overview)
+        return sizes[patches(frames) - 1]
+
+    def grid_size(self, video: Video) -> Size:
+        """The size of the frames that looks are cut from: no look shows larger ones."""
+        densest = self.size_of_look(video, self.look_frames)
+        if self.look_size == "fixed":
+            return densest
+        return max(densest, self.coarse_size(video), key=lambda size: size.tokens)
 
     def shown(self, video: Video, look: Look | None) -> tuple[FramePlan, Size]:
         """The frames of a look and their size; without a look those of V0."""
         if look is None:
             return self.coarse(video), self.coarse_size(video)
-        return self.look(video, look), self.look_size(video)
+        plan = self.look(video, look)
+        return plan, self.size_of_look(video, len(plan.times_s))
+
+    def for_video(self, video: Video) -> Clips:
+        """These settings as they bear on one video: where looks are no larger for `floor`, its keys and files are those of
+        `fixed`."""
+        fixed = self.model_copy(update={"look_size": "fixed"})
+        return fixed if self.grid_size(video) == fixed.grid_size(video) else self
 
     @property
     def digest(self) -> Id:

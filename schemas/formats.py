@@ -6,6 +6,8 @@ defaults, and a fixture in tests/compatibility. What is promised about them: doc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dmforge.schemas.errors import InputError
 
 WORKSPACE = 2
@@ -16,12 +18,18 @@ SHARDS = 1
 """manifest.json, the index, and which files a shard has for a video."""
 DOCUMENTS = 1
 """The JSON document about a video and its samples in a shard."""
-FRAMES = 1
-"""Which frames a look and an overview have, and how large they are."""
+FRAMES = 2
+"""Which frames a look and an overview have, and how large they are. 1: all looks at a video have one size. 2: `look_size` may be
+`floor`; shards without it are written with 1, so older versions read them."""
 KEYS = 1
 """How ids, keys of work and keys of questions are digested."""
 TRAINING = 1
 """Files for `dmforge train` and `dmforge evaluate`."""
+
+
+def frames_format(clips: Mapping[str, object]) -> int:
+    """The format number of frames with these clip settings, by their first names."""
+    return 2 if "look_size" in clips else 1
 
 
 def refuse_newer(subject: str, format_number: object, max_supported: int, where: str, written_by: str = "") -> None:

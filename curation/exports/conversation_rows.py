@@ -33,7 +33,7 @@ def first_look(sample: ShardSample) -> Look | None:
 
 def cut_clip(corpus: Corpus, video: PackedVideo, look: Look) -> bytes:
     """The clip of a look as an mp4, with exactly the frames of the transcript."""
-    return cut_look(video.grid, corpus.clips.look(video.video.as_record(), look))
+    return cut_look(corpus.clips, video.video.as_record(), look, video.grid)
 
 
 def density_json(fps: Fraction) -> int | float:

@@ -118,9 +118,4 @@ class Pictures:
     @cached_property
     def _clips(self) -> Clips:
         """The clip settings that the renditions were made with, stored with them."""
-        stored_settings = kept_clips(self._workspace)
-        return (
-            Clips()
-            if stored_settings is None
-            else Clips.from_semantic(stored_settings, where=str(self._workspace.media / "clips.json"))
-        )
+        return kept_clips(self._workspace) or Clips()

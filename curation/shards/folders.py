@@ -70,7 +70,7 @@ class Manifest:
 
 MANIFEST_ADAPTER = TypeAdapter(Manifest)
 FORMAT_NUMBERS = {"format": formats.SHARDS, "documents": formats.DOCUMENTS, "frames": formats.FRAMES}
-"""The format numbers of a manifest; one without them is of the first formats."""
+"""The highest format numbers of a manifest; one without them is of the first formats."""
 FORMAT_SUBJECTS = {
     "format": "this folder of shards", "documents": "what its shards say of samples", "frames": "the plan of its frames",
 }  # fmt: skip
@@ -103,7 +103,7 @@ def published(folder: Path) -> Generator[Path]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, last of all files: a folder with a manifest is complete."""
-    content = asdict(manifest) | FORMAT_NUMBERS
+    content = asdict(manifest) | FORMAT_NUMBERS | {"frames": formats.frames_format(manifest.clips)}
     write_json(folder / MANIFEST, content | {"sha256": _content_sha256(content)})
 
 

@@ -24,8 +24,8 @@ from dmforge.schemas.looks import Look
 from dmforge.schemas.sizes import Size
 
 DECODERS: dict[str, Decoder] = {decoder.name: decoder for decoder in (PyAV(), Decord(), TorchCodec())}
-CLIPS = Clips()
-"""The default frame settings: a preview belongs to no workspace."""
+CLIPS = Clips(look_size="floor")
+"""The frame settings of new recipes: a preview belongs to no workspace."""
 MAX_PICTURES = 24
 """Frames that a notebook shows; they are taken evenly."""
 PLACEHOLDER_SHA256 = "00" * 32
@@ -83,7 +83,8 @@ def coarse_shot(path: Path, backend: str) -> FramePreview:
 def look_shot(path: Path, backend: str, look: Look) -> FramePreview:
     """The frames of a look at a file, V1, snapped to the grid."""
     video = probe(read_timeline(path)).as_video(PLACEHOLDER_SHA256, 0)
-    return _decode_shot(path, backend, CLIPS.look(video, look).times_s, CLIPS.look_size(video))
+    plan, size = CLIPS.shown(video, look)
+    return _decode_shot(path, backend, plan.times_s, size)
 
 
 def exact_shot(path: Path, backend: str, look: Look) -> FramePreview:
@@ -92,7 +93,8 @@ def exact_shot(path: Path, backend: str, look: Look) -> FramePreview:
     end_s = min(look.window.end_s, probed.duration_s)
     frame_count = max(1, int((end_s - look.window.start_s) * look.fps))
     times = tuple(look.window.start_s + index / look.fps for index in range(frame_count))
-    return _decode_shot(path, backend, times, CLIPS.look_size(probed.as_video(PLACEHOLDER_SHA256, 0)))
+    size = CLIPS.size_of_look(probed.as_video(PLACEHOLDER_SHA256, 0), min(frame_count, CLIPS.look_frames))
+    return _decode_shot(path, backend, times, size)
 
 
 def _decode_shot(path: Path, backend: str, times_s: tuple[Fraction, ...], size: Size) -> FramePreview:

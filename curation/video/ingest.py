@@ -124,11 +124,11 @@ def ensure_renditions(
         writer_suffix = media.workspace.writer_suffix
         renditions = [
             RenditionPlan(media.coarse, coarse_times_s, clips.coarse_size(video), COARSE_RATE, COARSE, writer_suffix),
-            RenditionPlan(media.grid, grid_times_s, clips.look_size(video), Fraction(GRID_FPS), GRID, writer_suffix),
+            RenditionPlan(media.grid, grid_times_s, clips.grid_size(video), Fraction(GRID_FPS), GRID, writer_suffix),
         ]
         make_renditions(timeline, renditions, heartbeat)
         digests = sha256_of(media.grid), sha256_of(media.coarse)
-        write_receipt(media, Receipt(video.sha256, *digests, clips.digest.hex(), ENCODER))
+        write_receipt(media, Receipt(video.sha256, *digests, clips.for_video(video).digest.hex(), ENCODER))
     indices = sampled_indices(len(clips.grid_times_s(video)))
     return Fingerprint(video.id, frame_hashes(stream_grid(media.grid, indices)))
 
@@ -138,7 +138,8 @@ def _are_up_to_date(media: Media, video: Video, clips: Clips) -> bool:
     if not all(path.is_file() for path in (media.receipt, media.grid, media.coarse)):
         return False
     receipt = read_receipt(media)
-    is_same_recipe = (receipt.source_sha256, receipt.clips, receipt.encoder) == (video.sha256, clips.digest.hex(), ENCODER)
+    clips_digest = clips.for_video(video).digest.hex()
+    is_same_recipe = (receipt.source_sha256, receipt.clips, receipt.encoder) == (video.sha256, clips_digest, ENCODER)
     return is_same_recipe and (receipt.grid_sha256, receipt.coarse_sha256) == (sha256_of(media.grid), sha256_of(media.coarse))
 
 

@@ -83,27 +83,53 @@ def read_renditions(media: Media) -> dict[str, bytes]:
     return data_by_suffix
 
 
-def kept_clips(workspace: WorkspaceFolder) -> dict[str, Any] | None:
-    """The clip settings that the renditions in media/ were made with, by their first names; None where there are none yet."""
-    path = workspace.media / "clips.json"
+def kept_clips(workspace: WorkspaceFolder) -> Clips | None:
+    """The clip settings that the renditions in media/ were made with; None where there are none yet."""
+    path = _clips_file(workspace)
     if not path.exists():
         return None
     try:
         with disk_errors(path):
-            return dict(json.loads(path.read_bytes()))
+            values = dict[str, Any](json.loads(path.read_bytes()))
     except (ValueError, TypeError, RecursionError) as error:
         raise LakeError(f"no settings of clips: {error}", where=str(path), hint="restore the file from a backup") from None
+    return Clips.from_semantic(values, where=str(path))
+
+
+def keep_clips(workspace: WorkspaceFolder, clips: Clips) -> None:
+    """Record the clip settings that renditions in media/ are made with from now on."""
+    write_json(_clips_file(workspace), clips.semantic())
 
 
 def require_clips(workspace: WorkspaceFolder, clips: Clips) -> None:
     """Refuse clip settings that differ from those of the existing renditions: these would hold other frames than needed."""
-    requested, stored = clips.semantic(), kept_clips(workspace)
-    if stored is None:
-        write_json(workspace.media / "clips.json", requested)
-    elif stored != requested:
-        differing = ", ".join(sorted(name for name in requested if stored.get(name) != requested[name]))
+    kept = kept_clips(workspace)
+    if kept is None:
+        keep_clips(workspace, clips)
+    elif kept != clips:
+        where = f"{workspace.recipe}: [clips]"
+        if only_looks_grow(kept, clips):
+            raise InputError(
+                "look_size is 'floor' now, and the renditions in media/ were made with 'fixed'",
+                where=where,
+                hint=f"`dmforge upgrade -w {workspace.root} --dry-run` says what would be made anew, and without --dry-run "
+                "it takes the change on, for good; or put 'fixed' back",
+            )
+        differing = ", ".join(name for name in Clips.model_fields if getattr(kept, name) != getattr(clips, name))
         raise InputError(
             f"the renditions in media/ were made with other clips: {differing}",
-            where=f"{workspace.recipe}: [clips]",
+            where=where,
             hint="put the old values back, or make another workspace for the new ones",
         )
+
+
+def only_looks_grow(kept: Clips, clips: Clips) -> bool:
+    """Whether the one change is that looks may be larger: the same frames are rendered anew for some videos.
+
+    Not so the other way round: what an older recipe has settled would not be rendered anew.
+    """
+    return kept.look_size == "fixed" and clips == kept.model_copy(update={"look_size": "floor"})
+
+
+def _clips_file(workspace: WorkspaceFolder) -> Path:
+    return workspace.media / "clips.json"

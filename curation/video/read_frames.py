@@ -1,6 +1,7 @@
 """Reads frames of renditions by their index, from files or from the bytes that a shard holds.
 
-dmforge writes renditions itself, so an index is a time; a missing frame is an error.
+dmforge writes renditions itself, so an index is a time; a missing frame is an error. Teachers, students and exports have the
+frames of looks from `read_look`, so all are shown the same pixels.
 """
 
 from __future__ import annotations
@@ -15,13 +16,27 @@ import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from dmforge.curation.video.decoders import Frames, in_request_order
 from dmforge.curation.video.media import HINT
 from dmforge.curation.video.renditions import COARSE_RATE
+from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.looks import Look
+from dmforge.schemas.records import Video
+from dmforge.schemas.sizes import Size
+
+SCALER = int(Interpolation.AREA) | 0x40000 | 0x80000
+"""Averages areas, with SWS_ACCURATE_RND and SWS_BITEXACT: the same pixels on every CPU."""
+
+
+def read_look(clips: Clips, video: Video, look: Look, grid: Path | bytes) -> Frames:
+    """The frames of a look at the size at which they are shown: where all looks have one, they are stored so."""
+    plan, size = clips.shown(video, look)
+    shown_size = None if clips.look_size == "fixed" else size
+    return _read(grid, plan.indices, Fraction(GRID_FPS), gop=GRID_FPS, size=shown_size)
 
 
 def read_coarse(source: Path | bytes, indices: Sequence[int]) -> Frames:
@@ -30,7 +45,7 @@ def read_coarse(source: Path | bytes, indices: Sequence[int]) -> Frames:
 
 
 def read_grid(source: Path | bytes, indices: Sequence[int]) -> Frames:
-    """Frames of the grid."""
+    """Frames of the grid, as large as they are stored."""
     return _read(source, indices, Fraction(GRID_FPS), gop=GRID_FPS)
 
 
@@ -39,18 +54,24 @@ def stream_grid(source: Path | bytes, indices: Sequence[int]) -> Iterator[Frames
     return (picture for _, picture in _decode_rgb(source, indices, Fraction(GRID_FPS), GRID_FPS))
 
 
-def _read(source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop: int | None) -> Frames:
-    return in_request_order(indices, lambda ascending: _decode_rgb(source, ascending, rate_fps, gop))
+def _read(
+    source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop: int | None, size: Size | None = None
+) -> Frames:
+    return in_request_order(indices, lambda ascending: _decode_rgb(source, ascending, rate_fps, gop, size))
 
 
 def _decode_rgb(
-    source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop: int | None
+    source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop: int | None, size: Size | None = None
 ) -> Iterator[tuple[int, Frames]]:
-    """The frames of these indices in RGB, ascending; an error where one is missing."""
-    to_rgb = VideoReformatter()
+    """The frames of these indices in RGB, ascending, as they are stored or at a smaller size; an error where one is missing."""
+    reformatter = VideoReformatter()
     try:
         for index, frame in _decode(source, indices, rate_fps, gop):
-            yield index, np.asarray(to_rgb.reformat(frame, format="rgb24").to_ndarray(), np.uint8)
+            if size is None or (frame.width, frame.height) == (size.width, size.height):
+                picture = reformatter.reformat(frame, format="rgb24")
+            else:
+                picture = reformatter.reformat(frame, size.width, size.height, "rgb24", interpolation=SCALER)
+            yield index, np.asarray(picture.to_ndarray(), np.uint8)
     except FFmpegError as error:
         raise LakeError(f"the rendition can't be read: {error.strerror}", where=_describe(source), hint=HINT) from None
 

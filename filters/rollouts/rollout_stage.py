@@ -143,11 +143,10 @@ class RolloutStage(Batch[In, Out]):
     def student_id(self) -> Id:
         return self.config.student.id()
 
-    @cached_property
-    def settings_id(self) -> Id:
+    def settings_id(self, video: Video) -> Id:
         """An id of all that decides a rollout besides its task, student, arm and index."""
         config = self.config
-        shown_settings = [config.clips.semantic(), config.max_visual_tokens, self.shows_coarse_clip]
+        shown_settings = [config.clips.for_video(video).semantic(), config.max_visual_tokens, self.shows_coarse_clip]
         return digest(
             "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.max_tokens, *shown_settings]
         )
@@ -265,12 +264,12 @@ class RolloutStage(Batch[In, Out]):
         posed_text = question_text(self.posed_task(trial.subject, index))
         thought = _thought_before_look(trial, arm, index)
         return digest(
-            "rollout", [trial.task.id, self.student_id, self.settings_id, posed_text, look, thought, arm.opening, index]
+            "rollout", [trial.task.id, self.student_id, self.settings_id(trial.video), posed_text, look, thought, arm.opening, index]
         )
 
     def _request(self, trial: Experiment, arm: Arm, index: int, footage: Footage) -> RolloutRequest:
         # the seed is the same in all arms: they differ by what is shown, and not by luck
-        seed = int.from_bytes(digest("seed", [trial.task.id, self.student_id, self.settings_id, index])[:8])
+        seed = int.from_bytes(digest("seed", [trial.task.id, self.student_id, self.settings_id(trial.video), index])[:8])
         sampling = Sampling(self.config.temperature, seed, self.config.max_tokens)
         prompt_parts = self._prompt_with_clips(self.posed_task(trial.subject, index), footage)
         return RolloutRequest(

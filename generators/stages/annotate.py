@@ -175,7 +175,7 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
     ) -> Candidate:
         """A candidate with the gold window, or one around it; the teacher writes the thought that leads there."""
         window = task.windows[0] if source == "gold" else _padded(task.windows[0], video, task.id)
-        text = f"{_with_length(video, question_text(task))}\n\n{given(window)}"
+        text = f"{_before_looking(teacher, video, task)}\n\n{given(window)}"
         look_request, reply = await teacher.ask(GivenReply, video, None, text, attempt)
         look = Look(window, reply.density())
         return await answer_look(teacher, task, video, attempt, look_request, reply.thought, look, source)
@@ -187,7 +187,7 @@ class _Missed(Exception):
 
 async def own_look(teacher: Interview, task: Task, video: Video, attempt: int) -> tuple[Id, str, Look]:
     """Call 1: the key of the request, the thought, and the look that the teacher chose."""
-    request, reply = await teacher.ask(LookReply, video, None, _with_length(video, question_text(task)), attempt)
+    request, reply = await teacher.ask(LookReply, video, None, _before_looking(teacher, video, task), attempt)
     look = reply.look()
     if look is None:
         raise UnreadableReply("look: the window is empty")
@@ -216,8 +216,10 @@ def given(window: Window) -> str:
     return f"The closer look will be at {print_span(window)} seconds."
 
 
-def _with_length(video: Video, question: str) -> str:
-    return f"The video lasts {print_seconds(video.duration_cs)} seconds.\n\n{question}"
+def _before_looking(teacher: Interview, video: Video, task: Task) -> str:
+    """The question, below what bears on the choice of a look: the video's length, and how large frames will be."""
+    facts = [f"The video lasts {print_seconds(video.duration_cs)} seconds.", *teacher.sizes_of_looks(video)]
+    return f"{' '.join(facts)}\n\n{question_text(task)}"
 
 
 def _is_near(window: Window, task: Task) -> bool:

@@ -82,7 +82,7 @@ class Splice(Each[HaystackWithHost, Video | Fingerprint | Provenance | Spliced |
         path = self._workspace.runs / COPIES / f"{base32(item.haystack.id)}{self._workspace.writer_suffix}.mp4"
         with disk_errors(path):
             make_folder(path.parent)
-            splice(self._pieces(item.haystack, host), path, clips.look_size(host), self.heartbeat)
+            splice(self._pieces(item.haystack, host), path, clips.grid_size(host), self.heartbeat)
         try:
             sha256 = sha256_of(path)
             if bytes.fromhex(sha256)[:ID_BYTES] in forgotten_videos(self._workspace):

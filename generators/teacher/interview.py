@@ -12,7 +12,7 @@ from dmforge.curation.contract.budget import Budget, Usage
 from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.video.jpeg import ENCODING, to_jpeg
 from dmforge.curation.video.media import Media
-from dmforge.curation.video.read_frames import read_coarse, read_grid
+from dmforge.curation.video.read_frames import read_coarse, read_look
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.client import BYTES_A_TOKEN, Part, Teacher, TeacherConfig, TeacherRequest, image_tokens
@@ -48,12 +48,16 @@ class Interview:
         self._journal.close()
         await self._teacher.aclose()
 
+    def sizes_of_looks(self, video: Video) -> list[str]:
+        """The sentence about how large the frames of a look will be; none where all looks are of one size."""
+        return print_look_sizes(self._clips, video)
+
     async def ask(self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int) -> tuple[Id, R]:
         """Ask with the frames of a look, or of the coarse clip, above a text; return the key of the request and the reply."""
         plan, size = self._clips.shown(video, look)
 
         async def parts() -> list[Part]:
-            images = await asyncio.to_thread(self._images, video, plan, look is None)
+            images = await asyncio.to_thread(self._images, video, look)
             return [*clip_parts(plan, images), text_part(text)]
 
         content_key = [video.id, plan.content(), [size.width, size.height], ENCODING]
@@ -106,9 +110,11 @@ class Interview:
             raise UnreadableReply(f"{reply_type.name}: {parsed}")
         return parsed
 
-    def _images(self, video: Video, plan: FramePlan, is_coarse: bool) -> list[bytes]:
+    def _images(self, video: Video, look: Look | None) -> list[bytes]:
         media = Media(self._workspace, video.id)
-        return to_jpeg(read_coarse(media.coarse, plan.indices) if is_coarse else read_grid(media.grid, plan.indices))
+        if look is None:
+            return to_jpeg(read_coarse(media.coarse, self._clips.coarse(video).indices))
+        return to_jpeg(read_look(self._clips, video, look, media.grid))
 
 
 async def _first_readable(attempts: Sequence[Callable[[], Awaitable[tuple[Id, R]]]]) -> tuple[Id, R]:
@@ -139,6 +145,23 @@ def expected_blind(config: TeacherConfig, reply_type: type[Reply], text: str) ->
 def announced(look: Look) -> str:
     """The sentence above the frames of a look."""
     return f"You are shown {print_span(look.window)} seconds at {print_density(look.fps)} frames per second."
+
+
+def print_look_sizes(clips: Clips, video: Video) -> list[str]:
+    """The sentence about how large the frames of a look will be; none where all looks are of one size, larger than V0's."""
+    if clips.for_video(video).look_size == "fixed":
+        return []
+    largest, densest = clips.size_of_look(video, 2), clips.look_frames
+    most_frames = max(count for count in range(2, densest + 1) if clips.size_of_look(video, count) == largest)
+    rungs = [f"{_print_size(largest)} with up to {most_frames} frames"]
+    rungs += [
+        f"{_print_size(clips.size_of_look(video, count))} with {count}" for count in (densest // 4, densest) if count > most_frames
+    ]
+    return [f"Its frames here are {_print_size(clips.coarse_size(video))} pixels; a closer look's are {', '.join(rungs)}."]
+
+
+def _print_size(size: Size) -> str:
+    return f"{size.width} x {size.height}"
 
 
 def images_of(plan: FramePlan) -> int:

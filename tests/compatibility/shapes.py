@@ -41,7 +41,7 @@ def shapes() -> dict[str, tuple[int, str]]:
     return {
         **{f"table {table}": (format_of(record), _sha256(_of_table(record))) for table, record in sorted(tables.items())},
         "table outcomes": (1, _sha256(schema(Outcome).to_string())),
-        "frames": (formats.FRAMES, _sha256(_frames())),
+        "frames": (formats.FRAMES, _sha256([_frames(Clips()), _frames(Clips(look_size="floor"))])),
         "documents": (formats.DOCUMENTS, hashlib.sha256(_document()).hexdigest()),
         "shards": (formats.SHARDS, _sha256([SCHEMA.to_string(), [field.name for field in fields(Manifest)]])),
         "journal": (formats.JOURNAL, _sha256(_journal_line())),
@@ -58,17 +58,22 @@ def _of_table(record: type[Record]) -> list[Any]:
     return [record.kind, record.video_column, schema(record).to_string(), columns]
 
 
-def _frames() -> list[Any]:
+def frames_of_format_1() -> str:
+    """The frames of recipes without `look_size`: they are those of the first format for ever."""
+    return _sha256(_frames(Clips()))
+
+
+def _frames(clips: Clips) -> list[Any]:
     """Plans and sizes of overviews and looks, for videos of many lengths and shapes."""
     plans: list[Any] = []
     for duration_cs in (50, 1_000, 1_437, 12_000, 360_007):
         for width, height in ((320, 192), (1280, 720), (3840, 2160), (1080, 1920)):
             video = Video(SHA256, duration_cs, width, height, Fraction(25), "h264", 0, 1)
-            clips = Clips()
-            plans.append([clips.coarse(video).content(), repr(clips.coarse_size(video)), repr(clips.look_size(video))])
+            plans.append([clips.coarse(video).content(), repr(clips.coarse_size(video)), repr(clips.grid_size(video))])
             for start_cs, end_cs, fps in ((0, 40, 6), (120, 987, 2), (1_000, 9_000, 4), (100, 1_400, 1)):
                 try:
-                    plans.append(clips.look(video, Look(Window(start_cs, end_cs), Fraction(fps))).content())
+                    plan, size = clips.shown(video, Look(Window(start_cs, end_cs), Fraction(fps)))
+                    plans += [plan.content(), *([repr(size)] if clips.look_size != "fixed" else [])]
                 except NoFrames:
                     plans.append("none")
     return plans

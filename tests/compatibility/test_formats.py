@@ -126,6 +126,10 @@ def test_a_shape_that_changes_gets_a_number(name: str) -> None:
     assert shapes.known()[name].get(str(number)) == sha256, told
 
 
+def test_frames_of_older_recipes_stay_as_they_were() -> None:
+    assert shapes.known()["frames"]["1"] == shapes.frames_of_format_1()
+
+
 class First(Config):
     """As it was."""
 

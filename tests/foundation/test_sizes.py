@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.sizes import Size, clip_tokens, plan_size
+from dmforge.schemas.sizes import Size, clip_tokens, plan_look_sizes, plan_size
 
 frames = st.integers(1, 300)
 sides = st.integers(1, 4000) | st.sampled_from([1, 15, 16, 17, 31, 32, 33, 47, 48, 100_000])
@@ -96,3 +96,52 @@ def test_a_budget_below_one_token_a_patch_is_refused_and_the_refusal_names_the_m
 def test_nothing_has_no_size(n: int, width: int, height: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         plan_size(n, width, height, 100)
+
+
+@given(st.integers(2, 300), st.integers(4, 300), sides, sides, budgets, budgets)
+def test_more_frames_never_cost_fewer_tokens(
+    most: int, coarse: int, width: int, height: int, budget: int, coarse_budget: int
+) -> None:
+    assume(budget >= (most + 1) // 2 and coarse_budget >= (coarse + 1) // 2)
+    overview = plan_size(coarse, width, height, coarse_budget)
+    densest = plan_size(most, width, height, budget)
+    sizes = plan_look_sizes(most, width, height, budget, overview)
+    assert len(sizes) == (most + 1) // 2
+    assert sizes[-1] == densest
+    costs = [clip_tokens(frames, sizes[(frames + 1) // 2 - 1]) for frames in range(1, most + 1)]
+    assert costs == sorted(costs)
+    assert costs[-1] <= budget
+    for size in sizes:
+        assert densest.width <= size.width <= max(densest.width, overview.width)
+        assert densest.height <= size.height <= max(densest.height, overview.height)
+
+
+@given(st.integers(2, 300), st.integers(4, 300), sides, sides, budgets, budgets)
+def test_a_size_between_is_hardly_stretched(
+    most: int, coarse: int, width: int, height: int, budget: int, coarse_budget: int
+) -> None:
+    assume(budget >= (most + 1) // 2 and coarse_budget >= (coarse + 1) // 2)
+    overview = plan_size(coarse, width, height, coarse_budget)
+    for size in plan_look_sizes(most, width, height, budget, overview):
+        stretch = size.height * width / (size.width * height)
+        assert size in (overview, plan_size(most, width, height, budget)) or abs(stretch - 1) <= 0.08 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "overview", "frames_at_its_size"),
+    [
+        (1280, 720, Size(1280, 736), 8),  # 10 s
+        (3840, 2160, Size(1216, 672), 10),  # 15 s
+        (1080, 1920, Size(672, 1216), 10),  # 15 s
+        (1280, 720, Size(864, 480), 24),  # 30 s
+    ],
+)
+def test_a_look_of_few_frames_is_as_large_as_the_overview(
+    width: int, height: int, overview: Size, frames_at_its_size: int
+) -> None:
+    sizes = plan_look_sizes(64, width, height, 8192, overview)
+    assert [size for size in sizes if size == overview] == [overview] * (frames_at_its_size // 2)
+
+
+def test_where_the_overview_is_smaller_every_look_has_one_size() -> None:
+    assert set(plan_look_sizes(64, 1280, 720, 8192, Size(416, 224))) == {Size(672, 384)}

@@ -107,7 +107,7 @@ def test_what_was_committed_is_never_rolled_out_again(workspace: WorkspaceFolder
     everything: list[int] = []
     while True:
         committed = {
-            int.from_bytes(digest("seed", [row.task, blind.student_id, blind.settings_id, row.index])[:8])
+            int.from_bytes(digest("seed", [row.task, blind.student_id, blind.settings_id(videos[row.video]), row.index])[:8])
             for row in rows(workspace, Rollout)
         }
         policy.rollouts.clear()

@@ -34,7 +34,7 @@ def fingerprint(path: Path, folder: Path) -> tuple[int, ...]:
     video = probe(timeline).as_video("00" * 32, 1)
     clips = Clips()
     times, grid = clips.grid_times_s(video), folder / "grid.mp4"
-    make_renditions(timeline, [RenditionPlan(grid, times, clips.look_size(video), Fraction(GRID_FPS), GRID)])
+    make_renditions(timeline, [RenditionPlan(grid, times, clips.grid_size(video), Fraction(GRID_FPS), GRID)])
     return frame_hashes(stream_grid(grid, sampled_indices(len(times))))
 
 
