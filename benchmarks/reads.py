@@ -7,12 +7,14 @@ raw frames at the rendition's size.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -21,10 +23,11 @@ from numpy.typing import NDArray
 
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.probe import probe
-from dmforge.curation.video.read_frames import read_coarse, read_grid
+from dmforge.curation.video.read_frames import read_coarse, read_grid, read_look
 from dmforge.curation.video.renditions import COARSE, COARSE_RATE, GRID, RenditionPlan, make_renditions
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.sizes import CELL, Size
@@ -132,9 +135,32 @@ def measure(raw: Path, pixels: int, folder: Path) -> list[object]:
     ]  # fmt: skip
 
 
+def beside_fixed(path: Path, folder: Path) -> list[float] | None:
+    """What `look_size = "floor"` costs for a real clip: bytes, making and reading, before and after; None if it is unusable."""
+    try:
+        timeline = read_timeline(path)
+        video = probe(timeline).as_video("00" * 32, 1)
+        figures: list[float] = []
+        for clips in (Clips(), Clips(look_size="floor")):
+            coarse, grid = folder / "coarse.mp4", folder / "grid.mp4"
+            renditions = [
+                RenditionPlan(coarse, clips.coarse(video).times_s, clips.coarse_size(video), COARSE_RATE, COARSE),
+                RenditionPlan(grid, clips.grid_times_s(video), clips.grid_size(video), Fraction(GRID_FPS), GRID),
+            ]
+            made_s = cpu_s(partial(make_renditions, timeline, renditions))
+            read_s = cpu_s(partial(read_look, clips, video, Look(Window(0, min(400, video.duration_cs)), Fraction(4)), grid))
+            figures += [(coarse.stat().st_size + grid.stat().st_size) / 1e6, made_s, read_s]
+        return figures
+    except DmforgeError:
+        return None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.parse_args()
+    parser.add_argument("--videos", type=Path, help="a folder of real clips; DMFORGE_REAL_DATA/videos by default")
+    arguments = parser.parse_args()
+    real_data = os.environ.get("DMFORGE_REAL_DATA")
+    videos = arguments.videos or (Path(real_data, "videos") if real_data else None)
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory(prefix="dmforge-reads-") as place:
         folder = Path(place)
@@ -148,6 +174,17 @@ def main() -> None:
         ["raw file", "look at", "raw, decord", "rendition, pyav", "rendition, decord", "x raw", "bytes", "SSIM", "made in"],
         rows,
     )
+    if videos:
+        with tempfile.TemporaryDirectory(prefix="dmforge-reads-") as place:
+            measured = [figures for path in sorted(videos.iterdir()) if (figures := beside_fixed(path, Path(place)))]
+        sums = [sum(figures[column] for figures in measured) for column in range(6)]
+        names = ("MB of renditions", "CPU s to make them", "CPU s to read a look of 4 s at 4 fps from each")
+        show(
+            f'`look_size = "floor"` beside "fixed", over {len(measured)} real clips',
+            "python -m benchmarks.reads",
+            ["", "fixed", "floor", "ratio"],
+            [[name, f"{sums[n]:.2f}", f"{sums[n + 3]:.2f}", f"{sums[n + 3] / sums[n]:.2f}"] for n, name in enumerate(names)],
+        )
 
 
 if __name__ == "__main__":

@@ -80,8 +80,8 @@ def _what_is_made_anew(workspace: WorkspaceFolder, clips: Clips) -> str:
     kept, videos = kept_clips(workspace) or clips, list(_videos(workspace))
     changed = sum(kept.for_video(video).digest != clips.for_video(video).digest for video in videos)
     return (
-        f"media/clips.json: look_size {kept.look_size} -> {clips.look_size}: the next run makes the renditions of {changed} of "
-        f"{len(videos)} videos anew, and asks and rolls out anew where looks at these are shown; `dmforge plan` says what it costs"
+        f"media/clips.json: look_size {kept.look_size} -> {clips.look_size}: the next run makes the renditions of {changed} "
+        f"of {len(videos)} videos anew, and asks and rolls out anew where looks at these are shown; `dmforge plan` prices it"
     )
 
 

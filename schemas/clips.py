@@ -39,8 +39,8 @@ class Clips(Config):
     look_tokens: PositiveInt = 8_192
     """Most visual tokens of a look of so many frames: this decides how large its frames are."""
     look_size: Later[Literal["fixed", "floor"]] = "fixed"
-    """The size of a look's frames: `fixed`: that of `look_frames` frames within `look_tokens`, for every look; `floor`: at least
-    that, and in short and high-resolution videos as large as the coarse clip's, as long as the look has few frames."""
+    """How large the frames of a look are. `fixed`: in every look as in one of `look_frames` frames; `floor`: in looks of few
+    frames also as large as those of the coarse clip, which is larger in short and high-resolution videos."""
 
     def coarse(self, video: Video) -> FramePlan:
         """The frames of V0."""

@@ -19,8 +19,8 @@ SHARDS = 1
 DOCUMENTS = 1
 """The JSON document about a video and its samples in a shard."""
 FRAMES = 2
-"""Which frames a look and an overview have, and how large they are. 1: all looks at a video have one size. 2: `look_size` may be
-`floor`; shards without it are written with 1, so older versions read them."""
+"""Which frames a look and an overview have, and how large they are. 1: all looks at a video have one size. 2: `look_size` may
+be `floor`; shards without it are written with 1, so older versions read them."""
 KEYS = 1
 """How ids, keys of work and keys of questions are digested."""
 TRAINING = 1

@@ -1,10 +1,11 @@
-"""The peers' own environment, made once: what they need and nothing of ours."""
+"""Environments of foreign programs, each made once: what they need and nothing of ours."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 PINNED = (
@@ -19,14 +20,14 @@ PINNED = (
 """`regex` is imported by every filter of datatrove, and stands in none of its lists."""
 
 
-def peers_python(folder: Path) -> Path:
-    """The interpreter of an environment that has them."""
+def peers_python(folder: Path, packages: Sequence[str] = PINNED) -> Path:
+    """The interpreter of an environment that has these packages."""
     place, stamp = folder / "venv", folder / "venv" / "pinned.txt"
-    pinned = "\n".join(PINNED)
+    pinned = "\n".join(packages)
     if not stamp.exists() or stamp.read_text() != pinned:
         venv.create(place, clear=True, with_pip=True)
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        if subprocess.run([*pip, *PINNED]).returncode:
-            sys.exit("the peers can't be installed: is PyPI within reach?")
+        if subprocess.run([*pip, *packages]).returncode:
+            sys.exit("they can't be installed: is PyPI within reach?")
         stamp.write_text(pinned)
     return place / "bin" / "python"

@@ -264,7 +264,8 @@ class RolloutStage(Batch[In, Out]):
         posed_text = question_text(self.posed_task(trial.subject, index))
         thought = _thought_before_look(trial, arm, index)
         return digest(
-            "rollout", [trial.task.id, self.student_id, self.settings_id(trial.video), posed_text, look, thought, arm.opening, index]
+            "rollout",
+            [trial.task.id, self.student_id, self.settings_id(trial.video), posed_text, look, thought, arm.opening, index],
         )
 
     def _request(self, trial: Experiment, arm: Arm, index: int, footage: Footage) -> RolloutRequest:

@@ -52,7 +52,7 @@ def shrink(recipe: Path) -> None:
     """Edit a recipe to small clips and few, short rollouts: a student of random weights writes to its limit."""
     text = re.sub(r"max_tokens = \d+", "", recipe.read_text()).replace("sizes = [4, 8, 16]", "sizes = [2, 3]")
     small = '[clips]\ncoarse_fps = "1/2"\ncoarse_tokens = 24\nlook_frames = 24\nlook_tokens = 48\n\n'
-    text = text.replace("[student]", small + "[student]")
+    text = re.sub(r"\[clips\].*?\n\n", small, text, flags=re.DOTALL)
     for stage in ("blind", "replay", "necessity", "density", "vouch"):
         rounds = "" if stage == "replay" else f"[stages.{stage}.rounds]\nsizes = [1, 2]\n\n"
         assert f"[stages.{stage}]" in text

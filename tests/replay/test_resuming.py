@@ -26,7 +26,7 @@ from dmforge.filters.rollouts.blind import Blind
 from dmforge.generators.inference.named_student import StudentConfig, file_digests
 from dmforge.generators.student.load_student import load
 from dmforge.schemas.ids import digest
-from dmforge.schemas.records import Rollout, Task
+from dmforge.schemas.records import Rollout, Task, Video
 from tests.replay.lakes import change, policy_for, rows, run, stages_of, view_of
 from tests.replay.policies import BrokenDown
 
@@ -105,6 +105,7 @@ def test_what_was_committed_is_never_rolled_out_again(workspace: WorkspaceFolder
     policy, draw, breakdowns = policy_for(workspace, lambda task, seen, look: 0.5), random.Random(2), 0
     (blind,) = (stage for stage in stages_of(workspace, policy) if isinstance(stage, Blind))
     everything: list[int] = []
+    videos = {video.id: video for video in rows(workspace, Video)}
     while True:
         committed = {
             int.from_bytes(digest("seed", [row.task, blind.student_id, blind.settings_id(videos[row.video]), row.index])[:8])

@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
+from dmforge.curation.video.decoders import Frames
+from dmforge.curation.video.read_frames import read_grid
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
@@ -25,6 +27,9 @@ from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make
 from dmforge.generators.teacher import interview
 from dmforge.generators.teacher.client import URL
 from dmforge.recipe import read_recipe
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.looks import Look
+from dmforge.schemas.records import Video
 from tests.support.made_once import made_once
 
 STAGES = "[stages.ingest]\n[stages.import]\n[stages.annotate]\n"
@@ -209,8 +214,11 @@ def test_pictures_that_are_late_by_one_frame_are_caught(
     late: int, worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = workspace(tmp_path, worlds, 'model = "oracle"', "[stages.verify]\n")
-    own = interview.read_grid
-    monkeypatch.setattr(interview, "read_grid", lambda path, indices: own(path, [max(0, index - late) for index in indices]))
+
+    def read_late(clips: Clips, video: Video, look: Look, grid: Path) -> Frames:
+        return read_grid(grid, [max(0, index - late) for index in clips.look(video, look).indices])
+
+    monkeypatch.setattr(interview, "read_look", read_late)
     with oracle(worlds, Behaviour(), monkeypatch):
         dmforge("run", "-w", place)
     # some questions need no look
