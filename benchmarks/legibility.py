@@ -111,11 +111,11 @@ def frames_of(clip: Path, folder: Path, clips: Clips) -> dict[str, list[Picture]
     ensure_renditions(media, timeline, video, clips)
     plan = clips.coarse(video)
     overview = read_coarse(media.coarse, plan.indices)
-    shown = {"V0": [overview[plan.times_s.index(moment)] for moment in MOMENTS]}
+    pictures = {"V0": [overview[plan.times_s.index(moment)] for moment in MOMENTS]}
     for count, look in LOOKS.items():
         frames, times_s = read_look(clips, video, look, media.grid), clips.look(video, look).times_s
-        shown[f"{count} frames"] = [frames[times_s.index(moment)] for moment in MOMENTS]
-    return shown
+        pictures[f"{count} frames"] = [frames[times_s.index(moment)] for moment in MOMENTS]
+    return pictures
 
 
 def share_read(texts: Sequence[str], words: Sequence[str]) -> float:

@@ -78,7 +78,7 @@ def _new_look_size(workspace: WorkspaceFolder) -> Clips | None:
 def _what_is_made_anew(workspace: WorkspaceFolder, clips: Clips) -> str:
     """What a new size of looks means for a workspace, in words."""
     kept, videos = kept_clips(workspace) or clips, list(_videos(workspace))
-    changed = sum(kept.for_video(video).digest != clips.for_video(video).digest for video in videos)
+    changed = sum(kept.digest_for(video) != clips.digest_for(video) for video in videos)
     return (
         f"media/clips.json: look_size {kept.look_size} -> {clips.look_size}: the next run makes the renditions of {changed} "
         f"of {len(videos)} videos anew, and asks and rolls out anew where looks at these are shown; `dmforge plan` prices it"

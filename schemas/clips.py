@@ -90,6 +90,10 @@ class Clips(Config):
         """What decides the frames: renditions that were made with other settings hold others."""
         return digest("clips", self.semantic())
 
+    def digest_for(self, video: Video) -> Id:
+        """What decides the frames of one video: its receipt bears it."""
+        return self.for_video(video).digest
+
 
 def duration_s(video: Video) -> Fraction:
     return Fraction(video.duration_cs, 100)

@@ -57,7 +57,7 @@ def require_sound(corpora: Sequence[Corpus], check_sample: SampleCheck = require
     for corpus in corpora:
         require_undamaged(corpus.place)
         for packed in corpus.videos():
-            if packed.video.receipt.clips != corpus.clips.digest.hex():
+            if packed.video.receipt.clips != corpus.clips.digest_for(packed.video.as_record()).hex():
                 hint = "pack the corpus again from a workspace whose renditions were made with these clips"
                 raise InputError("its renditions were cut by another frame plan", where=packed.where, hint=hint)
             for sample in packed.samples:

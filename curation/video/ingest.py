@@ -128,7 +128,7 @@ def ensure_renditions(
         ]
         make_renditions(timeline, renditions, heartbeat)
         digests = sha256_of(media.grid), sha256_of(media.coarse)
-        write_receipt(media, Receipt(video.sha256, *digests, clips.for_video(video).digest.hex(), ENCODER))
+        write_receipt(media, Receipt(video.sha256, *digests, clips.digest_for(video).hex(), ENCODER))
     indices = sampled_indices(len(clips.grid_times_s(video)))
     return Fingerprint(video.id, frame_hashes(stream_grid(media.grid, indices)))
 
@@ -138,7 +138,7 @@ def _are_up_to_date(media: Media, video: Video, clips: Clips) -> bool:
     if not all(path.is_file() for path in (media.receipt, media.grid, media.coarse)):
         return False
     receipt = read_receipt(media)
-    clips_digest = clips.for_video(video).digest.hex()
+    clips_digest = clips.digest_for(video).hex()
     is_same_recipe = (receipt.source_sha256, receipt.clips, receipt.encoder) == (video.sha256, clips_digest, ENCODER)
     return is_same_recipe and (receipt.grid_sha256, receipt.coarse_sha256) == (sha256_of(media.grid), sha256_of(media.coarse))
 

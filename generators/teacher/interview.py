@@ -152,9 +152,9 @@ def print_look_sizes(clips: Clips, video: Video) -> list[str]:
     if clips.for_video(video).look_size == "fixed":
         return []
     largest, densest = clips.size_of_look(video, 2), clips.look_frames
-    most_frames = max(count for count in range(2, densest + 1) if clips.size_of_look(video, count) == largest)
-    rungs = [f"{_print_size(largest)} with up to {most_frames} frames"]
-    denser = [count for count in (densest // 4, densest) if count > most_frames]
+    max_frames = max(count for count in range(2, densest + 1) if clips.size_of_look(video, count) == largest)
+    rungs = [f"{_print_size(largest)} with up to {max_frames} frames"]
+    denser = [count for count in (densest // 4, densest) if count > max_frames]
     rungs += [f"{_print_size(clips.size_of_look(video, count))} with {count}" for count in denser]
     return [f"Its frames here are {_print_size(clips.coarse_size(video))} pixels; a closer look's are {', '.join(rungs)}."]
 
