@@ -39,10 +39,12 @@ from dmforge.curation.output_paths import output_folder
 from dmforge.curation.shards import folders
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import Manifest, read_manifest
+from dmforge.curation.video.media import refuse_other_clips
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.curation.workspace_format import stamp_format
 from dmforge.recipe import RECIPES, Recipe, read_recipe
 from dmforge.schemas import formats
+from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
@@ -111,6 +113,9 @@ def plan(workspace: WorkspaceFolder) -> list[Forecast]:
         view = view_of_now(Lake(workspace), recipe)
         forecasts: list[Forecast] = []
         for stage in recipe.stages:
+            clips = getattr(stage.config, "clips", None)
+            if isinstance(clips, Clips):  # what a run would be refused for
+                refuse_other_clips(workspace, clips)
             tally, expected = view.tally(stage), _expected(view, stage, forecasts)
             if isinstance(stage, Collective) and not tally.pending and _has_growing_tables(stage, recipe.stages, forecasts):
                 tally = StageCounts(tally.settled, 0, 0, 0)  # it is done again, whole, once its tables have grown

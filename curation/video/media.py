@@ -102,11 +102,16 @@ def keep_clips(workspace: WorkspaceFolder, clips: Clips) -> None:
 
 
 def require_clips(workspace: WorkspaceFolder, clips: Clips) -> None:
+    """Refuse clip settings that differ from those of the existing renditions; where there are none, record these."""
+    refuse_other_clips(workspace, clips)
+    if kept_clips(workspace) is None:
+        keep_clips(workspace, clips)
+
+
+def refuse_other_clips(workspace: WorkspaceFolder, clips: Clips) -> None:
     """Refuse clip settings that differ from those of the existing renditions: these would hold other frames than needed."""
     kept = kept_clips(workspace)
-    if kept is None:
-        keep_clips(workspace, clips)
-    elif kept != clips:
+    if kept is not None and kept != clips:
         where = f"{workspace.recipe}: [clips]"
         if only_looks_grow(kept, clips):
             raise InputError(

@@ -142,6 +142,7 @@ def test_only_a_video_whose_looks_differ_is_rendered_anew(tmp_path: Path) -> Non
     before = {path.name: (path.stat().st_ino, path.read_bytes()) for path in folder.glob("media/*/*.mp4")}
 
     (folder / "recipe.toml").write_text(recipe.format('look_size = "floor"'))
+    assert "look_size is 'floor' now" in dmforge("plan", "-w", folder, code=2)
     told = dmforge("run", "-w", folder, code=2)
     assert "look_size is 'floor' now" in told
     assert "dmforge upgrade" in told
