@@ -93,7 +93,7 @@ def measure(folder: Path, student: Path, clips: Clips, settings: WorldSettings, 
     recipe = recipe.replace("fps = 6 ", f"fps = {max(offered)} ").replace(
         "densities = [1, 2, 3, 4, 6]", f"densities = {list(offered)}"
     )
-    place.recipe.write_text(recipe.replace("[student]", f"[clips]\n{clip_settings}\n[student]"))
+    place.recipe.write_text(re.sub(r"\[clips\].*?\n\n", f"[clips]\n{clip_settings}\n\n", recipe, count=1, flags=re.DOTALL))
     intake.add_videos(place, COMMAND, [str(worlds / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
     intake.add_annotations(place, COMMAND, "jsonl", [worlds / "tasks.jsonl"])
     with serving(worlds, Behaviour(defects=PLANTED), truth) as url:

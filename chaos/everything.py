@@ -141,7 +141,7 @@ def of_tried() -> str:
         text = text.replace(f"[stages.{stage}]", f"[stages.{stage}]\nmax_tokens = 12\nrounds = {{ sizes = [1, 2] }}")
     text = text.replace("[stages.density]", "[stages.density]\nright_iou = 0.0").replace('"auto"', '"cpu"')
     text = re.sub(r"^(blind|necessity|replay|vouch|vouch_window) = .*\n", "", text, flags=re.MULTILINE)
-    return text.replace("[student]", f"{SMALL}\n[student]", 1)
+    return re.sub(r"\[clips\].*?\n\n", f"{SMALL.lstrip()}\n", text, count=1, flags=re.DOTALL)
 
 
 def _own(name: str) -> str:

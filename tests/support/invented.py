@@ -38,9 +38,8 @@ from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherReq
 from dmforge.generators.teacher.interview import Interview
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Operational
-from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.ids import Id
-from dmforge.schemas.looks import Window
+from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Provenance, Record, Task, Video
 
 TASKS_A_VIDEO = 10
@@ -168,8 +167,8 @@ class KnowingInterview(Interview):
         super().__init__(workspace, config, clips, stage, account)
         self._teacher = Knowing(config, stage, account)
 
-    def _images(self, video: Video, plan: FramePlan, is_coarse: bool) -> list[bytes]:
-        return [JPEG] * len(plan.times_s)
+    def _images(self, video: Video, look: Look | None) -> list[bytes]:
+        return [JPEG] * len(self._clips.shown(video, look)[0].times_s)
 
 
 class Taught(Annotate):
