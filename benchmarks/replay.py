@@ -48,7 +48,7 @@ from dmforge.generators.student.patchify import normalised
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds, read_settings
-from dmforge.generators.teacher.client import URL
+from dmforge.generators.teacher.teacher_config import URL
 from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import NoFrames

@@ -36,7 +36,7 @@ from dmforge.generators.student.token_layout import LaidOutTranscript
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
-from dmforge.generators.teacher.client import URL
+from dmforge.generators.teacher.teacher_config import URL
 from dmforge.schemas.transcript import COARSE, Piece
 from dmforge.trainers.batches import ForwardBatch, logits_of, pack, pad, summed_loss
 from tests.support.tables import show as show_table

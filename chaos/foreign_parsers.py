@@ -37,7 +37,8 @@ from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.grammar import parse, render
 from dmforge.schemas.ids import digest, show
 from dmforge.schemas.looks import read_density, read_span
-from dmforge.schemas.replies import REPLIES, read_reply
+from dmforge.schemas.replies import REPLIES
+from dmforge.schemas.reply_reader import read_reply
 from tests.sources.test_formats import FIXTURES
 from tests.support.corpora import corpus
 

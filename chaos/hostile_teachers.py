@@ -15,8 +15,9 @@ from typing import Any, cast
 from dmforge.curation.contract.budget import COUNTS, MAX_TOKENS, Budget, token_counts
 from dmforge.curation.lake.journal import Answer, answers
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherRequest
+from dmforge.generators.teacher.client import Teacher, TeacherRequest
 from dmforge.generators.teacher.response import MAX_WORDS, TeacherRefusal, read_response, shown
+from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import digest, show
 from dmforge.schemas.replies import AnswerReply

@@ -12,8 +12,9 @@ from dmforge.schemas.errors import InputError
 
 WORKSPACE = 2
 """1: a folder without `format.json`. 2: `format.json` says the numbers."""
-JOURNAL = 1
-"""Lines of journal/<model>/<writer>.jsonl."""
+JOURNAL = 2
+"""Lines of journal/<model>/<writer>.jsonl. 1: one answer a question. 2: a line says how long the answer could be, and
+whether it was cut off there; of several answers to a question one counts."""
 SHARDS = 1
 """manifest.json, the index, and which files a shard has for a video."""
 DOCUMENTS = 1
@@ -22,7 +23,9 @@ FRAMES = 2
 """Which frames a look and an overview have, and how large they are. 1: all looks at a video have one size. 2: `look_size` may
 be `floor`; shards without it are written with 1, so older versions read them."""
 KEYS = 1
-"""How ids, keys of work and keys of questions are digested."""
+"""How ids and keys of work are digested."""
+QUESTIONS = 2
+"""How keys of questions are digested. 1: with the schema and the limit of the reply; 2: without. Answers under 1 are found."""
 TRAINING = 1
 """Files for `dmforge train` and `dmforge evaluate`."""
 

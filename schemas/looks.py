@@ -13,6 +13,9 @@ MAX_CS = 999_999_999
 MAX_DENSITY_PART = 1_000_000
 """The largest numerator or denominator of a density; 24000/1001 fits, a number made of megabytes doesn't."""
 
+OFFERED_FPS = (1, 2, 3, 4, 6)
+"""The densities that prompts offer a teacher."""
+
 _SPAN = re.compile(r"(0|[1-9][0-9]{0,6})\.([0-9]{2}) - (0|[1-9][0-9]{0,6})\.([0-9]{2})")
 # 19 decimals: the longest terminating decimal that MAX_DENSITY_PART allows is that of 1/2**19
 _DENSITY = re.compile(r"-?[0-9]{1,7}(?:\.[0-9]{1,19}|/[0-9]{1,7})?")

@@ -1,29 +1,29 @@
-"""The replies that a teacher may send: the fields of each kind, its JSON schema, and how a text is read as one."""
+"""The replies that a teacher may send: the fields of each kind, and its JSON schema."""
 
 from __future__ import annotations
 
-import json
 import typing
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from dmforge.schemas.looks import Look, Window
-from dmforge.schemas.text_limits import MAX_REPLY_CHARS
 
 MAX_FPS = 1000
 """Densities from 1/1000 to 1000, with no larger denominator: both parts of such a fraction are small enough for a look."""
 
-R = TypeVar("R", bound="Reply")
 Seconds = Annotated[Decimal, Field(ge=0, le=9_999_999)]
 
 
 class ReplyObject(BaseModel):
-    """A JSON object with exactly these fields."""
+    """A JSON object with these fields. Read as models write: fields beside these are passed over, and a number will do for a
+    text, as a number's text does for a number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, coerce_numbers_to_str=True
+    )
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -202,23 +202,3 @@ class SafetyReply(Reply):
 
 KINDS = (LookReply, AnswerReply, GivenReply, DescribeReply, WriteReply, GuessReply, PresentReply, SafetyReply)
 REPLIES: dict[str, type[Reply]] = {reply.name: reply for reply in KINDS}
-
-
-def read_reply(reply_class: type[R], text: str) -> R | str:
-    """The reply that a text holds, prose around its JSON or not; else, in one line, why it holds none."""
-    if len(text) > MAX_REPLY_CHARS:  # a number with so many digits would take its time, too
-        return f"it is longer than {MAX_REPLY_CHARS} characters"
-    start, end = text.find("{"), text.rfind("}")
-    if not 0 <= start < end:
-        return "it holds no JSON object"
-    try:
-        payload = json.loads(text[start : end + 1], parse_float=Decimal)
-        json.dumps(payload, ensure_ascii=False, default=str).encode()  # half a surrogate could be stored nowhere
-        return reply_class.model_validate(payload)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(map(str, fault['loc'])) or 'reply'}: {fault['msg'].lower()}"
-    except UnicodeEncodeError:
-        return "it holds half a character"
-    except (ValueError, ArithmeticError, RecursionError) as error:  # a number may have a larger exponent than any decimal
-        return f"its JSON is broken: {str(error).partition(':')[0].lower()}"

@@ -1,7 +1,7 @@
 """The cost of teacher calls: counted by stage and model, and limited before it is spent.
 
-The most that a call can cost is reserved before it is sent, and replaced by its actual cost afterwards. Where no answer came,
-the charge is unknown: the reserved amount counts.
+The most that a call can cost is reserved before it is sent, and replaced by its actual cost afterwards. What a provider
+doesn't report is estimated.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pydantic import NonNegativeFloat
@@ -51,9 +51,11 @@ class Usage:
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    estimated: int = 0
+    """Of these calls, those whose tokens are estimated, since the provider didn't report them."""
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(self.calls + other.calls, self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+        return Usage(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
 def token_counts(usage: object) -> dict[str, int]:
@@ -87,6 +89,8 @@ class Budget:
         self.budget_usd = budget_usd
         self.spent: defaultdict[tuple[str, str], ModelCost] = defaultdict(ModelCost)
         """By stage and model."""
+        self.notes: list[str] = []
+        """What else is to be known of these calls: parameters that a provider refused, say. In the run's record."""
         self._reserved_usd = 0.0
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -94,6 +98,11 @@ class Budget:
     def usd(self) -> float:
         """Spent so far."""
         return sum(spent.usd for spent in self.spent.values())
+
+    def note(self, text: str) -> None:
+        """Note something once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     async def reserve(self, max_usd: float) -> None:
         """Reserve an amount; if it may exceed the budget, wait for calls in flight, or raise Transient where there are none."""

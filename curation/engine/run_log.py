@@ -39,7 +39,7 @@ class Run:
         self._content: dict[str, Any] = {
             "command": command, "state": "running", "started": started.isoformat(), "ended": None,
             "user": user_name(), "host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version(),
-            "packages": versions(), "plugins": loaded_plugins(), "cost_usd": 0.0, "spent": [], "stages": [],
+            "packages": versions(), "plugins": loaded_plugins(), "cost_usd": 0.0, "spent": [], "notes": [], "stages": [],
             "recipe": recipe,
         }  # fmt: skip
         write_json(self.path, self._content)
@@ -58,7 +58,7 @@ class Run:
             for (stage, model), spent_entry in sorted(self._account.spent.items())
         ]
         state = {"state": self.ending or ending, "ended": datetime.now(UTC).isoformat()}
-        self._content |= {**state, "cost_usd": self._account.usd, "spent": spent_rows}
+        self._content |= {**state, "cost_usd": self._account.usd, "spent": spent_rows, "notes": self._account.notes}
         write_json(self.path, self._content)
 
 
@@ -99,6 +99,14 @@ def stages_of_runs(workspace: WorkspaceFolder) -> pa.Table:
 def plugins_of_runs(workspace: WorkspaceFolder) -> dict[str, str]:
     """The plug-ins that runs had, as `dmforge.stages:length`, with the package and version that each last came from."""
     return {name: package for _, content in _records(workspace) for name, package in content.get("plugins", {}).items()}
+
+
+def stage_settings_of_runs(workspace: WorkspaceFolder, stage: str) -> Iterator[dict[str, Any]]:
+    """The settings that a stage had in each run."""
+    for _, content in _records(workspace):
+        settings = content.get("recipe", {}).get("stages", {}).get(stage)
+        if isinstance(settings, dict):
+            yield settings
 
 
 def _records(workspace: WorkspaceFolder) -> Iterator[tuple[Path, dict[str, Any]]]:

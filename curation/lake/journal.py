@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,23 @@ from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes, writing
 from dmforge.curation.io.batching import batched
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
-from dmforge.curation.lake.journal_index import JournalIndex
+from dmforge.curation.lake.journal_index import JournalIndex, Place
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import ID_BYTES, Id, read, show
 
-HEAD = re.compile(rb'\{"key": "(ask_[a-z2-7]{26})", "video": "(video_[a-z2-7]{26})", ')
-"""How every line begins: the index is made, and lines are removed, without parsing the answers."""
-
+HEAD = re.compile(
+    rb'\{"key": "(ask_[a-z2-7]{26})", "video": "(video_[a-z2-7]{26})", (?:"limit": ([0-9]{1,18}), )?(?:"cut": (true), )?'
+)
+"""How every line begins: the index is made, and lines are removed, without parsing the answers. `limit`: the most tokens that
+the answer could have; `cut`: it was cut off there. Lines of journals of format 1 have neither."""
 
 MAIN = "main"
 """The writer's name where there is only one."""
 Answer = dict[str, Any]
 """The response of a server, as JSON."""
+CUT = "length"
+"""The `finish` of an answer that was cut off at its limit."""
 ANSWERS = pa.schema([
     ("request", pa.binary(ID_BYTES)), ("video", pa.binary(ID_BYTES)), ("model", pa.string()),
     ("input_tokens", pa.int64()), ("output_tokens", pa.int64()), ("fault", pa.string()),
@@ -43,13 +48,30 @@ PRIVATE = 0o600
 """Answers may be about material that others on the machine have no right to."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An answer in the journal."""
+
+    answer: Answer
+    limit: int | None
+    """The most tokens that it could have; None where its line doesn't say."""
+
+    @property
+    def is_cut(self) -> bool:
+        return self.answer.get("finish") == CUT
+
+
 class Journal:
-    """The answers of one model. All writers' lines are read; one writer's file is appended to."""
+    """The answers of one model. All writers' lines are read; one writer's file is appended to.
+
+    A question has one answer that counts: the first that isn't cut off, of those that were asked with the smallest limit; else
+    the one that was asked with the largest. So an answer that was cut gives way to one that was asked with more, to no other.
+    """
 
     def __init__(self, workspace: WorkspaceFolder, model: str, writer: str | None = None) -> None:
         self._model, self._folder = model, workspace.journal / _file_name(model)
         self._path = self._folder / f"{_file_name((workspace.writer or MAIN) if writer is None else writer)}.jsonl"
-        self._pending_lines: list[tuple[str, bytes, asyncio.Future[None]]] = []
+        self._pending_lines: list[tuple[Place, bytes, asyncio.Future[None]]] = []
         self._in_flight: dict[str, asyncio.Future[None]] = {}
         self._flush_task: asyncio.Task[None] | None = None
         with disk_errors(self._path):
@@ -61,53 +83,65 @@ class Journal:
         self._files = sorted(self._folder.glob("*.jsonl"))
         self._own_file_number = self._files.index(self._path)
         self._locations = JournalIndex(
-            (key, number, offset) for number, path in enumerate(self._files) for key, offset in _line_offsets(path)
+            replace(place, file=number) for number, path in enumerate(self._files) for place in _places(path)
         )
 
     def __len__(self) -> int:
         return len(self._locations)
 
-    def find(self, key: Id) -> Answer | None:
-        """The stored answer to a question, None if it was never asked."""
-        location = self._locations.find(show("ask", key))
-        if location is None:
+    def find(self, key: Id) -> Stored | None:
+        """The answer to a question that counts, None if it was never asked."""
+        place = self._locations.find(show("ask", key))
+        if place is None:
             return None
-        path, offset = self._files[location[0]], location[1]
+        path = self._files[place.file]
         with path.open("rb") as file:
-            file.seek(offset)
+            file.seek(place.offset)
             try:
-                return read_line(file.readline())["answer"]
+                return Stored(read_line(file.readline())["answer"], place.limit)
             except ValueError as error:
-                raise _damaged_line(path, offset, str(error)) from None
+                raise _damaged_line(path, place.offset, str(error)) from None
 
-    async def answer(self, key: Id, video: Id, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer to a question: from the journal if it is there, else from `ask`.
+    def limit_of(self, key: Id) -> int:
+        """The most tokens that the answer which counts could have; 0 where there is none, or its line doesn't say."""
+        place = self._locations.find(show("ask", key))
+        return 0 if place is None else place.limit or 0
+
+    @property
+    def has_former_lines(self) -> bool:
+        """Whether some lines don't say the limit of their answers: they are of journals of format 1."""
+        return self._locations.has_unlimited
+
+    async def answer(self, key: Id, video: Id, ask: Callable[[], Awaitable[Answer]], limit: int | None = None) -> Answer:
+        """The answer to a question, of at most `limit` tokens: from the journal if it is there, else from `ask`. One that was
+        cut at a smaller limit is asked for again.
 
         It is returned once its line is on the disk: then, and only then, it is acknowledged. A second caller with the same
         question waits for the first one's answer.
         """
-        stored_answer = self.find(key)
-        if stored_answer is not None:
-            return stored_answer
         request_key = show("ask", key)
-        while request_key in self._in_flight:
+        while True:
+            stored = self.find(key)
+            if stored is not None and not (limit and stored.is_cut and (stored.limit or 0) < limit):
+                return stored.answer
+            if request_key not in self._in_flight:
+                break
             await asyncio.wait([self._in_flight[request_key]])
-            stored_answer = self.find(key)
-            if stored_answer is not None:
-                return stored_answer
         self._in_flight[request_key] = asyncio.get_running_loop().create_future()
         try:
             answer = await ask()
-            await self._record(request_key, video, answer)
+            await self._record(Place(request_key, limit, limit is not None and answer.get("finish") == CUT), video, answer)
         finally:
             self._in_flight.pop(request_key).set_result(None)
         return answer
 
-    async def _record(self, request_key: str, video: Id, answer: Answer) -> None:
-        record = {"key": request_key, "video": show("video", video), "model": self._model, "answer": answer}
-        line = json.dumps(record, ensure_ascii=True) + "\n"
+    async def _record(self, place: Place, video: Id, answer: Answer) -> None:
+        head: dict[str, Any] = {"key": place.key, "video": show("video", video)}
+        if place.limit is not None:
+            head |= {"limit": place.limit} | ({"cut": True} if place.is_cut else {})
+        line = json.dumps({**head, "model": self._model, "answer": answer}, ensure_ascii=True) + "\n"
         on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending_lines.append((request_key, line.encode("ascii"), on_disk))
+        self._pending_lines.append((place, line.encode("ascii"), on_disk))
         if self._flush_task is None or self._flush_task.done():
             self._flush_task = asyncio.create_task(self._flush())
         await on_disk
@@ -125,8 +159,8 @@ class Journal:
                 await asyncio.to_thread(self._append, start_offset, b"".join(line for _, line, _ in batch))
                 offsets = itertools.accumulate((len(line) for _, line, _ in batch), initial=start_offset)
                 self._locations.note(
-                    (request_key, self._own_file_number, offset)
-                    for (request_key, _, _), offset in zip(batch, offsets, strict=False)
+                    replace(place, file=self._own_file_number, offset=offset)
+                    for (place, _, _), offset in zip(batch, offsets, strict=False)
                 )
             except (OSError, LakeError) as error:
                 for _, _, on_disk in batch:
@@ -202,15 +236,14 @@ def take_over_answers(workspace: WorkspaceFolder, other: WorkspaceFolder, hidden
     answer_count = 0
     for folder in sorted(path for path in other.journal.glob("*") if path.is_dir()):
         own_folder = workspace.journal / folder.name
-        known_keys = {key for path in sorted(own_folder.glob("*.jsonl")) for key, _ in _line_offsets(path)}
+        known = {(place.key, place.limit) for path in sorted(own_folder.glob("*.jsonl")) for place in _places(path)}
         new_lines: list[bytes] = []
         for path in sorted(folder.glob("*.jsonl")):
             lines = path.read_bytes()
-            for key, offset in _line_offsets(path):
-                line = lines[offset : lines.index(b"\n", offset) + 1]
-                head = HEAD.match(line)
-                if key not in known_keys and head is not None and head[2] not in names:
-                    known_keys.add(key)
+            for place in _places(path):
+                line = lines[place.offset : lines.index(b"\n", place.offset) + 1]
+                if (place.key, place.limit) not in known and not _is_about(line, names):
+                    known.add((place.key, place.limit))
                     new_lines.append(line)
         if new_lines:
             data = b"".join(new_lines)
@@ -240,7 +273,7 @@ def _is_about(line: bytes, names: Collection[bytes]) -> bool:
     return head is not None and head[2] in names
 
 
-def _line_offsets(path: Path) -> Iterator[tuple[str, int]]:
+def _places(path: Path) -> Iterator[Place]:
     offset = 0
     with path.open("rb") as file:
         for line in file:
@@ -248,7 +281,7 @@ def _line_offsets(path: Path) -> Iterator[tuple[str, int]]:
                 head = HEAD.match(line)
                 if head is None:
                     raise _damaged_line(path, offset, "it doesn't begin with a key")
-                yield head[1].decode(), offset
+                yield Place(head[1].decode(), int(head[3]) if head[3] else None, bool(head[4]), offset=offset)
             offset += len(line)
 
 

@@ -6,55 +6,80 @@ import errno
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
 
 from dmforge.curation.io.atomic import disk_errors
 
+BEHIND_ALL = 2**62
+"""Beyond any limit, which have at most 18 digits."""
 CACHE_KB = 8192
 """The cache of pages in memory: a look-up takes 5 microseconds; a million answers 90 MB of disk."""
 
-Whereabout = tuple[str, int, int]
-"""A key, the number of its file, and where in the file its line begins."""
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a key's line stands, and what bears on whether it is the line that counts."""
+
+    key: str
+    limit: int | None = None
+    """The most tokens that the answer could have; None where the line doesn't say."""
+    is_cut: bool = False
+    """The answer was cut off there."""
+    file: int = 0
+    """The number of its file."""
+    offset: int = 0
+    """Where in the file the line begins."""
+
+    @property
+    def rank(self) -> int:
+        """The line with the lowest counts: those that aren't cut by their limit, then those that are, the largest first."""
+        limit = self.limit or 0
+        return BEHIND_ALL - limit if self.is_cut else limit
 
 
 class JournalIndex:
     """The positions of keys in the journal. Gone with the process: made from the journal's files, it can't go stale."""
 
-    def __init__(self, entries: Iterator[Whereabout]) -> None:
+    def __init__(self, entries: Iterator[Place]) -> None:
         self._table = sqlite3.connect("", isolation_level=None)
         self._write_error: OSError | None = None
-        columns = "file INTEGER NOT NULL, at INTEGER NOT NULL"
+        columns = "lim INTEGER, cut INTEGER NOT NULL, file INTEGER NOT NULL, at INTEGER NOT NULL"
         with self._trusted():
             for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):
                 self._table.execute(f"PRAGMA {pragma}")
             self._table.execute(f"CREATE TABLE places (key TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
             # sorted first: keys are digests, and a tree that is filled at random touches another page of the disk for each
-            self._table.execute(f"CREATE TABLE unsorted (key TEXT NOT NULL, {columns})")
-            self._insert("INSERT INTO unsorted VALUES (?, ?, ?)", entries)
-            # the first place of a key is the one that counts
-            self._table.execute("INSERT OR IGNORE INTO places SELECT key, file, at FROM unsorted ORDER BY key, rowid")
+            self._table.execute(f"CREATE TABLE unsorted (key TEXT NOT NULL, {columns}, rank INTEGER NOT NULL)")
+            self._insert("INSERT INTO unsorted VALUES (?, ?, ?, ?, ?, ?)", ((*_row(place), place.rank) for place in entries))
+            columns = "key, lim, cut, file, at"
+            self._table.execute(f"INSERT OR IGNORE INTO places SELECT {columns} FROM unsorted ORDER BY key, rank, rowid")
             self._table.execute("DROP TABLE unsorted")
+            has_unlimited = "SELECT EXISTS (SELECT 1 FROM places WHERE lim IS NULL)"
+            self.has_unlimited = bool(self._table.execute(has_unlimited).fetchone()[0])
+            """Whether some lines that were there at first have no limit."""
 
     def __len__(self) -> int:
         with self._trusted():
             ((count,),) = self._table.execute("SELECT count(*) FROM places")
         return count
 
-    def find(self, key: str) -> tuple[int, int] | None:
-        """The number of a key's file, and the offset of its line."""
+    def find(self, key: str) -> Place | None:
+        """Where the line of a key stands that counts."""
         with self._trusted():
-            return self._table.execute("SELECT file, at FROM places WHERE key = ?", (key,)).fetchone()
+            row = self._table.execute("SELECT lim, cut, file, at FROM places WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Place(key, row[0], bool(row[1]), row[2], row[3])
 
-    def note(self, entries: Iterable[Whereabout]) -> None:
-        """Add keys that have just been written."""
+    def note(self, places: Iterable[Place]) -> None:
+        """Add lines that have just been written: one with a key that is known is of an answer that the former gives way to."""
         with self._trusted():
-            self._insert("INSERT OR REPLACE INTO places VALUES (?, ?, ?)", entries)
+            self._insert("INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?, ?)", map(_row, places))
 
     def close(self) -> None:
         self._table.close()
 
-    def _insert(self, statement: str, entries: Iterable[Whereabout]) -> None:
+    def _insert(self, statement: str, entries: Iterable[tuple[object, ...]]) -> None:
         self._table.execute("BEGIN")
         self._table.executemany(statement, entries)
         self._table.execute("COMMIT")
@@ -71,3 +96,7 @@ class JournalIndex:
                 error_number = errno.ENOSPC if error.sqlite_errorcode == sqlite3.SQLITE_FULL else errno.EIO
                 self._write_error = OSError(error_number, str(error))
                 raise self._write_error from error
+
+
+def _row(place: Place) -> tuple[object, ...]:
+    return place.key, place.limit, place.is_cut, place.file, place.offset

@@ -19,13 +19,14 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Formerly, Later
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.looks import OFFERED_FPS
 from dmforge.schemas.records import CandidateWithTask, Verdict
 
 
 class RulesConfig(StageConfig):
     """What a trajectory may look like."""
 
-    densities: tuple[Annotated[int, Field(gt=0, le=GRID_FPS)], ...] = Field(default=(1, 2, 3, 4, 6), min_length=1)
+    densities: tuple[Annotated[int, Field(gt=0, le=GRID_FPS)], ...] = Field(default=OFFERED_FPS, min_length=1)
     """Frames per second that a look may ask for."""
     max_looks: PositiveInt = 1
     """The most looks in a trajectory."""

@@ -16,8 +16,8 @@ from dmforge.curation.contract.budget import ExpectedCost, Usage
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.ask_stage import In, Out, ShowingConfig, TeacherStage
-from dmforge.generators.teacher.client import KEY, Address, TeacherConfig, missing
 from dmforge.generators.teacher.interview import Interview, UnreadableReply, announced, expected_usage, print_look_sizes
+from dmforge.generators.teacher.teacher_config import KEY, Address, TeacherConfig, missing
 from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import NoFrames

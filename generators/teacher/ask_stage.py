@@ -11,12 +11,13 @@ from dmforge.curation.contract.stage import Ask
 from dmforge.curation.video.media import require_clips
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import TeacherConfig, missing
 from dmforge.generators.teacher.interview import Interview
+from dmforge.generators.teacher.teacher_config import TeacherConfig, missing
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import Item, Record
 from dmforge.schemas.replies import Reply
+from dmforge.schemas.reply_reader import READER_VERSION
 
 In = TypeVar("In", bound=Item)
 Out = TypeVar("Out", bound=Record)
@@ -37,9 +38,10 @@ class AskingStage(Ask[In, Out]):
     config: TeacherConfig
 
     def cache_key_parts(self) -> list[str]:
-        return [
+        prompts = [
             text for reply_type in self.replies for text in (instruction(reply_type.name), json.dumps(reply_type.json_schema()))
         ]
+        return [*prompts, f"reader {READER_VERSION}"]
 
     def missing(self) -> InputError | None:
         return missing(self.config, self.name, self.account)

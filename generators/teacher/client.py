@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx2
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from dmforge.curation.contract.budget import COUNTS, FREE, Budget, Price, Usage
-from dmforge.curation.contract.stage import AskConfig
+from dmforge.curation.contract.budget import COUNTS, Budget, Price, Usage
 from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.lake.journal import Answer
 from dmforge.generators.teacher.advice import final_error, refusal_text, too_large, unreadable
 from dmforge.generators.teacher.http_bounds import NEVER_SENT, client, timeouts
 from dmforge.generators.teacher.rate_limits import RateLimiter
+from dmforge.generators.teacher.request_shape import RequestShape, first_shape
 from dmforge.generators.teacher.response import TeacherRefusal, read_response, shown
-from dmforge.schemas.config import Formerly, Operational
-from dmforge.schemas.errors import InputError, Transient
+from dmforge.generators.teacher.teacher_config import NO_KEY, TeacherConfig, missing
+from dmforge.schemas.errors import Transient
 from dmforge.schemas.replies import Reply
+from dmforge.schemas.reply_schema import UNBOUNDED, Bounds
 from dmforge.schemas.sizes import Size
 
-URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
-NO_KEY = "none"
-"""Sent in place of a key where none is set: a local server wants none."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH = 0.5, 30.0, 2.0
 """Pauses between tries, where the server doesn't say how long to wait."""
 MIN_OF_PAUSE = 1 / 8
@@ -51,60 +46,6 @@ Part = dict[str, Any]
 """A part of a message: text or an image."""
 
 
-def without_key(url: str) -> str:
-    """Check that an address holds no secret, so that it may be stored; return it."""
-    parts = urlsplit(url)
-    if parts.username or parts.password or parts.query:
-        hint = "leave that out; the key is read from the environment, from the variable that `api_key_env` names"
-        raise InputError("an endpoint's address holds a name, a key or a query", where="base_url", hint=hint)
-    return url
-
-
-Address = Annotated[str, AfterValidator(without_key)]
-
-
-class TeacherConfig(AskConfig):
-    """Whom to ask, and how patiently. The key is read from OPENAI_API_KEY and stands nowhere else."""
-
-    model: str
-    """The model's name, as the endpoint knows it."""
-    base_url: Operational[Address] = ""
-    """The endpoint, up to and including /v1. Empty: what OPENAI_BASE_URL says."""
-    api_key_env: Annotated[Operational[str], Formerly("key_name")] = KEY
-    """The variable of the environment that holds the key."""
-    temperature: float = 0.7
-    """Of sampling: further attempts at a task should differ."""
-    max_output_tokens: PositiveInt = 2048
-    """A longer reply is cut off. It also bounds what a call can cost."""
-    reply_tokens: Operational[PositiveInt] = 120
-    """What a plan takes a reply to be: only the teacher knows how much it will say."""
-    requests_per_minute: Annotated[Operational[PositiveFloat | None], Formerly("requests_a_minute")] = None
-    """The endpoint's limit; without one, what its headers say, if they say anything."""
-    tokens_per_minute: Annotated[Operational[PositiveFloat | None], Formerly("tokens_a_minute")] = None
-    """The same for tokens, of questions and answers together."""
-    timeout_s: Operational[PositiveFloat] = 300.0
-    """Seconds until a request is given up and sent again."""
-    wait_timeout_s: Annotated[Operational[PositiveFloat], Formerly("patience_s")] = 1800.0
-    """Seconds that a task waits for a server which says that it is asked too much; then it stays pending."""
-    retries: Operational[NonNegativeInt] = 6
-    """How often a request is sent again after an error of the server or the network; then its task stays pending."""
-    prices: Operational[dict[str, Price]] = Field(default_factory=dict[str, Price])
-    """By model: the recipe's `[prices]`."""
-
-    @property
-    def endpoint(self) -> str:
-        return self.base_url or os.environ.get(URL, "")
-
-    @property
-    def price(self) -> Price:
-        return self.prices.get(self.model, FREE)
-
-    def shared(self, askers: int) -> Self:
-        limits = {name: getattr(self, name) for name in ("requests_per_minute", "tokens_per_minute")}
-        shares = {name: limit and limit / askers for name, limit in limits.items()}
-        return super().shared(askers).model_copy(update=shares)
-
-
 @dataclass(frozen=True, slots=True)
 class TeacherRequest:
     """A request to a teacher."""
@@ -118,6 +59,10 @@ class TeacherRequest:
     images: int
     size: Size
     """The size of each image."""
+    bounds: Bounds = UNBOUNDED
+    """What a reply to this question can hold: the schema that is sent says so."""
+    limit: int | None = None
+    """The most tokens of the reply; else what the teacher's settings say."""
 
     def sent_bytes(self) -> int:
         """Bytes of text and images, as they are sent."""
@@ -133,28 +78,6 @@ def image_tokens(price: Price, images: int, size: Size) -> int:
     return images * (size.tokens if price.image_tokens is None else price.image_tokens)
 
 
-def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | None:
-    """The error for a setting that is missing to ask a teacher, as far as it can be known beforehand; None if there is none."""
-    where = f"[stages.{stage}] model = {config.model!r}"
-    if not config.endpoint:
-        return InputError("no endpoint is named", where=where, hint=f"set base_url there, or {URL} in the environment")
-    setting = where if config.base_url else URL
-    if not _is_address(config.endpoint):
-        hint = "give the whole address: http://127.0.0.1:8000/v1, say"
-        return InputError(f"{config.endpoint!r} is no endpoint's address", where=setting, hint=hint)
-    try:
-        without_key(config.endpoint)
-    except InputError as error:
-        return InputError(error.message, where=setting, hint=error.hint)
-    if not _is_key(os.environ.get(config.api_key_env) or NO_KEY):
-        message = "the key holds a space, a line end or a letter that no key has"
-        return InputError(message, where=config.api_key_env, hint="set the variable to the key and nothing else")
-    if account.budget_usd is not None and config.model not in config.prices:
-        hint = f"write down [prices.{json.dumps(config.model)}]: input_usd and output_usd, a million tokens; 0 if it is free"
-        return InputError("a budget can't be kept without prices", where=where, hint=hint)
-    return None
-
-
 class Teacher:
     """A model behind an endpoint."""
 
@@ -167,6 +90,8 @@ class Teacher:
         self._limiter = RateLimiter(config.requests_per_minute, config.tokens_per_minute)
         self._end_message: tuple[str, str] | None = None
         self._useless_in_a_row = 0
+        self._shape = first_shape(config)
+        self._reported = Usage()
         self._url, self._key = config.endpoint, os.environ.get(config.api_key_env) or NO_KEY
         self._client = AsyncOpenAI(
             base_url=self._url,
@@ -190,12 +115,14 @@ class Teacher:
             if not isinstance(outcome, TeacherRefusal):
                 self._useless_in_a_row = 0
                 return outcome
+            if outcome.is_adapted:  # the next request is written otherwise: no failure
+                continue
             if outcome.kind == "filtered":  # it concerns this question alone: an answer like any refusal
                 return {"content": "", "refusal": shown(outcome.words), "finish": "content_filter", "usage": {}}
             if outcome.kind == "final":
                 raise final_error(outcome, self._config.model, self._url, self._config.api_key_env)
             if outcome.kind == "too large":
-                sizes = request.images, request.sent_bytes(), self._config.max_output_tokens
+                sizes = request.images, request.sent_bytes(), self._limit(request)
                 raise self._useless_error(*too_large(outcome, self._config.model, *sizes))
             error_to_raise = Transient(f"the teacher fails: {refusal_text(outcome)}")
             if outcome.kind == "unreadable":
@@ -214,10 +141,10 @@ class Teacher:
         try:
             await self._limiter.turn(self._likely_tokens(request))
             self._raise_if_ended()
-            usage = max_usage  # from here until something comes back, it is unknown what is charged
+            usage = self._estimated_usage(request, max_usage)  # from here until something comes back
             outcome = await self._send_once(request)
             if not isinstance(outcome, TeacherRefusal):
-                usage = _usage(outcome, max_usage)
+                usage = self._usage(request, max_usage, outcome)
             elif not outcome.may_cost:
                 usage = Usage()
             return outcome
@@ -238,7 +165,34 @@ class Teacher:
         """The most that a call can use."""
         image_token_count = image_tokens(self._config.price, request.images, request.size)
         text_bytes = request.text_bytes() + len(str(request.reply.json_schema())) + OVERHEAD
-        return Usage(1, image_token_count + text_bytes, self._config.max_output_tokens)
+        return Usage(1, image_token_count + text_bytes, self._limit(request))
+
+    def _limit(self, request: TeacherRequest) -> int:
+        return self._shape.limit(request.limit or self._config.max_output_tokens)
+
+    def _estimated_usage(self, request: TeacherRequest, max_usage: Usage, answer: Answer | None = None) -> Usage:
+        """What a call uses of which nothing is reported: by the model's own other replies, else by the texts; where there is no
+        answer either, the most."""
+        output_tokens = max_usage.output_tokens
+        if self._reported.calls:
+            output_tokens = self._reported.output_tokens // self._reported.calls
+        elif answer is not None:
+            output_tokens = len(str(answer["content"])) // BYTES_A_TOKEN
+        else:
+            return replace(max_usage, estimated=1)
+        input_tokens = image_tokens(self._config.price, request.images, request.size) + request.text_bytes() // BYTES_A_TOKEN
+        return Usage(1, input_tokens, min(output_tokens, max_usage.output_tokens), estimated=1)
+
+    def _usage(self, request: TeacherRequest, max_usage: Usage, answer: Answer) -> Usage:
+        """The usage that a server reports; what it doesn't, or where it is nonsense, is estimated."""
+        counts = answer["usage"]
+        if len(counts) < len(COUNTS):
+            estimated = self._estimated_usage(request, max_usage, answer)
+            input_tokens = counts.get(COUNTS[0], estimated.input_tokens)
+            return replace(estimated, input_tokens=input_tokens, output_tokens=counts.get(COUNTS[1], estimated.output_tokens))
+        usage = Usage(1, counts[COUNTS[0]], counts[COUNTS[1]])
+        self._reported += usage
+        return usage
 
     async def _pause(self, refusal: TeacherRefusal, pause_s: float, start_s: float) -> None:
         """Wait before the next try: as long as the server says, within `wait_timeout_s`."""
@@ -273,9 +227,11 @@ class Teacher:
         """Send one request; return an answer or a refusal, without the key, which some servers send back."""
         import openai
 
+        shape, limit = self._shape, self._limit(request)
+        parameters = shape.parameters(self._config, request, limit)
         try:
             async with asyncio.timeout(self._config.timeout_s):
-                response = await self._post(request)
+                response = await self._post(request, parameters)
         except openai.APIStatusError as error:
             response = error.response
         except (openai.APIConnectionError, TimeoutError) as error:
@@ -287,44 +243,34 @@ class Teacher:
             return TeacherRefusal("passing", f"the connection broke: {cause or type(cause).__name__}", may_cost=True)
         outcome = read_response(response.status_code, response.headers, response.content)
         if isinstance(outcome, TeacherRefusal):
-            return replace(outcome, words=self._without_key(outcome.words))
+            outcome = replace(outcome, words=self._without_key(outcome.words))
+            return replace(outcome, is_adapted=True) if self._adapts(outcome, shape, parameters) else outcome
         self._limiter.answered(response.headers)
-        return {name: self._without_key(part) if isinstance(part, str) else part for name, part in outcome.items()}
+        answer = {name: self._without_key(part) if isinstance(part, str) else part for name, part in outcome.items()}
+        return answer | {"limit": limit}
+
+    def _adapts(self, refusal: TeacherRefusal, shape: RequestShape, parameters: dict[str, Any]) -> bool:
+        """Whether requests are written otherwise after a refusal that names one of the parameters: by this, or meanwhile."""
+        change = shape.after(refusal, parameters, self._config)
+        if change is None:
+            return False
+        if self._shape is shape:
+            self._shape, words = change
+            self._account.note(f"{self._config.model}: {words}, since it was refused: {refusal_text(refusal)}")
+        return True
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "(the key)") if len(self._key) >= SHORTEST_KEY else text
 
-    async def _post(self, request: TeacherRequest) -> httpx2.Response:
-        schema = {"name": request.reply.name, "strict": True, "schema": request.reply.json_schema()}
+    async def _post(self, request: TeacherRequest, parameters: dict[str, Any]) -> httpx2.Response:
         messages: Any = [{"role": "system", "content": request.instruction}, {"role": "user", "content": list(request.parts)}]
         response = await self._client.chat.completions.with_raw_response.create(
             model=self._config.model,
             messages=messages,
-            temperature=self._config.temperature,
-            max_completion_tokens=self._config.max_output_tokens,
-            seed=request.attempt,
-            response_format={"type": "json_schema", "json_schema": schema},  # pyright: ignore[reportArgumentType]
-            extra_headers={"Idempotency-Key": request.name},
+            extra_body=parameters,
+            extra_headers={**self._config.extra_headers, "Idempotency-Key": request.name},
         )
         return response.http_response  # not parsed by the SDK, which trusts whatever comes
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # unclosed brackets, or a port out of range
-        return False
-
-
-def _is_key(key: str) -> bool:
-    return key.isascii() and key.isprintable() and key == key.strip()
-
-
-def _usage(answer: Answer, max_usage: Usage) -> Usage:
-    """The usage that a server reports; where it reports nothing, or nonsense, the most."""
-    counts = answer["usage"]
-    return Usage(1, counts.get(COUNTS[0], max_usage.input_tokens), counts.get(COUNTS[1], max_usage.output_tokens))
 
 
 def _clock(wait_s: float) -> str:

@@ -9,19 +9,23 @@ from functools import partial
 from typing import TypeVar
 
 from dmforge.curation.contract.budget import Budget, Usage
-from dmforge.curation.lake.journal import Answer, Journal
+from dmforge.curation.lake.journal import CUT, Answer, Journal
 from dmforge.curation.video.jpeg import ENCODING, to_jpeg
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_coarse, read_look
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import BYTES_A_TOKEN, Part, Teacher, TeacherConfig, TeacherRequest, image_tokens
+from dmforge.generators.teacher.client import BYTES_A_TOKEN, Part, Teacher, TeacherRequest, image_tokens
+from dmforge.generators.teacher.question_keys import FormerKeys, Question, former_limits, question_key
+from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import FramePlan
-from dmforge.schemas.ids import Id, digest, show
-from dmforge.schemas.looks import Look, print_density, print_span
+from dmforge.schemas.ids import Id, show
+from dmforge.schemas.looks import Look, Window, print_density, print_span
 from dmforge.schemas.records import Video
-from dmforge.schemas.replies import Reply, read_reply
+from dmforge.schemas.replies import Reply
+from dmforge.schemas.reply_reader import read_reply
+from dmforge.schemas.reply_schema import Bounds
 from dmforge.schemas.sizes import Size
 from dmforge.schemas.stamps import patch_times, stamp
 
@@ -29,6 +33,8 @@ R = TypeVar("R", bound=Reply)
 
 
 NO_IMAGES = Size(0, 0)
+MAX_GROWTH = 4
+"""A reply that is cut off is asked for with up to so many times `max_output_tokens`."""
 
 
 class UnreadableReply(Exception):
@@ -43,12 +49,16 @@ class Interview:
         self._workspace, self._config = workspace, config
         self._journal = Journal(workspace, config.model)
         self._teacher = Teacher(config, stage, account)
+        self._former = FormerKeys(config, former_limits(workspace, stage))
+        self._limit = config.max_output_tokens
 
     async def aclose(self) -> None:
         self._journal.close()
         await self._teacher.aclose()
 
-    async def ask(self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int) -> tuple[Id, R]:
+    async def ask(
+        self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int, max_questions: int | None = None
+    ) -> tuple[Id, R]:
         """Ask with the frames of a look, or of the coarse clip, above a text; return the key of the request and the reply."""
         plan, size = self.clips.shown(video, look)
 
@@ -57,11 +67,16 @@ class Interview:
             return [*clip_parts(plan, images), text_part(text)]
 
         content_key = [video.id, plan.content(), [size.width, size.height], ENCODING]
-        return await self._ask_once(reply_type, video.id, text, attempt, content_key, parts, images_of(plan), size)
+        bounds = Bounds(look.window if look else Window(0, video.duration_cs), max_questions)
+        question = Question(reply_type, video.id, text, attempt, content_key, parts, images_of(plan), size, bounds)
+        return await self._ask_once(reply_type, question)
 
-    async def insist(self, reply_type: type[R], video: Video, look: Look | None, text: str, attempts: range) -> tuple[Id, R]:
+    async def insist(
+        self, reply_type: type[R], video: Video, look: Look | None, text: str, attempts: range, max_questions: int | None = None
+    ) -> tuple[Id, R]:
         """Ask once for each attempt until a reply can be read; raise what was wrong with the last one."""
-        return await _first_readable([partial(self.ask, reply_type, video, look, text, attempt) for attempt in attempts])
+        ask = partial(self.ask, reply_type, video, look, text, max_questions=max_questions)
+        return await _first_readable([partial(ask, attempt) for attempt in attempts])
 
     async def insist_on_text(self, reply_type: type[R], video: Id, text: str, attempts: range) -> tuple[Id, R]:
         """As `insist`, with a text alone."""
@@ -73,38 +88,47 @@ class Interview:
         async def parts() -> list[Part]:
             return [text_part(text)]
 
-        return await self._ask_once(reply_type, video, text, attempt, [video], parts, 0, NO_IMAGES)
+        question = Question(reply_type, video, text, attempt, [video], parts, 0, NO_IMAGES)
+        return await self._ask_once(reply_type, question)
 
-    async def _ask_once(
-        self,
-        reply_type: type[R],
-        video: Id,
-        text: str,
-        attempt: int,
-        content_key: Sequence[object],
-        parts: Callable[[], Awaitable[list[Part]]],
-        image_count: int,
-        image_size: Size,
-    ) -> tuple[Id, R]:
-        system_prompt = instruction(reply_type.name)
-        parameters = [reply_type.json_schema(), self.model, self._config.temperature, self._config.max_output_tokens]
-        key = digest("ask", [*parameters, system_prompt, text, *content_key, attempt])
-
-        async def ask() -> Answer:
-            return await self._teacher.ask(
-                TeacherRequest(show("ask", key), system_prompt, await parts(), reply_type, attempt, image_count, image_size)
-            )
-
-        return key, await self._read(reply_type, key, video, ask)
-
-    async def _read(self, reply_type: type[R], key: Id, video: Id, ask: Callable[[], Awaitable[Answer]]) -> R:
-        answer = await self._journal.answer(key, video, ask)
+    async def _ask_once(self, reply_type: type[R], question: Question) -> tuple[Id, R]:
+        key, answer = await self._answer(question)
         if answer.get("refusal"):
             raise UnreadableReply(f"{reply_type.name}: the teacher refused")
-        parsed = read_reply(reply_type, str(answer.get("content", "")))
-        if isinstance(parsed, str):
-            raise UnreadableReply(f"{reply_type.name}: {parsed}")
-        return parsed
+        reply = read_reply(reply_type, str(answer.get("content", "")))
+        if not isinstance(reply, str):
+            return key, reply
+        if answer.get("finish") == CUT:
+            reply = f"cut off at max_output_tokens = {answer.get('limit', self._config.max_output_tokens)}"
+        raise UnreadableReply(f"{reply_type.name}: {reply}")
+
+    async def _answer(self, question: Question) -> tuple[Id, Answer]:
+        """The answer to a question that counts, and the key under which it is stored. One that was cut off is asked for again,
+        each time with twice as much, up to a bound; and from then on all questions are asked with as much."""
+        key = question_key(self._config, question)
+        former = self._former.find(self._journal, question)
+        if former is not None and (former.limit >= self._max_limit or not former.stored.is_cut):
+            return former.key, former.stored.answer
+        while True:
+            limit = self._limit
+            answer = await self._journal.answer(key, question.video, partial(self._send, key, question, limit), limit)
+            asked_with = max(limit, self._journal.limit_of(key))
+            is_providers_limit = answer.get("limit", asked_with) < asked_with
+            if answer.get("finish") != CUT or asked_with >= self._max_limit or is_providers_limit:
+                return key, answer
+            self._limit = max(self._limit, min(2 * asked_with, self._max_limit))
+
+    @property
+    def _max_limit(self) -> int:
+        return MAX_GROWTH * self._config.max_output_tokens
+
+    async def _send(self, key: Id, question: Question, limit: int) -> Answer:
+        return await self._teacher.ask(
+            TeacherRequest(
+                show("ask", key), instruction(question.reply.name), await question.parts(), question.reply, question.attempt,
+                question.image_count, question.image_size, question.bounds, limit,
+            )
+        )  # fmt: skip
 
     def _images(self, video: Video, look: Look | None) -> list[bytes]:
         media = Media(self._workspace, video.id)

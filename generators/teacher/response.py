@@ -29,6 +29,8 @@ TOO_LARGE_AT_ALL = re.compile(r"request[ _]too[ _]large", re.IGNORECASE)
 """Said with 429: a request of more tokens than a whole minute has. Waiting is of no use."""
 SAID = ("message", "detail", "msg", "error")
 """Keys under which servers put the message of an error."""
+THOUGHTS = ("thinking", "reasoning", "redacted_thinking", "thought")
+"""Types of the parts of a message that hold what a model thought before its reply."""
 MAX_WORDS = 400
 """Characters of a provider's message that a person is shown."""
 MAX_SEARCHED = 4096
@@ -48,6 +50,10 @@ class TeacherRefusal:
     hint: RetryHint = field(default_factory=RetryHint)
     may_cost: bool = False
     """Whether something may have been charged all the same."""
+    parameter: str = ""
+    """The parameter that the provider says is at fault."""
+    is_adapted: bool = False
+    """The parameter that was refused is sent otherwise from now on: the question may be asked again at once."""
 
 
 def read_response(status: int, headers: Mapping[str, str], body: bytes) -> Answer | TeacherRefusal:
@@ -78,13 +84,14 @@ def _read(status: int, headers: Mapping[str, str], body: bytes, document: Any) -
         return TeacherRefusal("unreadable", words, status, hint, may_cost=True)
     if status < 400:
         words = f"the endpoint redirects to {headers.get('location', 'nowhere')}"
-    return TeacherRefusal("final" if hint.no_money else _kind(status, code, words, document), words, status, hint)
+    kind = "final" if hint.no_money else _kind(status, code, words, document)
+    return TeacherRefusal(kind, words, status, hint, parameter=_text_of(document, "param"))
 
 
 def _kind(status: int, code: object, words: str, document: Any) -> Kind:
     if status == 400 and code in FILTERED:
         return "filtered"
-    searched = f"{words[:MAX_SEARCHED]} {code if isinstance(code, str) else ''} {_error_type(document)}"
+    searched = f"{words[:MAX_SEARCHED]} {code if isinstance(code, str) else ''} {_text_of(document, 'type')}"
     if status == 413 or (status in (400, 422) and TOO_LARGE.search(searched)):
         return "too large"
     if status == 429:
@@ -92,10 +99,10 @@ def _kind(status: int, code: object, words: str, document: Any) -> Kind:
     return "passing" if status >= 500 or status in PASSING else "final"
 
 
-def _error_type(document: Any) -> str:
-    """The type of an error in a server's own words, such as `exceed_context_size_error`."""
-    name = error_of(document).get("type")
-    return name[:MAX_WORDS] if isinstance(name, str) else ""
+def _text_of(document: Any, name: str) -> str:
+    """A field of an error that is a short text: its `type` in a server's own words, such as `exceed_context_size_error`."""
+    value = error_of(document).get(name)
+    return value[:MAX_WORDS] if isinstance(value, str) else ""
 
 
 def _answer(document: dict[Any, Any]) -> Answer | None:
@@ -107,7 +114,7 @@ def _answer(document: dict[Any, Any]) -> Answer | None:
     finish = finish_reason[:MAX_WORDS] if isinstance(finish_reason, str) else ""
     usage = token_counts(document.get("usage"))
     if isinstance(message, dict):
-        content, refusal = _text(message.get("content")), _text(message.get("refusal"))
+        content, refusal = _text(message.get("content")) or _arguments(message), _text(message.get("refusal"))
         return {"content": content, "refusal": refusal, "finish": finish, "usage": usage}
     is_completion = "choices" in document or document.get("object") == "chat.completion"
     if not is_completion or document.get("error") or choice.get("error"):
@@ -120,9 +127,21 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value:
-        texts = [part.get("text") if isinstance(part, dict) else part for part in value]
+        texts = [part.get("text") if isinstance(part, dict) else part for part in value if not _is_thought(part)]
         return "".join(text for text in texts if isinstance(text, str))
     return json.dumps(value) if value else ""
+
+
+def _is_thought(part: Any) -> bool:
+    return isinstance(part, dict) and (part.get("thought") is True or part.get("type") in THOUGHTS)
+
+
+def _arguments(message: dict[Any, Any]) -> str:
+    """What a model said as arguments of a tool that nobody offered."""
+    calls = message.get("tool_calls")
+    call = calls[0] if isinstance(calls, list) and calls else None
+    function = call.get("function") if isinstance(call, dict) else None
+    return _text(function.get("arguments")) if isinstance(function, dict) else ""
 
 
 def _message_of(document: Any, body: bytes) -> str:

@@ -25,7 +25,7 @@ from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.oracle.planted_defects import UNSAFE
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
-from dmforge.generators.teacher.client import URL
+from dmforge.generators.teacher.teacher_config import URL
 from dmforge.recipe import RECIPES, read_recipe
 from dmforge.schemas.ids import Id
 from dmforge.schemas.likeness import is_near

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dmforge.schemas.drafting import fault
 from dmforge.schemas.looks import Window
-from dmforge.schemas.replies import DescribeReply, QuestionType, Span, WriteReply, Written, read_reply
+from dmforge.schemas.replies import DescribeReply, QuestionType, Span, WriteReply, Written
+from dmforge.schemas.reply_reader import read_reply
 
 SPAN = Span(start_s=Decimal(3), end_s=Decimal(6))
 

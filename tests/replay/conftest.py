@@ -19,7 +19,7 @@ from dmforge.generators.student.tiny import make_tiny
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
-from dmforge.generators.teacher.client import URL
+from dmforge.generators.teacher.teacher_config import URL
 
 COMMAND = "dmforge run"
 

@@ -23,7 +23,7 @@ from dmforge.curation.engine.driver import StageReport
 from dmforge.curation.engine.ranks.rank_locks import claim_share
 from dmforge.curation.lake.partition import ALL, LAST, Share
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.teacher.client import TeacherConfig
+from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.errors import InputError
 from tests.foundation.lakes import count, fingerprint, logical, run, write_recipe
 

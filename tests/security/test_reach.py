@@ -16,7 +16,8 @@ import pytest
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.io import http_guard, locations
 from dmforge.generators.teacher import http_bounds
-from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherRequest
+from dmforge.generators.teacher.client import Teacher, TeacherRequest
+from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.errors import DmforgeError, InputError, Transient
 from dmforge.schemas.replies import AnswerReply
 from dmforge.schemas.sizes import Size

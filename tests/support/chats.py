@@ -25,7 +25,8 @@ from dmforge.schemas.frames import FramePlan, plan_coarse, plan_look
 from dmforge.schemas.looks import Look
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Task
-from dmforge.schemas.replies import REPLIES, AnswerReply, LookReply, read_reply
+from dmforge.schemas.replies import REPLIES, AnswerReply, LookReply
+from dmforge.schemas.reply_reader import read_reply
 from dmforge.schemas.scoring import matches
 from dmforge.schemas.sizes import Size
 

@@ -34,8 +34,9 @@ from dmforge.filters.selection.select_cot import SelectCot, SelectCotConfig
 from dmforge.filters.selection.select_rl import SelectRl, SelectRlConfig
 from dmforge.filters.selection.task_sampling import Draw, DrawConfig
 from dmforge.generators.stages.annotate import Annotate, AnnotateConfig
-from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherRequest
+from dmforge.generators.teacher.client import Teacher, TeacherRequest
 from dmforge.generators.teacher.interview import Interview
+from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Operational
 from dmforge.schemas.ids import Id

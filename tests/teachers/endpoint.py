@@ -13,7 +13,8 @@ from typing import Any
 
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.lake.journal import Answer
-from dmforge.generators.teacher.client import Teacher, TeacherConfig, TeacherRequest
+from dmforge.generators.teacher.client import Teacher, TeacherRequest
+from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.replies import AnswerReply
 from dmforge.schemas.sizes import Size
 

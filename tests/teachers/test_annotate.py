@@ -25,7 +25,7 @@ from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.generators.teacher import interview
-from dmforge.generators.teacher.client import URL
+from dmforge.generators.teacher.teacher_config import URL
 from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.looks import Look

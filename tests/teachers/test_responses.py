@@ -13,8 +13,9 @@ import pytest
 
 from dmforge.curation.contract.budget import Budget, Price, Usage
 from dmforge.generators.teacher import client
-from dmforge.generators.teacher.client import Teacher, TeacherConfig
+from dmforge.generators.teacher.client import Teacher
 from dmforge.generators.teacher.rate_limits import RateLimiter
+from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.errors import DmforgeError, InputError, Transient
 from tests.teachers.endpoint import GOOD, QUESTION, Reply, Script, ask, ask_at, server, status
 
@@ -77,7 +78,11 @@ def test_a_completion_that_names_no_choices_is_one_without() -> None:
 
 
 def test_a_reply_in_parts_is_their_text() -> None:
-    parts = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": '{"a"'}, {"type": "text", "text": ": 1}"}]
+    parts = [
+        {"type": "thinking", "thinking": "hm", "text": "{}"},
+        {"type": "text", "text": '{"a"'},
+        {"type": "text", "text": ": 1}"},
+    ]
     message = {"role": "assistant", "content": parts}
     assert ask(Script(status(200, {**GOOD, "choices": [{"message": message}]})))["content"] == '{"a": 1}'
 
@@ -99,7 +104,7 @@ def test_content_that_is_no_text_is_an_answer_that_nobody_can_read(content: obje
         ("many", (None, None)), ([7, 3], (None, None)), (None, (None, None)), (7, (None, None)), ({}, (None, None)),
     ],
 )  # fmt: skip
-def test_tokens_that_make_no_sense_are_taken_for_the_most_and_not_written_down(
+def test_tokens_that_make_no_sense_are_estimated_and_not_written_down(
     usage: object, counted: tuple[int | None, int | None]
 ) -> None:
     account = Budget()
@@ -107,8 +112,24 @@ def test_tokens_that_make_no_sense_are_taken_for_the_most_and_not_written_down(
     names = ("prompt_tokens", "completion_tokens")
     assert answer["usage"] == {name: count for name, count in zip(names, counted, strict=True) if count is not None}
     used = spent(account)
-    assert used.output_tokens == (100 if counted[1] is None else counted[1])
-    assert used.input_tokens > 100 if counted[0] is None else used.input_tokens == counted[0]
+    assert used.estimated == (None in counted)
+    assert used.output_tokens == (len("{}") // 4 if counted[1] is None else counted[1])
+    assert used.input_tokens == (len("Look.What?") // 4 if counted[0] is None else counted[0])
+
+
+def test_a_usage_that_is_missing_is_estimated_from_the_other_replies() -> None:
+    usages = ({"prompt_tokens": 7, "completion_tokens": 30}, {"prompt_tokens": 7, "completion_tokens": 50}, None)
+    account = Budget()
+
+    async def all_in_turn(url: str) -> None:
+        teacher = Teacher(TeacherConfig(model="m", base_url=url), "annotate", account)
+        for _ in usages:
+            await teacher.ask(QUESTION)
+        await teacher.aclose()
+
+    with server(Script(*(status(200, {**GOOD, "usage": usage}) for usage in usages))) as url:
+        asyncio.run(all_in_turn(url))
+    assert spent(account) == Usage(3, 7 + 7 + len("Look.What?") // 4, 30 + 50 + 40, estimated=1)
 
 
 def test_pages_instead_of_answers_are_paid_for_some_times_and_no_more() -> None:

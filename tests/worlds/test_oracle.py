@@ -27,7 +27,8 @@ from dmforge.generators.synthetic.worlds.world_questions import GENERAL, WorldQu
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import plan_look
 from dmforge.schemas.looks import Look, Window
-from dmforge.schemas.replies import AnswerReply, LookReply, read_reply
+from dmforge.schemas.replies import AnswerReply, LookReply
+from dmforge.schemas.reply_reader import read_reply
 from tests.support.chats import Chat, Worlds, answered, blank, chance, is_right, right_share
 
 VIDEOS = 24

@@ -1,0 +1,148 @@
+"""Settings of a teacher: whom to ask, how, and how patiently; and what is missing of them before anything is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from dmforge.curation.contract.budget import FREE, Budget, Price
+from dmforge.curation.contract.stage import AskConfig
+from dmforge.generators.teacher.profiles import PROFILES, Profile, find_profile
+from dmforge.schemas.config import Formerly, Later, Operational
+from dmforge.schemas.errors import InputError
+
+URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
+NO_KEY = "none"
+"""Sent in place of a key where none is set: a local server wants none."""
+TEMPERATURE = 0.7
+"""The temperature of a recipe that names none: it stands in no key of a question."""
+
+
+def without_key(url: str) -> str:
+    """Check that an address holds no secret, so that it may be stored; return it."""
+    parts = urlsplit(url)
+    if parts.username or parts.password or parts.query:
+        hint = "leave that out; the key is read from the environment, from the variable that `api_key_env` names"
+        raise InputError("an endpoint's address holds a name, a key or a query", where="base_url", hint=hint)
+    return url
+
+
+def _known_profile(name: str) -> str:
+    find_profile(name)
+    return name
+
+
+Address = Annotated[str, AfterValidator(without_key)]
+
+
+class TeacherConfig(AskConfig):
+    """Whom to ask, how, and how patiently: `[teacher]` for all stages that ask, and a stage's own table where it differs. The
+    key is read from the environment and stands nowhere else."""
+
+    model: str
+    """The model's name, as the endpoint knows it."""
+    profile: Annotated[Operational[str], AfterValidator(_known_profile)] = ""
+    """Who serves it, where known: openai, gemini, anthropic, openrouter, vllm, llama.cpp, ollama, dashscope. It sets what is
+    known of that provider's interface, as far as the recipe doesn't say otherwise: docs/teachers.md."""
+    base_url: Operational[Address] = ""
+    """The endpoint, up to and including /v1. Empty: what OPENAI_BASE_URL says."""
+    api_key_env: Annotated[Operational[str], Formerly("key_name")] = KEY
+    """The variable of the environment that holds the key."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | Literal["default"] = TEMPERATURE
+    """Of sampling: further attempts at a task should differ. `"default"` leaves it to the provider."""
+    max_output_tokens: PositiveInt = 8192
+    """A longer reply is cut off; what a model thinks before it speaks counts, too. A reply that was cut off is asked for once
+    more with twice as much, and again, up to four times as much."""
+    reasoning: Later[Literal["none", "minimal", "low", "medium", "high"] | PositiveInt | None] = None
+    """How much to think, where a provider has it: an effort, or a number of tokens."""
+    structured_output: Operational[Literal["auto", "json_schema", "json_object", "prompt"]] = "auto"
+    """What a reply's form is asked for by: a schema, a mode of the endpoint, or words alone. `auto` begins with the first that
+    the profile knows of, and takes the next one where the endpoint refuses it."""
+    extra_body: Later[dict[str, Any]] = Field(default_factory=dict[str, Any])
+    """More parameters of each request, as they are sent."""
+    extra_headers: Operational[dict[str, str]] = Field(default_factory=dict[str, str])
+    """More headers of each request. No keys: a recipe is stored and passed on."""
+    reply_tokens: Operational[PositiveInt] = 120
+    """What a plan takes a reply to be: only the teacher knows how much it will say."""
+    requests_per_minute: Annotated[Operational[PositiveFloat | None], Formerly("requests_a_minute")] = None
+    """The endpoint's limit; without one, what its headers say, if they say anything."""
+    tokens_per_minute: Annotated[Operational[PositiveFloat | None], Formerly("tokens_a_minute")] = None
+    """The same for tokens, of questions and answers together."""
+    timeout_s: Operational[PositiveFloat] = 300.0
+    """Seconds until a request is given up and sent again."""
+    wait_timeout_s: Annotated[Operational[PositiveFloat], Formerly("patience_s")] = 1800.0
+    """Seconds that a task waits for a server which says that it is asked too much; then it stays pending."""
+    retries: Operational[NonNegativeInt] = 6
+    """How often a request is sent again after an error of the server or the network; then its task stays pending."""
+    prices: Operational[dict[str, Price]] = Field(default_factory=dict[str, Price])
+    """By model: the recipe's `[prices]`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_profile(cls, values: Any) -> Any:
+        """Fill in what the profile knows, where the recipe says nothing."""
+        profile = PROFILES.get(str(values.get("profile", ""))) if isinstance(values, dict) else None
+        return values if profile is None else {**profile.settings, **values}
+
+    @property
+    def known(self) -> Profile:
+        """What is known of the provider."""
+        return find_profile(self.profile)
+
+    @property
+    def endpoint(self) -> str:
+        return self.base_url or os.environ.get(URL, "")
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The parameters of sampling that aren't the default: they are part of what is asked."""
+        values = {"temperature": self.temperature, "reasoning": self.reasoning, "extra_body": self.extra_body or None}
+        defaults = {"temperature": TEMPERATURE}
+        return {name: value for name, value in values.items() if value != defaults.get(name)}
+
+    @property
+    def price(self) -> Price:
+        return self.prices.get(self.model, FREE)
+
+    def shared(self, askers: int) -> Self:
+        limits = {name: getattr(self, name) for name in ("requests_per_minute", "tokens_per_minute")}
+        shares = {name: limit and limit / askers for name, limit in limits.items()}
+        return super().shared(askers).model_copy(update=shares)
+
+
+def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | None:
+    """The error for a setting that is missing to ask a teacher, as far as it can be known beforehand; None if there is none."""
+    where = f"[stages.{stage}] model = {config.model!r}"
+    if not config.endpoint:
+        return InputError("no endpoint is named", where=where, hint=f"set base_url there, or {URL} in the environment")
+    setting = where if config.base_url else URL
+    if not _is_address(config.endpoint):
+        hint = "give the whole address: http://127.0.0.1:8000/v1, say"
+        return InputError(f"{config.endpoint!r} is no endpoint's address", where=setting, hint=hint)
+    try:
+        without_key(config.endpoint)
+    except InputError as error:
+        return InputError(error.message, where=setting, hint=error.hint)
+    if not _is_key(os.environ.get(config.api_key_env) or NO_KEY):
+        message = "the key holds a space, a line end or a letter that no key has"
+        return InputError(message, where=config.api_key_env, hint="set the variable to the key and nothing else")
+    if account.budget_usd is not None and config.model not in config.prices:
+        hint = f"write down [prices.{json.dumps(config.model)}]: input_usd and output_usd, a million tokens; 0 if it is free"
+        return InputError("a budget can't be kept without prices", where=where, hint=hint)
+    return None
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # unclosed brackets, or a port out of range
+        return False
+
+
+def _is_key(key: str) -> bool:
+    return key.isascii() and key.isprintable() and key == key.strip()

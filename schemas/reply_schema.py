@@ -1,0 +1,51 @@
+"""The JSON schema of a reply, as narrow as what is accepted: densities that are offered, windows within what is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dmforge.schemas.looks import OFFERED_FPS, Window
+from dmforge.schemas.replies import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a reply to one question can hold."""
+
+    window: Window | None = None
+    """Every time lies within it."""
+    max_questions: int | None = None
+    """The most questions that are written."""
+
+
+UNBOUNDED = Bounds()
+"""Of a question about which nothing is known: its schema is the plain one."""
+
+
+def reply_schema(reply: type[Reply], bounds: Bounds = UNBOUNDED) -> dict[str, Any]:
+    """The schema of a reply; with bounds, of the replies that can be accepted."""
+    schema = reply.json_schema()
+    return schema if bounds == UNBOUNDED else _narrowed(schema, _limits(bounds))
+
+
+def _limits(bounds: Bounds) -> dict[str, dict[str, Any]]:
+    """What is added to the schema of a field, by its name: it means the same in every reply."""
+    limits: dict[str, dict[str, Any]] = {"fps": {"enum": list(OFFERED_FPS)}}
+    if bounds.window is not None:
+        within = {"minimum": bounds.window.start_cs / 100, "maximum": bounds.window.end_cs / 100}
+        limits |= {"start_s": within, "end_s": within}
+    if bounds.max_questions is not None:
+        limits["questions"] = {"maxItems": bounds.max_questions}
+    return limits
+
+
+def _narrowed(schema: Any, limits: dict[str, dict[str, Any]]) -> Any:
+    if isinstance(schema, list):
+        return [_narrowed(item, limits) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    narrowed = {name: _narrowed(part, limits) for name, part in schema.items()}
+    if isinstance(properties := narrowed.get("properties"), dict):
+        narrowed["properties"] = {name: part | limits.get(name, {}) for name, part in properties.items()}
+    return narrowed
