@@ -21,6 +21,7 @@ from dmforge.curation.lake.commits import WORD
 from dmforge.curation.lake.missing_stage import MissingStage
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.inference.named_student import StudentConfig, resolve_checkpoint
+from dmforge.generators.teacher.teacher_config import TeacherConfig, TeacherDefaults
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
@@ -94,6 +95,8 @@ class RecipeFile(Config):
     """Videos that belong to the recipe, `[bring]`; others are brought by `dmforge ingest`."""
     clips: Clips = Field(default_factory=Clips)
     """Which frames a policy is shown, and how large: one setting for all stages that have a say in it."""
+    teacher: TeacherDefaults = Field(default_factory=TeacherDefaults)
+    """Whom all stages ask that name no other, and how: a stage's own table says where it differs."""
     student: StudentConfig = Field(default_factory=StudentConfig)
     """The checkpoint that rollouts are of, `[student]`: one for all stages that roll out."""
     stages: dict[str, dict[str, Any]]
@@ -153,8 +156,16 @@ def _configured_stage(path: Path, file: RecipeFile, name: str, where: str) -> An
     for section in ("clips", "prices", "student"):
         if section in stage_type.config_class.model_fields:
             values = {section: getattr(file, section), **values}
+    if issubclass(stage_type.config_class, TeacherConfig):
+        values = {**_teacher_values(file.teacher, stage_type.config_class, values), **values}
     config = parse_config(stage_type.config_class, values, where=where)
     return stage_type(resolve_checkpoint(path.parent, config) if "student" in stage_type.config_class.model_fields else config)
+
+
+def _teacher_values(teacher: TeacherDefaults, config_class: type[StageConfig], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `[teacher]` says, as far as the stage has such settings; a stage with several teachers names their models itself."""
+    said = {name: getattr(teacher, name) for name in teacher.model_fields_set & set(config_class.model_fields)}
+    return {name: value for name, value in said.items() if not (name == "model" and values.get("teachers"))}
 
 
 def _with_package(error: PluginError, path: Path) -> PluginError:

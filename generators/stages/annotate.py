@@ -17,7 +17,7 @@ from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected,
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.ask_stage import In, Out, ShowingConfig, TeacherStage
 from dmforge.generators.teacher.interview import Interview, UnreadableReply, announced, expected_usage, print_look_sizes
-from dmforge.generators.teacher.teacher_config import KEY, Address, TeacherConfig, missing
+from dmforge.generators.teacher.teacher_config import Address, TeacherConfig, missing
 from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import NoFrames
@@ -45,8 +45,8 @@ class TeacherShare(Config):
     """How many tasks it is given, beside the others' shares."""
     base_url: Operational[Address] = ""
     """Its endpoint, if not that of the stage."""
-    api_key_env: Annotated[Operational[str], Formerly("key_name")] = KEY
-    """The variable of the environment that holds its key."""
+    api_key_env: Annotated[Operational[str], Formerly("key_name")] = ""
+    """The variable of the environment that holds its key, if not that of the stage."""
 
 
 class AnnotateConfig(ShowingConfig):
@@ -72,7 +72,8 @@ class AnnotateConfig(ShowingConfig):
 
     def each(self) -> list[TeacherConfig]:
         """One configuration for each teacher."""
-        return [self.model_copy(update=share.model_dump(exclude={"share"})) for share in self.teachers] or [self]
+        own = [{name: value for name, value in share if value and name != "share"} for share in self.teachers]
+        return [self.model_copy(update=settings) for settings in own] or [self]
 
     def chosen(self, task: Task) -> int:
         """The index of the teacher that a task is assigned to, by its id."""

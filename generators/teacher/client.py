@@ -92,7 +92,7 @@ class Teacher:
         self._useless_in_a_row = 0
         self._shape = first_shape(config)
         self._reported = Usage()
-        self._url, self._key = config.endpoint, os.environ.get(config.api_key_env) or NO_KEY
+        self._url, self._key = config.endpoint, os.environ.get(config.key_variable) or NO_KEY
         self._client = AsyncOpenAI(
             base_url=self._url,
             api_key=self._key,
@@ -120,7 +120,7 @@ class Teacher:
             if outcome.kind == "filtered":  # it concerns this question alone: an answer like any refusal
                 return {"content": "", "refusal": shown(outcome.words), "finish": "content_filter", "usage": {}}
             if outcome.kind == "final":
-                raise final_error(outcome, self._config.model, self._url, self._config.api_key_env)
+                raise final_error(outcome, self._config.model, self._url, self._config.key_variable)
             if outcome.kind == "too large":
                 sizes = request.images, request.sent_bytes(), self._limit(request)
                 raise self._useless_error(*too_large(outcome, self._config.model, *sizes))

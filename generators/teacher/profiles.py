@@ -6,7 +6,7 @@ A profile is a beginning: what an endpoint refuses is left out or named otherwis
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -29,8 +29,10 @@ class Profile:
 
     checked: str
     """When it was tried, and against what; or that it wasn't."""
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Settings of a teacher, where the recipe doesn't say otherwise."""
+    base_url: str = ""
+    """Where it is, where the recipe doesn't say otherwise."""
+    api_key_env: str = ""
+    """The variable of the environment that usually holds the key."""
     limit_name: LimitName = "max_completion_tokens"
     structure: Structure = "narrow schema"
     takes_seed: bool = True
@@ -57,30 +59,30 @@ class Profile:
 
 UNTRIED = "not tried; by its documentation, 2026-11"
 PROFILES: Mapping[str, Profile] = MappingProxyType({
-    "openai": Profile(UNTRIED, {"base_url": "https://api.openai.com/v1"}),
+    "openai": Profile(UNTRIED, "https://api.openai.com/v1"),
     "gemini": Profile(
         UNTRIED,
-        {"base_url": "https://generativelanguage.googleapis.com/v1beta/openai", "api_key_env": "GEMINI_API_KEY"},
+        "https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY",
         takes_seed=False,
     ),
     "anthropic": Profile(
         UNTRIED,
-        {"base_url": "https://api.anthropic.com/v1", "api_key_env": "ANTHROPIC_API_KEY"},
+        "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY",
         structure="prompt", takes_seed=False, thinking="thinking",
     ),
     "openrouter": Profile(
         UNTRIED,
-        {"base_url": "https://openrouter.ai/api/v1", "api_key_env": "OPENROUTER_API_KEY"},
+        "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY",
         limit_name="max_tokens", thinking="reasoning",
     ),
-    "vllm": Profile(UNTRIED, {"base_url": "http://127.0.0.1:8000/v1"}, thinking="chat_template_kwargs"),
+    "vllm": Profile(UNTRIED, "http://127.0.0.1:8000/v1", thinking="chat_template_kwargs"),
     "llama.cpp": Profile(
-        UNTRIED, {"base_url": "http://127.0.0.1:8080/v1"}, limit_name="max_tokens", thinking="chat_template_kwargs"
+        UNTRIED, "http://127.0.0.1:8080/v1", limit_name="max_tokens", thinking="chat_template_kwargs"
     ),
-    "ollama": Profile(UNTRIED, {"base_url": "http://127.0.0.1:11434/v1"}, limit_name="max_tokens"),
+    "ollama": Profile(UNTRIED, "http://127.0.0.1:11434/v1", limit_name="max_tokens"),
     "dashscope": Profile(
         UNTRIED,
-        {"base_url": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "api_key_env": "DASHSCOPE_API_KEY"},
+        "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY",
         limit_name="max_tokens", structure="json_object", thinking="enable_thinking",
     ),
 })  # fmt: skip

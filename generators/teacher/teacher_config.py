@@ -7,11 +7,11 @@ import os
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dmforge.curation.contract.budget import FREE, Budget, Price
 from dmforge.curation.contract.stage import AskConfig
-from dmforge.generators.teacher.profiles import PROFILES, Profile, find_profile
+from dmforge.generators.teacher.profiles import Profile, find_profile
 from dmforge.schemas.config import Formerly, Later, Operational
 from dmforge.schemas.errors import InputError
 
@@ -49,9 +49,9 @@ class TeacherConfig(AskConfig):
     """Who serves it, where known: openai, gemini, anthropic, openrouter, vllm, llama.cpp, ollama, dashscope. It sets what is
     known of that provider's interface, as far as the recipe doesn't say otherwise: docs/teachers.md."""
     base_url: Operational[Address] = ""
-    """The endpoint, up to and including /v1. Empty: what OPENAI_BASE_URL says."""
-    api_key_env: Annotated[Operational[str], Formerly("key_name")] = KEY
-    """The variable of the environment that holds the key."""
+    """The endpoint, up to and including /v1. Empty: the profile's; without a profile, what OPENAI_BASE_URL says."""
+    api_key_env: Annotated[Operational[str], Formerly("key_name")] = ""
+    """The variable of the environment that holds the key. Empty: the profile's, or OPENAI_API_KEY."""
     temperature: Annotated[float, Field(ge=0, le=2)] | Literal["default"] = TEMPERATURE
     """Of sampling: further attempts at a task should differ. `"default"` leaves it to the provider."""
     max_output_tokens: PositiveInt = 8192
@@ -81,13 +81,6 @@ class TeacherConfig(AskConfig):
     prices: Operational[dict[str, Price]] = Field(default_factory=dict[str, Price])
     """By model: the recipe's `[prices]`."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _with_profile(cls, values: Any) -> Any:
-        """Fill in what the profile knows, where the recipe says nothing."""
-        profile = PROFILES.get(str(values.get("profile", ""))) if isinstance(values, dict) else None
-        return values if profile is None else {**profile.settings, **values}
-
     @property
     def known(self) -> Profile:
         """What is known of the provider."""
@@ -95,7 +88,11 @@ class TeacherConfig(AskConfig):
 
     @property
     def endpoint(self) -> str:
-        return self.base_url or os.environ.get(URL, "")
+        return self.base_url or self.known.base_url or os.environ.get(URL, "")
+
+    @property
+    def key_variable(self) -> str:
+        return self.api_key_env or self.known.api_key_env or KEY
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -114,12 +111,19 @@ class TeacherConfig(AskConfig):
         return super().shared(askers).model_copy(update=shares)
 
 
+class TeacherDefaults(TeacherConfig):
+    """What a recipe says of its teachers, once for all stages: any of their settings."""
+
+    model: str = ""
+    """The model's name, as the endpoint knows it."""
+
+
 def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | None:
     """The error for a setting that is missing to ask a teacher, as far as it can be known beforehand; None if there is none."""
     where = f"[stages.{stage}] model = {config.model!r}"
     if not config.endpoint:
         return InputError("no endpoint is named", where=where, hint=f"set base_url there, or {URL} in the environment")
-    setting = where if config.base_url else URL
+    setting = where if config.base_url or config.profile else URL
     if not _is_address(config.endpoint):
         hint = "give the whole address: http://127.0.0.1:8000/v1, say"
         return InputError(f"{config.endpoint!r} is no endpoint's address", where=setting, hint=hint)
@@ -127,9 +131,9 @@ def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | 
         without_key(config.endpoint)
     except InputError as error:
         return InputError(error.message, where=setting, hint=error.hint)
-    if not _is_key(os.environ.get(config.api_key_env) or NO_KEY):
+    if not _is_key(os.environ.get(config.key_variable) or NO_KEY):
         message = "the key holds a space, a line end or a letter that no key has"
-        return InputError(message, where=config.api_key_env, hint="set the variable to the key and nothing else")
+        return InputError(message, where=config.key_variable, hint="set the variable to the key and nothing else")
     if account.budget_usd is not None and config.model not in config.prices:
         hint = f"write down [prices.{json.dumps(config.model)}]: input_usd and output_usd, a million tokens; 0 if it is free"
         return InputError("a budget can't be kept without prices", where=where, hint=hint)

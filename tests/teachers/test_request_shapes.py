@@ -108,10 +108,10 @@ def test_a_refusal_of_many_requests_in_flight_changes_one_thing() -> None:
 
 
 def test_a_profile_says_what_the_recipe_does_not() -> None:
-    config = TeacherConfig.model_validate({"model": "m", "profile": "openrouter"})
+    config = TeacherConfig(model="m", profile="openrouter")
     assert config.endpoint == "https://openrouter.ai/api/v1"
-    assert config.api_key_env == "OPENROUTER_API_KEY"
-    own = TeacherConfig.model_validate({"model": "m", "profile": "openrouter", "base_url": "http://127.0.0.1:1/v1"})
+    assert config.key_variable == "OPENROUTER_API_KEY"
+    own = TeacherConfig(model="m", profile="openrouter", base_url="http://127.0.0.1:1/v1")
     assert own.endpoint == "http://127.0.0.1:1/v1"
     with pytest.raises(InputError, match="there is no profile 'opnai'") as error:
         TeacherConfig.model_validate({"model": "m", "profile": "opnai"})
