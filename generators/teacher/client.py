@@ -17,12 +17,15 @@ import httpx2
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dmforge.curation.contract.budget import COUNTS, FREE, Budget, Price, Usage
+from dmforge.curation.contract.run_events import RequestRetried
 from dmforge.curation.contract.stage import AskConfig
 from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.lake.journal import Answer
 from dmforge.generators.teacher.advice import final_error, refusal_text, too_large, unreadable
 from dmforge.generators.teacher.http_bounds import NEVER_SENT, client, timeouts
 from dmforge.generators.teacher.rate_limits import RateLimiter
+from dmforge.generators.teacher.repeated_question import without_question
+from dmforge.generators.teacher.request_end import request_end
 from dmforge.generators.teacher.response import TeacherRefusal, read_response, shown
 from dmforge.schemas.config import Formerly, Operational
 from dmforge.schemas.errors import InputError, Transient
@@ -204,17 +207,18 @@ class Teacher:
             if failures > self._config.retries:
                 raise error_to_raise
             await self._pause(outcome, next(pauses_s), start_s)
+            self._account.events.emit(RequestRetried(self._stage, self._config.model))
 
     async def _ask_once(self, request: TeacherRequest, max_usage: Usage) -> Answer | TeacherRefusal:
         """Ask once, within the budget and the rate limit; what it cost is recorded."""
         self._raise_if_ended()
         max_usd = self._config.price.usd(max_usage)
         await self._account.reserve(max_usd)
-        usage = Usage()
+        usage, sent_s, outcome = Usage(), None, None
         try:
             await self._limiter.turn(self._likely_tokens(request))
             self._raise_if_ended()
-            usage = max_usage  # from here until something comes back, it is unknown what is charged
+            usage, sent_s = max_usage, time.monotonic()  # from here until something comes back, it is unknown what is charged
             outcome = await self._send_once(request)
             if not isinstance(outcome, TeacherRefusal):
                 usage = _usage(outcome, max_usage)
@@ -222,7 +226,8 @@ class Teacher:
                 usage = Usage()
             return outcome
         finally:
-            self._account.settle(self._stage, self._config.model, max_usd, usage, self._config.price.usd(usage))
+            end = None if sent_s is None else request_end(outcome, time.monotonic() - sent_s)
+            self._account.settle(self._stage, self._config.model, max_usd, usage, self._config.price.usd(usage), end)
 
     def _raise_if_ended(self) -> None:
         if self._end_message is not None:
@@ -287,7 +292,8 @@ class Teacher:
             return TeacherRefusal("passing", f"the connection broke: {cause or type(cause).__name__}", may_cost=True)
         outcome = read_response(response.status_code, response.headers, response.content)
         if isinstance(outcome, TeacherRefusal):
-            return replace(outcome, words=self._without_key(outcome.words))
+            words = shown(self._without_key(outcome.words))
+            return replace(outcome, words=without_question(words, request.instruction, request.parts))
         self._limiter.answered(response.headers)
         return {name: self._without_key(part) if isinstance(part, str) else part for name, part in outcome.items()}
 
