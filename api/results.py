@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dmforge.commands.run import Forecast, Listed
+from dmforge.commands.plan import Forecast
+from dmforge.commands.run import Listed
 from dmforge.curation.contract.collective import StageCounts
+from dmforge.curation.contract.request_totals import SpentByStage
 from dmforge.curation.exports import Exported
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake import logical_digest
@@ -94,6 +96,8 @@ class StageTable(CommandResult):
     stages: tuple[StageStatus, ...]
     cost: float
     """Dollars."""
+    spent: SpentByStage | None = None
+    """After a run: what it spent itself."""
 
     @property
     def is_unfinished(self) -> bool:
@@ -101,7 +105,8 @@ class StageTable(CommandResult):
         return any(stage.is_unfinished for stage in self.stages)
 
     def as_json(self) -> dict[str, Any]:
-        return {"stages": [stage.as_json() for stage in self.stages], "cost": self.cost}
+        document = {"stages": [stage.as_json() for stage in self.stages], "cost": self.cost}
+        return document if self.spent is None else document | {"spent": self.spent.as_json()}
 
     def blocks(self) -> Iterator[Block]:
         rows = [[stage.name, *asdict(stage.tally).values()] for stage in self.stages]

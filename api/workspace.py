@@ -19,6 +19,7 @@ from dmforge.api.results import (
 )
 from dmforge.commands import audit as audit_commands
 from dmforge.commands import declared_videos, intake, upgrade
+from dmforge.commands import plan as plan_commands
 from dmforge.commands import report as report_commands
 from dmforge.commands import run as run_commands
 from dmforge.commands import select as select_commands
@@ -80,7 +81,7 @@ class Workspace:
     def plan(self) -> Plan:
         """What a run would do and cost."""
         waiting_files = declared_videos.to_bring(self.folder)
-        return Plan(tuple(run_commands.plan(self.folder)), waiting_files)
+        return Plan(tuple(plan_commands.plan(self.folder)), waiting_files)
 
     def run(
         self,
@@ -90,12 +91,14 @@ class Workspace:
         budget_usd: float | None = None,
         retry_quarantined: bool = False,
         progress: bool | Callable[[StageReport], None] = True,
+        log: Place | None = None,
     ) -> StageTable:
         """Do what is pending, up to a stage, on so many videos, for so much money. Whatever stops it, the same call goes on.
 
-        `progress` prints on stderr; a function is called as each stage ends, and nothing is printed.
+        `progress` prints on stderr; a function is called as each stage ends, and nothing is printed. To the file `log` each
+        event is appended as it happens, as a line of JSON.
         """
-        settings = RunSettings(until, videos, budget_usd, retry_quarantined)
+        settings = RunSettings(until, videos, budget_usd, retry_quarantined, log=None if log is None else Path(log))
         arguments = {"until": until, "videos": videos, "budget_usd": budget_usd, "retry_quarantined": retry_quarantined}
         on_stage = None if isinstance(progress, bool) else progress
         return self.run_with(settings, self._called("run", arguments, progress is True), on_stage)
@@ -104,9 +107,9 @@ class Workspace:
         self, settings: RunSettings, caller: Caller, on_stage: Callable[[StageReport], None] | None = None
     ) -> StageTable:
         """Do what is pending, with the settings that only a command line has: a cluster, or the share of a rank."""
-        reports = full_run(self.folder, caller, settings, on_stage)
-        stages = (StageStatus(report.name, report.tally, report.deferred, report.blocked_by) for report in reports)
-        return StageTable(tuple(stages), run_log.spent_usd(self.folder))
+        finished = full_run(self.folder, caller, settings, on_stage)
+        stages = (StageStatus(report.name, report.tally, report.deferred, report.blocked_by) for report in finished.reports)
+        return StageTable(tuple(stages), run_log.spent_usd(self.folder), finished.spent)
 
     def status(self) -> StageTable:
         """Where each stage stands."""

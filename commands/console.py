@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
+from dmforge.curation.contract.request_totals import RequestTotals, SpentByStage, print_usd
 from dmforge.curation.io.command_result import CommandResult, TextTable, is_number
 from dmforge.curation.io.terminal import Terminal
 from dmforge.schemas.visible import escaped_in_line, escaped_json
@@ -78,6 +79,20 @@ def print_awaited(console: Terminal, stage: str, blocked_by: str) -> None:
     """Print the stage before which a run ends, and what it awaits."""
     if blocked_by:
         console.print_line(f"a run ends before {stage}: {blocked_by}")
+
+
+def print_spent(console: Terminal, spent: SpentByStage) -> None:
+    """Print what a run spent, stage by stage and in all; nothing where nobody was asked."""
+    for stage, totals in spent.stages.items():
+        console.print_line(f"{stage}: spent {_spent_text(totals)}")
+    if spent.stages:
+        console.print_line(f"the run spent {_spent_text(spent.total)}")
+
+
+def _spent_text(totals: RequestTotals) -> str:
+    failures = f"; {totals.failures} failed" if totals.failures else ""
+    tokens = f"{totals.input_tokens} tokens in, {totals.output_tokens} out"
+    return f"{print_usd(totals.usd)} on {totals.calls} calls: {tokens}{failures}"
 
 
 def unfinished_if(pending: bool) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from dmforge.commands import declared_videos, run
 from dmforge.commands.caller import Caller
-from dmforge.commands.console import print_awaited, print_deferred
+from dmforge.commands.console import print_awaited, print_deferred, print_spent
 from dmforge.commands.rank_run import run_share
+from dmforge.curation.contract.request_totals import SpentByStage
+from dmforge.curation.contract.run_events import RunEvents
 from dmforge.curation.engine.driver import StageReport
+from dmforge.curation.engine.event_log import EventLog
 from dmforge.curation.lake.partition import Share
+from dmforge.curation.output_paths import output_file
 from dmforge.curation.workspace_folder import WorkspaceFolder
 
 
@@ -33,29 +38,46 @@ class RunSettings:
     """Of a rank beside others."""
     wait_timeout_s: float = 600.0
     """How long a rank waits where no other is at work."""
+    log: Path | None = None
+    """The file to which each event is appended, as it happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class FullRun:
+    """What became of a run."""
+
+    reports: list[StageReport]
+    spent: SpentByStage
 
 
 def full_run(
     workspace: WorkspaceFolder, caller: Caller, settings: RunSettings, on_stage: Callable[[StageReport], None] | None = None
-) -> list[StageReport]:
-    """Run all that is pending. As each stage ends, the reasons for pending inputs are printed and `on_stage` is called."""
-    reports: list[StageReport] = []
-    with contextlib.closing(_reports(workspace, caller, settings)) as stage_reports:
-        for report in stage_reports:
+) -> FullRun:
+    """Run all that is pending. As each stage ends, the reasons for pending inputs are printed and `on_stage` is called; what
+    was spent is printed however the run ends."""
+    reports, spent = list[StageReport](), SpentByStage()
+    events = RunEvents(spent.follow)
+    with contextlib.ExitStack() as stack:
+        if settings.log is not None:
+            rank = None if settings.share is None else settings.share.rank
+            log = stack.enter_context(EventLog(output_file(settings.log, "--log", workspace.require()), rank))
+            stack.enter_context(events.followed_by(log.follow))
+        stack.callback(print_spent, caller.console, spent)
+        for report in stack.enter_context(contextlib.closing(_reports(workspace, caller, settings, events))):
             reports.append(report)
             print_deferred(caller.console, report.name, report.deferred)
             print_awaited(caller.console, report.name, report.blocked_by)
             if on_stage is not None:
                 on_stage(report)
-    return reports
+    return FullRun(reports, spent)
 
 
-def _reports(workspace: WorkspaceFolder, caller: Caller, settings: RunSettings) -> Generator[StageReport]:
+def _reports(workspace: WorkspaceFolder, caller: Caller, settings: RunSettings, events: RunEvents) -> Generator[StageReport]:
     console, command = caller.console, caller.command
     if settings.share is not None:
         declared_videos.bring_in_turn(workspace, console, command, settings.wait_timeout_s)
         yield from run_share(
-            workspace, console, command, settings.share, settings.wait_timeout_s, settings.until, settings.budget_usd
+            workspace, console, command, settings.share, settings.wait_timeout_s, settings.until, settings.budget_usd, events
         )
         return
     with contextlib.ExitStack() as stack:
@@ -70,4 +92,5 @@ def _reports(workspace: WorkspaceFolder, caller: Caller, settings: RunSettings) 
             settings.retry_quarantined,
             settings.budget_usd,
             executor,
+            events,
         )

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from dmforge.commands.run import record_reports
 from dmforge.curation.contract.budget import Budget
+from dmforge.curation.contract.run_events import RunEvents
 from dmforge.curation.contract.stage import AnyStage, Ask, Root
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import StageReport, split_at_blocked
@@ -34,6 +35,7 @@ def run_share(
     wait_timeout_s: float,
     until: str | None = None,
     budget_usd: float | None = None,
+    events: RunEvents | None = None,
 ) -> Iterator[StageReport]:
     """Run the pending work on one rank's videos, beside other ranks on the same folder, with its part of the budget."""
     recipe = read_recipe(workspace.require().recipe)
@@ -44,13 +46,10 @@ def run_share(
     with claim_share(workspace, share, command):
         if not _is_enrolled(workspace, recipe):
             raise _changed_list_error(workspace)
-        account = Budget(budget_usd if budget_usd is None else budget_usd / share.of)
+        account = Budget(budget_usd if budget_usd is None else budget_usd / share.of, events)
         driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, wait_timeout_s)
-        with run_log.recorded(workspace, command, recipe.resolved()) as record:
-            try:
-                yield from record_reports(driver.run_share(recipe.upto(until)), record)
-            finally:
-                record.spent(driver.account)
+        with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
+            yield from record_reports(driver.run_share(recipe.upto(until)), record)
 
 
 def _enrol(workspace: WorkspaceFolder, recipe: Recipe, command: str) -> None:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.curation.audit.id_lookup import MAX_LISTED, TypedId, read_id, require_kind
 from dmforge.curation.audit.printed_ids import KINDS
-from dmforge.curation.contract.budget import Budget, ExpectedCost, Usage
+from dmforge.curation.contract.budget import Budget
 from dmforge.curation.contract.collective import Collective, StageCounts
-from dmforge.curation.contract.stage import AnyStage, Ask, Root
+from dmforge.curation.contract.run_events import RunEvents, StageEnded
+from dmforge.curation.contract.stage import AnyStage, Root
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import Driver, StageReport
 from dmforge.curation.engine.executors.batch_results import Executor
-from dmforge.curation.engine.executors.concurrent_asks import AnyAsk
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.exports import Exported, find_export
 from dmforge.curation.exports import export as write_export
@@ -32,38 +30,20 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.missing_stage import MissingStage
 from dmforge.curation.lake.roster import unpublished_roster
 from dmforge.curation.lake.views import LakeView
-from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.lifecycle import merge as merging
 from dmforge.curation.lifecycle import takedown
 from dmforge.curation.output_paths import output_folder
 from dmforge.curation.shards import folders
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import Manifest, read_manifest
-from dmforge.curation.video.media import refuse_other_clips
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.curation.workspace_format import stamp_format
 from dmforge.recipe import RECIPES, Recipe, read_recipe
 from dmforge.schemas import formats
-from dmforge.schemas.clips import Clips
-from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.records import Video
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """A forecast of a run at one stage: its work and its cost."""
-
-    name: str
-    tally: StageCounts
-    expected: int
-    """Inputs that the pending work of earlier stages should add, going by what it gave so far."""
-    superseded: int
-    cost: ExpectedCost
-    blocked_by: str
-    """What has to be made by other means first, if anything: a run ends before this stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +86,6 @@ def init(folder: Path, name: str) -> WorkspaceFolder:
     return workspace
 
 
-def plan(workspace: WorkspaceFolder) -> list[Forecast]:
-    """Forecast a run, stage by stage. Writes nothing."""
-    recipe = read_recipe(workspace.require().recipe)
-    with workspace.reading():
-        view = view_of_now(Lake(workspace), recipe)
-        forecasts: list[Forecast] = []
-        for stage in recipe.stages:
-            clips = getattr(stage.config, "clips", None)
-            if isinstance(clips, Clips):  # what a run would be refused for
-                refuse_other_clips(workspace, clips)
-            tally, expected = view.tally(stage), _expected(view, stage, forecasts)
-            if isinstance(stage, Collective) and not tally.pending and _has_growing_tables(stage, recipe.stages, forecasts):
-                tally = StageCounts(tally.settled, 0, 0, 0)  # it is done again, whole, once its tables have grown
-            cost = _cost(view, stage, expected) if isinstance(stage, Ask) else ExpectedCost(Usage(), 0.0)
-            forecasts.append(Forecast(stage.name, tally, expected, view.superseded(stage), cost, stage.blocked_by()))
-        return forecasts
-
-
 def run(
     workspace: WorkspaceFolder,
     console: Console,
@@ -133,6 +95,7 @@ def run(
     retry_quarantined: bool = False,
     budget_usd: float | None = None,
     executor: Executor | None = None,
+    events: RunEvents | None = None,
 ) -> Iterator[StageReport]:
     """Run the pending work, yielding a report as each stage ends. A budget is never exceeded by calls to teachers."""
     recipe = read_recipe(workspace.require().recipe)
@@ -143,12 +106,10 @@ def run(
         takedown.finish_forgetting(lake)
         if retry_quarantined:
             reopening.reopen_quarantined(lake, stages)
-        driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, Budget(budget_usd))
-        with run_log.recorded(workspace, command, recipe.resolved()) as record:
-            try:
-                yield from record_reports(driver.run(stages, pilot), record)
-            finally:
-                record.spent(driver.account)
+        account = Budget(budget_usd, events)
+        driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, account)
+        with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
+            yield from record_reports(driver.run(stages, pilot), record)
 
 
 @contextmanager
@@ -168,6 +129,7 @@ def record_reports(reports: Iterator[StageReport], record: run_log.Run) -> Itera
         took_s, began_s = time.monotonic() - began_s, time.monotonic()
         details = {"deferred": report.deferred, "awaits": report.blocked_by, "seconds": round(took_s, 3)}
         record.stage(report.name, asdict(report.tally) | details)
+        record.account.events.emit(StageEnded(report.name, **asdict(report.tally), seconds=round(took_s, 3)))
         if report.tally.pending and not report.blocked_by:
             record.ending = "unfinished"
         yield report
@@ -286,40 +248,6 @@ def merge(workspace: WorkspaceFolder, command: str, others: Sequence[Path]) -> m
         lake = Lake(workspace)
         lake.sweep()
         return sum((merging.merge(lake, other) for other in other_workspaces), merging.MergeCounts())
-
-
-def _cost(view: LakeView, stage: AnyAsk, more_inputs: int) -> ExpectedCost:
-    """The expected cost of a stage's pending inputs, and of `more_inputs` to come at the same average cost."""
-    item_count, usage, usd = 0, Usage(), 0.0
-    for batch in pending_batches(view, stage):
-        for item in from_arrow(stage.item, batch.items):
-            expected = stage.expected(item)
-            if expected is not None:
-                item_count, usage, usd = item_count + 1, usage + expected.usage, usd + expected.usd
-    scale = 1 + more_inputs / item_count if item_count else 1.0
-    scaled = (round(number * scale) for number in (usage.calls, usage.input_tokens, usage.output_tokens))
-    return ExpectedCost(Usage(*scaled), usd * scale)
-
-
-def _has_growing_tables(stage: Collective[Any, Any], stages: Sequence[AnyStage], forecasts: Sequence[Forecast]) -> bool:
-    """Whether earlier stages will add rows to a table that a Collective reads."""
-    tables_read = {stage.reads, *stage.also_reads}
-    pairs = zip(stages, forecasts, strict=False)
-    return any(
-        tables_read & set(earlier_stage.makes) and forecast.tally.pending + forecast.expected
-        for earlier_stage, forecast in pairs
-    )
-
-
-def _expected(view: LakeView, stage: AnyStage, forecasts: Sequence[Forecast]) -> int:
-    if isinstance(stage, Root):
-        return 0
-    total = 0.0
-    for earlier_stage, forecast in zip(view.stages, forecasts, strict=False):
-        coming_inputs = forecast.tally.pending + forecast.expected
-        if stage.reads in earlier_stage.makes and coming_inputs:
-            total += coming_inputs * view.yield_of(earlier_stage, stage.reads)
-    return math.ceil(total)
 
 
 def video_finder(texts: Sequence[str]) -> Callable[[Lake], Sequence[Id]]:

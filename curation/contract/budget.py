@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import NonNegativeFloat
 
+from dmforge.curation.contract.run_events import RequestAnswered, RequestFailed, RequestsChanged, RunEvents
 from dmforge.schemas.config import Config
 from dmforge.schemas.errors import Transient
 
@@ -82,11 +83,24 @@ class ModelCost:
     usd: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class RequestEnd:
+    """How a request that was sent ended."""
+
+    status: int | None
+    """Of the server's response, where one came."""
+    failure: str
+    """Why no answer came, in the provider's words; empty where one came."""
+    seconds: float
+
+
 class Budget:
     """The budget of a run, and what was spent of it."""
 
-    def __init__(self, budget_usd: float | None = None) -> None:
+    def __init__(self, budget_usd: float | None = None, events: RunEvents | None = None) -> None:
         self.budget_usd = budget_usd
+        self.events = events or RunEvents()
+        """Of the run: each request is told there as it is settled."""
         self.spent: defaultdict[tuple[str, str], ModelCost] = defaultdict(ModelCost)
         """By stage and model."""
         self.notes: list[str] = []
@@ -99,10 +113,12 @@ class Budget:
         """Spent so far."""
         return sum(spent.usd for spent in self.spent.values())
 
-    def note(self, text: str) -> None:
-        """Note something once."""
+    def note(self, stage: str, model: str, words: str) -> None:
+        """Note once that requests are sent otherwise from now on."""
+        text = f"{stage}, {model}: {words}"
         if text not in self.notes:
             self.notes.append(text)
+            self.events.emit(RequestsChanged(stage, model, words))
 
     async def reserve(self, max_usd: float) -> None:
         """Reserve an amount; if it may exceed the budget, wait for calls in flight, or raise Transient where there are none."""
@@ -114,8 +130,8 @@ class Budget:
             await release
         self._reserved_usd += max_usd
 
-    def settle(self, stage: str, model: str, max_usd: float, usage: Usage, usd: float) -> None:
-        """Replace a call's reservation by its actual cost."""
+    def settle(self, stage: str, model: str, max_usd: float, usage: Usage, usd: float, end: RequestEnd | None = None) -> None:
+        """Replace a call's reservation by its actual cost. Without an `end` nothing was sent."""
         spent = self.spent[stage, model]
         spent.usage, spent.usd = spent.usage + usage, spent.usd + usd
         self._reserved_usd -= max_usd
@@ -125,3 +141,12 @@ class Budget:
         for release in waiting:
             if not release.done():
                 release.set_result(None)
+        if end is not None:
+            self._tell(stage, model, usage, usd, end)
+
+    def _tell(self, stage: str, model: str, usage: Usage, usd: float, end: RequestEnd) -> None:
+        spent = (usage.input_tokens, usage.output_tokens, usd, end.seconds)
+        if end.failure:
+            self.events.emit(RequestFailed(stage, model, end.status, end.failure, *spent))
+        else:
+            self.events.emit(RequestAnswered(stage, model, end.status, *spent))

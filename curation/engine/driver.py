@@ -11,6 +11,7 @@ from rich.console import Console
 
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.contract.collective import Collective, StageCounts
+from dmforge.curation.contract.run_events import BatchCommitted, StageBegan
 from dmforge.curation.contract.stage import AnyStage, Ask, Gate, Root
 from dmforge.curation.contract.stage_results import Origin, StageResults
 from dmforge.curation.engine.executors.batch_results import Executor
@@ -27,6 +28,8 @@ from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Item, Outcome, Record
 
+OutcomeCounts = Counter[tuple[str, str]]
+"""Inputs by status and reason."""
 WAITS_FOR_INPUTS = "waits for {} inputs of earlier stages"
 
 
@@ -140,12 +143,14 @@ class Driver:
     def _run_pending(self, view: LakeView, stage: AnyStage, pending: int) -> dict[str, int]:
         deferred: Counter[str] = Counter()
         origin, config = stage.origin, stage.config.semantic()
-        with StageProgress(self._console, stage.name, pending) as progress:
+        with StageProgress(self._console, stage.name, pending) as progress, self.account.events.followed_by(progress.follow):
+            self.account.events.emit(StageBegan(stage.name, pending))
             batches = pending_batches(view, stage, self._share)
             for finished in self._executor.execute(stage, self._lake.workspace, batches, progress.advance):
                 if finished.settled is not None:
                     draft = CommitDraft("batch", stage.name, origin.variant, _batch_id(origin, finished.settled), config)
                     self._lake.publish(draft, _tables(finished.settled))
+                    self.account.events.emit(_batch_committed(stage.name, _outcome_counts(finished.settled.outcomes)))
                 deferred.update(item.reason for item in finished.deferred)
         self._refuse_repeats(stage)
         return dict(deferred)
@@ -155,22 +160,24 @@ class Driver:
         inputs = view.extent(view.inputs(stage))
         if view.tally(stage).pending == 0:
             return {}
+        self.account.events.emit(StageBegan(stage.name, inputs.count))
         earlier_view = LakeView(self._lake, self._stages[: self._stages.index(stage)], last_video=self._upto)
         with Spool() as spool:
-            settled = self._run_into_spool(stage, earlier_view, origin, spool, inputs.count)
+            settled, counts = self._run_into_spool(stage, earlier_view, origin, spool, inputs.count)
             self._refuse_unsettled(stage, settled, inputs)
             # what stands under this variant was settled in part only (rows were taken down, or reopened): all is settled anew
             partial = tuple(sorted(commit.id for commit in self._lake.of(stage.name, origin.variant)))
             name = digest("collective", [stage.name, origin.variant, *partial])
             draft = CommitDraft("collective", stage.name, origin.variant, name, stage.config.semantic(), supersedes=partial)
             self._lake.publish(draft, spool.tables())
+        self.account.events.emit(_batch_committed(stage.name, counts))
         return {}
 
     def _run_into_spool(
         self, stage: Collective[Item, Record], earlier_view: LakeView, origin: Origin, spool: Spool, input_count: int
-    ) -> Extent:
-        """Run a Collective into a spool on disk, and return the extent of the inputs that it settled."""
-        settled = Extent()
+    ) -> tuple[Extent, OutcomeCounts]:
+        """Run a Collective into a spool on disk; the extent of the inputs that it settled, and the counts of their outcomes."""
+        settled, counts = Extent(), OutcomeCounts()
         with StageProgress(self._console, stage.name, input_count) as progress:
             stage.open(self._lake.workspace)
             with interruptible():
@@ -178,9 +185,10 @@ class Driver:
                     for table, rows in {Outcome.table: piece.outcomes, **piece.rows}.items():
                         spool.add(table, rows)
                     settled += Extent.of(piece.outcomes.column("input"))
+                    counts += _outcome_counts(piece.outcomes)
                     progress.advance(piece.outcomes.num_rows)
             stage.close()
-        return settled
+        return settled, counts
 
     def _refuse_unsettled(self, stage: Collective[Item, Record], settled: Extent, inputs: Extent) -> None:
         if settled != inputs:
@@ -201,6 +209,21 @@ class Driver:
 
 def _batch_id(origin: Origin, settled: StageResults) -> Id:
     return digest("batch", [origin.stage, origin.variant, settled.outcomes.column("input").to_pylist()])
+
+
+def _outcome_counts(outcomes: pa.Table) -> OutcomeCounts:
+    counted = outcomes.group_by(["status", "reason"], use_threads=False).aggregate([([], "count_all")])
+    return OutcomeCounts({(row["status"], row["reason"]): row["count_all"] for row in counted.to_pylist()})
+
+
+def _batch_committed(stage: str, counts: OutcomeCounts) -> BatchCommitted:
+    made, rejected, quarantined = (
+        sum(count for (status, _), count in counts.items() if status == wanted_status)
+        for wanted_status in ("made", "rejected", "quarantined")
+    )
+    return BatchCommitted(
+        stage, made, rejected, quarantined, {reason: count for (_, reason), count in counts.items() if reason}
+    )
 
 
 def _tables(settled: StageResults) -> dict[str, list[pa.Table]]:

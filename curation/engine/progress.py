@@ -1,4 +1,7 @@
-"""Progress of a running stage: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+"""Progress of a running stage: a bar with rate and time left on a terminal, a plain line now and then elsewhere.
+
+Where a stage asks, both say what was asked, spent and refused so far: a failure is seen as it happens, not when the stage ends.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,14 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from dmforge.schemas.visible import escaped_in_line
+from dmforge.curation.contract.request_totals import RequestTotals, print_usd
+from dmforge.curation.contract.run_events import RequestEvent, RequestFailed, RequestsChanged, RunEvent
+from dmforge.schemas.visible import escaped_in_line, shortened
 
 LINE_EVERY_S = 30.0
 """Seconds between plain lines; the first comes after a third of that, so that a log shows early that work goes on."""
+REASON_CHARS = 160
+"""Characters of a provider's words in a line."""
 
 
 class StageProgress:
@@ -21,6 +28,7 @@ class StageProgress:
     def __init__(self, console: Console, stage: str, total: int) -> None:
         self._console, self._stage, self._total = console, stage, total
         self._done = 0
+        self._requests = RequestTotals()
         self._started_s = time.monotonic()
         self._next_line_s = self._started_s + LINE_EVERY_S / 3
         self._bar: Progress | None = None
@@ -29,8 +37,9 @@ class StageProgress:
     def __enter__(self) -> Self:
         if self._console.is_terminal and self._total:
             columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console)
-            self._task = self._bar.add_task(self._stage, total=self._total, rate="")
+            columns = *columns, TimeRemainingColumn(), TextColumn("{task.fields[requests]}")
+            self._bar = Progress(*columns, console=self._console)
+            self._task = self._bar.add_task(self._stage, total=self._total, rate="", requests="")
             self._bar.start()
         return self
 
@@ -41,12 +50,41 @@ class StageProgress:
     def advance(self, count: int) -> None:
         """Count further inputs that were processed."""
         self._done += count
+        self._show(time.monotonic())
+
+    def follow(self, event: RunEvent) -> None:
+        """Count an event of the run, if it is a request of this stage; say what a provider made it change."""
+        if isinstance(event, RequestsChanged) and event.stage == self._stage:
+            self.line(f"{event.model}: {shortened(event.reason, 2 * REASON_CHARS)}")
+        if not isinstance(event, RequestEvent) or event.stage != self._stage:
+            return
+        self._requests.add(event)
         now = time.monotonic()
+        if isinstance(event, RequestFailed) and self._requests.failures == 1:
+            self._next_line_s = now  # the first failure is said at once: what is wrong may concern every request
+        self._show(now, event.reason if isinstance(event, RequestFailed) else "")
+
+    def _show(self, now: float, failure: str = "") -> None:
+        is_due = now >= self._next_line_s
         if self._bar:
-            self._bar.update(self._task, completed=self._done, rate=f"{self._rate(now):.0f}/s")
-        elif now >= self._next_line_s:
-            self._next_line_s = now + LINE_EVERY_S
-            self.line(f"{self._done} of {self._total}, {self._rate(now):.1f}/s, {self._time_left(now)} left")
+            self._bar.update(self._task, completed=self._done, rate=f"{self._rate(now):.0f}/s", requests=self._requests_text())
+            is_due = is_due and bool(failure)
+        if not is_due:
+            return
+        self._next_line_s = now + LINE_EVERY_S
+        reason = shortened(self._requests.last_reason, REASON_CHARS)
+        if self._bar:
+            self.line(f"a request failed: {reason}")
+            return
+        time_left = f", {self._rate(now):.1f}/s, {self._time_left(now)} left" if self._done else ""
+        requests = f"; {self._requests_text()}" if self._requests.calls else ""
+        self.line(f"{self._done} of {self._total}{time_left}{requests}" + (f", the last: {reason}" if reason else ""))
+
+    def _requests_text(self) -> str:
+        if not self._requests.calls:
+            return ""
+        failures = f", {self._requests.failures} failed" if self._requests.failures else ""
+        return f"{self._requests.calls} calls, {print_usd(self._requests.usd)}{failures}"
 
     def line(self, text: str) -> None:
         """Print one plain line about this stage."""

@@ -18,24 +18,27 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from dmforge.curation.contract.budget import Budget
+from dmforge.curation.contract.run_events import RunBegan, RunEnded
 from dmforge.curation.io.atomic import write_json
 from dmforge.curation.io.plugins import loaded_plugins
 from dmforge.curation.workspace_folder import WorkspaceFolder, user_name
-from dmforge.schemas.errors import DmforgeError, LakeError
+from dmforge.schemas.errors import DmforgeError, LakeError, first_line
+from dmforge.schemas.visible import shortened
 
 Ending = Literal["done", "unfinished", "failed", "interrupted"]
 PACKAGES = ("dmforge", "duckdb", "pyarrow", "av", "pydantic")
+MAX_ERROR_CHARS = 500
 
 
 class Run:
     """The record of a current run. Its file says `running` until it ends; that of a killed run stays so, and harms nothing."""
 
-    def __init__(self, workspace: WorkspaceFolder, command: str, recipe: Mapping[str, Any]) -> None:
+    def __init__(self, workspace: WorkspaceFolder, command: str, recipe: Mapping[str, Any], account: Budget) -> None:
         started = datetime.now(UTC)
         # the random part keeps names apart when a clock was set back
         self.path: Path = workspace.runs / f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
         self.ending: Ending | None = None
-        self._account = Budget()
+        self.account = account
         self._content: dict[str, Any] = {
             "command": command, "state": "running", "started": started.isoformat(), "ended": None,
             "user": user_name(), "host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version(),
@@ -43,29 +46,30 @@ class Run:
             "recipe": recipe,
         }  # fmt: skip
         write_json(self.path, self._content)
+        account.events.emit(RunBegan(self.path.stem, command))
 
     def stage(self, name: str, counts: Mapping[str, Any]) -> None:
         """Note how a stage ended."""
         self._content["stages"].append({"name": name, **counts})
 
-    def spent(self, account: Budget) -> None:
-        """Note what was spent, stage by stage and model by model."""
-        self._account = account
-
-    def close(self, ending: Ending) -> None:
+    def close(self, ending: Ending, error: str = "") -> None:
+        """Write down how the run ended, and what it spent, stage by stage and model by model."""
         spent_rows = [
             {"stage": stage, "model": model, **asdict(spent_entry.usage), "usd": spent_entry.usd}
-            for (stage, model), spent_entry in sorted(self._account.spent.items())
+            for (stage, model), spent_entry in sorted(self.account.spent.items())
         ]
         state = {"state": self.ending or ending, "ended": datetime.now(UTC).isoformat()}
-        self._content |= {**state, "cost_usd": self._account.usd, "spent": spent_rows, "notes": self._account.notes}
+        self._content |= {**state, "cost_usd": self.account.usd, "spent": spent_rows, "notes": self.account.notes}
+        self.account.events.emit(RunEnded(state["state"], self.account.usd, error))
         write_json(self.path, self._content)
 
 
 @contextmanager
-def recorded(workspace: WorkspaceFolder, command: str, recipe: Mapping[str, Any]) -> Generator[Run]:
-    """Record a run, however it ends, except by a kill."""
-    run = Run(workspace, command, recipe)
+def recorded(
+    workspace: WorkspaceFolder, command: str, recipe: Mapping[str, Any], account: Budget | None = None
+) -> Generator[Run]:
+    """Record a run, and what it spends of an account, however it ends, except by a kill."""
+    run = Run(workspace, command, recipe, account or Budget())
     try:
         yield run
     except KeyboardInterrupt:
@@ -73,12 +77,19 @@ def recorded(workspace: WorkspaceFolder, command: str, recipe: Mapping[str, Any]
         raise
     except BaseException as error:
         try:
-            run.close("failed")
+            run.close("failed", error_text(error))
         except DmforgeError:
             # a full disk fails the record too: the first error is the one to show
             raise error from None
         raise
     run.close("done")
+
+
+def error_text(error: BaseException) -> str:
+    """What stopped a run, in one line."""
+    text = error.message if isinstance(error, DmforgeError) else f"{type(error).__name__}: {first_line(error)}"
+    where = f"{error.where}: " if isinstance(error, DmforgeError) and error.where else ""
+    return shortened(where + text, MAX_ERROR_CHARS)
 
 
 def spent_usd(workspace: WorkspaceFolder) -> float:

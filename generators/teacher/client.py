@@ -9,16 +9,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
 from dmforge.curation.contract.budget import COUNTS, Budget, Price, Usage
+from dmforge.curation.contract.run_events import RequestRetried
 from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.lake.journal import Answer
 from dmforge.generators.teacher.advice import final_error, refusal_text, too_large, unreadable
 from dmforge.generators.teacher.http_bounds import NEVER_SENT, client, timeouts
 from dmforge.generators.teacher.rate_limits import RateLimiter
+from dmforge.generators.teacher.repeated_question import without_question
+from dmforge.generators.teacher.request_end import request_end
 from dmforge.generators.teacher.request_shape import RequestShape, first_shape
 from dmforge.generators.teacher.response import TeacherRefusal, read_response, shown
 from dmforge.generators.teacher.teacher_config import NO_KEY, TeacherConfig, missing
@@ -26,6 +30,9 @@ from dmforge.schemas.errors import Transient
 from dmforge.schemas.replies import Reply
 from dmforge.schemas.reply_schema import UNBOUNDED, Bounds
 from dmforge.schemas.sizes import Size
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH = 0.5, 30.0, 2.0
 """Pauses between tries, where the server doesn't say how long to wait."""
@@ -82,31 +89,36 @@ class Teacher:
     """A model behind an endpoint."""
 
     def __init__(self, config: TeacherConfig, stage: str, account: Budget) -> None:
-        from openai import AsyncOpenAI
-
-        if error := missing(config, stage, account):
-            raise error
         self._config, self._stage, self._account = config, stage, account
+        self._missing = missing(config, stage, account)
         self._limiter = RateLimiter(config.requests_per_minute, config.tokens_per_minute)
         self._end_message: tuple[str, str] | None = None
         self._useless_in_a_row = 0
         self._shape = first_shape(config)
         self._reported = Usage()
         self._url, self._key = config.endpoint, os.environ.get(config.key_variable) or NO_KEY
-        self._client = AsyncOpenAI(
+
+    @cached_property
+    def _client(self) -> AsyncOpenAI:
+        from openai import AsyncOpenAI
+
+        return AsyncOpenAI(
             base_url=self._url,
             api_key=self._key,
             max_retries=0,
-            timeout=timeouts(config.timeout_s),
+            timeout=timeouts(self._config.timeout_s),
             http_client=client(self._url),
         )
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.close()
+        """Close the connections, if there are any."""
+        if "_client" in vars(self):
+            await self._client.close()
 
     async def ask(self, request: TeacherRequest) -> Answer:
         """The model's answer, good or not."""
+        if self._missing is not None:  # all answers may have been there: only who comes to ask needs an endpoint
+            raise self._missing
         max_usage = self._max_usage(request)
         pauses_s = growing_pauses_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH)
         failures, start_s = 0, time.monotonic()
@@ -131,17 +143,19 @@ class Teacher:
             if failures > self._config.retries:
                 raise error_to_raise
             await self._pause(outcome, next(pauses_s), start_s)
+            self._account.events.emit(RequestRetried(self._stage, self._config.model))
 
     async def _ask_once(self, request: TeacherRequest, max_usage: Usage) -> Answer | TeacherRefusal:
         """Ask once, within the budget and the rate limit; what it cost is recorded."""
         self._raise_if_ended()
         max_usd = self._config.price.usd(max_usage)
         await self._account.reserve(max_usd)
-        usage = Usage()
+        usage, sent_s, outcome = Usage(), None, None
         try:
             await self._limiter.turn(self._likely_tokens(request))
             self._raise_if_ended()
-            usage = self._estimated_usage(request, max_usage)  # from here until something comes back
+            # from here until something comes back, it is unknown what is charged
+            usage, sent_s = self._estimated_usage(request, max_usage), time.monotonic()
             outcome = await self._send_once(request)
             if not isinstance(outcome, TeacherRefusal):
                 usage = self._usage(request, max_usage, outcome)
@@ -149,7 +163,8 @@ class Teacher:
                 usage = Usage()
             return outcome
         finally:
-            self._account.settle(self._stage, self._config.model, max_usd, usage, self._config.price.usd(usage))
+            end = None if sent_s is None else request_end(outcome, time.monotonic() - sent_s)
+            self._account.settle(self._stage, self._config.model, max_usd, usage, self._config.price.usd(usage), end)
 
     def _raise_if_ended(self) -> None:
         if self._end_message is not None:
@@ -243,7 +258,8 @@ class Teacher:
             return TeacherRefusal("passing", f"the connection broke: {cause or type(cause).__name__}", may_cost=True)
         outcome = read_response(response.status_code, response.headers, response.content)
         if isinstance(outcome, TeacherRefusal):
-            outcome = replace(outcome, words=self._without_key(outcome.words))
+            words = shown(self._without_key(outcome.words))
+            outcome = replace(outcome, words=without_question(words, request.instruction, request.parts))
             return replace(outcome, is_adapted=True) if self._adapts(outcome, shape, parameters) else outcome
         self._limiter.answered(response.headers)
         answer = {name: self._without_key(part) if isinstance(part, str) else part for name, part in outcome.items()}
@@ -256,7 +272,8 @@ class Teacher:
             return False
         if self._shape is shape:
             self._shape, words = change
-            self._account.note(f"{self._config.model}: {words}, since it was refused: {refusal_text(refusal)}")
+            words = f"{words} from now on, since the teacher refused with {refusal_text(refusal)}"
+            self._account.note(self._stage, self._config.model, words)
         return True
 
     def _without_key(self, text: str) -> str:

@@ -89,9 +89,10 @@ def test_a_function_hears_of_each_stage_and_nothing_is_printed(
     workspace: dm.Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reports: list[StageReport] = []
-    table = workspace.run(progress=reports.append)
+    table = workspace.run(progress=reports.append, log=workspace.path.parent / "log.jsonl")
     assert [report.name for report in reports] == [stage.name for stage in table.stages]
     assert capsys.readouterr() == ("", "")
+    assert '"event": "run ended"' in (workspace.path.parent / "log.jsonl").read_text().splitlines()[-1]
 
 
 def test_an_error_names_the_place_and_a_hint(tmp_path: Path, workspace: dm.Workspace) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chaos.score_server import asked, serving
+from dmforge.commands import plan as plan_commands
 from dmforge.commands import run as run_commands
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
@@ -52,7 +53,7 @@ class Lab:
 
     def plan(self) -> dict[str, tuple[int, int, int]]:
         """To do, expected more, and superseded, by stage."""
-        return {f.name: (f.tally.pending, f.expected, f.superseded) for f in run_commands.plan(WorkspaceFolder(self.root))}
+        return {f.name: (f.tally.pending, f.expected, f.superseded) for f in plan_commands.plan(WorkspaceFolder(self.root))}
 
     def work(self) -> dict[str, int]:
         """What a run settles, by stage; and how many questions were asked."""
@@ -200,7 +201,7 @@ def test_an_answer_survives_its_lake(lab: Lab) -> None:
 def test_a_wrong_recipe_is_refused_with_place_and_mend(tmp_path: Path, text: str, where: str, what: str, hint: str) -> None:
     (tmp_path / "recipe.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError) as error:
-        run_commands.plan(WorkspaceFolder(tmp_path))
+        plan_commands.plan(WorkspaceFolder(tmp_path))
     assert where in str(error.value)
     assert what in str(error.value)
     assert hint in str(error.value)

@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from chaos.trial import runs_still
+from dmforge.commands import plan as plan_commands
 from dmforge.commands import run as run_commands
 from dmforge.curation.contract.stage_results import Key, Made, Origin, settle
 from dmforge.curation.engine import rehearsal
@@ -173,7 +174,7 @@ def test_a_pilot_sees_nothing_but_its_videos_at_any_stage(tmp_path: Path) -> Non
     mixed, clean = run(root, videos=3), run(pilot, videos=3)
     assert mixed["keep"].tally == clean["keep"].tally
     assert mixed["keep"].tally.settled == mixed["score"].tally.made <= 24
-    assert {f.name: (f.tally.pending, f.expected) for f in run_commands.plan(WorkspaceFolder(root))}["score"] == (
+    assert {f.name: (f.tally.pending, f.expected) for f in plan_commands.plan(WorkspaceFolder(root))}["score"] == (
         180 - mixed["score"].tally.made,
         0,
     )

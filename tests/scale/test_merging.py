@@ -19,6 +19,7 @@ from chaos.subjects import WholeChain
 from chaos.undisturbed import fingerprint
 from dmforge.cli import app
 from dmforge.commands import audit, intake
+from dmforge.commands import plan as plan_commands
 from dmforge.commands import run as run_commands
 from dmforge.commands.rank_run import run_share
 from dmforge.curation.lake.partition import Share
@@ -91,7 +92,7 @@ def test_commands_agree_where_inputs_were_changed_since_the_last_run(tmp_path: P
 def agree(root: Path) -> None:
     """Status, plan and funnel say the same."""
     workspace = WorkspaceFolder(root)
-    tallies = {forecast.name: forecast.tally for forecast in run_commands.plan(workspace)}
+    tallies = {forecast.name: forecast.tally for forecast in plan_commands.plan(workspace)}
     standing = run_commands.status(workspace)
     assert {name: (tally.settled, tally.pending) for name, tally in tallies.items() if name != "keep"} == {
         name: (tally.settled, tally.pending) for name, tally in standing.items() if name != "keep"

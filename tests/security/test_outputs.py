@@ -39,6 +39,7 @@ def workspace(tmp_path: Path) -> WorkspaceFolder:
 
 OPTIONS: dict[str, Callable[[Path, Path], list[str]]] = {
     "audit --out": lambda root, place: ["audit", "cost", "--format", "json", "--out", str(place), "-w", str(root)],
+    "run --log": lambda root, place: ["run", "--log", str(place), "-w", str(root)],
     "report": lambda root, place: ["report", str(place), "-w", str(root)],
     "demo --out": lambda _, place: ["demo", "--size", "chain", "--videos", "1", "--out", str(place)],
     "oracle --truth": lambda root, place: ["oracle", str(root / "worlds"), "--truth", str(place)],

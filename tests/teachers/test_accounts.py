@@ -101,18 +101,35 @@ def usd(used: dict[str, Any]) -> float:
     return (used["prompt_tokens"] * 1.0 + used["completion_tokens"] * 4.0) / 1_000_000
 
 
-def test_the_plan_is_close_to_the_bill(workspace: Path, oracle: str) -> None:
+def test_the_plan_is_close_to_the_bill(workspace: Path, oracle: str, tmp_path: Path) -> None:
     planned = dmforge("plan", "-w", workspace, "--json")
     annotate = next(stage for stage in planned["stages"] if stage["name"] == "annotate")
     assert annotate["calls"] == 2 * annotate["pending"]
-    done = dmforge("run", "-w", workspace, "--json")
+    done = dmforge("run", "-w", workspace, "--json", "--log", tmp_path / "log.jsonl")
     charged = usd(bill(oracle))
+    assert_is_logged(tmp_path / "log.jsonl", done["spent"], charged)
     assert planned["cost"] == pytest.approx(charged, rel=0.1)
     assert done["cost"] == pytest.approx(charged, rel=1e-6)
     records = [json.loads(path.read_text()) for path in (workspace / "runs").glob("*.json")]
     (spent,) = max(records, key=lambda record: record["started"])["spent"]
     assert (spent["stage"], spent["model"]) == ("annotate", "oracle")
     assert spent["usd"] == pytest.approx(charged, rel=1e-6)
+
+
+def assert_is_logged(log: Path, spent: dict[str, Any], charged: float) -> None:
+    """Each request has its line, and the sum at the end is that of the lines."""
+    text = log.read_text()
+    events = [json.loads(line) for line in text.splitlines()]
+    requests = [event for event in events if event["event"] in ("request answered", "request failed")]
+    assert sum(event["usd"] for event in requests) == pytest.approx(charged, rel=1e-6)
+    assert spent["usd"] == pytest.approx(charged, rel=1e-6)
+    assert spent["failures"] == sum(event["event"] == "request failed" for event in requests)
+    assert [(stage["name"], stage["calls"]) for stage in spent["stages"]] == [("annotate", len(requests))]
+    assert (events[0]["event"], events[-1]["event"], events[-1]["state"]) == ("run began", "run ended", "done")
+    assert {event["run"] for event in events} == {events[0]["run"]}
+    assert {"stage began", "batch committed", "stage ended"} <= {event["event"] for event in events}
+    assert CANARY not in text
+    assert not re.search(r"data:image|<think>|You are", text)
 
 
 def test_half_the_money_is_nearly_spent_never_exceeded_and_the_rest_goes_on_later(workspace: Path, oracle: str) -> None:
