@@ -185,6 +185,8 @@ class Ask(Stage[In, Out]):
     config: AskConfig
     account: Budget
     """Set by the driver: what asking costs is counted there, and bounded."""
+    part_done: Callable[[], None] = staticmethod(lambda: None)
+    """To be called by work that asks about an input part by part, after each: the progress display counts them."""
 
     def __init__(self, config: StageConfig) -> None:
         super().__init__(config)

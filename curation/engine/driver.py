@@ -141,6 +141,8 @@ class Driver:
         deferred: Counter[str] = Counter()
         origin, config = stage.origin, stage.config.semantic()
         with StageProgress(self._console, stage.name, pending) as progress:
+            if isinstance(stage, Ask):
+                stage.part_done = progress.count_part
             batches = pending_batches(view, stage, self._share)
             for finished in self._executor.execute(stage, self._lake.workspace, batches, progress.advance):
                 if finished.settled is not None:

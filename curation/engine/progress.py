@@ -20,7 +20,7 @@ class StageProgress:
 
     def __init__(self, console: Console, stage: str, total: int) -> None:
         self._console, self._stage, self._total = console, stage, total
-        self._done = 0
+        self._done = self._parts = 0
         self._started_s = time.monotonic()
         self._next_line_s = self._started_s + LINE_EVERY_S / 3
         self._bar: Progress | None = None
@@ -41,12 +41,22 @@ class StageProgress:
     def advance(self, count: int) -> None:
         """Count further inputs that were processed."""
         self._done += count
+        self._show()
+
+    def count_part(self) -> None:
+        """Count a part of an input: an hour of video is hundreds of questions, and one input."""
+        self._parts += 1
+        self._show()
+
+    def _show(self) -> None:
         now = time.monotonic()
+        parts = f", {self._parts} parts" if self._parts else ""
         if self._bar:
-            self._bar.update(self._task, completed=self._done, rate=f"{self._rate(now):.0f}/s")
+            self._bar.update(self._task, completed=self._done, rate=f"{self._rate(now):.0f}/s{parts}")
         elif now >= self._next_line_s:
             self._next_line_s = now + LINE_EVERY_S
-            self.line(f"{self._done} of {self._total}, {self._rate(now):.1f}/s, {self._time_left(now)} left")
+            time_left = f", {self._rate(now):.1f}/s, {self._time_left(now)} left" if self._done else ""
+            self.line(f"{self._done} of {self._total}{parts}{time_left}")
 
     def line(self, text: str) -> None:
         """Print one plain line about this stage."""

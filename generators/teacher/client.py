@@ -21,6 +21,7 @@ from dmforge.curation.contract.stage import AskConfig
 from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.lake.journal import Answer
 from dmforge.generators.teacher.advice import final_error, refusal_text, too_large, unreadable
+from dmforge.generators.teacher.content_filters import filter_finish
 from dmforge.generators.teacher.http_bounds import NEVER_SENT, client, timeouts
 from dmforge.generators.teacher.rate_limits import RateLimiter
 from dmforge.generators.teacher.response import TeacherRefusal, read_response, shown
@@ -191,7 +192,8 @@ class Teacher:
                 self._useless_in_a_row = 0
                 return outcome
             if outcome.kind == "filtered":  # it concerns this question alone: an answer like any refusal
-                return {"content": "", "refusal": shown(outcome.words), "finish": "content_filter", "usage": {}}
+                finish = filter_finish(outcome.words)
+                return {"content": "", "refusal": shown(outcome.words), "finish": finish, "usage": {}}
             if outcome.kind == "final":
                 raise final_error(outcome, self._config.model, self._url, self._config.api_key_env)
             if outcome.kind == "too large":

@@ -16,6 +16,8 @@ from dmforge.curation.video.read_frames import read_coarse, read_look
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.client import BYTES_A_TOKEN, Part, Teacher, TeacherConfig, TeacherRequest, image_tokens
+from dmforge.generators.teacher.content_filters import PROMPT_FILTER, names_filter
+from dmforge.generators.teacher.response import shown
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.ids import Id, digest, show
@@ -33,6 +35,10 @@ NO_IMAGES = Size(0, 0)
 
 class UnreadableReply(Exception):
     """A reply that can't be used; the message says why, in words that don't vary."""
+
+
+class FilteredQuestion(UnreadableReply):
+    """A provider's filter refuses the question itself: asking it again would give the same."""
 
 
 class Interview:
@@ -60,7 +66,8 @@ class Interview:
         return await self._ask_once(reply_type, video.id, text, attempt, content_key, parts, images_of(plan), size)
 
     async def insist(self, reply_type: type[R], video: Video, look: Look | None, text: str, attempts: range) -> tuple[Id, R]:
-        """Ask once for each attempt until a reply can be read; raise what was wrong with the last one."""
+        """Ask once for each attempt until a reply can be read; raise what was wrong with the last one. After a filter refused
+        the question there is no further attempt."""
         return await _first_readable([partial(self.ask, reply_type, video, look, text, attempt) for attempt in attempts])
 
     async def insist_on_text(self, reply_type: type[R], video: Id, text: str, attempts: range) -> tuple[Id, R]:
@@ -99,11 +106,14 @@ class Interview:
 
     async def _read(self, reply_type: type[R], key: Id, video: Id, ask: Callable[[], Awaitable[Answer]]) -> R:
         answer = await self._journal.answer(key, video, ask)
-        if answer.get("refusal"):
-            raise UnreadableReply(f"{reply_type.name}: the teacher refused")
+        refusal, finish = answer.get("refusal"), str(answer.get("finish", ""))
+        if refusal:
+            error = FilteredQuestion if finish == PROMPT_FILTER else UnreadableReply
+            raise error(f"{reply_type.name}: the teacher refused: {shown(str(refusal))}")
         parsed = read_reply(reply_type, str(answer.get("content", "")))
         if isinstance(parsed, str):
-            raise UnreadableReply(f"{reply_type.name}: {parsed}")
+            cause = f"a filter ended it, {shown(finish)}: {parsed}" if names_filter(finish) else parsed
+            raise UnreadableReply(f"{reply_type.name}: {cause}")
         return parsed
 
     def _images(self, video: Video, look: Look | None) -> list[bytes]:
@@ -118,6 +128,8 @@ async def _first_readable(attempts: Sequence[Callable[[], Awaitable[tuple[Id, R]
     for attempt in attempts:
         try:
             return await attempt()
+        except FilteredQuestion:
+            raise
         except UnreadableReply as error:
             last_error = error
     raise last_error
