@@ -192,7 +192,8 @@ def excess_gaps(gaps: Sequence[Gap], max_cs: int) -> Sequence[Gap]:
 
 def _too_little(excess: Sequence[Gap], part_count: int, min_described: float) -> str:
     gap_texts = [*map(str, excess[:MAX_SHOWN_GAPS]), *(["..."] if len(excess) > MAX_SHOWN_GAPS else [])]
-    return f"{len(excess)} of {part_count} parts have no description, min_described = {min_described:g}: {'; '.join(gap_texts)}"
+    texts = "; ".join([*gap_texts, f"min_described = {min_described:g} of its length"])
+    return f"{len(excess)} of {part_count} parts have no description: {texts}"
 
 
 def segments(cut_frames: tuple[int, ...], duration_cs: int, longest_s: float, shortest_s: float) -> list[Segment]:
