@@ -235,6 +235,25 @@ def test_a_log_sees_a_plain_line_now_and_then() -> None:
     assert len(text.getvalue().splitlines()) == 1
 
 
+def test_parts_of_one_long_input_are_seen_before_it_is_done() -> None:
+    import io
+
+    from rich.console import Console
+
+    from dmforge.curation.engine import progress
+
+    text = io.StringIO()
+    with progress.StageProgress(Console(file=text), "segments", 2) as shown:
+        shown.count_part()
+        shown._next_line_s = 0.0
+        shown.count_part()
+        shown._next_line_s = 0.0
+        shown.advance(1)
+    first, second = text.getvalue().splitlines()
+    assert first == "segments: 0 of 2, 2 parts"
+    assert second.startswith("segments: 1 of 2, 2 parts, ")
+
+
 def _until(happens: object, timeout_s: float = 20) -> None:
     deadline = time.monotonic() + timeout_s
     while not happens():  # type: ignore[operator]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,20 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.stages.questions import IN_GAP, IS_UNKNOWN, QuestionDraft
-from dmforge.generators.stages.segments import Gap, Storyline, excess_gaps
+from dmforge.generators.stages.needles import Haystack, Needles, NeedlesConfig
+from dmforge.generators.stages.questions import (
+    IN_GAP,
+    IS_UNKNOWN,
+    QuestionDraft,
+    Questions,
+    QuestionsConfig,
+    StorylineWithVideo,
+)
+from dmforge.generators.stages.segments import Event, Gap, SegmentsConfig, Storyline, excess_gaps
 from dmforge.recipe import read_recipe
+from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.looks import Window
+from dmforge.schemas.records import Provenance, Task, Video
 from tests.support.films import SEEDS_FROM, write_film
 from tests.support.part_teacher import BROKEN, FILTERED, PartTeacher, completion, serving_parts
 
@@ -58,7 +70,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def asking(teacher: PartTeacher) -> Iterator[None]:
+def asking(teacher: PartTeacher) -> Generator[None]:
     with serving_parts(teacher) as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_BASE_URL", url)
         yield
@@ -175,3 +187,67 @@ def test_the_gaps_that_were_too_much_are_the_first_ones() -> None:
     gaps = [Gap(Window(start, start + 200), "") for start in (0, 400, 800)]
     assert list(excess_gaps(gaps, 300)) == gaps[:2]
     assert not excess_gaps(gaps, 600)
+
+
+SHA256S = [f"{number:02x}" * 32 for number in range(1, 3)]
+MOMENT = Window(1000, 1200)
+
+
+def haystacks_where(host_gaps: tuple[Gap, ...] = (), own_gaps: tuple[Gap, ...] = ()) -> list[Haystack]:
+    """What `needles` makes of one host and one task about another video, where storylines have these gaps."""
+    host, other = (Video(sha256, 9000, 320, 192, Fraction(12), "h264", 0, 1) for sha256 in SHA256S)
+    events = (Event(Window(0, 900), "a dog sleeps"),), (Event(MOMENT, "a red door opens slowly"),)
+    stories = [
+        Storyline(video.id, "m", (100, 200, 300, 400), told, (), gaps=gaps)
+        for video, told, gaps in zip((host, other), events, (host_gaps, own_gaps), strict=True)
+    ]
+    task = Task(other.id, "open", "What opens?", (), "a red door", (MOMENT,), "any")
+    sources = [Provenance(video.id, "s", "l", "t", "n", "i", (), "train") for video in (host, other)]
+    tables: dict[Any, list[Any]] = {Task: [task], Video: [host, other], Provenance: sources, Storyline: stories}
+    stage = Needles(NeedlesConfig(hides={"one": 1.0}))
+    view: Any = InventedView(tables)
+    (settled,) = stage.process(view, stage.origin)
+    return from_arrow(Haystack, settled.rows["haystacks"])
+
+
+@dataclass
+class InventedView:
+    """Tables that stand in no lake."""
+
+    tables: dict[Any, list[Any]]
+
+    def all_rows(self, record: Any) -> list[Any]:
+        return self.tables[record]
+
+
+def test_a_gap_is_not_taken_for_nothing_when_needles_are_hidden() -> None:
+    assert haystacks_where()
+    assert not haystacks_where(host_gaps=(Gap(Window(5000, 6000), "refused"),))
+    assert not haystacks_where(own_gaps=(Gap(Window(1190, 2000), "refused"),))
+    assert haystacks_where(own_gaps=(Gap(Window(3000, 4000), "refused"),))
+
+
+def test_longer_videos_are_asked_more_and_a_plan_counts_it() -> None:
+    def expected(**settings: Any) -> tuple[int, int]:
+        video = Video(SHA256S[0], 60 * 6000, 320, 192, Fraction(12), "h264", 0, 1)
+        story = Storyline(video.id, "m", (), (Event(Window(0, 900), "a dog sleeps"),), ())
+        stage = Questions(QuestionsConfig(model="m", reply_tokens=300, **settings))
+        cost = stage.expected(StorylineWithVideo(story, video))
+        assert cost is not None
+        return cost.usage.input_tokens, cost.usage.output_tokens
+
+    input_tokens, output_tokens = expected()
+    assert output_tokens == 300
+    assert expected(per_minute=0.25)[1] == 300 * 21 // 6
+    assert expected(per_minute=0.25)[0] > input_tokens
+    assert expected(per_minute=3)[1] == 300 * 50 // 6  # no reply holds more than fifty
+    assert QuestionsConfig(model="m").semantic() == QuestionsConfig(model="m", per_minute=0).semantic()
+    assert "min_described" not in SegmentsConfig(model="m").semantic()
+
+
+def test_a_storyline_of_gaps_alone_does_not_say_that_nothing_happens(ingested: Path, tmp_path: Path) -> None:
+    silent = completion('{"events": []}')
+    teacher = PartTeacher(dict.fromkeys(PARTS, silent) | {4.0: FILTERED})
+    place = ran(ingested, tmp_path / "ws", teacher)
+    reasons = {row[2]: row[5] for row in dmforge("audit", "reasons", "--json", "-w", place.root)["rows"]}
+    assert reasons["no event is known"].startswith("not described are 4.00 - 5.00: describe: the teacher refused")

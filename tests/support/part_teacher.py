@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -60,7 +60,7 @@ class PartTeacher:
 
 
 @contextmanager
-def serving_parts(teacher: PartTeacher) -> Iterator[str]:
+def serving_parts(teacher: PartTeacher) -> Generator[str]:
     """Its address, while the block lasts."""
 
     class Handler(BaseHTTPRequestHandler):
