@@ -99,6 +99,9 @@ def run(
         float | None, typer.Option(metavar="S", min=0, help="Seconds that a rank waits where no other is at work; else 600.")
     ] = None,
     log: Annotated[Path | None, typer.Option(metavar="FILE", help="Append each event to FILE, as a line of JSON.")] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Ask on, though none of a teacher's first replies can be read.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Do what is pending. Stop it whenever you like: the same command goes on."""
@@ -109,7 +112,7 @@ def run(
     share = _share(rank, world_size, rank_options | {"--executor": executor == "ray"})
     if address is not None and executor != "ray":
         raise InputError("`--address` needs `--executor ray`", where="--address", hint="give --executor ray, or leave it out")
-    settings = RunSettings(until, videos, budget, retry_quarantined, executor, address, share, log=log)
+    settings = RunSettings(until, videos, budget, retry_quarantined, executor, address, share, log=log, keep_going=keep_going)
     if wait_timeout is not None:
         settings = replace(settings, wait_timeout_s=wait_timeout)
     finished = _workspace(workspace).run_with(settings, command_line())

@@ -52,20 +52,39 @@ class Plan(CommandResult):
         return {"stages": list(map(_forecast_json, self.stages)), "cost": self.cost}
 
     def blocks(self) -> Iterator[Block]:
-        columns = ["stage", "to do", "expected more", "reused", "superseded", "calls", "tokens in", "tokens out", "cost $"]
+        columns = [
+            "stage",
+            "to do",
+            "expected more",
+            "reused",
+            "superseded",
+            "read anew",
+            "calls",
+            "tokens in",
+            "tokens out",
+            "cost $",
+        ]
         yield TextTable(columns, list(map(_forecast_row, self.stages)))
 
 
 def _forecast_json(forecast: Forecast) -> dict[str, Any]:
     counts = {"name": forecast.name, **asdict(forecast.tally), **asdict(forecast.cost.usage)}
-    more = {"expected": forecast.expected, "superseded": forecast.superseded}
+    more = {"expected": forecast.expected, "superseded": forecast.superseded, "read_anew": forecast.read_anew}
     return counts | more | {"cost": forecast.cost.usd, "awaits": forecast.blocked_by}
 
 
 def _forecast_row(forecast: Forecast) -> list[object]:
     usage = forecast.cost.usage
     spent = [usage.calls, usage.input_tokens, usage.output_tokens, f"{forecast.cost.usd:.2f}"] if usage.calls else [""] * 4
-    return [forecast.name, forecast.tally.pending, forecast.expected, forecast.tally.settled, forecast.superseded, *spent]
+    return [
+        forecast.name,
+        forecast.tally.pending,
+        forecast.expected,
+        forecast.tally.settled,
+        forecast.superseded,
+        forecast.read_anew,
+        *spent,
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ class RunSettings:
     """How long a rank waits where no other is at work."""
     log: Path | None = None
     """The file to which each event is appended, as it happens."""
+    keep_going: bool = False
+    """Ask on, though none of a teacher's first replies could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,15 @@ def _reports(workspace: WorkspaceFolder, caller: Caller, settings: RunSettings, 
     if settings.share is not None:
         declared_videos.bring_in_turn(workspace, console, command, settings.wait_timeout_s)
         yield from run_share(
-            workspace, console, command, settings.share, settings.wait_timeout_s, settings.until, settings.budget_usd, events
+            workspace,
+            console,
+            command,
+            settings.share,
+            settings.wait_timeout_s,
+            settings.until,
+            settings.budget_usd,
+            events,
+            settings.keep_going,
         )
         return
     with contextlib.ExitStack() as stack:
@@ -93,4 +103,5 @@ def _reports(workspace: WorkspaceFolder, caller: Caller, settings: RunSettings, 
             settings.budget_usd,
             executor,
             events,
+            settings.keep_going,
         )

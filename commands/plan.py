@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dmforge.commands.journal_probe import unanswered
 from dmforge.commands.run import view_of_now
 from dmforge.curation.contract.budget import ExpectedCost, Usage
 from dmforge.curation.contract.collective import Collective, StageCounts
@@ -20,6 +21,7 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
+from dmforge.schemas.records import Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Forecast:
     expected: int
     """Inputs that the pending work of earlier stages should add, going by what it gave so far."""
     superseded: int
+    read_anew: int
+    """Of the pending inputs, those whose answers are all in the journal: they are read anew, and nobody is asked."""
     cost: ExpectedCost
     blocked_by: str
     """What has to be made by other means first, if anything: a run ends before this stage."""
@@ -49,19 +53,27 @@ def plan(workspace: WorkspaceFolder) -> list[Forecast]:
             tally, expected = view.tally(stage), _expected(view, stage, forecasts)
             if isinstance(stage, Collective) and not tally.pending and _has_growing_tables(stage, recipe.stages, forecasts):
                 tally = StageCounts(tally.settled, 0, 0, 0)  # it is done again, whole, once its tables have grown
-            cost = _cost(view, stage, expected) if isinstance(stage, Ask) else ExpectedCost(Usage(), 0.0)
-            forecasts.append(Forecast(stage.name, tally, expected, view.superseded(stage), cost, stage.blocked_by()))
+            read_anew, cost = 0, ExpectedCost(Usage(), 0.0)
+            superseded = view.superseded(stage)
+            if isinstance(stage, Ask):
+                items = _pending_items(view, stage)
+                if superseded:  # what was settled before may be answered already
+                    read_anew = len(items) - len(items := unanswered(stage, workspace, items))
+                cost = _cost(stage, items, expected)
+            forecasts.append(Forecast(stage.name, tally, expected, superseded, read_anew, cost, stage.blocked_by()))
         return forecasts
 
 
-def _cost(view: LakeView, stage: AnyAsk, more_inputs: int) -> ExpectedCost:
-    """The expected cost of a stage's pending inputs, and of `more_inputs` to come at the same average cost."""
+def _pending_items(view: LakeView, stage: AnyAsk) -> list[Item]:
+    return [item for batch in pending_batches(view, stage) for item in from_arrow(stage.item, batch.items)]
+
+
+def _cost(stage: AnyAsk, items: Sequence[Item], more_inputs: int) -> ExpectedCost:
+    """The expected cost of inputs, and of `more_inputs` to come at the same average cost."""
     item_count, usage, usd = 0, Usage(), 0.0
-    for batch in pending_batches(view, stage):
-        for item in from_arrow(stage.item, batch.items):
-            expected = stage.expected(item)
-            if expected is not None:
-                item_count, usage, usd = item_count + 1, usage + expected.usage, usd + expected.usd
+    for expected in map(stage.expected, items):
+        if expected is not None:
+            item_count, usage, usd = item_count + 1, usage + expected.usage, usd + expected.usd
     scale = 1 + more_inputs / item_count if item_count else 1.0
     scaled = (round(number * scale) for number in (usage.calls, usage.input_tokens, usage.output_tokens))
     return ExpectedCost(Usage(*scaled), usd * scale)

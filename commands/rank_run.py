@@ -36,6 +36,7 @@ def run_share(
     until: str | None = None,
     budget_usd: float | None = None,
     events: RunEvents | None = None,
+    keep_going: bool = False,
 ) -> Iterator[StageReport]:
     """Run the pending work on one rank's videos, beside other ranks on the same folder, with its part of the budget."""
     recipe = read_recipe(workspace.require().recipe)
@@ -46,7 +47,7 @@ def run_share(
     with claim_share(workspace, share, command):
         if not _is_enrolled(workspace, recipe):
             raise _changed_list_error(workspace)
-        account = Budget(budget_usd if budget_usd is None else budget_usd / share.of, events)
+        account = Budget(budget_usd if budget_usd is None else budget_usd / share.of, events, keep_going=keep_going)
         driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, wait_timeout_s)
         with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
             yield from record_reports(driver.run_share(recipe.upto(until)), record)

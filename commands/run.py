@@ -96,6 +96,7 @@ def run(
     budget_usd: float | None = None,
     executor: Executor | None = None,
     events: RunEvents | None = None,
+    keep_going: bool = False,
 ) -> Iterator[StageReport]:
     """Run the pending work, yielding a report as each stage ends. A budget is never exceeded by calls to teachers."""
     recipe = read_recipe(workspace.require().recipe)
@@ -106,7 +107,7 @@ def run(
         takedown.finish_forgetting(lake)
         if retry_quarantined:
             reopening.reopen_quarantined(lake, stages)
-        account = Budget(budget_usd, events)
+        account = Budget(budget_usd, events, keep_going=keep_going)
         driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, account)
         with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
             yield from record_reports(driver.run(stages, pilot), record)

@@ -125,6 +125,9 @@ def _step_lines(step: Step, lineage: Lineage, root: Path) -> Iterator[str]:
             yield f"  {name}: {_shortened(text)}"
     for thought in _thoughts(step.row.values.get("transcript")):
         yield f"  > {_shortened(thought)}"
+    for gap in (step.row.values.get("gaps") or ())[:MAX_LINES]:
+        text = f"{_text(gap['window'], 'window', lineage.names)}: {gap['why']}"
+        yield f"  not described: {_shortened(text)}"
 
 
 def _thoughts(transcript: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from dmforge.curation.audit.undescribed_parts import gaps
 from dmforge.curation.contract.collective import View
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.views import interruptible
@@ -81,7 +82,7 @@ def ask_table(view: View, name: str, extra_tables: Tables = NO_TABLES) -> pa.Tab
     """The answer to a named query as an Arrow table."""
     sql = COMMENT.sub("", query(name).sql)  # a word of prose is no table, and the journal is long
     cursor = view.cursor(with_words(sql))
-    prepare(cursor, sql, {"stages": lambda: stages(view), **extra_tables})
+    prepare(cursor, sql, {"stages": lambda: stages(view), "gaps": lambda: gaps(view), **extra_tables})
     with interruptible():
         return cursor.sql(sql).to_arrow_table()
 

@@ -97,7 +97,7 @@ class RequestEnd:
 class Budget:
     """The budget of a run, and what was spent of it."""
 
-    def __init__(self, budget_usd: float | None = None, events: RunEvents | None = None) -> None:
+    def __init__(self, budget_usd: float | None = None, events: RunEvents | None = None, *, keep_going: bool = False) -> None:
         self.budget_usd = budget_usd
         self.events = events or RunEvents()
         """Of the run: each request is told there as it is settled."""
@@ -105,6 +105,8 @@ class Budget:
         """By stage and model."""
         self.notes: list[str] = []
         """What else is to be known of these calls: parameters that a provider refused, say. In the run's record."""
+        self.keep_going = keep_going
+        """Ask on, though none of a teacher's replies could be read so far."""
         self._reserved_usd = 0.0
         self._waiting: list[asyncio.Future[None]] = []
 

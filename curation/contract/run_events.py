@@ -116,16 +116,6 @@ class RequestsChanged:
 
 RequestEvent = RequestAnswered | RequestFailed
 RunEvent = RunBegan | RunEnded | StageBegan | StageEnded | BatchCommitted | RequestEvent | RequestRetried | RequestsChanged
-    RunBegan
-    | RunEnded
-    | StageBegan
-    | StageEnded
-    | BatchCommitted
-    | RequestAnswered
-    | RequestFailed
-    | RequestRetried
-    | RequestsChanged
-)
 Follower = Callable[[RunEvent], None]
 
 

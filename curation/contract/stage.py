@@ -179,12 +179,19 @@ class Each(Stage[In, Out]):
         """What became of this input. An exception is tried once more, then quarantined; `Transient` stays pending."""
 
 
+class Unanswered(Exception):
+    """A question that the journal has no answer to."""
+
+
 class Ask(Stage[In, Out]):
     """One input at a time, many in flight: teachers and other servers."""
 
     config: AskConfig
     account: Budget
     """Set by the driver: what asking costs is counted there, and bounded."""
+    journal_only: bool = False
+    """Set by a plan before `open`: nothing is asked, and an input that needs an answer which the journal lacks raises
+    `Unanswered`."""
 
     def __init__(self, config: StageConfig) -> None:
         super().__init__(config)

@@ -68,23 +68,26 @@ class Journal:
     the one that was asked with the largest. So an answer that was cut gives way to one that was asked with more, to no other.
     """
 
-    def __init__(self, workspace: WorkspaceFolder, model: str, writer: str | None = None) -> None:
+    def __init__(self, workspace: WorkspaceFolder, model: str, writer: str | None = None, *, read_only: bool = False) -> None:
         self._model, self._folder = model, workspace.journal / _file_name(model)
         self._path = self._folder / f"{_file_name((workspace.writer or MAIN) if writer is None else writer)}.jsonl"
         self._pending_lines: list[tuple[Place, bytes, asyncio.Future[None]]] = []
         self._in_flight: dict[str, asyncio.Future[None]] = {}
         self._flush_task: asyncio.Task[None] | None = None
-        with disk_errors(self._path):
-            make_folder(self._folder)
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
-            os.fchmod(self._file, PRIVATE)  # one that was copied here may be anybody's to read
-            sync_folder(self._folder)
-        cut_torn_line(self._file)
+        self._file = None if read_only else self._open_to_append()
         self._files = sorted(self._folder.glob("*.jsonl"))
-        self._own_file_number = self._files.index(self._path)
         self._locations = JournalIndex(
             replace(place, file=number) for number, path in enumerate(self._files) for place in _places(path)
         )
+
+    def _open_to_append(self) -> int:
+        with disk_errors(self._path):
+            make_folder(self._folder)
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
+            os.fchmod(file, PRIVATE)  # one that was copied here may be anybody's to read
+            sync_folder(self._folder)
+        cut_torn_line(file)
+        return file
 
     def __len__(self) -> int:
         return len(self._locations)
@@ -147,19 +150,22 @@ class Journal:
         await on_disk
 
     def close(self) -> None:
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
         self._locations.close()
 
     async def _flush(self) -> None:
         # one fsync for all that wait: a disk that takes 5 ms for each would otherwise bound us to 200 answers/s
+        file, file_number = self._file, self._files.index(self._path)
+        assert file is not None, "a journal that is only read records nothing"
         while self._pending_lines:
             batch, self._pending_lines = self._pending_lines, []
-            start_offset = os.fstat(self._file).st_size
+            start_offset = os.fstat(file).st_size
             try:
-                await asyncio.to_thread(self._append, start_offset, b"".join(line for _, line, _ in batch))
+                await asyncio.to_thread(self._append, file, start_offset, b"".join(line for _, line, _ in batch))
                 offsets = itertools.accumulate((len(line) for _, line, _ in batch), initial=start_offset)
                 self._locations.note(
-                    replace(place, file=self._own_file_number, offset=offset)
+                    replace(place, file=file_number, offset=offset)
                     for (place, _, _), offset in zip(batch, offsets, strict=False)
                 )
             except (OSError, LakeError) as error:
@@ -171,9 +177,9 @@ class Journal:
                 if not on_disk.done():  # its asker was interrupted; the answer is kept all the same
                     on_disk.set_result(None)
 
-    def _append(self, start_offset: int, data: bytes) -> None:
+    def _append(self, file: int, start_offset: int, data: bytes) -> None:
         with disk_errors(self._path):
-            append_lines(self._file, start_offset, data)
+            append_lines(file, start_offset, data)
 
 
 def answers(workspace: WorkspaceFolder) -> pa.Table:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from dmforge.curation.contract.stage import Each, EachConfig, Root
 from dmforge.curation.contract.stage_results import Made, Quarantined, Result
@@ -23,7 +23,7 @@ from dmforge.curation.video.timeline import Timeline, read_timeline
 from dmforge.curation.video.unusable import UnusableVideo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.config import Operational
+from dmforge.schemas.config import Later, Operational
 from dmforge.schemas.errors import Transient
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id
@@ -60,6 +60,10 @@ class IngestConfig(EachConfig):
     """CPU seconds that a file may use between one frame and the next that it needs: a long film takes long, and gets on."""
     longest_s: PositiveFloat = 43_200.0
     """Seconds of the longest video: a broken clock makes days out of nothing."""
+    shortest_s: Later[NonNegativeFloat] = 0.0
+    """Seconds of the shortest video: in less than a few there is nowhere to look. 0: any."""
+    min_side_px: Later[NonNegativeInt] = 0
+    """Pixels of the shorter side, as it is displayed, that a video has at least: of thumbnails little can be asked. 0: any."""
     clips: Clips = Field(default_factory=Clips)
     """Which frames the renditions hold, and how large."""
 
@@ -107,6 +111,10 @@ class Ingest(Root, Each[IngestedFile, Video | Fingerprint | Provenance]):
                 raise UnusableVideo("too long", f"more than {self.config.longest_s:g} s")
             if not video.duration_cs:
                 raise UnusableVideo("no frames", "it lasts less than a hundredth of a second")
+            if video.duration_cs < self.config.shortest_s * 100:
+                raise UnusableVideo("too short", f"less than {self.config.shortest_s:g} s")
+            if min(video.width, video.height) < self.config.min_side_px:
+                raise UnusableVideo("too small", f"{video.width} x {video.height}: less than {self.config.min_side_px} pixels")
             fingerprint = ensure_renditions(
                 Media(self._workspace, video.id), timeline, video, self.config.clips, self.heartbeat
             )

@@ -98,7 +98,8 @@ class SeveralTeachersStage(TeacherStage[In, Out]):
     def open(self, workspace: WorkspaceFolder) -> None:
         config = self.config
         self._teachers = [
-            Interview(workspace, teacher_config, config.clips, self.name, self.account) for teacher_config in config.each()
+            Interview(workspace, teacher_config, config.clips, self.name, self.account, journal_only=self.journal_only)
+            for teacher_config in config.each()
         ]
 
     async def aclose(self) -> None:

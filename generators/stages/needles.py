@@ -172,11 +172,12 @@ class Needles(Collective[Task, Haystack]):
         if within(event.window, window) is None:
             return None
         earliest_cs, latest_cs = window.start_cs - SLACK_CS, window.end_cs + SLACK_CS
+        surroundings = Window(max(0, earliest_cs), latest_cs)
+        if any(within(gap.window, surroundings) for gap in story.gaps):
+            return None
         similar_events = [similar_event for similar_event in story.events if is_near(similar_event.what, event.what)]
         similar_windows = [
-            similar_event.window
-            for similar_event in similar_events
-            if within(similar_event.window, Window(max(0, earliest_cs), latest_cs))
+            similar_event.window for similar_event in similar_events if within(similar_event.window, surroundings)
         ]
         happens_once = (
             len(similar_windows) == 1 and earliest_cs <= similar_windows[0].start_cs and similar_windows[0].end_cs <= latest_cs
@@ -185,6 +186,8 @@ class Needles(Collective[Task, Haystack]):
 
     def _haystacks(self, host: Video, source: SourceOfVideo, story: Storyline, ring: NeedleRing) -> Iterator[Haystack]:
         if host.duration_cs < 100 * self.config.host_s or len(story.cuts) < self.config.host_cuts:
+            return
+        if story.gaps:  # what nobody described may be the like of any needle
             return
         for index in range(self.config.per_host):
             key = digest("haystack", [self.config.seed, host.id, index])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
+from itertools import accumulate
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
@@ -16,17 +19,21 @@ from dmforge.curation.video.shot_detection import cuts
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.ask_stage import ShowingConfig, TeacherStage
 from dmforge.generators.teacher.interview import UnreadableReply, announced, expected_usage
+from dmforge.generators.teacher.side_by_side import side_by_side
+from dmforge.schemas.config import Later
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id
 from dmforge.schemas.likeness import is_near
-from dmforge.schemas.looks import Look, Window
-from dmforge.schemas.records import Record, Video
+from dmforge.schemas.looks import Look, Window, print_span
+from dmforge.schemas.records import Record, Video, later
 from dmforge.schemas.replies import DescribeReply, Happening
 
 MAX_CHARS = 300
 """The most characters that describe an event; a longer text is no sentence."""
 TOUCHING_CS = 50
 """An event continues in the next part of a shot if both windows reach so near to where the parts meet."""
+MAX_SHOWN_GAPS = 3
+"""The most gaps that the detail of a rejection names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,18 @@ class Event:
 
     window: Window
     what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A part of a video that was shown and not described: what happens there is unknown, which is not nothing."""
+
+    window: Window
+    why: str
+    """What came instead of a description, at the last attempt."""
+
+    def __str__(self) -> str:
+        return f"{print_span(self.window)}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +70,8 @@ class Storyline(Record):
     events: tuple[Event, ...]
     requests: tuple[Id, ...]
     """The journal keys of the answers it was made from."""
+    gaps: tuple[Gap, ...] = later((), since=2)
+    """The parts that nobody described, in order."""
 
 
 def _plain(fps: Fraction) -> Fraction:
@@ -69,6 +90,10 @@ class SegmentsConfig(ShowingConfig):
     """Shots that are shorter are shown together with the next one."""
     attempts: PositiveInt = 3
     """How often a part is described until the reply can be read."""
+    min_described: Later[Annotated[float, Field(gt=0, le=1)]] = 0.5
+    """The least share of a video's length that must have been described. Parts that a teacher refuses, or whose replies stay
+    unreadable, are gaps: no question is about them. Where they are more than half, questions about what is left would pass for
+    questions about the video. 1: a video with any gap is rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +105,14 @@ class Segment:
     """The shot continues in the next part."""
 
 
+@dataclass(frozen=True, slots=True)
+class DescribedPart:
+    """The events of a part, and the journal key of the answer that holds them."""
+
+    request: Id
+    events: list[Event]
+
+
 class Segments(TeacherStage[Video, Storyline]):
     """Videos to storylines, in one request for each part."""
 
@@ -89,7 +122,7 @@ class Segments(TeacherStage[Video, Storyline]):
 
     def open(self, workspace: WorkspaceFolder) -> None:
         super().open(workspace)
-        self._workspace = workspace
+        self._workspace, self._slots = workspace, asyncio.Semaphore(self.config.concurrency)
 
     def expected(self, item: Video) -> ExpectedCost | None:
         """The cost of the parts that follow from the length; cuts, which are not known yet, make a few more."""
@@ -106,16 +139,26 @@ class Segments(TeacherStage[Video, Storyline]):
             return Rejected("its video is a benchmark's")
         cut_frames = await asyncio.to_thread(cuts, Media(self._workspace, item.id), item, self.config.clips)
         parts = segments(cut_frames, item.duration_cs, self.config.longest_s, self.config.shortest_s)
-        events_by_part: list[list[Event]] = []
-        requests: list[Id] = []
-        for part in parts:
-            try:
-                request, events = await self._describe(item, part.window)
-            except UnreadableReply as error:
-                return Rejected("no readable reply", str(error))
-            requests.append(request)
-            events_by_part.append(events)
-        return Made((Storyline(item.id, self.teacher.model, cut_frames, joined(events_by_part, parts), tuple(requests)),))
+        max_gaps_cs = item.duration_cs - round(self.config.min_described * item.duration_cs)
+        described_parts = await self._describe_all(item, parts, max_gaps_cs)
+        gaps = tuple(part for part in described_parts if isinstance(part, Gap))
+        if excess := excess_gaps(gaps, max_gaps_cs):
+            return Rejected("no readable reply", _too_little(excess, len(parts), self.config.min_described))
+        events_by_part = [part.events if isinstance(part, DescribedPart) else [] for part in described_parts]
+        requests = tuple(part.request for part in described_parts if isinstance(part, DescribedPart))
+        events = joined(events_by_part, parts)
+        return Made((Storyline(item.id, self.teacher.model, cut_frames, events, requests, gaps=gaps),))
+
+    async def _describe_all(self, video: Video, parts: Sequence[Segment], max_gaps_cs: int) -> list[DescribedPart | Gap]:
+        """The parts from the first on: all of them, unless those that aren't described are too much already."""
+        gaps_cs = 0
+
+        def is_too_much(part: DescribedPart | Gap) -> bool:
+            nonlocal gaps_cs
+            gaps_cs += part.window.end_cs - part.window.start_cs if isinstance(part, Gap) else 0
+            return gaps_cs > max_gaps_cs
+
+        return await side_by_side(self._slots, [partial(self._describe, video, part.window) for part in parts], is_too_much)
 
     def _text(self, video: Video, look: Look) -> str:
         """The text above the frames, with the density that is really shown: the configured one may be too many frames."""
@@ -128,13 +171,28 @@ class Segments(TeacherStage[Video, Storyline]):
             return Window(start_cs, start_cs + max(1, round(100 / self.config.fps)))
         return happening.window()
 
-    async def _describe(self, video: Video, window: Window) -> tuple[Id, list[Event]]:
+    async def _describe(self, video: Video, window: Window) -> DescribedPart | Gap:
         look = Look(window, self.config.fps)
         attempts = range(self.config.attempts)
-        request, reply = await self.teacher.insist(DescribeReply, video, look, self._text(video, look), attempts)
+        try:
+            request, reply = await self.teacher.insist(DescribeReply, video, look, self._text(video, look), attempts)
+        except UnreadableReply as error:
+            return Gap(window, str(error))
         described = ((self._window(happening), " ".join(happening.what.split())) for happening in reply.events)
         clipped = ((within(span, window), text) for span, text in described if span is not None and 0 < len(text) <= MAX_CHARS)
-        return request, [Event(span, text) for span, text in clipped if span is not None]
+        return DescribedPart(request, [Event(span, text) for span, text in clipped if span is not None])
+
+
+def excess_gaps(gaps: Sequence[Gap], max_cs: int) -> Sequence[Gap]:
+    """The first gaps that last longer than `max_cs` together, whatever else was asked; none where all of them don't."""
+    sums_cs = accumulate(gap.window.end_cs - gap.window.start_cs for gap in gaps)
+    return next((gaps[:count] for count, sum_cs in enumerate(sums_cs, 1) if sum_cs > max_cs), ())
+
+
+def _too_little(excess: Sequence[Gap], part_count: int, min_described: float) -> str:
+    gap_texts = [*map(str, excess[:MAX_SHOWN_GAPS]), *(["..."] if len(excess) > MAX_SHOWN_GAPS else [])]
+    texts = "; ".join([*gap_texts, f"min_described = {min_described:g} of its length"])
+    return f"{len(excess)} of {part_count} parts have no description: {texts}"
 
 
 def segments(cut_frames: tuple[int, ...], duration_cs: int, longest_s: float, shortest_s: float) -> list[Segment]:

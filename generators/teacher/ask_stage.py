@@ -47,7 +47,7 @@ class AskingStage(Ask[In, Out]):
         return missing(self.config, self.name, self.account)
 
     def open(self, workspace: WorkspaceFolder) -> None:
-        self.teacher = Interview(workspace, self.config, self.clips, self.name, self.account)
+        self.teacher = Interview(workspace, self.config, self.clips, self.name, self.account, journal_only=self.journal_only)
 
     async def aclose(self) -> None:
         await self.teacher.aclose()

@@ -19,6 +19,7 @@ from dmforge.curation.contract.run_events import RequestRetried
 from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.lake.journal import Answer
 from dmforge.generators.teacher.advice import final_error, refusal_text, too_large, unreadable
+from dmforge.generators.teacher.content_filters import filter_finish
 from dmforge.generators.teacher.http_bounds import NEVER_SENT, client, timeouts
 from dmforge.generators.teacher.rate_limits import RateLimiter
 from dmforge.generators.teacher.repeated_question import without_question
@@ -130,7 +131,8 @@ class Teacher:
             if outcome.is_adapted:  # the next request is written otherwise: no failure
                 continue
             if outcome.kind == "filtered":  # it concerns this question alone: an answer like any refusal
-                return {"content": "", "refusal": shown(outcome.words), "finish": "content_filter", "usage": {}}
+                finish = filter_finish(outcome.words)
+                return {"content": "", "refusal": shown(outcome.words), "finish": finish, "usage": {}}
             if outcome.kind == "final":
                 raise final_error(outcome, self._config.model, self._url, self._config.key_variable)
             if outcome.kind == "too large":
@@ -213,10 +215,10 @@ class Teacher:
         """Wait before the next try: as long as the server says, within `wait_timeout_s`."""
         hint, wait_timeout_s = refusal.hint, self._config.wait_timeout_s
         if hint.of_the_day:
-            self._end_stage(f"the teacher's quota of the day is used up: {shown(refusal.words)}", "run again tomorrow")
+            self._end_now(f"the teacher's quota of the day is used up: {shown(refusal.words)}", "run again tomorrow")
         if hint.wait_s is not None and hint.wait_s > wait_timeout_s:
             message = f"the teacher asks not to be asked again before {_clock(hint.wait_s)}: {refusal_text(refusal)}"
-            self._end_stage(message, f"run again then; or raise wait_timeout_s, now {wait_timeout_s:g}, and a run waits for it")
+            self._end_now(message, f"run again then; or raise wait_timeout_s, now {wait_timeout_s:g}, and a run waits for it")
         if hint.wait_s is None and refusal.kind != "busy":  # it concerns this question alone: others may be answered meanwhile
             await asyncio.sleep(pause_s * random.uniform(1, 1.25))
             return
@@ -226,9 +228,12 @@ class Teacher:
             raise Transient(f"the teacher is asked too much: {refusal_text(refusal)}")
         self._limiter.refused(wait_s)
 
-    def _end_stage(self, message: str, hint: str) -> None:
+    def end(self, message: str, hint: str) -> None:
         """Ask no more in this stage: all that is left stays pending."""
         self._end_message = message, hint
+
+    def _end_now(self, message: str, hint: str) -> None:
+        self.end(message, hint)
         self._raise_if_ended()
 
     def _useless_error(self, message: str, hint: str) -> Transient:

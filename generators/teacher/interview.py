@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from dmforge.curation.contract.budget import Budget, Usage
+from dmforge.curation.contract.stage import Unanswered
 from dmforge.curation.lake.journal import CUT, Answer, Journal
 from dmforge.curation.video.jpeg import ENCODING, to_jpeg
 from dmforge.curation.video.media import Media
@@ -16,7 +17,9 @@ from dmforge.curation.video.read_frames import read_coarse, read_look
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.client import BYTES_A_TOKEN, Part, Teacher, TeacherRequest, image_tokens
+from dmforge.generators.teacher.content_filters import PROMPT_FILTER, names_filter
 from dmforge.generators.teacher.question_keys import FormerKeys, Question, former_limits, question_key
+from dmforge.generators.teacher.response import shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import FramePlan
@@ -33,6 +36,11 @@ R = TypeVar("R", bound=Reply)
 
 
 NO_IMAGES = Size(0, 0)
+FIRST_REPLIES = 12
+"""When so many replies of a stage have come and none can be read, no more is asked."""
+UNREADABLE_HINT = (
+    "raise max_output_tokens where replies are cut off; set structured_output, or take another model; --keep-going asks on"
+)
 MAX_GROWTH = 4
 """A reply that is cut off is asked for with up to so many times `max_output_tokens`."""
 
@@ -41,13 +49,28 @@ class UnreadableReply(Exception):
     """A reply that can't be used; the message says why, in words that don't vary."""
 
 
+class FilteredQuestion(UnreadableReply):
+    """A provider's filter refuses the question itself: asking it again would give the same."""
+
+
 class Interview:
     """All requests of one stage to one teacher, through the journal."""
 
-    def __init__(self, workspace: WorkspaceFolder, config: TeacherConfig, clips: Clips, stage: str, account: Budget) -> None:
+    def __init__(
+        self,
+        workspace: WorkspaceFolder,
+        config: TeacherConfig,
+        clips: Clips,
+        stage: str,
+        account: Budget,
+        *,
+        journal_only: bool = False,
+    ) -> None:
         self.model, self.clips = config.model, clips
         self._workspace, self._config = workspace, config
-        self._journal = Journal(workspace, config.model)
+        self._account, self._journal_only = account, journal_only
+        self._sent = self._unreadable = self._readable = 0
+        self._journal = Journal(workspace, config.model, read_only=journal_only)
         self._teacher = Teacher(config, stage, account)
         self._former = FormerKeys(config, former_limits(workspace, stage))
         self._limit = config.max_output_tokens
@@ -74,7 +97,8 @@ class Interview:
     async def insist(
         self, reply_type: type[R], video: Video, look: Look | None, text: str, attempts: range, max_questions: int | None = None
     ) -> tuple[Id, R]:
-        """Ask once for each attempt until a reply can be read; raise what was wrong with the last one."""
+        """Ask once for each attempt until a reply can be read; raise what was wrong with the last one. After a filter refused
+        the question there is no further attempt."""
         ask = partial(self.ask, reply_type, video, look, text, max_questions=max_questions)
         return await _first_readable([partial(ask, attempt) for attempt in attempts])
 
@@ -93,14 +117,30 @@ class Interview:
 
     async def _ask_once(self, reply_type: type[R], question: Question) -> tuple[Id, R]:
         key, answer = await self._answer(question)
-        if answer.get("refusal"):
-            raise UnreadableReply(f"{reply_type.name}: the teacher refused")
+        refusal, finish = answer.get("refusal"), str(answer.get("finish", ""))
+        if refusal:
+            error = FilteredQuestion if finish == PROMPT_FILTER else UnreadableReply
+            raise error(f"{reply_type.name}: the teacher refused: {shown(str(refusal))}")
         reply = read_reply(reply_type, str(answer.get("content", "")))
         if not isinstance(reply, str):
+            self._readable += 1
             return key, reply
-        if answer.get("finish") == CUT:
+        if finish == CUT:
             reply = f"cut off at max_output_tokens = {answer.get('limit', self._config.max_output_tokens)}"
+        elif names_filter(finish):
+            reply = f"a filter ended it, {shown(finish)}: {reply}"
+        self._count_unreadable(reply, answer)
         raise UnreadableReply(f"{reply_type.name}: {reply}")
+
+    def _count_unreadable(self, fault: str, answer: Answer) -> None:
+        """End the stage where none of its first replies can be read: the others would be paid for in vain, too."""
+        self._unreadable += 1
+        if not self._readable and min(self._sent, self._unreadable) >= FIRST_REPLIES and not self._account.keep_going:
+            text = shown(str(answer.get("content", ""))) or "nothing"
+            message = (
+                f"none of the first {self._unreadable} replies of {self.model} can be read; the last: {fault}; it says: {text}"
+            )
+            self._teacher.end(message, UNREADABLE_HINT)
 
     async def _answer(self, question: Question) -> tuple[Id, Answer]:
         """The answer to a question that counts, and the key under which it is stored. One that was cut off is asked for again,
@@ -123,6 +163,9 @@ class Interview:
         return MAX_GROWTH * self._config.max_output_tokens
 
     async def _send(self, key: Id, question: Question, limit: int) -> Answer:
+        if self._journal_only:
+            raise Unanswered
+        self._sent += 1
         return await self._teacher.ask(
             TeacherRequest(
                 show("ask", key), instruction(question.reply.name), await question.parts(), question.reply, question.attempt,
@@ -142,6 +185,8 @@ async def _first_readable(attempts: Sequence[Callable[[], Awaitable[tuple[Id, R]
     for attempt in attempts:
         try:
             return await attempt()
+        except FilteredQuestion:
+            raise
         except UnreadableReply as error:
             last_error = error
     raise last_error

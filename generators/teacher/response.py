@@ -10,12 +10,11 @@ from typing import Any, Literal
 
 from dmforge.curation.contract.budget import token_counts
 from dmforge.curation.lake.journal import Answer
+from dmforge.generators.teacher.content_filters import PROMPT_FILTER, block_reason, is_filtered, names_filter
 from dmforge.generators.teacher.rate_limits import RetryHint, error_of, read_hint
 
 Kind = Literal["filtered", "too large", "busy", "passing", "unreadable", "final"]
 """`unreadable`: what came is no chat completion, though nothing says that anything went wrong."""
-FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
-"""Codes of refusals that say something about one question only."""
 PASSING = (408, 409)
 """Statuses worth a retry: a time-out, a conflict. So are all from 500 on."""
 TOO_LARGE = re.compile(
@@ -81,7 +80,8 @@ def _read(status: int, headers: Mapping[str, str], body: bytes, document: Any) -
     if status < 300 and type(code) is int and 400 <= code < 600:
         status = code
     if status < 300:
-        return TeacherRefusal("unreadable", words, status, hint, may_cost=True)
+        kind = "filtered" if is_filtered(status, document, words) else "unreadable"
+        return TeacherRefusal(kind, words, status, hint, may_cost=True)
     if status < 400:
         words = f"the endpoint redirects to {headers.get('location', 'nowhere')}"
     kind = "final" if hint.no_money else _kind(status, code, words, document)
@@ -89,7 +89,7 @@ def _read(status: int, headers: Mapping[str, str], body: bytes, document: Any) -
 
 
 def _kind(status: int, code: object, words: str, document: Any) -> Kind:
-    if status == 400 and code in FILTERED:
+    if is_filtered(status, document, words[:MAX_SEARCHED]):
         return "filtered"
     searched = f"{words[:MAX_SEARCHED]} {code if isinstance(code, str) else ''} {_text_of(document, 'type')}"
     if status == 413 or (status in (400, 422) and TOO_LARGE.search(searched)):
@@ -115,7 +115,11 @@ def _answer(document: dict[Any, Any]) -> Answer | None:
     usage = token_counts(document.get("usage"))
     if isinstance(message, dict):
         content, refusal = _text(message.get("content")) or _arguments(message), _text(message.get("refusal"))
+        if not content and not refusal and names_filter(finish):
+            refusal = f"nothing came: {finish}"
         return {"content": content, "refusal": refusal, "finish": finish, "usage": usage}
+    if reason := block_reason(document):
+        return {"content": "", "refusal": f"the question was blocked: {reason}", "finish": PROMPT_FILTER, "usage": usage}
     is_completion = "choices" in document or document.get("object") == "chat.completion"
     if not is_completion or document.get("error") or choice.get("error"):
         return None

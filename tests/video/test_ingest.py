@@ -19,9 +19,11 @@ from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.source_info import SourceInfo
+from dmforge.curation.video.ingest import Ingest, IngestConfig
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from tests.support.barcodes import CASES, Case, write
+from tests.support.films import SEEDS_FROM, write_film
 from tests.video.test_conformance import REASONS
 
 WALL_S = 10
@@ -173,3 +175,18 @@ def test_the_questions_about_a_video_that_is_given_another_chance_get_it_too(tmp
     dmforge("run", "--retry-quarantined", "-w", place)
     assert rows(place, ended) == [("import", "made"), ("ingest", "made")]
     assert rows(place, "SELECT question FROM tasks") == [("What is shown?",)]
+
+
+def test_a_recipe_says_how_short_and_how_small_is_too_little(tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    sizes = {"good": (36, 64), "short": (12, 64), "small": (36, 32)}
+    for number, (name, (frames, side_px)) in enumerate(sizes.items()):
+        write_film(films / f"{name}.mp4", [(SEEDS_FROM + number, 0, frames)], side_px, side_px)
+    place = workspace(tmp_path, 'name = "videos"\n[stages.ingest]\nshortest_s = 3\nmin_side_px = 64\n')
+    counts = dmforge("ingest", films, "-w", place, "--json")
+    assert (counts["ingested"], counts["quarantined"]) == (1, 2)
+    reasons = rows(place, "SELECT reason, detail FROM outcomes WHERE status = 'quarantined' ORDER BY 1")
+    assert reasons == [("too short", "less than 3 s"), ("too small", "32 x 32: less than 64 pixels")]
+    assert Ingest(IngestConfig(shortest_s=0, min_side_px=0)).variant == Ingest(IngestConfig()).variant
+    assert Ingest(IngestConfig(shortest_s=1)).variant != Ingest(IngestConfig()).variant

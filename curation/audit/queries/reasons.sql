@@ -1,7 +1,17 @@
 -- Why was anything rejected or quarantined, stage by stage, and how much of what a stage was given is that?
-SELECT s.stage, o.status, o.reason, count(*) AS inputs, round(count(*) / any_value(s.inputs), 4) AS share,
-    left(arg_min(o.detail, (o.video, o.input)), 80) AS example
-FROM outcomes o JOIN stages s ON s.stage = o.stage
-WHERE o.status <> 'made'
-GROUP BY s.position, s.stage, o.status, o.reason
-ORDER BY s.position, inputs DESC, o.status, o.reason
+-- A video that was made in spite of parts that nobody described stands there, too: as `gap`, once for each cause.
+WITH lines AS (
+    SELECT s.position, s.stage, o.status, o.reason, count(*) AS inputs, any_value(s.inputs) AS total,
+        left(arg_min(o.detail, (o.video, o.input)), 80) AS example
+    FROM outcomes o JOIN stages s ON s.stage = o.stage
+    WHERE o.status <> 'made'
+    GROUP BY s.position, s.stage, o.status, o.reason
+    UNION ALL
+    SELECT s.position, s.stage, 'gap', g.cause, count(DISTINCT g.video), any_value(s.inputs),
+        left(arg_min(g.span || ': ' || g.why, (g.video, g.start_cs)), 80)
+    FROM gaps g JOIN stages s ON s.stage = g.stage
+    GROUP BY s.position, s.stage, g.cause
+)
+SELECT stage, status, reason, inputs, round(inputs / total, 4) AS share, example
+FROM lines
+ORDER BY position, inputs DESC, status, reason
