@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmforge.curation.video.decoders.pyav import PyAV
+from dmforge.curation.video.ingest import grid_options
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.read_frames import read_coarse, read_grid, read_look
 from dmforge.curation.video.renditions import COARSE, COARSE_RATE, GRID, RenditionPlan, make_renditions
@@ -145,7 +146,9 @@ def beside_fixed(path: Path, folder: Path) -> list[float] | None:
             coarse, grid = folder / "coarse.mp4", folder / "grid.mp4"
             renditions = [
                 RenditionPlan(coarse, clips.coarse(video).times_s, clips.coarse_size(video), COARSE_RATE, COARSE),
-                RenditionPlan(grid, clips.grid_times_s(video), clips.grid_size(video), Fraction(GRID_FPS), GRID),
+                RenditionPlan(
+                    grid, clips.grid_times_s(video), clips.grid_size(video), Fraction(GRID_FPS), grid_options(video, clips)
+                ),
             ]
             began = time.process_time()
             make_renditions(timeline, renditions)

@@ -18,7 +18,15 @@ from dmforge.curation.video.fingerprint import Fingerprint, frame_hashes, sample
 from dmforge.curation.video.media import Media, Receipt, read_receipt, require_clips, write_receipt
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.read_frames import stream_grid
-from dmforge.curation.video.renditions import COARSE, COARSE_RATE, ENCODER, GRID, RenditionPlan, make_renditions
+from dmforge.curation.video.renditions import (
+    COARSE,
+    COARSE_RATE,
+    GRID,
+    LARGE_GRID,
+    RenditionPlan,
+    encoder_name,
+    make_renditions,
+)
 from dmforge.curation.video.timeline import Timeline, read_timeline
 from dmforge.curation.video.unusable import UnusableVideo
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -132,13 +140,22 @@ def ensure_renditions(
         writer_suffix = media.workspace.writer_suffix
         renditions = [
             RenditionPlan(media.coarse, coarse_times_s, clips.coarse_size(video), COARSE_RATE, COARSE, writer_suffix),
-            RenditionPlan(media.grid, grid_times_s, clips.grid_size(video), Fraction(GRID_FPS), GRID, writer_suffix),
+            RenditionPlan(
+                media.grid, grid_times_s, clips.grid_size(video), Fraction(GRID_FPS), grid_options(video, clips), writer_suffix
+            ),
         ]
         make_renditions(timeline, renditions, heartbeat)
         digests = sha256_of(media.grid), sha256_of(media.coarse)
-        write_receipt(media, Receipt(video.sha256, *digests, clips.digest_for(video).hex(), ENCODER))
+        write_receipt(
+            media, Receipt(video.sha256, *digests, clips.digest_for(video).hex(), encoder_name(grid_options(video, clips)))
+        )
     indices = sampled_indices(len(clips.grid_times_s(video)))
     return Fingerprint(video.id, frame_hashes(stream_grid(media.grid, indices)))
+
+
+def grid_options(video: Video, clips: Clips) -> dict[str, str]:
+    """How the grid of a video is encoded."""
+    return GRID if clips.for_video(video).look_size == "fixed" else LARGE_GRID
 
 
 def _are_up_to_date(media: Media, video: Video, clips: Clips) -> bool:
@@ -146,8 +163,8 @@ def _are_up_to_date(media: Media, video: Video, clips: Clips) -> bool:
     if not all(path.is_file() for path in (media.receipt, media.grid, media.coarse)):
         return False
     receipt = read_receipt(media)
-    clips_digest = clips.digest_for(video).hex()
-    is_same_recipe = (receipt.source_sha256, receipt.clips, receipt.encoder) == (video.sha256, clips_digest, ENCODER)
+    expected = video.sha256, clips.digest_for(video).hex(), encoder_name(grid_options(video, clips))
+    is_same_recipe = (receipt.source_sha256, receipt.clips, receipt.encoder) == expected
     return is_same_recipe and (receipt.grid_sha256, receipt.coarse_sha256) == (sha256_of(media.grid), sha256_of(media.coarse))
 
 

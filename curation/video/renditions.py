@@ -4,8 +4,8 @@ All later reads are of these, so teacher, student and trainer see the same pixel
 thread: pinning `av` pins the bytes.
 
 - coarse: exactly the frames of V0 at V0's size. They are always read together, so one GOP without B-frames.
-- grid: 12 frames a second at V1's size, a closed GOP each second, so that a look decodes little before it begins; B-frames that
-  no frame depends on, so that a decoder may drop them.
+- grid: 12 frames a second at the largest size of a look, a closed GOP each second, so that a look decodes little before it
+  begins; B-frames that no frame depends on, so that a decoder may drop them.
 """
 
 from __future__ import annotations
@@ -40,11 +40,17 @@ GRID = {
     **SHARED, "g": str(GRID_FPS), "keyint_min": str(GRID_FPS), "bf": "3",
     "x264-params": "b-pyramid=none:b-adapt=0:scenecut=0:open-gop=0:weightp=0:mbtree=0",
 }  # fmt: skip
+LARGE_GRID = {**GRID, "crf": "25"}
+"""For a grid with frames as large as the overview's, which are looked at to read more: eleven of twelve lean on others, and
+with the same factor they would be coded coarser than the overview's."""
 MUXER = {"movflags": "+faststart", **BITEXACT}
 COARSE_RATE = Fraction(2)
 """The nominal frame rate of the coarse rendition. It means nothing: its frames are read by index."""
-ENCODER = f"libx264 of av {version('av')}, settings {base32(digest('settings', [COARSE, GRID, MUXER]))[:8]}"
-"""What decides the bytes of a rendition, besides its frames."""
+
+
+def encoder_name(grid_options: dict[str, str]) -> str:
+    """What decides the bytes of a video's renditions, besides their frames."""
+    return f"libx264 of av {version('av')}, settings {base32(digest('settings', [COARSE, grid_options, MUXER]))[:8]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from dmforge.curation.shards.folders import Manifest, write_manifest
 from dmforge.curation.shards.index import INDEX, write_index
 from dmforge.curation.shards.write import ShardEntry, write_shards
 from dmforge.curation.video.media import Receipt
-from dmforge.curation.video.renditions import COARSE, COARSE_RATE, ENCODER, GRID
+from dmforge.curation.video.renditions import COARSE, COARSE_RATE, GRID, encoder_name
 from dmforge.generators.footage import Pixels
 from dmforge.generators.synthetic.worlds.script import COLOURS
 from dmforge.schemas.clips import Clips
@@ -168,7 +168,7 @@ def _entry(world: World, sample: ShardSample) -> ShardEntry:
     grid = _encoded(frames, Fraction(GRID_FPS), GRID)
     coarse = _encoded(frames[::GRID_FPS], COARSE_RATE, COARSE)
     shas = hashlib.sha256(grid).hexdigest(), hashlib.sha256(coarse).hexdigest()
-    receipt = Receipt(hashlib.sha256(world.video_id).hexdigest(), *shas, CLIPS.digest.hex(), ENCODER)
+    receipt = Receipt(hashlib.sha256(world.video_id).hexdigest(), *shas, CLIPS.digest.hex(), encoder_name(GRID))
     name = f"flicker {world.seed} {world.number}"
     video = ShardVideo(
         show("video", world.video_id), 100 * DURATION_S, SIDE, SIDE, "flicker", "CC0-1.0", "unknown", "flicker", name, receipt

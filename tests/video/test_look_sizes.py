@@ -93,6 +93,20 @@ def test_a_look_shows_more_of_the_picture_than_before(tmp_path: Path) -> None:
     assert error(shown) < error(shown_before) / 2
 
 
+def test_a_look_as_large_as_the_overview_is_no_farther_from_the_source(tmp_path: Path) -> None:
+    media, video = ingested(SHARP, tmp_path, FLOOR)
+
+    def error(frames: Any, times_s: Any, size: Size) -> float:
+        truth = PyAV().read(tmp_path / SHARP.path_name, times_s, size).frames
+        return float(np.abs(frames.astype(int) - truth).mean())
+
+    overview, plan = FLOOR.coarse(video), FLOOR.look(video, SPARSE)
+    size = FLOOR.coarse_size(video)
+    error_of_overview = error(read_coarse(media.coarse, overview.indices), overview.times_s, size)
+    # 0.97 with the factor of the overview, since its frames lean on one another less
+    assert error(read_look(FLOOR, video, SPARSE, media.grid), plan.times_s, size) < 0.95 * error_of_overview
+
+
 @pytest.mark.parametrize("look", [SPARSE, DENSE], ids=["sparse", "dense"])
 def test_teacher_student_and_exports_are_shown_the_same_pixels(look: Look, tmp_path: Path) -> None:
     media, video = ingested(SHARP, tmp_path, FLOOR)
