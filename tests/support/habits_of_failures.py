@@ -76,6 +76,12 @@ def filters_with_null(inquiry: Inquiry) -> Wire:
     return refused(inquiry, wire(inquiry, choice, {"prompt_tokens": inquiry.prompt_tokens, "completion_tokens": 0}))
 
 
+@habit("Gemini by OpenRouter and LiteLLM: finish_reason SAFETY, no content at all")
+def filters_by_safety(inquiry: Inquiry) -> Wire:
+    choice = {"index": 0, "finish_reason": "SAFETY", "native_finish_reason": "SAFETY", "message": {"role": "assistant"}}
+    return refused(inquiry, wire(inquiry, choice, {"prompt_tokens": inquiry.prompt_tokens, "completion_tokens": 0}))
+
+
 @habit("OpenAI under structured output: the refusal field")
 def refuses_in_a_field(inquiry: Inquiry) -> Wire:
     message = {"role": "assistant", "content": None, "refusal": "I'm sorry, I can't assist with that request."}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from dataclasses import replace
@@ -141,6 +142,11 @@ def wrapped(inquiry: Inquiry) -> Wire:
     return complete(inquiry, json.dumps({"response": inquiry.reply()}))
 
 
+@habit("relays that encode a text once too often: JSON inside a JSON string")
+def encoded_twice(inquiry: Inquiry) -> Wire:
+    return complete(inquiry, json.dumps(inquiry.text()))
+
+
 @habit("models without constrained decoding: a key that comes twice")
 def duplicate_keys(inquiry: Inquiry) -> Wire:
     first, *rest = inquiry.reply().items()
@@ -241,6 +247,12 @@ def usage_now_and_then(inquiry: Inquiry) -> Wire:
 @habit("large models on busy servers: half a second for everything")
 def slow(inquiry: Inquiry) -> Wire:
     return replace(complete(inquiry, inquiry.text()), delay_s=0.3)
+
+
+@habit("gateways that compress whatever the request accepts")
+def compresses_anyhow(inquiry: Inquiry) -> Wire:
+    response = complete(inquiry, inquiry.text())
+    return replace(response, body=gzip.compress(response.body, mtime=0), headers={"Content-Encoding": "gzip"})
 
 
 @habit("nginx with a short keepalive_timeout: the connection is closed behind each response")
