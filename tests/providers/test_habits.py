@@ -7,9 +7,12 @@ today's falls short, `NOT_YET` says so, and a habit that is mended must leave th
 from __future__ import annotations
 
 import os
+import pickle
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,8 +73,12 @@ TRIED_AGAIN = {
 TRIED_AGAIN |= {
     "thinks-unseen, 512": Case("thinks-unseen", settings="max_output_tokens = 512\n"),
     "thinks-inline, 512": Case("thinks-inline", settings="max_output_tokens = 512\n"),
+    "thinks-without-opening, 512": Case("thinks-without-opening", settings="max_output_tokens = 512\n"),
     "free-density, annotate": Case("free-density", "annotate"),
 }
+
+UNKNOWN = ("resets-at-first", "hangs-at-first", "errors-in-a-choice-at-first")
+"""Of these nobody but the provider knows what they cost."""
 
 FILTERED = (
     "filters-by-finish", "filters-by-code", "filters-as-dashscope", "filters-as-gemini", "filters-without-message",
@@ -100,10 +107,14 @@ STOPS = {
     "streams-only": r"only support stream mode",
     "never-json": r"The video shows a woman in a red coat",
     "thinks-for-ever": r"cut off at max_output_tokens = 8192",
-    "short-context": r"maximum context length is 900 tokens",
     "filters-everything": WORDS_OF_FILTERS,
 }
 """Nothing can be made: what a person must be told, in the provider's own words."""
+
+BAD_REQUESTS = ("errors-in-200", "streams-only")
+"""400 may be about one question: which video it was is said, too."""
+UNBILLED = ("login-page", "always-resets", "always-hangs")
+"""No completion comes, and none is booked as if it were the longest that could have come."""
 
 EITHER_WAY = {
     "tool-calls": "tool_calls|tool call|no JSON|empty|arguments",
@@ -118,19 +129,96 @@ EITHER_WAY = {
 """What may be lived with as well as refused with a word: but not in between."""
 
 TOO_LARGE = {
-    "few-images": r"At most 8 image\(s\).*|12 images",
+    "few-images": r"At most 8 image\(s\) may be provided",
     "small-bodies": r"413.*Request Entity Too Large",
     "small-bodies-in-json": r"413.*exceeds the maximum size",
     "small-payloads-as-gemini": r"payload size exceeds the limit",
+    "short-context": r"maximum context length is 1500 tokens",
 }
 """Some questions are larger than the endpoint takes: their inputs are rejected, one by one, and the rest is made."""
 WITHIN = {
     "few-images, max_images": Case("few-images", teacher=LIMIT + "max_images = 8\n"),
-    "small-bodies, max_request_mb": Case("small-bodies", teacher=LIMIT + "max_request_mb = 0.06\n"),
+    "small-bodies, max_request_mb": Case("small-bodies", teacher=LIMIT + "max_request_mb = 0.12\n"),
 }
 """The same with the limit in the recipe: patches are left out, and everything is made."""
 
-NOT_YET: dict[str, str] = {}
+UNREAD = "exits 0 with nothing made: no reply is read"
+MAX_BOOKED = "books the longest possible reply where usage is unknown: $0.61 of $0.02"
+NO_TABLE = "recipes know no [teacher] table: exit 2"
+NO_ADAPTING = "the run ends at the refusal: exit 1, nothing made"
+WHOLE_VIDEO = "a refused part rejects its whole video"
+STILL_CUT = "exits 0 with nothing made: a reply that was cut is asked for again with the same limit, and isn't called cut"
+PENDING = "its input stays pending, not rejected: exit 1, and 1 again at each run"
+NO_VIDEO = "400 is said without the video that it is about"
+ENDS = "the run ends at the first such question: exit 1"
+NO_STOP = "exits 0 with nothing made and says nothing: the stage goes on through all attempts"
+
+NOT_YET = {
+    "thinks-inline": UNREAD,
+    "thinks-without-opening": UNREAD,
+    "thinks-in-other-tags": UNREAD,
+    "thinks-of-replies-only": UNREAD,
+    "prose-around": UNREAD,
+    "twice": UNREAD,
+    "thinks-inline, annotate": UNREAD,
+    "thinks-of-replies-only, annotate": UNREAD,
+    "twice, annotate": UNREAD,
+    "usage-missing": MAX_BOOKED,
+    "usage-null": MAX_BOOKED,
+    "usage-nonsense": MAX_BOOKED,
+    "usage-now-and-then": MAX_BOOKED,
+    "errors-in-a-choice-at-first": MAX_BOOKED,
+    "resets-at-first": MAX_BOOKED,
+    "hangs-at-first": MAX_BOOKED,
+    "login-page": MAX_BOOKED,
+    "always-resets": MAX_BOOKED,
+    "always-hangs": MAX_BOOKED,
+    "usage-zero": "a count of no tokens at all is believed: $0 is booked",
+    "plain, [teacher]": NO_TABLE,
+    "thinks-inline, [teacher]": NO_TABLE,
+    "few-images, max_images": NO_TABLE,
+    "small-bodies, max_request_mb": NO_TABLE,
+    "refuses-seed": NO_ADAPTING,
+    "refuses-seed-with-a-list": NO_ADAPTING,
+    "refuses-seed-as-gemini": NO_ADAPTING,
+    "refuses-temperature": NO_ADAPTING,
+    "refuses-temperature-in-prose": NO_ADAPTING,
+    "wants-max-tokens": NO_ADAPTING,
+    "wants-json-object": NO_ADAPTING,
+    "wants-no-format": NO_ADAPTING,
+    "wants-the-word-json": NO_ADAPTING,
+    "refuses-all-in-turn": NO_ADAPTING,
+    "refuses-all-at-once": NO_ADAPTING,
+    "refuses-the-grammar": NO_ADAPTING,
+    "thinks-unseen, 512": STILL_CUT,
+    "thinks-inline, 512": STILL_CUT,
+    "thinks-without-opening, 512": STILL_CUT,
+    "filters-by-finish": WHOLE_VIDEO,
+    "filters-by-code": WHOLE_VIDEO,
+    "filters-without-message": WHOLE_VIDEO,
+    "filters-with-empty-choices": WHOLE_VIDEO,
+    "filters-with-null": WHOLE_VIDEO,
+    "filters-by-safety": WHOLE_VIDEO,
+    "refuses-in-a-field": WHOLE_VIDEO,
+    "filters-as-dashscope": ENDS,
+    "filters-by-moderation": ENDS,
+    "refuses-an-image": ENDS,
+    "filters-as-gemini": "promptFeedback is no filter's word yet: it is asked again, and the video stays pending",
+    "errors-in-200": NO_VIDEO,
+    "streams-only": NO_VIDEO,
+    "never-json": NO_STOP,
+    "thinks-for-ever": NO_STOP,
+    "filters-everything": NO_STOP,
+    "tool-calls": NO_STOP,
+    "extra-fields": NO_STOP,
+    "wrapped": NO_STOP,
+    "encoded-twice": NO_STOP,
+    "few-images": PENDING,
+    "small-bodies": PENDING,
+    "small-bodies-in-json": PENDING,
+    "small-payloads-as-gemini": PENDING,
+    "short-context": PENDING,
+}
 """By habit, or by habit and recipe: what today's product lacks."""
 
 Tries = Callable[[Case], Outcome]
@@ -161,17 +249,31 @@ def tried(template: Path, tmp_path: Path) -> Tries:
     return trying(template, tmp_path)
 
 
+@dataclass(frozen=True)
+class Honest:
+    """What a run against an honest endpoint makes, and how often it asks."""
+
+    made: dict[str, list[tuple[Any, ...]]]
+    questions: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {table: len(rows) for table, rows in self.made.items()}
+
+
 @pytest.fixture(scope="module")
-def plain(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Outcome]:
+def plain(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Honest]:
     """What an honest endpoint leads to, by what is asked."""
-    outcomes: dict[str, Outcome] = {}
 
-    def outcome(asks: str) -> Outcome:
-        if asks not in outcomes:
-            outcomes[asks] = trying(template, tmp_path_factory.mktemp(f"plain-{asks}"))(Case("plain", asks))
-        return outcomes[asks]
+    def make(folder: Path, asks: str) -> None:
+        outcome = trying(template, folder)(Case("plain", asks))
+        (folder / "honest").write_bytes(pickle.dumps(Honest(outcome.made, len(outcome.provider.exchanges))))
 
-    return outcome
+    def honest(asks: str) -> Honest:
+        folder = made_once(tmp_path_factory, f"honest-{asks}", lambda folder: make(folder, asks))
+        return pickle.loads((folder / "honest").read_bytes())
+
+    return honest
 
 
 def hold(outcome: Outcome) -> None:
@@ -184,6 +286,9 @@ def hold(outcome: Outcome) -> None:
     assert len(outcome.journal) >= outcome.provider.answers, "an answer that was paid for isn't in the journal"
     if not any(outcome.counts.values()):
         assert outcome.code != 0, "nothing was made, and it exits 0"
+    meant = " ".join(exchange.meant for exchange in outcome.provider.exchanges)
+    events = [event["what"] for _, events in outcome.made.get("storylines", ()) for event in events]
+    assert all(event in meant for event in events), "a thought was taken for a reply"
 
 
 def pays_what_is_charged(outcome: Outcome) -> None:
@@ -207,14 +312,14 @@ def test_an_honest_endpoint_makes_everything(name: str, tried: Tries) -> None:
 
 
 @pytest.mark.parametrize("name", cases(*AS_PLAIN))
-def test_a_habit_that_is_lived_with_changes_nothing(name: str, tried: Tries, plain: Callable[[str], Outcome]) -> None:
+def test_a_habit_that_is_lived_with_changes_nothing(name: str, tried: Tries, plain: Callable[[str], Honest]) -> None:
     case = AS_PLAIN[name]
     outcome, honest = tried(case), plain(case.asks)
     hold(outcome)
     assert outcome.code == 0, outcome.stderr
     assert outcome.counts == honest.counts
     assert outcome.made == honest.made
-    assert len(outcome.provider.exchanges) == len(honest.provider.exchanges), "more was asked than there are questions"
+    assert len(outcome.provider.exchanges) == honest.questions, "more was asked than there are questions"
     assert len(outcome.journal) == outcome.provider.answers
     if not case.habit.startswith("usage"):
         pays_what_is_charged(outcome)
@@ -228,7 +333,7 @@ def test_a_habit_that_is_lived_with_changes_nothing(name: str, tried: Tries, pla
 
 @pytest.mark.parametrize("name", cases(*ADAPTED))
 def test_a_parameter_that_is_refused_is_left_out_once_and_for_all(
-    name: str, tried: Tries, plain: Callable[[str], Outcome]
+    name: str, tried: Tries, plain: Callable[[str], Honest]
 ) -> None:
     outcome, honest = tried(Case(name)), plain("questions")
     hold(outcome)
@@ -237,7 +342,7 @@ def test_a_parameter_that_is_refused_is_left_out_once_and_for_all(
     assert len({video for video, *_ in outcome.made["drafts"]}) == 3
     refusals = sum(exchange.status >= 400 for exchange in outcome.provider.exchanges)
     assert refusals <= 4 * 4 * 2, "each of four calls at once, in each of two stages, may meet each of four refusals"
-    assert len(outcome.journal) == outcome.provider.answers == len(honest.journal)
+    assert len(outcome.journal) == outcome.provider.answers == honest.questions
     assert re.search(ADAPTED[name], outcome.stderr), outcome.stderr
     assert len(outcome.stderr.splitlines()) < 30, "said once, not for each question"
     pays_what_is_charged(outcome)
@@ -256,17 +361,19 @@ def test_what_passes_costs_time_and_no_input(name: str, tried: Tries) -> None:
         assert len({video for video, *_ in outcome.made["drafts"]}) == 3
     if "512" in name:
         assert "cut off at max_output_tokens = 512" in outcome.stderr
-    if case.habit not in ("resets-at-first", "hangs-at-first"):
+    if case.habit in UNKNOWN:
+        assert outcome.charged_usd / 2 < outcome.cost_usd < 2.5 * outcome.charged_usd, "estimated from what is known"
+    else:
         pays_what_is_charged(outcome)
 
 
 @pytest.mark.parametrize("name", cases(*FILTERED))
-def test_a_part_that_is_refused_leaves_a_gap(name: str, tried: Tries, plain: Callable[[str], Outcome]) -> None:
+def test_a_part_that_is_refused_leaves_a_gap(name: str, tried: Tries, plain: Callable[[str], Honest]) -> None:
     outcome, honest = tried(Case(name)), plain("questions")
     hold(outcome)
     assert outcome.code == 0, outcome.stderr
     assert outcome.counts["storylines"] == 3
-    events, all_events = (sum(len(row[1]) for row in run.made["storylines"]) for run in (outcome, honest))
+    events, all_events = (sum(len(row[1]) for row in made["storylines"]) for made in (outcome.made, honest.made))
     assert 0.5 * all_events < events < all_events
     assert outcome.counts["drafts"]
     words = f"{outcome.stderr} {outcome.rejected} {outcome.made} {outcome.journal}"
@@ -281,11 +388,14 @@ def test_what_can_not_be_mended_is_said_in_the_providers_words(name: str, tried:
     assert not outcome.counts["drafts"]
     assert re.search(STOPS[name], outcome.stderr, re.DOTALL), outcome.stderr
     assert len(outcome.provider.exchanges) <= 50, "it went on asking"
-    assert outcome.cost_usd <= max(1.5 * outcome.charged_usd, 0.0) + 0.25 * (name in ("always-resets", "always-hangs"))
+    if name in BAD_REQUESTS:
+        assert re.search(r"video_[a-z2-7]{26}", outcome.stderr), "which question it was isn't said"
+    under_way_usd = 0.03 if name in UNBILLED else 0.12  # the others may be stopped in the middle of calls
+    assert outcome.cost_usd <= 1.5 * outcome.charged_usd + under_way_usd, "booked is what was spent"
 
 
 @pytest.mark.parametrize("name", cases(*EITHER_WAY))
-def test_what_may_be_lived_with_or_refused_is_one_of_both(name: str, tried: Tries, plain: Callable[[str], Outcome]) -> None:
+def test_what_may_be_lived_with_or_refused_is_one_of_both(name: str, tried: Tries, plain: Callable[[str], Honest]) -> None:
     outcome, honest = tried(Case(name)), plain("questions")
     if name not in ("streams-anyhow", "compresses-anyhow"):  # what is no completion need not be kept
         hold(outcome)
@@ -302,10 +412,11 @@ def test_what_may_be_lived_with_or_refused_is_one_of_both(name: str, tried: Trie
 def test_a_question_that_is_too_large_rejects_its_one_input(name: str, tried: Tries) -> None:
     outcome = tried(Case(name))
     hold(outcome)
-    assert outcome.code == 0, outcome.stderr
     assert outcome.counts["storylines"] == 3
     asked_about = {video for video, *_ in outcome.made["drafts"]}
-    assert 1 <= len(asked_about) <= 2
+    if name != "short-context":  # which is too short for all three
+        assert outcome.code == 0, outcome.stderr
+        assert 1 <= len(asked_about) <= 2
     questions = outcome.result["stages"][-1]
     assert (questions["rejected"], questions["pending"]) == (3 - len(asked_about), 0)
     assert re.search(TOO_LARGE[name], outcome.stderr + outcome.rejected, re.DOTALL)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,16 @@ TASKS = [
 ]  # fmt: skip
 
 
+TABLES = {
+    "annotate": {"candidates": "SELECT task, transcript FROM candidates ORDER BY ALL"},
+    "questions": {
+        "storylines": "SELECT video, events FROM storylines ORDER BY ALL",
+        "drafts": "SELECT video, number, question, answer FROM drafts ORDER BY ALL",
+    },
+}
+"""What is made, by what is asked."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A habit, and the recipe that it is tried with."""
@@ -111,7 +121,6 @@ class Outcome:
     stdout: str
     stderr: str
     provider: Provider
-    _tables: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
 
     @cached_property
     def journal(self) -> list[dict[str, Any]]:
@@ -136,16 +145,14 @@ class Outcome:
         sent, written = self.provider.charged
         return (sent * INPUT_USD + written * OUTPUT_USD) / 1e6
 
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        stages = read_recipe(self.place / "recipe.toml").stages
+        return LakeView(Lake(WorkspaceFolder(self.place)), stages).connection.execute(sql).fetchall()
+
     @cached_property
     def made(self) -> dict[str, list[tuple[Any, ...]]]:
         """The rows that were made, by table, in an order of their own."""
-        stages = read_recipe(self.place / "recipe.toml").stages
-        connection = LakeView(Lake(WorkspaceFolder(self.place)), stages).connection
-        if self.case.asks == "annotate":
-            return {"candidates": connection.execute("SELECT task, transcript FROM candidates ORDER BY ALL").fetchall()}
-        storylines = connection.execute("SELECT video, events FROM storylines ORDER BY ALL").fetchall()
-        drafts = connection.execute("SELECT video, number, question, answer FROM drafts ORDER BY ALL").fetchall()
-        return {"storylines": storylines, "drafts": drafts}
+        return {table: self.rows(sql) for table, sql in TABLES[self.case.asks].items()}
 
     @property
     def counts(self) -> dict[str, int]:
@@ -153,8 +160,8 @@ class Outcome:
 
     @property
     def rejected(self) -> str:
-        """Reasons of rejections, as `audit reasons` has them."""
-        return json.dumps(audit(self.place, "reasons"))
+        """Why inputs were rejected, in whole sentences."""
+        return str(self.rows("SELECT reason, detail FROM outcomes WHERE status = 'rejected' ORDER BY ALL"))
 
     def everything(self) -> bytes:
         """Each byte that the run printed or wrote as text."""

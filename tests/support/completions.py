@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -31,6 +31,8 @@ class Wire:
     delay_s: float = 0.0
     cut_at: int | None = None
     """After so many bytes the connection is reset."""
+    meant: str = ""
+    """The text that the model came to, where it came to one: neither a thought nor a half."""
     closes: bool = False
     """The connection is closed behind it, and no header says so."""
 
@@ -137,7 +139,8 @@ def complete(inquiry: Inquiry, text: str, thought: str = "", name: str = "", inl
         message["content"] = inline.partition("{}")[0] + thought if cut_in_thought else inline.format(thought) + content
     counts = {"prompt_tokens": inquiry.prompt_tokens, "completion_tokens": thinking + written}
     details = {"completion_tokens_details": {"reasoning_tokens": thinking}} if thinking else {}
-    return wire(inquiry, {"index": 0, "finish_reason": finish, "message": message}, counts | details)
+    response = wire(inquiry, {"index": 0, "finish_reason": finish, "message": message}, counts | details)
+    return replace(response, meant=text if finish == "stop" else "")
 
 
 def wire(inquiry: Inquiry, choice: dict[str, Any] | None, usage: dict[str, Any]) -> Wire:
@@ -154,7 +157,7 @@ def document_of(response: Wire) -> dict[str, Any]:
     return json.loads(response.body)
 
 
-def error(status: int, message: str, **fields: Any) -> Wire:
+def error(status: int, message: str, /, **fields: Any) -> Wire:
     """A refusal as OpenAI words it."""
     return Wire(status, json.dumps({"error": {"message": message, "type": "invalid_request_error", **fields}}).encode())
 

@@ -11,9 +11,9 @@ from tests.support.habit import habit
 
 MAX_IMAGES = 8
 """vLLM's `--limit-mm-per-prompt`, Mistral's 8, Anthropic's 100: small here, so that short clips exceed it."""
-MAX_BYTES = 60_000
+MAX_BYTES = 120_000
 """As nginx's client_max_body_size or the 20 MB of Gemini, smaller for the same reason."""
-MAX_CONTEXT = 900
+MAX_CONTEXT = 1_500
 """Tokens of a context that is too short."""
 
 

@@ -41,6 +41,8 @@ class Exchange:
     """Tokens in and out."""
     delivered: bool
     """The whole response was sent."""
+    meant: str = ""
+    """What the model came to, its thoughts aside."""
 
 
 @dataclass
@@ -77,7 +79,8 @@ class Provider:
             for part in (message["content"] if isinstance(message.get("content"), list) else [])
         )
         question = question_of(body)[:16]
-        exchange = Exchange(question, parameters, images, size_bytes, response.status, response.charged, delivered)
+        end = response.status, response.charged, delivered, response.meant
+        exchange = Exchange(question, parameters, images, size_bytes, *end)
         with self._lock:
             self.exchanges.append(exchange)
 
