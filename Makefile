@@ -15,14 +15,15 @@ PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 
 QUICK := $(patsubst %,tests/foundation/test_%.py,frames grammar house journal lake looks names options records scoring sizes stamps transcript) \
 	tests/judging/test_rules.py
 
-.PHONY: demo quick test test-slow check walk wheel docs site bench growth peers chaos fuzz test-vllm setup clean
+.PHONY: demo quick test test-slow test-providers check walk wheel docs site bench growth peers chaos fuzz test-vllm setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       from synthetic worlds to a trained student (under ./demo); SIZE=full learns longer (under ./demo-full)"
 	@echo "make quick      properties, lake, grammar, a rehearsed chain: the inner loop"
-	@echo "make test       all tests but the slow ones"
+	@echo "make test       all tests but the slow ones, and of the habits of providers the commonest"
 	@echo "make test-slow  the slow ones: kills, clusters, browsers, learning, the README followed"
+	@echo "make test-providers  each habit of real providers, by runs on real clips"
 	@echo "make check      format, lint, types, import floors"
 	@echo "make walk       README.md, followed word for word from an empty clone"
 	@echo "make wheel      the wheel in empty environments, with each extra alone; some GB are downloaded"
@@ -50,10 +51,13 @@ quick: $(STAMP)
 	$(PYTEST) -m "not slow" $(QUICK)
 
 test: $(STAMP)
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not providers"
 
 test-slow: $(STAMP)
 	$(PYTEST) -m slow
+
+test-providers: $(STAMP)
+	$(PYTEST) tests/providers
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
