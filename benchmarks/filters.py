@@ -28,7 +28,7 @@ from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.oracle.planted_defects import ANSWER_DEFECTS, LOOK_DEFECTS
 from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
-from dmforge.generators.teacher.client import KEY, URL
+from dmforge.generators.teacher.teacher_config import KEY, URL
 from dmforge.recipe import read_recipe
 from dmforge.schemas.scoring import matches
 from tests.judging import hand

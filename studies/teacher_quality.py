@@ -23,7 +23,7 @@ from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
-from dmforge.generators.teacher.client import KEY, URL
+from dmforge.generators.teacher.teacher_config import KEY, URL
 from tests.support.tables import show
 
 COMMAND = "python -m studies.teacher_quality"

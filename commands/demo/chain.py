@@ -32,7 +32,7 @@ from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.habits import Habits
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
-from dmforge.generators.teacher.client import KEY, URL
+from dmforge.generators.teacher.teacher_config import KEY, URL
 from dmforge.schemas.errors import InputError
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ def require_askable(view: LakeView, stages: Sequence[AnyStage]) -> None:
             continue
         if (error := stage.missing()) is None:
             earlier_may_ask = True
-        elif not view.ever_settled(stage) or earlier_may_ask or (tally.pending and not view.superseded(stage)):
+        elif not view.superseded(stage) and (tally.pending or earlier_may_ask or not view.ever_settled(stage)):
             raise error
 
 

@@ -134,9 +134,9 @@ def test_every_named_question_has_an_answer(untouched: Path) -> None:
     assert dmforge("audit", "difficulty", "-w", untouched / "practice")["rows"]
 
 
-def test_the_report_is_drawn(untouched: Path, tmp_path: Path) -> None:
+def test_the_report_is_drawn(untouched: Path, current: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    dmforge("report", page, "--training", untouched / "sft", "-w", untouched / "demo/workspace")
+    dmforge("report", page, "--training", untouched / "sft", "-w", current)
     assert page.stat().st_size > 50_000
 
 

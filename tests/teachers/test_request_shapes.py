@@ -50,7 +50,7 @@ def test_a_parameter_that_is_refused_is_left_out(refusal: Reply, left_out: str) 
     assert left_out in script.asked[0]
     assert shape(script.asked[1]).keys() == shape(script.asked[0]).keys() - {left_out}
     (note,) = account.notes
-    assert note.startswith(f"m: `{left_out}` is left out, since it was refused: 4")
+    assert note.startswith(f"annotate, m: `{left_out}` is left out from now on, since the teacher refused with 4")
     assert account.spent["annotate", "m"].usage.calls == 1
 
 

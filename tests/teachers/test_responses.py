@@ -255,7 +255,7 @@ def test_a_key_that_no_header_can_hold_is_refused_by_its_name(key: str, monkeypa
 def test_an_address_that_leads_nowhere_is_refused_before_anything_is_asked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     with pytest.raises(InputError, match="no endpoint's address"):
-        Teacher(TeacherConfig(model="m"), "annotate", Budget())
+        asyncio.run(Teacher(TeacherConfig(model="m"), "annotate", Budget()).ask(QUESTION))
 
 
 def nobody() -> str:
