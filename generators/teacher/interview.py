@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from dmforge.curation.contract.budget import Budget, Usage
+from dmforge.curation.contract.run_events import AnswerKnown
 from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.video.jpeg import ENCODING, to_jpeg
 from dmforge.curation.video.media import Media
@@ -40,7 +41,7 @@ class Interview:
 
     def __init__(self, workspace: WorkspaceFolder, config: TeacherConfig, clips: Clips, stage: str, account: Budget) -> None:
         self.model, self.clips = config.model, clips
-        self._workspace, self._config = workspace, config
+        self._workspace, self._config, self._stage, self._account = workspace, config, stage, account
         self._journal = Journal(workspace, config.model)
         self._teacher = Teacher(config, stage, account)
 
@@ -98,7 +99,16 @@ class Interview:
         return key, await self._read(reply_type, key, video, ask)
 
     async def _read(self, reply_type: type[R], key: Id, video: Id, ask: Callable[[], Awaitable[Answer]]) -> R:
-        answer = await self._journal.answer(key, video, ask)
+        is_known = True
+
+        async def ask_anew() -> Answer:
+            nonlocal is_known
+            is_known = False
+            return await ask()
+
+        answer = await self._journal.answer(key, video, ask_anew)
+        if is_known:
+            self._account.events.emit(AnswerKnown(self._stage, self.model))
         if answer.get("refusal"):
             raise UnreadableReply(f"{reply_type.name}: the teacher refused")
         parsed = read_reply(reply_type, str(answer.get("content", "")))
