@@ -13,7 +13,7 @@ import typer
 
 from dmforge import __version__
 from dmforge.commands.command_group import CommandGroup
-from dmforge.commands.console import err, out, print_awaited, print_deferred, show, show_answer, unfinished_if
+from dmforge.commands.console import err, out, print_deferred, show, show_answer, unfinished_if
 from dmforge.curation.io.process_startup import few_heaps
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 
@@ -74,11 +74,8 @@ def init(
 def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say what a run would do and cost. Nothing is written."""
     planned = _workspace(workspace).plan()
-    if planned.waiting_files:
-        hint = "dmforge run --until ingest, and plan again"
-        err.print_line(f"{planned.waiting_files} files of the recipe's [bring] are not taken in yet: {hint}")
-    if planned.blocked is not None:
-        print_awaited(err, planned.blocked.name, planned.blocked.blocked_by)
+    for note in planned.notes():
+        err.print_line(note)
     show(planned, as_json)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from dmforge.commands.plan import Forecast
 from dmforge.commands.run import Listed
+from dmforge.curation.contract.budget import Usage, print_amount
 from dmforge.curation.contract.collective import StageCounts
 from dmforge.curation.contract.request_totals import SpentByStage
 from dmforge.curation.exports import Exported
@@ -44,27 +45,42 @@ class Plan(CommandResult):
         return sum(forecast.cost.usd for forecast in self.stages)
 
     @property
+    def unpriced(self) -> tuple[str, ...]:
+        """Stages that will ask, whose cost isn't known yet: it is missing from the sum."""
+        return tuple(forecast.name for forecast in self.stages if forecast.has_unknown_cost)
+
+    @property
     def blocked(self) -> Forecast | None:
         """The stage before which a run would end, since something has to be made by other means first."""
         return next((forecast for forecast in self.stages if forecast.blocked_by), None)
+
+    def notes(self) -> Iterator[str]:
+        """What the numbers don't say."""
+        if self.waiting_files:
+            hint = "dmforge run --until ingest, and plan again"
+            yield f"{self.waiting_files} files of the recipe's [bring] are not taken in yet: {hint}"
+        if self.blocked is not None:
+            yield f"a run ends before {self.blocked.name}: {self.blocked.blocked_by}"
+        if self.unpriced:
+            hint = "a pilot tells: dmforge run --videos 20, and plan again"
+            yield f"the cost of {', '.join(self.unpriced)} isn't known yet and not in the sum: {hint}"
 
     def as_json(self) -> dict[str, Any]:
         return {"stages": list(map(_forecast_json, self.stages)), "cost": self.cost}
 
     def blocks(self) -> Iterator[Block]:
-        columns = [
-            "stage",
-            "to do",
-            "expected more",
-            "reused",
-            "superseded",
-            "read anew",
-            "calls",
-            "tokens in",
-            "tokens out",
-            "cost $",
+        counts = ["to do", "expected more", "reused", "superseded", "read anew"]
+        columns = ["stage", *counts, "calls", "tokens in", "tokens out", "cost $"]
+        usage = sum((forecast.cost.usage for forecast in self.stages), Usage())
+        total_row = [
+            "in all",
+            *[""] * len(counts),
+            usage.calls,
+            usage.input_tokens,
+            usage.output_tokens,
+            print_amount(self.cost),
         ]
-        yield TextTable(columns, list(map(_forecast_row, self.stages)))
+        yield TextTable(columns, [*map(_forecast_row, self.stages), total_row])
 
 
 def _forecast_json(forecast: Forecast) -> dict[str, Any]:
@@ -75,16 +91,9 @@ def _forecast_json(forecast: Forecast) -> dict[str, Any]:
 
 def _forecast_row(forecast: Forecast) -> list[object]:
     usage = forecast.cost.usage
-    spent = [usage.calls, usage.input_tokens, usage.output_tokens, f"{forecast.cost.usd:.2f}"] if usage.calls else [""] * 4
-    return [
-        forecast.name,
-        forecast.tally.pending,
-        forecast.expected,
-        forecast.tally.settled,
-        forecast.superseded,
-        forecast.read_anew,
-        *spent,
-    ]
+    spent = [usage.calls, usage.input_tokens, usage.output_tokens, print_amount(forecast.cost.usd)] if usage.calls else [""] * 4
+    counts = [forecast.tally.pending, forecast.expected, forecast.tally.settled, forecast.superseded, forecast.read_anew]
+    return [forecast.name, *counts, *spent]
 
 
 @dataclass(frozen=True, slots=True)

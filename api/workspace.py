@@ -18,7 +18,7 @@ from dmforge.api.results import (
     StageTable,
 )
 from dmforge.commands import audit as audit_commands
-from dmforge.commands import declared_videos, intake, upgrade
+from dmforge.commands import declared_videos, intake, pack_corpus, upgrade
 from dmforge.commands import plan as plan_commands
 from dmforge.commands import report as report_commands
 from dmforge.commands import run as run_commands
@@ -162,15 +162,15 @@ class Workspace:
     def pack(self, corpus: str, *, partial: bool = False) -> PackedFolder:
         """Pack what is selected as shards, although earlier stages still have work to do if it is `partial`."""
         caller = self._called("pack", {"corpus": corpus, "partial": partial})
-        return PackedFolder(*run_commands.pack(self.folder, caller.console, caller.command, corpus, partial))
+        return PackedFolder(*pack_corpus.pack(self.folder, caller.console, caller.command, corpus, partial))
 
     def corpora(self) -> dict[str, Corpus]:
         """The packed corpora, by name."""
-        return {manifest.corpus: Corpus(folder) for folder, manifest in run_commands.corpora(self.folder).items()}
+        return {manifest.corpus: Corpus(folder) for folder, manifest in pack_corpus.corpora(self.folder).items()}
 
     def export(self, corpus: str, to: str, out: Place | None = None) -> ExportFolder:
         """Write a packed corpus in the shape that another trainer reads, under exports/ if not said where."""
-        return ExportFolder(*run_commands.export(self.folder, corpus, to, None if out is None else Path(out)))
+        return ExportFolder(*pack_corpus.export(self.folder, corpus, to, None if out is None else Path(out)))
 
     def audit(self, name: str = "", *, other: Place | None = None) -> QueryResult:
         """The answer to a named question; without a name, all questions. `other` is what `difference` compares with."""

@@ -26,7 +26,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.injection import clip, noise
-from dmforge.commands import intake, run
+from dmforge.commands import intake, pack_corpus, run
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.footage import PromptPiece
@@ -123,7 +123,7 @@ def corpus(folder: Path, videos: int, size: tuple[int, int]) -> Path:
     with serving(worlds, Behaviour(), folder / "planted.jsonl") as url:
         os.environ[URL] = url
         list(run.run(workspace, Console(stderr=True, quiet=True), "benchmark"))
-    (place,) = run.corpora(workspace)
+    (place,) = pack_corpus.corpora(workspace)
     return place
 
 

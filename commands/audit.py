@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from dmforge.commands.readable_recipe import readable_recipe
-from dmforge.commands.run import view_of_now
+from dmforge.commands.run import readers_view
 from dmforge.curation import output_paths
 from dmforge.curation.audit import difference, id_lookup, lineage_text, output, sql_sandbox
 from dmforge.curation.audit.lineage import Lineage, lineage
@@ -26,7 +26,6 @@ from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.lake.journal import answers
-from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, find_stage_class
 from dmforge.schemas.errors import InputError
@@ -50,7 +49,7 @@ def audit_table(workspace: WorkspaceFolder, query: str, other: Path | None = Non
         tables = dict(extra_tables(workspace, recipe))
         if other is not None:
             tables["others"] = partial(_other_samples, other)
-        return ask_table(view_of_now(Lake(workspace), recipe), query, tables)
+        return ask_table(readers_view(Lake(workspace), recipe), query, tables)
 
 
 class Funnel(QueryResult):
@@ -88,7 +87,7 @@ def ask_sql(workspace: WorkspaceFolder, sql: str, limits: sql_sandbox.SqlLimits)
     """Run an SQL query over the same tables; the answer is streamed."""
     recipe = readable_recipe(workspace.require())
     with workspace.reading():
-        view = view_of_now(Lake(workspace), recipe)
+        view = readers_view(Lake(workspace), recipe)
         with sql_sandbox.query_batches(view, sql, limits, extra_tables(workspace, recipe)) as batches:
             yield StreamedResult(batches, PrintedIds(view).of)
 
@@ -116,7 +115,7 @@ def _other_samples(path: Path) -> pa.Table:
         return difference.samples_of_shards(path)
     recipe = readable_recipe(workspace.require())
     with workspace.reading():
-        return difference.samples_of_view(view_of_now(Lake(workspace), recipe))
+        return difference.samples_of_view(readers_view(Lake(workspace), recipe))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +142,6 @@ def why(workspace: WorkspaceFolder, text: str, check: bool = False) -> Why:
     recipe = readable_recipe(workspace.require())
     with workspace.reading():
         lake = Lake(workspace)
-        stored = StoredRows(lake, LakeView(lake, recipe.stages), find_stage_class)
+        stored = StoredRows(lake, readers_view(lake, recipe), find_stage_class)
         row_lineage = lineage(stored, id_lookup.find(stored, partial_id))
         return Why(row_lineage, tuple(checks(row_lineage, stored)) if check else None)

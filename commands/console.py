@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from dmforge.curation.contract.request_totals import RequestTotals, SpentByStage, print_usd
+from dmforge.curation.contract.budget import print_amount
+from dmforge.curation.contract.request_totals import RequestTotals, SpentByStage
 from dmforge.curation.io.command_result import CommandResult, TextTable, is_number
 from dmforge.curation.io.terminal import Terminal
 from dmforge.schemas.visible import escaped_in_line, escaped_json
@@ -92,7 +93,7 @@ def print_spent(console: Terminal, spent: SpentByStage) -> None:
 def _spent_text(totals: RequestTotals) -> str:
     failures = f"; {totals.failures} failed" if totals.failures else ""
     tokens = f"{totals.input_tokens} tokens in, {totals.output_tokens} out"
-    return f"{print_usd(totals.usd)} on {totals.calls} calls: {tokens}{failures}"
+    return f"${print_amount(totals.usd)} on {totals.calls} calls: {tokens}{failures}"
 
 
 def unfinished_if(pending: bool) -> None:

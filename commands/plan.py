@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dmforge.commands.journal_probe import unanswered
-from dmforge.commands.run import view_of_now
+from dmforge.commands.run import readers_view
 from dmforge.curation.contract.budget import ExpectedCost, Usage
 from dmforge.curation.contract.collective import Collective, StageCounts
-from dmforge.curation.contract.stage import AnyStage, Ask, Root
+from dmforge.curation.contract.stage import AnyStage, Ask, Gate, Root
 from dmforge.curation.engine.executors.concurrent_asks import AnyAsk
+from dmforge.curation.engine.paid_inputs import PaidInputs, paid_inputs
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import LakeView
+from dmforge.curation.lake.readers_view import ReadersView
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.video.media import refuse_other_clips
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
-from dmforge.schemas.records import Item
+from dmforge.schemas.ids import base32
+from dmforge.schemas.records import Item, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Forecast:
     read_anew: int
     """Of the pending inputs, those whose answers are all in the journal: they are read anew, and nobody is asked."""
     cost: ExpectedCost
+    has_unknown_cost: bool
+    """It will ask, and neither its inputs nor what some have cost are known yet."""
     blocked_by: str
     """What has to be made by other means first, if anything: a run ends before this stage."""
 
@@ -44,57 +48,62 @@ def plan(workspace: WorkspaceFolder) -> list[Forecast]:
     """Forecast a run, stage by stage. Writes nothing."""
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
-        view = view_of_now(Lake(workspace), recipe)
+        view = readers_view(Lake(workspace), recipe)
+        paid, coming = paid_inputs(workspace, recipe.prices), ComingRows(view)
         forecasts: list[Forecast] = []
         for stage in recipe.stages:
             clips = getattr(stage.config, "clips", None)
             if isinstance(clips, Clips):  # what a run would be refused for
                 refuse_other_clips(workspace, clips)
-            tally, expected = view.tally(stage), _expected(view, stage, forecasts)
-            if isinstance(stage, Collective) and not tally.pending and _has_growing_tables(stage, recipe.stages, forecasts):
-                tally = StageCounts(tally.settled, 0, 0, 0)  # it is done again, whole, once its tables have grown
-            read_anew, cost = 0, ExpectedCost(Usage(), 0.0)
-            superseded = view.superseded(stage)
+            tally, expected = view.tally(stage), coming.inputs_of(stage)
+            new_inputs = tally.pending + expected
+            superseded, read_anew, cost = view.superseded(stage), 0, ExpectedCost(Usage(), 0.0)
             if isinstance(stage, Ask):
-                items = _pending_items(view, stage)
+                items = [item for batch in pending_batches(view, stage) for item in from_arrow(stage.item, batch.items)]
                 if superseded:  # what was settled before may be answered already
                     read_anew = len(items) - len(items := unanswered(stage, workspace, items))
-                cost = _cost(stage, items, expected)
-            forecasts.append(Forecast(stage.name, tally, expected, superseded, read_anew, cost, stage.blocked_by()))
+                cost = _cost(stage, items, new_inputs - read_anew, paid.get((stage.name, base32(view.variant(stage)))))
+            is_unknown = isinstance(stage, Ask) and new_inputs > read_anew and not cost.usage.calls
+            if isinstance(stage, Collective) and (tally.pending or coming.changes(stage)):
+                # it is done again, whole, once its tables have grown
+                tally = StageCounts(tally.settled + tally.pending, 0, 0, 0)
+            coming.add_made_by(stage, new_inputs)
+            forecasts.append(Forecast(stage.name, tally, expected, superseded, read_anew, cost, is_unknown, stage.blocked_by()))
         return forecasts
 
 
-def _pending_items(view: LakeView, stage: AnyAsk) -> list[Item]:
-    return [item for batch in pending_batches(view, stage) for item in from_arrow(stage.item, batch.items)]
+class ComingRows:
+    """The rows that the work of earlier stages should add to each table, going by what it gave so far."""
+
+    def __init__(self, view: ReadersView) -> None:
+        self._view = view
+        self._counts: defaultdict[type[Record], float] = defaultdict(float)
+
+    def inputs_of(self, stage: AnyStage) -> int:
+        """The further inputs of a stage."""
+        return 0 if isinstance(stage, Root) else math.ceil(round(self._counts[stage.reads], 6))
+
+    def changes(self, stage: Collective[Item, Record]) -> bool:
+        """Whether rows will be added to a table that a Collective reads."""
+        return any(self._counts[record] > 0 for record in (stage.reads, *stage.also_reads))
+
+    def add_made_by(self, stage: AnyStage, inputs: int) -> None:
+        """Add what a stage should make from so many inputs; of a gate's inputs, only those that pass are seen later."""
+        if not inputs:
+            return
+        for record in stage.makes:
+            self._counts[record] += inputs * self._view.yield_of(stage, record)
+        if isinstance(stage, Gate):
+            self._counts[stage.reads] = inputs * self._view.passing_share(stage)
 
 
-def _cost(stage: AnyAsk, items: Sequence[Item], more_inputs: int) -> ExpectedCost:
-    """The expected cost of inputs, and of `more_inputs` to come at the same average cost."""
+def _cost(stage: AnyAsk, items: Sequence[Item], inputs: int, paid: PaidInputs | None) -> ExpectedCost:
+    """The expected cost of a stage's inputs: as its finished ones have cost; else as those that are here should."""
+    if paid is not None:
+        return paid.cost_of(inputs)
     item_count, usage, usd = 0, Usage(), 0.0
     for expected in map(stage.expected, items):
         if expected is not None:
             item_count, usage, usd = item_count + 1, usage + expected.usage, usd + expected.usd
-    scale = 1 + more_inputs / item_count if item_count else 1.0
-    scaled = (round(number * scale) for number in (usage.calls, usage.input_tokens, usage.output_tokens))
-    return ExpectedCost(Usage(*scaled), usd * scale)
-
-
-def _expected(view: LakeView, stage: AnyStage, forecasts: Sequence[Forecast]) -> int:
-    if isinstance(stage, Root):
-        return 0
-    total = 0.0
-    for earlier_stage, forecast in zip(view.stages, forecasts, strict=False):
-        coming_inputs = forecast.tally.pending + forecast.expected
-        if stage.reads in earlier_stage.makes and coming_inputs:
-            total += coming_inputs * view.yield_of(earlier_stage, stage.reads)
-    return math.ceil(total)
-
-
-def _has_growing_tables(stage: Collective[Any, Any], stages: Sequence[AnyStage], forecasts: Sequence[Forecast]) -> bool:
-    """Whether earlier stages will add rows to a table that a Collective reads."""
-    tables_read = {stage.reads, *stage.also_reads}
-    pairs = zip(stages, forecasts, strict=False)
-    return any(
-        tables_read & set(earlier_stage.makes) and forecast.tally.pending + forecast.expected
-        for earlier_stage, forecast in pairs
-    )
+    scale = max(1.0, inputs / item_count) if item_count else 1.0
+    return ExpectedCost(usage.scaled(scale), usd * scale)

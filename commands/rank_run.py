@@ -8,7 +8,7 @@ from functools import partial
 
 from rich.console import Console
 
-from dmforge.commands.run import record_reports
+from dmforge.commands.run import name_packed, record_reports
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.contract.run_events import RunEvents
 from dmforge.curation.contract.stage import AnyStage, Ask, Root
@@ -51,6 +51,8 @@ def run_share(
         driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, wait_timeout_s)
         with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
             yield from record_reports(driver.run_share(recipe.upto(until)), record)
+        if share.rank == 0:
+            name_packed(Lake(workspace), recipe.upto(until))
 
 
 def _enrol(workspace: WorkspaceFolder, recipe: Recipe, command: str) -> None:

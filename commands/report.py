@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dmforge.commands import audit
-from dmforge.commands.run import view_of_now
+from dmforge.commands.run import readers_view
 from dmforge.curation.audit.query import ask
 from dmforge.curation.io.atomic import writing
 from dmforge.curation.lake.commits import Lake
@@ -33,7 +33,7 @@ def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Pat
 
     logs = [training_curves.training(folder) for folder in trainings]
     with workspace.reading(), interruptible():
-        view = view_of_now(Lake(workspace), recipe)
+        view = readers_view(Lake(workspace), recipe)
         extra_tables = audit.extra_tables(workspace, recipe)
         funnel = ask(view, "funnel", extra_tables)
         min_scores = thresholds(recipe)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dmforge.commands.report import require_report_extra, thresholds
+from dmforge.commands.run import readers_view
 from dmforge.commands.select import stage_of
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.reviews import checked_name
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.human import Human
@@ -30,7 +30,7 @@ def review(
     from dmforge.curation.review.pool import ReviewPool
 
     with workspace.reading():
-        pool = ReviewPool(workspace, LakeView(Lake(workspace), recipe.stages), corpus, max_samples, thresholds(recipe))
+        pool = ReviewPool(workspace, readers_view(Lake(workspace), recipe), corpus, max_samples, thresholds(recipe))
     title = f"{corpus}, {recipe.name}"
     review_server.serve(
         review_server.listen(port),

@@ -6,36 +6,35 @@ import itertools
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pyarrow as pa
 from rich.console import Console
 
 from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.curation.audit.id_lookup import MAX_LISTED, TypedId, read_id, require_kind
 from dmforge.curation.audit.printed_ids import KINDS
 from dmforge.curation.contract.budget import Budget
-from dmforge.curation.contract.collective import Collective, StageCounts
+from dmforge.curation.contract.collective import StageCounts
 from dmforge.curation.contract.run_events import RunEvents, StageEnded
 from dmforge.curation.contract.stage import AnyStage, Root
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import Driver, StageReport
 from dmforge.curation.engine.executors.batch_results import Executor
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
-from dmforge.curation.exports import Exported, find_export
-from dmforge.curation.exports import export as write_export
 from dmforge.curation.io.atomic import disk_errors, make_folder, writing
 from dmforge.curation.lake import logical_digest, reopening
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.missing_stage import MissingStage
+from dmforge.curation.lake.readers_view import ReadersView
 from dmforge.curation.lake.roster import unpublished_roster
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lifecycle import merge as merging
 from dmforge.curation.lifecycle import takedown
 from dmforge.curation.output_paths import output_folder
+from dmforge.curation.packing.current_selection import name_current
 from dmforge.curation.shards import folders
-from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.shards.folders import Manifest, read_manifest
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.curation.workspace_format import stamp_format
 from dmforge.recipe import RECIPES, Recipe, read_recipe
@@ -110,7 +109,11 @@ def run(
         account = Budget(budget_usd, events, keep_going=keep_going)
         driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, account)
         with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
-            yield from record_reports(driver.run(stages, pilot), record)
+            try:
+                yield from record_reports(driver.run(stages, pilot), record)
+            finally:
+                record.last_video = driver.last_video
+        name_packed(lake, stages, driver.last_video)
 
 
 @contextmanager
@@ -136,74 +139,25 @@ def record_reports(reports: Iterator[StageReport], record: run_log.Run) -> Itera
         yield report
 
 
-def pack(workspace: WorkspaceFolder, console: Console, command: str, corpus: str, partial: bool) -> tuple[Path, Manifest]:
-    """Pack the current selection, without requests to teachers; `partial` allows pending work in earlier stages."""
-    recipe = read_recipe(workspace.require().recipe)
-    if partial:
-        recipe = replace(
-            recipe, stages=tuple(_packing_partially(stage) if stage.name == "pack" else stage for stage in recipe.stages)
-        )
-    stages = recipe.upto("pack")
-    with workspace.held(command):
-        lake = Lake(workspace)
-        folders.sweep(workspace)
-        takedown.finish_forgetting(lake)
-        view = view_of_now(lake, recipe)
-        waiting = {stage.name: view.tally(stage).pending for stage in stages if not isinstance(stage, Collective)}
-        if any(waiting.values()) and not partial:
-            pending_list = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
-            hint = "dmforge run first; or pack what there is with --partial, and the card says so"
-            raise InputError(f"the selection is not finished: {pending_list} are pending", where=str(workspace.root), hint=hint)
-        collectives = [stage for stage in stages if isinstance(stage, Collective)]
-        with run_log.recorded(workspace, command, recipe.resolved()):
-            list(Driver(lake, recipe.stages, LocalExecutor(), console).run(collectives, partial=partial))
-        folders_by_corpus = _packed_folders(LakeView(lake, recipe.stages), workspace)
-    if corpus not in folders_by_corpus:
-        hint = (
-            nearest(corpus, sorted(folders_by_corpus))
-            if folders_by_corpus
-            else "select something first: dmforge audit funnel says what became of it"
-        )
-        raise InputError(f"there is no corpus {corpus!r}", where="CORPUS", hint=hint)
-    return folders_by_corpus[corpus], read_manifest(folders_by_corpus[corpus])
-
-
-def _packing_partially(stage: AnyStage) -> AnyStage:
-    return type(stage)(stage.config.model_copy(update={"partial": True}))
+def name_packed(lake: Lake, stages: Sequence[AnyStage], last_video: Id | None = None) -> None:
+    """After a run that packs, let `shards/<corpus>/current` name what is packed now, be it new or packed before."""
+    if any(stage.name == "pack" for stage in stages):
+        name_current(LakeView(lake, stages, last_video=last_video), lake.workspace)
 
 
 def view_of_now(lake: Lake, recipe: Recipe) -> LakeView:
     """A view of the lake for the inputs as they are listed now, also where no run has seen that list yet."""
-    scans = {stage.name: unpublished_roster(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
-    return LakeView(lake, recipe.stages, scanned={name: scan for name, scan in scans.items() if scan is not None})
+    return LakeView(lake, recipe.stages, scanned=_unpublished_rosters(lake, recipe))
 
 
-def _packed_folders(view: LakeView, workspace: WorkspaceFolder) -> dict[str, Path]:
-    selections = "SELECT DISTINCT corpus, selection FROM packed"
-    rows = view.cursor(selections).execute(selections).fetchall()
-    return {corpus: workspace.shards / corpus / selection for corpus, selection in sorted(rows)}
+def readers_view(lake: Lake, recipe: Recipe) -> ReadersView:
+    """The same for those who only read: of what waits for more videos, they see what a pilot made of the first."""
+    return ReadersView(lake, recipe.stages, run_log.pilots(lake.workspace), _unpublished_rosters(lake, recipe))
 
 
-def export(workspace: WorkspaceFolder, corpus: str, to: str, folder: Path | None) -> tuple[Path, Exported]:
-    """Export the packed selection of a corpus in another format."""
-    find_export(to)
-    folders_by_corpus = {manifest.corpus: target_folder for target_folder, manifest in corpora(workspace).items()}
-    if corpus not in folders_by_corpus:
-        hint = (
-            nearest(corpus, sorted(folders_by_corpus)) if folders_by_corpus else "pack it first: dmforge pack, or dmforge run"
-        )
-        raise InputError(f"no corpus {corpus!r} is packed", where="CORPUS", hint=hint)
-    target_folder = folder or workspace.root / "exports" / to / corpus / folders_by_corpus[corpus].name
-    output_folder(target_folder, "--out", workspace)
-    return target_folder, write_export(Corpus(str(folders_by_corpus[corpus])), to, target_folder)
-
-
-def corpora(workspace: WorkspaceFolder) -> dict[Path, Manifest]:
-    """The current packed selections: by folder, the manifest of each corpus."""
-    recipe = readable_recipe(workspace.require())
-    with workspace.reading():
-        folders_by_corpus = _packed_folders(LakeView(Lake(workspace), recipe.stages), workspace)
-    return {folder: read_manifest(folder) for folder in folders_by_corpus.values()}
+def _unpublished_rosters(lake: Lake, recipe: Recipe) -> dict[str, pa.Table]:
+    rosters = {stage.name: unpublished_roster(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
+    return {name: roster for name, roster in rosters.items() if roster is not None}
 
 
 def status(workspace: WorkspaceFolder) -> dict[str, StageCounts]:

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.console import Console
-
-from dmforge.commands.run import view_of_now
+from dmforge.commands.judged_part import judged_part
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
+from dmforge.curation.io.terminal import Terminal
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.partition import IN_ONE
+from dmforge.curation.lake.readers_view import ReadersView
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lifecycle import takedown
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -68,25 +68,25 @@ class Selected(CommandResult):
         )
 
 
-def select(workspace: WorkspaceFolder, console: Console, command: str, corpus: str) -> Selected:
+def select(workspace: WorkspaceFolder, console: Terminal, command: str, corpus: str) -> Selected:
     """Apply the recipe's thresholds to the existing scores, without requests to teachers."""
     recipe = read_recipe(workspace.require().recipe)
     stage = stage_of(recipe, corpus)
     with workspace.held(command):
         lake = Lake(workspace)
         takedown.finish_forgetting(lake)
-        view = view_of_now(lake, recipe)
-        earlier = recipe.stages[: recipe.stages.index(stage)]
-        waiting = {earlier_stage.name: view.tally(earlier_stage).pending for earlier_stage in earlier}
-        if any(waiting.values()):
-            pending_list = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
+        part = judged_part(lake, recipe, recipe.stages[: recipe.stages.index(stage)])
+        if not part.exists:
             hint = "dmforge run first; or see with --dry-run what would be kept of what there is"
             raise InputError(
-                f"the candidates are not all judged: {pending_list} are pending", where=str(workspace.root), hint=hint
+                f"the candidates are not all judged: {part.pending_text()} are pending", where=str(workspace.root), hint=hint
             )
+        part.announce(console, "select")
+        driver = Driver(lake, recipe.stages, LocalExecutor(), console, last_video=part.last_video)
         with run_log.recorded(workspace, command, recipe.resolved()):
-            list(Driver(lake, recipe.stages, LocalExecutor(), console).run([stage]))
-        reason_counts = LakeView(lake, recipe.stages).cursor(REASONS).execute(REASONS, {"stage": stage.name}).fetchall()
+            list(driver.run([stage]))
+        view = LakeView(lake, recipe.stages, last_video=part.last_video)
+        reason_counts = view.cursor(REASONS).execute(REASONS, {"stage": stage.name}).fetchall()
         return Selected.of(dict(reason_counts))
 
 
@@ -99,7 +99,7 @@ def what_if(workspace: WorkspaceFolder, corpus: str, where: str | None) -> Selec
         raise InputError(message, where="CORPUS", hint="give a corpus of candidates, or leave out --where")
     with workspace.reading():
         earlier_stages = recipe.stages[: recipe.stages.index(stage)]
-        view = LakeView(Lake(workspace), earlier_stages)
+        view = ReadersView(Lake(workspace), earlier_stages, run_log.pilots(workspace))
         connection = view.connection.cursor()
         if isinstance(stage.config, SelectRlConfig):
             aims, ranges = TargetRows(view, teachers_look=stage.config.teachers_look), view.ranges(Task, RANGE_SUBJECTS)

@@ -37,7 +37,7 @@ TRAINING = """out = "sft"
 [model]
 from_config = "mote"
 [data]
-corpora = [{ place = "$(echo ws/shards/cot/*)" }]
+corpora = [{ place = "ws/shards/cot/current" }]
 [training]
 steps = 10
 learning_rate = 2e-3
@@ -45,8 +45,8 @@ learning_rate = 2e-3
 device = "cpu"
 """
 EVALUATION = """checkpoint = "./sft/checkpoint-10"
-corpora = ["$(echo exam/shards/exam/*)"]
-baseline_corpora = ["$(echo ws/shards/cot/*)"]
+corpora = ["exam/shards/exam/current"]
+baseline_corpora = ["ws/shards/cot/current"]
 device = "cpu"
 [roll]
 max_tokens = 160
@@ -76,8 +76,8 @@ SCENES = (
     Scene("status", ("dmforge status -w ws",)),
     Scene("select", ("dmforge select cot --dry-run -w ws", "dmforge select cot --where 'cited_stamps > 1' -w ws")),
     Scene("pack", ("dmforge pack cot -w ws",)),
-    Scene("verify", ("dmforge verify ws/shards/cot/*",)),
-    Scene("lint", ("dmforge lint ws/shards/cot/*",)),
+    Scene("verify", ("dmforge verify ws/shards/cot/current",)),
+    Scene("lint", ("dmforge lint ws/shards/cot/current",)),
     Scene("export", ("dmforge export cot --to llamafactory -w ws",)),
     Scene("audit", ("dmforge audit", "dmforge audit funnel -w ws")),
     Scene("report", ("dmforge report report.html -w ws",)),

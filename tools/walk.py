@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from dmforge.commands.run import corpora as corpora_of
+from dmforge.commands.pack_corpus import corpora as corpora_of
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from tests.support.tables import show
 

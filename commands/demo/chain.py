@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from dmforge.commands import audit, intake, run
+from dmforge.commands import audit, intake, pack_corpus, run
 from dmforge.commands import report as report_commands
 from dmforge.curation.audit.query import QueryResult
 from dmforge.curation.engine.driver import StageReport
@@ -139,7 +139,7 @@ def demo(folder: Path, size: DemoSize, console: Console, command: str) -> Finish
         workspace,
         reports,
         audit.named_answer("funnel", audit.audit(workspace, "funnel")),
-        run.corpora(workspace),
+        pack_corpus.corpora(workspace),
         logical_digest.digest_of_all(run.digest(workspace)),
         training,
         _report(folder, workspace, [folder / "student" / method for method in ("sft", "sdgrpo")] if training else []),
@@ -202,7 +202,7 @@ def _set_checkpoint(student: Path, workspace: WorkspaceFolder) -> None:
 
 def only_corpus(workspace: WorkspaceFolder) -> Path:
     """The folder of the only packed corpus of a workspace."""
-    folders = list(run.corpora(workspace))
+    folders = list(pack_corpus.corpora(workspace))
     if len(folders) != 1:
         hint = "dmforge audit funnel -w says why; with more worlds some are: --videos"
         raise InputError("nothing was kept of so few worlds", where=str(workspace.root), hint=hint)

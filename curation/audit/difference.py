@@ -10,6 +10,7 @@ from dmforge.curation.io.atomic import disk_errors
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.folders import MANIFEST, parse_manifest
 from dmforge.curation.shards.index import INDEX, read_rows
+from dmforge.curation.shards.stores import selection_place
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, read
 
@@ -26,6 +27,7 @@ def samples_of_view(view: LakeView) -> pa.Table:
 
 def samples_of_shards(folder: Path) -> pa.Table:
     """The samples in a folder of shards. An index has their ids, but not what they were made from."""
+    folder = Path(selection_place(str(folder)))
     manifest, index = folder / MANIFEST, folder / INDEX
     if not manifest.is_file():
         hint = "give the folder of a workspace, or one with a manifest.json: shards/<corpus>/<selection>"

@@ -45,6 +45,11 @@ class Price(Config):
 FREE = Price()
 
 
+def print_amount(usd: float) -> str:
+    """Dollars for people: cents, or more places where it is less than one."""
+    return f"{usd:.2f}" if usd >= 1 or not usd else f"{usd:.4f}"
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of some calls, and the number of calls."""
@@ -57,6 +62,10 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+    def scaled(self, scale: float) -> Usage:
+        """So many times as much."""
+        return Usage(*(round(count * scale) for count in (self.calls, self.input_tokens, self.output_tokens)))
 
 
 def token_counts(usage: object) -> dict[str, int]:

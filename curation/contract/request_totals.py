@@ -58,8 +58,3 @@ class SpentByStage:
 
 def _document(totals: RequestTotals) -> dict[str, Any]:
     return {"calls": totals.calls, **{name: value for name, value in asdict(totals).items() if name != "last_reason"}}
-
-
-def print_usd(usd: float) -> str:
-    """An amount for people: cents, or more places where it is less than a dollar."""
-    return f"${usd:.2f}" if usd >= 1 or not usd else f"${usd:.4f}"

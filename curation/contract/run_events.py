@@ -36,6 +36,8 @@ class StageBegan:
 
     kind: ClassVar[str] = "stage began"
     stage: str
+    variant: str
+    """The digest of all that decides what comes out of an input."""
     pending: int
 
 
@@ -58,6 +60,7 @@ class BatchCommitted:
 
     kind: ClassVar[str] = "batch committed"
     stage: str
+    variant: str
     made: int
     rejected: int
     quarantined: int
@@ -114,8 +117,18 @@ class RequestsChanged:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerKnown:
+    """A question that the journal has an answer to: nobody is asked."""
+
+    kind: ClassVar[str] = "answer known"
+    stage: str
+    model: str
+
+
 RequestEvent = RequestAnswered | RequestFailed
-RunEvent = RunBegan | RunEnded | StageBegan | StageEnded | BatchCommitted | RequestEvent | RequestRetried | RequestsChanged
+TeacherEvent = RequestEvent | RequestRetried | RequestsChanged | AnswerKnown
+RunEvent = RunBegan | RunEnded | StageBegan | StageEnded | BatchCommitted | TeacherEvent
 Follower = Callable[[RunEvent], None]
 
 

@@ -25,7 +25,7 @@ from dmforge.curation.lake.spool import Spool
 from dmforge.curation.lake.views import LakeView, interruptible
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.schemas.errors import DmforgeError
-from dmforge.schemas.ids import Id, digest
+from dmforge.schemas.ids import Id, base32, digest
 from dmforge.schemas.records import Item, Outcome, Record
 
 OutcomeCounts = Counter[tuple[str, str]]
@@ -80,10 +80,18 @@ class Driver:
     """The share of the videos that this driver works on."""
 
     def __init__(
-        self, lake: Lake, stages: Sequence[AnyStage], executor: Executor, console: Console, account: Budget | None = None
+        self,
+        lake: Lake,
+        stages: Sequence[AnyStage],
+        executor: Executor,
+        console: Console,
+        account: Budget | None = None,
+        *,
+        last_video: Id | None = None,
     ) -> None:
         self._lake, self._stages, self._executor, self._console = lake, stages, executor, console
-        self._upto: Id | None = None
+        self.last_video = last_video
+        """Of a pilot: what is about later ones is not seen."""
         self.account = account or Budget()
 
     def run(
@@ -99,7 +107,8 @@ class Driver:
         for stage in self._stages:
             if isinstance(stage, Root):
                 publish_roster(self._lake, stage)
-        self._upto = None if video_count is None else LakeView(self._lake, self._stages).last_of_first(video_count)
+        if video_count is not None:
+            self.last_video = LakeView(self._lake, self._stages).last_of_first(video_count)
         require_askable(self._view(), stages)
         waiting = 0
         for stage in stages:
@@ -127,7 +136,7 @@ class Driver:
         return stages, blocked
 
     def _view(self) -> LakeView:
-        return LakeView(self._lake, self._stages, last_video=self._upto)
+        return LakeView(self._lake, self._stages, last_video=self.last_video)
 
     def _run_stage(self, view: LakeView, stage: AnyStage, waiting: int) -> dict[str, int]:
         pending = view.tally(stage).pending
@@ -135,7 +144,7 @@ class Driver:
         if waiting:  # some of what is pending here may wait for a row of an earlier stage
             waiting_count = self._view().tally(stage).pending - sum(deferred.values())
             return deferred | ({"waits for earlier stages": waiting_count} if waiting_count else {})
-        if not deferred and self._upto is None:
+        if not deferred and self.last_video is None:
             # also where nothing was pending: a kill may have come between the last batch and this
             compact(self._lake, stage.name, stage.variant)
         return deferred
@@ -144,13 +153,13 @@ class Driver:
         deferred: Counter[str] = Counter()
         origin, config = stage.origin, stage.config.semantic()
         with StageProgress(self._console, stage.name, pending) as progress, self.account.events.followed_by(progress.follow):
-            self.account.events.emit(StageBegan(stage.name, pending))
+            self.account.events.emit(StageBegan(stage.name, base32(origin.variant), pending))
             batches = pending_batches(view, stage, self._share)
             for finished in self._executor.execute(stage, self._lake.workspace, batches, progress.advance):
                 if finished.settled is not None:
                     draft = CommitDraft("batch", stage.name, origin.variant, _batch_id(origin, finished.settled), config)
                     self._lake.publish(draft, _tables(finished.settled))
-                    self.account.events.emit(_batch_committed(stage.name, _outcome_counts(finished.settled.outcomes)))
+                    self.account.events.emit(_batch_committed(origin, _outcome_counts(finished.settled.outcomes)))
                 deferred.update(item.reason for item in finished.deferred)
         self._refuse_repeats(stage)
         return dict(deferred)
@@ -160,8 +169,8 @@ class Driver:
         inputs = view.extent(view.inputs(stage))
         if view.tally(stage).pending == 0:
             return {}
-        self.account.events.emit(StageBegan(stage.name, inputs.count))
-        earlier_view = LakeView(self._lake, self._stages[: self._stages.index(stage)], last_video=self._upto)
+        self.account.events.emit(StageBegan(stage.name, base32(origin.variant), inputs.count))
+        earlier_view = LakeView(self._lake, self._stages[: self._stages.index(stage)], last_video=self.last_video)
         with Spool() as spool:
             settled, counts = self._run_into_spool(stage, earlier_view, origin, spool, inputs.count)
             self._refuse_unsettled(stage, settled, inputs)
@@ -170,7 +179,7 @@ class Driver:
             name = digest("collective", [stage.name, origin.variant, *partial])
             draft = CommitDraft("collective", stage.name, origin.variant, name, stage.config.semantic(), supersedes=partial)
             self._lake.publish(draft, spool.tables())
-        self.account.events.emit(_batch_committed(stage.name, counts))
+        self.account.events.emit(_batch_committed(origin, counts))
         return {}
 
     def _run_into_spool(
@@ -216,14 +225,13 @@ def _outcome_counts(outcomes: pa.Table) -> OutcomeCounts:
     return OutcomeCounts({(row["status"], row["reason"]): row["count_all"] for row in counted.to_pylist()})
 
 
-def _batch_committed(stage: str, counts: OutcomeCounts) -> BatchCommitted:
+def _batch_committed(origin: Origin, counts: OutcomeCounts) -> BatchCommitted:
     made, rejected, quarantined = (
         sum(count for (status, _), count in counts.items() if status == wanted_status)
         for wanted_status in ("made", "rejected", "quarantined")
     )
-    return BatchCommitted(
-        stage, made, rejected, quarantined, {reason: count for (_, reason), count in counts.items() if reason}
-    )
+    reasons = {reason: count for (_, reason), count in counts.items() if reason}
+    return BatchCommitted(origin.stage, base32(origin.variant), made, rejected, quarantined, reasons)
 
 
 def _tables(settled: StageResults) -> dict[str, list[pa.Table]]:

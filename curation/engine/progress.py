@@ -12,7 +12,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from dmforge.curation.contract.request_totals import RequestTotals, print_usd
+from dmforge.curation.contract.budget import print_amount
+from dmforge.curation.contract.request_totals import RequestTotals
 from dmforge.curation.contract.run_events import RequestEvent, RequestFailed, RequestsChanged, RunEvent
 from dmforge.schemas.visible import escaped_in_line, shortened
 
@@ -84,7 +85,7 @@ class StageProgress:
         if not self._requests.calls:
             return ""
         failures = f", {self._requests.failures} failed" if self._requests.failures else ""
-        return f"{self._requests.calls} calls, {print_usd(self._requests.usd)}{failures}"
+        return f"{self._requests.calls} calls, ${print_amount(self._requests.usd)}{failures}"
 
     def line(self, text: str) -> None:
         """Print one plain line about this stage."""

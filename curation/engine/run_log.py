@@ -7,6 +7,7 @@ import os
 import platform
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,11 +19,13 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from dmforge.curation.contract.budget import Budget
-from dmforge.curation.contract.run_events import RunBegan, RunEnded
+from dmforge.curation.contract.run_events import AnswerKnown, BatchCommitted, RunBegan, RunEnded, RunEvent, StageBegan
 from dmforge.curation.io.atomic import write_json
 from dmforge.curation.io.plugins import loaded_plugins
 from dmforge.curation.workspace_folder import WorkspaceFolder, user_name
 from dmforge.schemas.errors import DmforgeError, LakeError, first_line
+from dmforge.schemas.ids import Id, read, show
+from dmforge.schemas.records import Video
 from dmforge.schemas.visible import shortened
 
 Ending = Literal["done", "unfinished", "failed", "interrupted"]
@@ -39,11 +42,16 @@ class Run:
         self.path: Path = workspace.runs / f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
         self.ending: Ending | None = None
         self.account = account
+        self.last_video: Id | None = None
+        """Of a pilot: the last of its videos."""
+        self._settled = Counter[tuple[str, str]]()
+        """By stage and variant, the inputs that this run has settled."""
+        self._known_answers = Counter[str]()
         self._content: dict[str, Any] = {
             "command": command, "state": "running", "started": started.isoformat(), "ended": None,
             "user": user_name(), "host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version(),
-            "packages": versions(), "plugins": loaded_plugins(), "cost_usd": 0.0, "spent": [], "notes": [], "stages": [],
-            "recipe": recipe,
+            "packages": versions(), "plugins": loaded_plugins(), "cost_usd": 0.0, "spent": [], "notes": [], "settled": [],
+            "stages": [], "last_video": None, "recipe": recipe,
         }  # fmt: skip
         write_json(self.path, self._content)
         account.events.emit(RunBegan(self.path.stem, command))
@@ -52,14 +60,29 @@ class Run:
         """Note how a stage ended."""
         self._content["stages"].append({"name": name, **counts})
 
+    def follow(self, event: RunEvent) -> None:
+        """Count what is settled: with what was spent beside it a plan tells what an input costs."""
+        if isinstance(event, StageBegan):
+            self._settled[event.stage, event.variant] += 0
+        elif isinstance(event, BatchCommitted):
+            self._settled[event.stage, event.variant] += event.made + event.rejected + event.quarantined
+        elif isinstance(event, AnswerKnown):
+            self._known_answers[event.stage] += 1
+
     def close(self, ending: Ending, error: str = "") -> None:
         """Write down how the run ended, and what it spent, stage by stage and model by model."""
         spent_rows = [
             {"stage": stage, "model": model, **asdict(spent_entry.usage), "usd": spent_entry.usd}
             for (stage, model), spent_entry in sorted(self.account.spent.items())
         ]
+        settled_rows = [
+            {"stage": stage, "variant": variant, "inputs": inputs, "known_answers": self._known_answers[stage]}
+            for (stage, variant), inputs in self._settled.items()
+        ]
+        last_video = None if self.last_video is None else show(Video.kind, self.last_video)
         state = {"state": self.ending or ending, "ended": datetime.now(UTC).isoformat()}
         self._content |= {**state, "cost_usd": self.account.usd, "spent": spent_rows, "notes": self.account.notes}
+        self._content |= {"settled": settled_rows, "last_video": last_video}
         self.account.events.emit(RunEnded(state["state"], self.account.usd, error))
         write_json(self.path, self._content)
 
@@ -71,7 +94,8 @@ def recorded(
     """Record a run, and what it spends of an account, however it ends, except by a kill."""
     run = Run(workspace, command, recipe, account or Budget())
     try:
-        yield run
+        with run.account.events.followed_by(run.follow):
+            yield run
     except KeyboardInterrupt:
         run.close("interrupted")
         raise
@@ -101,7 +125,7 @@ def stages_of_runs(workspace: WorkspaceFolder) -> pa.Table:
     """The seconds of each stage in each run, as far as they were recorded: a table for audits."""
     rows = [
         {"run": path.stem, "stage": stage["name"], "seconds": float(stage.get("seconds", 0.0))}
-        for path, content in _records(workspace)
+        for path, content in records(workspace)
         for stage in content["stages"]
     ]
     return pa.Table.from_pylist(rows, pa.schema([("run", pa.string()), ("stage", pa.string()), ("seconds", pa.float64())]))
@@ -109,18 +133,25 @@ def stages_of_runs(workspace: WorkspaceFolder) -> pa.Table:
 
 def plugins_of_runs(workspace: WorkspaceFolder) -> dict[str, str]:
     """The plug-ins that runs had, as `dmforge.stages:length`, with the package and version that each last came from."""
-    return {name: package for _, content in _records(workspace) for name, package in content.get("plugins", {}).items()}
+    return {name: package for _, content in records(workspace) for name, package in content.get("plugins", {}).items()}
 
 
 def stage_settings_of_runs(workspace: WorkspaceFolder, stage: str) -> Iterator[dict[str, Any]]:
     """The settings that a stage had in each run."""
-    for _, content in _records(workspace):
+    for _, content in records(workspace):
         settings = content.get("recipe", {}).get("stages", {}).get(stage)
         if isinstance(settings, dict):
             yield settings
 
 
-def _records(workspace: WorkspaceFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
+def pilots(workspace: WorkspaceFolder) -> list[Id]:
+    """The last video of each pilot, the largest pilot first."""
+    names = {content["last_video"] for _, content in records(workspace) if content.get("last_video")}
+    return sorted((read(name)[1] for name in names), reverse=True)
+
+
+def records(workspace: WorkspaceFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The record of each run, in the order in which they began."""
     for path in sorted(workspace.runs.glob("*.json")):
         try:
             yield path, json.loads(path.read_bytes())

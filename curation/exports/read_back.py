@@ -12,6 +12,7 @@ from dmforge.curation.exports.conversation_rows import VIDEO_MARK
 from dmforge.curation.io.byte_ranges import read_range
 from dmforge.curation.shards.document import ShardSample, read_document
 from dmforge.curation.shards.folders import MANIFEST, parse_manifest
+from dmforge.curation.shards.stores import selection_place
 from dmforge.curation.shards.tars import walk
 from dmforge.curation.sources.annotation_files import raw_records
 from dmforge.curation.sources.annotation_format import AnnotationFormat, RefusedQuestion
@@ -83,6 +84,7 @@ class WrittenRecord:
 
 def read_written(path: Path) -> Iterator[WrittenRecord]:
     """All records of a file, or of the shards in a folder."""
+    path = Path(selection_place(str(path)))
     if path.is_dir():
         shards = sorted(path.glob("*.tar"))
         if not shards:

@@ -24,10 +24,11 @@ class Corpus:
     """The samples of a packed selection. When sent to another process, it is opened again there."""
 
     def __init__(self, place: str | Path, clips: Clips | None = None) -> None:
-        """`place` is a folder of shards, here or at an address. With `clips`, other frames than those are refused."""
-        place = str(place)
+        """`place` is a folder of shards, here or at an address, or the file `current` that names one. With `clips`, other
+        frames than those are refused."""
+        self._store: Store = open_store(str(place))
+        place = self._store.place  # what `current` names may change: a corpus stays what it was when it was opened
         self.place, self._required_clips = place, clips
-        self._store: Store = open_store(place)
         self.manifest = stored_manifest(self._store)
         self.clips = Clips.from_semantic(self.manifest.clips, where=f"{place}/{MANIFEST}")
         if clips is not None and clips.digest != self.clips.digest:

@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from dmforge.curation.io.atomic import TEMPORARY, disk_errors, make_folder, sync_folder, write_json
+from dmforge.curation.io.atomic import TEMPORARY, disk_errors, make_folder, sync_folder, write_bytes, write_json
 from dmforge.curation.shards.index import INDEX, keys_of
-from dmforge.curation.shards.stores import Store
+from dmforge.curation.shards.stores import CURRENT, Store
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas import formats
 from dmforge.schemas.errors import DmforgeError, LakeError
@@ -107,6 +107,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_json(folder / MANIFEST, content | {"sha256": _content_sha256(content)})
 
 
+def write_current(folder: Path) -> None:
+    """Let the file beside a selection name it; whoever reads it sees this selection or the one before, never half a name."""
+    path = folder.parent / CURRENT
+    if not path.is_file() or path.read_text("utf-8", "replace").strip() != folder.name:
+        write_bytes(path, f"{folder.name}\n".encode())
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a folder of the workspace."""
     path = folder / MANIFEST
@@ -159,10 +166,10 @@ def _content_sha256(content: dict[str, Any]) -> str:
 
 
 def sweep(workspace: WorkspaceFolder) -> None:
-    """Remove half-written folders that killed processes left behind."""
-    for folder in workspace.shards.glob(f"*/*{TEMPORARY}"):
-        with disk_errors(folder):
-            shutil.rmtree(folder)
+    """Remove half-written folders and files that killed processes left behind."""
+    for path in workspace.shards.glob(f"*/*{TEMPORARY}"):
+        with disk_errors(path):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def remove_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
@@ -174,7 +181,16 @@ def remove_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
         for path in (folder, *exported):
             with disk_errors(path):
                 shutil.rmtree(path)
+        _remove_current(folder)
     return len(folders_to_remove)
+
+
+def _remove_current(folder: Path) -> None:
+    """Remove the file that names a selection which is gone."""
+    path = folder.parent / CURRENT
+    with disk_errors(path):
+        if path.is_file() and path.read_text("utf-8", "replace").strip() == folder.name:
+            path.unlink()
 
 
 def folders_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,11 @@ from typing import IO, Any, Protocol
 from dmforge.curation.io.locations import filesystem_of, is_remote
 from dmforge.schemas.errors import InputError, LakeError
 
+CURRENT = "current"
+"""The file beside the selections of a corpus that names the newest of them. No link: object stores have none, and a copy that
+follows links would hold the shards twice."""
+MAX_NAME = 256
+SELECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MAX_OPEN = 128
 """How many files a reader holds open."""
 
@@ -40,8 +46,22 @@ class Store(Protocol):
 
 
 def open_store(place: str) -> Store:
-    """The store for a local path or a remote address."""
+    """The store for a local path or a remote address; `.../current` means the selection that this file names."""
+    place = selection_place(place)
     return RemoteStore(place) if is_remote(place) else LocalStore(place)
+
+
+def selection_place(place: str) -> str:
+    """The folder that a place means: the place itself or, where it is a file `current`, the folder beside it that it names."""
+    parent, _, name = place.rstrip("/").rpartition("/")
+    if name != CURRENT or (not is_remote(place) and not Path(place).is_file()):
+        return place
+    with (RemoteStore(parent) if is_remote(place) else LocalStore(parent or ".")).open(CURRENT) as file:
+        selection = file.read(MAX_NAME).decode("utf-8", "replace").strip()
+    if not SELECTION.fullmatch(selection):
+        hint = "give the folder of a selection; the next run that packs writes this file anew"
+        raise InputError(f"it names no folder beside it: {selection!r}", where=place, hint=hint)
+    return f"{parent}/{selection}" if parent else selection
 
 
 class LocalStore:

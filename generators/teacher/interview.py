@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from dmforge.curation.contract.budget import Budget, Usage
+from dmforge.curation.contract.run_events import AnswerKnown
 from dmforge.curation.contract.stage import Unanswered
 from dmforge.curation.lake.journal import CUT, Answer, Journal
 from dmforge.curation.video.jpeg import ENCODING, to_jpeg
@@ -67,8 +68,8 @@ class Interview:
         journal_only: bool = False,
     ) -> None:
         self.model, self.clips = config.model, clips
-        self._workspace, self._config = workspace, config
-        self._account, self._journal_only = account, journal_only
+        self._workspace, self._config, self._stage, self._account = workspace, config, stage, account
+        self._journal_only = journal_only
         self._sent = self._unreadable = self._readable = 0
         self._journal = Journal(workspace, config.model, read_only=journal_only)
         self._teacher = Teacher(config, stage, account)
@@ -143,19 +144,33 @@ class Interview:
             self._teacher.end(message, UNREADABLE_HINT)
 
     async def _answer(self, question: Question) -> tuple[Id, Answer]:
-        """The answer to a question that counts, and the key under which it is stored. One that was cut off is asked for again,
-        each time with twice as much, up to a bound; and from then on all questions are asked with as much."""
-        key = question_key(self._config, question)
+        """The answer to a question that counts, and the key under which it is stored."""
         former = self._former.find(self._journal, question)
         if former is not None and (former.limit >= self._max_limit or not former.stored.is_cut):
+            self._account.events.emit(AnswerKnown(self._stage, self.model))
             return former.key, former.stored.answer
+        key, is_known = question_key(self._config, question), True
+
+        async def ask(limit: int) -> Answer:
+            nonlocal is_known
+            is_known = False
+            return await self._send(key, question, limit)
+
+        answer = await self._uncut_answer(key, question.video, ask)
+        if is_known:
+            self._account.events.emit(AnswerKnown(self._stage, self.model))
+        return key, answer
+
+    async def _uncut_answer(self, key: Id, video: Id, ask: Callable[[int], Awaitable[Answer]]) -> Answer:
+        """The answer to a question. One that was cut off is asked for again, each time with twice as much, up to a bound; and
+        from then on all questions are asked with as much."""
         while True:
             limit = self._limit
-            answer = await self._journal.answer(key, question.video, partial(self._send, key, question, limit), limit)
+            answer = await self._journal.answer(key, video, partial(ask, limit), limit)
             asked_with = max(limit, self._journal.limit_of(key))
             is_providers_limit = answer.get("limit", asked_with) < asked_with
             if answer.get("finish") != CUT or asked_with >= self._max_limit or is_providers_limit:
-                return key, answer
+                return answer
             self._limit = max(self._limit, min(2 * asked_with, self._max_limit))
 
     @property

@@ -296,7 +296,7 @@ def test_two_selections_are_compared(workspace: Path, scored: Scored, answer: An
     samples = len(rows(workspace, "samples"))
     same = {"corpus": "cot", "where": "in both", "here": "", "samples": samples, "share": 1.0}
     assert answer("difference", "--with", workspace, "-w", workspace) == [same]
-    (packed,) = (workspace / "shards/cot").iterdir()
+    (packed,) = (workspace / "shards/cot").glob("*/")
     assert answer("difference", "--with", packed, "-w", workspace) == [same]
     stricter = Path(shutil.copytree(workspace, tmp_path / "stricter"))
     recipe = (stricter / "recipe.toml").read_text()

@@ -190,7 +190,7 @@ def test_half_a_selection_is_not_left_on_a_disk_that_is_full(tmp_path: Path) -> 
         def run(some):
             list(Driver(Lake(workspace), stages, LocalExecutor(), Console(file=io.StringIO())).run(some))
         def found():
-            print(sorted(path.suffix for path in workspace.shards.glob("cot/*")), file=told)
+            print(sorted(path.suffix for path in workspace.shards.glob("cot/*/")), file=told)
         told, unlimited = io.StringIO(), resource.RLIM_INFINITY
         with workspace.held("test"):
             run(stages[:-1])

@@ -18,12 +18,14 @@ from typer.testing import CliRunner
 
 from dmforge import cli
 from dmforge.commands.demo import chain
+from dmforge.commands.plan import ComingRows
 from dmforge.curation.audit.sql_sandbox import SqlLimits
 from dmforge.curation.contract.stage_results import Made, Result
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.partition import ALL, IN_ONE
+from dmforge.curation.lake.readers_view import ReadersView
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rules.citations import CITATIONS, Citations
@@ -198,6 +200,28 @@ def test_a_candidate_that_was_brought_goes_with_its_task_when_that_is_not_drawn(
     assert ask.execute("SELECT stage, input FROM outcomes WHERE stage IN ('rules', 'select_cot') ORDER BY 1").fetchall() == [
         ("rules", own), ("select_cot", own),
     ]  # fmt: skip
+
+
+def test_readers_see_what_a_pilot_drew_and_selected_and_a_plan_what_the_gate_lets_through(tmp_path: Path) -> None:
+    """All videos are there before the pilot: what it drew was drawn from a set that is no longer the whole one."""
+    place, given = WorkspaceFolder(tmp_path / "ws"), Given(GivenConfig())
+    pairs = [video(number) for number in range(8)]
+    given.rows = [row for pair in pairs for row in (*pair, *(task(pair[0], number) for number in range(4)))]
+    stages = given, Draw(DrawConfig(quotas={"*/*": 6})), SelectRl(SelectRlConfig())
+    place.inputs.mkdir(parents=True)
+    lake = Lake(place)
+    driver = Driver(lake, stages, LocalExecutor(), Console(quiet=True))
+    list(driver.run(stages[:1]))
+    *_, selected = driver.run(stages, 3)
+    assert (selected.tally.settled, driver.last_video) == (6, sorted(one.id for one, _ in pairs)[2])
+    assert driver.last_video is not None
+    for view, count in ((LakeView(lake, stages), 0), (ReadersView(lake, stages, [driver.last_video]), 6)):
+        assert view.connection.execute("SELECT count(*) FROM drawn").fetchall() == [(count,)]
+        assert view.connection.execute("SELECT count(*) FROM outcomes WHERE stage = 'select_rl'").fetchall() == [(count,)]
+    coming = ComingRows(readers := ReadersView(lake, stages, [driver.last_video]))
+    assert readers.tally(stages[1]).pending == 20
+    coming.add_made_by(stages[1], 20)
+    assert coming.inputs_of(stages[2]) == 10  # six of twelve were drawn
 
 
 def test_a_task_that_was_brought_twice_is_drawn_and_selected_once(tmp_path: Path) -> None:
@@ -397,7 +421,7 @@ def test_a_corpus_that_the_recipe_does_not_make_is_refused(workspace: Path) -> N
 
 
 def test_in_the_clean_corpus_nothing_is_found(workspace: Path) -> None:
-    (folder,) = (workspace / "shards/cot").iterdir()
+    (folder,) = (workspace / "shards/cot").glob("*/")
     found = dmforge("lint", folder, "--json")
     assert found["records"] > 10
     assert found["defects"] == []

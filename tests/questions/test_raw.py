@@ -58,7 +58,7 @@ def test_one_command_packs_a_folder_and_each_question_is_accounted_for(tmp_path:
         )
         assert len(rows(workspace, "SELECT DISTINCT duration_cs FROM videos")) > 1
         assert drafts == tasks + reasons > 6
-        (folder,) = (workspace.root / "shards/cot").iterdir()
+        (folder,) = (workspace.root / "shards/cot").glob("*/")
         packed = read_manifest(folder).samples
         assert 0 < packed == rows(workspace, "SELECT count(*) FROM samples")[0][0]
         digest = dmforge("digest", "-w", workspace.root, "--json")

@@ -294,7 +294,7 @@ def test_published_tasks_are_imported_packed_and_practised_on(checkpoint: Path, 
     (tmp_path / "rl.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     dmforge("import", "dynframe", tmp_path / "rl.jsonl", "--videos", videos, "-w", place)
     dmforge("run", "-w", place)
-    (corpus,) = (place / "shards" / "rl").iterdir()
+    (corpus,) = (place / "shards" / "rl").glob("*/")
     path = write_settings(
         tmp_path / "rl.toml", corpus, checkpoint, data_prompts="2", rollout_group="2", rollout_max_tokens="24",
         training_steps="1", data_verify="true",

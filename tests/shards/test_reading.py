@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import pickle
+import shutil
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -19,6 +20,8 @@ from dmforge.curation.shards import stream
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import read_document, write_document
 from dmforge.curation.shards.examples import Example
+from dmforge.curation.shards.folders import write_current
+from dmforge.curation.shards.integrity import verify
 from dmforge.curation.shards.write import ShardEntry, write_shards
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
@@ -45,6 +48,23 @@ def test_any_sample_by_its_number(folder: Path) -> None:
     found = Corpus(str(folder))
     assert_all([found[number] for number in range(len(found))])
     assert_all(pickle.loads(pickle.dumps(found)).read(range(len(found))))
+
+
+def test_the_file_beside_selections_names_the_newest(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands for the folder that it names, here and at an address, and a corpus that is open stays what it is."""
+    selections = [Path(shutil.copytree(folder, tmp_path / "cot" / name)) for name in ("older", "newer")]
+    write_current(selections[0])
+    older = Corpus(tmp_path / "cot/current")
+    write_current(selections[1])
+    assert (tmp_path / "cot/current").read_text() == "newer\n"
+    assert (Path(older.place).name, Path(pickle.loads(pickle.dumps(older)).place).name) == ("older", "older")
+    assert Corpus(f"file://{tmp_path}/cot/current").place.endswith("/cot/newer")
+    monkeypatch.chdir(tmp_path / "cot")
+    assert len(Corpus("current")) == 24
+    assert not verify("current").defects
+    (tmp_path / "cot/current").write_text("../../elsewhere\n")
+    with pytest.raises(InputError, match="names no folder beside it"):
+        Corpus("current")
 
 
 @pytest.mark.parametrize("sparse", [False, True])

@@ -16,20 +16,27 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
+from dmforge.commands.run import readers_view
 from dmforge.curation.contract.budget import BUDGET_USED_UP, Budget, Price, Usage
+from dmforge.curation.engine.paid_inputs import paid_inputs
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.readers_view import ReadersView
+from dmforge.curation.review.pool import ReviewPool
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
+from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import Transient
 from tests.support.made_once import made_once
 
 CANARY = "sk-canary-5b1d"
 
 
-def dmforge(*words: object, code: int = 0) -> Any:
+def dmforge(*words: object, code: int = 0, as_json: bool = False) -> Any:
     done = CliRunner().invoke(cli.app, [str(word) for word in words])
     assert done.exit_code == code, done.output
-    return json.loads(done.stdout) if "--json" in words else done.stderr.replace("\n", " ")
+    return json.loads(done.stdout) if as_json or "--json" in words else done.stderr.replace("\n", " ")
 
 
 def test_a_budget_is_never_exceeded_and_waits_for_what_is_under_way() -> None:
@@ -57,6 +64,32 @@ def test_a_budget_is_never_exceeded_and_waits_for_what_is_under_way() -> None:
 
 def test_prices_count_tokens() -> None:
     assert Price(input_usd=2, output_usd=10).usd(Usage(1, 500_000, 100_000)) == 2.0
+
+
+def recorded_run(place: Path, name: str, inputs: int, calls: int, known: int = 0, **more: Any) -> None:
+    """The record of a run that settled inputs of one stage."""
+    spent = [{"stage": "annotate", "model": "m", "calls": calls, "input_tokens": 100 * calls, "output_tokens": 10 * calls,
+              "usd": 0.01 * calls}] if calls else []  # fmt: skip
+    settled = [{"stage": "annotate", "variant": "v", "inputs": inputs, "known_answers": known}]
+    content = {"recipe": {"stages": {"annotate": {"prices": {}}}}, "spent": spent, "settled": settled, **more}
+    (place / "runs").mkdir(exist_ok=True)
+    (place / f"runs/{name}.json").write_text(json.dumps(content))
+
+
+def test_finished_inputs_tell_what_further_ones_cost(tmp_path: Path) -> None:
+    recorded_run(tmp_path, "1", inputs=10, calls=20)
+    recorded_run(tmp_path, "2", inputs=10, calls=10, known=10)  # half of its answers were in the journal
+    (tmp_path / "runs/0.json").write_text(json.dumps({"spent": [], "stages": []}))  # of an earlier version
+    paid = paid_inputs(WorkspaceFolder(tmp_path), {})["annotate", "v"]
+    assert paid.cost_of(50).usage == Usage(100, 10_000, 1_000)
+    assert paid.cost_of(50).usd == pytest.approx(1.0)
+    priced = paid_inputs(WorkspaceFolder(tmp_path), {"m": Price(input_usd=100)})["annotate", "v"]
+    assert priced.cost_of(50).usd == pytest.approx(1.0 * 100 * 100 / 1e6 / 0.01)
+
+
+def test_inputs_that_were_read_again_for_nothing_tell_no_price(tmp_path: Path) -> None:
+    recorded_run(tmp_path, "1", inputs=1_000, calls=0, known=2_000)
+    assert paid_inputs(WorkspaceFolder(tmp_path), {}) == {}
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +163,43 @@ def assert_is_logged(log: Path, spent: dict[str, Any], charged: float) -> None:
     assert {"stage began", "batch committed", "stage ended"} <= {event["event"] for event in events}
     assert CANARY not in text
     assert not re.search(r"data:image|<think>|You are", text)
+
+
+def test_a_pilot_is_a_corpus_and_prices_the_rest(workspace: Path, oracle: str, tmp_path: Path) -> None:
+    """All videos are known, and the first five are worked through: what was made of them is all there."""
+    at = ("-w", workspace)
+    dmforge("run", "--videos", 5, *at)
+    pilot = usd(bill(oracle))
+    planned = dmforge("plan", "--json", *at)
+    (row,) = dmforge("audit", "cost", "--format", "json", *at, as_json=True)["rows"]
+    assert row[-2] > 0.5, "nothing of the pilot counts as kept"
+    samples = sum(row[5] for row in dmforge("audit", "corpora", "--format", "json", *at, as_json=True)["rows"])
+    assert samples > 0
+    funnel = dmforge("audit", "funnel", "--format", "json", *at, as_json=True)["rows"]
+    assert ["select_cot", "made", "", samples, samples] in funnel
+    assert dmforge("export", "cot", "--to", "hf", "--json", *at)["samples"] == samples
+    assert dmforge("select", "cot", "--dry-run", "--json", *at)["kept"] == samples
+    current = (workspace / "shards/cot/current").read_text().strip()
+    assert dmforge("verify", workspace / "shards/cot/current", "--json")["samples"] == samples
+    recipe = workspace / "recipe.toml"
+    recipe.write_text(re.sub(r"^answer = 0\.\d+", "answer = 0.0", recipe.read_text(), flags=re.MULTILINE))
+    kept = dmforge("select", "cot", "--json", *at)["kept"]
+    assert kept >= samples
+    assert dmforge("pack", "cot", "--json", *at)["samples"] == kept
+    assert ((workspace / "shards/cot/current").read_text().strip() != current) == (kept > samples)
+    pool = ReviewPool(*reviewed(workspace))
+    assert pool.total == kept
+    done = dmforge("run", "--json", *at)
+    assert planned["cost"] == pytest.approx(usd(bill(oracle)) - pilot, rel=0.25)
+    assert done["spent"]["usd"] == pytest.approx(usd(bill(oracle)) - pilot, rel=1e-6)
+    table = CliRunner().invoke(cli.app, ["plan", "-w", str(workspace)]).stdout
+    assert table.splitlines()[-1].split() == ["in", "all", "0", "0", "0", "0.00"]
+
+
+def reviewed(place: Path) -> tuple[WorkspaceFolder, ReadersView, str, int, dict[str, float]]:
+    """What a review of a workspace's corpus draws from."""
+    workspace = WorkspaceFolder(place)
+    return workspace, readers_view(Lake(workspace), read_recipe(workspace.recipe)), "cot", 1_000, {}
 
 
 def test_half_the_money_is_nearly_spent_never_exceeded_and_the_rest_goes_on_later(workspace: Path, oracle: str) -> None:

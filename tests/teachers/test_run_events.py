@@ -120,7 +120,7 @@ ANSWER = RequestAnswered("describe", "m", 200, 100, 10, 0.25, 0.1)
 def test_a_log_of_the_terminal_shows_the_first_failure_at_once_and_money_now_and_then() -> None:
     text = io.StringIO()
     with StageProgress(Console(file=text, width=200), "describe", 40) as progress:
-        for event in (ANSWER, StageBegan("other", 3), failure("overloaded"), failure("overloaded"), ANSWER):
+        for event in (ANSWER, StageBegan("other", "v", 3), failure("overloaded"), failure("overloaded"), ANSWER):
             progress.follow(event)
         assert text.getvalue() == "describe: 0 of 40; 2 calls, $0.2500, 1 failed, the last: 503: overloaded\n"
         progress._next_line_s = 0.0

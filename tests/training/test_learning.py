@@ -113,7 +113,7 @@ def test_a_demo_of_another_size_is_not_gone_on_with(finished: tuple[Path, chain.
 
 
 def packed_in(folder: Path, *workspaces: str) -> list[Corpus]:
-    return [Corpus(str(place)) for name in workspaces for place in (folder / name / "shards").glob("*/*")]
+    return [Corpus(str(place)) for name in workspaces for place in (folder / name / "shards").glob("*/*/")]
 
 
 def contents(folder: Path) -> dict[str, Any]:

@@ -275,17 +275,18 @@ def test_a_smaller_shard_size_cuts_more_shards_with_the_same_content(workspace: 
 
 
 def test_another_threshold_selects_and_packs_again_and_asks_nobody(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = {path.name for path in workspace.glob("shards/cot/*")}
+    old = {path.name for path in workspace.glob("shards/cot/*/")}
     missed = next(row["reason"] for row in rows(workspace, "outcomes", "select_cot") if row["reason"].startswith("below"))
     (threshold,) = re.findall(rf"^{missed.rpartition(' ')[2]} = [0-9.]+", (workspace / "recipe.toml").read_text(), re.MULTILINE)
     lowered = f"{threshold.partition(' ')[0]} = 0.0"
     edit(workspace / "recipe.toml", threshold, lowered)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     inside("run", "-w", str(workspace))
-    new = {path.name for path in workspace.glob("shards/cot/*")} - old
-    assert len(new) == 1
+    new = {path.name for path in workspace.glob("shards/cot/*/")} - old
+    assert {(workspace / "shards/cot/current").read_text().strip()} == new
     edit(workspace / "recipe.toml", lowered, threshold)
     inside("run", "-w", str(workspace))
+    assert {(workspace / "shards/cot/current").read_text().strip()} == old
     audit = printed_json("audit", "funnel", "-w", str(workspace))
     assert audit["columns"] == ["stage", "status", "reason", "inputs", "rows"]
     assert [tuple(row) for row in audit["rows"] if row[0] == "pack"] == recomputed_funnel_of_pack(workspace, old)
@@ -508,7 +509,7 @@ def test_a_full_disk_is_not_the_videos_fault(worlds: Path, tmp_path: Path) -> No
 
 
 def test_what_a_kill_left_of_shards_goes_with_the_next_run(workspace: Path) -> None:
-    left = next(workspace.glob("shards/cot/*")).with_suffix(".writing")
+    left = next(workspace.glob("shards/cot/*/")).with_suffix(".writing")
     left.mkdir()
     (left / "train-000000.tar").write_bytes(b"half")
     inside("run", "-w", str(workspace))
@@ -595,7 +596,7 @@ def test_what_was_exported_for_the_hub_is_imported_as_the_same_tasks(workspace: 
 @pytest.mark.parametrize("broken", [False, True])
 def test_a_takedown_takes_exports_and_what_cannot_say_what_it_holds(workspace: Path, broken: bool) -> None:
     inside("export", "cot", "--to", "dynframe", "-w", str(workspace))
-    (folder,) = workspace.glob("shards/cot/*")
+    (folder,) = workspace.glob("shards/cot/*/")
     (exported,) = workspace.glob("exports/dynframe/cot/*")
     if broken:
         (folder / "index.parquet").unlink()

@@ -1,0 +1,97 @@
+"""Packs and exports corpora: what is selected becomes shards, and shards become the files of other trainers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dmforge.commands.judged_part import judged_part
+from dmforge.commands.readable_recipe import readable_recipe
+from dmforge.commands.run import readers_view
+from dmforge.curation.contract.collective import Collective
+from dmforge.curation.contract.stage import AnyStage
+from dmforge.curation.engine import run_log
+from dmforge.curation.engine.driver import Driver
+from dmforge.curation.engine.executors.local_executor import LocalExecutor
+from dmforge.curation.exports import Exported, find_export
+from dmforge.curation.exports import export as write_export
+from dmforge.curation.io.terminal import Terminal
+from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.views import LakeView
+from dmforge.curation.lifecycle import takedown
+from dmforge.curation.output_paths import output_folder
+from dmforge.curation.packing.current_selection import name_current, packed_folders
+from dmforge.curation.shards import folders
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.shards.folders import Manifest, read_manifest
+from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.recipe import Recipe, read_recipe
+from dmforge.schemas.config import nearest
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import Id
+
+
+def pack(workspace: WorkspaceFolder, console: Terminal, command: str, corpus: str, partial: bool) -> tuple[Path, Manifest]:
+    """Pack the current selection, without requests to teachers; `partial` allows pending work in earlier stages."""
+    recipe = read_recipe(workspace.require().recipe)
+    if partial:
+        recipe = replace(
+            recipe, stages=tuple(_packing_partially(stage) if stage.name == "pack" else stage for stage in recipe.stages)
+        )
+    stages = recipe.upto("pack")
+    with workspace.held(command):
+        lake = Lake(workspace)
+        folders.sweep(workspace)
+        takedown.finish_forgetting(lake)
+        last_video = None if partial else _finished_part(lake, recipe, stages, console)
+        collectives = [stage for stage in stages if isinstance(stage, Collective)]
+        driver = Driver(lake, recipe.stages, LocalExecutor(), console, last_video=last_video)
+        with run_log.recorded(workspace, command, recipe.resolved()):
+            list(driver.run(collectives, partial=partial))
+        folders_by_corpus = name_current(LakeView(lake, recipe.stages, last_video=last_video), workspace)
+    if corpus not in folders_by_corpus:
+        hint = (
+            nearest(corpus, sorted(folders_by_corpus))
+            if folders_by_corpus
+            else "select something first: dmforge audit funnel says what became of it"
+        )
+        raise InputError(f"there is no corpus {corpus!r}", where="CORPUS", hint=hint)
+    return folders_by_corpus[corpus], read_manifest(folders_by_corpus[corpus])
+
+
+def _packing_partially(stage: AnyStage) -> AnyStage:
+    return type(stage)(stage.config.model_copy(update={"partial": True}))
+
+
+def _finished_part(lake: Lake, recipe: Recipe, stages: Sequence[AnyStage], console: Terminal) -> Id | None:
+    """The last video of the pilot that is packed, None where all videos are; an error where neither is worked through."""
+    part = judged_part(lake, recipe, [stage for stage in stages if not isinstance(stage, Collective)])
+    if not part.exists:
+        message = f"the selection is not finished: {part.pending_text()} are pending"
+        hint = "dmforge run first; or pack what there is with --partial, and the card says so"
+        raise InputError(message, where=str(lake.workspace.root), hint=hint)
+    part.announce(console, "pack")
+    return part.last_video
+
+
+def export(workspace: WorkspaceFolder, corpus: str, to: str, folder: Path | None) -> tuple[Path, Exported]:
+    """Export the packed selection of a corpus in another format."""
+    find_export(to)
+    folders_by_corpus = {manifest.corpus: target_folder for target_folder, manifest in corpora(workspace).items()}
+    if corpus not in folders_by_corpus:
+        hint = (
+            nearest(corpus, sorted(folders_by_corpus)) if folders_by_corpus else "pack it first: dmforge pack, or dmforge run"
+        )
+        raise InputError(f"no corpus {corpus!r} is packed", where="CORPUS", hint=hint)
+    target_folder = folder or workspace.root / "exports" / to / corpus / folders_by_corpus[corpus].name
+    output_folder(target_folder, "--out", workspace)
+    return target_folder, write_export(Corpus(str(folders_by_corpus[corpus])), to, target_folder)
+
+
+def corpora(workspace: WorkspaceFolder) -> dict[Path, Manifest]:
+    """The current packed selections: by folder, the manifest of each corpus."""
+    recipe = readable_recipe(workspace.require())
+    with workspace.reading():
+        folders_by_corpus = packed_folders(readers_view(Lake(workspace), recipe), workspace)
+    return {folder: read_manifest(folder) for folder in folders_by_corpus.values()}
