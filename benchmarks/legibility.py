@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.peers.environment import peers_python
+from benchmarks.peers.environment import python_with
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.ingest import ensure_renditions
 from dmforge.curation.video.media import Media
@@ -67,7 +67,7 @@ def clips_in(folder: Path) -> Iterator[tuple[Path, Video]]:
             video = probe(read_timeline(path)).as_video("00" * 32, 1)
             if min(video.width, video.height) >= MIN_SIDE and video.duration_cs >= 50:
                 yield path, video
-        except (UnusableVideo, DmforgeError):
+        except DmforgeError:
             continue
 
 
@@ -135,7 +135,7 @@ def measure(python: Path, source: Path, video: Video, seconds: int, folder: Path
                 Image.fromarray(picture).save(paths[-1])
             sizes.append(f"{pictures[0].shape[1]} x {pictures[0].shape[0]}")
     script = Path(__file__).parent / "peers/scripts/read_words.py"
-    output = subprocess.run([python, script, *paths], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    output = subprocess.run([python, script, *paths], stdout=subprocess.PIPE, text=True, check=True)
     of_frames = [share_read(json.loads(line), words) for line in output.stdout.splitlines()]
     shares = [sum(pair) / 2 for pair in zip(of_frames[::2], of_frames[1::2], strict=True)]
     name = re.sub(r".*__", "", source.stem)[:28]
@@ -154,8 +154,10 @@ def main() -> None:
     videos = arguments.videos or Path(str(real_data), "videos")
     rng, rows = random.Random(1), list[list[float | str]]()
     with tempfile.TemporaryDirectory(prefix="dmforge-legibility-") as scratch:
-        python = peers_python((arguments.folder or Path(scratch, "environment")).absolute(), PACKAGES)
         sources = list(clips_in(videos))
+        if not sources:
+            sys.exit(f"{videos}: no usable clip whose shorter side has {MIN_SIDE} pixels")
+        python = python_with(PACKAGES, (arguments.folder or Path(scratch, "environment")).absolute())
         lengths = [(source, video, 8) for source, video in sources] + [(*sources[-1], 120)]
         for number, (source, video, seconds) in enumerate(lengths):
             folder = Path(scratch, str(number))

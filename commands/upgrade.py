@@ -15,6 +15,7 @@ from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.curation.io.toml import read_toml
 from dmforge.curation.io.toml_keys import old_keys, renamed_text, renamed_values
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.parts import check_parts
 from dmforge.curation.video.media import keep_clips, kept_clips, only_looks_grow
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.curation.workspace_format import read_format, stamp_format
@@ -56,28 +57,28 @@ def upgrade_workspace(workspace: WorkspaceFolder, command: str, dry_run: bool) -
     changes = _changes(workspace.recipe, RecipeFile)
     if old_format < formats.WORKSPACE:
         changes += (f"format.json: format {old_format} -> {formats.WORKSPACE}",)
-    new_clips = _new_look_size(workspace)
-    if new_clips:
-        changes += (_what_is_made_anew(workspace, new_clips),)
+    kept, clips = kept_clips(workspace), _clips_of(workspace)
+    looks_grow = kept is not None and only_looks_grow(kept, clips)
+    if kept and looks_grow:
+        changes += (_what_is_made_anew(workspace, kept, clips),)
     if not dry_run:
         with workspace.held(command):
             rewrite_recipe(workspace)
             stamp_format(workspace.root, formats.WORKSPACE)
-            if new_clips:
-                keep_clips(workspace, new_clips)
+            if looks_grow:
+                keep_clips(workspace, clips)
     return Upgraded(old_format, formats.WORKSPACE, changes, dry_run)
 
 
-def _new_look_size(workspace: WorkspaceFolder) -> Clips | None:
-    """The recipe's clip settings, where they differ from those of the renditions in nothing but the size of looks."""
+def _clips_of(workspace: WorkspaceFolder) -> Clips:
+    """The clip settings of a recipe, whose keys may still have older names."""
     values = renamed_values(read_toml(workspace.recipe), _Renames(RecipeFile)).get("clips", {})
-    clips, kept = parse_config(Clips, values, where=f"{workspace.recipe}: [clips]"), kept_clips(workspace)
-    return clips if kept and only_looks_grow(kept, clips) else None
+    return parse_config(Clips, values, where=f"{workspace.recipe}: [clips]")
 
 
-def _what_is_made_anew(workspace: WorkspaceFolder, clips: Clips) -> str:
+def _what_is_made_anew(workspace: WorkspaceFolder, kept: Clips, clips: Clips) -> str:
     """What a new size of looks means for a workspace, in words."""
-    kept, videos = kept_clips(workspace) or clips, list(_videos(workspace))
+    videos = list(_videos(workspace))
     changed = sum(kept.digest_for(video) != clips.digest_for(video) for video in videos)
     return (
         f"media/clips.json: look_size {kept.look_size} -> {clips.look_size}: the next run makes the renditions of {changed} "
@@ -87,8 +88,10 @@ def _what_is_made_anew(workspace: WorkspaceFolder, clips: Clips) -> str:
 
 def _videos(workspace: WorkspaceFolder) -> Iterator[Video]:
     """Every video that was ever rendered, once."""
-    lake, seen = Lake(workspace), set[Id]()
-    for part in (part for commit in lake.commits.values() for part in commit.of(Video.table)):
+    seen = set[Id]()
+    parts = [part for commit in Lake(workspace).commits.values() for part in commit.of(Video.table)]
+    check_parts(workspace.lake, parts)
+    for part in parts:
         for video in from_arrow(Video, pq.read_table(part.path(workspace.lake))):
             if video.id not in seen:
                 seen.add(video.id)

@@ -60,17 +60,20 @@ class Clips(Config):
     def size_of_look(self, video: Video, frames: int) -> Size:
         """The size at which a look of so many frames is shown."""
         if self.look_size == "fixed":
-            return plan_size(self.look_frames, video.width, video.height, self.look_tokens)
+            return self._densest_size(video)
         overview = self.coarse_size(video)
         sizes = plan_look_sizes(self.look_frames, video.width, video.height, self.look_tokens, overview)
         return sizes[patches(frames) - 1]
 
     def grid_size(self, video: Video) -> Size:
         """The size of the frames that looks are cut from: no look shows larger ones."""
-        densest = self.size_of_look(video, self.look_frames)
+        densest = self._densest_size(video)
         if self.look_size == "fixed":
             return densest
         return max(densest, self.coarse_size(video), key=lambda size: size.tokens)
+
+    def _densest_size(self, video: Video) -> Size:
+        return plan_size(self.look_frames, video.width, video.height, self.look_tokens)
 
     def shown(self, video: Video, look: Look | None) -> tuple[FramePlan, Size]:
         """The frames of a look and their size; without a look those of V0."""

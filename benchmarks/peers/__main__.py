@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.peers import filtering, reading, teaching
-from benchmarks.peers.environment import peers_python
+from benchmarks.peers.environment import PEERS, python_with
 from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.peers"
@@ -30,7 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="dmforge-peers-") as scratch:
         folder = (arguments.folder or Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        python, work = peers_python(folder), Path(scratch, "work")
+        python, work = python_with(PEERS, folder), Path(scratch, "work")
         if "reading" in arguments.only:
             rows = reading.contest(work / "reading", python, arguments.videos)
             show(f"{arguments.videos:,} samples, shuffled", command, reading.COLUMNS, rows)

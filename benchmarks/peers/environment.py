@@ -8,7 +8,7 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
-PINNED = (
+PEERS = (
     "av==18.1.0",
     "datasets==5.2.0",
     "datatrove[io]==0.10.1",
@@ -20,7 +20,7 @@ PINNED = (
 """`regex` is imported by every filter of datatrove, and stands in none of its lists."""
 
 
-def peers_python(folder: Path, packages: Sequence[str] = PINNED) -> Path:
+def python_with(packages: Sequence[str], folder: Path) -> Path:
     """The interpreter of an environment that has these packages."""
     place, stamp = folder / "venv", folder / "venv" / "pinned.txt"
     pinned = "\n".join(packages)
@@ -28,6 +28,6 @@ def peers_python(folder: Path, packages: Sequence[str] = PINNED) -> Path:
         venv.create(place, clear=True, with_pip=True)
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         if subprocess.run([*pip, *packages]).returncode:
-            sys.exit("they can't be installed: is PyPI within reach?")
+            sys.exit(f"{packages[0]} and others can't be installed: is PyPI within reach?")
         stamp.write_text(pinned)
     return place / "bin" / "python"

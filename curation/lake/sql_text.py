@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
-import duckdb
 import pyarrow as pa
+
+SCALARS = {pa.string(): "VARCHAR", pa.binary(): "BLOB", pa.int64(): "BIGINT", pa.float64(): "DOUBLE", pa.bool_(): "BOOLEAN"}
 
 
 def range_condition(column: str) -> str:
@@ -28,11 +28,17 @@ def without_wildcards(path: object) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
 
 
-@lru_cache(maxsize=256)
 def empty_sql(columns: pa.Schema) -> str:
     """SQL of no rows with these columns."""
-    with duckdb.connect() as connection:
-        connection.register("empty", columns.empty_table())
-        described = connection.execute("DESCRIBE empty").fetchall()
-    typed = ", ".join(f'NULL::{column_type} AS "{name}"' for name, column_type, *_ in described)
+    typed = ", ".join(f'NULL::{_type_sql(field.type)} AS "{field.name}"' for field in columns)
     return f"SELECT * FROM (SELECT {typed}) WHERE false"
+
+
+def _type_sql(arrow: pa.DataType) -> str:
+    """DuckDB's name of a column's type: the types are those that `columns.column` gives."""
+    if pa.types.is_list(arrow):
+        return f"{_type_sql(arrow.value_type)}[]"
+    if pa.types.is_struct(arrow):
+        typed = ", ".join(f'"{field.name}" {_type_sql(field.type)}' for field in arrow)
+        return f"STRUCT({typed})"
+    return "BLOB" if pa.types.is_fixed_size_binary(arrow) else SCALARS[arrow]

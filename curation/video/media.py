@@ -26,7 +26,7 @@ class Media:
 
     @property
     def grid(self) -> Path:
-        """12 frames a second, at V1's size."""
+        """12 frames a second, at the largest size of a look."""
         return self._path(".mp4")
 
     @property

@@ -28,8 +28,10 @@ from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Video
 from dmforge.schemas.sizes import Size
 
-SCALER = int(Interpolation.AREA) | 0x40000 | 0x80000
-"""Averages areas, with SWS_ACCURATE_RND and SWS_BITEXACT: the same pixels on every CPU."""
+SWS_ACCURATE_RND, SWS_BITEXACT = 0x40000, 0x80000
+"""Flags of FFmpeg's scaler that PyAV has no names for."""
+SCALER = int(Interpolation.AREA) | SWS_ACCURATE_RND | SWS_BITEXACT
+"""Averages areas, and gives the same pixels on every CPU."""
 
 
 def read_look(clips: Clips, video: Video, look: Look, grid: Path | bytes) -> Frames:

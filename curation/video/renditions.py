@@ -4,8 +4,8 @@ All later reads are of these, so teacher, student and trainer see the same pixel
 thread: pinning `av` pins the bytes.
 
 - coarse: exactly the frames of V0 at V0's size. They are always read together, so one GOP without B-frames.
-- grid: 12 frames a second at V1's size, a closed GOP each second, so that a look decodes little before it begins; B-frames that
-  no frame depends on, so that a decoder may drop them.
+- grid: 12 frames a second at the largest size of a look, a closed GOP each second, so that a look decodes little before it
+  begins; B-frames that no frame depends on, so that a decoder may drop them.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected,
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.ask_stage import In, Out, ShowingConfig, TeacherStage
 from dmforge.generators.teacher.client import KEY, Address, TeacherConfig, missing
-from dmforge.generators.teacher.interview import Interview, UnreadableReply, announced, expected_usage
+from dmforge.generators.teacher.interview import Interview, UnreadableReply, announced, expected_usage, print_look_sizes
 from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import NoFrames
@@ -218,8 +218,8 @@ def given(window: Window) -> str:
 
 def _before_looking(teacher: Interview, video: Video, task: Task) -> str:
     """The question, below what bears on the choice of a look: the video's length, and how large frames will be."""
-    facts = [f"The video lasts {print_seconds(video.duration_cs)} seconds.", *teacher.sizes_of_looks(video)]
-    return f"{' '.join(facts)}\n\n{question_text(task)}"
+    length = f"The video lasts {print_seconds(video.duration_cs)} seconds."
+    return f"{length}{print_look_sizes(teacher.clips, video)}\n\n{question_text(task)}"
 
 
 def _is_near(window: Window, task: Task) -> bool:

@@ -39,8 +39,8 @@ class Interview:
     """All requests of one stage to one teacher, through the journal."""
 
     def __init__(self, workspace: WorkspaceFolder, config: TeacherConfig, clips: Clips, stage: str, account: Budget) -> None:
-        self.model = config.model
-        self._workspace, self._config, self._clips = workspace, config, clips
+        self.model, self.clips = config.model, clips
+        self._workspace, self._config = workspace, config
         self._journal = Journal(workspace, config.model)
         self._teacher = Teacher(config, stage, account)
 
@@ -48,13 +48,9 @@ class Interview:
         self._journal.close()
         await self._teacher.aclose()
 
-    def sizes_of_looks(self, video: Video) -> list[str]:
-        """The sentence about how large the frames of a look will be; none where all looks are of one size."""
-        return print_look_sizes(self._clips, video)
-
     async def ask(self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int) -> tuple[Id, R]:
         """Ask with the frames of a look, or of the coarse clip, above a text; return the key of the request and the reply."""
-        plan, size = self._clips.shown(video, look)
+        plan, size = self.clips.shown(video, look)
 
         async def parts() -> list[Part]:
             images = await asyncio.to_thread(self._images, video, look)
@@ -113,8 +109,8 @@ class Interview:
     def _images(self, video: Video, look: Look | None) -> list[bytes]:
         media = Media(self._workspace, video.id)
         if look is None:
-            return to_jpeg(read_coarse(media.coarse, self._clips.coarse(video).indices))
-        return to_jpeg(read_look(self._clips, video, look, media.grid))
+            return to_jpeg(read_coarse(media.coarse, self.clips.coarse(video).indices))
+        return to_jpeg(read_look(self.clips, video, look, media.grid))
 
 
 async def _first_readable(attempts: Sequence[Callable[[], Awaitable[tuple[Id, R]]]]) -> tuple[Id, R]:
@@ -147,16 +143,16 @@ def announced(look: Look) -> str:
     return f"You are shown {print_span(look.window)} seconds at {print_density(look.fps)} frames per second."
 
 
-def print_look_sizes(clips: Clips, video: Video) -> list[str]:
-    """The sentence about how large the frames of a look will be; none where all looks are of one size, larger than V0's."""
+def print_look_sizes(clips: Clips, video: Video) -> str:
+    """A sentence about how large the frames of a look will be; empty where all looks have one size, as in older recipes."""
     if clips.for_video(video).look_size == "fixed":
-        return []
+        return ""
     largest, densest = clips.size_of_look(video, 2), clips.look_frames
     max_frames = max(count for count in range(2, densest + 1) if clips.size_of_look(video, count) == largest)
     rungs = [f"{_print_size(largest)} with up to {max_frames} frames"]
     denser = [count for count in (densest // 4, densest) if count > max_frames]
     rungs += [f"{_print_size(clips.size_of_look(video, count))} with {count}" for count in denser]
-    return [f"Its frames here are {_print_size(clips.coarse_size(video))} pixels; a closer look's are {', '.join(rungs)}."]
+    return f" Its frames here are {_print_size(clips.coarse_size(video))} pixels; a closer look's are {', '.join(rungs)}."
 
 
 def _print_size(size: Size) -> str:

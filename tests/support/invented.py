@@ -168,7 +168,7 @@ class KnowingInterview(Interview):
         self._teacher = Knowing(config, stage, account)
 
     def _images(self, video: Video, look: Look | None) -> list[bytes]:
-        return [JPEG] * len(self._clips.shown(video, look)[0].times_s)
+        return [JPEG] * len(self.clips.shown(video, look)[0].times_s)
 
 
 class Taught(Annotate):

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import io
 import json
 import subprocess
 import sys
+from base64 import b64decode
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
+from dmforge.curation.contract.budget import Budget
 from dmforge.curation.shards.folders import MANIFEST, Manifest, write_manifest
 from dmforge.curation.shards.index import INDEX
 from dmforge.curation.video.decoders.pyav import PyAV
+from dmforge.curation.video.export_clip import cut_look
 from dmforge.curation.video.ingest import ensure_renditions
+from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.curation.video.media import Media, read_receipt
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.read_frames import read_coarse, read_grid, read_look
@@ -26,12 +34,15 @@ from dmforge.curation.video.timeline import read_timeline
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.rendition_footage import Renditions
 from dmforge.generators.synthetic.worlds.rasterize import read_timecode
-from dmforge.generators.teacher.interview import print_look_sizes
+from dmforge.generators.teacher.client import TeacherConfig
+from dmforge.generators.teacher.interview import Interview, UnreadableReply, print_look_sizes
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Video
+from dmforge.schemas.replies import AnswerReply
 from dmforge.schemas.sizes import Size, clip_tokens
 from tests.support.barcodes import Case, write
+from tests.teachers.endpoint import GOOD, Script, server, status
 
 SHARP = Case("sharp", width=640, height=384)
 SOFT = Case("soft", width=128, height=96)
@@ -82,13 +93,39 @@ def test_a_look_shows_more_of_the_picture_than_before(tmp_path: Path) -> None:
     assert error(shown) < error(shown_before) / 2
 
 
-def test_teacher_student_and_exports_are_shown_the_same_pixels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("look", [SPARSE, DENSE], ids=["sparse", "dense"])
+def test_teacher_student_and_exports_are_shown_the_same_pixels(look: Look, tmp_path: Path) -> None:
     media, video = ingested(SHARP, tmp_path, FLOOR)
-    for look in (SPARSE, DENSE):
-        frames = read_look(FLOOR, video, look, media.grid)
-        from_shard = Renditions(video, FLOOR, media.coarse.read_bytes(), media.grid.read_bytes())
-        assert sha256(from_shard.look(look).frames) == sha256(frames)
-        assert from_shard.look(look).tokens == clip_tokens(len(frames), FLOOR.shown(video, look)[1])
+    frames = read_look(FLOOR, video, look, media.grid)
+    from_shard = Renditions(video, FLOOR, media.coarse.read_bytes(), media.grid.read_bytes()).look(look)
+    assert sha256(from_shard.frames) == sha256(frames)
+    assert from_shard.tokens == clip_tokens(len(frames), FLOOR.shown(video, look)[1])
+    assert images_sent(media.workspace, video, look) == to_jpeg(frames)
+    exported = decoded(cut_look(FLOOR, video, look, media.grid.read_bytes()))
+    assert exported.shape == frames.shape
+    assert float(np.abs(exported.astype(int) - frames).mean()) < 4  # it is encoded once more
+    assert [read_timecode(frame) for frame in exported] == [read_timecode(frame) for frame in frames]
+
+
+def images_sent(workspace: WorkspaceFolder, video: Video, look: Look) -> list[bytes]:
+    """The images that reach a teacher's server."""
+    script = Script(status(200, GOOD))
+
+    async def asked(url: str) -> None:
+        interview = Interview(workspace, TeacherConfig(model="m", base_url=url), FLOOR, "annotate", Budget())
+        with suppress(UnreadableReply):
+            await interview.ask(AnswerReply, video, look, "What?", 0)
+        await interview.aclose()
+
+    with server(script) as url:
+        asyncio.run(asked(url))
+    parts = script.asked[0]["messages"][-1]["content"]
+    return [b64decode(part["image_url"]["url"].partition(",")[2]) for part in parts if part["type"] == "image_url"]
+
+
+def decoded(data: bytes) -> Any:
+    with av.open(io.BytesIO(data)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
 def test_the_scaler_gives_the_same_pixels_on_a_cpu_without_vector_instructions(tmp_path: Path) -> None:
@@ -197,6 +234,6 @@ def test_a_teacher_is_told_how_large_a_look_will_be_where_it_matters(
 ) -> None:
     video = Video("00" * 32, duration_cs, width, height, Fraction(25), "h264", 0, 1)
     told = print_look_sizes(Clips(look_size="floor"), video)
-    assert sentence in " ".join(told)
+    assert sentence in told
     assert bool(told) == bool(sentence)
-    assert print_look_sizes(Clips(), video) == []
+    assert print_look_sizes(Clips(), video) == ""
