@@ -29,19 +29,19 @@ class ReplyObject(BaseModel):
     def json_schema(cls) -> dict[str, Any]:
         """The JSON schema of such an object, for servers that decode under a schema."""
         properties: dict[str, Any] = {}
-        for name, info in cls.model_fields.items():
-            description = {"description": info.description} if info.description else {}
-            properties[name] = _schema(info.annotation) | description
+        for name, field_info in cls.model_fields.items():
+            description = {"description": field_info.description} if field_info.description else {}
+            properties[name] = _schema(field_info.annotation) | description
         return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def _schema(annotation: Any) -> dict[str, Any]:
     """The JSON schema of an annotation: texts, choices, numbers, objects, and lists of these."""
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is tuple:
-        return {"type": "array", "items": _schema(args[0])}
-    if origin is Literal:
-        return {"type": "string", "enum": list(args)}
+    type_origin, type_args = typing.get_origin(annotation), typing.get_args(annotation)
+    if type_origin is tuple:
+        return {"type": "array", "items": _schema(type_args[0])}
+    if type_origin is Literal:
+        return {"type": "string", "enum": list(type_args)}
     if isinstance(annotation, type) and issubclass(annotation, ReplyObject):
         return annotation.json_schema()
     return {"type": "string" if annotation is str else "number"}
@@ -208,16 +208,16 @@ def read_reply(reply_class: type[R], text: str) -> R | str:
     """The reply that a text holds, prose around its JSON or not; else, in one line, why it holds none."""
     if len(text) > MAX_REPLY_CHARS:  # a number with so many digits would take its time, too
         return f"it is longer than {MAX_REPLY_CHARS} characters"
-    start, end = text.find("{"), text.rfind("}")
-    if not 0 <= start < end:
+    json_start, json_end = text.find("{"), text.rfind("}")
+    if not 0 <= json_start < json_end:
         return "it holds no JSON object"
     try:
-        payload = json.loads(text[start : end + 1], parse_float=Decimal)
+        payload = json.loads(text[json_start : json_end + 1], parse_float=Decimal)
         json.dumps(payload, ensure_ascii=False, default=str).encode()  # half a surrogate could be stored nowhere
         return reply_class.model_validate(payload)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(map(str, fault['loc'])) or 'reply'}: {fault['msg'].lower()}"
+        first_fault = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first_fault['loc'])) or 'reply'}: {first_fault['msg'].lower()}"
     except UnicodeEncodeError:
         return "it holds half a character"
     except (ValueError, ArithmeticError, RecursionError) as error:  # a number may have a larger exponent than any decimal
