@@ -63,8 +63,8 @@ def query(name: str) -> Query:
         raise InputError(f"there is no query {name!r}", where="audit", hint=nearest(name, names()))
     sql = (QUERIES / f"{name}.sql").read_text("utf-8")
     first_line, _, _ = sql.partition("\n")
-    match = QUESTION.match(first_line)
-    return Query(name, match[1] if match else first_line, sql)
+    question_match = QUESTION.match(first_line)
+    return Query(name, question_match[1] if question_match else first_line, sql)
 
 
 def listed() -> QueryResult:
@@ -80,22 +80,22 @@ def ask(view: View, name: str, extra_tables: Tables = NO_TABLES) -> QueryResult:
 def ask_table(view: View, name: str, extra_tables: Tables = NO_TABLES) -> pa.Table:
     """The answer to a named query as an Arrow table."""
     sql = COMMENT.sub("", query(name).sql)  # a word of prose is no table, and the journal is long
-    cursor = view.cursor(with_words(sql))
-    prepare(cursor, sql, {"stages": lambda: stages(view), **extra_tables})
+    guarded_cursor = view.cursor(with_words(sql))
+    prepare(guarded_cursor, sql, {"stages": lambda: stages(view), **extra_tables})
     with interruptible():
-        return cursor.sql(sql).to_arrow_table()
+        return guarded_cursor.sql(sql).to_arrow_table()
 
 
 def as_answer(table: pa.Table) -> QueryResult:
-    columns = [column.to_pylist() for column in table.columns]
-    return QueryResult(table.column_names, [list(row) for row in zip(*columns, strict=True)])
+    cells_by_column = [column.to_pylist() for column in table.columns]
+    return QueryResult(table.column_names, [list(row) for row in zip(*cells_by_column, strict=True)])
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, sql: str, extra_tables: Tables) -> None:
     """Give a connection the tables and words that SQL names: tables first, since words may be defined over them."""
-    for table, make in extra_tables.items():
-        if is_named(table, sql):
-            connection.register(table, make())
+    for table_name, make_table in extra_tables.items():
+        if is_named(table_name, sql):
+            connection.register(table_name, make_table())
     for word, statement in words().items():
         if is_named(word, sql):
             connection.execute(statement)
@@ -118,10 +118,10 @@ def is_named(name: str, sql: str) -> bool:
 
 def stages(view: View) -> pa.Table:
     """Where each stage of the recipe stands, in their order."""
-    tallies = [(stage.name, view.tally(stage)) for stage in view.stages]
+    named_tallies = [(stage.name, view.tally(stage)) for stage in view.stages]
     return pa.table({
-        "position": pa.array(range(len(tallies)), pa.int64()),
-        "stage": pa.array([name for name, _ in tallies], pa.string()),
-        "inputs": pa.array([tally.settled + tally.pending for _, tally in tallies], pa.int64()),
-        "pending": pa.array([tally.pending for _, tally in tallies], pa.int64()),
+        "position": pa.array(range(len(named_tallies)), pa.int64()),
+        "stage": pa.array([name for name, _ in named_tallies], pa.string()),
+        "inputs": pa.array([stage_counts.settled + stage_counts.pending for _, stage_counts in named_tallies], pa.int64()),
+        "pending": pa.array([stage_counts.pending for _, stage_counts in named_tallies], pa.int64()),
     })  # fmt: skip

@@ -58,10 +58,14 @@ class Usage:
 
 def token_counts(usage: object) -> dict[str, int]:
     """The plausible token counts in a provider's `usage`: they enter budgets and sums for ever."""
-    fields: Mapping[Any, Any] = usage if isinstance(usage, dict) else {}
-    counts = {name: fields.get(name) for name in COUNTS}
+    usage_fields: Mapping[Any, Any] = usage if isinstance(usage, dict) else {}
+    counts = {count_name: usage_fields.get(count_name) for count_name in COUNTS}
     # a bool is an int to Python, and no count
-    return {name: count for name, count in counts.items() if type(count) is int and 0 <= count <= MAX_TOKENS}
+    return {
+        count_name: token_count
+        for count_name, token_count in counts.items()
+        if type(token_count) is int and 0 <= token_count <= MAX_TOKENS
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +97,26 @@ class Budget:
     @property
     def usd(self) -> float:
         """Spent so far."""
-        return sum(spent.usd for spent in self.spent.values())
+        return sum(stage_spending.usd for stage_spending in self.spent.values())
 
     async def reserve(self, max_usd: float) -> None:
         """Reserve an amount; if it may exceed the budget, wait for calls in flight, or raise Transient where there are none."""
         while self.budget_usd is not None and self.usd + self._reserved_usd + max_usd > self.budget_usd:
             if self._reserved_usd <= 0:
                 raise Transient(BUDGET_USED_UP)
-            release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(release)
-            await release
+            released_future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(released_future)
+            await released_future
         self._reserved_usd += max_usd
 
     def settle(self, stage: str, model: str, max_usd: float, usage: Usage, usd: float) -> None:
         """Replace a call's reservation by its actual cost."""
-        spent = self.spent[stage, model]
-        spent.usage, spent.usd = spent.usage + usage, spent.usd + usd
+        stage_spending = self.spent[stage, model]
+        stage_spending.usage, stage_spending.usd = stage_spending.usage + usage, stage_spending.usd + usd
         self._reserved_usd -= max_usd
         if self._reserved_usd < EPSILON_USD:
             self._reserved_usd = 0.0
-        waiting, self._waiting = self._waiting, []
-        for release in waiting:
-            if not release.done():
-                release.set_result(None)
+        waiting_futures, self._waiting = self._waiting, []
+        for released_future in waiting_futures:
+            if not released_future.done():
+                released_future.set_result(None)

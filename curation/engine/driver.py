@@ -44,8 +44,8 @@ class StageReport:
 
 def split_at_blocked(stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], AnyStage | None]:
     """The stages before the first that awaits something made elsewhere, and that stage, if there is one."""
-    blocked = next((stage for stage in stages if stage.blocked_by()), None)
-    return (stages, None) if blocked is None else (stages[: stages.index(blocked)], blocked)
+    blocked_stage = next((stage for stage in stages if stage.blocked_by()), None)
+    return (stages, None) if blocked_stage is None else (stages[: stages.index(blocked_stage)], blocked_stage)
 
 
 def require_askable(view: LakeView, stages: Sequence[AnyStage]) -> None:
@@ -58,15 +58,15 @@ def require_askable(view: LakeView, stages: Sequence[AnyStage]) -> None:
     coming_records: set[type[Record]] = set()
     earlier_may_ask = False
     for stage in stages:
-        tally = view.tally(stage)
-        if stage.reads not in coming_records and not tally.pending:
+        stage_counts = view.tally(stage)
+        if stage.reads not in coming_records and not stage_counts.pending:
             continue
         coming_records |= {*stage.makes, stage.reads} if isinstance(stage, Gate) else {*stage.makes}
         if not isinstance(stage, Ask):
             continue
         if (error := stage.missing()) is None:
             earlier_may_ask = True
-        elif tally.pending or earlier_may_ask or not view.ever_settled(stage):
+        elif stage_counts.pending or earlier_may_ask or not view.ever_settled(stage):
             raise error
 
 
@@ -91,117 +91,122 @@ class Driver:
         A Collective waits until all inputs of earlier stages are settled; with `partial` it runs on those that are. The run
         ends before a stage that awaits something, and the last report says what.
         """
-        stages, blocked = self._begin(stages)
+        stages, blocked_stage = self._begin(stages)
         self._lake.sweep()
         for stage in self._stages:
             if isinstance(stage, Root):
                 publish_roster(self._lake, stage)
         self._upto = None if video_count is None else LakeView(self._lake, self._stages).last_of_first(video_count)
         require_askable(self._view(), stages)
-        waiting = 0
+        pending_upstream = 0
         for stage in stages:
             view = self._view()
             if not isinstance(stage, Collective):
-                deferred = self._run_stage(view, stage, waiting)
-            elif waiting and not partial:
-                deferred = {WAITS_FOR_INPUTS.format(waiting): view.tally(stage).pending}
+                deferred_by_reason = self._run_stage(view, stage, pending_upstream)
+            elif pending_upstream and not partial:
+                deferred_by_reason = {WAITS_FOR_INPUTS.format(pending_upstream): view.tally(stage).pending}
             else:
-                deferred = self._run_collective(view, stage)
-            report = StageReport(stage.name, self._view().tally(stage), deferred)
-            waiting += report.tally.pending
+                deferred_by_reason = self._run_collective(view, stage)
+            stage_report = StageReport(stage.name, self._view().tally(stage), deferred_by_reason)
+            pending_upstream += stage_report.tally.pending
             pa.default_memory_pool().release_unused()  # it would keep as much memory as the largest stage took
-            yield report
-        if blocked is not None:
-            yield StageReport(blocked.name, self._view().tally(blocked), {}, blocked.blocked_by())
+            yield stage_report
+        if blocked_stage is not None:
+            yield StageReport(blocked_stage.name, self._view().tally(blocked_stage), {}, blocked_stage.blocked_by())
 
     def _begin(self, stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], AnyStage | None]:
         """Begin the stages before the first that awaits something; return them, and that stage."""
-        stages, blocked = split_at_blocked(stages)
+        stages, blocked_stage = split_at_blocked(stages)
         for stage in stages:
             if isinstance(stage, Ask):
                 stage.account = self.account
             stage.begin(self._lake.workspace)
-        return stages, blocked
+        return stages, blocked_stage
 
     def _view(self) -> LakeView:
         return LakeView(self._lake, self._stages, last_video=self._upto)
 
-    def _run_stage(self, view: LakeView, stage: AnyStage, waiting: int) -> dict[str, int]:
-        pending = view.tally(stage).pending
-        deferred = self._run_pending(view, stage, pending) if pending else {}
-        if waiting:  # some of what is pending here may wait for a row of an earlier stage
-            waiting_count = self._view().tally(stage).pending - sum(deferred.values())
-            return deferred | ({"waits for earlier stages": waiting_count} if waiting_count else {})
-        if not deferred and self._upto is None:
+    def _run_stage(self, view: LakeView, stage: AnyStage, pending_upstream: int) -> dict[str, int]:
+        pending_inputs = view.tally(stage).pending
+        deferred_by_reason = self._run_pending(view, stage, pending_inputs) if pending_inputs else {}
+        if pending_upstream:  # some of what is pending here may wait for a row of an earlier stage
+            still_pending = self._view().tally(stage).pending - sum(deferred_by_reason.values())
+            return deferred_by_reason | ({"waits for earlier stages": still_pending} if still_pending else {})
+        if not deferred_by_reason and self._upto is None:
             # also where nothing was pending: a kill may have come between the last batch and this
             compact(self._lake, stage.name, stage.variant)
-        return deferred
+        return deferred_by_reason
 
-    def _run_pending(self, view: LakeView, stage: AnyStage, pending: int) -> dict[str, int]:
-        deferred: Counter[str] = Counter()
-        origin, config = stage.origin, stage.config.semantic()
-        with StageProgress(self._console, stage.name, pending) as progress:
+    def _run_pending(self, view: LakeView, stage: AnyStage, pending_inputs: int) -> dict[str, int]:
+        deferred_by_reason: Counter[str] = Counter()
+        origin, semantic_settings = stage.origin, stage.config.semantic()
+        with StageProgress(self._console, stage.name, pending_inputs) as progress:
             batches = pending_batches(view, stage, self._share)
-            for finished in self._executor.execute(stage, self._lake.workspace, batches, progress.advance):
-                if finished.settled is not None:
-                    draft = CommitDraft("batch", stage.name, origin.variant, _batch_id(origin, finished.settled), config)
-                    self._lake.publish(draft, _tables(finished.settled))
-                deferred.update(item.reason for item in finished.deferred)
+            for finished_batch in self._executor.execute(stage, self._lake.workspace, batches, progress.advance):
+                if finished_batch.settled is not None:
+                    commit_draft = CommitDraft(
+                        "batch", stage.name, origin.variant, _batch_id(origin, finished_batch.settled), semantic_settings
+                    )
+                    self._lake.publish(commit_draft, _tables(finished_batch.settled))
+                deferred_by_reason.update(deferred_input.reason for deferred_input in finished_batch.deferred)
         self._refuse_repeats(stage)
-        return dict(deferred)
+        return dict(deferred_by_reason)
 
     def _run_collective(self, view: LakeView, stage: Collective[Item, Record]) -> dict[str, int]:
         origin = Origin(stage.name, view.variant(stage))
-        inputs = view.extent(view.inputs(stage))
+        input_extent = view.extent(view.inputs(stage))
         if view.tally(stage).pending == 0:
             return {}
         earlier_view = LakeView(self._lake, self._stages[: self._stages.index(stage)], last_video=self._upto)
         with Spool() as spool:
-            settled = self._run_into_spool(stage, earlier_view, origin, spool, inputs.count)
-            self._refuse_unsettled(stage, settled, inputs)
+            settled_extent = self._run_into_spool(stage, earlier_view, origin, spool, input_extent.count)
+            self._refuse_unsettled(stage, settled_extent, input_extent)
             # what stands under this variant was settled in part only (rows were taken down, or reopened): all is settled anew
-            partial = tuple(sorted(commit.id for commit in self._lake.of(stage.name, origin.variant)))
-            name = digest("collective", [stage.name, origin.variant, *partial])
-            draft = CommitDraft("collective", stage.name, origin.variant, name, stage.config.semantic(), supersedes=partial)
-            self._lake.publish(draft, spool.tables())
+            superseded_ids = tuple(sorted(commit.id for commit in self._lake.of(stage.name, origin.variant)))
+            commit_id = digest("collective", [stage.name, origin.variant, *superseded_ids])
+            commit_draft = CommitDraft(
+                "collective", stage.name, origin.variant, commit_id, stage.config.semantic(), supersedes=superseded_ids
+            )
+            self._lake.publish(commit_draft, spool.tables())
         return {}
 
     def _run_into_spool(
         self, stage: Collective[Item, Record], earlier_view: LakeView, origin: Origin, spool: Spool, input_count: int
     ) -> Extent:
         """Run a Collective into a spool on disk, and return the extent of the inputs that it settled."""
-        settled = Extent()
+        settled_extent = Extent()
         with StageProgress(self._console, stage.name, input_count) as progress:
             stage.open(self._lake.workspace)
             with interruptible():
-                for piece in stage.process(earlier_view, origin):
-                    for table, rows in {Outcome.table: piece.outcomes, **piece.rows}.items():
+                for results_piece in stage.process(earlier_view, origin):
+                    for table, rows in {Outcome.table: results_piece.outcomes, **results_piece.rows}.items():
                         spool.add(table, rows)
-                    settled += Extent.of(piece.outcomes.column("input"))
-                    progress.advance(piece.outcomes.num_rows)
+                    settled_extent += Extent.of(results_piece.outcomes.column("input"))
+                    progress.advance(results_piece.outcomes.num_rows)
             stage.close()
-        return settled
+        return settled_extent
 
-    def _refuse_unsettled(self, stage: Collective[Item, Record], settled: Extent, inputs: Extent) -> None:
-        if settled != inputs:
+    def _refuse_unsettled(self, stage: Collective[Item, Record], settled_extent: Extent, input_extent: Extent) -> None:
+        if settled_extent != input_extent:
             raise DmforgeError(
-                f"stage {stage.name!r} settled {settled.count} inputs; it was given {inputs.count}, each needs an outcome",
+                f"stage {stage.name!r} settled {settled_extent.count} inputs; "
+                f"it was given {input_extent.count}, each needs an outcome",
                 hint=f"each row of {stage.reads.table} needs one; a stage that gives rows twice says `allows_duplicate_rows`",
             )
 
     def _refuse_repeats(self, stage: AnyStage) -> None:
         # once a run, on its new rows: later stages and corpora would count such a row twice
-        repeated = None if stage.allows_duplicate_rows else LakeView(self._lake, self._stages).repeated(stage)
-        if repeated is not None:
+        repeated_id = None if stage.allows_duplicate_rows else LakeView(self._lake, self._stages).repeated(stage)
+        if repeated_id is not None:
             raise DmforgeError(
-                f"stage {stage.name!r} made one and the same row from two inputs: {repeated}",
+                f"stage {stage.name!r} made one and the same row from two inputs: {repeated_id}",
                 hint=f"if that is as it should be, set `allows_duplicate_rows = True` in {type(stage).__name__}",
             )
 
 
-def _batch_id(origin: Origin, settled: StageResults) -> Id:
-    return digest("batch", [origin.stage, origin.variant, settled.outcomes.column("input").to_pylist()])
+def _batch_id(origin: Origin, stage_results: StageResults) -> Id:
+    return digest("batch", [origin.stage, origin.variant, stage_results.outcomes.column("input").to_pylist()])
 
 
-def _tables(settled: StageResults) -> dict[str, list[pa.Table]]:
-    return {Outcome.table: [settled.outcomes]} | {table: [rows] for table, rows in settled.rows.items()}
+def _tables(stage_results: StageResults) -> dict[str, list[pa.Table]]:
+    return {Outcome.table: [stage_results.outcomes]} | {table: [rows] for table, rows in stage_results.rows.items()}

@@ -28,8 +28,13 @@ class StageProgress:
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and self._total:
-            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console)
+            progress_columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+            )
+            self._bar = Progress(*progress_columns, TimeRemainingColumn(), console=self._console)
             self._task = self._bar.add_task(self._stage, total=self._total, rate="")
             self._bar.start()
         return self
@@ -41,21 +46,21 @@ class StageProgress:
     def advance(self, count: int) -> None:
         """Count further inputs that were processed."""
         self._done += count
-        now = time.monotonic()
+        now_s = time.monotonic()
         if self._bar:
-            self._bar.update(self._task, completed=self._done, rate=f"{self._rate(now):.0f}/s")
-        elif now >= self._next_line_s:
-            self._next_line_s = now + LINE_EVERY_S
-            self.line(f"{self._done} of {self._total}, {self._rate(now):.1f}/s, {self._time_left(now)} left")
+            self._bar.update(self._task, completed=self._done, rate=f"{self._rate(now_s):.0f}/s")
+        elif now_s >= self._next_line_s:
+            self._next_line_s = now_s + LINE_EVERY_S
+            self.line(f"{self._done} of {self._total}, {self._rate(now_s):.1f}/s, {self._time_left(now_s)} left")
 
     def line(self, text: str) -> None:
         """Print one plain line about this stage."""
         self._console.print(escaped_in_line(f"{self._stage}: {text}"), markup=False, highlight=False)
 
-    def _rate(self, now: float) -> float:
-        return self._done / max(now - self._started_s, 1e-9)
+    def _rate(self, now_s: float) -> float:
+        return self._done / max(now_s - self._started_s, 1e-9)
 
-    def _time_left(self, now: float) -> str:
-        seconds = int((self._total - self._done) / max(self._rate(now), 1e-9))
-        hours, minutes = divmod(seconds // 60, 60)
-        return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s"
+    def _time_left(self, now_s: float) -> str:
+        seconds_left = int((self._total - self._done) / max(self._rate(now_s), 1e-9))
+        hours, minutes = divmod(seconds_left // 60, 60)
+        return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds_left % 60:02} s"

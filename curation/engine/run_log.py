@@ -31,13 +31,13 @@ class Run:
     """The record of a current run. Its file says `running` until it ends; that of a killed run stays so, and harms nothing."""
 
     def __init__(self, workspace: WorkspaceFolder, command: str, recipe: Mapping[str, Any]) -> None:
-        started = datetime.now(UTC)
+        started_at = datetime.now(UTC)
         # the random part keeps names apart when a clock was set back
-        self.path: Path = workspace.runs / f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
+        self.path: Path = workspace.runs / f"{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
         self.ending: Ending | None = None
         self._account = Budget()
         self._content: dict[str, Any] = {
-            "command": command, "state": "running", "started": started.isoformat(), "ended": None,
+            "command": command, "state": "running", "started": started_at.isoformat(), "ended": None,
             "user": user_name(), "host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version(),
             "packages": versions(), "plugins": loaded_plugins(), "cost_usd": 0.0, "spent": [], "stages": [],
             "recipe": recipe,
@@ -57,8 +57,8 @@ class Run:
             {"stage": stage, "model": model, **asdict(spent_entry.usage), "usd": spent_entry.usd}
             for (stage, model), spent_entry in sorted(self._account.spent.items())
         ]
-        state = {"state": self.ending or ending, "ended": datetime.now(UTC).isoformat()}
-        self._content |= {**state, "cost_usd": self._account.usd, "spent": spent_rows}
+        ending_fields = {"state": self.ending or ending, "ended": datetime.now(UTC).isoformat()}
+        self._content |= {**ending_fields, "cost_usd": self._account.usd, "spent": spent_rows}
         write_json(self.path, self._content)
 
 
@@ -89,31 +89,35 @@ def spent_usd(workspace: WorkspaceFolder) -> float:
 def stages_of_runs(workspace: WorkspaceFolder) -> pa.Table:
     """The seconds of each stage in each run, as far as they were recorded: a table for audits."""
     rows = [
-        {"run": path.stem, "stage": stage["name"], "seconds": float(stage.get("seconds", 0.0))}
-        for path, content in _records(workspace)
-        for stage in content["stages"]
+        {"run": record_path.stem, "stage": stage_entry["name"], "seconds": float(stage_entry.get("seconds", 0.0))}
+        for record_path, run_record in _records(workspace)
+        for stage_entry in run_record["stages"]
     ]
     return pa.Table.from_pylist(rows, pa.schema([("run", pa.string()), ("stage", pa.string()), ("seconds", pa.float64())]))
 
 
 def plugins_of_runs(workspace: WorkspaceFolder) -> dict[str, str]:
     """The plug-ins that runs had, as `dmforge.stages:length`, with the package and version that each last came from."""
-    return {name: package for _, content in _records(workspace) for name, package in content.get("plugins", {}).items()}
+    return {
+        plugin_name: package_version
+        for _, run_record in _records(workspace)
+        for plugin_name, package_version in run_record.get("plugins", {}).items()
+    }
 
 
 def _records(workspace: WorkspaceFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in sorted(workspace.runs.glob("*.json")):
+    for record_path in sorted(workspace.runs.glob("*.json")):
         try:
-            yield path, json.loads(path.read_bytes())
+            yield record_path, json.loads(record_path.read_bytes())
         except (ValueError, RecursionError) as error:
-            raise _unreadable_record(path, error) from None
+            raise _unreadable_record(record_path, error) from None
 
 
-def _cost_usd(path: Path) -> float:
+def _cost_usd(record_path: Path) -> float:
     try:
-        return float(json.loads(path.read_bytes())["cost_usd"])
+        return float(json.loads(record_path.read_bytes())["cost_usd"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _unreadable_record(path, error) from None
+        raise _unreadable_record(record_path, error) from None
 
 
 def _unreadable_record(path: Path, error: Exception) -> LakeError:
@@ -122,7 +126,7 @@ def _unreadable_record(path: Path, error: Exception) -> LakeError:
 
 def versions() -> dict[str, str | None]:
     """The installed versions of the packages that results depend on."""
-    return {name: _installed_version(name) for name in PACKAGES}
+    return {package_name: _installed_version(package_name) for package_name in PACKAGES}
 
 
 def _installed_version(package: str) -> str | None:

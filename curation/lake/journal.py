@@ -61,7 +61,7 @@ class Journal:
         self._files = sorted(self._folder.glob("*.jsonl"))
         self._own_file_number = self._files.index(self._path)
         self._locations = JournalIndex(
-            (key, number, offset) for number, path in enumerate(self._files) for key, offset in _line_offsets(path)
+            (key, file_number, offset) for file_number, path in enumerate(self._files) for key, offset in _line_offsets(path)
         )
 
     def __len__(self) -> int:
@@ -69,10 +69,10 @@ class Journal:
 
     def find(self, key: Id) -> Answer | None:
         """The stored answer to a question, None if it was never asked."""
-        location = self._locations.find(show("ask", key))
-        if location is None:
+        file_and_offset = self._locations.find(show("ask", key))
+        if file_and_offset is None:
             return None
-        path, offset = self._files[location[0]], location[1]
+        path, offset = self._files[file_and_offset[0]], file_and_offset[1]
         with path.open("rb") as file:
             file.seek(offset)
             try:
@@ -104,10 +104,10 @@ class Journal:
         return answer
 
     async def _record(self, request_key: str, video: Id, answer: Answer) -> None:
-        record = {"key": request_key, "video": show("video", video), "model": self._model, "answer": answer}
-        line = json.dumps(record, ensure_ascii=True) + "\n"
+        journal_entry = {"key": request_key, "video": show("video", video), "model": self._model, "answer": answer}
+        journal_line = json.dumps(journal_entry, ensure_ascii=True) + "\n"
         on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending_lines.append((request_key, line.encode("ascii"), on_disk))
+        self._pending_lines.append((request_key, journal_line.encode("ascii"), on_disk))
         if self._flush_task is None or self._flush_task.done():
             self._flush_task = asyncio.create_task(self._flush())
         await on_disk
@@ -119,21 +119,25 @@ class Journal:
     async def _flush(self) -> None:
         # one fsync for all that wait: a disk that takes 5 ms for each would otherwise bound us to 200 answers/s
         while self._pending_lines:
-            batch, self._pending_lines = self._pending_lines, []
+            flushed_lines, self._pending_lines = self._pending_lines, []
             start_offset = os.fstat(self._file).st_size
             try:
-                await asyncio.to_thread(self._append, start_offset, b"".join(line for _, line, _ in batch))
-                offsets = itertools.accumulate((len(line) for _, line, _ in batch), initial=start_offset)
+                await asyncio.to_thread(
+                    self._append, start_offset, b"".join(journal_line for _, journal_line, _ in flushed_lines)
+                )
+                offsets = itertools.accumulate(
+                    (len(journal_line) for _, journal_line, _ in flushed_lines), initial=start_offset
+                )
                 self._locations.note(
                     (request_key, self._own_file_number, offset)
-                    for (request_key, _, _), offset in zip(batch, offsets, strict=False)
+                    for (request_key, _, _), offset in zip(flushed_lines, offsets, strict=False)
                 )
             except (OSError, LakeError) as error:
-                for _, _, on_disk in batch:
+                for _, _, on_disk in flushed_lines:
                     if not on_disk.done():
                         on_disk.set_exception(error)
                 continue
-            for _, _, on_disk in batch:
+            for _, _, on_disk in flushed_lines:
                 if not on_disk.done():  # its asker was interrupted; the answer is kept all the same
                     on_disk.set_result(None)
 
@@ -157,26 +161,34 @@ AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, str | None]
 def _answer_rows(workspace: WorkspaceFolder) -> Iterator[AnswerRow]:
     """A row for every line. A damaged line is a row with a `fault`: it was paid for, too, and must not stop an audit."""
     for path in sorted(workspace.journal.glob("*/*.jsonl")):
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
+        with path.open("rb") as journal_file:
+            for line_number, line in enumerate(journal_file, start=1):
                 if line.endswith(b"\n"):
                     try:
-                        *values, fault = _answer_row(line, path.parent.name)
+                        *answer_values, line_fault = _answer_row(line, path.parent.name)
                     except (ValueError, InputError) as error:
-                        values, fault = [None, None, path.parent.name, None, None], str(error)
-                    location = f"{path.relative_to(workspace.root)}, line {number}"
-                    yield *values, fault and f"{location}: {fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
+                        answer_values, line_fault = [None, None, path.parent.name, None, None], str(error)
+                    location = f"{path.relative_to(workspace.root)}, line {line_number}"
+                    yield *answer_values, line_fault and f"{location}: {line_fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
 
 
 def _answer_row(line: bytes, model: str) -> AnswerRow:
-    head, content = HEAD.match(line), read_line(line)
-    if head is None:
+    head_match, line_content = HEAD.match(line), read_line(line)
+    if head_match is None:
         raise ValueError("it doesn't begin with a key")
-    usage = content["answer"].get("usage")
-    counts = token_counts(usage)
-    fault = f"its usage counts no tokens: {json.dumps(usage)[:100]}" if usage and len(counts) < len(COUNTS) else None
-    ids = read(head[1].decode())[1], _video_id(head[2].decode())
-    return *ids, content.get("model", model), counts.get(COUNTS[0]), counts.get(COUNTS[1]), fault
+    usage = line_content["answer"].get("usage")
+    token_counts_by_name = token_counts(usage)
+    usage_fault = (
+        f"its usage counts no tokens: {json.dumps(usage)[:100]}" if usage and len(token_counts_by_name) < len(COUNTS) else None
+    )
+    request_and_video_ids = read(head_match[1].decode())[1], _video_id(head_match[2].decode())
+    return (
+        *request_and_video_ids,
+        line_content.get("model", model),
+        token_counts_by_name.get(COUNTS[0]),
+        token_counts_by_name.get(COUNTS[1]),
+        usage_fault,
+    )
 
 
 @lru_cache(BATCH_ROWS)  # answers about one video mostly stand near each other
@@ -186,91 +198,91 @@ def _video_id(name: str) -> Id:
 
 def forget_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the lines about some videos from every writer's file; how many there were."""
-    names = {show("video", video).encode() for video in videos}
-    return sum(_remove_lines(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
+    printed_videos = {show("video", video).encode() for video in videos}
+    return sum(_remove_lines(path, printed_videos) for path in sorted(workspace.journal.glob("*/*.jsonl")))
 
 
 def count_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """How many lines are about some videos."""
-    names = {show("video", video).encode() for video in videos}
-    return sum(_count_lines(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
+    printed_videos = {show("video", video).encode() for video in videos}
+    return sum(_count_lines(path, printed_videos) for path in sorted(workspace.journal.glob("*/*.jsonl")))
 
 
-def take_over_answers(workspace: WorkspaceFolder, other: WorkspaceFolder, hidden: Collection[Id]) -> int:
+def take_over_answers(workspace: WorkspaceFolder, other_workspace: WorkspaceFolder, hidden: Collection[Id]) -> int:
     """Copy answers of another workspace that are missing here, but for those about hidden videos; how many there were."""
-    names = {show("video", video).encode() for video in hidden}
+    printed_hidden_videos = {show("video", video).encode() for video in hidden}
     answer_count = 0
-    for folder in sorted(path for path in other.journal.glob("*") if path.is_dir()):
-        own_folder = workspace.journal / folder.name
-        known_keys = {key for path in sorted(own_folder.glob("*.jsonl")) for key, _ in _line_offsets(path)}
+    for model_folder in sorted(path for path in other_workspace.journal.glob("*") if path.is_dir()):
+        own_folder = workspace.journal / model_folder.name
+        known_keys = {key for own_path in sorted(own_folder.glob("*.jsonl")) for key, _ in _line_offsets(own_path)}
         new_lines: list[bytes] = []
-        for path in sorted(folder.glob("*.jsonl")):
-            lines = path.read_bytes()
-            for key, offset in _line_offsets(path):
-                line = lines[offset : lines.index(b"\n", offset) + 1]
-                head = HEAD.match(line)
-                if key not in known_keys and head is not None and head[2] not in names:
+        for other_path in sorted(model_folder.glob("*.jsonl")):
+            other_lines = other_path.read_bytes()
+            for key, offset in _line_offsets(other_path):
+                other_line = other_lines[offset : other_lines.index(b"\n", offset) + 1]
+                head_match = HEAD.match(other_line)
+                if key not in known_keys and head_match is not None and head_match[2] not in printed_hidden_videos:
                     known_keys.add(key)
-                    new_lines.append(line)
+                    new_lines.append(other_line)
         if new_lines:
-            data = b"".join(new_lines)
-            write_bytes(own_folder / f"merged-{hashlib.sha256(data).hexdigest()[:16]}.jsonl", data, PRIVATE)
+            appended_bytes = b"".join(new_lines)
+            write_bytes(own_folder / f"merged-{hashlib.sha256(appended_bytes).hexdigest()[:16]}.jsonl", appended_bytes, PRIVATE)
         answer_count += len(new_lines)
     return answer_count
 
 
-def _remove_lines(path: Path, names: Collection[bytes]) -> int:
+def _remove_lines(path: Path, printed_videos: Collection[bytes]) -> int:
     """Remove the lines about these videos from one file; how many there were."""
-    removed = _count_lines(path, names)
-    if removed:
-        with path.open("rb") as lines, writing(path, PRIVATE) as file:
-            for line in lines:
-                if not _is_about(line, names):
-                    file.write(line)
-    return removed
+    removed_count = _count_lines(path, printed_videos)
+    if removed_count:
+        with path.open("rb") as old_file, writing(path, PRIVATE) as new_file:
+            for line in old_file:
+                if not _is_about(line, printed_videos):
+                    new_file.write(line)
+    return removed_count
 
 
-def _count_lines(path: Path, names: Collection[bytes]) -> int:
-    with path.open("rb") as lines:
-        return sum(_is_about(line, names) for line in lines)
+def _count_lines(path: Path, printed_videos: Collection[bytes]) -> int:
+    with path.open("rb") as journal_file:
+        return sum(_is_about(line, printed_videos) for line in journal_file)
 
 
-def _is_about(line: bytes, names: Collection[bytes]) -> bool:
-    head = HEAD.match(line)
-    return head is not None and head[2] in names
+def _is_about(line: bytes, printed_videos: Collection[bytes]) -> bool:
+    head_match = HEAD.match(line)
+    return head_match is not None and head_match[2] in printed_videos
 
 
 def _line_offsets(path: Path) -> Iterator[tuple[str, int]]:
-    offset = 0
+    line_offset = 0
     with path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):  # else another writer is at it, or was killed: not acknowledged
-                head = HEAD.match(line)
-                if head is None:
-                    raise _damaged_line(path, offset, "it doesn't begin with a key")
-                yield head[1].decode(), offset
-            offset += len(line)
+                head_match = HEAD.match(line)
+                if head_match is None:
+                    raise _damaged_line(path, line_offset, "it doesn't begin with a key")
+                yield head_match[1].decode(), line_offset
+            line_offset += len(line)
 
 
 def read_line(line: bytes) -> dict[str, Any]:
     """The content of a line: `answer` is an object, `model` a text if it is there. A ValueError says why a line is none."""
     try:
-        content = json.loads(line)
+        line_content = json.loads(line)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if not isinstance(content, dict) or not isinstance(content.get("answer"), dict):
+    if not isinstance(line_content, dict) or not isinstance(line_content.get("answer"), dict):
         raise ValueError("it holds no answer")
-    if not isinstance(content.get("model", ""), str):
+    if not isinstance(line_content.get("model", ""), str):
         raise ValueError("its model is no text")
-    content.get("model", "").encode()  # half a character could be stored nowhere
-    return content
+    line_content.get("model", "").encode()  # half a character could be stored nowhere
+    return line_content
 
 
 def _damaged_line(path: Path, offset: int, why: str) -> LakeError:
     with path.open("rb") as file:
-        number = 1 + sum(1 for _ in itertools.takewhile(lambda _: file.tell() <= offset, iter(file.readline, b"")))
+        line_number = 1 + sum(1 for _ in itertools.takewhile(lambda _: file.tell() <= offset, iter(file.readline, b"")))
     return LakeError(
-        f"line {number} was not written by a journal: {why}",
+        f"line {line_number} was not written by a journal: {why}",
         where=str(path),
         hint="restore the file from a backup, or delete that one line: its question will be asked again",
     )
@@ -278,5 +290,5 @@ def _damaged_line(path: Path, offset: int, why: str) -> LakeError:
 
 def _file_name(name: str) -> str:
     """A name that is safe for a file or a folder: `org/model` must not become two folders, nor `..` lead anywhere."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]|^\.+", "-", name) or "-"
-    return plain if len(plain) <= 100 else f"{plain[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    safe_name = re.sub(r"[^A-Za-z0-9_.-]|^\.+", "-", name) or "-"
+    return safe_name if len(safe_name) <= 100 else f"{safe_name[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"

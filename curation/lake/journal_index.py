@@ -24,13 +24,13 @@ class JournalIndex:
     def __init__(self, entries: Iterator[Whereabout]) -> None:
         self._table = sqlite3.connect("", isolation_level=None)
         self._write_error: OSError | None = None
-        columns = "file INTEGER NOT NULL, at INTEGER NOT NULL"
+        place_columns = "file INTEGER NOT NULL, at INTEGER NOT NULL"
         with self._trusted():
             for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):
                 self._table.execute(f"PRAGMA {pragma}")
-            self._table.execute(f"CREATE TABLE places (key TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
+            self._table.execute(f"CREATE TABLE places (key TEXT PRIMARY KEY, {place_columns}) WITHOUT ROWID")
             # sorted first: keys are digests, and a tree that is filled at random touches another page of the disk for each
-            self._table.execute(f"CREATE TABLE unsorted (key TEXT NOT NULL, {columns})")
+            self._table.execute(f"CREATE TABLE unsorted (key TEXT NOT NULL, {place_columns})")
             self._insert("INSERT INTO unsorted VALUES (?, ?, ?)", entries)
             # the first place of a key is the one that counts
             self._table.execute("INSERT OR IGNORE INTO places SELECT key, file, at FROM unsorted ORDER BY key, rowid")
@@ -38,8 +38,8 @@ class JournalIndex:
 
     def __len__(self) -> int:
         with self._trusted():
-            ((count,),) = self._table.execute("SELECT count(*) FROM places")
-        return count
+            ((key_count,),) = self._table.execute("SELECT count(*) FROM places")
+        return key_count
 
     def find(self, key: str) -> tuple[int, int] | None:
         """The number of a key's file, and the offset of its line."""

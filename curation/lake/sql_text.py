@@ -15,8 +15,8 @@ def range_condition(column: str) -> str:
     return f"{column} >= $low AND {column} < $high"
 
 
-def union_of(selects: Sequence[str]) -> str:
-    return " UNION ALL BY NAME ".join(f"({select})" if len(selects) > 1 else select for select in selects)
+def union_of(select_sqls: Sequence[str]) -> str:
+    return " UNION ALL BY NAME ".join(f"({select_sql})" if len(select_sqls) > 1 else select_sql for select_sql in select_sqls)
 
 
 def quoted_path(path: object) -> str:
@@ -30,15 +30,15 @@ def without_wildcards(path: object) -> str:
 
 def empty_sql(columns: pa.Schema) -> str:
     """SQL of no rows with these columns."""
-    typed = ", ".join(f'NULL::{_type_sql(field.type)} AS "{field.name}"' for field in columns)
-    return f"SELECT * FROM (SELECT {typed}) WHERE false"
+    typed_nulls = ", ".join(f'NULL::{_type_sql(field.type)} AS "{field.name}"' for field in columns)
+    return f"SELECT * FROM (SELECT {typed_nulls}) WHERE false"
 
 
-def _type_sql(arrow: pa.DataType) -> str:
+def _type_sql(arrow_type: pa.DataType) -> str:
     """DuckDB's name of a column's type: the types are those that `columns.column` gives."""
-    if pa.types.is_list(arrow):
-        return f"{_type_sql(arrow.value_type)}[]"
-    if pa.types.is_struct(arrow):
-        typed = ", ".join(f'"{field.name}" {_type_sql(field.type)}' for field in arrow)
-        return f"STRUCT({typed})"
-    return "BLOB" if pa.types.is_fixed_size_binary(arrow) else SCALARS[arrow]
+    if pa.types.is_list(arrow_type):
+        return f"{_type_sql(arrow_type.value_type)}[]"
+    if pa.types.is_struct(arrow_type):
+        typed_fields = ", ".join(f'"{field.name}" {_type_sql(field.type)}' for field in arrow_type)
+        return f"STRUCT({typed_fields})"
+    return "BLOB" if pa.types.is_fixed_size_binary(arrow_type) else SCALARS[arrow_type]
