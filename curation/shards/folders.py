@@ -103,8 +103,8 @@ def published(folder: Path) -> Generator[Path]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, last of all files: a folder with a manifest is complete."""
-    content = asdict(manifest) | FORMAT_NUMBERS | {"frames": formats.frames_format(manifest.clips)}
-    write_json(folder / MANIFEST, content | {"sha256": _content_sha256(content)})
+    manifest_values = asdict(manifest) | FORMAT_NUMBERS | {"frames": formats.frames_format(manifest.clips)}
+    write_json(folder / MANIFEST, manifest_values | {"sha256": _content_sha256(manifest_values)})
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -128,24 +128,26 @@ def manifest_bytes(store: Store) -> bytes:
         return file.read(MAX_MANIFEST + 1)
 
 
-def parse_manifest(data: bytes, where: str) -> Manifest:
+def parse_manifest(manifest_data: bytes, where: str) -> Manifest:
     """Parse a manifest; an error where a single bit of it was changed."""
     try:
-        if len(data) > MAX_MANIFEST:
+        if len(manifest_data) > MAX_MANIFEST:
             raise ValueError(f"more than {MAX_MANIFEST >> 20} MB")
-        content: dict[str, Any] = json.loads(data)
-        for name, supported in FORMAT_NUMBERS.items():
-            formats.refuse_newer(FORMAT_SUBJECTS[name], content.get(name, 1), supported, where)
-        if content.pop("sha256") != _content_sha256(content):
+        manifest_values: dict[str, Any] = json.loads(manifest_data)
+        for format_name, supported_format in FORMAT_NUMBERS.items():
+            formats.refuse_newer(FORMAT_SUBJECTS[format_name], manifest_values.get(format_name, 1), supported_format, where)
+        if manifest_values.pop("sha256") != _content_sha256(manifest_values):
             raise ValueError("it was changed after it was written")
-        content = {name: value for name, value in content.items() if name not in FORMAT_NUMBERS}
-        text = json.dumps(content)
-        manifest = MANIFEST_ADAPTER.validate_json(text, strict=True)
-        if json.dumps(asdict(manifest), sort_keys=True) != json.dumps(content, sort_keys=True):
+        manifest_values = {
+            format_name: value for format_name, value in manifest_values.items() if format_name not in FORMAT_NUMBERS
+        }
+        manifest_json = json.dumps(manifest_values)
+        manifest = MANIFEST_ADAPTER.validate_json(manifest_json, strict=True)
+        if json.dumps(asdict(manifest), sort_keys=True) != json.dumps(manifest_values, sort_keys=True):
             raise ValueError("it says what no manifest says")
-        for name in (*(shard.name for shard in manifest.shards), *manifest.files):
-            if not FILE_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a file beside it")
+        for file_name in (*(shard.name for shard in manifest.shards), *manifest.files):
+            if not FILE_NAME.fullmatch(file_name):
+                raise ValueError(f"{file_name!r} is no name of a file beside it")
         if INDEX not in manifest.files:
             raise ValueError(f"it names no {INDEX}")
         return manifest
@@ -154,8 +156,8 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         raise LakeError(f"no manifest of shards: {error}", where=where, hint=hint) from None
 
 
-def _content_sha256(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _content_sha256(manifest_values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest_values, sort_keys=True).encode()).hexdigest()
 
 
 def sweep(workspace: WorkspaceFolder) -> None:
@@ -170,22 +172,22 @@ def remove_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     sweep(workspace)
     folders_to_remove = folders_with(workspace, videos)
     for folder in folders_to_remove:
-        exported = workspace.root.glob(f"exports/*/{folder.parent.name}/{folder.name}")
-        for path in (folder, *exported):
-            with disk_errors(path):
-                shutil.rmtree(path)
+        export_folders = workspace.root.glob(f"exports/*/{folder.parent.name}/{folder.name}")
+        for folder_to_remove in (folder, *export_folders):
+            with disk_errors(folder_to_remove):
+                shutil.rmtree(folder_to_remove)
     return len(folders_to_remove)
 
 
 def folders_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> list[Path]:
     """The folder of every selection that holds one of these videos."""
-    keys = {base32(video) for video in videos}
-    return [path.parent for path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}")) if _may_hold(path.parent, keys)]
+    video_keys = {base32(video) for video in videos}
+    return [path.parent for path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}")) if _may_hold(path.parent, video_keys)]
 
 
-def _may_hold(folder: Path, keys: set[str]) -> bool:
+def _may_hold(folder: Path, video_keys: set[str]) -> bool:
     """Whether a selection holds one of these videos; one whose index can't be read may hold any, so a takedown removes it."""
     try:
-        return bool(keys_of(folder) & keys)
+        return bool(keys_of(folder) & video_keys)
     except DmforgeError:
         return True

@@ -75,34 +75,36 @@ class Ingest(Root, Each[IngestedFile, Video | Fingerprint | Provenance]):
         with workspace.unread() as is_unread, disk_errors(workspace.media):
             leftovers = (*workspace.runs.glob(f"{COPIES}/*"), *workspace.media.glob(f"*/*{TEMPORARY}"))
             # what killed processes left; not what other ranks are at
-            for path in leftovers if is_unread else ():
-                path.unlink()
+            for leftover_path in leftovers if is_unread else ():
+                leftover_path.unlink()
 
     def source_version(self, workspace: WorkspaceFolder) -> str:
         return source_version(listed(workspace).values())
 
     def scan(self, workspace: WorkspaceFolder) -> Iterator[IngestedFile]:
-        for video in listed(workspace).values():
-            yield _file_record(video)
+        for listed_video in listed(workspace).values():
+            yield _file_record(listed_video)
 
     def open(self, workspace: WorkspaceFolder) -> None:
         self._workspace, self._listed = workspace, listed(workspace)
 
     def process(self, item: IngestedFile) -> Result:
-        path = self._listed[item.sha256].path
-        if not is_utf8(path):
-            return Quarantined("its name is not UTF-8", f"{path}: rename it, and ingest it again")
-        with local_copy(path, self._workspace.runs / COPIES / (item.sha256 + self._workspace.writer_suffix)) as source:
-            return self._ingest_file(item, source)
+        source_location = self._listed[item.sha256].path
+        if not is_utf8(source_location):
+            return Quarantined("its name is not UTF-8", f"{source_location}: rename it, and ingest it again")
+        with local_copy(
+            source_location, self._workspace.runs / COPIES / (item.sha256 + self._workspace.writer_suffix)
+        ) as local_file:
+            return self._ingest_file(item, local_file)
 
-    def _ingest_file(self, item: IngestedFile, source: Path) -> Result:
-        if sha256_of(source) != item.sha256:
-            raise Transient(f"{source} holds other bytes now: ingest an intact copy, from wherever it is")
+    def _ingest_file(self, item: IngestedFile, local_file: Path) -> Result:
+        if sha256_of(local_file) != item.sha256:
+            raise Transient(f"{local_file} holds other bytes now: ingest an intact copy, from wherever it is")
         try:
-            timeline = read_timeline(source, self.heartbeat)
+            timeline = read_timeline(local_file, self.heartbeat)
             provenance = _provenance(item)
-            declared = {name: getattr(provenance, name) for name in DECLARED_FIELDS}
-            video = replace(probe(timeline).as_video(item.sha256, source.stat().st_size), **declared)
+            declared_fields = {field_name: getattr(provenance, field_name) for field_name in DECLARED_FIELDS}
+            video = replace(probe(timeline).as_video(item.sha256, local_file.stat().st_size), **declared_fields)
             if video.duration_cs > self.config.longest_s * 100:
                 raise UnusableVideo("too long", f"more than {self.config.longest_s:g} s")
             if not video.duration_cs:
@@ -127,15 +129,15 @@ def ensure_renditions(
             RenditionPlan(media.grid, grid_times_s, clips.grid_size(video), Fraction(GRID_FPS), GRID, writer_suffix),
         ]
         make_renditions(timeline, renditions, heartbeat)
-        digests = sha256_of(media.grid), sha256_of(media.coarse)
-        write_receipt(media, Receipt(video.sha256, *digests, clips.digest_for(video).hex(), ENCODER))
-    indices = sampled_indices(len(clips.grid_times_s(video)))
-    return Fingerprint(video.id, frame_hashes(stream_grid(media.grid, indices)))
+        rendition_sha256s = sha256_of(media.grid), sha256_of(media.coarse)
+        write_receipt(media, Receipt(video.sha256, *rendition_sha256s, clips.digest_for(video).hex(), ENCODER))
+    sampled_frame_indices = sampled_indices(len(clips.grid_times_s(video)))
+    return Fingerprint(video.id, frame_hashes(stream_grid(media.grid, sampled_frame_indices)))
 
 
 def _are_up_to_date(media: Media, video: Video, clips: Clips) -> bool:
     """Whether the renditions are there already, just as they would be made now."""
-    if not all(path.is_file() for path in (media.receipt, media.grid, media.coarse)):
+    if not all(media_path.is_file() for media_path in (media.receipt, media.grid, media.coarse)):
         return False
     receipt = read_receipt(media)
     clips_digest = clips.digest_for(video).hex()
