@@ -76,13 +76,13 @@ class AnnotateConfig(ShowingConfig):
 
     def chosen(self, task: Task) -> int:
         """The index of the teacher that a task is assigned to, by its id."""
-        shares = [teacher.share for teacher in self.teachers] or [1.0]
-        point = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(shares)
-        for index, share in enumerate(shares):
-            point -= share
-            if point < 0:
-                return index
-        return len(shares) - 1
+        teacher_shares = [teacher.share for teacher in self.teachers] or [1.0]
+        point_in_shares = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(teacher_shares)
+        for teacher_index, teacher_share in enumerate(teacher_shares):
+            point_in_shares -= teacher_share
+            if point_in_shares < 0:
+                return teacher_index
+        return len(teacher_shares) - 1
 
 
 class SeveralTeachersStage(TeacherStage[In, Out]):
@@ -91,8 +91,8 @@ class SeveralTeachersStage(TeacherStage[In, Out]):
     config: AnnotateConfig
 
     def missing(self) -> InputError | None:
-        errors = (missing(teacher, self.name, self.account) for teacher in self.config.each())
-        return next((error for error in errors if error is not None), None)
+        settings_errors = (missing(teacher, self.name, self.account) for teacher in self.config.each())
+        return next((settings_error for settings_error in settings_errors if settings_error is not None), None)
 
     def open(self, workspace: WorkspaceFolder) -> None:
         config = self.config
@@ -123,11 +123,13 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
             return None
         window = task.windows[0] if task.windows else Window(0, min(video.duration_cs, GUESSED_CS))
         teacher = config.each()[config.chosen(task)]
-        text = question_text(task)
-        usage = expected_usage(teacher, config.clips, LookReply, video, None, text)
-        usage += expected_usage(teacher, config.clips, AnswerReply, video, Look(window, GUESSED_FPS), text)
-        all_candidates = Usage(*(config.candidates * count for count in (usage.calls, usage.input_tokens, usage.output_tokens)))
-        return ExpectedCost(all_candidates, teacher.price.usd(all_candidates))
+        question_with_options = question_text(task)
+        usage = expected_usage(teacher, config.clips, LookReply, video, None, question_with_options)
+        usage += expected_usage(teacher, config.clips, AnswerReply, video, Look(window, GUESSED_FPS), question_with_options)
+        usage_of_all = Usage(
+            *(config.candidates * usage_count for usage_count in (usage.calls, usage.input_tokens, usage.output_tokens))
+        )
+        return ExpectedCost(usage_of_all, teacher.price.usd(usage_of_all))
 
     async def process(self, item: TaskWithVideo) -> Result:
         if item.video is None:
@@ -135,19 +137,21 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
         teacher = self.teacher_of(item.task)
         candidates: list[Candidate] = []
         reason, detail = "", ""
-        for index in range(self.config.candidates):
-            outcome = await self._candidate(teacher, item.task, item.video, index)
-            if isinstance(outcome, Candidate):
-                candidates.append(outcome)
+        for candidate_index in range(self.config.candidates):
+            candidate_or_reason = await self._candidate(teacher, item.task, item.video, candidate_index)
+            if isinstance(candidate_or_reason, Candidate):
+                candidates.append(candidate_or_reason)
             else:
-                reason, detail = outcome
+                reason, detail = candidate_or_reason
         return Made(tuple(candidates)) if candidates else Rejected(reason, detail)
 
-    async def _candidate(self, teacher: Interview, task: Task, video: Video, index: int) -> Candidate | tuple[str, str]:
+    async def _candidate(
+        self, teacher: Interview, task: Task, video: Video, candidate_index: int
+    ) -> Candidate | tuple[str, str]:
         """A candidate; or the reason why there is none, and the detail of the last failure."""
         always_gold = self.config.window_source == "gold" and bool(task.windows)
         reason, detail = "", ""
-        for attempt in range(index * self.config.attempts, (index + 1) * self.config.attempts):
+        for attempt in range(candidate_index * self.config.attempts, (candidate_index + 1) * self.config.attempts):
             try:
                 if always_gold:
                     return await self._with_given_window(teacher, task, video, attempt, "gold")
@@ -159,7 +163,9 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
         if reason != "its window misses gold" or self.config.window_source != "gold_padded":
             return reason, detail
         try:
-            return await self._with_given_window(teacher, task, video, (index + 1) * self.config.attempts - 1, "gold_padded")
+            return await self._with_given_window(
+                teacher, task, video, (candidate_index + 1) * self.config.attempts - 1, "gold_padded"
+            )
         except UnreadableReply as error:
             return "no readable reply", str(error)
 
@@ -171,14 +177,14 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
         return await answer_look(teacher, task, video, attempt, look_request, thought, look, "teacher")
 
     async def _with_given_window(
-        self, teacher: Interview, task: Task, video: Video, attempt: int, source: WindowSource
+        self, teacher: Interview, task: Task, video: Video, attempt: int, window_source: WindowSource
     ) -> Candidate:
         """A candidate with the gold window, or one around it; the teacher writes the thought that leads there."""
-        window = task.windows[0] if source == "gold" else _padded(task.windows[0], video, task.id)
-        text = f"{_before_looking(teacher, video, task)}\n\n{given(window)}"
-        look_request, reply = await teacher.ask(GivenReply, video, None, text, attempt)
+        window = task.windows[0] if window_source == "gold" else _padded(task.windows[0], video, task.id)
+        prompt_text = f"{_before_looking(teacher, video, task)}\n\n{given(window)}"
+        look_request, reply = await teacher.ask(GivenReply, video, None, prompt_text, attempt)
         look = Look(window, reply.density())
-        return await answer_look(teacher, task, video, attempt, look_request, reply.thought, look, source)
+        return await answer_look(teacher, task, video, attempt, look_request, reply.thought, look, window_source)
 
 
 class _Missed(Exception):
@@ -187,27 +193,42 @@ class _Missed(Exception):
 
 async def own_look(teacher: Interview, task: Task, video: Video, attempt: int) -> tuple[Id, str, Look]:
     """Call 1: the key of the request, the thought, and the look that the teacher chose."""
-    request, reply = await teacher.ask(LookReply, video, None, _before_looking(teacher, video, task), attempt)
+    look_request, reply = await teacher.ask(LookReply, video, None, _before_looking(teacher, video, task), attempt)
     look = reply.look()
     if look is None:
         raise UnreadableReply("look: the window is empty")
     if look.window.start_cs >= video.duration_cs:
         raise UnreadableReply("look: the window begins after the end")
-    return request, reply.thought, look
+    return look_request, reply.thought, look
 
 
 async def answer_look(
-    teacher: Interview, task: Task, video: Video, attempt: int, look_request: Id, thought: str, look: Look, source: WindowSource
+    teacher: Interview,
+    task: Task,
+    video: Video,
+    attempt: int,
+    look_request: Id,
+    thought: str,
+    look: Look,
+    window_source: WindowSource,
 ) -> Candidate:
     """Call 2: the answer from the look, and the candidate that both calls make."""
     try:
-        text = f"{announced(look)}\n\n{question_text(task)}"
-        answer_request, reply = await teacher.ask(AnswerReply, video, look, text, attempt)
+        prompt_text = f"{announced(look)}\n\n{question_text(task)}"
+        answer_request, reply = await teacher.ask(AnswerReply, video, look, prompt_text, attempt)
     except NoFrames:
         raise UnreadableReply("look: it shows no frame") from None
     transcript = assemble(prompt(task), (thought, reply.thought), (look,), reply.answer)
     return Candidate(
-        video.id, task.id, attempt, teacher.model, transcript, (look,), reply.answer, source, (look_request, answer_request)
+        video.id,
+        task.id,
+        attempt,
+        teacher.model,
+        transcript,
+        (look,),
+        reply.answer,
+        window_source,
+        (look_request, answer_request),
     )
 
 
@@ -218,23 +239,26 @@ def given(window: Window) -> str:
 
 def _before_looking(teacher: Interview, video: Video, task: Task) -> str:
     """The question, below what bears on the choice of a look: the video's length, and how large frames will be."""
-    length = f"The video lasts {print_seconds(video.duration_cs)} seconds."
-    return f"{length}{print_look_sizes(teacher.clips, video)}\n\n{question_text(task)}"
+    length_sentence = f"The video lasts {print_seconds(video.duration_cs)} seconds."
+    return f"{length_sentence}{print_look_sizes(teacher.clips, video)}\n\n{question_text(task)}"
 
 
 def _is_near(window: Window, task: Task) -> bool:
     """A window covers nearly all of some gold window, and not much else."""
-    for gold in task.windows:
-        length = gold.end_cs - gold.start_cs
-        covered = min(window.end_cs, gold.end_cs) - max(window.start_cs, gold.start_cs)
-        if covered >= MIN_COVERED * length and window.end_cs - window.start_cs <= MAX_TIMES * length:
+    for gold_window in task.windows:
+        gold_length_cs = gold_window.end_cs - gold_window.start_cs
+        covered_cs = min(window.end_cs, gold_window.end_cs) - max(window.start_cs, gold_window.start_cs)
+        if covered_cs >= MIN_COVERED * gold_length_cs and window.end_cs - window.start_cs <= MAX_TIMES * gold_length_cs:
             return True
     return False
 
 
-def _padded(gold: Window, video: Video, task: Id) -> Window:
+def _padded(gold_window: Window, video: Video, task_id: Id) -> Window:
     """Gold with a random margin before and after it, so that the window doesn't give the answer away; the same for each
     task."""
-    rng, length = Random(task), gold.end_cs - gold.start_cs
-    margin_before, margin_after = (round(rng.uniform(0, PADDING) * length) for _ in range(2))
-    return Window(max(0, gold.start_cs - margin_before), max(gold.end_cs, min(video.duration_cs, gold.end_cs + margin_after)))
+    rng, gold_length_cs = Random(task_id), gold_window.end_cs - gold_window.start_cs
+    margin_before, margin_after = (round(rng.uniform(0, PADDING) * gold_length_cs) for _ in range(2))
+    return Window(
+        max(0, gold_window.start_cs - margin_before),
+        max(gold_window.end_cs, min(video.duration_cs, gold_window.end_cs + margin_after)),
+    )

@@ -83,9 +83,9 @@ class QuestionsConfig(ShowingConfig):
 
     @model_validator(mode="after")
     def _wants_something(self) -> QuestionsConfig:
-        for name, weights in (("types", self.types), ("forms", self.forms)):
+        for field_name, weights in (("types", self.types), ("forms", self.forms)):
             if not 0 < sum(weights.values()) < float("inf"):
-                raise ValueError(f"`{name}` asks for nothing: give one of them a weight above 0")
+                raise ValueError(f"`{field_name}` asks for nothing: give one of them a weight above 0")
         return self
 
 
@@ -99,8 +99,8 @@ class Questions(TeacherStage[StorylineWithVideo, QuestionDraft]):
     def expected(self, item: StorylineWithVideo) -> ExpectedCost | None:
         if item.video is None or not item.storyline.events:
             return None
-        text = brief(item.video, item.storyline.events, self._slots(item.video))
-        usage = expected_usage(self.config, self.config.clips, WriteReply, item.video, None, text)
+        prompt_text = brief(item.video, item.storyline.events, self._slots(item.video))
+        usage = expected_usage(self.config, self.config.clips, WriteReply, item.video, None, prompt_text)
         return ExpectedCost(usage, self.config.price.usd(usage))
 
     async def process(self, item: StorylineWithVideo) -> Result:
@@ -109,13 +109,13 @@ class Questions(TeacherStage[StorylineWithVideo, QuestionDraft]):
             return Quarantined("no video", "the storyline's video is not in the lake")
         if not item.storyline.events:
             return Rejected("nothing happens", "the teacher saw no event in any part")
-        slots = self._slots(video)
-        text = brief(video, item.storyline.events, slots)
+        requested_slots = self._slots(video)
+        prompt_text = brief(video, item.storyline.events, requested_slots)
         try:
-            request, reply = await self.teacher.insist(WriteReply, video, None, text, range(self.config.attempts))
+            request, reply = await self.teacher.insist(WriteReply, video, None, prompt_text, range(self.config.attempts))
         except UnreadableReply as error:
             return Rejected("no readable reply", str(error))
-        return Made(drafts(video, reply, request, self.teacher.model, slots))
+        return Made(drafts(video, reply, request, self.teacher.model, requested_slots))
 
     def _slots(self, video: Video) -> list[tuple[QuestionType, Form]]:
         """Types and forms in proportion to their weights; remainders are drawn, always alike for a video."""
@@ -126,38 +126,40 @@ class Questions(TeacherStage[StorylineWithVideo, QuestionDraft]):
         return list(zip(types, forms, strict=True))
 
 
-def brief(video: Video, events: tuple[Event, ...], slots: list[tuple[QuestionType, Form]]) -> str:
+def brief(video: Video, events: tuple[Event, ...], requested_slots: list[tuple[QuestionType, Form]]) -> str:
     """The text for the writer: what happens, and which questions to write."""
     happenings = [f"{print_span(event.window)}: {event.what}" for event in events]
-    requests = [f"{number}. {kind}, {form}" for number, (kind, form) in enumerate(slots, 1)]
-    length = f"The video lasts {print_seconds(video.duration_cs)} seconds. What happens in it:"
-    return "\n".join([length, *happenings]) + "\n\n" + "\n".join(["Write these questions:", *requests])
+    request_lines = [
+        f"{slot_number}. {question_type}, {form}" for slot_number, (question_type, form) in enumerate(requested_slots, 1)
+    ]
+    length_sentence = f"The video lasts {print_seconds(video.duration_cs)} seconds. What happens in it:"
+    return "\n".join([length_sentence, *happenings]) + "\n\n" + "\n".join(["Write these questions:", *request_lines])
 
 
 def drafts(
-    video: Video, reply: WriteReply, request: Id, writer: str, slots: list[tuple[QuestionType, Form]]
+    video: Video, reply: WriteReply, request: Id, writer: str, requested_slots: list[tuple[QuestionType, Form]]
 ) -> tuple[QuestionDraft, ...]:
     """Drafts from a reply, each with the first fault of its text."""
-    slots_left, made_drafts = Counter(kind for kind, _ in slots), list[QuestionDraft]()
+    slots_left, made_drafts = Counter(question_type for question_type, _ in requested_slots), list[QuestionDraft]()
     sound_questions: list[str] = []
-    for index, written in enumerate(reply.questions):
+    for question_index, written in enumerate(reply.questions):
         windows = _windows(written, video)
         text_fault = fault(written, windows, slots_left[written.type] > 0, sound_questions)
         if not text_fault:
             slots_left[written.type] -= 1
             sound_questions.append(written.question)
-        grounded = written.form == "grounded" and windows
+        is_grounded = written.form == "grounded" and windows
         made_drafts.append(
             QuestionDraft(
                 video.id,
-                index,
+                question_index,
                 written.type,
                 written.form,
                 " ".join(written.question.split()),
                 written.options,
-                print_span(windows[0]) if grounded else written.answer.strip(),
+                print_span(windows[0]) if is_grounded else written.answer.strip(),
                 windows,
-                "any" if grounded else written.needs,
+                "any" if is_grounded else written.needs,
                 written.difficulty,
                 Fraction(written.fps).limit_denominator(MAX_FPS),
                 writer,
@@ -172,19 +174,19 @@ def _windows(written: Written, video: Video) -> tuple[Window, ...]:
     """The windows of a question, cut to the video's length; those outside it are dropped."""
     video_window = Window(0, video.duration_cs)
     windows = (span.window() for span in written.windows)
-    inside = (within(window, video_window) for window in windows if window is not None)
-    return tuple(sorted((window for window in inside if window is not None), key=lambda window: window.start_cs))
+    windows_inside = (within(window, video_window) for window in windows if window is not None)
+    return tuple(sorted((window for window in windows_inside if window is not None), key=lambda window: window.start_cs))
 
 
-def _apportioned(weights: dict[Kind, float], count: int, rng: Random) -> list[Kind]:
-    """`count` names, each in proportion to its weight; remainders are drawn."""
-    total = sum(weights.values())
+def _apportioned(weights: dict[Kind, float], draw_count: int, rng: Random) -> list[Kind]:
+    """`draw_count` names, each in proportion to its weight; remainders are drawn."""
+    total_weight = sum(weights.values())
     # in alphabetical order: the order in a recipe must not matter
-    shares = {name: count * weight / total for name, weight in sorted(weights.items()) if weight > 0}
-    names = [name for name, share in shares.items() for _ in range(int(share))]
-    remainders = {name: share % 1 for name, share in shares.items()}
-    while len(names) < count:
-        name = rng.choices(list(remainders), [max(share, 1e-9) for share in remainders.values()])[0]
+    share_by_name = {name: draw_count * weight / total_weight for name, weight in sorted(weights.items()) if weight > 0}
+    names = [name for name, exact_share in share_by_name.items() for _ in range(int(exact_share))]
+    remainders = {name: exact_share % 1 for name, exact_share in share_by_name.items()}
+    while len(names) < draw_count:
+        name = rng.choices(list(remainders), [max(exact_share, 1e-9) for exact_share in remainders.values()])[0]
         names.append(name)
         remainders[name] = 0.0
     return names

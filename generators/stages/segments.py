@@ -96,8 +96,8 @@ class Segments(TeacherStage[Video, Storyline]):
         if item.role == "benchmark":
             return None
         usage = Usage()
-        for part in segments((), item.duration_cs, self.config.longest_s, self.config.shortest_s):
-            look = Look(part.window, self.config.fps)
+        for segment in segments((), item.duration_cs, self.config.longest_s, self.config.shortest_s):
+            look = Look(segment.window, self.config.fps)
             usage += expected_usage(self.config, self.config.clips, DescribeReply, item, look, self._text(item, look))
         return ExpectedCost(usage, self.config.price.usd(usage))
 
@@ -105,17 +105,19 @@ class Segments(TeacherStage[Video, Storyline]):
         if item.role == "benchmark":
             return Rejected("its video is a benchmark's")
         cut_frames = await asyncio.to_thread(cuts, Media(self._workspace, item.id), item, self.config.clips)
-        parts = segments(cut_frames, item.duration_cs, self.config.longest_s, self.config.shortest_s)
+        segments_of_video = segments(cut_frames, item.duration_cs, self.config.longest_s, self.config.shortest_s)
         events_by_part: list[list[Event]] = []
         requests: list[Id] = []
-        for part in parts:
+        for segment in segments_of_video:
             try:
-                request, events = await self._describe(item, part.window)
+                request_key, events = await self._describe(item, segment.window)
             except UnreadableReply as error:
                 return Rejected("no readable reply", str(error))
-            requests.append(request)
+            requests.append(request_key)
             events_by_part.append(events)
-        return Made((Storyline(item.id, self.teacher.model, cut_frames, joined(events_by_part, parts), tuple(requests)),))
+        return Made(
+            (Storyline(item.id, self.teacher.model, cut_frames, joined(events_by_part, segments_of_video), tuple(requests)),)
+        )
 
     def _text(self, video: Video, look: Look) -> str:
         """The text above the frames, with the density that is really shown: the configured one may be too many frames."""
@@ -131,52 +133,62 @@ class Segments(TeacherStage[Video, Storyline]):
     async def _describe(self, video: Video, window: Window) -> tuple[Id, list[Event]]:
         look = Look(window, self.config.fps)
         attempts = range(self.config.attempts)
-        request, reply = await self.teacher.insist(DescribeReply, video, look, self._text(video, look), attempts)
-        described = ((self._window(happening), " ".join(happening.what.split())) for happening in reply.events)
-        clipped = ((within(span, window), text) for span, text in described if span is not None and 0 < len(text) <= MAX_CHARS)
-        return request, [Event(span, text) for span, text in clipped if span is not None]
+        request_key, reply = await self.teacher.insist(DescribeReply, video, look, self._text(video, look), attempts)
+        window_text_pairs = ((self._window(happening), " ".join(happening.what.split())) for happening in reply.events)
+        clipped_pairs = (
+            (within(event_window, window), event_text)
+            for event_window, event_text in window_text_pairs
+            if event_window is not None and 0 < len(event_text) <= MAX_CHARS
+        )
+        return request_key, [
+            Event(event_window, event_text) for event_window, event_text in clipped_pairs if event_window is not None
+        ]
 
 
 def segments(cut_frames: tuple[int, ...], duration_cs: int, longest_s: float, shortest_s: float) -> list[Segment]:
     """The parts of a video: shots; too short ones are joined with the next, too long ones are divided equally."""
-    starts = [0]
-    for frame in cut_frames:
-        cut_cs = begins_cs(frame)
-        if cut_cs - starts[-1] >= 100 * shortest_s and duration_cs - cut_cs >= 100 * shortest_s:
-            starts.append(cut_cs)
-    parts: list[Segment] = []
-    for start_cs, stop_cs in zip(starts, [*starts[1:], duration_cs], strict=True):
+    shot_starts_cs = [0]
+    for cut_frame in cut_frames:
+        cut_cs = begins_cs(cut_frame)
+        if cut_cs - shot_starts_cs[-1] >= 100 * shortest_s and duration_cs - cut_cs >= 100 * shortest_s:
+            shot_starts_cs.append(cut_cs)
+    made_segments: list[Segment] = []
+    for start_cs, stop_cs in zip(shot_starts_cs, [*shot_starts_cs[1:], duration_cs], strict=True):
         part_count = max(1, -int(-(stop_cs - start_cs) // (100 * longest_s)))
-        bounds = [start_cs + (stop_cs - start_cs) * index // part_count for index in range(part_count + 1)]
-        for index in range(part_count):
-            parts.append(Segment(Window(bounds[index], bounds[index + 1]), goes_on=index < part_count - 1))
-    return parts
+        part_bounds_cs = [start_cs + (stop_cs - start_cs) * part_index // part_count for part_index in range(part_count + 1)]
+        for part_index in range(part_count):
+            made_segments.append(
+                Segment(Window(part_bounds_cs[part_index], part_bounds_cs[part_index + 1]), goes_on=part_index < part_count - 1)
+            )
+    return made_segments
 
 
-def joined(events_by_part: list[list[Event]], parts: list[Segment]) -> tuple[Event, ...]:
+def joined(events_by_part: list[list[Event]], segments_in_order: list[Segment]) -> tuple[Event, ...]:
     """The events of all parts, in order; one that continues from a part of a shot to the next is one event."""
-    finished: list[Event] = []
-    ongoing: list[Event] = []
-    for events, part in zip(events_by_part, parts, strict=True):
-        early_cs, late_cs = part.window.start_cs + TOUCHING_CS, part.window.end_cs - TOUCHING_CS
+    finished_events: list[Event] = []
+    ongoing_events: list[Event] = []
+    for events, segment in zip(events_by_part, segments_in_order, strict=True):
+        early_cs, late_cs = segment.window.start_cs + TOUCHING_CS, segment.window.end_cs - TOUCHING_CS
         part_events: list[Event] = []
         for event in events:
-            earlier = next(
+            continued_event = next(
                 (
                     ongoing_event
-                    for ongoing_event in ongoing
+                    for ongoing_event in ongoing_events
                     if event.window.start_cs <= early_cs and is_near(ongoing_event.what, event.what)
                 ),
                 None,
             )
-            if earlier is not None:
-                ongoing.remove(earlier)
-                event = Event(Window(earlier.window.start_cs, event.window.end_cs), earlier.what)
+            if continued_event is not None:
+                ongoing_events.remove(continued_event)
+                event = Event(Window(continued_event.window.start_cs, event.window.end_cs), continued_event.what)
             part_events.append(event)
-        finished += ongoing
-        ongoing = [event for event in part_events if part.goes_on and event.window.end_cs >= late_cs]
-        finished += [event for event in part_events if event not in ongoing]
-    return tuple(sorted([*finished, *ongoing], key=lambda event: (event.window.start_cs, event.window.end_cs, event.what)))
+        finished_events += ongoing_events
+        ongoing_events = [event for event in part_events if segment.goes_on and event.window.end_cs >= late_cs]
+        finished_events += [event for event in part_events if event not in ongoing_events]
+    return tuple(
+        sorted([*finished_events, *ongoing_events], key=lambda event: (event.window.start_cs, event.window.end_cs, event.what))
+    )
 
 
 def begins_cs(frame: int) -> int:
@@ -184,7 +196,7 @@ def begins_cs(frame: int) -> int:
     return 100 * frame // GRID_FPS
 
 
-def within(window: Window, bounds: Window) -> Window | None:
+def within(window: Window, outer_window: Window) -> Window | None:
     """The part of a window that lies inside another one."""
-    start_cs, end_cs = max(window.start_cs, bounds.start_cs), min(window.end_cs, bounds.end_cs)
+    start_cs, end_cs = max(window.start_cs, outer_window.start_cs), min(window.end_cs, outer_window.end_cs)
     return Window(start_cs, end_cs) if start_cs < end_cs else None

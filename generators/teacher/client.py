@@ -53,8 +53,8 @@ Part = dict[str, Any]
 
 def without_key(url: str) -> str:
     """Check that an address holds no secret, so that it may be stored; return it."""
-    parts = urlsplit(url)
-    if parts.username or parts.password or parts.query:
+    split_url = urlsplit(url)
+    if split_url.username or split_url.password or split_url.query:
         hint = "leave that out; the key is read from the environment, from the variable that `api_key_env` names"
         raise InputError("an endpoint's address holds a name, a key or a query", where="base_url", hint=hint)
     return url
@@ -100,9 +100,9 @@ class TeacherConfig(AskConfig):
         return self.prices.get(self.model, FREE)
 
     def shared(self, askers: int) -> Self:
-        limits = {name: getattr(self, name) for name in ("requests_per_minute", "tokens_per_minute")}
-        shares = {name: limit and limit / askers for name, limit in limits.items()}
-        return super().shared(askers).model_copy(update=shares)
+        limit_by_name = {limit_name: getattr(self, limit_name) for limit_name in ("requests_per_minute", "tokens_per_minute")}
+        share_by_name = {limit_name: limit and limit / askers for limit_name, limit in limit_by_name.items()}
+        return super().shared(askers).model_copy(update=share_by_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +121,13 @@ class TeacherRequest:
 
     def sent_bytes(self) -> int:
         """Bytes of text and images, as they are sent."""
-        return self.text_bytes() + sum(len(part["image_url"]["url"]) for part in self.parts if part["type"] == "image_url")
+        return self.text_bytes() + sum(
+            len(message_part["image_url"]["url"]) for message_part in self.parts if message_part["type"] == "image_url"
+        )
 
     def text_bytes(self) -> int:
-        texts = (part["text"] for part in self.parts if part["type"] == "text")
-        return len(self.instruction.encode()) + sum(len(text.encode()) for text in texts)
+        part_texts = (message_part["text"] for message_part in self.parts if message_part["type"] == "text")
+        return len(self.instruction.encode()) + sum(len(text.encode()) for text in part_texts)
 
 
 def image_tokens(price: Price, images: int, size: Size) -> int:
@@ -138,17 +140,17 @@ def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | 
     where = f"[stages.{stage}] model = {config.model!r}"
     if not config.endpoint:
         return InputError("no endpoint is named", where=where, hint=f"set base_url there, or {URL} in the environment")
-    setting = where if config.base_url else URL
+    setting_text = where if config.base_url else URL
     if not _is_address(config.endpoint):
         hint = "give the whole address: http://127.0.0.1:8000/v1, say"
-        return InputError(f"{config.endpoint!r} is no endpoint's address", where=setting, hint=hint)
+        return InputError(f"{config.endpoint!r} is no endpoint's address", where=setting_text, hint=hint)
     try:
         without_key(config.endpoint)
     except InputError as error:
-        return InputError(error.message, where=setting, hint=error.hint)
+        return InputError(error.message, where=setting_text, hint=error.hint)
     if not _is_key(os.environ.get(config.api_key_env) or NO_KEY):
-        message = "the key holds a space, a line end or a letter that no key has"
-        return InputError(message, where=config.api_key_env, hint="set the variable to the key and nothing else")
+        problem = "the key holds a space, a line end or a letter that no key has"
+        return InputError(problem, where=config.api_key_env, hint="set the variable to the key and nothing else")
     if account.budget_usd is not None and config.model not in config.prices:
         hint = f"write down [prices.{json.dumps(config.model)}]: input_usd and output_usd, a million tokens; 0 if it is free"
         return InputError("a budget can't be kept without prices", where=where, hint=hint)
@@ -186,43 +188,43 @@ class Teacher:
         pauses_s = growing_pauses_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH)
         failures, start_s = 0, time.monotonic()
         while True:
-            outcome = await self._ask_once(request, max_usage)
-            if not isinstance(outcome, TeacherRefusal):
+            answer_or_refusal = await self._ask_once(request, max_usage)
+            if not isinstance(answer_or_refusal, TeacherRefusal):
                 self._useless_in_a_row = 0
-                return outcome
-            if outcome.kind == "filtered":  # it concerns this question alone: an answer like any refusal
-                return {"content": "", "refusal": shown(outcome.words), "finish": "content_filter", "usage": {}}
-            if outcome.kind == "final":
-                raise final_error(outcome, self._config.model, self._url, self._config.api_key_env)
-            if outcome.kind == "too large":
-                sizes = request.images, request.sent_bytes(), self._config.max_output_tokens
-                raise self._useless_error(*too_large(outcome, self._config.model, *sizes))
-            error_to_raise = Transient(f"the teacher fails: {refusal_text(outcome)}")
-            if outcome.kind == "unreadable":
-                error_to_raise = self._useless_error(*unreadable(outcome, self._url))
-            failures += outcome.kind != "busy"  # a busy server has not even looked at the question: no failure
+                return answer_or_refusal
+            if answer_or_refusal.kind == "filtered":  # it concerns this question alone: an answer like any refusal
+                return {"content": "", "refusal": shown(answer_or_refusal.words), "finish": "content_filter", "usage": {}}
+            if answer_or_refusal.kind == "final":
+                raise final_error(answer_or_refusal, self._config.model, self._url, self._config.api_key_env)
+            if answer_or_refusal.kind == "too large":
+                request_sizes = request.images, request.sent_bytes(), self._config.max_output_tokens
+                raise self._useless_error(*too_large(answer_or_refusal, self._config.model, *request_sizes))
+            error_to_raise = Transient(f"the teacher fails: {refusal_text(answer_or_refusal)}")
+            if answer_or_refusal.kind == "unreadable":
+                error_to_raise = self._useless_error(*unreadable(answer_or_refusal, self._url))
+            failures += answer_or_refusal.kind != "busy"  # a busy server has not even looked at the question: no failure
             if failures > self._config.retries:
                 raise error_to_raise
-            await self._pause(outcome, next(pauses_s), start_s)
+            await self._pause(answer_or_refusal, next(pauses_s), start_s)
 
     async def _ask_once(self, request: TeacherRequest, max_usage: Usage) -> Answer | TeacherRefusal:
         """Ask once, within the budget and the rate limit; what it cost is recorded."""
         self._raise_if_ended()
         max_usd = self._config.price.usd(max_usage)
         await self._account.reserve(max_usd)
-        usage = Usage()
+        charged_usage = Usage()
         try:
             await self._limiter.turn(self._likely_tokens(request))
             self._raise_if_ended()
-            usage = max_usage  # from here until something comes back, it is unknown what is charged
-            outcome = await self._send_once(request)
-            if not isinstance(outcome, TeacherRefusal):
-                usage = _usage(outcome, max_usage)
-            elif not outcome.may_cost:
-                usage = Usage()
-            return outcome
+            charged_usage = max_usage  # from here until something comes back, it is unknown what is charged
+            answer_or_refusal = await self._send_once(request)
+            if not isinstance(answer_or_refusal, TeacherRefusal):
+                charged_usage = _usage(answer_or_refusal, max_usage)
+            elif not answer_or_refusal.may_cost:
+                charged_usage = Usage()
+            return answer_or_refusal
         finally:
-            self._account.settle(self._stage, self._config.model, max_usd, usage, self._config.price.usd(usage))
+            self._account.settle(self._stage, self._config.model, max_usd, charged_usage, self._config.price.usd(charged_usage))
 
     def _raise_if_ended(self) -> None:
         if self._end_message is not None:
@@ -285,17 +287,20 @@ class Teacher:
             if isinstance(error, (openai.APITimeoutError, TimeoutError)):
                 return TeacherRefusal("passing", f"no answer within timeout_s = {self._config.timeout_s:g}", may_cost=True)
             return TeacherRefusal("passing", f"the connection broke: {cause or type(cause).__name__}", may_cost=True)
-        outcome = read_response(response.status_code, response.headers, response.content)
-        if isinstance(outcome, TeacherRefusal):
-            return replace(outcome, words=self._without_key(outcome.words))
+        answer_or_refusal = read_response(response.status_code, response.headers, response.content)
+        if isinstance(answer_or_refusal, TeacherRefusal):
+            return replace(answer_or_refusal, words=self._without_key(answer_or_refusal.words))
         self._limiter.answered(response.headers)
-        return {name: self._without_key(part) if isinstance(part, str) else part for name, part in outcome.items()}
+        return {
+            field_name: self._without_key(field_value) if isinstance(field_value, str) else field_value
+            for field_name, field_value in answer_or_refusal.items()
+        }
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "(the key)") if len(self._key) >= SHORTEST_KEY else text
 
     async def _post(self, request: TeacherRequest) -> httpx2.Response:
-        schema = {"name": request.reply.name, "strict": True, "schema": request.reply.json_schema()}
+        reply_schema = {"name": request.reply.name, "strict": True, "schema": request.reply.json_schema()}
         messages: Any = [{"role": "system", "content": request.instruction}, {"role": "user", "content": list(request.parts)}]
         response = await self._client.chat.completions.with_raw_response.create(
             model=self._config.model,
@@ -303,7 +308,7 @@ class Teacher:
             temperature=self._config.temperature,
             max_completion_tokens=self._config.max_output_tokens,
             seed=request.attempt,
-            response_format={"type": "json_schema", "json_schema": schema},  # pyright: ignore[reportArgumentType]
+            response_format={"type": "json_schema", "json_schema": reply_schema},  # pyright: ignore[reportArgumentType]
             extra_headers={"Idempotency-Key": request.name},
         )
         return response.http_response  # not parsed by the SDK, which trusts whatever comes
@@ -311,8 +316,8 @@ class Teacher:
 
 def _is_address(url: str) -> bool:
     try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        split_url = urlsplit(url)
+        return split_url.scheme in ("http", "https") and bool(split_url.hostname) and split_url.port != 0
     except ValueError:  # unclosed brackets, or a port out of range
         return False
 
@@ -323,11 +328,15 @@ def _is_key(key: str) -> bool:
 
 def _usage(answer: Answer, max_usage: Usage) -> Usage:
     """The usage that a server reports; where it reports nothing, or nonsense, the most."""
-    counts = answer["usage"]
-    return Usage(1, counts.get(COUNTS[0], max_usage.input_tokens), counts.get(COUNTS[1], max_usage.output_tokens))
+    token_counts_by_name = answer["usage"]
+    return Usage(
+        1,
+        token_counts_by_name.get(COUNTS[0], max_usage.input_tokens),
+        token_counts_by_name.get(COUNTS[1], max_usage.output_tokens),
+    )
 
 
 def _clock(wait_s: float) -> str:
     """The local time after so many seconds, as text."""
-    end = datetime.now().astimezone() + timedelta(seconds=min(wait_s, LONGEST_WAIT_S))
-    return end.strftime("%Y-%m-%d %H:%M")
+    end_time = datetime.now().astimezone() + timedelta(seconds=min(wait_s, LONGEST_WAIT_S))
+    return end_time.strftime("%Y-%m-%d %H:%M")

@@ -50,14 +50,14 @@ class Interview:
 
     async def ask(self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int) -> tuple[Id, R]:
         """Ask with the frames of a look, or of the coarse clip, above a text; return the key of the request and the reply."""
-        plan, size = self.clips.shown(video, look)
+        frame_plan, size = self.clips.shown(video, look)
 
         async def parts() -> list[Part]:
             images = await asyncio.to_thread(self._images, video, look)
-            return [*clip_parts(plan, images), text_part(text)]
+            return [*clip_parts(frame_plan, images), text_part(text)]
 
-        content_key = [video.id, plan.content(), [size.width, size.height], ENCODING]
-        return await self._ask_once(reply_type, video.id, text, attempt, content_key, parts, images_of(plan), size)
+        content_key = [video.id, frame_plan.content(), [size.width, size.height], ENCODING]
+        return await self._ask_once(reply_type, video.id, text, attempt, content_key, parts, images_of(frame_plan), size)
 
     async def insist(self, reply_type: type[R], video: Video, look: Look | None, text: str, attempts: range) -> tuple[Id, R]:
         """Ask once for each attempt until a reply can be read; raise what was wrong with the last one."""
@@ -87,24 +87,26 @@ class Interview:
         image_size: Size,
     ) -> tuple[Id, R]:
         system_prompt = instruction(reply_type.name)
-        parameters = [reply_type.json_schema(), self.model, self._config.temperature, self._config.max_output_tokens]
-        key = digest("ask", [*parameters, system_prompt, text, *content_key, attempt])
+        request_parameters = [reply_type.json_schema(), self.model, self._config.temperature, self._config.max_output_tokens]
+        request_key = digest("ask", [*request_parameters, system_prompt, text, *content_key, attempt])
 
         async def ask() -> Answer:
             return await self._teacher.ask(
-                TeacherRequest(show("ask", key), system_prompt, await parts(), reply_type, attempt, image_count, image_size)
+                TeacherRequest(
+                    show("ask", request_key), system_prompt, await parts(), reply_type, attempt, image_count, image_size
+                )
             )
 
-        return key, await self._read(reply_type, key, video, ask)
+        return request_key, await self._read(reply_type, request_key, video, ask)
 
-    async def _read(self, reply_type: type[R], key: Id, video: Id, ask: Callable[[], Awaitable[Answer]]) -> R:
-        answer = await self._journal.answer(key, video, ask)
+    async def _read(self, reply_type: type[R], request_key: Id, video: Id, ask: Callable[[], Awaitable[Answer]]) -> R:
+        answer = await self._journal.answer(request_key, video, ask)
         if answer.get("refusal"):
             raise UnreadableReply(f"{reply_type.name}: the teacher refused")
-        parsed = read_reply(reply_type, str(answer.get("content", "")))
-        if isinstance(parsed, str):
-            raise UnreadableReply(f"{reply_type.name}: {parsed}")
-        return parsed
+        reply_or_fault = read_reply(reply_type, str(answer.get("content", "")))
+        if isinstance(reply_or_fault, str):
+            raise UnreadableReply(f"{reply_type.name}: {reply_or_fault}")
+        return reply_or_fault
 
     def _images(self, video: Video, look: Look | None) -> list[bytes]:
         media = Media(self._workspace, video.id)
@@ -115,9 +117,9 @@ class Interview:
 
 async def _first_readable(attempts: Sequence[Callable[[], Awaitable[tuple[Id, R]]]]) -> tuple[Id, R]:
     last_error = UnreadableReply()
-    for attempt in attempts:
+    for ask_attempt in attempts:
         try:
-            return await attempt()
+            return await ask_attempt()
         except UnreadableReply as error:
             last_error = error
     raise last_error
@@ -127,10 +129,10 @@ def expected_usage(
     config: TeacherConfig, clips: Clips, reply_type: type[Reply], video: Video, look: Look | None, text: str
 ) -> Usage:
     """The estimated usage of a question with frames."""
-    plan, size = clips.shown(video, look)
-    stamps = "".join(map(stamp, patch_times(plan.times_s)))
-    text_tokens = len((instruction(reply_type.name) + text + stamps).encode()) // BYTES_A_TOKEN
-    return Usage(1, text_tokens + image_tokens(config.price, images_of(plan), size), config.reply_tokens)
+    frame_plan, size = clips.shown(video, look)
+    stamp_text = "".join(map(stamp, patch_times(frame_plan.times_s)))
+    text_tokens = len((instruction(reply_type.name) + text + stamp_text).encode()) // BYTES_A_TOKEN
+    return Usage(1, text_tokens + image_tokens(config.price, images_of(frame_plan), size), config.reply_tokens)
 
 
 def expected_blind(config: TeacherConfig, reply_type: type[Reply], text: str) -> Usage:
@@ -147,29 +149,35 @@ def print_look_sizes(clips: Clips, video: Video) -> str:
     """A sentence about how large the frames of a look will be; empty where all looks have one size, as in older recipes."""
     if clips.for_video(video).look_size == "fixed":
         return ""
-    largest, densest = clips.size_of_look(video, 2), clips.look_frames
-    max_frames = max(count for count in range(2, densest + 1) if clips.size_of_look(video, count) == largest)
-    rungs = [f"{_print_size(largest)} with up to {max_frames} frames"]
-    denser = [count for count in (densest // 4, densest) if count > max_frames]
-    rungs += [f"{_print_size(clips.size_of_look(video, count))} with {count}" for count in denser]
-    return f" Its frames here are {_print_size(clips.coarse_size(video))} pixels; a closer look's are {', '.join(rungs)}."
+    largest_size, max_look_frames = clips.size_of_look(video, 2), clips.look_frames
+    max_frames = max(
+        frame_count for frame_count in range(2, max_look_frames + 1) if clips.size_of_look(video, frame_count) == largest_size
+    )
+    size_phrases = [f"{_print_size(largest_size)} with up to {max_frames} frames"]
+    denser_frame_counts = [frame_count for frame_count in (max_look_frames // 4, max_look_frames) if frame_count > max_frames]
+    size_phrases += [
+        f"{_print_size(clips.size_of_look(video, frame_count))} with {frame_count}" for frame_count in denser_frame_counts
+    ]
+    return (
+        f" Its frames here are {_print_size(clips.coarse_size(video))} pixels; a closer look's are {', '.join(size_phrases)}."
+    )
 
 
 def _print_size(size: Size) -> str:
     return f"{size.width} x {size.height}"
 
 
-def images_of(plan: FramePlan) -> int:
+def images_of(frame_plan: FramePlan) -> int:
     """The number of images that a clip is sent as: two under each stamp."""
-    return 2 * len(patch_times(plan.times_s))
+    return 2 * len(patch_times(frame_plan.times_s))
 
 
-def clip_parts(plan: FramePlan, images: list[bytes]) -> list[Part]:
+def clip_parts(frame_plan: FramePlan, images: list[bytes]) -> list[Part]:
     """A clip as parts of a message: two images under each stamp, like a student's patches; an odd last frame stands twice."""
     parts: list[Part] = []
-    for index, time_s in enumerate(patch_times(plan.times_s)):
-        pair = (images[2 * index : 2 * index + 2] * 2)[:2]
-        parts += [text_part(stamp(time_s)), *map(_image_part, pair)]
+    for patch_index, time_s in enumerate(patch_times(frame_plan.times_s)):
+        image_pair = (images[2 * patch_index : 2 * patch_index + 2] * 2)[:2]
+        parts += [text_part(stamp(time_s)), *map(_image_part, image_pair)]
     return parts
 
 

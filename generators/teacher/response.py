@@ -60,9 +60,9 @@ def read_response(status: int, headers: Mapping[str, str], body: bytes) -> Answe
 
 def shown(words: str) -> str:
     """A provider's message for a person: one line of printable characters, cut to `MAX_WORDS`."""
-    head = words[:MAX_SEARCHED]
-    line = " ".join("".join(character if character.isprintable() else " " for character in head).split())
-    return line if len(line) <= MAX_WORDS else f"{line[:MAX_WORDS]}..."
+    first_words = words[:MAX_SEARCHED]
+    printable_line = " ".join("".join(character if character.isprintable() else " " for character in first_words).split())
+    return printable_line if len(printable_line) <= MAX_WORDS else f"{printable_line[:MAX_WORDS]}..."
 
 
 def _read(status: int, headers: Mapping[str, str], body: bytes, document: Any) -> Answer | TeacherRefusal:
@@ -70,32 +70,36 @@ def _read(status: int, headers: Mapping[str, str], body: bytes, document: Any) -
         answer = _answer(document)
         if answer is not None:
             return answer
-    words, hint = _message_of(document, body), read_hint(headers, document)
-    code = error_of(document).get("code")
-    if status < 300 and type(code) is int and 400 <= code < 600:
-        status = code
+    provider_message, hint = _message_of(document, body), read_hint(headers, document)
+    error_code = error_of(document).get("code")
+    if status < 300 and type(error_code) is int and 400 <= error_code < 600:
+        status = error_code
     if status < 300:
-        return TeacherRefusal("unreadable", words, status, hint, may_cost=True)
+        return TeacherRefusal("unreadable", provider_message, status, hint, may_cost=True)
     if status < 400:
-        words = f"the endpoint redirects to {headers.get('location', 'nowhere')}"
-    return TeacherRefusal("final" if hint.no_money else _kind(status, code, words, document), words, status, hint)
+        provider_message = f"the endpoint redirects to {headers.get('location', 'nowhere')}"
+    return TeacherRefusal(
+        "final" if hint.no_money else _kind(status, error_code, provider_message, document), provider_message, status, hint
+    )
 
 
-def _kind(status: int, code: object, words: str, document: Any) -> Kind:
-    if status == 400 and code in FILTERED:
+def _kind(status: int, error_code: object, provider_message: str, document: Any) -> Kind:
+    if status == 400 and error_code in FILTERED:
         return "filtered"
-    searched = f"{words[:MAX_SEARCHED]} {code if isinstance(code, str) else ''} {_error_type(document)}"
-    if status == 413 or (status in (400, 422) and TOO_LARGE.search(searched)):
+    searched_text = (
+        f"{provider_message[:MAX_SEARCHED]} {error_code if isinstance(error_code, str) else ''} {_error_type(document)}"
+    )
+    if status == 413 or (status in (400, 422) and TOO_LARGE.search(searched_text)):
         return "too large"
     if status == 429:
-        return "too large" if TOO_LARGE_AT_ALL.search(searched) else "busy"
+        return "too large" if TOO_LARGE_AT_ALL.search(searched_text) else "busy"
     return "passing" if status >= 500 or status in PASSING else "final"
 
 
 def _error_type(document: Any) -> str:
     """The type of an error in a server's own words, such as `exceed_context_size_error`."""
-    name = error_of(document).get("type")
-    return name[:MAX_WORDS] if isinstance(name, str) else ""
+    type_name = error_of(document).get("type")
+    return type_name[:MAX_WORDS] if isinstance(type_name, str) else ""
 
 
 def _answer(document: dict[Any, Any]) -> Answer | None:
@@ -103,16 +107,16 @@ def _answer(document: dict[Any, Any]) -> Answer | None:
     choices = document.get("choices")
     first_choice = choices[0] if isinstance(choices, list) and choices else None
     choice: dict[Any, Any] = first_choice if isinstance(first_choice, dict) else {}
-    message, finish_reason = choice.get("message"), choice.get("finish_reason")
-    finish = finish_reason[:MAX_WORDS] if isinstance(finish_reason, str) else ""
-    usage = token_counts(document.get("usage"))
-    if isinstance(message, dict):
-        content, refusal = _text(message.get("content")), _text(message.get("refusal"))
-        return {"content": content, "refusal": refusal, "finish": finish, "usage": usage}
+    choice_message, finish_reason = choice.get("message"), choice.get("finish_reason")
+    finish_text = finish_reason[:MAX_WORDS] if isinstance(finish_reason, str) else ""
+    usage_counts = token_counts(document.get("usage"))
+    if isinstance(choice_message, dict):
+        content, refusal = _text(choice_message.get("content")), _text(choice_message.get("refusal"))
+        return {"content": content, "refusal": refusal, "finish": finish_text, "usage": usage_counts}
     is_completion = "choices" in document or document.get("object") == "chat.completion"
     if not is_completion or document.get("error") or choice.get("error"):
         return None
-    return {"content": "", "refusal": f"no message came {finish}".rstrip(), "finish": finish, "usage": usage}
+    return {"content": "", "refusal": f"no message came {finish_text}".rstrip(), "finish": finish_text, "usage": usage_counts}
 
 
 def _text(value: Any) -> str:
@@ -120,20 +124,22 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value:
-        texts = [part.get("text") if isinstance(part, dict) else part for part in value]
-        return "".join(text for text in texts if isinstance(text, str))
+        part_texts = [content_part.get("text") if isinstance(content_part, dict) else content_part for content_part in value]
+        return "".join(part_text for part_text in part_texts if isinstance(part_text, str))
     return json.dumps(value) if value else ""
 
 
 def _message_of(document: Any, body: bytes) -> str:
     """The message of an error, from the keys that servers use; else the whole body as text."""
     error = error_of(document)
-    for name in SAID:
-        message = error.get(name)
-        if isinstance(message, list) and message:  # FastAPI's: [{"loc": ["body", "model"], "msg": "field required"}]
-            message = "; ".join(map(_fault_text, message[:MAX_FAULTS]))
-        if isinstance(message, str) and message:
-            return message
+    for message_key in SAID:
+        error_message = error.get(message_key)
+        if (
+            isinstance(error_message, list) and error_message
+        ):  # FastAPI's: [{"loc": ["body", "model"], "msg": "field required"}]
+            error_message = "; ".join(map(_fault_text, error_message[:MAX_FAULTS]))
+        if isinstance(error_message, str) and error_message:
+            return error_message
     page_text = re.sub(
         r"<[^<>]*>", " ", body.decode("utf-8", "replace")
     )  # the whole body: of a key that is cut in half nobody could remove the rest
@@ -144,6 +150,11 @@ def _fault_text(fault: Any) -> str:
     if not isinstance(fault, dict):
         return fault if isinstance(fault, str) else ""
     location = fault.get("loc")
-    names = [str(name) for name in location[:MAX_FAULTS] if isinstance(name, str | int)] if isinstance(location, list) else []
-    parts = [".".join(names), *(text for name in ("msg", "type") if isinstance(text := fault.get(name), str))]
-    return ": ".join(filter(None, parts))
+    location_names = (
+        [str(name) for name in location[:MAX_FAULTS] if isinstance(name, str | int)] if isinstance(location, list) else []
+    )
+    fault_parts = [
+        ".".join(location_names),
+        *(fault_field for name in ("msg", "type") if isinstance(fault_field := fault.get(name), str)),
+    ]
+    return ": ".join(filter(None, fault_parts))
