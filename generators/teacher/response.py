@@ -134,9 +134,8 @@ def _message_of(document: Any, body: bytes) -> str:
     error = error_of(document)
     for message_key in SAID:
         error_message = error.get(message_key)
-        if (
-            isinstance(error_message, list) and error_message
-        ):  # FastAPI's: [{"loc": ["body", "model"], "msg": "field required"}]
+        # FastAPI's: [{"loc": ["body", "model"], "msg": "field required"}]
+        if isinstance(error_message, list) and error_message:
             error_message = "; ".join(map(_fault_text, error_message[:MAX_FAULTS]))
         if isinstance(error_message, str) and error_message:
             return error_message

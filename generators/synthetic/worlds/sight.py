@@ -45,10 +45,8 @@ class WorldEye:
     def expected(self, frame_index: int, script: Script | None = None) -> Cells:
         """The cells that the script, or another one, shows at a frame."""
         script = script or self._script
-        scene_and_frame = (
-            script.scene(frame_index),
-            frame_index,
-        )  # a drawing depends on these alone: most rivals differ in a few frames only
+        # a drawing depends on these alone: most rivals differ in a few frames only
+        scene_and_frame = (script.scene(frame_index), frame_index)
         if scene_and_frame not in self._drawn:
             self._drawn[scene_and_frame] = cells(draw(script, frame_index, *self._size))
         return self._drawn[scene_and_frame]
