@@ -105,15 +105,15 @@ def run(
     from dmforge.commands.full_run import RunSettings
 
     rank_options = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--wait-timeout": wait_timeout is not None}
-    share = _share(rank, world_size, rank_options | {"--executor": executor == "ray"})
+    rank_share = _share(rank, world_size, rank_options | {"--executor": executor == "ray"})
     if address is not None and executor != "ray":
         raise InputError("`--address` needs `--executor ray`", where="--address", hint="give --executor ray, or leave it out")
-    settings = RunSettings(until, videos, budget, retry_quarantined, executor, address, share)
+    settings = RunSettings(until, videos, budget, retry_quarantined, executor, address, rank_share)
     if wait_timeout is not None:
         settings = replace(settings, wait_timeout_s=wait_timeout)
-    finished = _workspace(workspace).run_with(settings, command_line())
-    show(finished, as_json)
-    unfinished_if(finished.is_unfinished)
+    stage_table = _workspace(workspace).run_with(settings, command_line())
+    show(stage_table, as_json)
+    unfinished_if(stage_table.is_unfinished)
 
 
 @app.command()
@@ -233,8 +233,8 @@ def upgrade(
     from dmforge.commands.upgrade import upgrade_file
 
     if files:
-        first, *others = (upgrade_file(file, dry_run) for file in files)
-        show(sum(others, first), as_json)
+        first_upgraded, *other_upgraded = (upgrade_file(file, dry_run) for file in files)
+        show(sum(other_upgraded, first_upgraded), as_json)
     else:
         show(_workspace(workspace).upgrade(dry_run=dry_run), as_json)
 
@@ -309,8 +309,8 @@ def worlds(
     from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
     from dmforge.schemas.config import parse_config
 
-    settings = {"videos": videos, "seed": seed, "knobs": knobs_of(level), "longest_s": longest, "study": study}
-    make_worlds(folder, parse_config(WorldSettings, settings, where="dmforge worlds"))
+    world_settings = {"videos": videos, "seed": seed, "knobs": knobs_of(level), "longest_s": longest, "study": study}
+    make_worlds(folder, parse_config(WorldSettings, world_settings, where="dmforge worlds"))
     out.print(
         f"{videos} worlds in {folder}: dmforge oracle {folder} answers questions about them", markup=False, highlight=False
     )
@@ -330,8 +330,8 @@ def oracle(
     from dmforge.generators.synthetic.oracle.oracle_process import serve
     from dmforge.schemas.config import parse_config
 
-    settings = {"unknown": unknown, "defects": _rates("--defect", defect), "faults": _rates("--fault", fault)}
-    serve(folder, port, parse_config(Behaviour, settings, where="oracle"), truth)
+    behaviour_settings = {"unknown": unknown, "defects": _rates("--defect", defect), "faults": _rates("--fault", fault)}
+    serve(folder, port, parse_config(Behaviour, behaviour_settings, where="oracle"), truth)
 
 
 @app.command()
@@ -479,21 +479,21 @@ def audit(
     from dmforge.commands import audit as audit_commands
     from dmforge.curation.audit import output, sql_sandbox
 
-    audited = _workspace(workspace)
+    audited_workspace = _workspace(workspace)
     form = output.format_of("json" if as_json else form, out_file)
     if list_queries or not (query or sql is not None):
-        show_answer(audited.audit(), form)
+        show_answer(audited_workspace.audit(), form)
         return
     if sql is not None:
-        answer_stream = audit_commands.ask_sql(audited.folder, sql, sql_sandbox.SqlLimits(memory_mb, seconds))
+        answer_stream = audit_commands.ask_sql(audited_workspace.folder, sql, sql_sandbox.SqlLimits(memory_mb, seconds))
     else:
-        answer_stream = contextlib.nullcontext(audit_commands.audit_reader(audited.folder, query, other))
+        answer_stream = contextlib.nullcontext(audit_commands.audit_reader(audited_workspace.folder, query, other))
     if out_file is not None:
-        rows = audit_commands.write_answer(audited.folder, answer_stream, out_file, form)
+        rows = audit_commands.write_answer(audited_workspace.folder, answer_stream, out_file, form)
         out.print_line(f"{out_file}: {rows} rows")
         return
-    with answer_stream as reader:
-        show_answer(audit_commands.named_answer(query, output.answer_of(reader)), form)
+    with answer_stream as answer_reader:
+        show_answer(audit_commands.named_answer(query, output.answer_of(answer_reader)), form)
 
 
 @app.command()
@@ -560,14 +560,14 @@ def _share(rank: int | None, world_size: int | None, rank_options: Mapping[str, 
 
 def _rates(option: str, assignments: list[str] | None) -> dict[str, float]:
     """Parse several `NAME=RATE` into rates by name."""
-    rates: dict[str, float] = {}
-    for text in assignments or []:
-        name, _, rate = text.partition("=")
+    rate_by_name: dict[str, float] = {}
+    for assignment in assignments or []:
+        name, _, rate_text = assignment.partition("=")
         try:
-            rates[name] = float(rate)
+            rate_by_name[name] = float(rate_text)
         except ValueError:
-            raise InputError(f"{text!r} has no rate", where=option, hint=f"write {option} {name}=0.1") from None
-    return rates
+            raise InputError(f"{assignment!r} has no rate", where=option, hint=f"write {option} {name}=0.1") from None
+    return rate_by_name
 
 
 if __name__ == "__main__":

@@ -115,10 +115,10 @@ class Recipe:
 
     def upto(self, last_stage: str | None) -> tuple[AnyStage, ...]:
         """The stages up to and including one."""
-        names = [stage.name for stage in self.stages]
-        if last_stage is not None and last_stage not in names:
-            raise InputError(f"the recipe has no stage {last_stage!r}", where="--until", hint=nearest(last_stage, names))
-        return self.stages if last_stage is None else self.stages[: names.index(last_stage) + 1]
+        stage_names = [stage.name for stage in self.stages]
+        if last_stage is not None and last_stage not in stage_names:
+            raise InputError(f"the recipe has no stage {last_stage!r}", where="--until", hint=nearest(last_stage, stage_names))
+        return self.stages if last_stage is None else self.stages[: stage_names.index(last_stage) + 1]
 
 
 StandIn = Callable[[str, Mapping[str, Any], PluginError], AnyStage]
@@ -133,35 +133,35 @@ def refuse(name: str, settings: Mapping[str, Any], error: PluginError) -> AnySta
 
 def read_recipe(path: Path, stand_in: StandIn = refuse) -> Recipe:
     """Read a recipe; an error names the key and the remedy."""
-    content = read_toml(path)
-    file = parse_config(RecipeFile, content, where=str(path))
+    recipe_values = read_toml(path)
+    recipe_file = parse_config(RecipeFile, recipe_values, where=str(path))
     stages: list[AnyStage] = []
-    for name, values in file.stages.items():
+    for name, stage_values in recipe_file.stages.items():
         where = f"{path}: [stages.{name}]"
         try:
-            stages.append(_configured_stage(path, file, name, where))
+            stages.append(_configured_stage(path, recipe_file, name, where))
         except PluginError as error:
-            stages.append(stand_in(name, values, _with_package(error, path)))
+            stages.append(stand_in(name, stage_values, _with_package(error, path)))
         if not any(isinstance(stage, MissingStage) for stage in stages):  # what it makes and measures can't all be known
             _check_last(stages, where)
-    return Recipe(file.name, tuple(stages), file.prices, file.bring)
+    return Recipe(recipe_file.name, tuple(stages), recipe_file.prices, recipe_file.bring)
 
 
 def _configured_stage(path: Path, file: RecipeFile, name: str, where: str) -> AnyStage:
     stage_type = stage_class(name, where)
-    values = file.stages[name]
-    for section in ("clips", "prices", "student"):
-        if section in stage_type.config_class.model_fields:
-            values = {section: getattr(file, section), **values}
-    config = parse_config(stage_type.config_class, values, where=where)
+    stage_values = file.stages[name]
+    for shared_section in ("clips", "prices", "student"):
+        if shared_section in stage_type.config_class.model_fields:
+            stage_values = {shared_section: getattr(file, shared_section), **stage_values}
+    config = parse_config(stage_type.config_class, stage_values, where=where)
     return stage_type(resolve_checkpoint(path.parent, config) if "student" in stage_type.config_class.model_fields else config)
 
 
 def _with_package(error: PluginError, path: Path) -> PluginError:
     """The same error, hinting at the package where runs of the recipe's workspace had the plug-in."""
-    package = run_log.plugins_of_runs(WorkspaceFolder(path.parent)).get(error.missing) if error.missing else None
-    if package is not None:
-        error.hint = f"install {package}, from which earlier runs had it"
+    package_text = run_log.plugins_of_runs(WorkspaceFolder(path.parent)).get(error.missing) if error.missing else None
+    if package_text is not None:
+        error.hint = f"install {package_text}, from which earlier runs had it"
     return error
 
 
@@ -184,8 +184,8 @@ def find_stage_class(name: str) -> type[Stage[Any, Any]] | None:
 
 def _checked_stage(name: str, loaded: object) -> type[Stage[Any, Any]]:
     if not (isinstance(loaded, type) and issubclass(loaded, Each | Ask | Batch | Collective)):
-        kind = "class of another kind" if isinstance(loaded, type) else type(loaded).__name__
-        raise TypeError(f"is a {kind}, and a class derived from Each, Ask, Batch or Collective is needed")
+        kind_text = "class of another kind" if isinstance(loaded, type) else type(loaded).__name__
+        raise TypeError(f"is a {kind_text}, and a class derived from Each, Ask, Batch or Collective is needed")
     if isabstract(loaded) or not hasattr(loaded, "reads"):
         raise TypeError("is abstract: it says nothing of what it reads and makes, or has no `process`")
     if getattr(loaded, "name", None) != name:
@@ -220,62 +220,70 @@ def _check_last(stages: Sequence[AnyStage], where: str) -> None:
 
 
 def _check_order(stages: Sequence[AnyStage], where: str) -> None:
-    *earlier, stage = stages
-    made_records = {record for earlier_stage in earlier for record in earlier_stage.makes}
+    *earlier_stages, stage = stages
+    made_records = {record for earlier_stage in earlier_stages for record in earlier_stage.makes}
     own_reads = () if isinstance(stage, Root) else (stage.reads,)
     needed_records = [*own_reads, *stage.beside.values(), *(stage.also_reads if isinstance(stage, Collective) else ())]
     optional_records = stage.if_there if isinstance(stage, Collective) else ()
     for record in needed_records:
         if record not in made_records and record not in optional_records:
-            makers = sorted(name for name in STAGES if record in stage_class(name).makes)
+            maker_names = sorted(name for name in STAGES if record in stage_class(name).makes)
             hint = (
-                f"put one of these before it: {', '.join(makers)}" if makers else "put the plug-in's stage that does before it"
+                f"put one of these before it: {', '.join(maker_names)}"
+                if maker_names
+                else "put the plug-in's stage that does before it"
             )
             raise InputError(f"it reads {record.table}, which no earlier stage makes", where=where, hint=hint)
 
 
 def _check_tables(stages: Sequence[AnyStage], where: str) -> None:
     """A table and a kind of ids have one meaning in a lake, though plug-ins bring records of their own."""
-    *earlier, stage = stages
-    records = {name: record for record in RECORDS for name in (record.table, record.kind)}
-    for earlier_stage in earlier:
-        records |= {name: record for record in earlier_stage.makes for name in (record.table, record.kind)}
+    *earlier_stages, stage = stages
+    record_by_name = {table_or_kind: record for record in RECORDS for table_or_kind in (record.table, record.kind)}
+    for earlier_stage in earlier_stages:
+        record_by_name |= {
+            table_or_kind: record for record in earlier_stage.makes for table_or_kind in (record.table, record.kind)
+        }
     for record in stage.makes:
-        for name in (record.table, record.kind):
-            if records.get(name, record) is not record:
-                other = f"{records[name].__module__}.{records[name].__name__}"
-                message = f"it makes {name!r}, and so does {other}, which is another record"
+        for table_or_kind in (record.table, record.kind):
+            if record_by_name.get(table_or_kind, record) is not record:
+                other_record = f"{record_by_name[table_or_kind].__module__}.{record_by_name[table_or_kind].__name__}"
+                message = f"it makes {table_or_kind!r}, and so does {other_record}, which is another record"
                 raise InputError(
                     message, where=where, hint="leave one of the two stages out, or rename its record's table and kind"
                 )
 
 
 def _check_corpus(stages: Sequence[AnyStage], where: str) -> None:
-    *earlier, stage = stages
-    corpus = corpus_of(stage)
+    *earlier_stages, stage = stages
+    corpus_name = corpus_of(stage)
     if Sample not in stage.makes:
         return
-    for earlier_stage in earlier:
+    for earlier_stage in earlier_stages:
         if earlier_stage.reads is Sample:
             hint = f"put it before [stages.{earlier_stage.name}]"
             raise InputError(f"a selection behind {earlier_stage.name!r} is in no shard", where=where, hint=hint)
-        if corpus is not None and corpus == corpus_of(earlier_stage):
-            hint = f"give one of them another name, corpus = {corpus + '2'!r}"
-            raise InputError(f"corpus {corpus!r} is selected by {earlier_stage.name!r} already", where=where, hint=hint)
+        if corpus_name is not None and corpus_name == corpus_of(earlier_stage):
+            hint = f"give one of them another name, corpus = {corpus_name + '2'!r}"
+            raise InputError(f"corpus {corpus_name!r} is selected by {earlier_stage.name!r} already", where=where, hint=hint)
 
 
 def _check_scores(stages: Sequence[AnyStage], where: str) -> None:
-    *earlier, stage = stages
-    measured = {name for earlier_stage in earlier for name in earlier_stage.given_scores()}
-    for name in sorted(stage.asked_scores() - measured):
-        makers = sorted(maker for maker in STAGES if name in stage_class(maker).measures)
-        hint = f"put one of these before it: {', '.join(makers)}" if makers else nearest(name, sorted(measured))
-        raise InputError(f"no filter measures {name!r}", where=where, hint=hint)
-    for earlier_stage in earlier:
+    *earlier_stages, stage = stages
+    measured_scores = {score_name for earlier_stage in earlier_stages for score_name in earlier_stage.given_scores()}
+    for score_name in sorted(stage.asked_scores() - measured_scores):
+        maker_names = sorted(maker_name for maker_name in STAGES if score_name in stage_class(maker_name).measures)
+        hint = (
+            f"put one of these before it: {', '.join(maker_names)}"
+            if maker_names
+            else nearest(score_name, sorted(measured_scores))
+        )
+        raise InputError(f"no filter measures {score_name!r}", where=where, hint=hint)
+    for earlier_stage in earlier_stages:
         # two of dmforge's own may share a name, being about subjects of different kinds
-        shared = stage.given_scores() & earlier_stage.given_scores() - (_own_scores(stage) & _own_scores(earlier_stage))
-        for name in sorted(shared):
-            message = f"it measures {name!r}, and so does {earlier_stage.name!r}: a threshold could mean either"
+        shared_scores = stage.given_scores() & earlier_stage.given_scores() - (_own_scores(stage) & _own_scores(earlier_stage))
+        for score_name in sorted(shared_scores):
+            message = f"it measures {score_name!r}, and so does {earlier_stage.name!r}: a threshold could mean either"
             raise InputError(message, where=where, hint="leave one of them out, or rename the plug-in's")
 
 

@@ -55,15 +55,24 @@ class Plan(CommandResult):
 
 
 def _forecast_json(forecast: Forecast) -> dict[str, Any]:
-    counts = {"name": forecast.name, **asdict(forecast.tally), **asdict(forecast.cost.usage)}
-    more = {"expected": forecast.expected, "superseded": forecast.superseded}
-    return counts | more | {"cost": forecast.cost.usd, "awaits": forecast.blocked_by}
+    forecast_counts = {"name": forecast.name, **asdict(forecast.tally), **asdict(forecast.cost.usage)}
+    more_values = {"expected": forecast.expected, "superseded": forecast.superseded}
+    return forecast_counts | more_values | {"cost": forecast.cost.usd, "awaits": forecast.blocked_by}
 
 
 def _forecast_row(forecast: Forecast) -> list[object]:
     usage = forecast.cost.usage
-    spent = [usage.calls, usage.input_tokens, usage.output_tokens, f"{forecast.cost.usd:.2f}"] if usage.calls else [""] * 4
-    return [forecast.name, forecast.tally.pending, forecast.expected, forecast.tally.settled, forecast.superseded, *spent]
+    spending_cells = (
+        [usage.calls, usage.input_tokens, usage.output_tokens, f"{forecast.cost.usd:.2f}"] if usage.calls else [""] * 4
+    )
+    return [
+        forecast.name,
+        forecast.tally.pending,
+        forecast.expected,
+        forecast.tally.settled,
+        forecast.superseded,
+        *spending_cells,
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +92,10 @@ class StageStatus:
         return self.tally.pending > 0 and not self.awaits
 
     def as_json(self) -> dict[str, Any]:
-        counts = {"name": self.name, **asdict(self.tally)}
-        return counts if self.deferred is None else counts | {"deferred": dict(self.deferred), "awaits": self.awaits}
+        stage_counts = {"name": self.name, **asdict(self.tally)}
+        return (
+            stage_counts if self.deferred is None else stage_counts | {"deferred": dict(self.deferred), "awaits": self.awaits}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +115,8 @@ class StageTable(CommandResult):
         return {"stages": [stage.as_json() for stage in self.stages], "cost": self.cost}
 
     def blocks(self) -> Iterator[Block]:
-        rows = [[stage.name, *asdict(stage.tally).values()] for stage in self.stages]
-        yield TextTable(["stage", "pending", "made", "rejected", "quarantined"], rows)
+        stage_rows = [[stage.name, *asdict(stage.tally).values()] for stage in self.stages]
+        yield TextTable(["stage", "pending", "made", "rejected", "quarantined"], stage_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +163,12 @@ class LakeDigest(CommandResult):
         return logical_digest.digest_of_all(list(self.tables))
 
     def as_json(self) -> dict[str, Any]:
-        rows = [[table.table, table.rows, table.sha256] for table in self.tables]
-        return {"columns": ["table", "rows", "sha256"], "rows": rows, "digest": self.digest}
+        digest_rows = [[table_digest.table, table_digest.rows, table_digest.sha256] for table_digest in self.tables]
+        return {"columns": ["table", "rows", "sha256"], "rows": digest_rows, "digest": self.digest}
 
     def blocks(self) -> Iterator[Block]:
-        document = self.as_json()
-        yield TextTable(document["columns"], document["rows"])
+        digest_document = self.as_json()
+        yield TextTable(digest_document["columns"], digest_document["rows"])
         yield f"digest {self.digest}"
 
 

@@ -96,9 +96,9 @@ class Workspace:
         `progress` prints on stderr; a function is called as each stage ends, and nothing is printed.
         """
         settings = RunSettings(until, videos, budget_usd, retry_quarantined)
-        arguments = {"until": until, "videos": videos, "budget_usd": budget_usd, "retry_quarantined": retry_quarantined}
+        call_arguments = {"until": until, "videos": videos, "budget_usd": budget_usd, "retry_quarantined": retry_quarantined}
         on_stage = None if isinstance(progress, bool) else progress
-        return self.run_with(settings, self._called("run", arguments, progress is True), on_stage)
+        return self.run_with(settings, self._called("run", call_arguments, progress is True), on_stage)
 
     def run_with(
         self, settings: RunSettings, caller: Caller, on_stage: Callable[[StageReport], None] | None = None
@@ -123,9 +123,9 @@ class Workspace:
         benchmark: bool = False,
     ) -> Ingested:
         """Bring videos into the lake: files, folders and addresses. Of known ones, what is said of them now counts."""
-        claims = SourceInfo(source, licence, terms, namespace, "benchmark" if benchmark else "train")
+        source_info = SourceInfo(source, licence, terms, namespace, "benchmark" if benchmark else "train")
         caller = self._called("ingest", {"places": places})
-        return intake.ingest(self.folder, caller.console, caller.command, list(map(str, places)), claims)
+        return intake.ingest(self.folder, caller.console, caller.command, list(map(str, places)), source_info)
 
     def import_annotations(
         self,
@@ -146,8 +146,8 @@ class Workspace:
             if not folders and find_format(form, "import").role == "train":
                 caller.console.print_line("the videos are not looked for; to count those that are missing, too: --videos DIR")
             return intake.dry_import(form, paths, folders)
-        claims = SourceInfo(source, licence, terms, namespace, split=split)
-        return intake.import_annotations(self.folder, caller.console, caller.command, form, paths, folders, claims)
+        source_info = SourceInfo(source, licence, terms, namespace, split=split)
+        return intake.import_annotations(self.folder, caller.console, caller.command, form, paths, folders, source_info)
 
     def select(self, corpus: str, *, where: str | None = None, dry_run: bool = False) -> Selected:
         """Apply the recipe's thresholds to the scores at hand. A trial, with a further condition in SQL, writes nothing."""
@@ -173,8 +173,8 @@ class Workspace:
         """The answer to a named question; without a name, all questions. `other` is what `difference` compares with."""
         if not name:
             return listed()
-        reader = audit_commands.audit_reader(self.folder, name, None if other is None else Path(other))
-        return audit_commands.named_answer(name, output.answer_of(reader))
+        answer_reader = audit_commands.audit_reader(self.folder, name, None if other is None else Path(other))
+        return audit_commands.named_answer(name, output.answer_of(answer_reader))
 
     def funnel(self) -> QueryResult:
         """What became of the inputs of each stage."""

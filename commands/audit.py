@@ -47,10 +47,10 @@ def audit_table(workspace: WorkspaceFolder, query: str, other: Path | None = Non
         raise InputError(f"{COMPARING_QUERY} compares with another selection, and nothing else does", where="--with", hint=hint)
     recipe = readable_recipe(workspace.require())
     with workspace.reading():
-        tables = dict(extra_tables(workspace, recipe))
+        extra_by_name = dict(extra_tables(workspace, recipe))
         if other is not None:
-            tables["others"] = partial(_other_samples, other)
-        return ask_table(view_of_now(Lake(workspace), recipe), query, tables)
+            extra_by_name["others"] = partial(_other_samples, other)
+        return ask_table(view_of_now(Lake(workspace), recipe), query, extra_by_name)
 
 
 class Funnel(QueryResult):
@@ -58,11 +58,13 @@ class Funnel(QueryResult):
 
     def blocks(self) -> Iterator[Block]:
         """The funnel, with each stage's name only once."""
-        rows, last_stage = list[list[object]](), ""
-        for stage, status, reason, inputs, made in self.rows:
-            rows.append(["" if stage == last_stage else stage, status, reason, inputs, "" if made is None else made])
+        funnel_rows, last_stage = list[list[object]](), ""
+        for stage, status, reason, input_count, made_count in self.rows:
+            funnel_rows.append(
+                ["" if stage == last_stage else stage, status, reason, input_count, "" if made_count is None else made_count]
+            )
             last_stage = stage
-        yield TextTable(self.columns, rows)
+        yield TextTable(self.columns, funnel_rows)
 
 
 def named_answer(name: str, answer: QueryResult) -> QueryResult:
@@ -104,9 +106,11 @@ def extra_tables(workspace: WorkspaceFolder, recipe: Recipe) -> Tables:
 
 
 def _price_table(recipe: Recipe) -> pa.Table:
-    columns = pa.schema([("model", pa.string()), ("input_usd", pa.float64()), ("output_usd", pa.float64())])
-    rows = [{"model": model, **price.model_dump(include={"input_usd", "output_usd"})} for model, price in recipe.prices.items()]
-    return pa.Table.from_pylist(rows, columns)
+    price_columns = pa.schema([("model", pa.string()), ("input_usd", pa.float64()), ("output_usd", pa.float64())])
+    price_rows = [
+        {"model": model, **price.model_dump(include={"input_usd", "output_usd"})} for model, price in recipe.prices.items()
+    ]
+    return pa.Table.from_pylist(price_rows, price_columns)
 
 
 def _other_samples(path: Path) -> pa.Table:

@@ -44,13 +44,13 @@ def run_share(
     with claim_share(workspace, share, command):
         if not _is_enrolled(workspace, recipe):
             raise _changed_list_error(workspace)
-        account = Budget(budget_usd if budget_usd is None else budget_usd / share.of)
-        driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, wait_timeout_s)
-        with run_log.recorded(workspace, command, recipe.resolved()) as record:
+        budget = Budget(budget_usd if budget_usd is None else budget_usd / share.of)
+        driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, budget, share, wait_timeout_s)
+        with run_log.recorded(workspace, command, recipe.resolved()) as run_record:
             try:
-                yield from record_reports(driver.run_share(recipe.upto(until)), record)
+                yield from record_reports(driver.run_share(recipe.upto(until)), run_record)
             finally:
-                record.spent(driver.account)
+                run_record.spent(driver.account)
 
 
 def _enrol(workspace: WorkspaceFolder, recipe: Recipe, command: str) -> None:

@@ -31,13 +31,13 @@ def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Pat
     from dmforge.curation.report import cards, figures, page, pictures, sample_cards, training_curves
     from dmforge.curation.report.funnel import FunnelStage, funnel_stages
 
-    logs = [training_curves.training(folder) for folder in trainings]
+    curves_of_trainings = [training_curves.training(folder) for folder in trainings]
     with workspace.reading(), interruptible():
-        view = view_of_now(Lake(workspace), recipe)
+        lake_view = view_of_now(Lake(workspace), recipe)
         extra_tables = audit.extra_tables(workspace, recipe)
-        funnel = ask(view, "funnel", extra_tables)
+        funnel_answer = ask(lake_view, "funnel", extra_tables)
         min_scores = thresholds(recipe)
-        connection = view.connection.cursor()
+        connection = lake_view.connection.cursor()
         drawn_samples = sample_cards.draw_subjects(connection, recipe.stages)
         stages = [
             FunnelStage(stage.name, stage.reads.table, tuple(record.table for record in stage.makes)) for stage in recipe.stages
@@ -45,11 +45,11 @@ def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Pat
         report = page.Report(
             title=recipe.name,
             summary=figures.summary(connection),
-            stops=funnel_stages(funnel.rows, stages),
+            stops=funnel_stages(funnel_answer.rows, stages),
             distributions=figures.distributions(connection),
             scores=figures.scores(connection, min_scores),
-            tables={name: answer for name in TABLES if (answer := ask(view, name, extra_tables)).rows},
-            trainings=logs,
+            tables={name: answer for name in TABLES if (answer := ask(lake_view, name, extra_tables)).rows},
+            trainings=curves_of_trainings,
             cards=cards.cards(connection, drawn_samples, pictures.Pictures(workspace), min_scores),
             slips=sample_cards.slips(connection, recipe.stages),
             version=version("dmforge"),
@@ -64,9 +64,12 @@ def thresholds(recipe: Recipe) -> Mapping[str, float]:
     min_scores: dict[str, float] = {}
     for stage in recipe.stages:
         if Sample in stage.makes:
-            settings = stage.config.model_dump()
-            for name, min_score in {**settings.get("min_score_if_present", {}), **settings.get("min_score", {})}.items():
-                min_scores[name] = min(min_score, min_scores.get(name, min_score))
+            stage_settings = stage.config.model_dump()
+            for score_name, min_score in {
+                **stage_settings.get("min_score_if_present", {}),
+                **stage_settings.get("min_score", {}),
+            }.items():
+                min_scores[score_name] = min(min_score, min_scores.get(score_name, min_score))
     return min_scores
 
 

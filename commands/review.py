@@ -31,9 +31,9 @@ def review(
 
     with workspace.reading():
         pool = ReviewPool(workspace, LakeView(Lake(workspace), recipe.stages), corpus, max_samples, thresholds(recipe))
-    title = f"{corpus}, {recipe.name}"
+    page_title = f"{corpus}, {recipe.name}"
     review_server.serve(
         review_server.listen(port),
-        lambda guard: review_server.ReviewServer(workspace, pool, reviewer, title, guard).app,
+        lambda guard: review_server.ReviewServer(workspace, pool, reviewer, page_title, guard).app,
         announce,
     )

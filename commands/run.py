@@ -82,8 +82,8 @@ def recipes() -> list[Listed]:
 
 def _first_sentence(path: Path) -> str:
     """The comment at the top of a recipe, up to the first empty line."""
-    lines = itertools.takewhile(lambda line: line.startswith("# "), path.read_text("utf-8").splitlines())
-    return " ".join(line.lstrip("# ") for line in lines)
+    comments = itertools.takewhile(lambda comment: comment.startswith("# "), path.read_text("utf-8").splitlines())
+    return " ".join(comment.lstrip("# ") for comment in comments)
 
 
 def init(folder: Path, name: str) -> WorkspaceFolder:
@@ -116,11 +116,11 @@ def plan(workspace: WorkspaceFolder) -> list[Forecast]:
             clips = getattr(stage.config, "clips", None)
             if isinstance(clips, Clips):  # what a run would be refused for
                 refuse_other_clips(workspace, clips)
-            tally, expected = view.tally(stage), _expected(view, stage, forecasts)
-            if isinstance(stage, Collective) and not tally.pending and _has_growing_tables(stage, recipe.stages, forecasts):
-                tally = StageCounts(tally.settled, 0, 0, 0)  # it is done again, whole, once its tables have grown
+            counts, expected = view.tally(stage), _expected(view, stage, forecasts)
+            if isinstance(stage, Collective) and not counts.pending and _has_growing_tables(stage, recipe.stages, forecasts):
+                counts = StageCounts(counts.settled, 0, 0, 0)  # it is done again, whole, once its tables have grown
             cost = _cost(view, stage, expected) if isinstance(stage, Ask) else ExpectedCost(Usage(), 0.0)
-            forecasts.append(Forecast(stage.name, tally, expected, view.superseded(stage), cost, stage.blocked_by()))
+            forecasts.append(Forecast(stage.name, counts, expected, view.superseded(stage), cost, stage.blocked_by()))
         return forecasts
 
 
@@ -186,9 +186,9 @@ def pack(workspace: WorkspaceFolder, console: Console, command: str, corpus: str
         folders.sweep(workspace)
         takedown.finish_forgetting(lake)
         view = view_of_now(lake, recipe)
-        waiting = {stage.name: view.tally(stage).pending for stage in stages if not isinstance(stage, Collective)}
-        if any(waiting.values()) and not partial:
-            pending_list = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
+        pending_inputs = {stage.name: view.tally(stage).pending for stage in stages if not isinstance(stage, Collective)}
+        if any(pending_inputs.values()) and not partial:
+            pending_list = ", ".join(f"{count} of {name}" for name, count in pending_inputs.items() if count)
             hint = "dmforge run first; or pack what there is with --partial, and the card says so"
             raise InputError(f"the selection is not finished: {pending_list} are pending", where=str(workspace.root), hint=hint)
         collectives = [stage for stage in stages if isinstance(stage, Collective)]
@@ -211,13 +211,13 @@ def _packing_partially(stage: AnyStage) -> AnyStage:
 
 def view_of_now(lake: Lake, recipe: Recipe) -> LakeView:
     """A view of the lake for the inputs as they are listed now, also where no run has seen that list yet."""
-    scans = {stage.name: unpublished_roster(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
-    return LakeView(lake, recipe.stages, scanned={name: scan for name, scan in scans.items() if scan is not None})
+    rosters = {stage.name: unpublished_roster(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
+    return LakeView(lake, recipe.stages, scanned={name: roster for name, roster in rosters.items() if roster is not None})
 
 
 def _packed_folders(view: LakeView, workspace: WorkspaceFolder) -> dict[str, Path]:
-    selections = "SELECT DISTINCT corpus, selection FROM packed"
-    rows = view.cursor(selections).execute(selections).fetchall()
+    sql = "SELECT DISTINCT corpus, selection FROM packed"
+    rows = view.cursor(sql).execute(sql).fetchall()
     return {corpus: workspace.shards / corpus / selection for corpus, selection in sorted(rows)}
 
 
@@ -293,12 +293,12 @@ def _cost(view: LakeView, stage: AnyAsk, more_inputs: int) -> ExpectedCost:
     item_count, usage, usd = 0, Usage(), 0.0
     for batch in pending_batches(view, stage):
         for item in from_arrow(stage.item, batch.items):
-            expected = stage.expected(item)
-            if expected is not None:
-                item_count, usage, usd = item_count + 1, usage + expected.usage, usd + expected.usd
-    scale = 1 + more_inputs / item_count if item_count else 1.0
-    scaled = (round(number * scale) for number in (usage.calls, usage.input_tokens, usage.output_tokens))
-    return ExpectedCost(Usage(*scaled), usd * scale)
+            cost = stage.expected(item)
+            if cost is not None:
+                item_count, usage, usd = item_count + 1, usage + cost.usage, usd + cost.usd
+    factor = 1 + more_inputs / item_count if item_count else 1.0
+    scaled = (round(number * factor) for number in (usage.calls, usage.input_tokens, usage.output_tokens))
+    return ExpectedCost(Usage(*scaled), usd * factor)
 
 
 def _has_growing_tables(stage: Collective[Any, Any], stages: Sequence[AnyStage], forecasts: Sequence[Forecast]) -> bool:

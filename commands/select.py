@@ -50,21 +50,21 @@ class Selected(CommandResult):
     @staticmethod
     def of(reasons: Mapping[str | None, int]) -> Selected:
         """Build the counts from the number of inputs by reason; None means kept."""
-        by_count = sorted(
-            ((reason, number) for reason, number in reasons.items() if reason),
+        sorted_reasons = sorted(
+            ((reason, input_count) for reason, input_count in reasons.items() if reason),
             key=lambda reason_and_number: (-reason_and_number[1], reason_and_number[0]),
         )
-        undetermined = sum(number for reason, number in by_count if reason.startswith(UNDETERMINED))
-        rejected = {reason: number for reason, number in by_count if not reason.startswith(UNDETERMINED)}
+        undetermined = sum(input_count for reason, input_count in sorted_reasons if reason.startswith(UNDETERMINED))
+        rejected = {reason: input_count for reason, input_count in sorted_reasons if not reason.startswith(UNDETERMINED)}
         return Selected(reasons.get(None, 0), rejected, undetermined)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def blocks(self) -> Iterator[Block]:
-        rejected = [["rejected", reason, count] for reason, count in self.rejected.items()]
+        rejected_rows = [["rejected", reason, count] for reason, count in self.rejected.items()]
         yield TextTable(
-            ["", "reason", "candidates"], [["kept", "", self.kept], *rejected, ["undetermined", "", self.undetermined]]
+            ["", "reason", "candidates"], [["kept", "", self.kept], *rejected_rows, ["undetermined", "", self.undetermined]]
         )
 
 
@@ -76,10 +76,12 @@ def select(workspace: WorkspaceFolder, console: Console, command: str, corpus: s
         lake = Lake(workspace)
         takedown.finish_forgetting(lake)
         view = view_of_now(lake, recipe)
-        earlier = recipe.stages[: recipe.stages.index(stage)]
-        waiting = {earlier_stage.name: view.tally(earlier_stage).pending for earlier_stage in earlier}
-        if any(waiting.values()):
-            pending_list = ", ".join(f"{number} of {name}" for name, number in waiting.items() if number)
+        earlier_stages = recipe.stages[: recipe.stages.index(stage)]
+        pending_by_stage = {earlier_stage.name: view.tally(earlier_stage).pending for earlier_stage in earlier_stages}
+        if any(pending_by_stage.values()):
+            pending_list = ", ".join(
+                f"{pending_count} of {name}" for name, pending_count in pending_by_stage.items() if pending_count
+            )
             hint = "dmforge run first; or see with --dry-run what would be kept of what there is"
             raise InputError(
                 f"the candidates are not all judged: {pending_list} are pending", where=str(workspace.root), hint=hint
@@ -102,20 +104,25 @@ def what_if(workspace: WorkspaceFolder, corpus: str, where: str | None) -> Selec
         view = LakeView(Lake(workspace), earlier_stages)
         connection = view.connection.cursor()
         if isinstance(stage.config, SelectRlConfig):
-            aims, ranges = TargetRows(view, teachers_look=stage.config.teachers_look), view.ranges(Task, RANGE_SUBJECTS)
-            selection = Selection(connection, stage.config.requirements(), ranges, tasks_in_range=aims.tasks_in)
+            target_rows, video_ranges = (
+                TargetRows(view, teachers_look=stage.config.teachers_look),
+                view.ranges(Task, RANGE_SUBJECTS),
+            )
+            selection = Selection(connection, stage.config.requirements(), video_ranges, tasks_in_range=target_rows.tasks_in)
         elif isinstance(stage.config, SelectCotConfig):
             # a condition is asked once, of all
-            ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else IN_ONE
+            video_ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else IN_ONE
             condition = None if where is None else compile_condition(where)
-            selection = Selection(connection, stage.config.requirements(), ranges, condition, candidates_sql=let_through(view))
+            selection = Selection(
+                connection, stage.config.requirements(), video_ranges, condition, candidates_sql=let_through(view)
+            )
         else:
             message = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
             raise InputError(message, where="CORPUS", hint="give the corpus of select_cot or of select_rl")
-        reasons: Counter[str | None] = Counter()
+        count_by_reason: Counter[str | None] = Counter()
         for _ in selection.decide_ranges():
-            reasons.update(counts(connection))
-        return Selected.of(reasons)
+            count_by_reason.update(counts(connection))
+        return Selected.of(count_by_reason)
 
 
 def stage_of(recipe: Recipe, corpus: str) -> AnyStage:

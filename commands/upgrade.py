@@ -47,8 +47,8 @@ class Upgraded(CommandResult):
 
     def blocks(self) -> Iterator[Block]:
         yield from self.changes
-        action = "would be changed" if self.planned else "changed"
-        yield f"{len(self.changes)} {action}" if self.changes else "nothing to upgrade: it is of this version's format"
+        action_text = "would be changed" if self.planned else "changed"
+        yield f"{len(self.changes)} {action_text}" if self.changes else "nothing to upgrade: it is of this version's format"
 
 
 def upgrade_workspace(workspace: WorkspaceFolder, command: str, dry_run: bool) -> Upgraded:
@@ -57,44 +57,45 @@ def upgrade_workspace(workspace: WorkspaceFolder, command: str, dry_run: bool) -
     changes = _changes(workspace.recipe, RecipeFile)
     if old_format < formats.WORKSPACE:
         changes += (f"format.json: format {old_format} -> {formats.WORKSPACE}",)
-    kept, clips = kept_clips(workspace), _clips_of(workspace)
-    looks_grow = kept is not None and only_looks_grow(kept, clips)
-    if kept and looks_grow:
-        changes += (_what_is_made_anew(workspace, kept, clips),)
+    kept_clip_settings, recipe_clips = kept_clips(workspace), _clips_of(workspace)
+    looks_grow = kept_clip_settings is not None and only_looks_grow(kept_clip_settings, recipe_clips)
+    if kept_clip_settings and looks_grow:
+        changes += (_what_is_made_anew(workspace, kept_clip_settings, recipe_clips),)
     if not dry_run:
         with workspace.held(command):
             rewrite_recipe(workspace)
             stamp_format(workspace.root, formats.WORKSPACE)
             if looks_grow:
-                keep_clips(workspace, clips)
+                keep_clips(workspace, recipe_clips)
     return Upgraded(old_format, formats.WORKSPACE, changes, dry_run)
 
 
 def _clips_of(workspace: WorkspaceFolder) -> Clips:
     """The clip settings of a recipe, whose keys may still have older names."""
-    values = renamed_values(read_toml(workspace.recipe), _Renames(RecipeFile)).get("clips", {})
-    return parse_config(Clips, values, where=f"{workspace.recipe}: [clips]")
+    clip_values = renamed_values(read_toml(workspace.recipe), _Renames(RecipeFile)).get("clips", {})
+    return parse_config(Clips, clip_values, where=f"{workspace.recipe}: [clips]")
 
 
-def _what_is_made_anew(workspace: WorkspaceFolder, kept: Clips, clips: Clips) -> str:
+def _what_is_made_anew(workspace: WorkspaceFolder, kept_clip_settings: Clips, recipe_clips: Clips) -> str:
     """What a new size of looks means for a workspace, in words."""
-    videos = list(_videos(workspace))
-    changed = sum(kept.digest_for(video) != clips.digest_for(video) for video in videos)
+    rendered_videos = list(_videos(workspace))
+    changed_count = sum(kept_clip_settings.digest_for(video) != recipe_clips.digest_for(video) for video in rendered_videos)
     return (
-        f"media/clips.json: look_size {kept.look_size} -> {clips.look_size}: the next run makes the renditions of {changed} "
-        f"of {len(videos)} videos anew, and asks and rolls out anew where looks at these are shown; `dmforge plan` prices it"
+        f"media/clips.json: look_size {kept_clip_settings.look_size} -> {recipe_clips.look_size}: "
+        f"the next run makes the renditions of {changed_count} of {len(rendered_videos)} videos anew, "
+        "and asks and rolls out anew where looks at these are shown; `dmforge plan` prices it"
     )
 
 
 def _videos(workspace: WorkspaceFolder) -> Iterator[Video]:
     """Every video that was ever rendered, once."""
-    seen = set[Id]()
-    parts = [part for commit in Lake(workspace).commits.values() for part in commit.of(Video.table)]
-    check_parts(workspace.lake, parts)
-    for part in parts:
+    seen_ids = set[Id]()
+    video_parts = [part for commit in Lake(workspace).commits.values() for part in commit.of(Video.table)]
+    check_parts(workspace.lake, video_parts)
+    for part in video_parts:
         for video in from_arrow(Video, pq.read_table(part.path(workspace.lake))):
-            if video.id not in seen:
-                seen.add(video.id)
+            if video.id not in seen_ids:
+                seen_ids.add(video.id)
                 yield video
 
 
@@ -106,9 +107,9 @@ def rewrite_recipe(workspace: WorkspaceFolder) -> None:
 def upgrade_file(path: Path, dry_run: bool) -> Upgraded:
     """Rename keys in a training file, or in a recipe outside a workspace, to current ones."""
     config_class = _config_class_of(path)
-    content = read_toml(path)
-    parse_config(config_class, renamed_values(content, _Renames(config_class)), where=str(path))
-    old_format, changes = int(content.get("format", 1)), _changes(path, config_class)
+    file_values = read_toml(path)
+    parse_config(config_class, renamed_values(file_values, _Renames(config_class)), where=str(path))
+    old_format, changes = int(file_values.get("format", 1)), _changes(path, config_class)
     if not dry_run:
         _rewrite(path, config_class)
     return Upgraded(old_format, formats.TRAINING, changes, dry_run)
@@ -117,8 +118,8 @@ def upgrade_file(path: Path, dry_run: bool) -> Upgraded:
 def _changes(path: Path, config_class: type[BaseModel]) -> tuple[str, ...]:
     renames = _Renames(config_class)
     return tuple(
-        f"{path.name}: {'.'.join((*table, old_key))} -> {new_key}"
-        for table, old_key, new_key in old_keys(read_toml(path), renames)
+        f"{path.name}: {'.'.join((*table_path, old_key))} -> {new_key}"
+        for table_path, old_key, new_key in old_keys(read_toml(path), renames)
     )
 
 
@@ -138,13 +139,13 @@ def _config_class_of(path: Path) -> type[Config]:
 
     if not path.is_file():
         raise InputError("there is no such file", where=str(path), hint="give training files, recipes, or a workspace with -w")
-    content = read_toml(path)
-    formats.refuse_newer("the file", content.get("format", 1), formats.TRAINING, str(path))
-    if "stages" in content:
+    file_values = read_toml(path)
+    formats.refuse_newer("the file", file_values.get("format", 1), formats.TRAINING, str(path))
+    if "stages" in file_values:
         return RecipeFile
-    if "corpora" in content:
+    if "corpora" in file_values:
         return EvaluationSettings
-    return SdgrpoSettings if "rollout" in content or "rewards" in content else SftSettings
+    return SdgrpoSettings if "rollout" in file_values or "rewards" in file_values else SftSettings
 
 
 class _Renames:
@@ -160,4 +161,8 @@ class _Renames:
             if stage is None:  # a plug-in's that is not there: what its keys were called only it knows
                 return {}
             config_class, path = stage.config_class, path[2:]
-        return {old: new for table in tables_at(config_class, path) for old, new in renamed_keys(table).items()}
+        return {
+            old_key: new_key
+            for config_class_at_path in tables_at(config_class, path)
+            for old_key, new_key in renamed_keys(config_class_at_path).items()
+        }
