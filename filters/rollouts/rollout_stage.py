@@ -206,17 +206,11 @@ class RolloutStage(Batch[In, Out]):
         running_trials = [trial for trial in trials if isinstance(trial, Experiment)]
         if running_trials:
             video = running_trials[0].video
-            rollouts_by_key = {
-                known_rollout.key: known_rollout
-                for known_rollout in self._recall.of(video.id)
-                if known_rollout.student == self.student_id
-            }
+            rollouts_by_key = {row.key: row for row in self._recall.of(video.id) if row.student == self.student_id}
             media = Media(self._workspace, video.id)
             footage = CachedFootage(Renditions(video, self.config.clips, media.coarse, media.grid))
-            for rollouts_per_arm in self.config.rounds.sizes:
-                self._run_round(
-                    [trial for trial in running_trials if trial.active_arms], rollouts_per_arm, rollouts_by_key, footage
-                )
+            for per_arm in self.config.rounds.sizes:
+                self._run_round([trial for trial in running_trials if trial.active_arms], per_arm, rollouts_by_key, footage)
         for trial in trials:
             if isinstance(trial, Experiment):
                 rollouts = [
@@ -228,38 +222,33 @@ class RolloutStage(Batch[In, Out]):
                 yield trial
 
     def _run_round(
-        self, trials: Sequence[Experiment], rollouts_per_arm: int, rollouts_by_key: dict[Id, Rollout], footage: Footage
+        self, trials: Sequence[Experiment], per_arm: int, rollouts_by_key: dict[Id, Rollout], footage: Footage
     ) -> None:
-        """Bring every active arm to `rollouts_per_arm` rollouts."""
+        """Bring every active arm to `per_arm` rollouts."""
         if self.config.own_thoughts:
             with_forced_look = [trial for trial in trials if any(trial.arms[arm_name].look for arm_name in trial.active_arms)]
             self._roll_out_missing(
-                [
-                    (trial, FREE, rollout_index)
-                    for trial in with_forced_look
-                    for rollout_index in range(len(trial.free_rollouts), rollouts_per_arm)
-                ],
+                [(trial, FREE, index) for trial in with_forced_look for index in range(len(trial.free_rollouts), per_arm)],
                 rollouts_by_key,
                 footage,
             )
             for trial in with_forced_look:
                 new_rollouts = [
-                    rollouts_by_key[self._rollout_key(trial, FREE, rollout_index)]
-                    for rollout_index in range(len(trial.free_rollouts), rollouts_per_arm)
+                    rollouts_by_key[self._rollout_key(trial, FREE, index)] for index in range(len(trial.free_rollouts), per_arm)
                 ]
                 trial.free_rollouts += [
                     replace(new_rollout, filter=self.name, arm=THOUGHT, score=0.0, id=b"") for new_rollout in new_rollouts
                 ]
         requested = [
-            (trial, trial.arms[arm_name], rollout_index)
+            (trial, trial.arms[arm_name], index)
             for trial in trials
             for arm_name in trial.active_arms
-            for rollout_index in range(len(trial.rollouts[arm_name]), rollouts_per_arm)
+            for index in range(len(trial.rollouts[arm_name]), per_arm)
         ]
         self._roll_out_missing(requested, rollouts_by_key, footage)
-        for trial, arm, rollout_index in requested:
-            scored_rollout = rollouts_by_key[self._rollout_key(trial, arm, rollout_index)]
-            trial_score = answer_score(scored_rollout.answer, self.posed_task(trial.subject, rollout_index))
+        for trial, arm, index in requested:
+            scored_rollout = rollouts_by_key[self._rollout_key(trial, arm, index)]
+            trial_score = answer_score(scored_rollout.answer, self.posed_task(trial.subject, index))
             trial.rollouts[arm.name].append(replace(scored_rollout, filter=self.name, arm=arm.name, score=trial_score, id=b""))
         for trial in trials:
             trial.rounds_done += 1
@@ -280,38 +269,26 @@ class RolloutStage(Batch[In, Out]):
             for rollout_key, rollout_result in zip(key_batch, roll(self._engine, requests, limits), strict=True):
                 rollouts_by_key[rollout_key] = self._rollout(*request_by_key[rollout_key], rollout_result, rollout_key)
 
-    def _rollout_key(self, trial: Experiment, arm: Arm, rollout_index: int) -> Id:
-        forced_look = _forced_look(trial, arm, rollout_index)
+    def _rollout_key(self, trial: Experiment, arm: Arm, index: int) -> Id:
+        forced_look = _forced_look(trial, arm, index)
         printed_look = None if forced_look is None else [print_span(forced_look.window), print_density(forced_look.fps)]
-        posed_text = question_text(self.posed_task(trial.subject, rollout_index))
-        thought = _thought_before_look(trial, arm, rollout_index)
-        return digest(
-            "rollout",
-            [
-                trial.task.id,
-                self.student_id,
-                self.settings_id(trial.video),
-                posed_text,
-                printed_look,
-                thought,
-                arm.opening,
-                rollout_index,
-            ],
-        )
+        posed_text = question_text(self.posed_task(trial.subject, index))
+        thought = _thought_before_look(trial, arm, index)
+        rollout_settings = self.settings_id(trial.video)
+        content = [trial.task.id, self.student_id, rollout_settings, posed_text, printed_look, thought, arm.opening, index]
+        return digest("rollout", content)
 
-    def _request(self, trial: Experiment, arm: Arm, rollout_index: int, footage: Footage) -> RolloutRequest:
+    def _request(self, trial: Experiment, arm: Arm, index: int, footage: Footage) -> RolloutRequest:
         # the seed is the same in all arms: they differ by what is shown, and not by luck
-        seed = int.from_bytes(
-            digest("seed", [trial.task.id, self.student_id, self.settings_id(trial.video), rollout_index])[:8]
-        )
+        seed = int.from_bytes(digest("seed", [trial.task.id, self.student_id, self.settings_id(trial.video), index])[:8])
         sampling = Sampling(self.config.temperature, seed, self.config.max_tokens)
-        prompt_pieces = self._prompt_with_clips(self.posed_task(trial.subject, rollout_index), footage)
+        prompt_pieces = self._prompt_with_clips(self.posed_task(trial.subject, index), footage)
         return RolloutRequest(
             prompt_pieces,
             footage,
             sampling,
-            _forced_look(trial, arm, rollout_index),
-            _thought_before_look(trial, arm, rollout_index),
+            _forced_look(trial, arm, index),
+            _thought_before_look(trial, arm, index),
             arm.opening,
         )
 
@@ -335,17 +312,17 @@ class RolloutStage(Batch[In, Out]):
         return self.config.rounds.confidence
 
 
-def _forced_look(trial: Experiment, arm: Arm, rollout_index: int) -> Look | None:
+def _forced_look(trial: Experiment, arm: Arm, index: int) -> Look | None:
     """The look that is forced in the rollout of this index, with the density that the thought before it names."""
-    free_looks = trial.free_rollouts[rollout_index].looks if rollout_index < len(trial.free_rollouts) else ()
+    free_looks = trial.free_rollouts[index].looks if index < len(trial.free_rollouts) else ()
     return replace(arm.look, fps=free_looks[0].fps) if arm.look and arm.own_density and free_looks else arm.look
 
 
-def _thought_before_look(trial: Experiment, arm: Arm, rollout_index: int) -> str:
+def _thought_before_look(trial: Experiment, arm: Arm, index: int) -> str:
     """The thought before an arm's forced look; empty where the student's free rollout came to no look."""
-    if arm.look is None or rollout_index >= len(trial.free_rollouts):
+    if arm.look is None or index >= len(trial.free_rollouts):
         return ""
-    free_text = trial.free_rollouts[rollout_index].transcript.trajectory_text
+    free_text = trial.free_rollouts[index].transcript.trajectory_text
     thought, has_look, _ = free_text.removeprefix(OPEN["think"]).partition(OPEN["span"])
     is_complete = has_look and free_text.startswith(OPEN["think"]) and not RESERVED_TOKEN.search(thought)
     return thought if is_complete and not any(reserved_tag in thought for reserved_tag in TAGS) else ""
