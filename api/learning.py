@@ -77,15 +77,20 @@ def rollout(
 ) -> list[RolloutResult]:
     """What a policy writes, looks and all. Samples of a corpus are sampled as said here, requests as they say themselves."""
     sampling = Sampling(temperature, seed, max_tokens)
-    rows = [sample_request(item, sampling) if isinstance(item, Example) else item for item in requests]
-    return roll(engine, rows, RolloutLimits(max_looks, max_visual_tokens))
+    rollout_requests = [
+        sample_request(request_or_example, sampling) if isinstance(request_or_example, Example) else request_or_example
+        for request_or_example in requests
+    ]
+    return roll(engine, rollout_requests, RolloutLimits(max_looks, max_visual_tokens))
 
 
 def require_train_extra() -> None:
     """Refuse to go on where the packages that a student needs are not installed."""
-    missing = [name for name in ("torch", "transformers", "accelerate", "peft") if find_spec(name) is None]
-    if missing:
-        raise InputError(f"not installed: {', '.join(missing)}", where="train", hint="pip install 'dmforge[train]'")
+    missing_packages = [
+        package_name for package_name in ("torch", "transformers", "accelerate", "peft") if find_spec(package_name) is None
+    ]
+    if missing_packages:
+        raise InputError(f"not installed: {', '.join(missing_packages)}", where="train", hint="pip install 'dmforge[train]'")
 
 
 def _source(settings: Settings) -> SettingsSource:

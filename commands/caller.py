@@ -28,12 +28,14 @@ def command_line() -> Caller:
 
 def python_call(call: str, arguments: Mapping[str, object], progress: bool) -> Caller:
     """A call of the API, with those of its arguments that are set."""
-    settings = ", ".join(f"{name}={_printed(value)}" for name, value in arguments.items() if value)
+    arguments_text = ", ".join(
+        f"{argument_name}={_printed(argument_value)}" for argument_name, argument_value in arguments.items() if argument_value
+    )
     console = err if progress else Terminal(stderr=True, soft_wrap=True, quiet=True)
-    return Caller(console, storable(f"python: {call}({settings})"))
+    return Caller(console, storable(f"python: {call}({arguments_text})"))
 
 
 def _printed(value: object) -> str:
     """A value, or several; each address without what may be a secret in it."""
-    values = value if isinstance(value, tuple | list) else (value,)
-    return " ".join(without_secrets(str(item)) for item in values)
+    printed_values = value if isinstance(value, tuple | list) else (value,)
+    return " ".join(without_secrets(str(printed_value)) for printed_value in printed_values)

@@ -53,27 +53,27 @@ def print_json(document: Any) -> None:
 
 def print_table(text_table: TextTable) -> None:
     """Print a table: as wide as the terminal, or uncut into a file."""
-    table = Table(box=None, pad_edge=False)
+    rich_table = Table(box=None, pad_edge=False)
     first_row = text_table.rows[0] if text_table.rows else text_table.columns
     for column, first_cell in zip(text_table.columns, first_row, strict=True):
-        table.add_column(escaped_in_line(column), justify="right" if is_number(first_cell) else "left")
-    for row in text_table.rows:
-        table.add_row(*(escaped_in_line(str(cell)) for cell in row))
+        rich_table.add_column(escaped_in_line(column), justify="right" if is_number(first_cell) else "left")
+    for table_row in text_table.rows:
+        rich_table.add_row(*(escaped_in_line(str(table_cell)) for table_cell in table_row))
     console = out if out.is_terminal else Terminal(width=FILE_COLUMNS)
-    console.print(table)
+    console.print(rich_table)
 
 
 def print_deferred(console: Terminal, stage: str, deferred: Mapping[str, int]) -> None:
     """Print why inputs stay pending, the most frequent reasons first; a server may give each input another one."""
-    by_count = sorted(deferred.items(), key=lambda reason_and_count: (-reason_and_count[1], reason_and_count[0]))
-    for reason, count in by_count[:MAX_REASONS]:
+    sorted_reasons = sorted(deferred.items(), key=lambda reason_and_count: (-reason_and_count[1], reason_and_count[0]))
+    for reason, input_count in sorted_reasons[:MAX_REASONS]:
         message, *hints = reason.split("\n  hint: ")  # of an error, which has its hint in a line of its own
-        console.print_line(f"{stage}: {count} pending: {message}")
+        console.print_line(f"{stage}: {input_count} pending: {message}")
         for hint in hints:
             console.print_line(f"  hint: {hint}")
-    if other_reasons := by_count[MAX_REASONS:]:
-        count = sum(count for _, count in other_reasons)
-        console.print_line(f"{stage}: {count} pending for {len(other_reasons)} other reasons")
+    if other_reasons := sorted_reasons[MAX_REASONS:]:
+        input_count = sum(input_count for _, input_count in other_reasons)
+        console.print_line(f"{stage}: {input_count} pending for {len(other_reasons)} other reasons")
 
 
 def print_awaited(console: Terminal, stage: str, blocked_by: str) -> None:

@@ -22,13 +22,13 @@ from dmforge.schemas.visible import storable
 
 def bring(workspace: WorkspaceFolder, console: Terminal, command: str) -> None:
     """Register the videos that the recipe itself names; a run ingests them. Unchanged files are not read again."""
-    claims, new_places, record = _declared_files(workspace)
+    source_info, new_places, declared_record = _declared_files(workspace)
     if new_places:
-        registered = intake.add_videos(workspace, command, new_places, claims)
+        registered = intake.add_videos(workspace, command, new_places, source_info)
         intake.print_left_out(console, "[bring]", registered, _declared_places(workspace))
-        for place in registered.unread:  # the next run tries it again
-            del record["files"][storable(place)]
-        write_json(_declared_record(workspace), record)
+        for unread_place in registered.unread:  # the next run tries it again
+            del declared_record["files"][storable(unread_place)]
+        write_json(_declared_record(workspace), declared_record)
 
 
 def bring_in_turn(workspace: WorkspaceFolder, console: Terminal, command: str, wait_timeout_s: float) -> None:
@@ -47,35 +47,39 @@ FileStamps = dict[str, list[int]]
 
 def _declared_files(workspace: WorkspaceFolder) -> tuple[SourceInfo, list[str], dict[str, Any]]:
     """The claims about the recipe's files, the places of new or changed ones, and the record to keep of all of them."""
-    declared = read_recipe(workspace.require().recipe).bring
+    bring_settings = read_recipe(workspace.require().recipe).bring
     declared_places = _declared_places(workspace)
-    claims = SourceInfo(declared.source, declared.licence, declared.terms, declared.namespace)
-    claims_digest, path = digest("claims", asdict(claims)).hex(), _declared_record(workspace)
-    with disk_errors(path):
-        earlier_record = json.loads(path.read_bytes()) if path.exists() and videos.listed(workspace) else {}
+    source_info = SourceInfo(bring_settings.source, bring_settings.licence, bring_settings.terms, bring_settings.namespace)
+    claims_digest, record_path = digest("claims", asdict(source_info)).hex(), _declared_record(workspace)
+    with disk_errors(record_path):
+        earlier_record = json.loads(record_path.read_bytes()) if record_path.exists() and videos.listed(workspace) else {}
     known_stamps: FileStamps = earlier_record["files"] if earlier_record.get("said") == claims_digest else {}
     try:
-        stamps: FileStamps = {place: _file_stamp(place) for place in locations.files(declared_places, videos.SUFFIXES)}
+        stamp_by_place: FileStamps = {place: _file_stamp(place) for place in locations.files(declared_places, videos.SUFFIXES)}
     except InputError as error:
         if known_stamps:  # all of it was taken in once: originals may be elsewhere by now
-            return claims, [], earlier_record
+            return source_info, [], earlier_record
         where, hint = f"{workspace.recipe}: [bring] videos", f"correct the path; it is seen from {workspace.root}"
         raise InputError(f"{error.where}: {error.message}", where=where, hint=hint) from None
-    new_places = [place for place, stamp in stamps.items() if known_stamps.get(storable(place)) != stamp]
-    return claims, new_places, {"said": claims_digest, "files": {storable(place): stamp for place, stamp in stamps.items()}}
+    new_places = [place for place, file_stamp in stamp_by_place.items() if known_stamps.get(storable(place)) != file_stamp]
+    return (
+        source_info,
+        new_places,
+        {"said": claims_digest, "files": {storable(place): file_stamp for place, file_stamp in stamp_by_place.items()}},
+    )
 
 
 def _declared_places(workspace: WorkspaceFolder) -> list[str]:
-    declared = read_recipe(workspace.recipe).bring.videos
-    return [place if locations.is_remote(place) else str(workspace.root / place) for place in declared]
+    declared_videos = read_recipe(workspace.recipe).bring.videos
+    return [place if locations.is_remote(place) else str(workspace.root / place) for place in declared_videos]
 
 
 def _file_stamp(place: str) -> list[int]:
     """The size and modification time of a local file; nothing for an address."""
     if locations.is_remote(place):
         return []
-    stat = Path(place).stat()
-    return [stat.st_size, stat.st_mtime_ns]
+    stat_result = Path(place).stat()
+    return [stat_result.st_size, stat_result.st_mtime_ns]
 
 
 def _declared_record(workspace: WorkspaceFolder) -> Path:

@@ -75,15 +75,15 @@ class Imported(CommandResult):
     """For each reason, one question that was rejected for it: its file, its row, and the video that it names."""
 
     def as_json(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in ("tasks", "identical", "flagged", "rejected")}
+        return {count_name: getattr(self, count_name) for count_name in ("tasks", "identical", "flagged", "rejected")}
 
     def blocks(self) -> Iterator[Block]:
         yield f"{self.tasks} tasks, {self.identical} identical, {sum(self.rejected.values())} rejected"
-        for flag, count in self.flagged.items():
-            yield f"  flagged: {count} {flag}"
+        for flag_name, count in self.flagged.items():
+            yield f"  flagged: {count} {flag_name}"
         for reason, count in self.rejected.items():
-            example = self.examples.get(reason, "").removesuffix(": ")
-            yield f"  rejected: {count} {reason}, as in {example}"
+            example_text = self.examples.get(reason, "").removesuffix(": ")
+            yield f"  rejected: {count} {reason}, as in {example_text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +98,22 @@ class FormatList(CommandResult):
         return [{"format": form.name, "role": form.role, "about": form.about} for form in self.formats]
 
     def blocks(self) -> Iterator[Block]:
-        rows = [[form.name, form.role, form.about] for form in self.formats]
-        yield TextTable(["format", "role", "what a file looks like"], rows)
+        format_rows = [
+            [annotation_format.name, annotation_format.role, annotation_format.about] for annotation_format in self.formats
+        ]
+        yield TextTable(["format", "role", "what a file looks like"], format_rows)
 
 
 def format_list() -> FormatList:
     """Every annotation format."""
-    forms = list(all_formats("import --list"))
-    usable = tuple(form for form in forms if not isinstance(form, PluginError))
-    return FormatList(usable, tuple(form for form in forms if isinstance(form, PluginError)))
+    formats_and_errors = list(all_formats("import --list"))
+    usable_formats = tuple(
+        format_or_error for format_or_error in formats_and_errors if not isinstance(format_or_error, PluginError)
+    )
+    return FormatList(
+        usable_formats,
+        tuple(format_or_error for format_or_error in formats_and_errors if isinstance(format_or_error, PluginError)),
+    )
 
 
 def print_left_out(console: Terminal, where: str, registered: videos.RegisteredFiles, given_places: Sequence[str]) -> None:
@@ -115,10 +122,12 @@ def print_left_out(console: Terminal, where: str, registered: videos.RegisteredF
         console.print_line(f"{where}: {place} can't be read, the other files are taken in: {reason}")
     if registered.copies:
         console.print_line(f"{where}: {registered.copies} files are copies of others, byte for byte; each video is taken once")
-    others = locations.skipped_suffixes(given_places, videos.SUFFIXES)
-    if others:
-        by_suffix = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
-        console.print_line(f"{where}: {others.total()} files are left out, they are not called like videos: {by_suffix}")
+    count_by_suffix = locations.skipped_suffixes(given_places, videos.SUFFIXES)
+    if count_by_suffix:
+        suffix_counts_text = ", ".join(f"{count} {suffix}" for suffix, count in count_by_suffix.most_common())
+        console.print_line(
+            f"{where}: {count_by_suffix.total()} files are left out, they are not called like videos: {suffix_counts_text}"
+        )
 
 
 def ingest(
@@ -127,19 +136,23 @@ def ingest(
     """Ingest videos into the lake."""
     registered = add_videos(workspace, command, given_places, claims)
     print_left_out(console, "ingest", registered, given_places)
-    *_, report = run.run(workspace, console, command, Ingest.name)
+    *_, stage_report = run.run(workspace, console, command, Ingest.name)
     with _current(workspace) as view:
         new_outcomes = _outcomes(view, Ingest.name, "video", registered.new)
         known_outcomes = _outcomes(view, Ingest.name, "video", registered.known)
-        unusable = _examples(view, Ingest.name, "video", [*registered.new, *registered.known])
-    paths = {video.video: locations.without_secrets(storable(video.path)) for video in videos.listed(workspace).values()}
-    for reason, (detail, video) in unusable.items():
-        place = "" if detail.startswith(paths[video]) else paths[video] + (": " if detail else "")
-        console.print_line(f"ingest: quarantined: {reason}, as in {place}{detail}")
+        example_by_reason = _examples(view, Ingest.name, "video", [*registered.new, *registered.known])
+    path_by_video = {
+        video.video: locations.without_secrets(storable(video.path)) for video in videos.listed(workspace).values()
+    }
+    for reason, (detail, video) in example_by_reason.items():
+        example_path = "" if detail.startswith(path_by_video[video]) else path_by_video[video] + (": " if detail else "")
+        console.print_line(f"ingest: quarantined: {reason}, as in {example_path}{detail}")
     statuses = Counter(status for status, _ in (new_outcomes + known_outcomes).elements())
-    pending = len({*registered.new, *registered.known} - forgotten_videos(workspace)) - statuses.total()
-    pending += len(registered.unread)
-    return Ingested(new_outcomes["made", ""], len(registered.known), statuses["quarantined"], pending, report.deferred)
+    pending_count = len({*registered.new, *registered.known} - forgotten_videos(workspace)) - statuses.total()
+    pending_count += len(registered.unread)
+    return Ingested(
+        new_outcomes["made", ""], len(registered.known), statuses["quarantined"], pending_count, stage_report.deferred
+    )
 
 
 def import_annotations(
@@ -152,44 +165,56 @@ def import_annotations(
     claims: SourceInfo,
 ) -> Imported:
     """Import annotation files into the lake, with the videos in some folders that they refer to; benchmarks as such."""
-    batch = add_annotations(workspace, command, form, files, folders, claims)
-    stage = Benchmarks.name if batch.folder == FOLDER else Import.name
-    *_, report = run.run(workspace, console, command, stage)
-    rows = annotations.row_ids_of(workspace, batch)
+    imported_files = add_annotations(workspace, command, form, files, folders, claims)
+    stage_name = Benchmarks.name if imported_files.folder == FOLDER else Import.name
+    *_, stage_report = run.run(workspace, console, command, stage_name)
+    row_ids = annotations.row_ids_of(workspace, imported_files)
     with _current(workspace) as view:
-        outcomes = _outcomes(view, stage, "input", rows)
-        table = Reference.table if batch.folder == FOLDER else Task.table
-        made_count = _count_made(view, table, rows)
-        flagged = _count_flags(view, rows) if table == Task.table else {}
-        examples = {reason: detail for reason, (detail, _) in _examples(view, stage, "input", rows).items()}
-    rejected = {reason: count for (status, reason), count in sorted(outcomes.items()) if status != "made"}
-    pending = len(set(rows)) - sum(outcomes.values())
-    identical = len(rows) - made_count - sum(rejected.values()) - pending
-    return Imported(made_count, identical, flagged, rejected, pending, report.deferred, examples)
+        count_by_outcome = _outcomes(view, stage_name, "input", row_ids)
+        made_table = Reference.table if imported_files.folder == FOLDER else Task.table
+        made_count = _count_made(view, made_table, row_ids)
+        count_by_flag = _count_flags(view, row_ids) if made_table == Task.table else {}
+        detail_by_reason = {reason: detail for reason, (detail, _) in _examples(view, stage_name, "input", row_ids).items()}
+    count_by_rejection = {reason: count for (status, reason), count in sorted(count_by_outcome.items()) if status != "made"}
+    pending_count = len(set(row_ids)) - sum(count_by_outcome.values())
+    identical_count = len(row_ids) - made_count - sum(count_by_rejection.values()) - pending_count
+    return Imported(
+        made_count, identical_count, count_by_flag, count_by_rejection, pending_count, stage_report.deferred, detail_by_reason
+    )
 
 
 def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imported:
     """Count what an import would find, as far as it can be told without videos. Writes nothing, and needs little memory."""
     finder = _finder_in_folders(folders) if folders else None
     question_hashes, flag_bits = array("Q"), array("Q")
-    bit_by_flag, rejected, examples = dict[str, int](), Counter[str](), dict[str, str]()
+    bit_by_flag, count_by_rejection, example_by_reason = dict[str, int](), Counter[str](), dict[str, str]()
     for placed in read_questions(find_format(form, "import"), files):
         question = placed.question
-        checked = question if isinstance(question, RefusedQuestion) else check(question)
-        reason = checked.reason if isinstance(checked, RefusedQuestion) else ""
-        if not reason and finder is not None and len(finder.find(question.video)) != 1:
-            reason = annotations.MISSING
-        if reason:
-            rejected[reason] += 1
-            examples.setdefault(reason, f"{placed.origin}: {question.video}")
-        elif isinstance(checked, CheckedTask):
-            question_hashes.append(int.from_bytes(digest("question", [question.video, *checked.content()])[:8]))
-            flag_bits.append(sum(1 << bit_by_flag.setdefault(flag, len(bit_by_flag)) for flag in checked.flags))
-    distinct, first_indices = np.unique(np.asarray(question_hashes), return_index=True)
+        checked_task = question if isinstance(question, RefusedQuestion) else check(question)
+        refusal_reason = checked_task.reason if isinstance(checked_task, RefusedQuestion) else ""
+        if not refusal_reason and finder is not None and len(finder.find(question.video)) != 1:
+            refusal_reason = annotations.MISSING
+        if refusal_reason:
+            count_by_rejection[refusal_reason] += 1
+            example_by_reason.setdefault(refusal_reason, f"{placed.origin}: {question.video}")
+        elif isinstance(checked_task, CheckedTask):
+            question_hashes.append(int.from_bytes(digest("question", [question.video, *checked_task.content()])[:8]))
+            flag_bits.append(sum(1 << bit_by_flag.setdefault(flag, len(bit_by_flag)) for flag in checked_task.flags))
+    distinct_hashes, first_indices = np.unique(np.asarray(question_hashes), return_index=True)
     first_flag_bits = np.asarray(flag_bits)[first_indices]
-    flagged = {flag: int((first_flag_bits >> np.uint64(bit) & np.uint64(1)).sum()) for flag, bit in bit_by_flag.items()}
-    flagged = {flag: count for flag, count in flagged.items() if count}
-    return Imported(len(distinct), len(question_hashes) - len(distinct), flagged, dict(rejected), 0, {}, examples)
+    count_by_flag = {
+        flag: int((first_flag_bits >> np.uint64(flag_bit) & np.uint64(1)).sum()) for flag, flag_bit in bit_by_flag.items()
+    }
+    count_by_flag = {flag: count for flag, count in count_by_flag.items() if count}
+    return Imported(
+        len(distinct_hashes),
+        len(question_hashes) - len(distinct_hashes),
+        count_by_flag,
+        dict(count_by_rejection),
+        0,
+        {},
+        example_by_reason,
+    )
 
 
 def add_videos(
@@ -220,22 +245,22 @@ def add_annotations(
     )
     is_benchmark = annotation_format.role == "benchmark"
     _require_stage(workspace.require(), Benchmarks.name if is_benchmark else Import.name)
-    batch = ImportedFiles(annotation_format, tuple(files), FOLDER if is_benchmark else annotations.ANNOTATIONS)
+    imported_files = ImportedFiles(annotation_format, tuple(files), FOLDER if is_benchmark else annotations.ANNOTATIONS)
     if is_benchmark:  # its videos are not used, so none is looked for: only their ids matter
         with workspace.require().held(command):
-            annotations.store_questions(workspace, batch, read_questions(annotation_format, files), None, claims)
-        return batch
+            annotations.store_questions(workspace, imported_files, read_questions(annotation_format, files), None, claims)
+        return imported_files
     with workspace.require().held(command):
         if folders:
             _register_referenced(workspace, annotation_format, files, folders, claims)
-        finder, forgotten = VideoFinder(videos.names(videos.listed(workspace).values())), forgotten_videos(workspace)
-        placed = (
+        finder, forgotten_ids = VideoFinder(videos.names(videos.listed(workspace).values())), forgotten_videos(workspace)
+        placed_questions = (
             question
             for question in read_questions(annotation_format, files)
-            if not set(finder.find(question.question.video)) & forgotten
+            if not set(finder.find(question.question.video)) & forgotten_ids
         )
-        annotations.store_questions(workspace, batch, placed, partial(_resolve_video, finder), claims)
-    return batch
+        annotations.store_questions(workspace, imported_files, placed_questions, partial(_resolve_video, finder), claims)
+    return imported_files
 
 
 def _require_stage(workspace: WorkspaceFolder, name: str) -> None:
@@ -250,9 +275,17 @@ def _register_referenced(
 ) -> None:
     """Register those videos in folders that annotations refer to, and no others, to save disk space."""
     finder = _finder_in_folders(folders)
-    names = {name for placed in read_questions(form, files) if (name := placed.question.video)}
-    paths = {path for name in names for path in (finder.find(name) if len(finder.find(name)) == 1 else ())}
-    videos.register(workspace, sorted(paths), claims)
+    referenced_names = {
+        referenced_name
+        for placed_question in read_questions(form, files)
+        if (referenced_name := placed_question.question.video)
+    }
+    referenced_paths = {
+        path
+        for referenced_name in referenced_names
+        for path in (finder.find(referenced_name) if len(finder.find(referenced_name)) == 1 else ())
+    }
+    videos.register(workspace, sorted(referenced_paths), claims)
 
 
 def _finder_in_folders(folders: Sequence[Path]) -> VideoFinder[str]:
@@ -267,20 +300,24 @@ def _resolve_video(finder: VideoFinder[Id], name: str) -> Id | str:
 def _outcomes(view: LakeView, stage: str, column: Literal["input", "video"], ids: Sequence[Id]) -> Counter[tuple[str, str]]:
     """Counts of a stage's outcomes by status and reason, for these inputs or for inputs about these videos."""
     matching_sql = f"SELECT * FROM outcomes o SEMI JOIN meant m ON o.{column} = m.id WHERE o.stage = $stage"
-    rows = _query_by_ids(view, ids, f"SELECT status, reason, count(*) FROM ({matching_sql}) GROUP BY ALL", stage=stage)
-    return Counter({(status, reason): count for status, reason, count in rows})
+    outcome_counts = _query_by_ids(
+        view, ids, f"SELECT status, reason, count(*) FROM ({matching_sql}) GROUP BY ALL", stage=stage
+    )
+    return Counter({(status, reason): count for status, reason, count in outcome_counts})
 
 
-def _count_made(view: LakeView, table: str, rows: Sequence[Id]) -> int:
+def _count_made(view: LakeView, table: str, row_ids: Sequence[Id]) -> int:
     """How many rows of a table were made from these inputs."""
-    return _query_by_ids(view, rows, f"SELECT count(DISTINCT id) FROM {table} t SEMI JOIN meant m ON t.made_from = m.id")[0][0]
+    return _query_by_ids(view, row_ids, f"SELECT count(DISTINCT id) FROM {table} t SEMI JOIN meant m ON t.made_from = m.id")[0][
+        0
+    ]
 
 
-def _count_flags(view: LakeView, rows: Sequence[Id]) -> dict[str, int]:
+def _count_flags(view: LakeView, row_ids: Sequence[Id]) -> dict[str, int]:
     """How many tasks have each flag, a correction that was made to them."""
     tasks_sql = "SELECT DISTINCT t.id, t.flags FROM tasks t SEMI JOIN meant m ON t.made_from = m.id WHERE flags <> ''"
     counts_sql = f"SELECT unnest(string_split(flags, ', ')), count(*) FROM ({tasks_sql}) GROUP BY 1 ORDER BY 2 DESC, 1"
-    return dict(_query_by_ids(view, rows, counts_sql))
+    return dict(_query_by_ids(view, row_ids, counts_sql))
 
 
 def _examples(view: LakeView, stage: str, column: Literal["input", "video"], ids: Sequence[Id]) -> dict[str, tuple[str, Id]]:
@@ -290,8 +327,8 @@ def _examples(view: LakeView, stage: str, column: Literal["input", "video"], ids
         f"SELECT * FROM outcomes o SEMI JOIN meant m ON o.{column} = m.id WHERE o.stage = $stage AND status <> 'made'"
     )
     example_sql = "first(detail ORDER BY detail, video), first(video ORDER BY detail, video)"
-    rows = _query_by_ids(view, ids, f"SELECT reason, {example_sql} FROM ({matching_sql}) GROUP BY 1", stage=stage)
-    return {reason: (detail, video) for reason, detail, video in rows}
+    reason_examples = _query_by_ids(view, ids, f"SELECT reason, {example_sql} FROM ({matching_sql}) GROUP BY 1", stage=stage)
+    return {reason: (detail, video) for reason, detail, video in reason_examples}
 
 
 def _query_by_ids(view: LakeView, ids: Sequence[Id], sql: str, **values: object) -> list[tuple[Any, ...]]:

@@ -41,11 +41,15 @@ def _resolved_paths(path: Path) -> Iterator[Path]:
 
 def _owning_entry(path: Path, workspace: WorkspaceFolder | None) -> Path | None:
     """The entry of a workspace that a path is or lies in, if it does."""
-    roots = [root for root in path.parents if (root / "recipe.toml").exists() or (root / "lake" / "commits").exists()]
+    workspace_roots = [
+        workspace_root
+        for workspace_root in path.parents
+        if (workspace_root / "recipe.toml").exists() or (workspace_root / "lake" / "commits").exists()
+    ]
     path_and_parents = (path, *path.parents)
-    for root in [*roots, *([workspace.root] if workspace else [])]:
-        for entry in (root / name for name in WORKSPACE_ENTRIES):
-            if any(_is_same(ancestor, entry) for ancestor in path_and_parents):
+    for workspace_root in [*workspace_roots, *([workspace.root] if workspace else [])]:
+        for entry in (workspace_root / name for name in WORKSPACE_ENTRIES):
+            if any(_is_same(path_or_parent, entry) for path_or_parent in path_and_parents):
                 return entry
     return None
 

@@ -111,19 +111,19 @@ class WorkspaceFolder:
             yield
 
     @contextmanager
-    def _locked(self, command: str, operation: int) -> Generator[None]:
-        path = self.runs / "lock"
-        with lock_file(path) as descriptor:
-            if not lock(descriptor, operation | fcntl.LOCK_NB, path):
+    def _locked(self, command: str, flock_operation: int) -> Generator[None]:
+        lock_path = self.runs / "lock"
+        with lock_file(lock_path) as descriptor:
+            if not lock(descriptor, flock_operation | fcntl.LOCK_NB, lock_path):
                 raise WorkspaceHeld(
                     f"another run holds this workspace: {_holder(descriptor)}",
                     where=str(self.root),
                     hint="wait for it, or stop it; nothing was changed",
                 )
-            holder = {"pid": os.getpid(), "host": socket.gethostname(), "user": user_name(), "command": command}
-            with disk_errors(path):
+            holder_info = {"pid": os.getpid(), "host": socket.gethostname(), "user": user_name(), "command": command}
+            with disk_errors(lock_path):
                 os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, (json.dumps(holder) + "\n").encode(), 0)
+                os.pwrite(descriptor, (json.dumps(holder_info) + "\n").encode(), 0)
             stamp_format(self.root)
             yield
 
@@ -162,8 +162,8 @@ def user_name() -> str:
 
 def _holder(descriptor: int) -> str:
     try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {holder['pid']} of {holder['user']} on {holder['host']} ({holder['command']})"
+        holder_info = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {holder_info['pid']} of {holder_info['user']} on {holder_info['host']} ({holder_info['command']})"
     except (ValueError, KeyError, TypeError):
         return "a process that has not yet said its name"
 

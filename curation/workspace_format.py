@@ -32,9 +32,18 @@ class WorkspaceFormat:
 
     def merged(self, **changes: Any) -> dict[str, Any]:
         """The content of format.json after this version has written to the workspace."""
-        current = table_formats()
-        tables = {name: max(self.tables.get(name, 1), current.get(name, 1)) for name in sorted({*self.tables, *current})}
-        return {"format": self.format, "journal": formats.JOURNAL, "tables": tables, "written_by": __version__, **changes}
+        current_formats = table_formats()
+        format_by_table = {
+            table_name: max(self.tables.get(table_name, 1), current_formats.get(table_name, 1))
+            for table_name in sorted({*self.tables, *current_formats})
+        }
+        return {
+            "format": self.format,
+            "journal": formats.JOURNAL,
+            "tables": format_by_table,
+            "written_by": __version__,
+            **changes,
+        }
 
 
 def read_format(root: Path) -> WorkspaceFormat:
@@ -43,32 +52,39 @@ def read_format(root: Path) -> WorkspaceFormat:
     if not path.exists():
         return WorkspaceFormat()
     with disk_errors(path), path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
+        format_bytes = file.read(MAX_BYTES + 1)
     try:
-        if len(data) > MAX_BYTES:
+        if len(format_bytes) > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES} bytes")
-        content: dict[str, Any] = json.loads(data)
+        format_values: dict[str, Any] = json.loads(format_bytes)
         # first of all: the other fields of a newer version may look otherwise
-        written_by = str(content.get("written_by", ""))[:40]
-        formats.refuse_newer("the workspace", content.get("format"), formats.WORKSPACE, str(path), written_by)
-        tables = dict(content["tables"])
-        workspace_format = WorkspaceFormat(content["format"], content["journal"], tables, written_by)
+        written_by = str(format_values.get("written_by", ""))[:40]
+        formats.refuse_newer("the workspace", format_values.get("format"), formats.WORKSPACE, str(path), written_by)
+        format_by_table = dict(format_values["tables"])
+        workspace_format = WorkspaceFormat(format_values["format"], format_values["journal"], format_by_table, written_by)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         hint = "restore it from a backup: it says which version can read the workspace"
         raise InputError(f"format.json can't be read: {error}", where=str(path), hint=hint) from None
-    known_tables = table_formats()
-    readable = [
+    known_formats = table_formats()
+    formats_to_check = [
         ("its journal", workspace_format.journal, formats.JOURNAL),
-        *((f"its table {name}", number, known_tables[name]) for name, number in tables.items() if name in known_tables),
+        *(
+            (f"its table {table_name}", format_number, known_formats[table_name])
+            for table_name, format_number in format_by_table.items()
+            if table_name in known_formats
+        ),
     ]
-    for subject, number, highest in readable:
-        formats.refuse_newer(subject, number, highest, str(path), written_by)
+    for subject, format_number, highest_known in formats_to_check:
+        formats.refuse_newer(subject, format_number, highest_known, str(path), written_by)
     return workspace_format
 
 
-def stamp_format(root: Path, number: int | None = None) -> None:
-    """Update format.json for what this version is about to write; `number` is the workspace's new format after an upgrade."""
+def stamp_format(root: Path, format_number: int | None = None) -> None:
+    """Update format.json for what this version is about to write; `format_number` is the new one after an upgrade."""
     workspace_format = read_format(root)
-    path, content = root / FILE, workspace_format.merged(format=workspace_format.format if number is None else number)
-    if not path.exists() or json.loads(path.read_bytes()) | {"written_by": ""} != content | {"written_by": ""}:
-        write_json(path, content)
+    path, format_values = (
+        root / FILE,
+        workspace_format.merged(format=workspace_format.format if format_number is None else format_number),
+    )
+    if not path.exists() or json.loads(path.read_bytes()) | {"written_by": ""} != format_values | {"written_by": ""}:
+        write_json(path, format_values)

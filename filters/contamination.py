@@ -52,20 +52,29 @@ class Contamination(Collective[Video, Verdict]):
     if_there = (Spliced,)
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
-        videos = sorted(view.all_rows(Video), key=lambda video: video.id)
-        provenances = {row.video: row for row in view.all_rows(Provenance)}
+        sorted_videos = sorted(view.all_rows(Video), key=lambda video: video.id)
+        provenance_by_video = {provenance.video: provenance for provenance in view.all_rows(Provenance)}
         references = view.all_rows(Reference)
-        benchmark_index, lookalikes = index_benchmarks(references), _benchmark_lookalikes(view, provenances)
-        verdicts = {
-            video.id: [self._video_verdict(provenances[video.id], benchmark_index, lookalikes.get(video.id))]
-            for video in videos
+        benchmark_index, lookalikes = index_benchmarks(references), _benchmark_lookalikes(view, provenance_by_video)
+        verdicts_by_video = {
+            video.id: [self._video_verdict(provenance_by_video[video.id], benchmark_index, lookalikes.get(video.id))]
+            for video in sorted_videos
         }
-        for part in view.all_rows(Spliced):
-            part_verdict = verdicts.get(part.part, [None])[0]
-            if part_verdict is not None and part_verdict.score < 1 and verdicts[part.video][0].score == 1:
+        for spliced_part in view.all_rows(Spliced):
+            part_verdict = verdicts_by_video.get(spliced_part.part, [None])[0]
+            if part_verdict is not None and part_verdict.score < 1 and verdicts_by_video[spliced_part.video][0].score == 1:
                 reason = "has a part that " + part_verdict.reason
-                verdicts[part.video] = [
-                    Verdict(part.video, part.video, "video", "clean", 0.0, 1, reason, show("video", part.part))
+                verdicts_by_video[spliced_part.video] = [
+                    Verdict(
+                        spliced_part.video,
+                        spliced_part.video,
+                        "video",
+                        "clean",
+                        0.0,
+                        1,
+                        reason,
+                        show("video", spliced_part.part),
+                    )
                 ]
         benchmark_ngrams = {
             ngram: reference.benchmark
@@ -74,34 +83,41 @@ class Contamination(Collective[Video, Verdict]):
         }
         if benchmark_ngrams:
             for task in sorted(view.all_rows(Task), key=lambda task: task.id):
-                verdicts[task.video].append(self._task_verdict(task, benchmark_ngrams))
+                verdicts_by_video[task.video].append(self._task_verdict(task, benchmark_ngrams))
         yield settle(
             origin,
-            [Key(video.id, video.id) for video in videos],
-            [Made(tuple(verdicts[video.id])) for video in videos],
+            [Key(video.id, video.id) for video in sorted_videos],
+            [Made(tuple(verdicts_by_video[video.id])) for video in sorted_videos],
             self.makes,
         )
 
     def _video_verdict(self, provenance: Provenance, benchmark_index: _BenchmarkIndex, lookalike: Id | None) -> Verdict:
-        benchmark = benchmark_index.find(
+        benchmark_name = benchmark_index.find(
             provenance.namespace, [parse(source_id).id for source_id in (provenance.source_id, *provenance.also)]
         )
         reason = detail = ""
         if provenance.role == "benchmark":
             reason = "is a benchmark's"
-        elif benchmark:
-            reason, detail = "its id is listed", benchmark
+        elif benchmark_name:
+            reason, detail = "its id is listed", benchmark_name
         elif lookalike is not None:
             reason, detail = "looks like a benchmark's video", show("video", lookalike)
         return Verdict(provenance.video, provenance.video, "video", "clean", 0.0 if reason else 1.0, 1, reason, detail)
 
     def _task_verdict(self, task: Task, benchmark_ngrams: Mapping[tuple[str, ...], str]) -> Verdict:
-        ngrams = _word_ngrams(task.question, self.config.words)
-        benchmarks = [benchmark_ngrams[ngram] for ngram in ngrams if ngram in benchmark_ngrams]
-        score = 1 - len(benchmarks) / len(ngrams) if ngrams else 1.0
-        reason = "shares words with a benchmark's question" if benchmarks else ""
+        question_ngrams = _word_ngrams(task.question, self.config.words)
+        matching_benchmarks = [benchmark_ngrams[ngram] for ngram in question_ngrams if ngram in benchmark_ngrams]
+        score = 1 - len(matching_benchmarks) / len(question_ngrams) if question_ngrams else 1.0
+        reason = "shares words with a benchmark's question" if matching_benchmarks else ""
         return Verdict(
-            task.video, task.id, "task", "novel_words", score, len(ngrams), reason, benchmarks[0] if benchmarks else ""
+            task.video,
+            task.id,
+            "task",
+            "novel_words",
+            score,
+            len(question_ngrams),
+            reason,
+            matching_benchmarks[0] if matching_benchmarks else "",
         )
 
 
@@ -115,20 +131,22 @@ def index_benchmarks(references: Iterable[Reference]) -> _BenchmarkIndex:
 
 def _benchmark_lookalikes(view: View, provenances: Mapping[Id, Provenance]) -> dict[Id, Id]:
     """For each training video that is a copy of a benchmark's video, that video."""
-    hashes = {row.video: row.hashes for row in view.all_rows(Fingerprint)}
-    benchmark_videos = {video for video, row in provenances.items() if row.role == "benchmark"}
-    lookalikes: dict[Id, Id] = {}
+    hashes_by_video = {row_of_video.video: row_of_video.hashes for row_of_video in view.all_rows(Fingerprint)}
+    benchmark_videos = {video for video, row_of_video in provenances.items() if row_of_video.role == "benchmark"}
+    lookalike_by_video: dict[Id, Id] = {}
     if benchmark_videos:
-        for first, second in copies(hashes):
-            for video, copy in ((first, second), (second, first)):
-                if video not in benchmark_videos and copy in benchmark_videos:
-                    lookalikes.setdefault(video, copy)
-    return lookalikes
+        for first_video, second_video in copies(hashes_by_video):
+            for video, copy_video in ((first_video, second_video), (second_video, first_video)):
+                if video not in benchmark_videos and copy_video in benchmark_videos:
+                    lookalike_by_video.setdefault(video, copy_video)
+    return lookalike_by_video
 
 
-def _word_ngrams(text: str, length: int) -> list[tuple[str, ...]]:
-    """All runs of `length` words of a text; of a shorter text all of its words, if there are at least four."""
-    words = "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()
-    if len(words) < length:
-        return [tuple(words)] if len(words) >= 4 else []
-    return [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]
+def _word_ngrams(text: str, ngram_words: int) -> list[tuple[str, ...]]:
+    """All runs of `ngram_words` words of a text; of a shorter text all of its words, if there are at least four."""
+    text_words = "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()
+    if len(text_words) < ngram_words:
+        return [tuple(text_words)] if len(text_words) >= 4 else []
+    return [
+        tuple(text_words[ngram_start : ngram_start + ngram_words]) for ngram_start in range(len(text_words) - ngram_words + 1)
+    ]

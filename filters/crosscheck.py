@@ -31,9 +31,11 @@ class Crosscheck(TeacherStage[CandidateWithTask, Verdict]):
     def expected(self, item: CandidateWithTask) -> ExpectedCost | None:
         if item.video is None or not item.candidate.looks:
             return None
-        text = question_text(item.task)
+        question_with_options = question_text(item.task)
         try:
-            usage = expected_usage(self.config, self.config.clips, AnswerReply, item.video, item.candidate.looks[0], text)
+            usage = expected_usage(
+                self.config, self.config.clips, AnswerReply, item.video, item.candidate.looks[0], question_with_options
+            )
         except NoFrames:
             return None
         return ExpectedCost(usage, self.config.price.usd(usage))
@@ -45,16 +47,18 @@ class Crosscheck(TeacherStage[CandidateWithTask, Verdict]):
             return self._verdict(item, 0.0, "no look", "")
         look = item.candidate.looks[0]
         try:
-            text = f"{announced(look)}\n\n{question_text(item.task)}"
-            _, reply = await self.teacher.ask(AnswerReply, item.video, look, text, 0)
+            prompt_text = f"{announced(look)}\n\n{question_text(item.task)}"
+            _, reply = await self.teacher.ask(AnswerReply, item.video, look, prompt_text, 0)
         except NoFrames:
             return self._verdict(item, 0.0, "its look shows no frame", "")
         except UnreadableReply as error:
             return Rejected("no readable reply", str(error))
-        score = answer_score(reply.answer, item.task)
-        if score == 1:
-            return self._verdict(item, score, "", "")
-        return self._verdict(item, score, "another model answers otherwise", f"{reply.answer!r}, not {item.task.answer!r}")
+        agreement_score = answer_score(reply.answer, item.task)
+        if agreement_score == 1:
+            return self._verdict(item, agreement_score, "", "")
+        return self._verdict(
+            item, agreement_score, "another model answers otherwise", f"{reply.answer!r}, not {item.task.answer!r}"
+        )
 
     def _verdict(self, item: CandidateWithTask, score: float, reason: str, detail: str) -> Result:
         candidate = item.candidate

@@ -49,64 +49,77 @@ class Duplicates(Collective[Video, Verdict]):
     also_reads = (Fingerprint, Task)
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
-        ranges = max((view.ranges(record, RANGE_ROWS) for record in (Video, Task)), key=len)
-        questions = f"SELECT question FROM ({view.rows(Task).sql}) WHERE {range_condition('video')}"
+        video_ranges = max((view.ranges(record, RANGE_ROWS) for record in (Video, Task)), key=len)
+        questions_sql = f"SELECT question FROM ({view.rows(Task).sql}) WHERE {range_condition('video')}"
         near_duplicates = NearDuplicates(
-            str(text) for bounds in ranges for text in view.table(questions, bounds).column("question").to_pylist()
+            str(question_text)
+            for bounds in video_ranges
+            for question_text in view.table(questions_sql, bounds).column("question").to_pylist()
         )
-        hashes = {row.video: row.hashes for row in view.all_rows(Fingerprint)}
-        pairs = list(copies(hashes))
-        clusters = clustered({video for pair in pairs for video in pair}, pairs)
+        hashes_by_video = {fingerprint.video: fingerprint.hashes for fingerprint in view.all_rows(Fingerprint)}
+        copy_pairs = list(copies(hashes_by_video))
+        cluster_by_video = clustered({video for copy_pair in copy_pairs for video in copy_pair}, copy_pairs)
         # copies are compared with each other wherever their ids lie; there are few
-        verdicts_of_copies = self._verdicts(_tasks_about(view, clusters), clusters, near_duplicates)
-        for bounds in ranges:
+        verdicts_of_copies = self._verdicts(_tasks_about(view, cluster_by_video), cluster_by_video, near_duplicates)
+        for bounds in video_ranges:
             videos = sorted(video.id for video in view.about(bounds, Video))
-            tasks = [task for task in view.about(bounds, Task) if task.video not in clusters]
-            verdicts = ChainMap(self._verdicts(tasks, clusters, near_duplicates), verdicts_of_copies)
-            results = [Made((_original(video, clusters.get(video, video)), *verdicts.get(video, ()))) for video in videos]
+            tasks = [task for task in view.about(bounds, Task) if task.video not in cluster_by_video]
+            verdicts_by_video = ChainMap(self._verdicts(tasks, cluster_by_video, near_duplicates), verdicts_of_copies)
+            results = [
+                Made((_original(video, cluster_by_video.get(video, video)), *verdicts_by_video.get(video, ())))
+                for video in videos
+            ]
             yield settle(origin, [Key(video, video) for video in videos], results, self.makes)
 
     def _verdicts(
-        self, tasks: list[Task], clusters: Mapping[Id, Id], near_duplicates: NearDuplicates
+        self, tasks: list[Task], cluster_by_video: Mapping[Id, Id], near_duplicates: NearDuplicates
     ) -> dict[Id, list[Verdict]]:
         """The verdicts on tasks, by video. A video that has no copy is a cluster of its own."""
-        verdicts: defaultdict[Id, list[Verdict]] = defaultdict(list)
+        verdicts_by_video: defaultdict[Id, list[Verdict]] = defaultdict(list)
         earlier_of_cluster: defaultdict[Id, _EarlierTasks] = defaultdict(lambda: _EarlierTasks(self.config.same_window))
         for task in sorted(tasks, key=lambda task: task.id):
-            earlier, near_count = (
-                earlier_of_cluster[clusters.get(task.video, task.video)],
+            earlier_tasks, near_count = (
+                earlier_of_cluster[cluster_by_video.get(task.video, task.video)],
                 near_duplicates.near_count(task.question),
             )
             detail = f"{near_count} questions of the corpus are nearly this one" if near_count > 1 else ""
             reason = "asked elsewhere" if detail else ""
-            fresh = Verdict(task.video, task.id, "task", "fresh", 1 / near_count, near_count, reason, detail)
-            verdicts[task.video] += [self._unique(task, earlier), fresh]
-            earlier.add(task)
-        return dict(verdicts)
+            fresh_verdict = Verdict(task.video, task.id, "task", "fresh", 1 / near_count, near_count, reason, detail)
+            verdicts_by_video[task.video] += [self._unique(task, earlier_tasks), fresh_verdict]
+            earlier_tasks.add(task)
+        return dict(verdicts_by_video)
 
-    def _unique(self, task: Task, earlier: _EarlierTasks) -> Verdict:
-        similarities = [(self._similarity(task, other), other.id) for other in earlier.comparable(task)]
-        similarity, other_id = min(similarities, default=(0.0, b""), key=lambda pair: (-pair[0], pair[1]))
+    def _unique(self, task: Task, earlier_tasks: _EarlierTasks) -> Verdict:
+        similarities = [
+            (self._similarity(task, earlier_task), earlier_task.id) for earlier_task in earlier_tasks.comparable(task)
+        ]
+        similarity, other_id = min(
+            similarities, default=(0.0, b""), key=lambda similarity_and_id: (-similarity_and_id[0], similarity_and_id[1])
+        )
         reason = "said before" if similarity else ""
         # the place is the whole question, to be compared with that of the other task
         detail = f"at 0-{len(task.question)}: {similarity:.2f} like {show('task', other_id)}" if similarity else ""
-        return Verdict(task.video, task.id, "task", "unique", 1 - similarity, earlier.count, reason, detail)
+        return Verdict(task.video, task.id, "task", "unique", 1 - similarity, earlier_tasks.count, reason, detail)
 
-    def _similarity(self, task: Task, other: Task) -> float:
+    def _similarity(self, task: Task, other_task: Task) -> float:
         """The similarity of two tasks of one kind: 0 where they ask for different things, however they are worded."""
-        if not self._same_windows(task, other):
+        if not self._same_windows(task, other_task):
             return 0.0
-        is_near_duplicate = is_near(task.question, other.question)
+        is_near_duplicate = is_near(task.question, other_task.question)
         if task.task_kind == "grounding":
-            return max(PARAPHRASE, likeness(task.question, other.question)) if task.windows else float(is_near_duplicate)
-        return likeness(task.question, other.question) if is_near_duplicate and matches(task.answer, other.answer) else 0.0
+            return max(PARAPHRASE, likeness(task.question, other_task.question)) if task.windows else float(is_near_duplicate)
+        return (
+            likeness(task.question, other_task.question)
+            if is_near_duplicate and matches(task.answer, other_task.answer)
+            else 0.0
+        )
 
-    def _same_windows(self, task: Task, other: Task) -> bool:
-        if task.windows == other.windows:
+    def _same_windows(self, task: Task, other_task: Task) -> bool:
+        if task.windows == other_task.windows:
             return True
         min_iou = Fraction(self.config.same_window).limit_denominator(1000)
-        union, overlap = measure_cs(task.windows + other.windows), overlap_cs(task.windows, other.windows)
-        return overlap * min_iou.denominator >= min_iou.numerator * union
+        union_cs, shared_cs = measure_cs(task.windows + other_task.windows), overlap_cs(task.windows, other_task.windows)
+        return shared_cs * min_iou.denominator >= min_iou.numerator * union_cs
 
 
 class _EarlierTasks:
@@ -125,24 +138,24 @@ class _EarlierTasks:
             self._without_one_window[task.task_kind, bool(task.windows)].append(task)
             return
         starts_cs, start_cs = self._starts_cs[task.task_kind], task.windows[0].start_cs
-        position = bisect_right(starts_cs, start_cs)
-        starts_cs.insert(position, start_cs)
-        self._with_one_window[task.task_kind].insert(position, task)
+        insert_position = bisect_right(starts_cs, start_cs)
+        starts_cs.insert(insert_position, start_cs)
+        self._with_one_window[task.task_kind].insert(insert_position, task)
 
     def comparable(self, task: Task) -> Iterator[Task]:
         """The earlier tasks of its kind that may have its windows. What lies between two starts is in one window alone, so with
         an IoU of at least q it is at most (1 - q) / q of the other one. Of several windows the first may be far away and
         short, so all tasks with one window are compared with them."""
-        kind, windows = task.task_kind, task.windows
-        yield from self._without_one_window[kind, bool(windows)]
+        task_kind, windows = task.task_kind, task.windows
+        yield from self._without_one_window[task_kind, bool(windows)]
         if len(windows) == 1:
             slack_cs = self._slack * measure_cs(windows) + 1
-            starts_cs, start_cs = self._starts_cs[kind], windows[0].start_cs
-            yield from self._with_one_window[kind][
+            starts_cs, start_cs = self._starts_cs[task_kind], windows[0].start_cs
+            yield from self._with_one_window[task_kind][
                 bisect_left(starts_cs, start_cs - slack_cs) : bisect_right(starts_cs, start_cs + slack_cs)
             ]
         elif windows:
-            yield from self._with_one_window[kind]
+            yield from self._with_one_window[task_kind]
 
 
 def _original(video: Id, cluster: Id) -> Verdict:
@@ -155,5 +168,5 @@ def _original(video: Id, cluster: Id) -> Verdict:
 
 def _tasks_about(view: View, videos: Iterable[Id]) -> list[Task]:
     """The tasks about some videos."""
-    sql = f"SELECT * FROM ({view.rows(Task).sql}) SEMI JOIN (SELECT unnest($videos::BLOB[]) AS video) USING (video)"
-    return from_arrow(Task, view.table(sql, {"videos": list(videos)}))
+    tasks_sql = f"SELECT * FROM ({view.rows(Task).sql}) SEMI JOIN (SELECT unnest($videos::BLOB[]) AS video) USING (video)"
+    return from_arrow(Task, view.table(tasks_sql, {"videos": list(videos)}))

@@ -24,21 +24,21 @@ class NearDuplicates:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._index_by_key: dict[bytes, int] = {}
-        representatives, counts = list[str](), array("q")
+        representatives, count_by_text = list[str](), array("q")
         for text in texts:
-            index = self._index_by_key.setdefault(_shingle_key(text), len(representatives))
-            if index == len(representatives):
+            text_index = self._index_by_key.setdefault(_shingle_key(text), len(representatives))
+            if text_index == len(representatives):
                 representatives.append(text)
-                counts.append(0)
-            representatives[index] = min(representatives[index], text)  # the same one, whichever came first
-            counts[index] += 1
-        self._near_counts = array("q", counts)
-        order = sorted(range(len(representatives)), key=representatives.__getitem__)
-        for first_rank, second_rank in _candidate_pairs([representatives[index] for index in order]):
-            first, second = order[first_rank], order[second_rank]
-            if is_near(representatives[first], representatives[second]):
-                self._near_counts[first] += counts[second]
-                self._near_counts[second] += counts[first]
+                count_by_text.append(0)
+            representatives[text_index] = min(representatives[text_index], text)  # the same one, whichever came first
+            count_by_text[text_index] += 1
+        self._near_counts = array("q", count_by_text)
+        sorted_indices = sorted(range(len(representatives)), key=representatives.__getitem__)
+        for first_rank, second_rank in _candidate_pairs([representatives[text_index] for text_index in sorted_indices]):
+            first_index, second_index = sorted_indices[first_rank], sorted_indices[second_rank]
+            if is_near(representatives[first_index], representatives[second_index]):
+                self._near_counts[first_index] += count_by_text[second_index]
+                self._near_counts[second_index] += count_by_text[first_index]
 
     def near_count(self, text: str) -> int:
         """The number of texts near this one, itself included; it must be one of those given."""
@@ -55,23 +55,23 @@ def _candidate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Pairs of text indices that share a band, each pair once, band after band."""
     if not texts:
         return
-    hashes = np.empty((HASHES // ROWS, len(texts)), np.uint64)
-    for index, text in enumerate(texts):
-        hashes[:, index] = [_band_hash(band) for band in bands(signature(text))]
-    ranks = np.empty(hashes.shape, np.int32)  # of each text, among those with the same band hash
-    indices = np.arange(len(texts))
-    for band_index, band_hashes in enumerate(hashes):
-        order = np.argsort(band_hashes, kind="stable")
-        ordered = band_hashes[order]
-        ranks[band_index, order] = indices - np.searchsorted(ordered, ordered, "left")
-        ends = np.minimum(np.searchsorted(ordered, ordered, "right"), indices + 1 + COMMON)
-        for start, end in enumerate(ends.tolist()):
-            if end - start > 1:
-                text_index, other_indices = order[start], order[start + 1 : end]
+    band_hash_table = np.empty((HASHES // ROWS, len(texts)), np.uint64)
+    for text_number, text in enumerate(texts):
+        band_hash_table[:, text_number] = [_band_hash(band) for band in bands(signature(text))]
+    rank_table = np.empty(band_hash_table.shape, np.int32)  # of each text, among those with the same band hash
+    sorted_positions = np.arange(len(texts))
+    for band_index, band_hashes in enumerate(band_hash_table):
+        sorted_order = np.argsort(band_hashes, kind="stable")
+        sorted_hashes = band_hashes[sorted_order]
+        rank_table[band_index, sorted_order] = sorted_positions - np.searchsorted(sorted_hashes, sorted_hashes, "left")
+        equal_run_ends = np.minimum(np.searchsorted(sorted_hashes, sorted_hashes, "right"), sorted_positions + 1 + COMMON)
+        for sorted_position, equal_run_end in enumerate(equal_run_ends.tolist()):
+            if equal_run_end - sorted_position > 1:
+                text_index, other_indices = sorted_order[sorted_position], sorted_order[sorted_position + 1 : equal_run_end]
                 # a pair that shares an earlier band was yielded there
-                same_band = hashes[:band_index, other_indices] == hashes[:band_index, text_index, None]
+                same_band = band_hash_table[:band_index, other_indices] == band_hash_table[:band_index, text_index, None]
                 already_paired = same_band & (
-                    ranks[:band_index, other_indices] - ranks[:band_index, text_index, None] <= COMMON
+                    rank_table[:band_index, other_indices] - rank_table[:band_index, text_index, None] <= COMMON
                 )
                 for other_index in other_indices[~already_paired.any(axis=0)].tolist():
                     yield int(text_index), other_index

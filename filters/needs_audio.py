@@ -23,5 +23,7 @@ class NeedsAudio(Batch[Task, Verdict]):
 
     def process(self, items: Iterator[Task]) -> Iterator[Result]:
         for task in items:
-            measure = audible(task.question)
-            yield Made((Verdict(task.video, task.id, "task", "silent", measure.score, 1, measure.reason, measure.detail()),))
+            rule_score = audible(task.question)
+            yield Made(
+                (Verdict(task.video, task.id, "task", "silent", rule_score.score, 1, rule_score.reason, rule_score.detail()),)
+            )

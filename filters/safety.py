@@ -44,12 +44,16 @@ class Safety(AskingStage[CandidateWithTask, Verdict]):
 
 def _text_to_judge(item: CandidateWithTask) -> str:
     """The question and trajectory to be judged. Half a surrogate, which can't be sent, is written as an escape."""
-    text = f"{question_text(item.task)}\n\n{item.candidate.transcript.trajectory_text}"
-    return text.encode("utf-8", "backslashreplace").decode()
+    judged_text = f"{question_text(item.task)}\n\n{item.candidate.transcript.trajectory_text}"
+    return judged_text.encode("utf-8", "backslashreplace").decode()
 
 
 def _fault_at_quote(item: CandidateWithTask, quote: str) -> Finding:
     """The fault at the place of the quote; over the whole text where the quote isn't found."""
-    text = item.candidate.transcript.trajectory_text
-    start = text.find(quote) if quote else -1
-    return Finding(f"unfit: {quote[:200]!r}", start, start + len(quote)) if start >= 0 else Finding("unfit", 0, len(text))
+    trajectory_text = item.candidate.transcript.trajectory_text
+    quote_start = trajectory_text.find(quote) if quote else -1
+    return (
+        Finding(f"unfit: {quote[:200]!r}", quote_start, quote_start + len(quote))
+        if quote_start >= 0
+        else Finding("unfit", 0, len(trajectory_text))
+    )

@@ -29,25 +29,24 @@ class Verify(Batch[CandidateWithTask, Verdict]):
     def process(self, items: Iterator[CandidateWithTask]) -> Iterator[Result]:
         for item in items:
             rule_input = rule_input_of(item, Clips(), max_looks=1)
-            measures = {"answer": _answer_measure(rule_input, item), "evidence": evidence(rule_input)}
-            yield Made(tuple(verdict(item, name, measure) for name, measure in measures.items()))
+            score_by_name = {"answer": _answer_measure(rule_input, item), "evidence": evidence(rule_input)}
+            yield Made(tuple(verdict(item, verdict_name, rule_score) for verdict_name, rule_score in score_by_name.items()))
 
 
 def evidence(rule_input: RuleInput) -> RuleScore:
     """How much of gold do the looks show: of the best window where any will do, of all windows where all are needed?"""
     if not rule_input.windows:
         return RuleScore(1.0, 0)
-    looked_at = tuple(look.window for look in rule_input.looks)
-    gold_choices = [rule_input.windows] if rule_input.needs == "all" else [(window,) for window in rule_input.windows]
-    share = max(Fraction(overlap_cs(looked_at, gold), measure_cs(gold)) for gold in gold_choices)
-    if share == 1:
+    looked_windows = tuple(look.window for look in rule_input.looks)
+    sufficient_gold_sets = [rule_input.windows] if rule_input.needs == "all" else [(window,) for window in rule_input.windows]
+    shown_share = max(Fraction(overlap_cs(looked_windows, gold_set), measure_cs(gold_set)) for gold_set in sufficient_gold_sets)
+    if shown_share == 1:
         return RuleScore(1.0, len(rule_input.windows))
     look_span = rule_input.place_of_look(0)
-    message = (
-        f"{', '.join(map(print_span, looked_at)) or 'nothing'}; it shows at {', '.join(map(print_span, rule_input.windows))}"
-    )
-    reason = "looks elsewhere" if share == 0 else "looks at a part"
-    return RuleScore(float(share), len(rule_input.windows), reason, (Finding(message, look_span.start, look_span.end),))
+    gold_text = ", ".join(map(print_span, rule_input.windows))
+    message = f"{', '.join(map(print_span, looked_windows)) or 'nothing'}; it shows at {gold_text}"
+    reason = "looks elsewhere" if shown_share == 0 else "looks at a part"
+    return RuleScore(float(shown_share), len(rule_input.windows), reason, (Finding(message, look_span.start, look_span.end),))
 
 
 def _answer_measure(rule_input: RuleInput, item: CandidateWithTask) -> RuleScore:

@@ -28,11 +28,13 @@ class ShownClip:
     times_s: tuple[Fraction, ...]
 
     def __post_init__(self) -> None:
-        shape = self.frames.shape
-        if len(shape) != 4 or shape[3] != 3 or not len(self.times_s) == shape[0] > 0:
-            raise ValueError(f"a clip needs a time for each frame, not {len(self.times_s)} times for frames of shape {shape}")
-        if shape[1] % CELL or shape[2] % CELL:
-            raise ValueError(f"frames of {shape[2]} x {shape[1]} are not on the grid of {CELL} pixels")
+        frames_shape = self.frames.shape
+        if len(frames_shape) != 4 or frames_shape[3] != 3 or not len(self.times_s) == frames_shape[0] > 0:
+            raise ValueError(
+                f"a clip needs a time for each frame, not {len(self.times_s)} times for frames of shape {frames_shape}"
+            )
+        if frames_shape[1] % CELL or frames_shape[2] % CELL:
+            raise ValueError(f"frames of {frames_shape[2]} x {frames_shape[1]} are not on the grid of {CELL} pixels")
 
     @property
     def stamps_s(self) -> tuple[Fraction, ...]:
@@ -47,8 +49,8 @@ class ShownClip:
     @property
     def tokens(self) -> int:
         """Visual tokens of the clip."""
-        down, across = self.cells
-        return patches(len(self.times_s)) * down * across
+        cells_down, cells_across = self.cells
+        return patches(len(self.times_s)) * cells_down * cells_across
 
 
 class Footage(Protocol):

@@ -23,8 +23,8 @@ class Renditions:
     grid_file: Path | bytes
 
     def coarse(self) -> ShownClip:
-        plan = self.clips.coarse(self.video)
-        return ShownClip(read_coarse(self.coarse_file, plan.indices), plan.times_s)
+        coarse_plan = self.clips.coarse(self.video)
+        return ShownClip(read_coarse(self.coarse_file, coarse_plan.indices), coarse_plan.times_s)
 
     def look(self, look: Look) -> ShownClip:
         frames = read_look(self.clips, self.video, look, self.grid_file)

@@ -43,20 +43,20 @@ class Column:
 @cache
 def column(annotation: Any) -> Column:
     """The column of a field annotation: bytes are ids, fractions and dataclasses structs, tuples lists, `X | None` nullable."""
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    type_origin, type_args = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is float:
         return Column(pa.float64(), encode=float)  # 1 and 1.0 are one score, and must be one id
     if annotation in PLAIN:
         return Column(PLAIN[annotation])
     if annotation is Fraction:
         return Column(FRACTION, encode=_from_fraction, decode=_to_fraction)
-    if origin is Literal:
+    if type_origin is Literal:
         return Column(pa.string())
-    if origin in (typing.Union, types.UnionType) and len(args) == 2 and type(None) in args:
-        inner = column(next(arg for arg in args if arg is not type(None)))
-        return Column(inner.type, True, _unless_none(inner.encode), _unless_none(inner.decode))
-    if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
-        return _list_of(column(args[0]))
+    if type_origin in (typing.Union, types.UnionType) and len(type_args) == 2 and type(None) in type_args:
+        inner_column = column(next(type_arg for type_arg in type_args if type_arg is not type(None)))
+        return Column(inner_column.type, True, _unless_none(inner_column.encode), _unless_none(inner_column.decode))
+    if type_origin is tuple and len(type_args) == 2 and type_args[1] is Ellipsis:
+        return _list_of(column(type_args[0]))
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         return _struct_of(annotation)
     raise TypeError(
@@ -67,8 +67,8 @@ def column(annotation: Any) -> Column:
 @cache
 def fields(record: type) -> tuple[tuple[str, Column], ...]:
     """Name and column of each field, in the order of declaration."""
-    hints = typing.get_type_hints(record)
-    return tuple((field.name, column(hints[field.name])) for field in dataclasses.fields(record))
+    type_hints = typing.get_type_hints(record)
+    return tuple((field.name, column(type_hints[field.name])) for field in dataclasses.fields(record))
 
 
 @cache
@@ -85,17 +85,19 @@ def default_row(record: type) -> pa.Table:
     for name, col in columns.items():
         if (later_defaults[name] is None) != col.nullable:
             raise TypeError(f"{record.__name__}.{name}: a later column is nullable exactly where its default is None")
-    values = {name: col.encode(later_defaults[name]) if col.encode else later_defaults[name] for name, col in columns.items()}
-    return pa.table({name: pa.array([values[name]], col.type) for name, col in columns.items()})
+    encoded_defaults = {
+        name: col.encode(later_defaults[name]) if col.encode else later_defaults[name] for name, col in columns.items()
+    }
+    return pa.table({name: pa.array([encoded_defaults[name]], col.type) for name, col in columns.items()})
 
 
 def completed(record: type, table: pa.Table) -> pa.Table:
     """The rows of an older part, with the columns that came later filled with their defaults."""
-    for name, *defaults in default_row(record).to_pydict().items():
-        if name not in table.column_names:
-            position = [field_name for field_name, _ in fields(record)].index(name)
-            column = pa.array(defaults[0] * table.num_rows, schema(record).field(name).type)
-            table = table.add_column(min(position, table.num_columns), schema(record).field(name), column)
+    for column_name, *defaults in default_row(record).to_pydict().items():
+        if column_name not in table.column_names:
+            column_position = [field_name for field_name, _ in fields(record)].index(column_name)
+            column = pa.array(defaults[0] * table.num_rows, schema(record).field(column_name).type)
+            table = table.add_column(min(column_position, table.num_columns), schema(record).field(column_name), column)
     return table
 
 
@@ -103,24 +105,26 @@ def to_arrow(record: type[T], rows: Sequence[T]) -> pa.RecordBatch:
     """Records as one record batch in the class's schema."""
     arrays: list[pa.Array[Any]] = []
     for name, col in fields(record):
-        values: list[Any] = [getattr(row, name) for row in rows]
+        cells: list[Any] = [getattr(row, name) for row in rows]
         if col.encode:
-            values = [col.encode(value) for value in values]
-        arrays.append(pa.array(values, col.type))
+            cells = [col.encode(value) for value in cells]
+        arrays.append(pa.array(cells, col.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema(record))
 
 
 def from_arrow(record: type[T], batch: pa.RecordBatch | pa.Table) -> list[T]:
     """The inverse of `to_arrow`; columns that the class doesn't have are left out, and those that came later have defaults."""
-    values: dict[str, list[Any]] = {}
-    missing = set(default_row(record).column_names) - set(batch.schema.names)
+    cells_by_column: dict[str, list[Any]] = {}
+    absent_columns = set(default_row(record).column_names) - set(batch.schema.names)
     for name, col in fields(record):
-        if name in missing:
+        if name in absent_columns:
             continue
         cells: list[Any] = batch.column(name).to_pylist()
-        values[name] = [col.decode(cell) for cell in cells] if col.decode else cells
-    names = list(values)
-    return [record(**dict(zip(names, row, strict=True))) for row in zip(*values.values(), strict=True)]
+        cells_by_column[name] = [col.decode(cell) for cell in cells] if col.decode else cells
+    column_names = list(cells_by_column)
+    return [
+        record(**dict(zip(column_names, row_cells, strict=True))) for row_cells in zip(*cells_by_column.values(), strict=True)
+    ]
 
 
 def id_list(column: IdColumn) -> list[bytes]:
@@ -133,11 +137,11 @@ def id_matrix(column: IdColumn) -> np.ndarray[tuple[int, int], np.dtype[np.uint8
     ids = column.cast(pa.binary(ID_BYTES))
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()
-    data = ids.buffers()[1]
-    if data is None or not len(ids):
+    id_buffer = ids.buffers()[1]
+    if id_buffer is None or not len(ids):
         return np.empty((0, ID_BYTES), np.uint8)
-    start = ids.offset * ID_BYTES
-    return np.frombuffer(memoryview(data), np.uint8)[start : start + len(ids) * ID_BYTES].reshape(-1, ID_BYTES)
+    start_byte = ids.offset * ID_BYTES
+    return np.frombuffer(memoryview(id_buffer), np.uint8)[start_byte : start_byte + len(ids) * ID_BYTES].reshape(-1, ID_BYTES)
 
 
 def plain(record: object, excluded: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -149,10 +153,10 @@ def plain(record: object, excluded: frozenset[str] = frozenset()) -> dict[str, A
     }
 
 
-def _list_of(item: Column) -> Column:
-    encode, decode = item.encode, item.decode
+def _list_of(item_column: Column) -> Column:
+    encode, decode = item_column.encode, item_column.decode
     return Column(
-        pa.list_(pa.field("item", item.type, nullable=item.nullable)),
+        pa.list_(pa.field("item", item_column.type, nullable=item_column.nullable)),
         encode=(lambda values: [encode(value) for value in values]) if encode else list,
         decode=(lambda cells: tuple(decode(cell) for cell in cells)) if decode else tuple,
     )

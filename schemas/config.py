@@ -51,20 +51,24 @@ class Config(BaseModel):
 
     def semantic(self) -> dict[str, Any]:
         """The settings that decide what comes out: they are digested into every work key."""
-        values: dict[str, Any] = {}
-        for name, info in type(self).model_fields.items():
+        semantic_values: dict[str, Any] = {}
+        for name, field_info in type(self).model_fields.items():
             value = getattr(self, name)
-            if is_operational(info) or _is_left_out(info, value):
+            if is_operational(field_info) or _is_left_out(field_info, value):
                 continue
-            dumped = self.model_dump(mode="json", include={name})[name]
-            values[first_name(name, info)] = value.semantic() if isinstance(value, Config) else _with_first_names(value, dumped)
-        return values
+            dumped_value = self.model_dump(mode="json", include={name})[name]
+            semantic_values[first_name(name, field_info)] = (
+                value.semantic() if isinstance(value, Config) else _with_first_names(value, dumped_value)
+            )
+        return semantic_values
 
     @classmethod
     def from_semantic(cls, values: Mapping[str, Any], *, where: str) -> Self:
         """The inverse of `semantic`, of values that were kept in a file."""
-        names = {first_name(name, info): name for name, info in cls.model_fields.items()}
-        return parse_config(cls, {names.get(old_name, old_name): value for old_name, value in values.items()}, where=where)
+        name_by_first_name = {first_name(name, field_info): name for name, field_info in cls.model_fields.items()}
+        return parse_config(
+            cls, {name_by_first_name.get(old_name, old_name): value for old_name, value in values.items()}, where=where
+        )
 
 
 def is_operational(field: FieldInfo) -> bool:
@@ -79,19 +83,21 @@ def first_name(name: str, field: FieldInfo) -> str:
 
 def renamed_keys(config_class: type[BaseModel]) -> dict[str, str]:
     """The first names of a config's renamed keys, with their current names."""
-    names = {first_name(name, field): name for name, field in config_class.model_fields.items()}
-    return {old_name: name for old_name, name in names.items() if old_name != name}
+    name_by_first_name = {first_name(name, field): name for name, field in config_class.model_fields.items()}
+    return {old_name: name for old_name, name in name_by_first_name.items() if old_name != name}
 
 
 def tables_at(config_class: type[BaseModel], path: Sequence[str]) -> tuple[type[BaseModel], ...]:
     """The configs that may stand at a path: several where a field takes one of several kinds, as `[engine]` does."""
-    classes: tuple[type[BaseModel], ...] = (config_class,)
-    for step in path:
-        if step.isdigit():  # an item of a list
+    config_classes: tuple[type[BaseModel], ...] = (config_class,)
+    for table_key in path:
+        if table_key.isdigit():  # an item of a list
             continue
-        of_kind = tuple(candidate for candidate in classes if step in _kinds(candidate))
-        classes = of_kind or tuple(inner for candidate in classes for inner in _inner_configs(candidate, step))
-    return classes
+        classes_of_kind = tuple(candidate_class for candidate_class in config_classes if table_key in _kinds(candidate_class))
+        config_classes = classes_of_kind or tuple(
+            inner_class for candidate_class in config_classes for inner_class in _inner_configs(candidate_class, table_key)
+        )
+    return config_classes
 
 
 def _inner_configs(config_class: type[BaseModel], name: str) -> Sequence[type[Config]]:
@@ -99,8 +105,12 @@ def _inner_configs(config_class: type[BaseModel], name: str) -> Sequence[type[Co
     if name not in config_class.model_fields:
         return ()
     annotation = config_class.model_fields[name].annotation
-    candidates = [annotation, *_arguments(annotation)]
-    return [candidate for candidate in candidates if isinstance(candidate, type) and issubclass(candidate, Config)]
+    candidate_types = [annotation, *_arguments(annotation)]
+    return [
+        candidate_type
+        for candidate_type in candidate_types
+        if isinstance(candidate_type, type) and issubclass(candidate_type, Config)
+    ]
 
 
 def _kinds(config_class: type[BaseModel]) -> tuple[Any, ...]:
@@ -109,8 +119,8 @@ def _kinds(config_class: type[BaseModel]) -> tuple[Any, ...]:
 
 
 def _arguments(annotation: Any) -> list[Any]:
-    arguments = typing.get_args(annotation)
-    return [*arguments, *(inner for argument in arguments for inner in _arguments(argument))]
+    type_arguments = typing.get_args(annotation)
+    return [*type_arguments, *(inner_type for type_argument in type_arguments for inner_type in _arguments(type_argument))]
 
 
 def _is_left_out(field: FieldInfo, value: object) -> bool:
@@ -121,12 +131,21 @@ def _is_left_out(field: FieldInfo, value: object) -> bool:
 def _with_first_names(value: object, dumped: Any) -> Any:
     """A dumped value in which configs inside lists and tables have the first names of their fields."""
     if isinstance(value, Config):
-        fields = {name: info for name, info in type(value).model_fields.items() if not _is_left_out(info, getattr(value, name))}
-        return {first_name(name, info): _with_first_names(getattr(value, name), dumped[name]) for name, info in fields.items()}
+        fields = {
+            name: field_info
+            for name, field_info in type(value).model_fields.items()
+            if not _is_left_out(field_info, getattr(value, name))
+        }
+        return {
+            first_name(name, field_info): _with_first_names(getattr(value, name), dumped[name])
+            for name, field_info in fields.items()
+        }
     if isinstance(value, Mapping):
-        return {key: _with_first_names(item, dumped[key]) for key, item in value.items() if key in dumped} or dumped
+        return {
+            key: _with_first_names(inner_value, dumped[key]) for key, inner_value in value.items() if key in dumped
+        } or dumped
     if isinstance(value, Sequence) and isinstance(dumped, list):
-        return [_with_first_names(item, part) for item, part in zip(value, dumped, strict=True)]
+        return [_with_first_names(inner_value, dumped_part) for inner_value, dumped_part in zip(value, dumped, strict=True)]
     return dumped
 
 
@@ -138,36 +157,43 @@ def parse_config(config_class: type[C], values: Mapping[str, Any], *, where: str
         error.where = f"{where} {error.where}"
         raise
     except ValidationError as error:
-        faults = [_describe_fault(config_class, values, fault) for fault in error.errors(include_url=False)]
+        described_faults = [_describe_fault(config_class, values, fault) for fault in error.errors(include_url=False)]
         raise InputError(
-            "; ".join(message for message, _ in faults), where=where, hint="; ".join(hint for _, hint in faults)
+            "; ".join(message for message, _ in described_faults),
+            where=where,
+            hint="; ".join(hint for _, hint in described_faults),
         ) from None
 
 
 def nearest(word: str, choices: list[str]) -> str:
     """The hint for an unknown word: the known one that was probably meant, or all that there are."""
-    close = difflib.get_close_matches(word, choices, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(sorted(choices)) or 'none'}"
+    close_matches = difflib.get_close_matches(word, choices, n=1)
+    return f"did you mean {close_matches[0]!r}?" if close_matches else f"known here: {', '.join(sorted(choices)) or 'none'}"
 
 
 def _describe_fault(config_class: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tuple[str, str]:
-    keys = [str(step) for step in fault["loc"]]
-    key = ".".join(keys)
+    loc_keys = [str(step) for step in fault["loc"]]
+    dotted_key = ".".join(loc_keys)
     if fault["type"] == "extra_forbidden":
-        tables = tables_at(config_class, keys[:-1])
-        renamed = {old: new for table in tables for old, new in renamed_keys(table).items()}
-        if keys[-1] in renamed:
-            new_name = renamed[keys[-1]]
+        config_classes = tables_at(config_class, loc_keys[:-1])
+        new_name_by_old = {old: new for class_at_path in config_classes for old, new in renamed_keys(class_at_path).items()}
+        if loc_keys[-1] in new_name_by_old:
+            new_name = new_name_by_old[loc_keys[-1]]
             return (
-                f"{keys[-1]!r} is {new_name!r} now",
-                f"write {'.'.join([*keys[:-1], new_name])}; `dmforge upgrade` does it for you",
+                f"{loc_keys[-1]!r} is {new_name!r} now",
+                f"write {'.'.join([*loc_keys[:-1], new_name])}; `dmforge upgrade` does it for you",
             )
-        elsewhere = {key: hint for table in tables if issubclass(table, Config) for key, hint in table.elsewhere.items()}
-        known = [name for table in tables for name in table.model_fields]
-        return f"unknown key {key!r}", elsewhere.get(keys[-1]) or nearest(keys[-1], known)
+        hint_by_key = {
+            moved_key: hint
+            for class_at_path in config_classes
+            if issubclass(class_at_path, Config)
+            for moved_key, hint in class_at_path.elsewhere.items()
+        }
+        known_names = [name for class_at_path in config_classes for name in class_at_path.model_fields]
+        return f"unknown key {dotted_key!r}", hint_by_key.get(loc_keys[-1]) or nearest(loc_keys[-1], known_names)
     if fault["type"] == "missing":
-        return f"key {key!r} is missing", f"add {key} = ..."
+        return f"key {dotted_key!r} is missing", f"add {dotted_key} = ..."
     if fault["type"] == "value_error":  # a rule over several keys: its words say which
         message = fault["msg"].removeprefix("Value error, ")
-        return (f"{key}: {message}" if key else message), "correct one of them"
-    return f"{key} = {fault['input']!r}: {fault['msg'].lower()}", f"correct {key!r}"
+        return (f"{dotted_key}: {message}" if dotted_key else message), "correct one of them"
+    return f"{dotted_key} = {fault['input']!r}: {fault['msg'].lower()}", f"correct {dotted_key!r}"

@@ -78,12 +78,17 @@ def find_defects(text: str, max_looks: int) -> tuple[Defect, ...]:
     """At most `MAX_DEFECTS` faults, ordered by offset; none if the text is well-formed."""
     scan = _Scan(text)
     scan.run()
-    rules = [iter(scan.defects), _content_defects(scan)]
+    defects_by_rule = [iter(scan.defects), _content_defects(scan)]
     if not scan.is_broken_off:
-        rules.append(_missing_tag_defects(scan))
+        defects_by_rule.append(_missing_tag_defects(scan))
     if scan.is_matched:
-        rules += [_order_defects(scan), _loose_text_defects(scan), _stray_look_defects(scan), _look_defects(scan, max_looks)]
-    defects = [defect for rule in rules for defect in islice(rule, MAX_DEFECTS)]
+        defects_by_rule += [
+            _order_defects(scan),
+            _loose_text_defects(scan),
+            _stray_look_defects(scan),
+            _look_defects(scan, max_looks),
+        ]
+    defects = [defect for rule_defects in defects_by_rule for defect in islice(rule_defects, MAX_DEFECTS)]
     return tuple(sorted(defects, key=lambda defect: (defect.start, defect.end))[:MAX_DEFECTS])
 
 
@@ -199,77 +204,92 @@ def _content_defects(scan: _Scan) -> Iterator[Defect]:
         if element.name == "answer" and not scan.text[start:end].strip():
             yield Defect("answer_empty", "the answer is empty", element.start, element.end)
         if element.name in ("span", "fps") and element.parent == "think":
-            fault = (_span_fault if element.name == "span" else _fps_fault)(scan.text[start:end])
-            if fault is not None:
-                rule, expected = fault
+            rule_and_expected = (_span_fault if element.name == "span" else _fps_fault)(scan.text[start:end])
+            if rule_and_expected is not None:
+                rule, expected = rule_and_expected
                 yield Defect(rule, f"{element.name} is {_quote(scan.text, start, end)}; expected {expected}", start, end)
 
 
 def _missing_tag_defects(scan: _Scan) -> Iterator[Defect]:
     """Missing elements. One with even a stray tag isn't missing; nor is what a text that was cut off could have had."""
-    end = len(scan.text)
+    text_end = len(scan.text)
     if "think" not in scan.seen_tags:
         yield Defect("think_missing", f"no {OPEN['think']}; a trajectory begins with it", 0, 0)
     if "answer" not in scan.seen_tags and not scan.is_cut_off:
-        yield Defect("answer_missing", f"no {OPEN['answer']}; a trajectory ends with an answer", end, end)
+        yield Defect("answer_missing", f"no {OPEN['answer']}; a trajectory ends with an answer", text_end, text_end)
 
 
 def _order_defects(scan: _Scan) -> Iterator[Defect]:
     """Defects of the order: one think, then one answer."""
-    thinks, answers = scan.top("think"), scan.top("answer")
-    for extra in thinks[1:]:
-        yield Defect("think_doubled", f"another {OPEN['think']}; expected one", extra.start, extra.end)
-    for extra in answers[1:]:
-        yield Defect("answer_doubled", f"another {OPEN['answer']}; expected one", extra.start, extra.end)
-    if thinks and answers and answers[0].start < thinks[0].start:
-        yield Defect("answer_before_think", "the answer stands before the thinking", answers[0].start, answers[0].end)
+    think_elements, answer_elements = scan.top("think"), scan.top("answer")
+    for extra_element in think_elements[1:]:
+        yield Defect("think_doubled", f"another {OPEN['think']}; expected one", extra_element.start, extra_element.end)
+    for extra_element in answer_elements[1:]:
+        yield Defect("answer_doubled", f"another {OPEN['answer']}; expected one", extra_element.start, extra_element.end)
+    if think_elements and answer_elements and answer_elements[0].start < think_elements[0].start:
+        yield Defect(
+            "answer_before_think", "the answer stands before the thinking", answer_elements[0].start, answer_elements[0].end
+        )
 
 
 def _loose_text_defects(scan: _Scan) -> Iterator[Defect]:
     """Text outside every element, one defect a place; none where the tag is missing that would say whose text it is."""
-    thinks, answers = scan.top("think"), scan.top("answer")
-    if thinks and answers and answers[0].start < thinks[0].start:
+    think_elements, answer_elements = scan.top("think"), scan.top("answer")
+    if think_elements and answer_elements and answer_elements[0].start < think_elements[0].start:
         return
-    texts_before = [span for span in scan.loose_spans if thinks and span[1] <= thinks[0].start]
-    texts_after = [span for span in scan.loose_spans if answers and span[0] >= answers[0].end]
+    texts_before = [
+        loose_span for loose_span in scan.loose_spans if think_elements and loose_span[1] <= think_elements[0].start
+    ]
+    texts_after = [loose_span for loose_span in scan.loose_spans if answer_elements and loose_span[0] >= answer_elements[0].end]
     texts_between = [
         (start, end)
         for start, end in scan.loose_spans
-        if thinks and answers and thinks[0].end <= start and end <= answers[0].start and scan.text[start:end].strip(GAP)
+        if think_elements
+        and answer_elements
+        and think_elements[0].end <= start
+        and end <= answer_elements[0].start
+        and scan.text[start:end].strip(GAP)
     ]
     cases: tuple[tuple[Rule, str, list[tuple[int, int]]], ...] = (
         ("text_before_think", f"before {OPEN['think']}; expected none", texts_before),
         ("text_before_answer", f"between {CLOSE['think']} and {OPEN['answer']}; expected at most white space", texts_between),
         ("text_after_answer", f"after {CLOSE['answer']}; expected none", texts_after),
     )
-    for rule, expectation, spans in cases:
-        if spans:
-            yield Defect(rule, f"text {_quote(scan.text, *spans[0])} {expectation}", spans[0][0], spans[-1][1])
+    for rule, expectation, loose_spans_there in cases:
+        if loose_spans_there:
+            yield Defect(
+                rule,
+                f"text {_quote(scan.text, *loose_spans_there[0])} {expectation}",
+                loose_spans_there[0][0],
+                loose_spans_there[-1][1],
+            )
 
 
 def _stray_look_defects(scan: _Scan) -> Iterator[Defect]:
     """Looks outside the thinking: at the top or in the answer; a span with the density behind it is one defect."""
-    previous = None
+    previous_element = None
     for element in scan.elements:
         is_stray = element.name in ("span", "fps") and element.parent != "think"
         is_paired = (
-            previous is not None and (previous.name, element.name) == ("span", "fps") and previous.parent == element.parent
+            previous_element is not None
+            and (previous_element.name, element.name) == ("span", "fps")
+            and previous_element.parent == element.parent
         )
         if is_stray and not is_paired:
             location = f"in the {element.parent}" if element.parent else f"outside {OPEN['think']}"
             message = f"{OPEN[element.name]} {location}; a look is only obeyed while thinking"
             yield Defect("look_outside_think", message, element.start, element.end)
-        previous = element
+        previous_element = element
 
 
 def _look_defects(scan: _Scan, max_looks: int) -> Iterator[Defect]:
     """Defects of the looks in a think: each is a span with its density right behind it, and there are not too many."""
     elements = [element for element in scan.elements if element.name in ("span", "fps") and element.parent == "think"]
     looks: list[_Element] = []
-    for previous, element in pairwise([None, *elements, None]):
-        if previous is not None and previous.name == "span":
-            yield from _defects_after_span(scan, previous, element)
-        if element is None or (element.name == "fps" and previous is not None and previous.name == "span"):
+    for previous_element, element in pairwise([None, *elements, None]):
+        if previous_element is not None and previous_element.name == "span":
+            yield from _defects_after_span(scan, previous_element, element)
+        if element is None or (element.name == "fps" and previous_element is not None and previous_element.name == "span"):
             continue
         looks.append(element)
         if element.name == "fps":
@@ -291,19 +311,19 @@ def _defects_after_span(scan: _Scan, span: _Element, following: _Element | None)
 
 
 def _span_fault(text: str) -> tuple[Rule, str] | None:
-    times = read_span(text)
-    if times is None:
+    bounds_cs = read_span(text)
+    if bounds_cs is None:
         return "span_not_canonical", "two times in seconds with two decimals each, like 12.00 - 20.00"
-    if times[0] == times[1]:
+    if bounds_cs[0] == bounds_cs[1]:
         return "span_empty", "an end after the start"
-    return ("span_reversed", "the earlier time first") if times[0] > times[1] else None
+    return ("span_reversed", "the earlier time first") if bounds_cs[0] > bounds_cs[1] else None
 
 
 def _fps_fault(text: str) -> tuple[Rule, str] | None:
     fps = read_density(text)
     if fps is None:
-        shortest = "in its shortest form, like 2, 0.5 or 1/3"
-        return "fps_not_canonical", f"a density {shortest}, with no part above {MAX_DENSITY_PART}"
+        shortest_form_hint = "in its shortest form, like 2, 0.5 or 1/3"
+        return "fps_not_canonical", f"a density {shortest_form_hint}, with no part above {MAX_DENSITY_PART}"
     return ("fps_not_positive", "a density above zero") if fps <= 0 else None
 
 

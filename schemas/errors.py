@@ -16,8 +16,10 @@ class DmforgeError(Exception):
         self.message, self.where, self.hint = message, where, hint
 
     def __str__(self) -> str:
-        head = escaped_in_line(f"{self.where}: {self.message}" if self.where else self.message)  # both quote what others wrote
-        return f"{head}\n  hint: {escaped_in_line(self.hint)}" if self.hint else head
+        message_line = escaped_in_line(
+            f"{self.where}: {self.message}" if self.where else self.message
+        )  # both quote what others wrote
+        return f"{message_line}\n  hint: {escaped_in_line(self.hint)}" if self.hint else message_line
 
     def __reduce__(self):  # keyword-only arguments would be lost on the way back from a worker process
         return _rebuild, (type(self), self.message, self.where, self.hint)

@@ -44,6 +44,6 @@ def refuse_newer(subject: str, format_number: object, max_supported: int, where:
             hint="restore the file: a format is a number from 1 on",
         )
     if format_number > max_supported:
-        version = f"dmforge {written_by} or later" if written_by else "a newer dmforge"
+        needed_version = f"dmforge {written_by} or later" if written_by else "a newer dmforge"
         message = f"{subject} is of format {format_number}; this dmforge reads formats up to {max_supported}"
-        raise InputError(message, where=where, hint=f"install {version}: this one would misread it")
+        raise InputError(message, where=where, hint=f"install {needed_version}: this one would misread it")

@@ -56,10 +56,10 @@ def plan_coarse(duration_s: Fraction, coarse_fps: Fraction = COARSE_FPS, max_fra
     _refuse_empty(duration_s)
     if max_frames < MIN_COARSE_FRAMES:
         raise ValueError(f"a coarse clip has at least {MIN_COARSE_FRAMES} frames, so max_frames can't be {max_frames}")
-    wanted_frames = min(max(duration_s * coarse_fps, MIN_COARSE_FRAMES), max_frames)
-    frame_count = floor(wanted_frames) // 2 * 2
-    times = tuple(Fraction(i, frame_count) * duration_s for i in range(frame_count))
-    return FramePlan(times, tuple(range(frame_count)), coarse_fps, frame_count / duration_s)
+    unrounded_frames = min(max(duration_s * coarse_fps, MIN_COARSE_FRAMES), max_frames)
+    frame_count = floor(unrounded_frames) // 2 * 2
+    times_s = tuple(Fraction(frame_number, frame_count) * duration_s for frame_number in range(frame_count))
+    return FramePlan(times_s, tuple(range(frame_count)), coarse_fps, frame_count / duration_s)
 
 
 def plan_look(look: Look, duration_s: Fraction, grid_fps: int = GRID_FPS, max_frames: int = MAX_FRAMES) -> FramePlan:
@@ -80,12 +80,12 @@ def plan_look(look: Look, duration_s: Fraction, grid_fps: int = GRID_FPS, max_fr
     fps = _affordable_fps(look.fps, end_s - start_s, grid_fps, max_frames)
     frame_count = floor((end_s - start_s) * fps)
     if frame_count >= 2:
-        indices = tuple(ceil((start_s + i / fps) * grid_fps) for i in range(frame_count))
+        grid_indices = tuple(ceil((start_s + frame_number / fps) * grid_fps) for frame_number in range(frame_count))
     else:
-        indices = _first_and_last_frame(start_s, end_s, grid_fps)
+        grid_indices = _first_and_last_frame(start_s, end_s, grid_fps)
     return FramePlan(
-        times_s=tuple(Fraction(index, grid_fps) for index in indices),
-        indices=indices,
+        times_s=tuple(Fraction(grid_index, grid_fps) for grid_index in grid_indices),
+        indices=grid_indices,
         requested_fps=look.fps,
         actual_fps=fps,
         clamped=end_s < look.window.end_s,

@@ -41,10 +41,10 @@ class Trajectory:
 
 def parse(text: str, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:
     """The trajectory, or why it isn't one: at least one defect, in the order of their offsets."""
-    parts = TAG.split(text)  # text, tag, text, ... tag, text
-    look_count = (len(parts) - 9) // 8
-    if 0 <= look_count <= max_looks and parts[1::2] == _tags(look_count):
-        trajectory = _read_texts(parts[0::2])
+    texts_and_tags = TAG.split(text)  # text, tag, text, ... tag, text
+    look_count = (len(texts_and_tags) - 9) // 8
+    if 0 <= look_count <= max_looks and texts_and_tags[1::2] == _tags(look_count):
+        trajectory = _read_texts(texts_and_tags[0::2])
         if trajectory is not None:
             return trajectory
     return find_defects(text, max_looks)
@@ -62,16 +62,16 @@ def _read_texts(texts: list[str]) -> Trajectory | None:
 
     The texts: before, (thought, span, nothing, density) for each look, thought, gap, answer, after.
     """
-    gap, answer, trailing_text = texts[-3:]
-    if texts[0] or trailing_text or any(texts[3:-3:4]) or gap.strip(GAP) or not answer.strip():
+    gap_text, answer, trailing_text = texts[-3:]
+    if texts[0] or trailing_text or any(texts[3:-3:4]) or gap_text.strip(GAP) or not answer.strip():
         return None
     looks: list[Look] = []
-    for span, density in zip(texts[2:-3:4], texts[4:-3:4], strict=True):
-        times, fps = read_span(span), read_density(density)
-        if times is None or fps is None or times[0] >= times[1] or fps <= 0:
+    for span_text, density_text in zip(texts[2:-3:4], texts[4:-3:4], strict=True):
+        bounds_cs, fps = read_span(span_text), read_density(density_text)
+        if bounds_cs is None or fps is None or bounds_cs[0] >= bounds_cs[1] or fps <= 0:
             return None
-        looks.append(Look(Window(*times), fps))
-    return Trajectory(tuple(texts[1:-3:4]), tuple(looks), answer, gap)
+        looks.append(Look(Window(*bounds_cs), fps))
+    return Trajectory(tuple(texts[1:-3:4]), tuple(looks), answer, gap_text)
 
 
 def render(trajectory: Trajectory) -> str:
@@ -89,14 +89,16 @@ def assemble(
 ) -> Transcript:
     """A transcript from texts that may hold anything, as a teacher's may. Whether it is well-formed, filters find out."""
     pieces = list(prompt)
-    opening = OPEN["think"]
+    think_opening = OPEN["think"]
     for thought, look in zip(thoughts, looks, strict=False):  # the last thought has no look
-        span, fps = print_span(look.window), print_density(look.fps)
-        policy_text = f"{opening}{thought}{OPEN['span']}{span}{CLOSE['span']}{OPEN['fps']}{fps}{CLOSE['fps']}"
+        span_text, density_text = print_span(look.window), print_density(look.fps)
+        policy_text = (
+            f"{think_opening}{thought}{OPEN['span']}{span_text}{CLOSE['span']}{OPEN['fps']}{density_text}{CLOSE['fps']}"
+        )
         pieces += [Piece("policy", policy_text), Piece("runtime", look=look)]
-        opening = ""
-    ending = f"{CLOSE['think']}{gap}{OPEN['answer']}{answer}{CLOSE['answer']}"
-    return Transcript((*pieces, Piece("policy", f"{opening}{thoughts[-1]}{ending}")))
+        think_opening = ""
+    closing_text = f"{CLOSE['think']}{gap}{OPEN['answer']}{answer}{CLOSE['answer']}"
+    return Transcript((*pieces, Piece("policy", f"{think_opening}{thoughts[-1]}{closing_text}")))
 
 
 def trajectory_of(transcript: Transcript, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:

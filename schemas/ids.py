@@ -22,8 +22,8 @@ def digest(kind: str, content: object) -> Id:
     `kind` is hashed too, so that a task and a candidate with equal content never share an id.
     """
     # json.dumps sorts keys and prints the shortest exact float, ASCII only: one text for one content, lone surrogates included
-    text = json.dumps([kind, content], sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
-    return hashlib.sha256(text.encode("ascii")).digest()[:ID_BYTES]
+    canonical_json = json.dumps([kind, content], sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+    return hashlib.sha256(canonical_json.encode("ascii")).digest()[:ID_BYTES]
 
 
 def _plain(value: object) -> Any:

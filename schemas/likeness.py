@@ -72,8 +72,8 @@ def words(text: str) -> tuple[str, ...]:
 def shingles(text: str) -> frozenset[str]:
     """The words of a text and its neighbouring pairs; of a text without any word the text itself."""
     text_words = words(text)
-    pairs = (f"{word} {next_word}" for word, next_word in pairwise(text_words))
-    return frozenset((*text_words, *pairs)) or frozenset({text.strip()} - {""})
+    word_pairs = (f"{word} {next_word}" for word, next_word in pairwise(text_words))
+    return frozenset((*text_words, *word_pairs)) or frozenset({text.strip()} - {""})
 
 
 def likeness(text_a: str, text_b: str) -> float:
@@ -86,9 +86,9 @@ def likeness(text_a: str, text_b: str) -> float:
 
 def is_near(text_a: str, text_b: str) -> bool:
     """Whether two texts ask or tell the same. A word in place of another makes them different, except in long texts."""
-    score = likeness(text_a, text_b)
-    if not NEAR <= score < SURE:
-        return score >= SURE
+    text_likeness = likeness(text_a, text_b)
+    if not NEAR <= text_likeness < SURE:
+        return text_likeness >= SURE
     words_a, words_b = set(words(text_a)), set(words(text_b))
     return words_a <= words_b or words_b <= words_a
 
@@ -104,13 +104,16 @@ def signature(text: str) -> tuple[int, ...]:
 
 def estimated_likeness(signature_a: tuple[int, ...], signature_b: tuple[int, ...]) -> float:
     """The likeness of two texts, estimated from their signatures."""
-    return sum(a == b for a, b in zip(signature_a, signature_b, strict=True)) / HASHES
+    return sum(hash_a == hash_b for hash_a, hash_b in zip(signature_a, signature_b, strict=True)) / HASHES
 
 
 def bands(text_signature: tuple[int, ...]) -> tuple[bytes, ...]:
     """Keys of which two near texts nearly always share one and others rarely do: only texts that share one need be compared."""
-    groups = (text_signature[start : start + ROWS] for start in range(0, HASHES, ROWS))
-    return tuple(bytes([index]) + b"".join(number.to_bytes(4, "big") for number in group) for index, group in enumerate(groups))
+    hash_groups = (text_signature[start : start + ROWS] for start in range(0, HASHES, ROWS))
+    return tuple(
+        bytes([band_index]) + b"".join(min_hash.to_bytes(4, "big") for min_hash in hash_group)
+        for band_index, hash_group in enumerate(hash_groups)
+    )
 
 
 def _stem(word: str) -> str:

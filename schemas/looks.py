@@ -80,8 +80,8 @@ def print_density(fps: Fraction) -> str:
     if decimals is None:
         return f"{fps.numerator}/{fps.denominator}"
     digits = str(abs(fps.numerator) * 10**decimals // fps.denominator).rjust(decimals + 1, "0")
-    point = len(digits) - decimals
-    return "-" * (fps < 0) + digits[:point] + "." * (decimals > 0) + digits[point:]
+    point_position = len(digits) - decimals
+    return "-" * (fps < 0) + digits[:point_position] + "." * (decimals > 0) + digits[point_position:]
 
 
 @lru_cache(maxsize=256)  # a corpus uses a handful of densities, and building a Fraction costs as much as the rest of a parse
@@ -102,9 +102,9 @@ def _in_bounds(fps: Fraction) -> bool:
 
 def _decimals(denominator: int) -> int | None:
     """How many decimals 1/denominator has, None if they never end."""
-    counts = {2: 0, 5: 0}
-    for prime in counts:
+    factor_counts = {2: 0, 5: 0}
+    for prime in factor_counts:
         while denominator % prime == 0:
             denominator //= prime
-            counts[prime] += 1
-    return max(counts.values()) if denominator == 1 else None
+            factor_counts[prime] += 1
+    return max(factor_counts.values()) if denominator == 1 else None

@@ -77,17 +77,17 @@ def _read_lines(text: str) -> Choices | None:
     if first_index is None:
         return None
     options: list[str] = []
-    end_index = first_index
-    while end_index < len(lines) and (
-        not lines[end_index].strip() or _is_next_option(markers[end_index], markers[first_index], options)
+    options_end = first_index
+    while options_end < len(lines) and (
+        not lines[options_end].strip() or _is_next_option(markers[options_end], markers[first_index], options)
     ):
-        marker = markers[end_index]
+        marker = markers[options_end]
         if marker is not None:
-            options.append(lines[end_index][marker.end() :].strip())
-        end_index += 1
-    if any(markers[:first_index]) or any(markers[end_index:]):  # two lists, or letters that don't go on
+            options.append(lines[options_end][marker.end() :].strip())
+        options_end += 1
+    if any(markers[:first_index]) or any(markers[options_end:]):  # two lists, or letters that don't go on
         return None
-    return _checked_choices("\n".join(lines[:first_index]), options, lines[end_index:])
+    return _checked_choices("\n".join(lines[:first_index]), options, lines[options_end:])
 
 
 def _read_one_line(text: str) -> Choices | None:
@@ -107,12 +107,17 @@ def _read_one_line(text: str) -> Choices | None:
         return None
     if option_markers[0][4] == "." and len(option_markers) < MIN_INITIALS and not is_headed:
         return None
-    ends = [*(marker.start() for marker in option_markers[1:]), len(text)]
-    *leading_options, last_option = (text[marker.end() : end].strip() for marker, end in zip(option_markers, ends, strict=True))
+    option_ends = [*(marker.start() for marker in option_markers[1:]), len(text)]
+    *leading_options, last_option = (
+        text[marker.end() : option_end].strip() for marker, option_end in zip(option_markers, option_ends, strict=True)
+    )
     last_option, *trailing_lines = last_option.split("\n")
-    command = COMMAND.search(last_option)
-    if command is not None:
-        last_option, trailing_lines = last_option[: command.start() + 1], [last_option[command.end() :], *trailing_lines]
+    command_match = COMMAND.search(last_option)
+    if command_match is not None:
+        last_option, trailing_lines = (
+            last_option[: command_match.start() + 1],
+            [last_option[command_match.end() :], *trailing_lines],
+        )
     options = [*map(_without_conjunction, leading_options), last_option.strip()]
     return (
         None if any("?" in option or "\n" in option for option in options) else _checked_choices(stem, options, trailing_lines)
@@ -121,28 +126,33 @@ def _read_one_line(text: str) -> Choices | None:
 
 def _read_headed(text: str) -> Choices | None:
     """Options without letters, below `Options:` or behind it."""
-    headings = [*HEAD.finditer(text)]
-    if not headings:
+    heading_matches = [*HEAD.finditer(text)]
+    if not heading_matches:
         return None
-    lines = [line for line in text[headings[-1].end() :].split("\n") if line.strip()]
-    is_below = not text[headings[-1].end() :].partition("\n")[0].strip()
-    if lines and is_below:
-        option_count = max((count for count, line in enumerate(lines, 1) if not INSTRUCTION.search(line)), default=0)
-        options, trailing_lines = [BULLET.sub("", line, count=1).strip() for line in lines[:option_count]], lines[option_count:]
-    elif lines:
-        separator = next((candidate for candidate in (";", "|", ", ") if candidate in lines[0]), ", ")
-        options, trailing_lines = [option.strip() for option in lines[0].split(separator)], lines[1:]
+    lines_below = [line for line in text[heading_matches[-1].end() :].split("\n") if line.strip()]
+    is_below = not text[heading_matches[-1].end() :].partition("\n")[0].strip()
+    if lines_below and is_below:
+        option_count = max(
+            (line_number for line_number, line in enumerate(lines_below, 1) if not INSTRUCTION.search(line)), default=0
+        )
+        options, trailing_lines = (
+            [BULLET.sub("", line, count=1).strip() for line in lines_below[:option_count]],
+            lines_below[option_count:],
+        )
+    elif lines_below:
+        option_separator = next((candidate for candidate in (";", "|", ", ") if candidate in lines_below[0]), ", ")
+        options, trailing_lines = [option.strip() for option in lines_below[0].split(option_separator)], lines_below[1:]
     else:
         return None
     if any("?" in option or option[:1].isdigit() or option[:1] in ("[", "{") for option in options):
         return None  # numbered, or written for a program
-    return _checked_choices(text[: headings[-1].end()], options, trailing_lines)
+    return _checked_choices(text[: heading_matches[-1].end()], options, trailing_lines)
 
 
 def _checked_choices(stem: str, options: Sequence[str], trailing_lines: Sequence[str]) -> Choices | None:
     """The question and the options that were read; None where they are not a question with its options and nothing else."""
-    headings = [heading for heading in HEAD.finditer(stem) if not stem[heading.end() :].strip()]
-    question = (stem[: headings[-1].start()] if headings else stem).strip()
+    heading_matches = [heading_match for heading_match in HEAD.finditer(stem) if not stem[heading_match.end() :].strip()]
+    question = (stem[: heading_matches[-1].start()] if heading_matches else stem).strip()
     lines_below = [line.strip() for line in trailing_lines if line.strip()]
     if not question or len(options) < MIN_OPTIONS or len(options) > len(ascii_uppercase) or not all(options):
         return None

@@ -41,18 +41,18 @@ def answer_score(answer: str, task: Task) -> float:
     """How right an answer to a task is, from 0 to 1: right or not, and for grounding the overlap of its span with gold."""
     if task.task_kind != "grounding":
         return float(matches(answer, task.answer, answer_options(task.task_kind, task.question, task.options, task.answer)))
-    span = read_span(answer.strip())
-    if span is None or span[0] >= span[1]:
+    span_cs = read_span(answer.strip())
+    if span_cs is None or span_cs[0] >= span_cs[1]:
         return 0.0
-    return float(window_score((Window(*span),), task.windows, task.needs))
+    return float(window_score((Window(*span_cs),), task.windows, task.needs))
 
 
 def answer_options(kind: TaskKind, question: str, options: tuple[str, ...], gold: str) -> tuple[str, ...]:
     """The options that answers are compared with: the task's; of an open question those in its text, if gold is one of them."""
     if options or kind != "open":
         return options
-    carried = read_options(question).options
-    return () if choice(gold, carried) is None else carried
+    options_in_question = read_options(question).options
+    return () if choice(gold, options_in_question) is None else options_in_question
 
 
 def matches(answer: str, gold: str, options: tuple[str, ...] = ()) -> bool:
@@ -80,9 +80,9 @@ def choice(text: str, options: tuple[str, ...]) -> int | None:
     text = without_lead(text)
     letter_match = _LETTER.fullmatch(text)
     if letter_match is not None:
-        index = _index_of_letter(letter_match)
-        if index < len(options):
-            return index
+        option_index = _index_of_letter(letter_match)
+        if option_index < len(options):
+            return option_index
     # an option may itself begin like a letter with text ("A. Lincoln"), so whole texts come first
     named_index = _index_of_text(text, options)
     if named_index is not None:
@@ -90,9 +90,9 @@ def choice(text: str, options: tuple[str, ...]) -> int | None:
     lettered_match = _LETTER_AND_TEXT.fullmatch(text)
     if lettered_match is None or _index_of_letter(lettered_match) >= len(options):
         return None
-    index, named_index = _index_of_letter(lettered_match), _index_of_text(lettered_match.group(4), options)
-    contradicts = named_index is not None and not _says_the_same(options[named_index], options[index])
-    return None if contradicts else index
+    option_index, named_index = _index_of_letter(lettered_match), _index_of_text(lettered_match.group(4), options)
+    contradicts = named_index is not None and not _says_the_same(options[named_index], options[option_index])
+    return None if contradicts else option_index
 
 
 def number(text: str) -> Fraction | None:
@@ -146,15 +146,15 @@ def density_error(fps: Fraction, target_fps: Fraction) -> Fraction:
 
 def _says_the_same(answer: str, gold: str) -> bool:
     answer, gold = without_lead(answer), without_lead(gold)
-    counts = number(answer), number(gold)
-    if None not in counts:
-        return counts[0] == counts[1]
+    numbers_or_none = number(answer), number(gold)
+    if None not in numbers_or_none:
+        return numbers_or_none[0] == numbers_or_none[1]
     return normalised(answer) == normalised(gold)
 
 
 def _index_of_text(text: str, options: tuple[str, ...]) -> int | None:
     """The first option with this text, if any."""
-    return next((index for index, option in enumerate(options) if _says_the_same(text, option)), None)
+    return next((option_index for option_index, option in enumerate(options) if _says_the_same(text, option)), None)
 
 
 def _index_of_letter(letter_match: re.Match[str]) -> int:
@@ -163,9 +163,9 @@ def _index_of_letter(letter_match: re.Match[str]) -> int:
 
 def without_lead(text: str) -> str:
     """A text without a leading `Answer:`, `The answer is`, `**` and the like, unless there is nothing else."""
-    bare = text.strip(_WRAPPING)
-    lead = _LEAD.match(bare)
-    return (bare[lead.end() :].strip(_WRAPPING) if lead else "") or bare or text
+    unwrapped_text = text.strip(_WRAPPING)
+    lead_match = _LEAD.match(unwrapped_text)
+    return (unwrapped_text[lead_match.end() :].strip(_WRAPPING) if lead_match else "") or unwrapped_text or text
 
 
 def _letter_or_blank(char: str) -> str:

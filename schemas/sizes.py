@@ -35,19 +35,20 @@ def clip_tokens(frame_count: int, size: Size) -> int:
     return patches(frame_count) * size.tokens
 
 
-def plan_size(frames: int, width: int, height: int, token_budget: int) -> Size:
+def plan_size(frame_count: int, width: int, height: int, token_budget: int) -> Size:
     """The largest size for so many frames of a `width` x `height` source whose clip fits the budget.
 
     Never above the source, rounded to cells. The longer side takes every number of cells in turn and the shorter one the
     nearest that keeps the aspect, so the aspect is as true as the grid allows; the last pair that fits is taken.
     """
-    if min(frames, width, height) < 1:
-        raise ValueError(f"no size for {frames} frames of {width} x {height}: all must be at least 1")
-    tokens_per_patch = token_budget // patches(frames)
+    if min(frame_count, width, height) < 1:
+        raise ValueError(f"no size for {frame_count} frames of {width} x {height}: all must be at least 1")
+    patch_count = patches(frame_count)
+    tokens_per_patch = token_budget // patch_count
     if tokens_per_patch < 1:
         raise InputError(
-            f"{frames} frames are {patches(frames)} temporal patches, more than the budget of {token_budget} visual tokens",
-            hint=f"raise the token budget to at least {patches(frames)}, or lower the number of frames to {2 * token_budget}",
+            f"{frame_count} frames are {patch_count} temporal patches, more than the budget of {token_budget} visual tokens",
+            hint=f"raise the token budget to at least {patch_count}, or lower the number of frames to {2 * token_budget}",
         )
     long_side, short_side = max(width, height), min(width, height)
     max_long_cells, max_short_cells = _cells(long_side), _cells(short_side)
@@ -64,21 +65,21 @@ def plan_size(frames: int, width: int, height: int, token_budget: int) -> Size:
 
 
 @lru_cache(maxsize=4096)
-def plan_look_sizes(max_frames: int, width: int, height: int, token_budget: int, overview: Size) -> tuple[Size, ...]:
-    """The size of a look with one temporal patch, with two, and so on, of a video whose overview has the size `overview`.
+def plan_look_sizes(max_frames: int, width: int, height: int, token_budget: int, overview_size: Size) -> tuple[Size, ...]:
+    """The size of a look with one temporal patch, with two, and so on, of a video whose overview has the size `overview_size`.
 
     The densest look has the size that fits the budget, and no look has a smaller one. Where the overview's is larger, sparser
     looks have the largest size up to the overview's with which a look never costs more than one with more frames. Sizes go by
     whole cells, so prices that never fall need a fine ladder of sizes: hence a little stretch is allowed.
     """
-    densest = plan_size(max_frames, width, height, token_budget)
-    if overview.tokens <= densest.tokens:
-        return (densest,) * patches(max_frames)
-    ladder = _sizes_between(densest, overview, width, height)
-    sizes = [densest]
+    densest_size = plan_size(max_frames, width, height, token_budget)
+    if overview_size.tokens <= densest_size.tokens:
+        return (densest_size,) * patches(max_frames)
+    larger_sizes = _sizes_between(densest_size, overview_size, width, height)
+    sizes = [densest_size]
     for patch_count in range(patches(max_frames) - 1, 0, -1):
         max_tokens = (patch_count + 1) * sizes[-1].tokens // patch_count
-        sizes.append(ladder[bisect_right(ladder, max_tokens, key=lambda size: size.tokens) - 1])
+        sizes.append(larger_sizes[bisect_right(larger_sizes, max_tokens, key=lambda size: size.tokens) - 1])
     return tuple(reversed(sizes))
 
 
@@ -89,16 +90,16 @@ def _sizes_between(smaller: Size, larger: Size, width: int, height: int) -> list
         """How far the aspect is from the source's: 0 where it is the same."""
         return abs(Fraction(size.height * width, size.width * height) - 1)
 
-    truest: dict[int, Size] = {}
+    truest_by_tokens: dict[int, Size] = {}
     for size_width in range(smaller.width, larger.width + 1, CELL):
         true_cells = Fraction(size_width * height, width * CELL)
-        lowest = max(smaller.height // CELL, ceil(true_cells * (100 - MAX_STRETCH_PERCENT) / 100))
-        highest = min(larger.height // CELL, floor(true_cells * (100 + MAX_STRETCH_PERCENT) / 100))
-        for height_cells in range(lowest, highest + 1):
+        min_height_cells = max(smaller.height // CELL, ceil(true_cells * (100 - MAX_STRETCH_PERCENT) / 100))
+        max_height_cells = min(larger.height // CELL, floor(true_cells * (100 + MAX_STRETCH_PERCENT) / 100))
+        for height_cells in range(min_height_cells, max_height_cells + 1):
             size = Size(size_width, height_cells * CELL)
-            truest[size.tokens] = min(truest.get(size.tokens, size), size, key=stretch)
-    truest |= {smaller.tokens: smaller, larger.tokens: larger}
-    return [truest[tokens] for tokens in sorted(truest)]
+            truest_by_tokens[size.tokens] = min(truest_by_tokens.get(size.tokens, size), size, key=stretch)
+    truest_by_tokens |= {smaller.tokens: smaller, larger.tokens: larger}
+    return [truest_by_tokens[tokens] for tokens in sorted(truest_by_tokens)]
 
 
 def _cells(pixels: int) -> int:

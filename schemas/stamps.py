@@ -12,8 +12,8 @@ def patches(frame_count: int) -> int:
 
 def patch_times(times_s: tuple[Fraction, ...]) -> tuple[Fraction, ...]:
     """The times of patches: each is the mean of its two frames' times; an odd last frame is repeated, so it keeps its own."""
-    firsts, seconds = times_s[0::2], (*times_s[1::2], *times_s[-1:])
-    return tuple((first + second) / 2 for first, second in zip(firsts, seconds, strict=False))
+    first_times_s, second_times_s = times_s[0::2], (*times_s[1::2], *times_s[-1:])
+    return tuple((first_s + second_s) / 2 for first_s, second_s in zip(first_times_s, second_times_s, strict=False))
 
 
 def stamp(time_s: Fraction) -> str:

@@ -76,8 +76,8 @@ class ResumableTrainer(Trainer):
     def log_note(self, entry: Mapping[str, float | str]) -> None:
         """Append a line to log.jsonl."""
         if self.is_world_process_zero():
-            with disk_errors(self.out / LOG), (self.out / LOG).open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": self.state.global_step, **entry}) + "\n")
+            with disk_errors(self.out / LOG), (self.out / LOG).open("a", encoding="utf-8") as log_file:
+                log_file.write(json.dumps({"step": self.state.global_step, **entry}) + "\n")
 
     # checkpoints: written under .saving, then moved to their place
 
@@ -102,8 +102,8 @@ class ResumableTrainer(Trainer):
 
     def to_the_end(self, callbacks: Sequence[TrainerCallback]) -> Path:
         """Train from the last complete checkpoint to the last step, and return the last checkpoint."""
-        for callback in (LogLastStep(), *callbacks):
-            self.add_callback(callback)
+        for trainer_callback in (LogLastStep(), *callbacks):
+            self.add_callback(trainer_callback)
         last_checkpoint = get_last_checkpoint(str(self.out))
         if last_checkpoint:
             self.rounds.resume(json.loads((Path(last_checkpoint) / checkpoints.READER).read_bytes()))
@@ -136,5 +136,5 @@ def training_arguments(settings: TrainingSettings, **overrides: Any) -> Training
 def _truncate_log(log: Path, step: int) -> None:
     """Remove lines logged after the checkpoint: those steps are done and logged again."""
     if log.exists():
-        lines = log.read_text("utf-8").splitlines(keepends=True)
-        log.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), "utf-8")
+        log_lines = log.read_text("utf-8").splitlines(keepends=True)
+        log.write_text("".join(log_line for log_line in log_lines if json.loads(log_line)["step"] <= step), "utf-8")

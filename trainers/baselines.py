@@ -30,9 +30,9 @@ class Baselines:
     """Accuracy of always taking the longest option, over samples with options."""
 
 
-def baselines(rows: Sequence[EvaluationRow], spans: NDArray[np.int64], resamples: int, seed: int) -> Baselines:
-    """The baselines of these rows; the constant span is chosen on `spans`, windows x 2."""
-    constant_span = best_span(spans) if len(spans) else None
+def baselines(rows: Sequence[EvaluationRow], spans_cs: NDArray[np.int64], resamples: int, seed: int) -> Baselines:
+    """The baselines of these rows; the constant span is chosen on `spans_cs`, windows x 2."""
+    constant_span = best_span(spans_cs) if len(spans_cs) else None
     return Baselines(
         constant_span,
         figure(rows, lambda row: iou_of(constant_span, row), resamples, seed) if constant_span else None,
@@ -43,20 +43,24 @@ def baselines(rows: Sequence[EvaluationRow], spans: NDArray[np.int64], resamples
 
 def iou_of(window: Window, row: EvaluationRow) -> float | None:
     """The IoU with a row's target of a window in place of the one that was looked at."""
-    targets = tuple(Window(*bounds_cs) for bounds_cs in row.target_cs)
-    return float(window_score((window,), targets, row.needs)) if targets else None
+    target_windows = tuple(Window(*bounds_cs) for bounds_cs in row.target_cs)
+    return float(window_score((window,), target_windows, row.needs)) if target_windows else None
 
 
-def best_span(spans: NDArray[np.int64]) -> Window:
+def best_span(spans_cs: NDArray[np.int64]) -> Window:
     """The span from any target's beginning to any target's end whose mean IoU with all of them is the highest."""
-    starts, ends = (_evenly_spread(np.unique(spans[:, side])) for side in (0, 1))
-    start, end = (grid.ravel()[:, None] for grid in np.meshgrid(starts, ends, indexing="ij"))
-    overlap = np.maximum(0, np.minimum(end, spans[:, 1]) - np.maximum(start, spans[:, 0]))
-    union = (end - start) + (spans[:, 1] - spans[:, 0]) - overlap
-    scores = np.where(end > start, overlap / np.where(end > start, union, 1), -1.0).mean(1)
-    best_index = int(scores.argmax())
-    return Window(int(start[best_index, 0]), int(end[best_index, 0]))
+    candidate_starts, candidate_ends = (_evenly_spread(np.unique(spans_cs[:, bound_column])) for bound_column in (0, 1))
+    start_grid, end_grid = (
+        bound_grid.ravel()[:, None] for bound_grid in np.meshgrid(candidate_starts, candidate_ends, indexing="ij")
+    )
+    overlap_cs = np.maximum(0, np.minimum(end_grid, spans_cs[:, 1]) - np.maximum(start_grid, spans_cs[:, 0]))
+    union_cs = (end_grid - start_grid) + (spans_cs[:, 1] - spans_cs[:, 0]) - overlap_cs
+    mean_ious = np.where(end_grid > start_grid, overlap_cs / np.where(end_grid > start_grid, union_cs, 1), -1.0).mean(1)
+    best_index = int(mean_ious.argmax())
+    return Window(int(start_grid[best_index, 0]), int(end_grid[best_index, 0]))
 
 
-def _evenly_spread(bounds: NDArray[np.int64]) -> NDArray[np.int64]:
-    return bounds[np.linspace(0, len(bounds) - 1, min(len(bounds), MAX_BOUNDS)).round().astype(int)]
+def _evenly_spread(sorted_bounds_cs: NDArray[np.int64]) -> NDArray[np.int64]:
+    return sorted_bounds_cs[
+        np.linspace(0, len(sorted_bounds_cs) - 1, min(len(sorted_bounds_cs), MAX_BOUNDS)).round().astype(int)
+    ]

@@ -46,10 +46,12 @@ class ForwardBatch:
         """The batch in pinned memory; a DataLoader calls this where tensors go to a GPU."""
         return self._map_tensors(torch.Tensor.pin_memory)
 
-    def _map_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> ForwardBatch:
-        tensors: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        changed: dict[str, Any] = {name: None if tensor is None else change(tensor) for name, tensor in tensors.items()}
-        return ForwardBatch(**changed)
+    def _map_tensors(self, change_tensor: Callable[[torch.Tensor], torch.Tensor]) -> ForwardBatch:
+        tensor_by_field: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed_by_field: dict[str, Any] = {
+            field_name: None if tensor is None else change_tensor(tensor) for field_name, tensor in tensor_by_field.items()
+        }
+        return ForwardBatch(**changed_by_field)
 
 
 NOTHING = -100
@@ -58,37 +60,51 @@ NOTHING = -100
 
 def pack(sequences: Sequence[LaidOutTranscript], weights: Sequence[int] | None = None) -> ForwardBatch:
     """A batch of one row. Transcripts of weight 0 are in it but teach nothing."""
-    ids = np.concatenate([sequence.ids for sequence in sequences])[None]
+    token_ids = np.concatenate([sequence.ids for sequence in sequences])[None]
     text_positions = np.concatenate([np.arange(len(sequence)) for sequence in sequences])
     positions = np.concatenate([sequence.positions for sequence in sequences], 1)
     labels = np.concatenate(
-        [_labels(sequence, weight) for sequence, weight in zip(sequences, weights or [1] * len(sequences), strict=True)]
+        [
+            _labels(sequence, sample_weight)
+            for sequence, sample_weight in zip(sequences, weights or [1] * len(sequences), strict=True)
+        ]
     )
-    return _batch(sequences, ids, np.concatenate([text_positions[None], positions])[:, None], None, labels[None])
+    return _batch(sequences, token_ids, np.concatenate([text_positions[None], positions])[:, None], None, labels[None])
 
 
-def pad(sequences: Sequence[LaidOutTranscript], padding: int, weights: Sequence[int] | None = None) -> ForwardBatch:
+def pad(sequences: Sequence[LaidOutTranscript], padding_id: int, weights: Sequence[int] | None = None) -> ForwardBatch:
     """A batch with a padded row for each transcript."""
-    shape = (len(sequences), max(map(len, sequences)))
-    ids, labels, attention_mask = np.full(shape, padding), np.full(shape, NOTHING), np.zeros(shape, np.int64)
-    positions = np.zeros((4, *shape), np.int64)
-    for row, (sequence, weight) in enumerate(zip(sequences, weights or [1] * len(sequences), strict=True)):
-        columns = slice(0, len(sequence))
-        ids[row, columns], labels[row, columns], attention_mask[row, columns] = sequence.ids, _labels(sequence, weight), 1
-        positions[0, row, columns], positions[1:, row, columns] = np.arange(len(sequence)), sequence.positions
-    return _batch(sequences, ids, positions, torch.from_numpy(attention_mask), labels)
+    batch_shape = (len(sequences), max(map(len, sequences)))
+    token_ids, labels, attention_mask = (
+        np.full(batch_shape, padding_id),
+        np.full(batch_shape, NOTHING),
+        np.zeros(batch_shape, np.int64),
+    )
+    positions = np.zeros((4, *batch_shape), np.int64)
+    for row_index, (sequence, sample_weight) in enumerate(zip(sequences, weights or [1] * len(sequences), strict=True)):
+        token_columns = slice(0, len(sequence))
+        token_ids[row_index, token_columns], labels[row_index, token_columns], attention_mask[row_index, token_columns] = (
+            sequence.ids,
+            _labels(sequence, sample_weight),
+            1,
+        )
+        positions[0, row_index, token_columns], positions[1:, row_index, token_columns] = (
+            np.arange(len(sequence)),
+            sequence.positions,
+        )
+    return _batch(sequences, token_ids, positions, torch.from_numpy(attention_mask), labels)
 
 
-def _labels(sequence: LaidOutTranscript, weight: int) -> NDArray[np.int64]:
+def _labels(sequence: LaidOutTranscript, sample_weight: int) -> NDArray[np.int64]:
     """For each token the one after it, if the policy wrote that one: only the author decides what is learnt."""
     next_tokens = np.where(sequence.trained[1:], sequence.ids[1:], NOTHING)
     labels = np.append(next_tokens, NOTHING)
-    return labels if weight else np.full_like(labels, NOTHING)
+    return labels if sample_weight else np.full_like(labels, NOTHING)
 
 
 def _batch(
     sequences: Sequence[LaidOutTranscript],
-    ids: NDArray[np.int64],
+    token_ids: NDArray[np.int64],
     positions: NDArray[np.int64],
     attention_mask: torch.Tensor | None,
     labels: NDArray[np.int64],
@@ -97,12 +113,12 @@ def _batch(
     if not len(learnt_columns):  # kernels don't expect an empty choice of columns; this one teaches nothing either
         learnt_columns = np.zeros(1, np.int64)
     patches = np.concatenate([sequence.patches for sequence in sequences])
-    grids = np.concatenate([sequence.grids for sequence in sequences])
-    arrays = ids, positions, patches, grids, learnt_columns, labels[:, learnt_columns]
-    input_ids, position_ids, patch_tensor, grid_tensor, column_tensor, targets = (
-        torch.from_numpy(np.ascontiguousarray(array)) for array in arrays
+    clip_grids = np.concatenate([sequence.grids for sequence in sequences])
+    batch_arrays = token_ids, positions, patches, clip_grids, learnt_columns, labels[:, learnt_columns]
+    input_ids, position_ids, patch_tensor, grid_tensor, column_tensor, target_labels = (
+        torch.from_numpy(np.ascontiguousarray(batch_array)) for batch_array in batch_arrays
     )
-    return ForwardBatch(input_ids, position_ids, attention_mask, patch_tensor, grid_tensor, column_tensor, targets)
+    return ForwardBatch(input_ids, position_ids, attention_mask, patch_tensor, grid_tensor, column_tensor, target_labels)
 
 
 def logits_of(model: torch.nn.Module, batch: ForwardBatch) -> torch.Tensor:

@@ -27,8 +27,12 @@ NAME = re.compile(r"checkpoint-([0-9]+)")
 
 def steps_of(out: Path) -> dict[int, Path]:
     """The complete checkpoints of a training, by step."""
-    checkpoints = {int(match[1]): path for path in out.glob("checkpoint-*") if (match := NAME.fullmatch(path.name))}
-    return dict(sorted(checkpoints.items()))
+    path_by_step = {
+        int(name_match[1]): checkpoint_path
+        for checkpoint_path in out.glob("checkpoint-*")
+        if (name_match := NAME.fullmatch(checkpoint_path.name))
+    }
+    return dict(sorted(path_by_step.items()))
 
 
 def sweep(out: Path) -> None:
@@ -39,29 +43,29 @@ def sweep(out: Path) -> None:
         make_folder(out)
 
 
-def publish(out: Path, keep: int) -> None:
-    """Make the complete checkpoint under `.saving` durable, move it to its place, and remove all but the newest `keep`."""
+def publish(out: Path, max_kept: int) -> None:
+    """Make the complete checkpoint under `.saving` durable, move it to its place, and remove all but the newest `max_kept`."""
     with disk_errors(out):
-        for folder in sorted((out / SAVING).iterdir()):
-            for path in folder.iterdir():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-            sync_folder(folder)
-            destination = out / folder.name
+        for saved_folder in sorted((out / SAVING).iterdir()):
+            for saved_file in saved_folder.iterdir():
+                with saved_file.open("rb") as saved_stream:
+                    os.fsync(saved_stream.fileno())
+            sync_folder(saved_folder)
+            destination = out / saved_folder.name
             if destination.exists():  # a training that was resumed from an earlier checkpoint reaches this step again
                 shutil.rmtree(destination)
-            os.replace(folder, destination)
+            os.replace(saved_folder, destination)
             sync_folder(out)
         (out / SAVING).rmdir()
-        for path in [*steps_of(out).values()][:-keep]:
-            shutil.rmtree(path)
+        for old_checkpoint in [*steps_of(out).values()][:-max_kept]:
+            shutil.rmtree(old_checkpoint)
 
 
 def write_card(folder: Path, settings: TrainingSettings, corpora: Sequence[Corpus], step: int, method: str) -> None:
     """Write README.md: what the model was made from, by which recipe and version. No dates, no paths."""
     recipe, manifests = recipe_of(settings, corpora), [corpus.manifest for corpus in corpora]
     base = settings.model.from_config or Path(settings.model.checkpoint).name
-    lines = [
+    card_lines = [
         "---", "library_name: transformers", "pipeline_tag: video-text-to-text", "tags:", "- dmforge", "- qwen3_vl", "---", "",
         f"# {settings.name}", "",
         f"A Qwen3-VL that looks again at a stretch of a video while it thinks; {step} steps of {method} from `{base}`.", "",
@@ -72,15 +76,15 @@ def write_card(folder: Path, settings: TrainingSettings, corpora: Sequence[Corpu
         "The policy writes `<span>start - end</span><fps>n</fps>`; the runtime shows it these frames.", "",
         "## Recipe", "", "```json", json.dumps({**recipe, "frames": manifests[0].clips}, indent=1), "```", "",
     ]  # fmt: skip
-    (folder / "README.md").write_text("\n".join(lines), "utf-8")
+    (folder / "README.md").write_text("\n".join(card_lines), "utf-8")
 
 
 def recipe_of(settings: TrainingSettings, corpora: Sequence[Corpus]) -> dict[str, Any]:
     """All that decides the weights: the settings, with selections by their digests instead of their paths."""
-    settings_dict = settings.semantic()
-    weights = [corpus.weight for corpus in settings.data.corpora]
-    settings_dict["data"]["corpora"] = [
-        [corpus.manifest.selection, weight] for corpus, weight in zip(corpora, weights, strict=True)
+    semantic_settings = settings.semantic()
+    corpus_weights = [corpus.weight for corpus in settings.data.corpora]
+    semantic_settings["data"]["corpora"] = [
+        [corpus.manifest.selection, corpus_weight] for corpus, corpus_weight in zip(corpora, corpus_weights, strict=True)
     ]
-    settings_dict["model"]["checkpoint"] = Path(settings_dict["model"]["checkpoint"]).name
-    return settings_dict
+    semantic_settings["model"]["checkpoint"] = Path(semantic_settings["model"]["checkpoint"]).name
+    return semantic_settings

@@ -35,12 +35,12 @@ class RankBatchSampler:
         return self._batches
 
     def __iter__(self) -> Iterator[list[TrainingTurn]]:
-        remaining = self._batches - self._first_batch
-        while remaining > 0:
+        batches_left = self._batches - self._first_batch
+        while batches_left > 0:
             for turns in self._sampler:
                 yield turns
-                remaining -= 1
-                if not remaining:
+                batches_left -= 1
+                if not batches_left:
                     return
             self._sampler.set_epoch(self._sampler.plan.epoch + 1)
 
@@ -50,11 +50,11 @@ class RankBatchSampler:
 
     def resume(self, state: dict[str, Any]) -> None:
         """Resume from the state of another training, with any number of ranks."""
-        epoch, step = 0, int(state["batches"])
-        self._first_batch = step
-        while step >= (steps := len(self._sampler.plan_of(epoch))):
-            epoch, step = epoch + 1, step - steps
-        self._sampler.resume({"seed": state["seed"], "selections": state["selections"], "epoch": epoch, "step": step})
+        epoch, steps_left = 0, int(state["batches"])
+        self._first_batch = steps_left
+        while steps_left >= (epoch_steps := len(self._sampler.plan_of(epoch))):
+            epoch, steps_left = epoch + 1, steps_left - epoch_steps
+        self._sampler.resume({"seed": state["seed"], "selections": state["selections"], "epoch": epoch, "step": steps_left})
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class TrainingCollator:
 
     def __call__(self, examples: Sequence[tuple[Example, int]]) -> ForwardBatch:
         sequences = [self.lay_out(example) for example, _ in examples]
-        weights = [weight for _, weight in examples]
+        sample_weights = [sample_weight for _, sample_weight in examples]
         if self.arrangement == "packed":
-            return pack(sequences, weights)
-        return pad(sequences, self.layout.vocabulary.padding, weights)
+            return pack(sequences, sample_weights)
+        return pad(sequences, self.layout.vocabulary.padding, sample_weights)
 
     def lay_out(self, example: Example) -> LaidOutTranscript:
         """The token sequence of one sample, with its frames."""

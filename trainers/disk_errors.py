@@ -26,8 +26,8 @@ def refusals(folder: Path) -> Generator[None]:
         try:
             yield
         except SafetensorError as error:
-            if match := SAFETENSORS_ERRNO.search(str(error)):
-                raise OSError(int(match[1]), os.strerror(int(match[1]))) from error
+            if errno_match := SAFETENSORS_ERRNO.search(str(error)):
+                raise OSError(int(errno_match[1]), os.strerror(int(errno_match[1]))) from error
             raise
         except RuntimeError as error:
             if TORCH_WRITE_ERROR.search(str(error)):
@@ -37,9 +37,9 @@ def refusals(folder: Path) -> Generator[None]:
 
 def _probe_disk(folder: Path) -> None:
     """Allocate a little space, so that the disk itself reports what is wrong."""
-    path = folder / f"probe{TEMPORARY}"
+    probe_path = folder / f"probe{TEMPORARY}"
     try:
-        with path.open("wb") as file:
+        with probe_path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, PROBE_BYTES)
     finally:
-        path.unlink(missing_ok=True)
+        probe_path.unlink(missing_ok=True)

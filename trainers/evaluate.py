@@ -65,60 +65,63 @@ class Evaluation(CommandResult):
 
     def blocks(self) -> Iterator[Block]:
         """The figures with their intervals, then the baselines."""
-        span, baselines = self.baselines.constant_span, self.baselines
+        constant_span, baselines = self.baselines.constant_span, self.baselines
         figures_by_name = {
             **self.figures,
-            f"constant span {print_span(span)}: miou" if span else "": baselines.constant_miou,
+            f"constant span {print_span(constant_span)}: miou" if constant_span else "": baselines.constant_miou,
             "uniform frames: accuracy": baselines.uniform_frames,
             "longest option: accuracy": baselines.longest_option,
         }
-        rows = [
-            [name, f"{figure.value:.3f}", f"{figure.low:.3f} - {figure.high:.3f}", figure.samples]
-            for name, figure in figures_by_name.items()
+        table_rows = [
+            [figure_name, f"{figure.value:.3f}", f"{figure.low:.3f} - {figure.high:.3f}", figure.samples]
+            for figure_name, figure in figures_by_name.items()
             if figure is not None
         ]
-        yield TextTable(["", "mean", "95 % of resampled videos", "samples"], rows)
+        yield TextTable(["", "mean", "95 % of resampled videos", "samples"], table_rows)
         yield ""
         yield f"{self.samples} samples, line by line: {self.folder}"
 
     def metrics(self) -> dict[str, object]:
         """Figures by name, with their intervals and numbers of samples."""
-        scores = self.baselines
+        baseline_scores = self.baselines
         baseline_values = {
-            "constant_span": scores.constant_miou and {"miou": scores.constant_miou.value, **_constant_window(scores)},
-            "uniform_frames": scores.uniform_frames and {"accuracy": scores.uniform_frames.value},
-            "longest_option": scores.longest_option and {"accuracy": scores.longest_option.value},
+            "constant_span": baseline_scores.constant_miou
+            and {"miou": baseline_scores.constant_miou.value, **_constant_window(baseline_scores)},
+            "uniform_frames": baseline_scores.uniform_frames and {"accuracy": baseline_scores.uniform_frames.value},
+            "longest_option": baseline_scores.longest_option and {"accuracy": baseline_scores.longest_option.value},
         }
         return {
             "samples": self.samples,
-            **{name: figure.value for name, figure in self.figures.items()},
-            "intervals": {name: [figure.low, figure.high] for name, figure in self.figures.items()},
-            "counted": {name: figure.samples for name, figure in self.figures.items()},
-            "baselines": {name: values for name, values in baseline_values.items() if values},
+            **{figure_name: figure.value for figure_name, figure in self.figures.items()},
+            "intervals": {figure_name: [figure.low, figure.high] for figure_name, figure in self.figures.items()},
+            "counted": {figure_name: figure.samples for figure_name, figure in self.figures.items()},
+            "baselines": {
+                figure_name: baseline_value for figure_name, baseline_value in baseline_values.items() if baseline_value
+            },
         }
 
 
-def _constant_window(scores: Baselines) -> dict[str, object]:
-    span = scores.constant_span
-    return {"window_s": [span.start_cs / 100, span.end_cs / 100]} if span else {}
+def _constant_window(baselines: Baselines) -> dict[str, object]:
+    constant_span = baselines.constant_span
+    return {"window_s": [constant_span.start_cs / 100, constant_span.end_cs / 100]} if constant_span else {}
 
 
 def evaluate(settings: EvaluationSettings) -> Evaluation:
     """Roll out, score, and write rows.jsonl and metrics.json."""
-    corpora = [_open_corpus(place) for place in settings.corpora]
-    baseline_corpora = [_open_corpus(place) for place in settings.baseline_corpora] or corpora
+    corpora = [_open_corpus(corpus_location) for corpus_location in settings.corpora]
+    baseline_corpora = [_open_corpus(corpus_location) for corpus_location in settings.baseline_corpora] or corpora
     device = "cuda" if settings.device == "auto" and torch.cuda.is_available() else "cpu"
     student = load(settings.checkpoint, getattr(torch, settings.weights), device)
     engine = TransformersEngine(student)
-    rows = [row for corpus in corpora for row in roll_out_corpus(engine, corpus, settings)]
+    evaluation_rows = [row for corpus in corpora for row in roll_out_corpus(engine, corpus, settings)]
     resamples, seed = settings.bootstrap.resamples, settings.bootstrap.seed
     evaluation = Evaluation(
         settings.checkpoint,
-        len(rows),
-        figures(rows, resamples, seed),
-        baselines(rows, target_spans(baseline_corpora), resamples, seed),
+        len(evaluation_rows),
+        figures(evaluation_rows, resamples, seed),
+        baselines(evaluation_rows, target_spans(baseline_corpora), resamples, seed),
         Path(settings.out),
-        rows,
+        evaluation_rows,
     )
     _write_files(evaluation)
     if settings.workspace:
@@ -128,10 +131,12 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
 
 def roll_out_corpus(engine: TransformersEngine, corpus: Corpus, settings: EvaluationSettings) -> Iterator[EvaluationRow]:
     """The rows of a corpus, in its order."""
-    count = min(settings.max_samples or len(corpus), len(corpus))
-    indices = np.linspace(0, len(corpus) - 1, count).round().astype(int).tolist()
-    for start in range(0, count, settings.batch_rows):
-        yield from _roll_out(engine, corpus.read(indices[start : start + settings.batch_rows]), corpus.clips, settings.roll)
+    sample_count = min(settings.max_samples or len(corpus), len(corpus))
+    sample_indices = np.linspace(0, len(corpus) - 1, sample_count).round().astype(int).tolist()
+    for batch_start in range(0, sample_count, settings.batch_rows):
+        yield from _roll_out(
+            engine, corpus.read(sample_indices[batch_start : batch_start + settings.batch_rows]), corpus.clips, settings.roll
+        )
 
 
 def _roll_out(
@@ -151,26 +156,26 @@ def _roll_out(
 
 def _uniform_request(request: RolloutRequest, result: RolloutResult, example: Example, clips: Clips) -> RolloutRequest:
     """The same request with a look at the whole video forced on it, at the density that the policy chose."""
-    fps = result.looks[0].fps if result.looks else clips.coarse_fps
-    return replace(request, forced=Look(Window(0, example.video.duration_cs), fps))
+    uniform_fps = result.looks[0].fps if result.looks else clips.coarse_fps
+    return replace(request, forced=Look(Window(0, example.video.duration_cs), uniform_fps))
 
 
 def target_spans(corpora: Sequence[Corpus]) -> NDArray[np.int64]:
     """The target windows of all samples, in centiseconds: windows x 2."""
-    spans: list[tuple[int, int]] = []
+    spans_cs: list[tuple[int, int]] = []
     for corpus in corpora:
         for packed in corpus.videos():
             for sample in packed.samples:
-                target = target_of(sample)
-                windows = (target.window,) if target else sample.windows
-                spans += [(window.start_cs, window.end_cs) for window in windows]
-    return np.array(spans, np.int64).reshape(-1, 2)
+                target_look = target_of(sample)
+                windows = (target_look.window,) if target_look else sample.windows
+                spans_cs += [(window.start_cs, window.end_cs) for window in windows]
+    return np.array(spans_cs, np.int64).reshape(-1, 2)
 
 
-def _open_corpus(place: str) -> Corpus:
-    corpus = Corpus(place)
+def _open_corpus(corpus_location: str) -> Corpus:
+    corpus = Corpus(corpus_location)
     if not len(corpus):
-        raise InputError("this corpus is empty", where=place, hint="select with a lower threshold, and pack again")
+        raise InputError("this corpus is empty", where=corpus_location, hint="select with a lower threshold, and pack again")
     return corpus
 
 
@@ -183,25 +188,35 @@ def _write_files(evaluation: Evaluation) -> None:
 
 def _add_to_lake(evaluation: Evaluation, settings: EvaluationSettings, corpora: Sequence[Corpus]) -> None:
     """Store the rows in the lake of a workspace, beside the videos and tasks that they are about."""
-    checkpoint = Path(settings.checkpoint)
-    student = StudentConfig(checkpoint=str(checkpoint)).id() if checkpoint.is_dir() else digest("student", settings.checkpoint)
-    description = {
-        "student": show("student", student), "selections": [corpus.manifest.selection for corpus in corpora],
+    checkpoint_path = Path(settings.checkpoint)
+    student_id = (
+        StudentConfig(checkpoint=str(checkpoint_path)).id()
+        if checkpoint_path.is_dir()
+        else digest("student", settings.checkpoint)
+    )
+    evaluation_config = {
+        "student": show("student", student_id), "selections": [corpus.manifest.selection for corpus in corpora],
         "max_samples": settings.max_samples, "weights": settings.weights, "roll": settings.roll.semantic(),
     }  # fmt: skip
-    rows = [_evaluated(row, student, evaluation.name) for row in evaluation.rows]
+    evaluated_rows = [_evaluated(row, student_id, evaluation.name) for row in evaluation.rows]
     command = f"dmforge evaluate: {evaluation.name}"
-    keep_evaluation(WorkspaceFolder(Path(settings.workspace)), command, digest("evaluation", description), description, rows)
+    keep_evaluation(
+        WorkspaceFolder(Path(settings.workspace)),
+        command,
+        digest("evaluation", evaluation_config),
+        evaluation_config,
+        evaluated_rows,
+    )
 
 
-def _evaluated(row: EvaluationRow, student: Id, checkpoint: str) -> EvaluatedSample:
+def _evaluated(row: EvaluationRow, student_id: Id, checkpoint: str) -> EvaluatedSample:
     return EvaluatedSample(
-        read(row.video)[1], read(row.sample)[1], read(row.task)[1], student, checkpoint, row.ending,
+        read(row.video)[1], read(row.sample)[1], read(row.task)[1], student_id, checkpoint, row.ending,
         _look_of([row.window_cs] if row.window_cs else [], row.fps), _look_of(row.target_cs, row.target_fps),
         row.iou, row.density_error, row.answer, row.answer_score, row.uniform_frames, row.visual_tokens,
     )  # fmt: skip
 
 
-def _look_of(windows: Sequence[tuple[int, int]], fps: str | None) -> Look | None:
-    density = read_density(fps) if fps else None
-    return Look(Window(*windows[0]), density) if windows and density else None
+def _look_of(windows_cs: Sequence[tuple[int, int]], fps_text: str | None) -> Look | None:
+    fps_or_none = read_density(fps_text) if fps_text else None
+    return Look(Window(*windows_cs[0]), fps_or_none) if windows_cs and fps_or_none else None

@@ -58,25 +58,25 @@ class EvaluationRow:
 def row_of(sample: ShardSample, video: str, result: RolloutResult, uniform_result: RolloutResult) -> EvaluationRow:
     """The row of a sample and its two rollouts: the free one, and the one with a look at the whole video."""
     task = task_of(sample)
-    target = target_of(sample)
-    targets, needs = ((target.window,), "all") if target else (sample.windows, sample.needs)
-    look = result.looks[0] if result.looks else None
-    looked_at = (look.window,) if look else ()
+    target_look = target_of(sample)
+    target_windows, any_or_all = ((target_look.window,), "all") if target_look else (sample.windows, sample.needs)
+    first_look = result.looks[0] if result.looks else None
+    looked_windows = (first_look.window,) if first_look else ()
     return EvaluationRow(
         sample=sample.id,
         video=video,
         kind=sample.kind,
         ending=result.ending,
-        window_cs=_bounds_cs(look.window) if look else None,
-        target_cs=tuple(map(_bounds_cs, targets)),
-        needs=needs,
+        window_cs=_bounds_cs(first_look.window) if first_look else None,
+        target_cs=tuple(map(_bounds_cs, target_windows)),
+        needs=any_or_all,
         gold_cs=tuple(map(_bounds_cs, sample.windows)),
-        fps=print_density(look.fps) if look else None,
-        target_fps=print_density(target.fps) if target else None,
-        iou=float(window_score(looked_at, targets, needs)) if targets else None,
-        gold_iou=float(window_score(looked_at, sample.windows, sample.needs)) if sample.windows else None,
-        iop=_iop(looked_at, targets) if targets else None,
-        density_error=float(density_error(look.fps, target.fps)) if look and target else None,
+        fps=print_density(first_look.fps) if first_look else None,
+        target_fps=print_density(target_look.fps) if target_look else None,
+        iou=float(window_score(looked_windows, target_windows, any_or_all)) if target_windows else None,
+        gold_iou=float(window_score(looked_windows, sample.windows, sample.needs)) if sample.windows else None,
+        iop=_iop(looked_windows, target_windows) if target_windows else None,
+        density_error=float(density_error(first_look.fps, target_look.fps)) if first_look and target_look else None,
         answer=result.answer,
         gold=sample.gold,
         answer_score=answer_score(result.answer, task),
@@ -98,8 +98,8 @@ def task_of(sample: ShardSample) -> Task:
     return Task(b"", sample.kind, sample.question, sample.options, sample.gold, sample.windows, sample.needs)
 
 
-def _iop(looked_at: tuple[Window, ...], targets: tuple[Window, ...]) -> float:
-    return overlap_cs(looked_at, targets) / measure_cs(looked_at) if looked_at else 0.0
+def _iop(looked_windows: tuple[Window, ...], target_windows: tuple[Window, ...]) -> float:
+    return overlap_cs(looked_windows, target_windows) / measure_cs(looked_windows) if looked_windows else 0.0
 
 
 def _bounds_cs(window: Window) -> tuple[int, int]:

@@ -29,8 +29,8 @@ def answer_miou(row: EvaluationRow) -> float | None:
 
 def acc_gqa(row: EvaluationRow) -> float | None:
     """Acc@GQA: the answer is right, and the look stood where it shows (IoU >= .5)."""
-    score = accuracy(row)
-    return None if score is None or row.iou is None else float(score == 1.0 and row.iou >= 0.5)
+    accuracy_score = accuracy(row)
+    return None if accuracy_score is None or row.iou is None else float(accuracy_score == 1.0 and row.iou >= 0.5)
 
 
 MEASURES: Mapping[str, Measure] = {
@@ -61,8 +61,10 @@ class Figure:
 
 def figures(rows: Sequence[EvaluationRow], resamples: int, seed: int) -> dict[str, Figure]:
     """The figures of all measures that have a meaning for some row."""
-    by_name = {name: figure(rows, measure, resamples, seed) for name, measure in MEASURES.items()}
-    return {name: figure_or_none for name, figure_or_none in by_name.items() if figure_or_none is not None}
+    figure_by_name = {measure_name: figure(rows, measure, resamples, seed) for measure_name, measure in MEASURES.items()}
+    return {
+        measure_name: figure_or_none for measure_name, figure_or_none in figure_by_name.items() if figure_or_none is not None
+    }
 
 
 def figure(rows: Sequence[EvaluationRow], measure: Measure, resamples: int, seed: int) -> Figure | None:
@@ -78,11 +80,11 @@ def gain(
 ) -> Figure | None:
     """The gain on the same samples: the interval of paired differences is narrower than two separate ones."""
     values_before = {row.sample: measure(row) for row in rows_before}
-    pairs = [(row.video, measure(row), values_before.get(row.sample)) for row in rows_after]
+    paired_values = [(row.video, measure(row), values_before.get(row.sample)) for row in rows_after]
     return _figure(
         [
             (video, value_after - value_before)
-            for video, value_after, value_before in pairs
+            for video, value_after, value_before in paired_values
             if value_after is not None and value_before is not None
         ],
         resamples,
@@ -94,9 +96,13 @@ def _figure(video_values: Sequence[tuple[str, float]], resamples: int, seed: int
     if not video_values:
         return None
     _, video_indices = np.unique([video for video, _ in video_values], return_inverse=True)
-    values = np.array([value for _, value in video_values])
-    sums, counts = np.bincount(video_indices, values), np.bincount(video_indices)
-    draws = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), resamples)
-    low, high = np.percentile(draws @ sums / (draws @ counts), (2.5, 97.5))
-    mean = values.mean()  # equal values may differ in the last bit, by the order in which they are added
-    return Figure(float(mean), float(min(low, mean)), float(max(high, mean)), len(video_values))
+    sample_values = np.array([value for _, value in video_values])
+    video_sums, video_counts = np.bincount(video_indices, sample_values), np.bincount(video_indices)
+    video_draws = np.random.default_rng(seed).multinomial(
+        len(video_sums), np.full(len(video_sums), 1 / len(video_sums)), resamples
+    )
+    low_bound, high_bound = np.percentile(video_draws @ video_sums / (video_draws @ video_counts), (2.5, 97.5))
+    sample_mean = sample_values.mean()  # equal values may differ in the last bit, by the order in which they are added
+    return Figure(
+        float(sample_mean), float(min(low_bound, sample_mean)), float(max(high_bound, sample_mean)), len(video_values)
+    )

@@ -21,9 +21,9 @@ MAX_TEXTS = 2_000
 def make_student(settings: ModelSettings, corpora: Sequence[Corpus], seed: int) -> Student:
     """The student that the settings name, with the tags in its vocabulary."""
     if settings.from_config:
-        samples = corpora[0].read(range(min(MAX_TEXTS, len(corpora[0]))))
-        texts = [piece.text for example in samples for piece in example.sample.transcript.pieces if piece.text]
-        return make_tiny(settings.from_config, texts, seed)
+        first_samples = corpora[0].read(range(min(MAX_TEXTS, len(corpora[0]))))
+        piece_texts = [piece.text for example in first_samples for piece in example.sample.transcript.pieces if piece.text]
+        return make_tiny(settings.from_config, piece_texts, seed)
     return load(settings.checkpoint, getattr(torch, settings.weights), add_missing_tags=settings.add_tags)
 
 
@@ -32,13 +32,13 @@ def prepare_student(student: Student, settings: ModelSettings) -> Student:
     model = student.model.to(getattr(torch, settings.weights))
     if settings.attention == "flash_attention_2":
         model.set_attn_implementation("flash_attention_2")
-    for pattern in settings.freeze:
-        matching = [weights for name, weights in model.named_parameters() if fnmatchcase(name, pattern)]
-        if not matching:
-            parts = {re.split(r"\.(?:layers|blocks)\.", name)[0] for name, _ in model.named_parameters()}
-            hint = f"names begin with: {', '.join(sorted(parts))}"
-            raise InputError(f"no weight matches {pattern!r}", where="[model] freeze", hint=hint)
-        for weights in matching:
+    for name_pattern in settings.freeze:
+        matching_weights = [weights for name, weights in model.named_parameters() if fnmatchcase(name, name_pattern)]
+        if not matching_weights:
+            name_beginnings = {re.split(r"\.(?:layers|blocks)\.", name)[0] for name, _ in model.named_parameters()}
+            hint = f"names begin with: {', '.join(sorted(name_beginnings))}"
+            raise InputError(f"no weight matches {name_pattern!r}", where="[model] freeze", hint=hint)
+        for weights in matching_weights:
             weights.requires_grad_(False)
     if settings.adapters:
         from peft import LoraConfig, get_peft_model

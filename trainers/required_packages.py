@@ -22,15 +22,17 @@ def require_packages(settings: TrainingSettings) -> None:
         _require_flash_attention(settings.saving.device)
 
 
-def _require_trackers(names: tuple[str, ...]) -> None:
-    installed = get_available_reporting_integrations()
-    for name in names:
-        if name not in (*INTEGRATION_TO_CALLBACK, *TRACKER_GROUPS):
-            hint = nearest(name, list(INTEGRATION_TO_CALLBACK))
-            raise InputError(f"{name!r} is no tracker that Hugging Face's Trainer knows", where="[saving] report_to", hint=hint)
-        if name not in (*installed, *TRACKER_GROUPS, *NOT_CHECKED):
-            hint = f"pip install {name.replace('_', '-')}, or take it out: log.jsonl has the same curves"
-            raise InputError(f"the package of {name!r} is not installed", where="[saving] report_to", hint=hint)
+def _require_trackers(tracker_names: tuple[str, ...]) -> None:
+    installed_trackers = get_available_reporting_integrations()
+    for tracker_name in tracker_names:
+        if tracker_name not in (*INTEGRATION_TO_CALLBACK, *TRACKER_GROUPS):
+            hint = nearest(tracker_name, list(INTEGRATION_TO_CALLBACK))
+            raise InputError(
+                f"{tracker_name!r} is no tracker that Hugging Face's Trainer knows", where="[saving] report_to", hint=hint
+            )
+        if tracker_name not in (*installed_trackers, *TRACKER_GROUPS, *NOT_CHECKED):
+            hint = f"pip install {tracker_name.replace('_', '-')}, or take it out: log.jsonl has the same curves"
+            raise InputError(f"the package of {tracker_name!r} is not installed", where="[saving] report_to", hint=hint)
 
 
 def _require_flash_attention(device: str) -> None:

@@ -41,13 +41,15 @@ class SftTrainer(ResumableTrainer):
 
     def __init__(self, student: Student, settings: SftSettings, corpora: Sequence[Corpus], args: TrainingArguments) -> None:
         self.settings = settings
-        data, ranks = settings.data, args.world_size
+        data_settings, rank_count = settings.data, args.world_size
         sampler = BatchSampler(
-            corpora, seed=settings.training.seed, max_tokens=data.max_tokens, max_samples=data.max_samples,
-            weights=[corpus.weight for corpus in data.corpora], rank=args.process_index, ranks=ranks,
+            corpora, seed=settings.training.seed, max_tokens=data_settings.max_tokens, max_samples=data_settings.max_samples,
+            weights=[corpus.weight for corpus in data_settings.corpora], rank=args.process_index, ranks=rank_count,
         )  # fmt: skip
         rounds = RankBatchSampler(sampler, settings.training.steps * settings.training.accumulation)
-        self.collate = TrainingCollator(student.layout, corpora[0].clips, data.layout, data.max_tokens // ranks)
+        self.collate = TrainingCollator(
+            student.layout, corpora[0].clips, data_settings.layout, data_settings.max_tokens // rank_count
+        )
         super().__init__(student, settings, corpora, rounds, args)
         # Qwen3-VL claims to take no number of items, and batches would be averaged whatever their size; we divide ourselves
         self.model_accepts_loss_kwargs = True
@@ -68,12 +70,12 @@ class SftTrainer(ResumableTrainer):
         start_s = time.perf_counter()
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         self._data_wait_s += time.perf_counter() - start_s
-        counts = torch.tensor(
+        token_counts = torch.tensor(
             [sum(batch.items for batch in batches), sum(batch.input_ids.numel() for batch in batches)], device=device
         )
-        learnt, tokens = self.accelerator.reduce(counts).tolist()  # pyright: ignore[reportAttributeAccessIssue]
-        self._tokens += tokens
-        return batches, learnt
+        learnt_tokens, input_tokens = self.accelerator.reduce(token_counts).tolist()  # pyright: ignore[reportAttributeAccessIssue]
+        self._tokens += input_tokens
+        return batches, learnt_tokens
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         loss = summed_loss(logits_of(model, inputs), inputs)
@@ -82,8 +84,11 @@ class SftTrainer(ResumableTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add to Hugging Face's metrics the tokens per second, and the share of time in which the model waited for data."""
         if "loss" in logs:
-            spent_s = time.perf_counter() - self._last_log_s
-            logs |= {"tokens_per_s": round(self._tokens / spent_s, 1), "waiting": round(self._data_wait_s / spent_s, 4)}
+            since_last_log_s = time.perf_counter() - self._last_log_s
+            logs |= {
+                "tokens_per_s": round(self._tokens / since_last_log_s, 1),
+                "waiting": round(self._data_wait_s / since_last_log_s, 4),
+            }
             self._data_wait_s, self._tokens, self._last_log_s = 0.0, 0, time.perf_counter()
         super().log(logs, start_time)
 
@@ -105,5 +110,5 @@ def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> T
     trainer = SftTrainer(student, settings, corpora, args)
     start_s = time.perf_counter()
     checkpoint = trainer.to_the_end(callbacks)
-    loss = next(entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry)
-    return TrainingResult(checkpoint, trainer.state.global_step, time.perf_counter() - start_s, {"loss": loss})
+    last_loss = next(entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry)
+    return TrainingResult(checkpoint, trainer.state.global_step, time.perf_counter() - start_s, {"loss": last_loss})

@@ -18,10 +18,12 @@ def open_cot_corpora(settings: DataSettings, ranks: int) -> list[Corpus]:
     """Open the corpora of a training by SFT, after checking that all of them can be trained on."""
     corpora = open_corpora(settings, require_trajectory)
     for corpus in corpora:
-        costliest = int(np.argmax(corpus.costs))
+        costliest_index = int(np.argmax(corpus.costs))
         max_tokens = settings.max_tokens // ranks
-        if corpus.costs[costliest] > max_tokens:
-            raise over_budget_error(int(corpus.costs[costliest]), max_tokens, f"{corpus.place}: {corpus[costliest].sample.id}")
+        if corpus.costs[costliest_index] > max_tokens:
+            raise over_budget_error(
+                int(corpus.costs[costliest_index]), max_tokens, f"{corpus.place}: {corpus[costliest_index].sample.id}"
+            )
     return corpora
 
 
@@ -64,9 +66,15 @@ def require_sound(corpora: Sequence[Corpus], check_sample: SampleCheck = require
                 check_sample(corpus, sample)
 
 
-def _require_same_clips(first: Corpus, other: Corpus) -> None:
-    if first.clips.digest != other.clips.digest:
-        other_clips, first_clips = other.clips.semantic(), first.clips.semantic()
-        differing = ", ".join(sorted(name for name in other_clips if other_clips[name] != first_clips[name]))
+def _require_same_clips(first_corpus: Corpus, other_corpus: Corpus) -> None:
+    if first_corpus.clips.digest != other_corpus.clips.digest:
+        other_clips, first_clips = other_corpus.clips.semantic(), first_corpus.clips.semantic()
+        differing_settings = ", ".join(
+            sorted(setting_name for setting_name in other_clips if other_clips[setting_name] != first_clips[setting_name])
+        )
         hint = "pack both with the same [clips]"
-        raise InputError(f"its frame plan differs from that of {first.place}: {differing}", where=other.place, hint=hint)
+        raise InputError(
+            f"its frame plan differs from that of {first_corpus.place}: {differing_settings}",
+            where=other_corpus.place,
+            hint=hint,
+        )

@@ -236,9 +236,9 @@ def read_training_file(settings_class: type[ConfigT], source: SettingsSource) ->
     path = path_of(source)
     if isinstance(source, Path) and not source.is_file():
         raise InputError("there is no such file", where=str(path), hint="give a TOML file: docs/training.md shows one")
-    content = read_toml(source) if isinstance(source, Path) else source
-    formats.refuse_newer("the file", content.get("format", 1), formats.TRAINING, str(path))
-    return parse_config(settings_class, content, where=str(path))
+    file_values = read_toml(source) if isinstance(source, Path) else source
+    formats.refuse_newer("the file", file_values.get("format", 1), formats.TRAINING, str(path))
+    return parse_config(settings_class, file_values, where=str(path))
 
 
 def resolve_location(path: Path, location: str) -> str:

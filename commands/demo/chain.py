@@ -93,22 +93,31 @@ class Finished(CommandResult):
     """The report's page; None where jinja2 is not installed."""
 
     def as_json(self) -> dict[str, Any]:
-        stages = [
+        stages_json = [
             {"name": stage.name, **asdict(stage.tally), "deferred": stage.deferred, "awaits": stage.blocked_by}
             for stage in self.stages
         ]
-        training = self.training.as_json() if self.training else {}
-        report = {"report": str(self.report)} if self.report else {}
-        corpora = {manifest.corpus: _corpus_json(folder, manifest) for folder, manifest in self.corpora.items()}
-        funnel = self.funnel.as_json()
-        return {"stages": stages, "corpora": corpora, "funnel": funnel, "digest": self.digest, **training, **report}
+        training_json = self.training.as_json() if self.training else {}
+        report_json = {"report": str(self.report)} if self.report else {}
+        corpora_json = {manifest.corpus: _corpus_json(folder, manifest) for folder, manifest in self.corpora.items()}
+        funnel_json = self.funnel.as_json()
+        return {
+            "stages": stages_json,
+            "corpora": corpora_json,
+            "funnel": funnel_json,
+            "digest": self.digest,
+            **training_json,
+            **report_json,
+        }
 
     def blocks(self) -> Iterator[Block]:
         yield from self.funnel.blocks()
         for folder, manifest in self.corpora.items():
-            counts = _corpus_json(folder, manifest)
+            corpus_counts = _corpus_json(folder, manifest)
             yield ""
-            yield f"{manifest.corpus}: " + ", ".join(f"{counts[key]} {key}" for key in ("samples", "videos", "shards", "bytes"))
+            yield f"{manifest.corpus}: " + ", ".join(
+                f"{corpus_counts[count_name]} {count_name}" for count_name in ("samples", "videos", "shards", "bytes")
+            )
             yield f"  {folder}"
         if self.training:
             yield ""
@@ -122,8 +131,13 @@ class Finished(CommandResult):
 
 
 def _corpus_json(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    counts = {"samples": manifest.samples, "videos": manifest.videos, "shards": len(manifest.shards), "bytes": manifest.bytes}
-    return {"selection": manifest.selection, "path": str(folder), **counts}
+    corpus_counts = {
+        "samples": manifest.samples,
+        "videos": manifest.videos,
+        "shards": len(manifest.shards),
+        "bytes": manifest.bytes,
+    }
+    return {"selection": manifest.selection, "path": str(folder), **corpus_counts}
 
 
 def demo(folder: Path, size: DemoSize, console: Console, command: str) -> Finished:
@@ -131,10 +145,10 @@ def demo(folder: Path, size: DemoSize, console: Console, command: str) -> Finish
     output_folder(folder, "--out")
     _refuse_other_contents(folder, size)
     trains_student = size.imitations > 0
-    worlds, behaviour = WorldSettings(videos=size.videos, study=trains_student), HABITS if trains_student else MISTAKES
-    workspace, reports = teach(folder, "study" if trains_student else "demo", worlds, behaviour, console, command)
-    is_whole = not any(report.tally.pending for report in reports)
-    training = _train(folder, workspace, size, console, command) if trains_student and is_whole else None
+    world_settings, behaviour = WorldSettings(videos=size.videos, study=trains_student), HABITS if trains_student else MISTAKES
+    workspace, reports = teach(folder, "study" if trains_student else "demo", world_settings, behaviour, console, command)
+    has_nothing_pending = not any(report.tally.pending for report in reports)
+    training = _train(folder, workspace, size, console, command) if trains_student and has_nothing_pending else None
     return Finished(
         workspace,
         reports,
@@ -172,30 +186,33 @@ def _train(folder: Path, workspace: WorkspaceFolder, size: DemoSize, console: Co
         make_worlds(folder / "practice/worlds", WorldSettings(videos=size.practice, seed=PRACTICE_SEED, study=True))
         return only_corpus(_run(folder / "practice", "practice", console, command, checkpoint)[0])
 
-    exam = make_exam(folder / "exam", WorldSettings(videos=size.exam, seed=EXAM_SEED, study=True), console, command)
-    places = Places(only_corpus(workspace), practice, exam)
-    return train_student(folder / "student", places, size.imitations, size.updates, console)
+    exam_folder = make_exam(folder / "exam", WorldSettings(videos=size.exam, seed=EXAM_SEED, study=True), console, command)
+    training_places = Places(only_corpus(workspace), practice, exam_folder)
+    return train_student(folder / "student", training_places, size.imitations, size.updates, console)
 
 
 def _run(
     folder: Path, recipe: str, console: Console, command: str, student: Path | None = None
 ) -> tuple[WorkspaceFolder, list[StageReport]]:
     """Ingest rendered worlds and run the recipe on them, to packed shards."""
-    worlds, workspace = folder / "worlds", WorkspaceFolder(folder / "workspace")
+    worlds_folder, workspace = folder / "worlds", WorkspaceFolder(folder / "workspace")
     if not workspace.recipe.exists():
         run.init(workspace.root, recipe)
     if student is not None:
         _set_checkpoint(student, workspace)
-    intake.add_videos(workspace, command, [str(worlds / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
-    intake.add_annotations(workspace, command, "jsonl", [worlds / "tasks.jsonl"])
+    intake.add_videos(workspace, command, [str(worlds_folder / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
+    intake.add_annotations(workspace, command, "jsonl", [worlds_folder / "tasks.jsonl"])
     return workspace, list(run.run(workspace, console, command))
 
 
 def _set_checkpoint(student: Path, workspace: WorkspaceFolder) -> None:
     """Set the student's checkpoint in a workspace's recipe."""
-    lines = workspace.recipe.read_text().splitlines(keepends=True)
+    recipe_lines = workspace.recipe.read_text().splitlines(keepends=True)
     relative_path = os.path.relpath(student, workspace.root)
-    new_lines = (f'checkpoint = "{relative_path}"\n' if line.startswith("checkpoint = ") else line for line in lines)
+    new_lines = (
+        f'checkpoint = "{relative_path}"\n' if recipe_line.startswith("checkpoint = ") else recipe_line
+        for recipe_line in recipe_lines
+    )
     with writing(workspace.recipe) as file:
         file.write("".join(new_lines).encode())
 
@@ -212,17 +229,17 @@ def only_corpus(workspace: WorkspaceFolder) -> Path:
 @contextmanager
 def _teacher_endpoint(url: str) -> Generator[None]:
     """Set the oracle as this process's teacher endpoint; a key for a real one is removed from the environment meanwhile."""
-    saved_environment = {name: os.environ.get(name) for name in (URL, KEY)}
+    saved_environment = {variable_name: os.environ.get(variable_name) for variable_name in (URL, KEY)}
     os.environ[URL] = url
     os.environ.pop(KEY, None)
     try:
         yield
     finally:
-        for name, value in saved_environment.items():
-            if value is None:
-                os.environ.pop(name, None)
+        for variable_name, saved_value in saved_environment.items():
+            if saved_value is None:
+                os.environ.pop(variable_name, None)
             else:
-                os.environ[name] = value
+                os.environ[variable_name] = saved_value
 
 
 def _refuse_other_contents(folder: Path, size: DemoSize) -> None:

@@ -107,21 +107,24 @@ class DemoTraining(CommandResult):
 
     def as_json(self) -> dict[str, object]:
         """The results as one JSON document: the evaluation at the end, the one before practice, and paired gains."""
-        gained = {name: {"value": figure.value, "interval": [figure.low, figure.high]} for name, figure in self.gains.items()}
-        return {"evaluation": self.after.metrics(), "before": self.before.metrics(), "gains": gained}
+        gain_values = {
+            measure_name: {"value": figure.value, "interval": [figure.low, figure.high]}
+            for measure_name, figure in self.gains.items()
+        }
+        return {"evaluation": self.after.metrics(), "before": self.before.metrics(), "gains": gain_values}
 
     def blocks(self) -> Iterator[Block]:
         yield f"The student in {self.after.samples} tasks about worlds that it has never seen:"
-        columns = ["", "after imitation", "after practice", "gain", "95 % of resampled videos"]
-        rows = [
-            [name, *(f"{evaluation.figures[name].value:.3f}" for evaluation in (self.before, self.after)),
+        table_columns = ["", "after imitation", "after practice", "gain", "95 % of resampled videos"]
+        table_rows = [
+            [measure_name, *(f"{evaluation.figures[measure_name].value:.3f}" for evaluation in (self.before, self.after)),
              f"{gain.value:+.3f}", f"{gain.low:+.3f} - {gain.high:+.3f}"]
-            for name, gain in self.gains.items()
+            for measure_name, gain in self.gains.items()
         ]  # fmt: skip
-        yield TextTable(columns, rows)
-        span, constant_miou = self.after.baselines.constant_span, self.after.baselines.constant_miou
-        if span and constant_miou:
-            yield f"Who always looks at {print_span(span)}: miou {constant_miou.value:.3f}"
+        yield TextTable(table_columns, table_rows)
+        constant_span, constant_miou = self.after.baselines.constant_span, self.after.baselines.constant_miou
+        if constant_span and constant_miou:
+            yield f"Who always looks at {print_span(constant_span)}: miou {constant_miou.value:.3f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +150,14 @@ class Desk:
         return evaluate(read_evaluation(settings_path))
 
     def _write_settings(self, name: str, template: str, **values: Path | int | str) -> Path:
-        path = self.folder / f"{name}.toml"
+        settings_path = self.folder / f"{name}.toml"
         template_values = {
-            key: os.path.relpath(value, self.folder) if isinstance(value, Path) else value for key, value in values.items()
+            template_key: os.path.relpath(template_value, self.folder) if isinstance(template_value, Path) else template_value
+            for template_key, template_value in values.items()
         }
-        with writing(path) as file:
-            file.write(template.format(name=path.name, **template_values).encode())
-        return path
+        with writing(settings_path) as file:
+            file.write(template.format(name=settings_path.name, **template_values).encode())
+        return settings_path
 
 
 def train_student(folder: Path, places: Places, imitations: int, updates: int, console: Console) -> DemoTraining:
@@ -162,22 +166,23 @@ def train_student(folder: Path, places: Places, imitations: int, updates: int, c
     desk = Desk(folder)
     console.print(f"imitating the teacher: {imitations} steps of a student from scratch", highlight=False)
     with redirect_stdout(stderr):  # progress of transformers, which prints it
-        imitated = desk.imitate(places.cot, imitations)
-    practice = places.practice(imitated)
+        imitated_checkpoint = desk.imitate(places.cot, imitations)
+    practice_folder = places.practice(imitated_checkpoint)
     console.print(f"practising: {updates} updates from exact rewards", highlight=False)
     with redirect_stdout(stderr):
-        practised = desk.practise(imitated, practice, updates)
-        before, after = (
+        practised_checkpoint = desk.practise(imitated_checkpoint, practice_folder, updates)
+        evaluation_before, evaluation_after = (
             desk.examine(*name_and_checkpoint, places.exam, places.cot)
-            for name_and_checkpoint in (("before", imitated), ("after", practised))
+            for name_and_checkpoint in (("before", imitated_checkpoint), ("after", practised_checkpoint))
         )
-    return DemoTraining(before, after, gains(before, after))
+    return DemoTraining(evaluation_before, evaluation_after, gains(evaluation_before, evaluation_after))
 
 
 def gains(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
     """The paired gains of measures between two evaluations of the same tasks."""
     bootstrap = BootstrapSettings()
     paired_gains = {
-        name: gain(before.rows, after.rows, MEASURES[name], bootstrap.resamples, bootstrap.seed) for name in COMPARED
+        measure_name: gain(before.rows, after.rows, MEASURES[measure_name], bootstrap.resamples, bootstrap.seed)
+        for measure_name in COMPARED
     }
-    return {name: figure for name, figure in paired_gains.items() if figure is not None}
+    return {measure_name: figure for measure_name, figure in paired_gains.items() if figure is not None}

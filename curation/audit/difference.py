@@ -34,6 +34,8 @@ def samples_of_shards(folder: Path) -> pa.Table:
         raise InputError("neither a workspace nor shards", where=f"--with {folder}", hint=hint)
     with disk_errors(manifest), index.open("rb") as file:
         corpus = parse_manifest(manifest.read_bytes(), str(manifest)).corpus
-        ids = [read(sample)[1] for row in read_rows(file, str(index)) for sample in row.samples]
-    nulls = pa.nulls(len(ids), ID)
-    return pa.table([pa.array(ids, ID), pa.array([corpus] * len(ids), pa.string()), nulls, nulls], schema=SCHEMA)
+        sample_ids = [read(sample_id)[1] for row in read_rows(file, str(index)) for sample_id in row.samples]
+    null_ids = pa.nulls(len(sample_ids), ID)
+    return pa.table(
+        [pa.array(sample_ids, ID), pa.array([corpus] * len(sample_ids), pa.string()), null_ids, null_ids], schema=SCHEMA
+    )

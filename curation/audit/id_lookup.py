@@ -54,7 +54,7 @@ class TypedId:
     @property
     def whole_id(self) -> Id | None:
         """The id, if the text is no mere beginning."""
-        return next((ids.low for ids in self.ranges if ids.low == ids.high), None)
+        return next((id_range.low for id_range in self.ranges if id_range.low == id_range.high), None)
 
 
 class RowLocation(NamedTuple):
@@ -94,9 +94,9 @@ def read_id(text: str, where: str = "ID") -> TypedId:
         raise InputError(f"{quoted_text!r} is too short for an id", where=where, hint=f"give {MIN_LETTERS} letters at least")
     if not kind and len(letters) == SHA256_DIGITS and _is_hex(letters):
         return TypedId(quoted_text, Video.kind, (_range(int(letters[: 2 * ID_BYTES], 16), BITS),), where)
-    ranges = (*(() if kind else _ranges_of_hex(letters)), *_ranges_of_base32(letters))
-    if ranges:
-        return TypedId(quoted_text, FORMER_KINDS.get(kind, kind), ranges, where)
+    id_ranges = (*(() if kind else _ranges_of_hex(letters)), *_ranges_of_base32(letters))
+    if id_ranges:
+        return TypedId(quoted_text, FORMER_KINDS.get(kind, kind), id_ranges, where)
     if len(letters) == LETTERS_OF_ID and set(letters) <= set(LETTERS):
         hint = f"copy it again: a whole id ends with one of {', '.join(LAST_LETTERS)}"
         raise InputError(f"{quoted_text!r} is mistyped: no id ends with {letters[-1]!r}", where=where, hint=hint)
@@ -115,10 +115,10 @@ def whole_id(text: str, where: str = "ID") -> tuple[str, Id]:
 def require_kind(typed_id: TypedId, kinds: Collection[str]) -> None:
     """Refuse an id of a kind that no table has, and say which kind was probably meant, or which column has such ids."""
     if typed_id.kind in COLUMN_OF_KIND:
-        names, table, column = COLUMN_OF_KIND[typed_id.kind]
-        value = f"{typed_id.kind}_..." if typed_id.whole_id is None else show(typed_id.kind, typed_id.whole_id)
-        hint = f"give the whole of it: dmforge audit --sql \"SELECT * FROM {table} WHERE {column} = '{value}' LIMIT 9\""
-        message = f"{typed_id.text!r} is the id of {names}, which has no row of its own"
+        rows_of_kind, table, column = COLUMN_OF_KIND[typed_id.kind]
+        example_id = f"{typed_id.kind}_..." if typed_id.whole_id is None else show(typed_id.kind, typed_id.whole_id)
+        hint = f"give the whole of it: dmforge audit --sql \"SELECT * FROM {table} WHERE {column} = '{example_id}' LIMIT 9\""
+        message = f"{typed_id.text!r} is the id of {rows_of_kind}, which has no row of its own"
         raise InputError(message, where=typed_id.where, hint=hint)
     if typed_id.kind and typed_id.kind not in kinds:
         message = f"the lake has nothing of the kind {shortened(typed_id.kind)!r}"
@@ -127,19 +127,21 @@ def require_kind(typed_id: TypedId, kinds: Collection[str]) -> None:
 
 def find(stored: StoredRows, typed_id: TypedId) -> RowLocation:
     """The one row that an id means; an error where there are several, or none."""
-    kinds = {record.kind: table for table, record in stored.records.items()}
-    require_kind(typed_id, kinds)
-    tables = [kinds[typed_id.kind]] if typed_id.kind else [table for table in stored.records if table not in SEARCHED_LAST]
+    table_by_kind = {record.kind: table for table, record in stored.records.items()}
+    require_kind(typed_id, table_by_kind)
+    tables = (
+        [table_by_kind[typed_id.kind]] if typed_id.kind else [table for table in stored.records if table not in SEARCHED_LAST]
+    )
     last_tables = () if typed_id.kind else SEARCHED_LAST
     matches = [
-        match
-        for ids in typed_id.ranges
-        for match in _rows_in_range(stored, tables, ids) or _rows_in_range(stored, last_tables, ids)
+        row_location
+        for id_range in typed_id.ranges
+        for row_location in _rows_in_range(stored, tables, id_range) or _rows_in_range(stored, last_tables, id_range)
     ]
     if len(matches) == 1:
         return matches[0]
     if matches:
-        printed_ids = _printed_ids(stored, [(match.table, match.id) for match in matches[:MAX_LISTED]])
+        printed_ids = _printed_ids(stored, [(row_location.table, row_location.id) for row_location in matches[:MAX_LISTED]])
         shown_ids = ", ".join(printed_ids) + (", ..." if len(matches) > MAX_LISTED else "")
         hint = f"give more letters, or one of these: {shown_ids}"
         raise InputError(f"{typed_id.text!r} is the beginning of several ids", where=typed_id.where, hint=hint)
@@ -154,7 +156,7 @@ def find(stored: StoredRows, typed_id: TypedId) -> RowLocation:
 def _require_not_forgotten(stored: StoredRows, typed_id: TypedId) -> None:
     """Refuse the id of a video that was taken down, with the reason."""
     for video, reason in reasons_by_video(stored.lake.workspace).items():
-        if typed_id.kind in ("", Video.kind) and any(ids.low <= video <= ids.high for ids in typed_id.ranges):
+        if typed_id.kind in ("", Video.kind) and any(id_range.low <= video <= id_range.high for id_range in typed_id.ranges):
             hint = "nothing of it is left; to take it in again, delete its line in inputs/forgotten.jsonl"
             raise InputError(f"{show(Video.kind, video)} was forgotten: {reason}", where=typed_id.where, hint=hint)
 
@@ -169,42 +171,46 @@ def _ranges_of_base32(letters: str) -> Iterator[IdRange]:
     """The ids that begin so as they are printed, if any do: a whole id has one spelling."""
     if len(letters) > LETTERS_OF_ID or set(letters) - set(LETTERS):
         return
-    value = sum(LETTERS.index(letter) << 5 * position for position, letter in enumerate(reversed(letters)))
+    low_bits_value = sum(LETTERS.index(letter) << 5 * position for position, letter in enumerate(reversed(letters)))
     if len(letters) < LETTERS_OF_ID:
-        yield _range(value, 5 * len(letters))
+        yield _range(low_bits_value, 5 * len(letters))
     elif letters[-1] in LAST_LETTERS:
-        yield _range(value >> 5 * LETTERS_OF_ID - BITS, BITS)
+        yield _range(low_bits_value >> 5 * LETTERS_OF_ID - BITS, BITS)
 
 
 def _is_hex(letters: str) -> bool:
     return re.fullmatch(r"[0-9a-f]+", letters) is not None
 
 
-def _range(value: int, bit_count: int) -> IdRange:
+def _range(first_bits_value: int, bit_count: int) -> IdRange:
     free_bits = BITS - bit_count
-    low = value << free_bits
-    return IdRange(low.to_bytes(ID_BYTES, "big"), (low + (1 << free_bits) - 1).to_bytes(ID_BYTES, "big"))
+    lowest_value = first_bits_value << free_bits
+    return IdRange(lowest_value.to_bytes(ID_BYTES, "big"), (lowest_value + (1 << free_bits) - 1).to_bytes(ID_BYTES, "big"))
 
 
-def _rows_in_range(stored: StoredRows, tables: Iterable[str], ids: IdRange) -> list[RowLocation]:
-    videos_by_table = {table: stored.between(table, ids.low, ids.high) for table in tables}
-    return [RowLocation(table, id, video) for table, videos in videos_by_table.items() for id, video in sorted(videos.items())]
+def _rows_in_range(stored: StoredRows, tables: Iterable[str], id_range: IdRange) -> list[RowLocation]:
+    videos_by_table = {table: stored.between(table, id_range.low, id_range.high) for table in tables}
+    return [
+        RowLocation(table, row_id, video)
+        for table, videos in videos_by_table.items()
+        for row_id, video in sorted(videos.items())
+    ]
 
 
 def _nearest_rows(stored: StoredRows, tables: Collection[str], ranges: Iterable[IdRange]) -> list[tuple[str, Id]]:
     """The rows whose ids begin most like the one that was given."""
-    distances: dict[tuple[str, Id], int] = {}
-    for ids in ranges:
-        target = int.from_bytes(ids.low, "big")
+    distance_by_row: dict[tuple[str, Id], int] = {}
+    for id_range in ranges:
+        sought_number = int.from_bytes(id_range.low, "big")
         for table in filter(stored.has, tables):
             neighbours = "SELECT unnest([max(id) FILTER (id < $low), min(id) FILTER (id > $high)]) AS id"
-            rows = stored.view.unchecked(f"{neighbours} FROM {stored.sql(table, ['id'])}", ids._asdict())
-            for id in filter(None, id_list(rows.column("id"))):
-                distance = int.from_bytes(id, "big") ^ target
-                distances[table, id] = min(distance, distances.get((table, id), distance))
-    return sorted(distances, key=lambda row: distances[row])[:3]
+            neighbour_rows = stored.view.unchecked(f"{neighbours} FROM {stored.sql(table, ['id'])}", id_range._asdict())
+            for id in filter(None, id_list(neighbour_rows.column("id"))):
+                xor_distance = int.from_bytes(id, "big") ^ sought_number
+                distance_by_row[table, id] = min(xor_distance, distance_by_row.get((table, id), xor_distance))
+    return sorted(distance_by_row, key=lambda row: distance_by_row[row])[:3]
 
 
-def _printed_ids(stored: StoredRows, rows: Iterable[tuple[str, Id]]) -> list[str]:
-    kinds: Mapping[str, str] = {table: record.kind for table, record in stored.records.items()}
-    return [show(kinds[table], id) for table, id in rows]
+def _printed_ids(stored: StoredRows, table_and_id_pairs: Iterable[tuple[str, Id]]) -> list[str]:
+    kind_by_table: Mapping[str, str] = {table: record.kind for table, record in stored.records.items()}
+    return [show(kind_by_table[table], row_id) for table, row_id in table_and_id_pairs]

@@ -64,9 +64,9 @@ class Lineage:
     @property
     def steps(self) -> tuple[Step, ...]:
         """From the source to the shard."""
-        chain = (*self.above, self.subject, *self.below)
-        chain_ids = {step.id for step in chain}
-        return (*(step for step in self.video if step.id not in chain_ids), *chain)
+        traced_steps = (*self.above, self.subject, *self.below)
+        chain_ids = {step.id for step in traced_steps}
+        return (*(step for step in self.video if step.id not in chain_ids), *traced_steps)
 
 
 def lineage(stored: StoredRows, match: RowLocation) -> Lineage:
@@ -84,9 +84,10 @@ class _Tracing:
         self._by_id: dict[tuple[str, Id], StoredRow] = {}
         for table, rows in self._rows.items():
             if table != Outcome.table:
-                for row in rows:
-                    if (table, row.id) not in self._by_id or self._is_of_recipe(row):  # of several the one that counts
-                        self._by_id[table, row.id] = row
+                for traced_row in rows:
+                    # of several the one that counts
+                    if (table, traced_row.id) not in self._by_id or self._is_of_recipe(traced_row):
+                        self._by_id[table, traced_row.id] = traced_row
         self._children: defaultdict[tuple[str | None, Id | None], list[StoredRow]] = defaultdict(list)
         for (table, _), row in self._by_id.items():
             if table not in LISTED_APART and row.commit.kind != "roster":
@@ -95,53 +96,65 @@ class _Tracing:
     def _read(self) -> tuple[dict[str, str], dict[str, list[StoredRow]]]:
         """The variant of each stage, by its name, and all rows. Each is half of the work, so they are read at once."""
         stored, view = self._stored, self._view
-        tables = [table for table in (*stored.records, Outcome.table) if stored.has(table)]
+        stored_tables = [table for table in (*stored.records, Outcome.table) if stored.has(table)]
         view.open()
-        with ThreadPoolExecutor(2) as pool:
-            variants = pool.submit(lambda: {stage.name: base32(view.variant(stage)) for stage in view.stages})
-            rows = dict(zip(tables, pool.map(stored.about, tables, itertools.repeat(self._video)), strict=True))
-            return variants.result(), rows
+        with ThreadPoolExecutor(2) as thread_pool:
+            variants_future = thread_pool.submit(lambda: {stage.name: base32(view.variant(stage)) for stage in view.stages})
+            rows_by_table = dict(
+                zip(stored_tables, thread_pool.map(stored.about, stored_tables, itertools.repeat(self._video)), strict=True)
+            )
+            return variants_future.result(), rows_by_table
 
-    def of(self, table: str, id: Id) -> Lineage:
-        subject = self._by_id[table, id]
-        above, below = list(self._above(subject)), list(self._below(subject))
-        chain = [*above, subject, *below]
-        subject_ids = {row.id for row in chain} | {self._video}
-        task_ids = {row.id for row in chain if row.table == Task.table} | {row.values.get("task") for row in chain}
+    def of(self, table: str, row_id: Id) -> Lineage:
+        subject_row = self._by_id[table, row_id]
+        ancestor_rows, descendant_rows = list(self._above(subject_row)), list(self._below(subject_row))
+        chain_rows = [*ancestor_rows, subject_row, *descendant_rows]
+        subject_ids = {chain_row.id for chain_row in chain_rows} | {self._video}
+        task_ids = {chain_row.id for chain_row in chain_rows if chain_row.table == Task.table} | {
+            chain_row.values.get("task") for chain_row in chain_rows
+        }
         video_row = self._by_id.get((Video.table, self._video))
-        candidates = [row for row in chain if row.table == Candidate.table]
+        candidate_rows = [chain_row for chain_row in chain_rows if chain_row.table == Candidate.table]
         workspace = self._stored.lake.workspace
         media = Media(workspace, self._video)
-        names = self._names([row for rows in self._rows.values() for row in rows if "id" in row.values])
+        printed_ids = self._names([row for rows in self._rows.values() for row in rows if "id" in row.values])
         return Lineage(
-            self._step(subject),
-            tuple(map(self._step, above)),
+            self._step(subject_row),
+            tuple(map(self._step, ancestor_rows)),
             tuple(map(self._step, (*self._above(video_row), video_row))) if video_row else (),
-            tuple(map(self._step, below)),
-            tuple(row for row in self._rows.get(Outcome.table, []) if row.values["input"] in subject_ids),
-            tuple(_ordered_verdicts(row for row in self._rows.get(Verdict.table, []) if row.values["subject"] in subject_ids)),
-            tuple(row for row in self._rows.get(Rollout.table, []) if row.values["task"] in task_ids),
-            tuple(paid_answers(workspace, candidates)),
-            tuple(places(workspace, [row for row in chain if row.table == Packed.table], names)),
+            tuple(map(self._step, descendant_rows)),
+            tuple(
+                outcome_row for outcome_row in self._rows.get(Outcome.table, []) if outcome_row.values["input"] in subject_ids
+            ),
+            tuple(
+                _ordered_verdicts(
+                    verdict_row
+                    for verdict_row in self._rows.get(Verdict.table, [])
+                    if verdict_row.values["subject"] in subject_ids
+                )
+            ),
+            tuple(rollout_row for rollout_row in self._rows.get(Rollout.table, []) if rollout_row.values["task"] in task_ids),
+            tuple(paid_answers(workspace, candidate_rows)),
+            tuple(places(workspace, [chain_row for chain_row in chain_rows if chain_row.table == Packed.table], printed_ids)),
             next((entry for entry in listed(workspace).values() if entry.video == self._video), None),
             _receipt(media),
             media,
-            names,
+            printed_ids,
         )
 
     def _above(self, row: StoredRow) -> Sequence[StoredRow]:
         """The rows that a row was made from, the source first."""
-        table = self._stored.reads(row.commit.stage)
+        parent_table = self._stored.reads(row.commit.stage)
         made_from = row.made_from
-        if table is None or made_from is None or row.commit.kind == "roster":
+        if parent_table is None or made_from is None or row.commit.kind == "roster":
             return ()
-        parent = self._by_id.get((table, made_from))
-        return () if parent is None else (*self._above(parent), parent)
+        parent_row = self._by_id.get((parent_table, made_from))
+        return () if parent_row is None else (*self._above(parent_row), parent_row)
 
     def _below(self, row: StoredRow) -> Iterable[StoredRow]:
-        for child in self._children[row.table, row.id]:
-            yield child
-            yield from self._below(child)
+        for child_row in self._children[row.table, row.id]:
+            yield child_row
+            yield from self._below(child_row)
 
     def _step(self, row: StoredRow) -> Step:
         stage = self._stages.get(row.commit.stage)
@@ -152,7 +165,7 @@ class _Tracing:
 
     def _is_current(self, row: StoredRow) -> bool:
         """Whether a row and all that it was made from are as the recipe makes them."""
-        return all(self._is_of_recipe(ancestor) for ancestor in (*self._above(row), row))
+        return all(self._is_of_recipe(ancestor_row) for ancestor_row in (*self._above(row), row))
 
     def _is_of_recipe(self, row: StoredRow) -> bool:
         stage = self._stages.get(row.commit.stage)

@@ -44,15 +44,18 @@ def as_json(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> dict[st
         "source": asdict(lineage.source) if lineage.source else None,
         "receipt": asdict(lineage.receipt) if lineage.receipt else None,
         "steps": [_step_json(step, lineage, root) for step in lineage.steps],
-        "outcomes": [_row_json(row, lineage) for row in lineage.outcomes],
-        "verdicts": [_row_json(row, lineage) for row in lineage.verdicts],
-        "rollouts": [_row_json(row, lineage) for row in lineage.rollouts],
-        "answers": [asdict(paid) | {"path": _relative_path(paid.path, root)} for paid in lineage.answers],
-        "shards": [asdict(place) | {"path": _relative_path(place.path, root)} for place in lineage.places],
+        "outcomes": [_row_json(outcome_row, lineage) for outcome_row in lineage.outcomes],
+        "verdicts": [_row_json(verdict_row, lineage) for verdict_row in lineage.verdicts],
+        "rollouts": [_row_json(rollout_row, lineage) for rollout_row in lineage.rollouts],
+        "answers": [asdict(paid_answer) | {"path": _relative_path(paid_answer.path, root)} for paid_answer in lineage.answers],
+        "shards": [
+            asdict(packed_sample) | {"path": _relative_path(packed_sample.path, root)} for packed_sample in lineage.places
+        ],
     }
     if checked is not None:
         document["checks"] = [
-            asdict(check) | {"path": _relative_path(check.path, root), "holds": check.holds} for check in checked
+            asdict(receipt_check) | {"path": _relative_path(receipt_check.path, root), "holds": receipt_check.holds}
+            for receipt_check in checked
         ]
     return document
 
@@ -67,20 +70,20 @@ def lines(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> Iterator[
 
 def _unescaped_lines(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> Iterator[str]:
     root = lineage.media.workspace.root
-    subject = lineage.subject
-    yield subject.id + ("" if subject.current else ": stored, but the recipe as it is now does not make it so")
+    subject_row = lineage.subject
+    yield subject_row.id + ("" if subject_row.current else ": stored, but the recipe as it is now does not make it so")
     if lineage.source is not None:
         yield f"\nbrought: {lineage.source.path}"
         yield f"  sha256 {lineage.source.sha256}"
     for step in _first_steps(lineage.steps):
         yield from _step_lines(step, lineage, root)
-    yield from _headed("outcomes", [_outcome_line(row, lineage) for row in lineage.outcomes])
-    yield from _headed("verdicts", [_verdict_line(row, lineage) for row in lineage.verdicts])
-    yield from _headed("rollouts", [_rollout_line(row) for row in lineage.rollouts])
-    yield from _headed("answers of teachers", [_paid_line(paid, root) for paid in lineage.answers])
-    yield from _headed("in shards", [line for place in lineage.places for line in _place_lines(place, root)])
+    yield from _headed("outcomes", [_outcome_line(outcome_row, lineage) for outcome_row in lineage.outcomes])
+    yield from _headed("verdicts", [_verdict_line(verdict_row, lineage) for verdict_row in lineage.verdicts])
+    yield from _headed("rollouts", [_rollout_line(rollout_row) for rollout_row in lineage.rollouts])
+    yield from _headed("answers of teachers", [_paid_line(paid_answer, root) for paid_answer in lineage.answers])
+    yield from _headed("in shards", [line for packed_sample in lineage.places for line in _place_lines(packed_sample, root)])
     if checked is not None:
-        yield from _headed("receipts", [_check_line(check, root) for check in checked], len(checked))
+        yield from _headed("receipts", [_check_line(receipt_check, root) for receipt_check in checked], len(checked))
 
 
 def _step_json(step: Step, lineage: Lineage, root: Path) -> dict[str, Any]:
@@ -116,13 +119,13 @@ def _step_lines(step: Step, lineage: Lineage, root: Path) -> Iterator[str]:
         yield f"  configured as {_shortened(json.dumps(dict(step.row.commit.config), sort_keys=True))}"
     if step.prompts:
         yield f"  prompts {', '.join(sha256[:12] for sha256 in step.prompts)}"
-    names = SHOWN_COLUMNS.get(step.row.table) or tuple(
-        name for name, value in step.row.values.items() if isinstance(value, str)
+    column_names = SHOWN_COLUMNS.get(step.row.table) or tuple(
+        column_name for column_name, value in step.row.values.items() if isinstance(value, str)
     )
-    for name in names:
-        text = _text(step.row.values.get(name), name, lineage.names)
-        if text:
-            yield f"  {name}: {_shortened(text)}"
+    for column_name in column_names:
+        cell_text = _text(step.row.values.get(column_name), column_name, lineage.names)
+        if cell_text:
+            yield f"  {column_name}: {_shortened(cell_text)}"
     for thought in _thoughts(step.row.values.get("transcript")):
         yield f"  > {_shortened(thought)}"
     for gap in (step.row.values.get("gaps") or ())[:MAX_LINES]:
@@ -131,9 +134,9 @@ def _step_lines(step: Step, lineage: Lineage, root: Path) -> Iterator[str]:
 
 
 def _thoughts(transcript: Any) -> Iterator[str]:
-    for piece in (transcript or {}).get("pieces") or ():
-        if piece["author"] == "policy" and piece["text"]:
-            yield " ".join(piece["text"].split())
+    for transcript_piece in (transcript or {}).get("pieces") or ():
+        if transcript_piece["author"] == "policy" and transcript_piece["text"]:
+            yield " ".join(transcript_piece["text"].split())
 
 
 def _text(value: Any, column: str, names: Mapping[Id, str]) -> str:
@@ -150,55 +153,64 @@ def _text(value: Any, column: str, names: Mapping[Id, str]) -> str:
     return str(plain(value, column, names))
 
 
-def _outcome_line(row: StoredRow, lineage: Lineage) -> str:
-    values = row.values
-    subject = plain(values["input"], "input", lineage.names)
-    description = ": ".join(text for text in (values["status"], values["reason"], values["detail"]) if text)
+def _outcome_line(outcome_row: StoredRow, lineage: Lineage) -> str:
+    outcome_values = outcome_row.values
+    input_id = plain(outcome_values["input"], "input", lineage.names)
+    description = ": ".join(
+        reason_part
+        for reason_part in (outcome_values["status"], outcome_values["reason"], outcome_values["detail"])
+        if reason_part
+    )
     return _shortened(
-        f"{values['stage']} of {subject}: {description}" + (f", {values['rows']} rows" if values["status"] == "made" else "")
+        f"{outcome_values['stage']} of {input_id}: {description}"
+        + (f", {outcome_values['rows']} rows" if outcome_values["status"] == "made" else "")
     )
 
 
-def _verdict_line(row: StoredRow, lineage: Lineage) -> str:
-    values = row.values
-    description = ": ".join(text for text in (values["reason"], values["detail"]) if text)
-    subject = plain(values["subject"], values["subject_kind"], lineage.names)
+def _verdict_line(verdict_row: StoredRow, lineage: Lineage) -> str:
+    verdict_values = verdict_row.values
+    description = ": ".join(reason_part for reason_part in (verdict_values["reason"], verdict_values["detail"]) if reason_part)
+    subject_id = plain(verdict_values["subject"], verdict_values["subject_kind"], lineage.names)
     return _shortened(
-        f"{values['filter']} {values['score']:g} of n = {values['n']}, on {subject}"
+        f"{verdict_values['filter']} {verdict_values['score']:g} of n = {verdict_values['n']}, on {subject_id}"
         + (f": {description}" if description else "")
     )
 
 
-def _rollout_line(row: StoredRow) -> str:
-    values = row.values
-    student = show("student", values["student"])
+def _rollout_line(rollout_row: StoredRow) -> str:
+    rollout_values = rollout_row.values
+    student_id = show("student", rollout_values["student"])
     return _shortened(
-        f"{show('rollout', row.id)}: {student}, {values['mode']} {values['index']}, {values['ending']}: {values['answer']}"
+        f"{show('rollout', rollout_row.id)}: {student_id}, {rollout_values['mode']} {rollout_values['index']}, "
+        f"{rollout_values['ending']}: {rollout_values['answer']}"
     )
 
 
-def _paid_line(paid: PaidAnswer, root: Path) -> str:
-    location = f"{_relative_path(paid.path, root)} at {paid.offset}"
-    counts = (paid.input_tokens, paid.output_tokens)
-    cost = " + ".join("?" if count is None else str(count) for count in counts) + " tokens"
-    return f"{paid.request} to {paid.model}: {location}, {cost}: {_shortened(' '.join(paid.text.split()))}"
+def _paid_line(paid_answer: PaidAnswer, root: Path) -> str:
+    location = f"{_relative_path(paid_answer.path, root)} at {paid_answer.offset}"
+    token_counts = (paid_answer.input_tokens, paid_answer.output_tokens)
+    cost = " + ".join("?" if token_count is None else str(token_count) for token_count in token_counts) + " tokens"
+    return f"{paid_answer.request} to {paid_answer.model}: {location}, {cost}: {_shortened(' '.join(paid_answer.text.split()))}"
 
 
-def _place_lines(place: PackedSample, root: Path) -> Iterator[str]:
-    yield f"{place.sample}: {_relative_path(place.path, root)}, {place.key} at {place.offset}, {place.size} bytes"
-    for member in place.members:
-        yield f"  {member.name} at {member.offset}, {member.size} bytes, sha256 {member.sha256}"
+def _place_lines(packed_sample: PackedSample, root: Path) -> Iterator[str]:
+    location = f"{packed_sample.key} at {packed_sample.offset}, {packed_sample.size} bytes"
+    yield f"{packed_sample.sample}: {_relative_path(packed_sample.path, root)}, {location}"
+    for tar_member in packed_sample.members:
+        yield f"  {tar_member.name} at {tar_member.offset}, {tar_member.size} bytes, sha256 {tar_member.sha256}"
 
 
-def _check_line(check: ReceiptCheck, root: Path) -> str:
-    result = "holds" if check.holds else f"DOES NOT HOLD: {check.said} was said, {check.found} is found"
-    return f"{check.what}, {_relative_path(check.path, root)}: {result}"
+def _check_line(receipt_check: ReceiptCheck, root: Path) -> str:
+    check_result = (
+        "holds" if receipt_check.holds else f"DOES NOT HOLD: {receipt_check.said} was said, {receipt_check.found} is found"
+    )
+    return f"{receipt_check.what}, {_relative_path(receipt_check.path, root)}: {check_result}"
 
 
 def _headed(heading: str, entries: Sequence[str], max_lines: int = MAX_LINES) -> Iterator[str]:
     if entries:
         yield f"\n{heading}"
-        yield from (f"  {line}" for line in entries[:max_lines])
+        yield from (f"  {entry_line}" for entry_line in entries[:max_lines])
         if len(entries) > max_lines:
             yield f"  and {len(entries) - max_lines} more"
 

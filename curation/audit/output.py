@@ -35,15 +35,17 @@ CHUNK_ROWS = 10_000
 def format_of(requested: str | None, out: Path | None) -> Format:
     """The format of an answer: the requested one, else that of the file's suffix, else a table."""
     suffix = out.suffix.removeprefix(".") if out else ""
-    name = requested or suffix or "table"
-    form: Format | None = next((form for form in FORMATS if form == name), None)
-    if form is None or (form == "table" and out is not None):
-        where = "--format" if requested else f"--out {out}"
-        allowed = [form for form in FORMATS if form != "table" or out is None]
-        raise InputError(f"{name!r} is no format", where=where, hint=nearest(name, allowed))
-    if form == "parquet" and out is None:
+    format_name = requested or suffix or "table"
+    matching_format: Format | None = next(
+        (matching_format for matching_format in FORMATS if matching_format == format_name), None
+    )
+    if matching_format is None or (matching_format == "table" and out is not None):
+        option_text = "--format" if requested else f"--out {out}"
+        allowed_formats = [matching_format for matching_format in FORMATS if matching_format != "table" or out is None]
+        raise InputError(f"{format_name!r} is no format", where=option_text, hint=nearest(format_name, allowed_formats))
+    if matching_format == "parquet" and out is None:
         raise InputError("Parquet is not for a terminal", where="--format", hint="give a file with --out FILE")
-    return form
+    return matching_format
 
 
 Naming = Callable[[str, Collection[Id]], Mapping[Id, str]]
@@ -59,24 +61,24 @@ class StreamedResult(NamedTuple):
 
 def answer_of(answer_stream: StreamedResult) -> QueryResult:
     """The whole answer of a stream, for printing."""
-    rows: list[list[Any]] = []
-    for chunk in _chunks(answer_stream.batches, answer_stream.naming):
-        rows += chunk
-        if len(rows) > MAX_PRINTED_ROWS:
+    printed_rows: list[list[Any]] = []
+    for row_chunk in _chunks(answer_stream.batches, answer_stream.naming):
+        printed_rows += row_chunk
+        if len(printed_rows) > MAX_PRINTED_ROWS:
             message = f"more than {MAX_PRINTED_ROWS} rows"
             raise InputError(
                 message, where="audit", hint="write them to a file, --out rows.parquet; or put LIMIT behind the question"
             )
-    return QueryResult(answer_stream.batches.schema.names, rows)
+    return QueryResult(answer_stream.batches.schema.names, printed_rows)
 
 
 def table_of(answer_stream: StreamedResult) -> pa.Table:
     """The whole answer of a stream, with ids in its columns as they are printed."""
     table = answer_stream.batches.read_all()
-    for index, field in enumerate(table.schema):
-        if pa.types.is_binary(field.type) or pa.types.is_fixed_size_binary(field.type):
-            cells = _plain_column(field.name, table.column(index), answer_stream.naming)
-            table = table.set_column(index, field.name, pa.array(cells, pa.string()))
+    for column_index, column_field in enumerate(table.schema):
+        if pa.types.is_binary(column_field.type) or pa.types.is_fixed_size_binary(column_field.type):
+            cells = _plain_column(column_field.name, table.column(column_index), answer_stream.naming)
+            table = table.set_column(column_index, column_field.name, pa.array(cells, pa.string()))
     return table
 
 
@@ -112,13 +114,13 @@ def _write_csv(batches: _Counted, file: HashedFile) -> None:
 
 
 def _write_json(batches: _Counted, file: HashedFile) -> None:
-    columns = json.dumps(batches.schema.names, ensure_ascii=False)
-    file.write(f'{{"columns": {columns}, "rows": ['.encode())
-    separator = "\n"
-    for chunk in _chunks(batches, batches.naming):
-        for row in chunk:
-            file.write((separator + json.dumps(row, ensure_ascii=False)).encode("utf-8", "backslashreplace"))
-            separator = ",\n"
+    column_names_json = json.dumps(batches.schema.names, ensure_ascii=False)
+    file.write(f'{{"columns": {column_names_json}, "rows": ['.encode())
+    row_separator = "\n"
+    for row_chunk in _chunks(batches, batches.naming):
+        for row in row_chunk:
+            file.write((row_separator + json.dumps(row, ensure_ascii=False)).encode("utf-8", "backslashreplace"))
+            row_separator = ",\n"
     file.write(b"\n]}\n")
 
 
@@ -138,46 +140,47 @@ WRITERS: dict[Format, Callable[[_Counted, HashedFile], None]] = {
 def _chunks(batches: Iterable[pa.RecordBatch], naming: Naming) -> Iterator[list[list[Any]]]:
     """Rows of plain values, some thousand at a time. By column: two columns may have one name."""
     for batch in batches:
-        for start in range(0, batch.num_rows, CHUNK_ROWS):
-            rows = batch.slice(start, CHUNK_ROWS)
-            columns = [
-                _plain_column(name, rows.column(column_index), naming) for column_index, name in enumerate(batch.schema.names)
+        for start_row in range(0, batch.num_rows, CHUNK_ROWS):
+            batch_slice = batch.slice(start_row, CHUNK_ROWS)
+            plain_columns = [
+                _plain_column(name, batch_slice.column(column_index), naming)
+                for column_index, name in enumerate(batch.schema.names)
             ]
-            yield [list(row) for row in zip(*columns, strict=True)]
+            yield [list(row) for row in zip(*plain_columns, strict=True)]
 
 
 def _csv_lines(columns: list[str], chunks: Iterable[list[list[Any]]]) -> Iterator[str]:
     yield _csv_text([map(_cell, columns)])
-    for rows in chunks:
-        yield _csv_text([[_cell(cell) for cell in row] for row in rows])
+    for row_chunk in chunks:
+        yield _csv_text([[_cell(cell) for cell in row] for row in row_chunk])
 
 
 def _csv_text(rows: Iterable[Iterable[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    csv_buffer = io.StringIO()
+    csv.writer(csv_buffer, lineterminator="\n").writerows(rows)
+    return csv_buffer.getvalue()
 
 
 def _cell(value: Any) -> Any:
     """A value as a part of one line: a text with line ends would be two rows to a reader of lines. JSON keeps it as it is."""
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-    return escaped_in_line(text) if isinstance(text, str) else text
+    cell_text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    return escaped_in_line(cell_text) if isinstance(cell_text, str) else cell_text
 
 
 def _plain_column(name: str, column: pa.Array[Any] | pa.ChunkedArray[Any], naming: Naming) -> list[Any]:
     cells = column.to_pylist()
     ids = set(_ids(cells)) if "binary" in str(column.type) else set[Id]()
-    names = naming(name, ids) if ids else {}
-    return [plain(cell, name, names) for cell in cells]
+    name_by_id = naming(name, ids) if ids else {}
+    return [plain(cell, name, name_by_id) for cell in cells]
 
 
 def _ids(values: Iterable[Any]) -> Iterator[Id]:
-    for value in values:
-        if isinstance(value, bytes):
-            if len(value) == ID_BYTES:
-                yield value
-        elif isinstance(value, list | dict):
-            yield from _ids(value.values() if isinstance(value, dict) else value)
+    for cell_value in values:
+        if isinstance(cell_value, bytes):
+            if len(cell_value) == ID_BYTES:
+                yield cell_value
+        elif isinstance(cell_value, list | dict):
+            yield from _ids(cell_value.values() if isinstance(cell_value, dict) else cell_value)
 
 
 def plain(value: Any, column: str, names: Mapping[Id, str]) -> Any:

@@ -33,24 +33,26 @@ class PaidAnswer:
 def paid_answers(workspace: WorkspaceFolder, candidates: Iterable[StoredRow]) -> Iterator[PaidAnswer]:
     """The line of each request, as far as the journal still has it."""
     candidate_by_request = {
-        show("ask", key): show("candidate", row.id) for row in candidates for key in row.values.get("requests") or ()
+        show("ask", request_key): show("candidate", candidate_row.id)
+        for candidate_row in candidates
+        for request_key in candidate_row.values.get("requests") or ()
     }
-    for path in sorted(workspace.journal.glob("*/*.jsonl")) if candidate_by_request else ():
-        if path.stat().st_size:
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
+    for journal_path in sorted(workspace.journal.glob("*/*.jsonl")) if candidate_by_request else ():
+        if journal_path.stat().st_size:
+            with journal_path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as journal_bytes:
                 for request, candidate in candidate_by_request.items():
-                    offset = _line_offset(lines, request)
+                    offset = _line_offset(journal_bytes, request)
                     if offset is not None:
-                        lines.seek(offset)
-                        yield _paid(candidate, request, path, offset, lines.readline())
+                        journal_bytes.seek(offset)
+                        yield _paid(candidate, request, journal_path, offset, journal_bytes.readline())
 
 
-def _line_offset(lines: mmap.mmap, request: str) -> int | None:
+def _line_offset(journal_bytes: mmap.mmap, request: str) -> int | None:
     """The offset of a request's line. Its key can stand nowhere else: within an answer its quotes would be escaped."""
     line_start = b'{"key": "' + request.encode() + b'", '
-    offset = lines.find(line_start)
-    while offset > 0 and lines[offset - 1 : offset] != b"\n":
-        offset = lines.find(line_start, offset + 1)
+    offset = journal_bytes.find(line_start)
+    while offset > 0 and journal_bytes[offset - 1 : offset] != b"\n":
+        offset = journal_bytes.find(line_start, offset + 1)
     return offset if offset >= 0 else None
 
 
@@ -60,9 +62,9 @@ def _paid(candidate: str, request: str, path: Path, offset: int, line: bytes) ->
     except ValueError as error:
         return PaidAnswer(candidate, request, path.parent.name, path, offset, None, None, f"this line is damaged: {error}")
     answer = content["answer"]
-    counts = token_counts(answer.get("usage"))
-    text = str(answer.get("content") or answer.get("refusal") or "")
-    input_tokens, output_tokens = (counts.get(name) for name in COUNTS)
+    count_by_name = token_counts(answer.get("usage"))
+    answer_text = str(answer.get("content") or answer.get("refusal") or "")
+    input_tokens, output_tokens = (count_by_name.get(name) for name in COUNTS)
     return PaidAnswer(
-        candidate, request, content.get("model", path.parent.name), path, offset, input_tokens, output_tokens, text
+        candidate, request, content.get("model", path.parent.name), path, offset, input_tokens, output_tokens, answer_text
     )

@@ -43,36 +43,38 @@ class PrintedIds:
     def _tables(self) -> Mapping[str, str]:
         """SQL of all that has ids, by kind; what is long and seldom asked for stands last."""
         view = self._view
-        made_rows = {record: view.rows(record, gated=False).sql for stage in view.stages for record in stage.makes}
-        rosters = {stage.reads: view.inputs(stage).sql for stage in view.stages if isinstance(stage, Root)}
-        tables = sorted((made_rows | rosters).items(), key=lambda table: table[0].table in SEARCHED_LAST)
-        return {record.kind: sql for record, sql in tables}
+        sql_by_made_record = {record: view.rows(record, gated=False).sql for stage in view.stages for record in stage.makes}
+        sql_by_roster_record = {stage.reads: view.inputs(stage).sql for stage in view.stages if isinstance(stage, Root)}
+        sql_by_record = sorted(
+            (sql_by_made_record | sql_by_roster_record).items(), key=lambda table: table[0].table in SEARCHED_LAST
+        )
+        return {record.kind: rows_sql for record, rows_sql in sql_by_record}
 
     def of(self, column: str, ids: Collection[Id]) -> Mapping[Id, str]:
         """The printed form of ids that stand in a column of the answer."""
         if kind_of(column) in ID_KINDS:
             return by_column(column, ids)  # what the column says is right
-        kinds: dict[Id, str] = {}
+        kind_by_id: dict[Id, str] = {}
         for kind in sorted(self._tables, key=lambda kind: kind != self._last_kind):
-            if len(kinds) == len(ids):
+            if len(kind_by_id) == len(ids):
                 break
-            known_ids = self._among(kind, [id for id in ids if id not in kinds])
-            kinds |= dict.fromkeys(known_ids, kind)
+            known_ids = self._among(kind, [id for id in ids if id not in kind_by_id])
+            kind_by_id |= dict.fromkeys(known_ids, kind)
             self._last_kind = kind if known_ids else self._last_kind
         fallback = kind_of(column)
-        return {id: f"{kinds.get(id, fallback)}_{text}" for id, text in zip(ids, _base32(ids), strict=True)}
+        return {id: f"{kind_by_id.get(id, fallback)}_{base32_text}" for id, base32_text in zip(ids, _base32(ids), strict=True)}
 
     def _among(self, kind: str, ids: list[Id]) -> list[Id]:
         cursor = self._view.connection.cursor()
         cursor.register("asked", pa.table({"id": pa.array(ids, pa.binary(ID_BYTES))}))
-        rows = cursor.sql(f"SELECT DISTINCT id FROM ({self._tables[kind]}) SEMI JOIN asked USING (id)").to_arrow_table()
-        return id_list(rows.column("id"))
+        present_ids = cursor.sql(f"SELECT DISTINCT id FROM ({self._tables[kind]}) SEMI JOIN asked USING (id)").to_arrow_table()
+        return id_list(present_ids.column("id"))
 
 
 def by_column(column: str, ids: Collection[Id]) -> Mapping[Id, str]:
     """The printed form of ids, by what their column's name says alone."""
     kind = kind_of(column)
-    return {id: f"{kind}_{text}" for id, text in zip(ids, _base32(ids), strict=True)}
+    return {id: f"{kind}_{base32_text}" for id, base32_text in zip(ids, _base32(ids), strict=True)}
 
 
 def kind_of(column: str) -> str:
@@ -82,24 +84,24 @@ def kind_of(column: str) -> str:
 
 def with_ids(sql: str) -> str:
     """The query with texts that are whole ids turned into ids: `video = 'video_mzxw6...'` finds its rows."""
-    text = sql.encode("utf-8", "surrogateescape")
-    parts: list[bytes] = []
-    end = 0
+    sql_bytes = sql.encode("utf-8", "surrogateescape")
+    sql_parts: list[bytes] = []
+    copied_until = 0
     try:
-        tokens = duckdb.tokenize(sql)
+        sql_tokens = duckdb.tokenize(sql)
     except (duckdb.Error, UnicodeError):
         return sql  # the sandbox says what is wrong with it
-    for index, (offset, kind) in enumerate(tokens):
-        if kind != duckdb.token_type.string_const:
+    for token_index, (token_offset, token_kind) in enumerate(sql_tokens):
+        if token_kind != duckdb.token_type.string_const:
             continue
-        literal = LITERAL.match(text, offset)
-        id = None if literal is None else _id_of(literal[0])
-        if literal is not None and id is not None:
-            parts += [text[end:offset], f"unhex('{id.hex()}')".encode()]
-            end = literal.end()
-        elif index > 1:
-            _require_id(text[tokens[index - 2][0] :])
-    return b"".join([*parts, text[end:]]).decode("utf-8", "surrogateescape")
+        literal_match = LITERAL.match(sql_bytes, token_offset)
+        literal_id = None if literal_match is None else _id_of(literal_match[0])
+        if literal_match is not None and literal_id is not None:
+            sql_parts += [sql_bytes[copied_until:token_offset], f"unhex('{literal_id.hex()}')".encode()]
+            copied_until = literal_match.end()
+        elif token_index > 1:
+            _require_id(sql_bytes[sql_tokens[token_index - 2][0] :])
+    return b"".join([*sql_parts, sql_bytes[copied_until:]]).decode("utf-8", "surrogateescape")
 
 
 def _id_of(literal: bytes) -> Id | None:
@@ -111,9 +113,13 @@ def _id_of(literal: bytes) -> Id | None:
 
 def _require_id(condition: bytes) -> None:
     """Refuse a condition by which a column of ids equals a text that begins like an id and is none: it would find nothing."""
-    match = CONDITION.match(condition)
-    if match is not None and _word(match["column"]) in ID_COLUMNS and _word(match["kind"]) in ID_KINDS:
-        whole_id(match["text"].decode(), "--sql")
+    condition_match = CONDITION.match(condition)
+    if (
+        condition_match is not None
+        and _word(condition_match["column"]) in ID_COLUMNS
+        and _word(condition_match["kind"]) in ID_KINDS
+    ):
+        whole_id(condition_match["text"].decode(), "--sql")
 
 
 def _word(name: bytes) -> str:
@@ -122,8 +128,8 @@ def _word(name: bytes) -> str:
 
 def _base32(ids: Collection[Id]) -> list[str]:
     """The `base32` of each id, in an eighth of the time: an answer may have millions."""
-    bits = np.zeros((len(ids), LETTERS_OF_ID * 5), np.uint8)
-    bits[:, : 8 * ID_BYTES] = np.unpackbits(np.frombuffer(b"".join(ids), np.uint8).reshape(-1, ID_BYTES), axis=1)
-    letter_indices = bits.reshape(-1, 5) @ np.array([16, 8, 4, 2, 1], np.uint8)
-    text = np.frombuffer(LETTERS.encode(), np.uint8)[letter_indices].tobytes().decode("ascii")
-    return [text[start : start + LETTERS_OF_ID] for start in range(0, len(text), LETTERS_OF_ID)]
+    bit_matrix = np.zeros((len(ids), LETTERS_OF_ID * 5), np.uint8)
+    bit_matrix[:, : 8 * ID_BYTES] = np.unpackbits(np.frombuffer(b"".join(ids), np.uint8).reshape(-1, ID_BYTES), axis=1)
+    letter_indices = bit_matrix.reshape(-1, 5) @ np.array([16, 8, 4, 2, 1], np.uint8)
+    all_letters = np.frombuffer(LETTERS.encode(), np.uint8)[letter_indices].tobytes().decode("ascii")
+    return [all_letters[text_start : text_start + LETTERS_OF_ID] for text_start in range(0, len(all_letters), LETTERS_OF_ID)]

@@ -43,12 +43,12 @@ def checks(lineage: Lineage, stored: StoredRows) -> Iterator[ReceiptCheck]:
     """The checks of all receipts, the source first. A source file that has moved is not a failure."""
     yield from _source_check(lineage)
     yield from _media_checks(lineage)
-    for part in {step.row.part: step for step in lineage.steps}.values():
-        yield _part_check(part)
+    for step_of_part in {step.row.part: step for step in lineage.steps}.values():
+        yield _part_check(step_of_part)
     for step in lineage.steps:
         yield _id_check(step, stored.records[step.row.table])
-    for place in lineage.places:
-        yield from _shard_checks(place)
+    for packed_sample in lineage.places:
+        yield from _shard_checks(packed_sample)
 
 
 def _source_check(lineage: Lineage) -> Iterator[ReceiptCheck]:
@@ -72,8 +72,10 @@ def _media_checks(lineage: Lineage) -> Iterator[ReceiptCheck]:
 
 
 def _part_check(step: Step) -> ReceiptCheck:
-    (part,) = (part for part in step.row.commit.of(step.row.table) if part.name == step.row.part.name)
-    return ReceiptCheck(f"the part of {step.row.table}", step.row.part, part.sha256, _sha256(step.row.part))
+    (recorded_part,) = (
+        recorded_part for recorded_part in step.row.commit.of(step.row.table) if recorded_part.name == step.row.part.name
+    )
+    return ReceiptCheck(f"the part of {step.row.table}", step.row.part, recorded_part.sha256, _sha256(step.row.part))
 
 
 def _id_check(step: Step, record: type[Record]) -> ReceiptCheck:
@@ -85,32 +87,32 @@ def _id_check(step: Step, record: type[Record]) -> ReceiptCheck:
     return ReceiptCheck(f"the id of {step.id}", step.row.part, step.id, computed_id)
 
 
-def _computed_id(record: type[Record], part: Path, id: Id) -> Id:
-    rows = pq.read_table(part, filters=pc.field("id") == pa.scalar(id, pa.binary(ID_BYTES)))
-    (row,) = from_arrow(record, rows.slice(0, 1))
-    values: Mapping[str, Any] = {
+def _computed_id(record: type[Record], part_path: Path, id: Id) -> Id:
+    matching_rows = pq.read_table(part_path, filters=pc.field("id") == pa.scalar(id, pa.binary(ID_BYTES)))
+    (row,) = from_arrow(record, matching_rows.slice(0, 1))
+    content_values: Mapping[str, Any] = {
         record_field.name: getattr(row, record_field.name) for record_field in fields(record) if record_field.name != "id"
     }
-    return record(**values).id
+    return record(**content_values).id
 
 
-def _shard_checks(place: PackedSample) -> Iterator[ReceiptCheck]:
-    for member in place.members:
-        sha256 = _sha256(place.path, member.offset, member.size)
-        yield ReceiptCheck(f"{member.name} at {member.offset}", place.path, member.sha256, sha256)
-    document = place.members[1]
+def _shard_checks(packed_sample: PackedSample) -> Iterator[ReceiptCheck]:
+    for tar_member in packed_sample.members:
+        sha256 = _sha256(packed_sample.path, tar_member.offset, tar_member.size)
+        yield ReceiptCheck(f"{tar_member.name} at {tar_member.offset}", packed_sample.path, tar_member.sha256, sha256)
+    document_member = packed_sample.members[1]
     try:
-        with place.path.open("rb") as file:
-            _, samples = read_document(read_range(file, document.offset, document.size), str(place.path))
-        sample = samples[place.nth].id if 0 <= place.nth < len(samples) else GONE
+        with packed_sample.path.open("rb") as file:
+            _, samples = read_document(read_range(file, document_member.offset, document_member.size), str(packed_sample.path))
+        stored_sample_id = samples[packed_sample.nth].id if 0 <= packed_sample.nth < len(samples) else GONE
     except (DmforgeError, OSError) as error:
-        sample = first_line(error)
-    yield ReceiptCheck(f"its sample number {place.nth}", place.path, place.sample, sample)
+        stored_sample_id = first_line(error)
+    yield ReceiptCheck(f"its sample number {packed_sample.nth}", packed_sample.path, packed_sample.sample, stored_sample_id)
 
 
-def _sha256(path: Path, offset: int = 0, size: int | None = None) -> str:
+def _sha256(path: Path, offset: int = 0, size_bytes: int | None = None) -> str:
     try:
         with path.open("rb") as file:
-            return sha256_of_range(file, offset, size)
+            return sha256_of_range(file, offset, size_bytes)
     except OSError:
         return GONE

@@ -39,23 +39,34 @@ class PackedSample:
     """Which of the document's samples it is."""
 
 
-def places(workspace: WorkspaceFolder, packed: Iterable[StoredRow], names: Mapping[Id, str]) -> Iterator[PackedSample]:
+def places(
+    workspace: WorkspaceFolder, packed_rows: Iterable[StoredRow], printed_id_by_id: Mapping[Id, str]
+) -> Iterator[PackedSample]:
     """Where packed samples lie, as far as the shards are still there."""
-    for row in packed:
-        values = row.values
-        folder = workspace.shards / values["corpus"] / values["selection"]
-        place = find_row(folder / INDEX, values["key"]) if (folder / INDEX).is_file() else None
-        if place is None:
+    for packed_row in packed_rows:
+        packed_values = packed_row.values
+        selection_folder = workspace.shards / packed_values["corpus"] / packed_values["selection"]
+        index_row = find_row(selection_folder / INDEX, packed_values["key"]) if (selection_folder / INDEX).is_file() else None
+        if index_row is None:
             continue
-        members = tuple(
+        tar_members = tuple(
             SampleMember(
-                f"{place.key}.{suffix}", *(getattr(place, f"{name}_{field}") for field in ("offset", "size", "sha256"))
+                f"{index_row.key}.{suffix}",
+                *(getattr(index_row, f"{member_column}_{field}") for field in ("offset", "size", "sha256")),
             )
-            for suffix, name in zip(SUFFIXES, ("coarse", "json", "grid"), strict=True)
+            for suffix, member_column in zip(SUFFIXES, ("coarse", "json", "grid"), strict=True)
         )
-        sample = names.get(values["sample"]) or show("sample", values["sample"])
-        index = place.samples.index(sample) if sample in place.samples else -1
-        path = folder / values["shard"]
+        printed_sample_id = printed_id_by_id.get(packed_values["sample"]) or show("sample", packed_values["sample"])
+        sample_position = index_row.samples.index(printed_sample_id) if printed_sample_id in index_row.samples else -1
+        shard_path = selection_folder / packed_values["shard"]
         yield PackedSample(
-            sample, values["corpus"], values["selection"], path, place.key, place.offset, place.size, members, index
+            printed_sample_id,
+            packed_values["corpus"],
+            packed_values["selection"],
+            shard_path,
+            index_row.key,
+            index_row.offset,
+            index_row.size,
+            tar_members,
+            sample_position,
         )

@@ -71,12 +71,12 @@ def sandboxed(
         assert process.stdin is not None
         assert process.stdout is not None
         is_late = threading.Event()
-        timer = threading.Timer(wall_timeout_s, lambda: (is_late.set(), process.kill()))
+        kill_timer = threading.Timer(wall_timeout_s, lambda: (is_late.set(), process.kill()))
         try:
             try:
-                with process.stdin as pipe:
-                    sql_sandbox_worker.send(query, tables, pipe)
-                timer.start()
+                with process.stdin as stdin_pipe:
+                    sql_sandbox_worker.send(query, tables, stdin_pipe)
+                kill_timer.start()
                 yield pa.ipc.open_stream(process.stdout)  # pyright: ignore[reportArgumentType] (a pipe is a file)
             except (pa.ArrowInvalid, OSError):
                 # the stream broke off, or never began: how it ended tells more
@@ -84,7 +84,7 @@ def sandboxed(
                 raise
             _raise_failure(process, is_late, query.memory_mb, wall_timeout_s, option)
         finally:
-            timer.cancel()
+            kill_timer.cancel()
             process.kill()
 
 
@@ -96,21 +96,25 @@ def _raise_failure(
     assert process.stderr is not None
     while process.stdout.read(1 << 20):
         pass  # what a refusal cut off
-    text = process.stderr.read().decode("utf-8", "replace")
+    stderr_text = process.stderr.read().decode("utf-8", "replace")
     process.wait()
     if is_late.is_set():
         raise DmforgeError(f"stopped after {wall_timeout_s:g} s", where=option.name, hint=option.late)
-    result = _parse_result(text)
-    if result is None and process.returncode > 0 and not any(word in text.lower() for word in ("memory", "alloc")):
-        last_line = (text.splitlines() or ["without a message"])[-1]
+    sandbox_result = _parse_result(stderr_text)
+    if (
+        sandbox_result is None
+        and process.returncode > 0
+        and not any(word in stderr_text.lower() for word in ("memory", "alloc"))
+    ):
+        last_line = (stderr_text.splitlines() or ["without a message"])[-1]
         raise DmforgeError(f"the sandboxed process failed: {last_line}", where=option.name, hint="please report this")
-    result = result or sql_sandbox_worker.out_of_memory(memory_mb)
-    if result.kind == "wrong":
-        raise InputError(result.message, where=option.name, hint=result.hint)
-    if result.kind == "refused":
-        raise InputError(f"refused: {result.message}", where=option.name, hint=result.hint)
-    if result.kind == "stopped":
-        raise DmforgeError(f"stopped: {result.message}", where=option.name, hint=result.hint)
+    sandbox_result = sandbox_result or sql_sandbox_worker.out_of_memory(memory_mb)
+    if sandbox_result.kind == "wrong":
+        raise InputError(sandbox_result.message, where=option.name, hint=sandbox_result.hint)
+    if sandbox_result.kind == "refused":
+        raise InputError(f"refused: {sandbox_result.message}", where=option.name, hint=sandbox_result.hint)
+    if sandbox_result.kind == "stopped":
+        raise DmforgeError(f"stopped: {sandbox_result.message}", where=option.name, hint=sandbox_result.hint)
 
 
 def _parse_result(text: str) -> sql_sandbox_worker.SandboxResult | None:
@@ -128,13 +132,15 @@ def query_and_tables(
     if storable(sql) != sql:
         raise InputError("the query is not valid UTF-8", where="--sql", hint="write it in letters that UTF-8 has")
     view.check_named(with_words(sql))
-    views = view.selects()
-    in_memory = view.in_memory_tables()
+    view_sql_by_table = view.selects()
+    in_memory_tables = view.in_memory_tables()
     # a word that the question does not hold is not made: the journal is long
     named_tables = {
-        name: make() for name, make in {"stages": lambda: stages(view), **extra_tables}.items() if is_named(name, sql)
+        name: make_table()
+        for name, make_table in {"stages": lambda: stages(view), **extra_tables}.items()
+        if is_named(name, sql)
     }
     query = sql_sandbox_worker.SandboxRequest(
-        with_ids(sql), views, words(), view.files(), tuple(in_memory), tuple(named_tables), limits.memory_mb
+        with_ids(sql), view_sql_by_table, words(), view.files(), tuple(in_memory_tables), tuple(named_tables), limits.memory_mb
     )
-    return query, {**in_memory, **named_tables}
+    return query, {**in_memory_tables, **named_tables}

@@ -97,11 +97,11 @@ class RefusedSql(Exception):
 def main() -> None:
     """Read a query, run it, print its result."""
     warm_up()
-    query, tables = _receive(sys.stdin.buffer)
+    sandbox_request, table_by_name = _receive(sys.stdin.buffer)
     try:
-        result = _run_query(query, tables, sys.stdout.buffer)
+        result = _run_query(sandbox_request, table_by_name, sys.stdout.buffer)
     except MemoryError:
-        result = out_of_memory(query.memory_mb)
+        result = out_of_memory(sandbox_request.memory_mb)
     sys.stderr.write(json.dumps(asdict(result)))
     sys.stderr.flush()
 
@@ -114,10 +114,12 @@ def out_of_memory(memory_mb: int) -> SandboxResult:
 
 def send(query: SandboxRequest, tables: Mapping[str, pa.Table], pipe: IO[bytes]) -> None:
     """Send a query and its tables to the process, which `_receive` reads."""
-    header = pa.py_buffer(json.dumps(asdict(query)).encode())
-    for data in itertools.chain([header], (stream_of(tables[name]) for name in (*query.in_memory, *query.extra_tables))):
-        pipe.write(FRAME.pack(data.size))
-        pipe.write(data)
+    request_json = pa.py_buffer(json.dumps(asdict(query)).encode())
+    for frame_data in itertools.chain(
+        [request_json], (stream_of(tables[name]) for name in (*query.in_memory, *query.extra_tables))
+    ):
+        pipe.write(FRAME.pack(frame_data.size))
+        pipe.write(frame_data)
     pipe.flush()
 
 
@@ -171,8 +173,8 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, query: SandboxRequest,
         connection.register("coming", table)
         connection.execute(f'CREATE TABLE {HELD}."{name}" AS SELECT * FROM coming')
         connection.unregister("coming")
-    for name, sql in query.views.items():
-        connection.execute(f'CREATE VIEW "{name}" AS {sql}')
+    for name, view_sql in query.views.items():
+        connection.execute(f'CREATE VIEW "{name}" AS {view_sql}')
     for statement in query.words.values():
         connection.execute(statement)
 
@@ -185,9 +187,9 @@ def _lock(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> None:
 
 
 def _stream(connection: duckdb.DuckDBPyConnection, sql: str, out: IO[bytes]) -> None:
-    reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
-    with pa.ipc.new_stream(out, reader.schema) as writer:  # pyright: ignore[reportArgumentType] (stdout is a file)
-        for batch in reader:
+    batch_reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+    with pa.ipc.new_stream(out, batch_reader.schema) as writer:  # pyright: ignore[reportArgumentType] (stdout is a file)
+        for batch in batch_reader:
             writer.write_batch(batch)
     out.flush()
 
@@ -201,14 +203,16 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, known_tables: frozens
     if len(statements) != 1:
         raise RefusedSql(f"{len(statements)} statements" if statements else "the question is empty", "give one SELECT")
     if statements[0].type != duckdb.StatementType.SELECT:
-        word = str(statements[0].type).rpartition(".")[2]
+        statement_type = str(statements[0].type).rpartition(".")[2]
         raise RefusedSql(
-            f"a statement of the kind {word}: only SELECT is allowed here", "give one SELECT; nothing can be changed"
+            f"a statement of the kind {statement_type}: only SELECT is allowed here", "give one SELECT; nothing can be changed"
         )
-    nodes = [node for statement in parsed_statements(connection, sql) for node in _nodes(statement, 0)]
-    cte_names = {entry["key"].lower() for node in nodes for entry in node.get("cte_map", {}).get("map", ())}
-    for node in nodes:
-        _check_node(node, known_tables, cte_names)
+    syntax_nodes = [syntax_node for statement in parsed_statements(connection, sql) for syntax_node in _nodes(statement, 0)]
+    cte_names = {
+        cte_entry["key"].lower() for syntax_node in syntax_nodes for cte_entry in syntax_node.get("cte_map", {}).get("map", ())
+    }
+    for syntax_node in syntax_nodes:
+        _check_node(syntax_node, known_tables, cte_names)
 
 
 def parsed_statements(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
@@ -225,19 +229,19 @@ def _nodes(tree: Any, depth: int) -> Iterator[dict[str, Any]]:
         raise RefusedSql("it is nested too deeply", "say it more simply")
     if isinstance(tree, dict):
         yield tree
-        for value in tree.values():
-            yield from _nodes(value, depth + 1)
+        for subtree in tree.values():
+            yield from _nodes(subtree, depth + 1)
     elif isinstance(tree, list):
-        for value in tree:
-            yield from _nodes(value, depth + 1)
+        for subtree in tree:
+            yield from _nodes(subtree, depth + 1)
 
 
 def _check_node(node: dict[str, Any], known_tables: frozenset[str], cte_names: set[str]) -> None:
-    kind = str(node.get("type", ""))
-    if kind.endswith("_NODE") and kind not in NODES:
-        statement = kind.removesuffix("_NODE").removesuffix("_QUERY")
-        raise RefusedSql(f"{statement} within a question: only SELECT is allowed here", "nothing can be changed")
-    if kind == "TABLE_FUNCTION":
+    node_type = str(node.get("type", ""))
+    if node_type.endswith("_NODE") and node_type not in NODES:
+        statement_word = node_type.removesuffix("_NODE").removesuffix("_QUERY")
+        raise RefusedSql(f"{statement_word} within a question: only SELECT is allowed here", "nothing can be changed")
+    if node_type == "TABLE_FUNCTION":
         name = str(node["function"].get("function_name", "")).lower()
         if name not in TABLE_FUNCTIONS:
             message = f"the table function {name}: files, settings and the network are out of reach here"
@@ -247,7 +251,7 @@ def _check_node(node: dict[str, Any], known_tables: frozenset[str], cte_names: s
             )
     if node.get("class") == "FUNCTION" and str(node.get("function_name", "")).lower() in REFUSED_FUNCTIONS:
         raise RefusedSql(f"the function {node['function_name']} is out of reach here")
-    if kind == "BASE_TABLE":
+    if node_type == "BASE_TABLE":
         schema, name = str(node.get("schema_name", "")).lower(), str(node.get("table_name", ""))
         if schema not in SYSTEM_SCHEMAS and name.lower() not in known_tables | cte_names:
             raise RefusedSql(f"there is no table {name!r}", f"there are {', '.join(sorted(known_tables))}")

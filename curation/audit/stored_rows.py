@@ -59,22 +59,22 @@ class StoredRows:
         self.lake, self.view, self._stage_of = lake, view, stage_of
         self._parts: dict[str, list[tuple[Part, Commit]]] = {}
         for commit in lake.commits.values():
-            for part in commit.parts:
-                self._parts.setdefault(part.table, []).append((part, commit))
+            for commit_part in commit.parts:
+                self._parts.setdefault(commit_part.table, []).append((commit_part, commit))
 
     @cached_property
     def records(self) -> dict[str, type[Record]]:
         """The record class of each table, as far as this version knows the stages that filled it."""
         records: dict[str, type[Record]] = {}
-        for name in sorted({commit.stage for commit in self.lake.commits.values()}):
-            stage = self._stage_of(name)
+        for stage_name in sorted({commit.stage for commit in self.lake.commits.values()}):
+            stage = self._stage_of(stage_name)
             if stage is not None:
                 records |= {record.table: record for record in (*stage.makes, stage.reads)}
         return {table: record for table, record in sorted(records.items()) if self.has(table)}
 
-    def reads(self, stage: str) -> str | None:
+    def reads(self, stage_name: str) -> str | None:
         """The table that a stage reads."""
-        stage_class = self._stage_of(stage)
+        stage_class = self._stage_of(stage_name)
         return None if stage_class is None else stage_class.reads.table
 
     def has(self, table: str) -> bool:
@@ -82,16 +82,18 @@ class StoredRows:
 
     def sql(self, table: str, columns: Sequence[str] = ("*",)) -> str:
         """SQL of a table, over all its parts; their columns may differ from version to version."""
-        paths = ", ".join(quoted_path(self._path(part)) for part, _ in self._parts[table])
-        source = f"read_parquet([{paths}], union_by_name = true, filename = true, hive_partitioning = false)"
-        return f"(SELECT {', '.join(columns)} FROM {source})"
+        quoted_part_paths = ", ".join(quoted_path(self._path(part)) for part, _ in self._parts[table])
+        parquet_source = (
+            f"read_parquet([{quoted_part_paths}], union_by_name = true, filename = true, hive_partitioning = false)"
+        )
+        return f"(SELECT {', '.join(columns)} FROM {parquet_source})"
 
     def about(self, table: str, video: Id) -> list[StoredRow]:
         """Every row of a table about a video."""
-        column = "video" if table == Outcome.table else self.records[table].video_column
-        return self._rows(table, f"{column} = $value", video)
+        video_column = "video" if table == Outcome.table else self.records[table].video_column
+        return self._rows(table, f"{video_column} = $value", video)
 
-    def between(self, table: str, low: Id, high: Id) -> dict[Id, Id]:
+    def between(self, table: str, low_id: Id, high_id: Id) -> dict[Id, Id]:
         """The ids from low to high that a table has, and which video each is about.
 
         Read by Arrow and compared by the first eight bytes: of a million ids in a third of the time that SQL takes.
@@ -101,11 +103,13 @@ class StoredRows:
         video_column, video_by_id = self.records[table].video_column, dict[Id, Id]()
         for part, _ in self._parts[table]:
             with naming_damaged_part(self.lake.workspace.lake, [part]), pq.ParquetFile(self._path(part)) as file:
-                for group in _groups_with(file, low, high):
-                    rows = file.read_row_group(group, columns=list({"id", video_column}))
-                    rows = rows.filter(pa.array(_begin_between(rows.column("id"), low, high)))
-                    pairs = zip(id_list(rows.column("id")), id_list(rows.column(video_column)), strict=True)
-                    video_by_id |= {id: row_video for id, row_video in pairs if low <= id <= high}
+                for row_group in _groups_with(file, low_id, high_id):
+                    group_rows = file.read_row_group(row_group, columns=list({"id", video_column}))
+                    group_rows = group_rows.filter(pa.array(_begin_between(group_rows.column("id"), low_id, high_id)))
+                    id_video_pairs = zip(
+                        id_list(group_rows.column("id")), id_list(group_rows.column(video_column)), strict=True
+                    )
+                    video_by_id |= {row_id: row_video for row_id, row_video in id_video_pairs if low_id <= row_id <= high_id}
         return video_by_id
 
     def _path(self, part: Part) -> Path:
@@ -114,23 +118,27 @@ class StoredRows:
     def _rows(self, table: str, condition: str, value: Id) -> list[StoredRow]:
         if not self.has(table):
             return []
-        commits = {str(self._path(part)): commit for part, commit in self._parts[table]}
+        commit_by_path = {str(self._path(part)): commit for part, commit in self._parts[table]}
         rows = self.view.unchecked(f"SELECT * FROM {self.sql(table)} WHERE {condition}", {"value": value}).to_pylist()
-        return [StoredRow(table, row, commits[name], Path(name)) for row in rows for name in [row.pop("filename")]]
+        return [
+            StoredRow(table, row_values, commit_by_path[part_path], Path(part_path))
+            for row_values in rows
+            for part_path in [row_values.pop("filename")]
+        ]
 
 
-def _groups_with(file: pq.ParquetFile, low: Id, high: Id) -> list[int]:
+def _groups_with(file: pq.ParquetFile, low_id: Id, high_id: Id) -> list[int]:
     """Row groups with an id that begins like those from low to high."""
-    group_ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
-    offset, row_indices = 0, list[int]()
+    group_ends = np.cumsum([file.metadata.row_group(row_group).num_rows for row_group in range(file.num_row_groups)])
+    batch_offset, row_indices = 0, list[int]()
     for batch in file.iter_batches(BATCH_ROWS, columns=["id"]):
-        row_indices += (offset + np.flatnonzero(_begin_between(batch.column(0), low, high))).tolist()
-        offset += batch.num_rows
+        row_indices += (batch_offset + np.flatnonzero(_begin_between(batch.column(0), low_id, high_id))).tolist()
+        batch_offset += batch.num_rows
     return sorted(set(np.searchsorted(group_ends, row_indices, side="right").tolist()))
 
 
-def _begin_between(ids: IdColumn, low: Id, high: Id) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _begin_between(ids: IdColumn, low_id: Id, high_id: Id) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Whether the first eight bytes lie between those of low and of high."""
-    low_half, high_half = (np.uint64(int.from_bytes(bound[:8], "big")) for bound in (low, high))
-    halves = id_matrix(ids).view(">u8")[:, 0]
-    return (halves >= low_half) & (halves <= high_half)
+    low_half, high_half = (np.uint64(int.from_bytes(bound[:8], "big")) for bound in (low_id, high_id))
+    first_halves = id_matrix(ids).view(">u8")[:, 0]
+    return (first_halves >= low_half) & (first_halves <= high_half)

@@ -40,12 +40,12 @@ Out = TypeVar("Out", bound=Record)
 
 def _is_stage_shape(base: Any) -> bool:
     type_arguments = typing.get_args(base)
-    return bool(type_arguments) and not any(isinstance(argument, TypeVar) for argument in type_arguments)
+    return bool(type_arguments) and not any(isinstance(type_argument, TypeVar) for type_argument in type_arguments)
 
 
 def _joined_record(annotation: Any) -> type[Record]:
     """The record type of a joined row's field: for `X | None` it is X."""
-    return next((argument for argument in typing.get_args(annotation) if argument is not type(None)), annotation)
+    return next((type_argument for type_argument in typing.get_args(annotation) if type_argument is not type(None)), annotation)
 
 
 class StageConfig(Config):
@@ -119,11 +119,14 @@ class Stage(ABC, Generic[In, Out]):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        shape = next((base for base in getattr(cls, "__orig_bases__", ()) if _is_stage_shape(base)), None)
-        if shape is not None:  # a concrete stage: what it reads and makes stands in its bases, its config in its annotations
-            item, makes = typing.get_args(shape)
-            record_types = typing.get_type_hints(item) if issubclass(item, Joined) else {"": item}
-            cls.item, (cls.reads, *_), cls.makes = item, record_types.values(), typing.get_args(makes) or (makes,)
+        stage_shape = next(
+            (generic_base for generic_base in getattr(cls, "__orig_bases__", ()) if _is_stage_shape(generic_base)), None
+        )
+        # a concrete stage: what it reads and makes stands in its bases, its config in its annotations
+        if stage_shape is not None:
+            input_type, made_type = typing.get_args(stage_shape)
+            record_types = typing.get_type_hints(input_type) if issubclass(input_type, Joined) else {"": input_type}
+            cls.item, (cls.reads, *_), cls.makes = input_type, record_types.values(), typing.get_args(made_type) or (made_type,)
             cls.beside = {name: _joined_record(record_type) for name, record_type in list(record_types.items())[1:]}
             cls.config_class = typing.get_type_hints(cls)["config"]
 
@@ -163,8 +166,8 @@ class Stage(ABC, Generic[In, Out]):
         """Close what was opened. Called where the work ends in order; a killed process closes nothing."""
 
     def __repr__(self) -> str:
-        tables = ", ".join(record.table for record in self.makes)
-        return f"{type(self).__name__}({self.reads.table} -> {tables}; {self.config!r})"
+        made_tables = ", ".join(record.table for record in self.makes)
+        return f"{type(self).__name__}({self.reads.table} -> {made_tables}; {self.config!r})"
 
 
 class Each(Stage[In, Out]):

@@ -86,58 +86,69 @@ def settle(origin: Origin, keys: Sequence[Key], results: Sequence[Result], makes
 
 
 def _settle(origin: Origin, keys: Sequence[Key], results: Sequence[Result], makes: tuple[type[Record], ...]) -> StageResults:
-    outcomes = [_outcome(origin, key, result) for key, result in zip(keys, results, strict=True)]
+    outcomes = [_outcome(origin, input_key, result) for input_key, result in zip(keys, results, strict=True)]
     made_rows = [
-        (key, row) for key, result in zip(keys, results, strict=True) if isinstance(result, Made) for row in result.rows
+        (input_key, made_row)
+        for input_key, result in zip(keys, results, strict=True)
+        if isinstance(result, Made)
+        for made_row in result.rows
     ]
-    for _, row in made_rows:
-        if type(row) not in makes:
+    for _, made_row in made_rows:
+        if type(made_row) not in makes:
             raise DmforgeError(
-                f"stage {origin.stage!r} made a {type(row).__name__}; it declares {[record.__name__ for record in makes]}"
+                f"stage {origin.stage!r} made a {type(made_row).__name__}; it declares {[record.__name__ for record in makes]}"
             )
     return StageResults(
         pa.Table.from_batches([to_arrow(Outcome, outcomes)]),
-        {record.table: _rows(record, [(key, row) for key, row in made_rows if type(row) is record]) for record in makes},
+        {
+            record.table: _rows(
+                record, [(input_key, made_row) for input_key, made_row in made_rows if type(made_row) is record]
+            )
+            for record in makes
+        },
     )
 
 
-def joined(pieces: Sequence[StageResults], keys: Sequence[Key]) -> StageResults:
+def joined(result_pieces: Sequence[StageResults], keys: Sequence[Key]) -> StageResults:
     """Join pieces of a batch, in the order of `keys`, whatever order they were finished in."""
-    position = {key.input: index for index, key in enumerate(keys)}
-    outcomes = pa.concat_tables([piece.outcomes for piece in pieces])
-    rows = {table_name: pa.concat_tables([piece.rows[table_name] for piece in pieces]) for table_name in pieces[0].rows}
+    position_by_input = {key.input: key_index for key_index, key in enumerate(keys)}
+    outcomes = pa.concat_tables([results_piece.outcomes for results_piece in result_pieces])
+    rows_by_table = {
+        table_name: pa.concat_tables([results_piece.rows[table_name] for results_piece in result_pieces])
+        for table_name in result_pieces[0].rows
+    }
     return StageResults(
-        _sorted(outcomes, "input", position),
-        {table_name: _sorted(table_rows, MADE_FROM, position) for table_name, table_rows in rows.items()},
+        _sorted(outcomes, "input", position_by_input),
+        {table_name: _sorted(table_rows, MADE_FROM, position_by_input) for table_name, table_rows in rows_by_table.items()},
     )
 
 
-def to_bytes(settled: StageResults) -> dict[str, bytes]:
+def to_bytes(stage_results: StageResults) -> dict[str, bytes]:
     """Serialize for another process."""
     return {
         table_name: stream_of(rows).to_pybytes()
-        for table_name, rows in {Outcome.table: settled.outcomes, **settled.rows}.items()
+        for table_name, rows in {Outcome.table: stage_results.outcomes, **stage_results.rows}.items()
     }
 
 
-def from_bytes(data: Mapping[str, bytes]) -> StageResults:
-    tables = {table_name: table_of(stream) for table_name, stream in data.items()}
-    return StageResults(tables.pop(Outcome.table), tables)
+def from_bytes(stream_by_table: Mapping[str, bytes]) -> StageResults:
+    table_by_name = {table_name: table_of(stream) for table_name, stream in stream_by_table.items()}
+    return StageResults(table_by_name.pop(Outcome.table), table_by_name)
 
 
-def _sorted(table: pa.Table, column: str, position: Mapping[Id, int]) -> pa.Table:
-    order = np.array([position[key] for key in id_list(table.column(column))], np.int64)
-    if bool((order[1:] >= order[:-1]).all()):
+def _sorted(table: pa.Table, id_column_name: str, position_by_id: Mapping[Id, int]) -> pa.Table:
+    row_positions = np.array([position_by_id[key] for key in id_list(table.column(id_column_name))], np.int64)
+    if bool((row_positions[1:] >= row_positions[:-1]).all()):
         return table
-    return table.take(np.argsort(order, kind="stable"))
+    return table.take(np.argsort(row_positions, kind="stable"))
 
 
-def _outcome(origin: Origin, key: Key, result: Result) -> Outcome:
+def _outcome(origin: Origin, input_key: Key, result: Result) -> Outcome:
     if isinstance(result, Made):
-        return Outcome(key.input, key.video, origin.stage, origin.variant, "made", "", "", len(result.rows))
+        return Outcome(input_key.input, input_key.video, origin.stage, origin.variant, "made", "", "", len(result.rows))
     status = "rejected" if isinstance(result, Rejected) else "quarantined"
     detail = result.detail.encode("utf-8", "backslashreplace").decode()
-    return Outcome(key.input, key.video, origin.stage, origin.variant, status, result.reason, detail, 0)
+    return Outcome(input_key.input, input_key.video, origin.stage, origin.variant, status, result.reason, detail, 0)
 
 
 def _storable(result: Result) -> Result:
@@ -152,8 +163,8 @@ def _storable(result: Result) -> Result:
 
 
 def _rows(record: type[Record], made_rows: list[tuple[Key, Record]]) -> pa.Table:
-    batch = to_arrow(record, [row for _, row in made_rows])
-    table = pa.Table.from_batches([batch])
+    record_batch = to_arrow(record, [row for _, row in made_rows])
+    table = pa.Table.from_batches([record_batch])
     return table.append_column(
-        row_schema(record).field(MADE_FROM), pa.array([key.input for key, _ in made_rows], pa.binary(ID_BYTES))
+        row_schema(record).field(MADE_FROM), pa.array([input_key.input for input_key, _ in made_rows], pa.binary(ID_BYTES))
     )

@@ -65,8 +65,8 @@ class RehearsalCount(Root, Each[RehearsalNumber, Task]):
         return f"numbers below {self.config.tasks}"
 
     def scan(self, workspace: WorkspaceFolder) -> Iterator[RehearsalNumber]:
-        for number in range(self.config.tasks):
-            yield RehearsalNumber(digest("trial-video", number // TASKS_A_VIDEO), number)
+        for row_number in range(self.config.tasks):
+            yield RehearsalNumber(digest("trial-video", row_number // TASKS_A_VIDEO), row_number)
 
     def process(self, item: RehearsalNumber) -> Result:
         config = self.config
@@ -99,8 +99,8 @@ class RehearsalScore(Batch[Task, Verdict]):
     def process(self, items: Iterator[Task]) -> Iterator[Result]:
         for task in items:
             _use_cpu(self.config.work_ms)
-            score = digest("score", [self.config.salt, task.id])[0] / 255
-            yield Made((Verdict(task.video, task.id, "task", "score", score, 1),))
+            drawn_score = digest("score", [self.config.salt, task.id])[0] / 255
+            yield Made((Verdict(task.video, task.id, "task", "score", drawn_score, 1),))
 
 
 class InquireConfig(AskConfig):
@@ -130,26 +130,30 @@ class RehearsalInquire(Ask[Task, Verdict]):
         self._journal.close()
 
     async def process(self, item: Task) -> Result:
-        key = digest("ask", [self.name, self.config.prompt, item.video, item.question])
-        answer = await self._journal.answer(key, item.video, lambda: self._ask_server(item, key))
-        score = answer.get("score")
-        if not isinstance(score, float) or not 0 <= score <= 1:
+        request_key = digest("ask", [self.name, self.config.prompt, item.video, item.question])
+        answer = await self._journal.answer(request_key, item.video, lambda: self._ask_server(item, request_key))
+        answered_score = answer.get("score")
+        if not isinstance(answered_score, float) or not 0 <= answered_score <= 1:
             return Rejected("no score", "the server's answer holds no score between 0 and 1")
-        return Made((Verdict(item.video, item.id, "task", "score", score, 1),))
+        return Made((Verdict(item.video, item.id, "task", "score", answered_score, 1),))
 
-    async def _ask_server(self, item: Task, key: Id) -> Answer:
+    async def _ask_server(self, item: Task, request_key: Id) -> Answer:
         import httpx2
 
-        question = {"prompt": self.config.prompt, "question": item.question}
+        question_json = {"prompt": self.config.prompt, "question": item.question}
         try:
-            reply = await self._client.post(self.config.url, json=question, headers={"Idempotency-Key": show("ask", key)})
+            http_response = await self._client.post(
+                self.config.url, json=question_json, headers={"Idempotency-Key": show("ask", request_key)}
+            )
         except httpx2.HTTPError as error:
             raise Transient(f"{type(error).__name__} from the server") from error
-        if reply.status_code >= 500:
-            raise Transient(f"status {reply.status_code} from the server")
-        if reply.status_code != 200:
-            raise DmforgeError(f"the server at {self.config.url} answered {reply.status_code}", hint="check stages.inquire.url")
-        return reply.json()
+        if http_response.status_code >= 500:
+            raise Transient(f"status {http_response.status_code} from the server")
+        if http_response.status_code != 200:
+            raise DmforgeError(
+                f"the server at {self.config.url} answered {http_response.status_code}", hint="check stages.inquire.url"
+            )
+        return http_response.json()
 
 
 class KeepConfig(StageConfig):
@@ -170,23 +174,23 @@ class RehearsalKeep(Collective[Task, Sample]):
         scores_sql = (
             "SELECT t.id, any_value(t.video), max(v.score) FROM tasks t LEFT JOIN verdicts v ON v.subject = t.id GROUP BY t.id"
         )
-        reader = view.connection.sql(f"SELECT * FROM ({scores_sql}) ORDER BY ALL").to_arrow_reader(ROWS_PER_BATCH)
-        for batch in reader:
-            tasks, videos, scores = (column.to_pylist() for column in batch.columns)
-            input_keys = [Key(task, video) for task, video in zip(tasks, videos, strict=True)]
-            results = [self._result(key, score) for key, score in zip(input_keys, scores, strict=True)]
+        batch_reader = view.connection.sql(f"SELECT * FROM ({scores_sql}) ORDER BY ALL").to_arrow_reader(ROWS_PER_BATCH)
+        for score_batch in batch_reader:
+            task_ids, video_ids, scores = (column.to_pylist() for column in score_batch.columns)
+            input_keys = [Key(task_id, video_id) for task_id, video_id in zip(task_ids, video_ids, strict=True)]
+            results = [self._result(input_key, score) for input_key, score in zip(input_keys, scores, strict=True)]
             yield settle(origin, input_keys, results, self.makes)
 
-    def _result(self, key: Key, score: float | None) -> Result:
+    def _result(self, input_key: Key, score: float | None) -> Result:
         if score is None:
             return Rejected("unscored")
         if score < self.config.threshold:
             return Rejected("below threshold", f"{score:.3f} < {self.config.threshold:g}")
-        return Made((Sample(key.video, "trial", key.input, None, None, None),))
+        return Made((Sample(input_key.video, "trial", input_key.input, None, None, None),))
 
 
-def _is_every(number: int, every: int) -> bool:
-    return every > 0 and number % every == every - 1
+def _is_every(row_number: int, interval: int) -> bool:
+    return interval > 0 and row_number % interval == interval - 1
 
 
 def _use_cpu(milliseconds: float) -> None:

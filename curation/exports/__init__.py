@@ -45,12 +45,12 @@ def find_export(to: str) -> Export:
 
 def export(corpus: Corpus, to: str, folder: Path) -> Exported:
     """Write a corpus in another format, completely or not at all."""
-    write = find_export(to)
+    write_export = find_export(to)
     if folder.exists():
         raise InputError("there is something here already", where=str(folder), hint="give another folder with --out")
     require_undamaged(corpus.place)
     with published(folder) as temporary_folder:
-        sample_count = write(corpus, temporary_folder)
+        sample_count = write_export(corpus, temporary_folder)
         if not isinstance(sample_count, int):  # pyright: ignore[reportUnnecessaryIsInstance] (a plug-in's may return anything)
             message = f"the export to {to} returned {sample_count!r}, and the number of samples that it wrote is needed"
             raise DmforgeError(message, where="--to", hint="mend the package that it is from")

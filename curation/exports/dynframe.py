@@ -22,52 +22,56 @@ from dmforge.schemas.looks import Look, print_span
 def to_dynframe(corpus: Corpus, folder: Path) -> int:
     """Write `<corpus>.json` of trajectories or `<corpus>.jsonl` of tasks, `dataset_info.json`, and the videos."""
     conversations: list[dict[str, Any]] = []
-    tasks: list[dict[str, Any]] = []
-    for video in corpus.videos():
-        path = f"videos/{video.key}.mp4"
-        write_bytes(folder / path, video.grid)
-        for sample in video.samples:
-            look = first_look(sample)
-            if look is not None:
-                conversations.append(_conversation(sample, look, len(conversations), path))
+    task_rows: list[dict[str, Any]] = []
+    for packed_video in corpus.videos():
+        relative_path = f"videos/{packed_video.key}.mp4"
+        write_bytes(folder / relative_path, packed_video.grid)
+        for sample in packed_video.samples:
+            shown_look = first_look(sample)
+            if shown_look is not None:
+                conversations.append(_conversation(sample, shown_look, len(conversations), relative_path))
             elif sample.target is not None:
-                tasks.append(_task(sample, sample.target, path))
-    name, info = corpus.manifest.corpus, dict[str, Any]()
+                task_rows.append(_task(sample, sample.target, relative_path))
+    corpus_name, dataset_info = corpus.manifest.corpus, dict[str, Any]()
     if conversations:
-        write_json(folder / f"{name}.json", conversations, indent=2)
-        info[name] = {"file_name": f"{name}.json", **SHAREGPT}
-    if tasks:
-        write_json_lines(folder / f"{name}.jsonl", tasks)
-        info[f"{name}_rl" if conversations else name] = {"file_name": f"{name}.jsonl", **ALPACA}
-    write_json(folder / "dataset_info.json", info, indent=2)
-    return len(conversations) + len(tasks)
+        write_json(folder / f"{corpus_name}.json", conversations, indent=2)
+        dataset_info[corpus_name] = {"file_name": f"{corpus_name}.json", **SHAREGPT}
+    if task_rows:
+        write_json_lines(folder / f"{corpus_name}.jsonl", task_rows)
+        dataset_info[f"{corpus_name}_rl" if conversations else corpus_name] = {"file_name": f"{corpus_name}.jsonl", **ALPACA}
+    write_json(folder / "dataset_info.json", dataset_info, indent=2)
+    return len(conversations) + len(task_rows)
 
 
-def _conversation(sample: ShardSample, look: Look, index: int, path: str) -> dict[str, Any]:
-    imported = _imported_row(sample)
+def _conversation(sample: ShardSample, look: Look, conversation_index: int, relative_path: str) -> dict[str, Any]:
+    imported_row = _imported_row(sample)
     # a transcript imported from such a file holds the line end after the clip already
-    response = "".join(VIDEO_MARK if p.text is None else p.text for p in sample.transcript.pieces if p.author != "prompt")
-    turns = [
-        {"from": "human", "value": imported.get("prompt", user_text(sample))},
-        {"from": "gpt", "value": response if imported else assistant_text(sample)},
+    response_text = "".join(
+        VIDEO_MARK if piece.text is None else piece.text for piece in sample.transcript.pieces if piece.author != "prompt"
+    )
+    conversation_turns = [
+        {"from": "human", "value": imported_row.get("prompt", user_text(sample))},
+        {"from": "gpt", "value": response_text if imported_row else assistant_text(sample)},
     ]
     fps = density_json(look.fps)
     return {
-        "index": imported.get("index", index), "video": imported.get("video", [path]), "conversations": turns,
-        "gemini_suggested_fps": imported.get("gemini_suggested_fps", fps), "original_fps": imported.get("original_fps", fps),
+        "index": imported_row.get("index", conversation_index), "video": imported_row.get("video", [relative_path]),
+        "conversations": conversation_turns,
+        "gemini_suggested_fps": imported_row.get("gemini_suggested_fps", fps),
+        "original_fps": imported_row.get("original_fps", fps),
     }  # fmt: skip
 
 
-def _task(sample: ShardSample, target: Look, path: str) -> dict[str, Any]:
-    imported = _imported_row(sample)
-    span = print_span(target.window)
+def _task(sample: ShardSample, target_look: Look, relative_path: str) -> dict[str, Any]:
+    imported_row = _imported_row(sample)
+    span_text = print_span(target_look.window)
     return {
-        "prompt": imported.get("prompt", user_text(sample)),
-        "video": imported.get("video", path),
-        "answer": imported.get("answer", span if sample.kind == "grounding" else sample.gold),
-        "fps": density_json(target.fps),
-        "gt_span_start": float(target.window.start_s),
-        "gt_span_end": float(target.window.end_s),
+        "prompt": imported_row.get("prompt", user_text(sample)),
+        "video": imported_row.get("video", relative_path),
+        "answer": imported_row.get("answer", span_text if sample.kind == "grounding" else sample.gold),
+        "fps": density_json(target_look.fps),
+        "gt_span_start": float(target_look.window.start_s),
+        "gt_span_end": float(target_look.window.end_s),
     }
 
 

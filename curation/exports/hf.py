@@ -23,40 +23,40 @@ def to_hf(corpus: Corpus, folder: Path) -> int:
     except ImportError:
         raise InputError("this needs `datasets`", where="--to hf", hint="pip install 'dmforge[hub]'") from None
     datasets.disable_progress_bars()
-    rows = list(_rows(corpus, folder))
+    dataset_rows = list(_rows(corpus, folder))
     text_type, number_type = datasets.Value("string"), datasets.Value("float64")
-    pieces = dict.fromkeys(("author", "kind", "text", "window", "fps"), text_type)
-    features: Any = dict.fromkeys(rows[0], text_type) if rows else {}
-    features |= {
+    piece_types = dict.fromkeys(("author", "kind", "text", "window", "fps"), text_type)
+    column_features: Any = dict.fromkeys(dataset_rows[0], text_type) if dataset_rows else {}
+    column_features |= {
         "duration_s": number_type,
         "options": datasets.List(text_type),
         "windows": datasets.List(datasets.List(number_type)),
-        "pieces": datasets.List(pieces),
+        "pieces": datasets.List(piece_types),
     }
-    dataset: Any = datasets.Dataset.from_list(rows, features=datasets.Features(features))
+    dataset: Any = datasets.Dataset.from_list(dataset_rows, features=datasets.Features(column_features))
     with placing(folder / DATA) as temporary_path:
         dataset.to_parquet(str(temporary_path))
     write_bytes(folder / "README.md", _card(corpus).encode())
-    return len(rows)
+    return len(dataset_rows)
 
 
 def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:
-    for video in corpus.videos():
-        for suffix, data in (("mp4", video.grid), ("coarse.mp4", video.coarse)):
-            write_bytes(folder / f"videos/{video.key}.{suffix}", data)
-        for sample in video.samples:
-            yield _row(video, sample)
+    for packed_video in corpus.videos():
+        for suffix, rendition_bytes in (("mp4", packed_video.grid), ("coarse.mp4", packed_video.coarse)):
+            write_bytes(folder / f"videos/{packed_video.key}.{suffix}", rendition_bytes)
+        for sample in packed_video.samples:
+            yield _row(packed_video, sample)
 
 
-def _row(video: PackedVideo, sample: ShardSample) -> dict[str, Any]:
-    shard_video = video.video
+def _row(packed_video: PackedVideo, sample: ShardSample) -> dict[str, Any]:
+    shard_video = packed_video.video
     return {
         **as_json(sample),
         "options": list(sample.options),
         "windows": [[float(window.start_s), float(window.end_s)] for window in sample.windows],
         "video": shard_video.video,
-        "video_file": f"videos/{video.key}.mp4",
-        "coarse_file": f"videos/{video.key}.coarse.mp4",
+        "video_file": f"videos/{packed_video.key}.mp4",
+        "coarse_file": f"videos/{packed_video.key}.coarse.mp4",
         "duration_s": shard_video.duration_cs / 100,
         "source": shard_video.source,
         "licence": shard_video.licence,

@@ -12,25 +12,25 @@ from dmforge.curation.shards.corpus import Corpus
 
 def to_llamafactory(corpus: Corpus, folder: Path) -> int:
     """Write `<corpus>.json`, `dataset_info.json` and the clips."""
-    rows: list[dict[str, Any]] = []
-    for video in corpus.videos():
-        coarse = f"videos/{video.key}.coarse.mp4"
-        write_bytes(folder / coarse, video.coarse)
-        for sample in video.samples:
-            look = first_look(sample)
-            if look is None:
+    conversation_rows: list[dict[str, Any]] = []
+    for packed_video in corpus.videos():
+        coarse_path = f"videos/{packed_video.key}.coarse.mp4"
+        write_bytes(folder / coarse_path, packed_video.coarse)
+        for sample in packed_video.samples:
+            shown_look = first_look(sample)
+            if shown_look is None:
                 continue  # a task without a trajectory: there is nothing to supervise
-            clip = f"videos/{sample.id}.mp4"
-            write_bytes(folder / clip, cut_clip(corpus, video, look))
+            clip_path = f"videos/{sample.id}.mp4"
+            write_bytes(folder / clip_path, cut_clip(corpus, packed_video, shown_look))
             messages = [
                 {"role": "user", "content": user_text(sample)},
                 {"role": "assistant", "content": assistant_text(sample)},
             ]
-            rows.append({"messages": messages, "videos": [coarse, clip]})
-    name = corpus.manifest.corpus
-    write_json(folder / f"{name}.json", rows, indent=2)
-    write_json(folder / "dataset_info.json", {name: {"file_name": f"{name}.json", **SHAREGPT}}, indent=2)
-    return len(rows)
+            conversation_rows.append({"messages": messages, "videos": [coarse_path, clip_path]})
+    corpus_name = corpus.manifest.corpus
+    write_json(folder / f"{corpus_name}.json", conversation_rows, indent=2)
+    write_json(folder / "dataset_info.json", {corpus_name: {"file_name": f"{corpus_name}.json", **SHAREGPT}}, indent=2)
+    return len(conversation_rows)
 
 
 SHAREGPT: dict[str, Any] = {

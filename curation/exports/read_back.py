@@ -74,12 +74,14 @@ class WrittenRecord:
         """The text without marks of clips, as the grammar reads it."""
         return self.text.replace(VIDEO_MARK, "")
 
-    def place(self, offset: int) -> int:
+    def place(self, trajectory_offset: int) -> int:
         """The offset in `text`, with its marks, of an offset in `trajectory`."""
-        position, marks_length = 0, 0
-        while (mark_offset := self.text.find(VIDEO_MARK, position)) >= 0 and mark_offset - marks_length < offset:
-            position, marks_length = mark_offset + len(VIDEO_MARK), marks_length + len(VIDEO_MARK)
-        return offset + marks_length
+        search_position, marks_length = 0, 0
+        while (
+            mark_offset := self.text.find(VIDEO_MARK, search_position)
+        ) >= 0 and mark_offset - marks_length < trajectory_offset:
+            search_position, marks_length = mark_offset + len(VIDEO_MARK), marks_length + len(VIDEO_MARK)
+        return trajectory_offset + marks_length
 
 
 def read_written(path: Path) -> Iterator[WrittenRecord]:
@@ -89,8 +91,8 @@ def read_written(path: Path) -> Iterator[WrittenRecord]:
         shards = sorted(path.glob("*.tar"))
         if not shards:
             raise InputError("there are no shards in this folder", where=str(path), hint=HINT)
-        for shard in shards:
-            yield from _read_shard(shard)
+        for shard_path in shards:
+            yield from _read_shard(shard_path)
     elif path.suffix == ".tar":
         yield from _read_shard(path)
     elif path.suffix in SUFFIXES or not path.exists():
@@ -105,13 +107,13 @@ def _read_shard(path: Path) -> Iterator[WrittenRecord]:
     clips = _clips_beside(path)
     try:
         with path.open("rb") as file:
-            members = [member for member in walk(file, str(path)) if member.suffix == "json"]
-            for member in members:
-                if member.size > MAX_DOCUMENT:
-                    raise InputError(f"a document of {member.size} bytes", where=f"{path}: {member.key}", hint=HINT)
-                document = read_range(file, member.offset, member.size)
-                video, samples = read_document(document, f"{path}: {member.key}")
-                yield from (_from_sample(sample, video.duration_cs, clips) for sample in samples)
+            document_members = [tar_member for tar_member in walk(file, str(path)) if tar_member.suffix == "json"]
+            for tar_member in document_members:
+                if tar_member.size > MAX_DOCUMENT:
+                    raise InputError(f"a document of {tar_member.size} bytes", where=f"{path}: {tar_member.key}", hint=HINT)
+                document_bytes = read_range(file, tar_member.offset, tar_member.size)
+                shard_video, samples = read_document(document_bytes, f"{path}: {tar_member.key}")
+                yield from (_from_sample(sample, shard_video.duration_cs, clips) for sample in samples)
     except OSError as error:
         raise InputError(error.strerror or str(error), where=str(path), hint="give a file that can be read") from None
 
@@ -127,130 +129,158 @@ def _clips_beside(path: Path) -> Clips:
 
 def _from_sample(sample: ShardSample, duration_cs: int, clips: Clips) -> WrittenRecord:
     pieces = sample.transcript.pieces
-    text = "".join(VIDEO_MARK if piece.text is None else piece.text for piece in pieces if piece.author != "prompt")
-    prompt = "".join(piece.text or VIDEO_MARK for piece in pieces if piece.author == "prompt")
-    look = sample.target
-    target = (float(look.window.start_s), float(look.window.end_s), float(look.fps)) if look and not text else None
+    marked_text = "".join(VIDEO_MARK if piece.text is None else piece.text for piece in pieces if piece.author != "prompt")
+    prompt_text = "".join(piece.text or VIDEO_MARK for piece in pieces if piece.author == "prompt")
+    target_look = sample.target
+    target_numbers = (
+        (float(target_look.window.start_s), float(target_look.window.end_s), float(target_look.fps))
+        if target_look and not marked_text
+        else None
+    )
     return WrittenRecord(
-        sample.id, prompt, text, sample.kind, sample.question, sample.options, sample.gold, sample.windows, sample.needs,
-        duration_cs, clips, target=target,
+        sample.id, prompt_text, marked_text, sample.kind, sample.question, sample.options, sample.gold,
+        sample.windows, sample.needs, duration_cs, clips, target=target_numbers,
     )  # fmt: skip
 
 
 def _read_rows(path: Path) -> Iterator[WrittenRecord]:
-    layout = "parquet" if path.suffix == ".parquet" else "json"
+    row_layout = "parquet" if path.suffix == ".parquet" else "json"
     rows = raw_records(
-        path, AnnotationFormat("records", layout, frozenset(), lambda record, side_file: [], "rows of DM-CoT or DM-RL")
+        path, AnnotationFormat("records", row_layout, frozenset(), lambda record, side_file: [], "rows of DM-CoT or DM-RL")
     )
     has_records = False
     for row_number, row in rows:
         try:
-            written = _from_row(row, f"{path.name}:{row_number}")
+            written_record = _from_row(row, f"{path.name}:{row_number}")
         except STRUCTURE_ERRORS:
             if not has_records:
                 message = "its first row is neither a trajectory nor a task"
                 raise InputError(message, where=f"{path}:{row_number}", hint=HINT) from None
-            written = WrittenRecord(f"{path.name}:{row_number}", "")
+            written_record = WrittenRecord(f"{path.name}:{row_number}", "")
         has_records = True
-        yield written
+        yield written_record
 
 
-def _from_row(row: Mapping[str, Any], record: str) -> WrittenRecord:
+def _from_row(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
     """Parse a row; its keys tell the format."""
     if "pieces" in row:
         return _from_hub(row)
     if "gt_span_start" in row:
-        return _from_task(row, record)
+        return _from_task(row, record_name)
     if jsonl.FORMAT.keys <= row.keys():
-        return _from_annotation(row, record)
+        return _from_annotation(row, record_name)
     if "conversations" in row:
-        return _from_turns(record, [(turn["from"], turn["value"]) for turn in row["conversations"]])
+        return _from_turns(record_name, [(turn["from"], turn["value"]) for turn in row["conversations"]])
     if "messages" in row:
-        return _from_turns(record, [(turn["role"], turn["content"]) for turn in row["messages"]])
-    return _from_trl(row, record)
+        return _from_turns(record_name, [(turn["role"], turn["content"]) for turn in row["messages"]])
+    return _from_trl(row, record_name)
 
 
-def _from_turns(record: str, turns: Turns) -> WrittenRecord:
-    prompt, response, exchanges = _last_exchange(turns)
+def _from_turns(record_name: str, turns: Turns) -> WrittenRecord:
+    prompt, response, exchange_count = _last_exchange(turns)
     if not response:
         raise ValueError("nobody answers the last question")
-    kind, question, options = _parse_prompt(prompt)
-    answer = re.search(r"<answer>([^<]*)</answer>", response)
-    is_span = answer is not None and read_span(answer[1].strip()) is not None
+    task_kind, question, options = _parse_prompt(prompt)
+    answer_match = re.search(r"<answer>([^<]*)</answer>", response)
+    is_span = answer_match is not None and read_span(answer_match[1].strip()) is not None
     return WrittenRecord(
-        record, prompt, response, "grounding" if is_span and not options else kind, question, options, exchanges=exchanges
+        record_name,
+        prompt,
+        response,
+        "grounding" if is_span and not options else task_kind,
+        question,
+        options,
+        exchanges=exchange_count,
     )
 
 
-def _from_task(row: Mapping[str, Any], record: str) -> WrittenRecord:
-    kind, question, options = _parse_prompt(row["prompt"])
-    gold = str(row["answer"])
-    target = (float(row["gt_span_start"]), float(row["gt_span_end"]), float(row["fps"]))
-    kind = "grounding" if read_span(gold) is not None and not options else kind
-    return WrittenRecord(record, _text(row, "prompt"), "", kind, question, options, gold, target=target)
-
-
-def _from_annotation(row: Mapping[str, Any], record: str) -> WrittenRecord:
-    """A question in our own format, as an import would take it in."""
-    (question,) = jsonl.questions(dict(row), {})
-    checked = question if isinstance(question, RefusedQuestion) else check(question)
-    if isinstance(checked, RefusedQuestion):
-        return WrittenRecord(record, str(row["question"]), is_annotation=True, fault=checked.reason)
+def _from_task(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
+    task_kind, question, options = _parse_prompt(row["prompt"])
+    gold_answer = str(row["answer"])
+    target_numbers = (float(row["gt_span_start"]), float(row["gt_span_end"]), float(row["fps"]))
+    task_kind = "grounding" if read_span(gold_answer) is not None and not options else task_kind
     return WrittenRecord(
-        record, row["question"], "", checked.kind, checked.question, checked.options, checked.answer, checked.windows,
-        checked.needs, is_annotation=True,
+        record_name, _text(row, "prompt"), "", task_kind, question, options, gold_answer, target=target_numbers
+    )
+
+
+def _from_annotation(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
+    """A question in our own format, as an import would take it in."""
+    (imported_question,) = jsonl.questions(dict(row), {})
+    checked_task = imported_question if isinstance(imported_question, RefusedQuestion) else check(imported_question)
+    if isinstance(checked_task, RefusedQuestion):
+        return WrittenRecord(record_name, str(row["question"]), is_annotation=True, fault=checked_task.reason)
+    return WrittenRecord(
+        record_name, row["question"], "", checked_task.kind, checked_task.question, checked_task.options, checked_task.answer,
+        checked_task.windows, checked_task.needs, is_annotation=True,
     )  # fmt: skip
 
 
-def _from_trl(row: Mapping[str, Any], record: str) -> WrittenRecord:
+def _from_trl(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
     turns = [(turn["role"], turn["content"]) for turn in (*row["prompt"], *row.get("completion", ()))]
-    prompt, response, exchanges = _last_exchange(turns)
+    prompt, response, exchange_count = _last_exchange(turns)
     options = _texts(row, "options")
     _, question, prompt_options = _parse_prompt(prompt)
     if prompt_options and not options:  # it says itself that there are none
         question = _without_marks(prompt)
     windows = tuple(_window(start, end) for start, end in row["windows"])
-    target = None
+    target_numbers = None
     if row["target_window"] and not response:
         start_s, end_s = map(float, row["target_window"])
-        target = (start_s, end_s, float(row["target_fps"]))
-    kind: TaskKind = _choice(row, "kind", KINDS)
-    gold = _text(row, "solution")
-    return WrittenRecord(record, prompt, response, kind, question, options, gold, windows, target=target, exchanges=exchanges)
+        target_numbers = (start_s, end_s, float(row["target_fps"]))
+    task_kind: TaskKind = _choice(row, "kind", KINDS)
+    gold_answer = _text(row, "solution")
+    return WrittenRecord(
+        record_name,
+        prompt,
+        response,
+        task_kind,
+        question,
+        options,
+        gold_answer,
+        windows,
+        target=target_numbers,
+        exchanges=exchange_count,
+    )
 
 
 def _from_hub(row: Mapping[str, Any]) -> WrittenRecord:
-    texts = [(piece["author"] == "prompt", piece["text"] if piece["kind"] == "text" else VIDEO_MARK) for piece in row["pieces"]]
-    prompt, response = ("".join(text for of_prompt, text in texts if of_prompt == from_prompt) for from_prompt in (True, False))
-    bounds, fps = read_span(row["target_window"]), read_density(row["target_fps"])
-    target = (bounds[0] / 100, bounds[1] / 100, float(fps)) if bounds and fps and not response else None
+    piece_texts = [
+        (piece["author"] == "prompt", piece["text"] if piece["kind"] == "text" else VIDEO_MARK) for piece in row["pieces"]
+    ]
+    prompt, response = (
+        "".join(piece_text for is_of_prompt, piece_text in piece_texts if is_of_prompt == wants_prompt)
+        for wants_prompt in (True, False)
+    )
+    bounds_cs, fps = read_span(row["target_window"]), read_density(row["target_fps"])
+    target_numbers = (bounds_cs[0] / 100, bounds_cs[1] / 100, float(fps)) if bounds_cs and fps and not response else None
     windows = tuple(_window(start, end) for start, end in row["windows"])
     return WrittenRecord(
         _text(row, "id"), prompt, response, _choice(row, "kind", KINDS), _text(row, "question"), _texts(row, "options"),
-        _text(row, "gold"), windows, _choice(row, "needs", NEEDS), _duration_cs(row), target=target,
+        _text(row, "gold"), windows, _choice(row, "needs", NEEDS), _duration_cs(row), target=target_numbers,
     )  # fmt: skip
 
 
-def _text(row: Mapping[str, Any], name: str) -> str:
+def _text(row: Mapping[str, Any], field_name: str) -> str:
     """A text field of a foreign row; another type is refused here, before a rule fails over it."""
-    value = row[name]
-    if not isinstance(value, str):
-        raise ValueError(f"{name}: {value!r} is no text")
-    return value
+    cell_value = row[field_name]
+    if not isinstance(cell_value, str):
+        raise ValueError(f"{field_name}: {cell_value!r} is no text")
+    return cell_value
 
 
-def _texts(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    values = row[name]
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):  # pyright: ignore[reportUnknownVariableType]
-        raise ValueError(f"{name}: {values!r} is no list of texts")
-    return tuple(values)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+def _texts(row: Mapping[str, Any], field_name: str) -> tuple[str, ...]:
+    cell_values = row[field_name]
+    if not isinstance(cell_values, list) or not all(isinstance(cell_value, str) for cell_value in cell_values):  # pyright: ignore[reportUnknownVariableType]
+        raise ValueError(f"{field_name}: {cell_values!r} is no list of texts")
+    return tuple(cell_values)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
-def _choice(row: Mapping[str, Any], name: str, allowed: tuple[T, ...]) -> T:
-    for value in allowed:
-        if row[name] == value:
-            return value
-    raise ValueError(f"{name}: {row[name]!r} is none of {', '.join(map(str, allowed))}")
+def _choice(row: Mapping[str, Any], field_name: str, allowed: tuple[T, ...]) -> T:
+    for allowed_value in allowed:
+        if row[field_name] == allowed_value:
+            return allowed_value
+    raise ValueError(f"{field_name}: {row[field_name]!r} is none of {', '.join(map(str, allowed))}")
 
 
 def _duration_cs(row: Mapping[str, Any]) -> int:
@@ -262,23 +292,30 @@ def _duration_cs(row: Mapping[str, Any]) -> int:
 
 def _last_exchange(turns: Turns) -> tuple[str, str, int]:
     """The last user's turn, the assistant's answer to it, and the number of user's turns; system turns are skipped."""
-    messages = [(ROLES[role], _content(content)) for role, content in turns]
-    user_indices = [index for index, (role, _) in enumerate(messages) if role == "user"]
-    response = "".join(text for role, text in messages[user_indices[-1] + 1 :] if role == "assistant")
-    return messages[user_indices[-1]][1], response, len(user_indices)
+    role_and_text = [(ROLES[role], _content(content)) for role, content in turns]
+    user_indices = [index for index, (role, _) in enumerate(role_and_text) if role == "user"]
+    response = "".join(message_text for role, message_text in role_and_text[user_indices[-1] + 1 :] if role == "assistant")
+    return role_and_text[user_indices[-1]][1], response, len(user_indices)
 
 
 def _content(content: Any) -> str:
     """The text of a turn's content, which is a string or a list of parts."""
-    parts: list[Any] = [content] if isinstance(content, str) else content
-    return "".join(part if isinstance(part, str) else VIDEO_MARK if part["type"] == "video" else part["text"] for part in parts)
+    content_parts: list[Any] = [content] if isinstance(content, str) else content
+    return "".join(
+        content_part
+        if isinstance(content_part, str)
+        else VIDEO_MARK
+        if content_part["type"] == "video"
+        else content_part["text"]
+        for content_part in content_parts
+    )
 
 
 def _parse_prompt(prompt: str) -> tuple[TaskKind, str, tuple[str, ...]]:
     """Parse a prompt into kind, question and options: a query to be located, or a question with its options below."""
-    query = QUERY_LINE.search(prompt)
-    if query:
-        return "grounding", query[1], ()
+    query_match = QUERY_LINE.search(prompt)
+    if query_match:
+        return "grounding", query_match[1], ()
     choices = read_options(_without_marks(prompt))
     return "mcq" if choices.options else "open", choices.question, choices.options
 

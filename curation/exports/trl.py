@@ -18,19 +18,24 @@ def to_trl(corpus: Corpus, folder: Path) -> int:
 
 
 def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:
-    for video in corpus.videos():
-        coarse = f"videos/{video.key}.coarse.mp4"
-        write_bytes(folder / coarse, video.coarse)
-        for sample in video.samples:
-            prompt = [{"role": "user", "content": _content(sample, of_prompt=True)}]
-            look = first_look(sample)
-            if look is None:
-                yield {"prompt": prompt, "videos": [coarse], **_reward_columns(sample)}
+    for packed_video in corpus.videos():
+        coarse_path = f"videos/{packed_video.key}.coarse.mp4"
+        write_bytes(folder / coarse_path, packed_video.coarse)
+        for sample in packed_video.samples:
+            prompt_messages = [{"role": "user", "content": _content(sample, of_prompt=True)}]
+            shown_look = first_look(sample)
+            if shown_look is None:
+                yield {"prompt": prompt_messages, "videos": [coarse_path], **_reward_columns(sample)}
                 continue
-            clip = f"videos/{sample.id}.mp4"
-            write_bytes(folder / clip, cut_clip(corpus, video, look))
-            completion = [{"role": "assistant", "content": _content(sample, of_prompt=False)}]
-            yield {"prompt": prompt, "completion": completion, "videos": [coarse, clip], **_reward_columns(sample)}
+            clip_path = f"videos/{sample.id}.mp4"
+            write_bytes(folder / clip_path, cut_clip(corpus, packed_video, shown_look))
+            completion_messages = [{"role": "assistant", "content": _content(sample, of_prompt=False)}]
+            yield {
+                "prompt": prompt_messages,
+                "completion": completion_messages,
+                "videos": [coarse_path, clip_path],
+                **_reward_columns(sample),
+            }
 
 
 def _content(sample: ShardSample, *, of_prompt: bool) -> list[dict[str, str]]:
@@ -40,12 +45,12 @@ def _content(sample: ShardSample, *, of_prompt: bool) -> list[dict[str, str]]:
 
 def _reward_columns(sample: ShardSample) -> dict[str, Any]:
     """The columns that a reward function is given besides a completion."""
-    target = sample.target
+    target_look = sample.target
     return {
         "solution": sample.gold,
         "kind": sample.kind,
         "options": list(sample.options),
         "windows": [[float(window.start_s), float(window.end_s)] for window in sample.windows],
-        "target_window": [float(target.window.start_s), float(target.window.end_s)] if target else [],
-        "target_fps": float(density_json(target.fps)) if target else 0.0,
+        "target_window": [float(target_look.window.start_s), float(target_look.window.end_s)] if target_look else [],
+        "target_fps": float(density_json(target_look.fps)) if target_look else 0.0,
     }

@@ -37,14 +37,14 @@ class HashedFile(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        self._sha256.update(view)
-        self.size_bytes += len(view)
+    def write(self, data_or_view: Any) -> int:
+        byte_view = memoryview(data_or_view).cast("B")
+        self._sha256.update(byte_view)
+        self.size_bytes += len(byte_view)
         written_bytes = 0
-        while written_bytes < len(view):  # a nearly full disk takes part of a write before it refuses
-            written_bytes += os.write(self._descriptor, view[written_bytes:])
-        return len(view)
+        while written_bytes < len(byte_view):  # a nearly full disk takes part of a write before it refuses
+            written_bytes += os.write(self._descriptor, byte_view[written_bytes:])
+        return len(byte_view)
 
     @property
     def sha256(self) -> str:
@@ -133,8 +133,8 @@ def write_json_lines(path: Path, rows: Iterable[object]) -> int:
     """Write a JSON document a line, as they come; how many there were."""
     row_count = 0
     with writing(path) as file:
-        for row in rows:
-            file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+        for json_row in rows:
+            file.write((json.dumps(json_row, ensure_ascii=False) + "\n").encode())
             row_count += 1
     sync_folder(path.parent)
     return row_count

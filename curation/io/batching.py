@@ -11,6 +11,6 @@ ItemT = TypeVar("ItemT")
 
 def batched(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
     """Lists of `size` items, the last one shorter; none is made before it is asked for."""
-    remaining = iter(items)
-    while batch := list(islice(remaining, size)):
+    item_iterator = iter(items)
+    while batch := list(islice(item_iterator, size)):
         yield batch

@@ -8,20 +8,20 @@ from typing import IO
 CHUNK_BYTES = 1 << 20
 
 
-def read_range(file: IO[bytes], offset: int, size: int) -> bytes:
-    """The bytes from `offset` on: fewer than `size` where the file ends before."""
+def read_range(file: IO[bytes], offset: int, byte_count: int) -> bytes:
+    """The bytes from `offset` on: fewer than `byte_count` where the file ends before."""
     file.seek(offset)
-    return file.read(size)
+    return file.read(byte_count)
 
 
-def sha256_of_range(file: IO[bytes], offset: int = 0, size: int | None = None) -> str:
-    """The sha256 of the bytes from `offset` on; without `size` up to the end."""
+def sha256_of_range(file: IO[bytes], offset: int = 0, byte_count: int | None = None) -> str:
+    """The sha256 of the bytes from `offset` on; without `byte_count` up to the end."""
     file.seek(offset)
-    remaining, digest = size, hashlib.sha256()
-    while remaining is None or remaining > 0:
-        chunk = file.read(CHUNK_BYTES if remaining is None else min(CHUNK_BYTES, remaining))
+    bytes_left, digest = byte_count, hashlib.sha256()
+    while bytes_left is None or bytes_left > 0:
+        chunk = file.read(CHUNK_BYTES if bytes_left is None else min(CHUNK_BYTES, bytes_left))
         if not chunk:
             break
         digest.update(chunk)
-        remaining = None if remaining is None else remaining - len(chunk)
+        bytes_left = None if bytes_left is None else bytes_left - len(chunk)
     return digest.hexdigest()

@@ -70,15 +70,16 @@ def block_text(block: Block) -> str:
     """A line or a table as plain text."""
     if isinstance(block, str):
         return escaped_in_line(block)
-    rows = [block.columns, *block.rows]
-    cells = [[escaped_in_line("" if cell is None else str(cell)) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    numeric = [is_number(cell) for cell in rows[-1]]
+    rows_with_header = [block.columns, *block.rows]
+    cell_texts = [[escaped_in_line("" if cell is None else str(cell)) for cell in row] for row in rows_with_header]
+    column_widths = [max(map(len, column)) for column in zip(*cell_texts, strict=True)]
+    is_numeric_column = [is_number(cell) for cell in rows_with_header[-1]]
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, numeric, strict=True)
+            cell.rjust(column_width) if is_numeric else cell.ljust(column_width)
+            for cell, column_width, is_numeric in zip(row, column_widths, is_numeric_column, strict=True)
         ).rstrip()
-        for row in cells
+        for row in cell_texts
     )
 
 
@@ -86,16 +87,16 @@ def block_html(block: Block) -> str:
     """A line or a table as HTML; nothing in foreign text is markup."""
     if isinstance(block, str):
         return f"<div>{_escaped(block)}</div>"
-    heads = "".join(f"<th>{_escaped(column)}</th>" for column in block.columns)
-    rows = "".join(f"<tr>{''.join(map(_cell_html, row))}</tr>" for row in block.rows[:MAX_HTML_ROWS])
+    header_cells_html = "".join(f"<th>{_escaped(column)}</th>" for column in block.columns)
+    rows_html = "".join(f"<tr>{''.join(map(_cell_html, row))}</tr>" for row in block.rows[:MAX_HTML_ROWS])
     hidden_rows = len(block.rows) - MAX_HTML_ROWS
-    ending = f"<div>{hidden_rows} more rows</div>" if hidden_rows > 0 else ""
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{ending}"
+    hidden_rows_html = f"<div>{hidden_rows} more rows</div>" if hidden_rows > 0 else ""
+    return f"<table><thead><tr>{header_cells_html}</tr></thead><tbody>{rows_html}</tbody></table>{hidden_rows_html}"
 
 
 def _cell_html(cell: object) -> str:
-    align = ' style="text-align: right"' if is_number(cell) else ' style="text-align: left"'
-    return f"<td{align}>{_escaped('' if cell is None else str(cell))}</td>"
+    style_attribute = ' style="text-align: right"' if is_number(cell) else ' style="text-align: left"'
+    return f"<td{style_attribute}>{_escaped('' if cell is None else str(cell))}</td>"
 
 
 def _escaped(text: str) -> str:

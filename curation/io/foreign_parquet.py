@@ -29,44 +29,48 @@ HINT = "look at it with another reader; if it is sound, write it anew in smaller
 
 def open_parquet(file: IO[bytes], where: str) -> pq.ParquetFile:
     """Open a Parquet file, unless its metadata claims implausible sizes."""
-    size = file.seek(0, 2)
+    file_bytes = file.seek(0, 2)
     file.seek(0)
-    untrusted: Any = pq.ParquetFile(file)
-    metadata = untrusted.metadata
-    if metadata.num_rows > MAX_ROWS_PER_BYTE * size:
-        raise InputError(f"{metadata.num_rows} rows in {size} bytes", where=where, hint=HINT)
-    claims = list(column_claims(file, where))
-    if len(claims) != metadata.num_row_groups * metadata.num_columns:
+    untrusted_file: Any = pq.ParquetFile(file)
+    metadata = untrusted_file.metadata
+    if metadata.num_rows > MAX_ROWS_PER_BYTE * file_bytes:
+        raise InputError(f"{metadata.num_rows} rows in {file_bytes} bytes", where=where, hint=HINT)
+    column_chunk_claims = list(column_claims(file, where))
+    if len(column_chunk_claims) != metadata.num_row_groups * metadata.num_columns:
         raise InputError("row groups lack columns", where=where, hint=HINT)
-    for number, claim in enumerate(claims):
-        is_too_large = claim.unpacked_bytes > max(MAX_UNPACKED[0], MAX_UNPACKED[1] * claim.packed_bytes)
-        if is_too_large or claim.values > MAX_VALUES:
-            column = untrusted.schema.column(number % metadata.num_columns).path
-            raise InputError(f"column {column!r} unpacks to too much", where=where, hint=HINT)
-    leaves = [untrusted.schema.column(column_index) for column_index in range(metadata.num_columns)]
-    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    for chunk_index, column_chunk_claim in enumerate(column_chunk_claims):
+        is_too_large = column_chunk_claim.unpacked_bytes > max(
+            MAX_UNPACKED[0], MAX_UNPACKED[1] * column_chunk_claim.packed_bytes
+        )
+        if is_too_large or column_chunk_claim.values > MAX_VALUES:
+            column_path = untrusted_file.schema.column(chunk_index % metadata.num_columns).path
+            raise InputError(f"column {column_path!r} unpacks to too much", where=where, hint=HINT)
+    leaf_columns = [untrusted_file.schema.column(column_index) for column_index in range(metadata.num_columns)]
+    text_column_paths = [leaf_column.path for leaf_column in leaf_columns if leaf_column.physical_type == "BYTE_ARRAY"]
     file.seek(0)
-    return pq.ParquetFile(file, read_dictionary=texts)
+    return pq.ParquetFile(file, read_dictionary=text_column_paths)
 
 
 def pieces(parquet: pq.ParquetFile, max_rows: int, where: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of a file, up to `max_rows` at once."""
-    for batch in parquet.iter_batches(max_rows, columns=columns):
-        if sum(_unpacked_bytes(column) for column in batch.columns) > MAX_PIECE_BYTES:
-            raise InputError(f"{batch.num_rows} rows unpack to more than {MAX_PIECE_BYTES >> 30} GB", where=where, hint=HINT)
-        yield batch
+    for record_batch in parquet.iter_batches(max_rows, columns=columns):
+        if sum(_unpacked_bytes(column) for column in record_batch.columns) > MAX_PIECE_BYTES:
+            raise InputError(
+                f"{record_batch.num_rows} rows unpack to more than {MAX_PIECE_BYTES >> 30} GB", where=where, hint=HINT
+            )
+        yield record_batch
 
 
 def _unpacked_bytes(array: Any) -> int:
     """The bytes of an array once its dictionaries are unpacked."""
-    type_ = array.type
-    if pa.types.is_dictionary(type_):
-        lengths = pc.binary_length(array.dictionary).cast(pa.int64())
-        return pc.sum(lengths.take(array.indices)).as_py() or 0
-    if pa.types.is_struct(type_):
+    array_type = array.type
+    if pa.types.is_dictionary(array_type):
+        value_lengths = pc.binary_length(array.dictionary).cast(pa.int64())
+        return pc.sum(value_lengths.take(array.indices)).as_py() or 0
+    if pa.types.is_struct(array_type):
         return sum(map(_unpacked_bytes, array.flatten()))
-    if pa.types.is_map(type_):
+    if pa.types.is_map(array_type):
         return _unpacked_bytes(array.keys) + _unpacked_bytes(array.items)
-    if pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_):
+    if pa.types.is_list(array_type) or pa.types.is_large_list(array_type) or pa.types.is_fixed_size_list(array_type):
         return _unpacked_bytes(array.flatten())
     return array.nbytes

@@ -35,8 +35,8 @@ async def session(*, named_host: str, loop: Any = None, **options: Any) -> aioht
 def is_outside(address: str) -> bool:
     """Whether an IP address is a public one."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
-    return (mapped or ip).is_global and not ip.is_multicast
+    embedded_ipv4 = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
+    return (embedded_ipv4 or ip).is_global and not ip.is_multicast
 
 
 class _Guarded(aiohttp.TCPConnector):
@@ -57,12 +57,12 @@ class _Resolver(AbstractResolver):
         self._inner = ThreadedResolver()
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        results = await self._inner.resolve(host, port, family)
-        is_all_outside = all(is_outside(result["host"]) for result in results)
+        resolved_hosts = await self._inner.resolve(host, port, family)
+        is_all_outside = all(is_outside(resolved_host["host"]) for resolved_host in resolved_hosts)
         if not is_all_outside and (host != self._named_host or self._was_outside):
             raise _refusal(host)
         self._was_outside |= is_all_outside and host == self._named_host
-        return results
+        return resolved_hosts
 
     async def close(self) -> None:
         await self._inner.close()
@@ -72,9 +72,9 @@ class _BoundedResponse(aiohttp.ClientResponse):
     async def read(self) -> bytes:
         if self._body is None:
             max_bytes = MAX_RANGE if self.status == 206 else MAX_PAGE
-            limit = ByteLimit(max_bytes, lambda: aiohttp.ClientPayloadError(f"a reply of more than {max_bytes >> 20} MB"))
+            byte_limit = ByteLimit(max_bytes, lambda: aiohttp.ClientPayloadError(f"a reply of more than {max_bytes >> 20} MB"))
             try:
-                self._body = b"".join([limit.passed(chunk) async for chunk in self.content.iter_chunked(1 << 16)])
+                self._body = b"".join([byte_limit.passed(chunk) async for chunk in self.content.iter_chunked(1 << 16)])
             except aiohttp.ClientPayloadError:
                 self.close()
                 raise

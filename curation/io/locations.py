@@ -34,8 +34,8 @@ def without_secrets(address: str) -> str:
     """An address without what may be a secret in it: for logs and messages."""
     if not is_remote(address):
         return address
-    url = urlsplit(address)
-    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+    split_url = urlsplit(address)
+    return f"{split_url.scheme}://{split_url.netloc.rpartition('@')[2]}{split_url.path}"
 
 
 def stem(location: str) -> str:
@@ -87,9 +87,9 @@ def local_copy(location: str, copy_path: Path) -> Generator[Path]:
         return
     make_folder(copy_path.parent)
     try:
-        with disk_errors(copy_path), open(copy_path, "wb") as file:
+        with disk_errors(copy_path), open(copy_path, "wb") as copy_file:
             for chunk in _chunks_or_transient(location):
-                file.write(chunk)
+                copy_file.write(chunk)
         yield copy_path
     finally:
         copy_path.unlink(missing_ok=True)
@@ -112,46 +112,49 @@ def _local_files(path: Path, suffixes: frozenset[str]) -> Iterator[str]:
 
 def _remote_files(address: str, suffixes: frozenset[str]) -> Iterator[str]:
     with _read_errors(address):
-        system, path = filesystem_of(address)
-        if not address.endswith("/") and system.isfile(path):
-            paths = [path]
+        file_system, path = filesystem_of(address)
+        if not address.endswith("/") and file_system.isfile(path):
+            file_paths = [path]
         else:
             # a listing may link to anything; addresses with a query are never written down
-            all_paths = [file for file in system.find(path, maxdepth=MAX_DEPTH) if not urlsplit(file).query]
-            paths = sorted(file for file in all_paths if PurePosixPath(urlsplit(file).path).suffix.lower() in suffixes)
-            if not paths:
+            all_paths = [file for file in file_system.find(path, maxdepth=MAX_DEPTH) if not urlsplit(file).query]
+            file_paths = sorted(file for file in all_paths if PurePosixPath(urlsplit(file).path).suffix.lower() in suffixes)
+            if not file_paths:
                 raise FileNotFoundError("no such file, and no folder with videos")
-    yield from (system.unstrip_protocol(file) for file in paths)
+    yield from (file_system.unstrip_protocol(file) for file in file_paths)
 
 
 def filesystem_of(address: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs  # pyright: ignore[reportMissingTypeStubs]
 
-    url = urlsplit(address)
+    split_url = urlsplit(address)
     if "::" in address:
         raise InputError("a chain of file systems", where=address, hint="unpack it first, or give the address itself")
-    if "@" in url.netloc or url.query or url.fragment:  # places are written down in plain text
+    if "@" in split_url.netloc or split_url.query or split_url.fragment:  # places are written down in plain text
         hint = "give the plain address; keys go by the environment or the configuration of its storage, as fsspec reads them"
         raise InputError("an address with a key or a query in it", where=without_secrets(address), hint=hint)
-    options: dict[str, Any] = {}
-    if url.scheme in ("http", "https"):
+    fsspec_options: dict[str, Any] = {}
+    if split_url.scheme in ("http", "https"):
         import aiohttp
 
         from dmforge.curation.io.http_guard import session
 
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=READ_TIMEOUT_S, sock_read=READ_TIMEOUT_S)
-        options |= {"client_kwargs": {"timeout": timeout}, "get_client": partial(session, named_host=url.hostname or "")}
-    return url_to_fs(address, **options)
+        http_timeout = aiohttp.ClientTimeout(total=None, sock_connect=READ_TIMEOUT_S, sock_read=READ_TIMEOUT_S)
+        fsspec_options |= {
+            "client_kwargs": {"timeout": http_timeout},
+            "get_client": partial(session, named_host=split_url.hostname or ""),
+        }
+    return url_to_fs(address, **fsspec_options)
 
 
 def _read_chunks(address: str) -> Iterator[bytes]:
-    system, path = filesystem_of(address)
+    file_system, path = filesystem_of(address)
     # read through once: over HTTP as one stream, which servers without ranges give, too
     open_options = {"block_size": 0} if address.startswith("http") else {"block_size": 8 * CHUNK, "cache_type": "readahead"}
-    with system.open(path, "rb", **open_options) as file:
-        limit = ByteLimit(MAX_BYTES, lambda: OSError(f"a file of more than {MAX_BYTES >> 30} GB"))
-        while chunk := file.read(CHUNK):
-            yield limit.passed(chunk)
+    with file_system.open(path, "rb", **open_options) as remote_file:
+        byte_limit = ByteLimit(MAX_BYTES, lambda: OSError(f"a file of more than {MAX_BYTES >> 30} GB"))
+        while chunk := remote_file.read(CHUNK):
+            yield byte_limit.passed(chunk)
 
 
 def _chunks_or_transient(address: str) -> Iterator[bytes]:

@@ -26,11 +26,11 @@ def lock_file(path: Path) -> Generator[int]:
         os.close(descriptor)
 
 
-def lock(descriptor: int, operation: int, path: Path) -> bool:
-    """Lock an open file; False where `operation` says not to wait and another process holds the lock."""
+def lock(descriptor: int, flock_operation: int, path: Path) -> bool:
+    """Lock an open file; False where `flock_operation` says not to wait and another process holds the lock."""
     with lock_errors(path):
         try:
-            fcntl.flock(descriptor, operation)
+            fcntl.flock(descriptor, flock_operation)
         except BlockingIOError:
             return False
         return True

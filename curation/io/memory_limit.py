@@ -14,5 +14,5 @@ def limit_memory(further_bytes: int) -> None:
 
 
 def _data_bytes() -> int:
-    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData:"))
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status_file:
+        return next(int(line.split()[1]) << 10 for line in status_file if line.startswith("VmData:"))

@@ -34,28 +34,28 @@ class ColumnClaim:
 
 def column_claims(file: IO[bytes], where: str) -> Iterator[ColumnClaim]:
     """The claims about every column of every row group."""
-    footer = _footer(file, where)
+    footer_bytes = _footer(file, where)
     try:
-        groups = _CompactReader(footer).struct(CLAIMS)[4]
-        for group in groups:
-            for column in group[1]:
-                yield ColumnClaim(column[3][5], column[3][6], column[3][7])
+        row_groups = _CompactReader(footer_bytes).struct(CLAIMS)[4]
+        for row_group in row_groups:
+            for column_chunk in row_group[1]:
+                yield ColumnClaim(column_chunk[3][5], column_chunk[3][6], column_chunk[3][7])
     except (IndexError, KeyError, ValueError) as error:
         message = f"its footer can't be read: {type(error).__name__}: {error}"
         raise InputError(message, where=where, hint="look at it with another reader; if it is sound, write it anew") from None
 
 
 def _footer(file: IO[bytes], where: str) -> bytes:
-    size = file.seek(0, 2)
-    file.seek(max(0, size - 8))
-    ending = file.read(8)
-    length = int.from_bytes(ending[:4], "little")
-    if ending[4:] != MAGIC or length > size - 12:
+    file_bytes = file.seek(0, 2)
+    file.seek(max(0, file_bytes - 8))
+    last_8_bytes = file.read(8)
+    footer_bytes = int.from_bytes(last_8_bytes[:4], "little")
+    if last_8_bytes[4:] != MAGIC or footer_bytes > file_bytes - 12:
         raise InputError(
             "not Parquet: it has no footer", where=where, hint="give a Parquet file that is whole, and not encrypted"
         )
-    file.seek(size - 8 - length)
-    return file.read(length)
+    file.seek(file_bytes - 8 - footer_bytes)
+    return file.read(footer_bytes)
 
 
 class _CompactReader:
@@ -64,95 +64,97 @@ class _CompactReader:
     def __init__(self, data: bytes) -> None:
         self._data, self._position = data, 0
 
-    def struct(self, fields: FieldChoice, depth: int = 0) -> dict[int, Any]:
+    def struct(self, chosen_fields: FieldChoice, depth: int = 0) -> dict[int, Any]:
         """The chosen fields of a structure; a field of another type than it should have is none."""
         if depth > MAX_DEPTH:
             raise ValueError("too deep")
-        values: dict[int, Any] = {}
+        value_by_field: dict[int, Any] = {}
         field_number = 0
-        while header := self._byte():
-            step, kind = header >> 4, header & 15
-            field_number = field_number + step if step else self._integer()
-            if field_number in fields and kind in (INTEGERS if fields[field_number] is None else (LISTS[0], STRUCT)):
-                values[field_number] = self._value(kind, fields[field_number], depth)
+        while field_header := self._byte():
+            field_number_step, type_code = field_header >> 4, field_header & 15
+            field_number = field_number + field_number_step if field_number_step else self._integer()
+            if field_number in chosen_fields and type_code in (
+                INTEGERS if chosen_fields[field_number] is None else (LISTS[0], STRUCT)
+            ):
+                value_by_field[field_number] = self._value(type_code, chosen_fields[field_number], depth)
             else:
-                self._skip(kind, depth)
-        return values
+                self._skip(type_code, depth)
+        return value_by_field
 
-    def _value(self, kind: int, fields: FieldChoice | None, depth: int) -> Any:
-        if fields is None:
+    def _value(self, type_code: int, chosen_fields: FieldChoice | None, depth: int) -> Any:
+        if chosen_fields is None:
             return self._integer()
-        if kind == STRUCT:
-            return self.struct(fields, depth + 1)
-        count, element_kind = self._list_header()
-        if element_kind != STRUCT:
+        if type_code == STRUCT:
+            return self.struct(chosen_fields, depth + 1)
+        element_count, element_type_code = self._list_header()
+        if element_type_code != STRUCT:
             raise ValueError("a list of something else than structures")
-        return [self.struct(fields, depth + 1) for _ in range(count)]
+        return [self.struct(chosen_fields, depth + 1) for _ in range(element_count)]
 
-    def _skip(self, kind: int, depth: int) -> None:
-        if kind in INTEGERS:
+    def _skip(self, type_code: int, depth: int) -> None:
+        if type_code in INTEGERS:
             self._varint()
-        elif kind == BINARY:
+        elif type_code == BINARY:
             self._move(self._varint())
-        elif kind == STRUCT:
+        elif type_code == STRUCT:
             self.struct({}, depth + 1)
-        elif kind in LISTS:
-            count, element_kind = self._list_header()
-            for _ in range(count):
-                self._skip_element(element_kind, depth + 1)
-        elif kind == MAP:
+        elif type_code in LISTS:
+            element_count, element_type_code = self._list_header()
+            for _ in range(element_count):
+                self._skip_element(element_type_code, depth + 1)
+        elif type_code == MAP:
             self._skip_map(depth + 1)
-        elif kind not in BOOLEANS:  # which stand in the header
-            self._move({3: 1, DOUBLE: 8, UUID: 16}[kind])
+        elif type_code not in BOOLEANS:  # which stand in the header
+            self._move({3: 1, DOUBLE: 8, UUID: 16}[type_code])
 
-    def _skip_element(self, kind: int, depth: int) -> None:
+    def _skip_element(self, type_code: int, depth: int) -> None:
         """Skip an element of a list or a map, where even a boolean takes a byte."""
         if depth > MAX_DEPTH:
             raise ValueError("too deep")
-        if kind in BOOLEANS:
+        if type_code in BOOLEANS:
             self._move(1)
         else:
-            self._skip(kind, depth)
+            self._skip(type_code, depth)
 
     def _skip_map(self, depth: int) -> None:
-        count = self._varint()
-        if not count:
+        entry_count = self._varint()
+        if not entry_count:
             return
-        kinds = self._byte()
-        for _ in range(count):
-            self._skip_element(kinds >> 4, depth)
-            self._skip_element(kinds & 15, depth)
+        key_and_value_types = self._byte()
+        for _ in range(entry_count):
+            self._skip_element(key_and_value_types >> 4, depth)
+            self._skip_element(key_and_value_types & 15, depth)
 
     def _list_header(self) -> tuple[int, int]:
-        header = self._byte()
-        count = header >> 4
-        if count == 15:
-            count = self._varint()
-        if count > len(self._data) - self._position:
-            raise ValueError(f"a list of {count} in fewer bytes")
-        return count, header & 15
+        header_byte = self._byte()
+        element_count = header_byte >> 4
+        if element_count == 15:
+            element_count = self._varint()
+        if element_count > len(self._data) - self._position:
+            raise ValueError(f"a list of {element_count} in fewer bytes")
+        return element_count, header_byte & 15
 
     def _integer(self) -> int:
         """A signed number: 0, -1, 1, -2, ... are stored as 0, 1, 2, 3, ..."""
-        number = self._varint()
-        return number >> 1 if number % 2 == 0 else -(number >> 1) - 1
+        zigzag_number = self._varint()
+        return zigzag_number >> 1 if zigzag_number % 2 == 0 else -(zigzag_number >> 1) - 1
 
     def _varint(self) -> int:
         """A number in groups of seven bits, the lowest first."""
-        number = 0
-        for shift in range(0, 70, 7):
+        varint_value = 0
+        for bit_shift in range(0, 70, 7):
             byte = self._byte()
-            number |= (byte & 127) << shift
+            varint_value |= (byte & 127) << bit_shift
             if byte < 128:
-                return number
+                return varint_value
         raise ValueError("a number without end")
 
     def _byte(self) -> int:
-        byte = self._data[self._position]
+        next_byte = self._data[self._position]
         self._position += 1
-        return byte
+        return next_byte
 
-    def _move(self, count: int) -> None:
-        self._position += count
+    def _move(self, byte_count: int) -> None:
+        self._position += byte_count
         if self._position > len(self._data):
             raise IndexError("beyond its end")

@@ -37,29 +37,29 @@ class PluginGroup(Generic[T]):
 
     def load(self, name: str, where: str) -> T | None:
         """The plug-in of this name; None where the name is dmforge's own."""
-        offers = self._offers(name)
-        if name in self.own and not offers:
+        plugin_entries = self._offers(name)
+        if name in self.own and not plugin_entries:
             return None
         if name in self.own:
-            message = f"the {self.noun} {name!r} is dmforge's own, and {_packages(offers)} has another of that name"
-            raise PluginError(message, where=where, hint=f"uninstall {_packages(offers)}, or have it renamed there")
-        if not offers:
-            message = f"there is no {self.noun} {name!r}, neither in dmforge nor in an installed package (group {self.name})"
+            problem = f"the {self.noun} {name!r} is dmforge's own, and {_packages(plugin_entries)} has another of that name"
+            raise PluginError(problem, where=where, hint=f"uninstall {_packages(plugin_entries)}, or have it renamed there")
+        if not plugin_entries:
+            problem = f"there is no {self.noun} {name!r}, neither in dmforge nor in an installed package (group {self.name})"
             error = PluginError(
-                message, where=where, hint=f"{nearest(name, self.names())} (or install the package that has it)"
+                problem, where=where, hint=f"{nearest(name, self.names())} (or install the package that has it)"
             )
             error.missing = f"{self.name}:{name}"
             raise error
-        if len(offers) > 1:
-            message = f"there are {len(offers)} packages with a {self.noun} {name!r}: {_packages(offers)}"
-            raise PluginError(message, where=where, hint="uninstall all but one of them")
-        return self._loaded(offers[0], where)
+        if len(plugin_entries) > 1:
+            problem = f"there are {len(plugin_entries)} packages with a {self.noun} {name!r}: {_packages(plugin_entries)}"
+            raise PluginError(problem, where=where, hint="uninstall all but one of them")
+        return self._loaded(plugin_entries[0], where)
 
     def load_all(self, where: str) -> Iterator[T | PluginError]:
         """Every plug-in of the group, or the reason why one can't be used: for lists."""
-        for name in sorted({offer.name for offer in self._all_offers()}):
+        for plugin_name in sorted({entry_point.name for entry_point in self._all_offers()}):
             try:
-                plugin = self.load(name, where)
+                plugin = self.load(plugin_name, where)
             except PluginError as error:
                 yield error
             else:
@@ -68,28 +68,32 @@ class PluginGroup(Generic[T]):
 
     def names(self) -> list[str]:
         """All names that would do, dmforge's own and those of packages. Nothing is imported."""
-        return [*self.own, *(offer.name for offer in self._all_offers())]
+        return [*self.own, *(entry_point.name for entry_point in self._all_offers())]
 
     def _offers(self, name: str) -> list[EntryPoint]:
-        return [offer for offer in self._all_offers() if offer.name == name]
+        return [entry_point for entry_point in self._all_offers() if entry_point.name == name]
 
     def _all_offers(self) -> Sequence[EntryPoint]:
         return _entry_points_of(self.name, tuple(sys.path))
 
-    def _loaded(self, offer: EntryPoint, where: str) -> T:
-        package = _packages([offer])
+    def _loaded(self, entry_point: EntryPoint, where: str) -> T:
+        package_text = _packages([entry_point])
         try:
-            loaded: object = offer.load()
+            loaded: object = entry_point.load()
         except Exception as error:  # importing is running foreign code, which raises anything
             reason = f"{type(error).__name__}: {error}"
-            message = f"the {self.noun} {offer.name!r} of {package} can't be imported from {offer.value}: {reason}"
-            raise PluginError(message, where=where, hint=f"install {package} with all that it needs, or mend it") from error
+            message = (
+                f"the {self.noun} {entry_point.name!r} of {package_text} can't be imported from {entry_point.value}: {reason}"
+            )
+            raise PluginError(
+                message, where=where, hint=f"install {package_text} with all that it needs, or mend it"
+            ) from error
         try:
-            plugin = self.checked(offer.name, loaded)
+            plugin = self.checked(entry_point.name, loaded)
         except TypeError as error:
-            message = f"the {self.noun} {offer.name!r} of {package} can't be used: {offer.value} {error}"
-            raise PluginError(message, where=where, hint=f"mend {package}: docs/extending.md shows one of each") from None
-        _loaded_plugins[f"{self.name}:{offer.name}"] = package
+            message = f"the {self.noun} {entry_point.name!r} of {package_text} can't be used: {entry_point.value} {error}"
+            raise PluginError(message, where=where, hint=f"mend {package_text}: docs/extending.md shows one of each") from None
+        _loaded_plugins[f"{self.name}:{entry_point.name}"] = package_text
         return plugin
 
 
@@ -108,6 +112,11 @@ def _entry_points_of(group: str, path: tuple[str, ...]) -> Sequence[EntryPoint]:
     return tuple(entry_points(group=group))
 
 
-def _packages(offers: Sequence[EntryPoint]) -> str:
-    distributions = [offer.dist for offer in offers]
-    return " and ".join(sorted(f"{dist.name} {dist.version}" if dist else "an unnamed package" for dist in distributions))
+def _packages(plugin_entries: Sequence[EntryPoint]) -> str:
+    distributions = [entry_point.dist for entry_point in plugin_entries]
+    return " and ".join(
+        sorted(
+            f"{distribution.name} {distribution.version}" if distribution else "an unnamed package"
+            for distribution in distributions
+        )
+    )

@@ -17,9 +17,9 @@ M_ARENA_MAX = -8
 
 def few_heaps() -> None:
     """Limit malloc to one heap. To be called before any thread starts; does nothing where the C library isn't glibc."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_ARENA_MAX, 1)
+    mallopt_function = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt_function is not None:
+        mallopt_function(M_ARENA_MAX, 1)
 
 
 class _WithoutPandas(MetaPathFinder):
@@ -36,9 +36,9 @@ def warm_up() -> None:
         return
     import pyarrow as pa
 
-    finder = _WithoutPandas()
-    sys.meta_path.insert(0, finder)
+    pandas_blocker = _WithoutPandas()
+    sys.meta_path.insert(0, pandas_blocker)
     try:
         pa.array([b""])
     finally:
-        sys.meta_path.remove(finder)
+        sys.meta_path.remove(pandas_blocker)

@@ -17,20 +17,20 @@ MAX_LINE = 1 << 14
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file."""
     with disk_errors(path), path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    return parse_toml(data, str(path))
+        toml_bytes = file.read(MAX_BYTES + 1)
+    return parse_toml(toml_bytes, str(path))
 
 
-def parse_toml(data: bytes, where: str) -> dict[str, Any]:
+def parse_toml(toml_bytes: bytes, where: str) -> dict[str, Any]:
     """Parse TOML from bytes."""
-    if len(data) > MAX_BYTES:
+    if len(toml_bytes) > MAX_BYTES:
         raise InputError(f"more than {MAX_BYTES >> 20} MB of TOML", where=where, hint="give a recipe or settings")
-    if max(map(len, data.split(b"\n"))) > MAX_LINE:
+    if max(map(len, toml_bytes.split(b"\n"))) > MAX_LINE:
         raise InputError(
             f"TOML with a line of more than {MAX_LINE} bytes", where=where, hint="write long lists in several lines"
         )
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        return tomllib.loads(toml_bytes.decode("utf-8"))
     except RecursionError:
         raise InputError("not TOML: nested too deeply", where=where, hint="give a recipe or settings") from None
     except ValueError as error:  # of the syntax, of an encoding, of a number that is too long

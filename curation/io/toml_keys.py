@@ -18,84 +18,86 @@ KEY = re.compile(r"""(?P<start>(?:^|[{,])\s*)(?P<key>[A-Za-z0-9_-]+)(?P<end>\s*=
 
 def renamed_text(text: str, renames: Renames, where: str) -> str:
     """The text with current keys; an error where its lines can't be changed one by one."""
-    expected = renamed_values(tomllib.loads(text), renames)
+    expected_values = renamed_values(tomllib.loads(text), renames)
     new_text = "".join(_renamed_lines(text, renames))
     try:
-        is_right = tomllib.loads(new_text) == expected
+        has_expected_values = tomllib.loads(new_text) == expected_values
     except tomllib.TOMLDecodeError:
-        is_right = False
-    if not is_right:
-        pairs = ", ".join(f"{'.'.join((*path, old))} is {new} now" for path, old, new in old_keys(tomllib.loads(text), renames))
-        raise InputError("the keys can't be renamed line by line", where=where, hint=f"rename them by hand: {pairs}")
+        has_expected_values = False
+    if not has_expected_values:
+        renaming_text = ", ".join(
+            f"{'.'.join((*path, old))} is {new} now" for path, old, new in old_keys(tomllib.loads(text), renames)
+        )
+        raise InputError("the keys can't be renamed line by line", where=where, hint=f"rename them by hand: {renaming_text}")
     return new_text
 
 
 def old_keys(values: Mapping[str, Any], renames: Renames, path: Path = ()) -> Iterator[tuple[Path, str, str]]:
     """Every renamed key of a file: its table, its old name and its new one."""
-    names = renames(path)
+    new_name_by_old = renames(path)
     for key, value in values.items():
-        if key in names:
-            yield path, key, names[key]
-        for table in value if isinstance(value, list) else [value]:
-            if isinstance(table, dict):
-                yield from old_keys(table, renames, (*path, names.get(key, key)))
+        if key in new_name_by_old:
+            yield path, key, new_name_by_old[key]
+        for inner_table in value if isinstance(value, list) else [value]:
+            if isinstance(inner_table, dict):
+                yield from old_keys(inner_table, renames, (*path, new_name_by_old.get(key, key)))
 
 
 def renamed_values(values: Mapping[str, Any], renames: Renames, path: Path = ()) -> dict[str, Any]:
     """The values of a file by current keys."""
-    names = renames(path)
+    new_name_by_old = renames(path)
 
     def rename_inside(key: str, value: Any) -> Any:
         if isinstance(value, list):
-            return [rename_inside(key, item) for item in value]
-        return renamed_values(value, renames, (*path, names.get(key, key))) if isinstance(value, dict) else value
+            return [rename_inside(key, list_item) for list_item in value]
+        return renamed_values(value, renames, (*path, new_name_by_old.get(key, key))) if isinstance(value, dict) else value
 
-    return {names.get(key, key): rename_inside(key, value) for key, value in values.items()}
+    return {new_name_by_old.get(key, key): rename_inside(key, value) for key, value in values.items()}
 
 
 def _renamed_lines(text: str, renames: Renames) -> Iterator[str]:
-    table: Path = ()
+    table_path: Path = ()
     for line in text.splitlines(keepends=True):
-        header = HEADER.fullmatch(line)
-        if header:
-            table = _renamed_path(header[2], renames)
-            yield f"{header[1]}{'.'.join(map(_quoted_key, table))}{header[3]}"
+        header_match = HEADER.fullmatch(line)
+        if header_match:
+            table_path = _renamed_path(header_match[2], renames)
+            yield f"{header_match[1]}{'.'.join(map(_quoted_key, table_path))}{header_match[3]}"
         else:
-            yield _renamed_line(line, table, renames)
+            yield _renamed_line(line, table_path, renames)
 
 
 def _renamed_path(header: str, renames: Renames) -> Path:
     """The path of a table from its header, `stages.select_cot.min_score`, by current keys."""
-    path: Path = ()
-    table: dict[str, Any] = tomllib.loads(f"[{header}]")
-    while table:
-        ((key, table),) = table.items()
-        path = (*path, renames(path).get(key, key))
-    return path
+    renamed_path: Path = ()
+    inner_table: dict[str, Any] = tomllib.loads(f"[{header}]")
+    while inner_table:
+        ((key, inner_table),) = inner_table.items()
+        renamed_path = (*renamed_path, renames(renamed_path).get(key, key))
+    return renamed_path
 
 
-def _renamed_line(line: str, table: Path, renames: Renames) -> str:
+def _renamed_line(line: str, table_path: Path, renames: Renames) -> str:
     code, hash_sign, comment = _split_comment(line)
-    first_key = KEY.match(code)
-    if first_key is None:
+    first_key_match = KEY.match(code)
+    if first_key_match is None:
         return line
-    top_key = renames(table).get(first_key["key"], first_key["key"])
+    top_key = renames(table_path).get(first_key_match["key"], first_key_match["key"])
 
-    def replace_key(match: re.Match[str]) -> str:
-        names = renames(table) if match.start() == 0 else renames((*table, top_key))
-        return f"{match['start']}{names.get(match['key'], match['key'])}{match['end']}"
+    def replace_key(key_match: re.Match[str]) -> str:
+        new_name_by_old = renames(table_path) if key_match.start() == 0 else renames((*table_path, top_key))
+        return f"{key_match['start']}{new_name_by_old.get(key_match['key'], key_match['key'])}{key_match['end']}"
 
     return KEY.sub(replace_key, code) + hash_sign + comment
 
 
 def _split_comment(line: str) -> tuple[str, str, str]:
     """Split a line at the first # outside of strings: the code, the #, and the comment."""
-    quote = ""
+    open_quote = ""
     for index, character in enumerate(line):
-        if quote:
-            quote = "" if character == quote else quote
+        if open_quote:
+            open_quote = "" if character == open_quote else open_quote
         elif character in "\"'":
-            quote = character
+            open_quote = character
         elif character == "#":
             return line[:index], "#", line[index + 1 :]
     return line, "", ""

@@ -72,8 +72,8 @@ class Lake:
 
     def __init__(self, workspace: WorkspaceFolder) -> None:
         self.workspace = workspace
-        contents = (_read_commit(path) for path in sorted(workspace.commits.glob("*/*.json")))
-        commits = [commit for commit in contents if commit is not None]
+        commits_or_none = (_read_commit(path) for path in sorted(workspace.commits.glob("*/*.json")))
+        commits = [commit for commit in commits_or_none if commit is not None]
         superseded_ids = {commit_id for commit in commits for commit_id in commit.supersedes}
         self._superseded = [commit for commit in commits if commit.id in superseded_ids]
         self.commits: dict[str, Commit] = {commit.id: commit for commit in commits if commit.id not in superseded_ids}
@@ -83,27 +83,30 @@ class Lake:
 
     def of(self, stage: str, variant: Id) -> list[Commit]:
         """The commits of a stage as it is configured now."""
-        name = base32(variant)
-        return [commit for commit in self.commits.values() if commit.stage == stage and commit.variant == name]
+        variant_name = base32(variant)
+        return [commit for commit in self.commits.values() if commit.stage == stage and commit.variant == variant_name]
 
     def roster(self, stage: str) -> Commit | None:
         """The list of inputs that a root stage was last given."""
-        return next((c for c in self.commits.values() if c.stage == stage and c.kind == "roster"), None)
+        return next((commit for commit in self.commits.values() if commit.stage == stage and commit.kind == "roster"), None)
 
     def publish(self, draft: CommitDraft, tables: Mapping[str, Iterable[pa.Table]]) -> Commit:
         """Write a commit: parts first, whole and fsynced; then the one file that makes them exist."""
         lake_folder, commit_id = self.workspace.lake, base32(draft.id)
-        name = f"part-{draft.stage}-{commit_id}.parquet"
-        tally = _Tally()
+        part_name = f"part-{draft.stage}-{commit_id}.parquet"
+        outcome_tally = _Tally()
         parts: list[Part] = []
-        for table, chunks in tables.items():
-            part = write_part(lake_folder, table, name, tally.counted(chunks) if table == Outcome.table else chunks)
+        for table, table_chunks in tables.items():
+            part = write_part(
+                lake_folder, table, part_name, outcome_tally.counted(table_chunks) if table == Outcome.table else table_chunks
+            )
             if part is not None:
                 parts.append(part)
                 sync_folder(lake_folder / table)
         commit = Commit(
             draft.kind, draft.stage, base32(draft.variant), commit_id, draft.config,
-            tally.first, tally.made, tally.rejected, tally.quarantined, tuple(parts), draft.supersedes,
+            outcome_tally.first, outcome_tally.made, outcome_tally.rejected, outcome_tally.quarantined,
+            tuple(parts), draft.supersedes,
         )  # fmt: skip
         write_commit(self.workspace.commits, commit)
         for superseded_id in draft.supersedes:
@@ -123,11 +126,11 @@ class Lake:
 
     def sweep(self) -> bool:
         """Remove what a kill or a superseding commit left behind. False, with nothing removed, while someone reads."""
-        with self.workspace.unread() as is_unread, disk_errors(self.workspace.lake):
-            if is_unread:
+        with self.workspace.unread() as has_no_readers, disk_errors(self.workspace.lake):
+            if has_no_readers:
                 self._remove_superseded()
                 self._remove_orphans()
-            return is_unread
+            return has_no_readers
 
     def _remove_superseded(self) -> None:
         for superseded in self._superseded:
@@ -157,15 +160,15 @@ class _Tally:
         self.first = ""
 
     def counted(self, chunks: Iterable[pa.Table]) -> Iterable[pa.Table]:
-        for chunk in chunks:
-            if chunk.num_rows:
-                ids = (id_list(chunk.column(name).slice(0, 1))[0].hex() for name in ("video", "input"))
-                self.first = self.first or "".join(ids)
-            counts = Counter(chunk.column("status").to_pylist())
-            self.made += counts["made"]
-            self.rejected += counts["rejected"]
-            self.quarantined += counts["quarantined"]
-            yield chunk
+        for outcome_chunk in chunks:
+            if outcome_chunk.num_rows:
+                first_ids = (id_list(outcome_chunk.column(name).slice(0, 1))[0].hex() for name in ("video", "input"))
+                self.first = self.first or "".join(first_ids)
+            status_counts = Counter(outcome_chunk.column("status").to_pylist())
+            self.made += status_counts["made"]
+            self.rejected += status_counts["rejected"]
+            self.quarantined += status_counts["quarantined"]
+            yield outcome_chunk
 
 
 def extent_of(parts: Iterable[Part]) -> Extent:
@@ -174,27 +177,27 @@ def extent_of(parts: Iterable[Part]) -> Extent:
 
 
 def write_commit(commits: Path, commit: Commit) -> None:
-    content = asdict(commit)
-    write_json(commit.path(commits), content | {"sha256": _seal(content)})
+    commit_values = asdict(commit)
+    write_json(commit.path(commits), commit_values | {"sha256": _seal(commit_values)})
 
 
-def _seal(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def _seal(commit_values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(commit_values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _read_commit(path: Path) -> Commit | None:
     """The commit in a file, checked; None where it was withdrawn meanwhile."""
     try:
-        raw = path.read_bytes()
+        commit_bytes = path.read_bytes()
     except FileNotFoundError:
         return None
     try:
-        content = json.loads(raw)
-        seal = content.pop("sha256")
-        if seal != _seal(content):
+        commit_values = json.loads(commit_bytes)
+        stored_sha256 = commit_values.pop("sha256")
+        if stored_sha256 != _seal(commit_values):
             raise ValueError("its content doesn't match its seal")
-        parts = tuple(Part(**part) for part in content.pop("parts"))
-        commit = Commit(**content | {"parts": parts, "supersedes": tuple(content["supersedes"])})
+        parts = tuple(Part(**part) for part in commit_values.pop("parts"))
+        commit = Commit(**commit_values | {"parts": parts, "supersedes": tuple(commit_values["supersedes"])})
         if commit.stage != path.parent.name or commit.id != path.stem or not WORD.fullmatch(commit.stage):
             raise ValueError("its name isn't the one it was written under")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

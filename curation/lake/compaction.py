@@ -24,11 +24,14 @@ def compact(lake: Lake, stage: str, variant: Id) -> None:
     One group at a time, and looking anew before each: a kill between two groups goes on as if it had not been.
     """
     while len(small_commits := _small_commits(lake, stage, variant)) > MANY:
-        group = _first_group(small_commits)
-        commit_id, superseded_ids = digest("compaction", [commit.id for commit in group]), tuple(commit.id for commit in group)
-        tables = sorted({part.table for commit in group for part in commit.parts})
-        draft = CommitDraft("compaction", stage, variant, commit_id, group[0].config, supersedes=superseded_ids)
-        lake.publish(draft, {table: _rows(lake, table, group) for table in tables})
+        commit_group = _first_group(small_commits)
+        commit_id, superseded_ids = (
+            digest("compaction", [commit.id for commit in commit_group]),
+            tuple(commit.id for commit in commit_group),
+        )
+        tables = sorted({part.table for commit in commit_group for part in commit.parts})
+        draft = CommitDraft("compaction", stage, variant, commit_id, commit_group[0].config, supersedes=superseded_ids)
+        lake.publish(draft, {table: _rows(lake, table, commit_group) for table in tables})
         lake.sweep()
 
 
@@ -42,9 +45,12 @@ def _size_bytes(commit: Commit) -> int:
 
 
 def _first_group(commits: Sequence[Commit]) -> list[Commit]:
-    sizes = list(itertools.accumulate(map(_size_bytes, commits)))
-    group_size = next((count for count, size in enumerate(sizes, 1) if size >= WHOLE_BYTES), len(commits))
-    return list(commits[: max(2, group_size)])
+    cumulative_bytes = list(itertools.accumulate(map(_size_bytes, commits)))
+    group_length = next(
+        (commit_count for commit_count, bytes_so_far in enumerate(cumulative_bytes, 1) if bytes_so_far >= WHOLE_BYTES),
+        len(commits),
+    )
+    return list(commits[: max(2, group_length)])
 
 
 def _rows(lake: Lake, table: str, commits: Sequence[Commit]) -> Iterator[pa.Table]:

@@ -43,8 +43,8 @@ def _publish(
         # named by what it replaces, too, as rosters are: what comes back must not take the name of what it superseded
         commit_id = digest("evaluation", [variant, full_config["rows"], *superseded_ids])
         table = pa.Table.from_batches([to_arrow(EvaluatedSample, kept_rows)], schema(EvaluatedSample))
-        draft = CommitDraft("evaluation", EVALUATE, variant, commit_id, full_config, supersedes=superseded_ids)
-        lake.publish(draft, {EvaluatedSample.table: [table]})
+        commit_draft = CommitDraft("evaluation", EVALUATE, variant, commit_id, full_config, supersedes=superseded_ids)
+        lake.publish(commit_draft, {EvaluatedSample.table: [table]})
         lake.sweep()
 
 
@@ -52,11 +52,13 @@ def evaluations(workspace: WorkspaceFolder) -> pa.Table:
     """The rows of all current evaluations, for audits; `evaluation` says which rows were measured together."""
     lake = Lake(workspace)
     columns = schema(EvaluatedSample).append(pa.field("evaluation", pa.string()))
-    tables = [
+    evaluation_tables = [
         table.append_column("evaluation", pa.array([commit.variant] * table.num_rows, pa.string()))
         for commit in lake.commits.values()
         if commit.stage == EVALUATE
         for part in commit.of(EvaluatedSample.table)
         for table in read_part(workspace.lake, part)
     ]
-    return pa.concat_tables([columns.empty_table(), *(table.select(columns.names).cast(columns) for table in tables)])
+    return pa.concat_tables(
+        [columns.empty_table(), *(table.select(columns.names).cast(columns) for table in evaluation_tables)]
+    )

@@ -37,9 +37,14 @@ def check_every_part(lake: Lake) -> None:
 
 def table_digests(view: LakeView) -> list[TableDigest]:
     """One digest for each table that the recipe's stages fill, and one for the outcomes."""
-    records = {record.table: record for stage in view.stages for record in stage.makes}
-    digests = [_digest(view, table, _identity(record), "id", f'"{table}"') for table, record in sorted(records.items())]
-    return [*digests, _digest(view, Outcome.table, ["stage", "input", "status", "reason", "rows"], "input", Outcome.table)]
+    record_by_table = {record.table: record for stage in view.stages for record in stage.makes}
+    digests_of_tables = [
+        _digest(view, table, _identity(record), "id", f'"{table}"') for table, record in sorted(record_by_table.items())
+    ]
+    return [
+        *digests_of_tables,
+        _digest(view, Outcome.table, ["stage", "input", "status", "reason", "rows"], "input", Outcome.table),
+    ]
 
 
 def digest_of_all(digests: list[TableDigest]) -> str:
@@ -54,33 +59,36 @@ def _identity(record: type[Record]) -> list[str]:
     return ["id", MADE_FROM, *(field.name for field in fields(record) if field.metadata.get("aside"))]
 
 
-def _digest(view: LakeView, table: str, columns: list[str], key: str, source: str) -> TableDigest:
+def _digest(view: LakeView, table: str, columns: list[str], order_column: str, table_sql: str) -> TableDigest:
     # a running hash for each column: what comes out doesn't depend on how the rows were cut into ranges
     length_hashes = [hashlib.sha256() for _ in columns]
     value_hashes = [hashlib.sha256() for _ in columns]
-    rows = 0
-    for chunk in _ranges(view, columns, key, source):
-        rows += chunk.num_rows
-        for index, column in enumerate(chunk.columns):
-            texts = column.cast(pa.string()) if pa.types.is_integer(column.type) else column
-            cell_bytes = texts.cast(pa.large_binary())
+    row_count = 0
+    for chunk in _ranges(view, columns, order_column, table_sql):
+        row_count += chunk.num_rows
+        for column_index, column in enumerate(chunk.columns):
+            text_column = column.cast(pa.string()) if pa.types.is_integer(column.type) else column
+            cell_bytes = text_column.cast(pa.large_binary())
             cells = cast("list[bytes]", cell_bytes.to_pylist())
-            length_hashes[index].update(np.fromiter(map(len, cells), "<i8", len(cells)).tobytes())
-            value_hashes[index].update(b"".join(cells))
-    ((count,),) = view.connection.cursor().execute(f"SELECT count(*) FROM {source}").fetchall()
-    if rows != count:
-        raise LakeError(f"{count - rows} rows of {table} are duplicates", hint="please report this: it should not happen")
+            length_hashes[column_index].update(np.fromiter(map(len, cells), "<i8", len(cells)).tobytes())
+            value_hashes[column_index].update(b"".join(cells))
+    ((counted_rows,),) = view.connection.cursor().execute(f"SELECT count(*) FROM {table_sql}").fetchall()
+    if row_count != counted_rows:
+        raise LakeError(
+            f"{counted_rows - row_count} rows of {table} are duplicates", hint="please report this: it should not happen"
+        )
     return TableDigest(
         table,
-        rows,
+        row_count,
         hashlib.sha256(b"".join(column_hash.digest() for column_hash in (*length_hashes, *value_hashes))).hexdigest(),
     )
 
 
-def _ranges(view: LakeView, columns: list[str], key: str, source: str) -> Iterator[pa.Table]:
+def _ranges(view: LakeView, columns: list[str], order_column: str, table_sql: str) -> Iterator[pa.Table]:
     cursor = view.connection.cursor()
-    names = ", ".join(f'"{name}"' for name in columns)
-    ((count,),) = cursor.execute(f"SELECT count(*) FROM {source}").fetchall()
-    sql = f'SELECT DISTINCT {names} FROM {source} WHERE "{key}" >= $low AND "{key}" < $high ORDER BY "{key}", {names}'
-    for bounds in ALL.ranges(1 + count // RANGE_ROWS):
+    quoted_columns = ", ".join(f'"{name}"' for name in columns)
+    ((counted_rows,),) = cursor.execute(f"SELECT count(*) FROM {table_sql}").fetchall()
+    in_range = f'"{order_column}" >= $low AND "{order_column}" < $high'
+    sql = f'SELECT DISTINCT {quoted_columns} FROM {table_sql} WHERE {in_range} ORDER BY "{order_column}", {quoted_columns}'
+    for bounds in ALL.ranges(1 + counted_rows // RANGE_ROWS):
         yield cursor.sql(sql, params=bounds).to_arrow_table()

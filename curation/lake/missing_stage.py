@@ -36,18 +36,22 @@ class MissingStage(Stage[Any, Record]):
 
 def last_known(lake: Lake, name: str, settings: Mapping[str, Any]) -> MissingStage | None:
     """The stage of this name as it last settled anything, with these settings of the recipe if it did; None if it never did."""
-    commits = [commit for commit in lake.commits.values() if commit.stage == name and commit.kind not in NOT_OF_STAGES]
-    if not commits:
+    stage_commits = [commit for commit in lake.commits.values() if commit.stage == name and commit.kind not in NOT_OF_STAGES]
+    if not stage_commits:
         return None
 
     def recency(commit: Commit) -> tuple[bool, int]:
         return _agrees(commit, settings), commit.path(lake.workspace.commits).stat().st_mtime_ns
 
-    latest = max(commits, key=recency)
-    parts = [part for commit in commits if commit.variant == latest.variant for part in commit.parts]
-    return MissingStage(name, read_base32(latest.variant), frozenset(part.table for part in parts) - {Outcome.table})
+    latest = max(stage_commits, key=recency)
+    variant_parts = [part for commit in stage_commits if commit.variant == latest.variant for part in commit.parts]
+    return MissingStage(name, read_base32(latest.variant), frozenset(part.table for part in variant_parts) - {Outcome.table})
 
 
 def _agrees(commit: Commit, settings: Mapping[str, Any]) -> bool:
     """Whether a commit was made with these settings, as far as they decide what comes out."""
-    return all(commit.config[key] == value for key, value in settings.items() if key in commit.config)
+    return all(
+        commit.config[setting_name] == setting_value
+        for setting_name, setting_value in settings.items()
+        if setting_name in commit.config
+    )

@@ -33,10 +33,12 @@ class Share:
     def ranges(self, total_ranges: int) -> Iterator[Bounds]:
         """The share cut into ranges so large that `total_ranges` of them would cover all ids."""
         total_ranges = -(-total_ranges // self.of)
-        width = self.stop - self.first
-        bounds = [(self.first + step * width // total_ranges).to_bytes(4, "big") for step in range(total_ranges)]
-        bounds.append(LAST if self.stop == SLOTS else self.stop.to_bytes(4, "big"))
-        return ({"low": low, "high": high} for low, high in itertools.pairwise(bounds))
+        share_width = self.stop - self.first
+        range_bounds = [
+            (self.first + range_index * share_width // total_ranges).to_bytes(4, "big") for range_index in range(total_ranges)
+        ]
+        range_bounds.append(LAST if self.stop == SLOTS else self.stop.to_bytes(4, "big"))
+        return ({"low": low_bound, "high": high_bound} for low_bound, high_bound in itertools.pairwise(range_bounds))
 
 
 ALL = Share()

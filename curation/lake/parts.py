@@ -42,15 +42,15 @@ class Extent:
     high: int = 0
 
     def __add__(self, other: Extent) -> Extent:
-        mask = 2**64 - 1
-        return Extent(self.count + other.count, (self.low + other.low) & mask, (self.high + other.high) & mask)
+        mask_64_bits = 2**64 - 1
+        return Extent(self.count + other.count, (self.low + other.low) & mask_64_bits, (self.high + other.high) & mask_64_bits)
 
     @classmethod
     def of(cls, ids: IdColumn) -> Extent:
         """The extent of a column of ids. Two sums of 64 bits, modulo 2**64."""
-        halves = id_matrix(ids).view("<u8").reshape(-1, 2)
-        low, high = (int(half) for half in halves.sum(axis=0, dtype=np.uint64)) if len(halves) else (0, 0)
-        return cls(len(halves), low, high)
+        id_halves = id_matrix(ids).view("<u8").reshape(-1, 2)
+        low, high = (int(half_sum) for half_sum in id_halves.sum(axis=0, dtype=np.uint64)) if len(id_halves) else (0, 0)
+        return cls(len(id_halves), low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +95,16 @@ class Part:
 
     def _damage(self, lake: Path, message: str) -> LakeError:
         """The error of a part that is not as its commit says."""
-        commits = [
+        naming_commits = [
             str(path.relative_to(lake.parent)) for path in sorted(lake.glob("commits/*/*.json")) if self._is_named_in(path)
         ]
-        names = " and ".join(commits) or "the commit file that names it"
-        hint = f"restore the file from a backup; or delete {names}, and its batch will be done again"
+        commit_names = " and ".join(naming_commits) or "the commit file that names it"
+        hint = f"restore the file from a backup; or delete {commit_names}, and its batch will be done again"
         return LakeError(message, where=str(self.path(lake)), hint=hint)
 
-    def _is_named_in(self, commit: Path) -> bool:
-        with disk_errors(commit):
-            return f'"{self.name}"'.encode() in commit.read_bytes()
+    def _is_named_in(self, commit_path: Path) -> bool:
+        with disk_errors(commit_path):
+            return f'"{self.name}"'.encode() in commit_path.read_bytes()
 
 
 def id_column(table: str) -> str:
@@ -115,21 +115,21 @@ def id_column(table: str) -> str:
 def write_part(lake: Path, table: str, name: str, tables: Iterable[pa.Table]) -> Part | None:
     """Stream tables into one part, in row groups of one size whatever the sizes of the tables. None if there are no rows."""
     # combined, else pages would end where pieces did
-    chunks = (table.combine_chunks() for table in regrouped(tables, ROW_GROUP))
-    first_chunk = next(chunks, None)
+    row_group_tables = (table.combine_chunks() for table in regrouped(tables, ROW_GROUP))
+    first_chunk = next(row_group_tables, None)
     if first_chunk is None:
         return None
     string_columns = [field.name for field in first_chunk.schema if pa.types.is_string(field.type)]
     path, extent = lake / table / name, Extent()
     with writing(path) as file:
         # a dictionary of ids would only be built to be thrown away; the stubs think that it is a bool
-        writer = pq.ParquetWriter(
+        parquet_writer = pq.ParquetWriter(
             pa.PythonFile(file, "w"), first_chunk.schema, compression="zstd", use_dictionary=cast("bool", string_columns)
         )
-        with writer:
-            for chunk in itertools.chain([first_chunk], chunks):
-                writer.write_table(chunk, row_group_size=ROW_GROUP)
-                extent += Extent.of(chunk.column(id_column(table)))
+        with parquet_writer:
+            for row_group_table in itertools.chain([first_chunk], row_group_tables):
+                parquet_writer.write_table(row_group_table, row_group_size=ROW_GROUP)
+                extent += Extent.of(row_group_table.column(id_column(table)))
     return Part(table, name, extent.count, file.size_bytes, file.sha256, extent.low, extent.high)
 
 
@@ -138,16 +138,16 @@ def read_part(lake: Path, part: Part) -> Iterator[pa.Table]:
     part.check_bytes(lake)
     record = TABLES.get(part.table)
     with pq.ParquetFile(part.path(lake)) as file:
-        for group in range(file.num_row_groups):
-            rows = file.read_row_group(group)
-            yield completed(record, rows) if record else rows
+        for row_group_index in range(file.num_row_groups):
+            group_rows = file.read_row_group(row_group_index)
+            yield completed(record, group_rows) if record else group_rows
 
 
 def check_parts(lake: Path, parts: Sequence[Part]) -> None:
     """Hash parts, several at a time: a core does half a gigabyte to two a second."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for future in [pool.submit(part.check_bytes, lake) for part in parts]:
-            future.result()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as thread_pool:
+        for check_future in [thread_pool.submit(part.check_bytes, lake) for part in parts]:
+            check_future.result()
 
 
 @contextmanager

@@ -25,34 +25,36 @@ class Recall(Generic[R]):
     """The rows of a table in all commits that count, as they were when this was made."""
 
     def __init__(self, lake: Lake, record: type[R]) -> None:
-        self._record, folder = record, lake.workspace.lake
+        self._record, lake_folder = record, lake.workspace.lake
         parts = [part for commit in lake.commits.values() for part in commit.of(record.table)]
-        check_parts(folder, parts)
-        self._parts = [(*_bounds(path, record.video_column), path) for path in sorted(part.path(folder) for part in parts)]
+        check_parts(lake_folder, parts)
+        self._parts = [(*_bounds(path, record.video_column), path) for path in sorted(part.path(lake_folder) for part in parts)]
         self._read = lru_cache(PARTS_IN_MEMORY)(pq.read_table)
 
     def of(self, video: Id) -> list[R]:
         """All rows about a video, from older and newer recipes alike."""
         video_value = pa.scalar(video, pa.binary(ID_BYTES))
         rows: list[R] = []
-        for low, high, path in self._parts:
-            if low <= video <= high:
-                table = self._read(path)
-                rows += from_arrow(self._record, table.filter(pc.equal(table.column(self._record.video_column), video_value)))
+        for first_video, last_video, path in self._parts:
+            if first_video <= video <= last_video:
+                part_table = self._read(path)
+                rows += from_arrow(
+                    self._record, part_table.filter(pc.equal(part_table.column(self._record.video_column), video_value))
+                )
         return rows
 
 
-def _bounds(path: Path, column: str) -> tuple[Id, Id]:
+def _bounds(path: Path, video_column: str) -> tuple[Id, Id]:
     """The first and the last video of a part, from its footer."""
     metadata = pq.read_metadata(path)
-    column_index = metadata.schema.names.index(column)
-    statistics = [
+    column_index = metadata.schema.names.index(video_column)
+    statistics_by_group = [
         metadata.row_group(group_index).column(column_index).statistics for group_index in range(metadata.num_row_groups)
     ]
-    bounds = [
-        cast("Id", bound)
-        for group_statistics in statistics
+    bound_ids = [
+        cast("Id", bound_id)
+        for group_statistics in statistics_by_group
         if group_statistics is not None
-        for bound in (group_statistics.min, group_statistics.max)
+        for bound_id in (group_statistics.min, group_statistics.max)
     ]
-    return min(bounds), max(bounds)
+    return min(bound_ids), max(bound_ids)

@@ -17,12 +17,12 @@ from dmforge.schemas.records import Outcome
 def reopen_quarantined(lake: Lake, stages: Sequence[AnyStage]) -> int:
     """Make the quarantined inputs of stages, as they are configured now, pending; how many there were."""
     view = LakeView(lake, stages)
-    current = {(stage.name, base32(view.variant(stage))) for stage in stages}
+    current_variants = {(stage.name, base32(view.variant(stage))) for stage in stages}
     removal = Removal("reopening", _status_column, pa.array(["quarantined"]))
-    commits = [commit for commit in lake.commits.values() if (commit.stage, commit.variant) in current]
-    reopened = sum(removal.apply(lake, commit) for commit in commits)
+    current_commits = [commit for commit in lake.commits.values() if (commit.stage, commit.variant) in current_variants]
+    reopened_count = sum(removal.apply(lake, commit) for commit in current_commits)
     lake.sweep()
-    return reopened
+    return reopened_count
 
 
 def _status_column(table: str) -> str | None:

@@ -25,17 +25,19 @@ class Removal:
 
     def apply(self, lake: Lake, commit: Commit) -> int:
         """Replace a commit by one without these rows, if it has any; how many there were."""
-        removed = self.count(lake, commit)
-        if removed and removed == sum(part.rows for part in commit.parts):
+        removed_count = self.count(lake, commit)
+        if removed_count and removed_count == sum(part.rows for part in commit.parts):
             lake.withdraw(commit)
-        elif removed:
+        elif removed_count:
             is_roster = commit.kind == "roster"
             # a shortened roster is of no edition: the next run scans again
-            kind, config = ("roster", {}) if is_roster else ("rewriting", commit.config)
+            commit_kind, config = ("roster", {}) if is_roster else ("rewriting", commit.config)
             variant = read(f"variant_{commit.variant}")[1]
-            draft = CommitDraft(kind, commit.stage, variant, digest(self._name, commit.id), config, supersedes=(commit.id,))
-            lake.publish(draft, {part.table: self._remaining_tables(lake, part) for part in commit.parts})
-        return removed
+            commit_draft = CommitDraft(
+                commit_kind, commit.stage, variant, digest(self._name, commit.id), config, supersedes=(commit.id,)
+            )
+            lake.publish(commit_draft, {part.table: self._remaining_tables(lake, part) for part in commit.parts})
+        return removed_count
 
     def count(self, lake: Lake, commit: Commit) -> int:
         """How many rows of a commit would go."""
@@ -46,31 +48,31 @@ class Removal:
         return {value for part in commit.parts for value in self._present_values(lake, part)}
 
     def _count(self, lake: Lake, part: Part) -> int:
-        cells = self._cells(lake, part)
-        return 0 if cells is None else int(pc.sum(_holds(cells, self._values)).as_py() or 0)
+        deciding_column = self._cells(lake, part)
+        return 0 if deciding_column is None else int(pc.sum(_holds(deciding_column, self._values)).as_py() or 0)
 
     def _present_values(self, lake: Lake, part: Part) -> list[Any]:
-        cells = self._cells(lake, part)
-        if cells is None:
+        deciding_column = self._cells(lake, part)
+        if deciding_column is None:
             return []
-        values = pc.list_flatten(cells) if pa.types.is_list(cells.type) else cells
-        return values.filter(pc.is_in(values, self._values)).unique().to_pylist()
+        flat_values = pc.list_flatten(deciding_column) if pa.types.is_list(deciding_column.type) else deciding_column
+        return flat_values.filter(pc.is_in(flat_values, self._values)).unique().to_pylist()
 
     def _cells(self, lake: Lake, part: Part) -> pa.ChunkedArray[Any] | None:
         """The column of a part that decides; None where its table has none."""
-        column = self._column(part.table)
-        if column is None:
+        column_name = self._column(part.table)
+        if column_name is None:
             return None
         # one column only, and unhashed: this is asked of every part whenever a run starts on a workspace with takedowns
         path = part.path(lake.workspace.lake)
         with naming_damaged_part(lake.workspace.lake, [part]):
-            column = SEVERAL if SEVERAL in pq.read_schema(path).names else column
-            return pq.read_table(path, columns=[column]).column(column)
+            column_name = SEVERAL if SEVERAL in pq.read_schema(path).names else column_name
+            return pq.read_table(path, columns=[column_name]).column(column_name)
 
     def _remaining_tables(self, lake: Lake, part: Part) -> Iterator[pa.Table]:
-        column = self._column(part.table)
+        column_name = self._column(part.table)
         for table in read_part(lake.workspace.lake, part):
-            checked_column = SEVERAL if column is not None and SEVERAL in table.column_names else column
+            checked_column = SEVERAL if column_name is not None and SEVERAL in table.column_names else column_name
             yield (
                 table if checked_column is None else table.filter(pc.invert(_holds(table.column(checked_column), self._values)))
             )
@@ -78,9 +80,9 @@ class Removal:
 
 def _holds(cells: pa.ChunkedArray[Any], values: pa.Array[Any]) -> pa.Array[Any]:
     """For each cell whether it is, or has in it, one of the values."""
-    array = cells.combine_chunks()
-    if not pa.types.is_list(array.type):
-        return pc.is_in(array, values)
-    is_hit = pc.is_in(pc.list_flatten(array), values)
-    hit_rows = set(pc.list_parent_indices(array).filter(is_hit).to_pylist())
-    return pa.array([row_index in hit_rows for row_index in range(len(array))], pa.bool_())
+    cell_array = cells.combine_chunks()
+    if not pa.types.is_list(cell_array.type):
+        return pc.is_in(cell_array, values)
+    is_hit = pc.is_in(pc.list_flatten(cell_array), values)
+    hit_rows = set(pc.list_parent_indices(cell_array).filter(is_hit).to_pylist())
+    return pa.array([row_index in hit_rows for row_index in range(len(cell_array))], pa.bool_())

@@ -28,7 +28,7 @@ def publish_roster(lake: Lake, stage: Stage[Item, Record]) -> None:
     superseded_ids = (current_roster.id,) if current_roster else ()
     # named by what it replaces, too: a list that goes back to what it was must not take the name of the one it superseded
     commit_id = digest("roster", [stage.name, source_version, *superseded_ids])
-    draft = CommitDraft(
+    commit_draft = CommitDraft(
         "roster",
         stage.name,
         digest("roster", stage.name),
@@ -36,7 +36,7 @@ def publish_roster(lake: Lake, stage: Stage[Item, Record]) -> None:
         {EDITION: base32(source_version)},
         supersedes=superseded_ids,
     )
-    lake.publish(draft, {stage.reads.table: map(_as_table, _chunks(lake.workspace, stage))})
+    lake.publish(commit_draft, {stage.reads.table: map(_as_table, _chunks(lake.workspace, stage))})
 
 
 def unpublished_roster(lake: Lake, stage: Stage[Item, Record]) -> pa.Table | None:
@@ -48,8 +48,8 @@ def unpublished_roster(lake: Lake, stage: Stage[Item, Record]) -> pa.Table | Non
 
 def is_current(lake: Lake, stage: Stage[Item, Record]) -> bool:
     """Whether the list that was last published is still right."""
-    current = lake.roster(stage.name)
-    return current is not None and current.config.get(EDITION) == base32(_edition(lake.workspace, stage))
+    current_roster = lake.roster(stage.name)
+    return current_roster is not None and current_roster.config.get(EDITION) == base32(_edition(lake.workspace, stage))
 
 
 def _edition(workspace: WorkspaceFolder, stage: Stage[Item, Record]) -> Id:

@@ -10,17 +10,17 @@ import pyarrow as pa
 def regrouped(tables: Iterable[pa.Table], group_rows: int) -> Iterator[pa.Table]:
     """The same rows in tables of a multiple of `group_rows` each; the last one has what is left."""
     buffered: list[pa.Table] = []
-    rows = 0
+    buffered_rows = 0
     for table in tables:
         if not table.num_rows:
             continue
         buffered.append(table)
-        rows += table.num_rows
-        if rows < group_rows:
+        buffered_rows += table.num_rows
+        if buffered_rows < group_rows:
             continue
         combined = pa.concat_tables(buffered)
-        rows_left = rows % group_rows
-        yield combined.slice(0, rows - rows_left)
-        buffered, rows = [combined.slice(rows - rows_left)], rows_left
-    if rows:
+        rows_over = buffered_rows % group_rows
+        yield combined.slice(0, buffered_rows - rows_over)
+        buffered, buffered_rows = [combined.slice(buffered_rows - rows_over)], rows_over
+    if buffered_rows:
         yield pa.concat_tables(buffered)

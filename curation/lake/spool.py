@@ -34,8 +34,8 @@ class Spool:
     def add(self, table_name: str, rows: pa.Table) -> None:
         with disk_errors(Path(tempfile.gettempdir())):
             if table_name not in self._files:
-                file = self._open_files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (closed with the others)
-                self._files[table_name] = cast("io.IOBase", file)
+                table_file = self._open_files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (closed with the others)
+                self._files[table_name] = cast("io.IOBase", table_file)
                 self._writers[table_name] = pa.ipc.new_stream(self._files[table_name], rows.schema)
             self._writers[table_name].write_table(rows)
 
@@ -46,6 +46,6 @@ class Spool:
     def _pieces(self, table_name: str) -> Iterator[pa.Table]:
         self._writers[table_name].close()
         self._files[table_name].seek(0)
-        with pa.ipc.open_stream(self._files[table_name]) as reader:
-            for batch in reader:
+        with pa.ipc.open_stream(self._files[table_name]) as stream_reader:
+            for batch in stream_reader:
                 yield pa.Table.from_batches([batch])

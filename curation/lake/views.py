@@ -116,8 +116,8 @@ class LakeView:
 
     def check_named(self, text: str) -> None:
         """Hash the parts of every table whose name is a word of a text."""
-        words = set(re.findall(r"\w+", text.lower()))
-        self._hash_parts_of(" ".join(sql for table, sql in self.selects().items() if table in words))
+        words_of_text = set(re.findall(r"\w+", text.lower()))
+        self._hash_parts_of(" ".join(sql for table, sql in self.selects().items() if table in words_of_text))
 
     def _hash_parts_of(self, sql: str) -> None:
         """Hash the parts that SQL names."""
@@ -138,19 +138,19 @@ class LakeView:
     def selects(self) -> dict[str, str]:
         """Every table of the recipe as SQL of its current rows; `outcomes` of all stages."""
         records = {record.table: record for record in (*RECORDS, *(record for stage in self.stages for record in stage.makes))}
-        selects = {table: self.rows(record, gated=False).sql for table, record in records.items()}
-        outcomes = [self.outcomes(stage) for stage in self.stages]
-        return selects | {Outcome.table: union_of(outcomes) or self._files_sql(schema(Outcome), ())}
+        sql_by_table = {table: self.rows(record, gated=False).sql for table, record in records.items()}
+        outcome_sqls = [self.outcomes(stage) for stage in self.stages]
+        return sql_by_table | {Outcome.table: union_of(outcome_sqls) or self._files_sql(schema(Outcome), ())}
 
     def files(self) -> list[str]:
         """Every part that counts, as SQL of this view names it."""
-        paths = (part.path(self._folder) for commit in self.commits for part in commit.parts)
-        return sorted({name for path in paths for name in (str(path), without_wildcards(path))})
+        part_paths = (part.path(self._folder) for commit in self.commits for part in commit.parts)
+        return sorted({name for path in part_paths for name in (str(path), without_wildcards(path))})
 
     def in_memory_tables(self) -> dict[str, pa.Table]:
         """The tables that SQL of this view names and whose rows lie in no part."""
         names = self._rows("SELECT table_name FROM duckdb_tables() WHERE schema_name = $held ORDER BY 1", {"held": HELD})
-        return {name: self.table(f"SELECT * FROM {HELD}.{name}") for (name,) in names}
+        return {table: self.table(f"SELECT * FROM {HELD}.{table}") for (table,) in names}
 
     def inputs(self, stage: AnyStage) -> RowSet:
         """The inputs of a stage: what the stages before it made, unless they are listed."""
@@ -166,22 +166,22 @@ class LakeView:
         maker_rows = [self._made_by(stage, record) for stage in makers]
         if gated:
             maker_rows = [
-                self._without_withheld_subjects(rows, maker, stage_count)
-                for rows, maker in zip(maker_rows, makers, strict=True)
+                self._without_withheld_subjects(row_set, maker, stage_count)
+                for row_set, maker in zip(maker_rows, makers, strict=True)
             ]
-        parts = tuple(part for rows in maker_rows for part in rows.parts)
-        sql = union_of([rows.sql for rows in maker_rows]) or self._files_sql(row_schema(record), ())
-        is_whole = all(rows.is_whole for rows in maker_rows)
+        parts = tuple(part for row_set in maker_rows for part in row_set.parts)
+        rows_sql = union_of([row_set.sql for row_set in maker_rows]) or self._files_sql(row_schema(record), ())
+        is_whole = all(row_set.is_whole for row_set in maker_rows)
         # only where a row does stand twice: to see each once costs a sort of them all, in every query
         if any(
             stage.allows_duplicate_rows and self._parts(stage, record.table) for stage in makers
         ) and not self._has_unique_ids(record, parts):
-            sql = f"SELECT * FROM ({sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
+            rows_sql = f"SELECT * FROM ({rows_sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
             is_whole = False
         gates = [(gate, "id") for gate in self.stages[:stage_count] if isinstance(gate, Gate) and gate.reads is record]
         if gated and gates:
-            return RowSet(self._passing_sql(sql, gates), record, parts, is_whole=False)
-        return RowSet(sql, record, parts, is_whole)
+            return RowSet(self._passing_sql(rows_sql, gates), record, parts, is_whole=False)
+        return RowSet(rows_sql, record, parts, is_whole)
 
     def _without_withheld_subjects(self, rows: RowSet, maker: AnyStage, stage_count: int) -> RowSet:
         """Rows without those about a subject that a later gate keeps back: a candidate goes with its task. Rows that were made
@@ -205,20 +205,20 @@ class LakeView:
     def repeated(self, stage: AnyStage) -> str | None:
         """The id of a row that a stage made from two inputs, if there is one."""
         for record in stage.makes:
-            rows = self._made_by(stage, record)
+            row_set = self._made_by(stage, record)
             in_range = range_condition(record.video_column)
-            duplicates_sql = f"SELECT id FROM ({rows.sql}) WHERE {in_range} GROUP BY id HAVING count(*) > 1 LIMIT 1"
-            for bounds in ALL.ranges(1 + sum(part.rows for part in rows.parts) // RANGE_ROWS):
+            duplicates_sql = f"SELECT id FROM ({row_set.sql}) WHERE {in_range} GROUP BY id HAVING count(*) > 1 LIMIT 1"
+            for bounds in ALL.ranges(1 + sum(part.rows for part in row_set.parts) // RANGE_ROWS):
                 if duplicates := self._rows(duplicates_sql, bounds):
                     return show(record.kind, duplicates[0][0])
         return None
 
     def outcomes(self, stage: AnyStage) -> str:
         """SQL of a stage's outcomes that count now: those of current inputs."""
-        files = self._files_sql(schema(Outcome), self._parts(stage, Outcome.table))
+        outcome_files_sql = self._files_sql(schema(Outcome), self._parts(stage, Outcome.table))
         if self._is_complete(stage):
-            return files
-        return f"SELECT * FROM ({files}) o SEMI JOIN ({self.inputs(stage).sql}) i ON o.input = i.id"
+            return outcome_files_sql
+        return f"SELECT * FROM ({outcome_files_sql}) o SEMI JOIN ({self.inputs(stage).sql}) i ON o.input = i.id"
 
     def variant(self, stage: AnyStage) -> Id:
         """The variant of a stage, which with an input makes the work key. A Collective's holds the set of ids that it sees."""
@@ -233,18 +233,18 @@ class LakeView:
             return StageCounts(
                 0, sum(c.made for c in commits), sum(c.rejected for c in commits), sum(c.quarantined for c in commits)
             )
-        counts: Counter[str] = Counter()
+        count_by_status: Counter[str] = Counter()
         for bounds in share.ranges(1 + sum(part.rows for part in self.inputs(stage).parts) // RANGE_ROWS):
-            counts.update(
+            count_by_status.update(
                 dict(self._rows(f"SELECT status, count(*) FROM ({self._settled_sql(stage)}) GROUP BY status", bounds))
             )
-            counts["pending"] += self._rows(f"SELECT count(DISTINCT id) FROM ({self.pending(stage)})", bounds)[0][0]
-        return StageCounts(**{status: counts[status] for status in ("pending", "made", "rejected", "quarantined")})
+            count_by_status["pending"] += self._rows(f"SELECT count(DISTINCT id) FROM ({self.pending(stage)})", bounds)[0][0]
+        return StageCounts(**{status: count_by_status[status] for status in ("pending", "made", "rejected", "quarantined")})
 
     def pending(self, stage: AnyStage) -> str:
         """SQL of the inputs without an outcome about videos from $low to below $high."""
-        inputs, outcomes = self._bounded_inputs_and_outcomes(stage)
-        return f"SELECT i.* FROM ({inputs}) i ANTI JOIN ({outcomes}) o ON o.input = i.id"
+        inputs_sql, outcomes_sql = self._bounded_inputs_and_outcomes(stage)
+        return f"SELECT i.* FROM ({inputs_sql}) i ANTI JOIN ({outcomes_sql}) o ON o.input = i.id"
 
     def ever_settled(self, stage: AnyStage) -> bool:
         """Whether a stage has settled any input, be it one that its recipe no longer has."""
@@ -252,15 +252,15 @@ class LakeView:
 
     def _settled_sql(self, stage: AnyStage) -> str:
         """SQL of the current outcomes, within the same bounds."""
-        inputs, outcomes = self._bounded_inputs_and_outcomes(stage)
-        return f"SELECT o.status FROM ({outcomes}) o SEMI JOIN ({inputs}) i ON o.input = i.id"
+        inputs_sql, outcomes_sql = self._bounded_inputs_and_outcomes(stage)
+        return f"SELECT o.status FROM ({outcomes_sql}) o SEMI JOIN ({inputs_sql}) i ON o.input = i.id"
 
     def _bounded_inputs_and_outcomes(self, stage: AnyStage) -> tuple[str, str]:
         """SQL of a stage's inputs and outcomes, both bounded: what is in memory at once doesn't grow with the lake."""
-        inputs, column = self.inputs(stage), self.inputs(stage).record.video_column
-        renamed = "" if column == "video" else f", {column} AS video"
+        input_rows, video_column = self.inputs(stage), self.inputs(stage).record.video_column
+        video_alias_sql = "" if video_column == "video" else f", {video_column} AS video"
         return (
-            f"SELECT *{renamed} FROM ({inputs.sql}) WHERE {range_condition(column)}",
+            f"SELECT *{video_alias_sql} FROM ({input_rows.sql}) WHERE {range_condition(video_column)}",
             f"SELECT input, status FROM ({self._settled_rows_sql(stage)}) WHERE {range_condition('video')}",
         )
 
@@ -268,14 +268,14 @@ class LakeView:
         """SQL of all that a stage has settled. A stage that was interrupted has left many small parts: they are read once
         into a table, not opened again for each range."""
         parts = self._parts(stage, Outcome.table)
-        files = self._files_sql(schema(Outcome), parts)
+        outcome_files_sql = self._files_sql(schema(Outcome), parts)
         if len(parts) <= MANY:
-            return files
+            return outcome_files_sql
         if stage.name not in self._loaded_stages:
             self._database.execute(f"CREATE SCHEMA IF NOT EXISTS {READ}")
-            rows = f"SELECT input, video, status FROM ({files}) ORDER BY video"
-            self._hash_parts_of(rows)
-            self._database.execute(f'CREATE TABLE {READ}."{stage.name}" AS {rows}')
+            ordered_rows_sql = f"SELECT input, video, status FROM ({outcome_files_sql}) ORDER BY video"
+            self._hash_parts_of(ordered_rows_sql)
+            self._database.execute(f'CREATE TABLE {READ}."{stage.name}" AS {ordered_rows_sql}')
             self._loaded_stages.add(stage.name)
         return f'SELECT * FROM {READ}."{stage.name}"'
 
@@ -290,7 +290,7 @@ class LakeView:
     def superseded(self, stage: AnyStage) -> int:
         """How many outcomes an earlier config or version left; going back to it costs nothing."""
         variant = base32(self.variant(stage))
-        return sum(c.inputs for c in self.commits if c.stage == stage.name and c.variant != variant)
+        return sum(commit.inputs for commit in self.commits if commit.stage == stage.name and commit.variant != variant)
 
     def extent(self, rows: RowSet) -> Extent:
         """The extent of rows: from the commits where every row counts, else by reading ids."""
@@ -299,8 +299,8 @@ class LakeView:
         if rows.sql not in self._extents:
             self._hash_parts_of(rows.sql)
             with interruptible():
-                reader = self._database.cursor().sql(f"SELECT id FROM ({rows.sql})").to_arrow_reader(100_000)
-                self._extents[rows.sql] = sum((Extent.of(batch.column(0)) for batch in reader), Extent())
+                id_reader = self._database.cursor().sql(f"SELECT id FROM ({rows.sql})").to_arrow_reader(100_000)
+                self._extents[rows.sql] = sum((Extent.of(batch.column(0)) for batch in id_reader), Extent())
         return self._extents[rows.sql]
 
     def table(self, sql: str, values: Mapping[str, object] | None = None) -> pa.Table:
@@ -315,13 +315,13 @@ class LakeView:
 
     def last_of_first(self, videos: int) -> Id:
         """The id up to which a pilot on so many videos goes. Ids are digests, so the first ones are a fair draw."""
-        selects = [
+        video_selects = [
             f"SELECT {stage.reads.video_column} AS video FROM ({self.inputs(stage).sql})"
             for stage in self.stages
             if isinstance(stage, Root)
         ]
-        rows = self._rows(f"SELECT DISTINCT video FROM ({union_of(selects)}) ORDER BY 1 LIMIT {int(videos)}", {})
-        return rows[-1][0] if rows else b""
+        video_rows = self._rows(f"SELECT DISTINCT video FROM ({union_of(video_selects)}) ORDER BY 1 LIMIT {int(videos)}", {})
+        return video_rows[-1][0] if video_rows else b""
 
     def ranges(self, record: type[Record], rows: int) -> list[Bounds]:
         """Ranges of videos with about so many rows of a table each."""
@@ -361,18 +361,18 @@ class LakeView:
 
     def _has_unique_ids(self, record: type[Record], parts: Sequence[Part]) -> bool:
         """Whether no id stands twice in these parts. If the first halves of ids all differ, the ids do: a third of the cost."""
-        key = (record.table, *(part.name for part in parts))  # parts of one commit have one name, in each table
-        if key not in self._unique_parts:
+        parts_key = (record.table, *(part.name for part in parts))  # parts of one commit have one name, in each table
+        if parts_key not in self._unique_parts:
             files_sql = self._files_sql(row_schema(record), parts, record)
             ids_sql = f"SELECT id FROM ({files_sql}) WHERE {range_condition(record.video_column)}"
             ranges = ALL.ranges(1 + sum(part.rows for part in parts) // RANGE_ROWS)
-            self._unique_parts[key] = all(_all_differ(self.table(ids_sql, bounds).column("id")) for bounds in ranges)
-        return self._unique_parts[key]
+            self._unique_parts[parts_key] = all(_all_differ(self.table(ids_sql, bounds).column("id")) for bounds in ranges)
+        return self._unique_parts[parts_key]
 
     def _collective_variant(self, stage: Collective[Item, Record]) -> Id:
-        inputs = [self.rows(record, before=stage) for record in (stage.reads, *stage.also_reads)]
-        extents = [self.extent(rows) for rows in inputs]
-        summary = [[rows.record.table, e.count, e.low, e.high] for rows, e in zip(inputs, extents, strict=True)]
+        read_row_sets = [self.rows(record, before=stage) for record in (stage.reads, *stage.also_reads)]
+        extents = [self.extent(row_set) for row_set in read_row_sets]
+        summary = [[rows.record.table, e.count, e.low, e.high] for rows, e in zip(read_row_sets, extents, strict=True)]
         return digest("set", [stage.variant, summary])
 
     def _listed(self, stage: AnyStage) -> RowSet:
@@ -391,29 +391,29 @@ class LakeView:
         return RowSet(pilot_sql, stage.reads, parts, is_whole=False)
 
     def _made_by(self, stage: AnyStage, record: type[Record]) -> RowSet:
-        key = (stage.name, record.table)
-        if key not in self._rows_by_maker:
+        stage_and_table = (stage.name, record.table)
+        if stage_and_table not in self._rows_by_maker:
             parts = self._parts(stage, record.table)
             files_sql = self._files_sql(row_schema(record), parts, record)
             is_whole = not parts or self._is_complete(stage)
             current_sql = f"SELECT * FROM ({files_sql}) r SEMI JOIN ({self.inputs(stage).sql}) i ON r.made_from = i.id"
-            self._rows_by_maker[key] = RowSet(files_sql if is_whole else current_sql, record, parts, is_whole)
-        return self._rows_by_maker[key]
+            self._rows_by_maker[stage_and_table] = RowSet(files_sql if is_whole else current_sql, record, parts, is_whole)
+        return self._rows_by_maker[stage_and_table]
 
     def _files_sql(self, columns: pa.Schema, parts: Sequence[Part], record: type[Record] | None = None) -> str:
         if not parts:
             return empty_sql(columns)
-        expressions = {name: f'"{name}"' for name in columns.names}
-        files = f"[{', '.join(quoted_path(part.path(self._folder)) for part in parts)}], hive_partitioning = false"
+        expressions = {column: f'"{column}"' for column in columns.names}
+        file_list_sql = f"[{', '.join(quoted_path(part.path(self._folder)) for part in parts)}], hive_partitioning = false"
         later_defaults = default_row(record) if record else pa.table({})
         if not later_defaults.num_columns:
-            return f"SELECT {', '.join(expressions.values())} FROM read_parquet({files})"
+            return f"SELECT {', '.join(expressions.values())} FROM read_parquet({file_list_sql})"
         # parts of earlier formats lack these columns: their rows have the defaults
-        defaults = self._in_memory_sql(f"defaults_{digest('schema', columns.to_string()).hex()}", later_defaults)
-        for name in later_defaults.column_names:
-            expressions[name] = f'coalesce("{name}", (SELECT "{name}" FROM ({defaults}))) AS "{name}"'
-        stored = f"SELECT * FROM read_parquet({files}, union_by_name = true)"
-        return f"SELECT {', '.join(expressions.values())} FROM ({stored} UNION ALL BY NAME {empty_sql(columns)})"
+        defaults_sql = self._in_memory_sql(f"defaults_{digest('schema', columns.to_string()).hex()}", later_defaults)
+        for column in later_defaults.column_names:
+            expressions[column] = f'coalesce("{column}", (SELECT "{column}" FROM ({defaults_sql}))) AS "{column}"'
+        stored_rows_sql = f"SELECT * FROM read_parquet({file_list_sql}, union_by_name = true)"
+        return f"SELECT {', '.join(expressions.values())} FROM ({stored_rows_sql} UNION ALL BY NAME {empty_sql(columns)})"
 
     def _in_memory_sql(self, name: str, rows: pa.Table) -> str:
         """SQL of rows that lie in no part. They get a table, since what is merely registered is unknown to other cursors."""
@@ -441,5 +441,5 @@ def interruptible() -> Generator[None]:
 
 def _all_differ(ids: IdColumn) -> bool:
     """Whether the first eight bytes of all ids differ."""
-    halves = np.sort(id_matrix(ids).view("<u8")[:, 0])
-    return bool((halves[1:] != halves[:-1]).all())
+    sorted_first_halves = np.sort(id_matrix(ids).view("<u8")[:, 0])
+    return bool((sorted_first_halves[1:] != sorted_first_halves[:-1]).all())

@@ -37,7 +37,7 @@ class WorkBatch:
     videos: list[Id]
 
     def keys(self) -> list[Key]:
-        return [Key(key, video) for key, video in zip(self.inputs, self.videos, strict=True)]
+        return [Key(input_id, video) for input_id, video in zip(self.inputs, self.videos, strict=True)]
 
 
 def pending_batches(view: LakeView, stage: AnyStage, share: Share = ALL) -> Iterator[WorkBatch]:
@@ -49,21 +49,21 @@ def pending_batches(view: LakeView, stage: AnyStage, share: Share = ALL) -> Iter
         yield from _by_video(view, stage, share)
         return
     batch_size = stage.config.batch_items
-    for table in regrouped(_pending_ranges(view, stage, share), batch_size):
-        for start in range(0, table.num_rows, batch_size):
-            yield _batch(stage, table.slice(start, batch_size))
+    for pending_table in regrouped(_pending_ranges(view, stage, share), batch_size):
+        for batch_start in range(0, pending_table.num_rows, batch_size):
+            yield _batch(stage, pending_table.slice(batch_start, batch_size))
 
 
 def _by_video(view: LakeView, stage: AnyStage, share: Share) -> Iterator[WorkBatch]:
     """Batches of whole videos: each ends with the video that makes it large enough. No video lies in two ranges."""
-    for table in _pending_ranges(view, stage, share):
-        videos = id_matrix(table.column(VIDEO))
-        changes = np.flatnonzero((videos[1:] != videos[:-1]).any(axis=1)) + 1
-        start = 0
-        for end in (*changes.tolist(), table.num_rows):
-            if end - start >= stage.config.batch_items or end == table.num_rows:
-                yield _batch(stage, table.slice(start, end - start))
-                start = end
+    for pending_table in _pending_ranges(view, stage, share):
+        video_id_rows = id_matrix(pending_table.column(VIDEO))
+        video_starts = np.flatnonzero((video_id_rows[1:] != video_id_rows[:-1]).any(axis=1)) + 1
+        batch_start = 0
+        for video_end in (*video_starts.tolist(), pending_table.num_rows):
+            if video_end - batch_start >= stage.config.batch_items or video_end == pending_table.num_rows:
+                yield _batch(stage, pending_table.slice(batch_start, video_end - batch_start))
+                batch_start = video_end
 
 
 def _batch(stage: AnyStage, table: pa.Table) -> WorkBatch:
@@ -72,38 +72,38 @@ def _batch(stage: AnyStage, table: pa.Table) -> WorkBatch:
 
 def _pending_ranges(view: LakeView, stage: AnyStage, share: Share) -> Iterator[pa.Table]:
     """The pending inputs, range by range of video ids."""
-    inputs = view.inputs(stage)
-    columns = [*schema(stage.item).names, INPUT, VIDEO]
-    stored_bytes = sum(part.size_bytes for part in inputs.parts)
-    range_count = max(1, sum(part.rows for part in inputs.parts) // RANGE_ROWS, stored_bytes // RANGE_BYTES)
-    sql = f"SELECT * FROM ({_items_sql(view, stage)}) ORDER BY {VIDEO}, {INPUT}"
+    input_row_set = view.inputs(stage)
+    column_names = [*schema(stage.item).names, INPUT, VIDEO]
+    stored_bytes = sum(part.size_bytes for part in input_row_set.parts)
+    range_count = max(1, sum(part.rows for part in input_row_set.parts) // RANGE_ROWS, stored_bytes // RANGE_BYTES)
+    items_sql = f"SELECT * FROM ({_items_sql(view, stage)}) ORDER BY {VIDEO}, {INPUT}"
     for bounds in share.ranges(range_count):
-        table = view.table(sql, bounds)
-        if table.num_rows:
-            yield _distinct_inputs(table.select(columns))
+        pending_table = view.table(items_sql, bounds)
+        if pending_table.num_rows:
+            yield _distinct_inputs(pending_table.select(column_names))
 
 
 def _items_sql(view: LakeView, stage: AnyStage) -> str:
     """SQL of the pending inputs as the stage wants them."""
-    keys = f"i.id AS {INPUT}, i.video AS {VIDEO}"
+    key_columns = f"i.id AS {INPUT}, i.video AS {VIDEO}"
     if not stage.beside:
-        return f"SELECT *, {keys} FROM ({view.pending(stage)}) i"
+        return f"SELECT *, {key_columns} FROM ({view.pending(stage)}) i"
     input_column, *_ = schema(stage.item).names
-    columns = [f"{_struct_sql('i', stage.reads)} AS {input_column}"]
-    columns += [f"{_struct_sql(name, record)} AS {name}" for name, record in stage.beside.items()]
-    joins = [
+    column_sqls = [f"{_struct_sql('i', stage.reads)} AS {input_column}"]
+    column_sqls += [f"{_struct_sql(joined_name, record)} AS {joined_name}" for joined_name, record in stage.beside.items()]
+    join_sqls = [
         f"{_join_kind(view, stage, record)} ({_joined_rows_sql(view, stage, name, record)}) {name} ON {name}.id = i.{name}"
         for name, record in stage.beside.items()
     ]
-    return f"SELECT {keys}, {', '.join(columns)} FROM ({view.pending(stage)}) i {' '.join(joins)}"
+    return f"SELECT {key_columns}, {', '.join(column_sqls)} FROM ({view.pending(stage)}) i {' '.join(join_sqls)}"
 
 
 def _joined_rows_sql(view: LakeView, stage: AnyStage, name: str, record: type[Record]) -> str:
     """SQL of the rows that may stand beside an input: those about the same videos, or all where it may be about another."""
-    sql = view.rows(record, before=stage).sql
+    joined_sql = view.rows(record, before=stage).sql
     if issubclass(stage.item, Joined) and name in stage.item.elsewhere:
-        return sql
-    return f"SELECT * FROM ({sql}) WHERE {range_condition(record.video_column)}"
+        return joined_sql
+    return f"SELECT * FROM ({joined_sql}) WHERE {range_condition(record.video_column)}"
 
 
 def _join_kind(view: LakeView, stage: AnyStage, record: type[Record]) -> str:
@@ -113,13 +113,13 @@ def _join_kind(view: LakeView, stage: AnyStage, record: type[Record]) -> str:
 
 
 def _struct_sql(alias: str, record: type[Record]) -> str:
-    columns = ", ".join(f'"{name}" := {alias}."{name}"' for name in schema(record).names)
-    return f"CASE WHEN {alias}.id IS NOT NULL THEN struct_pack({columns}) END"
+    struct_fields = ", ".join(f'"{name}" := {alias}."{name}"' for name in schema(record).names)
+    return f"CASE WHEN {alias}.id IS NOT NULL THEN struct_pack({struct_fields}) END"
 
 
 def _distinct_inputs(table: pa.Table) -> pa.Table:
     """The inputs, each once: the same content made from two rows is one input. Equal ids stand side by side."""
-    ids = id_matrix(table.column(INPUT))
-    is_first = np.ones(len(ids), bool)
-    is_first[1:] = (ids[1:] != ids[:-1]).any(axis=1)
+    input_id_rows = id_matrix(table.column(INPUT))
+    is_first = np.ones(len(input_id_rows), bool)
+    is_first[1:] = (input_id_rows[1:] != input_id_rows[:-1]).any(axis=1)
     return table if is_first.all() else table.filter(pa.array(is_first))

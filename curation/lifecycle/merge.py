@@ -57,42 +57,45 @@ class MergeCounts(CommandResult):
         return {"added": asdict(self)}
 
     def blocks(self) -> Iterator[Block]:
-        yield TextTable(["added", "number"], [[name, count] for name, count in asdict(self).items()])
+        yield TextTable(["added", "number"], [[count_name, count] for count_name, count in asdict(self).items()])
 
 
-def merge(lake: Lake, source: WorkspaceFolder) -> MergeCounts:
+def merge(lake: Lake, source_workspace: WorkspaceFolder) -> MergeCounts:
     """Merge another workspace, which is only read, into that of a lake."""
-    target = lake.workspace
-    if os.path.samefile(target.root, source.root):
-        raise InputError("a workspace can't be merged with itself", where=str(source.root), hint="name another one")
-    with source.reading():
-        _refuse_links(source.root)
-        source_lake = Lake(source)
-        _refuse_other_renditions(target, source)
-        _take_over_takedowns(target, source)
-        forgotten = forgotten_videos(target)
+    target_workspace = lake.workspace
+    if os.path.samefile(target_workspace.root, source_workspace.root):
+        raise InputError("a workspace can't be merged with itself", where=str(source_workspace.root), hint="name another one")
+    with source_workspace.reading():
+        _refuse_links(source_workspace.root)
+        source_lake = Lake(source_workspace)
+        _refuse_other_renditions(target_workspace, source_workspace)
+        _take_over_takedowns(target_workspace, source_workspace)
+        forgotten_ids = forgotten_videos(target_workspace)
         # first the files that rows refer to, then the rows
-        media = _take_over_media(target, source, forgotten)
-        answers = take_over_answers(target, source, forgotten)
-        _copy_missing(target.runs, source.runs, "*.json")
-        outcomes, rows = _take_over_commits(lake, source_lake)
-        videos, files = take_over_list(target, source), take_over_files(target, source)
-    if forgotten:
+        media_file_count = _take_over_media(target_workspace, source_workspace, forgotten_ids)
+        answer_count = take_over_answers(target_workspace, source_workspace, forgotten_ids)
+        _copy_missing(target_workspace.runs, source_workspace.runs, "*.json")
+        outcome_count, row_count = _take_over_commits(lake, source_lake)
+        video_count, annotation_file_count = (
+            take_over_list(target_workspace, source_workspace),
+            take_over_files(target_workspace, source_workspace),
+        )
+    if forgotten_ids:
         takedown.forget(lake)
     lake.sweep()
-    return MergeCounts(videos, files, media, answers, outcomes, rows)
+    return MergeCounts(video_count, annotation_file_count, media_file_count, answer_count, outcome_count, row_count)
 
 
 def _refuse_links(root: Path) -> None:
     """Refuse a workspace with links that lead out of it, with devices or with pipes: it may come from a stranger."""
     real_root = root.resolve()
-    for folder, folders, files in os.walk(root):
-        for name in (*folders, *files):
-            path = Path(folder, name)
-            leads_out = path.is_symlink() and not path.resolve().is_relative_to(real_root)
-            if leads_out or not (path.is_file() or path.is_dir() or path.is_symlink()):
+    for folder, folder_names, file_names in os.walk(root):
+        for entry_name in (*folder_names, *file_names):
+            entry_path = Path(folder, entry_name)
+            leads_out = entry_path.is_symlink() and not entry_path.resolve().is_relative_to(real_root)
+            if leads_out or not (entry_path.is_file() or entry_path.is_dir() or entry_path.is_symlink()):
                 hint = "copy it with what its links lead to: cp -rL"
-                raise InputError("it is no plain file of this workspace", where=str(path), hint=hint)
+                raise InputError("it is no plain file of this workspace", where=str(entry_path), hint=hint)
 
 
 def _refuse_other_renditions(target: WorkspaceFolder, source: WorkspaceFolder) -> None:
@@ -116,14 +119,14 @@ def _take_over_takedowns(target: WorkspaceFolder, source: WorkspaceFolder) -> No
         takedown.write_takedown(target, videos, reason)
 
 
-def _take_over_media(target: WorkspaceFolder, source: WorkspaceFolder, forgotten: frozenset[Id]) -> int:
-    forgotten_names = {base32(video) for video in forgotten}
-    copied = _copy_missing(target.media, source.media, "clips.json")
+def _take_over_media(target: WorkspaceFolder, source: WorkspaceFolder, forgotten_ids: frozenset[Id]) -> int:
+    forgotten_names = {base32(video) for video in forgotten_ids}
+    copied_count = _copy_missing(target.media, source.media, "clips.json")
     # receipts last: each comes after the renditions that it describes
     for path in sorted(source.media.glob("*/*"), key=lambda path: path.suffix == ".json"):
         if path.name.partition(".")[0] not in forgotten_names:
-            copied += _copy_if_missing(path, target.media / path.relative_to(source.media))
-    return copied
+            copied_count += _copy_if_missing(path, target.media / path.relative_to(source.media))
+    return copied_count
 
 
 def _copy_missing(target_folder: Path, source_folder: Path, pattern: str) -> int:
@@ -142,31 +145,31 @@ def _copy_if_missing(source: Path, target: Path) -> int:
 
 def _take_over_commits(lake: Lake, source_lake: Lake) -> tuple[int, int]:
     """Publish every batch whose inputs are not yet settled in the target; the numbers of outcomes and of rows added."""
-    outcomes = rows = 0
-    settled: dict[tuple[str, str], set[Id]] = {}
-    for commit in sorted(source_lake.commits.values(), key=lambda commit: commit.id):
-        if commit.kind in WHOLE_WORKSPACE_KINDS:
+    outcome_count = row_count = 0
+    settled_by_variant: dict[tuple[str, str], set[Id]] = {}
+    for source_commit in sorted(source_lake.commits.values(), key=lambda source_commit: source_commit.id):
+        if source_commit.kind in WHOLE_WORKSPACE_KINDS:
             continue
-        key = (commit.stage, commit.variant)
-        if key not in settled:
-            settled[key] = {
+        stage_and_variant = (source_commit.stage, source_commit.variant)
+        if stage_and_variant not in settled_by_variant:
+            settled_by_variant[stage_and_variant] = {
                 input_id
                 for settled_commit in list(lake.commits.values())
-                if (settled_commit.stage, settled_commit.variant) == key
+                if (settled_commit.stage, settled_commit.variant) == stage_and_variant
                 for input_id in _settled_inputs(lake, settled_commit)
             }
-        inputs = set(_settled_inputs(source_lake, commit))
-        new_inputs = inputs - settled[key]
+        source_inputs = set(_settled_inputs(source_lake, source_commit))
+        new_inputs = source_inputs - settled_by_variant[stage_and_variant]
         if new_inputs:
-            published = (
-                _copy_commit(lake, source_lake, commit)
-                if new_inputs == inputs
-                else _publish_subset(lake, source_lake, commit, new_inputs)
+            published_commit = (
+                _copy_commit(lake, source_lake, source_commit)
+                if new_inputs == source_inputs
+                else _publish_subset(lake, source_lake, source_commit, new_inputs)
             )
-            outcomes += published.inputs
-            rows += sum(part.rows for part in published.parts if part.table != Outcome.table)
-            settled[key] |= new_inputs
-    return outcomes, rows
+            outcome_count += published_commit.inputs
+            row_count += sum(part.rows for part in published_commit.parts if part.table != Outcome.table)
+            settled_by_variant[stage_and_variant] |= new_inputs
+    return outcome_count, row_count
 
 
 def _settled_inputs(lake: Lake, commit: Commit) -> Iterator[Id]:
@@ -181,10 +184,10 @@ def _copy_commit(lake: Lake, source_lake: Lake, commit: Commit) -> Commit:
         part.check_bytes(source_lake.workspace.lake)
         _copy_if_missing(part.path(source_lake.workspace.lake), part.path(lake.workspace.lake))
         part.check_bytes(lake.workspace.lake)
-    copied = replace(commit, supersedes=())
-    write_commit(lake.workspace.commits, copied)
-    lake.commits[copied.id] = copied
-    return copied
+    copied_commit = replace(commit, supersedes=())
+    write_commit(lake.workspace.commits, copied_commit)
+    lake.commits[copied_commit.id] = copied_commit
+    return copied_commit
 
 
 def _publish_subset(lake: Lake, source_lake: Lake, commit: Commit, new_inputs: set[Id]) -> Commit:
@@ -192,12 +195,12 @@ def _publish_subset(lake: Lake, source_lake: Lake, commit: Commit, new_inputs: s
     input_ids = pa.array(sorted(new_inputs), pa.binary(ID_BYTES))
 
     def filtered(table: str) -> Iterator[pa.Table]:
-        column = id_column(table) if table == Outcome.table else MADE_FROM
+        input_column = id_column(table) if table == Outcome.table else MADE_FROM
         for part in commit.of(table):
-            for rows in read_part(source_lake.workspace.lake, part):
-                yield rows.filter(pc.is_in(rows.column(column), input_ids))
+            for part_rows in read_part(source_lake.workspace.lake, part):
+                yield part_rows.filter(pc.is_in(part_rows.column(input_column), input_ids))
 
     variant = read(f"variant_{commit.variant}")[1]
-    name = digest("merged", [commit.id, *sorted(new_inputs)])
-    draft = CommitDraft("batch", commit.stage, variant, name, commit.config)
-    return lake.publish(draft, {part.table: filtered(part.table) for part in commit.parts})
+    commit_id = digest("merged", [commit.id, *sorted(new_inputs)])
+    commit_draft = CommitDraft("batch", commit.stage, variant, commit_id, commit.config)
+    return lake.publish(commit_draft, {part.table: filtered(part.table) for part in commit.parts})

@@ -51,11 +51,11 @@ class TakenDown(CommandResult):
     dry_run: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        return {"removed": {name: getattr(self, name) for name in COUNTS}}
+        return {"removed": {count_name: getattr(self, count_name) for count_name in COUNTS}}
 
     def blocks(self) -> Iterator[Block]:
-        counts = ", ".join(f"{getattr(self, name)} {name.replace('_', ' ')}" for name in COUNTS)
-        yield f"would remove {counts}" if self.dry_run else f"removed {counts}"
+        counts_text = ", ".join(f"{getattr(self, count_name)} {count_name.replace('_', ' ')}" for count_name in COUNTS)
+        yield f"would remove {counts_text}" if self.dry_run else f"removed {counts_text}"
 
     def notes(self) -> Iterator[str]:
         """What the counts don't say."""
@@ -69,23 +69,23 @@ class TakenDown(CommandResult):
 
 def take_down(lake: Lake, videos: Sequence[Id], reason: str) -> TakenDown:
     """Take videos down: write it down first, so that the next run finishes what a kill interrupts."""
-    affected, reasons = _with_spliced(lake, videos), reasons_by_video(lake.workspace)
-    write_takedown(lake.workspace, affected, reason)
+    affected_videos, reason_by_video = _with_spliced(lake, videos), reasons_by_video(lake.workspace)
+    write_takedown(lake.workspace, affected_videos, reason)
     try:
-        present = _present_videos(lake, affected)
-        removed = forget(lake)
+        present_videos = _present_videos(lake, affected_videos)
+        taken_down = forget(lake)
     except DmforgeError as error:
         hint = f"{error.hint}; the takedown is written down in {lake.workspace.forgotten.name}, and goes on with the next run"
         raise type(error)(error.message, where=error.where, hint=hint) from error
-    return _with_videos(removed, affected, present, reasons)
+    return _with_videos(taken_down, affected_videos, present_videos, reason_by_video)
 
 
 def rehearse(lake: Lake, videos: Sequence[Id]) -> TakenDown:
     """What a takedown would remove. Writes nothing."""
-    workspace, affected = lake.workspace, _with_spliced(lake, videos)
-    reasons = reasons_by_video(workspace)
-    every_video = frozenset(affected) | reasons.keys()
-    removed = TakenDown(
+    workspace, affected_videos = lake.workspace, _with_spliced(lake, videos)
+    reason_by_video = reasons_by_video(workspace)
+    every_video = frozenset(affected_videos) | reason_by_video.keys()
+    taken_down = TakenDown(
         len(every_video),
         sum(_removal(every_video).count(lake, commit) for commit in lake.commits.values()),
         count_answers(workspace, every_video),
@@ -96,17 +96,19 @@ def rehearse(lake: Lake, videos: Sequence[Id]) -> TakenDown:
         swept=True,
         dry_run=True,
     )
-    return _with_videos(removed, affected, _present_videos(lake, affected), reasons)
+    return _with_videos(taken_down, affected_videos, _present_videos(lake, affected_videos), reason_by_video)
 
 
-def _with_videos(removed: TakenDown, videos: Sequence[Id], present: Set[Id], reasons: Mapping[Id, str]) -> TakenDown:
+def _with_videos(
+    taken_down: TakenDown, videos: Sequence[Id], present_videos: Set[Id], earlier_reasons: Mapping[Id, str]
+) -> TakenDown:
     """The counts, and which of the videos of this takedown were there, were not, and had been forgotten before it."""
-    new_videos = [video for video in videos if video not in reasons]
+    new_videos = [video for video in videos if video not in earlier_reasons]
     return replace(
-        removed,
-        videos=sum(video in present for video in new_videos),
-        absent=tuple(video for video in new_videos if video not in present),
-        earlier={video: reasons[video] for video in videos if video in reasons},
+        taken_down,
+        videos=sum(video in present_videos for video in new_videos),
+        absent=tuple(video for video in new_videos if video not in present_videos),
+        earlier={video: earlier_reasons[video] for video in videos if video in earlier_reasons},
     )
 
 
@@ -119,13 +121,13 @@ def _present_videos(lake: Lake, videos: Sequence[Id]) -> frozenset[Id]:
 
 def _with_spliced(lake: Lake, videos: Sequence[Id]) -> list[Id]:
     """These videos, and all that were spliced from parts of them, under whichever recipe."""
-    affected = set(videos)
+    affected_videos = set(videos)
     for commit in lake.commits.values():
         for part in commit.of(Spliced.table):
             for table in read_part(lake.workspace.lake, part):
-                is_affected = pc.field("part").isin(pa.array(sorted(videos), pa.binary(ID_BYTES)))
-                affected.update(id_list(table.filter(is_affected).column("video")))
-    return [*videos, *sorted(affected - set(videos))]
+                has_affected_part = pc.field("part").isin(pa.array(sorted(videos), pa.binary(ID_BYTES)))
+                affected_videos.update(id_list(table.filter(has_affected_part).column("video")))
+    return [*videos, *sorted(affected_videos - set(videos))]
 
 
 def write_takedown(workspace: WorkspaceFolder, videos: Sequence[Id], reason: str) -> None:
@@ -141,11 +143,13 @@ def write_takedown(workspace: WorkspaceFolder, videos: Sequence[Id], reason: str
 def videos_of(lake: Lake, source: str) -> list[Id]:
     """Every video that came from a source, under whichever recipe it came in, or is only written down so far."""
     listed_videos = {video.video for video in listed(lake.workspace).values() if video.source == source}
-    matches = listed_videos.union(*(id_list(rows.filter(pc.field("source") == source).column("id")) for rows in _videos(lake)))
-    if not matches:
+    videos_of_source = listed_videos.union(
+        *(id_list(rows.filter(pc.field("source") == source).column("id")) for rows in _videos(lake))
+    )
+    if not videos_of_source:
         hint = "dmforge audit --sql 'SELECT DISTINCT source FROM videos' lists the sources; nothing was removed"
         raise InputError(f"no video came from the source {source!r}", where="--source", hint=hint)
-    return sorted(matches)
+    return sorted(videos_of_source)
 
 
 def videos_between(lake: Lake, low: Id, high: Id) -> list[Id]:
@@ -163,18 +167,28 @@ def _videos(lake: Lake) -> Iterator[pa.Table]:
 
 def forget(lake: Lake) -> TakenDown:
     """Make the workspace what it would be had the forgotten videos never come in."""
-    videos = forgotten_videos(lake.workspace)
-    journal_lines, annotation_lines = forget_answers(lake.workspace, videos), forget_lines(lake.workspace, videos)
-    review_lines = forget_reviews(lake.workspace, videos)
-    media_files = _media_to_remove(lake, videos)
+    forgotten_ids = forgotten_videos(lake.workspace)
+    journal_line_count, annotation_line_count = (
+        forget_answers(lake.workspace, forgotten_ids),
+        forget_lines(lake.workspace, forgotten_ids),
+    )
+    review_line_count = forget_reviews(lake.workspace, forgotten_ids)
+    media_files = _media_to_remove(lake, forgotten_ids)
     for path in sorted(media_files):
         with disk_errors(path):
             path.unlink()
-    selections = remove_with(lake.workspace, videos)
-    removal = _removal(videos)
-    rows = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))
+    selection_count = remove_with(lake.workspace, forgotten_ids)
+    removal = _removal(forgotten_ids)
+    row_count = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))
     return TakenDown(
-        len(videos), rows, journal_lines, annotation_lines, review_lines, len(media_files), selections, lake.sweep()
+        len(forgotten_ids),
+        row_count,
+        journal_line_count,
+        annotation_line_count,
+        review_line_count,
+        len(media_files),
+        selection_count,
+        lake.sweep(),
     )
 
 
@@ -186,8 +200,8 @@ def finish_forgetting(lake: Lake) -> None:
 
 def is_unfinished(lake: Lake) -> bool:
     """Whether rows of a forgotten video are still there."""
-    videos = forgotten_videos(lake.workspace)
-    return bool(videos) and any(_removal(videos).count(lake, commit) for commit in lake.commits.values())
+    forgotten_ids = forgotten_videos(lake.workspace)
+    return bool(forgotten_ids) and any(_removal(forgotten_ids).count(lake, commit) for commit in lake.commits.values())
 
 
 def _media_to_remove(lake: Lake, videos: Set[Id]) -> set[Path]:
@@ -200,8 +214,8 @@ def _media_to_remove(lake: Lake, videos: Set[Id]) -> set[Path]:
 
 
 def _removal(videos: frozenset[Id]) -> Removal:
-    ids = sorted(videos)
-    return Removal(f"forgetting {digest('videos', ids).hex()}", _video_column, pa.array(ids, pa.binary(ID_BYTES)))
+    sorted_ids = sorted(videos)
+    return Removal(f"forgetting {digest('videos', sorted_ids).hex()}", _video_column, pa.array(sorted_ids, pa.binary(ID_BYTES)))
 
 
 def _video_column(table: str) -> str:

@@ -50,17 +50,17 @@ class CardCounts:
     longest_cs: int = 0
 
     def add(self, entry: ShardEntry) -> None:
-        for sample in entry.samples:
-            self.kinds[sample.kind] += 1
-            self.teachers[sample.teacher or "-"] += 1
-            self.windows[sample.window_source or sample.target_source or "-"] += 1
-            self.given_windows += sample.window_source in ("gold", "gold_padded")
+        for shard_sample in entry.samples:
+            self.kinds[shard_sample.kind] += 1
+            self.teachers[shard_sample.teacher or "-"] += 1
+            self.windows[shard_sample.window_source or shard_sample.target_source or "-"] += 1
+            self.given_windows += shard_sample.window_source in ("gold", "gold_padded")
         self.sources[entry.video.source, entry.video.licence] += 1
         self.longest_cs = max(self.longest_cs, entry.video.duration_cs)
 
     @property
     def licences(self) -> list[str]:
-        return sorted({licence for _, licence in self.sources} or {UNKNOWN})
+        return sorted({source_licence for _, source_licence in self.sources} or {UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,13 @@ class CardContents:
 
 def write_card(folder: Path, contents: CardContents) -> dict[str, str]:
     """Write both files; the sha256 of each, by name."""
-    texts = {README: _readme(contents), CROISSANT: json.dumps(_croissant(contents), indent=1, ensure_ascii=False) + "\n"}
-    digests: dict[str, str] = {}
-    for name, text in texts.items():
-        with writing(folder / name) as file:
-            file.write(text.encode())
-        digests[name] = hashlib.sha256(text.encode()).hexdigest()
-    return digests
+    text_by_name = {README: _readme(contents), CROISSANT: json.dumps(_croissant(contents), indent=1, ensure_ascii=False) + "\n"}
+    sha256_by_name: dict[str, str] = {}
+    for file_name, file_text in text_by_name.items():
+        with writing(folder / file_name) as file:
+            file.write(file_text.encode())
+        sha256_by_name[file_name] = hashlib.sha256(file_text.encode()).hexdigest()
+    return sha256_by_name
 
 
 def _readme(contents: CardContents) -> str:
@@ -107,64 +107,64 @@ def _readme(contents: CardContents) -> str:
 
 def _front_matter(contents: CardContents) -> str:
     manifest, licences = contents.manifest, contents.tally.licences
-    licence = licences[0].lower() if len(licences) == 1 else ""
+    licence_name = licences[0].lower() if len(licences) == 1 else ""
     other_lines = ["license: other", f"license_name: {json.dumps(', '.join(licences))}"]
-    lines = [f"license: {licence}"] if licence in HUB_LICENCES else other_lines
-    size = next((name for upper_bound, name in SIZES if manifest.samples < upper_bound), "n>10M")
-    lines += [
+    front_matter_lines = [f"license: {licence_name}"] if licence_name in HUB_LICENCES else other_lines
+    size_category = next((size_name for upper_bound, size_name in SIZES if manifest.samples < upper_bound), "n>10M")
+    front_matter_lines += [
         f"pretty_name: {json.dumps(manifest.corpus)}",
         "task_categories:", "- video-text-to-text", "- visual-question-answering",
         "tags:", "- webdataset", "- video", "- dmforge",
-        "size_categories:", f"- {size}",
+        "size_categories:", f"- {size_category}",
         "configs:", "- config_name: default", "  data_files:", "  - split: train", "    path: train-*.tar",
     ]  # fmt: skip
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in front_matter_lines)
 
 
 def _funnel(view: View) -> str:
-    answer = ask(view, "funnel")
-    return _table(answer.columns, answer.rows)
+    funnel_answer = ask(view, "funnel")
+    return _table(funnel_answer.columns, funnel_answer.rows)
 
 
 def _sources(tally: CardCounts) -> str:
-    rows = [[source, licence, video_count] for (source, licence), video_count in sorted(tally.sources.items())]
-    return _table(["source", "licence", "videos"], rows)
+    source_rows = [[source, licence, video_count] for (source, licence), video_count in sorted(tally.sources.items())]
+    return _table(["source", "licence", "videos"], source_rows)
 
 
 def _limits(tally: CardCounts) -> list[str]:
-    limits = ["What teachers wrote was judged by the filters above and by no one else, unless the funnel names people."]
+    limit_texts = ["What teachers wrote was judged by the filters above and by no one else, unless the funnel names people."]
     unknown_videos = sum(video_count for (_, licence), video_count in tally.sources.items() if licence == UNKNOWN)
     if unknown_videos:
-        limits.append(f"The licence of {unknown_videos} videos is unknown.")
+        limit_texts.append(f"The licence of {unknown_videos} videos is unknown.")
     if len(tally.teachers.keys() - {"-"}) == 1:
-        limits.append("All trajectories come from one teacher, and share its habits.")
+        limit_texts.append("All trajectories come from one teacher, and share its habits.")
     if tally.sources:
-        limits.append(f"No video is longer than {tally.longest_cs / 100:.2f} s: nothing is said about longer ones.")
+        limit_texts.append(f"No video is longer than {tally.longest_cs / 100:.2f} s: nothing is said about longer ones.")
     if tally.given_windows:
-        limits.append(f"The window of {tally.given_windows} trajectories was given to the teacher, not found by it.")
-    return limits
+        limit_texts.append(f"The window of {tally.given_windows} trajectories was given to the teacher, not found by it.")
+    return limit_texts
 
 
 def _croissant(contents: CardContents) -> dict[str, Any]:
     """The card in ML Commons Croissant 1.0: the files, and the records that they hold."""
     manifest = contents.manifest
-    files = [
+    file_objects = [
         {"@type": "cr:FileObject", "@id": shard.name, "name": shard.name, "contentUrl": shard.name, "sha256": shard.sha256,
          "contentSize": f"{shard.bytes} B", "encodingFormat": "application/x-tar"}
         for shard in manifest.shards
     ]  # fmt: skip
-    index = {"@type": "cr:FileObject", "@id": INDEX, "name": INDEX, "contentUrl": INDEX, "sha256": manifest.files[INDEX],
+    index_object = {"@type": "cr:FileObject", "@id": INDEX, "name": INDEX, "contentUrl": INDEX, "sha256": manifest.files[INDEX],
              "encodingFormat": "application/x-parquet"}  # fmt: skip
-    inside = [{"@id": shard.name} for shard in manifest.shards]
-    members = [
-        {"@type": "cr:FileSet", "@id": suffix, "name": suffix, "containedIn": inside,
+    shard_references = [{"@id": shard.name} for shard in manifest.shards]
+    member_sets = [
+        {"@type": "cr:FileSet", "@id": suffix, "name": suffix, "containedIn": shard_references,
          "includes": f"*.{suffix}", "encodingFormat": "application/json" if suffix == "json" else "video/mp4"}
         for suffix in SUFFIXES
     ]  # fmt: skip
     return {
         "@context": CONTEXT, "@type": "sc:Dataset", "name": manifest.corpus, "conformsTo": "http://mlcommons.org/croissant/1.0",
         "description": CORPUS_DESCRIPTIONS.get(manifest.corpus, DEFAULT_DESCRIPTION), "version": f"1.0.0+{manifest.selection}",
-        "license": contents.tally.licences, "distribution": [*files, index, *members],
+        "license": contents.tally.licences, "distribution": [*file_objects, index_object, *member_sets],
         "recordSet": [{
             "@type": "cr:RecordSet", "@id": "videos", "name": "videos",
             "field": [_field("json", "json", "sc:Text"), _field("coarse", "coarse.mp4", "sc:VideoObject"),
@@ -173,9 +173,9 @@ def _croissant(contents: CardContents) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _field(name: str, member: str, kind: str) -> dict[str, Any]:
-    source = {"fileSet": {"@id": member}, "extract": {"fileProperty": "content"}}
-    return {"@type": "cr:Field", "@id": f"videos/{name}", "name": name, "dataType": kind, "source": source}
+def _field(name: str, member: str, data_type: str) -> dict[str, Any]:
+    field_source = {"fileSet": {"@id": member}, "extract": {"fileProperty": "content"}}
+    return {"@type": "cr:Field", "@id": f"videos/{name}", "name": name, "dataType": data_type, "source": field_source}
 
 
 CONTEXT = {
@@ -191,17 +191,17 @@ CONTEXT = {
 }  # fmt: skip
 
 
-def _count_table(name: str, counts: Counter[str]) -> str:
-    by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return _table([name, "samples"], [[value, count] for value, count in by_count])
+def _count_table(name: str, samples_by_value: Counter[str]) -> str:
+    sorted_counts = sorted(samples_by_value.items(), key=lambda value_and_count: (-value_and_count[1], value_and_count[0]))
+    return _table([name, "samples"], [[counted_value, count] for counted_value, count in sorted_counts])
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
+    table_lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell_value) for cell_value in table_line) + " |" for table_line in table_lines)
 
 
 def _cell(value: object) -> str:
     """A value as a table cell, escaped: names that people gave can't break the table."""
-    text = "" if value is None else escaped_in_line(" ".join(str(value).split()))
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    cell_text = "" if value is None else escaped_in_line(" ".join(str(value).split()))
+    return cell_text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

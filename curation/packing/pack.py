@@ -58,50 +58,60 @@ class Pack(Collective[Sample, Packed]):
         self._workspace = workspace
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
-        corpora = view.table(f"SELECT DISTINCT corpus FROM ({view.rows(Sample).sql}) ORDER BY corpus")
-        for corpus in corpora.column("corpus").to_pylist():
+        corpus_table = view.table(f"SELECT DISTINCT corpus FROM ({view.rows(Sample).sql}) ORDER BY corpus")
+        for corpus in corpus_table.column("corpus").to_pylist():
             yield from self._pack_corpus(SelectedSamples(view, str(corpus)), origin)
 
     def _pack_corpus(self, selected: SelectedSamples, origin: Origin) -> Iterator[StageResults]:
         selection = digest("selection", [selected.corpus, self.config.semantic(), *selected.extents()])
         with published(selection_folder(self._workspace, selected.corpus, selection)) as folder:
             tally, shards = CardCounts(), list[Shard]()
-            rows = fill_shards(folder, self._entries(selected, tally), self.config.shard_mb << 20, shards)
-            with closing(rows):  # where the index can't be written: the open shard gives back its room with the folder
-                index = write_index(folder / INDEX, rows)
-            settings = self.config.partial, self.config.clips.semantic()
-            manifest = Manifest(selected.corpus, base32(selection), *settings, tuple(shards), {INDEX: index})
+            index_rows = fill_shards(folder, self._entries(selected, tally), self.config.shard_mb << 20, shards)
+            with closing(index_rows):  # where the index can't be written: the open shard gives back its room with the folder
+                index_sha256 = write_index(folder / INDEX, index_rows)
+            pack_settings = self.config.partial, self.config.clips.semantic()
+            manifest = Manifest(selected.corpus, base32(selection), *pack_settings, tuple(shards), {INDEX: index_sha256})
             manifest.files.update(write_card(folder, CardContents(manifest, tally, selected.view)))
             write_manifest(folder, manifest)
         # shards hold videos in the order of their ids, so the counts say which video is in which shard
-        video_index, shard_ends = -1, list(itertools.accumulate(shard.videos for shard in shards))
+        video_index, shard_ends = -1, list(itertools.accumulate(shard_name.videos for shard_name in shards))
         last_video = b""
         for samples in selected.samples():
-            keys, results = list[Key](), list[Made]()
-            for sample in samples:
-                video_index, last_video = video_index + (sample.video != last_video), sample.video
-                shard = shards[bisect_right(shard_ends, video_index)].name
-                key = base32(sample.video)
-                results.append(Made((Packed(sample.video, sample.id, selected.corpus, base32(selection), shard, key),)))
-                keys.append(Key(sample.id, sample.video))
-            yield settle(origin, keys, results, self.makes)
+            sample_keys, sample_results = list[Key](), list[Made]()
+            for packed_sample in samples:
+                video_index, last_video = video_index + (packed_sample.video != last_video), packed_sample.video
+                shard_name = shards[bisect_right(shard_ends, video_index)].name
+                video_key = base32(packed_sample.video)
+                sample_results.append(
+                    Made(
+                        (
+                            Packed(
+                                packed_sample.video, packed_sample.id, selected.corpus, base32(selection), shard_name, video_key
+                            ),
+                        )
+                    )
+                )
+                sample_keys.append(Key(packed_sample.id, packed_sample.video))
+            yield settle(origin, sample_keys, sample_results, self.makes)
 
     def _entries(self, selected: SelectedSamples, tally: CardCounts) -> Iterator[ShardEntry]:
-        for samples, rows in selected.samples_with_rows():
+        for samples, rows_of_samples in selected.samples_with_rows():
             for video, video_samples in itertools.groupby(samples, lambda sample: sample.video):
-                entry = self._entry(rows.videos[video], [rows.shard_sample(sample) for sample in video_samples])
-                tally.add(entry)
-                yield entry
+                shard_entry = self._entry(
+                    rows_of_samples.videos[video], [rows_of_samples.shard_sample(sample) for sample in video_samples]
+                )
+                tally.add(shard_entry)
+                yield shard_entry
 
     def _entry(self, video: Video, samples: list[ShardSample]) -> ShardEntry:
         media = Media(self._workspace, video.id)
-        files = read_renditions(media)
+        rendition_bytes = read_renditions(media)
         return ShardEntry(
             video_of(video, read_receipt(media)),
             samples,
             [cost(self.config.clips, video, sample) for sample in samples],
-            files["coarse.mp4"],
-            files["mp4"],
+            rendition_bytes["coarse.mp4"],
+            rendition_bytes["mp4"],
         )
 
 
@@ -119,22 +129,24 @@ class SelectedSamples:
     def samples_with_rows(self) -> Iterator[tuple[list[Sample], SampleRows]]:
         """The samples of each range with the rows that they refer to."""
         for bounds in self._ranges():
-            candidates, tasks, videos = (self._rows(record_class, bounds) for record_class in (Candidate, Task, Video))
-            yield self._samples(bounds), SampleRows(candidates, tasks, videos)
+            candidate_by_id, task_by_id, video_by_id = (
+                self._rows(record_class, bounds) for record_class in (Candidate, Task, Video)
+            )
+            yield self._samples(bounds), SampleRows(candidate_by_id, task_by_id, video_by_id)
 
     def extents(self) -> list[list[int]]:
         """Digest input of the corpus: count and bounds of the ids of its samples, and of their videos' provenances."""
-        samples, provenances = Extent(), Extent()
+        sample_extent, provenance_extent = Extent(), Extent()
         for bounds in self._ranges():
             samples_sql = (
                 f"SELECT id, video FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
             )
             provenances_sql = f"SELECT id, video FROM ({self.view.rows(Provenance).sql}) WHERE {range_condition('video')}"
             ids_sql = f"SELECT p.id FROM ({provenances_sql}) p SEMI JOIN ({samples_sql}) s ON s.video = p.video"
-            values = {**bounds, "corpus": self.corpus}
-            samples += Extent.of(self.view.table(samples_sql, values).column("id"))
-            provenances += Extent.of(self.view.table(ids_sql, values).column("id"))
-        return [[extent.count, extent.low, extent.high] for extent in (samples, provenances)]
+            query_values = {**bounds, "corpus": self.corpus}
+            sample_extent += Extent.of(self.view.table(samples_sql, query_values).column("id"))
+            provenance_extent += Extent.of(self.view.table(ids_sql, query_values).column("id"))
+        return [[extent.count, extent.low, extent.high] for extent in (sample_extent, provenance_extent)]
 
     def _samples(self, bounds: Bounds) -> list[Sample]:
         sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
@@ -142,7 +154,7 @@ class SelectedSamples:
 
     def _rows(self, record_class: type[Any], bounds: Bounds) -> dict[Id, Any]:
         # a sample's task passed every gate already: checking again would cost a join with all that passed
-        return {row.id: row for row in self.view.about(bounds, record_class, gated=False)}
+        return {record_row.id: record_row for record_row in self.view.about(bounds, record_class, gated=False)}
 
     def _ranges(self) -> list[Bounds]:
         """Ranges of video ids. A sample refers to rows of its own video only."""
@@ -165,12 +177,12 @@ class SampleRows:
 
 def cost(clips: Clips, video: Video, sample: ShardSample) -> tuple[int, int]:
     """The cost of a sample: the exact visual tokens of its clips, and the bytes of its texts and stamps."""
-    tokens = text = 0
+    visual_tokens = text_bytes = 0
     for piece in sample.transcript.pieces:
         if piece.text is not None:
-            text += len(piece.text.encode())
+            text_bytes += len(piece.text.encode())
             continue
         plan, size = clips.shown(video, piece.look)
-        tokens += clip_tokens(len(plan.times_s), size)
-        text += sum(len(stamp(time_s)) for time_s in patch_times(plan.times_s))
-    return tokens, text
+        visual_tokens += clip_tokens(len(plan.times_s), size)
+        text_bytes += sum(len(stamp(time_s)) for time_s in patch_times(plan.times_s))
+    return visual_tokens, text_bytes

@@ -134,11 +134,11 @@ class Card:
         options = self.task.options
         return [
             CardOption(
-                words,
+                lettered_option,
                 _is_same_answer(option, self.task.answer, options),
                 bool(answer) and _is_same_answer(option, answer, options),
             )
-            for words, option in zip(lettered(options), options, strict=False)
+            for lettered_option, option in zip(lettered(options), options, strict=False)
         ]
 
     @property
@@ -161,29 +161,42 @@ def cards(
     min_scores: Mapping[str, float],
 ) -> list[Card]:
     """The cards of some subjects, in their order; without pictures where `pictures` is None."""
-    candidates = {row.id: row for row in _candidates(connection, [c.subject for c in chosen if c.subject_kind == "candidate"])}
-    task_ids = [candidates[c.subject].task if c.subject in candidates else c.subject for c in chosen]
-    tasks = {row.id: row for row in _tasks(connection, task_ids)}
-    videos_by_id = {film.id: film for film in _films(connection, [task.video for task in tasks.values()])}
-    verdicts = _verdicts(connection, [*candidates, *tasks, *videos_by_id])
-    samples = _samples(connection, list(tasks))
-    place_by_sample = _places(connection, [sample.id for group in samples.values() for sample in group])
+    candidate_by_id = {
+        row.id: row
+        for row in _candidates(
+            connection, [card_subject.subject for card_subject in chosen if card_subject.subject_kind == "candidate"]
+        )
+    }
+    task_ids = [
+        candidate_by_id[card_subject.subject].task if card_subject.subject in candidate_by_id else card_subject.subject
+        for card_subject in chosen
+    ]
+    task_by_id = {row.id: row for row in _tasks(connection, task_ids)}
+    videos_by_id = {video_row.id: video_row for video_row in _films(connection, [task.video for task in task_by_id.values()])}
+    verdicts_by_subject = _verdicts(connection, [*candidate_by_id, *task_by_id, *videos_by_id])
+    samples_by_task = _samples(connection, list(task_by_id))
+    place_by_sample = _places(connection, [sample.id for task_samples in samples_by_task.values() for sample in task_samples])
     made_cards: list[Card] = []
     for chosen_subject, task_id in zip(chosen, task_ids, strict=True):
-        task, candidate = tasks.get(task_id), candidates.get(chosen_subject.subject)
-        if task is None:  # its row went meanwhile
+        chosen_task, chosen_candidate = task_by_id.get(task_id), candidate_by_id.get(chosen_subject.subject)
+        if chosen_task is None:  # its row went meanwhile
             continue
-        own_samples = [s for s in samples[task.id] if s.candidate == (candidate.id if candidate else None)]
-        film = videos_by_id.get(task.video)
-        verdict_groups = [verdicts[id] for id in (candidate.id if candidate else NO_SUBJECT, task.id, task.video)]
+        own_samples = [
+            s for s in samples_by_task[chosen_task.id] if s.candidate == (chosen_candidate.id if chosen_candidate else None)
+        ]
+        video_row = videos_by_id.get(chosen_task.video)
+        verdict_groups = [
+            verdicts_by_subject[id]
+            for id in (chosen_candidate.id if chosen_candidate else NO_SUBJECT, chosen_task.id, chosen_task.video)
+        ]
         made_cards.append(
             _make_card(
                 chosen_subject,
-                task,
-                candidate,
-                film,
+                chosen_task,
+                chosen_candidate,
+                video_row,
                 own_samples,
-                [v for group in verdict_groups for v in group],
+                [verdict for verdict_group in verdict_groups for verdict in verdict_group],
                 pictures,
                 min_scores,
                 place_by_sample,
@@ -196,37 +209,39 @@ def _make_card(
     chosen: CardSubject,
     task: Task,
     candidate: Candidate | None,
-    film: CardVideo | None,
+    video_row: CardVideo | None,
     samples: Sequence[Sample],
     verdicts: Iterable[Verdict],
     pictures: Pictures | None,
     min_scores: Mapping[str, float],
-    place_by_sample: Mapping[Id, str],
+    shard_place_by_sample: Mapping[Id, str],
 ) -> Card:
-    targets = tuple(sample.target for sample in samples if sample.target is not None)
-    looks = candidate.looks if candidate else targets
-    strip = Strip(missing="Its video is not in the lake.")
-    if film is not None:
+    target_looks = tuple(sample.target for sample in samples if sample.target is not None)
+    looks = candidate.looks if candidate else target_looks
+    frame_strip = Strip(missing="Its video is not in the lake.")
+    if video_row is not None:
         marked_windows = [look.window for look in looks] or list(task.windows)
-        strip = pictures.strip(film.id, film.duration_cs, marked_windows) if pictures else Strip()
-    scores = sorted(
+        frame_strip = pictures.strip(video_row.id, video_row.duration_cs, marked_windows) if pictures else Strip()
+    card_scores = sorted(
         (CardScore(verdict, min_scores.get(verdict.filter)) for verdict in verdicts),
         key=lambda score: (not score.fails, score.verdict.filter, score.verdict.id),
     )
-    pieces = candidate.transcript.pieces if candidate else [Piece("runtime", None, target) for target in targets]
-    shown_pieces = tuple(_shown_piece(piece.author, piece.text, piece.look, film, pictures) for piece in pieces)
-    shard_places = tuple(place_by_sample[sample.id] for sample in samples if sample.id in place_by_sample)
-    return Card(chosen, task, candidate, film, looks, strip, shown_pieces, tuple(scores), tuple(samples), shard_places)
+    pieces = candidate.transcript.pieces if candidate else [Piece("runtime", None, target_look) for target_look in target_looks]
+    shown_pieces = tuple(_shown_piece(piece.author, piece.text, piece.look, video_row, pictures) for piece in pieces)
+    shard_places = tuple(shard_place_by_sample[sample.id] for sample in samples if sample.id in shard_place_by_sample)
+    return Card(
+        chosen, task, candidate, video_row, looks, frame_strip, shown_pieces, tuple(card_scores), tuple(samples), shard_places
+    )
 
 
 def _shown_piece(
-    author: str, text: str | None, look: Look | None, film: CardVideo | None, pictures: Pictures | None
+    author: str, text: str | None, look: Look | None, video_row: CardVideo | None, pictures: Pictures | None
 ) -> CardPiece:
     if text is not None:
         return CardPiece(author, tuple(stretches(text)))
-    if look is None or film is None or pictures is None:
+    if look is None or video_row is None or pictures is None:
         return CardPiece(author, look=look)
-    return CardPiece(author, look=look, clip=pictures.clip(film.id, film.duration_cs, look))
+    return CardPiece(author, look=look, clip=pictures.clip(video_row.id, video_row.duration_cs, look))
 
 
 def stretches(text: str) -> list[CardText]:
@@ -234,23 +249,25 @@ def stretches(text: str) -> list[CardText]:
     if len(text) > MAX_TEXT_CHARS:
         return [*stretches(text[:MAX_TEXT_CHARS]), CardText("more", f" and {len(text) - MAX_TEXT_CHARS:,} characters more")]
     found_stretches: list[CardText] = []
-    position = 0
-    for match in re.finditer(f"(?P<look>{LOOK.pattern})|{TAG.pattern}", text, re.DOTALL):
+    copied_until = 0
+    for tag_match in re.finditer(f"(?P<look>{LOOK.pattern})|{TAG.pattern}", text, re.DOTALL):
         if len(found_stretches) >= MAX_STRETCHES:
             break
-        found_stretches += [CardText("words", text[position : match.start()])] if match.start() > position else []
-        found_stretches.append(CardText("look" if match["look"] else "tag", match.group()))
-        position = match.end()
-    return [*found_stretches, CardText("words", text[position:])] if position < len(text) else found_stretches
+        found_stretches += (
+            [CardText("words", text[copied_until : tag_match.start()])] if tag_match.start() > copied_until else []
+        )
+        found_stretches.append(CardText("look" if tag_match["look"] else "tag", tag_match.group()))
+        copied_until = tag_match.end()
+    return [*found_stretches, CardText("words", text[copied_until:])] if copied_until < len(text) else found_stretches
 
 
-def _is_same_answer(option: str, answer: str, options: tuple[str, ...]) -> bool:
-    return matches(answer, option, options)
+def _is_same_answer(option: str, answer: str, task_options: tuple[str, ...]) -> bool:
+    return matches(answer, option, task_options)
 
 
-def _mark(role: Literal["gold", "look"], window: Window, duration_cs: int, words: str) -> TimelineMark:
-    start, end = (min(1.0, cs / duration_cs) for cs in (window.start_cs, window.end_cs))
-    return TimelineMark(role, round(start * 1000, 1), round(max(end - start, 0.004) * 1000, 1), words)
+def _mark(role: Literal["gold", "look"], window: Window, duration_cs: int, label: str) -> TimelineMark:
+    start_share, end_share = (min(1.0, time_cs / duration_cs) for time_cs in (window.start_cs, window.end_cs))
+    return TimelineMark(role, round(start_share * 1000, 1), round(max(end_share - start_share, 0.004) * 1000, 1), label)
 
 
 def _look_label(look: Look) -> str:
@@ -266,9 +283,9 @@ def _tasks(connection: duckdb.DuckDBPyConnection, ids: Sequence[Id]) -> list[Tas
 
 
 def _films(connection: duckdb.DuckDBPyConnection, ids: Sequence[Id]) -> list[CardVideo]:
-    rows = _rows_about(connection, "videos", "id", ids).to_pylist()
-    names = CardVideo.__slots__
-    return [CardVideo(**{name: row[name] for name in names}) for row in rows]
+    video_rows = _rows_about(connection, "videos", "id", ids).to_pylist()
+    column_names = CardVideo.__slots__
+    return [CardVideo(**{column_name: row[column_name] for column_name in column_names}) for row in video_rows]
 
 
 def _verdicts(connection: duckdb.DuckDBPyConnection, ids: Sequence[Id]) -> defaultdict[Id, list[Verdict]]:
@@ -278,18 +295,23 @@ def _verdicts(connection: duckdb.DuckDBPyConnection, ids: Sequence[Id]) -> defau
     return verdicts_by_subject
 
 
-def _samples(connection: duckdb.DuckDBPyConnection, tasks: Sequence[Id]) -> defaultdict[Id, list[Sample]]:
+def _samples(connection: duckdb.DuckDBPyConnection, task_ids: Sequence[Id]) -> defaultdict[Id, list[Sample]]:
     samples_by_task: defaultdict[Id, list[Sample]] = defaultdict(list)
-    for sample in sorted(from_arrow(Sample, _rows_about(connection, "samples", "task", tasks)), key=lambda s: (s.corpus, s.id)):
+    for sample in sorted(
+        from_arrow(Sample, _rows_about(connection, "samples", "task", task_ids)), key=lambda s: (s.corpus, s.id)
+    ):
         samples_by_task[sample.task].append(sample)
     return samples_by_task
 
 
-def _places(connection: duckdb.DuckDBPyConnection, samples: Sequence[Id]) -> dict[Id, str]:
+def _places(connection: duckdb.DuckDBPyConnection, sample_ids: Sequence[Id]) -> dict[Id, str]:
     if not connection.execute("SELECT 1 FROM information_schema.tables WHERE table_name = 'packed'").fetchall():
         return {}
-    rows = _rows_about(connection, "packed", "sample", samples).to_pylist()
-    return {row["sample"]: "/".join(row[name] for name in ("corpus", "selection", "shard", "key")) for row in rows}
+    packed_rows = _rows_about(connection, "packed", "sample", sample_ids).to_pylist()
+    return {
+        packed_row["sample"]: "/".join(packed_row[path_column] for path_column in ("corpus", "selection", "shard", "key"))
+        for packed_row in packed_rows
+    }
 
 
 def _rows_about(connection: duckdb.DuckDBPyConnection, table: str, column: str, ids: Sequence[Id]) -> pa.Table:

@@ -77,69 +77,92 @@ class SummaryFigure:
 
 def summary(connection: duckdb.DuckDBPyConnection) -> list[SummaryFigure]:
     """The sizes of the lake: videos, tasks, candidates, samples."""
-    videos, seconds = _row(connection, "SELECT count(*), coalesce(sum(duration_cs), 0) / 100 FROM videos")
-    (tasks,) = _row(connection, "SELECT count(*) FROM tasks")
-    (candidates,) = _row(connection, "SELECT count(*) FROM candidates")
-    corpora = connection.execute("SELECT corpus, count(*) FROM samples GROUP BY corpus ORDER BY corpus").fetchall()
-    length = f"{seconds / 3600:,.1f} h" if seconds >= 3600 else f"{seconds / 60:,.1f} min"
-    figures = [SummaryFigure("videos", f"{videos:,}"), SummaryFigure("of video", length), SummaryFigure("tasks", f"{tasks:,}")]
-    figures += [SummaryFigure("candidates", f"{candidates:,}")]
-    return [*figures, *(SummaryFigure(f"samples in {corpus}", f"{sample_count:,}") for corpus, sample_count in corpora)]
+    video_count, total_s = _row(connection, "SELECT count(*), coalesce(sum(duration_cs), 0) / 100 FROM videos")
+    (task_count,) = _row(connection, "SELECT count(*) FROM tasks")
+    (candidate_count,) = _row(connection, "SELECT count(*) FROM candidates")
+    corpus_counts = connection.execute("SELECT corpus, count(*) FROM samples GROUP BY corpus ORDER BY corpus").fetchall()
+    length_text = f"{total_s / 3600:,.1f} h" if total_s >= 3600 else f"{total_s / 60:,.1f} min"
+    summary_figures = [
+        SummaryFigure("videos", f"{video_count:,}"),
+        SummaryFigure("of video", length_text),
+        SummaryFigure("tasks", f"{task_count:,}"),
+    ]
+    summary_figures += [SummaryFigure("candidates", f"{candidate_count:,}")]
+    return [
+        *summary_figures,
+        *(SummaryFigure(f"samples in {corpus}", f"{sample_count:,}") for corpus, sample_count in corpus_counts),
+    ]
 
 
 def distributions(connection: duckdb.DuckDBPyConnection) -> list[BarChart]:
     """Distributions of what candidates look at, and of their kinds; empty ones are left out."""
     connection.execute(_LOOKED)
-    about = "candidates; the coloured part is kept"
+    note = "candidates; the coloured part is kept"
     lengths = _classes(connection, "length_s", 1)
     distributions = [
-        BarChart("Length of the window", f"{about}, by seconds that the first look spans", _bars_of_classes(lengths, 1)),
-        BarChart("Where the window begins", f"{about}, by the part of the video that has passed", _bars_by_tenth(connection)),
-        BarChart("Density", f"{about}, by frames per second of the first look", _bars_by(
+        BarChart("Length of the window", f"{note}, by seconds that the first look spans", _bars_of_classes(lengths, 1)),
+        BarChart("Where the window begins", f"{note}, by the part of the video that has passed", _bars_by_tenth(connection)),
+        BarChart("Density", f"{note}, by frames per second of the first look", _bars_by(
             connection, "CASE WHEN fps.den = 1 THEN CAST(fps.num AS VARCHAR) ELSE fps.num || '/' || fps.den END || ' fps'",
             "looked WHERE fps IS NOT NULL", "min(fps.num / fps.den)",
         )),
-        BarChart("Length of the video", f"{about}, by seconds", _bars_of_classes(_classes(connection, "duration_s", 15), 15)),
-        BarChart("Kind of question", about, _bars_by(connection, "kind", "looked WHERE kind IS NOT NULL")),
-        BarChart("Source of the question", about, _bars_by(connection, "source", "looked WHERE kind IS NOT NULL")),
-        BarChart("Who chose the window", about, _bars_by(connection, "window_source", "looked WHERE window_source <> ''")),
+        BarChart("Length of the video", f"{note}, by seconds", _bars_of_classes(_classes(connection, "duration_s", 15), 15)),
+        BarChart("Kind of question", note, _bars_by(connection, "kind", "looked WHERE kind IS NOT NULL")),
+        BarChart("Source of the question", note, _bars_by(connection, "source", "looked WHERE kind IS NOT NULL")),
+        BarChart("Who chose the window", note, _bars_by(connection, "window_source", "looked WHERE window_source <> ''")),
     ]  # fmt: skip
-    return [bars for bars in distributions if bars.bars]
+    return [chart for chart in distributions if chart.bars]
 
 
 def scores(connection: duckdb.DuckDBPyConnection, min_scores: Mapping[str, float]) -> list[ScoreDistribution]:
     """The histogram of each filter's scores, and how many are below the threshold."""
     connection.execute("CREATE OR REPLACE TEMP TABLE thresholds (filter VARCHAR, least DOUBLE)")
     if min_scores:
-        connection.executemany("INSERT INTO thresholds VALUES (?, ?)", [list(pair) for pair in sorted(min_scores.items())])
-    below = dict(connection.execute(_BELOW).fetchall())
-    counts: dict[str, list[int]] = {}
-    totals: dict[str, float] = {}
-    for name, bin_index, count, total in connection.execute(_SCORES).fetchall():
-        counts.setdefault(name, [0] * BINS)[max(0, bin_index)] += count
-        totals[name] = totals.get(name, 0.0) + total
+        connection.executemany(
+            "INSERT INTO thresholds VALUES (?, ?)", [list(name_and_score) for name_and_score in sorted(min_scores.items())]
+        )
+    below_by_filter = dict(connection.execute(_BELOW).fetchall())
+    counts_by_filter: dict[str, list[int]] = {}
+    weight_by_filter: dict[str, float] = {}
+    for filter_name, bin_index, bin_count, bin_total in connection.execute(_SCORES).fetchall():
+        counts_by_filter.setdefault(filter_name, [0] * BINS)[max(0, bin_index)] += bin_count
+        weight_by_filter[filter_name] = weight_by_filter.get(filter_name, 0.0) + bin_total
     return [
-        ScoreDistribution(name, tuple(bins), totals[name] / sum(bins), min_scores.get(name), below.get(name, 0))
-        for name, bins in counts.items()
+        ScoreDistribution(
+            filter_name,
+            tuple(bin_counts),
+            weight_by_filter[filter_name] / sum(bin_counts),
+            min_scores.get(filter_name),
+            below_by_filter.get(filter_name, 0),
+        )
+        for filter_name, bin_counts in counts_by_filter.items()
     ]
 
 
-def _bars_by(connection: duckdb.DuckDBPyConnection, label: str, rows: str, order: str = "-count(*)") -> tuple[Bar, ...]:
+def _bars_by(
+    connection: duckdb.DuckDBPyConnection, label_sql: str, rows_sql: str, order_sql: str = "-count(*)"
+) -> tuple[Bar, ...]:
     """The counts of rows by a label; beyond `MAX_BARS` the others are one bar."""
-    sql = f"SELECT {label} AS label, count_if(kept), count(*) FROM {rows} GROUP BY label ORDER BY {order}, label"
-    bars = [Bar(*row) for row in connection.execute(sql).fetchall()]
+    sql = f"SELECT {label_sql} AS label, count_if(kept), count(*) FROM {rows_sql} GROUP BY label ORDER BY {order_sql}, label"
+    bars = [Bar(*bar_row) for bar_row in connection.execute(sql).fetchall()]
     other_bars = bars[MAX_BARS:]
-    others = (
-        [Bar(f"{len(other_bars)} others", sum(b.kept for b in other_bars), sum(b.all for b in other_bars))]
+    bar_of_others = (
+        [
+            Bar(
+                f"{len(other_bars)} others",
+                sum(other_bar.kept for other_bar in other_bars),
+                sum(other_bar.all for other_bar in other_bars),
+            )
+        ]
         if other_bars
         else []
     )
-    return (*bars[:MAX_BARS], *others)
+    return (*bars[:MAX_BARS], *bar_of_others)
 
 
 def _classes(connection: duckdb.DuckDBPyConnection, column: str, first_bound: int) -> list[tuple[int, int, int]]:
-    source = f"FROM looked WHERE {column} IS NOT NULL"
-    sql = f"SELECT {_DOUBLING.format(column, first_bound)} AS class, count_if(kept), count(*) {source} GROUP BY 1 ORDER BY 1"
+    from_sql = f"FROM looked WHERE {column} IS NOT NULL"
+    sql = f"SELECT {_DOUBLING.format(column, first_bound)} AS class, count_if(kept), count(*) {from_sql} GROUP BY 1 ORDER BY 1"
     return connection.execute(sql).fetchall()
 
 
@@ -147,13 +170,16 @@ def _bars_of_classes(classes: Sequence[tuple[int, int, int]], first_bound: int) 
     """A bar for each class, labelled by its bounds; empty classes between others have one as well."""
     if not classes:
         return ()
-    counts_by_class = {class_index: (kept, total) for class_index, kept, total in classes}
+    counts_by_class = {class_index: (kept_count, total_count) for class_index, kept_count, total_count in classes}
     class_ends = [
         (class_index, first_bound * 2**class_index) for class_index in range(min(counts_by_class), max(counts_by_class) + 1)
     ]
     return tuple(
-        Bar(f"{end // 2:,} to {end:,} s" if class_index else f"up to {end:,} s", *counts_by_class.get(class_index, (0, 0)))
-        for class_index, end in class_ends
+        Bar(
+            f"{class_end // 2:,} to {class_end:,} s" if class_index else f"up to {class_end:,} s",
+            *counts_by_class.get(class_index, (0, 0)),
+        )
+        for class_index, class_end in class_ends
     )
 
 
@@ -163,11 +189,13 @@ def _bars_by_tenth(connection: duckdb.DuckDBPyConnection) -> tuple[Bar, ...]:
         SELECT least(greatest(CAST(floor(begins * 10) AS INT), 0), 10) AS tenth, count_if(kept), count(*)
         FROM looked WHERE begins IS NOT NULL GROUP BY 1 ORDER BY 1
     """
-    counts_by_tenth = {tenth: (kept, total) for tenth, kept, total in connection.execute(sql).fetchall()}
-    labels = [*(f"{tenth_index * 10} to {tenth_index * 10 + 10} %" for tenth_index in range(10)), "behind its end"]
-    tenths = range(11 if 10 in counts_by_tenth else 10)
+    counts_by_tenth = {
+        tenth: (kept_count, total_count) for tenth, kept_count, total_count in connection.execute(sql).fetchall()
+    }
+    tenth_labels = [*(f"{tenth_index * 10} to {tenth_index * 10 + 10} %" for tenth_index in range(10)), "behind its end"]
+    tenth_indices = range(11 if 10 in counts_by_tenth else 10)
     return (
-        tuple(Bar(labels[tenth_index], *counts_by_tenth.get(tenth_index, (0, 0))) for tenth_index in tenths)
+        tuple(Bar(tenth_labels[tenth_index], *counts_by_tenth.get(tenth_index, (0, 0))) for tenth_index in tenth_indices)
         if counts_by_tenth
         else ()
     )

@@ -71,83 +71,107 @@ class FunnelDrawing:
 
 def funnel_stages(rows: Sequence[Sequence[object]], stages: Sequence[FunnelStage]) -> list[FunnelStage]:
     """Stages with their counts in the query `funnel`, whose rows are stage, status, reason, inputs, rows."""
-    stops_by_name = {stop.name: stop for stop in stages}
-    for stage, status, reason, inputs, _ in rows:
-        name, input_count = str(stage), int(str(inputs))
-        stop = stops_by_name[name]
+    stage_by_name = {funnel_stage.name: funnel_stage for funnel_stage in stages}
+    for stage_cell, status, reason, inputs_cell, _ in rows:
+        stage_name, input_count = str(stage_cell), int(str(inputs_cell))
+        funnel_stage = stage_by_name[stage_name]
         if status == "inputs":
-            stops_by_name[name] = replace(stop, inputs=input_count)
+            stage_by_name[stage_name] = replace(funnel_stage, inputs=input_count)
         elif status == "made":
-            stops_by_name[name] = replace(stop, made=input_count)
+            stage_by_name[stage_name] = replace(funnel_stage, made=input_count)
         else:
-            stops_by_name[name] = replace(stop, losses=(*stop.losses, FunnelLoss(str(status), str(reason), input_count)))
-    return list(stops_by_name.values())
+            stage_by_name[stage_name] = replace(
+                funnel_stage, losses=(*funnel_stage.losses, FunnelLoss(str(status), str(reason), input_count))
+            )
+    return list(stage_by_name.values())
 
 
-def flow(stages: Sequence[FunnelStage], width: int, trunk: float) -> FunnelDrawing:
-    """The picture of a funnel, `width` pixels wide with a trunk of `trunk`. Stages without inputs are left out."""
-    shown_stops = [stop for stop in stages if stop.inputs]
-    scales = _scales(shown_stops, trunk)
-    levels: list[StageBox] = []
-    y = 0.0
-    for index, stop in enumerate(shown_stops):
-        scale, losses = scales[stop.reads], _largest_losses(stop.losses)
-        fork_y, next_y = y + HEAD_HEIGHT, y + HEAD_HEIGHT + max(GAP, LINE_HEIGHT * len(losses) + 6)
-        input_width, made_width = _drawn_width(stop.inputs * scale), _drawn_width(stop.made * scale)
-        next_stop = shown_stops[index + 1] if index + 1 < len(shown_stops) else None
-        next_width = _drawn_width(next_stop.inputs * scales[next_stop.reads]) if next_stop else made_width
-        outline = f"M0 {y:.1f}H{input_width:.1f}V{fork_y:.1f}H0Z" + _ribbon(made_width, fork_y, next_width, next_y)
-        levels.append(
-            StageBox(stop, y, y + HEAD_HEIGHT / 2 + 5, outline, _branches(losses, stop.made * scale, scale, fork_y, trunk))
+def flow(stages: Sequence[FunnelStage], width_px: int, trunk_px: float) -> FunnelDrawing:
+    """The picture of a funnel, `width_px` pixels wide with a trunk of `trunk_px`. Stages without inputs are left out."""
+    shown_stages = [funnel_stage for funnel_stage in stages if funnel_stage.inputs]
+    scale_by_table = _scales(shown_stages, trunk_px)
+    stage_boxes: list[StageBox] = []
+    top_y = 0.0
+    for stage_index, funnel_stage in enumerate(shown_stages):
+        pixels_per_row, shown_losses = scale_by_table[funnel_stage.reads], _largest_losses(funnel_stage.losses)
+        fork_y, next_y = top_y + HEAD_HEIGHT, top_y + HEAD_HEIGHT + max(GAP, LINE_HEIGHT * len(shown_losses) + 6)
+        input_width, made_width = (
+            _drawn_width(funnel_stage.inputs * pixels_per_row),
+            _drawn_width(funnel_stage.made * pixels_per_row),
         )
-        y = next_y
-    return FunnelDrawing(width, y + 2, trunk, tuple(levels))
+        next_stop = shown_stages[stage_index + 1] if stage_index + 1 < len(shown_stages) else None
+        next_width = _drawn_width(next_stop.inputs * scale_by_table[next_stop.reads]) if next_stop else made_width
+        outline = f"M0 {top_y:.1f}H{input_width:.1f}V{fork_y:.1f}H0Z" + _ribbon(made_width, fork_y, next_width, next_y)
+        stage_boxes.append(
+            StageBox(
+                funnel_stage,
+                top_y,
+                top_y + HEAD_HEIGHT / 2 + 5,
+                outline,
+                _branches(shown_losses, funnel_stage.made * pixels_per_row, pixels_per_row, fork_y, trunk_px),
+            )
+        )
+        top_y = next_y
+    return FunnelDrawing(width_px, top_y + 2, trunk_px, tuple(stage_boxes))
 
 
-def _scales(stages: Sequence[FunnelStage], trunk: float) -> dict[str, float]:
+def _scales(stages: Sequence[FunnelStage], trunk_px: float) -> dict[str, float]:
     """Pixels for one row of each table: a table is as wide as what its maker let through, one without a maker as the trunk."""
     max_inputs: dict[str, int] = {}
-    for stop in stages:
-        max_inputs[stop.reads] = max(max_inputs.get(stop.reads, 1), stop.inputs)
-    widths: dict[str, float] = {}
-    for stop in stages:
-        own_width = widths.setdefault(stop.reads, trunk)
-        for table in stop.makes:
-            widths.setdefault(table, own_width * stop.made / max_inputs[stop.reads])
-    return {table: widths[table] / number for table, number in max_inputs.items()}
+    for funnel_stage in stages:
+        max_inputs[funnel_stage.reads] = max(max_inputs.get(funnel_stage.reads, 1), funnel_stage.inputs)
+    width_by_table: dict[str, float] = {}
+    for funnel_stage in stages:
+        table_width = width_by_table.setdefault(funnel_stage.reads, trunk_px)
+        for table in funnel_stage.makes:
+            width_by_table.setdefault(table, table_width * funnel_stage.made / max_inputs[funnel_stage.reads])
+    return {table: width_by_table[table] / input_count for table, input_count in max_inputs.items()}
 
 
 def _largest_losses(losses: Sequence[FunnelLoss]) -> list[FunnelLoss]:
-    largest, others = list(losses[:MAX_BRANCHES]), losses[MAX_BRANCHES:]
-    if len(others) == 1:
-        return [*largest, *others]
+    largest_losses, other_losses = list(losses[:MAX_BRANCHES]), losses[MAX_BRANCHES:]
+    if len(other_losses) == 1:
+        return [*largest_losses, *other_losses]
     return (
-        [*largest, FunnelLoss("", f"{len(others)} further reasons", sum(loss.inputs for loss in others))] if others else largest
+        [*largest_losses, FunnelLoss("", f"{len(other_losses)} further reasons", sum(loss.inputs for loss in other_losses))]
+        if other_losses
+        else largest_losses
     )
 
 
-def _branches(losses: Sequence[FunnelLoss], start: float, scale: float, fork_y: float, trunk: float) -> tuple[LossCurve, ...]:
+def _branches(
+    losses: Sequence[FunnelLoss], start_x: float, pixels_per_row: float, fork_y: float, trunk_px: float
+) -> tuple[LossCurve, ...]:
     branches: list[LossCurve] = []
-    left_x, x = start, trunk + 24
-    for index, loss in enumerate(losses):
-        width, y = _drawn_width(loss.inputs * scale), fork_y + LINE_HEIGHT * index + 8
-        branches.append(LossCurve(loss, _curve(left_x, width, fork_y, x, y, min(width, LINE_HEIGHT - 7)), x + 6, y + 4))
-        left_x += loss.inputs * scale
+    fork_x, label_x = start_x, trunk_px + 24
+    for loss_index, loss in enumerate(losses):
+        loss_width, label_y = _drawn_width(loss.inputs * pixels_per_row), fork_y + LINE_HEIGHT * loss_index + 8
+        branches.append(
+            LossCurve(
+                loss,
+                _curve(fork_x, loss_width, fork_y, label_x, label_y, min(loss_width, LINE_HEIGHT - 7)),
+                label_x + 6,
+                label_y + 4,
+            )
+        )
+        fork_x += loss.inputs * pixels_per_row
     return tuple(branches)
 
 
-def _ribbon(top_width: float, top: float, bottom_width: float, bottom: float) -> str:
-    middle_y = (top + bottom) / 2
-    right_edge = f"C{top_width:.1f} {middle_y:.1f} {bottom_width:.1f} {middle_y:.1f} {bottom_width:.1f} {bottom:.1f}"
-    return f"M0 {top:.1f}H{top_width:.1f}{right_edge}H0Z"
+def _ribbon(top_width: float, top_y: float, bottom_width: float, bottom_y: float) -> str:
+    middle_y = (top_y + bottom_y) / 2
+    right_edge = f"C{top_width:.1f} {middle_y:.1f} {bottom_width:.1f} {middle_y:.1f} {bottom_width:.1f} {bottom_y:.1f}"
+    return f"M0 {top_y:.1f}H{top_width:.1f}{right_edge}H0Z"
 
 
-def _curve(left_x: float, start_width: float, top: float, x: float, y: float, end_width: float) -> str:
+def _curve(fork_x: float, start_width: float, top_y: float, label_x: float, label_y: float, end_width: float) -> str:
     """The outline of a branch: from the fork to the right, where its label stands."""
-    upper_y, lower_y, right_x = y - end_width / 2, y + end_width / 2, left_x + start_width
-    bend_x = (right_x + x) / 2
-    upper_edge = f"M{right_x:.1f} {top:.1f}C{right_x:.1f} {upper_y:.1f} {bend_x:.1f} {upper_y:.1f} {x:.1f} {upper_y:.1f}"
-    return f"{upper_edge}V{lower_y:.1f}C{bend_x:.1f} {lower_y:.1f} {left_x:.1f} {lower_y:.1f} {left_x:.1f} {top:.1f}Z"
+    upper_y, lower_y, right_x = label_y - end_width / 2, label_y + end_width / 2, fork_x + start_width
+    bend_x = (right_x + label_x) / 2
+    upper_edge = (
+        f"M{right_x:.1f} {top_y:.1f}C{right_x:.1f} {upper_y:.1f} {bend_x:.1f} {upper_y:.1f} {label_x:.1f} {upper_y:.1f}"
+    )
+    return f"{upper_edge}V{lower_y:.1f}C{bend_x:.1f} {lower_y:.1f} {fork_x:.1f} {lower_y:.1f} {fork_x:.1f} {top_y:.1f}Z"
 
 
 def _drawn_width(pixels: float) -> float:

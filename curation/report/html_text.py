@@ -20,18 +20,19 @@ MAX_CHARS = 6_000
 def visible(text: object, max_chars: int = MAX_CHARS) -> Markup:
     """A text as markup, isolated from the direction of its neighbours."""
     shown_text, hidden_count = _cut(str(text), max_chars)
-    suffix = (
+    hidden_note = (
         Markup(' <span class="more">and {} characters more</span>').format(f"{hidden_count:,}") if hidden_count else Markup()
     )
-    return Markup("<bdi>{}</bdi>{}").format(runs(shown_text), suffix)
+    return Markup("<bdi>{}</bdi>{}").format(runs(shown_text), hidden_note)
 
 
 def runs(text: str) -> Markup:
     """The text as markup, with invisible characters shown by their numbers."""
-    markups = (
-        Markup("").join(map(_as_code_point, run)) if is_odd else escape("".join(run)) for is_odd, run in groupby(text, _is_odd)
+    run_markups = (
+        Markup("").join(map(_as_code_point, letter_run)) if is_odd else escape("".join(letter_run))
+        for is_odd, letter_run in groupby(text, _is_odd)
     )
-    return Markup("").join(markups)
+    return Markup("").join(run_markups)
 
 
 def plain(text: object, max_chars: int = 200) -> str:
@@ -50,5 +51,5 @@ def _is_odd(letter: str) -> bool:
 
 
 def _as_code_point(letter: str) -> Markup:
-    name = unicodedata.name(letter, "a control character")
-    return Markup('<span class="odd" title="{}">U+{}</span>').format(name.lower(), f"{ord(letter):04X}")
+    unicode_name = unicodedata.name(letter, "a control character")
+    return Markup('<span class="odd" title="{}">U+{}</span>').format(unicode_name.lower(), f"{ord(letter):04X}")

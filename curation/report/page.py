@@ -72,13 +72,13 @@ def environment(*folders: Path) -> Environment:
 
 def render(report: Report) -> str:
     """The page as HTML."""
-    style, script = asset("page.css"), asset("page.js")
+    css_text, javascript_text = asset("page.css"), asset("page.js")
     return (
         environment()
         .get_template("page.html")
         .render(
-            report=report, flows=[flow(report.stops, *WIDE), flow(report.stops, *NARROW)], style=Markup(style),
-            script=Markup(script), policy=policy(style, script),
+            report=report, flows=[flow(report.stops, *WIDE), flow(report.stops, *NARROW)], style=Markup(css_text),
+            script=Markup(javascript_text), policy=policy(css_text, javascript_text),
             groups=_count_names(card.chosen.group for card in report.cards),
             kinds=_count_names(card.task.task_kind for card in report.cards),
             sources=_count_names(card.task.source for card in report.cards),
@@ -86,10 +86,10 @@ def render(report: Report) -> str:
     )  # fmt: skip
 
 
-def policy(style: str, script: str) -> str:
+def policy(css_text: str, javascript_text: str) -> str:
     """The content security policy: this style, this script, pictures that stand in the page, and nothing else."""
     return (
-        f"default-src 'none'; img-src data:; style-src {_csp_source(style)}; script-src {_csp_source(script)}; "
+        f"default-src 'none'; img-src data:; style-src {_csp_source(css_text)}; script-src {_csp_source(javascript_text)}; "
         "base-uri 'none'; form-action 'none'"
     )
 
@@ -103,9 +103,9 @@ def _csp_source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
 
 
-def _count_names(names: Iterable[str]) -> list[tuple[str, int]]:
+def _count_names(repeated_names: Iterable[str]) -> list[tuple[str, int]]:
     """Names with their counts, in the order in which they first come."""
-    return list(Counter(names).items())
+    return list(Counter(repeated_names).items())
 
 
 def _printed_id(id: Id, kind: str) -> str:

@@ -72,17 +72,19 @@ class Pictures:
         if not media.coarse.is_file():
             return Strip(missing="The renditions of this video are not in media/.")
         try:
-            plan = plan_coarse(Fraction(duration_cs, 100), self._clips.coarse_fps, self._clips.coarse_frames)
-            frame_numbers = evenly(len(plan.indices), COARSE_FRAMES)
-            images = thumbnails(read_coarse(media.coarse, [plan.indices[index] for index in frame_numbers]))
+            frame_plan = plan_coarse(Fraction(duration_cs, 100), self._clips.coarse_fps, self._clips.coarse_frames)
+            frame_numbers = evenly(len(frame_plan.indices), COARSE_FRAMES)
+            thumbnail_images = thumbnails(
+                read_coarse(media.coarse, [frame_plan.indices[frame_number] for frame_number in frame_numbers])
+            )
         except DmforgeError as error:
             return Strip(missing=f"The frames can't be read: {error.message}.")
-        times = [plan.times_s[index] for index in frame_numbers]
-        pictures = (
-            Picture(image_uri(image), time, any(window.start_s <= time < window.end_s for window in windows))
-            for image, time in zip(images, times, strict=True)
+        times_s = [frame_plan.times_s[frame_number] for frame_number in frame_numbers]
+        strip_pictures = (
+            Picture(image_uri(thumbnail_image), time_s, any(window.start_s <= time_s < window.end_s for window in windows))
+            for thumbnail_image, time_s in zip(thumbnail_images, times_s, strict=True)
         )
-        return Strip(tuple(pictures), len(plan.indices))
+        return Strip(tuple(strip_pictures), len(frame_plan.indices))
 
     def clip(self, video: Id, duration_cs: int, look: Look) -> LookPatches:
         """V1 of a look."""
@@ -90,30 +92,36 @@ class Pictures:
         if not media.grid.is_file():
             return LookPatches(missing="The renditions of this video are not in media/.")
         try:
-            plan = plan_look(look, Fraction(duration_cs, 100), max_frames=self._clips.look_frames)
-            stamps = patch_times(plan.times_s)
-            patch_numbers = evenly(len(stamps), LOOK_PATCHES)
-            frames = [
+            frame_plan = plan_look(look, Fraction(duration_cs, 100), max_frames=self._clips.look_frames)
+            patch_times_s = patch_times(frame_plan.times_s)
+            patch_numbers = evenly(len(patch_times_s), LOOK_PATCHES)
+            frame_numbers = [
                 frame_number
-                for patch in patch_numbers
-                for frame_number in (2 * patch, 2 * patch + 1)
-                if frame_number < len(plan.indices)
+                for patch_number in patch_numbers
+                for frame_number in (2 * patch_number, 2 * patch_number + 1)
+                if frame_number < len(frame_plan.indices)
             ]
-            images = thumbnails(read_grid(media.grid, [plan.indices[frame_number] for frame_number in frames]))
+            thumbnail_images = thumbnails(
+                read_grid(media.grid, [frame_plan.indices[frame_number] for frame_number in frame_numbers])
+            )
         except DmforgeError as error:
             return LookPatches(missing=f"The frames can't be read: {error.message}.")
-        pictures = {
-            frame_number: Picture(image_uri(image), plan.times_s[frame_number], inside=True)
-            for frame_number, image in zip(frames, images, strict=True)
+        picture_by_frame = {
+            frame_number: Picture(image_uri(thumbnail_image), frame_plan.times_s[frame_number], inside=True)
+            for frame_number, thumbnail_image in zip(frame_numbers, thumbnail_images, strict=True)
         }
-        patches = (
+        look_patches = (
             PagePatch(
-                stamp(stamps[patch]),
-                tuple(pictures[frame_number] for frame_number in (2 * patch, 2 * patch + 1) if frame_number in pictures),
+                stamp(patch_times_s[patch_number]),
+                tuple(
+                    picture_by_frame[frame_number]
+                    for frame_number in (2 * patch_number, 2 * patch_number + 1)
+                    if frame_number in picture_by_frame
+                ),
             )
-            for patch in patch_numbers
+            for patch_number in patch_numbers
         )
-        return LookPatches(tuple(patches), len(stamps))
+        return LookPatches(tuple(look_patches), len(patch_times_s))
 
     @cached_property
     def _clips(self) -> Clips:

@@ -44,29 +44,31 @@ class LostInputs:
 
 def draw_subjects(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnyStage]) -> list[CardSubject]:
     """The subjects that get a card: kept ones first, then those of the commonest reasons."""
-    chosen = [
-        CardSubject(subject, "candidate" if is_candidate else "task", True, f"kept in {corpus}")
-        for corpus, subject, is_candidate in connection.execute(_KEPT, {"most": KEPT}).fetchall()
+    card_subjects = [
+        CardSubject(subject_id, "candidate" if is_candidate else "task", True, f"kept in {corpus}")
+        for corpus, subject_id, is_candidate in connection.execute(_KEPT, {"most": KEPT}).fetchall()
     ]
-    kinds: dict[str, SubjectKind] = {
+    kind_by_stage: dict[str, SubjectKind] = {
         stage.name: "candidate" if stage.reads is Candidate else "task" for stage in stages if stage.reads in (Candidate, Task)
     }
-    for stage, status, reason, _ in connection.execute(_REASONS, {"stages": list(kinds)}).fetchall()[:REASONS]:
-        lost = connection.execute(_LOST, {"stage": stage, "status": status, "reason": reason, "most": LOST}).fetchall()
-        group = f"{stage}: {reason}" if status == "rejected" else f"{stage}: {status}: {reason}"
-        chosen += [CardSubject(subject, kinds[stage], False, group, detail) for subject, detail in lost]
-    if not chosen:
-        rows = connection.execute(_UNDECIDED, {"most": KEPT}).fetchall()
-        chosen = [CardSubject(subject, "candidate", False, "not decided yet") for (subject,) in rows]
-    return chosen
+    for stage, status, reason, _ in connection.execute(_REASONS, {"stages": list(kind_by_stage)}).fetchall()[:REASONS]:
+        lost_rows = connection.execute(_LOST, {"stage": stage, "status": status, "reason": reason, "most": LOST}).fetchall()
+        group_title = f"{stage}: {reason}" if status == "rejected" else f"{stage}: {status}: {reason}"
+        card_subjects += [
+            CardSubject(subject_id, kind_by_stage[stage], False, group_title, detail) for subject_id, detail in lost_rows
+        ]
+    if not card_subjects:
+        undecided_rows = connection.execute(_UNDECIDED, {"most": KEPT}).fetchall()
+        card_subjects = [CardSubject(subject_id, "candidate", False, "not decided yet") for (subject_id,) in undecided_rows]
+    return card_subjects
 
 
 def slips(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnyStage]) -> list[LostInputs]:
     """The reasons for inputs that went no further and can't be cards."""
-    names = [stage.name for stage in stages if stage.reads not in (Candidate, Task, Sample)]
+    stage_names = [stage.name for stage in stages if stage.reads not in (Candidate, Task, Sample)]
     found_slips: list[LostInputs] = []
-    for stage, status, reason, inputs in connection.execute(_REASONS, {"stages": names}).fetchall()[:REASONS]:
-        parameters = {"stage": stage, "status": status, "reason": reason, "most": EXAMPLES}
-        details = tuple(detail for _, detail in connection.execute(_LOST, parameters).fetchall() if detail)
+    for stage, status, reason, inputs in connection.execute(_REASONS, {"stages": stage_names}).fetchall()[:REASONS]:
+        query_values = {"stage": stage, "status": status, "reason": reason, "most": EXAMPLES}
+        details = tuple(detail for _, detail in connection.execute(_LOST, query_values).fetchall() if detail)
         found_slips.append(LostInputs(stage, status, reason, inputs, details))
     return found_slips

@@ -45,41 +45,61 @@ class TrainingCurves:
 
 def training(location: Path) -> TrainingCurves:
     """The curves of a training's folder, or of its log."""
-    path = location / LOG if location.is_dir() else location
-    if not path.is_file():
+    log_path = location / LOG if location.is_dir() else location
+    if not log_path.is_file():
         message = f"there is no {LOG} in it" if location.is_dir() else "there is no such folder or file"
         hint = "give the folder of a training, `out` of its settings; or its log.jsonl"
         raise InputError(f"no training here: {message}", where=f"--training {location}", hint=hint)
-    lines: list[Mapping[str, Any]] = []
-    with disk_errors(path):
-        texts = path.read_bytes().split(b"\n")
-    for line_number, text in enumerate(texts, 1):
+    log_entries: list[Mapping[str, Any]] = []
+    with disk_errors(log_path):
+        log_texts = log_path.read_bytes().split(b"\n")
+    for line_number, line_text in enumerate(log_texts, 1):
         try:
-            if text.strip():
-                line: Any = json.loads(text)
-                lines.append({**line, "step": int(line["step"])})
+            if line_text.strip():
+                log_entry: Any = json.loads(line_text)
+                log_entries.append({**log_entry, "step": int(log_entry["step"])})
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             hint = "give the folder of a training, or its log.jsonl"
-            raise InputError(f"not the log of a training: {error}", where=f"{path}:{line_number}", hint=hint) from None
-    names = list(dict.fromkeys(name for line in lines for name, value in line.items() if _is_number(value)))
-    curves = (_curve(name, [(line["step"], line[name]) for line in lines if _is_number(line.get(name))]) for name in names)
+            raise InputError(f"not the log of a training: {error}", where=f"{log_path}:{line_number}", hint=hint) from None
+    metric_names = list(
+        dict.fromkeys(
+            metric_name
+            for log_entry in log_entries
+            for metric_name, metric_value in log_entry.items()
+            if _is_number(metric_value)
+        )
+    )
+    curves = (
+        _curve(
+            metric_name,
+            [
+                (log_entry["step"], log_entry[metric_name])
+                for log_entry in log_entries
+                if _is_number(log_entry.get(metric_name))
+            ],
+        )
+        for metric_name in metric_names
+    )
     shown_curves = tuple(curve for curve in curves if curve is not None and not LEFT_OUT.fullmatch(curve.name))
-    return TrainingCurves(location.name, max((line["step"] for line in lines), default=0), shown_curves[:MAX_CURVES])
+    return TrainingCurves(
+        location.name, max((log_entry["step"] for log_entry in log_entries), default=0), shown_curves[:MAX_CURVES]
+    )
 
 
-def _curve(name: str, values_by_step: Sequence[tuple[int, float]]) -> Curve | None:
+def _curve(metric_name: str, values_by_step: Sequence[tuple[int, float]]) -> Curve | None:
     if len(values_by_step) < 2:
         return None
-    stride = -(-len(values_by_step) // MAX_POINTS)
-    values_by_step = [*values_by_step[:-1:stride], values_by_step[-1]]
+    point_stride = -(-len(values_by_step) // MAX_POINTS)
+    values_by_step = [*values_by_step[:-1:point_stride], values_by_step[-1]]
     (first_step, _), (last_step, _) = values_by_step[0], values_by_step[-1]
-    values = [value for _, value in values_by_step]
+    values = [metric_value for _, metric_value in values_by_step]
     min_value, max_value = min(values), max(values)
     x_scale, y_scale = WIDTH / max(1, last_step - first_step), HEIGHT / ((max_value - min_value) or 1)
-    points = " ".join(
-        f"{(step - first_step) * x_scale:.1f},{HEIGHT - (value - min_value) * y_scale:.1f}" for step, value in values_by_step
+    point_text = " ".join(
+        f"{(step - first_step) * x_scale:.1f},{HEIGHT - (metric_value - min_value) * y_scale:.1f}"
+        for step, metric_value in values_by_step
     )
-    return Curve(name, points, values[0], values[-1], min_value, max_value)
+    return Curve(metric_name, point_text, values[0], values[-1], min_value, max_value)
 
 
 def _is_number(value: object) -> bool:

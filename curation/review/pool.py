@@ -80,27 +80,33 @@ class ReviewPool:
     def page(self, after: Id, max_lines: int) -> list[ReviewLine]:
         """The samples after an id, in the order of ids: later pages cost no more than the first."""
         sql = f"{_LINES_SQL} WHERE subject > $after ORDER BY subject LIMIT $most"
-        return [_line(*row) for row in self._connection.cursor().execute(sql, {"after": after, "most": max_lines}).fetchall()]
+        return [
+            _line(*line_row)
+            for line_row in self._connection.cursor().execute(sql, {"after": after, "most": max_lines}).fetchall()
+        ]
 
     def find(self, subject: Id) -> ReviewLine | None:
         """The sample of this id, None where it is not under review."""
-        rows = self._connection.cursor().execute(f"{_LINES_SQL} WHERE subject = $subject", {"subject": subject}).fetchall()
-        return _line(*rows[0]) if rows else None
+        line_rows = self._connection.cursor().execute(f"{_LINES_SQL} WHERE subject = $subject", {"subject": subject}).fetchall()
+        return _line(*line_rows[0]) if line_rows else None
 
     def among(self, subjects: Collection[Id]) -> set[Id]:
         """Those of `subjects` that are under review."""
         cursor = self._connection.cursor()
         cursor.register("asked", pa.table({"id": pa.array(list(subjects), pa.binary(ID_BYTES))}))
-        return {row[0] for row in cursor.execute("SELECT subject FROM listed SEMI JOIN asked ON subject = id").fetchall()}
+        return {
+            subject_row[0]
+            for subject_row in cursor.execute("SELECT subject FROM listed SEMI JOIN asked ON subject = id").fetchall()
+        }
 
     def holds_video(self, video: Id) -> bool:
         cursor = self._connection.cursor().execute("SELECT 1 FROM videos WHERE id = $video", {"video": video})
         return bool(cursor.fetchall())
 
-    def card(self, line: ReviewLine) -> Card | None:
+    def card(self, review_line: ReviewLine) -> Card | None:
         """The card of a sample: all that there is to see of it."""
-        chosen = CardSubject(line.subject, line.subject_kind, True, self._corpus)
-        sample_cards = cards(self._connection.cursor(), [chosen], self._pictures, self._min_scores)
+        card_subject = CardSubject(review_line.subject, review_line.subject_kind, True, self._corpus)
+        sample_cards = cards(self._connection.cursor(), [card_subject], self._pictures, self._min_scores)
         return sample_cards[0] if sample_cards else None
 
 
@@ -110,24 +116,31 @@ def _line(subject: Id, is_candidate: bool, video: Id, task_kind: str, question: 
 
 def _copy_rows(view: LakeView, workspace: WorkspaceFolder, corpus: str, max_samples: int) -> duckdb.DuckDBPyConnection:
     """Copy the rows that cards are made of into a database of its own: later requests read no file of the lake."""
-    lake, copy = view.connection.cursor(), duckdb.connect(config=CONNECTION)
-    reviews = [(review.subject, review.subject_kind == "candidate", review.video) for review in all_reviews(workspace)]
-    columns = list(zip(*reviews, strict=True)) or [(), (), ()]
-    ids = pa.binary(ID_BYTES)
-    types = {"subject": ids, "written": pa.bool_(), "video": ids}
-    lake.register(
+    lake_cursor, copy_connection = view.connection.cursor(), duckdb.connect(config=CONNECTION)
+    review_rows = [(review.subject, review.subject_kind == "candidate", review.video) for review in all_reviews(workspace)]
+    review_columns = list(zip(*review_rows, strict=True)) or [(), (), ()]
+    id_type = pa.binary(ID_BYTES)
+    type_by_column = {"subject": id_type, "written": pa.bool_(), "video": id_type}
+    lake_cursor.register(
         "reviewed",
-        pa.table({name: pa.array(column, type_) for (name, type_), column in zip(types.items(), columns, strict=True)}),
+        pa.table(
+            {
+                column_name: pa.array(column_values, column_type)
+                for (column_name, column_type), column_values in zip(type_by_column.items(), review_columns, strict=True)
+            }
+        ),
     )
-    drawn = lake.sql(_DRAWN_SQL, params={"corpus": corpus, "most": max_samples}).to_arrow_table()
-    lake.register("drawn", drawn)
-    copy.register("drawn", drawn)
-    existing_tables = {row[0] for row in lake.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()}
-    for table, condition in _ROWS_OF_CARDS.items():
-        if table in existing_tables:
-            lake.execute(f"CREATE TEMP TABLE held_{table} AS SELECT * FROM {table} WHERE {condition}")
-            copy.register("coming", lake.sql(f"FROM held_{table}").to_arrow_table())
-            copy.execute(f"CREATE TABLE {table} AS FROM coming")
-            copy.unregister("coming")
-    copy.execute(_LISTED_SQL)
-    return copy
+    drawn_subjects = lake_cursor.sql(_DRAWN_SQL, params={"corpus": corpus, "most": max_samples}).to_arrow_table()
+    lake_cursor.register("drawn", drawn_subjects)
+    copy_connection.register("drawn", drawn_subjects)
+    existing_tables = {
+        view_row[0] for view_row in lake_cursor.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+    }
+    for table_name, condition_sql in _ROWS_OF_CARDS.items():
+        if table_name in existing_tables:
+            lake_cursor.execute(f"CREATE TEMP TABLE held_{table_name} AS SELECT * FROM {table_name} WHERE {condition_sql}")
+            copy_connection.register("coming", lake_cursor.sql(f"FROM held_{table_name}").to_arrow_table())
+            copy_connection.execute(f"CREATE TABLE {table_name} AS FROM coming")
+            copy_connection.unregister("coming")
+    copy_connection.execute(_LISTED_SQL)
+    return copy_connection

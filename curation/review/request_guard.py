@@ -54,8 +54,8 @@ class RequestGuard:
         query_token = request.query.get("token", "") if request.path == "/" else ""
         cookie_token = request.cookies.get(self.cookie, "")
         if not any(
-            secrets.compare_digest(token.encode("utf-8", "backslashreplace"), self.token.encode())
-            for token in (query_token, cookie_token)
+            secrets.compare_digest(request_token.encode("utf-8", "backslashreplace"), self.token.encode())
+            for request_token in (query_token, cookie_token)
         ):
             return "open the address that was printed"
         return None
@@ -65,9 +65,9 @@ class RequestGuard:
 
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-            refusal = self.refusal(request)
-            if refusal is not None:
-                return web.Response(status=403, text=refusal + "\n", headers=HEADERS)
+            refusal_reason = self.refusal(request)
+            if refusal_reason is not None:
+                return web.Response(status=403, text=refusal_reason + "\n", headers=HEADERS)
             try:
                 response = await handler(request)
             except web.HTTPException as error:

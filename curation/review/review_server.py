@@ -51,57 +51,63 @@ class ReviewServer:
         self._workspace, self._pool, self._reviewer, self._title = workspace, pool, reviewer, title
         self._templates = environment(TEMPLATES)
         self._templates.get_template("sample.html")  # compiled now: the first card need not wait for it
-        path = review_path(workspace, reviewer)
-        earlier_reviews = reviews_of(path) if path.exists() else {}
+        reviews_file = review_path(workspace, reviewer)
+        earlier_reviews = reviews_of(reviews_file) if reviews_file.exists() else {}
         self._decided = {subject: earlier_reviews[subject] for subject in pool.among(earlier_reviews)}
         self._writing = asyncio.Lock()
         self._forgotten: tuple[int, frozenset[Id]] = (-1, frozenset())
         self.app = web.Application(middlewares=[guard.middleware()], client_max_size=MAX_BODY_BYTES)
-        for path, handler in (
+        for route_path, handler in (
             ("/", self._shell), ("/assets/{name}", self._asset), ("/samples", self._list), ("/samples/{id}", self._sample),
             ("/media/{id}.mp4", self._media),
         ):  # fmt: skip
-            self.app.router.add_get(path, handler, expect_handler=refuse_expectations)
+            self.app.router.add_get(route_path, handler, expect_handler=refuse_expectations)
         self.app.router.add_post("/reviews", self._decide, expect_handler=refuse_expectations)
         self.app.router.add_route("*", "/{other:.*}", self._not_found, expect_handler=refuse_expectations)
 
     async def _shell(self, request: web.Request) -> web.Response:
-        values = {"reviewer": self._reviewer, "title": self._title, "total": self._pool.total, "reasons": REASONS}
-        return web.Response(text=self._templates.get_template("review.html").render(values), content_type="text/html")
+        template_values = {"reviewer": self._reviewer, "title": self._title, "total": self._pool.total, "reasons": REASONS}
+        return web.Response(text=self._templates.get_template("review.html").render(template_values), content_type="text/html")
 
     async def _not_found(self, request: web.Request) -> web.Response:
         raise web.HTTPNotFound
 
     async def _asset(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        if name not in ASSETS:
+        asset_name = request.match_info["name"]
+        if asset_name not in ASSETS:
             raise web.HTTPNotFound
-        return web.Response(text=(ASSETS[name] / name).read_text("utf-8"), content_type=KINDS[Path(name).suffix])
+        return web.Response(
+            text=(ASSETS[asset_name] / asset_name).read_text("utf-8"), content_type=KINDS[Path(asset_name).suffix]
+        )
 
     async def _list(self, request: web.Request) -> web.Response:
-        after = request.query.get("after")
-        page_lines = await asyncio.to_thread(self._pool.page, _id(after) if after else BEFORE_ALL_IDS, PAGE_LINES + 1)
-        lines = page_lines[:PAGE_LINES]  # one more says whether there is another page
-        samples = [self._sample_json(line) for line in lines if not self._is_forgotten(line.video)]
-        next_id = show(lines[-1].subject_kind, lines[-1].subject) if len(page_lines) > PAGE_LINES else None
+        after_id_text = request.query.get("after")
+        page_lines = await asyncio.to_thread(
+            self._pool.page, _id(after_id_text) if after_id_text else BEFORE_ALL_IDS, PAGE_LINES + 1
+        )
+        shown_lines = page_lines[:PAGE_LINES]  # one more says whether there is another page
+        samples_json = [
+            self._sample_json(review_line) for review_line in shown_lines if not self._is_forgotten(review_line.video)
+        ]
+        next_id = show(shown_lines[-1].subject_kind, shown_lines[-1].subject) if len(page_lines) > PAGE_LINES else None
         return web.json_response(
-            {"samples": samples, "next": next_id, "total": self._pool.total, "decided": len(self._decided)}
+            {"samples": samples_json, "next": next_id, "total": self._pool.total, "decided": len(self._decided)}
         )
 
     async def _sample(self, request: web.Request) -> web.Response:
-        line = self._line(request.match_info["id"])
-        card = await asyncio.to_thread(self._pool.card, line)
+        review_line = self._line(request.match_info["id"])
+        card = await asyncio.to_thread(self._pool.card, review_line)
         if card is None:
             raise web.HTTPNotFound
-        text = self._templates.get_template("sample.html").render(card=card)
-        return web.Response(body=text.encode("utf-8", "backslashreplace"), content_type="text/html", charset="utf-8")
+        card_html = self._templates.get_template("sample.html").render(card=card)
+        return web.Response(body=card_html.encode("utf-8", "backslashreplace"), content_type="text/html", charset="utf-8")
 
     async def _media(self, request: web.Request) -> web.StreamResponse:
         video = _id(f"video_{request.match_info['id']}")
-        path = Media(self._workspace, video).grid
-        if self._is_forgotten(video) or not self._pool.holds_video(video) or not path.is_file():
+        grid_file = Media(self._workspace, video).grid
+        if self._is_forgotten(video) or not self._pool.holds_video(video) or not grid_file.is_file():
             raise web.HTTPNotFound
-        return web.FileResponse(path)
+        return web.FileResponse(grid_file)
 
     async def _decide(self, request: web.Request) -> web.Response:
         if request.content_type != "application/json":
@@ -112,11 +118,11 @@ class ReviewServer:
             raise web.HTTPBadRequest(text=error.errors()[0]["msg"]) from None
         if (submitted.decision == "reject") != bool(submitted.reason):
             raise web.HTTPBadRequest(text="a rejection has a reason, and nothing else has one")
-        line = self._line(submitted.id)
+        review_line = self._line(submitted.id)
         review = Review(
-            line.video,
-            line.subject,
-            line.subject_kind,
+            review_line.video,
+            review_line.subject,
+            review_line.subject_kind,
             self._reviewer,
             submitted.decision,
             submitted.reason,
@@ -127,29 +133,30 @@ class ReviewServer:
                 await asyncio.shield(asyncio.to_thread(append, self._workspace, review))
             except DmforgeError as error:
                 raise web.HTTPInternalServerError(text=str(error)) from None
-            self._decided[line.subject] = review
-        return web.json_response({"decided": len(self._decided), "sample": self._sample_json(line)})
+            self._decided[review_line.subject] = review
+        return web.json_response({"decided": len(self._decided), "sample": self._sample_json(review_line)})
 
-    def _sample_json(self, line: ReviewLine) -> dict[str, Any]:
-        review = self._decided.get(line.subject)
+    def _sample_json(self, review_line: ReviewLine) -> dict[str, Any]:
+        review = self._decided.get(review_line.subject)
         decision_json = {"decision": review.decision, "reason": review.reason, "note": review.note} if review else None
         return {
-            "id": show(line.subject_kind, line.subject), "question": line.question, "kind": line.task_kind,
+            "id": show(review_line.subject_kind, review_line.subject),
+            "question": review_line.question, "kind": review_line.task_kind,
             "review": decision_json,
         }  # fmt: skip
 
-    def _line(self, text: str) -> ReviewLine:
-        line = self._pool.find(_id(text))
-        if line is None:
+    def _line(self, id_text: str) -> ReviewLine:
+        review_line = self._pool.find(_id(id_text))
+        if review_line is None:
             raise web.HTTPNotFound(text="it is not in this review")
-        if self._is_forgotten(line.video):
+        if self._is_forgotten(review_line.video):
             raise web.HTTPGone(text="its video was taken down")
-        return line
+        return review_line
 
     def _is_forgotten(self, video: Id) -> bool:
         """Whether a video was taken down, also after the review began."""
-        path = self._workspace.forgotten
-        changed_ns = path.stat().st_mtime_ns if path.exists() else 0
+        forgotten_file = self._workspace.forgotten
+        changed_ns = forgotten_file.stat().st_mtime_ns if forgotten_file.exists() else 0
         if self._forgotten[0] != changed_ns:
             self._forgotten = changed_ns, forgotten_videos(self._workspace)
         return video in self._forgotten[1]

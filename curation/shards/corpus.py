@@ -52,7 +52,7 @@ class Corpus:
     def __iter__(self) -> Iterator[Example]:
         """Every sample in the order of the shards; each video is read once."""
         for packed in self.videos():
-            yield from (Example(packed, index, self.clips) for index in range(len(packed.samples)))
+            yield from (Example(packed, sample_index, self.clips) for sample_index in range(len(packed.samples)))
 
     def __repr__(self) -> str:
         return f"Corpus({self.place!r}): {len(self)} samples of {self.manifest.videos} videos"
@@ -62,23 +62,26 @@ class Corpus:
         """Estimated tokens of each sample: visual tokens exactly, text tokens cautiously. Memory-mapped, not read."""
         return self._places.samples["cost"]
 
-    def __getitem__(self, number: int) -> Example:
-        return self.read([number])[0]
+    def __getitem__(self, sample_number: int) -> Example:
+        return self.read([sample_number])[0]
 
-    def read(self, numbers: Sequence[int]) -> list[Example]:
+    def read(self, sample_numbers: Sequence[int]) -> list[Example]:
         """Read several samples at once; from a remote folder they are fetched together."""
-        samples = [self._places.samples[number] for number in numbers]
-        videos = [self._places.video(sample["video"]) for sample in samples]
-        parts_by_video = self._store.read([self._byte_range_of(video) for video in videos])
-        packed = map(self._unpack, videos, parts_by_video)
-        return [Example(video, int(sample["index"]), self.clips) for sample, video in zip(samples, packed, strict=True)]
+        sample_places = [self._places.samples[sample_number] for sample_number in sample_numbers]
+        video_places = [self._places.video(sample_place["video"]) for sample_place in sample_places]
+        parts_by_video = self._store.read([self._byte_range_of(video_place) for video_place in video_places])
+        packed_videos = map(self._unpack, video_places, parts_by_video)
+        return [
+            Example(packed_video, int(sample_place["index"]), self.clips)
+            for sample_place, packed_video in zip(sample_places, packed_videos, strict=True)
+        ]
 
     def videos(self) -> Iterator[PackedVideo]:
         """Every video, in the order of the shards."""
-        for number in range(len(self._places.videos)):
-            place = self._places.video(number)
-            (parts,) = self._store.read([self._byte_range_of(place)])
-            yield self._unpack(place, parts)
+        for video_number in range(len(self._places.videos)):
+            video_place = self._places.video(video_number)
+            (byte_parts,) = self._store.read([self._byte_range_of(video_place)])
+            yield self._unpack(video_place, byte_parts)
 
     def dataset(self) -> CorpusDataset:
         """A dataset for a `DataLoader`, to be read in the order of `sampler`."""
@@ -88,22 +91,28 @@ class Corpus:
         """A batch sampler for a `DataLoader`: batches of at most so many tokens over all ranks, the same on every machine."""
         return BatchSampler([self], seed=seed, max_tokens=max_tokens, rank=rank, ranks=ranks)
 
-    def _byte_range_of(self, place: VideoLocation) -> ByteRange:
+    def _byte_range_of(self, video_place: VideoLocation) -> ByteRange:
         """The parts of a shard that hold a video's members, each with its header."""
-        offsets = (place.coarse_offset, place.json_offset, place.grid_offset)
-        sizes = (place.coarse_size, place.json_size, place.grid_size)
-        members = zip(offsets, sizes, strict=True)
-        parts = tuple(part for offset, size in members for part in ((offset - BLOCK, BLOCK), (offset, size)))
-        return ByteRange(self._names[place.shard], parts)
+        member_offsets = (video_place.coarse_offset, video_place.json_offset, video_place.grid_offset)
+        member_sizes = (video_place.coarse_size, video_place.json_size, video_place.grid_size)
+        member_extents = zip(member_offsets, member_sizes, strict=True)
+        byte_parts = tuple(
+            byte_part
+            for member_offset, member_size in member_extents
+            for byte_part in ((member_offset - BLOCK, BLOCK), (member_offset, member_size))
+        )
+        return ByteRange(self._names[video_place.shard], byte_parts)
 
-    def _unpack(self, place: VideoLocation, parts: list[bytes]) -> PackedVideo:
-        _, coarse, _, document, _, grid = parts
-        key = split_name(_name(parts[0]))[0]
-        expected = [(f"{key}.{suffix}", size) for suffix, size in zip(SUFFIXES, place[4::2], strict=True)]
-        shard = f"{self.place}/{self._names[place.shard]}"
-        if [(_name(parts[part_index]), len(parts[part_index + 1])) for part_index in (0, 2, 4)] != expected:
-            raise BadShard(shard, key, place.offset, "the index is of another shard: verify the folder")
-        return PackedVideo(key, coarse, grid, document, f"{shard}: {key}")
+    def _unpack(self, video_place: VideoLocation, byte_parts: list[bytes]) -> PackedVideo:
+        _, coarse_bytes, _, document_bytes, _, grid_bytes = byte_parts
+        video_key = split_name(_name(byte_parts[0]))[0]
+        expected_members = [
+            (f"{video_key}.{suffix}", member_size) for suffix, member_size in zip(SUFFIXES, video_place[4::2], strict=True)
+        ]
+        shard_path = f"{self.place}/{self._names[video_place.shard]}"
+        if [(_name(byte_parts[part_index]), len(byte_parts[part_index + 1])) for part_index in (0, 2, 4)] != expected_members:
+            raise BadShard(shard_path, video_key, video_place.offset, "the index is of another shard: verify the folder")
+        return PackedVideo(video_key, coarse_bytes, grid_bytes, document_bytes, f"{shard_path}: {video_key}")
 
 
 def _name(header: bytes) -> str:

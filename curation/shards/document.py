@@ -120,18 +120,18 @@ def video_of(video: Video, receipt: Receipt) -> ShardVideo:
 
 def write_document(video: ShardVideo, samples: Sequence[ShardSample]) -> bytes:
     """The document of a video and its samples."""
-    content = asdict(video)
-    head = {"video": content.pop("video"), "duration_s": content.pop("duration_cs") / 100, **content}
-    return json.dumps({**head, "samples": [as_json(sample) for sample in samples]}, ensure_ascii=False).encode()
+    video_values = asdict(video)
+    video_head = {"video": video_values.pop("video"), "duration_s": video_values.pop("duration_cs") / 100, **video_values}
+    return json.dumps({**video_head, "samples": [as_json(sample) for sample in samples]}, ensure_ascii=False).encode()
 
 
 def read_document(data: bytes, where: str) -> tuple[ShardVideo, list[ShardSample]]:
     """Parse a document into its video and samples; any failure is one error that names the place."""
     try:
-        content: dict[str, Any] = json.loads(data)
-        samples = [_read_sample(sample) for sample in content.pop("samples")]
-        duration_cs, receipt = round(content.pop("duration_s") * 100), Receipt(**content.pop("receipt"))
-        video = ShardVideo(duration_cs=duration_cs, receipt=receipt, **content)
+        document_values: dict[str, Any] = json.loads(data)
+        samples = [_read_sample(sample) for sample in document_values.pop("samples")]
+        duration_cs, receipt = round(document_values.pop("duration_s") * 100), Receipt(**document_values.pop("receipt"))
+        video = ShardVideo(duration_cs=duration_cs, receipt=receipt, **document_values)
         _require_texts(video, video.receipt, *samples)
         _require_lengths(video)
         return video, samples
@@ -142,14 +142,16 @@ def read_document(data: bytes, where: str) -> tuple[ShardVideo, list[ShardSample
 def _require_texts(*records: ShardVideo | ShardSample | Receipt) -> None:
     """Refuse records whose text fields hold anything else: a later reader would fail over them."""
     for record in records:
-        for name in TEXT_FIELDS[type(record)]:
-            if not isinstance(getattr(record, name), str):
-                raise TypeError(f"{name} is no text")
+        for field_name in TEXT_FIELDS[type(record)]:
+            if not isinstance(getattr(record, field_name), str):
+                raise TypeError(f"{field_name} is no text")
 
 
 def _require_lengths(video: ShardVideo) -> None:
-    sizes = (video.width, video.height)
-    if not 0 <= video.duration_cs <= MAX_CS or not all(type(size) is int and 0 <= size < 1 << 20 for size in sizes):
+    width_and_height = (video.width, video.height)
+    if not 0 <= video.duration_cs <= MAX_CS or not all(
+        type(side_px) is int and 0 <= side_px < 1 << 20 for side_px in width_and_height
+    ):
         raise ValueError("no video is so long or so large")
 
 
@@ -167,16 +169,16 @@ def as_json(sample: ShardSample) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _read_sample(values: dict[str, Any]) -> ShardSample:
-    pieces = tuple(_read_piece(piece) for piece in values.pop("pieces"))
-    target = _look(values.pop("target_window"), values.pop("target_fps"))
-    options, windows = tuple(map(str, json.loads(values.pop("options")))), values.pop("windows")
+def _read_sample(sample_values: dict[str, Any]) -> ShardSample:
+    pieces = tuple(_read_piece(piece_values) for piece_values in sample_values.pop("pieces"))
+    target_look = _look(sample_values.pop("target_window"), sample_values.pop("target_fps"))
+    options, windows = tuple(map(str, json.loads(sample_values.pop("options")))), sample_values.pop("windows")
     return ShardSample(
         options=options,
-        windows=tuple(_window(span) for span in windows.split(", ") if span),
-        target=target,
+        windows=tuple(_window(span_text) for span_text in windows.split(", ") if span_text),
+        target=target_look,
         transcript=Transcript(pieces),
-        **values,
+        **sample_values,
     )
 
 
@@ -191,28 +193,28 @@ def _piece_json(piece: Piece) -> dict[str, str]:
     }
 
 
-def _read_piece(values: dict[str, str]) -> Piece:
-    author: Author = values["author"]  # pyright: ignore[reportAssignmentType] (a piece checks who may show what)
-    if values["kind"] == "text":
-        if not isinstance(values["text"], str):  # pyright: ignore[reportUnnecessaryIsInstance] (it is as a stranger wrote it)
+def _read_piece(piece_values: dict[str, str]) -> Piece:
+    author: Author = piece_values["author"]  # pyright: ignore[reportAssignmentType] (a piece checks who may show what)
+    if piece_values["kind"] == "text":
+        if not isinstance(piece_values["text"], str):  # pyright: ignore[reportUnnecessaryIsInstance] (it is as a stranger wrote it)
             raise TypeError("text is no text")
-        return Piece(author, values["text"])
-    return Piece(author, None, _look(values["window"], values["fps"]))
+        return Piece(author, piece_values["text"])
+    return Piece(author, None, _look(piece_values["window"], piece_values["fps"]))
 
 
-def _look(span: str, density: str) -> Look | None:
-    return Look(_window(span), _density(density)) if span else None
+def _look(span_text: str, density_text: str) -> Look | None:
+    return Look(_window(span_text), _density(density_text)) if span_text else None
 
 
-def _window(span: str) -> Window:
-    bounds = read_span(span)
-    if bounds is None:
-        raise ValueError(f"{span!r} is no window")
-    return Window(*bounds)
+def _window(span_text: str) -> Window:
+    bounds_cs = read_span(span_text)
+    if bounds_cs is None:
+        raise ValueError(f"{span_text!r} is no window")
+    return Window(*bounds_cs)
 
 
-def _density(text: str) -> Fraction:
-    fps = read_density(text)
+def _density(density_text: str) -> Fraction:
+    fps = read_density(density_text)
     if fps is None:
-        raise ValueError(f"{text!r} is no density")
+        raise ValueError(f"{density_text!r} is no density")
     return fps

@@ -24,20 +24,20 @@ MAX_TEXT_CHARS = 8_000
 
 def card_html(sample: ShardSample, video: ShardVideo, coarse: bytes, grid: bytes, clips: Clips) -> str:
     """The card as HTML; nothing in foreign text is markup."""
-    record = video.as_record()
+    video_record = video.as_record()
 
     def piece_html(piece: Piece) -> str:
         if piece.text is not None:
             return _text(piece.text) if piece.author != "prompt" else ""
         if piece.look is None:
-            return _clip(lambda indices: read_coarse(coarse, indices), clips.coarse(record), "overview")
-        plan = clips.look(record, piece.look)
-        return _clip(lambda indices: read_grid(grid, indices), plan, f"look at {_look(piece.look)}")
+            return _clip(lambda indices: read_coarse(coarse, indices), clips.coarse(video_record), "overview")
+        frame_plan = clips.look(video_record, piece.look)
+        return _clip(lambda indices: read_grid(grid, indices), frame_plan, f"look at {_look(piece.look)}")
 
-    lines = [f"<b>{escape(escaped(sample.question))}</b>", *map(_text, lettered(sample.options))]
-    lines += map(piece_html, sample.transcript.pieces)
-    lines.append(f"<small>{'<br>'.join(escape(escaped(fact)) for fact in _facts(sample, video))}</small>")
-    return f'<div style="max-width: 60em">{"".join(f"<div>{line}</div>" for line in lines if line)}</div>'
+    html_lines = [f"<b>{escape(escaped(sample.question))}</b>", *map(_text, lettered(sample.options))]
+    html_lines += map(piece_html, sample.transcript.pieces)
+    html_lines.append(f"<small>{'<br>'.join(escape(escaped(fact)) for fact in _facts(sample, video))}</small>")
+    return f'<div style="max-width: 60em">{"".join(f"<div>{html_line}</div>" for html_line in html_lines if html_line)}</div>'
 
 
 def _facts(sample: ShardSample, video: ShardVideo) -> Iterator[str]:
@@ -49,12 +49,17 @@ def _facts(sample: ShardSample, video: ShardVideo) -> Iterator[str]:
     yield f"{sample.id} of {video.video}, {video.duration_cs / 100:.2f} s"
 
 
-def _clip(read: Callable[[Sequence[int]], Frames], plan: FramePlan, name: str) -> str:
+def _clip(read_frames: Callable[[Sequence[int]], Frames], frame_plan: FramePlan, clip_name: str) -> str:
     """Some frames of a clip, in the order of their times."""
-    numbers = evenly(len(plan.indices), MAX_PICTURES)
-    frames = read([plan.indices[number] for number in numbers])
-    count = f"{len(numbers)} of {len(plan.indices)} frames" if len(numbers) < len(plan.indices) else f"{len(numbers)} frames"
-    return f"<small>{name}: {count}</small><br>{strip_html(frames, [plan.times_s[number] for number in numbers])}"
+    frame_numbers = evenly(len(frame_plan.indices), MAX_PICTURES)
+    frames = read_frames([frame_plan.indices[frame_number] for frame_number in frame_numbers])
+    count_text = (
+        f"{len(frame_numbers)} of {len(frame_plan.indices)} frames"
+        if len(frame_numbers) < len(frame_plan.indices)
+        else f"{len(frame_numbers)} frames"
+    )
+    times_s = [frame_plan.times_s[frame_number] for frame_number in frame_numbers]
+    return f"<small>{clip_name}: {count_text}</small><br>{strip_html(frames, times_s)}"
 
 
 def _look(look: Look) -> str:

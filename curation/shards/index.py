@@ -83,15 +83,15 @@ TEXT_BYTES_PER_TOKEN = 3
 def write_index(path: Path, rows: Iterable[VideoIndexRow]) -> str:
     """Write the index to a file and return its sha256."""
     with writing(path) as file, pq.ParquetWriter(pa.PythonFile(file, "w"), SCHEMA, compression="zstd") as parquet:
-        tables: list[pa.Table] = []  # as columns, which take a fifth of the memory of rows
-        for chunk in batched(rows, ROWS_PER_BATCH):
-            columns = {field.name: [getattr(row, field.name) for row in chunk] for field in fields(VideoIndexRow)}
-            tables.append(pa.table(columns, schema=SCHEMA))
-            if len(tables) == ROWS_PER_GROUP // ROWS_PER_BATCH:
-                parquet.write_table(pa.concat_tables(tables).combine_chunks())
-                tables.clear()
-        if tables:
-            parquet.write_table(pa.concat_tables(tables).combine_chunks())
+        chunk_tables: list[pa.Table] = []  # as columns, which take a fifth of the memory of rows
+        for row_chunk in batched(rows, ROWS_PER_BATCH):
+            values_by_column = {field.name: [getattr(row, field.name) for row in row_chunk] for field in fields(VideoIndexRow)}
+            chunk_tables.append(pa.table(values_by_column, schema=SCHEMA))
+            if len(chunk_tables) == ROWS_PER_GROUP // ROWS_PER_BATCH:
+                parquet.write_table(pa.concat_tables(chunk_tables).combine_chunks())
+                chunk_tables.clear()
+        if chunk_tables:
+            parquet.write_table(pa.concat_tables(chunk_tables).combine_chunks())
     return file.sha256
 
 
@@ -99,14 +99,15 @@ def read_rows(file: IO[bytes], where: str) -> list[VideoIndexRow]:
     """All rows of an index, one shard after the other."""
     rows: list[VideoIndexRow] = []
     for batch in _batches(file, where):
-        for values in batch.to_pylist():
-            rows.append(_row_from(values))
+        for row_values in batch.to_pylist():
+            rows.append(_row_from(row_values))
     return rows
 
 
-def _row_from(values: dict[str, Any]) -> VideoIndexRow:
+def _row_from(row_values: dict[str, Any]) -> VideoIndexRow:
     fields_by_name: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        column_name: tuple(cell_value) if isinstance(cell_value, list) else cell_value
+        for column_name, cell_value in row_values.items()
     }
     return VideoIndexRow(**fields_by_name)
 
@@ -115,10 +116,10 @@ def find_row(path: Path, key: str) -> VideoIndexRow | None:
     """The row of one video, None where the index has none."""
     with disk_errors(path), path.open("rb") as file:
         for batch in _batches(file, str(path)):
-            keys = _texts(batch, "key")
-            if key in keys:
-                (values,) = batch.slice(keys.index(key), 1).to_pylist()
-                return _row_from(values)
+            batch_keys = _texts(batch, "key")
+            if key in batch_keys:
+                (row_values,) = batch.slice(batch_keys.index(key), 1).to_pylist()
+                return _row_from(row_values)
     return None
 
 
@@ -126,7 +127,7 @@ def keys_of(folder: Path) -> set[str]:
     """The keys of all videos in a folder of shards."""
     path = folder / INDEX
     with disk_errors(path), path.open("rb") as file:
-        return {key for batch in _batches(file, str(path)) for key in _texts(batch, "key")}
+        return {video_key for batch in _batches(file, str(path)) for video_key in _texts(batch, "key")}
 
 
 class VideoLocation(NamedTuple):
@@ -147,22 +148,22 @@ class SampleLocations:
     """Where all samples lie, as memory-mapped arrays: `videos`, and `samples` in the order of the shards."""
 
     def __init__(self, file: IO[bytes], shards: Sequence[str], where: str) -> None:
-        shard_numbers = {name: number for number, name in enumerate(shards)}
-        with tempfile.TemporaryFile() as videos, tempfile.TemporaryFile() as samples:
+        shard_numbers = {shard_name: shard_number for shard_number, shard_name in enumerate(shards)}
+        with tempfile.TemporaryFile() as videos_file, tempfile.TemporaryFile() as samples_file:
             video_count = 0
-            columns = [*(name for name in VIDEO_DTYPE.names or ()), "visual_tokens", "text_bytes"]
-            for batch in _batches(file, where, columns):
-                _spool_videos(videos, batch, _shard_numbers(batch, shard_numbers, where))
-                _spool_samples(samples, batch, video_count)
+            column_names = [*(name for name in VIDEO_DTYPE.names or ()), "visual_tokens", "text_bytes"]
+            for batch in _batches(file, where, column_names):
+                _spool_videos(videos_file, batch, _shard_numbers(batch, shard_numbers, where))
+                _spool_samples(samples_file, batch, video_count)
                 video_count += batch.num_rows
-            self.videos = _memory_map(videos, VIDEO_DTYPE)
-            self.samples = _memory_map(samples, SAMPLE_DTYPE)
+            self.videos = _memory_map(videos_file, VIDEO_DTYPE)
+            self.samples = _memory_map(samples_file, SAMPLE_DTYPE)
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def video(self, number: int) -> VideoLocation:
-        return VideoLocation(*self.videos[number].item())
+    def video(self, video_number: int) -> VideoLocation:
+        return VideoLocation(*self.videos[video_number].item())
 
 
 VIDEO_DTYPE = np.dtype([(name, "<u4" if name == "shard" else "<i8") for name in VideoLocation._fields])
@@ -183,16 +184,18 @@ def _batches(file: IO[bytes], where: str, columns: list[str] | None = None) -> I
 def _require_plausible(batch: pa.RecordBatch, where: str) -> None:
     """Refuse rows with missing or impossible values, and texts that are no UTF-8."""
     batch.validate(full=True)  # Parquet doesn't look whether a text is UTF-8
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        min_value, max_value = 0, 4 * MAX_MEMBER if name.endswith("size") else MAX_OFFSET  # a video has three members
+    for column_name, column in zip(batch.schema.names, batch.columns, strict=True):
+        min_value, max_value = 0, 4 * MAX_MEMBER if column_name.endswith("size") else MAX_OFFSET  # a video has three members
         untyped_column: Any = column
-        values: Any = untyped_column.flatten() if pa.types.is_list(column.type) else untyped_column
-        if column.null_count or values.null_count:
-            raise InputError(f"the index says nothing of {name}", where=where, hint=HINT)
-        if pa.types.is_integer(values.type) and len(values):
-            bounds: Any = pc.min_max(values).as_py()
-            if bounds["min"] < min_value or bounds["max"] > max_value:
-                raise InputError(f"the index says that {name} is {bounds['min']} to {bounds['max']}", where=where, hint=HINT)
+        flat_values: Any = untyped_column.flatten() if pa.types.is_list(column.type) else untyped_column
+        if column.null_count or flat_values.null_count:
+            raise InputError(f"the index says nothing of {column_name}", where=where, hint=HINT)
+        if pa.types.is_integer(flat_values.type) and len(flat_values):
+            min_and_max: Any = pc.min_max(flat_values).as_py()
+            if min_and_max["min"] < min_value or min_and_max["max"] > max_value:
+                raise InputError(
+                    f"the index says that {column_name} is {min_and_max['min']} to {min_and_max['max']}", where=where, hint=HINT
+                )
 
 
 def _texts(batch: pa.RecordBatch, column: str) -> list[str]:
@@ -200,34 +203,34 @@ def _texts(batch: pa.RecordBatch, column: str) -> list[str]:
     return texts
 
 
-def _shard_numbers(batch: pa.RecordBatch, numbers: dict[str, int], where: str) -> npt.NDArray[np.uint32]:
-    column = batch.column("shard").dictionary_encode()
-    names: list[Any] = column.dictionary.to_pylist()
-    unknown = sorted(set(names) - set(numbers))
-    if unknown:
-        raise InputError(f"the index names shards that there are not: {unknown}", where=where, hint=HINT)
-    return np.array([numbers[name] for name in names], np.uint32)[column.indices.to_numpy()]
+def _shard_numbers(batch: pa.RecordBatch, number_by_shard: dict[str, int], where: str) -> npt.NDArray[np.uint32]:
+    shard_column = batch.column("shard").dictionary_encode()
+    shard_names: list[Any] = shard_column.dictionary.to_pylist()
+    unknown_shards = sorted(set(shard_names) - set(number_by_shard))
+    if unknown_shards:
+        raise InputError(f"the index names shards that there are not: {unknown_shards}", where=where, hint=HINT)
+    return np.array([number_by_shard[shard_name] for shard_name in shard_names], np.uint32)[shard_column.indices.to_numpy()]
 
 
-def _spool_videos(file: IO[bytes], batch: pa.RecordBatch, shards: npt.NDArray[np.uint32]) -> None:
-    rows = np.empty(batch.num_rows, VIDEO_DTYPE)
-    rows["shard"] = shards
-    for name in VIDEO_DTYPE.names or ():
-        if name != "shard":
-            rows[name] = batch.column(name).to_numpy()
-    file.write(rows.tobytes())
+def _spool_videos(file: IO[bytes], batch: pa.RecordBatch, shard_numbers: npt.NDArray[np.uint32]) -> None:
+    video_rows = np.empty(batch.num_rows, VIDEO_DTYPE)
+    video_rows["shard"] = shard_numbers
+    for column_name in VIDEO_DTYPE.names or ():
+        if column_name != "shard":
+            video_rows[column_name] = batch.column(column_name).to_numpy()
+    file.write(video_rows.tobytes())
 
 
 def _spool_samples(file: IO[bytes], batch: pa.RecordBatch, first_video: int) -> None:
-    tokens: Any = batch.column("visual_tokens")
-    counts = np.diff(tokens.offsets.to_numpy())
-    rows = np.empty(int(counts.sum()), SAMPLE_DTYPE)
-    rows["video"] = np.repeat(np.arange(first_video, first_video + len(counts)), counts)
-    starts = np.cumsum(counts) - counts
-    rows["index"] = np.arange(len(rows)) - np.repeat(starts, counts)
-    texts: Any = batch.column("text_bytes")
-    rows["cost"] = tokens.flatten().to_numpy() + texts.flatten().to_numpy() // TEXT_BYTES_PER_TOKEN
-    file.write(rows.tobytes())
+    token_lists: Any = batch.column("visual_tokens")
+    sample_counts = np.diff(token_lists.offsets.to_numpy())
+    sample_rows = np.empty(int(sample_counts.sum()), SAMPLE_DTYPE)
+    sample_rows["video"] = np.repeat(np.arange(first_video, first_video + len(sample_counts)), sample_counts)
+    first_samples = np.cumsum(sample_counts) - sample_counts
+    sample_rows["index"] = np.arange(len(sample_rows)) - np.repeat(first_samples, sample_counts)
+    text_byte_lists: Any = batch.column("text_bytes")
+    sample_rows["cost"] = token_lists.flatten().to_numpy() + text_byte_lists.flatten().to_numpy() // TEXT_BYTES_PER_TOKEN
+    file.write(sample_rows.tobytes())
 
 
 def _memory_map(file: IO[bytes], dtype: np.dtype[Any]) -> npt.NDArray[Any]:

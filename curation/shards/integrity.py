@@ -59,9 +59,9 @@ class ShardReport(CommandResult):
 def verify(location: str) -> ShardReport:
     """Check a folder of shards, local or remote."""
     shard_store = open_store(location)
-    data = manifest_bytes(shard_store)
+    manifest_data = manifest_bytes(shard_store)
     try:
-        manifest = parse_manifest(data, f"{location}/{MANIFEST}")
+        manifest = parse_manifest(manifest_data, f"{location}/{MANIFEST}")
     except DmforgeError as error:
         return ShardReport(0, 0, 0, (ShardDefect(MANIFEST, "", 0, error.message),))
     defects = tuple(_defects(shard_store, manifest))
@@ -77,24 +77,24 @@ def require_undamaged(location: str) -> None:
 
 
 def _defects(shard_store: Store, manifest: Manifest) -> Iterator[ShardDefect]:
-    rows: list[VideoIndexRow] | None = None
-    for name, sha256 in manifest.files.items():
+    index_rows: list[VideoIndexRow] | None = None
+    for file_name, sha256 in manifest.files.items():
         try:
-            with shard_store.open(name) as file:
+            with shard_store.open(file_name) as file:
                 if sha256_of_range(file) != sha256:
-                    yield ShardDefect(name, "", 0, "not the file that was packed")
-                elif name == INDEX:
+                    yield ShardDefect(file_name, "", 0, "not the file that was packed")
+                elif file_name == INDEX:
                     file.seek(0)
-                    rows = read_rows(file, f"{shard_store.place}/{name}")
+                    index_rows = read_rows(file, f"{shard_store.place}/{file_name}")
         except DmforgeError as error:
-            yield ShardDefect(name, "", 0, error.message)
-    by_shard: defaultdict[str, list[VideoIndexRow]] = defaultdict(list)
-    for row in rows or ():
-        by_shard[row.shard].append(row)
+            yield ShardDefect(file_name, "", 0, error.message)
+    rows_by_shard: defaultdict[str, list[VideoIndexRow]] = defaultdict(list)
+    for index_row in index_rows or ():
+        rows_by_shard[index_row.shard].append(index_row)
     for shard in manifest.shards:
         try:
             with shard_store.open(shard.name) as file:
-                shard_rows = None if rows is None else by_shard[shard.name]
+                shard_rows = None if index_rows is None else rows_by_shard[shard.name]
                 member_defects = list(_check_members(file, shard, shard_rows))
                 yield from member_defects
                 # between and behind members there are zeros only: the hash of the whole shard finds other changes
@@ -106,59 +106,71 @@ def _defects(shard_store: Store, manifest: Manifest) -> Iterator[ShardDefect]:
             yield ShardDefect(shard.name, "", 0, error.message)
 
 
-def _check_members(file: IO[bytes], shard: Shard, rows: list[VideoIndexRow] | None) -> Iterator[ShardDefect]:
+def _check_members(file: IO[bytes], shard: Shard, index_rows: list[VideoIndexRow] | None) -> Iterator[ShardDefect]:
     """The defects inside a shard, as far as its members can be walked."""
-    expected = {name: member_place for row in rows or () for name, member_place in _expected_members(row).items()}
-    seen: set[str] = set()
+    expected_by_name = {
+        member_name: member_place
+        for index_row in index_rows or ()
+        for member_name, member_place in _expected_members(index_row).items()
+    }
+    seen_names: set[str] = set()
     for member in walk(file, shard.name):
-        seen.add(member.name)
+        seen_names.add(member.name)
         yield from _check_layout(file, shard.name, member)
-        if rows is None:
+        if index_rows is None:
             continue
-        if member.name not in expected:
+        if member.name not in expected_by_name:
             yield ShardDefect(shard.name, member.key, member.header, f"a member that the index doesn't know: {member.name!r}")
             continue
-        offset, size, sha256 = expected[member.name]
-        if (member.offset, member.size) != (offset, size):
+        expected_offset, expected_size, expected_sha256 = expected_by_name[member.name]
+        if (member.offset, member.size) != (expected_offset, expected_size):
             yield ShardDefect(shard.name, member.key, member.offset, f"{member.name!r} lies elsewhere than the index says")
-        elif sha256_of_range(file, member.offset, member.size) != sha256:
+        elif sha256_of_range(file, member.offset, member.size) != expected_sha256:
             yield ShardDefect(shard.name, member.key, member.offset, f"the bytes of {member.name!r} were changed")
-    for name in sorted(set(expected) - seen):
-        yield ShardDefect(shard.name, name.partition(".")[0], expected[name][0], f"{name!r} is missing")
-    for row in rows or ():
-        document = read_range(file, row.json_offset, row.json_size)
-        if hashlib.sha256(document).hexdigest() != row.json_sha256:
+    for member_name in sorted(set(expected_by_name) - seen_names):
+        yield ShardDefect(
+            shard.name, member_name.partition(".")[0], expected_by_name[member_name][0], f"{member_name!r} is missing"
+        )
+    for index_row in index_rows or ():
+        document_bytes = read_range(file, index_row.json_offset, index_row.json_size)
+        if hashlib.sha256(document_bytes).hexdigest() != index_row.json_sha256:
             continue  # already reported above
-        _, samples = read_document(document, f"{shard.name}: {row.key}")
-        if tuple(sample.id for sample in samples) != row.samples:
-            yield ShardDefect(shard.name, row.key, row.json_offset, "its samples are others than the index says")
+        _, samples = read_document(document_bytes, f"{shard.name}: {index_row.key}")
+        if tuple(sample.id for sample in samples) != index_row.samples:
+            yield ShardDefect(shard.name, index_row.key, index_row.json_offset, "its samples are others than the index says")
 
 
 def _expected_members(row: VideoIndexRow) -> dict[str, tuple[int, int, str]]:
-    coarse, json, grid = (f"{row.key}.{suffix}" for suffix in SUFFIXES)
+    coarse_name, json_name, grid_name = (f"{row.key}.{suffix}" for suffix in SUFFIXES)
     return {
-        coarse: (row.coarse_offset, row.coarse_size, row.coarse_sha256),
-        json: (row.json_offset, row.json_size, row.json_sha256),
-        grid: (row.grid_offset, row.grid_size, row.grid_sha256),
+        coarse_name: (row.coarse_offset, row.coarse_size, row.coarse_sha256),
+        json_name: (row.json_offset, row.json_size, row.json_sha256),
+        grid_name: (row.grid_offset, row.grid_size, row.grid_sha256),
     }
 
 
 def _check_layout(file: IO[bytes], shard: str, member: TarMember) -> Iterator[ShardDefect]:
     """The defects of a member's header, which is written by dmforge to the last byte, and of its padding, which is zeros."""
-    actual, expected = read_range(file, member.header, member.offset - member.header), header(member.name, member.size)
-    if actual != expected:
+    actual_header, expected_header = (
+        read_range(file, member.header, member.offset - member.header),
+        header(member.name, member.size),
+    )
+    if actual_header != expected_header:
         yield ShardDefect(
-            shard, member.key, member.header + _first_difference(actual, expected), f"the header of {member.name!r} was changed"
+            shard,
+            member.key,
+            member.header + _first_difference(actual_header, expected_header),
+            f"the header of {member.name!r} was changed",
         )
-    padding = read_range(file, member.offset + member.size, member.end - member.offset - member.size)
-    if any(padding):
-        offset = member.offset + member.size + _first_difference(padding, bytes(len(padding)))
-        yield ShardDefect(shard, member.key, offset, f"something stands behind {member.name!r}")
+    padding_bytes = read_range(file, member.offset + member.size, member.end - member.offset - member.size)
+    if any(padding_bytes):
+        fault_offset = member.offset + member.size + _first_difference(padding_bytes, bytes(len(padding_bytes)))
+        yield ShardDefect(shard, member.key, fault_offset, f"something stands behind {member.name!r}")
 
 
 def _first_difference(data_a: bytes, data_b: bytes) -> int:
-    pairs = enumerate(zip(data_a, data_b, strict=False))
-    return next((offset for offset, (a, b) in pairs if a != b), min(len(data_a), len(data_b)))
+    byte_pairs = enumerate(zip(data_a, data_b, strict=False))
+    return next((offset for offset, (byte_a, byte_b) in byte_pairs if byte_a != byte_b), min(len(data_a), len(data_b)))
 
 
 def _length(file: IO[bytes]) -> int:

@@ -36,21 +36,25 @@ class Bijection:
 
     def __call__(self, positions: npt.ArrayLike) -> Numbers:
         half_bits = np.uint64(max(1, ((self.size - 1).bit_length() + 1) // 2))
-        permuted = self._permute(np.array(positions, np.uint64, ndmin=1), half_bits)
-        while (is_outside := permuted >= self.size).any():
-            permuted[is_outside] = self._permute(permuted[is_outside], half_bits)
-        return permuted.astype(np.int64)
+        permuted_positions = self._permute(np.array(positions, np.uint64, ndmin=1), half_bits)
+        while (is_outside := permuted_positions >= self.size).any():
+            permuted_positions[is_outside] = self._permute(permuted_positions[is_outside], half_bits)
+        return permuted_positions.astype(np.int64)
 
-    def _permute(self, values: npt.NDArray[np.uint64], half_bits: np.uint64) -> npt.NDArray[np.uint64]:
-        mask = (np.uint64(1) << half_bits) - np.uint64(1)
-        left, right = values >> half_bits, values & mask
-        keys = np.frombuffer(self.key, "<u8")
+    def _permute(self, positions: npt.NDArray[np.uint64], half_bits: np.uint64) -> npt.NDArray[np.uint64]:
+        half_mask = (np.uint64(1) << half_bits) - np.uint64(1)
+        left_half, right_half = positions >> half_bits, positions & half_mask
+        round_keys = np.frombuffer(self.key, "<u8")
         for round_index in range(FEISTEL_ROUNDS):
-            left, right = (
-                right,
-                left ^ (mix_bits(right + keys[round_index % 2] + np.uint64(round_index * 0x9E3779B97F4A7C15 % 2**64)) & mask),
+            left_half, right_half = (
+                right_half,
+                left_half
+                ^ (
+                    mix_bits(right_half + round_keys[round_index % 2] + np.uint64(round_index * 0x9E3779B97F4A7C15 % 2**64))
+                    & half_mask
+                ),
             )
-        return (left << half_bits) | right
+        return (left_half << half_bits) | right_half
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,10 @@ class CorpusMix:
     @property
     def shares(self) -> tuple[int, ...]:
         """How many positions of an epoch belong to each corpus."""
-        return tuple(max(1, round(size * weight)) for size, weight in zip(self.sizes, self.weights, strict=True))
+        return tuple(
+            max(1, round(corpus_size * corpus_weight))
+            for corpus_size, corpus_weight in zip(self.sizes, self.weights, strict=True)
+        )
 
     def __len__(self) -> int:
         """The number of positions of an epoch."""
@@ -83,20 +90,24 @@ class CorpusMix:
 
     def at(self, epoch: int, positions: npt.ArrayLike) -> Numbers:
         """The numbers of the samples at these positions of an epoch."""
-        permuted = Bijection(len(self), digest("epoch", [self.seed, epoch]))(positions)
-        samples = np.empty_like(permuted)
+        permuted_positions = Bijection(len(self), digest("epoch", [self.seed, epoch]))(positions)
+        sample_numbers = np.empty_like(permuted_positions)
         share_start = first_sample = 0
-        for corpus, (size, share) in enumerate(zip(self.sizes, self.shares, strict=True)):
-            in_corpus = (permuted >= share_start) & (permuted < share_start + share)
+        for corpus_index, (corpus_size, corpus_share) in enumerate(zip(self.sizes, self.shares, strict=True)):
+            in_corpus = (permuted_positions >= share_start) & (permuted_positions < share_start + corpus_share)
             # the corpus goes on where its last epoch ended: pass after pass over all of its samples
-            passes, offsets = np.divmod(epoch * share + permuted[in_corpus] - share_start, size)
-            pass_samples = np.empty_like(offsets)
-            for pass_index in np.unique(passes):
-                key = digest("pass", [self.seed, corpus, int(pass_index)])
-                pass_samples[passes == pass_index] = Bijection(size, key)(offsets[passes == pass_index])
-            samples[in_corpus] = first_sample + pass_samples
-            share_start, first_sample = share_start + share, first_sample + size
-        return samples
+            pass_numbers, offsets_in_pass = np.divmod(
+                epoch * corpus_share + permuted_positions[in_corpus] - share_start, corpus_size
+            )
+            pass_samples = np.empty_like(offsets_in_pass)
+            for pass_index in np.unique(pass_numbers):
+                pass_key = digest("pass", [self.seed, corpus_index, int(pass_index)])
+                pass_samples[pass_numbers == pass_index] = Bijection(corpus_size, pass_key)(
+                    offsets_in_pass[pass_numbers == pass_index]
+                )
+            sample_numbers[in_corpus] = first_sample + pass_samples
+            share_start, first_sample = share_start + corpus_share, first_sample + corpus_size
+        return sample_numbers
 
 
 class EpochPlan:
@@ -110,13 +121,13 @@ class EpochPlan:
         # where each chunk begins to plan, and the number of its first batch: any batch is found from the mark before it
         self._marks: list[int] = []
         self._firsts: list[int] = []
-        steps = start = 0
-        while start < len(mix):
-            bounds = self._bounds(start)
-            self._marks.append(start)
-            self._firsts.append(steps)
-            steps, start = steps + len(bounds) - 1, bounds[-1]
-        self._steps = steps
+        step_count = chunk_start = 0
+        while chunk_start < len(mix):
+            batch_bounds = self._bounds(chunk_start)
+            self._marks.append(chunk_start)
+            self._firsts.append(step_count)
+            step_count, chunk_start = step_count + len(batch_bounds) - 1, batch_bounds[-1]
+        self._steps = step_count
         self._bounds = lru_cache(2)(self._bounds)
 
     def __len__(self) -> int:
@@ -127,27 +138,29 @@ class EpochPlan:
         """The numbers of the samples of a step."""
         if not 0 <= step < self._steps:
             raise IndexError(step)
-        chunk = bisect_right(self._firsts, step) - 1
-        bounds, batch_in_chunk = self._bounds(self._marks[chunk]), step - self._firsts[chunk]
-        return self.mix.at(self.epoch, np.arange(bounds[batch_in_chunk], bounds[batch_in_chunk + 1]))
+        chunk_index = bisect_right(self._firsts, step) - 1
+        batch_bounds, batch_in_chunk = self._bounds(self._marks[chunk_index]), step - self._firsts[chunk_index]
+        return self.mix.at(self.epoch, np.arange(batch_bounds[batch_in_chunk], batch_bounds[batch_in_chunk + 1]))
 
-    def _bounds(self, start: int) -> list[int]:
-        """The positions at which batches begin, for about a chunk from `start` on; the last is where the next chunk starts."""
+    def _bounds(self, chunk_start: int) -> list[int]:
+        """The positions at which batches begin, for about a chunk from `chunk_start` on, and where the next chunk starts."""
         chunk_positions = max(CHUNK_POSITIONS, 2 * self._max_samples)
-        end = min(start + chunk_positions, len(self.mix))
-        costs = self._costs(self.mix.at(self.epoch, np.arange(start, end)))
+        chunk_end = min(chunk_start + chunk_positions, len(self.mix))
+        costs = self._costs(self.mix.at(self.epoch, np.arange(chunk_start, chunk_end)))
         cumulative_costs = np.concatenate([[0], np.cumsum(costs)])
         # for every position at once: where the batch ends that begins there. A sample beyond the budget is a batch alone
         last_fitting = np.searchsorted(cumulative_costs, cumulative_costs[:-1] + self._max_tokens, side="right") - 1
-        starts = np.arange(len(costs))
-        ends = np.clip(last_fitting, starts + 1, np.minimum(starts + self._max_samples, len(costs))).tolist()
-        bounds, batch_end = [start], 0
-        while batch_end < len(ends):
-            batch_end = ends[batch_end]
-            if batch_end == len(ends) and end < len(self.mix):
+        sample_positions = np.arange(len(costs))
+        batch_ends = np.clip(
+            last_fitting, sample_positions + 1, np.minimum(sample_positions + self._max_samples, len(costs))
+        ).tolist()
+        batch_bounds, batch_end = [chunk_start], 0
+        while batch_end < len(batch_ends):
+            batch_end = batch_ends[batch_end]
+            if batch_end == len(batch_ends) and chunk_end < len(self.mix):
                 break  # this one might go on behind the chunk: the next chunk begins with it
-            bounds.append(start + batch_end)
-        return bounds
+            batch_bounds.append(chunk_start + batch_end)
+        return batch_bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,21 +171,22 @@ class TrainingTurn:
     weight: int = 1
 
 
-def deal(numbers: Numbers, costs: Costs, ranks: int) -> list[list[TrainingTurn]]:
+def deal(sample_numbers: Numbers, costs: Costs, ranks: int) -> list[list[TrainingTurn]]:
     """Distribute a global batch to ranks: equally many samples each, filled up where needed, and about equally many tokens."""
     # a sample may come twice in a batch, where a corpus weighs more than 1
-    by_cost = sorted(
-        zip(numbers.tolist(), costs(numbers).tolist(), strict=True),
+    numbers_by_cost = sorted(
+        zip(sample_numbers.tolist(), costs(sample_numbers).tolist(), strict=True),
         key=lambda number_and_cost: (-number_and_cost[1], number_and_cost[0]),
     )
-    per_rank = -(-len(by_cost) // ranks)
+    samples_per_rank = -(-len(numbers_by_cost) // ranks)
     turns_by_rank: list[list[TrainingTurn]] = [[] for _ in range(ranks)]
     rank_costs = [0] * ranks
-    for number, cost in by_cost:
+    for sample_number, token_cost in numbers_by_cost:
         rank = min(
-            (rank for rank in range(ranks) if len(turns_by_rank[rank]) < per_rank), key=lambda rank: (rank_costs[rank], rank)
+            (rank for rank in range(ranks) if len(turns_by_rank[rank]) < samples_per_rank),
+            key=lambda rank: (rank_costs[rank], rank),
         )
-        turns_by_rank[rank].append(TrainingTurn(number))
-        rank_costs[rank] += cost
-    cheapest = TrainingTurn(by_cost[-1][0], weight=0)
-    return [turns + [cheapest] * (per_rank - len(turns)) for turns in turns_by_rank]
+        turns_by_rank[rank].append(TrainingTurn(sample_number))
+        rank_costs[rank] += token_cost
+    cheapest = TrainingTurn(numbers_by_cost[-1][0], weight=0)
+    return [rank_turns + [cheapest] * (samples_per_rank - len(rank_turns)) for rank_turns in turns_by_rank]

@@ -36,7 +36,7 @@ class ExampleSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, numbers: Sequence[int]) -> list[Example]:
+    def read(self, sample_numbers: Sequence[int]) -> list[Example]:
         """Several samples at once."""
         ...
 
@@ -68,12 +68,16 @@ class CorpusDataset:
         """Read a batch, as a DataLoader calls it: each corpus is read once."""
         example_by_number: dict[int, Example] = {}
         numbers_by_corpus: dict[int, list[int]] = {}
-        for number in dict.fromkeys(turn.number for turn in turns):
-            numbers_by_corpus.setdefault(bisect_right(self._ends, number), []).append(number)
-        for corpus_index, numbers in numbers_by_corpus.items():
+        for global_number in dict.fromkeys(turn.number for turn in turns):
+            numbers_by_corpus.setdefault(bisect_right(self._ends, global_number), []).append(global_number)
+        for corpus_index, global_numbers in numbers_by_corpus.items():
             corpus = self.corpora[corpus_index]
-            first_number = self._ends[corpus_index] - len(corpus)
-            example_by_number |= zip(numbers, corpus.read([number - first_number for number in numbers]), strict=True)
+            first_global_number = self._ends[corpus_index] - len(corpus)
+            example_by_number |= zip(
+                global_numbers,
+                corpus.read([global_number - first_global_number for global_number in global_numbers]),
+                strict=True,
+            )
         return [(example_by_number[turn.number], turn.weight) for turn in turns]
 
 
@@ -94,9 +98,9 @@ class BatchSampler:
         """`max_tokens` and `max_samples` bound the global batch, over all ranks."""
         if not 0 <= rank < ranks:
             raise InputError(f"there is no rank {rank} of {ranks}", hint="ranks count from 0")
-        sizes = tuple(len(corpus) for corpus in corpora)
-        self._mix = CorpusMix(sizes, tuple(weights) if weights else (1.0,) * len(sizes), seed)
-        self._corpus_costs, self._corpus_ends = [corpus.costs for corpus in corpora], np.cumsum(sizes)
+        corpus_sizes = tuple(len(corpus) for corpus in corpora)
+        self._mix = CorpusMix(corpus_sizes, tuple(weights) if weights else (1.0,) * len(corpus_sizes), seed)
+        self._corpus_costs, self._corpus_ends = [corpus.costs for corpus in corpora], np.cumsum(corpus_sizes)
         self._batch_limits, self._rank, self._ranks = (max_tokens, max_samples), rank, ranks
         self._selections = tuple(corpus.manifest.selection for corpus in corpora)
         self._first_step = 0
@@ -116,26 +120,28 @@ class BatchSampler:
         if epoch != self.plan.epoch:
             self.plan, self._first_step = self.plan_of(epoch), 0
 
-    def state(self, step: int) -> dict[str, Any]:
-        """The state to save once `step` steps of this epoch are done. The trainer counts them: a DataLoader reads ahead."""
-        return asdict(ReaderState(self._mix.seed, self.plan.epoch, step, self._selections))
+    def state(self, steps_done: int) -> dict[str, Any]:
+        """The state to save once so many steps of this epoch are done. The trainer counts them: a DataLoader reads ahead."""
+        return asdict(ReaderState(self._mix.seed, self.plan.epoch, steps_done, self._selections))
 
-    def resume(self, content: dict[str, Any]) -> None:
+    def resume(self, state_values: dict[str, Any]) -> None:
         """Continue from a saved state. The number of ranks may have changed; the corpora and the seed may not."""
-        state = ReaderState(content["seed"], content["epoch"], content["step"], tuple(content["selections"]))
+        state = ReaderState(
+            state_values["seed"], state_values["epoch"], state_values["step"], tuple(state_values["selections"])
+        )
         if (state.seed, state.selections) != (self._mix.seed, self._selections):
             hint = "resume with the corpora and the seed that the training began with, or begin anew"
             raise InputError("the state belongs to another training", where="selections or seed", hint=hint)
         self.set_epoch(state.epoch)
         self._first_step = state.step
 
-    def _costs(self, numbers: Numbers) -> Numbers:
-        costs = np.empty_like(numbers)
-        corpus_indices = np.searchsorted(self._corpus_ends, numbers, side="right")
+    def _costs(self, global_numbers: Numbers) -> Numbers:
+        token_costs = np.empty_like(global_numbers)
+        corpus_indices = np.searchsorted(self._corpus_ends, global_numbers, side="right")
         for corpus_index, (corpus_costs, corpus_end) in enumerate(zip(self._corpus_costs, self._corpus_ends, strict=True)):
             in_corpus = corpus_indices == corpus_index
-            costs[in_corpus] = corpus_costs[numbers[in_corpus] - (corpus_end - len(corpus_costs))]
-        return costs
+            token_costs[in_corpus] = corpus_costs[global_numbers[in_corpus] - (corpus_end - len(corpus_costs))]
+        return token_costs
 
     def plan_of(self, epoch: int) -> EpochPlan:
         """The plan of the batches of an epoch."""

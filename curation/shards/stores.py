@@ -73,20 +73,22 @@ class LocalStore:
         self._open_cached = lru_cache(MAX_OPEN)(self.open)
 
     def open(self, name: str) -> IO[bytes]:
-        path = Path(self.place, name)
+        file_path = Path(self.place, name)
         try:
-            if not path.is_file():  # to open a pipe is to wait for whoever writes to it
-                raise FileNotFoundError(path)
-            return path.open("rb", buffering=0)
+            if not file_path.is_file():  # to open a pipe is to wait for whoever writes to it
+                raise FileNotFoundError(file_path)
+            return file_path.open("rb", buffering=0)
         except OSError as error:
-            raise _missing(str(path), error) from None
+            raise _missing(str(file_path), error) from None
 
     def read(self, requests: Sequence[ByteRange]) -> list[list[bytes]]:
-        results: list[list[bytes]] = []
-        for stretch in requests:
-            descriptor = self._open_cached(stretch.name).fileno()
-            results.append([os.pread(descriptor, size, offset) for offset, size in stretch.parts])
-        return results
+        bytes_by_request: list[list[bytes]] = []
+        for byte_range in requests:
+            descriptor = self._open_cached(byte_range.name).fileno()
+            bytes_by_request.append(
+                [os.pread(descriptor, part_size, part_offset) for part_offset, part_size in byte_range.parts]
+            )
+        return bytes_by_request
 
 
 class RemoteStore:
@@ -107,18 +109,22 @@ class RemoteStore:
             raise _missing(f"{self.place}/{name}", error) from None
 
     def read(self, requests: Sequence[ByteRange]) -> list[list[bytes]]:
-        paths = [f"{self._path}/{stretch.name}" for stretch in requests]
-        starts = [stretch.parts[0][0] for stretch in requests]
-        ends = [sum(stretch.parts[-1]) for stretch in requests]
+        file_paths = [f"{self._path}/{byte_range.name}" for byte_range in requests]
+        start_offsets = [byte_range.parts[0][0] for byte_range in requests]
+        end_offsets = [sum(byte_range.parts[-1]) for byte_range in requests]
         try:
-            ranges: list[Any] = self._system.cat_ranges(paths, starts, ends, on_error="raise")
+            range_bytes: list[Any] = self._system.cat_ranges(file_paths, start_offsets, end_offsets, on_error="raise")
         except Exception as error:
             raise LakeError(
                 f"can't be read: {type(error).__name__}", where=self.place, hint="try again when its server answers"
             ) from error
-        fetched = zip(requests, starts, ranges, strict=True)
+        fetched_ranges = zip(requests, start_offsets, range_bytes, strict=True)
         return [
-            [data[offset - start : offset - start + size] for offset, size in stretch.parts] for stretch, start, data in fetched
+            [
+                range_data[part_offset - range_start : part_offset - range_start + part_size]
+                for part_offset, part_size in byte_range.parts
+            ]
+            for byte_range, range_start, range_data in fetched_ranges
         ]
 
 

@@ -26,12 +26,12 @@ def stream(url: str) -> Any:
     shards = [shard.name for shard in stored_manifest(shard_store).shards]
 
     def members(sources: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        for source in sources:
-            yield from _members(shard_store, source["url"])
+        for shard_source in sources:
+            yield from _members(shard_store, shard_source["url"])
 
     def samples(videos: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        for video in videos:
-            yield from _samples(video)
+        for video_members in videos:
+            yield from _samples(video_members)
 
     return wds.DataPipeline(
         wds.SimpleShardList(shards),
@@ -49,14 +49,14 @@ def _members(shard_store: Store, shard: str) -> Iterator[dict[str, Any]]:
             yield {"fname": member.name, "data": read_range(file, member.offset, member.size), "__url__": shard}
 
 
-def _samples(members: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    shard_video, samples = read_document(members["json"], f"{members['__url__']}: {members['__key__']}")
+def _samples(member_bytes: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    shard_video, samples = read_document(member_bytes["json"], f"{member_bytes['__url__']}: {member_bytes['__key__']}")
     for sample in samples:
         yield {
-            "__key__": members["__key__"],
-            "__url__": members["__url__"],
-            "coarse.mp4": members["coarse.mp4"],
-            "mp4": members["mp4"],
+            "__key__": member_bytes["__key__"],
+            "__url__": member_bytes["__url__"],
+            "coarse.mp4": member_bytes["coarse.mp4"],
+            "mp4": member_bytes["mp4"],
             "video": asdict(shard_video),
             "sample": sample,
         }

@@ -31,17 +31,19 @@ def raw_records(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Any]]
         raise InputError("there is no such file", where=str(file), hint="correct the path")
     if not file.stat().st_size:
         raise InputError("the file is empty", where=str(file), hint=HINT)
-    reader = {"json": _read_json_records, "csv": _read_csv_rows, "text": _read_text_lines, "parquet": _read_parquet_rows}[
+    read_records = {"json": _read_json_records, "csv": _read_csv_rows, "text": _read_text_lines, "parquet": _read_parquet_rows}[
         form.layout
     ]
     with disk_errors(file):
-        yield from reader(file, form)
+        yield from read_records(file, form)
 
 
 def open_as_utf8(file: Path) -> AbstractContextManager[IO[bytes]]:
     """A file of text as UTF-8, whichever Unicode its first bytes say that it is: spreadsheets on Windows save UTF-16."""
     raw_file = file.open("rb")
-    encoding = next((name for bom, name in MARKS if raw_file.peek(4).startswith(bom)), "")
+    encoding = next(
+        (encoding_name for byte_order_mark, encoding_name in MARKS if raw_file.peek(4).startswith(byte_order_mark)), ""
+    )
     if not encoding:
         return raw_file
     with raw_file:
@@ -64,15 +66,15 @@ MARKS = (
 def _read_json_records(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Any]]:
     """Records of JSON: of a document, which is a list or what `form.records` takes apart, or of lines with a record each."""
     with open_as_utf8(file) as text_file:
-        head = text_file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
-    is_document = head[:1] == b"[" or (head[:1] == b"{" and form.records is not None)
+        first_bytes = text_file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
+    is_document = first_bytes[:1] == b"[" or (first_bytes[:1] == b"{" and form.records is not None)
     yield from (_read_document if is_document else _read_json_lines)(file, form)
 
 
 def _read_text_lines(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Raw]]:
     del form
-    with open_as_utf8(file) as lines:
-        for line_number, line in _numbered_lines(lines, file):
+    with open_as_utf8(file) as text_lines:
+        for line_number, line in _numbered_lines(text_lines, file):
             yield str(line_number), {"line": line}
 
 
@@ -95,11 +97,11 @@ def _numbered_lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
             hint = f"give a text; if it is UTF-16 without a byte order mark, {CONVERT}"
             raise InputError("NUL bytes, which no text in UTF-8 has", where=where, hint=hint)
         try:
-            text = line.decode("utf-8-sig" if line_number == 1 else "utf-8").strip("\r\n")
+            line_text = line.decode("utf-8-sig" if line_number == 1 else "utf-8").strip("\r\n")
         except UnicodeDecodeError as error:
             raise InputError(f"not UTF-8: {error.reason}", where=where, hint="convert the file to UTF-8") from None
-        if text.strip():
-            yield line_number, text
+        if line_text.strip():
+            yield line_number, line_text
 
 
 def read_json(file: Path) -> Any:
@@ -109,11 +111,11 @@ def read_json(file: Path) -> Any:
         raise InputError(message, where=str(file), hint="cut it into several")
     try:
         with open_as_utf8(file) as text_file:
-            text = text_file.read().decode("utf-8-sig")
+            json_text = text_file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         location = f"{file}: byte {error.start}"
         raise InputError(f"not UTF-8: {error.reason}", where=location, hint="convert the file to UTF-8") from None
-    return _parse_json(text, str(file))
+    return _parse_json(json_text, str(file))
 
 
 def _read_document(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Any]]:
@@ -124,18 +126,18 @@ def _read_document(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, An
             records = list(records)
     except (KeyError, TypeError, AttributeError, ValueError):
         raise InputError(f"not a document of {form.name}", where=str(file), hint=HINT) from None
-    for number, record in enumerate(records, 1):
-        yield str(number), record
+    for record_number, record in enumerate(records, 1):
+        yield str(record_number), record
 
 
 def _parse_json(text: str, where: str) -> Any:
     """Parse JSON in which no key stands twice with different values: the last would win silently."""
     duplicate_keys: list[tuple[str, object]] = []
 
-    def no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        record = dict(pairs)
-        if len(record) < len(pairs):
-            duplicate_keys.extend((key, record) for key, value in pairs if record[key] != value)
+    def no_key_twice(key_value_pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        record = dict(key_value_pairs)
+        if len(record) < len(key_value_pairs):
+            duplicate_keys.extend((twice_key, record) for twice_key, value in key_value_pairs if record[twice_key] != value)
         return record
 
     try:
@@ -146,10 +148,10 @@ def _parse_json(text: str, where: str) -> Any:
     except (RecursionError, ValueError):
         raise InputError("JSON that is nested too deeply, or has a number without end", where=where, hint=HINT) from None
     if duplicate_keys:
-        key, record = duplicate_keys[-1]  # the outermost: no other one can have been lost with what it stands in
-        message = f"the key {key[:MAX_KEY]!r} stands twice in one object, with different values"
+        twice_key, record = duplicate_keys[-1]  # the outermost: no other one can have been lost with what it stands in
+        message = f"the key {twice_key[:MAX_KEY]!r} stands twice in one object, with different values"
         hint = "keep the one that is right; an object of JSON has each key once"
-        raise InputError(message, where=where + _location_of(record, document, text, key), hint=hint)
+        raise InputError(message, where=where + _location_of(record, document, text, twice_key), hint=hint)
     return document
 
 
@@ -157,28 +159,34 @@ def _location_of(record: object, document: object, text: str, key: str) -> str:
     """Where an object stands in a document: its line where it is the whole document, else the path of keys down to it."""
     if record is document:
         return f", line {text.count(chr(10), 0, text.rfind(json.dumps(key))) + 1}" if "\n" in text else ""
-    pending: list[tuple[str, Any]] = [("", document)]
-    while pending:
-        location, value = pending.pop()
+    pending_values: list[tuple[str, Any]] = [("", document)]
+    while pending_values:
+        location, value = pending_values.pop()
         if value is record:
             return location
-        separator = " > " if location else ": "
+        location_separator = " > " if location else ": "
         if isinstance(value, dict):
-            pending += [(f"{location}{separator}{name[:MAX_KEY]}", inner) for name, inner in value.items()]
+            pending_values += [
+                (f"{location}{location_separator}{inner_key[:MAX_KEY]}", inner_value)
+                for inner_key, inner_value in value.items()
+            ]
         elif isinstance(value, list):
-            pending += [(f"{location}{separator}record {number}", inner) for number, inner in enumerate(value, 1)]
+            pending_values += [
+                (f"{location}{location_separator}record {record_number}", inner_value)
+                for record_number, inner_value in enumerate(value, 1)
+            ]
     return ""
 
 
 def _read_csv_rows(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Raw]]:
     del form
-    with open_as_utf8(file) as lines:
-        reader = csv.DictReader(line + "\n" for _, line in _numbered_lines(lines, file))
+    with open_as_utf8(file) as text_lines:
+        csv_reader = csv.DictReader(line + "\n" for _, line in _numbered_lines(text_lines, file))
         try:
-            for row in reader:
-                yield str(reader.line_num), row
+            for csv_row in csv_reader:
+                yield str(csv_reader.line_num), csv_row
         except csv.Error as error:
-            raise InputError(f"not CSV: {error}", where=f"{file}:{reader.line_num}", hint=HINT) from None
+            raise InputError(f"not CSV: {error}", where=f"{file}:{csv_reader.line_num}", hint=HINT) from None
 
 
 def _read_parquet_rows(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Raw]]:
@@ -190,8 +198,8 @@ def _read_parquet_rows(file: Path, form: AnnotationFormat) -> Iterator[tuple[str
     try:
         row_number = 0
         with file.open("rb") as parquet_file:
-            for batch in pieces(open_parquet(parquet_file, str(file)), 1000, str(file)):
-                for row in batch.to_pylist():
+            for record_batch in pieces(open_parquet(parquet_file, str(file)), 1000, str(file)):
+                for row in record_batch.to_pylist():
                     row_number += 1
                     yield str(row_number), row
     except (pa.ArrowException, OSError, ValueError) as error:  # broken bytes raise any of these

@@ -79,12 +79,12 @@ class AnnotationFormat:
     role: Role = "train"
 
 
-def seconds(pair: Any) -> tuple[float, float]:
+def seconds(start_and_end: Any) -> tuple[float, float]:
     """A window as most formats write it."""
-    start, end = pair
-    return float(start), float(end)
+    start_s, end_s = start_and_end
+    return float(start_s), float(end_s)
 
 
 def by_key(document: Any) -> Iterable[Raw]:
     """Records of a JSON object whose keys name videos: each with its key as `video`."""
-    return ({"video": name, **record} for name, record in document.items())
+    return ({"video": video_name, **record} for video_name, record in document.items())

@@ -46,16 +46,16 @@ def _split_companions(form: AnnotationFormat, files: Sequence[Path]) -> tuple[Co
     annotations: list[Path] = []
     for file in files:
         try:
-            companion = form.companion(file) if file.is_file() else None
+            companion_entries = form.companion(file) if file.is_file() else None
         except STRUCTURE as error:
             message = f"{form.name} can't read it beside its annotations: {_describe_error(error)}"
             raise InputError(message, where=str(file), hint=HINT) from None
         except OSError as error:
             raise InputError(f"can't be read: {error.strerror}", where=str(file), hint=HINT) from None
-        if companion is None:
+        if companion_entries is None:
             annotations.append(file)
         else:
-            companions |= companion
+            companions |= companion_entries
     if not annotations:
         raise InputError(f"no annotations of {form.name} among these files", where="FILE", hint=f"give {form.about}")
     return companions, annotations
@@ -71,54 +71,59 @@ def _read_file(form: AnnotationFormat, file: Path, companions: Companions) -> It
     except InputError as error:
         raise _with_guess(error, form, file) from None
     if form.needs_companion and not companions:
-        missing = f"{form.needs_companion} is not among these files, and {form.name} has its windows there"
+        problem = f"{form.needs_companion} is not among these files, and {form.name} has its windows there"
         hint = f"give it as well: dmforge import {form.name} {file} {form.needs_companion}"
-        raise InputError(missing, where=str(file), hint=hint)
-    for row, record in itertools.chain([first_record], records):
-        origin = f"{file.name}:{row}"
+        raise InputError(problem, where=str(file), hint=hint)
+    for row_place, record in itertools.chain([first_record], records):
+        origin = f"{file.name}:{row_place}"
         try:
-            questions = list(_checked_types(form.questions(record, companions))) if form.keys <= record.keys() else None
+            record_questions = list(_checked_types(form.questions(record, companions))) if form.keys <= record.keys() else None
         except STRUCTURE:
-            questions = None
-        for question in questions if questions is not None else [RefusedQuestion("", "malformed row")]:
+            record_questions = None
+        for question in record_questions if record_questions is not None else [RefusedQuestion("", "malformed row")]:
             yield PlacedQuestion(origin, _within_limits(question))
 
 
 def _checked_types(questions: Iterable[Question | RefusedQuestion]) -> Iterator[Question | RefusedQuestion]:
     """The same questions, once their texts can be stored and their numbers are numbers: a record can hold anything."""
     for question in questions:
-        texts = (
+        question_texts = (
             [question.video, question.reason]
             if isinstance(question, RefusedQuestion)
             else [question.video, question.question, question.answer, question.reply]
         )
         if isinstance(question, Question):
-            texts += question.options
-            numbers: list[Any] = [time for window in question.windows for time in window]
-            numbers += [number for number in (question.duration_s, question.fps) if number is not None]
-            if not all(isinstance(number, int | float) for number in numbers) or not abs(question.duration_s or 0) < MAX_CS:
+            question_texts += question.options
+            question_numbers: list[Any] = [time_s for window in question.windows for time_s in window]
+            question_numbers += [
+                question_number for question_number in (question.duration_s, question.fps) if question_number is not None
+            ]
+            if (
+                not all(isinstance(question_number, int | float) for question_number in question_numbers)
+                or not abs(question.duration_s or 0) < MAX_CS
+            ):
                 raise TypeError("a time is not a number")
-        for text in texts:
-            text.encode()  # JSON can hold halves of letters, and a row can't
+        for question_text in question_texts:
+            question_text.encode()  # JSON can hold halves of letters, and a row can't
         yield question
 
 
 def _within_limits(question: Question | RefusedQuestion) -> Question | RefusedQuestion:
     """The same question, unless a text of it is too long: then a refusal, so that the text is not even stored."""
-    fault = fault_of_length(Question(question.video, "open", "") if isinstance(question, RefusedQuestion) else question)
-    return RefusedQuestion(question.video[:MAX_NAME_CHARS], fault) if fault else question
+    length_fault = fault_of_length(Question(question.video, "open", "") if isinstance(question, RefusedQuestion) else question)
+    return RefusedQuestion(question.video[:MAX_NAME_CHARS], length_fault) if length_fault else question
 
 
 def _check_first_record(form: AnnotationFormat, where: str, record: Any, companions: Companions) -> None:
     """Raise an error if the first record shows that a file is not of this format."""
     if not isinstance(record, dict):
-        kind = JSON_KINDS.get(type(record), "no object")
-        message = f"not {form.name}: the first record is {kind}, and an object is wanted, {form.about}"
+        json_kind = JSON_KINDS.get(type(record), "no object")
+        message = f"not {form.name}: the first record is {json_kind}, and an object is wanted, {form.about}"
         raise InputError(message, where=where, hint=HINT)
     try:
-        missing = sorted(form.keys - record.keys())
-        if missing:
-            raise InputError(f"not {form.name}: no {missing[0]!r} in the first record", where=where, hint=HINT)
+        missing_keys = sorted(form.keys - record.keys())
+        if missing_keys:
+            raise InputError(f"not {form.name}: no {missing_keys[0]!r} in the first record", where=where, hint=HINT)
         list(_checked_types(form.questions(record, companions)))
     except STRUCTURE as error:
         message = f"not {form.name}: the first record is not like {form.about}: {_describe_error(error)}"
@@ -137,22 +142,24 @@ def _describe_error(error: Exception) -> str:
 
 
 def _with_guess(error: InputError, form: AnnotationFormat, file: Path) -> InputError:
-    guess = guess_format(file, other_than=form.name) if file.is_file() else None
-    if guess is None:
+    guessed_format = guess_format(file, other_than=form.name) if file.is_file() else None
+    if guessed_format is None:
         return error
-    return InputError(error.message, where=error.where, hint=f"it looks like {guess}: dmforge import {guess} ...")
+    return InputError(
+        error.message, where=error.where, hint=f"it looks like {guessed_format}: dmforge import {guessed_format} ..."
+    )
 
 
 def guess_format(file: Path, other_than: str) -> str | None:
     """The format that a file looks like: the one with the most keys that its first record has."""
-    fitting: list[tuple[int, str]] = []
+    fitting_formats: list[tuple[int, str]] = []
     for form in FORMATS.values():
         if form.name in (other_than, "ids"):
             continue
         try:
             record: Raw | None = next((record for _, record in raw_records(file, form)), None)
             if record is not None and form.keys <= record.keys() and any(True for _ in form.questions(record, {})):
-                fitting.append((len(form.keys), form.name))
+                fitting_formats.append((len(form.keys), form.name))
         except (InputError, OSError, *STRUCTURE):
             continue
-    return max(fitting)[1] if fitting else None
+    return max(fitting_formats)[1] if fitting_formats else None

@@ -65,8 +65,8 @@ class ImportedFiles:
 
     def path(self, workspace: WorkspaceFolder) -> Path:
         """The file for their questions, named by a digest of their contents."""
-        name = digest("brought", [self.form.name, [sha256_of(file) for file in self.files]]).hex()
-        return workspace.inputs / self.folder / f"{name}.jsonl"
+        file_name = digest("brought", [self.form.name, [sha256_of(file) for file in self.files]]).hex()
+        return workspace.inputs / self.folder / f"{file_name}.jsonl"
 
 
 def store_questions(
@@ -74,35 +74,41 @@ def store_questions(
     annotation_files: ImportedFiles,
     questions: Iterator[PlacedQuestion],
     find: Find | None,
-    claims: SourceInfo,
+    source_info: SourceInfo,
 ) -> None:
     """Write the questions of files into the workspace, all or none. Without `find`, no video is looked for."""
     path = annotation_files.path(workspace)
     with writing(path) as file:
-        common = {name: getattr(claims, name) for name in CLAIMED}
-        file.write((json.dumps(common) + "\n").encode())
-        for chunk in batched(questions, QUESTIONS_AT_ONCE):
-            file.write("".join(_to_line(question, find) for question in chunk).encode("ascii"))
+        header_fields = {claim_name: getattr(source_info, claim_name) for claim_name in CLAIMED}
+        file.write((json.dumps(header_fields) + "\n").encode())
+        for question_chunk in batched(questions, QUESTIONS_AT_ONCE):
+            file.write("".join(_to_line(question, find) for question in question_chunk).encode("ascii"))
     sync_folder(path.parent)
 
 
 def all_rows(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> Iterator[AnnotationRow]:
     """Every question that was imported."""
     for path in _annotation_paths(workspace, folder):
-        with disk_errors(path), path.open("rb") as lines:
-            claims = _parse_header(next(lines, b"{}"), f"{path}:1")
-            for line_number, line in enumerate(lines, 2):
-                video, origin, content = _parse_line(line, f"{path}:{line_number}")
-                yield AnnotationRow(video, content, origin=origin, **claims)
+        with disk_errors(path), path.open("rb") as annotation_lines:
+            header_claims = _parse_header(next(annotation_lines, b"{}"), f"{path}:1")
+            for line_number, annotation_line in enumerate(annotation_lines, 2):
+                video_id, origin, question_json = _parse_line(annotation_line, f"{path}:{line_number}")
+                yield AnnotationRow(video_id, question_json, origin=origin, **header_claims)
 
 
 def row_ids_of(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> list[Id]:
     """The ids of the rows that some files gave when they were imported."""
     path = annotation_files.path(workspace)
-    with disk_errors(path), path.open("rb") as lines:
-        claims = _parse_header(next(lines, b"{}"), f"{path}:1")
-        parsed_lines = (_parse_line(line, f"{path}:{line_number}") for line_number, line in enumerate(lines, 2))
-        return [AnnotationRow(video, content, origin=origin, **claims).id for video, origin, content in parsed_lines]
+    with disk_errors(path), path.open("rb") as annotation_lines:
+        header_claims = _parse_header(next(annotation_lines, b"{}"), f"{path}:1")
+        parsed_lines = (
+            _parse_line(annotation_line, f"{path}:{line_number}")
+            for line_number, annotation_line in enumerate(annotation_lines, 2)
+        )
+        return [
+            AnnotationRow(video_id, question_json, origin=origin, **header_claims).id
+            for video_id, origin, question_json in parsed_lines
+        ]
 
 
 def source_version(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> str:
@@ -112,17 +118,17 @@ def source_version(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> str
 
 def forget_lines(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the questions about some videos; how many there were."""
-    removed = 0
-    for path, lines, kept_lines in _without_lines_about(workspace, videos):
-        if len(kept_lines) < len(lines):
-            removed += len(lines) - len(kept_lines)
+    removed_count = 0
+    for path, all_lines, kept_lines in _without_lines_about(workspace, videos):
+        if len(kept_lines) < len(all_lines):
+            removed_count += len(all_lines) - len(kept_lines)
             write_bytes(path, b"".join(kept_lines))
-    return removed
+    return removed_count
 
 
 def count_lines(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """How many questions are about some videos."""
-    return sum(len(lines) - len(kept_lines) for _, lines, kept_lines in _without_lines_about(workspace, videos))
+    return sum(len(all_lines) - len(kept_lines) for _, all_lines, kept_lines in _without_lines_about(workspace, videos))
 
 
 def _without_lines_about(workspace: WorkspaceFolder, videos: Collection[Id]) -> Iterator[tuple[Path, list[bytes], list[bytes]]]:
@@ -130,77 +136,86 @@ def _without_lines_about(workspace: WorkspaceFolder, videos: Collection[Id]) -> 
     line_starts = tuple(f'["{show("video", video)}", '.encode() for video in videos)
     for path in _annotation_paths(workspace, ANNOTATIONS):
         with disk_errors(path):
-            lines = path.read_bytes().splitlines(keepends=True)
-        yield path, lines, [line for line in lines if not line.startswith(line_starts)]
+            all_lines = path.read_bytes().splitlines(keepends=True)
+        yield path, all_lines, [annotation_line for annotation_line in all_lines if not annotation_line.startswith(line_starts)]
 
 
-def take_over_files(workspace: WorkspaceFolder, other: WorkspaceFolder) -> int:
+def take_over_files(workspace: WorkspaceFolder, other_workspace: WorkspaceFolder) -> int:
     """Copy the annotations of another workspace, benchmarks too; how many files were new.
 
     Of a file that both have, questions whose video is missing here are replaced by those whose video was found there.
     """
-    new_count = 0
-    for other_path in sorted(other.inputs.glob("*/*.jsonl")):
-        own_path = workspace.inputs / other_path.relative_to(other.inputs)
+    new_file_count = 0
+    for other_path in sorted(other_workspace.inputs.glob("*/*.jsonl")):
+        own_path = workspace.inputs / other_path.relative_to(other_workspace.inputs)
         with disk_errors(other_path):
-            content = other_path.read_bytes()
+            new_content = other_path.read_bytes()
         if own_path.exists():
             own_content = own_path.read_bytes()
-            content = (
-                own_content if own_path.parent.name != ANNOTATIONS else _with_found_videos(own_content, content, str(own_path))
+            new_content = (
+                own_content
+                if own_path.parent.name != ANNOTATIONS
+                else _with_found_videos(own_content, new_content, str(own_path))
             )
-            if content == own_content:
+            if new_content == own_content:
                 continue
         else:
-            new_count += 1
-        write_bytes(own_path, content)
-    return new_count
+            new_file_count += 1
+        write_bytes(own_path, new_content)
+    return new_file_count
 
 
 def _with_found_videos(own_content: bytes, other_content: bytes, where: str) -> bytes:
     """The own lines, with the other ones in place of those whose video is missing."""
-    header, *lines = own_content.splitlines(keepends=True)
+    header_line, *own_lines = own_content.splitlines(keepends=True)
     other_lines = {_parse_line(line, where)[1]: line for line in other_content.splitlines(keepends=True)[1:]}
 
     def preferred(line: bytes) -> bytes:
-        _, origin, content = _parse_line(line, where)
-        return other_lines.get(origin, line) if json.loads(content).get("reason") == MISSING else line
+        _, origin, question_json = _parse_line(line, where)
+        return other_lines.get(origin, line) if json.loads(question_json).get("reason") == MISSING else line
 
-    return b"".join([header, *map(preferred, lines)])
+    return b"".join([header_line, *map(preferred, own_lines)])
 
 
 def read_question(content: str) -> Question | RefusedQuestion:
     """The question in a row, or why there is none."""
-    payload: dict[str, Any] = json.loads(content)
-    if "reason" in payload:
-        return RefusedQuestion(payload["video"], payload["reason"])
-    windows = tuple((start, end) for start, end in payload.pop("windows", ()))
-    tuples = {name: tuple(payload.pop(name, ())) for name in ("options", "flags")}
-    return Question(windows=windows, **tuples, **payload)
+    question_values: dict[str, Any] = json.loads(content)
+    if "reason" in question_values:
+        return RefusedQuestion(question_values["video"], question_values["reason"])
+    windows = tuple((start_s, end_s) for start_s, end_s in question_values.pop("windows", ()))
+    tuple_by_field = {field_name: tuple(question_values.pop(field_name, ())) for field_name in ("options", "flags")}
+    return Question(windows=windows, **tuple_by_field, **question_values)
 
 
-def _to_line(placed: PlacedQuestion, find: Find | None) -> str:
-    question = placed.question
+def _to_line(placed_question: PlacedQuestion, find: Find | None) -> str:
+    question = placed_question.question
     if isinstance(question, RefusedQuestion):
         # with its row: those that are the same otherwise are counted nevertheless
-        match, payload = None, {"video": question.video, "reason": question.reason, "row": placed.origin}
+        video_or_reason, question_values = (
+            None,
+            {"video": question.video, "reason": question.reason, "row": placed_question.origin},
+        )
     else:
-        match = find(question.video) if find else None
-        payload = _payload_of(question) | ({"reason": match} if isinstance(match, str) else {})
-    video = _printed_id(match) if isinstance(match, bytes) else show("video", digest("no video", question.video))
-    return json.dumps([video, placed.origin, json.dumps(payload)]) + "\n"
+        video_or_reason = find(question.video) if find else None
+        question_values = _payload_of(question) | ({"reason": video_or_reason} if isinstance(video_or_reason, str) else {})
+    printed_video = (
+        _printed_id(video_or_reason)
+        if isinstance(video_or_reason, bytes)
+        else show("video", digest("no video", question.video))
+    )
+    return json.dumps([printed_video, placed_question.origin, json.dumps(question_values)]) + "\n"
 
 
 def _payload_of(question: Question) -> dict[str, Any]:
     """The fields of a question that differ from their defaults, to be stored."""
-    payload: dict[str, Any] = {"video": question.video, "kind": question.kind, "question": question.question}
-    for name in ("answer", "options", "windows", "duration_s", "flags", "reply", "fps", "extras"):
-        value = getattr(question, name)
-        if value not in ("", (), None, {}):
-            payload[name] = value
+    question_values: dict[str, Any] = {"video": question.video, "kind": question.kind, "question": question.question}
+    for field_name in ("answer", "options", "windows", "duration_s", "flags", "reply", "fps", "extras"):
+        field_value = getattr(question, field_name)
+        if field_value not in ("", (), None, {}):
+            question_values[field_name] = field_value
     if question.needs != "any":
-        payload["needs"] = question.needs
-    return payload
+        question_values["needs"] = question.needs
+    return question_values
 
 
 def _parse_line(line: bytes, where: str) -> tuple[Id, str, str]:
@@ -226,8 +241,8 @@ def _parse_id(video: str) -> Id:
 
 def _parse_header(line: bytes, where: str) -> dict[str, Any]:
     try:
-        payload = json.loads(line)
-        return {name: str(payload[name]) for name in CLAIMED}
+        header_values = json.loads(line)
+        return {claim_name: str(header_values[claim_name]) for claim_name in CLAIMED}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         hint = "delete the file, and import the annotations again"
         raise InputError(f"no annotations: {error}", where=where, hint=hint) from None

@@ -51,10 +51,20 @@ class Benchmarks(Root, Batch[AnnotationRow, Reference]):
         return all_rows(workspace, FOLDER)
 
     def process(self, items: Iterator[AnnotationRow]) -> Iterator[Result]:
-        for row in items:
-            question = read_question(row.said)
+        for annotation_row in items:
+            question = read_question(annotation_row.said)
             if isinstance(question, RefusedQuestion) and question.reason != LISTED:
-                yield Rejected(question.reason, f"{row.origin}: {question.video}")
+                yield Rejected(question.reason, f"{annotation_row.origin}: {question.video}")
                 continue
-            text = "" if isinstance(question, RefusedQuestion) else question.question
-            yield Made((Reference(row.video, row.source, row.namespace, parse(question.video).id, text),))
+            question_text = "" if isinstance(question, RefusedQuestion) else question.question
+            yield Made(
+                (
+                    Reference(
+                        annotation_row.video,
+                        annotation_row.source,
+                        annotation_row.namespace,
+                        parse(question.video).id,
+                        question_text,
+                    ),
+                )
+            )

@@ -54,41 +54,42 @@ class Import(Root, Batch[RowWithVideo, Task | Candidate]):
 
 def _import_row(row: AnnotationRow, video: Video | None) -> Result:
     question = read_question(row.said)
-    checked = question if isinstance(question, RefusedQuestion) else check(question, video.duration_cs if video else None)
-    if isinstance(question, RefusedQuestion) or isinstance(checked, RefusedQuestion):
-        reason = checked.reason if isinstance(checked, RefusedQuestion) else ""
-        return Rejected(reason, f"{row.origin}: {question.video}")
+    checked_task = question if isinstance(question, RefusedQuestion) else check(question, video.duration_cs if video else None)
+    if isinstance(question, RefusedQuestion) or isinstance(checked_task, RefusedQuestion):
+        refusal_reason = checked_task.reason if isinstance(checked_task, RefusedQuestion) else ""
+        return Rejected(refusal_reason, f"{row.origin}: {question.video}")
     if video is None:
         # not rejected: whoever has its video tried again has its questions tried again
         return Quarantined("its video can't be used", f"{row.origin}: {question.video}")
     if video.role == "benchmark":
         return Rejected("its video is a benchmark's", f"{row.origin}: {question.video}")
-    task = _task(row, question, checked)
-    reply = _candidate(task, question.reply) if question.reply else None
-    return Made((task,) if reply is None else (task, reply))
+    task = _task(row, question, checked_task)
+    candidate_of_reply = _candidate(task, question.reply) if question.reply else None
+    return Made((task,) if candidate_of_reply is None else (task, candidate_of_reply))
 
 
-def _task(row: AnnotationRow, question: Question, checked: CheckedTask) -> Task:
-    extras = dict(question.extras) | ({} if question.fps is None else {"fps": question.fps})
+def _task(row: AnnotationRow, question: Question, checked_task: CheckedTask) -> Task:
+    extra_values = dict(question.extras) | ({} if question.fps is None else {"fps": question.fps})
     return Task(
-        row.video, checked.kind, checked.question, checked.options, checked.answer, checked.windows, checked.needs,
+        row.video, checked_task.kind, checked_task.question, checked_task.options, checked_task.answer,
+        checked_task.windows, checked_task.needs,
         source=row.source, licence=row.licence, terms=row.terms, split=row.split, origin=row.origin,
-        flags=", ".join(checked.flags), extras=json.dumps(extras) if extras else "",
+        flags=", ".join(checked_task.flags), extras=json.dumps(extra_values) if extra_values else "",
     )  # fmt: skip
 
 
 def _candidate(task: Task, reply: str) -> Candidate:
     """A trajectory as its file words it: what is wrong with it, the rules will say."""
-    text_before, clip_tag, text_after = reply.partition(VIDEO)
-    parsed = parse(text_before + text_after)
-    looks = parsed.looks if isinstance(parsed, Trajectory) else ()
+    text_before, video_tag, text_after = reply.partition(VIDEO)
+    parsed_trajectory = parse(text_before + text_after)
+    looks = parsed_trajectory.looks if isinstance(parsed_trajectory, Trajectory) else ()
     pieces = [*prompt(task), Piece("policy", text_before)]
-    if clip_tag and looks:
+    if video_tag and looks:
         pieces += [Piece("runtime", None, looks[0]), Piece("policy", text_after)]
-    elif clip_tag:
+    elif video_tag:
         pieces[-1] = Piece("policy", reply)
-    answer = parsed.answer if isinstance(parsed, Trajectory) else ""
-    return Candidate(task.video, task.id, 0, task.source, Transcript(tuple(pieces)), looks, answer, "gold", ())
+    final_answer = parsed_trajectory.answer if isinstance(parsed_trajectory, Trajectory) else ""
+    return Candidate(task.video, task.id, 0, task.source, Transcript(tuple(pieces)), looks, final_answer, "gold", ())
 
 
 def target_of(task: Task) -> Look | None:

@@ -70,11 +70,11 @@ def all_reviews(workspace: WorkspaceFolder) -> Iterator[Review]:
 def reviews_of(path: Path) -> dict[Id, Review]:
     """One reviewer's decisions that count, by subject."""
     reviewer = checked_name(path.stem, str(path))
-    reviews: dict[Id, Review] = {}
-    for line_number, line in enumerate(_lines(path), 1):
-        review = _parse_review(line, reviewer, f"{path}:{line_number}")
-        reviews[review.subject] = review
-    return reviews
+    review_by_subject: dict[Id, Review] = {}
+    for line_number, review_line in enumerate(_lines(path), 1):
+        review = _parse_review(review_line, reviewer, f"{path}:{line_number}")
+        review_by_subject[review.subject] = review
+    return review_by_subject
 
 
 def source_version(workspace: WorkspaceFolder) -> str:
@@ -90,41 +90,44 @@ def review_path(workspace: WorkspaceFolder, reviewer: str) -> Path:
 def append(workspace: WorkspaceFolder, review: Review) -> None:
     """Append a review to its reviewer's file. Once this returns, it is on the disk."""
     path = review_path(workspace, review.reviewer)
-    payload = {
+    review_values = {
         "subject": show(review.subject_kind, review.subject), "video": show("video", review.video),
         "decision": review.decision, "reason": review.reason, "note": review.note,
     }  # fmt: skip
-    line = (json.dumps(payload) + "\n").encode("ascii")
-    with _locked_file(path) as file:
+    review_line = (json.dumps(review_values) + "\n").encode("ascii")
+    with _locked_file(path) as descriptor:
         if review.video in forgotten_videos(workspace):  # a takedown writes it there first and comes for this file then
             raise InputError("its video was taken down", where=show("video", review.video), hint="review another one")
-        append_lines(file, cut_torn_line(file), line)
+        append_lines(descriptor, cut_torn_line(descriptor), review_line)
 
 
 def forget_reviews(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the decisions about some videos; how many there were."""
-    removed = 0
+    removed_count = 0
     for path in _review_paths(workspace):
-        with _locked_file(path) as file:
-            cut_torn_line(file)  # half a line may be about one of them
-            lines = _lines(path)
-            kept_lines = _not_about(videos, path, lines)
-            if len(kept_lines) < len(lines):
-                removed += len(lines) - len(kept_lines)
-                write_bytes(path, b"".join(line + b"\n" for line in kept_lines))
-    return removed
+        with _locked_file(path) as descriptor:
+            cut_torn_line(descriptor)  # half a line may be about one of them
+            all_lines = _lines(path)
+            kept_lines = _not_about(videos, path, all_lines)
+            if len(kept_lines) < len(all_lines):
+                removed_count += len(all_lines) - len(kept_lines)
+                write_bytes(path, b"".join(kept_line + b"\n" for kept_line in kept_lines))
+    return removed_count
 
 
 def count_reviews(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """How many decisions are about some videos."""
     lines_by_path = {path: _lines(path) for path in _review_paths(workspace)}
-    return sum(len(lines) - len(_not_about(videos, path, lines)) for path, lines in lines_by_path.items())
+    return sum(len(review_lines) - len(_not_about(videos, path, review_lines)) for path, review_lines in lines_by_path.items())
 
 
-def _not_about(videos: Collection[Id], path: Path, lines: list[bytes]) -> list[bytes]:
+def _not_about(videos: Collection[Id], path: Path, review_lines: list[bytes]) -> list[bytes]:
     """The lines of a file whose decision is not about one of these videos."""
-    reviews = [_parse_review(line, "forgotten", f"{path}:{line_number}") for line_number, line in enumerate(lines, 1)]
-    return [line for line, review in zip(lines, reviews, strict=True) if review.video not in videos]
+    reviews = [
+        _parse_review(review_line, "forgotten", f"{path}:{line_number}")
+        for line_number, review_line in enumerate(review_lines, 1)
+    ]
+    return [review_line for review_line, review in zip(review_lines, reviews, strict=True) if review.video not in videos]
 
 
 def _review_paths(workspace: WorkspaceFolder) -> list[Path]:
@@ -137,18 +140,22 @@ def _lines(path: Path) -> list[bytes]:
     return complete_lines
 
 
-def _parse_review(line: bytes, reviewer: str, where: str) -> Review:
+def _parse_review(review_line: bytes, reviewer: str, where: str) -> Review:
     try:
-        payload: dict[str, Any] = json.loads(line)
-        kind, subject = read(payload["subject"])
-        decision, reason, note = payload["decision"], payload.get("reason", ""), payload.get("note", "")
-        if decision not in get_args(Decision) or kind not in ("task", "candidate"):
+        review_values: dict[str, Any] = json.loads(review_line)
+        subject_kind, subject = read(review_values["subject"])
+        decision, reason, review_note = (
+            review_values["decision"],
+            review_values.get("reason", ""),
+            review_values.get("note", ""),
+        )
+        if decision not in get_args(Decision) or subject_kind not in ("task", "candidate"):
             raise ValueError("a decision is keep or reject, of a task or a candidate")
-        if not isinstance(reason, str) or not isinstance(note, str):
+        if not isinstance(reason, str) or not isinstance(review_note, str):
             raise TypeError("reason and note are texts")
-        (reason + note).encode()  # JSON can hold halves of letters, and a row can't
-        video = read(payload["video"])[1]
-        return Review(video, subject, cast("SubjectKind", kind), reviewer, decision, reason, note)
+        (reason + review_note).encode()  # JSON can hold halves of letters, and a row can't
+        video = read(review_values["video"])[1]
+        return Review(video, subject, cast("SubjectKind", subject_kind), reviewer, decision, reason, review_note)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
         raise InputError(f"not a review: {error}", where=where, hint=HINT) from None
 
@@ -159,9 +166,9 @@ def _locked_file(path: Path) -> Generator[int]:
     with disk_errors(path):
         make_folder(path.parent)
         while True:
-            with lock_file(path) as file:
-                lock(file, fcntl.LOCK_EX, path)
-                if path.exists() and os.fstat(file).st_ino == path.stat().st_ino:
+            with lock_file(path) as descriptor:
+                lock(descriptor, fcntl.LOCK_EX, path)
+                if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
                     sync_folder(path.parent)
-                    yield file
+                    yield descriptor
                     return

@@ -17,10 +17,10 @@ def forgotten_videos(workspace: WorkspaceFolder) -> frozenset[Id]:
 
 def reasons_by_video(workspace: WorkspaceFolder) -> dict[Id, str]:
     """Why each video was to be forgotten, by the first line about it."""
-    reasons: dict[Id, str] = {}
+    reason_by_video: dict[Id, str] = {}
     for video, reason in takedowns(workspace):
-        reasons.setdefault(video, reason)
-    return reasons
+        reason_by_video.setdefault(video, reason)
+    return reason_by_video
 
 
 def takedowns(workspace: WorkspaceFolder) -> Iterator[tuple[Id, str]]:
@@ -29,16 +29,16 @@ def takedowns(workspace: WorkspaceFolder) -> Iterator[tuple[Id, str]]:
     if not path.exists():
         return
     # cut at line feeds only: a reason may hold any of the other characters that end a line somewhere
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+    for line_number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
-            video, reason = read(entry["video"])[1], str(entry.get("reason", ""))
+            takedown_entry = json.loads(line)
+            video, reason = read(takedown_entry["video"])[1], str(takedown_entry.get("reason", ""))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
             raise InputError(
                 f"not a takedown: {error}",
-                where=f"{path}:{number}",
+                where=f"{path}:{line_number}",
                 hint='write {"video": "video_...", "reason": "..."}',
             ) from None
         yield video, reason

@@ -44,36 +44,36 @@ class CheckedTask:
 
 def check(question: Question, duration_cs: int | None = None) -> CheckedTask | RefusedQuestion:
     """Check a question against the rules and the length of its video (of the file itself, else by the annotation)."""
-    fault = fault_of_length(question)
-    if fault:
-        return RefusedQuestion(question.video[:MAX_NAME_CHARS], fault)
-    flags = dict.fromkeys(question.flags)
-    text, options, answer = _stripped(question, flags)
-    if not text:
+    first_fault = fault_of_length(question)
+    if first_fault:
+        return RefusedQuestion(question.video[:MAX_NAME_CHARS], first_fault)
+    flags_in_order = dict.fromkeys(question.flags)
+    question_text, options, answer = _stripped(question, flags_in_order)
+    if not question_text:
         return RefusedQuestion(question.video, "no question")
     if duration_cs is None and question.duration_s is not None:
         duration_cs = round(question.duration_s * 100)
-    windows = _windows(question, duration_cs, flags)
+    windows = _windows(question, duration_cs, flags_in_order)
     if isinstance(windows, RefusedQuestion):
         return windows
     if "mcq" in question.kind:
-        fault = _fault_of_options(answer, options)
-        if fault:
-            return RefusedQuestion(question.video, fault)
+        first_fault = _fault_of_options(answer, options)
+        if first_fault:
+            return RefusedQuestion(question.video, first_fault)
     if question.kind == "grounding":
         if not windows:
             return RefusedQuestion(question.video, "no window")
         answer = ", ".join(map(print_span, windows))
     if not answer:
         return RefusedQuestion(question.video, "no answer")
-    return CheckedTask(question.kind, text, options, answer, windows, question.needs, tuple(flags))
+    return CheckedTask(question.kind, question_text, options, answer, windows, question.needs, tuple(flags_in_order))
 
 
 def fault_of_length(question: Question) -> str:
     """A message about the first text of a question that is too long; empty where none is."""
-    for name, length, max_length in _lengths(question):
-        if length > max_length:
-            return f"{name} longer than {max_length:,} characters: shorten it"
+    for text_name, text_length, max_length in _lengths(question):
+        if text_length > max_length:
+            return f"{text_name} longer than {max_length:,} characters: shorten it"
     return ""
 
 
@@ -86,15 +86,17 @@ def _lengths(question: Question) -> Iterator[tuple[str, int, int]]:
     yield "extras", len(json.dumps(question.extras)) if question.extras else 0, MAX_EXTRAS_CHARS
 
 
-def _stripped(question: Question, flags: dict[str, None]) -> tuple[str, tuple[str, ...], str]:
-    text = " ".join(question.question.split()) if question.kind == "grounding" else question.question.strip()
+def _stripped(question: Question, flags_in_order: dict[str, None]) -> tuple[str, tuple[str, ...], str]:
+    question_text = " ".join(question.question.split()) if question.kind == "grounding" else question.question.strip()
     options, answer = tuple(option.strip() for option in question.options), question.answer.strip()
-    if (text, options, answer) != (question.question, question.options, question.answer):
-        flags["stripped"] = None
-    return text, options, answer
+    if (question_text, options, answer) != (question.question, question.options, question.answer):
+        flags_in_order["stripped"] = None
+    return question_text, options, answer
 
 
-def _windows(question: Question, duration_cs: int | None, flags: dict[str, None]) -> tuple[Window, ...] | RefusedQuestion:
+def _windows(
+    question: Question, duration_cs: int | None, flags_in_order: dict[str, None]
+) -> tuple[Window, ...] | RefusedQuestion:
     windows: list[Window] = []
     for start_s, end_s in question.windows:
         if not (abs(start_s) < MAX_CS and abs(end_s) < MAX_CS):  # NaN, too
@@ -107,15 +109,15 @@ def _windows(question: Question, duration_cs: int | None, flags: dict[str, None]
             return RefusedQuestion(question.video, "window outside the video")
         if start_cs < 0:
             start_cs = 0
-            flags["clamped start"] = None
+            flags_in_order["clamped start"] = None
         if end_cs > max_end_cs:
             end_cs = max_end_cs
-            flags["clamped end"] = None
+            flags_in_order["clamped end"] = None
         windows.append(Window(start_cs, end_cs))
-    ordered = sorted(windows, key=lambda window: (window.start_cs, window.end_cs))
-    if ordered != windows:
-        flags["sorted"] = None
-    return tuple(dict.fromkeys(ordered))
+    sorted_windows = sorted(windows, key=lambda window: (window.start_cs, window.end_cs))
+    if sorted_windows != windows:
+        flags_in_order["sorted"] = None
+    return tuple(dict.fromkeys(sorted_windows))
 
 
 def _fault_of_options(answer: str, options: Sequence[str]) -> str:
@@ -128,7 +130,7 @@ def _fault_of_options(answer: str, options: Sequence[str]) -> str:
     return "two options are the right one" if list(options).count(options[right_index]) > 1 else ""
 
 
-def right_option(question: Question, index: int) -> Question:
+def right_option(question: Question, option_index: int) -> Question:
     """A question whose answer is given by the number of its option."""
-    is_valid = 0 <= index < len(question.options)
-    return replace(question, answer=question.options[index] if is_valid else "")
+    is_valid = 0 <= option_index < len(question.options)
+    return replace(question, answer=question.options[option_index] if is_valid else "")

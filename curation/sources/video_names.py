@@ -28,10 +28,10 @@ class VideoName:
 def parse(name: str) -> VideoName:
     """The name in a path, a file name or an id."""
     stem = SUFFIX.sub("", PurePosixPath(name.strip()).name)
-    match = PART.fullmatch(stem)
-    part = (_seconds(match["start"]), _seconds(match["end"])) if match else None
-    if match is not None and part is not None and part[0] < part[1]:
-        return VideoName(_bare(match["id"]), part)
+    part_match = PART.fullmatch(stem)
+    part_bounds_s = (_seconds(part_match["start"]), _seconds(part_match["end"])) if part_match else None
+    if part_match is not None and part_bounds_s is not None and part_bounds_s[0] < part_bounds_s[1]:
+        return VideoName(_bare(part_match["id"]), part_bounds_s)
     return VideoName(_bare(stem))
 
 
@@ -41,34 +41,34 @@ class VideoFinder(Generic[T]):
     def __init__(self, named_videos: Iterable[tuple[str, T]]) -> None:
         self._by_exact_name: defaultdict[str, dict[T, None]] = defaultdict(dict)
         self._by_parsed_name: defaultdict[VideoName, dict[T, None]] = defaultdict(dict)
-        for name, video in named_videos:
-            self._by_exact_name[name][video] = None
-            self._by_parsed_name[parse(name)][video] = None
+        for video_name, video in named_videos:
+            self._by_exact_name[video_name][video] = None
+            self._by_parsed_name[parse(video_name)][video] = None
 
         self.find = lru_cache(1 << 16)(self._find)
 
     def _find(self, name: str) -> list[T]:
         """All videos that a name may mean. A part of a video is not the video, nor another part: times would not fit."""
-        for candidate in (name, PurePosixPath(name).name, SUFFIX.sub("", PurePosixPath(name).name)):
-            if candidate in self._by_exact_name:
-                return list(self._by_exact_name[candidate])
+        for name_variant in (name, PurePosixPath(name).name, SUFFIX.sub("", PurePosixPath(name).name)):
+            if name_variant in self._by_exact_name:
+                return list(self._by_exact_name[name_variant])
         return list(self._by_parsed_name.get(parse(name), ()))
 
 
 def _bare(stem: str) -> str:
-    for prefix in PREFIXES:
-        if stem.startswith(prefix) and len(stem) > len(prefix):
-            return stem[len(prefix) :]
+    for name_prefix in PREFIXES:
+        if stem.startswith(name_prefix) and len(stem) > len(name_prefix):
+            return stem[len(name_prefix) :]
     return stem
 
 
 def _seconds(clock: str) -> float:
     """`12.5`, `1:02:03`, and `00:00:39:000`, whose last part is milliseconds."""
-    parts = [float(part) for part in clock.split(":")]
-    if len(parts) == 4:
-        *parts, milliseconds = parts
-        parts[-1] += milliseconds / 1000
-    total = 0.0
-    for part in parts:
-        total = total * 60 + part
-    return total
+    clock_parts = [float(clock_part) for clock_part in clock.split(":")]
+    if len(clock_parts) == 4:
+        *clock_parts, milliseconds = clock_parts
+        clock_parts[-1] += milliseconds / 1000
+    total_s = 0.0
+    for clock_part in clock_parts:
+        total_s = total_s * 60 + clock_part
+    return total_s

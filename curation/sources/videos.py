@@ -64,58 +64,68 @@ def listed(workspace: WorkspaceFolder) -> dict[str, ListedVideo]:
     path = _list_path(workspace)
     if not path.exists():
         return {}
-    videos: dict[str, ListedVideo] = {}
+    video_by_sha256: dict[str, ListedVideo] = {}
     with disk_errors(path):
-        lines = path.read_bytes().split(b"\n")
-    for line_number, line in enumerate(lines, 1):
+        list_lines = path.read_bytes().split(b"\n")
+    for line_number, list_line in enumerate(list_lines, 1):
         try:
-            if line.strip():
-                video = ListedVideo(**json.loads(line))
-                videos[video.sha256] = video
+            if list_line.strip():
+                video = ListedVideo(**json.loads(list_line))
+                video_by_sha256[video.sha256] = video
                 _check_texts(video)
         except (ValueError, TypeError, RecursionError) as error:
             hint = "correct the line, or delete it and ingest the file again"
             raise InputError(f"not a video: {error}", where=f"{path}:{line_number}", hint=hint) from None
-    return videos
+    return video_by_sha256
 
 
-def register(workspace: WorkspaceFolder, locations: Sequence[str], claims: SourceInfo) -> RegisteredFiles:
+def register(workspace: WorkspaceFolder, locations: Sequence[str], source_info: SourceInfo) -> RegisteredFiles:
     """Add files, and the videos in folders, to the list. Of a video that is known, only another name or location is added."""
     known_videos = listed(workspace)
-    videos = dict(known_videos)
-    file_counts, unread = Counter[str](), dict[str, str]()
+    listed_videos = dict(known_videos)
+    file_counts, error_by_location = Counter[str](), dict[str, str]()
     try:
         for location in files(locations, SUFFIXES):
             try:
                 sha256 = sha256_of(location)
             except LakeError as error:
-                unread[location] = error.message
+                error_by_location[location] = error.message
                 continue
             file_counts[sha256] += 1
             new_video = ListedVideo(
-                sha256, location, **{name: getattr(claims, name) for name in CLAIMED}, source_id=_name_of(location), also=[]
+                sha256,
+                location,
+                **{claim_name: getattr(source_info, claim_name) for claim_name in CLAIMED},
+                source_id=_name_of(location),
+                also=[],
             )
-            videos[sha256] = _merged(videos[sha256], new_video) if sha256 in videos else new_video
+            listed_videos[sha256] = _merged(listed_videos[sha256], new_video) if sha256 in listed_videos else new_video
     finally:  # what was read so far needn't be read again, however this ends
-        if videos != known_videos:
-            _write(workspace, videos.values())
+        if listed_videos != known_videos:
+            _write(workspace, listed_videos.values())
     new_sha256s = [sha256 for sha256 in file_counts if sha256 not in known_videos]
     old_ids = tuple(_video_id(sha256) for sha256 in file_counts if sha256 in known_videos)
-    return RegisteredFiles(tuple(map(_video_id, new_sha256s)), old_ids, file_counts.total() - len(file_counts), unread)
+    return RegisteredFiles(
+        tuple(map(_video_id, new_sha256s)), old_ids, file_counts.total() - len(file_counts), error_by_location
+    )
 
 
-def take_over_list(workspace: WorkspaceFolder, other: WorkspaceFolder) -> int:
+def take_over_list(workspace: WorkspaceFolder, other_workspace: WorkspaceFolder) -> int:
     """The videos of another workspace's list; how many were not on this one. Of a known one, only other names are added."""
-    known_videos, other_videos = listed(workspace), listed(other)
+    known_videos, other_videos = listed(workspace), listed(other_workspace)
     merged_videos = dict(known_videos)
-    for sha256, video in other_videos.items():
+    for sha256, other_video in other_videos.items():
         own_video = merged_videos.get(sha256)
         if own_video is not None:
             known_names = [own_video.source_id, *own_video.also]
-            video = replace(
-                own_video, also=[*own_video.also, *(name for name in (video.source_id, *video.also) if name not in known_names)]
+            other_video = replace(
+                own_video,
+                also=[
+                    *own_video.also,
+                    *(other_name for other_name in (other_video.source_id, *other_video.also) if other_name not in known_names),
+                ],
             )
-        merged_videos[sha256] = video
+        merged_videos[sha256] = other_video
     if merged_videos != known_videos:
         _write(workspace, merged_videos.values())
     return len(merged_videos) - len(known_videos)
@@ -127,26 +137,32 @@ def _write(workspace: WorkspaceFolder, videos: Iterable[ListedVideo]) -> None:
 
 def names(videos: Iterable[ListedVideo]) -> Iterator[tuple[str, Id]]:
     """Every name of each video: its id, and the names of its files without suffix."""
-    for video in videos:
-        for name in dict.fromkeys((show("video", video.video), video.source_id, *video.also)):
-            yield name, video.video
+    for listed_video in videos:
+        for video_name in dict.fromkeys((show("video", listed_video.video), listed_video.source_id, *listed_video.also)):
+            yield video_name, listed_video.video
 
 
 def source_version(videos: Iterable[ListedVideo]) -> str:
     """A digest of a list of videos, without where they lie."""
-    return digest("videos", sorted([asdict(video) | {"path": ""} for video in videos], key=lambda row: row["sha256"])).hex()
+    return digest(
+        "videos", sorted([asdict(video) | {"path": ""} for video in videos], key=lambda video_values: video_values["sha256"])
+    ).hex()
 
 
 def _merged(old_video: ListedVideo, new_video: ListedVideo) -> ListedVideo:
     """A known video that was brought again: its newer path counts, and of the newer claims those that say something."""
     known_names = [old_video.source_id, *old_video.also]
-    also = old_video.also if new_video.source_id in known_names else [*old_video.also, new_video.source_id]
-    claims = {name: value for name in CLAIMED if (value := getattr(new_video, name)) != getattr(NO_CLAIMS, name)}
+    other_names = old_video.also if new_video.source_id in known_names else [*old_video.also, new_video.source_id]
+    newer_claims = {
+        claim_name: claim_value
+        for claim_name in CLAIMED
+        if (claim_value := getattr(new_video, claim_name)) != getattr(NO_CLAIMS, claim_name)
+    }
     if not is_utf8(new_video.path):  # nothing is asked by such a name, and the video may have another
-        return replace(old_video, **claims)
+        return replace(old_video, **newer_claims)
     if not is_utf8(old_video.path):
-        return replace(old_video, **{"path": new_video.path, "source_id": new_video.source_id, **claims})
-    return replace(old_video, **{"path": new_video.path, "also": also, **claims})
+        return replace(old_video, **{"path": new_video.path, "source_id": new_video.source_id, **newer_claims})
+    return replace(old_video, **{"path": new_video.path, "also": other_names, **newer_claims})
 
 
 def _name_of(location: str) -> str:
@@ -163,6 +179,12 @@ def _list_path(workspace: WorkspaceFolder) -> Path:
 
 
 def _check_texts(video: ListedVideo) -> None:
-    texts = (video.sha256, video.path, video.source_id, *video.also, *(getattr(video, name) for name in CLAIMED))
-    if not all(isinstance(text, str) for text in texts) or len(bytes.fromhex(video.sha256)) != 32:  # pyright: ignore
+    text_fields = (
+        video.sha256,
+        video.path,
+        video.source_id,
+        *video.also,
+        *(getattr(video, claim_name) for claim_name in CLAIMED),
+    )
+    if not all(isinstance(text_field, str) for text_field in text_fields) or len(bytes.fromhex(video.sha256)) != 32:  # pyright: ignore
         raise ValueError("each field must be a text, and sha256 one of 64 hex digits")

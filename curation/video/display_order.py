@@ -43,8 +43,8 @@ class DisplayTimes:
 def stores_pts(path: Path) -> bool:
     """Whether the packets of a file say when their frames are shown."""
     with open_video(path, AS_STORED) as (container, stream):
-        packet = next(container.demux(stream), None)
-        return packet is None or packet.pts is not None or packet.dts is None
+        first_packet = next(container.demux(stream), None)
+        return first_packet is None or first_packet.pts is not None or first_packet.dts is None
 
 
 def in_display_order(path: Path) -> Iterator[tuple[int | None, list[VideoFrame]]]:
@@ -66,7 +66,7 @@ def in_display_order(path: Path) -> Iterator[tuple[int | None, list[VideoFrame]]
 
 def display_times(path: Path, codec: str, tick_s: Fraction, heartbeat: Callable[[], None]) -> DisplayTimes:
     """When the frames of such a file are shown. `heartbeat` is called with every packet: a long film takes long."""
-    ticks: list[int] = []
+    packet_ticks: list[int] = []
     packet_indices: list[int] = []  # for each frame, the packet on which the decoder handed it out
     first_frame: VideoFrame | None = None
     delayed_frames = 0
@@ -74,27 +74,31 @@ def display_times(path: Path, codec: str, tick_s: Fraction, heartbeat: Callable[
         heartbeat()
         if tick_pts is None:
             delayed_frames = len(frames)
-            packet_indices.extend(range(len(ticks), len(ticks) + delayed_frames))
+            packet_indices.extend(range(len(packet_ticks), len(packet_ticks) + delayed_frames))
         else:
-            packet_indices.extend(len(ticks) for _ in frames)
-            ticks.append(tick_pts)
+            packet_indices.extend(len(packet_ticks) for _ in frames)
+            packet_ticks.append(tick_pts)
         first_frame = first_frame or next(iter(frames), None)
     if first_frame is None:
         raise UnusableVideo("no frames", where=str(path))
     if codec in REORDERED_BY_GUESS:
-        if len(packet_indices) != len(ticks):
-            detail = f"{len(ticks)} packets give {len(packet_indices)} frames, and nothing says which are shown when"
+        if len(packet_indices) != len(packet_ticks):
+            detail = f"{len(packet_ticks)} packets give {len(packet_indices)} frames, and nothing says which are shown when"
             raise UnusableVideo("no times", detail, where=str(path))
         packet_indices = [*range(delayed_frames, delayed_frames + len(packet_indices))]
-    gap_ticks = usual_gap(ticks, tick_s)
-    ticks += [ticks[-1] + step * gap_ticks for step in range(1, delayed_frames + 1)]
-    pts = [ticks[packet_index] for packet_index in packet_indices]
-    if any(later <= earlier for times in (ticks, pts) for earlier, later in pairwise(times)):
+    gap_ticks = usual_gap(packet_ticks, tick_s)
+    packet_ticks += [packet_ticks[-1] + gap_number * gap_ticks for gap_number in range(1, delayed_frames + 1)]
+    pts_of_frames = [packet_ticks[packet_index] for packet_index in packet_indices]
+    if any(
+        later_time <= earlier_time
+        for ascending_times in (packet_ticks, pts_of_frames)
+        for earlier_time, later_time in pairwise(ascending_times)
+    ):
         raise UnusableVideo("no times", "its clock stands still or starts again", where=str(path))
-    return DisplayTimes(tuple(pts), pts[-1] + gap_ticks, first_frame)
+    return DisplayTimes(tuple(pts_of_frames), pts_of_frames[-1] + gap_ticks, first_frame)
 
 
 def usual_gap(sorted_pts: list[int], tick_s: Fraction) -> int:
     """The median gap between frames, for a last frame that doesn't say how long it is shown."""
-    gaps = [later - earlier for earlier, later in pairwise(sorted_pts)]
-    return median_low(gaps) if gaps else max(1, int(1 / tick_s / 25))
+    pts_gaps = [later_pts - earlier_pts for earlier_pts, later_pts in pairwise(sorted_pts)]
+    return median_low(pts_gaps) if pts_gaps else max(1, int(1 / tick_s / 25))

@@ -39,21 +39,21 @@ class FrameRun:
         return self.stop - self.first
 
 
-def splice(pieces: Sequence[FrameRun], path: Path, size: Size, heartbeat: Callable[[], None] = lambda: None) -> None:
+def splice(frame_runs: Sequence[FrameRun], path: Path, size: Size, heartbeat: Callable[[], None] = lambda: None) -> None:
     """Write the pieces one after the other, each fitted to the size. The same pieces give the same bytes."""
     to_yuv = VideoReformatter()
     with encoding_h264(f"file:{path}", size, GRID_FPS, ENCODER_OPTIONS, MUXER) as encode:
-        for index, picture in enumerate(_pictures(pieces)):
+        for frame_index, picture in enumerate(_pictures(frame_runs)):
             frame = av.VideoFrame.from_ndarray(_crop_to_aspect(picture, size), format="rgb24")
             frame = to_yuv.reformat(frame, size.width, size.height, "yuv420p", interpolation=Interpolation.BICUBIC)
-            frame.pts, frame.time_base = index, Fraction(1, GRID_FPS)
+            frame.pts, frame.time_base = frame_index, Fraction(1, GRID_FPS)
             encode(frame)
             heartbeat()
 
 
-def _pictures(pieces: Sequence[FrameRun]) -> Iterator[Frames]:
-    for piece in pieces:
-        yield from stream_grid(piece.media.grid, range(piece.first, piece.stop))
+def _pictures(frame_runs: Sequence[FrameRun]) -> Iterator[Frames]:
+    for frame_run in frame_runs:
+        yield from stream_grid(frame_run.media.grid, range(frame_run.first, frame_run.stop))
 
 
 def _crop_to_aspect(picture: Frames, size: Size) -> Frames:
@@ -61,5 +61,5 @@ def _crop_to_aspect(picture: Frames, size: Size) -> Frames:
     height, width = picture.shape[:2]
     crop_height = min(height, width * size.height // size.width)
     crop_width = min(width, height * size.width // size.height)
-    top, left = (height - crop_height) // 2, (width - crop_width) // 2
-    return np.ascontiguousarray(picture[top : top + crop_height, left : left + crop_width])
+    top_row, left_column = (height - crop_height) // 2, (width - crop_width) // 2
+    return np.ascontiguousarray(picture[top_row : top_row + crop_height, left_column : left_column + crop_width])

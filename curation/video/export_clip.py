@@ -16,11 +16,11 @@ from dmforge.schemas.sizes import Size
 NEAR_LOSSLESS = {"preset": "veryfast", "crf": "14", "threads": "1", "flags": "+bitexact", "x264-params": "mbtree=0"}
 
 
-def cut_look(clips: Clips, video: Video, look: Look, grid: bytes) -> bytes:
+def cut_look(clips: Clips, video: Video, look: Look, grid_bytes: bytes) -> bytes:
     """The clip of a look as mp4: exactly the frames that it shows, at its density."""
-    buffer, frames = io.BytesIO(), read_look(clips, video, look, grid)
+    mp4_buffer, frames = io.BytesIO(), read_look(clips, video, look, grid_bytes)
     height, width = frames.shape[1:3]
-    with encoding_h264(buffer, Size(width, height), clips.look(video, look).actual_fps, NEAR_LOSSLESS) as encode:
+    with encoding_h264(mp4_buffer, Size(width, height), clips.look(video, look).actual_fps, NEAR_LOSSLESS) as encode:
         for picture in frames:
             encode(VideoFrame.from_ndarray(picture, format="rgb24"))
-    return buffer.getvalue()
+    return mp4_buffer.getvalue()

@@ -57,15 +57,17 @@ def frame_hashes(frames: Iterable[Frames]) -> tuple[int, ...]:
 
 def likeness(hashes_a: Sequence[int], hashes_b: Sequence[int]) -> float:
     """The share of the shorter video's frames that look like some frame of the other; 0 where one of them has none."""
-    shorter, longer = sorted((_as_uint64(hashes_a), _as_uint64(hashes_b)), key=len)
-    if not len(shorter):
+    shorter_hashes, longer_hashes = sorted((_as_uint64(hashes_a), _as_uint64(hashes_b)), key=len)
+    if not len(shorter_hashes):
         return 0.0
-    rows_per_batch = max(1, PAIRS_PER_BATCH // len(longer))
+    rows_per_batch = max(1, PAIRS_PER_BATCH // len(longer_hashes))
     similar_frames = 0
-    for start in range(0, len(shorter), rows_per_batch):
-        distances = np.bitwise_count(shorter[start : start + rows_per_batch, None] ^ longer[None, :]).min(axis=1)
-        similar_frames += int((distances <= NEAR_BITS).sum())
-    return similar_frames / len(shorter)
+    for batch_start in range(0, len(shorter_hashes), rows_per_batch):
+        nearest_bit_distances = np.bitwise_count(
+            shorter_hashes[batch_start : batch_start + rows_per_batch, None] ^ longer_hashes[None, :]
+        ).min(axis=1)
+        similar_frames += int((nearest_bit_distances <= NEAR_BITS).sum())
+    return similar_frames / len(shorter_hashes)
 
 
 def are_copies(hashes_a: Sequence[int], hashes_b: Sequence[int]) -> bool:
@@ -75,46 +77,49 @@ def are_copies(hashes_a: Sequence[int], hashes_b: Sequence[int]) -> bool:
 def copies(hashes_by_video: Mapping[Id, Sequence[int]]) -> Iterator[tuple[Id, Id]]:
     """All pairs of videos that are copies. Only videos that share one half of a frame's hash exactly are compared: of a copy
     many frames do, of other videos hardly any."""
-    videos = sorted(video for video, hashes in hashes_by_video.items() if hashes)
-    for first, second in sorted(_candidate_pairs([np.unique(_as_uint64(hashes_by_video[video])) for video in videos])):
-        if are_copies(hashes_by_video[videos[first]], hashes_by_video[videos[second]]):
-            yield videos[first], videos[second]
+    hashed_videos = sorted(video for video, video_hashes in hashes_by_video.items() if video_hashes)
+    for first_index, second_index in sorted(
+        _candidate_pairs([np.unique(_as_uint64(hashes_by_video[video])) for video in hashed_videos])
+    ):
+        if are_copies(hashes_by_video[hashed_videos[first_index]], hashes_by_video[hashed_videos[second_index]]):
+            yield hashed_videos[first_index], hashed_videos[second_index]
 
 
 def _candidate_pairs(hash_sets: Sequence[NDArray[np.uint64]]) -> set[tuple[int, int]]:
     if not hash_sets:
         return set()
-    owners = np.repeat(np.arange(len(hash_sets)), [len(hashes) for hashes in hash_sets])
+    video_of_hash = np.repeat(np.arange(len(hash_sets)), [len(video_hashes) for video_hashes in hash_sets])
     all_hashes = np.concatenate(hash_sets)
-    pairs: set[tuple[int, int]] = set()
-    for half_bits in (all_hashes >> np.uint64(32), all_hashes & np.uint64(0xFFFFFFFF)):
-        order = np.argsort(half_bits, kind="stable")
-        run_starts = np.flatnonzero(np.diff(half_bits[order])) + 1
-        for owner_run in np.split(owners[order], run_starts):
-            sharing_videos = np.unique(owner_run)
-            if 1 < len(sharing_videos) <= MAX_SHARING_VIDEOS:
-                pairs.update(itertools.combinations(sharing_videos.tolist(), 2))
-    return pairs
+    index_pairs: set[tuple[int, int]] = set()
+    for half_hashes in (all_hashes >> np.uint64(32), all_hashes & np.uint64(0xFFFFFFFF)):
+        sorted_order = np.argsort(half_hashes, kind="stable")
+        run_starts = np.flatnonzero(np.diff(half_hashes[sorted_order])) + 1
+        for owner_run in np.split(video_of_hash[sorted_order], run_starts):
+            sharing_indices = np.unique(owner_run)
+            if 1 < len(sharing_indices) <= MAX_SHARING_VIDEOS:
+                index_pairs.update(itertools.combinations(sharing_indices.tolist(), 2))
+    return index_pairs
 
 
 def _frame_hash(frame: Frames) -> int | None:
     red, green, blue = np.moveaxis(frame.astype(np.float32), 2, 0)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue  # no matrix product: it would start a pool of threads in each worker
-    if float(luma.std()) < MIN_CONTRAST:
+    # no matrix product: it would start a pool of threads in each worker
+    luma_values = 0.299 * red + 0.587 * green + 0.114 * blue
+    if float(luma_values.std()) < MIN_CONTRAST:
         return None
-    means = _area_means(luma, SIDE, SIDE + 1)
-    bits = (means[:, 1:] > means[:, :-1]).ravel()
-    return int(np.packbits(bits).view(">i8")[0])
+    area_means = _area_means(luma_values, SIDE, SIDE + 1)
+    brighter_bits = (area_means[:, 1:] > area_means[:, :-1]).ravel()
+    return int(np.packbits(brighter_bits).view(">i8")[0])
 
 
-def _area_means(luma: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+def _area_means(luma_values: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
     """Shrink a picture of any size to `rows` x `columns` area means, by differences of cumulative sums."""
-    sums = np.pad(luma.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    row_edges = np.linspace(0, luma.shape[0], rows + 1).round().astype(int)
-    column_edges = np.linspace(0, luma.shape[1], columns + 1).round().astype(int)
-    corners = sums[row_edges][:, column_edges]
-    areas = np.diff(row_edges)[:, None] * np.diff(column_edges)[None, :]
-    return np.diff(np.diff(corners, axis=0), axis=1) / np.maximum(areas, 1)
+    cumulative_sums = np.pad(luma_values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    row_edges = np.linspace(0, luma_values.shape[0], rows + 1).round().astype(int)
+    column_edges = np.linspace(0, luma_values.shape[1], columns + 1).round().astype(int)
+    corner_sums = cumulative_sums[row_edges][:, column_edges]
+    area_sizes = np.diff(row_edges)[:, None] * np.diff(column_edges)[None, :]
+    return np.diff(np.diff(corner_sums, axis=0), axis=1) / np.maximum(area_sizes, 1)
 
 
 def _as_uint64(values: Sequence[int]) -> NDArray[np.uint64]:

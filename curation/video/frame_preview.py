@@ -52,14 +52,20 @@ class FramePreview(CommandResult):
         return self.clip.frames
 
     def as_json(self) -> dict[str, Any]:
-        times, pts = [float(time) for time in self.times_s], [float(time) for time in self.clip.shown_s]
-        size = [self.size.width, self.size.height]
-        return {"times": times, "pts": pts, "sha256": self.sha256, "backend": self.backend, "size": size}
+        times_s, shown_times_s = [float(time_s) for time_s in self.times_s], [float(time_s) for time_s in self.clip.shown_s]
+        width_and_height = [self.size.width, self.size.height]
+        return {
+            "times": times_s,
+            "pts": shown_times_s,
+            "sha256": self.sha256,
+            "backend": self.backend,
+            "size": width_and_height,
+        }
 
     def blocks(self) -> Iterator[Block]:
-        columns = zip(self.times_s, self.clip.shown_s, self.sha256, strict=True)
-        rows = [[f"{float(time):.3f}", f"{float(shown_s):.3f}", sha256] for time, shown_s, sha256 in columns]
-        yield TextTable(["time s", "shown since s", "sha256"], rows)
+        frame_values = zip(self.times_s, self.clip.shown_s, self.sha256, strict=True)
+        table_rows = [[f"{float(time_s):.3f}", f"{float(shown_s):.3f}", sha256] for time_s, shown_s, sha256 in frame_values]
+        yield TextTable(["time s", "shown since s", "sha256"], table_rows)
         yield self._summary()
 
     def _summary(self) -> str:
@@ -69,9 +75,11 @@ class FramePreview(CommandResult):
         return f"FramePreview({self._summary()})"
 
     def _repr_html_(self) -> str:
-        numbers = evenly(len(self.times_s), MAX_PICTURES)
-        pictures = strip_html(self.clip.frames[numbers], [self.times_s[number] for number in numbers])
-        return f"<div>{self._summary()}</div>{pictures}"
+        frame_numbers = evenly(len(self.times_s), MAX_PICTURES)
+        pictures_html = strip_html(
+            self.clip.frames[frame_numbers], [self.times_s[frame_number] for frame_number in frame_numbers]
+        )
+        return f"<div>{self._summary()}</div>{pictures_html}"
 
 
 def coarse_shot(path: Path, backend: str) -> FramePreview:
@@ -92,9 +100,9 @@ def exact_shot(path: Path, backend: str, look: Look) -> FramePreview:
     probed = probe(read_timeline(path))
     end_s = min(look.window.end_s, probed.duration_s)
     frame_count = max(1, int((end_s - look.window.start_s) * look.fps))
-    times = tuple(look.window.start_s + index / look.fps for index in range(frame_count))
+    times_s = tuple(look.window.start_s + frame_number / look.fps for frame_number in range(frame_count))
     size = CLIPS.size_of_look(probed.as_video(PLACEHOLDER_SHA256, 0), min(frame_count, CLIPS.look_frames))
-    return _decode_shot(path, backend, times, size)
+    return _decode_shot(path, backend, times_s, size)
 
 
 def _decode_shot(path: Path, backend: str, times_s: tuple[Fraction, ...], size: Size) -> FramePreview:

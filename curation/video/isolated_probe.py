@@ -40,8 +40,8 @@ class FileReport(CommandResult):
         return asdict(self)
 
     def blocks(self) -> Iterator[Block]:
-        template = "{path}: {codec}, {width}x{height}, {duration:.2f} s, {fps:.2f} fps, turned by {rotation}"
-        yield template.format(**asdict(self)) if self.ok else f"{self.path}: {self.reason}"
+        line_template = "{path}: {codec}, {width}x{height}, {duration:.2f} s, {fps:.2f} fps, turned by {rotation}"
+        yield line_template.format(**asdict(self)) if self.ok else f"{self.path}: {self.reason}"
 
 
 def inspect_file(path: Path) -> FileReport:
@@ -50,33 +50,33 @@ def inspect_file(path: Path) -> FileReport:
     command = [sys.executable, "-P", "-m", "dmforge.curation.video.isolated_probe", str(path)]
     try:
         completed = subprocess.run(command, capture_output=True, timeout=DEADLINE_S, check=True)
-        report: dict[str, Any] = json.loads(completed.stdout)
+        report_values: dict[str, Any] = json.loads(completed.stdout)
     except subprocess.TimeoutExpired:
-        report = _unusable(f"it is not read within {DEADLINE_S} s")
+        report_values = _unusable(f"it is not read within {DEADLINE_S} s")
     except (subprocess.CalledProcessError, ValueError):
-        report = _unusable("it crashes the process that reads it")
-    return FileReport(str(path), **report)
+        report_values = _unusable("it crashes the process that reads it")
+    return FileReport(str(path), **report_values)
 
 
 def _unusable(reason: str) -> dict[str, Any]:
-    empty = dict.fromkeys(("duration", "fps", "width", "height", "codec", "rotation"))
-    return {"ok": False, "reason": reason, **empty}
+    empty_properties = dict.fromkeys(("duration", "fps", "width", "height", "codec", "rotation"))
+    return {"ok": False, "reason": reason, **empty_properties}
 
 
 def main() -> None:
-    path = Path(sys.argv[1])
+    video_path = Path(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     try:
-        probed = probe(read_timeline(path))
-        report = {
+        probed = probe(read_timeline(video_path))
+        report_values = {
             "ok": True, "reason": "", "duration": float(probed.duration_s), "fps": float(probed.rate_fps),
             "width": probed.width, "height": probed.height, "codec": probed.codec, "rotation": probed.rotation,
         }  # fmt: skip
     except DmforgeError as error:
-        report = _unusable(error.message)
+        report_values = _unusable(error.message)
     except MemoryError:
-        report = _unusable("its pictures are too large for the memory that probing may use")
-    sys.stdout.write(json.dumps(report))
+        report_values = _unusable("its pictures are too large for the memory that probing may use")
+    sys.stdout.write(json.dumps(report_values))
 
 
 if __name__ == "__main__":

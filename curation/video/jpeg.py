@@ -25,16 +25,21 @@ ENCODING = f"jpeg q{QUALITY}"
 def to_jpeg(frames: Frames) -> list[bytes]:
     """Each frame as a JPEG of its own."""
     _, height, width, _ = frames.shape
-    encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, FORMAT
-    encoder.time_base, encoder.qmin, encoder.qmax, encoder.thread_count = Fraction(1, 1), QUALITY, QUALITY, 1
+    jpeg_encoder = av.CodecContext.create("mjpeg", "w")
+    jpeg_encoder.width, jpeg_encoder.height, jpeg_encoder.pix_fmt = width, height, FORMAT
+    jpeg_encoder.time_base, jpeg_encoder.qmin, jpeg_encoder.qmax, jpeg_encoder.thread_count = (
+        Fraction(1, 1),
+        QUALITY,
+        QUALITY,
+        1,
+    )
     to_yuv = VideoReformatter()
-    images: list[bytes] = []
-    for index, frame in enumerate(frames):
-        picture = to_yuv.reformat(av.VideoFrame.from_ndarray(frame, format="rgb24"), format=FORMAT)
-        picture.pts = index
-        images += map(bytes, encoder.encode(picture))
-    return [*images, *map(bytes, encoder.encode(None))]
+    jpegs: list[bytes] = []
+    for frame_index, frame in enumerate(frames):
+        yuv_frame = to_yuv.reformat(av.VideoFrame.from_ndarray(frame, format="rgb24"), format=FORMAT)
+        yuv_frame.pts = frame_index
+        jpegs += map(bytes, jpeg_encoder.encode(yuv_frame))
+    return [*jpegs, *map(bytes, jpeg_encoder.encode(None))]
 
 
 class NoImage(InputError):
@@ -45,20 +50,20 @@ class NoImage(InputError):
         self.index = index
 
 
-def from_jpeg(images: Sequence[bytes]) -> list[NDArray[np.uint8]]:
+def from_jpeg(jpegs: Sequence[bytes]) -> list[NDArray[np.uint8]]:
     """Decode JPEGs, each of any size."""
     to_rgb = VideoReformatter()
-    frames = (to_rgb.reformat(_decode_jpeg(image, index), format="rgb24") for index, image in enumerate(images))
-    return [np.asarray(frame.to_ndarray(), np.uint8) for frame in frames]
+    rgb_frames = (to_rgb.reformat(_decode_jpeg(jpeg, jpeg_index), format="rgb24") for jpeg_index, jpeg in enumerate(jpegs))
+    return [np.asarray(rgb_frame.to_ndarray(), np.uint8) for rgb_frame in rgb_frames]
 
 
-def _decode_jpeg(image: bytes, index: int) -> av.VideoFrame:
+def _decode_jpeg(jpeg: bytes, jpeg_index: int) -> av.VideoFrame:
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.thread_count = 1
     try:
-        frames = [*decoder.decode(av.Packet(image)), *decoder.decode(None)]
+        frames = [*decoder.decode(av.Packet(jpeg)), *decoder.decode(None)]
     except FFmpegError:
         frames = []
     if len(frames) != 1:
-        raise NoImage(index)
+        raise NoImage(jpeg_index)
     return frames[0]

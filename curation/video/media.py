@@ -39,8 +39,8 @@ class Media:
         return self._path(".json")
 
     def _path(self, suffix: str) -> Path:
-        name = base32(self.video)
-        return self.workspace.media / name[:2] / f"{name}{suffix}"
+        video_key = base32(self.video)
+        return self.workspace.media / video_key[:2] / f"{video_key}{suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,10 @@ def kept_clips(workspace: WorkspaceFolder) -> Clips | None:
         return None
     try:
         with disk_errors(path):
-            values = dict[str, Any](json.loads(path.read_bytes()))
+            clip_settings = dict[str, Any](json.loads(path.read_bytes()))
     except (ValueError, TypeError, RecursionError) as error:
         raise LakeError(f"no settings of clips: {error}", where=str(path), hint="restore the file from a backup") from None
-    return Clips.from_semantic(values, where=str(path))
+    return Clips.from_semantic(clip_settings, where=str(path))
 
 
 def keep_clips(workspace: WorkspaceFolder, clips: Clips) -> None:
@@ -120,9 +120,11 @@ def refuse_other_clips(workspace: WorkspaceFolder, clips: Clips) -> None:
                 hint=f"`dmforge upgrade -w {workspace.root} --dry-run` says what would be made anew, and without --dry-run "
                 "it takes the change on, for good; or put 'fixed' back",
             )
-        differing = ", ".join(name for name in Clips.model_fields if getattr(kept, name) != getattr(clips, name))
+        differing_settings = ", ".join(
+            setting_name for setting_name in Clips.model_fields if getattr(kept, setting_name) != getattr(clips, setting_name)
+        )
         raise InputError(
-            f"the renditions in media/ were made with other clips: {differing}",
+            f"the renditions in media/ were made with other clips: {differing_settings}",
             where=where,
             hint="put the old values back, or make another workspace for the new ones",
         )

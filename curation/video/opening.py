@@ -29,14 +29,18 @@ AS_STORED = MappingProxyType({"fflags": "nofillin"})
 
 
 @contextmanager
-def open_video(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Generator[tuple[InputContainer, VideoStream]]:
+def open_video(
+    path: Path, container_options: Mapping[str, str] = MappingProxyType({})
+) -> Generator[tuple[InputContainer, VideoStream]]:
     """A file and the video stream that players show, to be read on one thread and without forgiving errors."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise UnusableVideo("not a video", "neither a file nor a link to one", where=str(path))
-    with ffmpeg_errors(path, "not a video"), disk_errors(path), path.open("rb") as file:
+    with ffmpeg_errors(path, "not a video"), disk_errors(path), path.open("rb") as video_file:
         # by its descriptor, so that its name has no say in what it is; strict, so that damage is an error and no guess
-        url, format_option = f"file:/proc/self/fd/{file.fileno()}", {"format_whitelist": ",".join(CONTAINERS)}
-        with av.open(url, "r", container_options={**format_option, **options}, metadata_errors="replace") as container:
+        url, format_option = f"file:/proc/self/fd/{video_file.fileno()}", {"format_whitelist": ",".join(CONTAINERS)}
+        with av.open(
+            url, "r", container_options={**format_option, **container_options}, metadata_errors="replace"
+        ) as container:
             if not moving_streams(container):
                 raise UnusableVideo("no video stream", where=str(path))
             best_stream = container.streams.best("video")
@@ -45,11 +49,11 @@ def open_video(path: Path, options: Mapping[str, str] = MappingProxyType({})) ->
                 if isinstance(best_stream, VideoStream) and not _is_cover(best_stream)
                 else moving_streams(container)[0]
             )
-            context: Any = stream.codec_context  # None where there is no decoder
-            if context is None:
+            codec_context: Any = stream.codec_context  # None where there is no decoder
+            if codec_context is None:
                 raise UnusableVideo("no decoder", where=str(path))
-            context.options = {"err_detect": "explode"}
-            context.thread_count = 1
+            codec_context.options = {"err_detect": "explode"}
+            codec_context.thread_count = 1
             yield container, stream
 
 

@@ -34,52 +34,52 @@ SCALER = int(Interpolation.AREA) | SWS_ACCURATE_RND | SWS_BITEXACT
 """Averages areas, and gives the same pixels on every CPU."""
 
 
-def read_look(clips: Clips, video: Video, look: Look, grid: Path | bytes) -> Frames:
+def read_look(clips: Clips, video: Video, look: Look, grid_source: Path | bytes) -> Frames:
     """The frames of a look at the size at which they are shown: where all looks have one, they are stored so."""
-    plan, size = clips.shown(video, look)
+    frame_plan, size = clips.shown(video, look)
     shown_size = None if clips.look_size == "fixed" else size
-    return _read(grid, plan.indices, Fraction(GRID_FPS), gop=GRID_FPS, size=shown_size)
+    return _read(grid_source, frame_plan.indices, Fraction(GRID_FPS), gop_frames=GRID_FPS, size=shown_size)
 
 
 def read_coarse(source: Path | bytes, indices: Sequence[int]) -> Frames:
     """Frames of a coarse rendition."""
-    return _read(source, indices, COARSE_RATE, gop=None)
+    return _read(source, indices, COARSE_RATE, gop_frames=None)
 
 
 def read_grid(source: Path | bytes, indices: Sequence[int]) -> Frames:
     """Frames of the grid, as large as they are stored."""
-    return _read(source, indices, Fraction(GRID_FPS), gop=GRID_FPS)
+    return _read(source, indices, Fraction(GRID_FPS), gop_frames=GRID_FPS)
 
 
 def stream_grid(source: Path | bytes, indices: Sequence[int]) -> Iterator[Frames]:
     """Frames of the grid one by one, ascending, so that a whole video can be read, however long."""
-    return (picture for _, picture in _decode_rgb(source, indices, Fraction(GRID_FPS), GRID_FPS))
+    return (frame_pixels for _, frame_pixels in _decode_rgb(source, indices, Fraction(GRID_FPS), GRID_FPS))
 
 
 def _read(
-    source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop: int | None, size: Size | None = None
+    source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop_frames: int | None, size: Size | None = None
 ) -> Frames:
-    return in_request_order(indices, lambda ascending: _decode_rgb(source, ascending, rate_fps, gop, size))
+    return in_request_order(indices, lambda ascending: _decode_rgb(source, ascending, rate_fps, gop_frames, size))
 
 
 def _decode_rgb(
-    source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop: int | None, size: Size | None = None
+    source: Path | bytes, frame_indices: Sequence[int], rate_fps: Fraction, gop_frames: int | None, size: Size | None = None
 ) -> Iterator[tuple[int, Frames]]:
     """The frames of these indices in RGB, ascending, as they are stored or at a smaller size; an error where one is missing."""
     reformatter = VideoReformatter()
     try:
-        for index, frame in _decode(source, indices, rate_fps, gop):
+        for frame_index, frame in _decode(source, frame_indices, rate_fps, gop_frames):
             if size is None or (frame.width, frame.height) == (size.width, size.height):
-                picture = reformatter.reformat(frame, format="rgb24")
+                rgb_frame = reformatter.reformat(frame, format="rgb24")
             else:
-                picture = reformatter.reformat(frame, size.width, size.height, "rgb24", interpolation=SCALER)
-            yield index, np.asarray(picture.to_ndarray(), np.uint8)
+                rgb_frame = reformatter.reformat(frame, size.width, size.height, "rgb24", interpolation=SCALER)
+            yield frame_index, np.asarray(rgb_frame.to_ndarray(), np.uint8)
     except FFmpegError as error:
         raise LakeError(f"the rendition can't be read: {error.strerror}", where=_describe(source), hint=HINT) from None
 
 
 def _decode(
-    source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop: int | None
+    source: Path | bytes, wanted_indices: Sequence[int], rate_fps: Fraction, gop_frames: int | None
 ) -> Iterator[tuple[int, VideoFrame]]:
     """The frames of these indices; decoding skips to the GOP that holds the next one."""
     with _open(source) as container:
@@ -87,21 +87,21 @@ def _decode(
         stream.codec_context.thread_count = 1
         tick_s = stream.time_base or 1 / rate_fps
         frame_index, frames = -1, container.decode(stream)
-        for index in indices:
-            if gop is not None and index // gop > (frame_index + 1) // gop:
-                container.seek(int(index // gop * gop / rate_fps / tick_s), stream=stream)
+        for wanted_index in wanted_indices:
+            if gop_frames is not None and wanted_index // gop_frames > (frame_index + 1) // gop_frames:
+                container.seek(int(wanted_index // gop_frames * gop_frames / rate_fps / tick_s), stream=stream)
                 frames = container.decode(stream)
             frame = next(
                 (
-                    candidate
-                    for candidate in frames
-                    if (frame_index := round((candidate.pts or 0) * tick_s * rate_fps)) >= index
+                    decoded_frame
+                    for decoded_frame in frames
+                    if (frame_index := round((decoded_frame.pts or 0) * tick_s * rate_fps)) >= wanted_index
                 ),
                 None,
             )
-            if frame is None or frame_index != index:
-                raise LakeError(f"the rendition has no frame {index}", where=_describe(source), hint=HINT)
-            yield index, frame
+            if frame is None or frame_index != wanted_index:
+                raise LakeError(f"the rendition has no frame {wanted_index}", where=_describe(source), hint=HINT)
+            yield wanted_index, frame
 
 
 def _open(source: Path | bytes) -> InputContainer:

@@ -76,10 +76,10 @@ def make_renditions(
             targets_by_pts[timeline.shown_at(time_s)].append((rendition_index, frame_index))
     with ExitStack() as stack:
         writers = [stack.enter_context(_writer(rendition)) for rendition in renditions]
-        for pts, frame in decode_frames(timeline, sorted(targets_by_pts)):
+        for frame_pts, frame in decode_frames(timeline, sorted(targets_by_pts)):
             heartbeat()
-            for rendition_index, targets in groupby(targets_by_pts[pts], key=itemgetter(0)):
-                writers[rendition_index].write(frame, timeline, [frame_index for _, frame_index in targets])
+            for rendition_index, frame_targets in groupby(targets_by_pts[frame_pts], key=itemgetter(0)):
+                writers[rendition_index].write(frame, timeline, [frame_index for _, frame_index in frame_targets])
     for rendition in renditions:
         sync_folder(rendition.path.parent)
 
@@ -92,21 +92,21 @@ class _Writer:
 
     def write(self, frame: VideoFrame, timeline: Timeline, indices: list[int]) -> None:
         """Encode one frame of the source, once for each of `indices`."""
-        picture = self._fit(frame, timeline)
+        encoded_frame = self._fit(frame, timeline)
         for index in indices:
-            picture.pts, picture.time_base = index, 1 / self._rendition.rate_fps
-            picture.pict_type = PictureType.NONE  # the encoder decides, not the source
-            self._encode(picture)
+            encoded_frame.pts, encoded_frame.time_base = index, 1 / self._rendition.rate_fps
+            encoded_frame.pict_type = PictureType.NONE  # the encoder decides, not the source
+            self._encode(encoded_frame)
 
     def _fit(self, frame: VideoFrame, timeline: Timeline) -> VideoFrame:
         """A frame at the size of the rendition, upright, in the colour space that decoders assume of untagged files."""
-        size = self._rendition.size
+        rendition_size = self._rendition.size
         if timeline.rotation_deg:
-            upright_frame = np.ascontiguousarray(upright(frame, timeline, self._scaler, size))
+            upright_frame = np.ascontiguousarray(upright(frame, timeline, self._scaler, rendition_size))
             frame = VideoFrame.from_ndarray(upright_frame, format="rgb24")
         with ffmpeg_errors(timeline.path, "colours"):
             return self._scaler.reformat(
-                frame, size.width, size.height, "yuv420p", interpolation=Interpolation.AREA,
+                frame, rendition_size.width, rendition_size.height, "yuv420p", interpolation=Interpolation.AREA,
                 dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG,
             )  # fmt: skip
 

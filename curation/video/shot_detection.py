@@ -41,36 +41,43 @@ Cells = NDArray[np.float32]
 def cuts(media: Media, video: Video, clips: Clips) -> tuple[int, ...]:
     """The frames of the grid with which a new shot begins, ascending, without the video's first frame."""
     last_frame = last_index(Fraction(video.duration_cs, 100))
-    indices, frame_cells = _sampled_cells(media, video, clips, last_frame)
-    distances = cell_distances(frame_cells[:-1], frame_cells[1:])
-    spans = [(indices[jump], min(last_frame, indices[jump + 1])) for jump in jumps(distances)]
+    sampled_indices, frame_cells = _sampled_cells(media, video, clips, last_frame)
+    jump_distances = cell_distances(frame_cells[:-1], frame_cells[1:])
+    jump_spans = [
+        (sampled_indices[jump_index], min(last_frame, sampled_indices[jump_index + 1])) for jump_index in jumps(jump_distances)
+    ]
     return tuple(
-        cut for first_of_jump, last_of_jump in spans if (cut := _locate_cut(media, first_of_jump, last_of_jump)) is not None
+        cut_frame
+        for first_of_jump, last_of_jump in jump_spans
+        if (cut_frame := _locate_cut(media, first_of_jump, last_of_jump)) is not None
     )
 
 
 def _sampled_cells(media: Media, video: Video, clips: Clips, last_frame: int) -> tuple[list[int], Cells]:
     """Frames of the grid, about two a second, and their cells; from the coarse clip if that is dense enough."""
-    plan = clips.coarse(video)
-    if plan.times_s[1] - plan.times_s[0] <= MAX_COARSE_GAP_S:
-        return [int(time_s * GRID_FPS) for time_s in plan.times_s], np.stack(
-            [cells(picture) for picture in read_coarse(media.coarse, plan.indices)]
+    coarse_plan = clips.coarse(video)
+    if coarse_plan.times_s[1] - coarse_plan.times_s[0] <= MAX_COARSE_GAP_S:
+        return [int(time_s * GRID_FPS) for time_s in coarse_plan.times_s], np.stack(
+            [cells(picture) for picture in read_coarse(media.coarse, coarse_plan.indices)]
         )
-    indices = sorted({*range(0, last_frame, STEP_FRAMES), last_frame})
-    return indices, np.stack([cells(picture) for picture in stream_grid(media.grid, indices)])
+    sampled_indices = sorted({*range(0, last_frame, STEP_FRAMES), last_frame})
+    return sampled_indices, np.stack([cells(picture) for picture in stream_grid(media.grid, sampled_indices)])
 
 
 def jumps(distances: NDArray[np.float32]) -> list[int]:
     """The indices of the distances that stand out."""
-    indices: list[int] = []
-    for index, distance in enumerate(distances):
-        neighbours = np.concatenate(
-            [distances[max(0, index - NEIGHBOURS) : index], distances[index + 1 : index + 1 + NEIGHBOURS]]
+    jump_indices: list[int] = []
+    for distance_index, distance in enumerate(distances):
+        neighbour_distances = np.concatenate(
+            [
+                distances[max(0, distance_index - NEIGHBOURS) : distance_index],
+                distances[distance_index + 1 : distance_index + 1 + NEIGHBOURS],
+            ]
         )
-        usual_distance = float(np.median(neighbours)) if neighbours.size else 0.0
+        usual_distance = float(np.median(neighbour_distances)) if neighbour_distances.size else 0.0
         if distance > MIN_DISTANCE and distance > NEIGHBOUR_RATIO * usual_distance:
-            indices.append(index)
-    return indices
+            jump_indices.append(distance_index)
+    return jump_indices
 
 
 def cell_distances(cells_a: Cells, cells_b: Cells) -> NDArray[np.float32]:
@@ -81,14 +88,16 @@ def cell_distances(cells_a: Cells, cells_b: Cells) -> NDArray[np.float32]:
 def cells(picture: NDArray[np.uint8]) -> Cells:
     """The means of `CELLS` x `CELLS` parts of a picture; sizes are multiples of 32."""
     cell_height, cell_width = picture.shape[0] // CELLS, picture.shape[1] // CELLS
-    parts = picture[: cell_height * CELLS, : cell_width * CELLS].reshape(CELLS, cell_height, CELLS, cell_width, 3)
-    return parts.mean(axis=(1, 3), dtype=np.float32)
+    picture_parts = picture[: cell_height * CELLS, : cell_width * CELLS].reshape(CELLS, cell_height, CELLS, cell_width, 3)
+    return picture_parts.mean(axis=(1, 3), dtype=np.float32)
 
 
-def _locate_cut(media: Media, first: int, stop: int) -> int | None:
-    """The frame from `first` to `stop` with which the picture changes abruptly, if there is one."""
-    frame_cells = [cells(picture) for picture in stream_grid(media.grid, range(first, stop + 1))]
-    step_distances = [float(cell_distances(earlier, later)) for earlier, later in itertools.pairwise(frame_cells)]
+def _locate_cut(media: Media, first_frame: int, last_frame: int) -> int | None:
+    """The frame from `first_frame` to `last_frame` with which the picture changes abruptly, if there is one."""
+    frame_cells = [cells(picture) for picture in stream_grid(media.grid, range(first_frame, last_frame + 1))]
+    step_distances = [
+        float(cell_distances(earlier_cells, later_cells)) for earlier_cells, later_cells in itertools.pairwise(frame_cells)
+    ]
     total_distance = float(cell_distances(frame_cells[0], frame_cells[-1]))
     if (
         not step_distances
@@ -96,4 +105,4 @@ def _locate_cut(media: Media, first: int, stop: int) -> int | None:
         or max(step_distances) < MIN_STEP_SHARE * MIN_DISTANCE
     ):
         return None
-    return first + 1 + step_distances.index(max(step_distances))
+    return first_frame + 1 + step_distances.index(max(step_distances))

@@ -19,18 +19,22 @@ QUALITY = "60"
 def thumbnails(frames: Frames) -> list[bytes]:
     """Each frame as a WebP image; small frames are not enlarged."""
     _, height, width, _ = frames.shape
-    scale = min(1.0, MAX_SIDE / max(width, height))
-    thumb_width, thumb_height = (max(2, round(side * scale / 2) * 2) for side in (width, height))
+    size_factor = min(1.0, MAX_SIDE / max(width, height))
+    thumb_width, thumb_height = (max(2, round(side_px * size_factor / 2) * 2) for side_px in (width, height))
     scaler = VideoReformatter()
     return [
-        _webp(scaler.reformat(picture, thumb_width, thumb_height, "yuv420p", interpolation=Interpolation.AREA))
-        for picture in (av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in frames)
+        _webp(scaler.reformat(thumbnail_frame, thumb_width, thumb_height, "yuv420p", interpolation=Interpolation.AREA))
+        for thumbnail_frame in (av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in frames)
     ]
 
 
-def evenly(count: int, max_count: int) -> list[int]:
-    """At most `max_count` indices out of `count`, at equal distances, the first among them."""
-    return [index * count // max_count for index in range(max_count)] if count > max_count else list(range(count))
+def evenly(item_count: int, max_count: int) -> list[int]:
+    """At most `max_count` indices out of `item_count`, at equal distances, the first among them."""
+    return (
+        [picked_index * item_count // max_count for picked_index in range(max_count)]
+        if item_count > max_count
+        else list(range(item_count))
+    )
 
 
 def image_uri(image: bytes) -> str:
@@ -40,17 +44,18 @@ def image_uri(image: bytes) -> str:
 
 def strip_html(frames: Frames, times_s: Sequence[Fraction]) -> str:
     """Frames side by side in a notebook, each with its time."""
-    pictures = (
-        f'<figure style="display: inline-block; margin: 2px"><img src="{image_uri(image)}" alt="the frame at {time:.2f} s">'
-        f"<figcaption><small>{time:.2f}</small></figcaption></figure>"
-        for image, time in zip(thumbnails(frames), map(float, times_s), strict=True)
+    picture_figures = (
+        f'<figure style="display: inline-block; margin: 2px"><img src="{image_uri(thumbnail_image)}" '
+        f'alt="the frame at {time_s:.2f} s">'
+        f"<figcaption><small>{time_s:.2f}</small></figcaption></figure>"
+        for thumbnail_image, time_s in zip(thumbnails(frames), map(float, times_s), strict=True)
     )
-    return "".join(pictures)
+    return "".join(picture_figures)
 
 
 def _webp(picture: av.VideoFrame) -> bytes:
-    encoder = av.CodecContext.create("libwebp", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = picture.width, picture.height, "yuv420p"
-    encoder.time_base, encoder.thread_count, encoder.options = Fraction(1, 1), 1, {"quality": QUALITY}
+    webp_encoder = av.CodecContext.create("libwebp", "w")
+    webp_encoder.width, webp_encoder.height, webp_encoder.pix_fmt = picture.width, picture.height, "yuv420p"
+    webp_encoder.time_base, webp_encoder.thread_count, webp_encoder.options = Fraction(1, 1), 1, {"quality": QUALITY}
     picture.pts = 0
-    return b"".join(map(bytes, (*encoder.encode(picture), *encoder.encode(None))))
+    return b"".join(map(bytes, (*webp_encoder.encode(picture), *webp_encoder.encode(None))))

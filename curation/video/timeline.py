@@ -62,8 +62,8 @@ class Timeline:
         if not 0 <= time_s < self.duration_s:
             detail = f"{float(time_s):g} s in a video of {float(self.duration_s):g} s"
             raise UnusableVideo("beyond the end", detail, where=str(self.path))
-        ticks = self.pts[0] + time_s / self.tick_s
-        return self.pts[bisect_right(self.pts, ticks) - 1]
+        time_pts = self.pts[0] + time_s / self.tick_s
+        return self.pts[bisect_right(self.pts, time_pts) - 1]
 
     def time_s(self, pts: int) -> Fraction:
         """When a frame is first shown, counted from the first one."""
@@ -71,8 +71,8 @@ class Timeline:
 
     def index_of(self, pts: int) -> int | None:
         """The index of the displayed frame with exactly this pts, if there is one."""
-        index = bisect_left(self.pts, pts)
-        return index if index < len(self.pts) and self.pts[index] == pts else None
+        pts_index = bisect_left(self.pts, pts)
+        return pts_index if pts_index < len(self.pts) and self.pts[pts_index] == pts else None
 
     def key_before(self, pts: int) -> int | None:
         """The pts of the last keyframe at or before a frame; None if it is decoded from the beginning."""
@@ -87,24 +87,24 @@ def read_timeline(path: Path, heartbeat: Callable[[], None] = lambda: None) -> T
         if stream.time_base is None:
             raise UnusableVideo("no times", where=str(path))
         if has_stored_pts:
-            times = _stored_times(path, container, stream, stream.time_base)
+            frame_times = _stored_times(path, container, stream, stream.time_base)
         else:
-            times = display_times(path, stream.codec_context.name, stream.time_base, heartbeat)
+            frame_times = display_times(path, stream.codec_context.name, stream.time_base, heartbeat)
         return Timeline(
             path,
             stream.index,
             len(moving_streams(container)),
-            times.pts,
-            times.end_pts,
-            times.key_pts,
+            frame_times.pts,
+            frame_times.end_pts,
+            frame_times.key_pts,
             stream.time_base,
-            hidden_frames=times.hidden_frames,
+            hidden_frames=frame_times.hidden_frames,
             stores_pts=has_stored_pts,
-            has_leading=times.has_leading,
+            has_leading=frame_times.has_leading,
             container=container.format.name,
             pixel_aspect=pixel_aspect_of(stream),
-            rotation_deg=rotation_of(times.first_frame, path),
-            stored_size=(times.first_frame.width, times.first_frame.height),
+            rotation_deg=rotation_of(frame_times.first_frame, path),
+            stored_size=(frame_times.first_frame.width, frame_times.first_frame.height),
         )
 
 

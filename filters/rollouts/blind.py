@@ -46,13 +46,15 @@ class Blind(RolloutStage[TaskWithVideo, Rollout | Verdict]):
         right_index = choice(task.answer, task.options)
         if right_index is None:
             return task
-        order = [*range(len(task.options))]
-        Random(task.id + index.to_bytes(4)).shuffle(order)
-        return replace(task, options=tuple(task.options[position] for position in order), answer=task.options[right_index])
+        option_order = [*range(len(task.options))]
+        Random(task.id + index.to_bytes(4)).shuffle(option_order)
+        return replace(
+            task, options=tuple(task.options[option_index] for option_index in option_order), answer=task.options[right_index]
+        )
 
     def arms_to_continue(self, trial: Experiment) -> Collection[str]:
-        position = wilson(self.tries(trial, "text"), self.confidence).against(*self.config.clear_of)
-        return ("text",) if position == "not clear" else ()
+        interval_position = wilson(self.tries(trial, "text"), self.confidence).against(*self.config.clear_of)
+        return ("text",) if interval_position == "not clear" else ()
 
     def conclude(self, trial: Experiment) -> Sequence[Verdict]:
         tries = self.tries(trial, "text")

@@ -47,10 +47,10 @@ class Density(RolloutStage[TaskWithVideo, Rollout | Verdict | Target]):
     config: DensityConfig
 
     def arms(self, item: TaskWithVideo, task: Task, video: Video) -> tuple[Sequence[Arm], str] | Result:
-        window = right_window(task)
-        if window is None:
+        task_window = right_window(task)
+        if task_window is None:
             return Rejected("no window is known")
-        return [Arm(print_density(fps), Look(window, fps)) for fps in self.config.densities], ""
+        return [Arm(print_density(fps), Look(task_window, fps)) for fps in self.config.densities], ""
 
     def arms_to_continue(self, trial: Experiment) -> Collection[str]:
         """All arms not clearly worse than the best, until the choice has stayed the same for a round."""
@@ -59,28 +59,34 @@ class Density(RolloutStage[TaskWithVideo, Rollout | Verdict | Target]):
             trial, sizes[trial.rounds_done - 2]
         ):
             return ()
-        best = max((self.tries(trial, name) for name in trial.arms), key=lambda tries: tries.rate)
+        best_tries = max((self.tries(trial, arm_name) for arm_name in trial.arms), key=lambda tries: tries.rate)
         tolerance = self.config.tolerance
-        gaps = {name: difference(best, self.tries(trial, name), self.confidence) for name in trial.arms}
-        return [name for name, gap in gaps.items() if gap.against(tolerance, tolerance) != "above"]
+        gap_by_arm = {arm_name: difference(best_tries, self.tries(trial, arm_name), self.confidence) for arm_name in trial.arms}
+        return [
+            arm_name for arm_name, gap_to_best in gap_by_arm.items() if gap_to_best.against(tolerance, tolerance) != "above"
+        ]
 
     def lowest_sufficient(self, trial: Experiment, max_tries: int | None = None) -> str | None:
         """The lowest density that does as well as the best one; None where no rollout was ever right."""
-        rates = {name: self.tries(trial, name, max_tries).rate for name in trial.arms}
-        best = max(rates.values())
-        return next(name for name, rate in rates.items() if rate >= best - self.config.tolerance) if best else None
+        rate_by_arm = {arm_name: self.tries(trial, arm_name, max_tries).rate for arm_name in trial.arms}
+        best_rate = max(rate_by_arm.values())
+        return (
+            next(arm_name for arm_name, rate in rate_by_arm.items() if rate >= best_rate - self.config.tolerance)
+            if best_rate
+            else None
+        )
 
     def conclude(self, trial: Experiment) -> Sequence[Verdict | Target]:
         chosen_arm = self.lowest_sufficient(trial)
-        detail = ", ".join(f"{self.tries(trial, arm)} at {arm}" for arm in trial.arms)
+        detail = ", ".join(f"{self.tries(trial, arm_name)} at {arm_name}" for arm_name in trial.arms)
         if chosen_arm is None:
-            n = max(len(rows) for rows in trial.rollouts.values())
-            return [task_verdict(trial, "density_pass", 0.0, n, "right at no density", detail)]
+            max_rollouts = max(len(arm_rollouts) for arm_rollouts in trial.rollouts.values())
+            return [task_verdict(trial, "density_pass", 0.0, max_rollouts, "right at no density", detail)]
         is_stable = trial.rounds_done > 1 and chosen_arm == self.lowest_sufficient(
             trial, self.config.rounds.sizes[trial.rounds_done - 2]
         )
-        tries, look = self.tries(trial, chosen_arm), trial.arms[chosen_arm].look
+        chosen_tries, chosen_look = self.tries(trial, chosen_arm), trial.arms[chosen_arm].look
         verdict = task_verdict(
-            trial, "density_pass", tries.rate, tries.n, "stood for a round" if is_stable else "not clear", detail
+            trial, "density_pass", chosen_tries.rate, chosen_tries.n, "stood for a round" if is_stable else "not clear", detail
         )
-        return [verdict] if look is None else [verdict, Target(trial.video.id, trial.task.id, look, "replay")]
+        return [verdict] if chosen_look is None else [verdict, Target(trial.video.id, trial.task.id, chosen_look, "replay")]

@@ -26,14 +26,14 @@ class Thrift(Collective[Candidate, Verdict]):
     config: ThriftConfig
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
-        sufficient_fps = {target.task: target.look.fps for target in view.all_rows(Target)}
+        sufficient_fps_by_task = {target.task: target.look.fps for target in view.all_rows(Target)}
         candidates = view.all_rows(Candidate)
         candidates.sort(key=lambda candidate: (candidate.video, candidate.id))
         keys = [Key(candidate.id, candidate.video) for candidate in candidates]
         yield settle(
             origin,
             keys,
-            [Made((_verdict(candidate, sufficient_fps.get(candidate.task)),)) for candidate in candidates],
+            [Made((_verdict(candidate, sufficient_fps_by_task.get(candidate.task)),)) for candidate in candidates],
             self.makes,
         )
 
@@ -42,15 +42,15 @@ def _verdict(candidate: Candidate, sufficient_fps: Fraction | None) -> Verdict:
     if sufficient_fps is None or not candidate.looks:
         reason = "nobody knows what is enough" if sufficient_fps is None else "no look"
         return Verdict(candidate.video, candidate.id, "candidate", "thrift", 1.0, 0, reason)
-    fps = candidate.looks[0].fps
-    reason = "too dense" if fps > sufficient_fps else "too sparse" if fps < sufficient_fps else ""
-    detail = f"{print_density(fps)} fps, {print_density(sufficient_fps)} is enough" if reason else ""
+    look_fps = candidate.looks[0].fps
+    reason = "too dense" if look_fps > sufficient_fps else "too sparse" if look_fps < sufficient_fps else ""
+    detail = f"{print_density(look_fps)} fps, {print_density(sufficient_fps)} is enough" if reason else ""
     return Verdict(
         candidate.video,
         candidate.id,
         "candidate",
         "thrift",
-        float(min(fps / sufficient_fps, sufficient_fps / fps)),
+        float(min(look_fps / sufficient_fps, sufficient_fps / look_fps)),
         1,
         reason,
         detail,

@@ -49,23 +49,25 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
     config: NecessityConfig
 
     def arms(self, item: TaskWithVideo, task: Task, video: Video) -> tuple[Sequence[Arm], str] | Result:
-        window = right_window(task)
-        if window is None:
-            verdicts = [Verdict(video.id, task.id, "task", name, 1.0, 0, "no window is known") for name in self.measures]
+        task_window = right_window(task)
+        if task_window is None:
+            verdicts = [
+                Verdict(video.id, task.id, "task", measure_name, 1.0, 0, "no window is known") for measure_name in self.measures
+            ]
             return Made(tuple(verdicts))
-        arms = [Arm("right", Look(window, self.config.fps), own_density=True), NONE]
-        wrong = wrong_window(task, window, video.duration_cs)
-        if wrong is None:
+        arms = [Arm("right", Look(task_window, self.config.fps), own_density=True), NONE]
+        window_off_gold = wrong_window(task, task_window, video.duration_cs)
+        if window_off_gold is None:
             return arms, "no room for a wrong window"
-        return [*arms, Arm("wrong", Look(wrong, self.config.fps), own_density=True)], ""
+        return [*arms, Arm("wrong", Look(window_off_gold, self.config.fps), own_density=True)], ""
 
     def arms_to_continue(self, trial: Experiment) -> Collection[str]:
         right_tries = self.tries(trial, "right")
         undecided_arms = [
-            name
-            for name in trial.arms
-            if name != "right"
-            and difference(right_tries, self.tries(trial, name), self.confidence).against(
+            arm_name
+            for arm_name in trial.arms
+            if arm_name != "right"
+            and difference(right_tries, self.tries(trial, arm_name), self.confidence).against(
                 self.config.clear_of, self.config.clear_of
             )
             == "not clear"
@@ -77,16 +79,23 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
 
     def _verdicts(self, trial: Experiment) -> Iterator[Verdict]:
         right_tries = self.tries(trial, "right")
-        for name, baseline_arm in (("necessity", "wrong" if "wrong" in trial.arms else "none"), ("necessity_coarse", "none")):
+        for measure_name, baseline_arm in (
+            ("necessity", "wrong" if "wrong" in trial.arms else "none"),
+            ("necessity_coarse", "none"),
+        ):
             baseline_tries = self.tries(trial, baseline_arm)
             interval = difference(right_tries, baseline_tries, self.confidence)
-            position = interval.against(self.config.clear_of, self.config.clear_of)
-            reason = trial.note if trial.note and name == "necessity" else position
-            look = trial.arms[baseline_arm].look
-            baseline_text = f"{baseline_tries} at {print_span(look.window)}" if look else f"{baseline_tries} without a look"
+            interval_position = interval.against(self.config.clear_of, self.config.clear_of)
+            reason = trial.note if trial.note and measure_name == "necessity" else interval_position
+            baseline_look = trial.arms[baseline_arm].look
+            baseline_text = (
+                f"{baseline_tries} at {print_span(baseline_look.window)}"
+                if baseline_look
+                else f"{baseline_tries} without a look"
+            )
             yield task_verdict(
                 trial,
-                name,
+                measure_name,
                 right_tries.rate - baseline_tries.rate,
                 right_tries.n,
                 reason,
@@ -96,14 +105,14 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
 
 def wrong_window(task: Task, right: Window, duration_cs: int) -> Window | None:
     """A window that shows nothing of gold, as long as the right one if there is room, drawn with the task's id as seed."""
-    gaps = [gap for gap in gaps_between(task.windows, 0, duration_cs) if gap.end_cs - gap.start_cs >= MIN_WINDOW_CS]
-    if not gaps:
+    long_enough_gaps = [gap for gap in gaps_between(task.windows, 0, duration_cs) if gap.end_cs - gap.start_cs >= MIN_WINDOW_CS]
+    if not long_enough_gaps:
         return None
     length_cs = right.end_cs - right.start_cs
-    long_gaps = [gap for gap in gaps if gap.end_cs - gap.start_cs >= length_cs]
+    long_gaps = [gap for gap in long_enough_gaps if gap.end_cs - gap.start_cs >= length_cs]
     if not long_gaps:
-        return max(gaps, key=lambda gap: (gap.end_cs - gap.start_cs, gap.start_cs))
-    random = Random(task.id)
-    gap = random.choice(long_gaps)
-    start_cs = random.randint(gap.start_cs, gap.end_cs - length_cs)
+        return max(long_enough_gaps, key=lambda gap: (gap.end_cs - gap.start_cs, gap.start_cs))
+    task_random = Random(task.id)
+    gap = task_random.choice(long_gaps)
+    start_cs = task_random.randint(gap.start_cs, gap.end_cs - length_cs)
     return Window(start_cs, start_cs + length_cs)

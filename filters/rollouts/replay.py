@@ -37,28 +37,42 @@ class Replay(RolloutStage[TaskWithVideo, Rollout | Verdict]):
         return (FREE,), ""
 
     def arms_to_continue(self, trial: Experiment) -> Collection[str]:
-        position = wilson(self.tries(trial, "free"), self.confidence).against(*self.config.clear_of)
-        return ("free",) if position == "not clear" else ()
+        interval_position = wilson(self.tries(trial, "free"), self.confidence).against(*self.config.clear_of)
+        return ("free",) if interval_position == "not clear" else ()
 
     def conclude(self, trial: Experiment) -> Sequence[Verdict]:
         return [*self._verdicts(trial)]
 
     def _verdicts(self, trial: Experiment) -> Iterator[Verdict]:
-        tries, rollouts = self.tries(trial, "free"), trial.rollouts["free"]
-        interval = wilson(tries, self.confidence)
-        position = interval.against(*self.config.clear_of)
-        yield task_verdict(trial, "replay", tries.rate, tries.n, position, f"{tries} right, interval {interval}")
+        free_tries, free_rollouts = self.tries(trial, "free"), trial.rollouts["free"]
+        interval = wilson(free_tries, self.confidence)
+        interval_position = interval.against(*self.config.clear_of)
+        yield task_verdict(
+            trial, "replay", free_tries.rate, free_tries.n, interval_position, f"{free_tries} right, interval {interval}"
+        )
         task = trial.task
         if task.windows:
-            ious = [
+            window_scores = [
                 float(window_score(tuple(look.window for look in rollout.looks), task.windows, task.needs))
-                for rollout in rollouts
+                for rollout in free_rollouts
             ]
-            with_look = sum(bool(rollout.looks) for rollout in rollouts)
-            yield task_verdict(trial, "replay_iou", fmean(ious), tries.n, "", f"{with_look} of {tries.n} looked")
-        target = target_of(task)
-        if target is not None:
-            largest = self.config.largest_fps
-            errors = [density_error(rollout.looks[0].fps, target.fps) if rollout.looks else largest for rollout in rollouts]
-            score = fmean(float(max(Fraction(0), 1 - error / largest)) for error in errors)
-            yield task_verdict(trial, "replay_density", score, tries.n, "", f"mean error {fmean(map(float, errors)):.2f} fps")
+            rollouts_with_look = sum(bool(rollout.looks) for rollout in free_rollouts)
+            yield task_verdict(
+                trial, "replay_iou", fmean(window_scores), free_tries.n, "", f"{rollouts_with_look} of {free_tries.n} looked"
+            )
+        target_look = target_of(task)
+        if target_look is not None:
+            largest_fps = self.config.largest_fps
+            density_errors = [
+                density_error(rollout.looks[0].fps, target_look.fps) if rollout.looks else largest_fps
+                for rollout in free_rollouts
+            ]
+            density_score = fmean(float(max(Fraction(0), 1 - fps_error / largest_fps)) for fps_error in density_errors)
+            yield task_verdict(
+                trial,
+                "replay_density",
+                density_score,
+                free_tries.n,
+                "",
+                f"mean error {fmean(map(float, density_errors)):.2f} fps",
+            )

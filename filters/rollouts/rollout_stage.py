@@ -185,8 +185,8 @@ class RolloutStage(Batch[In, Out]):
         return item.task
 
     def process(self, items: Iterator[In]) -> Iterator[Result]:
-        for _, group in groupby(items, key=lambda item: item.task.video):
-            yield from self._process_video([self._start(item) for item in group])
+        for _, items_of_video in groupby(items, key=lambda item: item.task.video):
+            yield from self._process_video([self._start(item) for item in items_of_video])
 
     def _start(self, item: In) -> Experiment | Result:
         if item.video is None:
@@ -196,51 +196,60 @@ class RolloutStage(Batch[In, Out]):
         arms_or_result = self.arms(item, item.task, item.video)
         if not isinstance(arms_or_result, tuple):
             return arms_or_result
-        arms, note = {arm.name: arm for arm in arms_or_result[0]}, arms_or_result[1]
-        return Experiment(item, item.task, item.video, arms, note, {name: [] for name in arms}, list(arms))
+        arm_by_name, arms_note = {arm.name: arm for arm in arms_or_result[0]}, arms_or_result[1]
+        return Experiment(
+            item, item.task, item.video, arm_by_name, arms_note, {name: [] for name in arm_by_name}, list(arm_by_name)
+        )
 
     def _process_video(self, trials: Sequence[Experiment | Result]) -> Iterator[Result]:
         """The results of all inputs about one video."""
-        running = [trial for trial in trials if isinstance(trial, Experiment)]
-        if running:
-            video = running[0].video
+        running_trials = [trial for trial in trials if isinstance(trial, Experiment)]
+        if running_trials:
+            video = running_trials[0].video
             rollouts_by_key = {row.key: row for row in self._recall.of(video.id) if row.student == self.student_id}
             media = Media(self._workspace, video.id)
             footage = CachedFootage(Renditions(video, self.config.clips, media.coarse, media.grid))
-            for size in self.config.rounds.sizes:
-                self._run_round([trial for trial in running if trial.active_arms], size, rollouts_by_key, footage)
+            for per_arm in self.config.rounds.sizes:
+                self._run_round([trial for trial in running_trials if trial.active_arms], per_arm, rollouts_by_key, footage)
         for trial in trials:
             if isinstance(trial, Experiment):
-                rollouts = [*(row for rows in trial.rollouts.values() for row in rows), *trial.free_rollouts]
+                rollouts = [
+                    *(arm_rollout for arm_rollouts in trial.rollouts.values() for arm_rollout in arm_rollouts),
+                    *trial.free_rollouts,
+                ]
                 yield Made((*rollouts, *self.conclude(trial)))
             else:
                 yield trial
 
-    def _run_round(self, trials: Sequence[Experiment], size: int, rollouts_by_key: dict[Id, Rollout], footage: Footage) -> None:
-        """Bring every active arm to `size` rollouts."""
+    def _run_round(
+        self, trials: Sequence[Experiment], per_arm: int, rollouts_by_key: dict[Id, Rollout], footage: Footage
+    ) -> None:
+        """Bring every active arm to `per_arm` rollouts."""
         if self.config.own_thoughts:
-            with_forced_look = [trial for trial in trials if any(trial.arms[name].look for name in trial.active_arms)]
+            with_forced_look = [trial for trial in trials if any(trial.arms[arm_name].look for arm_name in trial.active_arms)]
             self._roll_out_missing(
-                [(trial, FREE, index) for trial in with_forced_look for index in range(len(trial.free_rollouts), size)],
+                [(trial, FREE, index) for trial in with_forced_look for index in range(len(trial.free_rollouts), per_arm)],
                 rollouts_by_key,
                 footage,
             )
             for trial in with_forced_look:
                 new_rollouts = [
-                    rollouts_by_key[self._rollout_key(trial, FREE, index)] for index in range(len(trial.free_rollouts), size)
+                    rollouts_by_key[self._rollout_key(trial, FREE, index)] for index in range(len(trial.free_rollouts), per_arm)
                 ]
-                trial.free_rollouts += [replace(row, filter=self.name, arm=THOUGHT, score=0.0, id=b"") for row in new_rollouts]
+                trial.free_rollouts += [
+                    replace(new_rollout, filter=self.name, arm=THOUGHT, score=0.0, id=b"") for new_rollout in new_rollouts
+                ]
         requested = [
-            (trial, trial.arms[name], index)
+            (trial, trial.arms[arm_name], index)
             for trial in trials
-            for name in trial.active_arms
-            for index in range(len(trial.rollouts[name]), size)
+            for arm_name in trial.active_arms
+            for index in range(len(trial.rollouts[arm_name]), per_arm)
         ]
         self._roll_out_missing(requested, rollouts_by_key, footage)
         for trial, arm, index in requested:
-            row = rollouts_by_key[self._rollout_key(trial, arm, index)]
-            score = answer_score(row.answer, self.posed_task(trial.subject, index))
-            trial.rollouts[arm.name].append(replace(row, filter=self.name, arm=arm.name, score=score, id=b""))
+            scored_rollout = rollouts_by_key[self._rollout_key(trial, arm, index)]
+            trial_score = answer_score(scored_rollout.answer, self.posed_task(trial.subject, index))
+            trial.rollouts[arm.name].append(replace(scored_rollout, filter=self.name, arm=arm.name, score=trial_score, id=b""))
         for trial in trials:
             trial.rounds_done += 1
             trial.active_arms = self.arms_to_continue(trial)
@@ -249,32 +258,33 @@ class RolloutStage(Batch[In, Out]):
         self, requested: Sequence[tuple[Experiment, Arm, int]], rollouts_by_key: dict[Id, Rollout], footage: Footage
     ) -> None:
         """Make the requested rollouts that aren't known yet, and add them to `rollouts_by_key`."""
-        missing = {key: request for request in requested if (key := self._rollout_key(*request)) not in rollouts_by_key}
-        keys = list(missing)
-        for start in range(0, len(keys), self.config.max_rows):
-            batch = keys[start : start + self.config.max_rows]
-            requests = [self._request(*missing[key], footage) for key in batch]
+        request_by_key = {
+            rollout_key: request for request in requested if (rollout_key := self._rollout_key(*request)) not in rollouts_by_key
+        }
+        missing_keys = list(request_by_key)
+        for batch_start in range(0, len(missing_keys), self.config.max_rows):
+            key_batch = missing_keys[batch_start : batch_start + self.config.max_rows]
+            requests = [self._request(*request_by_key[rollout_key], footage) for rollout_key in key_batch]
             limits = RolloutLimits(max_visual_tokens=self.config.max_visual_tokens)
-            for key, result in zip(batch, roll(self._engine, requests, limits), strict=True):
-                rollouts_by_key[key] = self._rollout(*missing[key], result, key)
+            for rollout_key, rollout_result in zip(key_batch, roll(self._engine, requests, limits), strict=True):
+                rollouts_by_key[rollout_key] = self._rollout(*request_by_key[rollout_key], rollout_result, rollout_key)
 
     def _rollout_key(self, trial: Experiment, arm: Arm, index: int) -> Id:
         forced_look = _forced_look(trial, arm, index)
-        look = None if forced_look is None else [print_span(forced_look.window), print_density(forced_look.fps)]
+        printed_look = None if forced_look is None else [print_span(forced_look.window), print_density(forced_look.fps)]
         posed_text = question_text(self.posed_task(trial.subject, index))
         thought = _thought_before_look(trial, arm, index)
-        return digest(
-            "rollout",
-            [trial.task.id, self.student_id, self.settings_id(trial.video), posed_text, look, thought, arm.opening, index],
-        )
+        rollout_settings = self.settings_id(trial.video)
+        content = [trial.task.id, self.student_id, rollout_settings, posed_text, printed_look, thought, arm.opening, index]
+        return digest("rollout", content)
 
     def _request(self, trial: Experiment, arm: Arm, index: int, footage: Footage) -> RolloutRequest:
         # the seed is the same in all arms: they differ by what is shown, and not by luck
         seed = int.from_bytes(digest("seed", [trial.task.id, self.student_id, self.settings_id(trial.video), index])[:8])
         sampling = Sampling(self.config.temperature, seed, self.config.max_tokens)
-        prompt_parts = self._prompt_with_clips(self.posed_task(trial.subject, index), footage)
+        prompt_pieces = self._prompt_with_clips(self.posed_task(trial.subject, index), footage)
         return RolloutRequest(
-            prompt_parts,
+            prompt_pieces,
             footage,
             sampling,
             _forced_look(trial, arm, index),
@@ -293,9 +303,9 @@ class RolloutStage(Batch[In, Out]):
 
     def tries(self, trial: Experiment, arm: str, max_tries: int | None = None) -> TryCount:
         """How many of an arm's rollouts, or of the first `max_tries` of them, were right."""
-        rows = trial.rollouts[arm][:max_tries]
+        tried_rollouts = trial.rollouts[arm][:max_tries]
         min_score = self.config.right_iou if trial.task.task_kind == "grounding" else 1.0
-        return TryCount(sum(row.score >= min_score for row in rows), len(rows))
+        return TryCount(sum(tried_rollout.score >= min_score for tried_rollout in tried_rollouts), len(tried_rollouts))
 
     @property
     def confidence(self) -> float:
@@ -312,15 +322,15 @@ def _thought_before_look(trial: Experiment, arm: Arm, index: int) -> str:
     """The thought before an arm's forced look; empty where the student's free rollout came to no look."""
     if arm.look is None or index >= len(trial.free_rollouts):
         return ""
-    text = trial.free_rollouts[index].transcript.trajectory_text
-    thought, has_look, _ = text.removeprefix(OPEN["think"]).partition(OPEN["span"])
-    is_complete = has_look and text.startswith(OPEN["think"]) and not RESERVED_TOKEN.search(thought)
-    return thought if is_complete and not any(tag in thought for tag in TAGS) else ""
+    free_text = trial.free_rollouts[index].transcript.trajectory_text
+    thought, has_look, _ = free_text.removeprefix(OPEN["think"]).partition(OPEN["span"])
+    is_complete = has_look and free_text.startswith(OPEN["think"]) and not RESERVED_TOKEN.search(thought)
+    return thought if is_complete and not any(reserved_tag in thought for reserved_tag in TAGS) else ""
 
 
-def task_verdict(trial: Experiment, name: str, score: float, n: int, reason: str = "", detail: str = "") -> Verdict:
+def task_verdict(trial: Experiment, name: str, score: float, rollout_count: int, reason: str = "", detail: str = "") -> Verdict:
     """A verdict on the task that was tried."""
-    return Verdict(trial.video.id, trial.task.id, "task", name, score, n, reason, detail)
+    return Verdict(trial.video.id, trial.task.id, "task", name, score, rollout_count, reason, detail)
 
 
 def right_window(task: Task) -> Window | None:

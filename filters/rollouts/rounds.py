@@ -67,13 +67,18 @@ class Interval:
 def wilson(tries: TryCount, confidence: float) -> Interval:
     """Wilson's interval of a rate: (p + z2/2n -+ z sqrt(p(1-p)/n + z2/4n2)) / (1 + z2/n). It is sound for few tries, and for
     rates of 0 and 1, where the usual one has no width."""
-    z, p, n = NormalDist().inv_cdf((1 + confidence) / 2), tries.rate, tries.n
-    if not n:
+    normal_quantile, rate, try_count = NormalDist().inv_cdf((1 + confidence) / 2), tries.rate, tries.n
+    if not try_count:
         return Interval(0.0, 1.0)
-    center, half_width = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
+    center, half_width = (
+        rate + normal_quantile * normal_quantile / (2 * try_count),
+        normal_quantile * sqrt(rate * (1 - rate) / try_count + normal_quantile * normal_quantile / (4 * try_count * try_count)),
+    )
+    shrink_divisor = 1 + normal_quantile * normal_quantile / try_count
     # it holds the rate itself, whatever floats make of an end that is exactly 0 or 1
-    return Interval(max(0.0, min(p, (center - half_width) / scale)), min(1.0, max(p, (center + half_width) / scale)))
+    return Interval(
+        max(0.0, min(rate, (center - half_width) / shrink_divisor)), min(1.0, max(rate, (center + half_width) / shrink_divisor))
+    )
 
 
 def difference(tries: TryCount, baseline: TryCount, confidence: float) -> Interval:
@@ -84,6 +89,6 @@ def difference(tries: TryCount, baseline: TryCount, confidence: float) -> Interv
         wilson(baseline, confidence),
         tries.rate - baseline.rate,
     )
-    below = sqrt((tries.rate - tries_interval.low) ** 2 + (baseline_interval.high - baseline.rate) ** 2)
-    above = sqrt((tries_interval.high - tries.rate) ** 2 + (baseline.rate - baseline_interval.low) ** 2)
-    return Interval(rate_gap - below, rate_gap + above)
+    margin_below = sqrt((tries.rate - tries_interval.low) ** 2 + (baseline_interval.high - baseline.rate) ** 2)
+    margin_above = sqrt((tries_interval.high - tries.rate) ** 2 + (baseline.rate - baseline_interval.low) ** 2)
+    return Interval(rate_gap - margin_below, rate_gap + margin_above)

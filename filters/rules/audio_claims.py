@@ -56,26 +56,28 @@ def silent(rule_input: RuleInput) -> RuleScore:
             0.0,
             1,
             question_measure.reason,
-            tuple(Finding(fault.message, 0, len(rule_input.text)) for fault in question_measure.faults),
+            tuple(Finding(sound_finding.message, 0, len(rule_input.text)) for sound_finding in question_measure.faults),
         )
-    faults = [fault for thought in rule_input.thoughts for fault in _sound_claims(thought)]
+    sound_findings = [sound_finding for thought in rule_input.thoughts for sound_finding in _sound_claims(thought)]
     return (
-        RuleScore(0.0, len(rule_input.thoughts), "rests on sound", tuple(faults))
-        if faults
+        RuleScore(0.0, len(rule_input.thoughts), "rests on sound", tuple(sound_findings))
+        if sound_findings
         else RuleScore(1.0, len(rule_input.thoughts))
     )
 
 
 def audible(question: str) -> RuleScore:
     """Can a question be answered without hearing anything? Places are offsets in the question."""
-    faults = [
-        Finding(f"asks for sound: {match.group()[:80]!r}", match.start(), match.end())
-        for match in (*QUESTIONS_ABOUT_SOUND.finditer(question), *CLAIMS_OF_SOUND.finditer(question))
+    sound_findings = [
+        Finding(f"asks for sound: {sound_match.group()[:80]!r}", sound_match.start(), sound_match.end())
+        for sound_match in (*QUESTIONS_ABOUT_SOUND.finditer(question), *CLAIMS_OF_SOUND.finditer(question))
         if not READABLE_THINGS.search(question)
     ]
-    return measure_share(faults[:1], 1, "asks for sound")
+    return measure_share(sound_findings[:1], 1, "asks for sound")
 
 
 def _sound_claims(thought: TextSpan) -> Iterator[Finding]:
-    for match in CLAIMS_OF_SOUND.finditer(thought.text):
-        yield Finding(f"rests on sound: {match.group()!r}", thought.start + match.start(), thought.start + match.end())
+    for claim_match in CLAIMS_OF_SOUND.finditer(thought.text):
+        yield Finding(
+            f"rests on sound: {claim_match.group()!r}", thought.start + claim_match.start(), thought.start + claim_match.end()
+        )

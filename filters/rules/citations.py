@@ -49,42 +49,46 @@ class Citations(Batch[CandidateWithTask, Verdict]):
     def _verdicts(self, item: CandidateWithTask) -> Iterator[Verdict]:
         rule_input = rule_input_of(item, self.config.clips, self.config.max_looks)
         for rule in CITATIONS:
-            measure = rule.check(rule_input)
-            if measure is not None:
-                yield verdict(item, rule.name, measure)
+            rule_score = rule.check(rule_input)
+            if rule_score is not None:
+                yield verdict(item, rule.name, rule_score)
 
 
 def cited_stamps(rule_input: RuleInput) -> RuleScore:
     """Are the times that thoughts cite those of patches that were shown, give or take half a patch?"""
     faults: list[Finding] = []
-    count = 0
-    for index, thought in enumerate(rule_input.thoughts):
-        stamps_cs, max_distance_cs = _visible_stamps(rule_input, index)
-        for cited in _citations(rule_input, thought):
-            count += 1
-            distance_cs = _distance_cs(cited, stamps_cs)
-            is_concluded = index > 0 and cited.time_cs in _answered_bounds_cs(rule_input)
-            if not is_concluded and distance_cs > max_distance_cs + max(STAMP_ROUNDING_CS, cited.slack_cs):
-                message = f"T{index + 1} cites {cited.text}; the nearest stamp is {float(distance_cs) / 100:.2f} s away"
-                faults.append(Finding(message, cited.start, cited.end))
-    return measure_share(faults, count, "off the stamps")
+    citation_count = 0
+    for thought_index, thought in enumerate(rule_input.thoughts):
+        stamps_cs, max_distance_cs = _visible_stamps(rule_input, thought_index)
+        for cited_time in _citations(rule_input, thought):
+            citation_count += 1
+            distance_cs = _distance_cs(cited_time, stamps_cs)
+            is_concluded = thought_index > 0 and cited_time.time_cs in _answered_bounds_cs(rule_input)
+            if not is_concluded and distance_cs > max_distance_cs + max(STAMP_ROUNDING_CS, cited_time.slack_cs):
+                message = (
+                    f"T{thought_index + 1} cites {cited_time.text}; the nearest stamp is {float(distance_cs) / 100:.2f} s away"
+                )
+                faults.append(Finding(message, cited_time.start, cited_time.end))
+    return measure_share(faults, citation_count, "off the stamps")
 
 
 def cited_inside(rule_input: RuleInput) -> RuleScore:
     """Do the times that T1 cites lie inside the video, and those that T2 cites inside the window that it was shown?"""
     faults: list[Finding] = []
-    count = 0
-    for index, thought in enumerate(rule_input.thoughts):
-        for cited in _citations(rule_input, thought):
-            count += 1
-            if not _is_inside(rule_input, index, cited):
+    citation_count = 0
+    for thought_index, thought in enumerate(rule_input.thoughts):
+        for cited_time in _citations(rule_input, thought):
+            citation_count += 1
+            if not _is_inside(rule_input, thought_index, cited_time):
                 bounds = (
-                    ", ".join(print_span(look.window) for look in rule_input.looks[:index])
-                    if index
+                    ", ".join(print_span(look.window) for look in rule_input.looks[:thought_index])
+                    if thought_index
                     else _duration_text(rule_input)
                 )
-                faults.append(Finding(f"T{index + 1} cites {cited.text}, outside {bounds}", cited.start, cited.end))
-    return measure_share(faults, count, "outside what was shown")
+                faults.append(
+                    Finding(f"T{thought_index + 1} cites {cited_time.text}, outside {bounds}", cited_time.start, cited_time.end)
+                )
+    return measure_share(faults, citation_count, "outside what was shown")
 
 
 def own_span(rule_input: RuleInput) -> RuleScore:
@@ -106,27 +110,34 @@ def _citations(rule_input: RuleInput, thought: TextSpan) -> Iterator[CitedTime]:
     if rule_input.kind == "grounding":
         yield from cited_times(thought)
         return
-    texts = (text for text in (*rule_input.options, rule_input.question, rule_input.gold) if any(map(str.isdigit, text)))
-    question_citations = {cited.text for text in texts for cited in cited_times(TextSpan(f"at {text}", 0))}
-    yield from (cited for cited in cited_times(thought) if cited.text not in question_citations)
+    task_texts = (
+        task_text
+        for task_text in (*rule_input.options, rule_input.question, rule_input.gold)
+        if any(map(str.isdigit, task_text))
+    )
+    question_citations = {
+        cited_time.text for task_text in task_texts for cited_time in cited_times(TextSpan(f"at {task_text}", 0))
+    }
+    yield from (cited_time for cited_time in cited_times(thought) if cited_time.text not in question_citations)
 
 
 def _visible_stamps(rule_input: RuleInput, thought_index: int) -> tuple[list[Fraction], Fraction]:
     """The stamps that a thought may cite, in centiseconds, and half the largest gap between two; none if unknown."""
-    stamps: list[Fraction] = []
-    max_distance = Fraction(0)
+    stamps_cs: list[Fraction] = []
+    max_distance_cs = Fraction(0)
     for times_s, clip_length_s in _patch_times_of_clips(rule_input, thought_index):
-        stamps += [100 * time_s for time_s in times_s]
-        gaps = [next_time - time for time, next_time in pairwise(times_s)]
-        max_distance = max(max_distance, 50 * max(gaps, default=clip_length_s))
-    return sorted(stamps), max_distance
+        stamps_cs += [100 * time_s for time_s in times_s]
+        gaps_s = [time_after_s - time_before_s for time_before_s, time_after_s in pairwise(times_s)]
+        max_distance_cs = max(max_distance_cs, 50 * max(gaps_s, default=clip_length_s))
+    return sorted(stamps_cs), max_distance_cs
 
 
-def _distance_cs(cited: CitedTime, stamps_cs: list[Fraction]) -> Fraction:
+def _distance_cs(cited_time: CitedTime, stamps_cs: list[Fraction]) -> Fraction:
     """The distance of a cited time from the nearest stamp; 0 where no stamp is known."""
-    position = bisect_left(stamps_cs, cited.time_cs)
+    next_stamp_index = bisect_left(stamps_cs, cited_time.time_cs)
     return min(
-        (abs(cited.time_cs - stamp_cs) for stamp_cs in stamps_cs[max(0, position - 1) : position + 1]), default=Fraction(0)
+        (abs(cited_time.time_cs - stamp_cs) for stamp_cs in stamps_cs[max(0, next_stamp_index - 1) : next_stamp_index + 1]),
+        default=Fraction(0),
     )
 
 
@@ -140,19 +151,22 @@ def _patch_times_of_clips(rule_input: RuleInput, thought_index: int) -> Iterator
                 yield patch_times(plan_coarse(duration_s, clips.coarse_fps, clips.coarse_frames).times_s), duration_s
             return
         for look in rule_input.looks[:thought_index]:
-            end_s = look.window.end_s if duration_cs is None else Fraction(duration_cs, 100)
-            plan = plan_look(look, end_s, max_frames=clips.look_frames)
-            yield patch_times(plan.times_s), _look_length_s(look)
+            video_end_s = look.window.end_s if duration_cs is None else Fraction(duration_cs, 100)
+            look_plan = plan_look(look, video_end_s, max_frames=clips.look_frames)
+            yield patch_times(look_plan.times_s), _look_length_s(look)
     except NoFrames:
         return
 
 
-def _is_inside(rule_input: RuleInput, thought_index: int, cited: CitedTime) -> bool:
+def _is_inside(rule_input: RuleInput, thought_index: int, cited_time: CitedTime) -> bool:
     if thought_index == 0:
-        return not rule_input.duration_cs or cited.time_cs <= rule_input.duration_cs + cited.slack_cs
-    windows = [look.window for look in rule_input.looks[:thought_index]]
-    contains_cited = (window.start_cs - cited.slack_cs <= cited.time_cs <= window.end_cs + cited.slack_cs for window in windows)
-    return not windows or any(contains_cited)
+        return not rule_input.duration_cs or cited_time.time_cs <= rule_input.duration_cs + cited_time.slack_cs
+    shown_windows = [look.window for look in rule_input.looks[:thought_index]]
+    contains_cited = (
+        window.start_cs - cited_time.slack_cs <= cited_time.time_cs <= window.end_cs + cited_time.slack_cs
+        for window in shown_windows
+    )
+    return not shown_windows or any(contains_cited)
 
 
 def _answered_bounds_cs(rule_input: RuleInput) -> tuple[int, ...]:

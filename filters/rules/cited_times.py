@@ -56,22 +56,25 @@ class CitedTime:
 @lru_cache(maxsize=256)  # two rules ask for the same
 def cited_times(thought: TextSpan) -> tuple[CitedTime, ...]:
     """Every time that a thought cites, in the order of the text."""
-    citations: dict[int, CitedTime] = {}
-    for match in _RANGE.finditer(thought.text):
-        for group in (1, 3):
-            _add_citation(citations, match, group, thought)
-    for match in _SECONDS.finditer(thought.text):
-        if thought.start + match.start(1) not in citations and _is_point(thought.text, match):
-            _add_citation(citations, match, 1, thought)
-    for match in _DECIMAL_AFTER_AT.finditer(thought.text):
-        _add_citation(citations, match, 1, thought)
-    for match in _CLOCK_TIME.finditer(thought.text):
-        if match[1].startswith("0") or _POINT_PREFIX.search(
-            thought.text[max(0, match.start() - _PREFIX_CHARS) : match.start()]
+    citation_by_start: dict[int, CitedTime] = {}
+    for time_match in _RANGE.finditer(thought.text):
+        for match_group in (1, 3):
+            _add_citation(citation_by_start, time_match, match_group, thought)
+    for time_match in _SECONDS.finditer(thought.text):
+        if thought.start + time_match.start(1) not in citation_by_start and _is_point(thought.text, time_match):
+            _add_citation(citation_by_start, time_match, 1, thought)
+    for time_match in _DECIMAL_AFTER_AT.finditer(thought.text):
+        _add_citation(citation_by_start, time_match, 1, thought)
+    for time_match in _CLOCK_TIME.finditer(thought.text):
+        if time_match[1].startswith("0") or _POINT_PREFIX.search(
+            thought.text[max(0, time_match.start() - _PREFIX_CHARS) : time_match.start()]
         ):
-            start = thought.start + match.start(1)
-            citations.setdefault(start, CitedTime(_clock_cs(match[1]), 50, match[1], start, start + len(match[1])))
-    return tuple(sorted(citations.values(), key=lambda cited: cited.start))
+            citation_start = thought.start + time_match.start(1)
+            citation_by_start.setdefault(
+                citation_start,
+                CitedTime(_clock_cs(time_match[1]), 50, time_match[1], citation_start, citation_start + len(time_match[1])),
+            )
+    return tuple(sorted(citation_by_start.values(), key=lambda cited: cited.start))
 
 
 def _is_point(text: str, match: re.Match[str]) -> bool:
@@ -82,17 +85,20 @@ def _is_point(text: str, match: re.Match[str]) -> bool:
     return "." in match[1] or _POINT_PREFIX.search(preceding_text) is not None
 
 
-def _add_citation(citations: dict[int, CitedTime], match: re.Match[str], group: int, thought: TextSpan) -> None:
-    start, digits = thought.start + match.start(group), match[group]
+def _add_citation(
+    citation_by_start: dict[int, CitedTime], time_match: re.Match[str], match_group: int, thought: TextSpan
+) -> None:
+    citation_start, digits = thought.start + time_match.start(match_group), time_match[match_group]
     decimals = len(digits.partition(".")[2])
     time_cs = int((Decimal(digits) * 100).to_integral_value())
-    citations.setdefault(
-        start, CitedTime(time_cs, (50, 5)[decimals] if decimals < 2 else 0, digits, start, start + len(digits))
+    citation_by_start.setdefault(
+        citation_start,
+        CitedTime(time_cs, (50, 5)[decimals] if decimals < 2 else 0, digits, citation_start, citation_start + len(digits)),
     )
 
 
 def _clock_cs(text: str) -> int:
-    total = Decimal(0)
-    for part in text.split(":"):
-        total = total * 60 + Decimal(part)
-    return int((total * 100).to_integral_value())
+    total_s = Decimal(0)
+    for clock_part in text.split(":"):
+        total_s = total_s * 60 + Decimal(clock_part)
+    return int((total_s * 100).to_integral_value())

@@ -81,78 +81,106 @@ def _blanked(text: str, answer: re.Pattern[str] | None, rivals: re.Pattern[str] 
     """As long as the text: what gives the answer and what is quoted is blanked, and no number ends a sentence."""
     text = text.replace("\u2019", "'")
     if answer:
-        text = answer.sub(lambda match: (LETTER if match.group("letter") else GOLD) * len(match.group()), text)
+        text = answer.sub(
+            lambda answer_match: (LETTER if answer_match.group("letter") else GOLD) * len(answer_match.group()), text
+        )
     if rivals:
-        text = rivals.sub(lambda rival: RIVAL * len(rival.group()), text)
-    text = SPELT.sub(lambda number: _spelt(number.group(), bounds), text)
-    text = NUMBER.sub(lambda number: _number(number.group(), bounds), text)
-    text = BOUNDS.sub(lambda pair: PAIR * len(pair.group()), text)
-    text = QUOTED.sub(lambda quote: quote.group() if NAMES_TRUTH.search(quote.group()) else QUOTE * len(quote.group()), text)
+        text = rivals.sub(lambda rival_match: RIVAL * len(rival_match.group()), text)
+    text = SPELT.sub(lambda number_match: _spelt(number_match.group(), bounds), text)
+    text = NUMBER.sub(lambda number_match: _number(number_match.group(), bounds), text)
+    text = BOUNDS.sub(lambda bounds_match: PAIR * len(bounds_match.group()), text)
+    text = QUOTED.sub(
+        lambda quote_match: (
+            quote_match.group() if NAMES_TRUTH.search(quote_match.group()) else QUOTE * len(quote_match.group())
+        ),
+        text,
+    )
     return text.translate(LOWER)
 
 
-def _number(text: str, bounds: frozenset[float]) -> str:
-    return BOUND * len(text) if len(text) < 12 and float(text) in bounds else text.replace(".", "_")
+def _number(number_text: str, bounds_s: frozenset[float]) -> str:
+    return (
+        BOUND * len(number_text) if len(number_text) < 12 and float(number_text) in bounds_s else number_text.replace(".", "_")
+    )
 
 
-def _spelt(text: str, bounds: frozenset[float]) -> str:
+def _spelt(number_words: str, bounds_s: frozenset[float]) -> str:
     """A bound in words."""
-    tens, _, units = text.casefold().replace("-", " ").partition(" ")
-    seconds = 10 * TENS.index(tens) + (UNITS.index(units) if units else 0) if tens in TENS else UNITS.index(tens)
-    return BOUND * len(text) if seconds in bounds else text
+    tens_word, _, units_word = number_words.casefold().replace("-", " ").partition(" ")
+    seconds = (
+        10 * TENS.index(tens_word) + (UNITS.index(units_word) if units_word else 0)
+        if tens_word in TENS
+        else UNITS.index(tens_word)
+    )
+    return BOUND * len(number_words) if seconds in bounds_s else number_words
 
 
 def _rivals(rule_input: RuleInput) -> re.Pattern[str] | None:
     """What names another option than the answer's."""
-    answers = {choice(text, rule_input.options) for text in (rule_input.gold, rule_input.answers[0].text)}
-    named = _stems(" ".join((rule_input.question, *(rule_input.options[nth] for nth in answers if nth is not None))))
-    texts = [text for nth, option in enumerate(rule_input.options) if nth not in answers for text in _texts(option, named)]
-    return re.compile(rf"{_ALONE}(?:{'|'.join(texts)}){_ENDED}", re.IGNORECASE) if texts else None
+    answer_indices = {choice(answer_text, rule_input.options) for answer_text in (rule_input.gold, rule_input.answers[0].text)}
+    named_stems = _stems(
+        " ".join(
+            (
+                rule_input.question,
+                *(rule_input.options[option_index] for option_index in answer_indices if option_index is not None),
+            )
+        )
+    )
+    rival_patterns = [
+        text
+        for option_index, option in enumerate(rule_input.options)
+        if option_index not in answer_indices
+        for text in _texts(option, named_stems)
+    ]
+    return re.compile(rf"{_ALONE}(?:{'|'.join(rival_patterns)}){_ENDED}", re.IGNORECASE) if rival_patterns else None
 
 
 def _answer(rule_input: RuleInput) -> re.Pattern[str] | None:
     """What names the answer, gold or written: its letter, its text, the words of a short one."""
     question_text = " ".join((rule_input.question, *rule_input.options))
-    letters: list[str] = []
-    texts: list[str] = []
-    for text in (rule_input.gold, rule_input.answers[0].text):
-        nth = choice(text, rule_input.options)
-        if nth is not None:
-            letters += _letters(nth, question_text)
-            text = rule_input.options[nth]
-        others = " ".join((rule_input.question, *(option for option in rule_input.options if option != text)))
-        texts += _texts(text, _stems(others)) if rule_input.kind != "grounding" else []
-    if not letters and not texts:
+    letter_patterns: list[str] = []
+    text_patterns: list[str] = []
+    for answer_text in (rule_input.gold, rule_input.answers[0].text):
+        option_index = choice(answer_text, rule_input.options)
+        if option_index is not None:
+            letter_patterns += _letters(option_index, question_text)
+            answer_text = rule_input.options[option_index]
+        other_texts = " ".join((rule_input.question, *(option for option in rule_input.options if option != answer_text)))
+        text_patterns += _texts(answer_text, _stems(other_texts)) if rule_input.kind != "grounding" else []
+    if not letter_patterns and not text_patterns:
         return None
-    letter, named = words(" | ".join(letters or ["(?!)"])), words(" | ".join(texts or ["(?!)"]))
-    return re.compile(rf"{_ALONE}(?:(?P<letter>{letter})|{named}){_ENDED}", re.IGNORECASE)
+    letter_class, text_class = words(" | ".join(letter_patterns or ["(?!)"])), words(" | ".join(text_patterns or ["(?!)"]))
+    return re.compile(rf"{_ALONE}(?:(?P<letter>{letter_class})|{text_class}){_ENDED}", re.IGNORECASE)
 
 
-def _letters(nth: int, question_text: str) -> Iterator[str]:
+def _letters(option_index: int, question_text: str) -> Iterator[str]:
     """Unless the question has the letter for something else."""
-    letter = chr(ord("A") + nth)
-    yield from (rf"{ordinal}\s(?:alternative|option|choice|answer|candidate|one)" for ordinal in ORDINALS[nth : nth + 1])
-    if letter.isalpha() and not re.search(rf"\b{letter}\b", question_text):
-        article = r"(?=\s*(?:[).,;:!?]|$|is\b|was\b|as\b))" if letter == "A" else ""
-        yield f"(?-i:{letter}){article}"
+    option_letter = chr(ord("A") + option_index)
+    yield from (
+        rf"{ordinal_word}\s(?:alternative|option|choice|answer|candidate|one)"
+        for ordinal_word in ORDINALS[option_index : option_index + 1]
+    )
+    if option_letter.isalpha() and not re.search(rf"\b{option_letter}\b", question_text):
+        article = r"(?=\s*(?:[).,;:!?]|$|is\b|was\b|as\b))" if option_letter == "A" else ""
+        yield f"(?-i:{option_letter}){article}"
 
 
-def _texts(text: str, others: frozenset[str]) -> Iterator[str]:
+def _texts(text: str, stems_of_others: frozenset[str]) -> Iterator[str]:
     """A text as it stands, and what of it no other text has."""
-    spelt = re.findall(r"\w+", text)[:12]
-    content = [word for word in spelt if word.casefold() not in SMALL]
-    if not content and text.casefold() not in NUMERALS:
-        content = spelt[: len(spelt) == 1]
-    if not content:
+    text_words = re.findall(r"\w+", text)[:12]
+    content_words = [word for word in text_words if word.casefold() not in SMALL]
+    if not content_words and text.casefold() not in NUMERALS:
+        content_words = text_words[: len(text_words) == 1]
+    if not content_words:
         return
-    pattern = r"\W+".join(map(re.escape, spelt))
+    pattern = r"\W+".join(map(re.escape, text_words))
     yield pattern + (r"(?=\s*(?:['\".,;:!?)]|$))" if pattern.casefold() in ("no", "none") else "")
-    for word in content if 1 < len(content) < 3 else []:
-        if _stem(word) not in others:
+    for word in content_words if 1 < len(content_words) < 3 else []:
+        if _stem(word) not in stems_of_others:
             yield f"{re.escape(word)}s?"
-    if len(content) == 1 and len(content[0]) > 2:
-        yield f"{re.escape(content[0])}s?"
-    for word in map(str.casefold, content):
+    if len(content_words) == 1 and len(content_words[0]) > 2:
+        yield f"{re.escape(content_words[0])}s?"
+    for word in map(str.casefold, content_words):
         if word in NUMERALS:
             yield str(NUMERALS.index(word))
         elif word in map(str, range(len(NUMERALS))):
@@ -161,9 +189,9 @@ def _texts(text: str, others: frozenset[str]) -> Iterator[str]:
 
 def _bounds(rule_input: RuleInput) -> frozenset[float]:
     """In seconds, of the windows where the answer shows and of the answer itself."""
-    spans = (read_span(text.strip()) for text in (rule_input.gold, rule_input.answers[0].text))
-    windows = ((window.start_cs, window.end_cs) for window in rule_input.windows)
-    return frozenset(time_cs / 100 for span in (*spans, *windows) if span for time_cs in span)
+    answer_spans_cs = (read_span(text.strip()) for text in (rule_input.gold, rule_input.answers[0].text))
+    gold_bounds_cs = ((window.start_cs, window.end_cs) for window in rule_input.windows)
+    return frozenset(time_cs / 100 for bounds_cs in (*answer_spans_cs, *gold_bounds_cs) if bounds_cs for time_cs in bounds_cs)
 
 
 def _stems(text: str) -> frozenset[str]:

@@ -45,13 +45,23 @@ BEGINNING, END = ("^",), ("$",)
 """Stand before the first word and behind the last."""
 
 
-def features(text: str, signs: Iterable[LeakSign], known: Set[str] | None = None) -> frozenset[str]:
-    """The features of a blanked text with these signs; if names are `known`, of these alone, which saves making others."""
-    tokens = [(_base(token), *_classes(token)) for token in _tokens(text)]
-    if known is not None:
-        tokens = [tuple(name for name in names if name in known) for names in tokens]
+def features(text: str, signs: Iterable[LeakSign], known_names: Set[str] | None = None) -> frozenset[str]:
+    """The features of a blanked text with these signs; if there are `known_names`, these alone, which saves making others."""
+    token_names = [(_base(token), *_classes(token)) for token in _tokens(text)]
+    if known_names is not None:
+        token_names = [
+            tuple(feature_name for feature_name in feature_names if feature_name in known_names)
+            for feature_names in token_names
+        ]
     sign_names = (f"sign {sign.name}" for sign in signs)
-    return frozenset((*(name for names in tokens for name in names), *_neighbours(tokens), *_distant(tokens), *sign_names))
+    return frozenset(
+        (
+            *(feature_name for feature_names in token_names for feature_name in feature_names),
+            *_neighbours(token_names),
+            *_distant(token_names),
+            *sign_names,
+        )
+    )
 
 
 def signs_in(text: str, plain: str, among: Iterable[LeakSign] = SIGNS) -> list[LeakSign]:
@@ -59,17 +69,21 @@ def signs_in(text: str, plain: str, among: Iterable[LeakSign] = SIGNS) -> list[L
     return [sign for sign in among if sign.pattern.search(plain if sign.any_words else text)]
 
 
-def _neighbours(tokens: list[tuple[str, ...]]) -> Iterator[str]:
-    for left_names, right_names in zip((BEGINNING, *tokens), (*tokens, END), strict=True):
-        yield from (f"{left} {right}" for left in left_names for right in right_names)
+def _neighbours(token_names: list[tuple[str, ...]]) -> Iterator[str]:
+    for left_names, right_names in zip((BEGINNING, *token_names), (*token_names, END), strict=True):
+        yield from (f"{left_name} {right_name}" for left_name in left_names for right_name in right_names)
 
 
-def _distant(tokens: list[tuple[str, ...]]) -> Iterator[str]:
-    bearing = [[name for name in names if _bears(name)] for names in tokens]
-    for index, left_names in enumerate(bearing):
-        for right_names in bearing[index + 2 : index + 1 + REACH] if left_names else ():
-            for left in left_names:
-                yield from (f"{left} ~ {right}" for right in right_names if _is_meaning(left) or _is_meaning(right))
+def _distant(token_names: list[tuple[str, ...]]) -> Iterator[str]:
+    bearing_names = [[feature_name for feature_name in feature_names if _bears(feature_name)] for feature_names in token_names]
+    for token_index, left_names in enumerate(bearing_names):
+        for right_names in bearing_names[token_index + 2 : token_index + 1 + REACH] if left_names else ():
+            for left_name in left_names:
+                yield from (
+                    f"{left_name} ~ {right_name}"
+                    for right_name in right_names
+                    if _is_meaning(left_name) or _is_meaning(right_name)
+                )
 
 
 def _bears(name: str) -> bool:
@@ -82,9 +96,9 @@ def _is_meaning(name: str) -> bool:
 
 
 def _tokens(text: str) -> Iterator[str]:
-    for token in TOKEN.finditer(text):
-        first = token.group()[0]
-        yield SYMBOLS.get(first) or (NUMBER if first in "0123456789_" else token.group())
+    for token_match in TOKEN.finditer(text):
+        first_character = token_match.group()[0]
+        yield SYMBOLS.get(first_character) or (NUMBER if first_character in "0123456789_" else token_match.group())
 
 
 def _base(token: str) -> str:
@@ -94,13 +108,13 @@ def _base(token: str) -> str:
 @cache
 def _class_words() -> dict[str, tuple[str, ...]]:
     """The classes of each word, and of each stem."""
-    classes: dict[str, set[str]] = {}
-    for line in files("dmforge.filters.rules").joinpath("leak_classes.tsv").read_text("utf-8").splitlines():
-        name, _, words = line.partition("\t")
+    classes_by_word: dict[str, set[str]] = {}
+    for class_line in files("dmforge.filters.rules").joinpath("leak_classes.tsv").read_text("utf-8").splitlines():
+        class_name, _, words = class_line.partition("\t")
         for word in words.split():
-            classes.setdefault(word, set()).add(name)
-            classes.setdefault(stem(word), set()).add(name)
-    return {word: tuple(sorted(names)) for word, names in classes.items()}
+            classes_by_word.setdefault(word, set()).add(class_name)
+            classes_by_word.setdefault(stem(word), set()).add(class_name)
+    return {word: tuple(sorted(class_names)) for word, class_names in classes_by_word.items()}
 
 
 def _classes(token: str) -> tuple[str, ...]:

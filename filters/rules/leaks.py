@@ -62,53 +62,62 @@ def unleaked(rule_input: RuleInput) -> RuleScore:
     """Does no thought speak of an answer, a window or an annotation that it was given?"""
     blanks = blanks_of(rule_input)
     faults: list[Finding] = []
-    for index, thought in enumerate(rule_input.thoughts):
-        is_early = index == 0 and len(rule_input.thoughts) > 1
+    for thought_index, thought in enumerate(rule_input.thoughts):
+        is_early = thought_index == 0 and len(rule_input.thoughts) > 1
         worst_parts = [_worst_part(sentence) for sentence in sentences(thought, blanks, is_early)]
-        totals = with_neighbours([weight for weight, _ in worst_parts])
-        faults += [_fault(thought, part) for total, (_, part) in zip(totals, worst_parts, strict=True) if total >= threshold()]
-    n = len(rule_input.thoughts)
-    return RuleScore(0.0, n, "leaked gold", tuple(faults)) if faults else RuleScore(1.0, n)
+        sentence_totals = with_neighbours([sentence_weight for sentence_weight, _ in worst_parts])
+        faults += [
+            _fault(thought, worst_part)
+            for sentence_total, (_, worst_part) in zip(sentence_totals, worst_parts, strict=True)
+            if sentence_total >= threshold()
+        ]
+    thought_count = len(rule_input.thoughts)
+    return RuleScore(0.0, thought_count, "leaked gold", tuple(faults)) if faults else RuleScore(1.0, thought_count)
 
 
 def sentences(thought: TextSpan, blanks: TaskBlanks, is_early: bool) -> Iterator[LeakSentence]:
     """The sentences of a thought that have a word."""
-    plain = blanks.plain(thought.text[:MAX_CHARACTERS])
-    text = blanks.without_question(plain)
-    for match in SENTENCE.finditer(plain):
-        start, end = match.span()
-        if WORD.search(match.group()):
-            yield LeakSentence(is_early, start, plain[start:end], text[start:end])
+    plain_text = blanks.plain(thought.text[:MAX_CHARACTERS])
+    blanked_text = blanks.without_question(plain_text)
+    for sentence_match in SENTENCE.finditer(plain_text):
+        sentence_start, sentence_end = sentence_match.span()
+        if WORD.search(sentence_match.group()):
+            yield LeakSentence(
+                is_early, sentence_start, plain_text[sentence_start:sentence_end], blanked_text[sentence_start:sentence_end]
+            )
 
 
-def parts_of(sentence: LeakSentence, known: Set[str] | None = None) -> Iterator[SentencePart]:
-    """The clauses of a sentence, neighbours by two, and all of it; with features of `known` words alone, if there are any."""
-    signs = signs_in(sentence.text, sentence.plain)
-    for start, end in _clauses(sentence.plain):
-        text, plain = sentence.text[start:end], sentence.plain[start:end]
-        if WORD.search(plain):
-            part_features = features(text, signs_in(text, plain, signs), known)
-            yield SentencePart(sentence.start + start, sentence.start + end, part_features)
+def parts_of(sentence: LeakSentence, known_words: Set[str] | None = None) -> Iterator[SentencePart]:
+    """The clauses of a sentence, neighbours by two, and all of it; with features of `known_words` alone, if there are any."""
+    sentence_signs = signs_in(sentence.text, sentence.plain)
+    for clause_start, clause_end in _clauses(sentence.plain):
+        clause_text, plain_clause = sentence.text[clause_start:clause_end], sentence.plain[clause_start:clause_end]
+        if WORD.search(plain_clause):
+            part_features = features(clause_text, signs_in(clause_text, plain_clause, sentence_signs), known_words)
+            yield SentencePart(sentence.start + clause_start, sentence.start + clause_end, part_features)
 
 
 def with_neighbours(sentence_weights: Sequence[int]) -> list[int]:
     """The weight of each sentence of a thought, and its share in those beside it."""
-    shares = [0, *(max(0, weight - SHARED_ABOVE) // 3 for weight in sentence_weights), 0]
-    return [before + weight + after for before, weight, after in zip(shares, sentence_weights, shares[2:], strict=False)]
+    shared_weights = [0, *(max(0, own_weight - SHARED_ABOVE) // 3 for own_weight in sentence_weights), 0]
+    return [
+        share_before + own_weight + share_after
+        for share_before, own_weight, share_after in zip(shared_weights, sentence_weights, shared_weights[2:], strict=False)
+    ]
 
 
 @cache
 def weights() -> Mapping[str, tuple[int, int]]:
     """The weights of each feature, before and after a look."""
-    lines = files("dmforge.filters.rules").joinpath(WEIGHTS_FILE).read_text("utf-8").splitlines()
-    rows = (line.split("\t") for line in lines if not line.startswith("#"))
-    return {name: (int(early), int(late)) for name, early, late in rows}
+    weight_lines = files("dmforge.filters.rules").joinpath(WEIGHTS_FILE).read_text("utf-8").splitlines()
+    weight_rows = (weight_line.split("\t") for weight_line in weight_lines if not weight_line.startswith("#"))
+    return {feature_name: (int(early_weight), int(late_weight)) for feature_name, early_weight, late_weight in weight_rows}
 
 
 def weight_of(part_features: Set[str], weight_table: Mapping[str, tuple[int, int]], is_early: bool) -> int:
     """The sum of the weights of features."""
-    pairs = [weight_table[name] for name in (BIAS, *part_features) if name in weight_table]
-    return sum(early if is_early else late for early, late in pairs)
+    early_late_pairs = [weight_table[feature_name] for feature_name in (BIAS, *part_features) if feature_name in weight_table]
+    return sum(early_weight if is_early else late_weight for early_weight, late_weight in early_late_pairs)
 
 
 @cache
@@ -125,21 +134,24 @@ def _known_words() -> Set[str]:
 
 def _worst_part(sentence: LeakSentence) -> tuple[int, SentencePart]:
     """The heaviest part of a sentence, with its weight."""
-    weighed = [(weight_of(part.features, weights(), sentence.is_early), part) for part in parts_of(sentence, _known_words())]
-    return max(weighed, key=lambda item: item[0])
+    weighed_parts = [
+        (weight_of(sentence_part.features, weights(), sentence.is_early), sentence_part)
+        for sentence_part in parts_of(sentence, _known_words())
+    ]
+    return max(weighed_parts, key=lambda item: item[0])
 
 
-def _fault(thought: TextSpan, part: SentencePart) -> Finding:
-    clause = thought.text[part.start : part.end].lstrip(" ,:()\u2014-")
-    stop = thought.start + part.end
-    return Finding(f"speaks of what it was given: {clause.strip()!r}", stop - len(clause), stop)
+def _fault(thought: TextSpan, leaking_part: SentencePart) -> Finding:
+    clause_text = thought.text[leaking_part.start : leaking_part.end].lstrip(" ,:()\u2014-")
+    clause_end = thought.start + leaking_part.end
+    return Finding(f"speaks of what it was given: {clause_text.strip()!r}", clause_end - len(clause_text), clause_end)
 
 
 def _clauses(sentence: str) -> Iterator[tuple[int, int]]:
     """The clauses of a sentence, neighbours by two, and all of it; none twice."""
-    cuts = [0, *(joint.start() for joint in JOINT.finditer(sentence, 1)), len(sentence)]
-    yield from pairwise(cuts)
-    if len(cuts) > 2:
-        yield from zip(cuts, cuts[2:], strict=False)
-    if len(cuts) > 3:
+    clause_cuts = [0, *(joint_match.start() for joint_match in JOINT.finditer(sentence, 1)), len(sentence)]
+    yield from pairwise(clause_cuts)
+    if len(clause_cuts) > 2:
+        yield from zip(clause_cuts, clause_cuts[2:], strict=False)
+    if len(clause_cuts) > 3:
         yield 0, len(sentence)

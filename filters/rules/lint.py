@@ -53,8 +53,8 @@ class LintReport(CommandResult):
     defects: tuple[LintFinding, ...]
 
     def as_json(self) -> dict[str, Any]:
-        keys = ("record", "rule", "message", "offset")
-        defects = [{key: getattr(defect, key) for key in keys} for defect in self.defects]
+        field_names = ("record", "rule", "message", "offset")
+        defects = [{field_name: getattr(defect, field_name) for field_name in field_names} for defect in self.defects]
         return {"records": self.records, "defects": defects}
 
     def blocks(self) -> Iterator[Block]:
@@ -67,19 +67,21 @@ class LintReport(CommandResult):
 def lint(path: Path, plugins: Sequence[str] = ()) -> LintReport:
     """All defects of a file, in the order of its records; by these rules of plug-ins as well."""
     rules = (*RULES, *extra_rules(plugins, "--rule"))
-    records = 0
+    record_count = 0
     defects: list[LintFinding] = []
     for record in map(_with_scored_options, read_written(path)):
-        records += 1
+        record_count += 1
         if record.exchanges > 1:
-            text = record.text or record.prompt
-            message = f"{record.exchanges} exchanges; only the last one is judged"
-            defects.append(_marked(record, "record", text, Finding(message, 0, len(text)), 0, len(text)))
+            judged_text = record.text or record.prompt
+            exchange_note = f"{record.exchanges} exchanges; only the last one is judged"
+            defects.append(
+                _marked(record, "record", judged_text, Finding(exchange_note, 0, len(judged_text)), 0, len(judged_text))
+            )
         defects += _trajectory_defects(record, rules) if record.text else _task_defects(record)
-    if not records:
+    if not record_count:
         hint = "give shards, or rows of an export, with at least one record"
         raise InputError("no records", where=str(path), hint=hint)
-    return LintReport(records, tuple(defects))
+    return LintReport(record_count, tuple(defects))
 
 
 def _with_scored_options(record: WrittenRecord) -> WrittenRecord:
@@ -99,17 +101,24 @@ def _trajectory_defects(record: WrittenRecord, rules: Sequence[Rule]) -> Iterato
             record.duration_cs, parsed.looks, parsed.answer, record.clips,
         )  # fmt: skip
     for rule in rules:
-        measure = None if rule.name in NEED_A_LOOK and not rule_input.looks else rule.check(rule_input)
-        if measure is not None and measure.score < 1 and measure.score <= MAX_FAULTY_SCORE.get(rule.name, 1.0):
-            for fault in measure.faults:
-                yield _marked(record, rule.name, record.text, fault, record.place(fault.start), record.place(fault.end))
+        rule_score = None if rule.name in NEED_A_LOOK and not rule_input.looks else rule.check(rule_input)
+        if rule_score is not None and rule_score.score < 1 and rule_score.score <= MAX_FAULTY_SCORE.get(rule.name, 1.0):
+            for rule_finding in rule_score.faults:
+                yield _marked(
+                    record,
+                    rule.name,
+                    record.text,
+                    rule_finding,
+                    record.place(rule_finding.start),
+                    record.place(rule_finding.end),
+                )
 
 
 def _task_defects(record: WrittenRecord) -> Iterator[LintFinding]:
     """The defects of a task, which has no trajectory: of its question, its answer, and the look that is its target."""
-    for rule, measure in _task_measures(record):
-        for fault in measure.faults:
-            yield _marked(record, rule, record.prompt, fault, fault.start, fault.end)
+    for rule_name, rule_score in _task_measures(record):
+        for rule_finding in rule_score.faults:
+            yield _marked(record, rule_name, record.prompt, rule_finding, rule_finding.start, rule_finding.end)
 
 
 def _task_measures(record: WrittenRecord) -> Iterator[tuple[str, RuleScore]]:
@@ -118,14 +127,17 @@ def _task_measures(record: WrittenRecord) -> Iterator[tuple[str, RuleScore]]:
         yield "record", _faulty_measure(record.fault or "neither a trajectory nor a task", *whole_prompt)
         return
     question_measure = audible(record.question)
-    offset = max(0, record.prompt.find(record.question))
+    question_offset = max(0, record.prompt.find(record.question))
     yield (
         "silent",
         RuleScore(
             question_measure.score,
             1,
             question_measure.reason,
-            tuple(Finding(fault.message, offset + fault.start, offset + fault.end) for fault in question_measure.faults),
+            tuple(
+                Finding(sound_finding.message, question_offset + sound_finding.start, question_offset + sound_finding.end)
+                for sound_finding in question_measure.faults
+            ),
         ),
     )
     if record.is_annotation:
@@ -135,27 +147,29 @@ def _task_measures(record: WrittenRecord) -> Iterator[tuple[str, RuleScore]]:
         return
     start_s, end_s, fps = record.target
     try:
-        look = Look(Window(round(start_s * 100), round(end_s * 100)), Fraction(fps).limit_denominator(1000))
+        target_look = Look(Window(round(start_s * 100), round(end_s * 100)), Fraction(fps).limit_denominator(1000))
     except (ValueError, OverflowError) as error:
         yield "target", _faulty_measure(str(error), *whole_prompt)
         return
     rule_input = RuleInput(
-        record.prompt, record.kind, record.question, record.options, duration_cs=record.duration_cs, looks=(look,)
+        record.prompt, record.kind, record.question, record.options, duration_cs=record.duration_cs, looks=(target_look,)
     )
     yield "window", window(rule_input) or RuleScore(1.0)
     yield "density", density(rule_input, CONFIG.densities)
-    yield "answer_form", _gold_form_measure(record, look)
+    yield "answer_form", _gold_form_measure(record, target_look)
 
 
-def _gold_form_measure(record: WrittenRecord, look: Look) -> RuleScore:
+def _gold_form_measure(record: WrittenRecord, target_look: Look) -> RuleScore:
     """Whether gold has the form that is asked for; of a grounding task, whether it lies in its target's window."""
-    text = f"{OPEN['answer']}{record.gold}{CLOSE['answer']}"
-    measure = answer_form(RuleInput(text, record.kind, record.question, record.options, record.gold))
-    if measure.faults:
-        return _faulty_measure(measure.faults[0].message, 0, len(record.prompt))
+    answer_element = f"{OPEN['answer']}{record.gold}{CLOSE['answer']}"
+    form_score = answer_form(RuleInput(answer_element, record.kind, record.question, record.options, record.gold))
+    if form_score.faults:
+        return _faulty_measure(form_score.faults[0].message, 0, len(record.prompt))
     answer_cs = read_span(record.gold.strip()) if record.kind == "grounding" else None
-    if answer_cs is not None and (answer_cs[0] < look.window.start_cs or answer_cs[1] > look.window.end_cs):
-        message = f"the answer {record.gold} is not inside the target {look.window.start_s} to {look.window.end_s}"
+    if answer_cs is not None and (answer_cs[0] < target_look.window.start_cs or answer_cs[1] > target_look.window.end_cs):
+        message = (
+            f"the answer {record.gold} is not inside the target {target_look.window.start_s} to {target_look.window.end_s}"
+        )
         return _faulty_measure(message, 0, len(record.prompt))
     return RuleScore(1.0)
 
@@ -164,7 +178,7 @@ def _faulty_measure(message: str, start: int, end: int) -> RuleScore:
     return RuleScore(0.0, 1, message, (Finding(message, start, end),))
 
 
-def _marked(record: WrittenRecord, rule: str, text: str, fault: Finding, start: int, end: int) -> LintFinding:
+def _marked(record: WrittenRecord, rule_name: str, text: str, rule_finding: Finding, start: int, end: int) -> LintFinding:
     text_before, text_after = text[max(0, start - CONTEXT_CHARS) : start], text[end : end + CONTEXT_CHARS]
     marked_text = (
         text[start:end]
@@ -172,5 +186,10 @@ def _marked(record: WrittenRecord, rule: str, text: str, fault: Finding, start: 
         else f"{text[start : start + CONTEXT_CHARS]} ... {text[end - CONTEXT_CHARS : end]}"
     )
     return LintFinding(
-        record.record, rule, fault.message, start, end, " ".join(f"{text_before}\u00bb{marked_text}\u00ab{text_after}".split())
+        record.record,
+        rule_name,
+        rule_finding.message,
+        start,
+        end,
+        " ".join(f"{text_before}\u00bb{marked_text}\u00ab{text_after}".split()),
     )

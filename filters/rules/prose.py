@@ -53,19 +53,21 @@ def length(rule_input: RuleInput, min_words: int, max_words: int) -> RuleScore:
     score = 1.0
     faults: list[Finding] = []
     for thought in rule_input.thoughts:
-        count = len(words(thought))
-        thought_score = count / min_words if count < min_words else max_words / count if count > max_words else 1.0
+        word_count = len(words(thought))
+        thought_score = (
+            word_count / min_words if word_count < min_words else max_words / word_count if word_count > max_words else 1.0
+        )
         score = min(score, thought_score)
         if thought_score < 1:
-            faults.append(Finding(f"{count} words; a thought has {min_words} to {max_words}", thought.start, thought.end))
+            faults.append(Finding(f"{word_count} words; a thought has {min_words} to {max_words}", thought.start, thought.end))
     return RuleScore(score, len(rule_input.thoughts), "too short or too long" if faults else "", tuple(faults))
 
 
 def repetition(rule_input: RuleInput) -> RuleScore:
     """How much of the most repetitive thought is said for the first or second time?"""
-    by_thought = [_repetition_of_thought(words(thought)) for thought in rule_input.thoughts]
-    score, n = min((score, n) for score, n, _ in by_thought)
-    faults = tuple(fault for _, _, fault in by_thought if fault is not None)
+    score_count_fault = [_repetition_of_thought(words(thought)) for thought in rule_input.thoughts]
+    score, n = min((score, n) for score, n, _ in score_count_fault)
+    faults = tuple(thought_finding for _, _, thought_finding in score_count_fault if thought_finding is not None)
     return RuleScore(score, n, "says the same again and again" if faults else "", faults)
 
 
@@ -74,55 +76,58 @@ def language(rule_input: RuleInput) -> RuleScore:
     score, word_count = 1.0, 0
     faults: list[Finding] = []
     for thought in rule_input.thoughts:
-        foreign_words = thought_words = 0
-        for chunk in _chunks(thought):
-            thought_words += len(chunk)
-            if not _is_english(chunk):
-                foreign_words += len(chunk)
-                excerpt = " ".join(word.text for word in chunk[:8])
-                faults.append(Finding(f"not English: {excerpt}", chunk[0].start, chunk[-1].end))
-        score, word_count = min(score, 1 - foreign_words / thought_words if thought_words else 1.0), word_count + thought_words
+        foreign_words = words_in_thought = 0
+        for sentence_chunk in _chunks(thought):
+            words_in_thought += len(sentence_chunk)
+            if not _is_english(sentence_chunk):
+                foreign_words += len(sentence_chunk)
+                excerpt = " ".join(word.text for word in sentence_chunk[:8])
+                faults.append(Finding(f"not English: {excerpt}", sentence_chunk[0].start, sentence_chunk[-1].end))
+        score, word_count = (
+            min(score, 1 - foreign_words / words_in_thought if words_in_thought else 1.0),
+            word_count + words_in_thought,
+        )
     return RuleScore(score, word_count, "another language" if faults else "", tuple(faults))
 
 
-def words(stretch: TextSpan) -> list[PlacedWord]:
+def words(text_span: TextSpan) -> list[PlacedWord]:
     """The words of a stretch, with their places in the whole text."""
     return [
-        PlacedWord(match.group(), stretch.start + match.start(), stretch.start + match.end())
-        for match in _TOKEN.finditer(stretch.text)
+        PlacedWord(word_match.group(), text_span.start + word_match.start(), text_span.start + word_match.end())
+        for word_match in _TOKEN.finditer(text_span.text)
     ]
 
 
 def _repetition_of_thought(thought_words: list[PlacedWord]) -> tuple[float, int, Finding | None]:
     """The share of n-grams that come for the first or second time, their number, and a fault that covers the others."""
-    ngrams = [
-        tuple(word.text.casefold() for word in thought_words[index : index + NGRAM_WORDS])
-        for index in range(len(thought_words) - NGRAM_WORDS + 1)
+    word_ngrams = [
+        tuple(word.text.casefold() for word in thought_words[ngram_index : ngram_index + NGRAM_WORDS])
+        for ngram_index in range(len(thought_words) - NGRAM_WORDS + 1)
     ]
-    counts = Counter[tuple[str, ...]]()
+    count_by_ngram = Counter[tuple[str, ...]]()
     repeat_indices: list[int] = []
-    for index, ngram in enumerate(ngrams):
-        counts[ngram] += 1
-        if counts[ngram] > ALLOWED_TIMES:
-            repeat_indices.append(index)
+    for ngram_index, ngram in enumerate(word_ngrams):
+        count_by_ngram[ngram] += 1
+        if count_by_ngram[ngram] > ALLOWED_TIMES:
+            repeat_indices.append(ngram_index)
     if not repeat_indices:
-        return 1.0, len(ngrams), None
+        return 1.0, len(word_ngrams), None
     first_word, last_word = thought_words[repeat_indices[0]], thought_words[repeat_indices[-1] + NGRAM_WORDS - 1]
-    message = f"{len(repeat_indices)} of {len(ngrams)} times four words in a row were said twice before"
-    return 1 - len(repeat_indices) / len(ngrams), len(ngrams), Finding(message, first_word.start, last_word.end)
+    message = f"{len(repeat_indices)} of {len(word_ngrams)} times four words in a row were said twice before"
+    return 1 - len(repeat_indices) / len(word_ngrams), len(word_ngrams), Finding(message, first_word.start, last_word.end)
 
 
 def _chunks(thought: TextSpan) -> Iterator[list[PlacedWord]]:
     """A thought's sentences, short ones together with what follows."""
-    ends = [thought.start + stop.start() for stop in _SENTENCE_END.finditer(thought.text)] + [thought.end]
+    sentence_ends = [thought.start + stop_match.start() for stop_match in _SENTENCE_END.finditer(thought.text)] + [thought.end]
     chunk: list[PlacedWord] = []
     chunks: list[list[PlacedWord]] = []
-    index = 0
+    word_index = 0
     thought_words = words(thought)
-    for end in ends:
-        while index < len(thought_words) and thought_words[index].start < end:
-            chunk.append(thought_words[index])
-            index += 1
+    for sentence_end in sentence_ends:
+        while word_index < len(thought_words) and thought_words[word_index].start < sentence_end:
+            chunk.append(thought_words[word_index])
+            word_index += 1
         if len(chunk) >= MIN_CHUNK_WORDS:
             chunks.append(chunk)
             chunk = []
@@ -140,5 +145,5 @@ def _is_english(chunk: list[PlacedWord]) -> bool:
     if sum(_LATIN.match(letter) is not None for letter in letters) < LATIN_SHARE * len(letters):
         return False
     lowercase_words = [word.text.casefold() for word in chunk if word.text[0].isalpha()]
-    weight = sum(1.0 if word in ENGLISH else 0.5 if word in HALF_ENGLISH else 0.0 for word in lowercase_words)
-    return len(lowercase_words) < MIN_WORDS_TO_WEIGH or weight >= ENGLISH_SHARE * len(lowercase_words)
+    english_weight = sum(1.0 if word in ENGLISH else 0.5 if word in HALF_ENGLISH else 0.0 for word in lowercase_words)
+    return len(lowercase_words) < MIN_WORDS_TO_WEIGH or english_weight >= ENGLISH_SHARE * len(lowercase_words)

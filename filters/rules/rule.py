@@ -63,16 +63,16 @@ class RuleInput:
     @cached_property
     def thoughts(self) -> tuple[TextSpan, ...]:
         """T1, T2: the text before, between and after looks, without tags; in a broken text the most likely reading."""
-        begin = _end_of_tag(self.text, OPEN["think"], 0)
-        end = _start_of_first_tag(self.text, (CLOSE["think"], OPEN["answer"]), begin)
+        think_start = _end_of_tag(self.text, OPEN["think"], 0)
+        think_end = _start_of_first_tag(self.text, (CLOSE["think"], OPEN["answer"]), think_start)
         thoughts: list[TextSpan] = []
-        start, close_start = begin, begin
-        while (look_start := self.text.find(OPEN["span"], start, end)) >= 0:
-            thoughts.append(TextSpan(self.text[start:look_start], start))
+        thought_start, close_start = think_start, think_start
+        while (look_start := self.text.find(OPEN["span"], thought_start, think_end)) >= 0:
+            thoughts.append(TextSpan(self.text[thought_start:look_start], thought_start))
             # once no closing tag is left, none is searched for again: the time stays linear
-            close_start = self.text.find(CLOSE["fps"], look_start, end) if close_start >= 0 else close_start
-            start = look_start + len(OPEN["span"]) if close_start < 0 else close_start + len(CLOSE["fps"])
-        return (*thoughts, TextSpan(self.text[start:end], start))
+            close_start = self.text.find(CLOSE["fps"], look_start, think_end) if close_start >= 0 else close_start
+            thought_start = look_start + len(OPEN["span"]) if close_start < 0 else close_start + len(CLOSE["fps"])
+        return (*thoughts, TextSpan(self.text[thought_start:think_end], thought_start))
 
     @cached_property
     def spans(self) -> tuple[TextSpan, ...]:
@@ -110,7 +110,7 @@ class RuleScore:
 
     def detail(self) -> str:
         """The first faults with their places."""
-        return "; ".join(f"at {fault.start}-{fault.end}: {fault.message}" for fault in self.faults[:MAX_REPORTED])
+        return "; ".join(f"at {finding.start}-{finding.end}: {finding.message}" for finding in self.faults[:MAX_REPORTED])
 
 
 SOUND = RuleScore(1.0)
@@ -154,21 +154,23 @@ def rule_input_of(item: CandidateWithTask, clips: Clips, max_looks: int) -> Rule
     )  # fmt: skip
 
 
-def verdict(item: CandidateWithTask, name: str, measure: RuleScore) -> Verdict:
+def verdict(item: CandidateWithTask, name: str, rule_score: RuleScore) -> Verdict:
     """The verdict on a candidate that stores a measure."""
-    subject: Id = item.candidate.id
+    candidate_id: Id = item.candidate.id
     # half a surrogate comes from broken escapes; it can't be stored, but the rest of the sentence can
-    detail = measure.detail().encode("utf-8", "backslashreplace").decode()
-    return Verdict(item.candidate.video, subject, "candidate", name, measure.score, measure.n, measure.reason, detail)
+    detail = rule_score.detail().encode("utf-8", "backslashreplace").decode()
+    return Verdict(
+        item.candidate.video, candidate_id, "candidate", name, rule_score.score, rule_score.n, rule_score.reason, detail
+    )
 
 
 def _element_texts(text: str, opening: str) -> Iterator[TextSpan]:
     """The text between each such opening tag and the next tag."""
-    tags = [*TAG.finditer(text)]
-    for index, tag in enumerate(tags):
-        if tag.group() == opening:
-            end = tags[index + 1].start() if index + 1 < len(tags) else len(text)
-            yield TextSpan(text[tag.end() : end], tag.end())
+    tag_matches = [*TAG.finditer(text)]
+    for tag_index, tag_match in enumerate(tag_matches):
+        if tag_match.group() == opening:
+            next_tag_start = tag_matches[tag_index + 1].start() if tag_index + 1 < len(tag_matches) else len(text)
+            yield TextSpan(text[tag_match.end() : next_tag_start], tag_match.end())
 
 
 def _end_of_tag(text: str, tag: str, start: int) -> int:

@@ -65,8 +65,10 @@ class Rules(Batch[CandidateWithTask, Verdict]):
         rules = rules_of(self.config)
         for item in items:
             rule_input = rule_input_of(item, self.config.clips, self.config.max_looks)
-            measures = ((rule, rule.check(rule_input)) for rule in rules)
-            yield Made(tuple(verdict(item, rule.name, measure) for rule, measure in measures if measure is not None))
+            scored_rules = ((rule, rule.check(rule_input)) for rule in rules)
+            yield Made(
+                tuple(verdict(item, rule.name, rule_score) for rule, rule_score in scored_rules if rule_score is not None)
+            )
 
 
 def rules_of(config: RulesConfig) -> tuple[Rule, ...]:

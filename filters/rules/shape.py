@@ -21,11 +21,13 @@ TWO_ANSWERS = re.compile(r"\s(?:or|and/or)\s|\s/\s", re.IGNORECASE)
 
 def grammar(rule_input: RuleInput) -> RuleScore:
     """Does the text parse, with a look, and with something in each thought?"""
-    parsed = rule_input.parsed
-    if not isinstance(parsed, Trajectory):
-        faults = tuple(Finding(f"{defect.rule}: {defect.message}", defect.start, defect.end) for defect in parsed)
-        return RuleScore(0.0, 1, parsed[0].rule, faults)
-    if not parsed.looks:
+    trajectory_or_defects = rule_input.parsed
+    if not isinstance(trajectory_or_defects, Trajectory):
+        faults = tuple(
+            Finding(f"{defect.rule}: {defect.message}", defect.start, defect.end) for defect in trajectory_or_defects
+        )
+        return RuleScore(0.0, 1, trajectory_or_defects[0].rule, faults)
+    if not trajectory_or_defects.looks:
         return RuleScore(0.0, 1, "no look", (Finding("nothing is looked at", 0, len(rule_input.text)),))
     empty_thoughts = [thought for thought in rule_input.thoughts if not thought.text.strip()]
     if empty_thoughts:
@@ -57,8 +59,10 @@ def density(rule_input: RuleInput, offered: tuple[int, ...]) -> RuleScore:
     if not rule_input.looks:
         return RuleScore(0.0, 0, "no look", (_fault_at(rule_input.place_of_look(0), "no density"),))
     faults = [
-        _fault_at(rule_input.place_of_look(index), f"{print_density(look.fps)} fps is not among {', '.join(map(str, offered))}")
-        for index, look in enumerate(rule_input.looks)
+        _fault_at(
+            rule_input.place_of_look(look_index), f"{print_density(look.fps)} fps is not among {', '.join(map(str, offered))}"
+        )
+        for look_index, look in enumerate(rule_input.looks)
         if look.fps not in offered
     ]
     return measure_share(faults, len(rule_input.looks), "density not offered")
@@ -68,17 +72,19 @@ def frames(rule_input: RuleInput) -> RuleScore | None:
     """Does each look show at least two frames, and no more than a look may have?"""
     max_frames, score = rule_input.clips.look_frames, Fraction(1)
     faults: list[Finding] = []
-    for index, look in enumerate(rule_input.looks):
+    for look_index, look in enumerate(rule_input.looks):
         end_s = (
             look.window.end_s
             if rule_input.duration_cs is None
             else min(look.window.end_s, Fraction(rule_input.duration_cs, 100))
         )
         frame_count = max(0, floor((end_s - look.window.start_s) * look.fps))
-        fits = Fraction(max_frames, frame_count) if frame_count > max_frames else Fraction(min(frame_count, 2), 2)
-        if fits < 1:
-            faults.append(_fault_at(rule_input.place_of_look(index), f"{frame_count} frames; a look shows 2 to {max_frames}"))
-        score = min(score, fits)
+        fitting_share = Fraction(max_frames, frame_count) if frame_count > max_frames else Fraction(min(frame_count, 2), 2)
+        if fitting_share < 1:
+            faults.append(
+                _fault_at(rule_input.place_of_look(look_index), f"{frame_count} frames; a look shows 2 to {max_frames}")
+            )
+        score = min(score, fitting_share)
     if not rule_input.looks:
         return None
     return RuleScore(float(score), len(rule_input.looks), "frames out of bounds" if faults else "", tuple(faults))
@@ -93,8 +99,8 @@ def answer_form(rule_input: RuleInput) -> RuleScore:
     elif len(rule_input.answers) > 1:
         reason, answer_span = "two answers", rule_input.answers[1]
     elif rule_input.kind == "grounding":
-        span = read_span(answer)
-        reason = "" if span is not None and span[0] < span[1] else "not a span"
+        span_cs = read_span(answer)
+        reason = "" if span_cs is not None and span_cs[0] < span_cs[1] else "not a span"
     elif rule_input.options:
         reason = "" if _names_one_option(answer, rule_input.options) else "not one of the options"
     elif BEYOND_AN_ANSWER.search(answer) and not BEYOND_AN_ANSWER.search(rule_input.gold):
@@ -109,12 +115,12 @@ def _names_one_option(answer: str, options: tuple[str, ...]) -> bool:
     if len(answer) > MAX_ANSWER_CHARS:
         return False
     normalised_answer = normalised(without_lead(answer))
-    forms = (
-        form
+    accepted_forms = (
+        accepted_form
         for letter, option in zip(ascii_uppercase, options, strict=False)
-        for form in (letter, option, f"{letter} {option}", f"option {letter}", f"{letter}. {option}")
+        for accepted_form in (letter, option, f"{letter} {option}", f"option {letter}", f"{letter}. {option}")
     )
-    return any(normalised_answer == normalised(form) for form in forms)
+    return any(normalised_answer == normalised(accepted_form) for accepted_form in accepted_forms)
 
 
 def _fault_at(span: TextSpan, message: str) -> Finding:

@@ -72,11 +72,10 @@ class SelectRlConfig(StageConfig):
 
     @model_validator(mode="after")
     def _leaves_room(self) -> SelectRlConfig:
-        for name in sorted(self.min_score.keys() & self.max_score.keys()):
-            if self.min_score[name] > self.max_score[name]:
-                raise ValueError(
-                    f"no score of {name!r} is at least {self.min_score[name]:g} and at most {self.max_score[name]:g}"
-                )
+        for filter_name in sorted(self.min_score.keys() & self.max_score.keys()):
+            if self.min_score[filter_name] > self.max_score[filter_name]:
+                bounds_text = f"at least {self.min_score[filter_name]:g} and at most {self.max_score[filter_name]:g}"
+                raise ValueError(f"no score of {filter_name!r} is {bounds_text}")
         return self
 
     def requirements(self) -> SelectionRules:
@@ -95,12 +94,12 @@ class SelectRl(Collective[Task, Sample]):
         return self.config.requirements().filters
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
-        connection, aims = view.connection.cursor(), TargetRows(view, teachers_look=self.config.teachers_look)
+        connection, target_rows = view.connection.cursor(), TargetRows(view, teachers_look=self.config.teachers_look)
         ranges = view.ranges(Task, RANGE_SUBJECTS)
-        selection = Selection(connection, self.config.requirements(), ranges, tasks_in_range=aims.tasks_in)
+        selection = Selection(connection, self.config.requirements(), ranges, tasks_in_range=target_rows.tasks_in)
 
         def result(**row: Any) -> Result:
-            return self._result(aims.by_task, **row)  # of the range that is at hand
+            return self._result(target_rows.by_task, **row)  # of the range that is at hand
 
         yield from selection.settled(_DECISIONS, origin, result, self.makes)
 
@@ -116,8 +115,8 @@ class SelectRl(Collective[Task, Sample]):
         max_score: float | None,
     ) -> Result:
         if reason is None:
-            look, source = aims[id]
-            return Made((Sample(video, self.config.corpus, id, None, look, source),))
+            target_look, look_source = aims[id]
+            return Made((Sample(video, self.config.corpus, id, None, target_look, look_source),))
         if reason.startswith("above threshold") and score is not None:
             return Rejected(reason, f"{score:.3f} > {max_score:g}")
         if reason.startswith("below threshold") and score is not None:
@@ -139,7 +138,7 @@ class TargetRows:
         """The tasks of a range, in the columns that a selection reads."""
         tasks = self._view.about(bounds, Task)
         self.by_task = self._aims(bounds, tasks)
-        rows = {
+        values_by_column = {
             "id": [task.id for task in tasks],
             "video": [task.video for task in tasks],
             "task": [task.id for task in tasks],
@@ -147,26 +146,39 @@ class TargetRows:
             "looks": [_encoded_looks(self.by_task.get(task.id)) for task in tasks],
             "lacks": [None if task.id in self.by_task else self._without_aim for task in tasks],
         }
-        return pa.table(rows, _SUBJECTS)
+        return pa.table(values_by_column, _SUBJECTS)
 
     def _aims(self, bounds: Bounds, tasks: list[Task]) -> Mapping[Id, Aim]:
-        measured_targets = {row.task: row for row in self._view.about(bounds, Target)}
-        imported_looks = {task.id: look for task in tasks if (look := target_of(task)) is not None}
-        tasks_without = {task.id: task for task in tasks if task.id not in measured_targets and task.id not in imported_looks}
+        measured_target_by_task = {
+            measured_target.task: measured_target for measured_target in self._view.about(bounds, Target)
+        }
+        imported_look_by_task = {task.id: look for task in tasks if (look := target_of(task)) is not None}
+        tasks_without_look = {
+            task.id: task for task in tasks if task.id not in measured_target_by_task and task.id not in imported_look_by_task
+        }
         candidates = self._view.about(bounds, Candidate) if self._teachers_look else []
-        teacher_looks: dict[Id, Look] = {}
+        teacher_look_by_task: dict[Id, Look] = {}
         for candidate in sorted(candidates, key=lambda candidate: (candidate.attempt, candidate.id)):
-            task = tasks_without.get(candidate.task)
+            task = tasks_without_look.get(candidate.task)
             if (
                 task is not None
                 and candidate.looks
-                and candidate.task not in teacher_looks
+                and candidate.task not in teacher_look_by_task
                 and answer_score(candidate.answer, task) >= RIGHT_SCORE
             ):
-                teacher_looks[candidate.task] = Look(right_window(task) or candidate.looks[0].window, candidate.looks[0].fps)
-        aims: dict[Id, Aim] = {id: (look, "teacher") for id, look in {**teacher_looks, **imported_looks}.items()}
-        aims.update({id: (row.look, row.source) for id, row in measured_targets.items()})
-        return aims
+                teacher_look_by_task[candidate.task] = Look(
+                    right_window(task) or candidate.looks[0].window, candidate.looks[0].fps
+                )
+        aim_by_task: dict[Id, Aim] = {
+            task_id: (look, "teacher") for task_id, look in {**teacher_look_by_task, **imported_look_by_task}.items()
+        }
+        aim_by_task.update(
+            {
+                task_id: (measured_target.look, measured_target.source)
+                for task_id, measured_target in measured_target_by_task.items()
+            }
+        )
+        return aim_by_task
 
 
 def _encoded_looks(aim: Aim | None) -> list[object]:

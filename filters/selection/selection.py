@@ -158,15 +158,15 @@ class Selection:
     def decide_ranges(self) -> Iterator[Bounds]:
         """Make the temporary table `verdict_of` for one range after the other: `id`, `video`, `task`, `reason` (NULL for those
         that are kept), `detail`, `failed`."""
-        names = self._register_filters()
+        filter_names = self._register_filters()
         self.connection.execute("CREATE OR REPLACE TEMP TABLE dropped (id BLOB, reason VARCHAR, detail VARCHAR)")
         if self._counted_dimensions:
-            self._drop(names)
+            self._drop(filter_names)
         for bounds in self.ranges:
             if (
                 not self._counted_dimensions or len(self.ranges) > 1
             ):  # else `_drop` has just done it, and a condition is asked once
-                self._rank_fit(names, bounds)
+                self._rank_fit(filter_names, bounds)
             self.connection.execute(_VERDICT_OF)
             yield bounds
 
@@ -175,9 +175,9 @@ class Selection:
     ) -> Iterator[StageResults]:
         """What a stage gives back for one range after the other: `result` of each row of `decisions_sql` over `verdict_of`."""
         for bounds in self.decide_ranges():
-            rows = self.connection.sql(decisions_sql, params=bounds).to_arrow_table().to_pylist()
-            keys = [Key(row["id"], row["video"]) for row in rows]
-            yield settle(origin, keys, [result(**row) for row in rows], makes)
+            decision_rows = self.connection.sql(decisions_sql, params=bounds).to_arrow_table().to_pylist()
+            keys = [Key(decision_row["id"], decision_row["video"]) for decision_row in decision_rows]
+            yield settle(origin, keys, [result(**decision_row) for decision_row in decision_rows], makes)
 
     @property
     def _counted_dimensions(self) -> list[Dimension]:
@@ -189,49 +189,51 @@ class Selection:
             self.requirements,
             "[stages.select_cot]" if self.tasks_in_range is None else "[stages.select_rl]",
         )
-        names = sorted(requirements.filters)
-        if len(names) > MAX_FILTERS:
-            raise InputError(f"{len(names)} filters", where=table_name, hint=f"name at most {MAX_FILTERS}")
-        table = pa.table({
-            "filter": pa.array(names, pa.string()),
-            "least": pa.array([requirements.thresholds.get(name) for name in names], pa.float64()),
-            "most": pa.array([requirements.max_scores.get(name) for name in names], pa.float64()),
-            "position": pa.array(range(len(names)), pa.int64()),
-            "bit": pa.array([1 << position for position in range(len(names))], pa.int64()),
+        filter_names = sorted(requirements.filters)
+        if len(filter_names) > MAX_FILTERS:
+            raise InputError(f"{len(filter_names)} filters", where=table_name, hint=f"name at most {MAX_FILTERS}")
+        filters_table = pa.table({
+            "filter": pa.array(filter_names, pa.string()),
+            "least": pa.array([requirements.thresholds.get(filter_name) for filter_name in filter_names], pa.float64()),
+            "most": pa.array([requirements.max_scores.get(filter_name) for filter_name in filter_names], pa.float64()),
+            "position": pa.array(range(len(filter_names)), pa.int64()),
+            "bit": pa.array([1 << filter_position for filter_position in range(len(filter_names))], pa.int64()),
         })  # fmt: skip
-        self.connection.register("named", table)
-        return names
+        self.connection.register("named", filters_table)
+        return filter_names
 
-    def _rank_fit(self, names: list[str], bounds: Bounds) -> None:
+    def _rank_fit(self, filter_names: list[str], bounds: Bounds) -> None:
         """Make the table of what is fit in a range, each with its place among those of its task."""
         requirements = self.requirements
-        self._gather_standing(names, bounds)
+        self._gather_standing(filter_names, bounds)
         self.connection.register(
             "held", CONDITION_SCHEMA.empty_table() if self.condition is None else self.condition(self.connection)
         )
         required_bits = sum(
-            1 << position
-            for position, name in enumerate(names)
-            if name in requirements.min_scores or name in requirements.max_scores
+            1 << filter_position
+            for filter_position, filter_name in enumerate(filter_names)
+            if filter_name in requirements.min_scores or filter_name in requirements.max_scores
         )
         self.connection.execute(_DECIDED.format(undetermined=UNDETERMINED), {"needed": required_bits})
-        order_columns = "".join(f"s{names.index(name)} DESC NULLS LAST, " for name in requirements.order)
-        counted_columns = "".join(f", of_{name}" for name in self._counted_dimensions)
+        order_columns = "".join(f"s{filter_names.index(filter_name)} DESC NULLS LAST, " for filter_name in requirements.order)
+        counted_columns = "".join(f", of_{dimension}" for dimension in self._counted_dimensions)
         self.connection.execute(_BEST.format(order=order_columns, counted=counted_columns))
 
-    def _gather_standing(self, names: list[str], bounds: Bounds) -> None:
+    def _gather_standing(self, filter_names: list[str], bounds: Bounds) -> None:
         """Make the table `standing` of a range: each candidate with its masks, order scores and counted dimensions."""
         requirements, selects_tasks = self.requirements, self.tasks_in_range is not None
         if self.tasks_in_range is not None:
             self.connection.register(AIMS, self.tasks_in_range(bounds))
-        ordering = [names.index(name) for name in requirements.order]
-        scores = "".join(f", min(CASE WHEN l.position = {position} THEN v.score END) AS s{position}" for position in ordering)
-        self.connection.execute(_MEASURED.format(scores=scores), bounds)
+        positions = [filter_names.index(name) for name in requirements.order]
+        score_columns = "".join(
+            f", min(CASE WHEN l.position = {position} THEN v.score END) AS s{position}" for position in positions
+        )
+        self.connection.execute(_MEASURED.format(scores=score_columns), bounds)
         origin_names = sorted(requirements.only)
-        rows = [(name, value) for name in origin_names for value in requirements.only[name]]
+        origin_rows = [(name, allowed_value) for name in origin_names for allowed_value in requirements.only[name]]
         self.connection.register("wanted_values", pa.table({
-            "name": pa.array([name for name, _ in rows], pa.string()),
-            "value": pa.array([value for _, value in rows], pa.string()),
+            "name": pa.array([name for name, _ in origin_rows], pa.string()),
+            "value": pa.array([allowed_value for _, allowed_value in origin_rows], pa.string()),
         }))  # fmt: skip
         unwanted_case = {
             name: f"WHEN {_ORIGIN_COLUMNS[name]} NOT IN (SELECT value FROM wanted_values WHERE name = '{name}')"
@@ -242,30 +244,30 @@ class Selection:
             subjects=AIMS if selects_tasks else self.candidates_sql,
             lacking=lacking_case, lacking_values=lacking_case and " WHEN c.lacks IS NOT NULL THEN ''",
             dimensions="".join(f", {_DIMENSION_COLUMNS[name]} AS of_{name}" for name in self._counted_dimensions),
-            scores="".join(f", least(a.s{position}, b.s{position}, d.s{position}) AS s{position}" for position in ordering),
+            scores="".join(f", least(a.s{position}, b.s{position}, d.s{position}) AS s{position}" for position in positions),
             unwanted=" ".join(f"{unwanted_case[name]} THEN 'not wanted: {name}'" for name in origin_names),
             unwanted_values=" ".join(f"{unwanted_case[name]} THEN {_ORIGIN_COLUMNS[name]}" for name in origin_names),
             tasks=_TASKS if self._counted_dimensions or origin_names else "",
             videos=_VIDEOS if "duration" in self._counted_dimensions else "",
         ), bounds)  # fmt: skip
 
-    def _drop(self, names: list[str]) -> None:
+    def _drop(self, filter_names: list[str]) -> None:
         """Drop what is over a cap or balanced away, over all ranges. In each class the lowest ids stay: ids are random."""
-        for index, bounds in enumerate(self.ranges):
-            self._rank_fit(names, bounds)
-            insert = "CREATE OR REPLACE TEMP TABLE left_over AS" if index == 0 else "INSERT INTO left_over"
-            self.connection.execute(f"{insert} SELECT * FROM best WHERE place = 1")
-        for dimension, cap in sorted((self.requirements.caps or {}).items()):
-            self._drop_over(dimension, "over its cap: ", "$most", {"most": cap})
-        for dimension, multiple in sorted((self.requirements.balance or {}).items()):
-            limit = f"(SELECT ceil($times * min(n)) FROM (SELECT count(*) AS n FROM left_over GROUP BY of_{dimension}))"
-            self._drop_over(dimension, "balanced away: ", limit, {"times": multiple})
+        for range_index, bounds in enumerate(self.ranges):
+            self._rank_fit(filter_names, bounds)
+            insert_sql = "CREATE OR REPLACE TEMP TABLE left_over AS" if range_index == 0 else "INSERT INTO left_over"
+            self.connection.execute(f"{insert_sql} SELECT * FROM best WHERE place = 1")
+        for dimension, max_per_class in sorted((self.requirements.caps or {}).items()):
+            self._drop_over(dimension, "over its cap: ", "$most", {"most": max_per_class})
+        for dimension, balance_factor in sorted((self.requirements.balance or {}).items()):
+            limit_sql = f"(SELECT ceil($times * min(n)) FROM (SELECT count(*) AS n FROM left_over GROUP BY of_{dimension}))"
+            self._drop_over(dimension, "balanced away: ", limit_sql, {"times": balance_factor})
 
-    def _drop_over(self, dimension: str, reason: str, limit: str, values: dict[str, float]) -> None:
+    def _drop_over(self, dimension: str, reason: str, limit_sql: str, values: dict[str, float]) -> None:
         self.connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE over AS SELECT id, of_{dimension} AS class FROM left_over
-            QUALIFY row_number() OVER (PARTITION BY of_{dimension} ORDER BY id) > {limit}
+            QUALIFY row_number() OVER (PARTITION BY of_{dimension} ORDER BY id) > {limit_sql}
             """,
             values,
         )

@@ -65,10 +65,12 @@ class DrawConfig(StageConfig):
     @field_validator("quotas")
     @classmethod
     def _name_kinds(cls, quotas: dict[str, int]) -> dict[str, int]:
-        for name in quotas:
-            source, _, kind = name.rpartition("/")
-            if not source or kind not in (ANY, *get_args(TaskKind)):
-                raise ValueError(f"{name!r} fits no task: write source/kind, with one of {', '.join(get_args(TaskKind))} or *")
+        for quota_name in quotas:
+            source_name, _, kind = quota_name.rpartition("/")
+            if not source_name or kind not in (ANY, *get_args(TaskKind)):
+                raise ValueError(
+                    f"{quota_name!r} fits no task: write source/kind, with one of {', '.join(get_args(TaskKind))} or *"
+                )
         return quotas
 
 
@@ -84,36 +86,40 @@ class Draw(Gate, Collective[Task, Drawn]):
         return f"SELECT task AS id FROM ({made}) WHERE split = '{TRAIN}'"
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
-        tasks = view.table(TASK_COLUMNS.format(view.rows(Task).sql)).combine_chunks()
-        decisions = self._decisions(view, tasks)
-        for start in range(0, tasks.num_rows, CHUNK_TASKS):
+        task_table = view.table(TASK_COLUMNS.format(view.rows(Task).sql)).combine_chunks()
+        task_decisions = self._decisions(view, task_table)
+        for start in range(0, task_table.num_rows, CHUNK_TASKS):
             keys, results = list[Key](), list[Result]()
-            for index, row in enumerate(tasks.slice(start, CHUNK_TASKS).to_pylist(), start):
+            for task_index, row in enumerate(task_table.slice(start, CHUNK_TASKS).to_pylist(), start):
                 keys.append(Key(row["id"], row["video"]))
-                results.append(_result(keys[-1], *decisions[index]))
+                results.append(_result(keys[-1], *task_decisions[task_index]))
             yield settle(origin, keys, results, self.makes)
 
     def _decisions(self, view: View, tasks: pa.Table) -> list[Decision]:
         """The decision about each task: quotas are filled in the order of the draw."""
-        hashes = {row.video: row.hashes for row in view.all_rows(Fingerprint)}
-        types = _authored_types(view) if self.config.types else {}
-        clusters = clustered({*id_list(tasks.column("video").unique())} | hashes.keys(), list(copies(hashes)))
-        held_out_by_video = {video: {self._is_held_out(cluster)} for video, cluster in clusters.items()}
+        hashes_by_video = {fingerprint.video: fingerprint.hashes for fingerprint in view.all_rows(Fingerprint)}
+        type_by_task = _authored_types(view) if self.config.types else {}
+        cluster_by_video = clustered(
+            {*id_list(tasks.column("video").unique())} | hashes_by_video.keys(), list(copies(hashes_by_video))
+        )
+        held_out_by_video = {video_id: {self._is_held_out(cluster)} for video_id, cluster in cluster_by_video.items()}
         for spliced_video, parts in _parts_of_spliced(view).items():
-            held_out_by_video[spliced_video] = {self._is_held_out(clusters.get(part, part)) for part in parts}
-        counts: Counter[str] = Counter()
+            held_out_by_video[spliced_video] = {self._is_held_out(cluster_by_video.get(part, part)) for part in parts}
+        count_by_quota: Counter[str] = Counter()
         decisions: list[Decision] = [DRAWN_FOR_TRAINING] * tasks.num_rows
-        for index in self._draw_order(tasks.column("id")):
-            task, video, source, kind = (column[index].as_py() for column in tasks.columns)
-            if True in held_out_by_video[video]:
-                decisions[index] = MIXED_SPLITS if len(held_out_by_video[video]) > 1 else HELD_OUT_FOR_EVALUATION
+        for task_index in self._draw_order(tasks.column("id")):
+            task_id, video_id, source_name, task_kind = (column[task_index].as_py() for column in tasks.columns)
+            if True in held_out_by_video[video_id]:
+                decisions[task_index] = MIXED_SPLITS if len(held_out_by_video[video_id]) > 1 else HELD_OUT_FOR_EVALUATION
                 continue
-            quotas = self._quotas_of(source, kind, types.get(task))
-            exceeded = next((name for name, quota in quotas if counts[name] >= quota), None)
-            if exceeded is None:
-                counts.update(name for name, _ in quotas)
+            quotas = self._quotas_of(source_name, task_kind, type_by_task.get(task_id))
+            exceeded_quota = next(
+                (quota_name for quota_name, quota_size in quotas if count_by_quota[quota_name] >= quota_size), None
+            )
+            if exceeded_quota is None:
+                count_by_quota.update(quota_name for quota_name, _ in quotas)
             else:
-                decisions[index] = "over its quota", exceeded
+                decisions[task_index] = "over its quota", exceeded_quota
         return decisions
 
     def _draw_order(self, ids: IdColumn) -> Iterator[int]:
@@ -124,8 +130,10 @@ class Draw(Gate, Collective[Task, Drawn]):
 
     def _quotas_of(self, source: str, kind: str, question_type: QuestionType | None) -> list[tuple[str, int]]:
         """The quotas that a task falls under: of its source and kind, and of its type."""
-        names = (f"{source}/{kind}", f"{source}/{ANY}", f"{ANY}/{kind}", f"{ANY}/{ANY}")
-        quotas = [(name, self.config.quotas[name]) for name in names if name in self.config.quotas][:1]
+        quota_names = (f"{source}/{kind}", f"{source}/{ANY}", f"{ANY}/{kind}", f"{ANY}/{ANY}")
+        quotas = [
+            (quota_name, self.config.quotas[quota_name]) for quota_name in quota_names if quota_name in self.config.quotas
+        ][:1]
         return (
             [*quotas, (f"type {question_type}", self.config.types[question_type])]
             if question_type in self.config.types
@@ -143,7 +151,7 @@ def _result(task: Key, reason: str, detail: str) -> Result:
 
 def _authored_types(view: View) -> Mapping[Id, QuestionType]:
     """The type of each question that was written here, by task."""
-    return {row.task: row.type for row in view.all_rows(Authored)}
+    return {authored.task: authored.type for authored in view.all_rows(Authored)}
 
 
 def _parts_of_spliced(view: View) -> Mapping[Id, set[Id]]:
@@ -154,17 +162,17 @@ def _parts_of_spliced(view: View) -> Mapping[Id, set[Id]]:
     return parts
 
 
-def clustered(videos: set[Id], pairs: list[tuple[Id, Id]]) -> Mapping[Id, Id]:
+def clustered(videos: set[Id], copy_pairs: list[tuple[Id, Id]]) -> Mapping[Id, Id]:
     """The cluster of each video, named by the lowest id in it; the pairs are copies."""
-    parents = {video: video for video in videos}
+    parent_by_video = {video: video for video in videos}
 
     def root(video: Id) -> Id:
-        while parents[video] != video:
-            parents[video] = parents[parents[video]]
-            video = parents[video]
+        while parent_by_video[video] != video:
+            parent_by_video[video] = parent_by_video[parent_by_video[video]]
+            video = parent_by_video[video]
         return video
 
-    for video, copy in pairs:
-        lower_root, higher_root = sorted((root(video), root(copy)))
-        parents[higher_root] = lower_root
+    for video, copied_video in copy_pairs:
+        lower_root, higher_root = sorted((root(video), root(copied_video)))
+        parent_by_video[higher_root] = lower_root
     return {video: root(video) for video in videos}

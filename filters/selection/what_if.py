@@ -53,10 +53,10 @@ def compile_condition(where: str, limits: sql_sandbox.SqlLimits = LIMITS) -> Cal
 
 
 def _evaluate(where: str, candidates: pa.Table, limits: sql_sandbox.SqlLimits) -> pa.Table:
-    sql = f"SELECT id, CAST((\n{where}\n) AS BOOLEAN) AS holds FROM {TABLE}"
-    query = sql_sandbox_worker.SandboxRequest(sql, {}, {}, (), (), (TABLE,), limits.memory_mb)
+    condition_sql = f"SELECT id, CAST((\n{where}\n) AS BOOLEAN) AS holds FROM {TABLE}"
+    sandbox_request = sql_sandbox_worker.SandboxRequest(condition_sql, {}, {}, (), (), (TABLE,), limits.memory_mb)
     try:
-        with sql_sandbox.sandboxed(query, {TABLE: candidates}, limits.wall_timeout_s, OPTION) as batches:
+        with sql_sandbox.sandboxed(sandbox_request, {TABLE: candidates}, limits.wall_timeout_s, OPTION) as batches:
             answers = _one_answer_each(batches, candidates)
     except InputError as error:
         hint = f"give a condition over these columns: {', '.join(candidates.column_names[1:])}"
@@ -68,9 +68,9 @@ def _one_answer_each(batches: pa.RecordBatchReader, candidates: pa.Table) -> pa.
     """The answers, one for each candidate. An expression may give more: columns, by `COLUMNS(*)`, or more rows, by `unnest`."""
     batches_read: list[pa.RecordBatch] = []
     row_count = 0
-    for batch in batches if len(batches.schema) == len(CONDITION_SCHEMA) else ():
-        batches_read.append(batch)
-        row_count += batch.num_rows
+    for answer_batch in batches if len(batches.schema) == len(CONDITION_SCHEMA) else ():
+        batches_read.append(answer_batch)
+        row_count += answer_batch.num_rows
         if row_count > candidates.num_rows:
             break
     answers = pa.Table.from_batches(batches_read, batches.schema)
@@ -84,10 +84,10 @@ def _require_one_expression(connection: duckdb.DuckDBPyConnection, where: str) -
     if storable(where) != where:
         raise InputError("the condition is not valid UTF-8", where=WHERE, hint=HINT)
     (plain_clauses, _), *_ = _parse_select(connection, "true")
-    statements = _parse_select(connection, where)
-    if len(statements) != 1 or statements[0][0] != plain_clauses or len(statements[0][1]) != 1:
+    parsed_selects = _parse_select(connection, where)
+    if len(parsed_selects) != 1 or parsed_selects[0][0] != plain_clauses or len(parsed_selects[0][1]) != 1:
         raise InputError("more than a condition", where=WHERE, hint=HINT)
-    (expression,) = statements[0][1]
+    (expression,) = parsed_selects[0][1]
     # `()` is a row of nothing: the text is empty, or a comment
     if expression.get("function_name") == "row" and not expression["arguments"]:
         raise InputError("the condition is empty", where=WHERE, hint=HINT)
@@ -96,14 +96,16 @@ def _require_one_expression(connection: duckdb.DuckDBPyConnection, where: str) -
 def _parse_select(connection: duckdb.DuckDBPyConnection, where: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """The parsed statements of `SELECT (where)`: for each, all clauses but the select list, and the select list."""
     try:
-        nodes = sql_sandbox_worker.parsed_statements(connection, f"SELECT (\n{where}\n)")
+        select_nodes = sql_sandbox_worker.parsed_statements(connection, f"SELECT (\n{where}\n)")
     except sql_sandbox_worker.RefusedSql as refusal:
         raise InputError(refusal.message, where=WHERE, hint=HINT) from None
-    return [({**node, "select_list": None}, node.get("select_list", [])) for node in nodes]
+    return [({**select_node, "select_list": None}, select_node.get("select_list", [])) for select_node in select_nodes]
 
 
 def _same_ids(answers: pa.Table, candidates: pa.Table) -> bool:
-    answer_ids, candidate_ids = (rows.select(["id"]).sort_by("id") for rows in (answers, candidates))
+    answer_ids, candidate_ids = (
+        answers_or_candidates.select(["id"]).sort_by("id") for answers_or_candidates in (answers, candidates)
+    )
     return bool(answer_ids.equals(candidate_ids))
 
 
@@ -115,16 +117,19 @@ def _candidate_table(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     )
     connection.register("seen", candidate_columns)
     connection.register("scored", scores)
-    filter_names = [row[0] for row in connection.execute("SELECT DISTINCT filter FROM scored ORDER BY filter").fetchall()]
+    filter_names = [
+        filter_row[0] for filter_row in connection.execute("SELECT DISTINCT filter FROM scored ORDER BY filter").fetchall()
+    ]
     score_columns = "".join(
-        f", min(CASE WHEN filter = ${index} THEN score END) AS s{index}" for index in range(1, len(filter_names) + 1)
+        f", min(CASE WHEN filter = ${filter_index} THEN score END) AS s{filter_index}"
+        for filter_index in range(1, len(filter_names) + 1)
     )
     pivot_sql = f"SELECT id{score_columns} FROM scored GROUP BY id"
     joined_sql = f"SELECT s.*, p.* EXCLUDE (id) FROM seen s LEFT JOIN ({pivot_sql}) p ON p.id = s.id"
-    table = connection.sql(joined_sql, params=filter_names).to_arrow_table()
+    candidate_table = connection.sql(joined_sql, params=filter_names).to_arrow_table()
     connection.unregister("seen")
     connection.unregister("scored")
-    own_names = table.column_names[: len(candidate_columns.column_names)]
-    return table.rename_columns(
+    own_names = candidate_table.column_names[: len(candidate_columns.column_names)]
+    return candidate_table.rename_columns(
         [*own_names, *(f"{filter_name}_score" if filter_name in own_names else filter_name for filter_name in filter_names)]
     )

@@ -46,13 +46,15 @@ class StudentConfig(Config):
 
     def id(self) -> Id:
         """Digest of every file that loading the student reads; of an empty list where there is no student yet."""
-        return digest("student", [list(pair) for pair in file_digests(self.folder)] if not self.blocked_by() else [])
+        return digest(
+            "student", [list(name_and_sha256) for name_and_sha256 in file_digests(self.folder)] if not self.blocked_by() else []
+        )
 
     def require(self) -> None:
         """Refuse a folder that holds no student."""
         if not (self.folder / CONFIG).is_file():
-            steps = sorted(path.name for path in self.folder.glob("checkpoint-*"))
-            hint = f"name one of its checkpoints: {', '.join(steps)}" if steps else HINT
+            checkpoint_names = sorted(path.name for path in self.folder.glob("checkpoint-*"))
+            hint = f"name one of its checkpoints: {', '.join(checkpoint_names)}" if checkpoint_names else HINT
             raise InputError(f"no checkpoint: there is no {CONFIG}", where=f"[student] {self.checkpoint}", hint=hint)
         if (self.folder / ADAPTERS).exists():
             hint = "merge them into the weights, and name the folder of the whole"
@@ -63,11 +65,11 @@ class StudentConfig(Config):
 
 def resolve_checkpoint(folder: Path, config: C) -> C:
     """The configuration with its student's checkpoint as an absolute path; a relative one is seen from `folder`."""
-    student: StudentConfig = config.student  # pyright: ignore[reportAttributeAccessIssue] (the caller has checked)
-    if not student.checkpoint:
+    student_config: StudentConfig = config.student  # pyright: ignore[reportAttributeAccessIssue] (the caller has checked)
+    if not student_config.checkpoint:
         return config
-    checkpoint = str((folder.absolute() / Path(student.checkpoint).expanduser()).resolve())
-    return config.model_copy(update={"student": student.model_copy(update={"checkpoint": checkpoint})})
+    checkpoint = str((folder.absolute() / Path(student_config.checkpoint).expanduser()).resolve())
+    return config.model_copy(update={"student": student_config.model_copy(update={"checkpoint": checkpoint})})
 
 
 def file_digests(folder: Path) -> tuple[tuple[str, str], ...]:

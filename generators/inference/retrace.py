@@ -23,15 +23,15 @@ def retrace_behind(
     prompt: LaidOutTranscript, rollout: RolloutResult, footage: Footage, layout: TokenLayout
 ) -> LaidOutTranscript:
     """Lay out a rollout without its prompt, which is laid out once for all its rollouts; positions go on behind it."""
-    pieces = [piece for piece in rollout.transcript.pieces if piece.author != "prompt"]
+    answer_pieces = [piece for piece in rollout.transcript.pieces if piece.author != "prompt"]
     first_position = next_position(prompt.positions, 0)
-    return layout.join(_with_written_tokens(rollout, layout.stretches(show(pieces, footage))), first_position)
+    return layout.join(_with_written_tokens(rollout, layout.stretches(show(answer_pieces, footage))), first_position)
 
 
 def _with_written_tokens(rollout: RolloutResult, stretches: Iterable[TokenRun]) -> Iterator[TokenRun]:
-    outputs = iter(rollout.written)
+    written_segments = iter(rollout.written)
     return (
-        TokenRun(stretch.author, np.array(next(outputs).ids)) if stretch.author == "policy" else stretch
+        TokenRun(stretch.author, np.array(next(written_segments).ids)) if stretch.author == "policy" else stretch
         for stretch in stretches
     )
 

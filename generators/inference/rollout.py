@@ -72,13 +72,15 @@ class RolloutResult:
 class RolloutError(DmforgeError):
     """The engine died over some requests each time that it met them. The results of all the others are in `rolled`."""
 
-    def __init__(self, failed: Mapping[int, FailedRow], rolled: Mapping[int, RolloutResult]) -> None:
-        first_failure = next(iter(failed.values()))
+    def __init__(self, failed_by_index: Mapping[int, FailedRow], result_by_index: Mapping[int, RolloutResult]) -> None:
+        first_failure = next(iter(failed_by_index.values()))
         hint = "leave these out, or give the engine more memory: fewer rows, less context"
+        row_count = len(failed_by_index) + len(result_by_index)
         super().__init__(
-            f"the engine died over {len(failed)} of {len(failed) + len(rolled)} rows: {first_failure.detail}", hint=hint
+            f"the engine died over {len(failed_by_index)} of {row_count} rows: {first_failure.detail}",
+            hint=hint,
         )
-        self.failed, self.rolled = failed, rolled
+        self.failed, self.rolled = failed_by_index, result_by_index
 
 
 @dataclass(slots=True)
@@ -101,17 +103,18 @@ def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimi
     limits = limits or RolloutLimits()
     rows = [_begin_row(request) for request in requests]
     conversation = engine.converse([request.sampling for request in requests])
-    added_pieces, at_work = _openings(rows, limits), set[int]()
-    while added_pieces or at_work:
-        at_work |= added_pieces.keys()
+    added_pieces, rows_at_work = _openings(rows, limits), set[int]()
+    while added_pieces or rows_at_work:
+        rows_at_work |= added_pieces.keys()
         may_look = {row_index for row_index in added_pieces if len(rows[row_index].looks) < limits.max_looks}
-        outputs = conversation.step(added_pieces, may_look)
-        at_work -= outputs.keys()
-        added_pieces = _take_outputs(rows, outputs, limits)
-    failed = {row_index: row.failed for row_index, row in enumerate(rows) if row.failed}
-    if failed:
+        output_by_row = conversation.step(added_pieces, may_look)
+        rows_at_work -= output_by_row.keys()
+        added_pieces = _take_outputs(rows, output_by_row, limits)
+    failed_by_row = {row_index: row.failed for row_index, row in enumerate(rows) if row.failed}
+    if failed_by_row:
         raise RolloutError(
-            failed, {row_index: _result(row, limits) for row_index, row in enumerate(rows) if row_index not in failed}
+            failed_by_row,
+            {row_index: _result(row, limits) for row_index, row in enumerate(rows) if row_index not in failed_by_row},
         )
     return [_result(row, limits) for row in rows]
 
@@ -139,42 +142,46 @@ def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence
             added_pieces[row_index] = row.request.prompt
         else:
             row.pieces.append(Piece("runtime", _command(row.request.thought, row.request.forced)))
-            clip = _cut(row, row.request.forced, limits)
-            if clip is not None:
-                added_pieces[row_index] = (*row.request.prompt, PromptPiece(row.pieces[-2]), clip)
+            clip_piece = _cut(row, row.request.forced, limits)
+            if clip_piece is not None:
+                added_pieces[row_index] = (*row.request.prompt, PromptPiece(row.pieces[-2]), clip_piece)
     return added_pieces
 
 
 def _take_outputs(
-    rows: Sequence[_Row], outputs: Mapping[int, GeneratedText | FailedRow], limits: RolloutLimits
+    rows: Sequence[_Row], output_by_row: Mapping[int, GeneratedText | FailedRow], limits: RolloutLimits
 ) -> dict[int, Sequence[PromptPiece]]:
     """Record what the policy wrote in each row; return the clips that rows asked for, by row index."""
     added_pieces: dict[int, Sequence[PromptPiece]] = {}
-    for row_index, written in outputs.items():
+    for row_index, written_output in output_by_row.items():
         row = rows[row_index]
-        if isinstance(written, FailedRow):
-            row.failed = written
+        if isinstance(written_output, FailedRow):
+            row.failed = written_output
             continue
-        row.written.append(written)
-        row.pieces.append(Piece("policy", written.text))
-        if written.stop == "length":
+        row.written.append(written_output)
+        row.pieces.append(Piece("policy", written_output.text))
+        if written_output.stop == "length":
             row.ending = "cut_off"
-        elif written.stop == "look":
+        elif written_output.stop == "look":
             look = look_of(row.text, len(row.looks) + 1)
             if look is None:
                 row.ending = "malformed_look"
                 continue
-            clip = _cut(row, look, limits)
-            if clip is not None:
-                added_pieces[row_index] = (clip,)
+            clip_piece = _cut(row, look, limits)
+            if clip_piece is not None:
+                added_pieces[row_index] = (clip_piece,)
     return added_pieces
 
 
 def look_of(text: str, look_count: int = 1) -> Look | None:
     """The look that a text ends with, if the text can still become a well-formed trajectory."""
-    completed = f"{text}{CLOSE['think']}{OPEN['answer']}-{CLOSE['answer']}"
-    parsed = parse(completed, max_looks=look_count)
-    return parsed.looks[-1] if isinstance(parsed, Trajectory) and len(parsed.looks) == look_count else None
+    completed_text = f"{text}{CLOSE['think']}{OPEN['answer']}-{CLOSE['answer']}"
+    parsed_trajectory = parse(completed_text, max_looks=look_count)
+    return (
+        parsed_trajectory.looks[-1]
+        if isinstance(parsed_trajectory, Trajectory) and len(parsed_trajectory.looks) == look_count
+        else None
+    )
 
 
 def _cut(row: _Row, look: Look, limits: RolloutLimits) -> PromptPiece | None:
@@ -195,13 +202,13 @@ def _cut(row: _Row, look: Look, limits: RolloutLimits) -> PromptPiece | None:
 
 def _command(thought: str, look: Look) -> str:
     """The text of a forced look, with the thought before it."""
-    span, fps = print_span(look.window), print_density(look.fps)
-    return f"{OPEN['think']}{thought}{OPEN['span']}{span}{CLOSE['span']}{OPEN['fps']}{fps}{CLOSE['fps']}"
+    span_text, density_text = print_span(look.window), print_density(look.fps)
+    return f"{OPEN['think']}{thought}{OPEN['span']}{span_text}{CLOSE['span']}{OPEN['fps']}{density_text}{CLOSE['fps']}"
 
 
 def _result(row: _Row, limits: RolloutLimits) -> RolloutResult:
-    parsed = parse(row.text, limits.max_looks) if row.ending is None else ()
-    trajectory = parsed if isinstance(parsed, Trajectory) else None
+    trajectory_or_defects = parse(row.text, limits.max_looks) if row.ending is None else ()
+    trajectory = trajectory_or_defects if isinstance(trajectory_or_defects, Trajectory) else None
     ending = row.ending or ("malformed" if trajectory is None else "answered" if trajectory.looks else "no_look")
     return RolloutResult(
         Transcript(tuple(row.pieces)), ending, trajectory, tuple(row.looks), tuple(row.written), row.visual_tokens

@@ -59,9 +59,9 @@ class Absent(Gate, TeacherStage[HaystackWithHost, Absence]):
         haystack = item.haystack
         if item.video is None or item.task is None:
             return Quarantined("no video", "the haystack's host or its task is not in the lake")
-        text, attempts = _question_text(haystack, item.task), range(self.config.attempts)
+        prompt_text, attempt_range = _question_text(haystack, item.task), range(self.config.attempts)
         try:
-            _, reply = await self.teacher.insist(PresentReply, item.video, None, text, attempts)
+            _, reply = await self.teacher.insist(PresentReply, item.video, None, prompt_text, attempt_range)
         except UnreadableReply as error:
             return Rejected("no readable reply", str(error))
         if reply.answer == "yes":

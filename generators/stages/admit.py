@@ -74,10 +74,10 @@ class Admit(TeacherStage[DraftWithVideo, Task | Authored]):
         draft, video = item.draft, item.video
         if video is None or draft.fault:
             return None
-        text, look = question_text(_task(draft, video)), _look(draft, video)
-        usage = expected_usage(self.config, self.config.clips, AnswerReply, video, look, text)
+        question_with_options, answer_look = question_text(_task(draft, video)), _look(draft, video)
+        usage = expected_usage(self.config, self.config.clips, AnswerReply, video, answer_look, question_with_options)
         for _ in range(self.config.guesses):
-            usage += expected_blind(self.config, GuessReply, text)
+            usage += expected_blind(self.config, GuessReply, question_with_options)
         return ExpectedCost(usage, self.config.price.usd(usage))
 
     async def process(self, item: DraftWithVideo) -> Result:
@@ -97,21 +97,21 @@ class Admit(TeacherStage[DraftWithVideo, Task | Authored]):
             return Rejected("no readable reply", str(error))
         if answer_score(clip_answer, task) < RIGHT.get(task.task_kind, 1.0):
             return Rejected("its clip shows another answer", f"{draft.question}: {clip_answer!r}, not {task.answer!r}")
-        authored = Authored(video.id, task.id, draft.type, draft.difficulty, draft.fps, draft.writer, draft.id)
-        return Made((task, authored))
+        authored_question = Authored(video.id, task.id, draft.type, draft.difficulty, draft.fps, draft.writer, draft.id)
+        return Made((task, authored_question))
 
     async def _is_guessed(self, task: Task, video: Video) -> bool:
-        text, attempts = question_text(task), self.config.attempts
-        for guess in range(self.config.guesses):
-            attempt_range = range(guess * attempts, (guess + 1) * attempts)
-            _, reply = await self.teacher.insist_on_text(GuessReply, video.id, text, attempt_range)
+        question_with_options, attempts_per_guess = question_text(task), self.config.attempts
+        for guess_index in range(self.config.guesses):
+            attempt_range = range(guess_index * attempts_per_guess, (guess_index + 1) * attempts_per_guess)
+            _, reply = await self.teacher.insist_on_text(GuessReply, video.id, question_with_options, attempt_range)
             if answer_score(reply.answer, task) < RIGHT.get(task.task_kind, 1.0):
                 return False
         return self.config.guesses > 0
 
     async def _answer_from_clip(self, task: Task, video: Video, look: Look) -> str:
-        text = f"{announced(look)}\n\n{question_text(task)}"
-        _, reply = await self.teacher.insist(AnswerReply, video, look, text, range(self.config.attempts))
+        prompt_text = f"{announced(look)}\n\n{question_text(task)}"
+        _, reply = await self.teacher.insist(AnswerReply, video, look, prompt_text, range(self.config.attempts))
         return reply.answer
 
 
@@ -124,8 +124,8 @@ def _task(draft: QuestionDraft, video: Video) -> Task:
 
 def _look(draft: QuestionDraft, video: Video) -> Look:
     """The look that shows the answer: the first window that will do, or one that spans all windows that are needed."""
-    needed = draft.windows if draft.needs == "all" else draft.windows[:1]
-    start_cs, end_cs = min(window.start_cs for window in needed), max(window.end_cs for window in needed)
+    needed_windows = draft.windows if draft.needs == "all" else draft.windows[:1]
+    start_cs, end_cs = min(window.start_cs for window in needed_windows), max(window.end_cs for window in needed_windows)
     if draft.form == "grounded" or draft.type == "duration":
         margin_cs = MARGIN * (end_cs - start_cs)
         start_cs, end_cs = max(0, start_cs - margin_cs), min(video.duration_cs, end_cs + margin_cs)

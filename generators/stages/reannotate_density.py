@@ -47,30 +47,30 @@ class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
         if item.video is None:
             return None
         teacher = self.config.each()[self.config.chosen(item.task)]
-        text = question_text(item.task)
-        usage = expected_usage(teacher, self.config.clips, AnswerReply, item.video, item.target.look, text)
+        question_with_options = question_text(item.task)
+        usage = expected_usage(teacher, self.config.clips, AnswerReply, item.video, item.target.look, question_with_options)
         return ExpectedCost(usage, teacher.price.usd(usage))
 
     async def process(self, item: TargetWithTask) -> Result:
         if item.video is None:
             return Quarantined("no video", "the task's video is not in the lake")
-        teacher, fps = self.teacher_of(item.task), item.target.look.fps
-        detail = ""
+        teacher, target_fps = self.teacher_of(item.task), item.target.look.fps
+        failure_detail = ""
         for attempt in range(self.config.attempts):
             try:
                 look_request, thought, look = await own_look(teacher, item.task, item.video, attempt)
-                if look.fps == fps:
+                if look.fps == target_fps:
                     return Made(())
-                if named_densities(thought) - {fps}:
-                    return Rejected("its first thought names a density", f"not {print_density(fps)}")
-                thinner = Look(look.window, fps)
+                if named_densities(thought) - {target_fps}:
+                    return Rejected("its first thought names a density", f"not {print_density(target_fps)}")
+                thinner_look = Look(look.window, target_fps)
                 candidate = await answer_look(
-                    teacher, item.task, item.video, attempt, look_request, thought, thinner, "teacher"
+                    teacher, item.task, item.video, attempt, look_request, thought, thinner_look, "teacher"
                 )
                 return Made((candidate,))
             except UnreadableReply as error:
-                detail = str(error)
-        return Rejected("no readable reply", detail)
+                failure_detail = str(error)
+        return Rejected("no readable reply", failure_detail)
 
 
 def named_densities(thought: str) -> set[Fraction]:

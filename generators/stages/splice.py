@@ -79,56 +79,56 @@ class Splice(Each[HaystackWithHost, Video | Fingerprint | Provenance | Spliced |
         if host is None or task is None:
             return Quarantined("no video", "the haystack's host or its task is not in the lake")
         clips, placements, source = self.config.clips, list(placements_of(item.haystack)), _source_of(item.haystack)
-        path = self._workspace.runs / COPIES / f"{base32(item.haystack.id)}{self._workspace.writer_suffix}.mp4"
-        with disk_errors(path):
-            make_folder(path.parent)
-            splice(self._pieces(item.haystack, host), path, clips.grid_size(host), self.heartbeat)
+        spliced_path = self._workspace.runs / COPIES / f"{base32(item.haystack.id)}{self._workspace.writer_suffix}.mp4"
+        with disk_errors(spliced_path):
+            make_folder(spliced_path.parent)
+            splice(self._pieces(item.haystack, host), spliced_path, clips.grid_size(host), self.heartbeat)
         try:
-            sha256 = sha256_of(path)
+            sha256 = sha256_of(spliced_path)
             if bytes.fromhex(sha256)[:ID_BYTES] in forgotten_videos(self._workspace):
                 return Rejected("it was taken down", "inputs/forgotten.jsonl names the whole")
-            timeline = read_timeline(path)
-            spliced = probe(timeline).as_video(sha256, path.stat().st_size)
+            timeline = read_timeline(spliced_path)
+            spliced = probe(timeline).as_video(sha256, spliced_path.stat().st_size)
             spliced = replace(spliced, **asdict(source), namespace=SOURCE)
-            looks = ensure_renditions(Media(self._workspace, spliced.id), timeline, spliced, clips, self.heartbeat)
+            fingerprint = ensure_renditions(Media(self._workspace, spliced.id), timeline, spliced, clips, self.heartbeat)
         except UnusableVideo as error:
             return Quarantined(error.reason, error.detail)
         finally:
-            with disk_errors(path):
-                path.unlink(missing_ok=True)
+            with disk_errors(spliced_path):
+                spliced_path.unlink(missing_ok=True)
         provenance = Provenance(
             spliced.id, source.source, source.licence, source.terms, SOURCE, source.source_id, (), spliced.role
         )
-        parts = _parts(item.haystack, host, placements, spliced)
-        return Made((spliced, looks, provenance, *parts, _task_about(item.haystack, task, placements, spliced)))
+        spliced_parts = _parts(item.haystack, host, placements, spliced)
+        return Made((spliced, fingerprint, provenance, *spliced_parts, _task_about(item.haystack, task, placements, spliced)))
 
     def _pieces(self, haystack: Haystack, host: Video) -> list[FrameRun]:
         """The pieces to splice: the host, interrupted by the needles."""
         media = Media(self._workspace, host.id)
-        frames = last_index(Fraction(host.duration_cs, 100)) + 1
-        bounds = [0, *(needle.before for needle in haystack.needles), frames]
-        pieces: list[FrameRun] = []
-        for index, (first_frame, stop_frame) in enumerate(pairwise(bounds)):
-            pieces.append(FrameRun(media, first_frame, stop_frame))
-            if index < len(haystack.needles):
-                needle = haystack.needles[index]
-                pieces.append(FrameRun(Media(self._workspace, needle.video), needle.first, needle.stop))
-        return pieces
+        host_frame_count = last_index(Fraction(host.duration_cs, 100)) + 1
+        cut_bounds = [0, *(needle.before for needle in haystack.needles), host_frame_count]
+        frame_runs: list[FrameRun] = []
+        for run_index, (first_frame, stop_frame) in enumerate(pairwise(cut_bounds)):
+            frame_runs.append(FrameRun(media, first_frame, stop_frame))
+            if run_index < len(haystack.needles):
+                needle = haystack.needles[run_index]
+                frame_runs.append(FrameRun(Media(self._workspace, needle.video), needle.first, needle.stop))
+        return frame_runs
 
 
 def placements_of(haystack: Haystack) -> Iterator[SplicedNeedle]:
     """The needles of a haystack with their frames in the spliced video."""
-    inserted = 0
+    inserted_frames = 0
     for needle in haystack.needles:
-        first_frame, frame_count = needle.before + inserted, needle.stop - needle.first
+        first_frame, frame_count = needle.before + inserted_frames, needle.stop - needle.first
         yield SplicedNeedle(needle, first_frame, first_frame + frame_count)
-        inserted += frame_count
+        inserted_frames += frame_count
 
 
 def _source_of(haystack: Haystack) -> SourceOfVideo:
     """Source and licence of a spliced video: the licences and terms of all its parts."""
-    parts = (haystack.said, *(needle.said for needle in haystack.needles))
-    licences, terms = {part.licence for part in parts}, {part.terms for part in parts}
+    part_sources = (haystack.said, *(needle.said for needle in haystack.needles))
+    licences, terms = {part_source.licence for part_source in part_sources}, {part_source.terms for part_source in part_sources}
     return SourceOfVideo(SOURCE, " AND ".join(sorted(licences)), " AND ".join(sorted(terms)), base32(haystack.id))
 
 
@@ -144,19 +144,27 @@ def _parts(haystack: Haystack, host: Video, placements: list[SplicedNeedle], spl
         yield _part(spliced, placement.window, placement.needle.video, "needle", placement.needle.said)
 
 
-def _part(spliced: Video, window: Window, part_id: Id, role: Literal["host", "needle"], source: SourceOfVideo) -> Spliced:
-    return Spliced(spliced.id, window, part_id, role, source.source, source.licence, source.terms, source.source_id)
+def _part(spliced: Video, window: Window, part_id: Id, role: Literal["host", "needle"], part_source: SourceOfVideo) -> Spliced:
+    return Spliced(
+        spliced.id, window, part_id, role, part_source.source, part_source.licence, part_source.terms, part_source.source_id
+    )
 
 
 def _task_about(haystack: Haystack, task: Task, placements: list[SplicedNeedle], spliced: Video) -> Task:
     """The task about a spliced video, with windows exact to the frame."""
-    source, kind, text, options, needs = _source_of(haystack), task.task_kind, task.question, task.options, "any"
+    spliced_source, kind, question, options, needs = _source_of(haystack), task.task_kind, task.question, task.options, "any"
     windows = tuple(placement.window for placement in placements)
     if haystack.hides == "order":
-        kind, text, needs, answer = "grounded_mcq", FIRST, "all", placements[0].needle.what
+        kind, question, needs, answer = "grounded_mcq", FIRST, "all", placements[0].needle.what
         options = tuple(sorted(placement.needle.what for placement in placements))
     elif haystack.hides == "count":
-        kind, text, needs, answer, options = "open", COUNTED.format(placements[0].needle.what), "all", str(len(placements)), ()
+        kind, question, needs, answer, options = (
+            "open",
+            COUNTED.format(placements[0].needle.what),
+            "all",
+            str(len(placements)),
+            (),
+        )
     else:
         window, moved_cs = task.windows[0], placements[0].moved_cs
         window = (
@@ -164,6 +172,6 @@ def _task_about(haystack: Haystack, task: Task, placements: list[SplicedNeedle],
         )
         windows, answer = (window,), print_span(window) if kind == "grounding" else task.answer
     return Task(
-        spliced.id, kind, text, options, answer, windows, needs,
-        source=source.source, licence=source.licence, terms=source.terms, origin=str(haystack),
+        spliced.id, kind, question, options, answer, windows, needs,
+        source=spliced_source.source, licence=spliced_source.licence, terms=spliced_source.terms, origin=str(haystack),
     )  # fmt: skip

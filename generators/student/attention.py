@@ -63,36 +63,39 @@ def attend_blocks(
     if attention_mask is None and new_tokens < row_tokens:
         return _attend_behind(query, key, value, scaling), None
     if attention_mask is None and position_ids is not None and len(query) == 1:
-        trees = _trees(position_ids)
-        if len(trees) > 1 or trees[0].branches:
-            blocks: list[torch.Tensor] = []
+        packed_trees = _trees(position_ids)
+        if len(packed_trees) > 1 or packed_trees[0].branches:
+            attended_blocks: list[torch.Tensor] = []
             # split once: each slice by itself would have a gradient as large as the row
             split_tensors = [
-                tensor.split([length for tree in trees for length in tree.lengths], 2) for tensor in (query, key, value)
+                tensor.split([piece_length for packed_tree in packed_trees for piece_length in packed_tree.lengths], 2)
+                for tensor in (query, key, value)
             ]
-            pieces = zip(*split_tensors, strict=True)
-            for tree in trees:
-                query_piece, key_piece, value_piece = next(pieces)
-                blocks.append(sdpa_attention_forward(module, query_piece, key_piece, value_piece, None, dropout, scaling)[0])
-                if tree.branches:
-                    blocks.append(
+            tensors_by_length = zip(*split_tensors, strict=True)
+            for packed_tree in packed_trees:
+                query_piece, key_piece, value_piece = next(tensors_by_length)
+                attended_blocks.append(
+                    sdpa_attention_forward(module, query_piece, key_piece, value_piece, None, dropout, scaling)[0]
+                )
+                if packed_tree.branches:
+                    attended_blocks.append(
                         _attend_branches(
-                            key_piece[:, :, : tree.shared],
-                            value_piece[:, :, : tree.shared],
-                            [next(pieces) for _ in tree.branches],
+                            key_piece[:, :, : packed_tree.shared],
+                            value_piece[:, :, : packed_tree.shared],
+                            [next(tensors_by_length) for _ in packed_tree.branches],
                             scaling,
                         )
                     )
-            return torch.cat(blocks, 1), None
+            return torch.cat(attended_blocks, 1), None
     return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout)
 
 
 def _attend_behind(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
     """Attention of the last tokens of a cached row: each sees all before it. The fast kernels know this bias by its type."""
-    groups = query.shape[1] // key.shape[1]
-    heads = [tensor.repeat_interleave(groups, 1) for tensor in (key, value)]
-    bias: Any = causal_lower_right(query.shape[2], key.shape[2])
-    return scaled_dot_product_attention(query, *heads, attn_mask=bias, scale=scaling).transpose(1, 2)
+    heads_per_key = query.shape[1] // key.shape[1]
+    repeated_key_and_value = [tensor.repeat_interleave(heads_per_key, 1) for tensor in (key, value)]
+    causal_bias: Any = causal_lower_right(query.shape[2], key.shape[2])
+    return scaled_dot_product_attention(query, *repeated_key_and_value, attn_mask=causal_bias, scale=scaling).transpose(1, 2)
 
 
 def _attend_few(
@@ -100,19 +103,25 @@ def _attend_few(
 ) -> torch.Tensor:
     """As `_attend_behind`, computed explicitly for few tokens: heads that share a key are one product, so nothing is repeated.
     Scores are at least float32, as in the kernels: bfloat16 would round one of 20 by up to .06, and its weight by 6 %."""
-    batch, heads, new_tokens, head_size = query.shape
+    batch_size, head_count, new_tokens, head_size = query.shape
     key_heads, row_tokens = key.shape[1], key.shape[2]
     precise_dtype = torch.promote_types(value.dtype, torch.float32)
     with torch.autocast(value.device.type, enabled=False):
-        grouped_query = query.reshape(batch, key_heads, -1, head_size).to(precise_dtype) * (scaling or head_size**-0.5)
-        scores = (grouped_query @ key.to(precise_dtype).transpose(-1, -2)).view(batch, key_heads, -1, new_tokens, row_tokens)
+        grouped_query = query.reshape(batch_size, key_heads, -1, head_size).to(precise_dtype) * (scaling or head_size**-0.5)
+        attention_scores = (grouped_query @ key.to(precise_dtype).transpose(-1, -2)).view(
+            batch_size, key_heads, -1, new_tokens, row_tokens
+        )
     if mask is not None:
-        scores.masked_fill_(~mask[:, :, None], -torch.inf)
+        attention_scores.masked_fill_(~mask[:, :, None], -torch.inf)
     elif new_tokens > 1:
-        future = torch.ones(new_tokens, new_tokens, dtype=torch.bool, device=query.device).triu_(1)
-        scores[..., row_tokens - new_tokens :].masked_fill_(future, -torch.inf)
-    weights = torch.softmax(scores, -1).to(value.dtype)
-    return (weights.view(batch, key_heads, -1, row_tokens) @ value).view(batch, heads, new_tokens, head_size).transpose(1, 2)
+        future_mask = torch.ones(new_tokens, new_tokens, dtype=torch.bool, device=query.device).triu_(1)
+        attention_scores[..., row_tokens - new_tokens :].masked_fill_(future_mask, -torch.inf)
+    attention_weights = torch.softmax(attention_scores, -1).to(value.dtype)
+    return (
+        (attention_weights.view(batch_size, key_heads, -1, row_tokens) @ value)
+        .view(batch_size, head_count, new_tokens, head_size)
+        .transpose(1, 2)
+    )
 
 
 def attend_frames(
@@ -127,20 +136,22 @@ def attend_frames(
 ) -> Out:
     """Attention within frames, which lie one behind the other in a batch of one: neighbours of equal size are one batch."""
     assert cu_seq_lens_q is not None, "the vision tower says where its frames begin"
-    _, heads, _, head_size = query.shape
-    outputs: list[torch.Tensor] = []
-    start = 0
-    for length, run in groupby(frame_end - frame_start for frame_start, frame_end in pairwise(_frame_ends(cu_seq_lens_q))):
-        frame_count = sum(1 for _ in run)
-        end = start + frame_count * length
+    _, head_count, _, head_size = query.shape
+    attended_runs: list[torch.Tensor] = []
+    run_start = 0
+    for frame_tokens, equal_frames in groupby(
+        frame_end - frame_start for frame_start, frame_end in pairwise(_frame_ends(cu_seq_lens_q))
+    ):
+        frame_count = sum(1 for _ in equal_frames)
+        run_end = run_start + frame_count * frame_tokens
         query_batch, key_batch, value_batch = (
-            tensor[0, :, start:end].view(heads, frame_count, length, head_size).transpose(0, 1)
+            tensor[0, :, run_start:run_end].view(head_count, frame_count, frame_tokens, head_size).transpose(0, 1)
             for tensor in (query, key, value)
         )
         attended = scaled_dot_product_attention(query_batch, key_batch, value_batch, scale=scaling)
-        outputs.append(attended.transpose(1, 2).reshape(1, frame_count * length, heads, head_size))
-        start = end
-    return torch.cat(outputs, 1), None
+        attended_runs.append(attended.transpose(1, 2).reshape(1, frame_count * frame_tokens, head_count, head_size))
+        run_start = run_end
+    return torch.cat(attended_runs, 1), None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +171,16 @@ class _Tree:
 def _attend_branches(key: torch.Tensor, value: torch.Tensor, branches: list[Piece], scaling: float | None) -> torch.Tensor:
     """Attention of a tree's branches as a batch: each sees the shared tokens and itself. Padding stands behind its tokens,
     where none of them sees it."""
-    branch_tensors = [_padded_batch([piece[part][0] for piece in branches]) for part in range(3)]
-    shared = [tensor.expand(len(branches), -1, -1, -1) for tensor in (key, value)]
+    branch_tensors = [_padded_batch([branch_piece[tensor_index][0] for branch_piece in branches]) for tensor_index in range(3)]
+    shared_key_and_value = [tensor.expand(len(branches), -1, -1, -1) for tensor in (key, value)]
     keys, values = (
-        torch.cat([shared_part, own_part], 2) for shared_part, own_part in zip(shared, branch_tensors[1:], strict=True)
+        torch.cat([shared_part, own_part], 2)
+        for shared_part, own_part in zip(shared_key_and_value, branch_tensors[1:], strict=True)
     )
     attended = _attend_behind(branch_tensors[0], keys, values, scaling)
-    return torch.cat([padded[: piece[0].shape[2]] for padded, piece in zip(attended.unbind(), branches, strict=True)])[None]
+    return torch.cat(
+        [padded[: branch_piece[0].shape[2]] for padded, branch_piece in zip(attended.unbind(), branches, strict=True)]
+    )[None]
 
 
 def _padded_batch(rows: list[torch.Tensor]) -> torch.Tensor:
@@ -179,28 +193,30 @@ def _trees(position_ids: torch.Tensor) -> list[_Tree]:
     trees = getattr(position_ids, "dmforge_trees", None)
     if trees is None:
         text_positions = position_ids[0]
-        starts = [0, *(torch.nonzero(text_positions[1:] != text_positions[:-1] + 1)[:, 0] + 1).tolist()]
+        run_starts = [0, *(torch.nonzero(text_positions[1:] != text_positions[:-1] + 1)[:, 0] + 1).tolist()]
         trees = []
-        for position, (start, end) in zip(
-            text_positions[starts].tolist(), pairwise([*starts, len(text_positions)]), strict=True
+        for first_position, (run_start, run_end) in zip(
+            text_positions[run_starts].tolist(), pairwise([*run_starts, len(text_positions)]), strict=True
         ):
-            if not trees or position == 0:
-                trees.append(_Tree(end - start))
+            if not trees or first_position == 0:
+                trees.append(_Tree(run_end - run_start))
                 continue
             tree = trees[-1]
-            if position > tree.length or (tree.branches and position != tree.shared):
-                raise ValueError(f"the branch at token {start} continues {position} tokens, which no transcript before it has")
-            trees[-1] = _Tree(tree.length, position, (*tree.branches, end - start))
+            if first_position > tree.length or (tree.branches and first_position != tree.shared):
+                raise ValueError(
+                    f"the branch at token {run_start} continues {first_position} tokens, which no transcript before it has"
+                )
+            trees[-1] = _Tree(tree.length, first_position, (*tree.branches, run_end - run_start))
         position_ids.dmforge_trees = trees  # pyright: ignore[reportAttributeAccessIssue]
     return trees
 
 
 def _frame_ends(cu_seq_lens: torch.Tensor) -> list[int]:
-    ends = getattr(cu_seq_lens, "dmforge_ends", None)
-    if ends is None:
-        ends = cu_seq_lens.tolist()
-        cu_seq_lens.dmforge_ends = ends  # pyright: ignore[reportAttributeAccessIssue]
-    return ends
+    frame_ends = getattr(cu_seq_lens, "dmforge_ends", None)
+    if frame_ends is None:
+        frame_ends = cu_seq_lens.tolist()
+        cu_seq_lens.dmforge_ends = frame_ends  # pyright: ignore[reportAttributeAccessIssue]
+    return frame_ends
 
 
 def blocks_mask(*, attention_mask: torch.Tensor | None = None, **sizes: Any) -> torch.Tensor | None:

@@ -67,9 +67,11 @@ class Student:
     def save_all_but_weights(self, folder: Path) -> None:
         """Write tokenizer and pixel processing into a folder, without weights."""
         self.vocabulary.tokenizer.save_pretrained(folder)
-        files = self.processing or {name: json.dumps(settings, indent=1) for name, settings in OWN.items()}
-        for name, text in files.items():
-            (folder / name).write_text(text, "utf-8")
+        text_by_file_name = self.processing or {
+            file_name: json.dumps(settings, indent=1) for file_name, settings in OWN.items()
+        }
+        for file_name, file_text in text_by_file_name.items():
+            (folder / file_name).write_text(file_text, "utf-8")
 
 
 def load(
@@ -77,22 +79,22 @@ def load(
 ) -> Student:
     """Load a Qwen3-VL that has the four tags as tokens. One that lacks them is refused, unless they are to be added."""
     config, vocabulary = _read(checkpoint)
-    processing = _read_processing(checkpoint)
-    missing = vocabulary.without_tags()
+    processing_texts = _read_processing(checkpoint)
+    missing_tags = vocabulary.without_tags()
     if not add_missing_tags:
         _refuse_without_tags(vocabulary)
     # safetensors only: a checkpoint from elsewhere must not run code here
     model: Any = Qwen3VLForConditionalGeneration.from_pretrained(checkpoint, config=config, dtype=dtype, use_safetensors=True)
     use_attention(model)
-    if len(vocabulary) > config.text_config.vocab_size and not missing:
+    if len(vocabulary) > config.text_config.vocab_size and not missing_tags:
         raise InputError(
             f"the tokenizer knows {len(vocabulary)} tokens, the model {config.text_config.vocab_size}",
             where=checkpoint,
             hint="fetch it again",
         )
-    if missing:
+    if missing_tags:
         add_tags(model, vocabulary)
-    return Student(model.to(device).eval(), vocabulary, checkpoint, processing)
+    return Student(model.to(device).eval(), vocabulary, checkpoint, processing_texts)
 
 
 def load_vocabulary(checkpoint: str) -> Vocabulary:
@@ -112,9 +114,11 @@ def _read(checkpoint: str) -> tuple[Any, Vocabulary]:
 
 
 def _refuse_without_tags(vocabulary: Vocabulary) -> None:
-    missing = vocabulary.without_tags()
-    if missing:
-        raise InputError(f"the tokenizer doesn't know the tags {' '.join(missing)}", where=vocabulary.where, hint=TAGS_MISSING)
+    missing_tags = vocabulary.without_tags()
+    if missing_tags:
+        raise InputError(
+            f"the tokenizer doesn't know the tags {' '.join(missing_tags)}", where=vocabulary.where, hint=TAGS_MISSING
+        )
 
 
 def _open_config(checkpoint: str) -> tuple[Any, Any]:
@@ -132,20 +136,27 @@ def _open_config(checkpoint: str) -> tuple[Any, Any]:
 
 def _read_processing(checkpoint: str) -> dict[str, str]:
     """The checkpoint's files about pixel processing; refused if they cut other patches than we do."""
-    texts: dict[str, str] = {}
-    for name in PROCESSING:
+    text_by_file_name: dict[str, str] = {}
+    for file_name in PROCESSING:
         try:
-            path = cached_file(
-                checkpoint, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+            file_path = cached_file(
+                checkpoint,
+                file_name,
+                _raise_exceptions_for_missing_entries=False,
+                _raise_exceptions_for_connection_errors=False,
             )
         except OSError:
-            path = None
-        if path is None:
+            file_path = None
+        if file_path is None:
             continue
-        texts[name] = Path(path).read_text("utf-8")
-        settings: dict[str, Any] = json.loads(texts[name])
-        for key, value in {**settings, **settings.get("video_processor", {})}.items():
-            if key in EXPECTED and value != EXPECTED[key]:
+        text_by_file_name[file_name] = Path(file_path).read_text("utf-8")
+        settings: dict[str, Any] = json.loads(text_by_file_name[file_name])
+        for setting_name, setting_value in {**settings, **settings.get("video_processor", {})}.items():
+            if setting_name in EXPECTED and setting_value != EXPECTED[setting_name]:
                 hint = "this student can't be used: its patches would not be ours"
-                raise InputError(f"{key} is {value}, not {EXPECTED[key]}", where=f"{checkpoint}/{name}", hint=hint)
-    return texts
+                raise InputError(
+                    f"{setting_name} is {setting_value}, not {EXPECTED[setting_name]}",
+                    where=f"{checkpoint}/{file_name}",
+                    hint=hint,
+                )
+    return text_by_file_name

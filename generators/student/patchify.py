@@ -29,12 +29,12 @@ def patchify(frames: Pixels) -> NDArray[np.uint8]:
     if len(frames) % FRAMES:
         frames = np.concatenate([frames, frames[-1:]])
     frame_count, height, width, _ = frames.shape
-    cells = frames.reshape(
+    cell_blocks = frames.reshape(
         frame_count // FRAMES, FRAMES, height // PATCH // MERGE, MERGE, PATCH, width // PATCH // MERGE, MERGE, PATCH, 3
     )
     # time, cell down, cell across, patch down, patch across | colour, frame, row, column
-    ordered = cells.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)
-    return np.ascontiguousarray(ordered).reshape(-1, PATCH_VALUES)
+    ordered_blocks = cell_blocks.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)
+    return np.ascontiguousarray(ordered_blocks).reshape(-1, PATCH_VALUES)
 
 
 def grid_of(frames: Pixels) -> tuple[int, int, int]:
@@ -45,11 +45,15 @@ def grid_of(frames: Pixels) -> tuple[int, int, int]:
 
 def frames_of(patches: NDArray[np.uint8], grid: tuple[int, int, int]) -> Pixels:
     """The inverse of `patchify`: the frames of some patches, an odd last one twice."""
-    time, down, across = grid
-    cells = patches.reshape(time, down // MERGE, across // MERGE, MERGE, MERGE, 3, FRAMES, PATCH, PATCH)
+    patches_in_time, patches_down, patches_across = grid
+    cell_blocks = patches.reshape(
+        patches_in_time, patches_down // MERGE, patches_across // MERGE, MERGE, MERGE, 3, FRAMES, PATCH, PATCH
+    )
     # frame, cell down, patch down, row, cell across, patch across, column, colour
-    ordered = cells.transpose(0, 6, 1, 3, 7, 2, 4, 8, 5)
-    return np.ascontiguousarray(ordered).reshape(time * FRAMES, down * PATCH, across * PATCH, 3)
+    ordered_blocks = cell_blocks.transpose(0, 6, 1, 3, 7, 2, 4, 8, 5)
+    return np.ascontiguousarray(ordered_blocks).reshape(
+        patches_in_time * FRAMES, patches_down * PATCH, patches_across * PATCH, 3
+    )
 
 
 def normalised(patches: torch.Tensor) -> torch.Tensor:

@@ -17,24 +17,30 @@ Ids = NDArray[np.int64]
 def positions(ids: Ids, video_pad: int, cells: Iterable[tuple[int, int]], first_position: int = 0) -> Ids:
     """Positions of tokens, 3 x tokens, from `first_position` on. `cells` holds the visual tokens down and across of each
     temporal patch."""
-    table = np.empty((3, len(ids)), np.int64)
+    position_table = np.empty((3, len(ids)), np.int64)
     pad_indices = np.flatnonzero(ids == video_pad)
-    index, position, pads_used = 0, first_position, 0
-    for down, across in cells:
-        cell_count = down * across
-        start = int(pad_indices[pads_used]) if pads_used < len(pad_indices) else len(ids)
-        if pads_used + cell_count > len(pad_indices) or pad_indices[pads_used + cell_count - 1] != start + cell_count - 1:
-            raise ValueError(f"a patch of {down} x {across} needs {cell_count} visual tokens in a row at token {start}")
-        table[:, index:start] = np.arange(position, position + start - index)
-        position += start - index
-        table[0, start : start + cell_count] = position
-        table[1, start : start + cell_count] = position + np.arange(cell_count) // across
-        table[2, start : start + cell_count] = position + np.arange(cell_count) % across
-        index, position, pads_used = start + cell_count, position + max(down, across), pads_used + cell_count
+    token_index, next_free_position, pads_used = 0, first_position, 0
+    for cells_down, cells_across in cells:
+        cell_count = cells_down * cells_across
+        clip_start = int(pad_indices[pads_used]) if pads_used < len(pad_indices) else len(ids)
+        if pads_used + cell_count > len(pad_indices) or pad_indices[pads_used + cell_count - 1] != clip_start + cell_count - 1:
+            raise ValueError(
+                f"a patch of {cells_down} x {cells_across} needs {cell_count} visual tokens in a row at token {clip_start}"
+            )
+        position_table[:, token_index:clip_start] = np.arange(next_free_position, next_free_position + clip_start - token_index)
+        next_free_position += clip_start - token_index
+        position_table[0, clip_start : clip_start + cell_count] = next_free_position
+        position_table[1, clip_start : clip_start + cell_count] = next_free_position + np.arange(cell_count) // cells_across
+        position_table[2, clip_start : clip_start + cell_count] = next_free_position + np.arange(cell_count) % cells_across
+        token_index, next_free_position, pads_used = (
+            clip_start + cell_count,
+            next_free_position + max(cells_down, cells_across),
+            pads_used + cell_count,
+        )
     if pads_used != len(pad_indices):
         raise ValueError(f"there are {len(pad_indices)} visual tokens, but patches for {pads_used}")
-    table[:, index:] = np.arange(position, position + len(ids) - index)
-    return table
+    position_table[:, token_index:] = np.arange(next_free_position, next_free_position + len(ids) - token_index)
+    return position_table
 
 
 def next_position(positions: Ids, first_position: int) -> int:

@@ -30,17 +30,17 @@ ROWS = 64
 
 def add_tags(model: Any, vocabulary: Vocabulary) -> list[str]:
     """Add the tags that are missing, and return them. A tag that is one token already keeps its row."""
-    missing = vocabulary.without_tags()
-    meaning_ids = {tag: vocabulary.encode(MEANING[tag]) for tag in missing}
-    vocabulary.tokenizer.add_tokens(missing, special_tokens=False)
+    missing_tags = vocabulary.without_tags()
+    meaning_ids = {tag: vocabulary.encode(MEANING[tag]) for tag in missing_tags}
+    vocabulary.tokenizer.add_tokens(missing_tags, special_tokens=False)
     embedding_weight = model.get_input_embeddings().weight
     if len(vocabulary) > embedding_weight.shape[0]:
         model.resize_token_embeddings(len(vocabulary), pad_to_multiple_of=ROWS, mean_resizing=False)
-    weights = [model.get_input_embeddings().weight]
+    weight_matrices = [model.get_input_embeddings().weight]
     if not model.config.tie_word_embeddings:
-        weights.append(model.get_output_embeddings().weight)
+        weight_matrices.append(model.get_output_embeddings().weight)
     with torch.no_grad():
-        for embeddings in weights:
-            for tag, ids in meaning_ids.items():
-                embeddings[vocabulary.id(tag)] = embeddings[ids].float().mean(0).to(embeddings.dtype)
-    return missing
+        for weight_matrix in weight_matrices:
+            for tag, meaning_token_ids in meaning_ids.items():
+                weight_matrix[vocabulary.id(tag)] = weight_matrix[meaning_token_ids].float().mean(0).to(weight_matrix.dtype)
+    return missing_tags

@@ -68,8 +68,8 @@ def make_tokenizer(texts: Iterable[str]) -> Any:
     )  # pyright: ignore
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=MAX_TOKENS, initial_alphabet=alphabet, show_progress=False)  # pyright: ignore
-    tokenizer.train_from_iterator([*texts, *MEANING.values(), "user\nassistant\n seconds>"], trainer)
+    bpe_trainer = trainers.BpeTrainer(vocab_size=MAX_TOKENS, initial_alphabet=alphabet, show_progress=False)  # pyright: ignore
+    tokenizer.train_from_iterator([*texts, *MEANING.values(), "user\nassistant\n seconds>"], bpe_trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=DOCUMENT_END,
@@ -83,7 +83,7 @@ def make_tokenizer(texts: Iterable[str]) -> Any:
 def make_config(shape: Shape, vocabulary: Vocabulary) -> Qwen3VLConfig:
     """The configuration of a small Qwen3-VL for a tokenizer."""
     head_size = shape.hidden // shape.heads
-    section = head_size // 2 // 3
+    rope_section = head_size // 2 // 3
     return Qwen3VLConfig(
         text_config={
             "vocab_size": -(-len(vocabulary) // ROWS) * ROWS, "hidden_size": shape.hidden, "intermediate_size":
@@ -91,7 +91,8 @@ def make_config(shape: Shape, vocabulary: Vocabulary) -> Qwen3VLConfig:
             shape.key_heads, "head_dim": head_size, "max_position_embeddings": LONGEST_POSITION, "initializer_range": SPREAD,
             "rope_parameters": {
                 "rope_type": "default", "rope_theta": 10_000.0, "mrope_interleaved": True,
-                "mrope_section": [head_size // 2 - 2 * section, section, section],  # they must add up to half a head
+                # they must add up to half a head
+                "mrope_section": [head_size // 2 - 2 * rope_section, rope_section, rope_section],
             },
             "pad_token_id": vocabulary.padding, "eos_token_id": vocabulary.end, "tie_word_embeddings": True,
         },
@@ -110,9 +111,9 @@ def make_config(shape: Shape, vocabulary: Vocabulary) -> Qwen3VLConfig:
 def make_tiny(name: str, texts: Iterable[str], seed: int = 0) -> Student:
     """An untrained student of a named shape."""
     if name not in SHAPES:
-        names = ", ".join(sorted(SHAPES))
+        shape_names = ", ".join(sorted(SHAPES))
         raise InputError(
-            f"no shape of a student from scratch is called {name!r}", where=name, hint=f"name one of these: {names}"
+            f"no shape of a student from scratch is called {name!r}", where=name, hint=f"name one of these: {shape_names}"
         )
     return make_student(SHAPES[name], texts, seed, name)
 

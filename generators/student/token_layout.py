@@ -82,9 +82,9 @@ class TokenLayout:
 
     def _prompt_stretch(self, pieces: Sequence[PromptPiece]) -> TokenRun:
         prefix, suffix = self.vocabulary.frame
-        texts = [self._text(piece) for piece in pieces]
+        piece_texts = [self._text(piece) for piece in pieces]
         return TokenRun(
-            "prompt", self._encode("".join([prefix, *texts, suffix])), tuple(piece.clip for piece in pieces if piece.clip)
+            "prompt", self._encode("".join([prefix, *piece_texts, suffix])), tuple(piece.clip for piece in pieces if piece.clip)
         )
 
     def _stretch(self, piece: PromptPiece) -> TokenRun:
@@ -94,31 +94,31 @@ class TokenLayout:
         """The text of a piece in the context. No text may hold tokens that stand for frames."""
         if piece.clip:
             return printed(piece.clip)
-        text = piece.piece.text or ""
-        reserved_token = next((token for token in self._reserved if token in text), None)
+        piece_text = piece.piece.text or ""
+        reserved_token = next((token for token in self._reserved if token in piece_text), None)
         if reserved_token is not None:
             hint = "leave the sample out, or write it otherwise: only the runtime shows frames"
-            raise InputError(f"a text holds {reserved_token}", where=text[:60], hint=hint)
-        return text
+            raise InputError(f"a text holds {reserved_token}", where=piece_text[:60], hint=hint)
+        return piece_text
 
     def _encode(self, text: str) -> Ids:
         return np.array(self.vocabulary.encode(text), np.int64)
 
     def join(self, stretches: Iterable[TokenRun], first_position: int = 0) -> LaidOutTranscript:
         """Concatenate stretches; the first token has the position `first_position`."""
-        ordered = list(stretches)
-        ids = np.concatenate([stretch.ids for stretch in ordered])
-        lengths = [len(stretch.ids) for stretch in ordered]
-        trained = np.repeat([stretch.is_trained for stretch in ordered], lengths)
-        is_behind_look = np.cumsum([stretch.author == "runtime" and bool(stretch.clips) for stretch in ordered]) > 0
-        clips = [clip for stretch in ordered for clip in stretch.clips]
-        cells = [cell for clip in clips for cell in cells_of(clip)]
+        token_runs = list(stretches)
+        ids = np.concatenate([token_run.ids for token_run in token_runs])
+        run_lengths = [len(token_run.ids) for token_run in token_runs]
+        trained = np.repeat([token_run.is_trained for token_run in token_runs], run_lengths)
+        is_behind_look = np.cumsum([token_run.author == "runtime" and bool(token_run.clips) for token_run in token_runs]) > 0
+        clips = [clip for token_run in token_runs for clip in token_run.clips]
+        patch_cells = [patch_cell for clip in clips for patch_cell in cells_of(clip)]
         patches = [patchify(clip.frames) for clip in clips]
         return LaidOutTranscript(
             ids,
             trained,
-            trained & np.repeat(is_behind_look, lengths),
-            positions(ids, self.vocabulary.video_pad, cells, first_position),
+            trained & np.repeat(is_behind_look, run_lengths),
+            positions(ids, self.vocabulary.video_pad, patch_cells, first_position),
             np.concatenate(patches) if patches else np.empty((0, PATCH_VALUES), np.uint8),
             np.array([grid_of(clip.frames) for clip in clips], np.int64).reshape(-1, 3),
         )
@@ -126,8 +126,8 @@ class TokenLayout:
 
 def printed(clip: ShownClip) -> str:
     """A clip as text: stamps and placeholders of visual tokens."""
-    down, across = clip.cells
-    return "".join(print_patch(stamp_s, down * across) for stamp_s in clip.stamps_s)
+    cells_down, cells_across = clip.cells
+    return "".join(print_patch(stamp_s, cells_down * cells_across) for stamp_s in clip.stamps_s)
 
 
 def cells_of(clip: ShownClip) -> Iterator[tuple[int, int]]:

@@ -88,9 +88,9 @@ class Vocabulary:
         token_ids = [self.find(token) for token in VISION]
         return np.array([token_id for token_id in token_ids if token_id is not None], np.int64)
 
-    def unwritable(self, rows: int) -> NDArray[np.int64]:
-        """Ids that a policy must not write, for a model with `rows` embeddings: vision tokens, and ids without a token."""
-        return np.concatenate([self.vision, np.arange(len(self), rows)])
+    def unwritable(self, embedding_rows: int) -> NDArray[np.int64]:
+        """Ids that a policy must not write, for a model with so many embeddings: vision tokens, and ids without a token."""
+        return np.concatenate([self.vision, np.arange(len(self), embedding_rows)])
 
     @cached_property
     def frame(self) -> tuple[str, str]:
@@ -99,9 +99,9 @@ class Vocabulary:
             raise InputError(
                 "the tokenizer has no chat template", where=self.where, hint="put chat_template.jinja beside the tokenizer"
             )
-        messages = [{"role": "user", "content": PLACE}]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        prefix, placeholder, suffix = text.partition(PLACE)
+        placeholder_messages = [{"role": "user", "content": PLACE}]
+        template_text = self.tokenizer.apply_chat_template(placeholder_messages, tokenize=False, add_generation_prompt=True)
+        prefix, placeholder, suffix = template_text.partition(PLACE)
         if not placeholder:
             hint = "take the template of a Qwen3-VL checkpoint"
             raise InputError("the chat template leaves out what the user says", where=self.where, hint=hint)

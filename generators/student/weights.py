@@ -36,27 +36,27 @@ class LiveWeight:
 
     def value(self) -> torch.Tensor:
         """The weight with its adapters merged in; nothing is changed in place."""
-        value = self.parameter.detach()
+        merged_weight = self.parameter.detach()
         if self.layer is not None:
-            for adapter in self.layer.active_adapters:
-                value = value + self.layer.get_delta_weight(adapter)
-        return value
+            for adapter_name in self.layer.active_adapters:
+                merged_weight = merged_weight + self.layer.get_delta_weight(adapter_name)
+        return merged_weight
 
 
 def weights_of(model: Any) -> dict[str, LiveWeight]:
     """All weights by their names in a checkpoint; tied weights stand there once."""
-    plain = plain_model(model)
-    adapted = {name: layer for name, layer in plain.named_modules() if hasattr(layer, "get_delta_weight")}
-    weights: dict[str, LiveWeight] = {}
-    for name, parameter in plain.named_parameters():
+    unwrapped_model = plain_model(model)
+    adapted_layers = {name: layer for name, layer in unwrapped_model.named_modules() if hasattr(layer, "get_delta_weight")}
+    weight_by_name: dict[str, LiveWeight] = {}
+    for name, parameter in unwrapped_model.named_parameters():
         adapted_name, _, parameter_name = name.rpartition(".base_layer.")
         if adapted_name:
-            weights[f"{adapted_name}.{parameter_name}"] = LiveWeight(
-                parameter, adapted[adapted_name] if parameter_name == "weight" else None
+            weight_by_name[f"{adapted_name}.{parameter_name}"] = LiveWeight(
+                parameter, adapted_layers[adapted_name] if parameter_name == "weight" else None
             )
         elif ".lora_" not in name:
-            weights[name] = LiveWeight(parameter)
-    return weights
+            weight_by_name[name] = LiveWeight(parameter)
+    return weight_by_name
 
 
 def plain_model(model: Any) -> Any:
@@ -64,19 +64,23 @@ def plain_model(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def write(file: BinaryIO, weights: Mapping[str, LiveWeight], dtype: torch.dtype) -> None:
+def write(file: BinaryIO, weight_by_name: Mapping[str, LiveWeight], dtype: torch.dtype) -> None:
     """Write weights as safetensors, one after the other: the library's own writer needs a disk, or the whole file in memory."""
     header: dict[str, Any] = {}
-    offset = 0
-    for name, weight in weights.items():
-        end = offset + weight.parameter.numel() * dtype.itemsize
-        header[name] = {"dtype": NAMES[dtype], "shape": list(weight.parameter.shape), "data_offsets": [offset, end]}
-        offset = end
+    byte_offset = 0
+    for weight_name, live_weight in weight_by_name.items():
+        end_offset = byte_offset + live_weight.parameter.numel() * dtype.itemsize
+        header[weight_name] = {
+            "dtype": NAMES[dtype],
+            "shape": list(live_weight.parameter.shape),
+            "data_offsets": [byte_offset, end_offset],
+        }
+        byte_offset = end_offset
     header_bytes = json.dumps(header).encode()
     header_bytes += b" " * (-len(header_bytes) % 8)
     file.write(len(header_bytes).to_bytes(8, "little") + header_bytes)
-    for weight in weights.values():
-        flat_values = weight.value().to("cpu", dtype).contiguous().reshape(-1)
+    for live_weight in weight_by_name.values():
+        flat_values = live_weight.value().to("cpu", dtype).contiguous().reshape(-1)
         file.write(flat_values.view(torch.uint8).numpy().data)
 
 
@@ -87,10 +91,10 @@ class LiveCheckpoint:
         self._dtype = dtype
         self._folder = tempfile.TemporaryDirectory(prefix="dmforge-student-")
         self._weights_file: BinaryIO | None = None
-        plain = plain_model(student.model)
-        config = copy.deepcopy(plain.config)
-        config.architectures = [type(plain).__name__]  # a model from scratch doesn't say so before it is saved
-        config.save_pretrained(self.path)
+        unwrapped_model = plain_model(student.model)
+        model_config = copy.deepcopy(unwrapped_model.config)
+        model_config.architectures = [type(unwrapped_model).__name__]  # a model from scratch doesn't say so before it is saved
+        model_config.save_pretrained(self.path)
         student.save_all_but_weights(self.path)
 
     @property
@@ -105,9 +109,9 @@ class LiveCheckpoint:
         self._weights_file = os.fdopen(os.memfd_create(WEIGHTS), "wb")
         write(self._weights_file, weights_of(student.model), self._dtype)
         self._weights_file.flush()
-        new_link = self.path / f".{WEIGHTS}"
-        new_link.symlink_to(f"/proc/{os.getpid()}/fd/{self._weights_file.fileno()}")
-        os.replace(new_link, self.path / WEIGHTS)
+        temporary_link = self.path / f".{WEIGHTS}"
+        temporary_link.symlink_to(f"/proc/{os.getpid()}/fd/{self._weights_file.fileno()}")
+        os.replace(temporary_link, self.path / WEIGHTS)
 
     def close(self) -> None:
         """Free the weights and remove the folder."""

@@ -20,18 +20,18 @@ def refusal_text(refusal: TeacherRefusal) -> str:
 
 def final_error(refusal: TeacherRefusal, model: str, url: str, api_key_env: str) -> DmforgeError:
     """The error that stops a run, since asking again is no use."""
-    status = refusal.status or 0
-    hints = {
+    http_status = refusal.status or 0
+    hint_by_status = {
         401: f"check the key in {api_key_env}",
         NO_CREDIT: "the account behind the key has no credit left",
         403: f"check that the key in {api_key_env} may use {model!r}",
         404: f"check the model's name, {model!r}, and the endpoint, {url}",
     }
-    if status < 400:
+    if http_status < 400:
         hint = "give the endpoint's own address as base_url"
     else:
         general_hint = "compare what it says with the settings of the stage; check the model's name and the endpoint"
-        hint = hints.get(NO_CREDIT if refusal.hint.no_money else status, general_hint)
+        hint = hint_by_status.get(NO_CREDIT if refusal.hint.no_money else http_status, general_hint)
     return DmforgeError(f"the teacher refuses with {refusal_text(refusal)}", hint=f"{hint}; nothing was lost")
 
 
@@ -44,5 +44,5 @@ def too_large(
     refusal: TeacherRefusal, model: str, image_count: int, sent_bytes: int, max_output_tokens: int
 ) -> tuple[str, str]:
     """Message and hint for a question that is too large."""
-    size = f"{image_count} images, {sent_bytes / 1e6:.1f} MB, and up to {max_output_tokens} tokens back"
-    return f"the question is too large for {model}: {size}; {refusal_text(refusal)}", SMALLER if image_count else SHORTER
+    size_text = f"{image_count} images, {sent_bytes / 1e6:.1f} MB, and up to {max_output_tokens} tokens back"
+    return f"the question is too large for {model}: {size_text}; {refusal_text(refusal)}", SMALLER if image_count else SHORTER

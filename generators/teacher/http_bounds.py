@@ -32,9 +32,9 @@ class _BoundedStream(httpx2.AsyncByteStream):
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        limit = ByteLimit(MAX_REPLY, lambda: EndlessResponse(f"the reply has more than {MAX_REPLY >> 20} MB"))
+        byte_limit = ByteLimit(MAX_REPLY, lambda: EndlessResponse(f"the reply has more than {MAX_REPLY >> 20} MB"))
         async for chunk in self._stream:
-            yield limit.passed(chunk)
+            yield byte_limit.passed(chunk)
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -42,28 +42,28 @@ class RateLimiter:
         self._next_s = self._next_token_s = self._resume_s = 0.0
         self._pace = 1.0
 
-    async def turn(self, tokens: int) -> None:
+    async def turn(self, token_count: int) -> None:
         """Wait until a request of so many tokens may be sent."""
-        send_at_s = self.appoint(time.monotonic(), tokens)
+        send_at_s = self.appoint(time.monotonic(), token_count)
         while (wait_s := max(send_at_s, self._resume_s) - time.monotonic()) > 0:  # a refusal may come meanwhile
             await asyncio.sleep(wait_s)
 
-    def appoint(self, now_s: float, tokens: int) -> float:
+    def appoint(self, now_s: float, token_count: int) -> float:
         """Reserve the time at which a request of so many tokens may be sent: after all requests before it."""
         send_at_s = max(now_s, self._next_s, self._next_token_s)
         if self._requests is not None:
             self._next_s = max(now_s, self._next_s) + MINUTE_S / (self._requests * MARGIN * self._pace)
         if self._tokens is not None:
-            self._next_token_s = max(now_s, self._next_token_s) + MINUTE_S * tokens / (self._tokens * MARGIN * self._pace)
+            self._next_token_s = max(now_s, self._next_token_s) + MINUTE_S * token_count / (self._tokens * MARGIN * self._pace)
         return send_at_s
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """Note an answer: the pace recovers, and its headers may name the limit."""
         self._pace = min(1.0, self._pace * 1.01)
-        limit = _non_negative(headers.get("x-ratelimit-limit-requests"))
-        reset = _span_s(headers.get("x-ratelimit-reset-requests", ""))
-        if not self._has_limit and limit and (reset is None or reset <= MINUTE_S):
-            self._requests = limit
+        request_limit = _non_negative(headers.get("x-ratelimit-limit-requests"))
+        reset_s = _span_s(headers.get("x-ratelimit-reset-requests", ""))
+        if not self._has_limit and request_limit and (reset_s is None or reset_s <= MINUTE_S):
+            self._requests = request_limit
 
     def refused(self, wait_s: float) -> None:
         """Note a refusal: no request is sent for so long, and then fewer."""
@@ -74,12 +74,12 @@ class RateLimiter:
 def read_hint(headers: Mapping[str, str], body: Any) -> RetryHint:
     """Read a refusal's hint, in the forms that providers use."""
     error = error_of(body)
-    candidate_waits = (
+    waits_s = (
         _milliseconds_as_s(headers.get("retry-after-ms")),
         _retry_after_s(headers.get("retry-after")),
         _retry_delay_s(error),
     )
-    wait_s = next((candidate for candidate in candidate_waits if candidate is not None), None)
+    wait_s = next((candidate_wait_s for candidate_wait_s in waits_s if candidate_wait_s is not None), None)
     return RetryHint(wait_s, _is_daily_quota(error), error.get("code") == "insufficient_quota")
 
 
@@ -94,35 +94,41 @@ def error_of(body: Any) -> dict[str, Any]:
 
 def _details_of(error: dict[str, Any], type_suffix: str) -> list[dict[str, Any]]:
     details_value = error.get("details")
-    details: list[Any] = details_value if isinstance(details_value, list) else []
-    return [detail for detail in details if isinstance(detail, dict) and str(detail.get("@type", "")).endswith(type_suffix)]
+    error_details: list[Any] = details_value if isinstance(details_value, list) else []
+    return [
+        error_detail
+        for error_detail in error_details
+        if isinstance(error_detail, dict) and str(error_detail.get("@type", "")).endswith(type_suffix)
+    ]
 
 
 def _retry_delay_s(error: dict[str, Any]) -> float | None:
     """Google's `RetryInfo`: `{"retryDelay": "37s"}`."""
-    waits = (_span_s(str(detail.get("retryDelay", ""))) for detail in _details_of(error, "RetryInfo"))
-    return next((wait_s for wait_s in waits if wait_s is not None), None)
+    waits_s = (_span_s(str(retry_info.get("retryDelay", ""))) for retry_info in _details_of(error, "RetryInfo"))
+    return next((wait_s for wait_s in waits_s if wait_s is not None), None)
 
 
 def _is_daily_quota(error: dict[str, Any]) -> bool:
     """Google's `QuotaFailure` names its quotas: `...PerDay...`, `...PerMinute...`."""
-    violation_lists = [failure.get("violations") for failure in _details_of(error, "QuotaFailure")]
-    violations: list[Any] = [violation for entries in violation_lists if isinstance(entries, list) for violation in entries]
+    violation_lists = [quota_failure.get("violations") for quota_failure in _details_of(error, "QuotaFailure")]
+    violations: list[Any] = [
+        violation for violation_list in violation_lists if isinstance(violation_list, list) for violation in violation_list
+    ]
     return any(
         "perday" in str(violation.get("quotaId", "")).casefold() for violation in violations if isinstance(violation, dict)
     )
 
 
 def _milliseconds_as_s(text: str | None) -> float | None:
-    milliseconds = _non_negative(text)
-    return None if milliseconds is None else milliseconds / 1000
+    milliseconds_or_none = _non_negative(text)
+    return None if milliseconds_or_none is None else milliseconds_or_none / 1000
 
 
 def _retry_after_s(text: str | None) -> float | None:
     """`Retry-After`: seconds, or a date."""
-    seconds = _non_negative(text)
-    if seconds is not None or text is None:
-        return seconds
+    seconds_or_none = _non_negative(text)
+    if seconds_or_none is not None or text is None:
+        return seconds_or_none
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
@@ -139,8 +145,8 @@ def _non_negative(text: str | None) -> float | None:
 
 def _span_s(text: str) -> float | None:
     """`6m0s`, `1.5s`, `20ms`."""
-    match = SPAN.fullmatch(text.strip())
-    if not text.strip() or match is None:
+    span_match = SPAN.fullmatch(text.strip())
+    if not text.strip() or span_match is None:
         return None
-    hours, minutes, seconds, milliseconds = (float(group or 0) for group in match.groups())
+    hours, minutes, seconds, milliseconds = (float(number_text or 0) for number_text in span_match.groups())
     return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000

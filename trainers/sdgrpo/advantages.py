@@ -44,10 +44,10 @@ class Advantage:
 
 def normalised(rewards: Sequence[float] | Floats) -> Floats:
     """(R - mean) / (std + eps); exactly 0 where all rewards are equal."""
-    values = np.asarray(rewards, np.float64)
-    if len(values) < 2 or (values == values[0]).all():
-        return np.zeros(len(values))
-    return (values - values.mean()) / (values.std(ddof=1) + EPS)
+    reward_array = np.asarray(rewards, np.float64)
+    if len(reward_array) < 2 or (reward_array == reward_array[0]).all():
+        return np.zeros(len(reward_array))
+    return (reward_array - reward_array.mean()) / (reward_array.std(ddof=1) + EPS)
 
 
 def advantages(rewards: Sequence[Reward], holistic: float, *, has_target: bool) -> list[Advantage]:
@@ -65,12 +65,19 @@ def advantages(rewards: Sequence[Reward], holistic: float, *, has_target: bool) 
     ]
 
 
-def _blend(reward: Reward, sampling: float, reasoning: float, whole_trajectory: float, holistic: float) -> Advantage:
+def _blend(
+    reward: Reward, sampling_advantage: float, reasoning_advantage: float, holistic_advantage: float, holistic: float
+) -> Advantage:
     if reward.case == "no_look":
-        sampling = reasoning = (sampling + reasoning) / 2
+        sampling_advantage = reasoning_advantage = (sampling_advantage + reasoning_advantage) / 2
     elif reward.case == "broken":
-        reasoning = sampling
-    return Advantage(*(holistic * whole_trajectory + (1 - holistic) * own_segment for own_segment in (sampling, reasoning)))
+        reasoning_advantage = sampling_advantage
+    return Advantage(
+        *(
+            holistic * holistic_advantage + (1 - holistic) * own_segment
+            for own_segment in (sampling_advantage, reasoning_advantage)
+        )
+    )
 
 
 def holistic_share(setting: float | None, *, density_counts: bool) -> float:

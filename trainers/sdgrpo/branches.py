@@ -78,54 +78,55 @@ class GroupedForward:
 
 def split_into_forwards(groups: Sequence[PromptGroup], max_tokens: int) -> Iterator[list[PromptGroup]]:
     """The groups of each forward. A group that is too long is split over several forwards, each with its prompt."""
-    current: list[PromptGroup] = []
-    for group in groups:
-        remaining = list(group.branches)
-        while remaining:
-            room = max_tokens - sum(map(len, current)) - len(group.prompt)
+    current_groups: list[PromptGroup] = []
+    for prompt_group in groups:
+        branches_left = list(prompt_group.branches)
+        while branches_left:
+            tokens_left = max_tokens - sum(map(len, current_groups)) - len(prompt_group.prompt)
             fitting_count = 0
-            for branch in remaining:
-                room -= len(branch.sequence)
-                if room < 0:
+            for branch in branches_left:
+                tokens_left -= len(branch.sequence)
+                if tokens_left < 0:
                     break
                 fitting_count += 1
-            if not fitting_count and current:
-                yield current
-                current = []
+            if not fitting_count and current_groups:
+                yield current_groups
+                current_groups = []
                 continue
             fitting_count = max(
                 fitting_count, 1
             )  # a rollout over the limit would go alone; the checks before a training refuse such settings
-            current.append(replace(group, branches=tuple(remaining[:fitting_count])))
-            remaining = remaining[fitting_count:]
-    if current:
-        yield current
+            current_groups.append(replace(prompt_group, branches=tuple(branches_left[:fitting_count])))
+            branches_left = branches_left[fitting_count:]
+    if current_groups:
+        yield current_groups
 
 
 def forward_of(groups: Sequence[PromptGroup]) -> GroupedForward:
     """The forward of some groups, side by side in one row."""
     sequences: list[LaidOutTranscript] = []
     text_positions: list[NDArray[np.int64]] = []
-    columns: list[NDArray[np.int64]] = []
-    end = 0
-    for group in groups:
-        prompt_length = len(group.prompt)
-        sequences.append(group.prompt)
+    predicting_columns_by_branch: list[NDArray[np.int64]] = []
+    next_column = 0
+    for prompt_group in groups:
+        prompt_length = len(prompt_group.prompt)
+        sequences.append(prompt_group.prompt)
         text_positions.append(np.arange(prompt_length))
-        prompt_end = end + prompt_length - 1
-        end += prompt_length
-        for branch in group.branches:
-            length = len(branch.sequence)
+        prompt_end = next_column + prompt_length - 1
+        next_column += prompt_length
+        for branch in prompt_group.branches:
+            branch_length = len(branch.sequence)
             sequences.append(branch.sequence)
-            text_positions.append(np.arange(prompt_length, prompt_length + length))
-            predicting_columns = np.append(prompt_end, np.arange(end, end + length - 1))  # the column before each of its tokens
-            columns.append(predicting_columns[branch.sequence.trained])
-            end += length
-    branches = [branch for group in groups for branch in group.branches]
-    all_columns = np.concatenate(columns) if columns else np.zeros(0, np.int64)
+            text_positions.append(np.arange(prompt_length, prompt_length + branch_length))
+            # the column before each of its tokens
+            predicting_columns = np.append(prompt_end, np.arange(next_column, next_column + branch_length - 1))
+            predicting_columns_by_branch.append(predicting_columns[branch.sequence.trained])
+            next_column += branch_length
+    branches = [branch for prompt_group in groups for branch in prompt_group.branches]
+    all_columns = np.concatenate(predicting_columns_by_branch) if predicting_columns_by_branch else np.zeros(0, np.int64)
     learnt_columns, column_indices = np.unique(all_columns, return_inverse=True)
     if not len(learnt_columns):  # a rank that has nothing to learn still goes through the model with the others
-        learnt_columns = np.array([end - 1])
+        learnt_columns = np.array([next_column - 1])
     positions = np.concatenate([sequence.positions for sequence in sequences], 1)
     batch = ForwardBatch(
         input_ids=_tensor([sequence.ids for sequence in sequences])[None],
@@ -136,7 +137,7 @@ def forward_of(groups: Sequence[PromptGroup]) -> GroupedForward:
         learnt_columns=torch.from_numpy(learnt_columns),
         targets=torch.empty(1, 0, dtype=torch.long),
     )
-    learnt = PolicyTokens(
+    policy_tokens = PolicyTokens(
         torch.from_numpy(column_indices.reshape(-1)),
         _tensor([branch.sequence.ids[branch.sequence.trained] for branch in branches], np.int64),
         _tensor([branch.log_probs for branch in branches], np.float32),
@@ -144,21 +145,23 @@ def forward_of(groups: Sequence[PromptGroup]) -> GroupedForward:
         _tensor([branch.weights for branch in branches], np.float32),
         _tensor([branch.reasoning for branch in branches], np.bool_),
     )
-    return GroupedForward(batch, learnt)
+    return GroupedForward(batch, policy_tokens)
 
 
 def log_probs(model: torch.nn.Module, forward: GroupedForward, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities of the tokens that the policy wrote, under the tempered full distribution, and the entropies there."""
-    logits = logits_of(model, forward.batch)[0]
-    tempered = (logits if logits.dtype == torch.float64 else logits.float()) / temperature
-    all_log_probs = torch.log_softmax(tempered, -1)
+    next_token_logits = logits_of(model, forward.batch)[0]
+    tempered_logits = (
+        next_token_logits if next_token_logits.dtype == torch.float64 else next_token_logits.float()
+    ) / temperature
+    all_log_probs = torch.log_softmax(tempered_logits, -1)
     with torch.no_grad():
         entropies = -(all_log_probs.exp() * all_log_probs).sum(-1)
-    learnt = forward.learnt
-    return all_log_probs[learnt.columns, learnt.tokens], entropies[learnt.columns]
+    policy_tokens = forward.learnt
+    return all_log_probs[policy_tokens.columns, policy_tokens.tokens], entropies[policy_tokens.columns]
 
 
-def _tensor(parts: Sequence[NDArray[np.generic]], dtype: type[np.generic] | None = None) -> torch.Tensor:
+def _tensor(arrays: Sequence[NDArray[np.generic]], dtype: type[np.generic] | None = None) -> torch.Tensor:
     return torch.from_numpy(
-        np.ascontiguousarray(np.concatenate([*parts, *([np.zeros(0, dtype)] if dtype else [])], dtype=dtype))
+        np.ascontiguousarray(np.concatenate([*arrays, *([np.zeros(0, dtype)] if dtype else [])], dtype=dtype))
     )

@@ -18,6 +18,6 @@ def importance_ratios(trainer_log_probs: torch.Tensor, engine_log_probs: torch.T
     return torch.exp(trainer_log_probs - engine_log_probs)
 
 
-def truncated_weights(ratios: torch.Tensor, cap: float) -> torch.Tensor:
-    """w of each token: its ratio, at most `cap`."""
-    return ratios.clamp(max=cap)
+def truncated_weights(ratios: torch.Tensor, max_weight: float) -> torch.Tensor:
+    """w of each token: its ratio, at most `max_weight`."""
+    return ratios.clamp(max=max_weight)

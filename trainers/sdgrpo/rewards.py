@@ -66,16 +66,16 @@ class Reward:
 
 def reward_target_of(sample: ShardSample, settings: RewardSettings) -> RewardTarget:
     """What a sample rewards. The density of a target that only a teacher gave isn't rewarded, unless the settings say so."""
-    target = sample.target
+    target_look = sample.target
     has_gold = sample.kind == "grounding" and bool(sample.windows)
-    windows = (target.window,) if target and not has_gold else sample.windows
-    is_trusted = target is not None and (sample.target_source != "teacher" or settings.teacher_densities)
+    rewarded_windows = (target_look.window,) if target_look and not has_gold else sample.windows
+    is_density_trusted = target_look is not None and (sample.target_source != "teacher" or settings.teacher_densities)
     return RewardTarget(
         task_of(sample),
-        windows,
-        "any" if target and not has_gold else sample.needs,
+        rewarded_windows,
+        "any" if target_look and not has_gold else sample.needs,
         Fraction(str(settings.padding)) if has_gold else Fraction(0),
-        target.fps if target and is_trusted and settings.fps > 0 else None,
+        target_look.fps if target_look and is_density_trusted and settings.fps > 0 else None,
     )
 
 
@@ -83,31 +83,36 @@ def reward(reward_target: RewardTarget, ending: Ending, trajectory: Trajectory |
     """The reward of a rollout with this ending and trajectory."""
     if trajectory is None or ending not in ("answered", "no_look"):
         return Reward("broken", 0.0, 0.0)
-    answer = answer_score(trajectory.answer, reward_target.task)
+    answer_reward = answer_score(trajectory.answer, reward_target.task)
     if not trajectory.looks:
-        return Reward("no_look", 0.0, answer, answer=answer)
-    look = trajectory.looks[0]
-    iou, density = window_reward(look.window, reward_target), density_reward(look, reward_target, settings.max_fps)
+        return Reward("no_look", 0.0, answer_reward, answer=answer_reward)
+    first_look = trajectory.looks[0]
+    window_iou, density_part = (
+        window_reward(first_look.window, reward_target),
+        density_reward(first_look, reward_target, settings.max_fps),
+    )
     format_reward = float(len(trajectory.looks) == 1)
     return Reward(
         "looked",
-        settings.iou * iou + settings.fps * density,
-        answer + settings.format * format_reward,
-        iou,
-        density,
-        answer,
+        settings.iou * window_iou + settings.fps * density_part,
+        answer_reward + settings.format * format_reward,
+        window_iou,
+        density_part,
+        answer_reward,
         format_reward,
     )
 
 
 def window_reward(look_window: Window, reward_target: RewardTarget) -> float:
     """IoU with the best of the windows that count as right."""
-    padded = tuple(
-        _padded_towards(look_window, gold, reward_target.padding, always_pad=reward_target.needs == "any")
-        for gold in reward_target.windows
+    padded_windows = tuple(
+        _padded_towards(look_window, gold_window, reward_target.padding, always_pad=reward_target.needs == "any")
+        for gold_window in reward_target.windows
     )
-    scores = (window_score((look_window,), windows, reward_target.needs) for windows in (reward_target.windows, padded))
-    return float(max(scores))
+    window_scores = (
+        window_score((look_window,), windows, reward_target.needs) for windows in (reward_target.windows, padded_windows)
+    )
+    return float(max(window_scores))
 
 
 def density_reward(look: Look, reward_target: RewardTarget, max_fps: Fraction) -> float:

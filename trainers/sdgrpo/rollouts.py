@@ -75,18 +75,20 @@ def roll_out_round(
     engine: Engine, prompts: Sequence[RolloutPrompt], round_index: int, settings: SdgrpoSettings
 ) -> list[RolledOutGroup]:
     """Roll out the prompts of a round; a group without signal is rolled out again, as often as the settings say."""
-    played_by_prompt: dict[int, RolledOutGroup] = {}
-    pending = list(range(len(prompts)))
+    group_by_prompt: dict[int, RolledOutGroup] = {}
+    pending_prompts = list(range(len(prompts)))
     for attempt in range(settings.rollout.resample + 1):
-        for start in range(0, len(pending), settings.rollout.max_rows):
-            batch = pending[start : start + settings.rollout.max_rows]
-            played_by_prompt |= zip(
-                batch,
-                _roll_out_groups(engine, [prompts[index] for index in batch], round_index, attempt, settings),
+        for batch_start in range(0, len(pending_prompts), settings.rollout.max_rows):
+            prompt_batch = pending_prompts[batch_start : batch_start + settings.rollout.max_rows]
+            group_by_prompt |= zip(
+                prompt_batch,
+                _roll_out_groups(
+                    engine, [prompts[prompt_index] for prompt_index in prompt_batch], round_index, attempt, settings
+                ),
                 strict=True,
             )
-        pending = [index for index in pending if not played_by_prompt[index].is_signal]
-    return [played_by_prompt[index] for index in range(len(prompts))]
+        pending_prompts = [prompt_index for prompt_index in pending_prompts if not group_by_prompt[prompt_index].is_signal]
+    return [group_by_prompt[prompt_index] for prompt_index in range(len(prompts))]
 
 
 def _roll_out_groups(
@@ -99,16 +101,21 @@ def _roll_out_groups(
         for seed in rollout_seeds(settings.training.seed, round_index, prompt.sample.id, attempt, rollout_settings.group)
     ]
     results = roll(engine, requests, RolloutLimits(max_looks=1, max_visual_tokens=rollout_settings.max_visual_tokens))
-    for index, prompt in enumerate(prompts):
+    for prompt_index, prompt in enumerate(prompts):
         yield score_group(
-            prompt, results[index * rollout_settings.group : (index + 1) * rollout_settings.group], attempt + 1, settings
+            prompt,
+            results[prompt_index * rollout_settings.group : (prompt_index + 1) * rollout_settings.group],
+            attempt + 1,
+            settings,
         )
 
 
-def rollout_seeds(seed: int, round_index: int, sample: str, attempt: int, group: int) -> list[int]:
+def rollout_seeds(seed: int, round_index: int, sample_id: str, attempt: int, group_size: int) -> list[int]:
     """The seeds of a group's rollouts."""
-    digests = (digest("practice", [seed, round_index, sample, index, attempt]) for index in range(group))
-    return [int.from_bytes(digest_bytes[:8], "big") for digest_bytes in digests]
+    seed_digests = (
+        digest("practice", [seed, round_index, sample_id, rollout_index, attempt]) for rollout_index in range(group_size)
+    )
+    return [int.from_bytes(digest_bytes[:8], "big") for digest_bytes in seed_digests]
 
 
 def score_group(
@@ -117,39 +124,45 @@ def score_group(
     """A prompt's rollouts with their rewards and advantages."""
     reward_target = reward_target_of(prompt.sample, settings.rewards)
     rewards = [reward(reward_target, result.ending, result.trajectory, settings.rewards) for result in results]
-    holistic = holistic_share(settings.training.holistic, density_counts=reward_target.fps is not None)
-    group_advantages = advantages(rewards, holistic, has_target=reward_target.has_target)
-    return RolledOutGroup(prompt, reward_target, tuple(results), tuple(rewards), tuple(group_advantages), holistic, attempts)
+    holistic_weight = holistic_share(settings.training.holistic, density_counts=reward_target.fps is not None)
+    group_advantages = advantages(rewards, holistic_weight, has_target=reward_target.has_target)
+    return RolledOutGroup(
+        prompt, reward_target, tuple(results), tuple(rewards), tuple(group_advantages), holistic_weight, attempts
+    )
 
 
 def training_group(rolled_group: RolledOutGroup, layout: TokenLayout, settings: SdgrpoSettings) -> PromptGroup:
     """The rollouts of a group as an update takes them, without those that can't change the model. Token weights are those
     within a rollout, not yet divided by the number of rollouts, or tokens, of the update."""
-    prompt = layout.join(layout.stretches(rolled_group.prompt.pieces))
+    laid_out_prompt = layout.join(layout.stretches(rolled_group.prompt.pieces))
     branches: list[Continuation] = []
     for result, rollout_reward, advantage in zip(
         rolled_group.results, rolled_group.rewards, rolled_group.advantages, strict=True
     ):
         if not result.written or not (advantage.is_signal or settings.training.beta):
             continue
-        sequence = retrace_behind(prompt, result, rolled_group.prompt.footage, layout)
-        reasoning = sequence.reasoning[sequence.trained] & (rollout_reward.case == "looked")
-        token_advantages = np.where(reasoning, advantage.reasoning, advantage.sampling).astype(np.float32)
+        sequence = retrace_behind(laid_out_prompt, result, rolled_group.prompt.footage, layout)
+        is_reasoning = sequence.reasoning[sequence.trained] & (rollout_reward.case == "looked")
+        token_advantages = np.where(is_reasoning, advantage.reasoning, advantage.sampling).astype(np.float32)
         branches.append(
             Continuation(
-                sequence, log_probs(result), token_advantages, token_weights(reasoning, settings.training.normalise), reasoning
+                sequence,
+                log_probs(result),
+                token_advantages,
+                token_weights(is_reasoning, settings.training.normalise),
+                is_reasoning,
             )
         )
-    return PromptGroup(prompt, tuple(branches))
+    return PromptGroup(laid_out_prompt, tuple(branches))
 
 
-def token_weights(reasoning: NDArray[np.bool_], normalise: str) -> NDArray[np.float32]:
+def token_weights(reasoning: NDArray[np.bool_], normalisation: str) -> NDArray[np.float32]:
     """The weights of a rollout's tokens: 1/|M_i| each; or 1/|M_seg| in each segment, halved where there are two; or 1, to be
     divided by all tokens of an update."""
-    if normalise == "batch":
+    if normalisation == "batch":
         return np.ones(len(reasoning), np.float32)
-    if normalise == "rollout":
+    if normalisation == "rollout":
         return np.full(len(reasoning), 1 / len(reasoning), np.float32)
-    sizes = [int((~reasoning).sum()), int(reasoning.sum())]
-    segments = sum(size > 0 for size in sizes)
-    return np.array([1 / (segments * sizes[int(is_reasoning)]) for is_reasoning in reasoning], np.float32)
+    segment_sizes = [int((~reasoning).sum()), int(reasoning.sum())]
+    segment_count = sum(segment_size > 0 for segment_size in segment_sizes)
+    return np.array([1 / (segment_count * segment_sizes[int(is_reasoning)]) for is_reasoning in reasoning], np.float32)

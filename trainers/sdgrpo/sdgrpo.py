@@ -81,17 +81,17 @@ logger = logging.getLogger(__name__)
 def objective(
     new_log_probs: torch.Tensor,
     old_log_probs: torch.Tensor,
-    learnt: PolicyTokens,
+    policy_tokens: PolicyTokens,
     policy: PolicySettings,
     correction_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The part of J of these tokens, without the KL. Their weights hold 1/|M_i| and the mean; `correction_weights` is w_t."""
-    ratio = torch.exp(new_log_probs - old_log_probs)
-    clipped_ratio = ratio.clamp(1 - policy.epsilon, 1 + policy.epsilon)
-    gains = torch.minimum(ratio * learnt.advantages, clipped_ratio * learnt.advantages)
+    policy_ratio = torch.exp(new_log_probs - old_log_probs)
+    clipped_ratio = policy_ratio.clamp(1 - policy.epsilon, 1 + policy.epsilon)
+    token_gains = torch.minimum(policy_ratio * policy_tokens.advantages, clipped_ratio * policy_tokens.advantages)
     if correction_weights is not None:
-        gains = gains * correction_weights
-    return (learnt.weights * gains).sum()
+        token_gains = token_gains * correction_weights
+    return (policy_tokens.weights * token_gains).sum()
 
 
 def divergences(new_log_probs: torch.Tensor, reference_log_probs: torch.Tensor) -> torch.Tensor:
@@ -103,8 +103,8 @@ def is_clipped(
     new_log_probs: torch.Tensor, old_log_probs: torch.Tensor, advantages: torch.Tensor, epsilon: float
 ) -> torch.Tensor:
     """Whether each token's ratio is clipped in the direction of its advantage, so that the token has no gradient."""
-    ratio = torch.exp(new_log_probs - old_log_probs)
-    return ((ratio > 1 + epsilon) & (advantages > 0)) | ((ratio < 1 - epsilon) & (advantages < 0))
+    policy_ratio = torch.exp(new_log_probs - old_log_probs)
+    return ((policy_ratio > 1 + epsilon) & (advantages > 0)) | ((policy_ratio < 1 - epsilon) & (advantages < 0))
 
 
 # the engine that writes the rollouts
@@ -201,32 +201,32 @@ class SdgrpoTrainer(ResumableTrainer):
     ) -> tuple[Any, Any]:
         """The current round; a new one is rolled out once mu updates have been made from the last."""
         if self.state.global_step % self.policy.iterations == 0:
-            prompts = next(epoch_iterator)
+            round_prompts = next(epoch_iterator)
             start_s = time.perf_counter()
             self.writer.follow(self.student)
             self.tally.add("seconds/sync", [time.perf_counter() - start_s])
             round_index = self.state.global_step // self.policy.iterations
             with self.accelerator.autocast():  # rollouts in this process have the precision of updates
                 rolled_groups = roll_out_round(
-                    self.writer, [prompt for prompt in prompts if prompt.weight], round_index, self.settings
+                    self.writer, [prompt for prompt in round_prompts if prompt.weight], round_index, self.settings
                 )
             self._add_metrics(rolled_groups)
-            self._round = self._to_forwards(rolled_groups, prompts[0])
+            self._round = self._to_forwards(rolled_groups, round_prompts[0])
             self.tally.add("seconds/rollout", [time.perf_counter() - start_s])
         return [self._round], None
 
     def _to_forwards(self, rolled_groups: Sequence[RolledOutGroup], filler_prompt: RolloutPrompt) -> UpdateRound:
         """The forwards of a round, as many on each rank. A group stays on its rank; ranks only share counts."""
         layout = self.student.layout
-        groups = [training_group(rolled_group, layout, self.settings) for rolled_group in rolled_groups]
+        prompt_groups = [training_group(rolled_group, layout, self.settings) for rolled_group in rolled_groups]
         results_with_tokens = [result for rolled_group in rolled_groups for result in rolled_group.results if result.written]
         token_count = sum(len(segment.ids) for result in results_with_tokens for segment in result.written)
         local_counts = torch.tensor([len(results_with_tokens), token_count], device=self.args.device)
         rollout_count, token_count = self.accelerator.reduce(local_counts).tolist()  # pyright: ignore[reportAttributeAccessIssue]
         weight_total = max(1, token_count if self.policy.normalise == "batch" else rollout_count)
         forwards = [
-            forward_of([_with_divided_weights(group, weight_total) for group in forward_groups])
-            for forward_groups in split_into_forwards(groups, self.policy.max_tokens)
+            forward_of([_with_divided_weights(prompt_group, weight_total) for prompt_group in forward_groups])
+            for forward_groups in split_into_forwards(prompt_groups, self.policy.max_tokens)
         ]
         forward_count = torch.tensor([len(forwards)], device=self.args.device)
         max_forwards = max(1, int(self.accelerator.gather(forward_count).max()))  # pyright: ignore[reportAttributeAccessIssue]
@@ -243,56 +243,58 @@ class SdgrpoTrainer(ResumableTrainer):
         start_s = time.perf_counter()
         current_round: UpdateRound = inputs
         model.train()
-        total = torch.zeros((), device=self.args.device)
-        for index in range(len(current_round.forwards)):
-            is_last = index == len(current_round.forwards) - 1
+        total_loss = torch.zeros((), device=self.args.device)
+        for forward_index in range(len(current_round.forwards)):
+            is_last = forward_index == len(current_round.forwards) - 1
             with nullcontext() if is_last else self.accelerator.no_sync(model):
-                loss = -self._objective(model, current_round, index) * self.args.world_size
-                self.accelerator.backward(loss)
-            total += loss.detach()
+                forward_loss = -self._objective(model, current_round, forward_index) * self.args.world_size
+                self.accelerator.backward(forward_loss)
+            total_loss += forward_loss.detach()
         self.tally.add("seconds/update", [time.perf_counter() - start_s])
-        return total
+        return total_loss
 
-    def _objective(self, model: Any, current_round: UpdateRound, index: int) -> torch.Tensor:
-        forward = current_round.forwards[index].to(self.args.device)
-        learnt, temperature = forward.learnt, self.settings.rollout.temperature
+    def _objective(self, model: Any, current_round: UpdateRound, forward_index: int) -> torch.Tensor:
+        forward = current_round.forwards[forward_index].to(self.args.device)
+        policy_tokens, temperature = forward.learnt, self.settings.rollout.temperature
         with self.accelerator.autocast():
             new_log_probs, entropies = log_probs(model, forward, temperature)
-        if index == len(current_round.old_log_probs):  # the first of mu updates
+        if forward_index == len(current_round.old_log_probs):  # the first of mu updates
             current_round.old_log_probs.append(new_log_probs.detach())
-            self.tally.add("mismatch", (new_log_probs.detach() - learnt.sampled_log_probs).abs())
+            self.tally.add("mismatch", (new_log_probs.detach() - policy_tokens.sampled_log_probs).abs())
             if self._importance_cap:
-                current_round.correction_weights.append(self._correction_weights(new_log_probs.detach(), learnt))
+                current_round.correction_weights.append(self._correction_weights(new_log_probs.detach(), policy_tokens))
             if self.policy.beta:
                 with torch.no_grad(), self._reference_policy() as reference_model, self.accelerator.autocast():
                     current_round.reference_log_probs.append(log_probs(reference_model, forward, temperature)[0])
-        total = objective(
+        total_objective = objective(
             new_log_probs,
-            current_round.old_log_probs[index],
-            learnt,
+            current_round.old_log_probs[forward_index],
+            policy_tokens,
             self.policy,
-            current_round.correction_weights[index] if self._importance_cap else None,
+            current_round.correction_weights[forward_index] if self._importance_cap else None,
         )
-        self._add_by_segment("entropy", entropies, learnt)
+        self._add_by_segment("entropy", entropies, policy_tokens)
         self._add_by_segment(
             "clipped",
-            is_clipped(new_log_probs, current_round.old_log_probs[index], learnt.advantages, self.policy.epsilon),
-            learnt,
+            is_clipped(
+                new_log_probs, current_round.old_log_probs[forward_index], policy_tokens.advantages, self.policy.epsilon
+            ),
+            policy_tokens,
         )
-        self._add_by_segment("advantage", learnt.advantages.abs(), learnt)
+        self._add_by_segment("advantage", policy_tokens.advantages.abs(), policy_tokens)
         if self.policy.beta:
-            kl = divergences(new_log_probs, current_round.reference_log_probs[index])
-            self._add_by_segment("kl", kl.detach(), learnt)
-            total = total - self.policy.beta * (learnt.weights * kl).sum()
-        return total
+            token_kl = divergences(new_log_probs, current_round.reference_log_probs[forward_index])
+            self._add_by_segment("kl", token_kl.detach(), policy_tokens)
+            total_objective = total_objective - self.policy.beta * (policy_tokens.weights * token_kl).sum()
+        return total_objective
 
-    def _correction_weights(self, old_log_probs: torch.Tensor, learnt: PolicyTokens) -> torch.Tensor:
-        ratios = importance_ratios(old_log_probs, learnt.sampled_log_probs)
-        weights = truncated_weights(ratios, self._importance_cap)
-        self.tally.add("correction/mean", weights)
-        self.tally.add("correction/clipped", ratios > self._importance_cap)
-        self.tally.peak("correction/max", ratios)
-        return weights
+    def _correction_weights(self, old_log_probs: torch.Tensor, policy_tokens: PolicyTokens) -> torch.Tensor:
+        importance = importance_ratios(old_log_probs, policy_tokens.sampled_log_probs)
+        truncated = truncated_weights(importance, self._importance_cap)
+        self.tally.add("correction/mean", truncated)
+        self.tally.add("correction/clipped", importance > self._importance_cap)
+        self.tally.peak("correction/max", importance)
+        return truncated
 
     def _reference_policy(self) -> AbstractContextManager[Any]:
         """The policy that the training began with: a copy of the model, or the student without its adapters."""
@@ -303,25 +305,27 @@ class SdgrpoTrainer(ResumableTrainer):
     # 3. metrics
 
     def _add_metrics(self, rolled_groups: Sequence[RolledOutGroup]) -> None:
-        tally = self.tally
+        metric_tally = self.tally
         for rolled_group in rolled_groups:
-            tally.add("no_signal", [not rolled_group.is_signal])
-            tally.add("no_target", [not rolled_group.reward_target.has_target])
-            tally.add("resampled", [rolled_group.attempts > 1])
-            tally.add("holistic", [rolled_group.holistic])
-            for reward, result in zip(rolled_group.rewards, rolled_group.results, strict=True):
-                tally.add("reward/sampling", [reward.sampling])
-                tally.add("reward/reasoning", [reward.reasoning])
-                for name in ("iou", "density", "answer", "format"):
-                    tally.add(name, [getattr(reward, name)])
-                tally.add("looked", [bool(result.looks)])
-                tally.add("fps", [float(look.fps) for look in result.looks])
-                tally.add("visual_tokens", [result.visual_tokens])
-                segment_tokens = [len(segment.ids) for segment in result.written]
-                tally.add("tokens/sampling", [sum(segment_tokens if reward.case == "broken" else segment_tokens[:1])])
-                tally.add("tokens/reasoning", [0 if reward.case == "broken" else sum(segment_tokens[1:])])
+            metric_tally.add("no_signal", [not rolled_group.is_signal])
+            metric_tally.add("no_target", [not rolled_group.reward_target.has_target])
+            metric_tally.add("resampled", [rolled_group.attempts > 1])
+            metric_tally.add("holistic", [rolled_group.holistic])
+            for rollout_reward, rollout_result in zip(rolled_group.rewards, rolled_group.results, strict=True):
+                metric_tally.add("reward/sampling", [rollout_reward.sampling])
+                metric_tally.add("reward/reasoning", [rollout_reward.reasoning])
+                for reward_name in ("iou", "density", "answer", "format"):
+                    metric_tally.add(reward_name, [getattr(rollout_reward, reward_name)])
+                metric_tally.add("looked", [bool(rollout_result.looks)])
+                metric_tally.add("fps", [float(look.fps) for look in rollout_result.looks])
+                metric_tally.add("visual_tokens", [rollout_result.visual_tokens])
+                segment_tokens = [len(segment.ids) for segment in rollout_result.written]
+                metric_tally.add(
+                    "tokens/sampling", [sum(segment_tokens if rollout_reward.case == "broken" else segment_tokens[:1])]
+                )
+                metric_tally.add("tokens/reasoning", [0 if rollout_reward.case == "broken" else sum(segment_tokens[1:])])
                 for ending in ENDINGS:
-                    tally.add(f"ending/{ending}", [result.ending == ending])
+                    metric_tally.add(f"ending/{ending}", [rollout_result.ending == ending])
         if (
             self.policy.holistic is None
             and not self._has_logged_holistic
@@ -338,15 +342,15 @@ class SdgrpoTrainer(ResumableTrainer):
         logger.warning(message)
         self.log_note({"note": message})
 
-    def _add_by_segment(self, name: str, values: torch.Tensor, learnt: PolicyTokens) -> None:
-        for segment, in_segment in zip(SEGMENTS, (~learnt.reasoning, learnt.reasoning), strict=True):
-            self.tally.add(f"{name}/{segment}", values[in_segment].cpu())
+    def _add_by_segment(self, metric_name: str, values: torch.Tensor, policy_tokens: PolicyTokens) -> None:
+        for segment, in_segment in zip(SEGMENTS, (~policy_tokens.reasoning, policy_tokens.reasoning), strict=True):
+            self.tally.add(f"{metric_name}/{segment}", values[in_segment].cpu())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add to Hugging Face's metrics the means since the last line, over all ranks."""
         if "loss" in logs:
             metrics = self.tally.means(self.accelerator) | self.tally.peaks(self.accelerator)
-            logs |= {name: float(f"{value:.6g}") for name, value in metrics.items()}
+            logs |= {metric_name: float(f"{metric_value:.6g}") for metric_name, metric_value in metrics.items()}
         super().log(logs, start_time)
 
 
@@ -394,5 +398,5 @@ def train(
         checkpoint = trainer.to_the_end(callbacks)
     finally:
         trainer.writer.close()
-    log = next(entry for entry in reversed(trainer.state.log_history) if "loss" in entry)
-    return TrainingResult(checkpoint, trainer.state.global_step, time.perf_counter() - start_s, log)
+    last_loss_entry = next(entry for entry in reversed(trainer.state.log_history) if "loss" in entry)
+    return TrainingResult(checkpoint, trainer.state.global_step, time.perf_counter() - start_s, last_loss_entry)

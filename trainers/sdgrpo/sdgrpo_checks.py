@@ -45,12 +45,14 @@ def require_targets(settings: SdgrpoSettings, corpora: Sequence[Corpus]) -> None
     has_target = False
     for corpus in corpora:
         for packed in corpus.videos():
-            video = packed.video.as_record()
-            tokens = clip_tokens(len(corpus.clips.coarse(video).times_s), corpus.clips.coarse_size(video))
-            if tokens > max_visual_tokens:
-                hint = f"raise [rollout] max_visual_tokens above {tokens}"
+            video_record = packed.video.as_record()
+            coarse_tokens = clip_tokens(len(corpus.clips.coarse(video_record).times_s), corpus.clips.coarse_size(video_record))
+            if coarse_tokens > max_visual_tokens:
+                hint = f"raise [rollout] max_visual_tokens above {coarse_tokens}"
                 raise InputError(
-                    f"a coarse clip of {tokens} tokens is over the budget of {max_visual_tokens}", where=packed.where, hint=hint
+                    f"a coarse clip of {coarse_tokens} tokens is over the budget of {max_visual_tokens}",
+                    where=packed.where,
+                    hint=hint,
                 )
             has_target = has_target or any(sample.target or sample.windows for sample in packed.samples)
     if not has_target:

@@ -43,9 +43,14 @@ class OpenBatch:
 
     def finished(self, stage: AnyStage) -> FinishedBatch:
         """The finished batch, its results in the order of its inputs."""
-        indices = sorted(self.results)
-        settled = settle(stage.origin, [self.keys[i] for i in indices], [self.results[i] for i in indices], stage.makes)
-        return FinishedBatch(settled if indices else None, tuple(self.deferred))
+        settled_indices = sorted(self.results)
+        stage_results = settle(
+            stage.origin,
+            [self.keys[input_index] for input_index in settled_indices],
+            [self.results[input_index] for input_index in settled_indices],
+            stage.makes,
+        )
+        return FinishedBatch(stage_results if settled_indices else None, tuple(self.deferred))
 
 
 @dataclass

@@ -20,14 +20,14 @@ AnyAsk = Ask[Item, Record]
 
 def ask(stage: AnyAsk, workspace: WorkspaceFolder, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[FinishedBatch]:
     """Run an Ask stage. The event loop runs only while the driver waits for the next batch: a commit takes milliseconds."""
-    with coroutine_runner() as run:
+    with coroutine_runner() as run_coroutine:
         finished_batches = _ask_all(stage, workspace, batches, advance)
         try:
-            while (batch := run(_next_batch(finished_batches))) is not None:
-                yield batch
+            while (finished_batch := run_coroutine(_next_batch(finished_batches))) is not None:
+                yield finished_batch
         finally:
             with suppress(RuntimeError):  # a second Ctrl-C left it running: the runner cancels the rest
-                run(finished_batches.aclose())
+                run_coroutine(finished_batches.aclose())
 
 
 async def _next_batch(finished_batches: AsyncGenerator[FinishedBatch, None]) -> FinishedBatch | None:
@@ -38,36 +38,36 @@ async def _ask_all(
     stage: AnyAsk, workspace: WorkspaceFolder, batches: Iterator[WorkBatch], advance: Advance
 ) -> AsyncGenerator[FinishedBatch, None]:
     stage.open(workspace)
-    ready: asyncio.Queue[FinishedBatch | None] = asyncio.Queue()
-    items = _items(stage, batches)
+    finished_queue: asyncio.Queue[FinishedBatch | None] = asyncio.Queue()
+    pending_items = _items(stage, batches)
 
     async def ask_items() -> None:
         # the askers share one generator: each takes the next item as soon as it is free, whichever batch that is in
-        for open_batch, index, item in items:
+        for open_batch, input_index, input_item in pending_items:
             try:
-                open_batch.results[index] = await stage.process(item)
+                open_batch.results[input_index] = await stage.process(input_item)
             except Transient as error:
-                open_batch.deferred.append(Deferred(open_batch.keys[index], str(error)))
+                open_batch.deferred.append(Deferred(open_batch.keys[input_index], str(error)))
             advance(1)
             if open_batch.is_done:
-                ready.put_nowait(open_batch.finished(stage))
+                finished_queue.put_nowait(open_batch.finished(stage))
 
-    askers = [asyncio.create_task(ask_items()) for _ in range(stage.config.concurrency)]
-    all_askers = asyncio.gather(*askers)
-    all_askers.add_done_callback(lambda future: (future.cancelled() or future.exception(), ready.put_nowait(None)))
+    asker_tasks = [asyncio.create_task(ask_items()) for _ in range(stage.config.concurrency)]
+    all_askers = asyncio.gather(*asker_tasks)
+    all_askers.add_done_callback(lambda future: (future.cancelled() or future.exception(), finished_queue.put_nowait(None)))
     try:
-        while (batch := await ready.get()) is not None:
-            yield batch
+        while (finished_batch := await finished_queue.get()) is not None:
+            yield finished_batch
         await all_askers  # raises what stopped an asker, after the batches that were finished before it
     finally:
-        for asker in askers:
-            asker.cancel()
-        await asyncio.gather(*askers, return_exceptions=True)
+        for asker_task in asker_tasks:
+            asker_task.cancel()
+        await asyncio.gather(*asker_tasks, return_exceptions=True)
         await stage.aclose()
 
 
 def _items(stage: AnyAsk, batches: Iterator[WorkBatch]) -> Iterator[tuple[OpenBatch, int, Item]]:
     for batch in batches:
         open_batch = OpenBatch(batch.keys())
-        for index, item in enumerate(from_arrow(stage.item, batch.items)):
-            yield open_batch, index, item
+        for input_index, input_item in enumerate(from_arrow(stage.item, batch.items)):
+            yield open_batch, input_index, input_item

@@ -24,9 +24,9 @@ def coroutine_runner() -> Generator[RunCoroutine]:
         loop = thread.submit(runner.get_loop).result()
 
         def run(coroutine: Coroutine[Any, Any, ValueT]) -> ValueT:
-            future = thread.submit(runner.run, coroutine)
+            runner_future = thread.submit(runner.run, coroutine)
             try:
-                return future.result()
+                return runner_future.result()
             except KeyboardInterrupt:
                 loop.call_soon_threadsafe(_cancel_all, loop)
                 raise

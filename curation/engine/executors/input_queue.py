@@ -48,20 +48,20 @@ class InputQueue:
 
     def take(self) -> InputRange:
         """The next inputs: at most `max_inputs`, and by what was seen so far about `range_s` of work."""
-        first = self._ranges.popleft()
-        size = max(1, min(self._max_inputs, int(self._range_s / self._seconds_per_input)))
-        if len(first) <= size:
-            return first
-        self._ranges.appendleft(first.part(first.start + size, first.stop))
-        return first.part(first.start, first.start + size)
+        first_range = self._ranges.popleft()
+        input_count = max(1, min(self._max_inputs, int(self._range_s / self._seconds_per_input)))
+        if len(first_range) <= input_count:
+            return first_range
+        self._ranges.appendleft(first_range.part(first_range.start + input_count, first_range.stop))
+        return first_range.part(first_range.start, first_range.start + input_count)
 
     def give_back(self, *ranges: InputRange) -> None:
         """Put inputs that were taken first in the queue, the last of these before the others."""
-        self._ranges.extendleft(inputs for inputs in ranges if len(inputs))
+        self._ranges.extendleft(input_range for input_range in ranges if len(input_range))
 
-    def postpone(self, inputs: InputRange) -> None:
+    def postpone(self, input_range: InputRange) -> None:
         """Put inputs that were taken last in the queue."""
-        self._ranges.append(inputs)
+        self._ranges.append(input_range)
 
     def note_time(self, took_s: float, input_count: int) -> None:
         """Note how long some inputs took, by which the next ranges are sized."""

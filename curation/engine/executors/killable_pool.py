@@ -88,18 +88,18 @@ class KillablePool:
 
     def execute(self, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[FinishedBatch]:
         """Yield batches as they are finished. A few more are open than there are processes, so a slow input stalls none."""
-        open_count = 0
+        open_batch_count = 0
         while True:
-            while open_count < self._size + 2 and (batch := next(batches, None)) is not None:
-                open_count += 1
+            while open_batch_count < self._size + 2 and (batch := next(batches, None)) is not None:
+                open_batch_count += 1
                 self._waiting.add_batch(batch)
-            if not open_count:
+            if not open_batch_count:
                 return
             self._send_chunks()
             self._receive(advance)
             self._patrol(advance)
             while self._ready:
-                open_count -= 1
+                open_batch_count -= 1
                 yield self._ready.popleft().finished()
 
     def _send_chunks(self) -> None:
@@ -118,11 +118,11 @@ class KillablePool:
         return next((worker for worker in self._workers if worker.is_open and worker.span is None), None)
 
     def _start_worker(self) -> None:
-        context = _context()
-        driver_end, worker_end = context.Pipe()
-        progress = context.RawArray("q", [IDLE, 0])
-        arguments = (worker_end, self._stage, self._workspace, self._limits.memory_mb, progress)
-        process = context.Process(target=serve, args=arguments, daemon=True)
+        fork_context = _context()
+        driver_end, worker_end = fork_context.Pipe()
+        progress = fork_context.RawArray("q", [IDLE, 0])
+        serve_arguments = (worker_end, self._stage, self._workspace, self._limits.memory_mb, progress)
+        process = fork_context.Process(target=serve, args=serve_arguments, daemon=True)
         try:
             process.start()
         except (EOFError, ConnectionError):  # the fork server was killed just now: another one starts with the next process
@@ -135,9 +135,9 @@ class KillablePool:
         self._workers.append(_Worker(process, driver_end, progress))  # pyright: ignore[reportArgumentType]
 
     def _receive(self, advance: Advance) -> None:
-        by_connection = {worker.connection: worker for worker in self._workers}
-        for connection in wait(list(by_connection), TICK_S):
-            worker = by_connection[connection]  # pyright: ignore[reportArgumentType] (only what was given is returned)
+        worker_by_connection = {worker.connection: worker for worker in self._workers}
+        for connection in wait(list(worker_by_connection), TICK_S):
+            worker = worker_by_connection[connection]  # pyright: ignore[reportArgumentType] (only what was given is returned)
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):
@@ -152,59 +152,61 @@ class KillablePool:
                     self._take_reply(worker, message, advance)
 
     def _take_reply(self, worker: _Worker, reply: ChunkResult, advance: Advance) -> None:
-        span, worker.span = worker.span, None
-        assert span is not None
-        input_count = len(span)
+        input_range, worker.span = worker.span, None
+        assert input_range is not None
+        input_count = len(input_range)
         self._waiting.note_time(reply.took_s, input_count)
-        for fault in reply.faults:
-            position = span.start + fault.index
-            self._judge_fault(span.part(position, position + 1), fault, advance)
-        if any(fault.reason == MEMORY for fault in reply.faults):
+        for input_fault in reply.faults:
+            input_position = input_range.start + input_fault.index
+            self._judge_fault(input_range.part(input_position, input_position + 1), input_fault, advance)
+        if any(input_fault.reason == MEMORY for input_fault in reply.faults):
             worker.process.kill()
             self._remove(worker)
         if input_count > len(reply.faults):
             self._any_succeeded = True
-            self._settle(span.underway, from_bytes(reply.settled), input_count - len(reply.faults), advance)
+            self._settle(input_range.underway, from_bytes(reply.settled), input_count - len(reply.faults), advance)
 
     def _patrol(self, advance: Advance) -> None:
         """Check each process for hangs and limits, at most once a tick."""
-        now = time.monotonic()
-        elapsed = now - self._last_patrol_s
-        if elapsed < TICK_S:
+        now_s = time.monotonic()
+        elapsed_s = now_s - self._last_patrol_s
+        if elapsed_s < TICK_S:
             return
-        self._last_patrol_s = now
+        self._last_patrol_s = now_s
         for worker in [worker for worker in self._workers if worker.span is not None or not worker.is_open]:
-            (index, step), cpu_s = worker.progress[:], cpu_seconds(worker.process.pid)
+            (input_index, progress_step), cpu_s = worker.progress[:], cpu_seconds(worker.process.pid)
             if cpu_s is None:
                 continue  # it is dead: the next receiving will tell
-            if worker.watch is None or worker.watch.progress != (index, step):
-                worker.watch = ProcessWatch((index, step), now, cpu_s)
+            if worker.watch is None or worker.watch.progress != (input_index, progress_step):
+                worker.watch = ProcessWatch((input_index, progress_step), now_s, cpu_s)
                 continue
-            verdict = worker.watch.look(now, cpu_s, elapsed, self._limits)
-            if verdict is None:
+            end_reason = worker.watch.look(now_s, cpu_s, elapsed_s, self._limits)
+            if end_reason is None:
                 continue
-            if index == IDLE:
-                raise DmforgeError(f"stage {self._stage.name!r} never came to its first input: {verdict.detail}")
+            if input_index == IDLE:
+                raise DmforgeError(f"stage {self._stage.name!r} never came to its first input: {end_reason.detail}")
             worker.process.kill()
-            span = self._remove_with_span(worker)
-            if worker.progress[0] == index:
-                self._blame(span, index, verdict, advance)
+            input_range = self._remove_with_span(worker)
+            if worker.progress[0] == input_index:
+                self._blame(input_range, input_index, end_reason, advance)
             else:  # it went on to another input just before it was killed: this one was in time, and nobody is to blame
-                self._waiting.give_back(span)
+                self._waiting.give_back(input_range)
 
     def _handle_death(self, worker: _Worker, advance: Advance) -> None:
         """Handle a process that died by itself."""
         worker.process.join()
-        cause = _cause_of_death(worker.process.exitcode)
+        death_cause = _cause_of_death(worker.process.exitcode)
         if not worker.is_open:
-            raise DmforgeError(f"stage {self._stage.name!r} can't be run: its process died before the first input ({cause})")
+            raise DmforgeError(
+                f"stage {self._stage.name!r} can't be run: its process died before the first input ({death_cause})"
+            )
         if worker.span is None:
             self._remove(worker)
         elif worker.progress[0] == IDLE:
             self._give_back(worker)
         else:
-            index = worker.progress[0]
-            self._blame(self._remove_with_span(worker), index, EndReason("died", cause), advance)
+            input_index = worker.progress[0]
+            self._blame(self._remove_with_span(worker), input_index, EndReason("died", death_cause), advance)
 
     def _give_back(self, worker: _Worker) -> None:
         """Give back the inputs of a process that died between inputs; an error where that happens too often."""
@@ -227,30 +229,35 @@ class KillablePool:
         worker.connection.close()
         self._workers.remove(worker)
 
-    def _blame(self, span: InputRange, index: int, verdict: EndReason, advance: Advance) -> None:
+    def _blame(self, input_range: InputRange, index_in_range: int, end_reason: EndReason, advance: Advance) -> None:
         """Fail or defer the input that brought its process down, and give back the others of its span."""
-        culprit = span.start + index
-        self._waiting.give_back(span.part(culprit + 1, span.stop), span.part(span.start, culprit))
-        at_fault = span.part(culprit, culprit + 1)
-        if verdict.computing:
-            self._defer(at_fault, f"{verdict.reason}: {verdict.detail}", advance)
+        culprit_position = input_range.start + index_in_range
+        self._waiting.give_back(
+            input_range.part(culprit_position + 1, input_range.stop), input_range.part(input_range.start, culprit_position)
+        )
+        culprit_range = input_range.part(culprit_position, culprit_position + 1)
+        if end_reason.computing:
+            self._defer(culprit_range, f"{end_reason.reason}: {end_reason.detail}", advance)
         else:
-            self._fail(at_fault, verdict.reason, verdict.detail, advance)
+            self._fail(culprit_range, end_reason.reason, end_reason.detail, advance)
 
-    def _judge_fault(self, span: InputRange, fault: InputFault, advance: Advance) -> None:
-        if fault.transient:
-            self._defer(span, fault.detail, advance)
+    def _judge_fault(self, input_range: InputRange, input_fault: InputFault, advance: Advance) -> None:
+        if input_fault.transient:
+            self._defer(input_range, input_fault.detail, advance)
         else:
-            self._fail(span, fault.reason, fault.detail, advance)
+            self._fail(input_range, input_fault.reason, input_fault.detail, advance)
 
-    def _fail(self, span: InputRange, reason: str, detail: str, advance: Advance) -> None:
-        if span.attempt < TRIES:
+    def _fail(self, input_range: InputRange, reason: str, detail: str, advance: Advance) -> None:
+        if input_range.attempt < TRIES:
             self._note_first_fault(reason, detail)
-            self._waiting.postpone(span.again())
+            self._waiting.postpone(input_range.again())
             return
-        key = span.underway.keys[span.start]
+        input_key = input_range.underway.keys[input_range.start]
         self._settle(
-            span.underway, settle(self._stage.origin, [key], [Quarantined(reason, detail)], self._stage.makes), 1, advance
+            input_range.underway,
+            settle(self._stage.origin, [input_key], [Quarantined(reason, detail)], self._stage.makes),
+            1,
+            advance,
         )
 
     def _note_first_fault(self, reason: str, detail: str) -> None:
@@ -262,24 +269,29 @@ class KillablePool:
                 "with --retry-quarantined for what was quarantined before it was noticed",
             )
 
-    def _defer(self, span: InputRange, reason: str, advance: Advance) -> None:
-        span.underway.deferred.append(Deferred(span.underway.keys[span.start], reason))
-        self._count(span.underway, 1, advance)
+    def _defer(self, input_range: InputRange, reason: str, advance: Advance) -> None:
+        input_range.underway.deferred.append(Deferred(input_range.underway.keys[input_range.start], reason))
+        self._count(input_range.underway, 1, advance)
 
-    def _settle(self, underway: BatchInProgress, piece: StageResults, input_count: int, advance: Advance) -> None:
-        underway.pieces.append(piece)
-        self._count(underway, input_count, advance)
+    def _settle(
+        self, batch_in_progress: BatchInProgress, results_piece: StageResults, input_count: int, advance: Advance
+    ) -> None:
+        batch_in_progress.pieces.append(results_piece)
+        self._count(batch_in_progress, input_count, advance)
 
-    def _count(self, underway: BatchInProgress, input_count: int, advance: Advance) -> None:
+    def _count(self, batch_in_progress: BatchInProgress, input_count: int, advance: Advance) -> None:
         advance(input_count)
-        underway.inputs_left -= input_count
-        if not underway.inputs_left:
-            self._ready.append(underway)
+        batch_in_progress.inputs_left -= input_count
+        if not batch_in_progress.inputs_left:
+            self._ready.append(batch_in_progress)
 
 
-def _chunk(span: InputRange) -> InputChunk:
-    rows = span.underway.batch.items.slice(span.start, len(span))
-    return InputChunk(stream_of(rows).to_pybytes(), [key.video for key in span.underway.keys[span.start : span.stop]])
+def _chunk(input_range: InputRange) -> InputChunk:
+    input_rows = input_range.underway.batch.items.slice(input_range.start, len(input_range))
+    return InputChunk(
+        stream_of(input_rows).to_pybytes(),
+        [input_key.video for input_key in input_range.underway.keys[input_range.start : input_range.stop]],
+    )
 
 
 def _cause_of_death(exit_code: int | None) -> str:
@@ -291,6 +303,6 @@ def _cause_of_death(exit_code: int | None) -> str:
 @cache
 def _context() -> ForkServerContext:
     """A context that forks from a clean server: replacing a killed process takes milliseconds, with everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "dmforge.curation.engine.executors.fork_preload"])
-    return context
+    fork_context = multiprocessing.get_context("forkserver")
+    fork_context.set_forkserver_preload(["__main__", "dmforge.curation.engine.executors.fork_preload"])
+    return fork_context

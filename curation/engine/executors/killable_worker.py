@@ -90,12 +90,12 @@ def serve(
         connection.send(WorkerReady())
         while True:
             try:
-                chunk: InputChunk = connection.recv()
+                input_chunk: InputChunk = connection.recv()
             except EOFError:
                 return
-            reply = _work(stage, chunk, progress)
+            chunk_result = _work(stage, input_chunk, progress)
             progress[0] = IDLE
-            connection.send(reply)
+            connection.send(chunk_result)
     except Exception as error:  # of the stage itself, not of an input: it must reach the driver, which stops the run with it
         connection.send(UnusableStage(f"{type(error).__name__}: {error}", error if isinstance(error, DmforgeError) else None))
 
@@ -107,21 +107,23 @@ def _count_progress(progress: MutableSequence[int]) -> None:
 def _work(stage: Each[Item, Record], chunk: InputChunk, progress: MutableSequence[int]) -> ChunkResult:
     began_s = time.monotonic()
     items = from_arrow(stage.item, table_of(chunk.items))
-    keys: list[Key] = []
+    settled_keys: list[Key] = []
     results: list[Result] = []
-    faults: list[InputFault] = []
-    for index, (item, video) in enumerate(zip(items, chunk.videos, strict=True)):
-        progress[0] = index
+    input_faults: list[InputFault] = []
+    for input_index, (input_item, video) in enumerate(zip(items, chunk.videos, strict=True)):
+        progress[0] = input_index
         try:
-            results.append(stage.process(item))
-            keys.append(Key(item.id, video))
+            results.append(stage.process(input_item))
+            settled_keys.append(Key(input_item.id, video))
         except (Transient, LakeError) as error:  # of the second, the disk is to blame, not the input
-            faults.append(InputFault(index, "transient", str(error), transient=True))
+            input_faults.append(InputFault(input_index, "transient", str(error), transient=True))
         except MemoryError:
-            faults.append(InputFault(index, MEMORY, "over its memory limit", transient=False))
+            input_faults.append(InputFault(input_index, MEMORY, "over its memory limit", transient=False))
         except Exception as error:  # foreign bytes raise anything; the input is tried once more, then quarantined with this
-            faults.append(InputFault(index, type(error).__name__, _stable_text(error), transient=False))
-    return ChunkResult(to_bytes(settle(stage.origin, keys, results, stage.makes)), tuple(faults), time.monotonic() - began_s)
+            input_faults.append(InputFault(input_index, type(error).__name__, _stable_text(error), transient=False))
+    return ChunkResult(
+        to_bytes(settle(stage.origin, settled_keys, results, stage.makes)), tuple(input_faults), time.monotonic() - began_s
+    )
 
 
 def _stable_text(error: Exception) -> str:

@@ -45,11 +45,11 @@ def stream(
             yield from from_arrow(stage.item, batch.items)
 
     stage.open(workspace)
-    for result in stage.process(read_items()):
+    for input_result in stage.process(read_items()):
         if not open_batches:
             raise DmforgeError(f"stage {stage.name!r} gave more results than it was given inputs")
         first_batch = open_batches[0]
-        first_batch.results[len(first_batch.results)] = result
+        first_batch.results[len(first_batch.results)] = input_result
         advance(1)
         if first_batch.is_done:
             open_batches.popleft()

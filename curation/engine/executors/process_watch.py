@@ -53,8 +53,8 @@ class ProcessWatch:
 def cpu_seconds(pid: int | None) -> float | None:
     """The CPU time that a process has used, None where it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            user, system = stat.read().rpartition(b")")[2].split()[11:13]
+        with open(f"/proc/{pid}/stat", "rb") as stat_file:
+            user_ticks, system_ticks = stat_file.read().rpartition(b")")[2].split()[11:13]
     except (OSError, ValueError):
         return None
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return (int(user_ticks) + int(system_ticks)) / os.sysconf("SC_CLK_TCK")

@@ -45,67 +45,80 @@ class RankDriver(Driver):
     def run_share(self, stages: Sequence[AnyStage]) -> Iterator[StageReport]:
         """Run the share through these stages as far as possible; ends early where it waits in vain, and before a stage that
         awaits something."""
-        stages, blocked = self._begin(stages)
+        stages, blocked_stage = self._begin(stages)
         require_askable(self._view(), stages)
-        waiting = 0
+        pending_upstream = 0
         for stage_index, stage in enumerate(stages[: self._stage_count(stages)]):
-            earlier = [other_stage for other_stage in stages[:stage_index] if not isinstance(other_stage, Collective)]
+            earlier_stages = [
+                earlier_stage for earlier_stage in stages[:stage_index] if not isinstance(earlier_stage, Collective)
+            ]
             if not isinstance(stage, Collective):
-                report = self._run_share_of(stage, earlier, waiting)
-            elif waiting:
-                report = StageReport(stage.name, StageCounts(waiting, 0, 0, 0), {WAITS_FOR_INPUTS.format(waiting): waiting})
+                stage_report = self._run_share_of(stage, earlier_stages, pending_upstream)
+            elif pending_upstream:
+                stage_report = StageReport(
+                    stage.name,
+                    StageCounts(pending_upstream, 0, 0, 0),
+                    {WAITS_FOR_INPUTS.format(pending_upstream): pending_upstream},
+                )
             else:
-                report = self._meet_at_collective(stage, earlier)
-            waiting += report.tally.pending
-            yield report
-            if waiting and isinstance(stage, Collective):
+                stage_report = self._meet_at_collective(stage, earlier_stages)
+            pending_upstream += stage_report.tally.pending
+            yield stage_report
+            if pending_upstream and isinstance(stage, Collective):
                 return
-        if blocked is not None:
-            yield StageReport(blocked.name, self._view().tally(blocked, self._share), {}, blocked.blocked_by())
+        if blocked_stage is not None:
+            yield StageReport(
+                blocked_stage.name, self._view().tally(blocked_stage, self._share), {}, blocked_stage.blocked_by()
+            )
 
     def _stage_count(self, stages: Sequence[AnyStage]) -> int:
         """How many stages this rank runs or waits for: rank 0 all, others up to the last that isn't a Collective."""
-        own_counts = [
-            count for count, stage in enumerate(stages, 1) if self._share.rank == 0 or not isinstance(stage, Collective)
+        own_stage_numbers = [
+            stage_number
+            for stage_number, stage in enumerate(stages, 1)
+            if self._share.rank == 0 or not isinstance(stage, Collective)
         ]
-        return max(own_counts, default=0)
+        return max(own_stage_numbers, default=0)
 
-    def _run_share_of(self, stage: AnyStage, earlier: Sequence[AnyStage], waiting: int) -> StageReport:
+    def _run_share_of(self, stage: AnyStage, earlier_stages: Sequence[AnyStage], pending_upstream: int) -> StageReport:
         """Run a stage on the share."""
         with self._work_lock.working():
-            deferred = self._settle_share(stage)
-        tally = self._view().tally(stage, self._share)
-        if tally.pending and not deferred and not waiting:  # some inputs need rows that other ranks still have to make
-            self._wait_until(lambda: self._all_settled(earlier))
+            deferred_by_reason = self._settle_share(stage)
+        share_counts = self._view().tally(stage, self._share)
+        # some inputs need rows that other ranks still have to make
+        if share_counts.pending and not deferred_by_reason and not pending_upstream:
+            self._wait_until(lambda: self._all_settled(earlier_stages))
             with self._work_lock.working():
-                deferred = self._settle_share(stage)
-            tally = self._view().tally(stage, self._share)
-        waiting_count = tally.pending - sum(deferred.values())
-        return StageReport(stage.name, tally, deferred | ({WAITS_FOR_RANKS: waiting_count} if waiting_count else {}))
+                deferred_by_reason = self._settle_share(stage)
+            share_counts = self._view().tally(stage, self._share)
+        still_pending = share_counts.pending - sum(deferred_by_reason.values())
+        return StageReport(
+            stage.name, share_counts, deferred_by_reason | ({WAITS_FOR_RANKS: still_pending} if still_pending else {})
+        )
 
     def _settle_share(self, stage: AnyStage) -> dict[str, int]:
         self._lake = Lake(self._lake.workspace)
         view = self._view()
-        pending = view.tally(stage, self._share).pending
-        return self._run_pending(view, stage, pending) if pending else {}
+        pending_inputs = view.tally(stage, self._share).pending
+        return self._run_pending(view, stage, pending_inputs) if pending_inputs else {}
 
-    def _meet_at_collective(self, stage: Collective[Item, Record], earlier: Sequence[AnyStage]) -> StageReport:
+    def _meet_at_collective(self, stage: Collective[Item, Record], earlier_stages: Sequence[AnyStage]) -> StageReport:
         """Run a Collective on rank 0, and wait for it on the others."""
         is_first_rank = self._share.rank == 0
         is_ready = self._wait_until(
-            lambda: self._all_settled(earlier) and (is_first_rank or not self._view().tally(stage).pending)
+            lambda: self._all_settled(earlier_stages) and (is_first_rank or not self._view().tally(stage).pending)
         )
         if is_ready and is_first_rank:
             with self._work_lock.working():
-                for other_stage in earlier:
-                    compact(self._lake, other_stage.name, other_stage.variant)
+                for earlier_stage in earlier_stages:
+                    compact(self._lake, earlier_stage.name, earlier_stage.variant)
                 self._run_collective(self._view(), stage)
         view = self._view()
-        tally = view.tally(stage)
+        stage_counts = view.tally(stage)
         if is_ready:
-            return StageReport(stage.name, tally, {})
-        missing = sum(view.tally(other_stage).pending for other_stage in earlier) or tally.pending
-        return StageReport(stage.name, StageCounts(missing, 0, 0, 0), {WAITS_FOR_RANKS: missing})
+            return StageReport(stage.name, stage_counts, {})
+        pending_total = sum(view.tally(earlier_stage).pending for earlier_stage in earlier_stages) or stage_counts.pending
+        return StageReport(stage.name, StageCounts(pending_total, 0, 0, 0), {WAITS_FOR_RANKS: pending_total})
 
     def _wait_until(self, is_ready: Callable[[], bool]) -> bool:
         def reload_and_check() -> bool:

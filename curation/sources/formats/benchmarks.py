@@ -22,26 +22,30 @@ def videomme(record: Raw, companions: Companions) -> Iterator[Question | Refused
 
 def mlvu(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    candidates = record.get("candidates")
-    if not candidates:
+    option_texts = record.get("candidates")
+    if not option_texts:
         yield RefusedQuestion(record["video"], "no candidates: it is scored by points")
         return
     duration_s = float(record["duration"])
-    yield Question(record["video"], "mcq", record["question"], record["answer"], tuple(candidates), duration_s=duration_s)
+    yield Question(record["video"], "mcq", record["question"], record["answer"], tuple(option_texts), duration_s=duration_s)
 
 
 def lvbench(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     video = record["key"]
-    for item in record.get("qa") or [record]:
-        choices, match = read_options(item["question"]), MINUTES.search(str(item.get("time_reference")))
+    for question_record in record.get("qa") or [record]:
+        choices, time_match = (
+            read_options(question_record["question"]),
+            MINUTES.search(str(question_record.get("time_reference"))),
+        )
         windows: tuple[tuple[float, float], ...] = ()
-        if match:
-            start_min, start_s, end_min, end_s = map(int, match.groups())
-            start, end = start_min * 60 + start_s, end_min * 60 + end_s
-            windows = ((start, end),) if start < end else ()  # some are reversed, many have no length
+        if time_match:
+            start_min, start_s, end_min, end_s = map(int, time_match.groups())
+            start_total_s, end_total_s = start_min * 60 + start_s, end_min * 60 + end_s
+            # some are reversed, many have no length
+            windows = ((start_total_s, end_total_s),) if start_total_s < end_total_s else ()
         kind = "grounded_mcq" if windows else "mcq"
-        yield Question(video, kind, choices.question, item["answer"], choices.options, windows)
+        yield Question(video, kind, choices.question, question_record["answer"], choices.options, windows)
 
 
 def cgbench(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:

@@ -15,18 +15,20 @@ LINE = re.compile(r"(\S+) (-?[0-9.]+) (-?[0-9.]+)##(.*)")
 
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
-    match = LINE.fullmatch(record["line"].strip())
-    if match is None:
+    line_match = LINE.fullmatch(record["line"].strip())
+    if line_match is None:
         raise ValueError("a line is not `VID start end##sentence`")
-    video, start, end, sentence = match.groups()
-    yield Question(video, "grounding", sentence, windows=((float(start), float(end)),), duration_s=companions.get(video))
+    video, start_text, end_text, sentence = line_match.groups()
+    yield Question(
+        video, "grounding", sentence, windows=((float(start_text), float(end_text)),), duration_s=companions.get(video)
+    )
 
 
 def companion(path: Path) -> Companions | None:
     if path.suffix.lower() != ".csv":
         return None
-    with open_as_utf8(path) as lines, io.TextIOWrapper(lines, "utf-8-sig", newline="") as file:
-        return {row["id"]: float(row["length"]) for row in csv.DictReader(file) if row.get("length")}
+    with open_as_utf8(path) as byte_lines, io.TextIOWrapper(byte_lines, "utf-8-sig", newline="") as file:
+        return {csv_row["id"]: float(csv_row["length"]) for csv_row in csv.DictReader(file) if csv_row.get("length")}
 
 
 FORMAT = AnnotationFormat(

@@ -18,9 +18,11 @@ from dmforge.curation.sources.annotation_format import (
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    for step in record["annotation"]:
-        windows = (seconds(step["segment"]),)
-        yield Question(record["video"], "grounding", step["label"], windows=windows, duration_s=float(record["duration"]))
+    for annotated_step in record["annotation"]:
+        windows = (seconds(annotated_step["segment"]),)
+        yield Question(
+            record["video"], "grounding", annotated_step["label"], windows=windows, duration_s=float(record["duration"])
+        )
 
 
 def records(document: Any) -> Iterable[Raw]:

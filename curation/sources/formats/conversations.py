@@ -18,11 +18,13 @@ ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 TAG = re.compile(r"<(?:video|image|audio)>\n?")
 
 
-def pairs(turns: Iterable[Any], role: str, content: str, user: str, assistant: str) -> Iterator[tuple[str, str]]:
+def pairs(
+    turns: Iterable[Any], role_key: str, content_key: str, user_role: str, assistant_role: str
+) -> Iterator[tuple[str, str]]:
     """Each message of the user, with the assistant's reply."""
-    for turn, reply in pairwise(turns):
-        if turn[role] == user and reply[role] == assistant:
-            yield turn[content], reply[content]
+    for turn, next_turn in pairwise(turns):
+        if turn[role_key] == user_role and next_turn[role_key] == assistant_role:
+            yield turn[content_key], next_turn[content_key]
 
 
 def untagged(text: str) -> str:
@@ -32,8 +34,8 @@ def untagged(text: str) -> str:
 
 def tagged_answer(text: str) -> str | None:
     """The text between the tags of an answer, None where there are none."""
-    match = ANSWER.search(text)
-    return match[1].strip() if match else None
+    answer_match = ANSWER.search(text)
+    return answer_match[1].strip() if answer_match else None
 
 
 def with_options(question: Question) -> Question:
@@ -41,8 +43,8 @@ def with_options(question: Question) -> Question:
     choices = read_options(question.question)
     if not choices.options:
         return question
-    tagged = tagged_answer(question.answer)
-    answer = question.answer if tagged is None else tagged
+    tagged_text = tagged_answer(question.answer)
+    answer = question.answer if tagged_text is None else tagged_text
     if choice(answer, choices.options) is None:
         return replace(question, flags=(*question.flags, NONE_OF_THEM))
     kind = "grounded_mcq" if question.windows else "mcq"

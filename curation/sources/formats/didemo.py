@@ -11,7 +11,9 @@ SEGMENT_S = 5.0
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    windows = tuple((first * SEGMENT_S, (last + 1) * SEGMENT_S) for first, last in record["times"])
+    windows = tuple(
+        (first_segment * SEGMENT_S, (last_segment + 1) * SEGMENT_S) for first_segment, last_segment in record["times"]
+    )
     yield Question(record["video"], "grounding", record["description"], windows=windows)
 
 

@@ -19,27 +19,27 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
         yield _cot_question(record)
     else:
         window = (float(record["gt_span_start"]), float(record["gt_span_end"]))
-        extras = {name: record[name] for name in ("prompt", "video", "answer")}
+        extras = {field_name: record[field_name] for field_name in ("prompt", "video", "answer")}
         rl_question = _question(record["video"], record["prompt"], str(record["answer"]), (window,))
         yield replace(rl_question, fps=float(record["fps"]), extras={"dynframe": extras})
 
 
 def _cot_question(record: Raw) -> Question | RefusedQuestion:
     (video,) = record["video"]
-    human, gpt = (turn["value"] for turn in record["conversations"])
-    answer = tagged_answer(gpt) or ""
-    bounds = read_span(answer)
-    windows = ((bounds[0] / 100, bounds[1] / 100),) if bounds else ()
+    human_text, gpt_text = (turn["value"] for turn in record["conversations"])
+    answer = tagged_answer(gpt_text) or ""
+    bounds_cs = read_span(answer)
+    windows = ((bounds_cs[0] / 100, bounds_cs[1] / 100),) if bounds_cs else ()
     kept_keys = ("index", "video", "gemini_suggested_fps", "original_fps")
-    extras = {name: record[name] for name in kept_keys if name in record} | {"prompt": human}
-    return replace(_question(video, human, answer, windows), reply=gpt, extras={"dynframe": extras})
+    extras = {field_name: record[field_name] for field_name in kept_keys if field_name in record} | {"prompt": human_text}
+    return replace(_question(video, human_text, answer, windows), reply=gpt_text, extras={"dynframe": extras})
 
 
 def _question(video: str, prompt: str, answer: str, windows: tuple[tuple[float, float], ...]) -> Question:
     """A query to be found, or a question whose answer is no span."""
-    query = QUERY.search(prompt)
-    if query or read_span(answer.strip()) is not None:
-        return Question(video, "grounding", query[1] if query else untagged(prompt), windows=windows)
+    query_match = QUERY.search(prompt)
+    if query_match or read_span(answer.strip()) is not None:
+        return Question(video, "grounding", query_match[1] if query_match else untagged(prompt), windows=windows)
     return with_options(Question(video, "open", untagged(prompt), answer, windows=windows))
 
 

@@ -17,15 +17,15 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
         yield RefusedQuestion(video, "no window")
     else:
         yield Question(video, "grounding", record["prompt"], windows=(seconds(record["bounds"]),), duration_s=duration_s)
-    for step in record["steps"]:
-        windows = (seconds(step["absolute_bounds"]),)
-        yield Question(video, "grounding", step["heading"], windows=windows, duration_s=duration_s)
+    for recipe_step in record["steps"]:
+        windows = (seconds(recipe_step["absolute_bounds"]),)
+        yield Question(video, "grounding", recipe_step["heading"], windows=windows, duration_s=duration_s)
 
 
 def records(document: Any) -> Iterator[Raw]:
-    for prompt, videos in document.items():
-        for video, record in videos.items():
-            yield {"prompt": prompt, "video": video, **record}
+    for video_prompt, record_by_video in document.items():
+        for video, record in record_by_video.items():
+            yield {"prompt": video_prompt, "video": video, **record}
 
 
 FORMAT = AnnotationFormat(

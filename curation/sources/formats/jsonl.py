@@ -22,18 +22,20 @@ MAX_FPS = 1_000
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    unknown = sorted(record.keys() - FIELDS)
-    needs = record.get("needs", "any")
-    if unknown or record["kind"] not in KINDS or needs not in ("any", "all"):
-        fault = f"unknown field {unknown[0][:80]!r}" if unknown else "kind or needs is none of the known ones"
-        yield RefusedQuestion(str(record["video"]), f"not a task: {fault}")
+    unknown_fields = sorted(record.keys() - FIELDS)
+    needs_field = record.get("needs", "any")
+    if unknown_fields or record["kind"] not in KINDS or needs_field not in ("any", "all"):
+        refusal_reason = (
+            f"unknown field {unknown_fields[0][:80]!r}" if unknown_fields else "kind or needs is none of the known ones"
+        )
+        yield RefusedQuestion(str(record["video"]), f"not a task: {refusal_reason}")
         return
     fps = record.get("fps")
     if fps is not None and not (isinstance(fps, int | float) and not isinstance(fps, bool) and 0 < fps <= MAX_FPS):
         yield RefusedQuestion(str(record["video"]), f"not a task: fps is no density up to {MAX_FPS}")
         return
-    texts = (record["video"], record["question"], record.get("answer", ""), *record.get("options", ()))
-    if not all(isinstance(text, str) for text in texts):
+    text_fields = (record["video"], record["question"], record.get("answer", ""), *record.get("options", ()))
+    if not all(isinstance(text_field, str) for text_field in text_fields):
         yield RefusedQuestion(str(record["video"]), "not a task: a text is missing, or is none")
         return
     choices = Choices(record["question"], tuple(record.get("options", ())))
@@ -41,7 +43,7 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
         choices = read_options(record["question"])
     yield Question(
         record["video"], record["kind"], choices.question, record.get("answer", ""), choices.options,
-        tuple(map(seconds, record.get("windows", ()))), needs, fps=None if fps is None else float(fps),
+        tuple(map(seconds, record.get("windows", ()))), needs_field, fps=None if fps is None else float(fps),
     )  # fmt: skip
 
 

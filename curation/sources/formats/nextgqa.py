@@ -13,27 +13,31 @@ WINDOWS = "gsub_*.json"
 
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
-    video, options = record["video_id"], tuple(record[f"a{number}"] for number in range(5))
-    grounding: dict[str, Any] | None = companions.get(video)
-    if grounding is None:
+    video, options = record["video_id"], tuple(record[f"a{option_index}"] for option_index in range(5))
+    video_grounding: dict[str, Any] | None = companions.get(video)
+    if video_grounding is None:
         yield RefusedQuestion(video, f"its video is not in {WINDOWS}")
         return
-    windows = grounding["location"].get(record["qid"])
+    windows = video_grounding["location"].get(record["qid"])
     if not windows:
         yield RefusedQuestion(video, "no window")
         return
     yield Question(
         video, "grounded_mcq", record["question"], record["answer"], options, tuple(map(seconds, windows)),
-        duration_s=float(grounding["duration"]),
+        duration_s=float(video_grounding["duration"]),
     )  # fmt: skip
 
 
 def companion(path: Path) -> Companions | None:
     if path.suffix.lower() != ".json":
         return None
-    document = read_json(path)
+    json_document = read_json(path)
     # the map of ids that is published with them is of no use here
-    return {video: record for video, record in document.items() if isinstance(record, dict) and "location" in record}
+    return {
+        video: grounding_record
+        for video, grounding_record in json_document.items()
+        if isinstance(grounding_record, dict) and "location" in grounding_record
+    }
 
 
 FORMAT = AnnotationFormat(

@@ -10,7 +10,7 @@ from dmforge.curation.sources.task_checks import right_option
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    options = tuple(record[f"a{number}"] for number in range(5))
+    options = tuple(record[f"a{option_index}"] for option_index in range(5))
     yield right_option(Question(record["video"], "mcq", record["question"], options=options), int(record["answer"]))
 
 

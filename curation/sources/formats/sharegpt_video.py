@@ -10,11 +10,11 @@ from dmforge.curation.sources.formats.conversations import pairs, untagged, with
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    duration = record.get("duration")
-    for text, answer in pairs(record["conversations"], "from", "value", "human", "gpt"):
-        flags = ("image tag",) if "<image>" in text else ()
-        duration_s = float(duration) if isinstance(duration, int | float) else None
-        open_question = Question(record["video"], "open", untagged(text), answer, duration_s=duration_s, flags=flags)
+    duration_field = record.get("duration")
+    for user_message, answer in pairs(record["conversations"], "from", "value", "human", "gpt"):
+        flags = ("image tag",) if "<image>" in user_message else ()
+        duration_s = float(duration_field) if isinstance(duration_field, int | float) else None
+        open_question = Question(record["video"], "open", untagged(user_message), answer, duration_s=duration_s, flags=flags)
         yield with_options(open_question)
 
 

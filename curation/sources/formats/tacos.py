@@ -11,8 +11,8 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
     del companions
     video, fps = record["video"], float(record["fps"])
     duration_s = record["num_frames"] / fps
-    for (start, end), sentence in zip(record["timestamps"], record["sentences"], strict=True):
-        yield Question(video, "grounding", sentence, windows=((start / fps, end / fps),), duration_s=duration_s)
+    for (start_frame, end_frame), sentence in zip(record["timestamps"], record["sentences"], strict=True):
+        yield Question(video, "grounding", sentence, windows=((start_frame / fps, end_frame / fps),), duration_s=duration_s)
 
 
 FORMAT = AnnotationFormat(

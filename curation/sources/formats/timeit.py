@@ -16,22 +16,24 @@ QUOTED = re.compile(r"'(.*)'", re.DOTALL)
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    for pair in record["QA"]:
-        yield from _pair_questions(record["video"], pair["q"], pair["a"])
+    for qa_pair in record["QA"]:
+        yield from _pair_questions(record["video"], qa_pair["q"], qa_pair["a"])
 
 
 def _pair_questions(video: str, instruction: str, answer: str) -> Iterator[Question | RefusedQuestion]:
-    steps = STEP.findall(answer)
-    for start, end, description in steps:
-        yield Question(video, "grounding", description.strip().removesuffix("."), windows=((float(start), float(end)),))
-    if steps:
+    step_matches = STEP.findall(answer)
+    for start_text, end_text, description in step_matches:
+        yield Question(
+            video, "grounding", description.strip().removesuffix("."), windows=((float(start_text), float(end_text)),)
+        )
+    if step_matches:
         return
-    moment, quoted = MOMENT.search(answer), QUOTED.search(instruction)
-    if moment is None:
+    moment_match, quoted_match = MOMENT.search(answer), QUOTED.search(instruction)
+    if moment_match is None:
         yield RefusedQuestion(video, "no window")
         return
-    window = (float(moment[1]), float(moment[2]))
-    yield Question(video, "grounding", quoted[1] if quoted else instruction, windows=(window,))
+    window = (float(moment_match[1]), float(moment_match[2]))
+    yield Question(video, "grounding", quoted_match[1] if quoted_match else instruction, windows=(window,))
 
 
 FORMAT = AnnotationFormat("timeit", "json", frozenset({"video", "QA"}), questions, "[{video, QA: [{q, a}]}]")

@@ -14,11 +14,15 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
     if record["data_type"] != "video":
         yield RefusedQuestion(record["path"], "not a video")
         return
-    tagged = tagged_answer(record["solution"])
-    answer = record["solution"] if tagged is None else tagged
+    tagged_text = tagged_answer(record["solution"])
+    answer = record["solution"] if tagged_text is None else tagged_text
     if record["problem_type"] == "multiple choice":
-        listed, carried = without_letters(record["options"] or ()), read_options(record["problem"])
-        choices = carried if listed in ((), carried.options) else Choices(record["problem"], listed)
+        listed_options, choices_in_question = without_letters(record["options"] or ()), read_options(record["problem"])
+        choices = (
+            choices_in_question
+            if listed_options in ((), choices_in_question.options)
+            else Choices(record["problem"], listed_options)
+        )
         yield Question(record["path"], "mcq", choices.question, answer, choices.options)
     else:
         yield with_options(Question(record["path"], "open", record["problem"], answer))

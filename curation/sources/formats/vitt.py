@@ -10,11 +10,11 @@ from dmforge.curation.sources.annotation_format import AnnotationFormat, Compani
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    tags = record["annotations"]
-    for tag, following in pairwise(tags):
-        window = (tag["timestamp"] / 1000, following["timestamp"] / 1000)
-        yield Question(record["id"], "grounding", tag["tag"], windows=(window,))
-    if tags:
+    annotated_tags = record["annotations"]
+    for annotated_tag, next_tag in pairwise(annotated_tags):
+        window = (annotated_tag["timestamp"] / 1000, next_tag["timestamp"] / 1000)
+        yield Question(record["id"], "grounding", annotated_tag["tag"], windows=(window,))
+    if annotated_tags:
         yield RefusedQuestion(record["id"], "no window")
 
 

@@ -30,14 +30,14 @@ class DecodedClip:
 
 def in_request_order(requested: Sequence[int], decode: Callable[[Sequence[int]], Iterator[tuple[int, Frames]]]) -> Frames:
     """The requested pictures, in the order of the request; each is decoded once, ascending."""
-    positions: defaultdict[int, list[int]] = defaultdict(list)
-    for position, key in enumerate(requested):
-        positions[key].append(position)
+    positions_by_key: defaultdict[int, list[int]] = defaultdict(list)
+    for request_position, frame_key in enumerate(requested):
+        positions_by_key[frame_key].append(request_position)
     frames: Frames | None = None
-    for key, picture in decode(sorted(positions)):
+    for frame_key, picture in decode(sorted(positions_by_key)):
         if frames is None:
             frames = np.empty((len(requested), *picture.shape), np.uint8)
-        frames[positions[key]] = picture
+        frames[positions_by_key[frame_key]] = picture
     if frames is None:
         raise ValueError("no frame was asked for")
     return frames
@@ -45,9 +45,9 @@ def in_request_order(requested: Sequence[int], decode: Callable[[Sequence[int]],
 
 def refuse_if(faults: Mapping[str, bool], path: Path) -> None:
     """Refuse a file for the first of these faults that it has: a backend must not guess what it is known to get wrong."""
-    for fault, is_present in faults.items():
+    for fault_text, is_present in faults.items():
         if is_present:
-            raise UnusableVideo("not this backend", fault, where=str(path))
+            raise UnusableVideo("not this backend", fault_text, where=str(path))
 
 
 class Decoder(Protocol):

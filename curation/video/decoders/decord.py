@@ -37,16 +37,19 @@ class Decord:
             raise UnusableVideo("not installed", "decord", where=str(path)) from None
         width, height = (size.width, size.height) if size else (-1, -1)
         try:
-            reader = decord.VideoReader(str(path), width=width, height=height, num_threads=1)
-            starts_s = np.asarray(reader.get_frame_timestamp(np.arange(len(reader))))[:, 0]
-            expected_times_s = np.array([float(timeline.time_s(pts)) for pts in timeline.pts])
-            if len(starts_s) != len(expected_times_s) or np.abs(starts_s - starts_s[0] - expected_times_s).max() > TOLERANCE_S:
+            video_reader = decord.VideoReader(str(path), width=width, height=height, num_threads=1)
+            reported_starts_s = np.asarray(video_reader.get_frame_timestamp(np.arange(len(video_reader))))[:, 0]
+            expected_times_s = np.array([float(timeline.time_s(frame_pts)) for frame_pts in timeline.pts])
+            if (
+                len(reported_starts_s) != len(expected_times_s)
+                or np.abs(reported_starts_s - reported_starts_s[0] - expected_times_s).max() > TOLERANCE_S
+            ):
                 raise UnusableVideo("not this backend", "decord counts its frames otherwise", where=str(path))
-            index_by_pts = {pts: index for index, pts in enumerate(timeline.pts)}
-            frames = reader.get_batch([index_by_pts[pts] for pts in requested_pts]).asnumpy()
+            index_by_pts = {frame_pts: frame_index for frame_index, frame_pts in enumerate(timeline.pts)}
+            frames = video_reader.get_batch([index_by_pts[frame_pts] for frame_pts in requested_pts]).asnumpy()
         except decord.DECORDError:
             raise UnusableVideo("not this backend", "decord can't read it", where=str(path)) from None
-        return DecodedClip(frames, tuple(timeline.time_s(pts) for pts in requested_pts))
+        return DecodedClip(frames, tuple(timeline.time_s(frame_pts) for frame_pts in requested_pts))
 
 
 def _known_faults(timeline: Timeline) -> dict[str, bool]:

@@ -39,28 +39,28 @@ class PyAV:
         scaler = VideoReformatter()
 
         def decode(ascending_pts: Sequence[int]) -> Iterator[tuple[int, Frames]]:
-            for pts, frame in decode_frames(timeline, ascending_pts):
-                yield pts, upright(frame, timeline, scaler, size)
+            for frame_pts, frame in decode_frames(timeline, ascending_pts):
+                yield frame_pts, upright(frame, timeline, scaler, size)
 
         frames = in_request_order(requested_pts, decode)
-        return DecodedClip(frames, tuple(timeline.time_s(pts) for pts in requested_pts))
+        return DecodedClip(frames, tuple(timeline.time_s(frame_pts) for frame_pts in requested_pts))
 
 
 def decode_frames(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     """Decode the frames with exactly these pts, ascending; an error where one can't be had."""
-    for pts, frame in _decode_requested(timeline, requested_pts):
+    for frame_pts, frame in _decode_requested(timeline, requested_pts):
         if (frame.width, frame.height) != timeline.stored_size:
-            detail = f"at {float(timeline.time_s(pts)):g} s to {frame.width} x {frame.height}"
+            detail = f"at {float(timeline.time_s(frame_pts)):g} s to {frame.width} x {frame.height}"
             raise UnusableVideo("changes size", detail, where=str(timeline.path))
-        yield pts, frame
+        yield frame_pts, frame
 
 
 def _decode_requested(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     done_count = 0
     needs_no_seek = (None, *timeline.key_pts[:1])  # some streams mark no keyframe at all
-    if any(timeline.key_before(pts) not in needs_no_seek for pts in requested_pts):
-        for pts, frame in _decode_by_seeking(timeline, requested_pts):
-            yield pts, frame
+    if any(timeline.key_before(frame_pts) not in needs_no_seek for frame_pts in requested_pts):
+        for frame_pts, frame in _decode_by_seeking(timeline, requested_pts):
+            yield frame_pts, frame
             done_count += 1
     yield from _decode_from_start(timeline, requested_pts[done_count:])
 
@@ -74,37 +74,39 @@ def upright(frame: VideoFrame, timeline: Timeline, scaler: VideoReformatter, siz
     if rotation_deg % 180:
         width, height = height, width
     with ffmpeg_errors(timeline.path, "colours"):
-        picture = scaler.reformat(frame, width, height, "rgb24", interpolation=Interpolation.AREA)
-    return np.rot90(np.asarray(picture.to_ndarray(), np.uint8), -(rotation_deg // 90))
+        reformatted_frame = scaler.reformat(frame, width, height, "rgb24", interpolation=Interpolation.AREA)
+    return np.rot90(np.asarray(reformatted_frame.to_ndarray(), np.uint8), -(rotation_deg // 90))
 
 
 def _decode_by_seeking(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     """The requested frames, each decoded from the keyframe before it; ends early where seeking fails."""
     with open_video(timeline.path) as (container, stream):
         frames: Iterator[tuple[int, VideoFrame]] = iter(())
-        last_pts: int | None = None
-        for pts in requested_pts:
-            key = timeline.key_before(pts)
-            if key is not None and (last_pts is None or key > last_pts):
-                frames = _decode_from_key(timeline, container, stream, key)
+        last_wanted_pts: int | None = None
+        for wanted_pts in requested_pts:
+            key_pts = timeline.key_before(wanted_pts)
+            if key_pts is not None and (last_wanted_pts is None or key_pts > last_wanted_pts):
+                frames = _decode_from_key(timeline, container, stream, key_pts)
             try:
-                frame_pts, frame = next(((frame_pts, frame) for frame_pts, frame in frames if frame_pts >= pts), (None, None))
+                frame_pts, frame = next(
+                    ((frame_pts, frame) for frame_pts, frame in frames if frame_pts >= wanted_pts), (None, None)
+                )
             except FFmpegError:
                 return
-            if frame is None or frame_pts != pts or frame.is_corrupt:
+            if frame is None or frame_pts != wanted_pts or frame.is_corrupt:
                 return
-            last_pts = pts
-            yield pts, frame
+            last_wanted_pts = wanted_pts
+            yield wanted_pts, frame
 
 
 def _decode_from_key(
-    timeline: Timeline, container: InputContainer, stream: VideoStream, key: int
+    timeline: Timeline, container: InputContainer, stream: VideoStream, key_pts: int
 ) -> Iterator[tuple[int, VideoFrame]]:
     """The frames from a keyframe on; none where the container seeks past it."""
-    container.seek(key, stream=stream, backward=True, any_frame=False)
+    container.seek(key_pts, stream=stream, backward=True, any_frame=False)
     packets = container.demux(stream)
     first_packet = next(packets, None)
-    if first_packet is None or first_packet.pts is None or not first_packet.is_keyframe or first_packet.pts > key:
+    if first_packet is None or first_packet.pts is None or not first_packet.is_keyframe or first_packet.pts > key_pts:
         return
     begin_pts = first_packet.pts
     frames = (frame for packet in chain([first_packet], packets) for frame in packet.decode())
@@ -118,15 +120,15 @@ def _decode_from_start(timeline: Timeline, requested_pts: Sequence[int]) -> Iter
     if not requested_pts:
         return
     remaining_pts = iter(requested_pts)
-    pts = next(remaining_pts, None)
+    wanted_pts = next(remaining_pts, None)
     frames = _all_frames(timeline)
-    while pts is not None:
-        frame_pts, frame = next(((frame_pts, frame) for frame_pts, frame in frames if frame_pts >= pts), (None, None))
-        if frame is None or frame_pts != pts or frame.is_corrupt:
-            detail = f"the frame at {float(timeline.time_s(pts)):g} s can't be decoded"
+    while wanted_pts is not None:
+        frame_pts, frame = next(((frame_pts, frame) for frame_pts, frame in frames if frame_pts >= wanted_pts), (None, None))
+        if frame is None or frame_pts != wanted_pts or frame.is_corrupt:
+            detail = f"the frame at {float(timeline.time_s(wanted_pts)):g} s can't be decoded"
             raise UnusableVideo("damaged", detail, where=str(timeline.path))
-        yield pts, frame
-        pts = next(remaining_pts, None)
+        yield wanted_pts, frame
+        wanted_pts = next(remaining_pts, None)
 
 
 def _all_frames(timeline: Timeline) -> Iterator[tuple[int, VideoFrame]]:
@@ -147,13 +149,15 @@ def _require_order(timeline: Timeline, frames: Iterator[VideoFrame], begin_pts: 
     due_index = bisect_left(timeline.pts, begin_pts)
     lookahead: deque[VideoFrame] = deque()
     while (frame := lookahead.popleft() if lookahead else next(frames, None)) is not None:
-        pts = frame.pts
-        if pts is None or (index := timeline.index_of(pts)) is None:
+        frame_pts = frame.pts
+        if frame_pts is None or (frame_index := timeline.index_of(frame_pts)) is None:
             continue
-        if index > due_index:
+        if frame_index > due_index:
             lookahead.extend(islice(frames, MAX_REORDER - len(lookahead)))
-        if index + 1 < due_index or any(later.pts is not None and later.pts < pts for later in lookahead):
-            detail = f"at {float(timeline.time_s(pts)):g} s frames are decoded in another order than the file says"
+        if frame_index + 1 < due_index or any(
+            later_frame.pts is not None and later_frame.pts < frame_pts for later_frame in lookahead
+        ):
+            detail = f"at {float(timeline.time_s(frame_pts)):g} s frames are decoded in another order than the file says"
             raise UnusableVideo("no times", detail, where=str(timeline.path))
-        due_index = index + 1
-        yield pts, frame
+        due_index = frame_index + 1
+        yield frame_pts, frame

@@ -25,19 +25,19 @@ class TorchCodec:
         requested_pts = [timeline.shown_at(time_s) for time_s in times_s]
         refuse_if(_known_faults(timeline), path)
         # by index: by time it doesn't find a last frame that doesn't say how long it is shown
-        index_by_pts = {pts: index for index, pts in enumerate(timeline.pts)}
+        index_by_pts = {frame_pts: frame_index for frame_index, frame_pts in enumerate(timeline.pts)}
         decoder = _open_decoder(timeline, size)
         try:
-            batch = decoder.get_frames_at([index_by_pts[pts] for pts in requested_pts])
+            frame_batch = decoder.get_frames_at([index_by_pts[frame_pts] for frame_pts in requested_pts])
         except (RuntimeError, IndexError, ValueError):
             raise UnusableVideo("not this backend", "torchcodec can't decode it", where=str(path)) from None
-        expected_times_s = [float(pts * timeline.tick_s) for pts in requested_pts]
+        expected_times_s = [float(frame_pts * timeline.tick_s) for frame_pts in requested_pts]
         if any(
             abs(actual_s - wanted_s) > TOLERANCE_S
-            for actual_s, wanted_s in zip(batch.pts_seconds.tolist(), expected_times_s, strict=True)
+            for actual_s, wanted_s in zip(frame_batch.pts_seconds.tolist(), expected_times_s, strict=True)
         ):
             raise UnusableVideo("not this backend", "torchcodec gives frames of other times", where=str(path))
-        return DecodedClip(batch.data.numpy(), tuple(timeline.time_s(pts) for pts in requested_pts))
+        return DecodedClip(frame_batch.data.numpy(), tuple(timeline.time_s(frame_pts) for frame_pts in requested_pts))
 
 
 def _open_decoder(timeline: Timeline, size: Size | None) -> Any:
@@ -47,14 +47,14 @@ def _open_decoder(timeline: Timeline, size: Size | None) -> Any:
         from torchcodec.transforms import Resize  # pyright: ignore[reportPrivateImportUsage]
     except (ImportError, RuntimeError):  # the second where FFmpeg's libraries are missing
         raise UnusableVideo("not installed", "torchcodec, or the FFmpeg libraries that it needs", where=str(path)) from None
-    transforms = [Resize((size.height, size.width))] if size else []
+    resize_transforms = [Resize((size.height, size.width))] if size else []
     try:
         return VideoDecoder(
             str(path.resolve()),
             dimension_order="NHWC",
             num_ffmpeg_threads=1,
             seek_mode="exact",
-            transforms=transforms,
+            transforms=resize_transforms,
             stream_index=stream_index,
         )
     except (RuntimeError, ValueError):

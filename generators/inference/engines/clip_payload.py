@@ -38,8 +38,8 @@ class ClipPayload:
     def name(self) -> str:
         """A digest of pixels, sizes, times and processing: where one of them differs, it is another clip. Engines keep what
         they made of a clip by this name, and don't look at the frames again."""
-        header = [list(self.frames.shape), list(self.ticks), self.ticks_a_second, PROCESSING]
-        digest = blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=16)
+        header_values = [list(self.frames.shape), list(self.ticks), self.ticks_a_second, PROCESSING]
+        digest = blake2b(json.dumps(header_values, sort_keys=True).encode(), digest_size=16)
         digest.update(np.ascontiguousarray(self.frames).data)
         return digest.hexdigest()
 
@@ -58,21 +58,21 @@ class ClipPayload:
 
     def to_bytes(self) -> bytes:
         """The payload as bytes, to be sent over HTTP."""
-        buffer = io.BytesIO()
-        np.savez(buffer, frames=self.frames, ticks=np.array(self.ticks, np.int64), ticks_a_second=self.ticks_a_second)
-        return buffer.getvalue()
+        npz_buffer = io.BytesIO()
+        np.savez(npz_buffer, frames=self.frames, ticks=np.array(self.ticks, np.int64), ticks_a_second=self.ticks_a_second)
+        return npz_buffer.getvalue()
 
 
 def payload_of(clip: ShownClip) -> ClipPayload:
     """The clip as a payload: an odd last frame stands twice in it."""
-    stamps = clip.stamps_s
-    ticks_a_second = lcm(*(stamp.denominator for stamp in stamps))
-    ticks = tuple(int(stamp * ticks_a_second) for stamp in stamps for _ in range(2))
+    stamps_s = clip.stamps_s
+    ticks_a_second = lcm(*(stamp_s.denominator for stamp_s in stamps_s))
+    ticks = tuple(int(stamp_s * ticks_a_second) for stamp_s in stamps_s for _ in range(2))
     has_odd_frame = len(clip.frames) % 2
     return ClipPayload(np.concatenate([clip.frames, clip.frames[-1:]]) if has_odd_frame else clip.frames, ticks, ticks_a_second)
 
 
-def payload_from(data: bytes) -> ClipPayload:
+def payload_from(npz_bytes: bytes) -> ClipPayload:
     """The payload that `to_bytes` wrote. From bytes that anyone may have sent: nothing in them is unpickled."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        return ClipPayload(archive["frames"], tuple(archive["ticks"].tolist()), int(archive["ticks_a_second"]))
+    with np.load(io.BytesIO(npz_bytes), allow_pickle=False) as npz_archive:
+        return ClipPayload(npz_archive["frames"], tuple(npz_archive["ticks"].tolist()), int(npz_archive["ticks_a_second"]))

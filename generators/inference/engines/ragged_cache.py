@@ -29,53 +29,67 @@ class RaggedCache:
         self._capacity = 0
         self._query_offset = 0
 
-    def begin(self, row_indices: Sequence[int], lengths: Sequence[int]) -> None:
+    def begin(self, row_indices: Sequence[int], new_token_counts: Sequence[int]) -> None:
         """Prepare for the next forward pass: these rows get so many new tokens each, which stand at the right end of the
         batch."""
         self._arrange(row_indices)
-        longest = max(lengths)
-        old_lengths = [self.lengths[row] for row in row_indices]
-        for row, length in zip(row_indices, lengths, strict=True):
-            self.lengths[row] += length
-        self._longest = max(self.lengths[row] for row in row_indices)
+        max_new_tokens = max(new_token_counts)
+        cached_lengths = [self.lengths[row_index] for row_index in row_indices]
+        for row_index, new_token_count in zip(row_indices, new_token_counts, strict=True):
+            self.lengths[row_index] += new_token_count
+        self._longest = max(self.lengths[row_index] for row_index in row_indices)
         self._active_rows = len(row_indices)
         # for each new token: its row and column in the batch, and its column in the cache
-        self._from_row = torch.tensor([batch_row for batch_row, length in enumerate(lengths) for _ in range(length)])
-        self._from_column = torch.tensor([longest - length + i for length in lengths for i in range(length)])
-        self._to_column = torch.tensor(
-            [old_length + i for old_length, length in zip(old_lengths, lengths, strict=True) for i in range(length)]
+        self._from_row = torch.tensor(
+            [batch_row for batch_row, new_token_count in enumerate(new_token_counts) for _ in range(new_token_count)]
         )
-        self._query_offset = old_lengths[0]
+        self._from_column = torch.tensor(
+            [
+                max_new_tokens - new_token_count + token_offset
+                for new_token_count in new_token_counts
+                for token_offset in range(new_token_count)
+            ]
+        )
+        self._to_column = torch.tensor(
+            [
+                cached_length + token_offset
+                for cached_length, new_token_count in zip(cached_lengths, new_token_counts, strict=True)
+                for token_offset in range(new_token_count)
+            ]
+        )
+        self._query_offset = cached_lengths[0]
         self._grow()
 
-    def repeat(self, source: int, targets: Sequence[int]) -> None:
+    def repeat(self, source_row: int, target_rows: Sequence[int]) -> None:
         """Copy one row into others."""
-        length = self.lengths[source]
-        for row in targets:
-            self.lengths[row] = length
-            for table in (*self._keys, *self._values):
-                table[self._slot_of_row[row], :, :length] = table[self._slot_of_row[source], :, :length]
+        source_length = self.lengths[source_row]
+        for target_row in target_rows:
+            self.lengths[target_row] = source_length
+            for cache_tensor in (*self._keys, *self._values):
+                cache_tensor[self._slot_of_row[target_row], :, :source_length] = cache_tensor[
+                    self._slot_of_row[source_row], :, :source_length
+                ]
 
-    def mask(self, lengths: Sequence[int], row_indices: Sequence[int], device: torch.device) -> torch.Tensor | None:
+    def mask(self, new_token_counts: Sequence[int], row_indices: Sequence[int], device: torch.device) -> torch.Tensor | None:
         """The attention mask, rows x 1 x new tokens x columns. None where it is simply causal."""
         if len(row_indices) == 1:
             return None
-        longest = max(lengths)
-        row_ends = torch.tensor([self.lengths[row] for row in row_indices], device=device)[:, None]
+        max_new_tokens = max(new_token_counts)
+        row_ends = torch.tensor([self.lengths[row_index] for row_index in row_indices], device=device)[:, None]
         # the last new token sees its whole row, the one before it one column less; padding sees column 0, and nobody sees it
-        last_visible = (row_ends - longest + torch.arange(longest, device=device)).clamp(min=0)
+        last_visible = (row_ends - max_new_tokens + torch.arange(max_new_tokens, device=device)).clamp(min=0)
         return (torch.arange(self._longest, device=device) <= last_visible[:, :, None])[:, None]
 
     # the methods that the model calls
 
     def update(self, key: torch.Tensor, value: torch.Tensor, layer: int, *unused: object) -> tuple[torch.Tensor, torch.Tensor]:
         if layer == len(self._keys):
-            shape = (len(self.lengths), key.shape[1], self._capacity, key.shape[3])
-            self._keys.append(value.new_zeros(shape))  # under autocast keys come wider than attention multiplies them
-            self._values.append(value.new_zeros(shape))
+            grown_shape = (len(self.lengths), key.shape[1], self._capacity, key.shape[3])
+            self._keys.append(value.new_zeros(grown_shape))  # under autocast keys come wider than attention multiplies them
+            self._values.append(value.new_zeros(grown_shape))
         if layer == 0 and self._from_row.device != key.device:
-            moved = (table.to(key.device) for table in (self._from_row, self._from_column, self._to_column))
-            self._from_row, self._from_column, self._to_column = moved
+            moved_indices = (table.to(key.device) for table in (self._from_row, self._from_column, self._to_column))
+            self._from_row, self._from_column, self._to_column = moved_indices
         active_slices: list[torch.Tensor] = []
         for table, new_values in ((self._keys[layer], key), (self._values[layer], value)):
             table[self._from_row, :, self._to_column] = new_values[self._from_row, :, self._from_column].to(table.dtype)
@@ -95,22 +109,22 @@ class RaggedCache:
         if self._longest <= self._capacity:
             return
         self._capacity = max(self._longest + MIN_SPARE, int(self._longest * SPARE))
-        for tables in (self._keys, self._values):
-            for layer, table in enumerate(tables):
-                larger = table.new_zeros(*table.shape[:2], self._capacity, table.shape[3])
-                larger[:, :, : table.shape[2]] = table
-                tables[layer] = larger
+        for cache_tensors in (self._keys, self._values):
+            for layer, cache_tensor in enumerate(cache_tensors):
+                larger_tensor = cache_tensor.new_zeros(*cache_tensor.shape[:2], self._capacity, cache_tensor.shape[3])
+                larger_tensor[:, :, : cache_tensor.shape[2]] = cache_tensor
+                cache_tensors[layer] = larger_tensor
 
     def _arrange(self, row_indices: Sequence[int]) -> None:
         """Bring rows to the first slots, in this order."""
-        for slot, row in enumerate(row_indices):
-            old_slot = self._slot_of_row[row]
+        for slot, row_index in enumerate(row_indices):
+            old_slot = self._slot_of_row[row_index]
             if old_slot == slot:
                 continue
             displaced_row = self._slot_of_row.index(slot)
-            longest = max(self.lengths[row], self.lengths[displaced_row])
-            for table in (*self._keys, *self._values):
-                displaced = table[slot, :, :longest].clone()
-                table[slot, :, :longest] = table[old_slot, :, :longest]
-                table[old_slot, :, :longest] = displaced
-            self._slot_of_row[row], self._slot_of_row[displaced_row] = slot, old_slot
+            max_cached_tokens = max(self.lengths[row_index], self.lengths[displaced_row])
+            for cache_tensor in (*self._keys, *self._values):
+                displaced_values = cache_tensor[slot, :, :max_cached_tokens].clone()
+                cache_tensor[slot, :, :max_cached_tokens] = cache_tensor[old_slot, :, :max_cached_tokens]
+                cache_tensor[old_slot, :, :max_cached_tokens] = displaced_values
+            self._slot_of_row[row_index], self._slot_of_row[displaced_row] = slot, old_slot

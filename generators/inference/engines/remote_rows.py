@@ -88,33 +88,33 @@ class RemoteConversation:
         for row_index, pieces in added.items():
             row = self._rows[row_index]
             row.may_look = row_index in may_look
-            for stretch in self._layout.stretches(pieces):
-                self._append(row, stretch)
+            for token_run in self._layout.stretches(pieces):
+                self._append(row, token_run)
             self._transport.send(row_index, self._order(row_index, row), self._request(row))
             self._in_flight.add(row_index)
         if not self._in_flight:
             return {}
-        results = self._transport.receive()
-        self._in_flight -= results.keys()
+        raw_results = self._transport.receive()
+        self._in_flight -= raw_results.keys()
         return {
-            row_index: result if isinstance(result, FailedRow) else self._take(row_index, result)
-            for row_index, result in results.items()
+            row_index: raw_result if isinstance(raw_result, FailedRow) else self._take(row_index, raw_result)
+            for row_index, raw_result in raw_results.items()
         }
 
-    def _append(self, row: _Row, stretch: TokenRun) -> None:
-        row.ids += stretch.ids.tolist()
-        row.sent_ids += bare(stretch, self._layout)
-        row.clips += [self._parcel_for(clip) for clip in stretch.clips]
+    def _append(self, row: _Row, token_run: TokenRun) -> None:
+        row.ids += token_run.ids.tolist()
+        row.sent_ids += bare(token_run, self._layout)
+        row.clips += [self._parcel_for(clip) for clip in token_run.clips]
 
     def _parcel_for(self, clip: ShownClip) -> ClipPayload:
         """The clip's payload, made once for all rows that are shown it."""
-        cached = self._parcels.get(id(clip))
-        if cached is None:
+        clip_and_payload = self._parcels.get(id(clip))
+        if clip_and_payload is None:
             if clip.tokens > self._room.clip:
                 message = f"a clip has {clip.tokens} visual tokens; the engine takes {self._room.clip} at once"
                 raise InputError(message, where="max_num_batched_tokens", hint="raise it, or show fewer or smaller frames")
-            cached = self._parcels[id(clip)] = clip, payload_of(clip)
-        return cached[1]
+            clip_and_payload = self._parcels[id(clip)] = clip, payload_of(clip)
+        return clip_and_payload[1]
 
     def _order(self, row_index: int, row: _Row) -> Order:
         first_clip = row.clips[0].name if row.clips else ""
@@ -128,28 +128,28 @@ class RemoteConversation:
             )
             hint = "raise the engine's context, or show fewer or smaller frames"
             raise InputError(message, where="max_model_len", hint=hint)
-        stops = (self._vocabulary.end, *([self._vocabulary.look_end] if row.may_look else []))
+        stop_ids = (self._vocabulary.end, *([self._vocabulary.look_end] if row.may_look else []))
         sampling = row.sampling
         return Generate(
-            tuple(row.sent_ids), tuple(row.clips), stops, max_tokens, sampling.temperature, sampling.seed, row.tokens_written
+            tuple(row.sent_ids), tuple(row.clips), stop_ids, max_tokens, sampling.temperature, sampling.seed, row.tokens_written
         )
 
     def _take(self, row_index: int, generated: Generated) -> GeneratedText:
         row = self._rows[row_index]
         self._compare(row, generated)
-        tally = self._tallies.later if row.requests else self._tallies.first
-        tally.requests, tally.tokens, tally.cached = (
-            tally.requests + 1,
-            tally.tokens + len(row.ids),
-            tally.cached + generated.cached,
+        generation_total = self._tallies.later if row.requests else self._tallies.first
+        generation_total.requests, generation_total.tokens, generation_total.cached = (
+            generation_total.requests + 1,
+            generation_total.tokens + len(row.ids),
+            generation_total.cached + generated.cached,
         )
         row.requests += 1
         row.ids += generated.ids
         row.sent_ids += generated.ids
         row.tokens_written += len(generated.ids)
-        stop = self._stop(row, generated.ids[-1])
-        text_ids = generated.ids[:-1] if stop == "end" else generated.ids
-        return GeneratedText(self._vocabulary.decode(list(text_ids)), generated.ids, generated.log_probs, stop)
+        stop_reason = self._stop(row, generated.ids[-1])
+        text_ids = generated.ids[:-1] if stop_reason == "end" else generated.ids
+        return GeneratedText(self._vocabulary.decode(list(text_ids)), generated.ids, generated.log_probs, stop_reason)
 
     def _stop(self, row: _Row, last_id: int) -> Stop:
         if last_id == self._vocabulary.end:
@@ -159,33 +159,38 @@ class RemoteConversation:
     def _compare(self, row: _Row, generated: Generated) -> None:
         if generated.context == tuple(row.ids):
             return
-        pairs = zip(row.ids, generated.context, strict=False)
-        index = next(
-            (index for index, (expected, actual) in enumerate(pairs) if expected != actual),
+        id_pairs = zip(row.ids, generated.context, strict=False)
+        difference_index = next(
+            (
+                difference_index
+                for difference_index, (expected_id, actual_id) in enumerate(id_pairs)
+                if expected_id != actual_id
+            ),
             min(len(row.ids), len(generated.context)),
         )
         expected, actual = (
-            self._vocabulary.decode(list(row_ids[index : index + 8])) for row_ids in (row.ids, generated.context)
+            self._vocabulary.decode(list(row_ids[difference_index : difference_index + 8]))
+            for row_ids in (row.ids, generated.context)
         )
         raise DmforgeError(
-            f"the engine showed its model another context: {actual!r} in place of {expected!r}, at token {index}",
+            f"the engine showed its model another context: {actual!r} in place of {expected!r}, at token {difference_index}",
             where=self._vocabulary.where,
             hint="see that engine and student are of one checkpoint, and vllm is of a version that docs/engines.md names",
         )
 
 
-def bare(stretch: TokenRun, layout: TokenLayout) -> list[int]:
+def bare(token_run: TokenRun, layout: TokenLayout) -> list[int]:
     """Tokens of a stretch with one `<|video_pad|>` in place of each clip."""
-    ids: list[int] = stretch.ids.tolist()
-    pad = layout.vocabulary.video_pad
+    run_ids: list[int] = token_run.ids.tolist()
+    video_pad_id = layout.vocabulary.video_pad
     bare_ids: list[int] = []
-    offset = 0
-    for clip in stretch.clips:
+    copied_until = 0
+    for clip in token_run.clips:
         printed_ids = layout.vocabulary.encode(printed(clip))
-        start = ids.index(pad, offset) - printed_ids.index(pad)
-        if start < offset or ids[start : start + len(printed_ids)] != printed_ids:
+        clip_start = run_ids.index(video_pad_id, copied_until) - printed_ids.index(video_pad_id)
+        if clip_start < copied_until or run_ids[clip_start : clip_start + len(printed_ids)] != printed_ids:
             hint = "let the text before the frames end with a line break"
             raise InputError("a text runs into the stamp of a frame", where=layout.vocabulary.where, hint=hint)
-        bare_ids += [*ids[offset:start], pad]
-        offset = start + len(printed_ids)
-    return bare_ids + ids[offset:]
+        bare_ids += [*run_ids[copied_until:clip_start], video_pad_id]
+        copied_until = clip_start + len(printed_ids)
+    return bare_ids + run_ids[copied_until:]

@@ -29,16 +29,20 @@ def pick(
     logits: torch.Tensor, temperatures: Sequence[float], uniforms: Sequence[float], banned: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A token for each row of logits, and its log-probability. At temperature 0 it is the likeliest."""
-    divisors = torch.tensor([temperature or 1.0 for temperature in temperatures], device=logits.device)
-    tempered = logits.float() / divisors[:, None] if logits.dtype != torch.float64 else logits / divisors[:, None]
-    log_probs = torch.log_softmax(tempered, -1)
-    allowed = tempered.clone()
-    allowed[:, banned] = float("-inf")
-    thresholds = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)
-    cumulative = torch.softmax(allowed.double(), -1).cumsum(-1)
-    sampled = torch.searchsorted(cumulative, (thresholds[:, None] * cumulative[:, -1:]), right=True)[:, 0].clamp(
-        max=cumulative.shape[1] - 1
+    temperature_divisors = torch.tensor([temperature or 1.0 for temperature in temperatures], device=logits.device)
+    tempered_logits = (
+        logits.float() / temperature_divisors[:, None]
+        if logits.dtype != torch.float64
+        else logits / temperature_divisors[:, None]
     )
+    log_probs = torch.log_softmax(tempered_logits, -1)
+    allowed_logits = tempered_logits.clone()
+    allowed_logits[:, banned] = float("-inf")
+    uniform_thresholds = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)
+    cumulative_probs = torch.softmax(allowed_logits.double(), -1).cumsum(-1)
+    sampled_ids = torch.searchsorted(cumulative_probs, (uniform_thresholds[:, None] * cumulative_probs[:, -1:]), right=True)[
+        :, 0
+    ].clamp(max=cumulative_probs.shape[1] - 1)
     is_greedy = torch.tensor([temperature == 0 for temperature in temperatures], device=logits.device)
-    tokens = torch.where(is_greedy, allowed.argmax(-1), sampled)
-    return tokens, log_probs.gather(1, tokens[:, None])[:, 0]
+    token_ids = torch.where(is_greedy, allowed_logits.argmax(-1), sampled_ids)
+    return token_ids, log_probs.gather(1, token_ids[:, None])[:, 0]

@@ -79,147 +79,156 @@ class TransformersConversation:
 
     def _put(self, added: Mapping[int, Sequence[PromptPiece]]) -> dict[int, torch.Tensor]:
         # rows that begin with the very same prompt go through the model once
-        leaders: dict[_Key, int] = {}
-        followers: dict[int, list[int]] = {}
+        leader_by_prompt: dict[_Key, int] = {}
+        followers_by_leader: dict[int, list[int]] = {}
         for row_index, pieces in added.items():
             is_fresh = not self._cache.lengths[row_index] and not self._rows[row_index].waiting
-            leader = leaders.setdefault(_key(pieces), row_index) if is_fresh else row_index
-            if leader != row_index:
-                followers.setdefault(leader, []).append(row_index)
+            leader_index = leader_by_prompt.setdefault(_key(pieces), row_index) if is_fresh else row_index
+            if leader_index != row_index:
+                followers_by_leader.setdefault(leader_index, []).append(row_index)
             else:
                 self._rows[row_index].waiting += self._student.layout.stretches(pieces)
-        follower_rows = {row_index for group_followers in followers.values() for row_index in group_followers}
-        leading = [row_index for row_index in added if row_index not in follower_rows]
-        self._put_shared_prompts(added, [*leaders.values()])
+        follower_rows = {row_index for group_followers in followers_by_leader.values() for row_index in group_followers}
+        leading_indices = [row_index for row_index in added if row_index not in follower_rows]
+        self._put_shared_prompts(added, [*leader_by_prompt.values()])
         logits: dict[int, torch.Tensor] = {}
-        for group_indices in self._length_groups(leading):
+        for group_indices in self._length_groups(leading_indices):
             logits |= zip(group_indices, self._forward(group_indices), strict=True)
-        for leader, group_followers in followers.items():
-            self._repeat(leader, group_followers)
-            logits |= dict.fromkeys(group_followers, logits[leader])
+        for leader_index, group_followers in followers_by_leader.items():
+            self._repeat(leader_index, group_followers)
+            logits |= dict.fromkeys(group_followers, logits[leader_index])
         return logits
 
     def _put_shared_prompts(self, added: Mapping[int, Sequence[PromptPiece]], fresh_indices: Sequence[int]) -> None:
         """Put a prompt through the model once for all rows that share it and then differ, as rows with different forced looks
         do."""
-        prompts: dict[_Key, list[int]] = {}
+        rows_by_prompt: dict[_Key, list[int]] = {}
         for row_index in fresh_indices:
-            prompt = [piece for piece in added[row_index] if piece.piece.author == "prompt"]
-            if 0 < len(prompt) < len(added[row_index]):
-                prompts.setdefault(_key(prompt), []).append(row_index)
-        for first_index, *other_indices in prompts.values():
+            prompt_pieces = [piece for piece in added[row_index] if piece.piece.author == "prompt"]
+            if 0 < len(prompt_pieces) < len(added[row_index]):
+                rows_by_prompt.setdefault(_key(prompt_pieces), []).append(row_index)
+        for first_index, *other_indices in rows_by_prompt.values():
             if not other_indices:
                 continue
-            prompt, *later_stretches = self._rows[first_index].waiting
-            self._rows[first_index].waiting = [prompt]
+            prompt_run, *later_runs = self._rows[first_index].waiting
+            self._rows[first_index].waiting = [prompt_run]
             self._forward([first_index])
             self._repeat(first_index, other_indices)
-            self._rows[first_index].waiting = later_stretches
+            self._rows[first_index].waiting = later_runs
             for row_index in other_indices:
                 self._rows[row_index].waiting = self._rows[row_index].waiting[1:]
 
-    def _repeat(self, source: int, targets: Sequence[int]) -> None:
-        self._cache.repeat(source, targets)
-        for row_index in targets:
-            self._rows[row_index].next_position = self._rows[source].next_position
+    def _repeat(self, source_row: int, target_rows: Sequence[int]) -> None:
+        self._cache.repeat(source_row, target_rows)
+        for row_index in target_rows:
+            self._rows[row_index].next_position = self._rows[source_row].next_position
 
     def _length_groups(self, row_indices: Sequence[int]) -> Iterator[list[int]]:
         """Groups of rows of similar length, each for one forward pass."""
-        lengths = {row_index: sum(len(stretch.ids) for stretch in self._rows[row_index].waiting) for row_index in row_indices}
-        group: list[int] = []
-        for row_index in sorted(row_indices, key=lambda row_index: (lengths[row_index], row_index)):
-            if group and lengths[row_index] * (len(group) + 1) > self._engine.max_rows:
-                yield group
-                group = []
-            group.append(row_index)
-        if group:
-            yield group
+        waiting_tokens = {
+            row_index: sum(len(token_run.ids) for token_run in self._rows[row_index].waiting) for row_index in row_indices
+        }
+        row_group: list[int] = []
+        for row_index in sorted(row_indices, key=lambda row_index: (waiting_tokens[row_index], row_index)):
+            if row_group and waiting_tokens[row_index] * (len(row_group) + 1) > self._engine.max_rows:
+                yield row_group
+                row_group = []
+            row_group.append(row_index)
+        if row_group:
+            yield row_group
 
     def _decode(self, logits: dict[int, torch.Tensor], may_look: Collection[int]) -> dict[int, GeneratedText]:
         vocabulary = self._student.vocabulary
-        ids: dict[int, list[int]] = {row_index: [] for row_index in logits}
-        log_probs: dict[int, list[float]] = {row_index: [] for row_index in logits}
-        stops: dict[int, Stop] = {}
+        ids_by_row: dict[int, list[int]] = {row_index: [] for row_index in logits}
+        log_probs_by_row: dict[int, list[float]] = {row_index: [] for row_index in logits}
+        stop_by_row: dict[int, Stop] = {}
         active_rows = list(logits)
         next_logits = torch.stack([logits[row_index] for row_index in active_rows])
         while True:
-            for row_index, (token, log_prob) in zip(active_rows, self._sample_tokens(active_rows, next_logits), strict=True):
-                ids[row_index].append(token)
-                log_probs[row_index].append(log_prob)
+            for row_index, (token_id, log_prob) in zip(active_rows, self._sample_tokens(active_rows, next_logits), strict=True):
+                ids_by_row[row_index].append(token_id)
+                log_probs_by_row[row_index].append(log_prob)
                 row = self._rows[row_index]
                 row.tokens_left -= 1
-                row.waiting = [TokenRun("policy", np.array([token], np.int64))]
-                if token == vocabulary.end:
-                    stops[row_index] = "end"
+                row.waiting = [TokenRun("policy", np.array([token_id], np.int64))]
+                if token_id == vocabulary.end:
+                    stop_by_row[row_index] = "end"
                 elif not row.tokens_left:
-                    stops[row_index] = "length"
-                elif token == vocabulary.look_end and row_index in may_look:
-                    stops[row_index] = "look"
-            active_rows = [row_index for row_index in active_rows if row_index not in stops]
+                    stop_by_row[row_index] = "length"
+                elif token_id == vocabulary.look_end and row_index in may_look:
+                    stop_by_row[row_index] = "look"
+            active_rows = [row_index for row_index in active_rows if row_index not in stop_by_row]
             if not active_rows:
                 break
             next_logits = self._forward(active_rows)
-        return {row_index: self._as_written(ids[row_index], log_probs[row_index], stop) for row_index, stop in stops.items()}
+        return {
+            row_index: self._as_written(ids_by_row[row_index], log_probs_by_row[row_index], stop_reason)
+            for row_index, stop_reason in stop_by_row.items()
+        }
 
-    def _as_written(self, ids: list[int], log_probs: list[float], stop: Stop) -> GeneratedText:
-        text_ids = ids[:-1] if stop == "end" else ids
-        return GeneratedText(self._student.vocabulary.decode(text_ids), tuple(ids), tuple(log_probs), stop)
+    def _as_written(self, ids: list[int], log_probs: list[float], stop_reason: Stop) -> GeneratedText:
+        text_ids = ids[:-1] if stop_reason == "end" else ids
+        return GeneratedText(self._student.vocabulary.decode(text_ids), tuple(ids), tuple(log_probs), stop_reason)
 
     def _sample_tokens(self, row_indices: Sequence[int], logits: torch.Tensor) -> list[tuple[int, float]]:
         """A token for each row, and its log-probability. Each row draws one random number a token, from its own stream."""
         rows = [self._rows[row_index] for row_index in row_indices]
         uniforms = [row.stream[row.sampling.max_tokens - row.tokens_left] for row in rows]
-        tokens, log_probs = pick(logits, [row.sampling.temperature for row in rows], uniforms, self._engine.banned)
-        return list(zip(tokens.tolist(), log_probs.tolist(), strict=True))
+        token_ids, log_probs = pick(logits, [row.sampling.temperature for row in rows], uniforms, self._engine.banned)
+        return list(zip(token_ids.tolist(), log_probs.tolist(), strict=True))
 
     def _forward(self, row_indices: Sequence[int]) -> torch.Tensor:
         """One forward pass over everything that waits in these rows: the logits after the last token of each."""
         model, device = self._student.model, self._student.device
-        ids, positions_by_row, inputs = self._batch(row_indices)
-        lengths = [len(row_tokens) for row_tokens in ids]
-        longest = max(lengths)
-        tokens = np.full((len(ids), longest), self._student.vocabulary.padding, np.int64)
-        position_ids = np.zeros((3, len(ids), longest), np.int64)
-        for batch_row, (row_tokens, row_positions) in enumerate(zip(ids, positions_by_row, strict=True)):
-            tokens[batch_row, longest - len(row_tokens) :] = row_tokens
-            position_ids[:, batch_row, longest - len(row_tokens) :] = row_positions
+        ids_by_row, positions_by_row, pixel_inputs = self._batch(row_indices)
+        lengths = [len(row_ids) for row_ids in ids_by_row]
+        max_new_tokens = max(lengths)
+        padded_ids = np.full((len(ids_by_row), max_new_tokens), self._student.vocabulary.padding, np.int64)
+        position_ids = np.zeros((3, len(ids_by_row), max_new_tokens), np.int64)
+        for batch_row, (row_ids, row_positions) in enumerate(zip(ids_by_row, positions_by_row, strict=True)):
+            padded_ids[batch_row, max_new_tokens - len(row_ids) :] = row_ids
+            position_ids[:, batch_row, max_new_tokens - len(row_ids) :] = row_positions
         self._cache.begin(row_indices, lengths)
         return model(
-            input_ids=torch.from_numpy(tokens).to(device),
+            input_ids=torch.from_numpy(padded_ids).to(device),
             position_ids=torch.from_numpy(position_ids).to(device),
             attention_mask=self._cache.mask(lengths, row_indices, device),
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
-            **inputs,
+            **pixel_inputs,
         ).logits[:, -1]
 
     def _batch(self, row_indices: Sequence[int]) -> tuple[list[Ids], list[Ids], dict[str, Any]]:
         """Tokens and positions of each row, and the pixels of all of them."""
-        pad = self._student.vocabulary.video_pad
-        ids: list[Ids] = []
+        video_pad_id = self._student.vocabulary.video_pad
+        ids_by_row: list[Ids] = []
         positions_by_row: list[Ids] = []
-        patches: list[torch.Tensor] = []
-        grids: list[tuple[int, int, int]] = []
+        patches_of_clips: list[torch.Tensor] = []
+        clip_grids: list[tuple[int, int, int]] = []
         for row_index in row_indices:
             row = self._rows[row_index]
-            ids.append(np.concatenate([stretch.ids for stretch in row.waiting]))
-            clips = [clip for stretch in row.waiting for clip in stretch.clips]
-            if len(ids[-1]) == 1:  # nearly every time: what was just written
+            ids_by_row.append(np.concatenate([token_run.ids for token_run in row.waiting]))
+            clips = [clip for token_run in row.waiting for clip in token_run.clips]
+            if len(ids_by_row[-1]) == 1:  # nearly every time: what was just written
                 positions_by_row.append(np.full((3, 1), row.next_position))
                 row.next_position += 1
             else:
-                cells = [cell for clip in clips for cell in cells_of(clip)]
-                positions_by_row.append(positions(ids[-1], pad, cells, row.next_position))
+                patch_cells = [patch_cell for clip in clips for patch_cell in cells_of(clip)]
+                positions_by_row.append(positions(ids_by_row[-1], video_pad_id, patch_cells, row.next_position))
                 row.next_position = next_position(positions_by_row[-1], row.next_position)
             row.waiting = []
-            patches += [torch.from_numpy(patchify(clip.frames)) for clip in clips]
-            grids += [grid_of(clip.frames) for clip in clips]
-        if not patches:
-            return ids, positions_by_row, {}
+            patches_of_clips += [torch.from_numpy(patchify(clip.frames)) for clip in clips]
+            clip_grids += [grid_of(clip.frames) for clip in clips]
+        if not patches_of_clips:
+            return ids_by_row, positions_by_row, {}
         device = self._student.device
-        pixels = normalised(torch.cat(patches).to(device))
-        return ids, positions_by_row, {"pixel_values_videos": pixels, "video_grid_thw": torch.tensor(grids, device=device)}
+        pixels = normalised(torch.cat(patches_of_clips).to(device))
+        return (
+            ids_by_row,
+            positions_by_row,
+            {"pixel_values_videos": pixels, "video_grid_thw": torch.tensor(clip_grids, device=device)},
+        )
 
 
 def _key(pieces: Sequence[PromptPiece]) -> _Key:

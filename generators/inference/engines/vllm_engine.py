@@ -39,12 +39,12 @@ class WorkerPool:
         self.workers[order[0] % len(self.workers)].add(row_index, order, request)
 
     def receive(self) -> dict[int, Generated | FailedRow]:
-        results: dict[int, Generated | FailedRow] = {}
-        while not results:
+        result_by_row: dict[int, Generated | FailedRow] = {}
+        while not result_by_row:
             for worker in self.workers:
                 worker.hand_out()
-            results = self._listen()
-        return results
+            result_by_row = self._listen()
+        return result_by_row
 
     def renew(self) -> None:
         """Load the checkpoint's new weights in all processes, and wait until each has them."""
@@ -54,15 +54,15 @@ class WorkerPool:
             self._listen()
 
     def _listen(self) -> dict[int, Generated | FailedRow]:
-        results: dict[int, Generated | FailedRow] = {}
+        result_by_row: dict[int, Generated | FailedRow] = {}
         workers_by_connection = {worker.connection: worker for worker in self.workers if worker.connection is not None}
         for connection in wait(list(workers_by_connection), TICK_S):
-            results |= workers_by_connection[connection].hear()  # pyright: ignore[reportArgumentType] (only what was given is returned)
+            result_by_row |= workers_by_connection[connection].hear()  # pyright: ignore[reportArgumentType] (only what was given is returned)
         if time.monotonic() - self._last_patrol_s > TICK_S:
             self._last_patrol_s = time.monotonic()
             for worker in self.workers:
-                results |= worker.patrol()
-        return results
+                result_by_row |= worker.patrol()
+        return result_by_row
 
     def clear(self) -> None:
         for worker in self.workers:
@@ -106,24 +106,28 @@ def room_of(settings: VllmSettings) -> EngineResources:
 def worker_specs_of(settings: VllmSettings, checkpoint: str, command: Sequence[str], first_gpu: int = 0) -> list[WorkerSpec]:
     """One `WorkerSpec` for each process: they take GPUs from `first_gpu` on. A single one that begins with GPU 0 keeps its
     environment."""
-    start = StartEngine(_arguments(settings, checkpoint))
+    start_engine = StartEngine(_arguments(settings, checkpoint))
     worker_specs: list[WorkerSpec] = []
-    for gpu in range(first_gpu, first_gpu + settings.processes):
-        device_variable = {DEVICES: _device(gpu)} if first_gpu or settings.processes > 1 else {}
+    for gpu_index in range(first_gpu, first_gpu + settings.processes):
+        device_variable = {DEVICES: _device(gpu_index)} if first_gpu or settings.processes > 1 else {}
         environment = {**ENVIRONMENT, **OWN_PROCESS, **device_variable}
         worker_specs.append(
-            WorkerSpec(command, start, environment, settings.max_num_seqs, settings.start_timeout_s, settings.hang_timeout_s)
+            WorkerSpec(
+                command, start_engine, environment, settings.max_num_seqs, settings.start_timeout_s, settings.hang_timeout_s
+            )
         )
     return worker_specs
 
 
-def _device(index: int) -> str:
+def _device(gpu_index: int) -> str:
     """The name of a GPU: one of those that `CUDA_VISIBLE_DEVICES` names, where it is set."""
-    device_names = [name for name in os.environ.get(DEVICES, "").split(",") if name]
-    if device_names and index >= len(device_names):
+    device_names = [device_name for device_name in os.environ.get(DEVICES, "").split(",") if device_name]
+    if device_names and gpu_index >= len(device_names):
         hint = f"set processes to {len(device_names)}, or name more GPUs in {DEVICES}"
-        raise InputError(f"there are {len(device_names)} GPUs for {index + 1} processes", where="engine.processes", hint=hint)
-    return device_names[index] if device_names else str(index)
+        raise InputError(
+            f"there are {len(device_names)} GPUs for {gpu_index + 1} processes", where="engine.processes", hint=hint
+        )
+    return device_names[gpu_index] if device_names else str(gpu_index)
 
 
 def _arguments(settings: VllmSettings, checkpoint: str) -> dict[str, Any]:

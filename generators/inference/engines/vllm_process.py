@@ -68,28 +68,28 @@ class EngineCore:
 
     def step(self) -> dict[int, Generated]:
         """One pass through the model: results of the requests that ended with it, by request id."""
-        results: dict[int, Generated] = {}
-        for output in self.engine.step():
-            if output.finished:
-                self._in_flight.discard(output.request_id)
-                results[int(output.request_id)] = _generated(output)
-        return results
+        generated_by_request: dict[int, Generated] = {}
+        for request_output in self.engine.step():
+            if request_output.finished:
+                self._in_flight.discard(request_output.request_id)
+                generated_by_request[int(request_output.request_id)] = _generated(request_output)
+        return generated_by_request
 
     def _add(self, message: GenerateWithClips) -> None:
         from vllm import SamplingParams, TokensPrompt  # pyright: ignore
         from vllm.sampling_params import RequestOutputKind  # pyright: ignore
 
         self._clips |= {clip.name: clip for clip in message.new_clips}
-        clips = [self._clips[name] for name in message.clip_names]
-        prompt: Any = TokensPrompt(prompt_token_ids=list(message.request.ids))
+        clips = [self._clips[clip_name] for clip_name in message.clip_names]
+        tokens_prompt: Any = TokensPrompt(prompt_token_ids=list(message.request.ids))
         if clips:
-            prompt["multi_modal_data"] = {"video": [(clip.frames, clip.metadata) for clip in clips]}
-            prompt["multi_modal_uuids"] = {"video": list(message.clip_names)}
-        (rendered,) = self.engine.renderer.render_cmpl([prompt])
-        params = SamplingParams(**message.request.sampling(), output_kind=RequestOutputKind.FINAL_ONLY)
+            tokens_prompt["multi_modal_data"] = {"video": [(clip.frames, clip.metadata) for clip in clips]}
+            tokens_prompt["multi_modal_uuids"] = {"video": list(message.clip_names)}
+        (rendered_prompt,) = self.engine.renderer.render_cmpl([tokens_prompt])
+        sampling_params = SamplingParams(**message.request.sampling(), output_kind=RequestOutputKind.FINAL_ONLY)
         request_id = str(message.request_id)
         self._in_flight.add(request_id)
-        self.engine.add_request(request_id, rendered, params)
+        self.engine.add_request(request_id, rendered_prompt, sampling_params)
 
 
 def _pack_heads(model: Any) -> None:
@@ -97,24 +97,27 @@ def _pack_heads(model: Any) -> None:
     leaves what a CPU's kernels had packed of the old ones. Elsewhere nothing is packed."""
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead  # pyright: ignore
 
-    for layer in model.modules():
-        if isinstance(layer, ParallelLMHead):
-            layer.quant_method.process_weights_after_loading(layer)
+    for model_layer in model.modules():
+        if isinstance(model_layer, ParallelLMHead):
+            model_layer.quant_method.process_weights_after_loading(model_layer)
 
 
-def _generated(output: Any) -> Generated:
-    (completion,) = output.outputs
-    ids = tuple(completion.token_ids)
-    log_probs = tuple(float(by_token[token_id].logprob) for token_id, by_token in zip(ids, completion.logprobs, strict=True))
-    return Generated(tuple(output.prompt_token_ids), ids, log_probs, output.num_cached_tokens or 0)
+def _generated(request_output: Any) -> Generated:
+    (completion_output,) = request_output.outputs
+    token_ids = tuple(completion_output.token_ids)
+    log_probs = tuple(
+        float(log_prob_by_token[token_id].logprob)
+        for token_id, log_prob_by_token in zip(token_ids, completion_output.logprobs, strict=True)
+    )
+    return Generated(tuple(request_output.prompt_token_ids), token_ids, log_probs, request_output.num_cached_tokens or 0)
 
 
 def serve(connection: Connection, core_class: type[EngineCore] = EngineCore) -> None:
     """Answer messages until the process that started this one hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; who started it decides
-    start: StartEngine = connection.recv()
+    start_engine: StartEngine = connection.recv()
     try:
-        core = core_class(start)
+        core = core_class(start_engine)
         inbox: queue.SimpleQueue[GenerateWithClips | DropAll | ReloadWeights] = queue.SimpleQueue()
         threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
         connection.send(EngineReady())
@@ -134,9 +137,9 @@ def _work(
             core.take(message)
             if isinstance(message, ReloadWeights):
                 connection.send(WeightsReloaded())
-        results = core.step()
-        if results or time.monotonic() - last_beat_s > BEAT_S:
-            connection.send(Heartbeat(results))
+        generated_by_request = core.step()
+        if generated_by_request or time.monotonic() - last_beat_s > BEAT_S:
+            connection.send(Heartbeat(generated_by_request))
             last_beat_s = time.monotonic()
 
 

@@ -51,11 +51,11 @@ class TokenSamplingProcessor(LogitsProcessor):  # pyright: ignore[reportUntypedB
             return logits
         if self._banned is None:
             self._banned = torch.from_numpy(self._vocabulary.unwritable(logits.shape[1])).to(self._device)
-        indices, rows = list(self._rows), list(self._rows.values())
-        uniforms = [row.stream[row.tokens_before + len(row.output_ids)] for row in rows]
-        tokens, log_probs = pick(logits[indices], [row.temperature for row in rows], uniforms, self._banned)
-        logits[indices] = float("-inf")
-        logits[indices, tokens] = log_probs
+        batch_indices, sampled_rows = list(self._rows), list(self._rows.values())
+        uniforms = [row.stream[row.tokens_before + len(row.output_ids)] for row in sampled_rows]
+        token_ids, log_probs = pick(logits[batch_indices], [row.temperature for row in sampled_rows], uniforms, self._banned)
+        logits[batch_indices] = float("-inf")
+        logits[batch_indices, token_ids] = log_probs
         return logits
 
 

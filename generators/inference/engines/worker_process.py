@@ -81,18 +81,18 @@ class _Process:
     def end(self) -> str:
         """Kill the process, and say why it ended."""
         self.process.kill()
-        code = self.process.wait()
-        cause = self.error or (f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}")
+        exit_code = self.process.wait()
+        end_cause = self.error or (f"ended by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit code {exit_code}")
         if not self.is_ready and not self.error:
-            cause += f"; its last line: {self._last_words()}"
+            end_cause += f"; its last line: {self._last_words()}"
         self.connection.close()
         self.log.close()
-        return cause
+        return end_cause
 
     def _last_words(self) -> str:
         self.log.seek(max(0, self.log.seek(0, os.SEEK_END) - 4096))
-        lines = self.log.read().decode("utf-8", "replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
+        log_lines = self.log.read().decode("utf-8", "replace").splitlines()
+        return next((log_line.strip() for log_line in reversed(log_lines) if log_line.strip()), "nothing")
 
 
 class WorkerProcess:
@@ -162,14 +162,14 @@ class WorkerProcess:
 
     def patrol(self) -> dict[int, Generated | FailedRow]:
         """End the process if it has given no sign for too long."""
-        process = self._process
-        if process is None or (process.is_ready and not self._in_flight and not self._is_reloading):
+        engine_process = self._process
+        if engine_process is None or (engine_process.is_ready and not self._in_flight and not self._is_reloading):
             return {}
-        timeout_s = self._hiring.hang_timeout_s if process.is_ready and not self._is_reloading else self._hiring.start_s
-        if time.monotonic() - process.last_sign_s < timeout_s:
+        timeout_s = self._hiring.hang_timeout_s if engine_process.is_ready and not self._is_reloading else self._hiring.start_s
+        if time.monotonic() - engine_process.last_sign_s < timeout_s:
             return {}
-        process.error = f"the process gave no sign for {timeout_s:g} s"
-        return self._replace_dead(process.end())
+        engine_process.error = f"the process gave no sign for {timeout_s:g} s"
+        return self._replace_dead(engine_process.end())
 
     def clear(self) -> None:
         """Drop all requests."""
@@ -196,18 +196,19 @@ class WorkerProcess:
             self._process.end()
             self._process = None
 
-    def _send(self, pending: _Pending) -> None:
+    def _send(self, pending_request: _Pending) -> None:
         assert self._process is not None
         self._last_request_id += 1
-        self._in_flight[self._last_request_id] = pending
-        clips = {clip.name: clip for clip in pending.request.clips}
-        new_clips = tuple(clip for name, clip in clips.items() if name not in self._sent_clips)
-        self._sent_clips |= clips.keys()
-        clip_names = tuple(clip.name for clip in pending.request.clips)
+        self._in_flight[self._last_request_id] = pending_request
+        clip_by_name = {clip.name: clip for clip in pending_request.request.clips}
+        new_clips = tuple(clip for clip_name, clip in clip_by_name.items() if clip_name not in self._sent_clips)
+        self._sent_clips |= clip_by_name.keys()
+        clip_names = tuple(clip.name for clip in pending_request.request.clips)
         if len(self._in_flight) == 1:
             self._process.last_sign_s = time.monotonic()
         self._write(
-            self._process, GenerateWithClips(self._last_request_id, replace(pending.request, clips=()), clip_names, new_clips)
+            self._process,
+            GenerateWithClips(self._last_request_id, replace(pending_request.request, clips=()), clip_names, new_clips),
         )
 
     @staticmethod
@@ -217,16 +218,16 @@ class WorkerProcess:
         except OSError:
             return  # the process is gone: `hear` will notice
 
-    def _take_results(self, results: Mapping[int, Generated]) -> dict[int, Generated | FailedRow]:
+    def _take_results(self, generated_by_request: Mapping[int, Generated]) -> dict[int, Generated | FailedRow]:
         # results of requests that were cleared meanwhile are dropped
-        by_row = {
+        result_by_row = {
             self._in_flight.pop(request_id).row_index: generated
-            for request_id, generated in results.items()
+            for request_id, generated in generated_by_request.items()
             if request_id in self._in_flight
         }
-        if by_row:
+        if result_by_row:
             self._sends_alone = False
-        return dict(by_row)
+        return dict(result_by_row)
 
     def _replace_dead(self, cause: str) -> dict[int, Generated | FailedRow]:
         assert self._process is not None
@@ -236,29 +237,29 @@ class WorkerProcess:
         if not was_ready and self._starts >= STARTS:
             raise Transient(f"the engine does not start: {cause}", hint="see the cause above, then run again")
         was_alone, self._sends_alone = len(pending_requests) == 1, False
-        failed: dict[int, Generated | FailedRow] = {}
-        for pending in pending_requests:
-            pending.deaths += 1
-            if was_alone and pending.deaths > 1:
-                failed[pending.row_index] = FailedRow(cause)
-            elif pending.deaths < TOGETHER:
-                heapq.heappush(self._waiting, pending)
+        failed_by_row: dict[int, Generated | FailedRow] = {}
+        for pending_request in pending_requests:
+            pending_request.deaths += 1
+            if was_alone and pending_request.deaths > 1:
+                failed_by_row[pending_request.row_index] = FailedRow(cause)
+            elif pending_request.deaths < TOGETHER:
+                heapq.heappush(self._waiting, pending_request)
             else:
-                self._suspects.append(pending)
-        return failed
+                self._suspects.append(pending_request)
+        return failed_by_row
 
     def _start_process(self) -> None:
         self._starts += 1
         our_socket, their_socket = socket.socketpair()
-        log = tempfile.TemporaryFile()  # noqa: SIM115 (it is closed with the process)
+        log_file = tempfile.TemporaryFile()  # noqa: SIM115 (it is closed with the process)
         with their_socket:
             process = subprocess.Popen(
                 [*self._hiring.command, str(their_socket.fileno())],
                 pass_fds=(their_socket.fileno(),),
                 env={**os.environ, **self._hiring.environment},
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=log_file,
                 stderr=subprocess.STDOUT,
             )
-        self._process = _Process(process, Connection(our_socket.detach()), log, time.monotonic())
+        self._process = _Process(process, Connection(our_socket.detach()), log_file, time.monotonic())
         self._process.connection.send(self._hiring.start)

@@ -43,22 +43,22 @@ def known_question(request: OracleRequest, view: SeenFrames | None) -> WorldQues
 
 def choose_look(request: OracleRequest, view: SeenFrames | None, rng: Random, habits: Habits = NONE) -> LookReply:
     """Reply to a look request: where to look closer, and how densely."""
-    question = known_question(request, view)
+    world_question = known_question(request, view)
     understood_question = understood(request.question)
-    if view is not None and question is None and understood_question is not None:
+    if view is not None and world_question is None and understood_question is not None:
         return _look_for(understood_question, view, rng)
-    if view is None or question is None or not _has_seen(question, view):
+    if view is None or world_question is None or not _has_seen(world_question, view):
         return _look_reply(
             "It is hard to tell from these frames where this happens. I will look at one part of it.", _any_look(rng)
         )
-    stamps = [view.stamps[frame] for frame in sorted(_frames_inside(question.look, view))]
-    seen_sentence = f"It is seen from {_cited(stamps[0])} until {_cited(stamps[-1])}."
-    if question.kind == "grounding":
-        look = Look(_with_margin(question.look, view.script.duration_cs), Fraction(2))
+    inside_stamps = [view.stamps[frame] for frame in sorted(_frames_inside(world_question.look, view))]
+    seen_sentence = f"It is seen from {_cited(inside_stamps[0])} until {_cited(inside_stamps[-1])}."
+    if world_question.kind == "grounding":
+        look = Look(_with_margin(world_question.look, view.script.duration_cs), Fraction(2))
         return _look_reply(f"{seen_sentence} A look around that will show when it comes and goes.", look)
-    fps = next((fps for fps in OFFERED if _would_tell(question, view, Look(question.look, fps))), OFFERED[-1])
+    fps = next((fps for fps in OFFERED if _would_tell(world_question, view, Look(world_question.look, fps))), OFFERED[-1])
     pace_sentence = "It is quick" if fps > 2 else "It is not quick"
-    look = habits.of(Look(question.look, fps), view.script.duration_cs, rng)
+    look = habits.of(Look(world_question.look, fps), view.script.duration_cs, rng)
     return _look_reply(f"{seen_sentence} {pace_sentence}: {print_density(look.fps)} frames per second will show it.", look)
 
 
@@ -78,38 +78,38 @@ def choose_answer(request: OracleRequest, view: SeenFrames | None, rng: Random) 
         return AnswerReply(
             thought="This can be said without looking.", answer=as_option(KNOWN[request.question], request.options)
         )
-    question = known_question(request, view)
+    world_question = known_question(request, view)
     understood_question = understood(request.question)
-    if view is not None and question is None and understood_question is not None:
+    if view is not None and world_question is None and understood_question is not None:
         return _answer_drafted(understood_question, request, view, rng)
-    if view is None or question is None or not any(_frames_inside(window, view) for window in question.windows):
+    if view is None or world_question is None or not any(_frames_inside(window, view) for window in world_question.windows):
         return AnswerReply(thought="These frames do not show it. I have to guess.", answer=_any_answer(request, rng))
-    if question.kind == "grounding":
-        return _answer_when(question, view)
-    possible_answers = {question.answer, *(answer for answer, rival in question.rivals if not view.told(rival))}
+    if world_question.kind == "grounding":
+        return _answer_when(world_question, view)
+    possible_answers = {world_question.answer, *(answer for answer, rival in world_question.rivals if not view.told(rival))}
     answer = rng.choice(sorted(possible_answers))
     if len(possible_answers) > 1:
         thought = "These frames leave more than one answer open. I have to guess."
     else:
-        stamps = [view.stamps[frame] for frame in sorted(view.frames)]
-        thought = f"The frames from {_cited(stamps[0])} until {_cited(stamps[-1])} show it: {answer}."
+        seen_stamps = [view.stamps[frame] for frame in sorted(view.frames)]
+        thought = f"The frames from {_cited(seen_stamps[0])} until {_cited(seen_stamps[-1])} show it: {answer}."
     return AnswerReply(thought=thought, answer=as_option(answer, request.options))
 
 
 def choose_safety(request: OracleRequest) -> SafetyReply:
     """Reply to a safety check: only texts that are planted as unsafe are found."""
-    quote = next((text for text in UNSAFE if text in request.text), "")
-    return SafetyReply(quote=quote, safety=0.0 if quote else 1.0)
+    unsafe_quote = next((unsafe_text for unsafe_text in UNSAFE if unsafe_text in request.text), "")
+    return SafetyReply(quote=unsafe_quote, safety=0.0 if unsafe_quote else 1.0)
 
 
 def describe(request: OracleRequest, view: SeenFrames | None) -> DescribeReply:
     """Reply with what the frames show, in sentences."""
-    story = seen_in(view, request.look.window) if view is not None and request.look is not None else Story(())
-    happenings = ((fact.window, fact.sentence) for fact in story.facts)
+    seen_story = seen_in(view, request.look.window) if view is not None and request.look is not None else Story(())
+    happenings = ((fact.window, fact.sentence) for fact in seen_story.facts)
     return DescribeReply(
         events=tuple(
-            Happening(start_s=Decimal(window.start_cs) / 100, end_s=Decimal(window.end_cs) / 100, what=sentence)
-            for window, sentence in happenings
+            Happening(start_s=Decimal(window.start_cs) / 100, end_s=Decimal(window.end_cs) / 100, what=fact_sentence)
+            for window, fact_sentence in happenings
         )
     )
 
@@ -129,26 +129,30 @@ def guess(request: OracleRequest, rng: Random) -> GuessReply:
 def present(request: OracleRequest, view: SeenFrames | None) -> PresentReply:
     """Reply whether the frames show what the question is about."""
     understood_question = understood(request.question)
-    question = known_question(request, view)
-    is_shown = view is not None and question is not None and _has_seen(question, view)
-    if view is not None and question is None and understood_question is not None:
+    world_question = known_question(request, view)
+    is_shown = view is not None and world_question is not None and _has_seen(world_question, view)
+    if view is not None and world_question is None and understood_question is not None:
         is_shown = understood_question.answered(seen_in(view, _whole_video(view))) is not None
     return PresentReply(thought="It is there." if is_shown else "It is nowhere.", answer="yes" if is_shown else "no")
 
 
 def _look_for(drafted: UnderstoodQuestion, view: SeenFrames, rng: Random) -> LookReply:
     """A look at the objects that a drafted question is about; what they do may be too quick for these frames."""
-    story = seen_in(view, _whole_video(view))
-    answer = drafted.answered(story)
-    names = [drafted.slots.get("name", ""), drafted.slots.get("other", "")]
-    stays = list(answer.stays) if answer else [fact for fact in story.of("stays") if fact.name in names]
-    if not stays:
+    seen_story = seen_in(view, _whole_video(view))
+    story_answer = drafted.answered(seen_story)
+    object_names = [drafted.slots.get("name", ""), drafted.slots.get("other", "")]
+    stay_facts = (
+        list(story_answer.stays) if story_answer else [fact for fact in seen_story.of("stays") if fact.name in object_names]
+    )
+    if not stay_facts:
         return _look_reply(
             "It is hard to tell from these frames where this happens. I will look at one part of it.", _any_look(rng)
         )
-    window = Window(min(stay.window.start_cs for stay in stays), max(stay.window.end_cs for stay in stays))
-    stamps = [view.stamps[frame] for frame in sorted(_frames_inside(window, view))]
-    seen_sentence = f"What is asked about can be seen from {_cited(stamps[0])} until {_cited(stamps[-1])}."
+    window = Window(
+        min(stay_fact.window.start_cs for stay_fact in stay_facts), max(stay_fact.window.end_cs for stay_fact in stay_facts)
+    )
+    inside_stamps = [view.stamps[frame] for frame in sorted(_frames_inside(window, view))]
+    seen_sentence = f"What is asked about can be seen from {_cited(inside_stamps[0])} until {_cited(inside_stamps[-1])}."
     if drafted.kind.grounded or drafted.kind.type == "duration":
         window = _with_margin(window, view.script.duration_cs)
     fps = drafted.kind.fps
@@ -158,17 +162,19 @@ def _look_for(drafted: UnderstoodQuestion, view: SeenFrames, rng: Random) -> Loo
 
 
 def _answer_drafted(drafted: UnderstoodQuestion, request: OracleRequest, view: SeenFrames, rng: Random) -> AnswerReply:
-    answer = drafted.answered(seen_in(view, request.look.window if request.look else _whole_video(view)))
-    if answer is None:
+    story_answer = drafted.answered(seen_in(view, request.look.window if request.look else _whole_video(view)))
+    if story_answer is None:
         return AnswerReply(thought="These frames do not show it. I have to guess.", answer=_any_answer(request, rng))
-    stamps = [view.stamps[frame] for frame in sorted(view.frames)]
-    thought = f"From {_cited(stamps[0])} until {_cited(stamps[-1])} the frames show it clearly enough: {answer.text}."
+    seen_stamps = [view.stamps[frame] for frame in sorted(view.frames)]
+    thought = (
+        f"From {_cited(seen_stamps[0])} until {_cited(seen_stamps[-1])} the frames show it clearly enough: {story_answer.text}."
+    )
     if drafted.kind.grounded:
-        inside_frames = sorted(_frames_inside(answer.windows[0], view))
+        inside_frames = sorted(_frames_inside(story_answer.windows[0], view))
         thought = (
             f"It is there at {_cited(view.stamps[inside_frames[0]])}, and still at {_cited(view.stamps[inside_frames[-1]])}."
         )
-    return AnswerReply(thought=thought, answer=as_option(answer.text, request.options))
+    return AnswerReply(thought=thought, answer=as_option(story_answer.text, request.options))
 
 
 def _whole_video(view: SeenFrames) -> Window:
@@ -238,5 +244,7 @@ def _cited(stamp: str) -> str:
 
 
 def _look_reply(thought: str, look: Look) -> LookReply:
-    window, fps = look.window, Decimal(look.fps.numerator) / look.fps.denominator
-    return LookReply(thought=thought, start_s=Decimal(window.start_cs) / 100, end_s=Decimal(window.end_cs) / 100, fps=fps)
+    window, decimal_fps = look.window, Decimal(look.fps.numerator) / look.fps.denominator
+    return LookReply(
+        thought=thought, start_s=Decimal(window.start_cs) / 100, end_s=Decimal(window.end_cs) / 100, fps=decimal_fps
+    )

@@ -50,9 +50,9 @@ class Behaviour(Config):
     @field_validator("faults")
     @classmethod
     def _known_faults(cls, rates: dict[str, float]) -> dict[str, float]:
-        for names in (SERVER_FAULTS, REPLY_FAULTS):
-            if sum(rates.get(name, 0.0) for name in names) > 1:
-                raise ValueError(f"the rates of {', '.join(names)} are more than 1 together")
+        for fault_names in (SERVER_FAULTS, REPLY_FAULTS):
+            if sum(rates.get(name, 0.0) for name in fault_names) > 1:
+                raise ValueError(f"the rates of {', '.join(fault_names)} are more than 1 together")
         return _check_names(rates, [*SERVER_FAULTS, *REPLY_FAULTS])
 
     def draw(self, topic: str, request: bytes) -> Random:
@@ -81,17 +81,17 @@ def spoilt(text: str, fault: str) -> str:
     return f"Sure, here is what you asked for:\n```json\n{text}\n```\nLet me know if you need anything else."
 
 
-def _draw_fault(rates: Mapping[str, float], names: tuple[str, ...], rng: Random) -> str | None:
-    point = rng.random()
-    for name in names:
-        point -= rates.get(name, 0.0)
-        if point < 0:
+def _draw_fault(rate_by_fault: Mapping[str, float], fault_names: tuple[str, ...], rng: Random) -> str | None:
+    random_point = rng.random()
+    for name in fault_names:
+        random_point -= rate_by_fault.get(name, 0.0)
+        if random_point < 0:
             return name
     return None
 
 
-def _check_names(rates: dict[str, float], names: list[str]) -> dict[str, float]:
+def _check_names(rates: dict[str, float], known_names: list[str]) -> dict[str, float]:
     for name in rates:
-        if name not in names:
-            raise ValueError(f"there is no {name!r}: {nearest(name, names)}")
+        if name not in known_names:
+            raise ValueError(f"there is no {name!r}: {nearest(name, known_names)}")
     return rates

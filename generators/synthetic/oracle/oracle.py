@@ -79,23 +79,25 @@ class Oracle:
         """The response to a request, and the defect in it, if one was planted; `body` decides all chance."""
         if request.reply == SafetyReply.name:
             return self._response(request, choose_safety(request), None), None
-        unknown = self._behaviour.draw("unknown", body).random() < self._behaviour.unknown
-        view = None if unknown else self.gallery.see(request)
+        is_unknown = self._behaviour.draw("unknown", body).random() < self._behaviour.unknown
+        view = None if is_unknown else self.gallery.see(request)
         rng = self._behaviour.draw("guess", body)
         reply = _choose_reply(request, view, rng, self._behaviour.habits)
-        planted = None
-        question = known_question(request, view)
-        if view is not None and question is not None:
-            situation = _situation(request, view, question)
+        planted_defect = None
+        world_question = known_question(request, view)
+        if view is not None and world_question is not None:
+            situation = _situation(request, view, world_question)
             if isinstance(reply, AnswerReply) and _looks_elsewhere(situation):
                 reply, defect = self._with_memory(reply, situation, request, self._behaviour.draw("knows", body))
             else:
                 reply, defect = self._with_defect(reply, situation, self._behaviour.draw("defect", body))
             if defect is not None:
-                planted = PlantedDefect(file_name(view.world_index), request.question, request.reply, request.attempt, defect)
-        fault = self._behaviour.reply_fault(body)
+                planted_defect = PlantedDefect(
+                    file_name(view.world_index), request.question, request.reply, request.attempt, defect
+                )
+        reply_fault = self._behaviour.reply_fault(body)
         # an unreadable reply holds no defect
-        return self._response(request, reply, fault), planted if fault in (None, "prose") else None
+        return self._response(request, reply, reply_fault), planted_defect if reply_fault in (None, "prose") else None
 
     def _with_memory(
         self, reply: AnswerReply, situation: DefectContext, request: OracleRequest, rng: Random
@@ -109,25 +111,29 @@ class Oracle:
         """The reply with at most one defect, and the defect's name."""
         if not isinstance(reply, LookReply | AnswerReply):  # defects are planted in windows and answers: this reply has neither
             return reply, None
-        planters: dict[str, Any] = {**(LOOK_DEFECTS if isinstance(reply, LookReply) else ANSWER_DEFECTS)}
-        for name, rate in sorted(self._behaviour.defects.items()):
-            if name in planters and rng.random() < rate:
-                defective = planters[name](reply, situation, rng)
-                if defective is not None:
-                    return defective, name
+        planter_by_defect: dict[str, Any] = {**(LOOK_DEFECTS if isinstance(reply, LookReply) else ANSWER_DEFECTS)}
+        for defect_name, rate in sorted(self._behaviour.defects.items()):
+            if defect_name in planter_by_defect and rng.random() < rate:
+                defective_reply = planter_by_defect[defect_name](reply, situation, rng)
+                if defective_reply is not None:
+                    return defective_reply, defect_name
         return reply, None
 
-    def _response(self, request: OracleRequest, reply: Reply, fault: str | None) -> OracleReply:
-        text = json.dumps(reply.model_dump(), ensure_ascii=False, default=float)
-        if fault is not None:
-            text = spoilt(text, fault)
-        cells = sum(picture.shape[0] // CELL * (picture.shape[1] // CELL) for pair in request.pictures for picture in pair)
+    def _response(self, request: OracleRequest, reply: Reply, reply_fault: str | None) -> OracleReply:
+        reply_text = json.dumps(reply.model_dump(), ensure_ascii=False, default=float)
+        if reply_fault is not None:
+            reply_text = spoilt(reply_text, reply_fault)
+        visual_tokens = sum(
+            picture.shape[0] // CELL * (picture.shape[1] // CELL)
+            for picture_pair in request.pictures
+            for picture in picture_pair
+        )
         return OracleReply(
-            text=text,
-            refusal="I can't help with that." if fault == "refusal" else None,
-            finish="length" if fault == "truncated" else "stop",
-            prompt_tokens=cells + sum(map(len, (request.instruction, request.text, *request.stamps))) // TOKEN_CHARS,
-            completion_tokens=len(text) // TOKEN_CHARS,
+            text=reply_text,
+            refusal="I can't help with that." if reply_fault == "refusal" else None,
+            finish="length" if reply_fault == "truncated" else "stop",
+            prompt_tokens=visual_tokens + sum(map(len, (request.instruction, request.text, *request.stamps))) // TOKEN_CHARS,
+            completion_tokens=len(reply_text) // TOKEN_CHARS,
         )
 
 

@@ -50,10 +50,10 @@ def serving(
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            address = process.stdout.readline().strip()
-            if not address:
+            oracle_address = process.stdout.readline().strip()
+            if not oracle_address:
                 raise DmforgeError("the oracle did not start", hint="see its output above")
-            yield address
+            yield oracle_address
         finally:
             process.kill()
 

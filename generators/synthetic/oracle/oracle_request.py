@@ -57,12 +57,14 @@ def read_request(body: bytes) -> OracleRequest:
     try:
         request = json.loads(body)
         messages = request["messages"]
-        parts: list[Any] = [part for message in messages if message["role"] == "user" for part in _parts(message["content"])]
+        content_parts: list[Any] = [
+            content_part for message in messages if message["role"] == "user" for content_part in _parts(message["content"])
+        ]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadRequest(f"this is no chat request: {error!r}", "messages") from None
     if not isinstance(request.get("model"), str):
         raise BadRequest("you must name a model", "model")
-    text, stamps, pictures = _content(parts)
+    text, stamps, pictures = _content(content_parts)
     given_match = GIVEN.search(text)
     question, *options = GIVEN.sub("", text).rstrip().rpartition("\n\n")[2].split("\n")
     return OracleRequest(
@@ -77,11 +79,11 @@ def read_request(body: bytes) -> OracleRequest:
         requested_questions=_wanted_questions(text),
         given_window=_window(given_match[1]) if given_match else None,
         instruction="".join(
-            str(part.get("text", ""))
+            str(content_part.get("text", ""))
             for message in messages
             if message["role"] == "system"
-            for part in _parts(message["content"])
-            if isinstance(part, dict)
+            for content_part in _parts(message["content"])
+            if isinstance(content_part, dict)
         ),
     )
 
@@ -93,29 +95,29 @@ def _parts(content: Any) -> list[Any]:
 def _content(parts: list[Any]) -> tuple[str, list[str], list[list[Picture]]]:
     """The text, the stamps, and the pictures under each stamp."""
     texts: list[str] = []
-    stamps: list[str] = []
+    stamp_texts: list[str] = []
     images: list[bytes] = []
     stamp_indices: list[int] = []
-    for index, part in enumerate(parts):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "text" and STAMP.fullmatch(part["text"]):
-            stamps.append(part["text"])
-        elif kind == "text":
-            texts.append(part["text"])
-        elif kind == "image_url":
-            if not stamps:
-                raise BadRequest("an image without a stamp before it", f"messages.content[{index}]")
-            images.append(_jpeg_bytes(part, f"messages.content[{index}].image_url"))
-            stamp_indices.append(len(stamps) - 1)
+    for part_index, content_part in enumerate(parts):
+        part_type = content_part.get("type") if isinstance(content_part, dict) else None
+        if part_type == "text" and STAMP.fullmatch(content_part["text"]):
+            stamp_texts.append(content_part["text"])
+        elif part_type == "text":
+            texts.append(content_part["text"])
+        elif part_type == "image_url":
+            if not stamp_texts:
+                raise BadRequest("an image without a stamp before it", f"messages.content[{part_index}]")
+            images.append(_jpeg_bytes(content_part, f"messages.content[{part_index}].image_url"))
+            stamp_indices.append(len(stamp_texts) - 1)
         else:
-            raise BadRequest(f"content of type {kind!r} is not supported", f"messages.content[{index}].type")
-    pictures: list[list[Picture]] = [[] for _ in stamps]
+            raise BadRequest(f"content of type {part_type!r} is not supported", f"messages.content[{part_index}].type")
+    pictures: list[list[Picture]] = [[] for _ in stamp_texts]
     try:
         for stamp_index, picture in zip(stamp_indices, from_jpeg(images), strict=True):
             pictures[stamp_index].append(picture)
     except NoImage as error:
         raise BadRequest(f"image {error.index} can't be read", "messages.content") from None
-    return "\n\n".join(texts), stamps, pictures
+    return "\n\n".join(texts), stamp_texts, pictures
 
 
 def _jpeg_bytes(part: Any, field: str) -> bytes:
@@ -139,23 +141,25 @@ def _reply_name(request: Any) -> str:
 
 
 def _wanted_questions(text: str) -> tuple[tuple[QuestionType, Form], ...]:
-    matches = (WANTED.fullmatch(line) for line in text.split("\n"))
-    pairs = ((line[1], line[2]) for line in matches if line is not None)
-    return tuple((question_type, form) for question_type, form in pairs if question_type in TYPES and form in FORMS)
+    matches = (WANTED.fullmatch(line_match) for line_match in text.split("\n"))
+    type_and_form_pairs = ((line_match[1], line_match[2]) for line_match in matches if line_match is not None)
+    return tuple(
+        (question_type, form) for question_type, form in type_and_form_pairs if question_type in TYPES and form in FORMS
+    )
 
 
-def _window(span: str) -> Window:
-    bounds = read_span(span)
-    if bounds is None or bounds[0] >= bounds[1]:
+def _window(span_text: str) -> Window:
+    bounds_cs = read_span(span_text)
+    if bounds_cs is None or bounds_cs[0] >= bounds_cs[1]:
         raise BadRequest("the window that is given can't be read", "messages")
-    return Window(*bounds)
+    return Window(*bounds_cs)
 
 
 def _look(text: str) -> Look | None:
-    match = LOOK.search(text)
-    if match is None:
+    look_match = LOOK.search(text)
+    if look_match is None:
         return None
-    span, fps = read_span(match[1]), read_density(match[2])
-    if span is None or span[0] >= span[1] or not fps or fps <= 0:
+    bounds_cs, fps = read_span(look_match[1]), read_density(look_match[2])
+    if bounds_cs is None or bounds_cs[0] >= bounds_cs[1] or not fps or fps <= 0:
         raise BadRequest("the window or the density that is shown can't be read", "messages")
-    return Look(Window(*span), fps)
+    return Look(Window(*bounds_cs), fps)

@@ -59,11 +59,11 @@ class OracleLedger:
             self.charged.update(prompt_tokens=response.prompt_tokens, completion_tokens=response.completion_tokens, answered=1)
             if planted is None or self._truth is None:
                 return
-            line = json.dumps(asdict(planted), ensure_ascii=False)
-            if line not in self._planted:
-                self._planted.add(line)
-                with self._truth.open("a", encoding="utf-8") as file:
-                    file.write(line + "\n")
+            truth_line = json.dumps(asdict(planted), ensure_ascii=False)
+            if truth_line not in self._planted:
+                self._planted.add(truth_line)
+                with self._truth.open("a", encoding="utf-8") as truth_file:
+                    truth_file.write(truth_line + "\n")
 
     def report(self) -> dict[str, Any]:
         with self._lock:
@@ -99,12 +99,12 @@ class OracleHandler(BaseHTTPRequestHandler):
             self._send_error(404, "there is nothing here", "not_found_error", None)
 
     def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > MAX_BODY:
+        content_length = self.headers.get("Content-Length", "")
+        if not content_length.isdigit() or int(content_length) > MAX_BODY:
             self.close_connection = True
             self._send_error(413, "say how long the request is, and keep it short", "invalid_request_error", None)
             return
-        body = self.rfile.read(int(length))
+        body = self.rfile.read(int(content_length))
         if self.path != PATH:
             self._send_error(404, f"ask at {PATH}", "not_found_error", None)
         elif self.server.key is not None and self.headers.get("Authorization") != f"Bearer {self.server.key}":
@@ -114,9 +114,9 @@ class OracleHandler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         behaviour, ledger = self.server.behaviour, self.server.ledger
-        fault = behaviour.server_fault(body, ledger.ask(hashlib.sha256(body).hexdigest()))
-        if fault is not None and fault != "cut":
-            self._fail(fault)
+        server_fault = behaviour.server_fault(body, ledger.ask(hashlib.sha256(body).hexdigest()))
+        if server_fault is not None and server_fault != "cut":
+            self._fail(server_fault)
             return
         try:
             response, planted = self.server.oracle.answer(read_request(body), body)
@@ -124,7 +124,7 @@ class OracleHandler(BaseHTTPRequestHandler):
             self._send_error(400, str(error), "invalid_request_error", error.field)
             return
         time.sleep(behaviour.delay_s)
-        if fault == "cut":
+        if server_fault == "cut":
             self._send(200, _completion(response), is_cut=True)
             return
         ledger.answer(self.headers.get("Idempotency-Key", ""), response, planted)
@@ -137,8 +137,8 @@ class OracleHandler(BaseHTTPRequestHandler):
         elif fault == "500":
             self._send_error(500, "something broke", "server_error", None)
         else:
-            hint = {"Retry-After": str(HINT_S)} if fault == "429_hint" else {}
-            self._send_error(429, "you ask too much at once", "rate_limit_error", None, hint)
+            retry_header = {"Retry-After": str(HINT_S)} if fault == "429_hint" else {}
+            self._send_error(429, "you ask too much at once", "rate_limit_error", None, retry_header)
 
     def _send_error(
         self, status: int, message: str, error_type: str, field: str | None, headers: dict[str, str] | None = None
@@ -146,30 +146,34 @@ class OracleHandler(BaseHTTPRequestHandler):
         self._send(status, {"error": {"message": message, "type": error_type, "param": field, "code": None}}, headers)
 
     def _send(self, status: int, content: object, headers: dict[str, str] | None = None, is_cut: bool = False) -> None:
-        body = json.dumps(content).encode()
+        response_body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(response_body)))
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
         if is_cut:
             self.close_connection = True
-            body = body[: len(body) // 2]
-        self.wfile.write(body)
+            response_body = response_body[: len(response_body) // 2]
+        self.wfile.write(response_body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Print nothing."""
 
 
 def _completion(response: OracleReply) -> dict[str, Any]:
-    message = {"role": "assistant", "content": response.text if response.refusal is None else None, "refusal": response.refusal}
+    assistant_message = {
+        "role": "assistant",
+        "content": response.text if response.refusal is None else None,
+        "refusal": response.refusal,
+    }
     return {
         "id": "chatcmpl-oracle",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": MODEL,
-        "choices": [{"index": 0, "message": message, "finish_reason": response.finish, "logprobs": None}],
+        "choices": [{"index": 0, "message": assistant_message, "finish_reason": response.finish, "logprobs": None}],
         "usage": {
             "prompt_tokens": response.prompt_tokens,
             "completion_tokens": response.completion_tokens,

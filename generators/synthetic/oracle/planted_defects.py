@@ -99,15 +99,15 @@ def _length_cs(window: Window) -> int:
     return window.end_cs - window.start_cs
 
 
-def _window_off_gold(gold: tuple[Window, ...], duration_cs: int, length_cs: int, rng: Random) -> Window | None:
+def _window_off_gold(gold_windows: tuple[Window, ...], duration_cs: int, length_cs: int, rng: Random) -> Window | None:
     """A window that overlaps no gold; where gold fills the video, one too short for an IoU of .1 with any of it."""
-    gaps = gaps_between(gold, 0, duration_cs)
-    if not gaps:
-        gaps, length_cs = [Window(0, duration_cs)], min(length_cs, min(map(_length_cs, gold)) // 11)
-    length_cs = min(length_cs, max(map(_length_cs, gaps)))
+    gaps_without_gold = gaps_between(gold_windows, 0, duration_cs)
+    if not gaps_without_gold:
+        gaps_without_gold, length_cs = [Window(0, duration_cs)], min(length_cs, min(map(_length_cs, gold_windows)) // 11)
+    length_cs = min(length_cs, max(map(_length_cs, gaps_without_gold)))
     if length_cs < 1:
         return None
-    gap = rng.choice([gap for gap in gaps if _length_cs(gap) >= length_cs])
+    gap = rng.choice([gap for gap in gaps_without_gold if _length_cs(gap) >= length_cs])
     start_cs = rng.randint(gap.start_cs, gap.end_cs - length_cs)
     return Window(start_cs, start_cs + length_cs)
 
@@ -119,8 +119,10 @@ def _looking_at(reply: LookReply, window: Window) -> LookReply:
 
 def _wrong_window(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
     length_cs = round(reply.end_s * 100) - round(reply.start_s * 100)
-    window = _window_off_gold(situation.windows, situation.duration_cs, length_cs, rng) if situation.windows else None
-    return None if window is None else _looking_at(reply, window)
+    wrong_look_window = (
+        _window_off_gold(situation.windows, situation.duration_cs, length_cs, rng) if situation.windows else None
+    )
+    return None if wrong_look_window is None else _looking_at(reply, wrong_look_window)
 
 
 def _window_past_end(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
@@ -136,15 +138,15 @@ def _needless_density(reply: LookReply, situation: DefectContext, rng: Random) -
 
 
 def _low_density(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
-    lower = [fps for fps in LOW_FPS if 2 * fps <= reply.fps]
-    return reply.model_copy(update={"fps": rng.choice(lower)}) if lower else None
+    lower_fps = [fps for fps in LOW_FPS if 2 * fps <= reply.fps]
+    return reply.model_copy(update={"fps": rng.choice(lower_fps)}) if lower_fps else None
 
 
 def _span_equals_answer(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
     if situation.kind != "grounding" or not situation.windows:
         return None
-    answering = (window for window in situation.windows if print_span(window) == situation.answer)
-    return _looking_at(reply, next(answering, situation.windows[0]))
+    answer_windows = (window for window in situation.windows if print_span(window) == situation.answer)
+    return _looking_at(reply, next(answer_windows, situation.windows[0]))
 
 
 def _sentences(thought: str) -> list[str]:
@@ -167,8 +169,8 @@ def _replacing_by(texts: tuple[str, ...]) -> TextPlanter:
 
 
 def _leaked_gold(thought: str, situation: DefectContext, rng: Random) -> str:
-    leak = rng.choice(SPAN_LEAKS if situation.kind == "grounding" else LEAKS)
-    return _insert_text(leak.format(answer=situation.answer), thought, rng)
+    leak_text = rng.choice(SPAN_LEAKS if situation.kind == "grounding" else LEAKS)
+    return _insert_text(leak_text.format(answer=situation.answer), thought, rng)
 
 
 def _repetition(thought: str, situation: DefectContext, rng: Random) -> str | None:
@@ -182,14 +184,14 @@ def _stamps_cs(situation: DefectContext) -> list[int]:
 
 def _patch_reach_cs(stamps_cs: list[int]) -> int:
     """The distance from a stamp beyond which a time isn't on its patch: half the widest distance of two neighbours."""
-    return max((later - earlier for earlier, later in pairwise(stamps_cs)), default=0) // 2 + STAMP_ERROR_CS
+    return max((later_cs - earlier_cs for earlier_cs, later_cs in pairwise(stamps_cs)), default=0) // 2 + STAMP_ERROR_CS
 
 
-def _cite(thought: str, windows: list[Window], rng: Random) -> str | None:
-    if not windows:
+def _cite(thought: str, citable_windows: list[Window], rng: Random) -> str | None:
+    if not citable_windows:
         return None
-    window = rng.choice(windows)
-    time_text = print_seconds(rng.randrange(window.start_cs, window.end_cs))
+    drawn_window = rng.choice(citable_windows)
+    time_text = print_seconds(rng.randrange(drawn_window.start_cs, drawn_window.end_cs))
     return _insert_text(rng.choice(CITATIONS).format(time=time_text), thought, rng)
 
 
@@ -209,8 +211,8 @@ def _cited_outside_window(thought: str, situation: DefectContext, rng: Random) -
     if situation.shown_window is None:
         return None
     margin_cs = max(OUTSIDE_CS, _patch_reach_cs(_stamps_cs(situation)))
-    shown_window = Window(max(0, situation.shown_window.start_cs - margin_cs), situation.shown_window.end_cs + margin_cs)
-    return _cite(thought, gaps_between((shown_window,), 0, situation.duration_cs), rng)
+    padded_window = Window(max(0, situation.shown_window.start_cs - margin_cs), situation.shown_window.end_cs + margin_cs)
+    return _cite(thought, gaps_between((padded_window,), 0, situation.duration_cs), rng)
 
 
 def _cited_past_end(thought: str, situation: DefectContext, rng: Random) -> str | None:
@@ -220,21 +222,33 @@ def _cited_past_end(thought: str, situation: DefectContext, rng: Random) -> str 
 
 
 def _wrong_span(situation: DefectContext, rng: Random) -> str | None:
-    times = read_span(situation.answer)
-    gold = (*situation.windows, *([Window(*times)] if times and times[0] < times[1] else ()))
-    window = _window_off_gold(gold, situation.duration_cs, _length_cs(gold[0]), rng) if gold else None
-    return None if window is None else print_span(window)
+    answer_bounds_cs = read_span(situation.answer)
+    gold_windows = (
+        *situation.windows,
+        *([Window(*answer_bounds_cs)] if answer_bounds_cs and answer_bounds_cs[0] < answer_bounds_cs[1] else ()),
+    )
+    wrong_answer_window = (
+        _window_off_gold(gold_windows, situation.duration_cs, _length_cs(gold_windows[0]), rng) if gold_windows else None
+    )
+    return None if wrong_answer_window is None else print_span(wrong_answer_window)
 
 
 def _similar_answers(situation: DefectContext) -> tuple[str, ...]:
     """Answers similar to gold, which may include it."""
     if situation.options:
         return situation.options
-    count = number(situation.answer)
-    if count is not None:
-        whole_number = floor(count)
+    answer_number = number(situation.answer)
+    if answer_number is not None:
+        whole_number = floor(answer_number)
         return tuple(map(str, (*range(max(0, whole_number - 1), whole_number), whole_number + 1, whole_number + 2)))
-    return next((words for words in KINDRED if any(matches(situation.answer, word) for word in words)), OF_NO_KIND)
+    return next(
+        (
+            similar_words
+            for similar_words in KINDRED
+            if any(matches(situation.answer, similar_word) for similar_word in similar_words)
+        ),
+        OF_NO_KIND,
+    )
 
 
 def _wrong_answer(answer: str, situation: DefectContext, rng: Random) -> str | None:
@@ -242,23 +256,23 @@ def _wrong_answer(answer: str, situation: DefectContext, rng: Random) -> str | N
     if situation.kind == "grounding":
         return _wrong_span(situation, rng)
     answers_given = (situation.answer, answer)
-    candidates = [
+    wrong_candidates = [
         candidate
         for candidate in _similar_answers(situation)
-        if not any(matches(candidate, text, situation.options) for text in answers_given)
+        if not any(matches(candidate, given_answer, situation.options) for given_answer in answers_given)
     ]
-    return rng.choice(candidates) if candidates else None
+    return rng.choice(wrong_candidates) if wrong_candidates else None
 
 
 def _doubled_answer(answer: str, situation: DefectContext, rng: Random) -> str | None:
     wrong_answer = _wrong_answer(answer, situation, rng)
     if wrong_answer is None:
         return None
-    joints, orders = (CLOSE["answer"] + OPEN["answer"], " or "), ((answer, wrong_answer), (wrong_answer, answer))
-    texts = (joint.join(pair) for joint in joints for pair in orders)
+    joint_texts, answer_orders = (CLOSE["answer"] + OPEN["answer"], " or "), ((answer, wrong_answer), (wrong_answer, answer))
+    joined_answers = (joint_text.join(two_answers) for joint_text in joint_texts for two_answers in answer_orders)
     # "(B) or red" is read as option B, and "red or blue" may itself be one
-    doubled = [text for text in texts if choice(text, situation.options) is None]
-    return rng.choice(doubled) if doubled else None
+    unreadable_answers = [joined_answer for joined_answer in joined_answers if choice(joined_answer, situation.options) is None]
+    return rng.choice(unreadable_answers) if unreadable_answers else None
 
 
 def _text_after_answer(answer: str, situation: DefectContext, rng: Random) -> str:
@@ -269,8 +283,8 @@ def _planting_in(
     field: Literal["thought", "answer"], plant_text: TextPlanter
 ) -> Callable[[R, DefectContext, Random], R | None]:
     def planter(reply: R, situation: DefectContext, rng: Random) -> R | None:
-        text = plant_text(getattr(reply, field), situation, rng)
-        return None if text is None else reply.model_copy(update={field: text})
+        planted_text = plant_text(getattr(reply, field), situation, rng)
+        return None if planted_text is None else reply.model_copy(update={field: planted_text})
 
     return planter
 

@@ -51,10 +51,10 @@ class QuestionKind:
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        text = re.escape(self.text)
-        for slot, words in SLOTS.items():
-            text = text.replace(re.escape(f"{{{slot}}}"), f"(?P<{slot}>{words})")
-        return re.compile(text)
+        pattern_text = re.escape(self.text)
+        for slot_name, slot_pattern in SLOTS.items():
+            pattern_text = pattern_text.replace(re.escape(f"{{{slot_name}}}"), f"(?P<{slot_name}>{slot_pattern})")
+        return re.compile(pattern_text)
 
 
 _OBJECT = rf"(?:{'|'.join(COLOURS)}) (?:{'|'.join(SHAPES)})"
@@ -76,21 +76,23 @@ class UnderstoodQuestion:
 def understood(question: str) -> UnderstoodQuestion | None:
     """The kind and the objects of a question; None if it is of no known kind."""
     for kind in KINDS:
-        match = kind.pattern.fullmatch(question)
-        if match is not None:
-            return UnderstoodQuestion(kind, {name: value for name, value in match.groupdict().items() if value})
+        kind_match = kind.pattern.fullmatch(question)
+        if kind_match is not None:
+            return UnderstoodQuestion(
+                kind, {slot_name: slot_value for slot_name, slot_value in kind_match.groupdict().items() if slot_value}
+            )
     return None
 
 
 def write(story: Story, requested: list[tuple[QuestionType, Form]], rng: Random) -> tuple[Written, ...]:
     """Write a question for each requested type and form, where the story allows one."""
-    questions: list[Written] = []
+    written_questions: list[Written] = []
     for question_type, form in requested:
-        possible = list(_possible(story, question_type, form, {question.question for question in questions}))
-        if possible:
-            text, question_kind, answer = rng.choice(possible)
-            questions.append(_compose(text, question_kind, answer, form, story, rng))
-    return tuple(questions)
+        possible_questions = list(_possible(story, question_type, form, {question.question for question in written_questions}))
+        if possible_questions:
+            question_text, question_kind, story_answer = rng.choice(possible_questions)
+            written_questions.append(_compose(question_text, question_kind, story_answer, form, story, rng))
+    return tuple(written_questions)
 
 
 def _possible(
@@ -100,17 +102,17 @@ def _possible(
         if question_kind.type != question_type or question_kind.grounded != (form == "grounded"):
             continue
         for slots in _slot_values(story):
-            text = question_kind.text.format(**slots)
-            answer = question_kind.answer(story, slots)
-            if answer is not None and text not in texts_used:
-                yield text, question_kind, answer
+            question_text = question_kind.text.format(**slots)
+            story_answer = question_kind.answer(story, slots)
+            if story_answer is not None and question_text not in texts_used:
+                yield question_text, question_kind, story_answer
 
 
 def _slot_values(story: Story) -> Iterator[dict[str, str]]:
-    for name in story.names:
-        other_names = [other_name for other_name in story.names if other_name != name]
+    for object_name in story.names:
+        other_names = [other_name for other_name in story.names if other_name != object_name]
         for other_name in other_names or [""]:
-            yield {"name": name, "other": other_name, "colour": name.split()[0]}
+            yield {"name": object_name, "other": other_name, "colour": object_name.split()[0]}
 
 
 def _compose(text: str, kind: QuestionKind, answer: OracleAnswer, form: Form, story: Story, rng: Random) -> Written:
@@ -119,10 +121,12 @@ def _compose(text: str, kind: QuestionKind, answer: OracleAnswer, form: Form, st
         other_answers = [other_answer for other_answer in dict.fromkeys(kind.others(story)) if other_answer != answer.text]
         options = [answer.text, *rng.sample(other_answers, min(MCQ_OPTIONS - 1, len(other_answers)))]
         rng.shuffle(options)
-    spans = tuple(Span(start_s=Decimal(window.start_cs) / 100, end_s=Decimal(window.end_cs) / 100) for window in answer.windows)
+    answer_spans = tuple(
+        Span(start_s=Decimal(window.start_cs) / 100, end_s=Decimal(window.end_cs) / 100) for window in answer.windows
+    )
     return Written(
         type=kind.type, form=form if options or form != "mcq" else "open", question=text, options=tuple(options),
-        answer=answer.text, windows=spans, needs=answer.needs, difficulty="medium" if kind.fps > USUAL else "easy",
+        answer=answer.text, windows=answer_spans, needs=answer.needs, difficulty="medium" if kind.fps > USUAL else "easy",
         fps=Decimal(kind.fps.numerator) / kind.fps.denominator,
     )  # fmt: skip
 
@@ -136,47 +140,55 @@ def _answer_if(text: str | None, stays: tuple[Fact, ...], needs: Needs = "any") 
 
 
 def _answer_shape(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    name = next((name for name in story.names if name.startswith(slots["colour"] + " ")), "")
-    return _answer_if(name.rpartition(" ")[2], _stays(story, name))
+    object_name = next((object_name for object_name in story.names if object_name.startswith(slots["colour"] + " ")), "")
+    return _answer_if(object_name.rpartition(" ")[2], _stays(story, object_name))
 
 
 def _answer_deed(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    name = slots["name"]
-    deed = next((fact for fact in story.facts if fact.name == name and fact.kind in ("flashes", "turns", "moves")), None)
-    answer = deed.sentence.replace(f"the {name}", "it") if deed else "white dots line up" if story.of("dots", name) else None
-    return _answer_if(answer, _stays(story, name)[:1])
+    object_name = slots["name"]
+    deed_fact = next(
+        (fact for fact in story.facts if fact.name == object_name and fact.kind in ("flashes", "turns", "moves")), None
+    )
+    deed_sentence = (
+        deed_fact.sentence.replace(f"the {object_name}", "it")
+        if deed_fact
+        else "white dots line up"
+        if story.of("dots", object_name)
+        else None
+    )
+    return _answer_if(deed_sentence, _stays(story, object_name)[:1])
 
 
 def _answer_first(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    stays = [_stays(story, slots[slot])[:1] for slot in ("name", "other") if slots.get(slot)]
-    if len(stays) < 2 or not all(stays):
+    first_stays = [_stays(story, slots[slot_name])[:1] for slot_name in ("name", "other") if slots.get(slot_name)]
+    if len(first_stays) < 2 or not all(first_stays):
         return None
-    (first_stay,), (second_stay,) = sorted(stays, key=lambda stay: stay[0].window.start_cs)
+    (first_stay,), (second_stay,) = sorted(first_stays, key=lambda stay: stay[0].window.start_cs)
     if second_stay.window.start_cs - first_stay.window.start_cs < DIFFER_CS:
         return None
     return _answer_if(f"the {first_stay.name}", (first_stay, second_stay), "all")
 
 
 def _answer_flash_count(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    flashes, stays = story.of("flashes", slots["name"]), _stays(story, slots["name"])
-    return _answer_if(str(len(flashes)) if flashes else None, stays, "all" if len(stays) > 1 else "any")
+    flash_facts, stay_facts = story.of("flashes", slots["name"]), _stays(story, slots["name"])
+    return _answer_if(str(len(flash_facts)) if flash_facts else None, stay_facts, "all" if len(stay_facts) > 1 else "any")
 
 
 def _answer_dot_count(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    dots, stays = story.of("dots", slots["name"]), _stays(story, slots["name"])
-    return _answer_if(str(len(dots)) if dots and len(stays) == 1 else None, stays)
+    dot_facts, stay_facts = story.of("dots", slots["name"]), _stays(story, slots["name"])
+    return _answer_if(str(len(dot_facts)) if dot_facts and len(stay_facts) == 1 else None, stay_facts)
 
 
 def _answer_seconds(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    stays = _stays(story, slots["name"])
-    if len(stays) != 1:
+    stay_facts = _stays(story, slots["name"])
+    if len(stay_facts) != 1:
         return None
-    return _answer_if(str(round((stays[0].window.end_cs - stays[0].window.start_cs) / 100)), stays)
+    return _answer_if(str(round((stay_facts[0].window.end_cs - stay_facts[0].window.start_cs) / 100)), stay_facts)
 
 
 def _answer_colour_after(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    turns = story.of("turns", slots["name"])
-    return _answer_if(turns[0].what if turns else None, _stays(story, slots["name"])[:1])
+    turn_facts = story.of("turns", slots["name"])
+    return _answer_if(turn_facts[0].what if turn_facts else None, _stays(story, slots["name"])[:1])
 
 
 def _answer_cause(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
@@ -191,39 +203,39 @@ def _answer_consequence(story: Story, slots: dict[str, str]) -> OracleAnswer | N
     return _answer_if(f"it turns {flash_and_turn[1].what}", _stays(story, slots["name"])[:1])
 
 
-def _flash_and_turn(story: Story, name: str) -> tuple[Fact, Fact] | None:
+def _flash_and_turn(story: Story, object_name: str) -> tuple[Fact, Fact] | None:
     """Another object's flash, and the change of colour that comes with it."""
-    for change in story.of("turns", name):
-        for flash in story.of("flashes"):
-            if flash.name != name and abs(change.window.start_cs - flash.window.start_cs) <= CLOSE_CS:
-                return flash, change
+    for turn_fact in story.of("turns", object_name):
+        for flash_fact in story.of("flashes"):
+            if flash_fact.name != object_name and abs(turn_fact.window.start_cs - flash_fact.window.start_cs) <= CLOSE_CS:
+                return flash_fact, turn_fact
     return None
 
 
 def _answer_longer(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    stays = _stays(story, slots["name"])
-    if len(stays) != 2:
+    stay_facts = _stays(story, slots["name"])
+    if len(stay_facts) != 2:
         return None
-    first_cs, second_cs = (stay.window.end_cs - stay.window.start_cs for stay in stays)
+    first_cs, second_cs = (stay.window.end_cs - stay.window.start_cs for stay in stay_facts)
     if abs(first_cs - second_cs) < DIFFER_CS:
         return None
-    return _answer_if("the first time" if first_cs > second_cs else "the second time", stays, "all")
+    return _answer_if("the first time" if first_cs > second_cs else "the second time", stay_facts, "all")
 
 
 def _answer_when(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    stays = _stays(story, slots["name"])
-    return _answer_if(print_span(stays[0].window) if len(stays) == 1 else None, stays)
+    stay_facts = _stays(story, slots["name"])
+    return _answer_if(print_span(stay_facts[0].window) if len(stay_facts) == 1 else None, stay_facts)
 
 
 def _answer_when_first(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    stays = story.of("stays")[:1]
-    return _answer_if(print_span(stays[0].window) if len(story.names) > 1 else None, tuple(stays))
+    first_stay = story.of("stays")[:1]
+    return _answer_if(print_span(first_stay[0].window) if len(story.names) > 1 else None, tuple(first_stay))
 
 
 def _possible_causes(story: Story) -> list[str]:
     """Possible causes: happenings of this video, and others, worded as causes."""
-    flash_causes = [f"the {name} flashes" for name in story.names]
-    return [*flash_causes, *(f"the {name} goes away" for name in story.names), "a white dot joins the row"]
+    flash_causes = [f"the {object_name} flashes" for object_name in story.names]
+    return [*flash_causes, *(f"the {object_name} goes away" for object_name in story.names), "a white dot joins the row"]
 
 
 def _colour_changes(story: Story) -> list[str]:
@@ -245,7 +257,7 @@ def _number_texts(story: Story) -> list[str]:
 
 
 def _object_names(story: Story) -> list[str]:
-    return [f"the {name}" for name in story.names]
+    return [f"the {object_name}" for object_name in story.names]
 
 
 KINDS = (

@@ -66,48 +66,48 @@ class WorldGallery:
 
     def __init__(self, folder: Path) -> None:
         self._settings = read_settings(folder)
-        indices = range(self._settings.videos)
-        self._scripts = [self._settings.script(index) for index in indices]
+        world_indices = range(self._settings.videos)
+        self._scripts = [self._settings.script(world_index) for world_index in world_indices]
         self._uncovered = UNCOVERED_NEAR if self._settings.study else UNCOVERED
         self._cached_world = lru_cache(maxsize=WORLDS_KEPT)(self._draw_world)
         self._signatures = np.stack([_signature(cells(self._backdrop(script))) for script in self._scripts])
 
     def see(self, request: OracleRequest) -> SeenFrames | None:
         """What a request shows of one world; None where no world is recognised."""
-        pictures_shown = [picture for pair in request.pictures for picture in pair]
+        pictures_shown = [seen_picture for picture_pair in request.pictures for seen_picture in picture_pair]
         world_index = self._recognise(pictures_shown)
         if world_index is None:
             return None
         script = self._scripts[world_index]
         eye, world_questions = self._cached_world(world_index)
-        pictures: dict[int, Cells] = {}
-        stamps: dict[int, str] = {}
-        for pair, printed_stamp, expected_stamp, frame_indices in zip(
+        cells_by_frame: dict[int, Cells] = {}
+        stamp_by_frame: dict[int, str] = {}
+        for picture_pair, printed_stamp, expected_stamp, frame_indices in zip(
             request.pictures, request.stamps, *_expected_clip(script, request), strict=False
         ):
-            for picture, frame in zip(pair, frame_indices, strict=False):
+            for seen_picture, frame_index in zip(picture_pair, frame_indices, strict=False):
                 if (
                     printed_stamp == expected_stamp
-                    and read_timecode(picture) == frame
-                    and _matches_script(picture, cells_seen := cells(picture), eye.expected(frame))
+                    and read_timecode(seen_picture) == frame_index
+                    and _matches_script(seen_picture, cells_seen := cells(seen_picture), eye.expected(frame_index))
                 ):
-                    pictures[frame], stamps[frame] = cells_seen, printed_stamp
-        return SeenFrames(world_index, script, world_questions, eye, pictures, stamps)
+                    cells_by_frame[frame_index], stamp_by_frame[frame_index] = cells_seen, printed_stamp
+        return SeenFrames(world_index, script, world_questions, eye, cells_by_frame, stamp_by_frame)
 
     def _draw_world(self, index: int) -> tuple[WorldEye, tuple[WorldQuestion, ...]]:
         script = self._scripts[index]
         return WorldEye(script, self._settings.width, self._settings.height), questions(script)
 
     def _recognise(self, pictures_shown: list[Picture]) -> int | None:
-        votes: Counter[int] = Counter()
+        votes_by_world: Counter[int] = Counter()
         for picture in pictures_shown[:: max(1, len(pictures_shown) // VOTERS)]:
-            frame = read_timecode(picture)
-            if frame is None or min(picture.shape[:2]) < GRID:
+            frame_index = read_timecode(picture)
+            if frame_index is None or min(picture.shape[:2]) < GRID:
                 continue
-            signature = _signature(cells(np.roll(picture, -self._drift(picture, frame), axis=1)))
-            distances = np.quantile(np.abs(self._signatures - signature).max(axis=2), self._uncovered, axis=1)
-            votes[int(distances.argmin())] += 1
-        return votes.most_common(1)[0][0] if votes else None
+            backdrop_signature = _signature(cells(np.roll(picture, -self._drift(picture, frame_index), axis=1)))
+            world_distances = np.quantile(np.abs(self._signatures - backdrop_signature).max(axis=2), self._uncovered, axis=1)
+            votes_by_world[int(world_distances.argmin())] += 1
+        return votes_by_world.most_common(1)[0][0] if votes_by_world else None
 
     def _drift(self, picture: Picture, frame: int) -> int:
         """The distance that the backdrop has moved by a frame, in pixels of this picture."""
@@ -121,15 +121,19 @@ def _expected_clip(script: Script, request: OracleRequest) -> tuple[list[str], l
     """The stamps and pairs of frames that a clip of this world must show, by the look that the request names."""
     try:
         if request.look is not None:
-            times = plan_look(request.look, script.duration_s).times_s
+            times_s = plan_look(request.look, script.duration_s).times_s
         else:
-            count = sum(map(len, request.pictures))
-            times = plan_coarse(script.duration_s, Fraction(count) / script.duration_s, max(count, MIN_COARSE_FRAMES)).times_s
+            picture_count = sum(map(len, request.pictures))
+            times_s = plan_coarse(
+                script.duration_s, Fraction(picture_count) / script.duration_s, max(picture_count, MIN_COARSE_FRAMES)
+            ).times_s
     except (NoFrames, ValueError):
         return [], []
-    frames = [int(time_s * FPS) for time_s in times]
-    pairs = [tuple((frames[index : index + 2] * 2)[:2]) for index in range(0, len(frames), 2)]
-    return [stamp(time_s) for time_s in patch_times(times)], pairs
+    frame_indices = [int(time_s * FPS) for time_s in times_s]
+    frame_pairs = [
+        tuple((frame_indices[pair_start : pair_start + 2] * 2)[:2]) for pair_start in range(0, len(frame_indices), 2)
+    ]
+    return [stamp(time_s) for time_s in patch_times(times_s)], frame_pairs
 
 
 def _matches_script(picture: Picture, seen_cells: Cells, expected_cells: Cells) -> bool:
@@ -139,18 +143,18 @@ def _matches_script(picture: Picture, seen_cells: Cells, expected_cells: Cells) 
 
 
 def _in_blocks(seen_cells: Cells) -> Cells:
-    rows, columns = ROWS // COARSE, GRID // COARSE
-    return seen_cells[: rows * COARSE].reshape(rows, COARSE, columns, COARSE, 3).mean(axis=(1, 3))
+    block_rows, block_columns = ROWS // COARSE, GRID // COARSE
+    return seen_cells[: block_rows * COARSE].reshape(block_rows, COARSE, block_columns, COARSE, 3).mean(axis=(1, 3))
 
 
 def matches(seen_cells: Cells, expected_cells: Cells, tolerance: float = TOLERANCE) -> bool:
     """A picture matches what the script shows: on average, and with nothing added or missing."""
-    difference = np.abs(seen_cells - expected_cells).max(axis=2)
-    return float(difference.mean()) < tolerance and int((difference > WRONG).sum()) <= SPECKS
+    cell_differences = np.abs(seen_cells - expected_cells).max(axis=2)
+    return float(cell_differences.mean()) < tolerance and int((cell_differences > WRONG).sum()) <= SPECKS
 
 
 def _signature(seen_cells: Cells) -> NDArray[np.float32]:
     """A few blocks of colour, most of which no object ever covers: blocks x 3."""
     rows, columns = BLOCKS
-    blocks = seen_cells[: ROWS // rows * rows].reshape(ROWS // rows, rows, GRID // columns, columns, 3).mean(axis=(1, 3))
-    return blocks.reshape(-1, 3)
+    block_means = seen_cells[: ROWS // rows * rows].reshape(ROWS // rows, rows, GRID // columns, columns, 3).mean(axis=(1, 3))
+    return block_means.reshape(-1, 3)

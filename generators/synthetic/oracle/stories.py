@@ -57,23 +57,23 @@ class Story:
 
 def seen_in(view: SeenFrames, window: Window) -> Story:
     """The story that the recognised frames show; `window` is the part of the video that they were taken from."""
-    frames = sorted(frame for frame in view.frames if window.start_cs <= _time_cs(frame) < window.end_cs)
-    facts = [fact for visit in view.script.visits for fact in _facts_of_visit(visit, frames, window)]
+    seen_frames = sorted(frame_index for frame_index in view.frames if window.start_cs <= _time_cs(frame_index) < window.end_cs)
+    facts = [fact for visit in view.script.visits for fact in _facts_of_visit(visit, seen_frames, window)]
     return Story(tuple(sorted(facts, key=lambda fact: (fact.window.start_cs, fact.window.end_cs, fact.sentence))))
 
 
 def read_story(text: str) -> Story:
     """Read a story from its sentences, one a line; other lines are skipped."""
     facts: list[Fact] = []
-    for line in text.split("\n"):
-        line_match = LINE.fullmatch(line)
-        span = read_span(line_match[1]) if line_match else None
-        if line_match is None or span is None or span[0] >= span[1]:
+    for story_line in text.split("\n"):
+        line_match = LINE.fullmatch(story_line)
+        span_cs = read_span(line_match[1]) if line_match else None
+        if line_match is None or span_cs is None or span_cs[0] >= span_cs[1]:
             continue
         for kind, (_, pattern) in SENTENCES.items():
             sentence_match = pattern.fullmatch(line_match[2])
             if sentence_match is not None:
-                facts.append(Fact(Window(*span), kind, sentence_match["name"], sentence_match.groupdict().get("what") or ""))
+                facts.append(Fact(Window(*span_cs), kind, sentence_match["name"], sentence_match.groupdict().get("what") or ""))
                 break
     return Story(tuple(facts))
 
@@ -83,42 +83,47 @@ def story_lines(story: Story) -> list[str]:
     return [f"{print_span(fact.window)}: {fact.sentence}" for fact in story.facts]
 
 
-def _facts_of_visit(visit: Visit, frames: Sequence[int], window: Window) -> Iterator[Fact]:
-    ages = {frame: frame - visit.first for frame in frames}
-    visible_frames = [frame for frame in frames if 0 <= ages[frame] < visit.frames]
+def _facts_of_visit(visit: Visit, seen_frames: Sequence[int], window: Window) -> Iterator[Fact]:
+    age_by_frame = {frame_index: frame_index - visit.first for frame_index in seen_frames}
+    visible_frames = [frame_index for frame_index in seen_frames if 0 <= age_by_frame[frame_index] < visit.frames]
     if not visible_frames:
         return
     deed = visit.deed
-    yield from _fact_over(visible_frames, frames, window, "stays", visit)
+    yield from _fact_over(visible_frames, seen_frames, window, "stays", visit)
     for flash in deed.flashes:
         yield from _fact_over(
-            [frame for frame in visible_frames if flash.first <= ages[frame] < flash.stop],
-            frames,
+            [frame_index for frame_index in visible_frames if flash.first <= age_by_frame[frame_index] < flash.stop],
+            seen_frames,
             window,
             "flashes",
             visit,
             flash.colour,
         )
     if deed.turns is not None:
-        turned_frames = [frame for frame in visible_frames if ages[frame] >= deed.turns.first]
+        turned_frames = [frame_index for frame_index in visible_frames if age_by_frame[frame_index] >= deed.turns.first]
         if turned_frames and len(turned_frames) < len(visible_frames):  # seen in one colour only, it can't be known to change
-            yield from _fact_over(turned_frames[:1], frames, window, "turns", visit, deed.turns.colour)
+            yield from _fact_over(turned_frames[:1], seen_frames, window, "turns", visit, deed.turns.colour)
     if deed.moves is not None and len(visible_frames) > 1:
-        yield from _fact_over(visible_frames, frames, window, "moves", visit, WAYS[deed.moves])
+        yield from _fact_over(visible_frames, seen_frames, window, "moves", visit, WAYS[deed.moves])
     for join_age in deed.dots:
         joined_frame = next(
-            (later for earlier, later in pairwise(visible_frames) if ages[earlier] < join_age <= ages[later]), None
+            (
+                later_frame
+                for earlier_frame, later_frame in pairwise(visible_frames)
+                if age_by_frame[earlier_frame] < join_age <= age_by_frame[later_frame]
+            ),
+            None,
         )
-        yield from _fact_over([] if joined_frame is None else [joined_frame], frames, window, "dots", visit)
+        yield from _fact_over([] if joined_frame is None else [joined_frame], seen_frames, window, "dots", visit)
 
 
 def _fact_over(
-    fact_frames: Sequence[int], frames: Sequence[int], window: Window, kind: str, visit: Visit, what: str = ""
+    fact_frames: Sequence[int], seen_frames: Sequence[int], window: Window, kind: str, visit: Visit, what: str = ""
 ) -> Iterator[Fact]:
     """A fact that lasts from the first of its frames until the next frame that is none of them."""
     if fact_frames:
-        start_cs = window.start_cs if fact_frames[0] == frames[0] else _time_cs(fact_frames[0])
-        next_frame = next((frame for frame in frames if frame > fact_frames[-1]), None)
+        start_cs = window.start_cs if fact_frames[0] == seen_frames[0] else _time_cs(fact_frames[0])
+        next_frame = next((frame_index for frame_index in seen_frames if frame_index > fact_frames[-1]), None)
         end_cs = window.end_cs if next_frame is None else _time_cs(next_frame)
         yield Fact(Window(start_cs, end_cs), kind, visit.name, what)
 

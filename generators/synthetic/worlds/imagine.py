@@ -76,22 +76,22 @@ def imagine(seed: int, knobs: WorldKnobs, duration_s: int = MIN_DURATION_S) -> S
     """Make the world of a seed. Knobs that are not turned leave it as it is."""
     rng = Random(f"world {seed}")
     colours, shapes = rng.sample(sorted(COLOURS), 2), rng.sample(SHAPES, 2)
-    places = [(rng.randrange(1001), rng.randrange(1001)) for _ in range(3)]
-    has_other = knobs.bystander or knobs.decoy
-    windows = _windows(rng, 1 + knobs.returns + has_other, knobs.tenths, 100 * duration_s)
-    if has_other:
-        *windows, other_window = rng.sample(windows, len(windows))
-        windows.sort(key=lambda window: window.start_cs)
+    drawn_places = [(rng.randrange(1001), rng.randrange(1001)) for _ in range(3)]
+    has_other_object = knobs.bystander or knobs.decoy
+    visit_windows = _windows(rng, 1 + knobs.returns + has_other_object, knobs.tenths, 100 * duration_s)
+    if has_other_object:
+        *visit_windows, other_window = rng.sample(visit_windows, len(visit_windows))
+        visit_windows.sort(key=lambda window: window.start_cs)
     else:
-        other_window = windows[0]
-    first_visit = Visit(windows[0], colours[0], shapes[0], places[0], Deed())
+        other_window = visit_windows[0]
+    first_visit = Visit(visit_windows[0], colours[0], shapes[0], drawn_places[0], Deed())
     first_visit = first_visit.doing(_deed(rng, first_visit))
     visits = [first_visit]
     if knobs.returns:
-        second_visit = replace(first_visit, window=windows[1], place=places[1], deed=Deed())
+        second_visit = replace(first_visit, window=visit_windows[1], place=drawn_places[1], deed=Deed())
         visits.append(second_visit.doing(_second_deed(rng, first_visit.deed, second_visit)))
-    if has_other:
-        other_visit = Visit(other_window, colours[1], shapes[1], places[2], Deed())
+    if has_other_object:
+        other_visit = Visit(other_window, colours[1], shapes[1], drawn_places[2], Deed())
         visits.append(other_visit.doing(Deed(flashes=_flashes(rng, other_visit, 1)) if knobs.decoy else Deed()))
     if knobs.causes:
         visits = _with_cause(Random(f"cause {seed}"), first_visit.name, visits)
@@ -107,30 +107,30 @@ def study(script: Script) -> Script:
     return replace(script, visits=tuple(flickering_visits), radius=NEAR)
 
 
-def _windows(rng: Random, count: int, tenths: bool, duration_cs: int) -> list[Window]:
+def _windows(rng: Random, window_count: int, tenths: bool, duration_cs: int) -> list[Window]:
     """Windows of visits in order, with gaps around each: 2 to 4 s for a single one, 2 to 3 s for several."""
     unit_cs, gap_cs = (10, 50) if tenths else (100, 100)
-    longest_cs = 400 if count == 1 else 300
-    lengths_cs = [rng.randrange(200, longest_cs + 1, unit_cs) for _ in range(count)]
-    while (free_cs := duration_cs - sum(lengths_cs) - gap_cs * (count + 1)) < 0:
+    longest_cs = 400 if window_count == 1 else 300
+    lengths_cs = [rng.randrange(200, longest_cs + 1, unit_cs) for _ in range(window_count)]
+    while (free_cs := duration_cs - sum(lengths_cs) - gap_cs * (window_count + 1)) < 0:
         lengths_cs[lengths_cs.index(max(lengths_cs))] -= unit_cs
-    offsets = sorted(rng.randrange(0, free_cs + 1, unit_cs) for _ in range(count))
+    start_offsets_cs = sorted(rng.randrange(0, free_cs + 1, unit_cs) for _ in range(window_count))
     windows: list[Window] = []
-    for index, (offset, length_cs) in enumerate(zip(offsets, lengths_cs, strict=True)):
-        start_cs = gap_cs * (index + 1) + offset + sum(lengths_cs[:index])
+    for window_index, (start_offset_cs, length_cs) in enumerate(zip(start_offsets_cs, lengths_cs, strict=True)):
+        start_cs = gap_cs * (window_index + 1) + start_offset_cs + sum(lengths_cs[:window_index])
         windows.append(Window(start_cs, start_cs + length_cs))
     return windows
 
 
 def _deed(rng: Random, visit: Visit) -> Deed:
-    kind = rng.choice(("flash", "flash", "flash", "flashes", "flashes", "flashes", "turn", "move", "dots"))
-    if kind == "flash":
+    deed_kind = rng.choice(("flash", "flash", "flash", "flashes", "flashes", "flashes", "turn", "move", "dots"))
+    if deed_kind == "flash":
         return Deed(flashes=_flashes(rng, visit, 1))
-    if kind == "flashes":
+    if deed_kind == "flashes":
         return Deed(flashes=_flashes(rng, visit, rng.randint(2, visit.frames // FPS)))
-    if kind == "turn":
+    if deed_kind == "turn":
         return Deed(turns=Flash(_other_colour(rng, visit), rng.randrange(FPS // 2, visit.frames - FPS // 2), visit.frames))
-    if kind == "move":
+    if deed_kind == "move":
         return Deed(moves=rng.choice(sorted(DIRECTIONS)))
     dot_count = rng.randint(1, MAX_DOTS)
     return Deed(dots=tuple(sorted(rng.sample(range(2, visit.frames - FPS), dot_count))))
@@ -149,36 +149,41 @@ def _second_deed(rng: Random, first_deed: Deed, visit: Visit) -> Deed:
     return first_deed
 
 
-def _with_cause(rng: Random, name: str, visits: list[Visit]) -> list[Visit]:
+def _with_cause(rng: Random, object_name: str, visits: list[Visit]) -> list[Visit]:
     """Visits in which another object, at the other side of the picture, flashes, and the object changes colour."""
-    colour, new_colour = rng.sample(
-        [colour for colour in sorted(COLOURS) if colour not in {visit.colour for visit in visits}], 2
+    cause_colour, new_colour = rng.sample(
+        [cause_colour for cause_colour in sorted(COLOURS) if cause_colour not in {visit.colour for visit in visits}], 2
     )
-    shape = rng.choice([shape for shape in SHAPES if shape not in {visit.shape for visit in visits}])
-    height, flash_colour = rng.randrange(1001), rng.choice([candidate for candidate in sorted(COLOURS) if candidate != colour])
+    cause_shape = rng.choice([cause_shape for cause_shape in SHAPES if cause_shape not in {visit.shape for visit in visits}])
+    place_height, flash_colour = (
+        rng.randrange(1001),
+        rng.choice([flash_candidate for flash_candidate in sorted(COLOURS) if flash_candidate != cause_colour]),
+    )
     caused_visits: list[Visit] = []
     for visit in visits:
-        if visit.name != name:
+        if visit.name != object_name:
             caused_visits.append(visit)
             continue
         change_frame = rng.randrange(FPS, visit.frames - FPS + 1)
         change_deed = Deed(turns=Flash(new_colour, change_frame, visit.frames))
         later_window = Window(visit.window.start_cs + LATER_CS, visit.window.end_cs)
-        flash = Flash(
+        cause_flash = Flash(
             flash_colour, change_frame - LATER_CS * FPS // 100, min(change_frame + FPS, visit.frames) - LATER_CS * FPS // 100
         )
         caused_visits.append(replace(visit, place=(0, visit.place[1]), deed=change_deed))
-        caused_visits.append(Visit(later_window, colour, shape, (1000, height), Deed(flashes=(flash,))))
+        caused_visits.append(Visit(later_window, cause_colour, cause_shape, (1000, place_height), Deed(flashes=(cause_flash,))))
     return caused_visits
 
 
-def _flashes(rng: Random, visit: Visit, count: int, colour: str | None = None) -> tuple[Flash, ...]:
-    """`count` flashes, at most one a second, all of one colour and equally quick; slow ones would run together."""
-    quickness = rng.choice([quickness for quickness in QUICKNESS if quickness > 1 or count == 1])
+def _flashes(rng: Random, visit: Visit, flash_count: int, colour: str | None = None) -> tuple[Flash, ...]:
+    """`flash_count` flashes, at most one a second, all of one colour and equally quick; slow ones would run together."""
+    quickness = rng.choice([quickness for quickness in QUICKNESS if quickness > 1 or flash_count == 1])
     first_frame, stop_frame = rng.choice(SEEN_FROM[quickness])
     colour = colour or _other_colour(rng, visit)
-    seconds = sorted(rng.sample(range(visit.frames // FPS), count))
-    return tuple(Flash(colour, FPS * second + first_frame, FPS * second + stop_frame) for second in seconds)
+    flash_seconds = sorted(rng.sample(range(visit.frames // FPS), flash_count))
+    return tuple(
+        Flash(colour, FPS * flash_second + first_frame, FPS * flash_second + stop_frame) for flash_second in flash_seconds
+    )
 
 
 def _other_colour(rng: Random, visit: Visit) -> str:

@@ -28,36 +28,36 @@ class MeasuredQuestion:
     from_coarse: bool
 
 
-def measure(script: Script, asked_questions: tuple[WorldQuestion, ...], file: bytes) -> tuple[MeasuredQuestion, ...]:
+def measure(script: Script, asked_questions: tuple[WorldQuestion, ...], video_bytes: bytes) -> tuple[MeasuredQuestion, ...]:
     """Measure each question on a rendered file. A contradiction to the script is a bug."""
-    pictures = _decode(file)
-    if [read_timecode(picture) for picture in pictures] != list(range(script.frames)):
+    decoded_frames = _decode(video_bytes)
+    if [read_timecode(decoded_frame) for decoded_frame in decoded_frames] != list(range(script.frames)):
         raise DmforgeError(f"world {script.seed} is not rendered frame by frame", hint="please report this")
-    _, height, width, _ = pictures.shape
-    eye, seen_cells = WorldEye(script, width, height), cells(pictures)
-    return tuple(_measure_question(script, question, eye, seen_cells) for question in asked_questions)
+    _, height, width, _ = decoded_frames.shape
+    world_eye, seen_cells = WorldEye(script, width, height), cells(decoded_frames)
+    return tuple(_measure_question(script, question, world_eye, seen_cells) for question in asked_questions)
 
 
-def _measure_question(script: Script, question: WorldQuestion, eye: WorldEye, seen_cells: Cells) -> MeasuredQuestion:
+def _measure_question(script: Script, question: WorldQuestion, world_eye: WorldEye, seen_cells: Cells) -> MeasuredQuestion:
     rivals = tuple(rival for _, rival in question.rivals)
 
-    def shows(frames: frozenset[int]) -> bool:
-        return eye.tells_all(rivals, {frame: seen_cells[frame] for frame in frames})
+    def shows(frame_indices: frozenset[int]) -> bool:
+        return world_eye.tells_all(rivals, {frame: seen_cells[frame] for frame in frame_indices})
 
     if question.from_text:
         return MeasuredQuestion(None, False)
-    plans = (plan_look(Look(question.look, fps), script.duration_s) for fps in DENSITIES)
-    lowest_fps = next((plan.requested_fps for plan in plans if shows(frozenset(plan.indices))), None)
-    measured = MeasuredQuestion(lowest_fps, shows(coarse_frames(script)))
-    if measured != MeasuredQuestion(question.lowest_fps(script), question.from_coarse(script)):
+    look_plans = (plan_look(Look(question.look, fps), script.duration_s) for fps in DENSITIES)
+    lowest_fps = next((plan.requested_fps for plan in look_plans if shows(frozenset(plan.indices))), None)
+    measured_question = MeasuredQuestion(lowest_fps, shows(coarse_frames(script)))
+    if measured_question != MeasuredQuestion(question.lowest_fps(script), question.from_coarse(script)):
         raise DmforgeError(
             f"world {script.seed} does not show what its script says: {question.text}", hint="please report this"
         )
-    return measured
+    return measured_question
 
 
-def _decode(file: bytes) -> Picture:
+def _decode(video_bytes: bytes) -> Picture:
     to_rgb = VideoReformatter()  # shared by all frames: setting it up takes longer than its work
-    with av.open(io.BytesIO(file), "r") as container:
-        frames = [to_rgb.reformat(frame, format="rgb24") for frame in container.decode(video=0)]
-    return np.stack([np.asarray(frame.to_ndarray(), np.uint8) for frame in frames])
+    with av.open(io.BytesIO(video_bytes), "r") as container:
+        rgb_frames = [to_rgb.reformat(rgb_frame, format="rgb24") for rgb_frame in container.decode(video=0)]
+    return np.stack([np.asarray(rgb_frame.to_ndarray(), np.uint8) for rgb_frame in rgb_frames])

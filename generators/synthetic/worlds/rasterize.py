@@ -30,13 +30,13 @@ TEXTURE = (30, 110)
 WHITE = 255
 
 
-def draw(script: Script, frame: int, width: int, height: int) -> Picture:
+def draw(script: Script, frame_index: int, width: int, height: int) -> Picture:
     """Draw one frame of a world."""
     picture = backdrop(script.seed, width, height)
-    picture = np.roll(picture, frame, axis=1) if script.drifts else picture.copy()
-    for sprite in script.scene(frame):
+    picture = np.roll(picture, frame_index, axis=1) if script.drifts else picture.copy()
+    for sprite in script.scene(frame_index):
         _draw_sprite(picture, sprite, script.radius)
-    put_timecode(picture, frame)
+    put_timecode(picture, frame_index)
     return picture
 
 
@@ -48,25 +48,25 @@ def picture_rows(height: int) -> int:
 def read_timecode(picture: Picture) -> int | None:
     """The frame index in a picture's timecode; None where none can be read, in a foreign or a damaged picture."""
     height, width = picture.shape[:2]
-    strip = picture[picture_rows(height) :, : width // CELLS * CELLS]
-    if not strip.size:
+    timecode_strip = picture[picture_rows(height) :, : width // CELLS * CELLS]
+    if not timecode_strip.size:
         return None
-    cells = strip.reshape(strip.shape[0], CELLS, -1).mean(axis=(0, 2)) > WHITE // 2
-    code = sum(int(bit) << bit_index for bit_index, bit in enumerate(cells))
-    index = code & ((1 << INDEX_BITS) - 1)
-    return index if code >> INDEX_BITS == _check_sum(index) else None
+    white_cells = timecode_strip.reshape(timecode_strip.shape[0], CELLS, -1).mean(axis=(0, 2)) > WHITE // 2
+    timecode = sum(int(is_white) << bit_index for bit_index, is_white in enumerate(white_cells))
+    frame_index = timecode & ((1 << INDEX_BITS) - 1)
+    return frame_index if timecode >> INDEX_BITS == _check_sum(frame_index) else None
 
 
-def _check_sum(index: int) -> int:
-    return (index * KEY + 11) % (1 << (CELLS - INDEX_BITS))
+def _check_sum(frame_index: int) -> int:
+    return (frame_index * KEY + 11) % (1 << (CELLS - INDEX_BITS))
 
 
-def put_timecode(picture: Picture, frame: int) -> None:
+def put_timecode(picture: Picture, frame_index: int) -> None:
     height, width = picture.shape[:2]
-    code = frame | _check_sum(frame) << INDEX_BITS
-    bits = np.array([code >> bit_index & 1 for bit_index in range(CELLS)], np.uint8) * WHITE
+    timecode = frame_index | _check_sum(frame_index) << INDEX_BITS
+    cell_values = np.array([timecode >> bit_index & 1 for bit_index in range(CELLS)], np.uint8) * WHITE
     cell_width = width // CELLS
-    picture[picture_rows(height) :, : cell_width * CELLS] = np.repeat(bits, cell_width)[None, :, None]
+    picture[picture_rows(height) :, : cell_width * CELLS] = np.repeat(cell_values, cell_width)[None, :, None]
 
 
 @lru_cache(maxsize=8)
@@ -74,45 +74,45 @@ def backdrop(seed: int, width: int, height: int) -> Picture:
     """A dim texture that wraps around: random colours on a coarse grid, joined linearly, with a little grain."""
     rng = Random(f"backdrop {seed}")
     darkest, brightest = TEXTURE
-    corners = np.frombuffer(rng.randbytes(GRAIN * GRAIN * 3), np.uint8).reshape(GRAIN, GRAIN, 3)
-    corners = darkest + corners.astype(np.int32) * (brightest - darkest) // 255
-    texture = _interpolate(_interpolate(corners, height, 0), width, 1)
+    grid_colours = np.frombuffer(rng.randbytes(GRAIN * GRAIN * 3), np.uint8).reshape(GRAIN, GRAIN, 3)
+    grid_colours = darkest + grid_colours.astype(np.int32) * (brightest - darkest) // 255
+    texture = _interpolate(_interpolate(grid_colours, height, 0), width, 1)
     grain = np.frombuffer(rng.randbytes(width * height), np.uint8).reshape(height, width, 1).astype(np.int32)
     return (texture + grain // 16 - 8).astype(np.uint8)
 
 
 def _interpolate(grid: NDArray[np.int32], length: int, axis: int) -> NDArray[np.int32]:
     """Linear interpolation along one axis, in integers; the last cell leads back to the first."""
-    cells = grid.shape[axis]
-    scaled = np.arange(length) * cells
-    left_cell, weight = scaled // length, scaled % length
-    weight = weight.reshape([-1 if index == axis else 1 for index in range(3)])
-    left_values, right_values = grid.take(left_cell, axis), grid.take((left_cell + 1) % cells, axis)
-    return (left_values * (length - weight) + right_values * weight) // length
+    cell_count = grid.shape[axis]
+    scaled_positions = np.arange(length) * cell_count
+    left_cells, right_weight = scaled_positions // length, scaled_positions % length
+    right_weight = right_weight.reshape([-1 if axis_index == axis else 1 for axis_index in range(3)])
+    left_values, right_values = grid.take(left_cells, axis), grid.take((left_cells + 1) % cell_count, axis)
+    return (left_values * (length - right_weight) + right_values * right_weight) // length
 
 
 def _draw_sprite(picture: Picture, sprite: Sprite, radius: int) -> None:
     height, width = picture.shape[:2]
-    unit = min(width, height)
-    mask = _shape_mask(sprite.shape, 2 * radius * unit // UNITS)
-    side, picture_height = mask.shape[0], picture_rows(height)
-    left_column = (width - side) * sprite.place[0] // 1000
-    top_row = (picture_height - side) * sprite.place[1] // 1000
-    picture[top_row : top_row + side, left_column : left_column + side][mask] = COLOURS[sprite.colour]
-    dot = DOT * unit // UNITS
-    for index in range(sprite.dots):
-        dot_left = width * (2 * index + 1) // (2 * MAX_DOTS) - dot // 2
-        picture[dot // 2 : dot // 2 + dot, dot_left : dot_left + dot] = WHITE
+    short_side_px = min(width, height)
+    shape_mask = _shape_mask(sprite.shape, 2 * radius * short_side_px // UNITS)
+    side_px, picture_height = shape_mask.shape[0], picture_rows(height)
+    left_column = (width - side_px) * sprite.place[0] // 1000
+    top_row = (picture_height - side_px) * sprite.place[1] // 1000
+    picture[top_row : top_row + side_px, left_column : left_column + side_px][shape_mask] = COLOURS[sprite.colour]
+    dot_px = DOT * short_side_px // UNITS
+    for dot_index in range(sprite.dots):
+        dot_left = width * (2 * dot_index + 1) // (2 * MAX_DOTS) - dot_px // 2
+        picture[dot_px // 2 : dot_px // 2 + dot_px, dot_left : dot_left + dot_px] = WHITE
 
 
 @lru_cache(maxsize=64)
-def _shape_mask(shape: str, side: int) -> NDArray[np.bool_]:
+def _shape_mask(shape: str, side_px: int) -> NDArray[np.bool_]:
     # twice the distance from the centre, so that it is an integer
-    down, across = np.mgrid[0:side, 0:side] * 2 - (side - 1)
+    offsets_down, offsets_across = np.mgrid[0:side_px, 0:side_px] * 2 - (side_px - 1)
     if shape == "circle":
-        return down**2 + across**2 <= side**2
+        return offsets_down**2 + offsets_across**2 <= side_px**2
     if shape == "diamond":
-        return np.abs(down) + np.abs(across) <= side
+        return np.abs(offsets_down) + np.abs(offsets_across) <= side_px
     if shape == "triangle":
-        return 2 * np.abs(across) <= down + side
-    return np.ones((side, side), bool)
+        return 2 * np.abs(offsets_across) <= offsets_down + side_px
+    return np.ones((side_px, side_px), bool)

@@ -20,14 +20,14 @@ ENCODER = {"preset": "veryfast", "crf": "18", "threads": "1", "flags": "+bitexac
 
 def render(script: Script, width: int, height: int) -> bytes:
     """Render a world as an mp4."""
-    buffer = io.BytesIO()
-    with encoding_h264(buffer, Size(width, height), FPS, ENCODER) as encode:
-        pictures = np.stack([draw(script, index, width, height) for index in range(script.frames)])
-        for index, planes in enumerate(_planes(pictures)):
-            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, FPS)
+    mp4_buffer = io.BytesIO()
+    with encoding_h264(mp4_buffer, Size(width, height), FPS, ENCODER) as encode:
+        drawn_frames = np.stack([draw(script, frame_index, width, height) for frame_index in range(script.frames)])
+        for frame_index, yuv_planes in enumerate(_planes(drawn_frames)):
+            frame = av.VideoFrame.from_ndarray(yuv_planes, format="yuv420p")
+            frame.pts, frame.time_base = frame_index, Fraction(1, FPS)
             encode(frame)
-    return buffer.getvalue()
+    return mp4_buffer.getvalue()
 
 
 def _planes(pictures: Picture) -> NDArray[np.uint8]:
@@ -36,10 +36,10 @@ def _planes(pictures: Picture) -> NDArray[np.uint8]:
     luma = (66 * red + 129 * green + 25 * blue + 128 >> 8) + 16
     frame_count, height, width = luma.shape
     red, green, blue = map(_sum_blocks, (red, green, blue))
-    cb = (-38 * red - 74 * green + 112 * blue + 512 >> 10) + 128
-    cr = (112 * red - 94 * green - 18 * blue + 512 >> 10) + 128
-    planes = np.concatenate([plane.reshape(frame_count, -1) for plane in (luma, cb, cr)], axis=1)
-    return planes.astype(np.uint8).reshape(frame_count, height * 3 // 2, width)
+    blue_chroma = (-38 * red - 74 * green + 112 * blue + 512 >> 10) + 128
+    red_chroma = (112 * red - 94 * green - 18 * blue + 512 >> 10) + 128
+    flat_planes = np.concatenate([yuv_plane.reshape(frame_count, -1) for yuv_plane in (luma, blue_chroma, red_chroma)], axis=1)
+    return flat_planes.astype(np.uint8).reshape(frame_count, height * 3 // 2, width)
 
 
 def _sum_blocks(channel: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -115,9 +115,11 @@ class Script:
     def frames(self) -> int:
         return -(-self.duration_cs * FPS // 100)
 
-    def scene(self, frame: int) -> tuple[Sprite, ...]:
+    def scene(self, frame_index: int) -> tuple[Sprite, ...]:
         """The objects on the background at a frame."""
-        return tuple(sprite(visit, frame - visit.first) for visit in self.visits if 0 <= frame - visit.first < visit.frames)
+        return tuple(
+            sprite(visit, frame_index - visit.first) for visit in self.visits if 0 <= frame_index - visit.first < visit.frames
+        )
 
     def replacing(self, old_visit: Visit, new_visit: Visit | None) -> Script:
         """The same world with one visit changed, or without it."""
@@ -125,25 +127,33 @@ class Script:
         return replace(self, visits=tuple(visit for visit in visits if visit is not None))
 
 
-def sprite(visit: Visit, age: int) -> Sprite:
-    """An object as it is drawn `age` frames after it came."""
-    deed, colour, (x, y) = visit.deed, visit.colour, visit.place
-    if deed.turns is not None and age >= deed.turns.first:
+def sprite(visit: Visit, age_frames: int) -> Sprite:
+    """An object as it is drawn `age_frames` frames after it came."""
+    deed, colour, (x_thousandths, y_thousandths) = visit.deed, visit.colour, visit.place
+    if deed.turns is not None and age_frames >= deed.turns.first:
         colour = deed.turns.colour
     for flash in deed.flashes:
-        if flash.first <= age < flash.stop:
+        if flash.first <= age_frames < flash.stop:
             colour = flash.colour
-    if deed.flickers is not None and deed.flickers.first <= age % FPS < deed.flickers.stop:
+    if deed.flickers is not None and deed.flickers.first <= age_frames % FPS < deed.flickers.stop:
         colour = deed.flickers.colour
     if deed.moves is not None:
         # from one side of its room to the other, steadily
-        across, down = DIRECTIONS[deed.moves]
-        progress = 1000 * age // max(1, visit.frames - 1)
-        x = x if not across else (progress if across > 0 else 1000 - progress)
-        y = y if not down else (progress if down > 0 else 1000 - progress)
-    return Sprite(visit.shape, colour, (x, y), sum(age >= join_age for join_age in deed.dots))
+        direction_across, direction_down = DIRECTIONS[deed.moves]
+        progress_thousandths = 1000 * age_frames // max(1, visit.frames - 1)
+        x_thousandths = (
+            x_thousandths
+            if not direction_across
+            else (progress_thousandths if direction_across > 0 else 1000 - progress_thousandths)
+        )
+        y_thousandths = (
+            y_thousandths
+            if not direction_down
+            else (progress_thousandths if direction_down > 0 else 1000 - progress_thousandths)
+        )
+    return Sprite(visit.shape, colour, (x_thousandths, y_thousandths), sum(age_frames >= join_age for join_age in deed.dots))
 
 
 def tells(script: Script, rivals: tuple[Script, ...], frames: frozenset[int]) -> bool:
     """These frames tell a world from all its rivals: each rival looks different in one of them at least."""
-    return all(any(script.scene(frame) != rival.scene(frame) for frame in frames) for rival in rivals)
+    return all(any(script.scene(frame_index) != rival.scene(frame_index) for frame_index in frames) for rival in rivals)

@@ -27,11 +27,11 @@ def cells(pictures: Picture) -> Cells:
     cell_height, cell_width = height // GRID, width // GRID
     # sums of strided slices, and no matrix product: that would start a pool of threads in every process that looks
     row_slices = [
-        pictures[..., offset : cell_height * GRID : cell_height, : cell_width * GRID, :].astype(np.float32)
-        for offset in range(cell_height)
+        pictures[..., pixel_offset : cell_height * GRID : cell_height, : cell_width * GRID, :].astype(np.float32)
+        for pixel_offset in range(cell_height)
     ]
     by_row = reduce(np.add, row_slices)
-    cell_sums = reduce(np.add, [by_row[..., offset::cell_width, :] for offset in range(cell_width)])
+    cell_sums = reduce(np.add, [by_row[..., pixel_offset::cell_width, :] for pixel_offset in range(cell_width)])
     return cell_sums[..., :ROWS, :, :] / np.float32(cell_height * cell_width)
 
 
@@ -42,28 +42,30 @@ class WorldEye:
         self._script, self._size = script, (width, height)
         self._drawn: dict[tuple[tuple[Sprite, ...], int], Cells] = {}
 
-    def expected(self, frame: int, script: Script | None = None) -> Cells:
+    def expected(self, frame_index: int, script: Script | None = None) -> Cells:
         """The cells that the script, or another one, shows at a frame."""
         script = script or self._script
-        key = (script.scene(frame), frame)  # a drawing depends on these alone: most rivals differ in a few frames only
-        if key not in self._drawn:
-            self._drawn[key] = cells(draw(script, frame, *self._size))
-        return self._drawn[key]
+        # a drawing depends on these alone: most rivals differ in a few frames only
+        scene_and_frame = (script.scene(frame_index), frame_index)
+        if scene_and_frame not in self._drawn:
+            self._drawn[scene_and_frame] = cells(draw(script, frame_index, *self._size))
+        return self._drawn[scene_and_frame]
 
-    def tells(self, rival: Script, frame: int, seen_cells: Cells) -> bool:
+    def tells(self, rival: Script, frame_index: int, seen_cells: Cells) -> bool:
         """The picture is clearly of our script and not of a rival."""
-        if self._script.scene(frame) == rival.scene(frame):
+        if self._script.scene(frame_index) == rival.scene(frame_index):
             return False
-        own_cells, rival_cells = self.expected(frame), self.expected(frame, rival)
-        differs = np.abs(own_cells - rival_cells).max(axis=2) > CLEAR
-        if not differs.any():
+        own_cells, rival_cells = self.expected(frame_index), self.expected(frame_index, rival)
+        clearly_different_cells = np.abs(own_cells - rival_cells).max(axis=2) > CLEAR
+        if not clearly_different_cells.any():
             return False
-        return 2 * float(np.abs(seen_cells - own_cells)[differs].mean()) < float(
-            np.abs(seen_cells - rival_cells)[differs].mean()
+        return 2 * float(np.abs(seen_cells - own_cells)[clearly_different_cells].mean()) < float(
+            np.abs(seen_cells - rival_cells)[clearly_different_cells].mean()
         )
 
     def tells_all(self, rivals: tuple[Script, ...], cells_by_frame: Mapping[int, Cells]) -> bool:
         """The pictures, by frame, tell our script from every rival."""
         return all(
-            any(self.tells(rival, frame, seen_cells) for frame, seen_cells in cells_by_frame.items()) for rival in rivals
+            any(self.tells(rival, frame_index, seen_cells) for frame_index, seen_cells in cells_by_frame.items())
+            for rival in rivals
         )

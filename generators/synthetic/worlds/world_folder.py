@@ -65,8 +65,8 @@ class WorldSettings(Config):
     height: int = Field(default=64, ge=2 * CELL, multiple_of=CELL)
     """Pixels, whole cells."""
 
-    def script(self, index: int) -> Script:
-        seed, duration_s = self.seed * SEEDS_APART + index, self.duration_s
+    def script(self, world_index: int) -> Script:
+        seed, duration_s = self.seed * SEEDS_APART + world_index, self.duration_s
         if self.longest_s > duration_s:
             duration_s = Random(f"length {seed}").randint(duration_s, self.longest_s)
         script = imagine(seed, self.knobs, duration_s)
@@ -89,32 +89,39 @@ class World:
 
     def tasks(self) -> Iterator[dict[str, Any]]:
         """The lines of this world in tasks.jsonl."""
-        for question, measured in zip(self.questions, self.measured, strict=True):
+        for question, measured_question in zip(self.questions, self.measured, strict=True):
             task_windows = question.windows if question.kind != "mcq" else ()
             windows = [[window.start_cs / 100, window.end_cs / 100] for window in task_windows]
-            density = {"fps": float(measured.lowest_fps)} if self.script.is_study and measured.lowest_fps else {}
+            fps_field = (
+                {"fps": float(measured_question.lowest_fps)} if self.script.is_study and measured_question.lowest_fps else {}
+            )
             yield {
                 "video": self.name, "kind": question.kind, "question": question.text, "options": list(question.options),
-                "answer": question.answer, "windows": windows, "needs": question.needs, **density,
+                "answer": question.answer, "windows": windows, "needs": question.needs, **fps_field,
             }  # fmt: skip
 
     def truth(self) -> dict[str, Any]:
         """The line of this world in truth.jsonl."""
-        entries = [
+        question_entries = [
             {
                 "kind": question.kind, "question": question.text, "answer": question.answer,
                 "windows": [[window.start_cs / 100, window.end_cs / 100] for window in question.windows],
-                "lowest_fps": _density_text(measured.lowest_fps), "from_coarse": measured.from_coarse,
+                "lowest_fps": _density_text(measured_question.lowest_fps), "from_coarse": measured_question.from_coarse,
                 "from_text": question.from_text,
             }
-            for question, measured in zip(self.questions, self.measured, strict=True)
+            for question, measured_question in zip(self.questions, self.measured, strict=True)
         ]  # fmt: skip
-        return {"video": self.name, "sha256": sha256(self.file).hexdigest(), "seed": self.script.seed, "questions": entries}
+        return {
+            "video": self.name,
+            "sha256": sha256(self.file).hexdigest(),
+            "seed": self.script.seed,
+            "questions": question_entries,
+        }
 
 
-def file_name(index: int) -> str:
+def file_name(world_index: int) -> str:
     """The file name of a world's video."""
-    return f"world-{index:06d}.mp4"
+    return f"world-{world_index:06d}.mp4"
 
 
 def make_worlds(folder: Path, settings: WorldSettings) -> None:
@@ -128,43 +135,43 @@ def make_worlds(folder: Path, settings: WorldSettings) -> None:
     # an old truth must not describe new worlds, and an unfinished folder must be recognisable
     _write_lines(folder / UNDER_WAY, [])
     (folder / "truth.jsonl").unlink(missing_ok=True)
-    truth = [settings.model_dump_json()]
-    tasks: list[str] = []
+    truth_lines = [settings.model_dump_json()]
+    task_lines: list[str] = []
     last_name = ""
     for world in _render_all(settings):
         write_bytes(folder / "videos" / world.name, world.file)
-        tasks += map(json.dumps, world.tasks())
+        task_lines += map(json.dumps, world.tasks())
         last_name = world.name
-        truth.append(json.dumps(world.truth()))
-    for path in (folder / "videos").glob("world-[0-9][0-9][0-9][0-9][0-9][0-9].mp4"):
-        if path.name > last_name:
-            path.unlink()
-    _write_lines(folder / "tasks.jsonl", tasks)
-    _write_lines(folder / "truth.jsonl", truth)
+        truth_lines.append(json.dumps(world.truth()))
+    for video_path in (folder / "videos").glob("world-[0-9][0-9][0-9][0-9][0-9][0-9].mp4"):
+        if video_path.name > last_name:
+            video_path.unlink()
+    _write_lines(folder / "tasks.jsonl", task_lines)
+    _write_lines(folder / "truth.jsonl", truth_lines)
     (folder / UNDER_WAY).unlink()
 
 
 def read_settings(folder: Path) -> WorldSettings:
     """The settings that a folder was made with."""
-    path = folder / "truth.jsonl"
+    truth_path = folder / "truth.jsonl"
     try:
-        with path.open(encoding="utf-8") as lines:
-            header = json.loads(lines.readline())
+        with truth_path.open(encoding="utf-8") as truth_lines:
+            settings_line = json.loads(truth_lines.readline())
     except (OSError, ValueError) as error:
         raise InputError(
-            f"the folder holds no worlds: {error}", where=str(path), hint="make some: dmforge worlds DIR"
+            f"the folder holds no worlds: {error}", where=str(truth_path), hint="make some: dmforge worlds DIR"
         ) from None
-    return parse_config(WorldSettings, header, where=str(path))
+    return parse_config(WorldSettings, settings_line, where=str(truth_path))
 
 
 def _is_complete(folder: Path, settings: WorldSettings) -> bool:
     if not (folder / "truth.jsonl").exists() or read_settings(folder) != settings:
         return False
-    return (folder / "tasks.jsonl").exists() and all(_is_intact(folder, line) for line in _truth(folder))
+    return (folder / "tasks.jsonl").exists() and all(_is_intact(folder, truth_line) for truth_line in _truth(folder))
 
 
 def _truth(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "truth.jsonl").read_text("utf-8").splitlines()[1:]]
+    return [json.loads(truth_line) for truth_line in (folder / "truth.jsonl").read_text("utf-8").splitlines()[1:]]
 
 
 def _is_intact(folder: Path, truth_line: dict[str, Any]) -> bool:
@@ -173,20 +180,20 @@ def _is_intact(folder: Path, truth_line: dict[str, Any]) -> bool:
 
 
 def _render_all(settings: WorldSettings) -> Iterator[World]:
-    cores = len(os.sched_getaffinity(0))
-    make = partial(_make_world, settings)
-    if settings.videos < 2 * cores:
-        yield from map(make, range(settings.videos))
+    core_count = len(os.sched_getaffinity(0))
+    make_one_world = partial(_make_world, settings)
+    if settings.videos < 2 * core_count:
+        yield from map(make_one_world, range(settings.videos))
         return
-    with ProcessPoolExecutor(cores, get_context("forkserver")) as pool:
-        yield from pool.map(make, range(settings.videos), chunksize=8)
+    with ProcessPoolExecutor(core_count, get_context("forkserver")) as pool:
+        yield from pool.map(make_one_world, range(settings.videos), chunksize=8)
 
 
-def _make_world(settings: WorldSettings, index: int) -> World:
-    script = settings.script(index)
+def _make_world(settings: WorldSettings, world_index: int) -> World:
+    script = settings.script(world_index)
     video_bytes = render(script, settings.width, settings.height)
     asked_questions = questions(script)
-    return World(index, script, asked_questions, measure(script, asked_questions, video_bytes), video_bytes)
+    return World(world_index, script, asked_questions, measure(script, asked_questions, video_bytes), video_bytes)
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -60,16 +60,16 @@ class WorldQuestion:
         last_window = self.windows[-1] if self.needs == "all" else self.windows[0]
         return Window(self.windows[0].start_cs, last_window.end_cs)
 
-    def told_by(self, script: Script, frames: frozenset[int]) -> bool:
+    def told_by(self, script: Script, frame_indices: frozenset[int]) -> bool:
         """These frames show the answer."""
-        return tells(script, tuple(rival for _, rival in self.rivals), frames)
+        return tells(script, tuple(rival for _, rival in self.rivals), frame_indices)
 
     def lowest_fps(self, script: Script) -> Fraction | None:
         """The lowest density at which a look at the window shows the answer; None where no video is needed."""
         if self.from_text:
             return None
-        plans = (plan_look(Look(self.look, fps), script.duration_s) for fps in DENSITIES)
-        return next(plan.requested_fps for plan in plans if self.told_by(script, frozenset(plan.indices)))
+        look_plans = (plan_look(Look(self.look, fps), script.duration_s) for fps in DENSITIES)
+        return next(plan.requested_fps for plan in look_plans if self.told_by(script, frozenset(plan.indices)))
 
     def from_coarse(self, script: Script) -> bool:
         """The coarse clip alone shows the answer."""
@@ -103,38 +103,40 @@ def _main_visits(script: Script) -> tuple[Visit, ...]:
 
 def _when_questions(script: Script) -> Iterator[WorldQuestion]:
     visits = _main_visits(script)
-    times = ("",) if len(visits) == 1 else (" for the first time", " for the second time")
-    for visit, ordinal in zip(visits, times, strict=True):
-        text = f"When is the {visit.name} on screen{ordinal}?"
+    ordinals = ("",) if len(visits) == 1 else (" for the first time", " for the second time")
+    for visit, ordinal in zip(visits, ordinals, strict=True):
+        question_text = f"When is the {visit.name} on screen{ordinal}?"
         absent_rival = (("never", script.replacing(visit, None)),)
-        yield WorldQuestion("grounding", text, (), print_span(visit.window), (visit.window,), "any", absent_rival)
+        yield WorldQuestion("grounding", question_text, (), print_span(visit.window), (visit.window,), "any", absent_rival)
 
 
 def _shape_question(rng: Random, script: Script) -> WorldQuestion:
     """A question about a shape: it is on screen for seconds, so the coarse clip shows it."""
     first_visit = min(script.visits, key=lambda visit: visit.window.start_cs)
-    text = "Which shape comes on screen first?" if len(script.visits) > 1 else "Which shape comes on screen?"
-    rivals = {shape: script.replacing(first_visit, replace(first_visit, shape=shape)) for shape in SHAPES}
-    return _choice_question(rng, "mcq", text, first_visit.shape, (first_visit.window,), rivals)
+    question_text = "Which shape comes on screen first?" if len(script.visits) > 1 else "Which shape comes on screen?"
+    rival_by_shape = {shape: script.replacing(first_visit, replace(first_visit, shape=shape)) for shape in SHAPES}
+    return _choice_question(rng, "mcq", question_text, first_visit.shape, (first_visit.window,), rival_by_shape)
 
 
 def _deed_questions(rng: Random, script: Script) -> Iterator[WorldQuestion]:
     """Questions about what the object does. It does the same in each visit, so any of them shows it, except for counts."""
     visits = _main_visits(script)
-    deed, name = visits[0].deed, visits[0].name
+    deed, object_name = visits[0].deed, visits[0].name
     windows = tuple(visit.window for visit in visits)
 
-    def choice(text: str, answer: str, answers: Sequence[str], change: Change) -> WorldQuestion:
-        rivals = {other_answer: _change_all(script, visits, change, other_answer) for other_answer in answers}
-        return _choice_question(rng, rng.choice(("mcq", "grounded_mcq", "open")), text, answer, windows, rivals)
+    def choice(question_text: str, answer: str, answers: Sequence[str], change: Change) -> WorldQuestion:
+        rival_by_answer = {other_answer: _change_all(script, visits, change, other_answer) for other_answer in answers}
+        return _choice_question(
+            rng, rng.choice(("mcq", "grounded_mcq", "open")), question_text, answer, windows, rival_by_answer
+        )
 
     if deed.flashes:
         colours = [colour for colour in COLOURS if colour != visits[0].colour]
-        yield choice(f"Which colour does the {name} flash?", deed.flashes[0].colour, colours, _flash_in)
+        yield choice(f"Which colour does the {object_name} flash?", deed.flashes[0].colour, colours, _flash_in)
         total_flashes = sum(len(visit.deed.flashes) for visit in visits)
         yield WorldQuestion(
             "open",
-            f"How many times does the {name} flash in all?",
+            f"How many times does the {object_name} flash in all?",
             (),
             str(total_flashes),
             windows,
@@ -145,14 +147,14 @@ def _deed_questions(rng: Random, script: Script) -> Iterator[WorldQuestion]:
         pace = "slowly" if deed.flickers.stop - deed.flickers.first > 2 else "quickly"
         colours = [colour for colour in COLOURS if colour != visits[0].colour]
         rivals = {other_answer: _change_all(script, visits, _flicker_in, other_answer) for other_answer in colours}
-        text, answer = f"Which colour does the {name} flicker {pace}?", deed.flickers.colour
-        yield WorldQuestion("open", text, (), answer, windows, "any", _wrong_answers(rivals, answer))
+        question_text, answer = f"Which colour does the {object_name} flicker {pace}?", deed.flickers.colour
+        yield WorldQuestion("open", question_text, (), answer, windows, "any", _wrong_answers(rivals, answer))
     if deed.turns is not None:
         colours = [colour for colour in COLOURS if colour != visits[0].colour]
-        yield choice(f"Which colour does the {name} turn into?", deed.turns.colour, colours, _turn_into)
+        yield choice(f"Which colour does the {object_name} turn into?", deed.turns.colour, colours, _turn_into)
     if deed.moves is not None:
         yield choice(
-            f"Which way does the {name} move?",
+            f"Which way does the {object_name} move?",
             deed.moves,
             tuple(DIRECTIONS),
             lambda deed, direction: replace(deed, moves=direction),
@@ -160,25 +162,30 @@ def _deed_questions(rng: Random, script: Script) -> Iterator[WorldQuestion]:
     if deed.dots:
         number_texts = [str(number_text) for number_text in range(MAX_DOTS + 1)]
         rivals = {number_text: _change_all(script, visits, _with_dots, number_text) for number_text in number_texts}
-        text, answer = f"How many white dots line up while the {name} is on screen?", str(len(deed.dots))
-        yield WorldQuestion("open", text, (), answer, windows, "any", _wrong_answers(rivals, answer))
+        question_text, answer = f"How many white dots line up while the {object_name} is on screen?", str(len(deed.dots))
+        yield WorldQuestion("open", question_text, (), answer, windows, "any", _wrong_answers(rivals, answer))
 
 
 def _choice_question(
-    rng: Random, kind: TaskKind, text: str, answer: str, windows: tuple[Window, ...], rivals: dict[str, Script]
+    rng: Random,
+    kind: TaskKind,
+    question_text: str,
+    answer: str,
+    windows: tuple[Window, ...],
+    rival_by_answer: dict[str, Script],
 ) -> WorldQuestion:
     """A question whose answer is one of a few words, as options or open."""
-    wrong_answers = _wrong_answers(rivals, answer)
+    wrong_answers = _wrong_answers(rival_by_answer, answer)
     if kind == "open":
-        return WorldQuestion(kind, text, (), answer, windows, "any", wrong_answers)
-    options = [answer, *(other_answer for other_answer, _ in rng.sample(wrong_answers, min(OPTIONS, len(rivals)) - 1))]
+        return WorldQuestion(kind, question_text, (), answer, windows, "any", wrong_answers)
+    options = [answer, *(other_answer for other_answer, _ in rng.sample(wrong_answers, min(OPTIONS, len(rival_by_answer)) - 1))]
     rng.shuffle(options)
-    offered = tuple((other_answer, rival) for other_answer, rival in wrong_answers if other_answer in options)
-    return WorldQuestion(kind, text, tuple(options), answer, windows, "any", offered)
+    offered_rivals = tuple((other_answer, rival) for other_answer, rival in wrong_answers if other_answer in options)
+    return WorldQuestion(kind, question_text, tuple(options), answer, windows, "any", offered_rivals)
 
 
-def _wrong_answers(rivals: dict[str, Script], answer: str) -> tuple[tuple[str, Script], ...]:
-    return tuple((other_answer, rival) for other_answer, rival in rivals.items() if other_answer != answer)
+def _wrong_answers(rival_by_answer: dict[str, Script], answer: str) -> tuple[tuple[str, Script], ...]:
+    return tuple((other_answer, rival) for other_answer, rival in rival_by_answer.items() if other_answer != answer)
 
 
 def _change_all(script: Script, visits: tuple[Visit, ...], change: Change, answer: str) -> Script:
@@ -213,12 +220,12 @@ def _count_rivals(script: Script) -> tuple[tuple[str, Script], ...]:
     for visit in visits:
         flashes = visit.deed.flashes
         first_frame, flash_frames, colour = flashes[0].first % FPS, flashes[0].stop - flashes[0].first, flashes[0].colour
-        seconds_taken = {flash.first // FPS for flash in flashes}
-        for index in range(len(flashes)):
-            fewer = Deed(flashes=flashes[:index] + flashes[index + 1 :])
-            rivals.append((str(total_flashes - 1), script.replacing(visit, visit.doing(fewer))))
-        for second in sorted(set(range(visit.frames // FPS)) - seconds_taken):
-            start_frame = FPS * second + first_frame
-            more = Deed(flashes=(*flashes, Flash(colour, start_frame, start_frame + flash_frames)))
-            rivals.append((str(total_flashes + 1), script.replacing(visit, visit.doing(more))))
+        taken_seconds = {flash.first // FPS for flash in flashes}
+        for flash_index in range(len(flashes)):
+            deed_with_fewer = Deed(flashes=flashes[:flash_index] + flashes[flash_index + 1 :])
+            rivals.append((str(total_flashes - 1), script.replacing(visit, visit.doing(deed_with_fewer))))
+        for free_second in sorted(set(range(visit.frames // FPS)) - taken_seconds):
+            start_frame = FPS * free_second + first_frame
+            deed_with_more = Deed(flashes=(*flashes, Flash(colour, start_frame, start_frame + flash_frames)))
+            rivals.append((str(total_flashes + 1), script.replacing(visit, visit.doing(deed_with_more))))
     return tuple(rivals)

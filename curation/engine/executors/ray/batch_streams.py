@@ -44,19 +44,19 @@ class StageStream:
 
     def feed(self, batches: list[SentInputs], is_last: bool) -> list[Event]:
         """Take more batches, and return the events since the last call, at least one."""
-        for batch in (*batches, *([None] if is_last else [])):
-            self._inbox.put(batch)
-        events = [self._events.get()]
+        for sent_inputs in (*batches, *([None] if is_last else [])):
+            self._inbox.put(sent_inputs)
+        new_events = [self._events.get()]
         while not self._events.empty():
-            events.append(self._events.get())
-        return events
+            new_events.append(self._events.get())
+        return new_events
 
     def _run(self) -> None:
         try:
             stage = self._work.stage
             assert isinstance(stage, Batch)
-            for finished in stream(stage, self._work.workspace(), self._batches(), lambda _: None):
-                self._events.put(ReturnedResults.of(finished))
+            for finished_batch in stream(stage, self._work.workspace(), self._batches(), lambda _: None):
+                self._events.put(ReturnedResults.of(finished_batch))
             self._events.put(StreamEnded())
         except BaseException as error:  # it must reach the driver, which stops the run with it
             self._events.put(StreamEnded(error))
@@ -65,10 +65,10 @@ class StageStream:
         self._events.put(ReadyForBatch())  # so one batch is always waiting while another is at work
         while True:
             self._events.put(ReadyForBatch())
-            sent = self._inbox.get()
-            if sent is None:
+            sent_inputs = self._inbox.get()
+            if sent_inputs is None:
                 return
-            yield sent.batch()
+            yield sent_inputs.batch()
 
 
 @dataclass
@@ -92,8 +92,8 @@ class BatchStreams:
     """Runs one Batch stage."""
 
     def __init__(self, cluster: Cluster, stage: Batch[Item, Record], workspace: WorkspaceFolder) -> None:
-        config = stage.config if isinstance(stage.config, BatchConfig) else BatchConfig()
-        self._cluster, self._share, self._max_workers = cluster, WorkerResources(gpus=config.gpus), config.workers
+        batch_config = stage.config if isinstance(stage.config, BatchConfig) else BatchConfig()
+        self._cluster, self._share, self._max_workers = cluster, WorkerResources(gpus=batch_config.gpus), batch_config.workers
         self._work = cluster.share(RemoteStage(stage, str(workspace.root), stage.variant))
         self._waiting: deque[_SentBatch] = deque()
         self._workers: dict[Call, _Worker] = {}
@@ -110,8 +110,8 @@ class BatchStreams:
                     self._feed(worker)
                 if not any(worker.batches_in_work for worker in self._workers.values()) and not self._waiting:
                     return
-                for call in self._cluster.wait(self._workers):
-                    yield from self._handle_events(self._workers.pop(call), call, batches, advance)
+                for ended_call in self._cluster.wait(self._workers):
+                    yield from self._handle_events(self._workers.pop(ended_call), ended_call, batches, advance)
         finally:
             for worker in self._workers.values():
                 self._cluster.end(worker.actor)
@@ -132,18 +132,18 @@ class BatchStreams:
         except WorkerLost:
             yield from self._give_back(worker)
             return
-        for event in events:
-            match event:
+        for stream_event in events:
+            match stream_event:
                 case ReadyForBatch():
                     worker.batches_wanted += 1
                 case ReturnedResults():
                     sent_batch = worker.batches_in_work.popleft()
                     advance(sent_batch.batch.items.num_rows)
-                    yield FinishedBatch(event.rows(), event.deferred)
+                    yield FinishedBatch(stream_event.rows(), stream_event.deferred)
                 case StreamEnded():
                     self._cluster.end(worker.actor)
-                    if event.error is not None:
-                        raise event.error
+                    if stream_event.error is not None:
+                        raise stream_event.error
                     return
         self._fetch(batches, worker.batches_wanted)
         self._feed(worker)
@@ -151,7 +151,7 @@ class BatchStreams:
     def _feed(self, worker: _Worker) -> None:
         sent_batches = [self._waiting.popleft() for _ in range(min(worker.batches_wanted, len(self._waiting)))]
         # an engine that waits for more inputs before it answers must be told that none will come
-        is_last = (
+        is_last_feed = (
             bool(worker.batches_wanted)
             and not self._waiting
             and len(sent_batches) < worker.batches_wanted
@@ -159,11 +159,11 @@ class BatchStreams:
         )
         worker.batches_in_work += sent_batches
         worker.batches_wanted -= len(sent_batches)
-        worker.was_told_last = worker.was_told_last or is_last
-        call = self._cluster.call_method(
-            worker.actor, "feed", [SentInputs.of(sent_batch.batch) for sent_batch in sent_batches], is_last
+        worker.was_told_last = worker.was_told_last or is_last_feed
+        feed_call = self._cluster.call_method(
+            worker.actor, "feed", [SentInputs.of(sent_batch.batch) for sent_batch in sent_batches], is_last_feed
         )
-        self._workers[call] = worker
+        self._workers[feed_call] = worker
 
     def _give_back(self, worker: _Worker) -> Iterator[FinishedBatch]:
         for sent_batch in reversed(worker.batches_in_work):
@@ -171,5 +171,5 @@ class BatchStreams:
             if sent_batch.losses < MAX_LOSSES:
                 self._waiting.appendleft(sent_batch)
             else:
-                keys = sent_batch.batch.keys()
-                yield FinishedBatch(None, tuple(Deferred(key, LOST) for key in keys))
+                input_keys = sent_batch.batch.keys()
+                yield FinishedBatch(None, tuple(Deferred(input_key, LOST) for input_key in input_keys))

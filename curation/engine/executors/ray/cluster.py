@@ -52,15 +52,21 @@ class Cluster:
         self._refreshed_s = 0.0
         self._functions: dict[tuple[Callable[..., object], WorkerResources], Any] = {}
 
-    def fits(self, share: WorkerResources) -> int:
+    def fits(self, worker_resources: WorkerResources) -> int:
         """How many such workers fit on the machines that are there now."""
         now_s = time.monotonic()
         if not self._refreshed_s or now_s - self._refreshed_s > REFRESH_S:
             import ray
 
             self._resources, self._refreshed_s = ray.cluster_resources(), now_s
-        resources = ((CPU, share.cpus), (GPU, share.gpus))
-        return int(min(self._resources.get(name, 0.0) / amount + 1e-9 for name, amount in resources if amount))
+        needed_resources = ((CPU, worker_resources.cpus), (GPU, worker_resources.gpus))
+        return int(
+            min(
+                self._resources.get(name, 0.0) / amount_per_worker + 1e-9
+                for name, amount_per_worker in needed_resources
+                if amount_per_worker
+            )
+        )
 
     def share(self, value: object) -> Shared:
         """Send a value that many calls use: it goes to each machine once."""
@@ -68,15 +74,15 @@ class Cluster:
 
         return ray.put(value)
 
-    def call(self, function: Callable[..., object], share: WorkerResources, *arguments: object) -> Call:
+    def call(self, function: Callable[..., object], worker_resources: WorkerResources, *arguments: object) -> Call:
         """Run a function on a worker."""
-        if (function, share) not in self._functions:  # wrapped anew for each call, it would be sent anew
-            self._functions[function, share] = _remote(max_retries=0, **share.options())(function)
-        return self._functions[function, share].remote(*arguments)
+        if (function, worker_resources) not in self._functions:  # wrapped anew for each call, it would be sent anew
+            self._functions[function, worker_resources] = _remote(max_retries=0, **worker_resources.options())(function)
+        return self._functions[function, worker_resources].remote(*arguments)
 
-    def actor(self, cls: type, share: WorkerResources, *arguments: object) -> Actor:
+    def actor(self, actor_class: type, worker_resources: WorkerResources, *arguments: object) -> Actor:
         """Create an object on a worker, in a process of its own."""
-        return _remote(max_restarts=0, max_task_retries=0, **share.options())(cls).remote(*arguments)
+        return _remote(max_restarts=0, max_task_retries=0, **worker_resources.options())(actor_class).remote(*arguments)
 
     def call_method(self, actor: Actor, method: str, *arguments: object) -> Call:
         """Call a method of an actor."""
@@ -86,8 +92,11 @@ class Cluster:
         """The calls that have ended, successfully or not; none where none ends within `REFRESH_S`."""
         import ray
 
-        pending = list(calls)
-        return ray.wait(pending, num_returns=len(pending), timeout=0)[0] or ray.wait(pending, timeout=REFRESH_S)[0]
+        pending_calls = list(calls)
+        return (
+            ray.wait(pending_calls, num_returns=len(pending_calls), timeout=0)[0]
+            or ray.wait(pending_calls, timeout=REFRESH_S)[0]
+        )
 
     def result(self, call: Call) -> Any:
         """The result of a call that has ended; an error that it raised is raised here."""
@@ -116,8 +125,8 @@ class Cluster:
 def _remote(**options: Any) -> Any:
     import ray
 
-    remote: Any = ray.remote
-    return remote(**options)
+    ray_remote: Any = ray.remote
+    return ray_remote(**options)
 
 
 @contextmanager

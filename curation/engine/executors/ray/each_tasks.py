@@ -36,59 +36,66 @@ class EachTasks:
 
     def execute(self, batches: Iterator[WorkBatch], advance: Advance) -> Iterator[FinishedBatch]:
         """Yield batches as they are finished. No more are open than the cluster can work on."""
-        open_count = 0
+        open_batch_count = 0
         while True:
             max_tasks = TASKS_PER_CORE * max(
                 1, min(self._cluster.fits(WorkerResources()), self._max_workers or MAX_PIECE_INPUTS)
             )
-            while open_count < max_tasks + 2 and len(self._waiting) < max_tasks and (batch := next(batches, None)) is not None:
-                open_count += 1
+            while (
+                open_batch_count < max_tasks + 2
+                and len(self._waiting) < max_tasks
+                and (batch := next(batches, None)) is not None
+            ):
+                open_batch_count += 1
                 self._waiting.add_batch(batch)
-            if not open_count:
+            if not open_batch_count:
                 return
             while self._waiting and len(self._in_flight) < max_tasks:
-                span = self._waiting.take()
-                sent = SentInputs.of(span.underway.batch, span.start, span.stop)
-                self._in_flight[self._cluster.call(work_on, WorkerResources(), self._work, sent)] = span
-            for call in self._cluster.wait(self._in_flight):
-                underway = self._take_result(call, self._in_flight.pop(call), advance)
-                if not underway.inputs_left:
-                    open_count -= 1
-                    yield underway.finished()
+                input_range = self._waiting.take()
+                sent_inputs = SentInputs.of(input_range.underway.batch, input_range.start, input_range.stop)
+                self._in_flight[self._cluster.call(work_on, WorkerResources(), self._work, sent_inputs)] = input_range
+            for ended_call in self._cluster.wait(self._in_flight):
+                batch_in_progress = self._take_result(ended_call, self._in_flight.pop(ended_call), advance)
+                if not batch_in_progress.inputs_left:
+                    open_batch_count -= 1
+                    yield batch_in_progress.finished()
 
-    def _take_result(self, call: Call, span: InputRange, advance: Advance) -> BatchInProgress:
-        underway, input_count = span.underway, len(span)
+    def _take_result(self, call: Call, input_range: InputRange, advance: Advance) -> BatchInProgress:
+        batch_in_progress, input_count = input_range.underway, len(input_range)
         try:
-            back: ReturnedResults = self._cluster.result(call)
+            returned_results: ReturnedResults = self._cluster.result(call)
         except WorkerLost:
-            if span.attempt < MAX_LOSSES:
-                self._waiting.give_back(span.again())
-                return underway
-            back = ReturnedResults(None, tuple(Deferred(key, LOST) for key in underway.keys[span.start : span.stop]))
+            if input_range.attempt < MAX_LOSSES:
+                self._waiting.give_back(input_range.again())
+                return batch_in_progress
+            returned_results = ReturnedResults(
+                None,
+                tuple(Deferred(input_key, LOST) for input_key in batch_in_progress.keys[input_range.start : input_range.stop]),
+            )
         else:
-            self._waiting.note_time(back.took_s, input_count)
-        settled = back.rows()
-        underway.pieces += [settled] if settled is not None else []
-        underway.deferred += back.deferred
-        underway.inputs_left -= input_count
+            self._waiting.note_time(returned_results.took_s, input_count)
+        stage_results = returned_results.rows()
+        batch_in_progress.pieces += [stage_results] if stage_results is not None else []
+        batch_in_progress.deferred += returned_results.deferred
+        batch_in_progress.inputs_left -= input_count
         advance(input_count)
-        return underway
+        return batch_in_progress
 
 
 _pools: dict[Id, KillablePool] = {}
 """In a worker: the pool of its current stage. It outlives a task, so that processes are reused."""
 
 
-def work_on(work: RemoteStage, sent: SentInputs) -> ReturnedResults:
+def work_on(work: RemoteStage, sent_inputs: SentInputs) -> ReturnedResults:
     """In a worker: process some inputs."""
     began_s = time.monotonic()
-    pool = _pool(work)
+    killable_pool = _pool(work)
     try:
-        (finished,) = pool.execute(iter([sent.batch()]), lambda _: None)
+        (finished_batch,) = killable_pool.execute(iter([sent_inputs.batch()]), lambda _: None)
     except BaseException:
         _close_all()
         raise
-    return ReturnedResults.of(finished, time.monotonic() - began_s)
+    return ReturnedResults.of(finished_batch, time.monotonic() - began_s)
 
 
 def _pool(work: RemoteStage) -> KillablePool:

@@ -42,14 +42,14 @@ class RemoteStage:
         """The workspace on this worker; an error where it isn't there, or where code or versions differ from the driver's."""
         host = socket.gethostname()
         local_versions = installed()
-        differing = [
-            f"{name} {local_versions[name]}, not {driver_version}"
-            for name, driver_version in self.installed.items()
-            if local_versions[name] != driver_version
+        differing_packages = [
+            f"{package_name} {local_versions[package_name]}, not {driver_version}"
+            for package_name, driver_version in self.installed.items()
+            if local_versions[package_name] != driver_version
         ]
-        if differing:
+        if differing_packages:
             hint = "install the same versions on every machine of the cluster: what they make would differ"
-            raise DmforgeError(f"{host} has {'; '.join(differing)}", where="--executor ray", hint=hint)
+            raise DmforgeError(f"{host} has {'; '.join(differing_packages)}", where="--executor ray", hint=hint)
         # digested anew from the code and prompts on this machine
         if type(self.stage)(self.stage.config).variant != self.variant:
             hint = "install the same code on every machine of the cluster"
@@ -72,11 +72,11 @@ class SentInputs:
     @classmethod
     def of(cls, batch: WorkBatch, start: int = 0, stop: int | None = None) -> SentInputs:
         """Some of a batch's inputs, or all."""
-        selection = slice(start, batch.items.num_rows if stop is None else stop)
+        row_slice = slice(start, batch.items.num_rows if stop is None else stop)
         return cls(
-            stream_of(batch.items.slice(selection.start, selection.stop - selection.start)).to_pybytes(),
-            batch.inputs[selection],
-            batch.videos[selection],
+            stream_of(batch.items.slice(row_slice.start, row_slice.stop - row_slice.start)).to_pybytes(),
+            batch.inputs[row_slice],
+            batch.videos[row_slice],
         )
 
     def batch(self) -> WorkBatch:
@@ -92,9 +92,9 @@ class ReturnedResults:
     took_s: float = 0.0
 
     @classmethod
-    def of(cls, finished: FinishedBatch, took_s: float = 0.0) -> ReturnedResults:
-        settled = finished.settled
-        return cls(to_bytes(settled) if settled is not None else None, finished.deferred, took_s)
+    def of(cls, finished_batch: FinishedBatch, took_s: float = 0.0) -> ReturnedResults:
+        stage_results = finished_batch.settled
+        return cls(to_bytes(stage_results) if stage_results is not None else None, finished_batch.deferred, took_s)
 
     def rows(self) -> StageResults | None:
         return from_bytes(self.settled) if self.settled is not None else None
