@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+FRAMES_A_PATCH = 2
+
 
 def patches(frame_count: int) -> int:
     """How many temporal patches so many frames make."""
-    return (frame_count + 1) // 2
+    return -(-frame_count // FRAMES_A_PATCH)
 
 
 def patch_times(times_s: tuple[Fraction, ...]) -> tuple[Fraction, ...]:

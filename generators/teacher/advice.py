@@ -6,8 +6,8 @@ from dmforge.generators.teacher.response import TeacherRefusal, shown
 from dmforge.schemas.errors import DmforgeError
 
 SMALLER = (
-    "show less with look_frames, look_tokens, coarse_frames or coarse_tokens in [clips]; "
-    "or lower max_output_tokens; or take a teacher that reads more at once"
+    "say what the endpoint takes with max_images or max_request_mb in [teacher]; or show less with look_frames, look_tokens, "
+    "coarse_frames or coarse_tokens in [clips]; or lower max_output_tokens; or take a teacher that reads more at once"
 )
 SHORTER = "lower max_output_tokens, or take a teacher that reads more at once"
 NO_CREDIT = 402

@@ -43,6 +43,8 @@ LONGEST_WAIT_S = 365 * 86_400.0
 """Longer waits are cut to this: a server that says more than a year says nothing."""
 MANY = 20
 """Useless responses in a row after which the endpoint is at fault, not the questions: no more are sent, or paid for."""
+TOO_LARGE = "too_large"
+"""The `finish` where the question had more images, bytes or tokens than the endpoint takes: it is settled by that."""
 SHORTEST_KEY = 8
 """The fewest characters of a key that is a secret: `none`, `EMPTY` and `x` occur in any text, and local servers take them."""
 BYTES_A_TOKEN = 4
@@ -137,7 +139,11 @@ class Teacher:
                 raise final_error(outcome, self._config.model, self._url, self._config.key_variable)
             if outcome.kind == "too large":
                 sizes = request.images, request.sent_bytes(), self._limit(request)
-                raise self._useless_error(*too_large(outcome, self._config.model, *sizes))
+                message, hint = too_large(outcome, self._config.model, *sizes)
+                error_to_raise = self._useless_error(message, hint)
+                if self._end_message is not None:
+                    raise error_to_raise
+                return {"content": "", "refusal": message, "finish": TOO_LARGE, "usage": {}}
             error_to_raise = Transient(f"the teacher fails: {refusal_text(outcome)}")
             if outcome.kind == "unreadable":
                 error_to_raise = self._useless_error(*unreadable(outcome, self._url))

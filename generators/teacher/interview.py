@@ -17,8 +17,9 @@ from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_coarse, read_look
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import BYTES_A_TOKEN, Part, Teacher, TeacherRequest, image_tokens
+from dmforge.generators.teacher.client import BYTES_A_TOKEN, TOO_LARGE, Part, Teacher, TeacherRequest, image_tokens
 from dmforge.generators.teacher.content_filters import PROMPT_FILTER, names_filter
+from dmforge.generators.teacher.frames_sent import FramesSent, frames_sent
 from dmforge.generators.teacher.question_keys import FormerKeys, Question, former_limits, question_key
 from dmforge.generators.teacher.response import shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
@@ -50,8 +51,8 @@ class UnreadableReply(Exception):
     """A reply that can't be used; the message says why, in words that don't vary."""
 
 
-class FilteredQuestion(UnreadableReply):
-    """A provider's filter refuses the question itself: asking it again would give the same."""
+class RefusedQuestion(UnreadableReply):
+    """A provider refuses the question itself, by a filter or for its size: asking it again would give the same."""
 
 
 class Interview:
@@ -84,15 +85,15 @@ class Interview:
         self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int, max_questions: int | None = None
     ) -> tuple[Id, R]:
         """Ask with the frames of a look, or of the coarse clip, above a text; return the key of the request and the reply."""
-        plan, size = self.clips.shown(video, look)
+        sent = frames_sent(self._config, self.clips, video, look)
 
         async def parts() -> list[Part]:
-            images = await asyncio.to_thread(self._images, video, look)
-            return [*clip_parts(plan, images), text_part(text)]
+            images = await asyncio.to_thread(self._images, video, look, sent)
+            return [*clip_parts(sent.plan, images), text_part(text)]
 
-        content_key = [video.id, plan.content(), [size.width, size.height], ENCODING]
+        content_key = [video.id, sent.plan.content(), [sent.size.width, sent.size.height], ENCODING]
         bounds = Bounds(look.window if look else Window(0, video.duration_cs), max_questions)
-        question = Question(reply_type, video.id, text, attempt, content_key, parts, images_of(plan), size, bounds)
+        question = Question(reply_type, video.id, text, attempt, content_key, parts, sent.image_count, sent.size, bounds)
         return await self._ask_once(reply_type, question)
 
     async def insist(
@@ -120,7 +121,7 @@ class Interview:
         key, answer = await self._answer(question)
         refusal, finish = answer.get("refusal"), str(answer.get("finish", ""))
         if refusal:
-            error = FilteredQuestion if finish == PROMPT_FILTER else UnreadableReply
+            error = RefusedQuestion if finish in (PROMPT_FILTER, TOO_LARGE) else UnreadableReply
             raise error(f"{reply_type.name}: the teacher refused: {shown(str(refusal))}")
         reply = read_reply(reply_type, str(answer.get("content", "")))
         if not isinstance(reply, str):
@@ -188,11 +189,11 @@ class Interview:
             )
         )  # fmt: skip
 
-    def _images(self, video: Video, look: Look | None) -> list[bytes]:
+    def _images(self, video: Video, look: Look | None, sent: FramesSent) -> list[bytes]:
         media = Media(self._workspace, video.id)
         if look is None:
-            return to_jpeg(read_coarse(media.coarse, self.clips.coarse(video).indices))
-        return to_jpeg(read_look(self.clips, video, look, media.grid))
+            return to_jpeg(read_coarse(media.coarse, sent.plan.indices))
+        return to_jpeg(read_look(self.clips, video, look, media.grid)[list(sent.positions)])
 
 
 async def _first_readable(attempts: Sequence[Callable[[], Awaitable[tuple[Id, R]]]]) -> tuple[Id, R]:
@@ -200,7 +201,7 @@ async def _first_readable(attempts: Sequence[Callable[[], Awaitable[tuple[Id, R]
     for attempt in attempts:
         try:
             return await attempt()
-        except FilteredQuestion:
+        except RefusedQuestion:
             raise
         except UnreadableReply as error:
             last_error = error
@@ -211,10 +212,10 @@ def expected_usage(
     config: TeacherConfig, clips: Clips, reply_type: type[Reply], video: Video, look: Look | None, text: str
 ) -> Usage:
     """The estimated usage of a question with frames."""
-    plan, size = clips.shown(video, look)
-    stamps = "".join(map(stamp, patch_times(plan.times_s)))
+    sent = frames_sent(config, clips, video, look)
+    stamps = "".join(map(stamp, patch_times(sent.plan.times_s)))
     text_tokens = len((instruction(reply_type.name) + text + stamps).encode()) // BYTES_A_TOKEN
-    return Usage(1, text_tokens + image_tokens(config.price, images_of(plan), size), config.reply_tokens)
+    return Usage(1, text_tokens + image_tokens(config.price, sent.image_count, sent.size), config.reply_tokens)
 
 
 def expected_blind(config: TeacherConfig, reply_type: type[Reply], text: str) -> Usage:
@@ -241,11 +242,6 @@ def print_look_sizes(clips: Clips, video: Video) -> str:
 
 def _print_size(size: Size) -> str:
     return f"{size.width} x {size.height}"
-
-
-def images_of(plan: FramePlan) -> int:
-    """The number of images that a clip is sent as: two under each stamp."""
-    return 2 * len(patch_times(plan.times_s))
 
 
 def clip_parts(plan: FramePlan, images: list[bytes]) -> list[Part]:

@@ -59,6 +59,11 @@ class TeacherConfig(AskConfig):
     more with twice as much, and again, up to four times as much."""
     reasoning: Later[Literal["none", "minimal", "low", "medium", "high"] | PositiveInt | None] = None
     """How much to think, where a provider has it: an effort, or a number of tokens."""
+    max_images: Later[Annotated[int, Field(ge=2)] | None] = None
+    """The most images that the endpoint takes in one request. A clip with more is sent as evenly chosen pairs of its frames,
+    each under its own stamp: what a student sees is not changed."""
+    max_request_mb: Later[PositiveFloat | None] = None
+    """The most megabytes of a request: as many images are sent as should fit."""
     structured_output: Operational[Literal["auto", "json_schema", "json_object", "prompt"]] = "auto"
     """What a reply's form is asked for by: a schema, a mode of the endpoint, or words alone. `auto` begins with the first that
     the profile knows of, and takes the next one where the endpoint refuses it."""

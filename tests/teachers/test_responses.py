@@ -181,17 +181,30 @@ PER_MINUTE = {
         (page(413, b"<html><head><title>413 Request Entity Too Large</title></head></html>"), "413 Request Entity Too Large"),
     ],
 )  # fmt: skip
-def test_a_question_that_is_too_large_stays_pending_and_says_what_to_change(reply: Reply, words: str) -> None:
+def test_a_question_that_is_too_large_is_settled_by_that(reply: Reply, words: str) -> None:
     script, account = Script(reply), Budget()
-    with pytest.raises(Transient) as caught:
-        ask(script, account, max_output_tokens=300)
-    said = str(caught.value)
-    assert "the question is too large for m: 0 images, 0.0 MB, and up to 300 tokens back" in said
-    assert words in said
-    assert "lower max_output_tokens" in said
-    assert "the key" not in said
+    answer = ask(script, account, max_output_tokens=300)
+    assert answer["finish"] == "too_large"
+    assert "the question is too large for m: 0 images, 0.0 MB, and up to 300 tokens back" in answer["refusal"]
+    assert words in answer["refusal"]
     assert len(script.asked) == 1
     assert spent(account) == Usage()
+
+
+def test_an_endpoint_for_which_every_question_is_too_large_is_asked_no_more() -> None:
+    script, account = Script(status(413, {"detail": "no"})), Budget()
+
+    async def all_in_turn(url: str) -> list[BaseException | Any]:
+        teacher = Teacher(TeacherConfig(model="m", base_url=url), "annotate", account)
+        outcomes = [(await asyncio.gather(teacher.ask(QUESTION), return_exceptions=True))[0] for _ in range(50)]
+        await teacher.aclose()
+        return outcomes
+
+    with server(script) as url:
+        outcomes = asyncio.run(all_in_turn(url))
+    assert len(script.asked) == client.MANY
+    assert all(isinstance(outcome, Transient) for outcome in outcomes[client.MANY - 1 :])
+    assert "lower max_output_tokens" in str(outcomes[-1])
 
 
 @pytest.mark.parametrize(
