@@ -13,7 +13,7 @@ import typer
 
 from dmforge import __version__
 from dmforge.commands.command_group import CommandGroup
-from dmforge.commands.console import err, out, print_deferred, show, show_answer, unfinished_if
+from dmforge.commands.console import err, failed_if_in_vain, out, print_deferred, show, show_answer, unfinished_if
 from dmforge.curation.io.process_startup import few_heaps
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 
@@ -96,9 +96,7 @@ def run(
         float | None, typer.Option(metavar="S", min=0, help="Seconds that a rank waits where no other is at work; else 600.")
     ] = None,
     log: Annotated[Path | None, typer.Option(metavar="FILE", help="Append each event to FILE, as a line of JSON.")] = None,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Ask on, though none of a teacher's first replies can be read.")
-    ] = False,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Ask on, though none of the first replies is read.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Do what is pending. Stop it whenever you like: the same command goes on."""
@@ -115,6 +113,7 @@ def run(
     finished = _workspace(workspace).run_with(settings, command_line())
     show(finished, as_json)
     unfinished_if(finished.is_unfinished)
+    failed_if_in_vain(finished.asked_in_vain)
 
 
 @app.command()

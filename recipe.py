@@ -164,8 +164,8 @@ def _configured_stage(path: Path, file: RecipeFile, name: str, where: str) -> An
 
 def _teacher_values(teacher: TeacherDefaults, config_class: type[StageConfig], values: Mapping[str, Any]) -> dict[str, Any]:
     """What `[teacher]` says, as far as the stage has such settings; a stage with several teachers names their models itself."""
-    said = {name: getattr(teacher, name) for name in teacher.model_fields_set & set(config_class.model_fields)}
-    return {name: value for name, value in said.items() if not (name == "model" and values.get("teachers"))}
+    settings = {name: getattr(teacher, name) for name in teacher.model_fields_set & set(config_class.model_fields)}
+    return {name: value for name, value in settings.items() if not (name == "model" and values.get("teachers"))}
 
 
 def _with_package(error: PluginError, path: Path) -> PluginError:

@@ -132,6 +132,12 @@ class StageTable(CommandResult):
         """Whether the same run could do more."""
         return any(stage.is_unfinished for stage in self.stages)
 
+    @property
+    def asked_in_vain(self) -> list[str]:
+        """The stages that asked in this run, and of whose inputs none ever led to anything."""
+        asking_stages = set(self.spent.stages) if self.spent else set[str]()
+        return [stage.name for stage in self.stages if stage.name in asking_stages and not stage.tally.made]
+
     def as_json(self) -> dict[str, Any]:
         document = {"stages": [stage.as_json() for stage in self.stages], "cost": self.cost}
         return document if self.spent is None else document | {"spent": self.spent.as_json()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -100,4 +100,12 @@ def unfinished_if(pending: bool) -> None:
     """Exit code 1, where something is left to do."""
     if pending:
         err.print("unfinished: run the same command again to go on")
+        raise typer.Exit(1)
+
+
+def failed_if_in_vain(stages: Sequence[str]) -> None:
+    """Exit code 1, where a teacher was asked, and nothing came of it."""
+    for stage in stages:
+        err.print_line(f"{stage}: nothing was made; `dmforge audit reasons` says why")
+    if stages:
         raise typer.Exit(1)

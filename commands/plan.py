@@ -60,7 +60,7 @@ def plan(workspace: WorkspaceFolder) -> list[Forecast]:
             superseded, read_anew, cost = view.superseded(stage), 0, ExpectedCost(Usage(), 0.0)
             if isinstance(stage, Ask):
                 items = [item for batch in pending_batches(view, stage) for item in from_arrow(stage.item, batch.items)]
-                if superseded:  # what was settled before may be answered already
+                if superseded and stage.can_do_without_asking:  # what was settled before may be answered already
                     read_anew = len(items) - len(items := unanswered(stage, workspace, items))
                 cost = _cost(stage, items, new_inputs - read_anew, paid.get((stage.name, base32(view.variant(stage)))))
             is_unknown = isinstance(stage, Ask) and new_inputs > read_anew and not cost.usage.calls

@@ -192,9 +192,10 @@ class Ask(Stage[In, Out]):
     config: AskConfig
     account: Budget
     """Set by the driver: what asking costs is counted there, and bounded."""
+    can_do_without_asking: ClassVar[bool] = False
+    """It obeys `journal_only`: a plan may try inputs with the journal alone."""
     journal_only: bool = False
-    """Set by a plan before `open`: nothing is asked, and an input that needs an answer which the journal lacks raises
-    `Unanswered`."""
+    """Set before `open`: nothing is asked, and an input that needs an answer which the journal lacks raises `Unanswered`."""
 
     def __init__(self, config: StageConfig) -> None:
         super().__init__(config)

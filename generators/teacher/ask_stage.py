@@ -33,6 +33,7 @@ class ShowingConfig(TeacherConfig):
 class AskingStage(Ask[In, Out]):
     """A stage with one teacher, `self.teacher`, who is asked in words alone."""
 
+    can_do_without_asking = True
     replies: ClassVar[tuple[type[Reply], ...]]
     """The replies that the teacher is asked for."""
     config: TeacherConfig

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,8 +25,8 @@ from dmforge.generators.teacher.http_bounds import NEVER_SENT, client, timeouts
 from dmforge.generators.teacher.rate_limits import RateLimiter
 from dmforge.generators.teacher.repeated_question import without_question
 from dmforge.generators.teacher.request_end import request_end
-from dmforge.generators.teacher.request_shape import RequestShape, first_shape
-from dmforge.generators.teacher.response import TeacherRefusal, read_response, shown
+from dmforge.generators.teacher.request_shape import REFUSING, RequestShape, first_shape
+from dmforge.generators.teacher.response import MAX_SEARCHED, TeacherRefusal, read_response, shown
 from dmforge.generators.teacher.teacher_config import NO_KEY, TeacherConfig, missing
 from dmforge.schemas.errors import Transient
 from dmforge.schemas.replies import Reply
@@ -43,6 +44,9 @@ LONGEST_WAIT_S = 365 * 86_400.0
 """Longer waits are cut to this: a server that says more than a year says nothing."""
 MANY = 20
 """Useless responses in a row after which the endpoint is at fault, not the questions: no more are sent, or paid for."""
+BAD_QUESTION = "bad_question"
+"""The `finish` where the endpoint can't read what this question shows, though it has answered others."""
+OF_THE_QUESTION = re.compile(r"\bmessages?\b|\bimages?\b|\bcontent\b", re.IGNORECASE)
 TOO_LARGE = "too_large"
 """The `finish` where the question had more images, bytes or tokens than the endpoint takes: it is settled by that."""
 SHORTEST_KEY = 8
@@ -91,14 +95,14 @@ def image_tokens(price: Price, images: int, size: Size) -> int:
 class Teacher:
     """A model behind an endpoint."""
 
-    def __init__(self, config: TeacherConfig, stage: str, account: Budget) -> None:
+    def __init__(self, config: TeacherConfig, stage: str, account: Budget, *, has_answered: bool = False) -> None:
         self._config, self._stage, self._account = config, stage, account
         self._missing = missing(config, stage, account)
         self._limiter = RateLimiter(config.requests_per_minute, config.tokens_per_minute)
         self._end_message: tuple[str, str] | None = None
         self._useless_in_a_row = 0
         self._shape = first_shape(config)
-        self._reported = Usage()
+        self._reported, self._has_answered = Usage(), has_answered
         self._url, self._key = config.endpoint, os.environ.get(config.key_variable) or NO_KEY
 
     @cached_property
@@ -128,22 +132,19 @@ class Teacher:
         while True:
             outcome = await self._ask_once(request, max_usage)
             if not isinstance(outcome, TeacherRefusal):
-                self._useless_in_a_row = 0
+                self._useless_in_a_row, self._has_answered = 0, True
                 return outcome
             if outcome.is_adapted:  # the next request is written otherwise: no failure
                 continue
             if outcome.kind == "filtered":  # it concerns this question alone: an answer like any refusal
                 finish = filter_finish(outcome.words)
                 return {"content": "", "refusal": shown(outcome.words), "finish": finish, "usage": {}}
+            if outcome.kind == "too large" or self._is_about_the_question(outcome):
+                return self._settling_answer(outcome, request)
             if outcome.kind == "final":
-                raise final_error(outcome, self._config.model, self._url, self._config.key_variable)
-            if outcome.kind == "too large":
-                sizes = request.images, request.sent_bytes(), self._limit(request)
-                message, hint = too_large(outcome, self._config.model, *sizes)
-                error_to_raise = self._useless_error(message, hint)
-                if self._end_message is not None:
-                    raise error_to_raise
-                return {"content": "", "refusal": message, "finish": TOO_LARGE, "usage": {}}
+                error = final_error(outcome, self._config.model, self._url, self._config.key_variable)
+                self.end(error.message, error.hint)
+                raise error
             error_to_raise = Transient(f"the teacher fails: {refusal_text(outcome)}")
             if outcome.kind == "unreadable":
                 error_to_raise = self._useless_error(*unreadable(outcome, self._url))
@@ -152,6 +153,23 @@ class Teacher:
                 raise error_to_raise
             await self._pause(outcome, next(pauses_s), start_s)
             self._account.events.emit(RequestRetried(self._stage, self._config.model))
+
+    def _is_about_the_question(self, refusal: TeacherRefusal) -> bool:
+        """Whether a refusal that would end the run concerns this question alone: others were answered, and it names what is
+        shown."""
+        words = f"{refusal.parameter} {refusal.words[:MAX_SEARCHED]}"
+        return self._has_answered and refusal.status in REFUSING and OF_THE_QUESTION.search(words) is not None
+
+    def _settling_answer(self, refusal: TeacherRefusal, request: TeacherRequest) -> Answer:
+        """The answer that settles a question which the endpoint doesn't take; after many in a row the endpoint is at fault."""
+        message, hint, finish = f"the teacher refuses the question: {refusal_text(refusal)}", "", BAD_QUESTION
+        if refusal.kind == "too large":
+            sizes = request.images, request.sent_bytes(), self._limit(request)
+            (message, hint), finish = too_large(refusal, self._config.model, *sizes), TOO_LARGE
+        error = self._useless_error(message, hint)
+        if self._end_message is not None:
+            raise error
+        return {"content": "", "refusal": message, "finish": finish, "usage": {}}
 
     async def _ask_once(self, request: TeacherRequest, max_usage: Usage) -> Answer | TeacherRefusal:
         """Ask once, within the budget and the rate limit; what it cost is recorded."""
@@ -194,15 +212,13 @@ class Teacher:
         return self._shape.limit(request.limit or self._config.max_output_tokens)
 
     def _estimated_usage(self, request: TeacherRequest, max_usage: Usage, answer: Answer | None = None) -> Usage:
-        """What a call uses of which nothing is reported: by the model's own other replies, else by the texts; where there is no
-        answer either, the most."""
-        output_tokens = max_usage.output_tokens
+        """What a call uses of which nothing is reported: by the model's own other replies; else by the texts, or by what the
+        recipe takes a reply to be."""
+        output_tokens = self._config.reply_tokens
         if self._reported.calls:
             output_tokens = self._reported.output_tokens // self._reported.calls
         elif answer is not None:
             output_tokens = len(str(answer["content"])) // BYTES_A_TOKEN
-        else:
-            return replace(max_usage, estimated=1)
         input_tokens = image_tokens(self._config.price, request.images, request.size) + request.text_bytes() // BYTES_A_TOKEN
         return Usage(1, input_tokens, min(output_tokens, max_usage.output_tokens), estimated=1)
 

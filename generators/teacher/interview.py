@@ -17,13 +17,22 @@ from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_coarse, read_look
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.client import BYTES_A_TOKEN, TOO_LARGE, Part, Teacher, TeacherRequest, image_tokens
+from dmforge.generators.teacher.client import (
+    BAD_QUESTION,
+    BYTES_A_TOKEN,
+    TOO_LARGE,
+    Part,
+    Teacher,
+    TeacherRequest,
+    image_tokens,
+)
 from dmforge.generators.teacher.content_filters import PROMPT_FILTER, names_filter
 from dmforge.generators.teacher.frames_sent import FramesSent, frames_sent
-from dmforge.generators.teacher.question_keys import FormerKeys, Question, former_limits, question_key
+from dmforge.generators.teacher.question_keys import FormerKeys, TeacherQuestion, former_limits, question_key
 from dmforge.generators.teacher.response import shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import DmforgeError, Transient
 from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.looks import Look, Window, print_density, print_span
@@ -51,7 +60,7 @@ class UnreadableReply(Exception):
     """A reply that can't be used; the message says why, in words that don't vary."""
 
 
-class RefusedQuestion(UnreadableReply):
+class QuestionRefused(UnreadableReply):
     """A provider refuses the question itself, by a filter or for its size: asking it again would give the same."""
 
 
@@ -73,7 +82,7 @@ class Interview:
         self._journal_only = journal_only
         self._sent = self._unreadable = self._readable = 0
         self._journal = Journal(workspace, config.model, read_only=journal_only)
-        self._teacher = Teacher(config, stage, account)
+        self._teacher = Teacher(config, stage, account, has_answered=len(self._journal) > 0)
         self._former = FormerKeys(config, former_limits(workspace, stage))
         self._limit = config.max_output_tokens
 
@@ -93,7 +102,7 @@ class Interview:
 
         content_key = [video.id, sent.plan.content(), [sent.size.width, sent.size.height], ENCODING]
         bounds = Bounds(look.window if look else Window(0, video.duration_cs), max_questions)
-        question = Question(reply_type, video.id, text, attempt, content_key, parts, sent.image_count, sent.size, bounds)
+        question = TeacherQuestion(reply_type, video.id, text, attempt, content_key, parts, sent.image_count, sent.size, bounds)
         return await self._ask_once(reply_type, question)
 
     async def insist(
@@ -114,14 +123,14 @@ class Interview:
         async def parts() -> list[Part]:
             return [text_part(text)]
 
-        question = Question(reply_type, video, text, attempt, [video], parts, 0, NO_IMAGES)
+        question = TeacherQuestion(reply_type, video, text, attempt, [video], parts, 0, NO_IMAGES)
         return await self._ask_once(reply_type, question)
 
-    async def _ask_once(self, reply_type: type[R], question: Question) -> tuple[Id, R]:
+    async def _ask_once(self, reply_type: type[R], question: TeacherQuestion) -> tuple[Id, R]:
         key, answer = await self._answer(question)
         refusal, finish = answer.get("refusal"), str(answer.get("finish", ""))
         if refusal:
-            error = RefusedQuestion if finish in (PROMPT_FILTER, TOO_LARGE) else UnreadableReply
+            error = QuestionRefused if finish in (PROMPT_FILTER, TOO_LARGE, BAD_QUESTION) else UnreadableReply
             raise error(f"{reply_type.name}: the teacher refused: {shown(str(refusal))}")
         reply = read_reply(reply_type, str(answer.get("content", "")))
         if not isinstance(reply, str):
@@ -144,7 +153,7 @@ class Interview:
             )
             self._teacher.end(message, UNREADABLE_HINT)
 
-    async def _answer(self, question: Question) -> tuple[Id, Answer]:
+    async def _answer(self, question: TeacherQuestion) -> tuple[Id, Answer]:
         """The answer to a question that counts, and the key under which it is stored."""
         former = self._former.find(self._journal, question)
         if former is not None and (former.limit >= self._max_limit or not former.stored.is_cut):
@@ -173,21 +182,27 @@ class Interview:
             if answer.get("finish") != CUT or asked_with >= self._max_limit or is_providers_limit:
                 return answer
             self._limit = max(self._limit, min(2 * asked_with, self._max_limit))
+            words = f"replies are cut off at max_output_tokens = {asked_with}: up to {self._limit} are asked for from now on"
+            self._account.note(self._stage, self.model, words)
 
     @property
     def _max_limit(self) -> int:
         return MAX_GROWTH * self._config.max_output_tokens
 
-    async def _send(self, key: Id, question: Question, limit: int) -> Answer:
+    async def _send(self, key: Id, question: TeacherQuestion, limit: int) -> Answer:
         if self._journal_only:
             raise Unanswered
         self._sent += 1
-        return await self._teacher.ask(
-            TeacherRequest(
-                show("ask", key), instruction(question.reply.name), await question.parts(), question.reply, question.attempt,
-                question.image_count, question.image_size, question.bounds, limit,
-            )
+        request = TeacherRequest(
+            show("ask", key), instruction(question.reply.name), await question.parts(), question.reply, question.attempt,
+            question.image_count, question.image_size, question.bounds, limit,
         )  # fmt: skip
+        try:
+            return await self._teacher.ask(request)
+        except DmforgeError as error:
+            if not isinstance(error, Transient):
+                error.where = error.where or f"{self._stage}, {show(Video.kind, question.video)}"
+            raise
 
     def _images(self, video: Video, look: Look | None, sent: FramesSent) -> list[bytes]:
         media = Media(self._workspace, video.id)
@@ -201,7 +216,7 @@ async def _first_readable(attempts: Sequence[Callable[[], Awaitable[tuple[Id, R]
     for attempt in attempts:
         try:
             return await attempt()
-        except RefusedQuestion:
+        except QuestionRefused:
             raise
         except UnreadableReply as error:
             last_error = error

@@ -21,14 +21,14 @@ FORMER_LIMITS = (256, 512, 1024, 2048, 4096, 8192)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TeacherQuestion:
     """One question to one teacher."""
 
     reply: type[Reply]
     video: Id
     text: str
     attempt: int
-    shown: Sequence[object]
+    content_key: Sequence[object]
     """What is shown, as it is digested."""
     parts: Callable[[], Awaitable[list[dict[str, Any]]]]
     """Makes the parts of the message: only where it is really asked."""
@@ -37,10 +37,10 @@ class Question:
     bounds: Bounds = UNBOUNDED
 
 
-def question_key(config: TeacherConfig, question: Question) -> Id:
+def question_key(config: TeacherConfig, question: TeacherQuestion) -> Id:
     """The key of a question in the journal."""
-    asked = [config.model, config.sampling, instruction(question.reply.name), question.text, *question.shown, question.attempt]
-    return digest("ask", asked)
+    shown_and_asked = [instruction(question.reply.name), question.text, *question.content_key, question.attempt]
+    return digest("ask", [config.model, config.sampling, *shown_and_asked])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class FormerKeys:
     def __init__(self, config: TeacherConfig, limits: Sequence[int]) -> None:
         self._config, self._limits = config, sorted(limits)
 
-    def find(self, journal: Journal, question: Question) -> Former | None:
+    def find(self, journal: Journal, question: TeacherQuestion) -> Former | None:
         """The answer of before that counts: the first that isn't cut off, by its limit; else the one with the largest limit."""
         if not journal.has_former_lines:
             return None
@@ -67,17 +67,17 @@ class FormerKeys:
             key = self._key(question, limit)
             stored = journal.find(key)
             if stored is not None:
-                found = Former(key, limit, stored)
+                former = Former(key, limit, stored)
                 if not stored.is_cut:
-                    return found
-                cut = found
+                    return former
+                cut = former
         return cut
 
-    def _key(self, question: Question, limit: int) -> Id:
+    def _key(self, question: TeacherQuestion, limit: int) -> Id:
         temperature = TEMPERATURE if self._config.temperature == "default" else self._config.temperature
         parameters = [question.reply.json_schema(), self._config.model, temperature, limit]
         system_prompt = instruction(question.reply.name)
-        return digest("ask", [*parameters, system_prompt, question.text, *question.shown, question.attempt])
+        return digest("ask", [*parameters, system_prompt, question.text, *question.content_key, question.attempt])
 
 
 def former_limits(workspace: WorkspaceFolder, stage: str) -> list[int]:

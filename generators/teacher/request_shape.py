@@ -48,9 +48,9 @@ class RequestShape:
     names_tried: frozenset[str] = frozenset()
     """Names of the limit that were refused."""
 
-    def limit(self, wanted: int) -> int:
+    def limit(self, limit: int) -> int:
         """The most tokens of a reply that are asked for."""
-        return wanted if self.max_limit is None else min(wanted, self.max_limit)
+        return limit if self.max_limit is None else min(limit, self.max_limit)
 
     def parameters(self, config: TeacherConfig, request: AskedReply, limit: int) -> dict[str, Any]:
         """The parameters, as they are sent."""
@@ -111,7 +111,7 @@ STRUCTURE_NAMES = {
 
 def first_shape(config: TeacherConfig) -> RequestShape:
     """The shape of the first request, by the recipe and what is known of the provider."""
-    known, wanted = config.known, config.structured_output
+    profile = config.known
     by_setting: dict[str, Structure] = {"json_schema": "narrow schema", "json_object": "json_object", "prompt": "prompt"}
-    structure = by_setting.get(wanted, known.structure)
-    return RequestShape(known.limit_name, structure, frozenset() if known.takes_seed else frozenset({"seed"}))
+    structure = by_setting.get(config.structured_output, profile.structure)
+    return RequestShape(profile.limit_name, structure, frozenset() if profile.takes_seed else frozenset({"seed"}))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dmforge.curation.contract.budget import token_counts
+from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.lake.journal import Answer
 from dmforge.generators.teacher.content_filters import PROMPT_FILTER, block_reason, is_filtered, names_filter
 from dmforge.generators.teacher.rate_limits import RetryHint, error_of, read_hint
@@ -117,6 +117,8 @@ def _answer(document: dict[Any, Any]) -> Answer | None:
         content, refusal = _text(message.get("content")) or _arguments(message), _text(message.get("refusal"))
         if not content and not refusal and names_filter(finish):
             refusal = f"nothing came: {finish}"
+        if content and usage.get(COUNTS[0]) == 0:  # a question of no tokens is no question
+            usage = {}
         return {"content": content, "refusal": refusal, "finish": finish, "usage": usage}
     if reason := block_reason(document):
         return {"content": "", "refusal": f"the question was blocked: {reason}", "finish": PROMPT_FILTER, "usage": usage}

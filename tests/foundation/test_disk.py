@@ -158,12 +158,12 @@ def test_a_scratch_folder_that_is_full_is_said(tmp_path: Path) -> None:
     program = """
         import pyarrow as pa
         from dmforge.curation.lake.spool import Spool
-        from dmforge.curation.lake.journal_index import JournalIndex
+        from dmforge.curation.lake.journal_index import JournalIndex, Place
         from dmforge.schemas.errors import LakeError
         def spool():
             with Spool() as spool:
                 spool.add("numbers", pa.table({"number": list(range(1 << 20))}))
-        for fill in (spool, lambda: JournalIndex((f"{n:064x}", 0, n) for n in range(200_000))):
+        for fill in (spool, lambda: JournalIndex(Place(f"{n:064x}", offset=n) for n in range(200_000))):
             try:
                 fill()
             except LakeError as error:

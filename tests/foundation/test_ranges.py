@@ -16,7 +16,7 @@ from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake import views, worklist
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.journal_index import JournalIndex
+from dmforge.curation.lake.journal_index import JournalIndex, Place
 from dmforge.curation.lake.parts import write_part
 from dmforge.curation.lake.spool import Spool
 from dmforge.curation.packing import pack
@@ -63,11 +63,23 @@ def test_how_pieces_are_cut_changes_no_byte_of_a_part(tmp_path: Path) -> None:
     assert len({part.sha256 for part in parts if part}) == 1
 
 
-def test_the_first_place_of_a_key_counts_until_another_is_noted() -> None:
-    places = JournalIndex(iter([("b", 0, 7), ("a", 1, 3), ("b", 2, 9)]))
-    assert (len(places), places.find("a"), places.find("b"), places.find("c")) == (2, (1, 3), (0, 7), None)
-    places.note([("c", 1, 20), ("b", 1, 30)])
-    assert (len(places), places.find("b"), places.find("c")) == (3, (1, 30), (1, 20))
+def test_one_line_of_a_key_counts() -> None:
+    """The first that isn't cut off, by its limit; else the one with the largest limit."""
+    lines = [
+        Place("b", file=0, offset=7), Place("a", file=1, offset=3), Place("b", file=2, offset=9),
+        Place("cut", 512, True, 0, 1), Place("cut", 2048, True, 1, 2), Place("cut", 1024, True, 2, 3),
+        Place("whole", 512, True, 0, 4), Place("whole", 4096, False, 0, 5), Place("whole", 2048, False, 1, 6),
+    ]  # fmt: skip
+    places = JournalIndex(iter(lines))
+    assert len(places) == 4
+    assert (places.find("a"), places.find("b"), places.find("c")) == (lines[1], lines[0], None)
+    assert (places.find("cut"), places.find("whole")) == (lines[4], lines[8])
+    places.note([Place("c", file=1, offset=20), Place("cut", 4096, False, 1, 30)])
+    assert (len(places), places.find("cut"), places.find("c")) == (
+        5,
+        Place("cut", 4096, False, 1, 30),
+        Place("c", file=1, offset=20),
+    )
 
 
 def test_pieces_come_out_of_a_spool_as_they_went_in() -> None:

@@ -242,7 +242,7 @@ def test_a_parameter_that_is_refused_is_left_out_once_and_for_all(
     assert outcome.counts["storylines"] == 3
     assert len({video for video, *_ in outcome.made["drafts"]}) == 3
     refusals = sum(exchange.status >= 400 for exchange in outcome.provider.exchanges)
-    assert refusals <= 4 * 4 * 2, "each of four calls at once, in each of two stages, may meet each of four refusals"
+    assert refusals <= 4 * 6 * 2, "each of four calls at once, in each of two stages, may meet each of six refusals"
     assert len(outcome.journal) == outcome.provider.answers == honest.questions
     assert re.search(ADAPTED[name], outcome.stderr), outcome.stderr
     assert len(outcome.stderr.splitlines()) < 30, "said once, not for each question"

@@ -51,7 +51,7 @@ model = "teacher"
 concurrency = 4
 retries = 1
 timeout_s = 4
-wait_timeout_s = 3
+wait_timeout_s = 10
 """
 LIMIT = "max_output_tokens = 8192\n"
 TEMPERATURE = "temperature = 0.7\n"

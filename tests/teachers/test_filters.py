@@ -88,7 +88,7 @@ def test_a_blocked_question_is_an_answer_with_what_it_cost() -> None:
     answer = ask(Script(status(200, body)))
     assert answer == {
         "content": "", "refusal": "the question was blocked: PROHIBITED_CONTENT", "finish": PROMPT_FILTER,
-        "usage": {"prompt_tokens": 9, "completion_tokens": 0},
+        "usage": {"prompt_tokens": 9, "completion_tokens": 0}, "limit": 8192,
     }  # fmt: skip
 
 

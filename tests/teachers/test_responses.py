@@ -96,7 +96,8 @@ def test_content_that_is_no_text_is_an_answer_that_nobody_can_read(content: obje
 @pytest.mark.parametrize(
     ("usage", "counted"),
     [
-        ({"prompt_tokens": 7, "completion_tokens": 3}, (7, 3)), ({"prompt_tokens": 0, "completion_tokens": 0}, (0, 0)),
+        ({"prompt_tokens": 7, "completion_tokens": 3}, (7, 3)), ({"prompt_tokens": 0, "completion_tokens": 0}, (None, None)),
+        ({"prompt_tokens": 7, "completion_tokens": 0}, (7, 0)),
         ({"prompt_tokens": -5, "completion_tokens": 3}, (None, 3)), ({"prompt_tokens": 1.5, "completion_tokens": 3}, (None, 3)),
         ({"prompt_tokens": 10**30, "completion_tokens": 3}, (None, 3)), ({"prompt_tokens": 7}, (7, None)),
         ({"prompt_tokens": float("nan"), "completion_tokens": True}, (None, None)),

@@ -202,6 +202,9 @@ def test_what_was_planted_was_found_and_only_that(demo: tuple[Path, str]) -> Non
     candidates = {row["id"]: row for row in rows(workspace, "candidates")}
     defects = {(line["video"], line["question"], line["attempt"]): line["defect"] for line in planted}
     kept = {row["candidate"] for row in rows(workspace, "samples")}
+    guessed = {
+        row["input"] for row in rows(workspace, "outcomes", "select_cot") if row["reason"] == "below threshold: unguessed"
+    }
     caught = Counter[str]()
     for candidate in candidates.values():
         task = tasks[candidate["task"]]
@@ -209,8 +212,8 @@ def test_what_was_planted_was_found_and_only_that(demo: tuple[Path, str]) -> Non
         if defect is not None:
             assert candidate["id"] not in kept, defect
             caught[defect] += 1
-        if candidate["id"] not in kept and defect is None:
-            assert not is_right(candidate["answer"], task)
+        if candidate["id"] not in kept and defect is None:  # who says that it guesses may be right by chance
+            assert candidate["id"] in guessed or not is_right(candidate["answer"], task)
     assert caught
 
 
@@ -276,9 +279,9 @@ def test_a_smaller_shard_size_cuts_more_shards_with_the_same_content(workspace: 
 
 def test_another_threshold_selects_and_packs_again_and_asks_nobody(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = {path.name for path in workspace.glob("shards/cot/*/")}
-    missed = next(row["reason"] for row in rows(workspace, "outcomes", "select_cot") if row["reason"].startswith("below"))
-    (threshold,) = re.findall(rf"^{missed.rpartition(' ')[2]} = [0-9.]+", (workspace / "recipe.toml").read_text(), re.MULTILINE)
-    lowered = f"{threshold.partition(' ')[0]} = 0.0"
+    assert any(row["reason"] == "below threshold: answer" for row in rows(workspace, "outcomes", "select_cot"))
+    (threshold,) = re.findall(r"^answer = [0-9.]+", (workspace / "recipe.toml").read_text(), re.MULTILINE)
+    lowered = "answer = 0.0"
     edit(workspace / "recipe.toml", threshold, lowered)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     inside("run", "-w", str(workspace))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import suppress
 
 from dmforge.curation.contract.stage import Ask
@@ -53,20 +53,24 @@ async def _ask_all(
                 finished_queue.put_nowait(open_batch.finished(stage))
 
     asker_tasks = [asyncio.create_task(ask_items()) for _ in range(stage.config.concurrency)]
-    all_askers = asyncio.gather(*asker_tasks)
-    all_askers.add_done_callback(lambda future: (future.cancelled() or future.exception(), finished_queue.put_nowait(None)))
+    for asker_task in asker_tasks:
+        # what stopped one of them stops all: no further input is taken, and calls under way, which are paid for, are waited for
+        asker_task.add_done_callback(lambda task: None if task.cancelled() or not task.exception() else pending_items.close())
+    all_askers = asyncio.create_task(asyncio.wait(asker_tasks))
+    all_askers.add_done_callback(lambda _: finished_queue.put_nowait(None))
     try:
         while (finished_batch := await finished_queue.get()) is not None:
             yield finished_batch
-        await all_askers  # raises what stopped an asker, after the batches that were finished before it
-    finally:
         for asker_task in asker_tasks:
-            asker_task.cancel()
+            asker_task.result()  # raises what stopped it, after the batches that were finished before it
+    finally:
+        for task in (*asker_tasks, all_askers):
+            task.cancel()
         await asyncio.gather(*asker_tasks, return_exceptions=True)
         await stage.aclose()
 
 
-def _items(stage: AnyAsk, batches: Iterator[WorkBatch]) -> Iterator[tuple[OpenBatch, int, Item]]:
+def _items(stage: AnyAsk, batches: Iterator[WorkBatch]) -> Generator[tuple[OpenBatch, int, Item]]:
     for batch in batches:
         open_batch = OpenBatch(batch.keys())
         for input_index, input_item in enumerate(from_arrow(stage.item, batch.items)):
