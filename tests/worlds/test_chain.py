@@ -279,15 +279,16 @@ def test_a_smaller_shard_size_cuts_more_shards_with_the_same_content(workspace: 
 
 def test_another_threshold_selects_and_packs_again_and_asks_nobody(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = {path.name for path in workspace.glob("shards/cot/*/")}
-    assert any(row["reason"] == "below threshold: answer" for row in rows(workspace, "outcomes", "select_cot"))
-    (threshold,) = re.findall(r"^answer = [0-9.]+", (workspace / "recipe.toml").read_text(), re.MULTILINE)
-    lowered = "answer = 0.0"
-    edit(workspace / "recipe.toml", threshold, lowered)
+    assert any(row["reason"].startswith("below") for row in rows(workspace, "outcomes", "select_cot"))
+    pattern = r"\[stages.select_cot.min_score\].*\n([a-z_]+ = [0-9.]+.*\n)+"
+    thresholds = re.search(pattern, (workspace / "recipe.toml").read_text())
+    assert thresholds is not None
+    edit(workspace / "recipe.toml", thresholds[0], re.sub(r"= [0-9.]+", "= 0.0", thresholds[0]))
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     inside("run", "-w", str(workspace))
     new = {path.name for path in workspace.glob("shards/cot/*/")} - old
     assert {(workspace / "shards/cot/current").read_text().strip()} == new
-    edit(workspace / "recipe.toml", lowered, threshold)
+    edit(workspace / "recipe.toml", re.sub(r"= [0-9.]+", "= 0.0", thresholds[0]), thresholds[0])
     inside("run", "-w", str(workspace))
     assert {(workspace / "shards/cot/current").read_text().strip()} == old
     audit = printed_json("audit", "funnel", "-w", str(workspace))
