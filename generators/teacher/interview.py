@@ -130,6 +130,7 @@ class Interview:
         key, answer = await self._answer(question)
         refusal, finish = answer.get("refusal"), str(answer.get("finish", ""))
         if refusal:
+            self._count_unreadable(f"the teacher refused: {shown(str(refusal))}", answer)
             error = QuestionRefused if finish in (PROMPT_FILTER, TOO_LARGE, BAD_QUESTION) else UnreadableReply
             raise error(f"{reply_type.name}: the teacher refused: {shown(str(refusal))}")
         reply = read_reply(reply_type, str(answer.get("content", "")))

@@ -1,7 +1,6 @@
 """Providers as they are: whatever one does, nothing is lost, nothing is hidden, and nothing that made nothing exits 0.
 
-Each habit is tried by `dmforge run` on real clips. What is expected is what a person may expect of a finished product: where
-today's falls short, `NOT_YET` says so, and a habit that is mended must leave that table.
+Each habit is tried by `dmforge run` on real clips. What is expected is what a person may expect of a finished product.
 """
 
 from __future__ import annotations
@@ -43,85 +42,6 @@ COMMONEST = (
 MAX_SAID = 6_000
 """Letters of stderr that a person may be expected to read."""
 
-UNREAD = "exits 0 with nothing made: no reply is read"
-MAX_BOOKED = "books the longest possible reply where usage is unknown: $0.61 of $0.02"
-NO_TABLE = "recipes know no [teacher] table: exit 2"
-NO_ADAPTING = "the run ends at the refusal: exit 1, nothing made"
-WHOLE_VIDEO = "a refused part rejects its whole video"
-STILL_CUT = "exits 0 with nothing made: a reply that was cut is asked for again with the same limit, and isn't called cut"
-PENDING = "its input stays pending, not rejected: exit 1, and 1 again at each run"
-NO_VIDEO = "400 is said without the video that it is about"
-ENDS = "the run ends at the first such question: exit 1"
-NO_STOP = "exits 0 with nothing made and says nothing: the stage goes on through all attempts"
-
-NOT_YET = {
-    "thinks-inline": UNREAD,
-    "thinks-without-opening": UNREAD,
-    "thinks-in-other-tags": UNREAD,
-    "thinks-of-replies-only": UNREAD,
-    "prose-around": UNREAD,
-    "twice": UNREAD,
-    "thinks-inline, annotate": UNREAD,
-    "thinks-of-replies-only, annotate": UNREAD,
-    "twice, annotate": UNREAD,
-    "usage-missing": MAX_BOOKED,
-    "usage-null": MAX_BOOKED,
-    "usage-nonsense": MAX_BOOKED,
-    "usage-now-and-then": MAX_BOOKED,
-    "errors-in-a-choice-at-first": MAX_BOOKED,
-    "resets-at-first": MAX_BOOKED,
-    "hangs-at-first": MAX_BOOKED,
-    "login-page": MAX_BOOKED,
-    "always-resets": MAX_BOOKED,
-    "always-hangs": MAX_BOOKED,
-    "usage-zero": "a count of no tokens at all is believed: $0 is booked",
-    "plain, [teacher]": NO_TABLE,
-    "thinks-inline, [teacher]": NO_TABLE,
-    "few-images, max_images": NO_TABLE,
-    "small-bodies, max_request_mb": NO_TABLE,
-    "refuses-seed": NO_ADAPTING,
-    "refuses-seed-with-a-list": NO_ADAPTING,
-    "refuses-seed-as-gemini": NO_ADAPTING,
-    "refuses-temperature": NO_ADAPTING,
-    "refuses-temperature-in-prose": NO_ADAPTING,
-    "wants-max-tokens": NO_ADAPTING,
-    "wants-json-object": NO_ADAPTING,
-    "wants-no-format": NO_ADAPTING,
-    "wants-the-word-json": NO_ADAPTING,
-    "refuses-all-in-turn": NO_ADAPTING,
-    "refuses-all-at-once": NO_ADAPTING,
-    "refuses-the-grammar": NO_ADAPTING,
-    "thinks-unseen, 512": STILL_CUT,
-    "thinks-inline, 512": STILL_CUT,
-    "thinks-without-opening, 512": STILL_CUT,
-    "filters-by-finish": WHOLE_VIDEO,
-    "filters-by-code": WHOLE_VIDEO,
-    "filters-without-message": WHOLE_VIDEO,
-    "filters-with-empty-choices": WHOLE_VIDEO,
-    "filters-with-null": WHOLE_VIDEO,
-    "filters-by-safety": WHOLE_VIDEO,
-    "refuses-in-a-field": WHOLE_VIDEO,
-    "filters-as-dashscope": ENDS,
-    "filters-by-moderation": ENDS,
-    "refuses-an-image": ENDS,
-    "filters-as-gemini": "promptFeedback is no filter's word yet: it is asked again, and the video stays pending",
-    "errors-in-200": NO_VIDEO,
-    "streams-only": NO_VIDEO,
-    "never-json": NO_STOP,
-    "thinks-for-ever": NO_STOP,
-    "filters-everything": NO_STOP,
-    "tool-calls": NO_STOP,
-    "extra-fields": NO_STOP,
-    "wrapped": NO_STOP,
-    "encoded-twice": NO_STOP,
-    "few-images": PENDING,
-    "small-bodies": PENDING,
-    "small-bodies-in-json": PENDING,
-    "small-payloads-as-gemini": PENDING,
-    "short-context": PENDING,
-}
-"""By habit, or by habit and recipe: what today's product lacks."""
-
 Tries = Callable[[Case], Outcome]
 
 
@@ -130,8 +50,6 @@ def cases(*names: str) -> list[object]:
     marked: list[object] = []
     for name in names:
         marks = [] if name in COMMONEST else [pytest.mark.providers]
-        if name in NOT_YET:
-            marks.append(pytest.mark.xfail(reason=NOT_YET[name], strict=True))
         marked.append(pytest.param(name, marks=marks))
     return marked
 
