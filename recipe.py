@@ -152,20 +152,20 @@ def read_recipe(path: Path, stand_in: StandIn = refuse) -> Recipe:
 
 def _configured_stage(path: Path, file: RecipeFile, name: str, where: str) -> AnyStage:
     stage_type = stage_class(name, where)
-    values = file.stages[name]
-    for section in ("clips", "prices", "student"):
-        if section in stage_type.config_class.model_fields:
-            values = {section: getattr(file, section), **values}
-    if issubclass(stage_type.config_class, TeacherConfig):
-        values = {**_teacher_values(file.teacher, stage_type.config_class, values), **values}
-    config = parse_config(stage_type.config_class, values, where=where)
+    config = parse_config(stage_type.config_class, stage_values(file, name, stage_type.config_class), where=where)
     return stage_type(resolve_checkpoint(path.parent, config) if "student" in stage_type.config_class.model_fields else config)
 
 
-def _teacher_values(teacher: TeacherDefaults, config_class: type[StageConfig], values: Mapping[str, Any]) -> dict[str, Any]:
-    """What `[teacher]` says, as far as the stage has such settings; a stage with several teachers names their models itself."""
-    settings = {name: getattr(teacher, name) for name in teacher.model_fields_set & set(config_class.model_fields)}
-    return {name: value for name, value in settings.items() if not (name == "model" and values.get("teachers"))}
+def stage_values(file: RecipeFile, name: str, config_class: type[StageConfig]) -> dict[str, Any]:
+    """What a recipe says of a stage: in its own table, and in the tables that stages share."""
+    values = file.stages[name]
+    shared = {section: getattr(file, section) for section in ("clips", "prices", "student")}
+    shared = {section: value for section, value in shared.items() if section in config_class.model_fields}
+    if issubclass(config_class, TeacherConfig):
+        shared |= {setting: getattr(file.teacher, setting) for setting in file.teacher.model_fields_set}
+        if values.get("teachers"):  # it names its models itself
+            shared.pop("model", None)
+    return {**shared, **values}
 
 
 def _with_package(error: PluginError, path: Path) -> PluginError:

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from dmforge import cli
 from dmforge.generators.inference.engines.engine_settings import EngineSettings
-from dmforge.recipe import STAGES, RecipeFile, stage_class
+from dmforge.recipe import STAGES, RecipeFile, stage_class, stage_values
 from dmforge.schemas.config import parse_config
 from dmforge.schemas.looks import Look, Window
 from dmforge.trainers.evaluation_settings import EvaluationSettings
@@ -158,11 +158,12 @@ def test_toml_of_a_page_is_read_by_what_it_is_for(page: str, block: str) -> None
 
 def of_a_recipe(values: dict[str, Any], page: str) -> None:
     recipe = parse_config(RecipeFile, {"name": "shown", "stages": {}, **values}, where=page)
-    for name, table in recipe.stages.items():
+    for name in recipe.stages:
         if name == "length":  # the page's own, docs/stages.md
             continue
         assert name in STAGES
-        parse_config(stage_class(name).config_class, table, where=f"{page}: [stages.{name}]")
+        config_class = stage_class(name).config_class
+        parse_config(config_class, stage_values(recipe, name, config_class), where=f"{page}: [stages.{name}]")
 
 
 # shell
