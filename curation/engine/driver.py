@@ -59,9 +59,10 @@ def require_askable(view: LakeView, stages: Sequence[AnyStage]) -> None:
     if not any(isinstance(stage, Ask) and stage.missing() for stage in stages):
         return
     coming_records: set[type[Record]] = set()
-    earlier_may_ask = False
+    earlier_may_ask = is_new_work = False
     for stage in stages:
         tally = view.tally(stage)
+        is_new_work = is_new_work or (tally.pending > 0 and not view.superseded(stage))
         if stage.reads not in coming_records and not tally.pending:
             continue
         coming_records |= {*stage.makes, stage.reads} if isinstance(stage, Gate) else {*stage.makes}
@@ -69,7 +70,9 @@ def require_askable(view: LakeView, stages: Sequence[AnyStage]) -> None:
             continue
         if (error := stage.missing()) is None:
             earlier_may_ask = True
-        elif not view.superseded(stage) and (tally.pending or earlier_may_ask or not view.ever_settled(stage)):
+        elif not view.superseded(stage) and (
+            tally.pending or earlier_may_ask or (is_new_work and not view.ever_settled(stage))
+        ):
             raise error
 
 

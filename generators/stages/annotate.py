@@ -17,7 +17,7 @@ from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected,
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.ask_stage import In, Out, ShowingConfig, TeacherStage
 from dmforge.generators.teacher.interview import Interview, UnreadableReply, announced, expected_usage, print_look_sizes
-from dmforge.generators.teacher.teacher_config import Address, TeacherConfig, missing
+from dmforge.generators.teacher.teacher_config import Address, TeacherConfig, Variable, missing
 from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import NoFrames
@@ -45,7 +45,7 @@ class TeacherShare(Config):
     """How many tasks it is given, beside the others' shares."""
     base_url: Operational[Address] = ""
     """Its endpoint, if not that of the stage."""
-    api_key_env: Annotated[Operational[str], Formerly("key_name")] = ""
+    api_key_env: Annotated[Operational[Variable], Formerly("key_name")] = ""
     """The variable of the environment that holds its key, if not that of the stage."""
 
 

@@ -142,7 +142,8 @@ class Teacher:
             if outcome.kind == "too large" or self._is_about_the_question(outcome):
                 return self._settling_answer(outcome, request)
             if outcome.kind == "final":
-                error = final_error(outcome, self._config.model, self._url, self._config.key_variable)
+                variable = self._config.key_variable + ("" if self._key != NO_KEY else ", which is not set")
+                error = final_error(outcome, self._config.model, self._url, variable)
                 self.end(error.message, error.hint)
                 raise error
             error_to_raise = Transient(f"the teacher fails: {refusal_text(outcome)}")

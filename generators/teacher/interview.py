@@ -80,7 +80,7 @@ class Interview:
         self.model, self.clips = config.model, clips
         self._workspace, self._config, self._stage, self._account = workspace, config, stage, account
         self._journal_only = journal_only
-        self._sent = self._unreadable = self._readable = 0
+        self._received = self._readable = 0
         self._journal = Journal(workspace, config.model, read_only=journal_only)
         self._teacher = Teacher(config, stage, account, has_answered=len(self._journal) > 0)
         self._former = FormerKeys(config, former_limits(workspace, stage))
@@ -146,11 +146,10 @@ class Interview:
 
     def _count_unreadable(self, fault: str, answer: Answer) -> None:
         """End the stage where none of its first replies can be read: the others would be paid for in vain, too."""
-        self._unreadable += 1
-        if not self._readable and min(self._sent, self._unreadable) >= FIRST_REPLIES and not self._account.keep_going:
+        if not self._readable and self._received >= FIRST_REPLIES and not self._account.keep_going:
             text = shown(str(answer.get("content", ""))) or "nothing"
             message = (
-                f"none of the first {self._unreadable} replies of {self.model} can be read; the last: {fault}; it says: {text}"
+                f"none of the first {self._received} replies of {self.model} can be read; the last: {fault}; it says: {text}"
             )
             self._teacher.end(message, UNREADABLE_HINT)
 
@@ -193,17 +192,18 @@ class Interview:
     async def _send(self, key: Id, question: TeacherQuestion, limit: int) -> Answer:
         if self._journal_only:
             raise Unanswered
-        self._sent += 1
         request = TeacherRequest(
             show("ask", key), instruction(question.reply.name), await question.parts(), question.reply, question.attempt,
             question.image_count, question.image_size, question.bounds, limit,
         )  # fmt: skip
         try:
-            return await self._teacher.ask(request)
+            answer = await self._teacher.ask(request)
         except DmforgeError as error:
             if not isinstance(error, Transient):
                 error.where = error.where or f"{self._stage}, {show(Video.kind, question.video)}"
             raise
+        self._received += 1
+        return answer
 
     def _images(self, video: Video, look: Look | None, sent: FramesSent) -> list[bytes]:
         media = Media(self._workspace, video.id)

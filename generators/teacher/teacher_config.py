@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ from dmforge.schemas.errors import InputError
 URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 NO_KEY = "none"
 """Sent in place of a key where none is set: a local server wants none."""
+SECRET_HEADERS = re.compile("authorization|cookie|key|token|secret", re.IGNORECASE)
+"""Names of headers that hold secrets."""
 TEMPERATURE = 0.7
 """The temperature of a recipe that names none: it stands in no key of a question."""
 
@@ -36,6 +39,23 @@ def _known_profile(name: str) -> str:
     return name
 
 
+def _variable_name(name: str) -> str:
+    """Check that a text may name a variable of the environment: a key itself doesn't, most of the time."""
+    if name and not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+        hint = "name the variable, such as OPENAI_API_KEY; the key itself belongs into the environment"
+        raise InputError("that is no name of a variable of the environment", where="api_key_env", hint=hint)
+    return name
+
+
+def _without_secrets(headers: dict[str, str]) -> dict[str, str]:
+    for name in headers:
+        if SECRET_HEADERS.search(name):
+            hint = "leave it out; the key is read from the environment, from the variable that `api_key_env` names"
+            raise InputError(f"the header {name!r} would put a key into the recipe", where="extra_headers", hint=hint)
+    return headers
+
+
+Variable = Annotated[str, AfterValidator(_variable_name)]
 Address = Annotated[str, AfterValidator(without_key)]
 
 
@@ -50,7 +70,7 @@ class TeacherConfig(AskConfig):
     known of that provider's interface, as far as the recipe doesn't say otherwise: docs/teachers.md."""
     base_url: Operational[Address] = ""
     """The endpoint, up to and including /v1. Empty: the profile's; without a profile, what OPENAI_BASE_URL says."""
-    api_key_env: Annotated[Operational[str], Formerly("key_name")] = ""
+    api_key_env: Annotated[Operational[Variable], Formerly("key_name")] = ""
     """The variable of the environment that holds the key. Empty: the profile's, or OPENAI_API_KEY."""
     temperature: Annotated[float, Field(ge=0, le=2)] | Literal["default"] = TEMPERATURE
     """Of sampling: further attempts at a task should differ. `"default"` leaves it to the provider."""
@@ -69,7 +89,9 @@ class TeacherConfig(AskConfig):
     the profile knows of, and takes the next one where the endpoint refuses it."""
     extra_body: Later[dict[str, Any]] = Field(default_factory=dict[str, Any])
     """More parameters of each request, as they are sent."""
-    extra_headers: Operational[dict[str, str]] = Field(default_factory=dict[str, str])
+    extra_headers: Operational[Annotated[dict[str, str], AfterValidator(_without_secrets)]] = Field(
+        default_factory=dict[str, str]
+    )
     """More headers of each request. No keys: a recipe is stored and passed on."""
     reply_tokens: Operational[PositiveInt] = 120
     """What a plan takes a reply to be: only the teacher knows how much it will say."""

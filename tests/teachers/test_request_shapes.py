@@ -137,3 +137,12 @@ def test_a_schema_is_as_narrow_as_what_is_accepted() -> None:
     windows = questions["items"]["properties"]["windows"]["items"]["properties"]
     assert windows["end_s"]["maximum"] == 12.5
     assert reply_schema(LookReply) == LookReply.json_schema()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"api_key_env": "sk-abc123"}, {"api_key_env": "my key"}, {"extra_headers": {"Authorization": "Bearer sk-1"}}]
+)
+def test_a_recipe_holds_no_key(settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as error:
+        TeacherConfig(model="m", **settings)
+    assert "sk-" not in str(error.value)
