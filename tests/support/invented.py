@@ -35,6 +35,7 @@ from dmforge.filters.selection.select_rl import SelectRl, SelectRlConfig
 from dmforge.filters.selection.task_sampling import Draw, DrawConfig
 from dmforge.generators.stages.annotate import Annotate, AnnotateConfig
 from dmforge.generators.teacher.client import Teacher, TeacherRequest
+from dmforge.generators.teacher.frames_sent import FramesSent
 from dmforge.generators.teacher.interview import Interview
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
@@ -168,8 +169,8 @@ class KnowingInterview(Interview):
         super().__init__(workspace, config, clips, stage, account)
         self._teacher = Knowing(config, stage, account)
 
-    def _images(self, video: Video, look: Look | None) -> list[bytes]:
-        return [JPEG] * len(self.clips.shown(video, look)[0].times_s)
+    def _images(self, video: Video, look: Look | None, sent: FramesSent) -> list[bytes]:
+        return [JPEG] * len(sent.positions)
 
 
 class Taught(Annotate):
