@@ -4,20 +4,20 @@ setting that changes no question, does anew."""
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from dmforge.curation.contract.stage import Unanswered
 from dmforge.curation.engine.executors.concurrent_asks import AnyAsk
 from dmforge.curation.engine.executors.event_loop import coroutine_runner
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.schemas.errors import Transient
+from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.records import Item
 
 PROBE_S = 10.0
 """Seconds that a plan takes for it at most. What it hasn't tried by then counts as unanswered: it never says too little."""
 
 
-def unanswered(stage: AnyAsk, workspace: WorkspaceFolder, items: Sequence[Item]) -> list[Item]:
+def unanswered(stage: AnyAsk, workspace: WorkspaceFolder, items: Iterable[Item]) -> list[Item]:
     """The inputs that need an answer which the journal lacks. Nothing is asked, written or kept."""
     stage.journal_only = True
     try:
@@ -28,15 +28,15 @@ def unanswered(stage: AnyAsk, workspace: WorkspaceFolder, items: Sequence[Item])
         stage.journal_only = False
 
 
-async def _tried(stage: AnyAsk, items: Sequence[Item]) -> list[Item]:
-    end_s, remaining = time.monotonic() + PROBE_S, list[Item]()
+async def _tried(stage: AnyAsk, items: Iterable[Item]) -> list[Item]:
+    end_s, remaining, untried = time.monotonic() + PROBE_S, list[Item](), iter(items)
     try:
-        for number, item in enumerate(items):
+        for item in untried:
             if time.monotonic() > end_s:
-                return [*remaining, *items[number:]]
+                return [*remaining, item, *untried]
             try:
                 await stage.process(item)
-            except (Unanswered, Transient):
+            except (Unanswered, DmforgeError):  # a rendition may be missing, say: the run tells
                 remaining.append(item)
         return remaining
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dmforge.commands.journal_probe import unanswered
@@ -59,9 +59,10 @@ def plan(workspace: WorkspaceFolder) -> list[Forecast]:
             new_inputs = tally.pending + expected
             superseded, read_anew, cost = view.superseded(stage), 0, ExpectedCost(Usage(), 0.0)
             if isinstance(stage, Ask):
-                items = [item for batch in pending_batches(view, stage) for item in from_arrow(stage.item, batch.items)]
+                items: Iterable[Item] = _pending_items(view, stage)
                 if superseded and stage.can_do_without_asking:  # what was settled before may be answered already
-                    read_anew = len(items) - len(items := unanswered(stage, workspace, items))
+                    items = unanswered(stage, workspace, items)
+                    read_anew = tally.pending - len(items)
                 cost = _cost(stage, items, new_inputs - read_anew, paid.get((stage.name, base32(view.variant(stage)))))
             is_unknown = isinstance(stage, Ask) and new_inputs > read_anew and not cost.usage.calls
             if isinstance(stage, Collective) and (tally.pending or coming.changes(stage)):
@@ -97,7 +98,12 @@ class ComingRows:
             self._counts[stage.reads] = inputs * self._view.passing_share(stage)
 
 
-def _cost(stage: AnyAsk, items: Sequence[Item], inputs: int, paid: PaidInputs | None) -> ExpectedCost:
+def _pending_items(view: ReadersView, stage: AnyAsk) -> Iterator[Item]:
+    for batch in pending_batches(view, stage):
+        yield from from_arrow(stage.item, batch.items)
+
+
+def _cost(stage: AnyAsk, items: Iterable[Item], inputs: int, paid: PaidInputs | None) -> ExpectedCost:
     """The expected cost of a stage's inputs: as its finished ones have cost; else as those that are here should."""
     if paid is not None:
         return paid.cost_of(inputs)

@@ -49,7 +49,7 @@ PRIVATE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredAnswer:
     """An answer in the journal."""
 
     answer: Answer
@@ -92,7 +92,7 @@ class Journal:
     def __len__(self) -> int:
         return len(self._locations)
 
-    def find(self, key: Id) -> Stored | None:
+    def find(self, key: Id) -> StoredAnswer | None:
         """The answer to a question that counts, None if it was never asked."""
         place = self._locations.find(show("ask", key))
         if place is None:
@@ -101,7 +101,7 @@ class Journal:
         with path.open("rb") as file:
             file.seek(place.offset)
             try:
-                return Stored(read_line(file.readline())["answer"], place.limit)
+                return StoredAnswer(read_line(file.readline())["answer"], place.limit)
             except ValueError as error:
                 raise _damaged_line(path, place.offset, str(error)) from None
 
@@ -111,7 +111,7 @@ class Journal:
         return 0 if place is None else place.limit or 0
 
     @property
-    def has_former_lines(self) -> bool:
+    def has_lines_of_format_1(self) -> bool:
         """Whether some lines don't say the limit of their answers: they are of journals of format 1."""
         return self._locations.has_unlimited
 

@@ -28,7 +28,7 @@ from dmforge.generators.teacher.client import (
 )
 from dmforge.generators.teacher.content_filters import PROMPT_FILTER, names_filter
 from dmforge.generators.teacher.frames_sent import FramesSent, frames_sent
-from dmforge.generators.teacher.question_keys import FormerKeys, TeacherQuestion, former_limits, question_key
+from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestion, question_key
 from dmforge.generators.teacher.response import shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
@@ -83,7 +83,7 @@ class Interview:
         self._received = self._readable = 0
         self._journal = Journal(workspace, config.model, read_only=journal_only)
         self._teacher = Teacher(config, stage, account, has_answered=len(self._journal) > 0)
-        self._former = FormerKeys(config, former_limits(workspace, stage))
+        self._earlier_keys = EarlierKeys(config, workspace, stage)
         self._limit = config.max_output_tokens
 
     async def aclose(self) -> None:
@@ -155,10 +155,10 @@ class Interview:
 
     async def _answer(self, question: TeacherQuestion) -> tuple[Id, Answer]:
         """The answer to a question that counts, and the key under which it is stored."""
-        former = self._former.find(self._journal, question)
-        if former is not None and (former.limit >= self._max_limit or not former.stored.is_cut):
+        earlier = self._earlier_keys.find(self._journal, question)
+        if earlier is not None and (earlier.limit >= self._max_limit or not earlier.stored.is_cut):
             self._account.events.emit(AnswerKnown(self._stage, self.model))
-            return former.key, former.stored.answer
+            return earlier.key, earlier.stored.answer
         key, is_known = question_key(self._config, question), True
 
         async def ask(limit: int) -> Answer:

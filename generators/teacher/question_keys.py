@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from dmforge.curation.engine.run_log import stage_settings_of_runs
-from dmforge.curation.lake.journal import Journal, Stored
+from dmforge.curation.lake.journal import Journal, StoredAnswer
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.teacher_config import TEMPERATURE, TeacherConfig
+from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.replies import Reply
 from dmforge.schemas.reply_schema import UNBOUNDED, Bounds
 from dmforge.schemas.sizes import Size
 
-FORMER_LIMITS = (256, 512, 1024, 2048, 4096, 8192)
+EARLIER_LIMITS = (256, 512, 1024, 2048, 4096, 8192)
 """What recipes that came with dmforge said of `max_output_tokens`, and its default, when it was part of the key."""
 
 
@@ -44,43 +45,40 @@ def question_key(config: TeacherConfig, question: TeacherQuestion) -> Id:
 
 
 @dataclass(frozen=True, slots=True)
-class Former:
+class EarlierAnswer:
     """An answer that was given when the limit of a reply was part of the key."""
 
     key: Id
     limit: int
-    stored: Stored
+    stored: StoredAnswer
 
 
-class FormerKeys:
-    """The keys that questions had in journals of format 1."""
+class EarlierKeys:
+    """The keys that a stage's questions had in journals of format 1."""
 
-    def __init__(self, config: TeacherConfig, limits: Sequence[int]) -> None:
-        self._config, self._limits = config, sorted(limits)
+    def __init__(self, config: TeacherConfig, workspace: WorkspaceFolder, stage: str) -> None:
+        self._config, self._workspace, self._stage = config, workspace, stage
 
-    def find(self, journal: Journal, question: TeacherQuestion) -> Former | None:
-        """The answer of before that counts: the first that isn't cut off, by its limit; else the one with the largest limit."""
-        if not journal.has_former_lines:
+    def find(self, journal: Journal, question: TeacherQuestion) -> EarlierAnswer | None:
+        """The earlier answer that counts: the first that isn't cut off, by its limit; else the one with the largest limit."""
+        temperature = self._config.temperature
+        # `reasoning` and the others came later: no question was asked with them
+        if temperature == "default" or self._config.sampling.keys() - {"temperature"} or not journal.has_lines_of_format_1:
             return None
-        cut: Former | None = None
+        cut: EarlierAnswer | None = None
         for limit in self._limits:
-            key = self._key(question, limit)
-            stored = journal.find(key)
-            if stored is not None:
-                former = Former(key, limit, stored)
+            parameters = [question.reply.json_schema(), self._config.model, temperature, limit]
+            shown_and_asked = [instruction(question.reply.name), question.text, *question.content_key, question.attempt]
+            key = digest("ask", [*parameters, *shown_and_asked])
+            if (stored := journal.find(key)) is not None:
+                answer = EarlierAnswer(key, limit, stored)
                 if not stored.is_cut:
-                    return former
-                cut = former
+                    return answer
+                cut = answer
         return cut
 
-    def _key(self, question: TeacherQuestion, limit: int) -> Id:
-        temperature = TEMPERATURE if self._config.temperature == "default" else self._config.temperature
-        parameters = [question.reply.json_schema(), self._config.model, temperature, limit]
-        system_prompt = instruction(question.reply.name)
-        return digest("ask", [*parameters, system_prompt, question.text, *question.content_key, question.attempt])
-
-
-def former_limits(workspace: WorkspaceFolder, stage: str) -> list[int]:
-    """The limits that a stage's questions may have been asked with: those of the workspace's runs and of dmforge's recipes."""
-    settings = (run.get("max_output_tokens") for run in stage_settings_of_runs(workspace, stage))
-    return sorted({*FORMER_LIMITS, *(limit for limit in settings if type(limit) is int)})
+    @cached_property
+    def _limits(self) -> list[int]:
+        """The limits that they may have been asked with: those of the workspace's runs, and of dmforge's recipes."""
+        settings = (run.get("max_output_tokens") for run in stage_settings_of_runs(self._workspace, self._stage))
+        return sorted({*EARLIER_LIMITS, *(limit for limit in settings if type(limit) is int)})

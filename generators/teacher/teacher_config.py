@@ -55,6 +55,13 @@ def _without_secrets(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
+def _beside_the_question(parameters: dict[str, Any]) -> dict[str, Any]:
+    for name in parameters.keys() & {"model", "messages", "stream", "n"}:
+        hint = "leave it out: dmforge sets it, and reads one whole reply"
+        raise InputError(f"{name!r} is no further parameter", where="extra_body", hint=hint)
+    return parameters
+
+
 Variable = Annotated[str, AfterValidator(_variable_name)]
 Address = Annotated[str, AfterValidator(without_key)]
 
@@ -87,7 +94,7 @@ class TeacherConfig(AskConfig):
     structured_output: Operational[Literal["auto", "json_schema", "json_object", "prompt"]] = "auto"
     """What a reply's form is asked for by: a schema, a mode of the endpoint, or words alone. `auto` begins with the first that
     the profile knows of, and takes the next one where the endpoint refuses it."""
-    extra_body: Later[dict[str, Any]] = Field(default_factory=dict[str, Any])
+    extra_body: Later[Annotated[dict[str, Any], AfterValidator(_beside_the_question)]] = Field(default_factory=dict[str, Any])
     """More parameters of each request, as they are sent."""
     extra_headers: Operational[Annotated[dict[str, str], AfterValidator(_without_secrets)]] = Field(
         default_factory=dict[str, str]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dmforge.curation.lake.journal import Answer, Journal, Stored, answers, forget_answers
+from dmforge.curation.lake.journal import Answer, Journal, StoredAnswer, answers, forget_answers
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import digest
@@ -49,7 +49,7 @@ def test_what_was_recorded_is_found_by_the_next_run_and_by_other_writers(tmp_pat
     journal = Journal(workspace, "org/model", "rank-2")
     assert len(journal) == 120
     for number in range(120):
-        assert journal.find(key(number)) == Stored({"score": number, "text": "é\n\ud800"}, None)
+        assert journal.find(key(number)) == StoredAnswer({"score": number, "text": "é\n\ud800"}, None)
     assert journal.find(key(120)) is None
 
 

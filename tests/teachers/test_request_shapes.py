@@ -146,3 +146,9 @@ def test_a_recipe_holds_no_key(settings: dict[str, Any]) -> None:
     with pytest.raises(InputError) as error:
         TeacherConfig(model="m", **settings)
     assert "sk-" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "stream", "n"])
+def test_what_is_asked_is_no_further_parameter(name: str) -> None:
+    with pytest.raises(InputError, match=f"'{name}' is no further parameter"):
+        TeacherConfig(model="m", extra_body={name: 1})
