@@ -48,7 +48,7 @@ class Crosscheck(TeacherStage[CandidateWithTask, Verdict]):
         look = item.candidate.looks[0]
         try:
             prompt_text = f"{announced(look)}\n\n{question_text(item.task)}"
-            _, reply = await self.teacher.ask(AnswerReply, item.video, look, prompt_text, 0)
+            _, reply, _ = await self.teacher.ask(AnswerReply, item.video, look, prompt_text, 0)
         except NoFrames:
             return self._verdict(item, 0.0, "its look shows no frame", "")
         except UnreadableReply as error:

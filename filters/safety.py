@@ -34,7 +34,7 @@ class Safety(AskingStage[CandidateWithTask, Verdict]):
 
     async def process(self, item: CandidateWithTask) -> Result:
         try:
-            _, reply = await self.teacher.ask_text(SafetyReply, item.candidate.video, _text_to_judge(item), 0)
+            _, reply, _ = await self.teacher.ask_text(SafetyReply, item.candidate.video, _text_to_judge(item), 0)
         except UnreadableReply as error:
             return Rejected("no readable reply", str(error))
         if reply.safety == 1:

@@ -61,7 +61,7 @@ class Absent(Gate, TeacherStage[HaystackWithHost, Absence]):
             return Quarantined("no video", "the haystack's host or its task is not in the lake")
         prompt_text, attempt_range = _question_text(haystack, item.task), range(self.config.attempts)
         try:
-            _, reply = await self.teacher.insist(PresentReply, item.video, None, prompt_text, attempt_range)
+            _, reply, _ = await self.teacher.insist(PresentReply, item.video, None, prompt_text, attempt_range)
         except UnreadableReply as error:
             return Rejected("no readable reply", str(error))
         if reply.answer == "yes":

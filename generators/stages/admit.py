@@ -104,14 +104,14 @@ class Admit(TeacherStage[DraftWithVideo, Task | Authored]):
         question_with_options, attempts_per_guess = question_text(task), self.config.attempts
         for guess_index in range(self.config.guesses):
             attempt_range = range(guess_index * attempts_per_guess, (guess_index + 1) * attempts_per_guess)
-            _, reply = await self.teacher.insist_on_text(GuessReply, video.id, question_with_options, attempt_range)
+            _, reply, _ = await self.teacher.insist_on_text(GuessReply, video.id, question_with_options, attempt_range)
             if answer_score(reply.answer, task) < RIGHT.get(task.task_kind, 1.0):
                 return False
         return self.config.guesses > 0
 
     async def _answer_from_clip(self, task: Task, video: Video, look: Look) -> str:
         prompt_text = f"{announced(look)}\n\n{question_text(task)}"
-        _, reply = await self.teacher.insist(AnswerReply, video, look, prompt_text, range(self.config.attempts))
+        _, reply, _ = await self.teacher.insist(AnswerReply, video, look, prompt_text, range(self.config.attempts))
         return reply.answer
 
 

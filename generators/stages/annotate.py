@@ -178,7 +178,7 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
         """A candidate with the gold window, or one around it; the teacher writes the thought that leads there."""
         window = task.windows[0] if source == "gold" else _padded(task.windows[0], video, task.id)
         text = f"{_before_looking(teacher, video, task)}\n\n{given(window)}"
-        look_request, reply = await teacher.ask(GivenReply, video, None, text, attempt)
+        look_request, reply, _ = await teacher.ask(GivenReply, video, None, text, attempt)
         look = Look(window, reply.density())
         return await answer_look(teacher, task, video, attempt, look_request, reply.thought, look, source)
 
@@ -189,7 +189,7 @@ class _Missed(Exception):
 
 async def own_look(teacher: Interview, task: Task, video: Video, attempt: int) -> tuple[Id, str, Look]:
     """Call 1: the key of the request, the thought, and the look that the teacher chose."""
-    request, reply = await teacher.ask(LookReply, video, None, _before_looking(teacher, video, task), attempt)
+    request, reply, _ = await teacher.ask(LookReply, video, None, _before_looking(teacher, video, task), attempt)
     look = reply.look()
     if look is None:
         raise UnreadableReply("look: the window is empty")
@@ -204,12 +204,12 @@ async def answer_look(
     """Call 2: the answer from the look, and the candidate that both calls make."""
     try:
         text = f"{announced(look)}\n\n{question_text(task)}"
-        answer_request, reply = await teacher.ask(AnswerReply, video, look, text, attempt)
+        answer_request, reply, model = await teacher.ask(AnswerReply, video, look, text, attempt)
     except NoFrames:
         raise UnreadableReply("look: it shows no frame") from None
     transcript = assemble(prompt(task), (thought, reply.thought), (look,), reply.answer)
     return Candidate(
-        video.id, task.id, attempt, teacher.model, transcript, (look,), reply.answer, source, (look_request, answer_request)
+        video.id, task.id, attempt, model, transcript, (look,), reply.answer, source, (look_request, answer_request)
     )
 
 

@@ -130,11 +130,11 @@ class Questions(TeacherStage[StorylineWithVideo, QuestionDraft]):
         slots = self._slots(video)
         text = brief(video, storyline, slots)
         try:
-            request, reply = await self.teacher.insist(WriteReply, video, None, text, range(self.config.attempts))
+            request, reply, model = await self.teacher.insist(WriteReply, video, None, text, range(self.config.attempts))
         except UnreadableReply as error:
             return Rejected("no readable reply", str(error))
         gaps = tuple(gap.window for gap in storyline.gaps)
-        return Made(drafts(video, gaps, reply, request, self.teacher.model, slots))
+        return Made(drafts(video, gaps, reply, request, model, slots))
 
     def _slots(self, video: Video) -> list[tuple[QuestionType, Form]]:
         """Types and forms in proportion to their weights; remainders are drawn, always alike for a video."""

@@ -107,9 +107,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class DescribedPart:
-    """The events of a part, and the journal key of the answer that holds them."""
+    """The events of a part, the journal key of the answer that holds them, and who gave it."""
 
     request: Id
+    model: str
     events: list[Event]
 
 
@@ -145,9 +146,11 @@ class Segments(TeacherStage[Video, Storyline]):
         if excess := excess_gaps(gaps, max_gaps_cs):
             return Rejected("no readable reply", _too_little(excess, len(parts), self.config.min_described))
         events_by_part = [part.events if isinstance(part, DescribedPart) else [] for part in described_parts]
-        requests = tuple(part.request for part in described_parts if isinstance(part, DescribedPart))
+        described = [part for part in described_parts if isinstance(part, DescribedPart)]
+        requests = tuple(part.request for part in described)
+        models = ", ".join(dict.fromkeys(part.model for part in described)) or self.teacher.model
         events = joined(events_by_part, parts)
-        return Made((Storyline(item.id, self.teacher.model, cut_frames, events, requests, gaps=gaps),))
+        return Made((Storyline(item.id, models, cut_frames, events, requests, gaps=gaps),))
 
     async def _describe_all(self, video: Video, parts: Sequence[Segment], max_gaps_cs: int) -> list[DescribedPart | Gap]:
         """The parts from the first on: all of them, unless those that aren't described are too much already."""
@@ -175,12 +178,12 @@ class Segments(TeacherStage[Video, Storyline]):
         look = Look(window, self.config.fps)
         attempts = range(self.config.attempts)
         try:
-            request, reply = await self.teacher.insist(DescribeReply, video, look, self._text(video, look), attempts)
+            request, reply, model = await self.teacher.insist(DescribeReply, video, look, self._text(video, look), attempts)
         except UnreadableReply as error:
             return Gap(window, str(error))
         described = ((self._window(happening), " ".join(happening.what.split())) for happening in reply.events)
         clipped = ((within(span, window), text) for span, text in described if span is not None and 0 < len(text) <= MAX_CHARS)
-        return DescribedPart(request, [Event(span, text) for span, text in clipped if span is not None])
+        return DescribedPart(request, model, [Event(span, text) for span, text in clipped if span is not None])
 
 
 def excess_gaps(gaps: Sequence[Gap], max_cs: int) -> Sequence[Gap]:

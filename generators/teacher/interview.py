@@ -6,7 +6,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from dmforge.curation.contract.budget import Budget, Usage
 from dmforge.curation.contract.run_events import AnswerKnown
@@ -27,6 +27,7 @@ from dmforge.generators.teacher.client import (
     image_tokens,
 )
 from dmforge.generators.teacher.content_filters import PROMPT_FILTER, names_filter
+from dmforge.generators.teacher.earlier_models import EarlierModels, KnownAnswer
 from dmforge.generators.teacher.frames_sent import FramesSent, frames_sent
 from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestion, question_key
 from dmforge.generators.teacher.response import shown
@@ -54,6 +55,16 @@ UNREADABLE_HINT = (
 )
 MAX_GROWTH = 4
 """A reply that is cut off is asked for with up to so many times `max_output_tokens`."""
+
+
+class ReadReply(NamedTuple, Generic[R]):
+    """A reply, and where it comes from."""
+
+    request: Id
+    """The key of its answer in the journal."""
+    reply: R
+    model: str
+    """Who gave it."""
 
 
 class UnreadableReply(Exception):
@@ -84,16 +95,18 @@ class Interview:
         self._journal = Journal(workspace, config.model, read_only=journal_only)
         self._teacher = Teacher(config, stage, account, has_answered=len(self._journal) > 0)
         self._earlier_keys = EarlierKeys(config, workspace, stage)
+        self._earlier_models = EarlierModels(config, workspace, stage)
         self._limit = config.max_output_tokens
 
     async def aclose(self) -> None:
         self._journal.close()
+        self._earlier_models.close()
         await self._teacher.aclose()
 
     async def ask(
         self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int, max_questions: int | None = None
-    ) -> tuple[Id, R]:
-        """Ask with the frames of a look, or of the coarse clip, above a text; return the key of the request and the reply."""
+    ) -> ReadReply[R]:
+        """Ask with the frames of a look, or of the coarse clip, above a text."""
         sent = frames_sent(self._config, self.clips, video, look)
 
         async def parts() -> list[Part]:
@@ -107,17 +120,17 @@ class Interview:
 
     async def insist(
         self, reply_type: type[R], video: Video, look: Look | None, text: str, attempts: range, max_questions: int | None = None
-    ) -> tuple[Id, R]:
+    ) -> ReadReply[R]:
         """Ask once for each attempt until a reply can be read; raise what was wrong with the last one. After a filter refused
         the question there is no further attempt."""
         ask = partial(self.ask, reply_type, video, look, text, max_questions=max_questions)
         return await _first_readable([partial(ask, attempt) for attempt in attempts])
 
-    async def insist_on_text(self, reply_type: type[R], video: Id, text: str, attempts: range) -> tuple[Id, R]:
+    async def insist_on_text(self, reply_type: type[R], video: Id, text: str, attempts: range) -> ReadReply[R]:
         """As `insist`, with a text alone."""
         return await _first_readable([partial(self.ask_text, reply_type, video, text, attempt) for attempt in attempts])
 
-    async def ask_text(self, reply_type: type[R], video: Id, text: str, attempt: int) -> tuple[Id, R]:
+    async def ask_text(self, reply_type: type[R], video: Id, text: str, attempt: int) -> ReadReply[R]:
         """Ask with a text alone, about a video that is not shown."""
 
         async def parts() -> list[Part]:
@@ -126,8 +139,9 @@ class Interview:
         question = TeacherQuestion(reply_type, video, text, attempt, [video], parts, 0, NO_IMAGES)
         return await self._ask_once(reply_type, question)
 
-    async def _ask_once(self, reply_type: type[R], question: TeacherQuestion) -> tuple[Id, R]:
-        key, answer = await self._answer(question)
+    async def _ask_once(self, reply_type: type[R], question: TeacherQuestion) -> ReadReply[R]:
+        known_answer = await self._answer(question)
+        answer = known_answer.answer
         refusal, finish = answer.get("refusal"), str(answer.get("finish", ""))
         if refusal:
             self._count_unreadable(f"the teacher refused: {shown(str(refusal))}", answer)
@@ -136,7 +150,7 @@ class Interview:
         reply = read_reply(reply_type, str(answer.get("content", "")))
         if not isinstance(reply, str):
             self._readable += 1
-            return key, reply
+            return ReadReply(known_answer.key, reply, known_answer.model)
         if finish == CUT:
             reply = f"cut off at max_output_tokens = {answer.get('limit', self._config.max_output_tokens)}"
         elif names_filter(finish):
@@ -153,12 +167,20 @@ class Interview:
             )
             self._teacher.end(message, UNREADABLE_HINT)
 
-    async def _answer(self, question: TeacherQuestion) -> tuple[Id, Answer]:
-        """The answer to a question that counts, and the key under which it is stored."""
+    def _known_answer(self, question: TeacherQuestion) -> KnownAnswer | None:
+        """The answer of an earlier model, or of this one in a journal of before."""
+        if (known_answer := self._earlier_models.find(question)) is not None:
+            return known_answer
         earlier = self._earlier_keys.find(self._journal, question)
         if earlier is not None and (earlier.limit >= self._max_limit or not earlier.stored.is_cut):
-            self._account.events.emit(AnswerKnown(self._stage, self.model))
-            return earlier.key, earlier.stored.answer
+            return KnownAnswer(earlier.key, earlier.stored.answer, self.model)
+        return None
+
+    async def _answer(self, question: TeacherQuestion) -> KnownAnswer:
+        """The answer to a question that counts."""
+        if (known_answer := self._known_answer(question)) is not None:
+            self._account.events.emit(AnswerKnown(self._stage, known_answer.model))
+            return known_answer
         key, is_known = question_key(self._config, question), True
 
         async def ask(limit: int) -> Answer:
@@ -169,7 +191,7 @@ class Interview:
         answer = await self._uncut_answer(key, question.video, ask)
         if is_known:
             self._account.events.emit(AnswerKnown(self._stage, self.model))
-        return key, answer
+        return KnownAnswer(key, answer, self.model)
 
     async def _uncut_answer(self, key: Id, video: Id, ask: Callable[[int], Awaitable[Answer]]) -> Answer:
         """The answer to a question. One that was cut off is asked for again, each time with twice as much, up to a bound; and
@@ -212,7 +234,7 @@ class Interview:
         return to_jpeg(read_look(self.clips, video, look, media.grid)[list(sent.positions)])
 
 
-async def _first_readable(attempts: Sequence[Callable[[], Awaitable[tuple[Id, R]]]]) -> tuple[Id, R]:
+async def _first_readable(attempts: Sequence[Callable[[], Awaitable[ReadReply[R]]]]) -> ReadReply[R]:
     last_error = UnreadableReply()
     for attempt in attempts:
         try:

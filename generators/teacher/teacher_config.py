@@ -72,6 +72,9 @@ class TeacherConfig(AskConfig):
 
     model: str
     """The model's name, as the endpoint knows it."""
+    earlier_models: Later[tuple[str, ...]] = ()
+    """Models that were asked before, in order: what one of them has answered, by the journal, stands, and nobody asks them any
+    more. All else is asked of `model`."""
     profile: Annotated[Operational[str], AfterValidator(_known_profile)] = ""
     """Who serves it, where known: openai, gemini, anthropic, openrouter, vllm, llama.cpp, ollama, dashscope. It sets what is
     known of that provider's interface, as far as the recipe doesn't say otherwise: docs/teachers.md."""

@@ -228,3 +228,30 @@ def test_pictures_that_are_late_by_one_frame_are_caught(
     )
     share = rows(place, sql)[0][0]
     assert share >= 0.9 if not late else share < 0.5
+
+
+def test_another_model_finishes_what_the_first_began(worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the first model's tasks are done, and one has a look but no answer, when the second one takes over."""
+    place = workspace(tmp_path, worlds, 'model = "one"')
+    other = 'name = "test"\n' + STAGES + 'model = "two"\nearlier_models = ["one"]\n'
+    journal = place / "journal"
+    with oracle(worlds, Behaviour(), monkeypatch) as url:
+        dmforge("run", "-w", place, "--videos", 3)
+        before = rows(place, "SELECT id, teacher FROM candidates")
+        (path,) = journal.glob("one/*.jsonl")
+        *lines, last = path.read_bytes().splitlines(keepends=True)
+        asked_of_one = sum(answered(url).values())
+        path.write_bytes(b"".join(lines))  # as if a kill had come before this answer
+        (place / "recipe.toml").write_text(other)
+        dmforge("run", "-w", place)
+        after = dict(rows(place, "SELECT id, teacher FROM candidates"))
+        digest = dmforge("digest", "-w", place, "--json")
+        asked_of_two = sum(answered(url).values()) - asked_of_one
+    assert {teacher for _, teacher in before} == {"one"}
+    assert asked_of_two == 2 * (len(after) - len(before)) + 1
+    assert sum(after.get(candidate) == "one" for candidate, _ in before) == len(before) - 1
+    assert set(after.values()) == {"one", "two"}
+    assert last.startswith(b'{"key"')
+    shutil.rmtree(place / "lake")  # with nobody to ask: sources, recipe and journal are all it takes
+    dmforge("run", "-w", place)
+    assert dmforge("digest", "-w", place, "--json") == digest
