@@ -33,6 +33,7 @@ from tests.support.tables import show
 IN_FLIGHT = 32
 PICTURE = "data:image/jpeg;base64," + "A" * 8000
 PARTS = [{"type": "text", "text": "<1.0 seconds>"}, {"type": "image_url", "image_url": {"url": PICTURE}}] * 8
+STAMPS = ["<1.0 seconds>"] * 8
 ANSWER = json.dumps({
     "id": "x", "object": "chat.completion", "created": 0, "model": "m",
     "choices": [{"index": 0, "finish_reason": "stop",
@@ -98,6 +99,10 @@ class Serving:
         self._process.kill()
 
 
+async def parts() -> list[dict[str, Any]]:
+    return PARTS
+
+
 async def through_dmforge(url: str, calls: int, limit: int | None, until_s: float) -> int:
     """Through journal, account and limits."""
     config = TeacherConfig(model="m", base_url=url, requests_per_minute=limit, retries=0)
@@ -111,7 +116,9 @@ async def through_dmforge(url: str, calls: int, limit: int | None, until_s: floa
                 if time.monotonic() > until_s:
                     return
                 key = digest("ask", number)
-                request = TeacherRequest(print_id("ask", key), "Look.", PARTS, AnswerReply, number, 8, Size(64, 64))
+                request = TeacherRequest(
+                    print_id("ask", key), bytes(16), "Look.", STAMPS, parts, AnswerReply, number, 8, Size(64, 64)
+                )
 
                 async def ask(request: TeacherRequest = request) -> Any:
                     return await teacher.ask(request)

@@ -15,16 +15,15 @@ from typing import Any, cast
 from dmforge.curation.contract.budget import COUNTS, MAX_TOKENS, Budget, token_counts
 from dmforge.curation.lake.journal import Answer, answers
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.teacher.client import Teacher, TeacherRequest
+from dmforge.generators.teacher.client import Teacher
 from dmforge.generators.teacher.response import MAX_WORDS, TeacherRefusal, read_response, shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import digest, show
-from dmforge.schemas.replies import AnswerReply
-from dmforge.schemas.sizes import Size
+from tests.support.text_requests import text_request
 
 KEY_NAME, KEY = "DMFORGE_FUZZ_KEY", "sk-fuzz-0123456789"
-QUESTION = TeacherRequest("ask_1", "Look.", [{"type": "text", "text": "What?"}], AnswerReply, 0, 0, Size(32, 32))
+QUESTION = text_request("ask_1", "Look.", "What?")
 COMPLETION: dict[str, Any] = {
     "id": "x", "object": "chat.completion", "model": "m", "usage": {"prompt_tokens": 7, "completion_tokens": 3},
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "{}", "refusal": None}}],

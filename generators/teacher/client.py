@@ -7,13 +7,9 @@ import os
 import random
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-import httpx2
+from typing import Any
 
 from dmforge.curation.contract.budget import COUNTS, Budget, Price, Usage
 from dmforge.curation.contract.run_events import RequestRetried
@@ -21,20 +17,16 @@ from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.lake.journal import Answer
 from dmforge.generators.teacher.advice import final_error, refusal_text, too_large, unreadable
 from dmforge.generators.teacher.content_filters import filter_finish
-from dmforge.generators.teacher.http_bounds import NEVER_SENT, client, timeouts
+from dmforge.generators.teacher.direct_requests import DirectRequests
 from dmforge.generators.teacher.rate_limits import RateLimiter
 from dmforge.generators.teacher.repeated_question import without_question
 from dmforge.generators.teacher.request_end import request_end
 from dmforge.generators.teacher.request_shape import REFUSING, RequestShape, first_shape
 from dmforge.generators.teacher.response import MAX_SEARCHED, TeacherRefusal, read_response, shown
 from dmforge.generators.teacher.teacher_config import NO_KEY, TeacherConfig, missing
+from dmforge.generators.teacher.teacher_request import Messages, TeacherRequest
 from dmforge.schemas.errors import Transient
-from dmforge.schemas.replies import Reply
-from dmforge.schemas.reply_schema import UNBOUNDED, Bounds
 from dmforge.schemas.sizes import Size
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH = 0.5, 30.0, 2.0
 """Pauses between tries, where the server doesn't say how long to wait."""
@@ -56,36 +48,6 @@ BYTES_A_TOKEN = 4
 OVERHEAD = 100
 """The most tokens of roles and brackets."""
 
-Part = dict[str, Any]
-"""A part of a message: text or an image."""
-
-
-@dataclass(frozen=True, slots=True)
-class TeacherRequest:
-    """A request to a teacher."""
-
-    name: str
-    """The idempotency key, by which a server may answer the same request only once."""
-    instruction: str
-    parts: Sequence[Part]
-    reply: type[Reply]
-    attempt: int
-    images: int
-    size: Size
-    """The size of each image."""
-    bounds: Bounds = UNBOUNDED
-    """What a reply to this question can hold: the schema that is sent says so."""
-    limit: int | None = None
-    """The most tokens of the reply; else what the teacher's settings say."""
-
-    def sent_bytes(self) -> int:
-        """Bytes of text and images, as they are sent."""
-        return self.text_bytes() + sum(len(part["image_url"]["url"]) for part in self.parts if part["type"] == "image_url")
-
-    def text_bytes(self) -> int:
-        texts = (part["text"] for part in self.parts if part["type"] == "text")
-        return len(self.instruction.encode()) + sum(len(text.encode()) for text in texts)
-
 
 def image_tokens(price: Price, images: int, size: Size) -> int:
     """The tokens that so many images of a size count as."""
@@ -104,23 +66,11 @@ class Teacher:
         self._shape = first_shape(config)
         self._reported, self._has_answered = Usage(), has_answered
         self._url, self._key = config.endpoint, os.environ.get(config.key_variable) or NO_KEY
-
-    @cached_property
-    def _client(self) -> AsyncOpenAI:
-        from openai import AsyncOpenAI
-
-        return AsyncOpenAI(
-            base_url=self._url,
-            api_key=self._key,
-            max_retries=0,
-            timeout=timeouts(self._config.timeout_s),
-            http_client=client(self._url),
-        )
+        self._requests = DirectRequests(config, self._key)
 
     async def aclose(self) -> None:
-        """Close the connections, if there are any."""
-        if "_client" in vars(self):
-            await self._client.close()
+        """Close what was opened to send requests."""
+        await self._requests.aclose()
 
     async def ask(self, request: TeacherRequest) -> Answer:
         """The model's answer, good or not."""
@@ -165,7 +115,7 @@ class Teacher:
         """The answer that settles a question which the endpoint doesn't take; after many in a row the endpoint is at fault."""
         message, hint, finish = f"the teacher refuses the question: {refusal_text(refusal)}", "", BAD_QUESTION
         if refusal.kind == "too large":
-            sizes = request.images, request.sent_bytes(), self._limit(request)
+            sizes = request.images, refusal.sent_bytes, self._limit(request)
             (message, hint), finish = too_large(refusal, self._config.model, *sizes), TOO_LARGE
         error = self._useless_error(message, hint)
         if self._end_message is not None:
@@ -180,10 +130,11 @@ class Teacher:
         usage, sent_s, outcome = Usage(), None, None
         try:
             await self._limiter.turn(self._likely_tokens(request))
+            messages = await self._requests.prepared(request)
             self._raise_if_ended()
             # from here until something comes back, it is unknown what is charged
             usage, sent_s = self._estimated_usage(request, max_usage), time.monotonic()
-            outcome = await self._send_once(request)
+            outcome = await self._send_once(request, messages)
             if not isinstance(outcome, TeacherRefusal):
                 usage = self._usage(request, max_usage, outcome)
             elif not outcome.may_cost:
@@ -201,12 +152,12 @@ class Teacher:
     def _likely_tokens(self, request: TeacherRequest) -> int:
         """Likely tokens of a question and its answer, for the rate limit: with the most, only a quarter of it would be used."""
         image_token_count = image_tokens(self._config.price, request.images, request.size)
-        return image_token_count + request.text_bytes() // BYTES_A_TOKEN + self._config.reply_tokens
+        return image_token_count + request.text_bytes // BYTES_A_TOKEN + self._config.reply_tokens
 
     def _max_usage(self, request: TeacherRequest) -> Usage:
         """The most that a call can use."""
         image_token_count = image_tokens(self._config.price, request.images, request.size)
-        text_bytes = request.text_bytes() + len(str(request.reply.json_schema())) + OVERHEAD
+        text_bytes = request.text_bytes + len(str(request.reply.json_schema())) + OVERHEAD
         return Usage(1, image_token_count + text_bytes, self._limit(request))
 
     def _limit(self, request: TeacherRequest) -> int:
@@ -220,7 +171,7 @@ class Teacher:
             output_tokens = self._reported.output_tokens // self._reported.calls
         elif answer is not None:
             output_tokens = len(str(answer["content"])) // BYTES_A_TOKEN
-        input_tokens = image_tokens(self._config.price, request.images, request.size) + request.text_bytes() // BYTES_A_TOKEN
+        input_tokens = image_tokens(self._config.price, request.images, request.size) + request.text_bytes // BYTES_A_TOKEN
         return Usage(1, input_tokens, min(output_tokens, max_usage.output_tokens), estimated=1)
 
     def _usage(self, request: TeacherRequest, max_usage: Usage, answer: Answer) -> Usage:
@@ -266,32 +217,21 @@ class Teacher:
             self._end_message = message, f"{hint}; {MANY} responses in a row were like this, so no more was asked"
         return Transient(message, hint=hint)
 
-    async def _send_once(self, request: TeacherRequest) -> Answer | TeacherRefusal:
+    async def _send_once(self, request: TeacherRequest, messages: Messages) -> Answer | TeacherRefusal:
         """Send one request; return an answer or a refusal, without the key, which some servers send back."""
-        import openai
-
-        shape, limit = self._shape, self._limit(request)
-        parameters = shape.parameters(self._config, request, limit)
-        try:
-            async with asyncio.timeout(self._config.timeout_s):
-                response = await self._post(request, parameters)
-        except openai.APIStatusError as error:
-            response = error.response
-        except (openai.APIConnectionError, TimeoutError) as error:
-            cause = error.__cause__ or error
-            if isinstance(cause, NEVER_SENT):
-                return TeacherRefusal("passing", f"no connection to {self._url}: {cause or type(cause).__name__}")
-            if isinstance(error, (openai.APITimeoutError, TimeoutError)):
-                return TeacherRefusal("passing", f"no answer within timeout_s = {self._config.timeout_s:g}", may_cost=True)
-            return TeacherRefusal("passing", f"the connection broke: {cause or type(cause).__name__}", may_cost=True)
-        outcome = read_response(response.status_code, response.headers, response.content)
+        shape = self._shape
+        parameters = shape.parameters(self._config, request, self._limit(request))
+        response = await self._requests.send(request, messages, parameters, self._limit(request))
+        if isinstance(response, TeacherRefusal):
+            return response
+        outcome = read_response(response.status, response.headers, response.body)
         if isinstance(outcome, TeacherRefusal):
-            words = shown(self._without_key(outcome.words))
-            outcome = replace(outcome, words=without_question(words, request.instruction, request.parts))
+            words = without_question(shown(self._without_key(outcome.words)), [request.instruction, *request.texts])
+            outcome = replace(outcome, words=words, sent_bytes=response.sent_bytes)
             return replace(outcome, is_adapted=True) if self._adapts(outcome, shape, parameters) else outcome
         self._limiter.answered(response.headers)
         answer = {name: self._without_key(part) if isinstance(part, str) else part for name, part in outcome.items()}
-        return answer | {"limit": limit}
+        return answer | {"limit": response.limit}
 
     def _adapts(self, refusal: TeacherRefusal, shape: RequestShape, parameters: dict[str, Any]) -> bool:
         """Whether requests are written otherwise after a refusal that names one of the parameters: by this, or meanwhile."""
@@ -306,16 +246,6 @@ class Teacher:
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "(the key)") if len(self._key) >= SHORTEST_KEY else text
-
-    async def _post(self, request: TeacherRequest, parameters: dict[str, Any]) -> httpx2.Response:
-        messages: Any = [{"role": "system", "content": request.instruction}, {"role": "user", "content": list(request.parts)}]
-        response = await self._client.chat.completions.with_raw_response.create(
-            model=self._config.model,
-            messages=messages,
-            extra_body=parameters,
-            extra_headers={**self._config.extra_headers, "Idempotency-Key": request.name},
-        )
-        return response.http_response  # not parsed by the SDK, which trusts whatever comes
 
 
 def _clock(wait_s: float) -> str:

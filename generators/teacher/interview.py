@@ -21,9 +21,7 @@ from dmforge.generators.teacher.client import (
     BAD_QUESTION,
     BYTES_A_TOKEN,
     TOO_LARGE,
-    Part,
     Teacher,
-    TeacherRequest,
     image_tokens,
 )
 from dmforge.generators.teacher.content_filters import PROMPT_FILTER, names_filter
@@ -32,6 +30,7 @@ from dmforge.generators.teacher.frames_sent import FramesSent, frames_sent
 from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestion, question_key
 from dmforge.generators.teacher.response import shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
+from dmforge.generators.teacher.teacher_request import Part, TeacherRequest
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import DmforgeError, Transient
 from dmforge.schemas.frames import FramePlan
@@ -115,7 +114,9 @@ class Interview:
 
         content_key = [video.id, sent.plan.content(), [sent.size.width, sent.size.height], ENCODING]
         bounds = Bounds(look.window if look else Window(0, video.duration_cs), max_questions)
-        question = TeacherQuestion(reply_type, video.id, text, attempt, content_key, parts, sent.image_count, sent.size, bounds)
+        texts = [*map(stamp, patch_times(sent.plan.times_s)), text]
+        images = sent.image_count, sent.size
+        question = TeacherQuestion(reply_type, video.id, text, attempt, content_key, texts, parts, *images, bounds)
         return await self._ask_once(reply_type, question)
 
     async def insist(
@@ -136,7 +137,7 @@ class Interview:
         async def parts() -> list[Part]:
             return [text_part(text)]
 
-        question = TeacherQuestion(reply_type, video, text, attempt, [video], parts, 0, NO_IMAGES)
+        question = TeacherQuestion(reply_type, video, text, attempt, [video], [text], parts, 0, NO_IMAGES)
         return await self._ask_once(reply_type, question)
 
     async def _ask_once(self, reply_type: type[R], question: TeacherQuestion) -> ReadReply[R]:
@@ -215,8 +216,8 @@ class Interview:
         if self._journal_only:
             raise Unanswered
         request = TeacherRequest(
-            show("ask", key), instruction(question.reply.name), await question.parts(), question.reply, question.attempt,
-            question.image_count, question.image_size, question.bounds, limit,
+            show("ask", key), question.video, instruction(question.reply.name), question.texts, question.parts,
+            question.reply, question.attempt, question.image_count, question.image_size, question.bounds, limit,
         )  # fmt: skip
         try:
             answer = await self._teacher.ask(request)

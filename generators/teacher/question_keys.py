@@ -31,6 +31,8 @@ class TeacherQuestion:
     attempt: int
     content_key: Sequence[object]
     """What is shown, as it is digested."""
+    texts: Sequence[str]
+    """All text that is sent beside the instruction."""
     parts: Callable[[], Awaitable[list[dict[str, Any]]]]
     """Makes the parts of the message: only where it is really asked."""
     image_count: int

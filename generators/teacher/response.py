@@ -53,6 +53,8 @@ class TeacherRefusal:
     """The parameter that the provider says is at fault."""
     is_adapted: bool = False
     """The parameter that was refused is sent otherwise from now on: the question may be asked again at once."""
+    sent_bytes: int = 0
+    """Bytes of text and images of what was refused."""
 
 
 def read_response(status: int, headers: Mapping[str, str], body: bytes) -> Answer | TeacherRefusal:

@@ -16,11 +16,10 @@ import pytest
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.io import http_guard, locations
 from dmforge.generators.teacher import http_bounds
-from dmforge.generators.teacher.client import Teacher, TeacherRequest
+from dmforge.generators.teacher.client import Teacher
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.errors import DmforgeError, InputError, Transient
-from dmforge.schemas.replies import AnswerReply
-from dmforge.schemas.sizes import Size
+from tests.support.text_requests import text_request
 
 SECRET = "sk-very-secret"
 
@@ -67,9 +66,7 @@ def ask(url: str, monkeypatch: pytest.MonkeyPatch) -> object:
     async def asked() -> object:
         teacher = Teacher(TeacherConfig(model="m", base_url=f"{url}/v1", retries=0), "test", Budget())
         try:
-            return await teacher.ask(
-                TeacherRequest("name", "be brief", [{"type": "text", "text": "why?"}], AnswerReply, 0, 0, Size(32, 32))
-            )
+            return await teacher.ask(text_request("name", "be brief", "why?"))
         finally:
             await teacher.aclose()
 

@@ -13,16 +13,15 @@ from typing import Any
 
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.lake.journal import Answer
-from dmforge.generators.teacher.client import Teacher, TeacherRequest
+from dmforge.generators.teacher.client import Teacher
 from dmforge.generators.teacher.teacher_config import TeacherConfig
-from dmforge.schemas.replies import AnswerReply
-from dmforge.schemas.sizes import Size
+from tests.support.text_requests import text_request
 
 GOOD = {
     "id": "x", "object": "chat.completion", "created": 0, "model": "m",
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "{}"}}],
 }  # fmt: skip
-QUESTION = TeacherRequest("ask_1", "Look.", [{"type": "text", "text": "What?"}], AnswerReply, 2, 0, Size(32, 32))
+QUESTION = text_request("ask_1", "Look.", "What?", attempt=2)
 Reply = tuple[int, dict[str, str], bytes]
 
 

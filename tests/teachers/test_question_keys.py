@@ -24,7 +24,7 @@ async def no_parts() -> list[dict[str, Any]]:
     return []
 
 
-QUESTION = TeacherQuestion(GuessReply, VIDEO, "Why?", 0, [VIDEO], no_parts, 0, Size(0, 0))
+QUESTION = TeacherQuestion(GuessReply, VIDEO, "Why?", 0, [VIDEO], ["Why?"], no_parts, 0, Size(0, 0))
 
 
 def earlier_key(limit: int, temperature: float = 0.7) -> Id:

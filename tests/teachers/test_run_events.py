@@ -10,7 +10,6 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +35,8 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.client import Teacher, TeacherConfig
 from dmforge.schemas.errors import DmforgeError, InputError, Transient
 from tests.foundation.lakes import write_recipe
-from tests.teachers.endpoint import GOOD, QUESTION, Reply, Script, ask, ask_at, server, status
+from tests.support.text_requests import text_request
+from tests.teachers.endpoint import GOOD, Reply, Script, ask, ask_at, server, status
 
 KEY = "sk-canary-77aa"
 BUSY = status(503, {"error": {"message": f"overloaded, {KEY} waits"}})
@@ -88,7 +88,7 @@ def test_no_event_repeats_the_question_or_what_may_be_a_reply() -> None:
         config = TeacherConfig(model="m", base_url=url)
         teacher = Teacher(config, "annotate", Budget(None, RunEvents(events.append)))
         try:
-            await teacher.ask(replace(QUESTION, parts=[{"type": "text", "text": f"Look.\n{question}"}]))
+            await teacher.ask(text_request("ask_1", "Look.", f"Look.\n{question}"))
         finally:
             await teacher.aclose()
 
