@@ -10,9 +10,9 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import NonNegativeFloat
+from pydantic import Field, NonNegativeFloat
 
 from dmforge.curation.contract.run_events import RequestAnswered, RequestFailed, RequestsChanged, RunEvents
 from dmforge.schemas.config import Config
@@ -37,6 +37,14 @@ class Price(Config):
     """A million tokens that come back."""
     image_tokens: int | None = None
     """Tokens of an image, where a provider counts every one alike; else one for each 32 x 32 pixels."""
+
+    batch_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """What a request in a batch costs of that."""
+
+    def in_batch(self) -> Price:
+        """The price of requests in batches."""
+        usd = {"input_usd": self.input_usd * self.batch_share, "output_usd": self.output_usd * self.batch_share}
+        return self.model_copy(update=usd)
 
     def usd(self, usage: Usage) -> float:
         return (usage.input_tokens * self.input_usd + usage.output_tokens * self.output_usd) / MILLION

@@ -118,6 +118,20 @@ class RequestsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchChanged:
+    """A batch of requests was submitted, or has ended."""
+
+    kind: ClassVar[str] = "batch changed"
+    stage: str
+    model: str
+    batch: str
+    """Its provider's name for it."""
+    state: str
+    requests: int
+    """How many are in it; of one that has ended, how many were answered."""
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerKnown:
     """A question that the journal has an answer to: nobody is asked."""
 
@@ -127,7 +141,7 @@ class AnswerKnown:
 
 
 RequestEvent = RequestAnswered | RequestFailed
-TeacherEvent = RequestEvent | RequestRetried | RequestsChanged | AnswerKnown
+TeacherEvent = RequestEvent | RequestRetried | RequestsChanged | BatchChanged | AnswerKnown
 RunEvent = RunBegan | RunEnded | StageBegan | StageEnded | BatchCommitted | TeacherEvent
 Follower = Callable[[RunEvent], None]
 

@@ -85,6 +85,11 @@ class AskConfig(StageConfig):
     concurrency: Operational[PositiveInt] = 16
     """Requests in flight."""
 
+    @property
+    def in_flight(self) -> int:
+        """Inputs that are worked on at once."""
+        return self.concurrency
+
     def shared(self, askers: int) -> Self:
         """The settings for one of several ranks that ask at once: together they send no more than one alone would."""
         return self.model_copy(update={"concurrency": max(1, self.concurrency // askers)})

@@ -46,14 +46,17 @@ def paid_inputs(workspace: WorkspaceFolder, prices: Mapping[str, Price]) -> dict
             entries = [entry for entry in content["spent"] if entry["stage"] == stage]
             usage = sum((Usage(entry["calls"], entry["input_tokens"], entry["output_tokens"]) for entry in entries), NOTHING)
             used_prices = content["recipe"]["stages"].get(stage, {}).get("prices", {})
-            usd = sum(_usd_now(entry, used_prices.get(entry["model"]), prices.get(entry["model"])) for entry in entries)
+            is_batched = content["recipe"]["stages"].get(stage, {}).get("batch", False)
+            usd = sum(
+                _usd_now(entry, used_prices.get(entry["model"]), prices.get(entry["model"]), is_batched) for entry in entries
+            )
             key = stage, row["variant"]
             totals[key] = totals.get(key, PaidInputs()) + PaidInputs(row["inputs"], usage, usd, row["known_answers"])
     return {key: total for key, total in totals.items() if total.inputs and total.usage.calls}
 
 
-def _usd_now(entry: Mapping[str, Any], price_then: Mapping[str, Any] | None, price: Price | None) -> float:
+def _usd_now(entry: Mapping[str, Any], price_then: Mapping[str, Any] | None, price: Price | None, is_batched: bool) -> float:
     """What was paid; where the recipe has another price by now, what it would be."""
-    if price is None or price.model_dump(mode="json") == price_then:
+    if price is None or (price_then is not None and price == Price.model_validate(price_then)):
         return entry["usd"]
-    return price.usd(Usage(entry["calls"], entry["input_tokens"], entry["output_tokens"]))
+    return (price.in_batch() if is_batched else price).usd(Usage(entry["calls"], entry["input_tokens"], entry["output_tokens"]))

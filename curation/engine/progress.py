@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from dmforge.curation.contract.budget import print_amount
 from dmforge.curation.contract.request_totals import RequestTotals
-from dmforge.curation.contract.run_events import RequestEvent, RequestFailed, RequestsChanged, RunEvent
+from dmforge.curation.contract.run_events import BatchChanged, RequestEvent, RequestFailed, RequestsChanged, RunEvent
 from dmforge.schemas.visible import escaped_in_line, shortened
 
 LINE_EVERY_S = 30.0
@@ -57,6 +57,8 @@ class StageProgress:
         """Count an event of the run, if it is a request of this stage; say what a provider made it change."""
         if isinstance(event, RequestsChanged) and event.stage == self._stage:
             self.line(f"{event.model}: {shortened(event.reason, 2 * REASON_CHARS)}")
+        if isinstance(event, BatchChanged) and event.stage == self._stage:
+            self.line(_batch_text(event))
         if not isinstance(event, RequestEvent) or event.stage != self._stage:
             return
         self._requests.add(event)
@@ -98,3 +100,9 @@ class StageProgress:
         seconds = int((self._total - self._done) / max(self._rate(now), 1e-9))
         hours, minutes = divmod(seconds // 60, 60)
         return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s"
+
+
+def _batch_text(event: BatchChanged) -> str:
+    if event.state == "submitted":
+        return f"batch {event.batch} with {event.requests} requests is out; the run waits for it, and may be stopped meanwhile"
+    return f"batch {event.batch}: {event.state}, {event.requests} answers"

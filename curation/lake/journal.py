@@ -44,6 +44,8 @@ ANSWERS = pa.schema([
 """Token counts are null where the server gave none that make sense, the rest where a line is damaged: `fault` says which."""
 BATCH_ROWS = 10_000
 """How many answers become columns at once: they take a tenth of the memory that they take in Python."""
+UNSENT = (".requests", ".results")
+"""Suffixes of files on their way to a provider or from it: a kill leaves them, and they may show any video."""
 PRIVATE = 0o600
 """Answers may be about material that others on the machine have no right to."""
 
@@ -104,6 +106,20 @@ class Journal:
                 return StoredAnswer(read_line(file.readline())["answer"], place.limit)
             except ValueError as error:
                 raise _damaged_line(path, place.offset, str(error)) from None
+
+    @property
+    def folder(self) -> Path:
+        """Of this model's answers."""
+        return self._folder
+
+    def has(self, request_key: str) -> bool:
+        """Whether a question was answered, by its key as it is printed."""
+        return self._locations.find(request_key) is not None
+
+    async def keep(self, request_key: str, video: Id, answer: Answer, limit: int) -> None:
+        """Record an answer that nobody waits for, unless the question has one."""
+        if not self.has(request_key):
+            await self._record(Place(request_key, limit, answer.get("finish") == CUT), video, answer)
 
     def limit_of(self, key: Id) -> int:
         """The most tokens that the answer which counts could have; 0 where there is none, or its line doesn't say."""
@@ -226,6 +242,9 @@ def _video_id(name: str) -> Id:
 
 def forget_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the lines about some videos from every writer's file; how many there were."""
+    for path in workspace.journal.glob("*/batches/*"):
+        if path.suffix in UNSENT:
+            path.unlink()
     names = {show("video", video).encode() for video in videos}
     return sum(_remove_lines(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
 

@@ -123,7 +123,7 @@ class Segments(TeacherStage[Video, Storyline]):
 
     def open(self, workspace: WorkspaceFolder) -> None:
         super().open(workspace)
-        self._workspace, self._slots = workspace, asyncio.Semaphore(self.config.concurrency)
+        self._workspace, self._slots = workspace, asyncio.Semaphore(self.config.in_flight)
 
     def expected(self, item: Video) -> ExpectedCost | None:
         """The cost of the parts that follow from the length; cuts, which are not known yet, make a few more."""

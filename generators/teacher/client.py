@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import re
 import time
@@ -16,6 +15,7 @@ from dmforge.curation.contract.run_events import RequestRetried
 from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.lake.journal import Answer
 from dmforge.generators.teacher.advice import final_error, refusal_text, too_large, unreadable
+from dmforge.generators.teacher.batched_requests import BatchedRequests
 from dmforge.generators.teacher.content_filters import filter_finish
 from dmforge.generators.teacher.direct_requests import DirectRequests
 from dmforge.generators.teacher.rate_limits import RateLimiter
@@ -57,16 +57,26 @@ def image_tokens(price: Price, images: int, size: Size) -> int:
 class Teacher:
     """A model behind an endpoint."""
 
-    def __init__(self, config: TeacherConfig, stage: str, account: Budget, *, has_answered: bool = False) -> None:
+    def __init__(
+        self,
+        config: TeacherConfig,
+        stage: str,
+        account: Budget,
+        requests: DirectRequests | BatchedRequests | None = None,
+        *,
+        has_answered: bool = False,
+    ) -> None:
         self._config, self._stage, self._account = config, stage, account
         self._missing = missing(config, stage, account)
-        self._limiter = RateLimiter(config.requests_per_minute, config.tokens_per_minute)
+        # a batch is no burst: its provider takes its time for it
+        limits = (None, None) if config.batch else (config.requests_per_minute, config.tokens_per_minute)
+        self._limiter = RateLimiter(*limits)
         self._end_message: tuple[str, str] | None = None
         self._useless_in_a_row = 0
         self._shape = first_shape(config)
         self._reported, self._has_answered = Usage(), has_answered
-        self._url, self._key = config.endpoint, os.environ.get(config.key_variable) or NO_KEY
-        self._requests = DirectRequests(config, self._key)
+        self._url, self._key = config.endpoint, config.key
+        self._requests = requests or DirectRequests(config)
 
     async def aclose(self) -> None:
         """Close what was opened to send requests."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class DirectRequests:
     """Connections to an endpoint."""
 
-    def __init__(self, config: TeacherConfig, key: str) -> None:
-        self._config, self._url, self._key = config, config.endpoint, key
+    def __init__(self, config: TeacherConfig) -> None:
+        self._config, self._url = config, config.endpoint
 
     @cached_property
     def _client(self) -> AsyncOpenAI:
@@ -29,7 +29,7 @@ class DirectRequests:
 
         return AsyncOpenAI(
             base_url=self._url,
-            api_key=self._key,
+            api_key=self._config.key,
             max_retries=0,
             timeout=timeouts(self._config.timeout_s),
             http_client=client(self._url),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,11 +29,12 @@ class EndlessResponse(httpx2.TransportError):
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, max_bytes: int) -> None:
+        self._stream, self._max_bytes = stream, max_bytes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        byte_limit = ByteLimit(MAX_REPLY, lambda: EndlessResponse(f"the reply has more than {MAX_REPLY >> 20} MB"))
+        error = EndlessResponse(f"the reply has more than {self._max_bytes >> 20} MB")
+        byte_limit = ByteLimit(self._max_bytes, lambda: error)
         async for chunk in self._stream:
             yield byte_limit.passed(chunk)
 
@@ -40,11 +42,11 @@ class _BoundedStream(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
-async def _bound(response: httpx2.Response) -> None:
+async def _bound(max_bytes: int, response: httpx2.Response) -> None:
     # packed bytes can be a thousand times as many: we asked for none
     if response.headers.get("content-encoding", "identity") != "identity":
         raise EndlessResponse("the reply is compressed")
-    response.stream = _BoundedStream(response.stream)
+    response.stream = _BoundedStream(response.stream, max_bytes)
     response.encoding = "utf-8"  # as JSON is; the SDK would decode a refusal by whatever codec a header names
 
 
@@ -53,15 +55,15 @@ def timeouts(timeout_s: float) -> httpx2.Timeout:
     return httpx2.Timeout(timeout_s, connect=min(timeout_s, CONNECT_S))
 
 
-def client(url: str) -> httpx2.AsyncClient:
-    """The HTTP client for the SDK. A redirect is a refusal: frames, questions and key must go to no other host."""
+def client(url: str, max_bytes: int = MAX_REPLY) -> httpx2.AsyncClient:
+    """An HTTP client, as the SDK wants it. A redirect is a refusal: frames, questions and key must go to no other host."""
     from openai import DefaultAsyncHttpxClient
 
     return DefaultAsyncHttpxClient(
         follow_redirects=False,
         trust_env=not _is_here(url),  # the proxy of the environment is for hosts elsewhere
         headers={"Accept-Encoding": "identity"},
-        event_hooks={"response": [_bound]},
+        event_hooks={"response": [partial(_bound, max_bytes)]},
     )
 
 

@@ -17,6 +17,7 @@ from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_coarse, read_look
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
+from dmforge.generators.teacher.batched_requests import BatchedRequests
 from dmforge.generators.teacher.client import (
     BAD_QUESTION,
     BYTES_A_TOKEN,
@@ -32,7 +33,7 @@ from dmforge.generators.teacher.response import shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.generators.teacher.teacher_request import Part, TeacherRequest
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.errors import DmforgeError, Transient
+from dmforge.schemas.errors import DmforgeError, InputError, Transient
 from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.looks import Look, Window, print_density, print_span
@@ -92,15 +93,19 @@ class Interview:
         self._journal_only = journal_only
         self._received = self._readable = 0
         self._journal = Journal(workspace, config.model, read_only=journal_only)
-        self._teacher = Teacher(config, stage, account, has_answered=len(self._journal) > 0)
+        if config.batch and workspace.writer:
+            hint = "run it in one process: it only waits, and one waits as fast as many"
+            raise InputError("batches are not shared by ranks", where=f"[stages.{stage}] batch", hint=hint)
+        batched = BatchedRequests(config, stage, workspace, self._journal, account.events) if config.batch else None
+        self._teacher = Teacher(config, stage, account, batched, has_answered=len(self._journal) > 0)
         self._earlier_keys = EarlierKeys(config, workspace, stage)
         self._earlier_models = EarlierModels(config, workspace, stage)
         self._limit = config.max_output_tokens
 
     async def aclose(self) -> None:
-        self._journal.close()
-        self._earlier_models.close()
         await self._teacher.aclose()
+        self._earlier_models.close()
+        self._journal.close()
 
     async def ask(
         self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int, max_questions: int | None = None

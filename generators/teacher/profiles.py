@@ -24,6 +24,15 @@ EFFORT_TOKENS: Mapping[str, int] = MappingProxyType({"none": 0, "minimal": 512, 
 
 
 @dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How large a batch of requests may be."""
+
+    requests: int = 50_000
+    megabytes: int = 190
+    """Of the file with the requests."""
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What is known of one provider."""
 
@@ -37,6 +46,8 @@ class Profile:
     structure: Structure = "narrow schema"
     takes_seed: bool = True
     thinking: ThinkingStyle = "reasoning_effort"
+    batches: BatchLimits | None = None
+    """Of its batches, in the shape that OpenAI gave them; None where it has none."""
 
     def thinking_parameters(self, reasoning: Effort | None) -> dict[str, Any]:
         """The parameters by which this provider is told how much to think."""
@@ -59,7 +70,7 @@ class Profile:
 
 UNTRIED = "not tried; by its documentation, 2026-11"
 PROFILES: Mapping[str, Profile] = MappingProxyType({
-    "openai": Profile(UNTRIED, "https://api.openai.com/v1"),
+    "openai": Profile(UNTRIED, "https://api.openai.com/v1", batches=BatchLimits()),
     "gemini": Profile(
         UNTRIED,
         "https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY",
@@ -83,11 +94,11 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
     "dashscope": Profile(
         UNTRIED,
         "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY",
-        limit_name="max_tokens", structure="json_object", thinking="enable_thinking",
+        limit_name="max_tokens", structure="json_object", thinking="enable_thinking", batches=BatchLimits(50_000, 480),
     ),
 })  # fmt: skip
 """By the names that a recipe may give as `profile`."""
-UNKNOWN_PROVIDER = Profile("nothing is known of it")
+UNKNOWN_PROVIDER = Profile("nothing is known of it", batches=BatchLimits())
 
 
 def find_profile(name: str) -> Profile:

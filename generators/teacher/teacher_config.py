@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 
 from dmforge.curation.contract.budget import FREE, Budget, Price
 from dmforge.curation.contract.stage import AskConfig
-from dmforge.generators.teacher.profiles import Profile, find_profile
+from dmforge.generators.teacher.profiles import BatchLimits, Profile, find_profile
 from dmforge.schemas.config import Formerly, Later, Operational
 from dmforge.schemas.errors import InputError
 
@@ -21,6 +22,8 @@ NO_KEY = "none"
 """Sent in place of a key where none is set: a local server wants none."""
 SECRET_HEADERS = re.compile("authorization|cookie|key|token|secret", re.IGNORECASE)
 """Names of headers that hold secrets."""
+BATCHED_INPUTS = 5_000
+"""Inputs that are worked on at once where questions go in batches: each waits for hours."""
 TEMPERATURE = 0.7
 """The temperature of a recipe that names none: it stands in no key of a question."""
 
@@ -109,6 +112,11 @@ class TeacherConfig(AskConfig):
     """The endpoint's limit; without one, what its headers say, if they say anything."""
     tokens_per_minute: Annotated[Operational[PositiveFloat | None], Formerly("tokens_a_minute")] = None
     """The same for tokens, of questions and answers together."""
+    batch: Operational[bool] = False
+    """Send questions by the provider's batch endpoint: at half the price, and answered within a day. A run waits; it may be
+    stopped, and the next one goes on waiting."""
+    batch_requests: Operational[PositiveInt] = 50_000
+    """The most requests of one batch."""
     timeout_s: Operational[PositiveFloat] = 300.0
     """Seconds until a request is given up and sent again."""
     wait_timeout_s: Annotated[Operational[PositiveFloat], Formerly("patience_s")] = 1800.0
@@ -132,6 +140,20 @@ class TeacherConfig(AskConfig):
         return self.api_key_env or self.known.api_key_env or KEY
 
     @property
+    def key(self) -> str:
+        return os.environ.get(self.key_variable) or NO_KEY
+
+    @property
+    def in_flight(self) -> int:
+        return BATCHED_INPUTS if self.batch else self.concurrency
+
+    @property
+    def batch_limits(self) -> BatchLimits:
+        """How large one batch may be."""
+        limits = self.known.batches or BatchLimits()
+        return replace(limits, requests=min(limits.requests, self.batch_requests))
+
+    @property
     def sampling(self) -> dict[str, Any]:
         """The parameters of sampling that aren't the default: they are part of what is asked."""
         values = {"temperature": self.temperature, "reasoning": self.reasoning, "extra_body": self.extra_body or None}
@@ -140,7 +162,8 @@ class TeacherConfig(AskConfig):
 
     @property
     def price(self) -> Price:
-        return self.prices.get(self.model, FREE)
+        price = self.prices.get(self.model, FREE)
+        return price.in_batch() if self.batch else price
 
     def shared(self, askers: int) -> Self:
         limits = {name: getattr(self, name) for name in ("requests_per_minute", "tokens_per_minute")}
@@ -160,6 +183,9 @@ def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | 
     where = f"[stages.{stage}] model = {config.model!r}"
     if not config.endpoint:
         return InputError("no endpoint is named", where=where, hint=f"set base_url there, or {URL} in the environment")
+    if config.batch and config.known.batches is None:
+        hint = "leave batch out; or name the profile of one that has them"
+        return InputError(f"{config.profile} takes no batches", where=f"{where}, batch", hint=hint)
     setting = where if config.base_url or config.profile else URL
     if not _is_address(config.endpoint):
         hint = "give the whole address: http://127.0.0.1:8000/v1, say"
@@ -168,7 +194,7 @@ def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | 
         without_key(config.endpoint)
     except InputError as error:
         return InputError(error.message, where=setting, hint=error.hint)
-    if not _is_key(os.environ.get(config.key_variable) or NO_KEY):
+    if not _is_key(config.key):
         message = "the key holds a space, a line end or a letter that no key has"
         return InputError(message, where=config.key_variable, hint="set the variable to the key and nothing else")
     if account.budget_usd is not None and config.model not in config.prices:

@@ -52,7 +52,7 @@ async def _ask_all(
             if open_batch.is_done:
                 finished_queue.put_nowait(open_batch.finished(stage))
 
-    asker_tasks = [asyncio.create_task(ask_items()) for _ in range(stage.config.concurrency)]
+    asker_tasks = [asyncio.create_task(ask_items()) for _ in range(stage.config.in_flight)]
     for asker_task in asker_tasks:
         # what stopped one of them stops all: no further input is taken, and calls under way, which are paid for, are waited for
         asker_task.add_done_callback(lambda task: None if task.cancelled() or not task.exception() else pending_items.close())

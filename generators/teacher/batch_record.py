@@ -1,0 +1,122 @@
+"""The batches that were submitted and not yet dealt with, one fsynced line for each step: a killed run submits nothing twice.
+
+A batch is `prepared` before its file is uploaded, `submitted` once the provider has acknowledged it, and `done` when all
+that came of it is in the journal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes
+from dmforge.curation.io.line_files import append_lines, cut_torn_line
+from dmforge.schemas.errors import InputError, LakeError
+from dmforge.schemas.ids import Id, read, show
+
+FORMAT = 1
+PRIVATE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class BatchedQuestion:
+    """What is noted of a request in a batch."""
+
+    video: Id
+    limit: int
+    """The most tokens of its reply."""
+    size_bytes: int
+    """Bytes of the whole request."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBatch:
+    """A batch that isn't dealt with."""
+
+    name: str
+    """By which its provider can be asked for it."""
+    questions: Mapping[str, BatchedQuestion]
+    """By the keys of the requests."""
+    id: str = ""
+    """The provider's; empty where nobody noted that it was acknowledged."""
+    file_id: str = ""
+    """The provider's, of the file of requests."""
+
+
+class BatchRecord:
+    """The file with the steps of one model's batches. What is done is no longer in it when it is opened the next time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with disk_errors(path):
+            make_folder(path.parent)
+            self.open_batches: Mapping[str, RecordedBatch] = self._read() if path.exists() else {}
+            head = [{"format": FORMAT}, *(line for batch in self.open_batches.values() for line in _lines(batch))]
+            write_bytes(path, b"".join(map(_line, head)), PRIVATE)
+            self._file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            sync_folder(path.parent)
+
+    def prepared(self, batch: RecordedBatch) -> None:
+        """Note a batch before anything of it is sent."""
+        self._append(_lines(batch)[:1])
+
+    def submitted(self, batch: RecordedBatch) -> None:
+        """Note that the provider has acknowledged a batch."""
+        self._append(_lines(batch)[1:])
+
+    def done(self, batch: RecordedBatch) -> None:
+        """Note that nothing of a batch is left to be dealt with."""
+        self._append([{"batch": batch.name, "state": "done"}])
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _append(self, lines: list[dict[str, Any]]) -> None:
+        with disk_errors(self._path):
+            append_lines(self._file, cut_torn_line(self._file), b"".join(map(_line, lines)))
+
+    def _read(self) -> dict[str, RecordedBatch]:
+        batches: dict[str, RecordedBatch] = {}
+        *whole_lines, _ = self._path.read_bytes().split(b"\n")  # half a line was never acknowledged
+        for number, line in enumerate(whole_lines, 1):
+            try:
+                fields = json.loads(line)
+                if number == 1:
+                    if fields["format"] > FORMAT:
+                        raise self._error(f"format {fields['format']} is newer than this dmforge", "update dmforge")
+                    continue
+                name, state = fields["batch"], fields["state"]
+                if state == "prepared":
+                    batches[name] = RecordedBatch(name, {key: _question(*row) for key, row in fields["questions"].items()})
+                elif state == "submitted":
+                    batches[name] = replace(batches[name], id=fields["id"], file_id=fields["file"])
+                else:
+                    batches.pop(name, None)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
+                hint = "restore the file from a backup; or delete it: batches that are out will be submitted, and paid, again"
+                raise self._error(f"line {number} was not written by dmforge: {error}", hint) from None
+        return batches
+
+    def _error(self, message: str, hint: str) -> LakeError:
+        return LakeError(message, where=str(self._path), hint=hint)
+
+
+def _question(video: str, limit: int, size_bytes: int) -> BatchedQuestion:
+    return BatchedQuestion(read(video)[1], int(limit), int(size_bytes))
+
+
+def _lines(batch: RecordedBatch) -> list[dict[str, Any]]:
+    questions = {
+        key: [show("video", question.video), question.limit, question.size_bytes] for key, question in batch.questions.items()
+    }
+    prepared = {"batch": batch.name, "state": "prepared", "questions": questions}
+    submitted = {"batch": batch.name, "state": "submitted", "id": batch.id, "file": batch.file_id}
+    return [prepared, submitted] if batch.id else [prepared]
+
+
+def _line(fields: dict[str, Any]) -> bytes:
+    return (json.dumps(fields) + "\n").encode("ascii")
