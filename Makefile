@@ -112,6 +112,7 @@ chaos: $(STAMP)
 	$(BIN)/python -m chaos.kills --chain 8 --kills 100
 	$(BIN)/python -m chaos.kills --answers 550 --kills 15
 	$(BIN)/python -m chaos.kills --intake 500 --kills 10
+	$(BIN)/python -m chaos.batch_kills --tasks 2000 --kills 20
 	$(BIN)/python -m chaos.ranks --chain 8 --kills 10
 	$(BIN)/python -m chaos.clusters
 	$(BIN)/python -m chaos.clusters --chain 8
