@@ -27,8 +27,8 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.advice import refusal_text
 from dmforge.generators.teacher.batch_endpoint import CHAT, BatchEndpoint, RemoteBatch
 from dmforge.generators.teacher.batch_record import BatchedQuestion, BatchRecord, RecordedBatch
-from dmforge.generators.teacher.batch_results import BatchedResult, results_in
 from dmforge.generators.teacher.response import TeacherRefusal, read_response
+from dmforge.generators.teacher.result_lines import BatchedResult, results_in
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.generators.teacher.teacher_request import Messages, ServerResponse, TeacherRequest
 from dmforge.schemas.errors import DmforgeError, Transient
