@@ -217,6 +217,8 @@ class Candidate(Record):
     window_source: WindowSource
     requests: tuple[Id, ...]
     """The journal keys of the answers it was made from."""
+    sent_patches: tuple[tuple[int, ...], ...] = later((), since=2)
+    """Of each clip, which patches the teacher was sent, where its provider takes fewer than a student sees; else nothing."""
 
 
 @dataclass(frozen=True, slots=True)

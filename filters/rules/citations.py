@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import pairwise
 
@@ -122,11 +122,13 @@ def _citations(rule_input: RuleInput, thought: TextSpan) -> Iterator[CitedTime]:
 
 
 def _visible_stamps(rule_input: RuleInput, thought_index: int) -> tuple[list[Fraction], Fraction]:
-    """The stamps that a thought may cite, in centiseconds, and half the largest gap between two; none if unknown."""
+    """The stamps that a thought may cite, in centiseconds, and half the largest gap between two patches; none if unknown."""
     stamps_cs: list[Fraction] = []
     max_distance_cs = Fraction(0)
-    for times_s, clip_length_s in _patch_times_of_clips(rule_input, thought_index):
-        stamps_cs += [100 * time_s for time_s in times_s]
+    first_clip = min(thought_index, 1)
+    for clip_index, (times_s, clip_length_s) in enumerate(_patch_times_of_clips(rule_input, thought_index), first_clip):
+        sent_patches = _sent_patches(rule_input, clip_index, len(times_s))
+        stamps_cs += [100 * times_s[patch] for patch in sent_patches if patch < len(times_s)]
         gaps_s = [time_after_s - time_before_s for time_before_s, time_after_s in pairwise(times_s)]
         max_distance_cs = max(max_distance_cs, 50 * max(gaps_s, default=clip_length_s))
     return sorted(stamps_cs), max_distance_cs
@@ -139,6 +141,12 @@ def _distance_cs(cited_time: CitedTime, stamps_cs: list[Fraction]) -> Fraction:
         (abs(cited_time.time_cs - stamp_cs) for stamp_cs in stamps_cs[max(0, next_stamp_index - 1) : next_stamp_index + 1]),
         default=Fraction(0),
     )
+
+
+def _sent_patches(rule_input: RuleInput, clip_index: int, patch_count: int) -> Iterable[int]:
+    """Which patches of a clip the writer was sent: all, unless something else is known."""
+    sent_patches = rule_input.sent_patches
+    return sent_patches[clip_index] if clip_index < len(sent_patches) else range(patch_count)
 
 
 def _patch_times_of_clips(rule_input: RuleInput, thought_index: int) -> Iterator[tuple[tuple[Fraction, ...], Fraction]]:

@@ -55,6 +55,8 @@ class RuleInput:
     answer: str = ""
     clips: Clips = field(default_factory=Clips)
     max_looks: int = 1
+    sent_patches: tuple[tuple[int, ...], ...] = ()
+    """Of each clip, which patches the writer was sent; empty where that were all."""
 
     @cached_property
     def parsed(self) -> Trajectory | tuple[Defect, ...]:
@@ -151,6 +153,7 @@ def rule_input_of(item: CandidateWithTask, clips: Clips, max_looks: int) -> Rule
         candidate.transcript.trajectory_text,
         task.task_kind, task.question, options, task.answer, task.windows, task.needs,
         item.video.duration_cs if item.video else 0, candidate.looks, candidate.answer, clips, max_looks,
+        candidate.sent_patches,
     )  # fmt: skip
 
 

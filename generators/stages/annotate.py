@@ -209,7 +209,16 @@ async def answer_look(
         raise UnreadableReply("look: it shows no frame") from None
     transcript = assemble(prompt(task), (thought, reply.thought), (look,), reply.answer)
     return Candidate(
-        video.id, task.id, attempt, model, transcript, (look,), reply.answer, source, (look_request, answer_request)
+        video.id,
+        task.id,
+        attempt,
+        model,
+        transcript,
+        (look,),
+        reply.answer,
+        source,
+        (look_request, answer_request),
+        sent_patches=teacher.sent_patches(video, look),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dmforge.generators.teacher.teacher_config import TeacherConfig
@@ -25,6 +26,10 @@ class FramesSent:
     size: Size
     positions: tuple[int, ...]
     """Where in the whole clip these frames stand."""
+    patches: tuple[int, ...]
+    """Where its patches stand there."""
+    is_whole: bool
+    """Nothing of the clip is left out."""
 
     @property
     def image_count(self) -> int:
@@ -41,7 +46,16 @@ def frames_sent(config: TeacherConfig, clips: Clips, video: Video, look: Look | 
         position for patch in kept for position in range(FRAMES_A_PATCH * patch, min(frame_count, FRAMES_A_PATCH * (patch + 1)))
     )
     times_s, indices = (tuple(values[position] for position in positions) for values in (plan.times_s, plan.indices))
-    return FramesSent(replace(plan, times_s=times_s, indices=indices), size, positions)
+    is_whole = len(kept) == patches(frame_count)
+    return FramesSent(replace(plan, times_s=times_s, indices=indices), size, positions, tuple(kept), is_whole)
+
+
+def sent_patches(
+    config: TeacherConfig, clips: Clips, video: Video, looks: Sequence[Look | None]
+) -> tuple[tuple[int, ...], ...]:
+    """Of each of these clips, which patches are sent; nothing where all of them are."""
+    sent = [frames_sent(config, clips, video, look) for look in looks]
+    return () if all(frames.is_whole for frames in sent) else tuple(frames.patches for frames in sent)
 
 
 def _max_images(config: TeacherConfig, size: Size) -> int:

@@ -27,7 +27,7 @@ from dmforge.generators.teacher.client import (
 )
 from dmforge.generators.teacher.content_filters import PROMPT_FILTER, names_filter
 from dmforge.generators.teacher.earlier_models import EarlierModels, KnownAnswer
-from dmforge.generators.teacher.frames_sent import FramesSent, frames_sent
+from dmforge.generators.teacher.frames_sent import FramesSent, frames_sent, sent_patches
 from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestion, question_key
 from dmforge.generators.teacher.response import shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
@@ -123,6 +123,10 @@ class Interview:
         images = sent.image_count, sent.size
         question = TeacherQuestion(reply_type, video.id, text, attempt, content_key, texts, parts, *images, bounds)
         return await self._ask_once(reply_type, question)
+
+    def sent_patches(self, video: Video, look: Look) -> tuple[tuple[int, ...], ...]:
+        """Of the coarse clip and of a look, which patches are sent; nothing where all of them are."""
+        return sent_patches(self._config, self.clips, video, (None, look))
 
     async def insist(
         self, reply_type: type[R], video: Video, look: Look | None, text: str, attempts: range, max_questions: int | None = None

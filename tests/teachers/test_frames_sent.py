@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmforge.generators.teacher.frames_sent import SENT_BYTES_A_PIXEL, frames_sent
+from dmforge.filters.rules.citations import cited_stamps
+from dmforge.filters.rules.rule import RuleInput
+from dmforge.generators.teacher.frames_sent import SENT_BYTES_A_PIXEL, frames_sent, sent_patches
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.looks import Look, Window
@@ -53,3 +55,27 @@ def test_megabytes_bound_images_too() -> None:
 
 def test_one_patch_is_sent_in_any_case() -> None:
     assert frames_sent(TeacherConfig(model="m", max_request_mb=0.001), CLIPS, VIDEO, LOOK).image_count == 2
+
+
+def test_what_is_left_out_is_recorded_and_nothing_is_where_all_is_sent() -> None:
+    config = TeacherConfig(model="m", max_images=8)
+    overview, look = sent_patches(config, CLIPS, VIDEO, (None, LOOK))
+    assert len(overview) == len(look) == 4
+    assert [frames_sent(config, CLIPS, VIDEO, clip).patches for clip in (None, LOOK)] == [overview, look]
+    assert sent_patches(TeacherConfig(model="m"), CLIPS, VIDEO, (None, LOOK)) == ()
+
+
+def test_a_time_that_the_writer_was_not_sent_is_not_one_that_it_can_cite() -> None:
+    """A student would see the cited patch; the teacher was sent every other one."""
+    text = "<think>A cup. <span>2.00 - 6.00</span><fps>2</fps>It falls at {} seconds.</think><answer>yes</answer>"
+    look = Look(Window(200, 600), Fraction(2))
+    first, second = patch_times(CLIPS.shown(VIDEO, look)[0].times_s)[:2]
+    scores = {}
+    for time_s in (first, second):
+        for sent in ((), ((0, 1), (0, 2, 3))):
+            rule_input = RuleInput(
+                text.format(f"{float(time_s):.1f}"), "open", "What falls?", duration_cs=VIDEO.duration_cs, looks=(look,),
+                clips=CLIPS, sent_patches=sent,
+            )  # fmt: skip
+            scores[time_s, sent != ()] = cited_stamps(rule_input).score
+    assert scores == {(first, False): 1.0, (first, True): 1.0, (second, False): 1.0, (second, True): 0.0}
