@@ -24,7 +24,7 @@ from dmforge.curation.engine.driver import Driver, StageReport
 from dmforge.curation.engine.executors.batch_results import Executor
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.io.atomic import disk_errors, make_folder, writing
-from dmforge.curation.lake import logical_digest, reopening
+from dmforge.curation.lake import granted_attempts, logical_digest, reopening
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.missing_stage import MissingStage
 from dmforge.curation.lake.readers_view import ReadersView
@@ -96,6 +96,7 @@ def run(
     executor: Executor | None = None,
     events: RunEvents | None = None,
     keep_going: bool = False,
+    retry_rejected: str | None = None,
 ) -> Iterator[StageReport]:
     """Run the pending work, yielding a report as each stage ends. A budget is never exceeded by calls to teachers."""
     recipe = read_recipe(workspace.require().recipe)
@@ -106,6 +107,11 @@ def run(
         takedown.finish_forgetting(lake)
         if retry_quarantined:
             reopening.reopen_quarantined(lake, stages)
+        reopened_count = granted_attempts.reopen_granted(lake, stages)
+        if retry_rejected is not None:
+            reopened_count += granted_attempts.grant_round(lake, stages, retry_rejected)
+        if reopened_count or retry_rejected is not None:
+            console.print(f"{reopened_count} rejected inputs are pending again, with further attempts", highlight=False)
         account = Budget(budget_usd, events, keep_going=keep_going)
         driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, account)
         with run_log.recorded(workspace, command, recipe.resolved(), account) as record:

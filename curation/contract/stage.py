@@ -194,6 +194,8 @@ class Ask(Stage[In, Out]):
     """Set by the driver: what asking costs is counted there, and bounded."""
     can_do_without_asking: ClassVar[bool] = False
     """It obeys `journal_only`: a plan may try inputs with the journal alone."""
+    retryable: ClassVar[tuple[str, ...]] = ()
+    """The reasons that it rejects for and that another reply may change: a person may grant such inputs further attempts."""
     journal_only: bool = False
     """Set before `open`: nothing is asked, and an input that needs an answer which the journal lacks raises `Unanswered`."""
 

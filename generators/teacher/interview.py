@@ -106,14 +106,20 @@ class Interview:
         return await self._ask_once(reply_type, question)
 
     async def insist(
-        self, reply_type: type[R], video: Video, look: Look | None, text: str, attempts: range, max_questions: int | None = None
+        self,
+        reply_type: type[R],
+        video: Video,
+        look: Look | None,
+        text: str,
+        attempts: Sequence[int],
+        max_questions: int | None = None,
     ) -> tuple[Id, R]:
         """Ask once for each attempt until a reply can be read; raise what was wrong with the last one. After a filter refused
         the question there is no further attempt."""
         ask = partial(self.ask, reply_type, video, look, text, max_questions=max_questions)
         return await _first_readable([partial(ask, attempt) for attempt in attempts])
 
-    async def insist_on_text(self, reply_type: type[R], video: Id, text: str, attempts: range) -> tuple[Id, R]:
+    async def insist_on_text(self, reply_type: type[R], video: Id, text: str, attempts: Sequence[int]) -> tuple[Id, R]:
         """As `insist`, with a text alone."""
         return await _first_readable([partial(self.ask_text, reply_type, video, text, attempt) for attempt in attempts])
 
