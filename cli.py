@@ -118,7 +118,7 @@ def run(
         settings = replace(settings, wait_timeout_s=wait_timeout)
     finished = _workspace(workspace).run_with(settings, command_line())
     show(finished, as_json)
-    unfinished_if(finished.is_unfinished)
+    unfinished_if(finished.is_unfinished, finished.to_change)
     failed_if_in_vain(finished.asked_in_vain)
 
 

@@ -112,7 +112,10 @@ class Workspace:
     ) -> StageTable:
         """Do what is pending, with the settings that only a command line has: a cluster, or the share of a rank."""
         finished = full_run(self.folder, caller, settings, on_stage)
-        stages = (StageStatus(report.name, report.tally, report.deferred, report.blocked_by) for report in finished.reports)
+        stages = (
+            StageStatus(report.name, report.tally, report.deferred, report.blocked_by, report.is_in_vain, report.to_change)
+            for report in finished.reports
+        )
         return StageTable(tuple(stages), run_log.spent_usd(self.folder), finished.spent)
 
     def status(self) -> StageTable:

@@ -17,7 +17,7 @@ from dmforge.curation.audit.id_lookup import MAX_LISTED, TypedId, read_id, requi
 from dmforge.curation.audit.printed_ids import KINDS
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.contract.collective import StageCounts
-from dmforge.curation.contract.run_events import RunEvents, StageEnded
+from dmforge.curation.contract.run_events import RunEvent, RunEvents, StageBegan, StageEnded
 from dmforge.curation.contract.stage import AnyStage, Root
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import Driver, StageReport
@@ -133,16 +133,23 @@ def on_ray(address: str | None) -> Generator[Executor]:
 
 
 def record_reports(reports: Iterator[StageReport], record: run_log.Run) -> Iterator[StageReport]:
-    """Pass on reports as they come, and write each into the run's record."""
-    began_s = time.monotonic()
-    for report in reports:
-        took_s, began_s = time.monotonic() - began_s, time.monotonic()
-        details = {"deferred": report.deferred, "awaits": report.blocked_by, "seconds": round(took_s, 3)}
-        record.stage(report.name, asdict(report.tally) | details)
-        record.account.events.emit(StageEnded(report.name, **asdict(report.tally), seconds=round(took_s, 3)))
-        if report.tally.pending and not report.blocked_by:
-            record.ending = "unfinished"
-        yield report
+    """Pass on reports as they come, and write each into the run's record; the end of a stage that never began is no event."""
+    began_s, begun_stages, events = time.monotonic(), set[str](), record.account.events
+
+    def note_begun(event: RunEvent) -> None:
+        if isinstance(event, StageBegan):
+            begun_stages.add(event.stage)
+
+    with events.followed_by(note_begun):
+        for report in reports:
+            took_s, began_s = time.monotonic() - began_s, time.monotonic()
+            details = {"deferred": report.deferred, "awaits": report.blocked_by, "seconds": round(took_s, 3)}
+            record.stage(report.name, asdict(report.tally) | details)
+            if report.name in begun_stages:
+                events.emit(StageEnded(report.name, **asdict(report.tally), seconds=round(took_s, 3)))
+            if report.tally.pending and not report.blocked_by:
+                record.ending = "unfinished"
+            yield report
 
 
 def name_packed(lake: Lake, stages: Sequence[AnyStage], last_video: Id | None = None) -> None:

@@ -196,6 +196,8 @@ class Ask(Stage[In, Out]):
     """It obeys `journal_only`: a plan may try inputs with the journal alone."""
     retryable: ClassVar[tuple[str, ...]] = ()
     """The reasons that it rejects for and that another reply may change: a person may grant such inputs further attempts."""
+    unreadable_reason: ClassVar[str] = ""
+    """The reason that it rejects for where no reply can be used."""
     journal_only: bool = False
     """Set before `open`: nothing is asked, and an input that needs an answer which the journal lacks raises `Unanswered`."""
 

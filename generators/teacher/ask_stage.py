@@ -46,6 +46,7 @@ class AskingStage(Ask[In, Out]):
     """A stage with one teacher, `self.teacher`, who is asked in words alone."""
 
     can_do_without_asking = True
+    unreadable_reason = NO_READABLE_REPLY
     replies: ClassVar[tuple[type[Reply], ...]]
     """The replies that the teacher is asked for."""
     config: TeacherConfig

@@ -158,6 +158,7 @@ class Interview:
                 f"none of the first {self._received} replies of {self.model} can be read; the last: {fault}; it says: {text}"
             )
             self._teacher.end(message, UNREADABLE_HINT)
+            self._account.to_change[self._stage] = UNREADABLE_HINT
 
     async def _answer(self, question: TeacherQuestion) -> tuple[Id, Answer]:
         """The answer to a question that counts, and the key under which it is stored."""
