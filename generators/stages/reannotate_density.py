@@ -14,7 +14,7 @@ from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.generators.stages.annotate import AnnotateConfig, SeveralTeachersStage, answer_look, own_look
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY
-from dmforge.generators.teacher.interview import UnreadableReply, expected_usage
+from dmforge.generators.teacher.interview import QuestionRefused, UnreadableReply, expected_usage
 from dmforge.schemas.looks import Look, print_density
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Candidate, Joined, Target, Task, Video
@@ -71,6 +71,8 @@ class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
                 return Made((candidate,))
             except UnreadableReply as error:
                 failure_detail = str(error)
+                if isinstance(error, QuestionRefused) and attempt + 1 >= self.config.attempts:
+                    break  # for good: no further round is for this
         return self.rejected(item.id, NO_READABLE_REPLY, failure_detail)
 
 
