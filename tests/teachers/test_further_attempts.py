@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ REJECTED = "SELECT input, video FROM outcomes WHERE stage = 'annotate' AND statu
 
 
 @contextmanager
-def teacher(content: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def teacher(content: str, monkeypatch: pytest.MonkeyPatch) -> Generator[list[Any]]:
     """A server that says the same to every question; the questions that it got."""
     message = {"role": "assistant", "content": content}
     script = Script(status(200, GOOD | {"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}))
