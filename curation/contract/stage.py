@@ -213,6 +213,10 @@ class Ask(Stage[In, Out]):
         """What asking needs beside the recipe and is not there: an endpoint, or a price where there is a budget."""
         return None
 
+    def wrong_endpoint(self) -> InputError | None:
+        """What is wrong with the endpoint that is named, if one is."""
+        return None
+
     def expected(self, item: In) -> ExpectedCost | None:
         """What this input should cost, where that can be told before anything is asked."""
         del item

@@ -25,7 +25,7 @@ from dmforge.generators.teacher.interview import (
     expected_usage,
     print_look_sizes,
 )
-from dmforge.generators.teacher.teacher_config import Address, TeacherConfig, Variable, missing
+from dmforge.generators.teacher.teacher_config import Address, TeacherConfig, Variable, missing, wrong_endpoint
 from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import NoFrames
@@ -102,6 +102,10 @@ class SeveralTeachersStage(RetryingStage[In, Out]):
 
     def missing(self) -> InputError | None:
         errors = (missing(teacher, self.name, self.account) for teacher in self.config.each())
+        return next((error for error in errors if error is not None), None)
+
+    def wrong_endpoint(self) -> InputError | None:
+        errors = (wrong_endpoint(teacher, self.name) for teacher in self.config.each())
         return next((error for error in errors if error is not None), None)
 
     def open(self, workspace: WorkspaceFolder) -> None:

@@ -14,7 +14,7 @@ from dmforge.curation.video.media import require_clips
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.interview import Interview
-from dmforge.generators.teacher.teacher_config import TeacherConfig, missing
+from dmforge.generators.teacher.teacher_config import TeacherConfig, missing, wrong_endpoint
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
@@ -59,6 +59,9 @@ class AskingStage(Ask[In, Out]):
 
     def missing(self) -> InputError | None:
         return missing(self.config, self.name, self.account)
+
+    def wrong_endpoint(self) -> InputError | None:
+        return wrong_endpoint(self.config, self.name)
 
     def open(self, workspace: WorkspaceFolder) -> None:
         self.teacher = Interview(workspace, self.config, self.clips, self.name, self.account, journal_only=self.journal_only)
