@@ -8,12 +8,13 @@ so renaming a setting or adding one makes no work anew.
 from __future__ import annotations
 
 import difflib
+import json
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -40,6 +41,8 @@ T = TypeVar("T")
 Operational = Annotated[T, _OperationalMark()]
 Later = Annotated[T, _LaterMark()]
 C = TypeVar("C", bound="Config")
+BOOL_FOR_NUMBER = "bool_for_number"
+"""The kind of the fault where true or false stands for a number: Python would take it for 1 or 0."""
 
 
 class Config(BaseModel):
@@ -51,12 +54,14 @@ class Config(BaseModel):
     elsewhere: ClassVar[Mapping[str, str]] = {}
     """Keys that people know from other tools, each with the setting that does it here."""
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _refuse_misplaced_bool(cls, value: object, info: ValidationInfo) -> object:
-        if info.field_name is not None and holds_misplaced_bool(cls.model_fields[info.field_name].annotation, value):
-            raise PydanticCustomError("bool_for_number", "a number is wanted, and true or false is none")
-        return value
+    def _refuse_misplaced_bools(cls, values: object) -> object:
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            field_info = cls.model_fields.get(name)
+            if field_info is not None and holds_misplaced_bool(field_info.annotation, value):
+                raise PydanticCustomError(BOOL_FOR_NUMBER, "true and false are no numbers", {"name": name, "value": value})
+        return values
 
     def semantic(self) -> dict[str, Any]:
         """The settings that decide what comes out: they are digested into every work key."""
@@ -229,6 +234,9 @@ def _describe_fault(config_class: type[BaseModel], values: Mapping[str, Any], fa
         }
         known_names = [name for class_at_path in config_classes for name in class_at_path.model_fields]
         return f"unknown key {dotted_key!r}", hint_by_key.get(loc_keys[-1]) or nearest(loc_keys[-1], known_names)
+    if fault["type"] == BOOL_FOR_NUMBER:
+        bool_key = ".".join([*loc_keys, fault["ctx"]["name"]])
+        return f"{bool_key} = {json.dumps(fault['ctx']['value'], default=str)}: a number is wanted", f"correct {bool_key!r}"
     if fault["type"] == "missing":
         return f"key {dotted_key!r} is missing", f"add {dotted_key} = ..."
     if fault["type"] == "value_error":  # a rule over several keys: its words say which

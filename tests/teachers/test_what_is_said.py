@@ -93,14 +93,15 @@ def test_a_key_that_is_not_set_is_said_before_the_first_request(
 ) -> None:
     for name in ("GEMINI_API_KEY", "OPENAI_API_KEY", "MINE"):
         monkeypatch.delenv(name, raising=False)
-    error = missing(TeacherConfig(model="m", **settings), "annotate", Budget())
+    config = TeacherConfig.model_validate({"model": "m", **settings})
+    error = missing(config, "annotate", Budget())
     if variable is None:
         assert error is None
         return
     assert error is not None
     assert f"{variable} is not set" in error.message
     monkeypatch.setenv(variable, "k")
-    assert missing(TeacherConfig(model="m", **settings), "annotate", Budget()) is None
+    assert missing(config, "annotate", Budget()) is None
 
 
 def test_a_plan_refuses_an_endpoint_where_a_run_would_ask(place: Path) -> None:
