@@ -110,8 +110,10 @@ def run(
         reopened_count = granted_attempts.reopen_granted(lake, stages)
         if retry_rejected is not None:
             reopened_count += granted_attempts.grant_round(lake, stages, retry_rejected)
-        if reopened_count or retry_rejected is not None:
+        if reopened_count:
             console.print(f"{reopened_count} rejected inputs are pending again, with further attempts", highlight=False)
+        elif retry_rejected is not None:
+            console.print("nothing more is granted: inputs of an earlier grant are still pending", highlight=False)
         account = Budget(budget_usd, events, keep_going=keep_going)
         driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, account)
         with run_log.recorded(workspace, command, recipe.resolved(), account) as record:

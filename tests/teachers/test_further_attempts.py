@@ -131,6 +131,15 @@ def test_the_command_that_was_killed_goes_on_and_grants_nothing_twice(place: Pat
     assert len(attempts_file(place).read_text().splitlines()) == 3
 
 
+def test_while_granted_attempts_are_to_be_asked_nothing_more_is_granted(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = place / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("[stages.annotate]", "[stages.annotate]\nretries = 0"))
+    monkeypatch.setenv(URL, NOWHERE)
+    assert "3 rejected inputs" in dmforge("run", "--retry-rejected", REASON, "-w", place, code=1)
+    assert "nothing more is granted" in dmforge("run", "--retry-rejected", REASON, "-w", place, code=1)
+    assert len(attempts_file(place).read_text().splitlines()) == 3
+
+
 def test_what_was_made_without_a_grant_stays_as_it_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = rows(place, REJECTED)
     with teacher(READABLE, monkeypatch):
