@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -86,6 +85,9 @@ def run(
     videos: Annotated[int | None, typer.Option(min=1, max=MANY, help="A pilot on so many videos; later runs reuse it.")] = None,
     budget: Annotated[float | None, typer.Option(metavar="USD", min=0, help="Spend no more than this on teachers.")] = None,
     retry_quarantined: Annotated[bool, typer.Option("--retry-quarantined", help="Try again what was quarantined.")] = False,
+    retry_rejected: Annotated[
+        str | None, typer.Option(metavar="REASON", help="One more round of attempts for what was rejected for this reason.")
+    ] = None,
     executor: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or those of a Ray cluster.")] = "local",
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The cluster's; else RAY_ADDRESS, or the one that runs here.")
@@ -102,17 +104,21 @@ def run(
     """Do what is pending. Stop it whenever you like: the same command goes on."""
     from dmforge.commands.caller import command_line
     from dmforge.commands.full_run import RunSettings
+    from dmforge.commands.rank_options import share_of_rank
 
     rank_options = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--wait-timeout": wait_timeout is not None}
-    share = _share(rank, world_size, rank_options | {"--executor": executor == "ray"})
+    rank_options |= {"--executor": executor == "ray", "--retry-rejected": retry_rejected}
+    share = share_of_rank(rank, world_size, rank_options)
     if address is not None and executor != "ray":
         raise InputError("`--address` needs `--executor ray`", where="--address", hint="give --executor ray, or leave it out")
-    settings = RunSettings(until, videos, budget, retry_quarantined, executor, address, share, log=log, keep_going=keep_going)
+    settings = RunSettings(
+        until, videos, budget, retry_quarantined, retry_rejected, executor, address, share, log=log, keep_going=keep_going
+    )
     if wait_timeout is not None:
         settings = replace(settings, wait_timeout_s=wait_timeout)
     finished = _workspace(workspace).run_with(settings, command_line())
     show(finished, as_json)
-    unfinished_if(finished.is_unfinished)
+    unfinished_if(finished.is_unfinished, finished.to_change)
     failed_if_in_vain(finished.asked_in_vain)
 
 
@@ -535,27 +541,6 @@ def _workspace(root: Path) -> Workspace:
 
     warm_up()
     return Workspace.of(root, command_line())
-
-
-def _share(rank: int | None, world_size: int | None, rank_options: Mapping[str, object]) -> Any:
-    """The share of a rank, or None for a run without ranks."""
-    from dmforge.curation.lake.partition import Share
-
-    given_options = {name for name, value in rank_options.items() if value}
-    if rank is None and world_size is None:
-        if "--wait-timeout" in given_options:
-            hint = "leave it out, or give --rank and --world-size"
-            raise InputError("`--wait-timeout` needs `--rank` and `--world-size`", where="--wait-timeout", hint=hint)
-        return None
-    if rank is None or world_size is None or rank >= world_size:
-        message = f"there is no rank {rank} of {world_size}"
-        raise InputError(message, where="--rank", hint="give --rank R --world-size W, with R from 0 to W - 1")
-    if given_options - {"--wait-timeout"}:
-        hint = "leave it out; do that first, in a run without ranks"
-        raise InputError(
-            "not available in a run with ranks", where=", ".join(sorted(given_options - {"--wait-timeout"})), hint=hint
-        )
-    return Share(rank, world_size)
 
 
 def _rates(option: str, assignments: list[str] | None) -> dict[str, float]:

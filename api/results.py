@@ -106,6 +106,10 @@ class StageStatus:
     """After a run: reason -> inputs that stay pending for it."""
     awaits: str = ""
     """What has to be made by other means before this stage can work."""
+    is_in_vain: bool = False
+    """After a run: all of its inputs are rejected since no reply of a teacher could be used."""
+    to_change: str = ""
+    """After a run: what to change first, where the same run would end alike."""
 
     @property
     def is_unfinished(self) -> bool:
@@ -134,9 +138,15 @@ class StageTable(CommandResult):
 
     @property
     def asked_in_vain(self) -> list[str]:
-        """The stages that asked in this run, and of whose inputs none ever led to anything."""
+        """The stages that asked, in this run or before it, and of whose inputs none ever led to anything."""
         asking_stages = set(self.spent.stages) if self.spent else set[str]()
-        return [stage.name for stage in self.stages if stage.name in asking_stages and not stage.tally.made]
+        in_vain = (stage for stage in self.stages if stage.is_in_vain or stage.name in asking_stages)
+        return [stage.name for stage in in_vain if not stage.tally.made]
+
+    @property
+    def to_change(self) -> dict[str, str]:
+        """By stage: what to change first, where the same run would end alike."""
+        return {stage.name: stage.to_change for stage in self.stages if stage.to_change}
 
     def as_json(self) -> dict[str, Any]:
         document = {"stages": [stage.as_json() for stage in self.stages], "cost": self.cost}

@@ -90,16 +90,20 @@ class Workspace:
         videos: int | None = None,
         budget_usd: float | None = None,
         retry_quarantined: bool = False,
+        retry_rejected: str | None = None,
         progress: bool | Callable[[StageReport], None] = True,
         log: Place | None = None,
     ) -> StageTable:
         """Do what is pending, up to a stage, on so many videos, for so much money. Whatever stops it, the same call goes on.
 
+        `retry_rejected` names a reason for which inputs were rejected: each is granted one more round of its stage's attempts.
         `progress` prints on stderr; a function is called as each stage ends, and nothing is printed. To the file `log` each
         event is appended as it happens, as a line of JSON.
         """
-        settings = RunSettings(until, videos, budget_usd, retry_quarantined, log=None if log is None else Path(log))
+        log_path = None if log is None else Path(log)
+        settings = RunSettings(until, videos, budget_usd, retry_quarantined, retry_rejected, log=log_path)
         arguments = {"until": until, "videos": videos, "budget_usd": budget_usd, "retry_quarantined": retry_quarantined}
+        arguments |= {"retry_rejected": retry_rejected}
         on_stage = None if isinstance(progress, bool) else progress
         return self.run_with(settings, self._called("run", arguments, progress is True), on_stage)
 
@@ -108,7 +112,10 @@ class Workspace:
     ) -> StageTable:
         """Do what is pending, with the settings that only a command line has: a cluster, or the share of a rank."""
         finished = full_run(self.folder, caller, settings, on_stage)
-        stages = (StageStatus(report.name, report.tally, report.deferred, report.blocked_by) for report in finished.reports)
+        stages = (
+            StageStatus(report.name, report.tally, report.deferred, report.blocked_by, report.is_in_vain, report.to_change)
+            for report in finished.reports
+        )
         return StageTable(tuple(stages), run_log.spent_usd(self.folder), finished.spent)
 
     def status(self) -> StageTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -96,11 +97,15 @@ def _spent_text(totals: RequestTotals) -> str:
     return f"${print_amount(totals.usd)} on {totals.calls} calls: {tokens}{failures}"
 
 
-def unfinished_if(pending: bool) -> None:
-    """Exit code 1, where something is left to do."""
-    if pending:
+def unfinished_if(pending: bool, to_change: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Exit code 1, where something is left to do; `to_change` says, by stage, what to change first."""
+    if not pending:
+        return
+    for stage, hint in to_change.items():
+        err.print_line(f"unfinished: the same command would end at {stage} again; change something first: {hint}")
+    if not to_change:
         err.print("unfinished: run the same command again to go on")
-        raise typer.Exit(1)
+    raise typer.Exit(1)
 
 
 def failed_if_in_vain(stages: Sequence[str]) -> None:

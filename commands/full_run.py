@@ -31,6 +31,8 @@ class RunSettings:
     """A pilot on so many videos."""
     budget_usd: float | None = None
     retry_quarantined: bool = False
+    retry_rejected: str | None = None
+    """The reason for which inputs were rejected that are granted further attempts."""
     executor: Literal["local", "ray"] = "local"
     address: str | None = None
     """The Ray cluster's."""
@@ -104,4 +106,5 @@ def _reports(workspace: WorkspaceFolder, caller: Caller, settings: RunSettings, 
             executor,
             events,
             settings.keep_going,
+            settings.retry_rejected,
         )

@@ -17,6 +17,7 @@ from dmforge.curation.engine.driver import StageReport, split_at_blocked
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.engine.ranks.rank_driver import RankDriver
 from dmforge.curation.engine.ranks.rank_locks import claim_share
+from dmforge.curation.lake import granted_attempts
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.partition import Share
 from dmforge.curation.lake.roster import is_current, publish_roster
@@ -64,6 +65,7 @@ def _enrol(workspace: WorkspaceFolder, recipe: Recipe, command: str) -> None:
             lake = Lake(workspace)
             folders.sweep(workspace)
             takedown.finish_forgetting(lake)
+            granted_attempts.reopen_granted(lake, recipe.stages)
             for stage in split_at_blocked(recipe.stages)[0]:
                 stage.begin(workspace)
             lake.sweep()
@@ -84,7 +86,8 @@ def _is_enrolled(workspace: WorkspaceFolder, recipe: Recipe) -> bool:
     with workspace.reading():
         lake = Lake(workspace)
         roots_enrolled = all(is_current(lake, stage) for stage in recipe.stages if isinstance(stage, Root))
-        return roots_enrolled and not takedown.is_unfinished(lake)
+        is_unfinished = takedown.is_unfinished(lake) or granted_attempts.has_unused(lake, recipe.stages)
+        return roots_enrolled and not is_unfinished
 
 
 def _changed_list_error(workspace: WorkspaceFolder) -> InputError:

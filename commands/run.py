@@ -17,14 +17,14 @@ from dmforge.curation.audit.id_lookup import MAX_LISTED, TypedId, read_id, requi
 from dmforge.curation.audit.printed_ids import KINDS
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.contract.collective import StageCounts
-from dmforge.curation.contract.run_events import RunEvents, StageEnded
+from dmforge.curation.contract.run_events import RunEvent, RunEvents, StageBegan, StageEnded
 from dmforge.curation.contract.stage import AnyStage, Root
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import Driver, StageReport
 from dmforge.curation.engine.executors.batch_results import Executor
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.io.atomic import disk_errors, make_folder, writing
-from dmforge.curation.lake import logical_digest, reopening
+from dmforge.curation.lake import granted_attempts, logical_digest, reopening
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.missing_stage import MissingStage
 from dmforge.curation.lake.readers_view import ReadersView
@@ -96,6 +96,7 @@ def run(
     executor: Executor | None = None,
     events: RunEvents | None = None,
     keep_going: bool = False,
+    retry_rejected: str | None = None,
 ) -> Iterator[StageReport]:
     """Run the pending work, yielding a report as each stage ends. A budget is never exceeded by calls to teachers."""
     recipe = read_recipe(workspace.require().recipe)
@@ -106,6 +107,13 @@ def run(
         takedown.finish_forgetting(lake)
         if retry_quarantined:
             reopening.reopen_quarantined(lake, stages)
+        reopened_count = granted_attempts.reopen_granted(lake, stages)
+        if retry_rejected is not None:
+            reopened_count += granted_attempts.grant_round(lake, stages, retry_rejected)
+        if reopened_count:
+            console.print(f"{reopened_count} rejected inputs are pending again, with further attempts", highlight=False)
+        elif retry_rejected is not None:
+            console.print("nothing more is granted: inputs of an earlier grant are still pending", highlight=False)
         account = Budget(budget_usd, events, keep_going=keep_going)
         driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, account)
         with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
@@ -127,16 +135,23 @@ def on_ray(address: str | None) -> Generator[Executor]:
 
 
 def record_reports(reports: Iterator[StageReport], record: run_log.Run) -> Iterator[StageReport]:
-    """Pass on reports as they come, and write each into the run's record."""
-    began_s = time.monotonic()
-    for report in reports:
-        took_s, began_s = time.monotonic() - began_s, time.monotonic()
-        details = {"deferred": report.deferred, "awaits": report.blocked_by, "seconds": round(took_s, 3)}
-        record.stage(report.name, asdict(report.tally) | details)
-        record.account.events.emit(StageEnded(report.name, **asdict(report.tally), seconds=round(took_s, 3)))
-        if report.tally.pending and not report.blocked_by:
-            record.ending = "unfinished"
-        yield report
+    """Pass on reports as they come, and write each into the run's record; the end of a stage that never began is no event."""
+    began_s, begun_stages, events = time.monotonic(), set[str](), record.account.events
+
+    def note_begun(event: RunEvent) -> None:
+        if isinstance(event, StageBegan):
+            begun_stages.add(event.stage)
+
+    with events.followed_by(note_begun):
+        for report in reports:
+            took_s, began_s = time.monotonic() - began_s, time.monotonic()
+            details = {"deferred": report.deferred, "awaits": report.blocked_by, "seconds": round(took_s, 3)}
+            record.stage(report.name, asdict(report.tally) | details)
+            if report.name in begun_stages:
+                events.emit(StageEnded(report.name, **asdict(report.tally), seconds=round(took_s, 3)))
+            if report.tally.pending and not report.blocked_by:
+                record.ending = "unfinished"
+            yield report
 
 
 def name_packed(lake: Lake, stages: Sequence[AnyStage], last_video: Id | None = None) -> None:

@@ -60,7 +60,7 @@ def upgrade_workspace(workspace: WorkspaceFolder, command: str, dry_run: bool) -
     kept, clips = kept_clips(workspace), _clips_of(workspace)
     looks_grow = kept is not None and only_looks_grow(kept, clips)
     if kept and looks_grow:
-        changes += (_what_is_made_anew(workspace, kept, clips),)
+        changes += (f"media/clips.json: look_size {kept.look_size} -> {clips.look_size}{_made_anew(workspace, kept, clips)}",)
     if not dry_run:
         with workspace.held(command):
             rewrite_recipe(workspace)
@@ -76,13 +76,15 @@ def _clips_of(workspace: WorkspaceFolder) -> Clips:
     return parse_config(Clips, values, where=f"{workspace.recipe}: [clips]")
 
 
-def _what_is_made_anew(workspace: WorkspaceFolder, kept: Clips, clips: Clips) -> str:
-    """What a new size of looks means for a workspace, in words."""
+def _made_anew(workspace: WorkspaceFolder, kept: Clips, clips: Clips) -> str:
+    """What a new size of looks makes anew in a workspace, in words; nothing where no video is made anew."""
     videos = list(_videos(workspace))
     changed = sum(kept.digest_for(video) != clips.digest_for(video) for video in videos)
+    if not changed:
+        return ""
     return (
-        f"media/clips.json: look_size {kept.look_size} -> {clips.look_size}: the next run makes the renditions of {changed} "
-        f"of {len(videos)} videos anew, and asks and rolls out anew where looks at these are shown; `dmforge plan` prices it"
+        f": the next run makes the renditions of {changed} of {len(videos)} videos anew, and asks and rolls out anew where "
+        "looks at these are shown; `dmforge plan` prices it"
     )
 
 

@@ -64,6 +64,10 @@ class WorkspaceFolder:
         return self.inputs / "forgotten.jsonl"
 
     @property
+    def further_attempts(self) -> Path:
+        return self.inputs / "further_attempts.jsonl"
+
+    @property
     def lake(self) -> Path:
         return self.root / "lake"
 

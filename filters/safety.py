@@ -29,12 +29,12 @@ class Safety(AskingStage[CandidateWithTask, Verdict]):
     config: SafetyConfig
 
     def expected(self, item: CandidateWithTask) -> ExpectedCost | None:
-        usage = expected_blind(self.config, SafetyReply, _text_to_judge(item))
+        usage = expected_blind(self.config, SafetyReply, text_to_judge(item))
         return ExpectedCost(usage, self.config.price.usd(usage))
 
     async def process(self, item: CandidateWithTask) -> Result:
         try:
-            _, reply, _ = await self.teacher.ask_text(SafetyReply, item.candidate.video, _text_to_judge(item), 0)
+            _, reply, _ = await self.teacher.ask_text(SafetyReply, item.candidate.video, text_to_judge(item), 0)
         except UnreadableReply as error:
             return Rejected("no readable reply", str(error))
         if reply.safety == 1:
@@ -42,7 +42,7 @@ class Safety(AskingStage[CandidateWithTask, Verdict]):
         return Made((verdict(item, "safe", RuleScore(reply.safety, 1, "unfit", (_fault_at_quote(item, reply.quote),))),))
 
 
-def _text_to_judge(item: CandidateWithTask) -> str:
+def text_to_judge(item: CandidateWithTask) -> str:
     """The question and trajectory to be judged. Half a surrogate, which can't be sent, is written as an escape."""
     judged_text = f"{question_text(item.task)}\n\n{item.candidate.transcript.trajectory_text}"
     return judged_text.encode("utf-8", "backslashreplace").decode()

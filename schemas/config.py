@@ -8,14 +8,17 @@ so renaming a setting or adding one makes no work anew.
 from __future__ import annotations
 
 import difflib
+import json
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
+from dmforge.schemas.accepted_values import accepted, holds_misplaced_bool, is_choice_of_kinds
 from dmforge.schemas.errors import InputError
 
 
@@ -38,6 +41,8 @@ T = TypeVar("T")
 Operational = Annotated[T, _OperationalMark()]
 Later = Annotated[T, _LaterMark()]
 C = TypeVar("C", bound="Config")
+BOOL_FOR_NUMBER = "bool_for_number"
+"""The kind of the fault where true or false stands for a number: Python would take it for 1 or 0."""
 
 
 class Config(BaseModel):
@@ -48,6 +53,15 @@ class Config(BaseModel):
     )
     elsewhere: ClassVar[Mapping[str, str]] = {}
     """Keys that people know from other tools, each with the setting that does it here."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_misplaced_bools(cls, values: object) -> object:
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            field_info = cls.model_fields.get(name)
+            if field_info is not None and holds_misplaced_bool(field_info.annotation, value):
+                raise PydanticCustomError(BOOL_FOR_NUMBER, "true and false are no numbers", {"name": name, "value": value})
+        return values
 
     def semantic(self) -> dict[str, Any]:
         """The settings that decide what comes out: they are digested into every work key."""
@@ -154,15 +168,42 @@ def parse_config(config_class: type[C], values: Mapping[str, Any], *, where: str
     try:
         return config_class.model_validate(dict(values))
     except InputError as error:  # a validator's own: it knows the key, and not the file
-        error.where = f"{where} {error.where}"
+        table = _refused_table(config_class, values)
+        error.where = f"{where}: [{table}] {error.where}" if table else f"{where} {error.where}"
         raise
     except ValidationError as error:
-        described_faults = [_describe_fault(config_class, values, fault) for fault in error.errors(include_url=False)]
+        faults = error.errors(include_url=False)
+        described_faults = [*dict.fromkeys(_describe_fault(config_class, values, fault) for fault in faults)]
         raise InputError(
             "; ".join(message for message, _ in described_faults),
             where=where,
             hint="; ".join(hint for _, hint in described_faults),
         ) from None
+
+
+def _refused_table(config_class: type[BaseModel], values: Mapping[str, Any]) -> str:
+    """The first table of a file that holds what a validator refuses with an error of its own; empty where none does."""
+    for name, table_values in values.items():
+        for table_class in _inner_configs(config_class, name) if isinstance(table_values, Mapping) else ():
+            try:
+                table_class.model_validate(dict(table_values))
+            except InputError:
+                return name
+            except ValidationError:
+                continue
+    return ""
+
+
+def _described_choice(config_class: type[BaseModel], fault: Any) -> tuple[str, str] | None:
+    """A fault of a value that may be of one of several kinds: what it may be, once, and not what is wrong for each kind."""
+    loc_keys = [str(step) for step in fault["loc"]]
+    for key_count, name in enumerate(loc_keys, 1):
+        for class_at_path in tables_at(config_class, loc_keys[: key_count - 1]):
+            field = class_at_path.model_fields.get(name)
+            if field is not None and key_count < len(loc_keys) and is_choice_of_kinds(field.annotation):
+                dotted_key, words = ".".join(loc_keys[:key_count]), accepted(field.annotation)
+                return (f"{dotted_key} = {fault['input']!r} is not accepted", f"give {words}") if words else None
+    return None
 
 
 def nearest(word: str, choices: list[str]) -> str:
@@ -174,6 +215,8 @@ def nearest(word: str, choices: list[str]) -> str:
 def _describe_fault(config_class: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tuple[str, str]:
     loc_keys = [str(step) for step in fault["loc"]]
     dotted_key = ".".join(loc_keys)
+    if (described_choice := _described_choice(config_class, fault)) is not None:
+        return described_choice
     if fault["type"] == "extra_forbidden":
         config_classes = tables_at(config_class, loc_keys[:-1])
         new_name_by_old = {old: new for class_at_path in config_classes for old, new in renamed_keys(class_at_path).items()}
@@ -191,6 +234,9 @@ def _describe_fault(config_class: type[BaseModel], values: Mapping[str, Any], fa
         }
         known_names = [name for class_at_path in config_classes for name in class_at_path.model_fields]
         return f"unknown key {dotted_key!r}", hint_by_key.get(loc_keys[-1]) or nearest(loc_keys[-1], known_names)
+    if fault["type"] == BOOL_FOR_NUMBER:
+        bool_key = ".".join([*loc_keys, fault["ctx"]["name"]])
+        return f"{bool_key} = {json.dumps(fault['ctx']['value'], default=str)}: a number is wanted", f"correct {bool_key!r}"
     if fault["type"] == "missing":
         return f"key {dotted_key!r} is missing", f"add {dotted_key} = ..."
     if fault["type"] == "value_error":  # a rule over several keys: its words say which

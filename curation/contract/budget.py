@@ -124,6 +124,8 @@ class Budget:
         """What else is to be known of these calls: parameters that a provider refused, say. In the run's record."""
         self.keep_going = keep_going
         """Ask on, though none of a teacher's replies could be read so far."""
+        self.to_change: dict[str, str] = {}
+        """By stage that ended: what to change before it is run again, where it would end alike as it is."""
         self._reserved_usd = 0.0
         self._waiting: list[asyncio.Future[None]] = []
 

@@ -199,6 +199,10 @@ class Ask(Stage[In, Out]):
     """Set by the driver: what asking costs is counted there, and bounded."""
     can_do_without_asking: ClassVar[bool] = False
     """It obeys `journal_only`: a plan may try inputs with the journal alone."""
+    retryable: ClassVar[tuple[str, ...]] = ()
+    """The reasons that it rejects for and that another reply may change: a person may grant such inputs further attempts."""
+    unreadable_reason: ClassVar[str] = ""
+    """The reason that it rejects for where no reply can be used."""
     journal_only: bool = False
     """Set before `open`: nothing is asked, and an input that needs an answer which the journal lacks raises `Unanswered`."""
 
@@ -212,6 +216,10 @@ class Ask(Stage[In, Out]):
 
     def missing(self) -> InputError | None:
         """What asking needs beside the recipe and is not there: an endpoint, or a price where there is a budget."""
+        return None
+
+    def wrong_endpoint(self) -> InputError | None:
+        """What is wrong with the endpoint that is named, if one is."""
         return None
 
     def expected(self, item: In) -> ExpectedCost | None:

@@ -43,6 +43,10 @@ class StageReport:
     """Reason -> inputs that stay pending for it."""
     blocked_by: str = ""
     """What has to be made by other means before this stage can work: the run ended before it, in good order."""
+    is_in_vain: bool = False
+    """All of its inputs, and there are some, are rejected since no reply of a teacher could be used."""
+    to_change: str = ""
+    """What to change before it is run again, where as it is it would end alike."""
 
 
 def split_at_blocked(stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], AnyStage | None]:
@@ -122,12 +126,26 @@ class Driver:
                 deferred = {WAITS_FOR_INPUTS.format(waiting): view.tally(stage).pending}
             else:
                 deferred = self._run_collective(view, stage)
-            report = StageReport(stage.name, self._view().tally(stage), deferred)
+            report = self._report(stage, self._view().tally(stage), deferred)
             waiting += report.tally.pending
             pa.default_memory_pool().release_unused()  # it would keep as much memory as the largest stage took
             yield report
         if blocked is not None:
             yield StageReport(blocked.name, self._view().tally(blocked), {}, blocked.blocked_by())
+
+    def _report(self, stage: AnyStage, tally: StageCounts, deferred: dict[str, int]) -> StageReport:
+        is_in_vain = self._is_in_vain(stage, tally)
+        to_change = self.account.to_change.get(stage.name, "")
+        return StageReport(stage.name, tally, deferred, is_in_vain=is_in_vain, to_change=to_change)
+
+    def _is_in_vain(self, stage: AnyStage, tally: StageCounts) -> bool:
+        if not isinstance(stage, Ask) or not stage.unreadable_reason or not tally.rejected or tally.made or tally.quarantined:
+            return False
+        view = self._view()
+        others = view.table(
+            f"SELECT 1 FROM ({view.outcomes(stage)}) WHERE reason <> $reason", {"reason": stage.unreadable_reason}
+        )
+        return others.num_rows == 0
 
     def _begin(self, stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], AnyStage | None]:
         """Begin the stages before the first that awaits something; return them, and that stage."""

@@ -26,6 +26,7 @@ from dmforge.curation.lake.journal import take_over_answers
 from dmforge.curation.lake.parts import id_column, read_part
 from dmforge.curation.lifecycle import takedown
 from dmforge.curation.sources.annotations import take_over_files
+from dmforge.curation.sources.further_attempts import take_over_rounds
 from dmforge.curation.sources.takedowns import forgotten_videos, takedowns
 from dmforge.curation.sources.videos import take_over_list
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -74,6 +75,7 @@ def merge(lake: Lake, source_workspace: WorkspaceFolder) -> MergeCounts:
         # first the files that rows refer to, then the rows
         media_file_count = _take_over_media(target_workspace, source_workspace, forgotten_ids)
         answer_count = take_over_answers(target_workspace, source_workspace, forgotten_ids)
+        take_over_rounds(target_workspace, source_workspace)
         _copy_missing(target_workspace.runs, source_workspace.runs, "*.json")
         outcome_count, row_count = _take_over_commits(lake, source_lake)
         video_count, annotation_file_count = (

@@ -19,6 +19,7 @@ from dmforge.curation.lake.parts import read_part
 from dmforge.curation.lake.rewriting import Removal
 from dmforge.curation.shards.folders import folders_with, remove_with
 from dmforge.curation.sources.annotations import count_lines, forget_lines
+from dmforge.curation.sources.further_attempts import count_rounds, forget_rounds
 from dmforge.curation.sources.reviews import count_reviews, forget_reviews
 from dmforge.curation.sources.takedowns import forgotten_videos, reasons_by_video
 from dmforge.curation.sources.videos import listed
@@ -28,7 +29,7 @@ from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.ids import ID_BYTES, Id, base32, digest, show
 from dmforge.schemas.records import RECORDS, Spliced, Video
 
-COUNTS = ("videos", "rows", "journal_lines", "annotation_lines", "review_lines", "media_files", "selections")
+COUNTS = ("videos", "rows", "journal_lines", "annotation_lines", "review_lines", "attempt_lines", "media_files", "selections")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class TakenDown(CommandResult):
     journal_lines: int
     annotation_lines: int
     review_lines: int
+    attempt_lines: int
+    """Of further attempts that were granted."""
     media_files: int
     selections: int
     swept: bool
@@ -91,6 +94,7 @@ def rehearse(lake: Lake, videos: Sequence[Id]) -> TakenDown:
         count_answers(workspace, every_video),
         count_lines(workspace, every_video),
         count_reviews(workspace, every_video),
+        count_rounds(workspace, every_video),
         len(_media_to_remove(lake, every_video)),
         len(folders_with(workspace, every_video)),
         swept=True,
@@ -173,6 +177,7 @@ def forget(lake: Lake) -> TakenDown:
         forget_lines(lake.workspace, forgotten_ids),
     )
     review_line_count = forget_reviews(lake.workspace, forgotten_ids)
+    attempt_line_count = forget_rounds(lake.workspace, forgotten_ids)
     media_files = _media_to_remove(lake, forgotten_ids)
     for path in sorted(media_files):
         with disk_errors(path):
@@ -186,6 +191,7 @@ def forget(lake: Lake) -> TakenDown:
         journal_line_count,
         annotation_line_count,
         review_line_count,
+        attempt_line_count,
         len(media_files),
         selection_count,
         lake.sweep(),

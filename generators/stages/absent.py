@@ -10,7 +10,7 @@ from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage import Gate
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.generators.stages.needles import Haystack, HaystackWithHost
-from dmforge.generators.teacher.ask_stage import ShowingConfig, TeacherStage
+from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, RetryingConfig, RetryingStage
 from dmforge.generators.teacher.interview import UnreadableReply, expected_usage
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Record, Task
@@ -28,7 +28,7 @@ class Absence(Record):
     haystack: Id
 
 
-class AbsentConfig(ShowingConfig):
+class AbsentConfig(RetryingConfig):
     """Who is asked."""
 
     temperature: float = 0.0
@@ -37,7 +37,7 @@ class AbsentConfig(ShowingConfig):
     """How often until the reply can be read."""
 
 
-class Absent(Gate, TeacherStage[HaystackWithHost, Absence]):
+class Absent(Gate, RetryingStage[HaystackWithHost, Absence]):
     """Passes on the haystacks whose host shows none of their needles."""
 
     name, version = "absent", 1
@@ -59,11 +59,11 @@ class Absent(Gate, TeacherStage[HaystackWithHost, Absence]):
         haystack = item.haystack
         if item.video is None or item.task is None:
             return Quarantined("no video", "the haystack's host or its task is not in the lake")
-        prompt_text, attempt_range = _question_text(haystack, item.task), range(self.config.attempts)
+        prompt_text, attempts = _question_text(haystack, item.task), self.attempts(item.id)
         try:
-            _, reply, _ = await self.teacher.insist(PresentReply, item.video, None, prompt_text, attempt_range)
+            _, reply, _ = await self.teacher.insist(PresentReply, item.video, None, prompt_text, attempts)
         except UnreadableReply as error:
-            return Rejected("no readable reply", str(error))
+            return self.rejected(item.id, NO_READABLE_REPLY, str(error))
         if reply.answer == "yes":
             return Rejected("its host shows it, too", reply.thought)
         return Made((Absence(haystack.video, haystack.id),))

@@ -10,7 +10,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.generators.stages.questions import KINDS, QuestionDraft
-from dmforge.generators.teacher.ask_stage import ShowingConfig, TeacherStage
+from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, RetryingConfig, RetryingStage
 from dmforge.generators.teacher.interview import UnreadableReply, announced, expected_blind, expected_usage
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.ids import Id, show
@@ -52,7 +52,7 @@ class DraftWithVideo(Joined):
     video: Video | None
 
 
-class AdmitConfig(ShowingConfig):
+class AdmitConfig(RetryingConfig):
     """Settings of how drafts are tested."""
 
     guesses: NonNegativeInt = 2
@@ -62,7 +62,7 @@ class AdmitConfig(ShowingConfig):
     """How often each answer is asked for until it can be read."""
 
 
-class Admit(TeacherStage[DraftWithVideo, Task | Authored]):
+class Admit(RetryingStage[DraftWithVideo, Task | Authored]):
     """Drafts to tasks, at most `guesses` + 1 questions each."""
 
     name, version = "admit", 1
@@ -88,30 +88,30 @@ class Admit(TeacherStage[DraftWithVideo, Task | Authored]):
             return Rejected(draft.fault, draft.question)
         task = _task(draft, video)
         try:
-            if await self._is_guessed(task, video):
+            if await self._is_guessed(draft.id, task, video):
                 return Rejected("answered without the video", draft.question)
-            clip_answer = await self._answer_from_clip(task, video, _look(draft, video))
+            clip_answer = await self._answer_from_clip(draft.id, task, video, _look(draft, video))
         except NoFrames:
             return Rejected("its clip shows no frame", draft.question)
         except UnreadableReply as error:
-            return Rejected("no readable reply", str(error))
+            return self.rejected(item.id, NO_READABLE_REPLY, str(error))
         if answer_score(clip_answer, task) < RIGHT.get(task.task_kind, 1.0):
             return Rejected("its clip shows another answer", f"{draft.question}: {clip_answer!r}, not {task.answer!r}")
         authored_question = Authored(video.id, task.id, draft.type, draft.difficulty, draft.fps, draft.writer, draft.id)
         return Made((task, authored_question))
 
-    async def _is_guessed(self, task: Task, video: Video) -> bool:
-        question_with_options, attempts_per_guess = question_text(task), self.config.attempts
+    async def _is_guessed(self, draft: Id, task: Task, video: Video) -> bool:
+        question_with_options = question_text(task)
         for guess_index in range(self.config.guesses):
-            attempt_range = range(guess_index * attempts_per_guess, (guess_index + 1) * attempts_per_guess)
-            _, reply, _ = await self.teacher.insist_on_text(GuessReply, video.id, question_with_options, attempt_range)
+            attempts = self.attempts(draft, guess_index, self.config.guesses)
+            _, reply, _ = await self.teacher.insist_on_text(GuessReply, video.id, question_with_options, attempts)
             if answer_score(reply.answer, task) < RIGHT.get(task.task_kind, 1.0):
                 return False
         return self.config.guesses > 0
 
-    async def _answer_from_clip(self, task: Task, video: Video, look: Look) -> str:
+    async def _answer_from_clip(self, draft: Id, task: Task, video: Video, look: Look) -> str:
         prompt_text = f"{announced(look)}\n\n{question_text(task)}"
-        _, reply, _ = await self.teacher.insist(AnswerReply, video, look, prompt_text, range(self.config.attempts))
+        _, reply, _ = await self.teacher.insist(AnswerReply, video, look, prompt_text, self.attempts(draft))
         return reply.answer
 
 

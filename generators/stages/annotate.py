@@ -6,6 +6,7 @@ may be given to the teacher where it doesn't find one of its own: the candidate 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
 from typing import Annotated
@@ -13,11 +14,18 @@ from typing import Annotated
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from dmforge.curation.contract.budget import ExpectedCost, Usage
-from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
+from dmforge.curation.contract.stage_results import Made, Quarantined, Result
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.teacher.ask_stage import In, Out, ShowingConfig, TeacherStage
-from dmforge.generators.teacher.interview import Interview, UnreadableReply, announced, expected_usage, print_look_sizes
-from dmforge.generators.teacher.teacher_config import Address, TeacherConfig, Variable, missing
+from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, In, Out, RetryingConfig, RetryingStage
+from dmforge.generators.teacher.interview import (
+    Interview,
+    QuestionRefused,
+    UnreadableReply,
+    announced,
+    expected_usage,
+    print_look_sizes,
+)
+from dmforge.generators.teacher.teacher_config import Address, TeacherConfig, Variable, missing, wrong_endpoint
 from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import NoFrames
@@ -28,6 +36,7 @@ from dmforge.schemas.prompts import prompt, question_text
 from dmforge.schemas.records import Candidate, Task, TaskWithVideo, Video, WindowSource
 from dmforge.schemas.replies import AnswerReply, GivenReply, LookReply
 
+MISSES_GOLD = "its window misses gold"
 GUESSED_CS, GUESSED_FPS = 400, Fraction(3)
 """The look that a cost estimate assumes, where only the teacher can choose it."""
 MIN_COVERED, MAX_TIMES = Fraction(9, 10), 4
@@ -49,7 +58,7 @@ class TeacherShare(Config):
     """The variable of the environment that holds its key, if not that of the stage."""
 
 
-class AnnotateConfig(ShowingConfig):
+class AnnotateConfig(RetryingConfig):
     """How candidates are made."""
 
     model: str = ""
@@ -86,7 +95,7 @@ class AnnotateConfig(ShowingConfig):
         return len(shares) - 1
 
 
-class SeveralTeachersStage(TeacherStage[In, Out]):
+class SeveralTeachersStage(RetryingStage[In, Out]):
     """A stage that asks several teachers, one for each task."""
 
     config: AnnotateConfig
@@ -95,7 +104,12 @@ class SeveralTeachersStage(TeacherStage[In, Out]):
         errors = (missing(teacher, self.name, self.account) for teacher in self.config.each())
         return next((error for error in errors if error is not None), None)
 
+    def wrong_endpoint(self) -> InputError | None:
+        errors = (wrong_endpoint(teacher, self.name) for teacher in self.config.each())
+        return next((error for error in errors if error is not None), None)
+
     def open(self, workspace: WorkspaceFolder) -> None:
+        self.read_granted(workspace)
         config = self.config
         self._teachers = [
             Interview(workspace, teacher_config, config.clips, self.name, self.account, journal_only=self.journal_only)
@@ -111,11 +125,21 @@ class SeveralTeachersStage(TeacherStage[In, Out]):
         return self._teachers[self.config.chosen(task)]
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no candidate: a reason, the detail of the last failure, and whether a further round would meet the same."""
+
+    reason: str
+    detail: str
+    is_final: bool = False
+
+
 class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
     """Tasks to candidates, in two calls each."""
 
     name, version = "annotate", 2
     replies = (LookReply, AnswerReply, GivenReply)
+    retryable = (NO_READABLE_REPLY, MISSES_GOLD)
     config: AnnotateConfig
 
     def expected(self, item: TaskWithVideo) -> ExpectedCost | None:
@@ -134,36 +158,41 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
     async def process(self, item: TaskWithVideo) -> Result:
         if item.video is None:
             return Quarantined("no video", "the task's video is not in the lake")
-        teacher = self.teacher_of(item.task)
-        candidates: list[Candidate] = []
-        reason, detail = "", ""
-        for index in range(self.config.candidates):
-            outcome = await self._candidate(teacher, item.task, item.video, index)
-            if isinstance(outcome, Candidate):
-                candidates.append(outcome)
-            else:
-                reason, detail = outcome
-        return Made(tuple(candidates)) if candidates else Rejected(reason, detail)
+        teacher, failure = self.teacher_of(item.task), Failure("", "")
+        for round_number in self.rounds(item.task.id):  # what one round makes is the result, whatever was granted beyond it
+            candidates: list[Candidate] = []
+            for index in range(self.config.candidates):
+                attempts = self.attempts_of_round(round_number, index, self.config.candidates)
+                outcome = await self._candidate(teacher, item.task, item.video, attempts)
+                if isinstance(outcome, Candidate):
+                    candidates.append(outcome)
+                else:
+                    failure = outcome
+            if candidates:
+                return Made(tuple(candidates))
+            if failure.is_final:
+                break
+        return self.rejected(item.task.id, failure.reason, failure.detail)
 
-    async def _candidate(self, teacher: Interview, task: Task, video: Video, index: int) -> Candidate | tuple[str, str]:
-        """A candidate; or the reason why there is none, and the detail of the last failure."""
+    async def _candidate(self, teacher: Interview, task: Task, video: Video, attempts: range) -> Candidate | Failure:
+        """A candidate, or why there is none."""
         always_gold = self.config.window_source == "gold" and bool(task.windows)
-        reason, detail = "", ""
-        for attempt in range(index * self.config.attempts, (index + 1) * self.config.attempts):
+        failure = Failure("", "")
+        for attempt in attempts:
             try:
                 if always_gold:
                     return await self._with_given_window(teacher, task, video, attempt, "gold")
                 return await self._with_own_window(teacher, task, video, attempt)
             except UnreadableReply as error:
-                reason, detail = "no readable reply", str(error)
+                failure = Failure(NO_READABLE_REPLY, str(error), isinstance(error, QuestionRefused))
             except _Missed as error:
-                reason, detail = "its window misses gold", str(error)
-        if reason != "its window misses gold" or self.config.window_source != "gold_padded":
-            return reason, detail
+                failure = Failure(MISSES_GOLD, str(error))
+        if failure.reason != MISSES_GOLD or self.config.window_source != "gold_padded":
+            return failure
         try:
-            return await self._with_given_window(teacher, task, video, (index + 1) * self.config.attempts - 1, "gold_padded")
+            return await self._with_given_window(teacher, task, video, attempts[-1], "gold_padded")
         except UnreadableReply as error:
-            return "no readable reply", str(error)
+            return Failure(NO_READABLE_REPLY, str(error), isinstance(error, QuestionRefused))
 
     async def _with_own_window(self, teacher: Interview, task: Task, video: Video, attempt: int) -> Candidate:
         """A candidate with a window that the teacher chose."""
@@ -207,6 +236,8 @@ async def answer_look(
         answer_request, reply, model = await teacher.ask(AnswerReply, video, look, text, attempt)
     except NoFrames:
         raise UnreadableReply("look: it shows no frame") from None
+    except QuestionRefused as error:  # for what this look shows: another attempt may look elsewhere
+        raise UnreadableReply(str(error)) from None
     transcript = assemble(prompt(task), (thought, reply.thought), (look,), reply.answer)
     return Candidate(
         video.id,

@@ -17,7 +17,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.generators.stages.segments import Storyline, within
-from dmforge.generators.teacher.ask_stage import ShowingConfig, TeacherStage
+from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, RetryingConfig, RetryingStage
 from dmforge.generators.teacher.interview import UnreadableReply, expected_usage
 from dmforge.schemas.config import Later
 from dmforge.schemas.drafting import fault
@@ -77,7 +77,7 @@ class StorylineWithVideo(Joined):
     video: Video | None
 
 
-class QuestionsConfig(ShowingConfig):
+class QuestionsConfig(RetryingConfig):
     """Settings of how many questions are asked for, and of what kind."""
 
     per_video: Annotated[int, Field(ge=1, le=MAX_QUESTIONS)] = 6
@@ -102,7 +102,7 @@ class QuestionsConfig(ShowingConfig):
         return self
 
 
-class Questions(TeacherStage[StorylineWithVideo, QuestionDraft]):
+class Questions(RetryingStage[StorylineWithVideo, QuestionDraft]):
     """One request to the teacher for each video; as many drafts as it wrote."""
 
     name, version = "questions", 1
@@ -130,9 +130,9 @@ class Questions(TeacherStage[StorylineWithVideo, QuestionDraft]):
         slots = self._slots(video)
         text = brief(video, storyline, slots)
         try:
-            request, reply, model = await self.teacher.insist(WriteReply, video, None, text, range(self.config.attempts))
+            request, reply, model = await self.teacher.insist(WriteReply, video, None, text, self.attempts(item.id))
         except UnreadableReply as error:
-            return Rejected("no readable reply", str(error))
+            return self.rejected(item.id, NO_READABLE_REPLY, str(error))
         gaps = tuple(gap.window for gap in storyline.gaps)
         return Made(drafts(video, gaps, reply, request, model, slots))
 

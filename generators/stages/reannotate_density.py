@@ -13,7 +13,8 @@ from fractions import Fraction
 from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.generators.stages.annotate import AnnotateConfig, SeveralTeachersStage, answer_look, own_look
-from dmforge.generators.teacher.interview import UnreadableReply, expected_usage
+from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY
+from dmforge.generators.teacher.interview import QuestionRefused, UnreadableReply, expected_usage
 from dmforge.schemas.looks import Look, print_density
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Candidate, Joined, Target, Task, Video
@@ -56,7 +57,7 @@ class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
             return Quarantined("no video", "the task's video is not in the lake")
         teacher, target_fps = self.teacher_of(item.task), item.target.look.fps
         failure_detail = ""
-        for attempt in range(self.config.attempts):
+        for attempt in self.attempts(item.id):
             try:
                 look_request, thought, look = await own_look(teacher, item.task, item.video, attempt)
                 if look.fps == target_fps:
@@ -70,7 +71,9 @@ class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
                 return Made((candidate,))
             except UnreadableReply as error:
                 failure_detail = str(error)
-        return Rejected("no readable reply", failure_detail)
+                if isinstance(error, QuestionRefused) and attempt + 1 >= self.config.attempts:
+                    break  # for good: no further round is for this
+        return self.rejected(item.id, NO_READABLE_REPLY, failure_detail)
 
 
 def named_densities(thought: str) -> set[Fraction]:

@@ -17,7 +17,7 @@ from dmforge.curation.contract.stage_results import Made, Rejected, Result
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.shot_detection import cuts
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.teacher.ask_stage import ShowingConfig, TeacherStage
+from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, RetryingConfig, RetryingStage
 from dmforge.generators.teacher.interview import UnreadableReply, announced, expected_usage
 from dmforge.generators.teacher.side_by_side import side_by_side
 from dmforge.schemas.config import Later
@@ -79,7 +79,7 @@ def _plain(fps: Fraction) -> Fraction:
     return fps.limit_denominator(1000)
 
 
-class SegmentsConfig(ShowingConfig):
+class SegmentsConfig(RetryingConfig):
     """How a video is cut up, and how closely each part is looked at."""
 
     fps: Annotated[Fraction, Field(ge=Fraction(1, 100), le=GRID_FPS), AfterValidator(_plain)] = Fraction(2)
@@ -114,7 +114,7 @@ class DescribedPart:
     events: list[Event]
 
 
-class Segments(TeacherStage[Video, Storyline]):
+class Segments(RetryingStage[Video, Storyline]):
     """Videos to storylines, in one request for each part."""
 
     name, version = "segments", 1
@@ -144,7 +144,8 @@ class Segments(TeacherStage[Video, Storyline]):
         described_parts = await self._describe_all(item, parts, max_gaps_cs)
         gaps = tuple(part for part in described_parts if isinstance(part, Gap))
         if excess := excess_gaps(gaps, max_gaps_cs):
-            return Rejected("no readable reply", _too_little(excess, len(parts), self.config.min_described))
+            detail = _too_little(excess, len(parts), self.config.min_described)
+            return self.rejected(item.id, NO_READABLE_REPLY, detail)
         events_by_part = [part.events if isinstance(part, DescribedPart) else [] for part in described_parts]
         described = [part for part in described_parts if isinstance(part, DescribedPart)]
         requests = tuple(part.request for part in described)
@@ -176,7 +177,7 @@ class Segments(TeacherStage[Video, Storyline]):
 
     async def _describe(self, video: Video, window: Window) -> DescribedPart | Gap:
         look = Look(window, self.config.fps)
-        attempts = range(self.config.attempts)
+        attempts = self.attempts(video.id)
         try:
             request, reply, model = await self.teacher.insist(DescribeReply, video, look, self._text(video, look), attempts)
         except UnreadableReply as error:

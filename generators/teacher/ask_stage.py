@@ -5,22 +5,27 @@ from __future__ import annotations
 import json
 from typing import ClassVar, TypeVar
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from dmforge.curation.contract.stage import Ask
+from dmforge.curation.contract.stage_results import Rejected
+from dmforge.curation.sources import further_attempts
 from dmforge.curation.video.media import require_clips
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.interview import Interview
-from dmforge.generators.teacher.teacher_config import TeacherConfig, missing
+from dmforge.generators.teacher.teacher_config import TeacherConfig, missing, wrong_endpoint
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Item, Record
 from dmforge.schemas.replies import Reply
 from dmforge.schemas.reply_reader import READER_VERSION
 
 In = TypeVar("In", bound=Item)
 Out = TypeVar("Out", bound=Record)
+
+NO_READABLE_REPLY = "no readable reply"
 
 
 class ShowingConfig(TeacherConfig):
@@ -30,10 +35,18 @@ class ShowingConfig(TeacherConfig):
     """Which frames the teacher is shown: those that a student would see."""
 
 
+class RetryingConfig(ShowingConfig):
+    """Settings of a teacher that is asked again where its reply can't be used."""
+
+    attempts: PositiveInt = 3
+    """How often, until the reply can be used."""
+
+
 class AskingStage(Ask[In, Out]):
     """A stage with one teacher, `self.teacher`, who is asked in words alone."""
 
     can_do_without_asking = True
+    unreadable_reason = NO_READABLE_REPLY
     replies: ClassVar[tuple[type[Reply], ...]]
     """The replies that the teacher is asked for."""
     config: TeacherConfig
@@ -46,6 +59,9 @@ class AskingStage(Ask[In, Out]):
 
     def missing(self) -> InputError | None:
         return missing(self.config, self.name, self.account)
+
+    def wrong_endpoint(self) -> InputError | None:
+        return wrong_endpoint(self.config, self.name)
 
     def open(self, workspace: WorkspaceFolder) -> None:
         self.teacher = Interview(workspace, self.config, self.clips, self.name, self.account, journal_only=self.journal_only)
@@ -70,3 +86,40 @@ class TeacherStage(AskingStage[In, Out]):
     @property
     def clips(self) -> Clips:
         return self.config.clips
+
+
+class RetryingStage(TeacherStage[In, Out]):
+    """A stage that puts a question again, as another attempt, where a reply can't be used: `attempts` times, and as often once
+    more for each further round that a person granted."""
+
+    retryable: ClassVar[tuple[str, ...]] = (NO_READABLE_REPLY,)
+    config: RetryingConfig
+
+    def open(self, workspace: WorkspaceFolder) -> None:
+        super().open(workspace)
+        self.read_granted(workspace)
+
+    def read_granted(self, workspace: WorkspaceFolder) -> None:
+        """Read which inputs were granted further rounds."""
+        self._granted = further_attempts.rounds_by_input(workspace, self.name)
+
+    def rounds(self, input_id: Id) -> range:
+        """The rounds that an input may use; 0 is that which every input has."""
+        return range(1 + self._granted[input_id])
+
+    def attempts_of_round(self, round_number: int, index: int = 0, count: int = 1) -> range:
+        """The numbers of the attempts of a round at part `index` of `count`. No two rounds or parts share one, and those of
+        round 0 are the same whatever was granted: answers are found in the journal by them."""
+        first = (round_number * count + index) * self.config.attempts
+        return range(first, first + self.config.attempts)
+
+    def attempts(self, input_id: Id, index: int = 0, count: int = 1) -> list[int]:
+        """The numbers of all attempts at part `index` of `count` of an input, round after round."""
+        return [
+            number for round_number in self.rounds(input_id) for number in self.attempts_of_round(round_number, index, count)
+        ]
+
+    def rejected(self, input_id: Id, reason: str, detail: str) -> Rejected:
+        """A rejection for a reason that another reply may change: it says how many further rounds were used, so that one from
+        before a grant is known and the input is tried again."""
+        return Rejected(reason, detail + further_attempts.mark(self._granted[input_id]))

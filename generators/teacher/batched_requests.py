@@ -203,9 +203,11 @@ class BatchedRequests:
             nonlocal tries
             tries += 1
             made = await self._endpoint.find(name) if tries > 1 else None
-            # an endpoint that lists no batches refuses for good: then there is no way to know
-            is_unknown = made is None or (isinstance(made, TeacherRefusal) and made.kind == "final")
-            return await self._endpoint.create(file_id, name) if is_unknown else made
+            if isinstance(made, RemoteBatch):
+                return made
+            if isinstance(made, TeacherRefusal) and made.kind != "final":  # final: it lists none, and there is no way to know
+                return made
+            return await self._endpoint.create(file_id, name)
 
         return await self._insisted(create)
 

@@ -129,14 +129,20 @@ class Interview:
         return sent_patches(self._config, self.clips, video, (None, look))
 
     async def insist(
-        self, reply_type: type[R], video: Video, look: Look | None, text: str, attempts: range, max_questions: int | None = None
+        self,
+        reply_type: type[R],
+        video: Video,
+        look: Look | None,
+        text: str,
+        attempts: Sequence[int],
+        max_questions: int | None = None,
     ) -> ReadReply[R]:
         """Ask once for each attempt until a reply can be read; raise what was wrong with the last one. After a filter refused
         the question there is no further attempt."""
         ask = partial(self.ask, reply_type, video, look, text, max_questions=max_questions)
         return await _first_readable([partial(ask, attempt) for attempt in attempts])
 
-    async def insist_on_text(self, reply_type: type[R], video: Id, text: str, attempts: range) -> ReadReply[R]:
+    async def insist_on_text(self, reply_type: type[R], video: Id, text: str, attempts: Sequence[int]) -> ReadReply[R]:
         """As `insist`, with a text alone."""
         return await _first_readable([partial(self.ask_text, reply_type, video, text, attempt) for attempt in attempts])
 
@@ -176,6 +182,7 @@ class Interview:
                 f"none of the first {self._received} replies of {self.model} can be read; the last: {fault}; it says: {text}"
             )
             self._teacher.end(message, UNREADABLE_HINT)
+            self._account.to_change[self._stage] = UNREADABLE_HINT
 
     def _known_answer(self, question: TeacherQuestion) -> KnownAnswer | None:
         """The answer of an earlier model, or of this one in a journal of before."""

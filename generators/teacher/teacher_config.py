@@ -180,27 +180,49 @@ class TeacherDefaults(TeacherConfig):
 
 def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | None:
     """The error for a setting that is missing to ask a teacher, as far as it can be known beforehand; None if there is none."""
-    where = f"[stages.{stage}] model = {config.model!r}"
+    where = _where(config, stage)
     if not config.endpoint:
         return InputError("no endpoint is named", where=where, hint=f"set base_url there, or {URL} in the environment")
     if config.batch and config.known.batches is None:
         hint = "leave batch out; or name the profile of one that has them"
         return InputError(f"{config.profile} takes no batches", where=f"{where}, batch", hint=hint)
-    setting = where if config.base_url or config.profile else URL
-    if not _is_address(config.endpoint):
-        hint = "give the whole address: http://127.0.0.1:8000/v1, say"
-        return InputError(f"{config.endpoint!r} is no endpoint's address", where=setting, hint=hint)
-    try:
-        without_key(config.endpoint)
-    except InputError as error:
-        return InputError(error.message, where=setting, hint=error.hint)
-    if not _is_key(config.key):
+    if (error := wrong_endpoint(config, stage)) is not None:
+        return error
+    key = os.environ.get(config.key_variable)
+    if not key and _wants_key(config):
+        hint = f"set it to your key; or give base_url, if {config.profile} isn't whom you ask"
+        return InputError(
+            f"{config.key_variable} is not set, and profile = {config.profile!r} needs a key", where=where, hint=hint
+        )
+    if not _is_key(key or NO_KEY):
         message = "the key holds a space, a line end or a letter that no key has"
         return InputError(message, where=config.key_variable, hint="set the variable to the key and nothing else")
     if account.budget_usd is not None and config.model not in config.prices:
         hint = f"write down [prices.{json.dumps(config.model)}]: input_usd and output_usd, a million tokens; 0 if it is free"
         return InputError("a budget can't be kept without prices", where=where, hint=hint)
     return None
+
+
+def wrong_endpoint(config: TeacherConfig, stage: str) -> InputError | None:
+    """The error for an endpoint that is named and can't be one."""
+    setting = _where(config, stage) if config.base_url or config.profile else URL
+    if config.endpoint and not _is_address(config.endpoint):
+        hint = "give the whole address: http://127.0.0.1:8000/v1, say"
+        return InputError(f"{config.endpoint!r} is no endpoint's address", where=setting, hint=hint)
+    try:
+        without_key(config.endpoint)
+    except InputError as error:
+        return InputError(error.message, where=setting, hint=error.hint)
+    return None
+
+
+def _where(config: TeacherConfig, stage: str) -> str:
+    return f"[stages.{stage}] model = {config.model!r}"
+
+
+def _wants_key(config: TeacherConfig) -> bool:
+    """Whether it is a known provider that is asked, where it is known to be: local servers want no key."""
+    return not config.base_url and config.known.base_url.startswith("https://")
 
 
 def _is_address(url: str) -> bool:
