@@ -304,35 +304,6 @@ class Sample(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluatedSample(Record):
-    """What a checkpoint did with a sample that it was not trained on, greedily. None where a figure has no meaning."""
-
-    kind = "evaluated"
-    table = "evaluations"
-
-    video: Id
-    sample: Id
-    task: Id
-    student: Id
-    """As of rollouts: the digest of its bytes; of a checkpoint on the Hub, of its name."""
-    checkpoint: str
-    """What it is called."""
-    ending: str
-    look: Look | None
-    """The first one whose clip was shown."""
-    target: Look | None
-    """Where it should have looked, where one look is known to be right."""
-    iou: float | None
-    density_error: float | None
-    answer: str
-    score: float
-    """How right its answer is."""
-    uniform_frames: float
-    """The same where its look is laid over the whole video."""
-    visual_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one input of one stage. Every input has exactly one, or is still pending."""
 

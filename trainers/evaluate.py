@@ -31,9 +31,9 @@ from dmforge.generators.inference.sample_request import sample_request
 from dmforge.generators.student.load_student import load
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.evaluated_sample import EvaluatedSample
 from dmforge.schemas.ids import Id, digest, read, show
 from dmforge.schemas.looks import Look, Window, print_span, read_density
-from dmforge.schemas.records import EvaluatedSample
 from dmforge.trainers.baselines import Baselines, baselines
 from dmforge.trainers.evaluation_rows import EvaluationRow, row_of, target_of
 from dmforge.trainers.evaluation_settings import EvaluationSettings, RollSettings

@@ -13,8 +13,8 @@ from dmforge.curation.lake.parts import read_part
 from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.workspace_folder import WorkspaceFolder, retry_while_held
 from dmforge.schemas.columns import schema, to_arrow
+from dmforge.schemas.evaluated_sample import EvaluatedSample
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.records import EvaluatedSample
 
 EVALUATE = "evaluate"
 """The stage that these commits name."""
