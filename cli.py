@@ -84,7 +84,8 @@ def run(
     workspace: WorkspaceOption = Path(),
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
     videos: Annotated[int | None, typer.Option(min=1, max=MANY, help="A pilot on so many videos; later runs reuse it.")] = None,
-    budget: Annotated[float | None, typer.Option(metavar="USD", min=0, help="Spend no more than this on teachers.")] = None,
+    budget: Annotated[float | None, typer.Option(metavar="USD", min=0, help="What teachers may cost, in all runs.")] = None,
+    per_run: Annotated[bool, typer.Option("--per-run", help="The budget is for this run alone.")] = False,
     retry_quarantined: Annotated[bool, typer.Option("--retry-quarantined", help="Try again what was quarantined.")] = False,
     executor: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or those of a Ray cluster.")] = "local",
     address: Annotated[
@@ -102,12 +103,14 @@ def run(
     """Do what is pending. Stop it whenever you like: the same command goes on."""
     from dmforge.commands.caller import command_line
     from dmforge.commands.full_run import RunSettings
+    from dmforge.commands.run_account import SpendingLimits
 
     rank_options = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--wait-timeout": wait_timeout is not None}
     share = _share(rank, world_size, rank_options | {"--executor": executor == "ray"})
     if address is not None and executor != "ray":
         raise InputError("`--address` needs `--executor ray`", where="--address", hint="give --executor ray, or leave it out")
-    settings = RunSettings(until, videos, budget, retry_quarantined, executor, address, share, log=log, keep_going=keep_going)
+    limits = SpendingLimits(budget, per_run, keep_going)
+    settings = RunSettings(until, videos, limits, retry_quarantined, executor, address, share, log=log)
     if wait_timeout is not None:
         settings = replace(settings, wait_timeout_s=wait_timeout)
     finished = _workspace(workspace).run_with(settings, command_line())

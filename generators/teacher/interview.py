@@ -28,6 +28,7 @@ from dmforge.generators.teacher.client import (
 )
 from dmforge.generators.teacher.content_filters import PROMPT_FILTER, names_filter
 from dmforge.generators.teacher.frames_sent import FramesSent, frames_sent
+from dmforge.generators.teacher.largest_look import max_usage_of_look
 from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestion, question_key
 from dmforge.generators.teacher.response import shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
@@ -89,6 +90,10 @@ class Interview:
     async def aclose(self) -> None:
         self._journal.close()
         await self._teacher.aclose()
+
+    def max_usd_of_look(self, reply_type: type[Reply], video: Video, text: str) -> float:
+        """The most that a question with frames of a look can cost, whichever look that will be."""
+        return self._config.price.usd(max_usage_of_look(self._config, self.clips, reply_type, video, text, self._limit))
 
     async def ask(
         self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int, max_questions: int | None = None
