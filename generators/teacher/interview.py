@@ -174,6 +174,8 @@ class Interview:
         answer = await self._uncut_answer(key, question.video, ask)
         if is_known:
             self._account.events.emit(AnswerKnown(self._stage, self.model))
+        else:  # not as it comes: many may be on their way to the disk before the first of them is read
+            self._received += 1
         return key, answer
 
     async def _uncut_answer(self, key: Id, video: Id, ask: Callable[[int], Awaitable[Answer]]) -> Answer:
@@ -202,13 +204,11 @@ class Interview:
             question.image_count, question.image_size, question.bounds, limit,
         )  # fmt: skip
         try:
-            answer = await self._teacher.ask(request)
+            return await self._teacher.ask(request)
         except DmforgeError as error:
             if not isinstance(error, Transient):
                 error.where = error.where or f"{self._stage}, {show(Video.kind, question.video)}"
             raise
-        self._received += 1
-        return answer
 
     def _images(self, video: Video, look: Look | None, sent: FramesSent) -> list[bytes]:
         media = Media(self._workspace, video.id)
