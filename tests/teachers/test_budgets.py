@@ -133,7 +133,7 @@ def test_a_look_that_is_paid_for_gets_its_answer(workspace: Path, oracle: str) -
     (annotate,) = [stage for stage in stages if isinstance(stage, Ask)]
     first_videos = LakeView(Lake(folder), stages).last_of_first(6)
     view, spent = LakeView(Lake(folder), stages, last_video=first_videos), 0.0
-    for budget in (0.004, 0.012, 0.0135, 0.0, 0.015):
+    for budget in (0.004, 0.0125, 0.0, 0.015):
         annotate.account = Budget(budget)
         batches = list(ask(annotate, folder, pending_batches(view, annotate), lambda _: None))
         spent += annotate.account.usd

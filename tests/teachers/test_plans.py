@@ -9,6 +9,7 @@ import pytest
 from benchmarks.plans import rest_of
 
 
+@pytest.mark.slow
 def test_the_rest_costs_what_a_plan_says_where_replies_have_to_be_repeated(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
