@@ -7,18 +7,15 @@ is plain, one that thinks a thousand tokens before it speaks, one of whose repli
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from dmforge.api import workspace as api
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
-from dmforge.generators.teacher.teacher_config import URL
-from tests.support.provider import serving
+from tests.support.planned_rest import rest_of
 from tests.support.tables import show
 
 HABITS = ("plain", "thinks-unseen", "broken-json")
@@ -40,21 +37,6 @@ FREE_UNTIL = {"from-raw-video": "ingest", "demo": "duplicates", "dm-cot": "dupli
 """By recipe, the last stage before anything is asked: done once, for all habits."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRest:
-    """What was planned for the rest of a run, and what was spent on it."""
-
-    pilot_usd: float
-    planned_usd: float
-    spent_usd: float
-    planned_by_stage: Mapping[str, float]
-    spent_by_stage: Mapping[str, float]
-
-    @property
-    def ratio(self) -> float:
-        return self.planned_usd / self.spent_usd
-
-
 def prepared(recipe: str, worlds: Path, folder: Path) -> Path:
     """A workspace of a recipe in which all videos are known and nobody was asked anything yet."""
     if folder.exists():
@@ -71,27 +53,6 @@ def prepared(recipe: str, worlds: Path, folder: Path) -> Path:
         workspace.import_annotations("jsonl", worlds / "tasks.jsonl")
     workspace.run(until=FREE_UNTIL[recipe], progress=False)
     return folder
-
-
-def rest_of(folder: Path, habit: str, pilot_videos: int, until: str | None = None) -> PlannedRest:
-    """Run a pilot against a provider with a habit, plan the rest, and run it."""
-    workspace = api.Workspace(folder)
-    with serving(habit) as (url, _):
-        os.environ[URL] = url
-        pilot = workspace.run(videos=pilot_videos, until=until, progress=False)
-        plan = workspace.plan()
-        rest = workspace.run(until=until, progress=False)
-    assert pilot.spent is not None
-    assert rest.spent is not None
-    pending = [(stage.name, stage.deferred) for done in (pilot, rest) for stage in done.stages if stage.deferred]
-    assert not pending, f"{folder.name} is unfinished: {pending}"
-    return PlannedRest(
-        pilot.spent.total.usd,
-        plan.cost,
-        rest.spent.total.usd,
-        {forecast.name: forecast.cost.usd for forecast in plan.stages if forecast.cost.usd},
-        {name: totals.usd for name, totals in rest.spent.stages.items()},
-    )
 
 
 def main() -> None:

@@ -37,7 +37,10 @@ class SpendingLimits:
 
 
 NO_LIMITS = SpendingLimits()
-WHAT_TO_TYPE = "`dmforge plan` says what the rest costs: run again with a larger --budget"
+WHAT_TO_TYPE = (
+    "the next question could cost more than is left; `dmforge plan` says what all the rest should: "
+    "run again with a larger --budget"
+)
 
 
 @contextmanager
@@ -60,7 +63,7 @@ def run_account(
         yield account
     finally:
         if account.is_used_up:
-            _say(console, f"budget: used up, {_spent_of(account, share)}; {WHAT_TO_TYPE}")
+            _say(console, f"budget: used up, {_spent_of(account, share)}: {WHAT_TO_TYPE}")
 
 
 def _account(

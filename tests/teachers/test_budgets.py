@@ -63,11 +63,12 @@ def test_a_killed_run_says_what_it_had_spent_and_the_same_command_spends_its_bud
     assert charged <= planned / 2 + UNDER_WAY_USD
     assert opening in stderr
     assert BUDGET_USED_UP in stderr
-    assert re.search(r"budget: used up, \$0\.0\d+ of \$0\.0\d+ spent; `dmforge plan` says what the rest costs", stderr)
+    assert re.search(r"budget: used up, \$0\.0\d+ of \$0\.0\d+ spent: the next question could cost more", stderr)
     for path in (workspace / "runs").glob("*.json"):
         path.unlink()
     dmforge(*again, code=1)
-    assert usd(bill(oracle)) == charged
+    assert usd(bill(oracle)) <= planned / 2 + UNDER_WAY_USD
+    charged = usd(bill(oracle))
     assert "budget: $0.0150 for this run alone" in dmforge(*again[:-1], 0.015, "--per-run", code=1)
     assert usd(bill(oracle)) > charged
 

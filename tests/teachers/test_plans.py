@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.plans import rest_of
+from tests.support.planned_rest import rest_of
 
 
 @pytest.mark.slow
