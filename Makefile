@@ -91,6 +91,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.importing
 	$(BIN)/python -m benchmarks.teacher
 	$(BIN)/python -m benchmarks.questions
+	$(BIN)/python -m benchmarks.plans
 	$(BIN)/python -m benchmarks.filters
 	$(BIN)/python -m benchmarks.select
 	$(BIN)/python -m benchmarks.report

@@ -83,7 +83,8 @@ def run(
     workspace: WorkspaceOption = Path(),
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
     videos: Annotated[int | None, typer.Option(min=1, max=MANY, help="A pilot on so many videos; later runs reuse it.")] = None,
-    budget: Annotated[float | None, typer.Option(metavar="USD", min=0, help="Spend no more than this on teachers.")] = None,
+    budget: Annotated[float | None, typer.Option(metavar="USD", min=0, help="What teachers may cost, in all runs.")] = None,
+    per_run: Annotated[bool, typer.Option("--per-run", help="The budget is for this run alone.")] = False,
     retry_quarantined: Annotated[bool, typer.Option("--retry-quarantined", help="Try again what was quarantined.")] = False,
     retry_rejected: Annotated[
         str | None, typer.Option(metavar="REASON", help="One more round of attempts for what was rejected for this reason.")
@@ -105,15 +106,15 @@ def run(
     from dmforge.commands.caller import command_line
     from dmforge.commands.full_run import RunSettings
     from dmforge.commands.rank_options import share_of_rank
+    from dmforge.commands.run_account import SpendingLimits
 
     rank_options = {"--videos": videos, "--retry-quarantined": retry_quarantined, "--wait-timeout": wait_timeout is not None}
     rank_options |= {"--executor": executor == "ray", "--retry-rejected": retry_rejected}
     share = share_of_rank(rank, world_size, rank_options)
     if address is not None and executor != "ray":
         raise InputError("`--address` needs `--executor ray`", where="--address", hint="give --executor ray, or leave it out")
-    settings = RunSettings(
-        until, videos, budget, retry_quarantined, retry_rejected, executor, address, share, log=log, keep_going=keep_going
-    )
+    limits = SpendingLimits(budget, per_run, keep_going)
+    settings = RunSettings(until, videos, limits, retry_quarantined, retry_rejected, executor, address, share, log=log)
     if wait_timeout is not None:
         settings = replace(settings, wait_timeout_s=wait_timeout)
     finished = _workspace(workspace).run_with(settings, command_line())

@@ -38,6 +38,8 @@ class Plan(CommandResult):
     stages: tuple[Forecast, ...]
     waiting_files: int
     """Files that the recipe itself names and that no run has registered yet: they are not in the forecast."""
+    remarks: tuple[str, ...] = ()
+    """What is to be said of the recipe's prices."""
 
     @property
     def cost(self) -> float:
@@ -66,7 +68,7 @@ class Plan(CommandResult):
             yield f"the cost of {', '.join(self.unpriced)} isn't known yet and not in the sum: {hint}"
 
     def as_json(self) -> dict[str, Any]:
-        return {"stages": list(map(_forecast_json, self.stages)), "cost": self.cost}
+        return {"stages": list(map(_forecast_json, self.stages)), "cost": self.cost, "remarks": list(self.remarks)}
 
     def blocks(self) -> Iterator[Block]:
         counts = ["to do", "expected more", "reused", "superseded", "read anew"]
@@ -81,6 +83,7 @@ class Plan(CommandResult):
             print_amount(self.cost),
         ]
         yield TextTable(columns, [*map(_forecast_row, self.stages), total_row])
+        yield from self.remarks
 
 
 def _forecast_json(forecast: Forecast) -> dict[str, Any]:

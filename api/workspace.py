@@ -27,6 +27,7 @@ from dmforge.commands.audit import Why
 from dmforge.commands.caller import Caller, python_call
 from dmforge.commands.full_run import RunSettings, full_run
 from dmforge.commands.intake import Imported, Ingested
+from dmforge.commands.run_account import SpendingLimits
 from dmforge.commands.select import Selected
 from dmforge.commands.upgrade import Upgraded
 from dmforge.curation.audit import output, sql_sandbox
@@ -81,7 +82,7 @@ class Workspace:
     def plan(self) -> Plan:
         """What a run would do and cost."""
         waiting_files = declared_videos.to_bring(self.folder)
-        return Plan(tuple(plan_commands.plan(self.folder)), waiting_files)
+        return Plan(tuple(plan_commands.plan(self.folder)), waiting_files, tuple(plan_commands.remarks(self.folder)))
 
     def run(
         self,
@@ -89,6 +90,7 @@ class Workspace:
         until: str | None = None,
         videos: int | None = None,
         budget_usd: float | None = None,
+        budget_per_run: bool = False,
         retry_quarantined: bool = False,
         retry_rejected: str | None = None,
         progress: bool | Callable[[StageReport], None] = True,
@@ -96,14 +98,15 @@ class Workspace:
     ) -> StageTable:
         """Do what is pending, up to a stage, on so many videos, for so much money. Whatever stops it, the same call goes on.
 
+        The budget bounds what the workspace has spent in all runs; with `budget_per_run`, what this one spends.
         `retry_rejected` names a reason for which inputs were rejected: each is granted one more round of its stage's attempts.
         `progress` prints on stderr; a function is called as each stage ends, and nothing is printed. To the file `log` each
         event is appended as it happens, as a line of JSON.
         """
-        log_path = None if log is None else Path(log)
-        settings = RunSettings(until, videos, budget_usd, retry_quarantined, retry_rejected, log=log_path)
-        arguments = {"until": until, "videos": videos, "budget_usd": budget_usd, "retry_quarantined": retry_quarantined}
-        arguments |= {"retry_rejected": retry_rejected}
+        limits, log_path = SpendingLimits(budget_usd, budget_per_run), None if log is None else Path(log)
+        settings = RunSettings(until, videos, limits, retry_quarantined, retry_rejected, log=log_path)
+        arguments = {"until": until, "videos": videos, "budget_usd": budget_usd, "budget_per_run": budget_per_run}
+        arguments |= {"retry_quarantined": retry_quarantined, "retry_rejected": retry_rejected}
         on_stage = None if isinstance(progress, bool) else progress
         return self.run_with(settings, self._called("run", arguments, progress is True), on_stage)
 

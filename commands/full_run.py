@@ -12,6 +12,7 @@ from dmforge.commands import declared_videos, run
 from dmforge.commands.caller import Caller
 from dmforge.commands.console import print_awaited, print_deferred, print_spent
 from dmforge.commands.rank_run import run_share
+from dmforge.commands.run_account import NO_LIMITS, SpendingLimits
 from dmforge.curation.contract.request_totals import SpentByStage
 from dmforge.curation.contract.run_events import RunEvents
 from dmforge.curation.engine.driver import StageReport
@@ -29,7 +30,7 @@ class RunSettings:
     """The last stage."""
     videos: int | None = None
     """A pilot on so many videos."""
-    budget_usd: float | None = None
+    limits: SpendingLimits = NO_LIMITS
     retry_quarantined: bool = False
     retry_rejected: str | None = None
     """The reason for which inputs were rejected that are granted further attempts."""
@@ -42,8 +43,6 @@ class RunSettings:
     """How long a rank waits where no other is at work."""
     log: Path | None = None
     """The file to which each event is appended, as it happens."""
-    keep_going: bool = False
-    """Ask on, though none of a teacher's first replies could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +86,8 @@ def _reports(workspace: WorkspaceFolder, caller: Caller, settings: RunSettings, 
             settings.share,
             settings.wait_timeout_s,
             settings.until,
-            settings.budget_usd,
+            settings.limits,
             events,
-            settings.keep_going,
         )
         return
     with contextlib.ExitStack() as stack:
@@ -102,9 +100,8 @@ def _reports(workspace: WorkspaceFolder, caller: Caller, settings: RunSettings, 
             settings.until,
             settings.videos,
             settings.retry_quarantined,
-            settings.budget_usd,
+            settings.limits,
             executor,
             events,
-            settings.keep_going,
             settings.retry_rejected,
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dmforge.commands.journal_probe import unanswered
+from dmforge.commands.price_remarks import price_remarks
 from dmforge.commands.run import readers_view
 from dmforge.curation.contract.budget import ExpectedCost, Usage
 from dmforge.curation.contract.collective import Collective, StageCounts
@@ -42,6 +43,11 @@ class Forecast:
     """It will ask, and neither its inputs nor what some have cost are known yet."""
     blocked_by: str
     """What has to be made by other means first, if anything: a run ends before this stage."""
+
+
+def remarks(workspace: WorkspaceFolder) -> list[str]:
+    """What the recipe's prices leave to be said of the costs of a plan."""
+    return price_remarks(read_recipe(workspace.require().recipe))
 
 
 def plan(workspace: WorkspaceFolder) -> list[Forecast]:

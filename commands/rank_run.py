@@ -9,7 +9,7 @@ from functools import partial
 from rich.console import Console
 
 from dmforge.commands.run import name_packed, record_reports
-from dmforge.curation.contract.budget import Budget
+from dmforge.commands.run_account import NO_LIMITS, SpendingLimits, run_account
 from dmforge.curation.contract.run_events import RunEvents
 from dmforge.curation.contract.stage import AnyStage, Ask, Root
 from dmforge.curation.engine import run_log
@@ -35,9 +35,8 @@ def run_share(
     share: Share,
     wait_timeout_s: float,
     until: str | None = None,
-    budget_usd: float | None = None,
+    limits: SpendingLimits = NO_LIMITS,
     events: RunEvents | None = None,
-    keep_going: bool = False,
 ) -> Iterator[StageReport]:
     """Run the pending work on one rank's videos, beside other ranks on the same folder, with its part of the budget."""
     recipe = read_recipe(workspace.require().recipe)
@@ -48,12 +47,13 @@ def run_share(
     with claim_share(workspace, share, command):
         if not _is_enrolled(workspace, recipe):
             raise _changed_list_error(workspace)
-        account = Budget(budget_usd if budget_usd is None else budget_usd / share.of, events, keep_going=keep_going)
-        driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, wait_timeout_s)
-        with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
-            yield from record_reports(driver.run_share(recipe.upto(until)), record)
+        stages = recipe.upto(until)
+        with run_account(workspace, recipe, stages, console, limits, events, share) as account:
+            driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, wait_timeout_s)
+            with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
+                yield from record_reports(driver.run_share(stages), record)
         if share.rank == 0:
-            name_packed(Lake(workspace), recipe.upto(until))
+            name_packed(Lake(workspace), stages)
 
 
 def _enrol(workspace: WorkspaceFolder, recipe: Recipe, command: str) -> None:

@@ -13,9 +13,9 @@ import pyarrow as pa
 from rich.console import Console
 
 from dmforge.commands.readable_recipe import readable_recipe
+from dmforge.commands.run_account import NO_LIMITS, SpendingLimits, run_account
 from dmforge.curation.audit.id_lookup import MAX_LISTED, TypedId, read_id, require_kind
 from dmforge.curation.audit.printed_ids import KINDS
-from dmforge.curation.contract.budget import Budget
 from dmforge.curation.contract.collective import StageCounts
 from dmforge.curation.contract.run_events import RunEvent, RunEvents, StageBegan, StageEnded
 from dmforge.curation.contract.stage import AnyStage, Root
@@ -92,10 +92,9 @@ def run(
     until: str | None = None,
     pilot: int | None = None,
     retry_quarantined: bool = False,
-    budget_usd: float | None = None,
+    limits: SpendingLimits = NO_LIMITS,
     executor: Executor | None = None,
     events: RunEvents | None = None,
-    keep_going: bool = False,
     retry_rejected: str | None = None,
 ) -> Iterator[StageReport]:
     """Run the pending work, yielding a report as each stage ends. A budget is never exceeded by calls to teachers."""
@@ -114,13 +113,13 @@ def run(
             console.print(f"{reopened_count} rejected inputs are pending again, with further attempts", highlight=False)
         elif retry_rejected is not None:
             console.print("nothing more is granted: inputs of an earlier grant are still pending", highlight=False)
-        account = Budget(budget_usd, events, keep_going=keep_going)
-        driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, account)
-        with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
-            try:
-                yield from record_reports(driver.run(stages, pilot), record)
-            finally:
-                record.last_video = driver.last_video
+        with run_account(workspace, recipe, stages, console, limits, events) as account:
+            driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, account)
+            with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
+                try:
+                    yield from record_reports(driver.run(stages, pilot), record)
+                finally:
+                    record.last_video = driver.last_video
         name_packed(lake, stages, driver.last_video)
 
 

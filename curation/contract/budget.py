@@ -1,14 +1,17 @@
 """The cost of teacher calls: counted by stage and model, and limited before it is spent.
 
-The most that a call can cost is reserved before it is sent, and replaced by its actual cost afterwards. What a provider
-doesn't report is estimated.
+The most that a call can cost is reserved before it is sent, and replaced by its actual cost afterwards. Of an attempt of two
+calls the second is reserved with the first, so that what was begun can be finished. What a provider doesn't report is
+estimated.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
@@ -21,7 +24,7 @@ from dmforge.schemas.errors import Transient
 MILLION = 1_000_000
 EPSILON_USD = 1e-12
 """Amounts below this are rounding errors of float sums."""
-BUDGET_USED_UP = "the budget of this run is used up"
+BUDGET_USED_UP = "the budget is used up"
 MAX_TOKENS = 1_000_000_000
 """The most tokens that one call can have: a hundred times the longest context. A larger figure is no count."""
 COUNTS = ("prompt_tokens", "completion_tokens")
@@ -111,11 +114,54 @@ class RequestEnd:
     seconds: float
 
 
-class Budget:
-    """The budget of a run, and what was spent of it."""
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a budget leaves to one run; it stands in the run's record."""
 
-    def __init__(self, budget_usd: float | None = None, events: RunEvents | None = None, *, keep_going: bool = False) -> None:
+    budget_usd: float
+    """For all runs of the workspace."""
+    spent_before_usd: float
+    """By runs before this one."""
+    usd: float
+    """What this run, or this rank, may spend."""
+    rank: int = 0
+    ranks: int = 1
+
+
+class SecondCall:
+    """The second call of an attempt: what it can cost at most is set aside as soon as the first one is really sent."""
+
+    def __init__(self, max_usd: Callable[[], float]) -> None:
+        self._max_usd = max_usd
+        self.is_due = False
+        """The first call was answered: from now on calls are paid from what was set aside."""
+        self.held_usd = 0.0
+        """Set aside now."""
+
+    def kept_usd(self) -> float:
+        """What must stay set aside once the next call is reserved."""
+        return 0.0 if self.is_due else self._max_usd()
+
+
+_SECOND_CALL: ContextVar[SecondCall | None] = ContextVar("second call", default=None)
+"""Of the attempt that the current task is at."""
+
+
+class Budget:
+    """The budget of a run, what was spent of it, and what is reserved: for calls under way, and for second calls to come."""
+
+    def __init__(
+        self,
+        budget_usd: float | None = None,
+        events: RunEvents | None = None,
+        *,
+        keep_going: bool = False,
+        allowance: Allowance | None = None,
+    ) -> None:
         self.budget_usd = budget_usd
+        """For this run."""
+        self.allowance = allowance
+        """How it follows from the workspace's budget, if it does."""
         self.events = events or RunEvents()
         """Of the run: each request is told there as it is settled."""
         self.spent: defaultdict[tuple[str, str], ModelCost] = defaultdict(ModelCost)
@@ -126,7 +172,11 @@ class Budget:
         """Ask on, though none of a teacher's replies could be read so far."""
         self.to_change: dict[str, str] = {}
         """By stage that ended: what to change before it is run again, where it would end alike as it is."""
+        self.is_used_up = False
+        """Some call could not be paid."""
         self._reserved_usd = 0.0
+        self._stuck_usd = 0.0
+        """Set aside by attempts that wait themselves: nobody else may wait for it."""
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
@@ -141,27 +191,61 @@ class Budget:
             self.notes.append(text)
             self.events.emit(RequestsChanged(stage, model, words))
 
-    async def reserve(self, max_usd: float) -> None:
-        """Reserve an amount; if it may exceed the budget, wait for calls in flight, or raise Transient where there are none."""
-        while self.budget_usd is not None and self.usd + self._reserved_usd + max_usd > self.budget_usd:
-            if self._reserved_usd <= 0:
-                raise Transient(BUDGET_USED_UP)
-            release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(release)
-            await release
-        self._reserved_usd += max_usd
+    @contextmanager
+    def two_calls(self, second_max_usd: Callable[[], float]) -> Generator[SecondCall]:
+        """An attempt of two calls; what is left of what it set aside is free again when the block ends, however it does."""
+        second = SecondCall(second_max_usd)
+        outer = _SECOND_CALL.set(second)
+        try:
+            yield second
+        finally:
+            _SECOND_CALL.reset(outer)
+            self._release(second.held_usd)
 
-    def settle(self, stage: str, model: str, max_usd: float, usage: Usage, usd: float, end: RequestEnd | None = None) -> None:
-        """Replace a call's reservation by its actual cost. Without an `end` nothing was sent."""
-        spent = self.spent[stage, model]
-        spent.usage, spent.usd = spent.usage + usage, spent.usd + usd
-        self._reserved_usd -= max_usd
+    async def reserve(self, max_usd: float) -> None:
+        """Reserve an amount, and what the attempt's second call may need; if that may exceed the budget, wait for others, or
+        raise Transient where none is under way."""
+        if self.budget_usd is None:
+            return
+        second = _SECOND_CALL.get() or SecondCall(lambda: 0.0)
+        needed_usd = max_usd + second.kept_usd()
+        while needed_usd > second.held_usd and self.usd + self._reserved_usd + needed_usd - second.held_usd > self.budget_usd:
+            if self._reserved_usd - self._stuck_usd - second.held_usd <= EPSILON_USD:
+                self.is_used_up = True
+                raise Transient(BUDGET_USED_UP)
+            await self._wait(second.held_usd)
+        self._reserved_usd += max(0.0, needed_usd - second.held_usd)
+        second.held_usd = max(second.held_usd, needed_usd) - max_usd
+
+    async def _wait(self, held_usd: float) -> None:
+        """Wait until something is settled or released, while what the waiting attempt holds is not to be waited for."""
+        release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(release)
+        self._stuck_usd += held_usd
+        try:
+            await release
+        finally:
+            self._stuck_usd -= held_usd
+
+    def _release(self, usd: float) -> None:
+        """Give up a reservation, and let those try again who wait for one."""
+        self._reserved_usd -= usd
         if self._reserved_usd < EPSILON_USD:
             self._reserved_usd = 0.0
         waiting, self._waiting = self._waiting, []
         for release in waiting:
             if not release.done():
                 release.set_result(None)
+
+    def settle(self, stage: str, model: str, max_usd: float, usage: Usage, usd: float, end: RequestEnd | None = None) -> None:
+        """Replace a call's reservation by its actual cost. Without an `end` nothing was sent."""
+        spent = self.spent[stage, model]
+        spent.usage, spent.usd = spent.usage + usage, spent.usd + usd
+        unspent_usd, second = max(0.0, max_usd - usd), _SECOND_CALL.get()
+        if self.budget_usd is not None and second is not None and second.is_due:  # it may have to be sent again
+            second.held_usd += unspent_usd
+            max_usd -= unspent_usd
+        self._release(max_usd)
         if end is not None:
             self._tell(stage, model, usage, usd, end)
 

@@ -38,7 +38,11 @@ class PaidInputs:
 
 
 def paid_inputs(workspace: WorkspaceFolder, prices: Mapping[str, Price]) -> dict[tuple[str, str], PaidInputs]:
-    """By stage and variant, as far as some were asked about and finished. A run that was killed has told nothing."""
+    """By stage and variant, as far as some were asked about and finished.
+
+    Calls about inputs that a run didn't finish count, too, above all of one that was killed: too much is planned, not too
+    little.
+    """
     totals: dict[tuple[str, str], PaidInputs] = {}
     for _, content in records(workspace):
         for row in content.get("settled", ()):

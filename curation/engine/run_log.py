@@ -1,4 +1,5 @@
-"""The record of a run: who ran what, when, with which resolved recipe and versions. Times and hosts are stored here only."""
+"""The record of a run: who ran what, when, with which resolved recipe and versions, and what it spent so far. Times and hosts
+are stored here only."""
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ import os
 import platform
 import secrets
 import socket
+import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -19,7 +21,15 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from dmforge.curation.contract.budget import Budget
-from dmforge.curation.contract.run_events import AnswerKnown, BatchCommitted, RunBegan, RunEnded, RunEvent, StageBegan
+from dmforge.curation.contract.run_events import (
+    AnswerKnown,
+    BatchCommitted,
+    RequestEvent,
+    RunBegan,
+    RunEnded,
+    RunEvent,
+    StageBegan,
+)
 from dmforge.curation.io.atomic import write_json
 from dmforge.curation.io.plugins import loaded_plugins
 from dmforge.curation.workspace_folder import WorkspaceFolder, user_name
@@ -31,10 +41,13 @@ from dmforge.schemas.visible import shortened
 Ending = Literal["done", "unfinished", "failed", "interrupted"]
 PACKAGES = ("dmforge", "duckdb", "pyarrow", "av", "pydantic")
 MAX_ERROR_CHARS = 500
+WRITE_EVERY_S = 2.0
+"""Seconds between writes while a run asks: what a killed run has spent since is in the journal alone."""
 
 
 class Run:
-    """The record of a current run. Its file says `running` until it ends; that of a killed run stays so, and harms nothing."""
+    """The record of a current run. Its file says `running` until it ends; that of a killed run stays so, with what it had
+    spent when it was last written."""
 
     def __init__(self, workspace: WorkspaceFolder, command: str, recipe: Mapping[str, Any], account: Budget) -> None:
         started = datetime.now(UTC)
@@ -52,8 +65,9 @@ class Run:
             "user": user_name(), "host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version(),
             "packages": versions(), "plugins": loaded_plugins(), "cost_usd": 0.0, "spent": [], "notes": [], "settled": [],
             "stages": [], "last_video": None, "recipe": recipe,
+            "allowance": None if account.allowance is None else asdict(account.allowance),
         }  # fmt: skip
-        write_json(self.path, self._content)
+        self._write()
         account.events.emit(RunBegan(self.path.stem, command))
 
     def stage(self, name: str, counts: Mapping[str, Any]) -> None:
@@ -61,16 +75,29 @@ class Run:
         self._content["stages"].append({"name": name, **counts})
 
     def follow(self, event: RunEvent) -> None:
-        """Count what is settled: with what was spent beside it a plan tells what an input costs."""
+        """Count what is settled: with what was spent beside it a plan tells what an input costs. Now and then it is written."""
+        is_due = False
         if isinstance(event, StageBegan):
             self._settled[event.stage, event.variant] += 0
         elif isinstance(event, BatchCommitted):
             self._settled[event.stage, event.variant] += event.made + event.rejected + event.quarantined
+            is_due = any(stage == event.stage for stage, _ in self.account.spent)
         elif isinstance(event, AnswerKnown):
             self._known_answers[event.stage] += 1
+        elif isinstance(event, RequestEvent):
+            is_due = time.monotonic() >= self._written_s + WRITE_EVERY_S
+        if is_due:
+            with suppress(DmforgeError):  # a disk that refuses is said by the last write: paid calls are under way here
+                self._write()
 
     def close(self, ending: Ending, error: str = "") -> None:
-        """Write down how the run ended, and what it spent, stage by stage and model by model."""
+        """Write down how the run ended."""
+        self._content |= {"state": self.ending or ending, "ended": datetime.now(UTC).isoformat()}
+        self.account.events.emit(RunEnded(self._content["state"], self.account.usd, error))
+        self._write()
+
+    def _write(self) -> None:
+        """Write down what was spent and settled so far, stage by stage and model by model."""
         spent_rows = [
             {"stage": stage, "model": model, **asdict(spent_entry.usage), "usd": spent_entry.usd}
             for (stage, model), spent_entry in sorted(self.account.spent.items())
@@ -80,10 +107,9 @@ class Run:
             for (stage, variant), inputs in self._settled.items()
         ]
         last_video = None if self.last_video is None else show(Video.kind, self.last_video)
-        state = {"state": self.ending or ending, "ended": datetime.now(UTC).isoformat()}
-        self._content |= {**state, "cost_usd": self.account.usd, "spent": spent_rows, "notes": self.account.notes}
+        self._content |= {"cost_usd": self.account.usd, "spent": spent_rows, "notes": self.account.notes}
         self._content |= {"settled": settled_rows, "last_video": last_video}
-        self.account.events.emit(RunEnded(state["state"], self.account.usd, error))
+        self._written_s = time.monotonic()
         write_json(self.path, self._content)
 
 
@@ -91,7 +117,7 @@ class Run:
 def recorded(
     workspace: WorkspaceFolder, command: str, recipe: Mapping[str, Any], account: Budget | None = None
 ) -> Generator[Run]:
-    """Record a run, and what it spends of an account, however it ends, except by a kill."""
+    """Record a run, and what it spends of an account, however it ends; by a kill, what it had spent up to shortly before."""
     run = Run(workspace, command, recipe, account or Budget())
     try:
         with run.account.events.followed_by(run.follow):

@@ -148,7 +148,7 @@ class Lake:
         for path in lake_folder.glob("*/part-*.parquet*"):
             if path not in live_paths:
                 path.unlink(missing_ok=True)
-        for path in self.workspace.commits.glob(f"*/*{TEMPORARY}"):
+        for path in (*self.workspace.commits.glob(f"*/*{TEMPORARY}"), *self.workspace.runs.glob(f"*{TEMPORARY}")):
             path.unlink(missing_ok=True)
 
 

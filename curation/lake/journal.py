@@ -8,7 +8,9 @@ import itertools
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -204,6 +206,19 @@ def answers(workspace: WorkspaceFolder) -> pa.Table:
     for batch in batched(rows, BATCH_ROWS):
         tables.append(pa.table(dict(zip(ANSWERS.names, zip(*batch, strict=True), strict=True)), ANSWERS))
     return pa.concat_tables(tables)
+
+
+def answered_tokens(workspace: WorkspaceFolder) -> dict[str, Counter[str]]:
+    """By model, the tokens of its answers in the journal, as far as they are known: the sums alone, in a third of the time."""
+    sums: dict[str, Counter[str]] = {}
+    for path in sorted(workspace.journal.glob("*/*.jsonl")):
+        with path.open("rb") as lines:
+            for line in lines:
+                with suppress(ValueError):  # a damaged line, or half of one
+                    content = read_line(line)
+                    model = content.get("model", path.parent.name)
+                    sums.setdefault(model, Counter()).update(token_counts(content["answer"].get("usage")))
+    return sums
 
 
 AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, str | None]

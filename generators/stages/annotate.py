@@ -6,14 +6,16 @@ may be given to the teacher where it doesn't find one of its own: the candidate 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from random import Random
 from typing import Annotated
 
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
-from dmforge.curation.contract.budget import ExpectedCost, Usage
+from dmforge.curation.contract.budget import ExpectedCost, SecondCall, Usage
 from dmforge.curation.contract.stage_results import Made, Quarantined, Result
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, In, Out, RetryingConfig, RetryingStage
@@ -31,7 +33,7 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.grammar import assemble
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.looks import Look, Window, print_seconds, print_span
+from dmforge.schemas.looks import MAX_CS, Look, Window, print_seconds, print_span
 from dmforge.schemas.prompts import prompt, question_text
 from dmforge.schemas.records import Candidate, Task, TaskWithVideo, Video, WindowSource
 from dmforge.schemas.replies import AnswerReply, GivenReply, LookReply
@@ -41,6 +43,8 @@ GUESSED_CS, GUESSED_FPS = 400, Fraction(3)
 """The look that a cost estimate assumes, where only the teacher can choose it."""
 MIN_COVERED, MAX_TIMES = Fraction(9, 10), 4
 """A window that a teacher finds for a grounding question must cover so much of gold, and be at most so many times as long."""
+LONGEST_NAMED = Look(Window(MAX_CS - 1, MAX_CS), Fraction(1, 1 << 19))
+"""The look whose announcement is as long as any."""
 PADDING = 1.0
 """A given window extends gold on each side by up to so many times its length."""
 
@@ -124,6 +128,11 @@ class SeveralTeachersStage(RetryingStage[In, Out]):
         """The teacher that this task is assigned to."""
         return self._teachers[self.config.chosen(task)]
 
+    def two_calls(self, teacher: Interview, task: Task, video: Video) -> AbstractContextManager[SecondCall]:
+        """An attempt: what the answer can cost at most is set aside before the look is paid for."""
+        text = _after_looking(LONGEST_NAMED, task)
+        return self.account.two_calls(partial(teacher.max_usd_of_look, AnswerReply, video, text))
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -196,10 +205,12 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
 
     async def _with_own_window(self, teacher: Interview, task: Task, video: Video, attempt: int) -> Candidate:
         """A candidate with a window that the teacher chose."""
-        look_request, thought, look = await own_look(teacher, task, video, attempt)
-        if task.task_kind == "grounding" and self.config.window_source != "teacher" and not _is_near(look.window, task):
-            raise _Missed(print_span(look.window))
-        return await answer_look(teacher, task, video, attempt, look_request, thought, look, "teacher")
+        with self.two_calls(teacher, task, video) as second:
+            look_request, thought, look = await own_look(teacher, task, video, attempt)
+            if task.task_kind == "grounding" and self.config.window_source != "teacher" and not _is_near(look.window, task):
+                raise _Missed(print_span(look.window))
+            second.is_due = True
+            return await answer_look(teacher, task, video, attempt, look_request, thought, look, "teacher")
 
     async def _with_given_window(
         self, teacher: Interview, task: Task, video: Video, attempt: int, source: WindowSource
@@ -207,9 +218,11 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
         """A candidate with the gold window, or one around it; the teacher writes the thought that leads there."""
         window = task.windows[0] if source == "gold" else _padded(task.windows[0], video, task.id)
         text = f"{_before_looking(teacher, video, task)}\n\n{given(window)}"
-        look_request, reply, _ = await teacher.ask(GivenReply, video, None, text, attempt)
-        look = Look(window, reply.density())
-        return await answer_look(teacher, task, video, attempt, look_request, reply.thought, look, source)
+        with self.two_calls(teacher, task, video) as second:
+            look_request, reply, _ = await teacher.ask(GivenReply, video, None, text, attempt)
+            look = Look(window, reply.density())
+            second.is_due = True
+            return await answer_look(teacher, task, video, attempt, look_request, reply.thought, look, source)
 
 
 class _Missed(Exception):
@@ -232,8 +245,7 @@ async def answer_look(
 ) -> Candidate:
     """Call 2: the answer from the look, and the candidate that both calls make."""
     try:
-        text = f"{announced(look)}\n\n{question_text(task)}"
-        answer_request, reply, model = await teacher.ask(AnswerReply, video, look, text, attempt)
+        answer_request, reply, model = await teacher.ask(AnswerReply, video, look, _after_looking(look, task), attempt)
     except NoFrames:
         raise UnreadableReply("look: it shows no frame") from None
     except QuestionRefused as error:  # for what this look shows: another attempt may look elsewhere
@@ -262,6 +274,11 @@ def _before_looking(teacher: Interview, video: Video, task: Task) -> str:
     """The question, below what bears on the choice of a look: the video's length, and how large frames will be."""
     length = f"The video lasts {print_seconds(video.duration_cs)} seconds."
     return f"{length}{print_look_sizes(teacher.clips, video)}\n\n{question_text(task)}"
+
+
+def _after_looking(look: Look, task: Task) -> str:
+    """The question, below what is shown."""
+    return f"{announced(look)}\n\n{question_text(task)}"
 
 
 def _is_near(window: Window, task: Task) -> bool:

@@ -59,15 +59,17 @@ class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
         failure_detail = ""
         for attempt in self.attempts(item.id):
             try:
-                look_request, thought, look = await own_look(teacher, item.task, item.video, attempt)
-                if look.fps == target_fps:
-                    return Made(())
-                if named_densities(thought) - {target_fps}:
-                    return Rejected("its first thought names a density", f"not {print_density(target_fps)}")
-                thinner_look = Look(look.window, target_fps)
-                candidate = await answer_look(
-                    teacher, item.task, item.video, attempt, look_request, thought, thinner_look, "teacher"
-                )
+                with self.two_calls(teacher, item.task, item.video) as second:
+                    look_request, thought, look = await own_look(teacher, item.task, item.video, attempt)
+                    if look.fps == target_fps:
+                        return Made(())
+                    if named_densities(thought) - {target_fps}:
+                        return Rejected("its first thought names a density", f"not {print_density(target_fps)}")
+                    second.is_due = True
+                    thinner_look = Look(look.window, target_fps)
+                    candidate = await answer_look(
+                        teacher, item.task, item.video, attempt, look_request, thought, thinner_look, "teacher"
+                    )
                 return Made((candidate,))
             except UnreadableReply as error:
                 failure_detail = str(error)

@@ -26,6 +26,7 @@ from dmforge.generators.teacher.response import MAX_SEARCHED, TeacherRefusal, re
 from dmforge.generators.teacher.teacher_config import NO_KEY, TeacherConfig, missing
 from dmforge.generators.teacher.teacher_request import Messages, TeacherRequest
 from dmforge.schemas.errors import Transient
+from dmforge.schemas.replies import Reply
 from dmforge.schemas.sizes import Size
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH = 0.5, 30.0, 2.0
@@ -52,6 +53,11 @@ OVERHEAD = 100
 def image_tokens(price: Price, images: int, size: Size) -> int:
     """The tokens that so many images of a size count as."""
     return images * (size.tokens if price.image_tokens is None else price.image_tokens)
+
+
+def max_usage(reply: type[Reply], image_token_count: int, text_bytes: int, limit: int) -> Usage:
+    """The most that a call can use: no token of a text is less than a byte."""
+    return Usage(1, image_token_count + text_bytes + len(str(reply.json_schema())) + OVERHEAD, limit)
 
 
 class Teacher:
@@ -167,8 +173,7 @@ class Teacher:
     def _max_usage(self, request: TeacherRequest) -> Usage:
         """The most that a call can use."""
         image_token_count = image_tokens(self._config.price, request.images, request.size)
-        text_bytes = request.text_bytes + len(str(request.reply.json_schema())) + OVERHEAD
-        return Usage(1, image_token_count + text_bytes, self._limit(request))
+        return max_usage(request.reply, image_token_count, request.text_bytes, self._limit(request))
 
     def _limit(self, request: TeacherRequest) -> int:
         return self._shape.limit(request.limit or self._config.max_output_tokens)

@@ -28,6 +28,7 @@ from dmforge.generators.teacher.client import (
 from dmforge.generators.teacher.content_filters import PROMPT_FILTER, names_filter
 from dmforge.generators.teacher.earlier_models import EarlierModels, KnownAnswer
 from dmforge.generators.teacher.frames_sent import FramesSent, frames_sent, sent_patches
+from dmforge.generators.teacher.largest_look import max_usage_of_look
 from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestion, question_key
 from dmforge.generators.teacher.response import shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
@@ -106,6 +107,10 @@ class Interview:
         await self._teacher.aclose()
         self._earlier_models.close()
         self._journal.close()
+
+    def max_usd_of_look(self, reply_type: type[Reply], video: Video, text: str) -> float:
+        """The most that a question with frames of a look can cost, whichever look that will be."""
+        return self._config.price.usd(max_usage_of_look(self._config, self.clips, reply_type, video, text, self._limit))
 
     async def ask(
         self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int, max_questions: int | None = None
@@ -208,6 +213,8 @@ class Interview:
         answer = await self._uncut_answer(key, question.video, ask)
         if is_known:
             self._account.events.emit(AnswerKnown(self._stage, self.model))
+        else:  # not as it comes: many may be on their way to the disk before the first of them is read
+            self._received += 1
         return KnownAnswer(key, answer, self.model)
 
     async def _uncut_answer(self, key: Id, video: Id, ask: Callable[[int], Awaitable[Answer]]) -> Answer:
@@ -236,13 +243,11 @@ class Interview:
             question.reply, question.attempt, question.image_count, question.image_size, question.bounds, limit,
         )  # fmt: skip
         try:
-            answer = await self._teacher.ask(request)
+            return await self._teacher.ask(request)
         except DmforgeError as error:
             if not isinstance(error, Transient):
                 error.where = error.where or f"{self._stage}, {show(Video.kind, question.video)}"
             raise
-        self._received += 1
-        return answer
 
     def _images(self, video: Video, look: Look | None, sent: FramesSent) -> list[bytes]:
         media = Media(self._workspace, video.id)

@@ -165,6 +165,10 @@ class TeacherConfig(AskConfig):
         price = self.prices.get(self.model, FREE)
         return price.in_batch() if self.batch else price
 
+    def each(self) -> list[TeacherConfig]:
+        """One configuration for each teacher that is asked."""
+        return [self]
+
     def shared(self, askers: int) -> Self:
         limits = {name: getattr(self, name) for name in ("requests_per_minute", "tokens_per_minute")}
         shares = {name: limit and limit / askers for name, limit in limits.items()}

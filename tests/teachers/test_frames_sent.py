@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmforge.curation.contract.budget import Price
 from dmforge.filters.rules.citations import cited_stamps
 from dmforge.filters.rules.rule import RuleInput
+from dmforge.generators.prompts import instruction
+from dmforge.generators.teacher.client import image_tokens as count_image_tokens
+from dmforge.generators.teacher.client import max_usage
 from dmforge.generators.teacher.frames_sent import SENT_BYTES_A_PIXEL, frames_sent, sent_patches
+from dmforge.generators.teacher.largest_look import max_usage_of_look
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Video
+from dmforge.schemas.replies import AnswerReply
 from dmforge.schemas.stamps import patch_times, stamp
 
 CLIPS = Clips(look_size="floor")
@@ -79,3 +88,35 @@ def test_a_time_that_the_writer_was_not_sent_is_not_one_that_it_can_cite() -> No
             )  # fmt: skip
             scores[time_s, sent != ()] = cited_stamps(rule_input).score
     assert scores == {(first, False): 1.0, (first, True): 1.0, (second, False): 1.0, (second, True): 0.0}
+
+
+@given(
+    duration_cs=st.integers(20, 60_000), start=st.integers(0, 999), length_cs=st.integers(1, 10_000), fps=st.integers(1, 12),
+    max_images=st.none() | st.integers(2, 80), image_tokens=st.none() | st.integers(1, 300),
+    look_size=st.sampled_from(["fixed", "floor"]), width=st.integers(16, 1920), height=st.integers(16, 1080),
+)  # fmt: skip
+def test_no_look_costs_more_than_what_is_set_aside_for_one(
+    duration_cs: int,
+    start: int,
+    length_cs: int,
+    fps: int,
+    max_images: int | None,
+    image_tokens: int | None,
+    look_size: Literal["fixed", "floor"],
+    width: int,
+    height: int,
+) -> None:
+    config = TeacherConfig(model="m", max_images=max_images, prices={"m": Price(image_tokens=image_tokens)})
+    clips, video = Clips(look_size=look_size), replace(VIDEO, duration_cs=duration_cs, width=width, height=height)
+    start_cs = duration_cs * start // 1000
+    look = Look(Window(start_cs, start_cs + length_cs), Fraction(fps))
+    try:
+        sent = frames_sent(config, clips, video, look)
+    except NoFrames:  # it begins behind the last frame of the grid
+        return
+    texts = [instruction(AnswerReply.name), "Which?", *map(stamp, patch_times(sent.plan.times_s))]
+    tokens = count_image_tokens(config.price, sent.image_count, sent.size)
+    usage = max_usage(AnswerReply, tokens, sum(map(len, texts)), 100)
+    bound = max_usage_of_look(config, clips, AnswerReply, video, "Which?", 100)
+    assert usage.input_tokens <= bound.input_tokens
+    assert usage.output_tokens == bound.output_tokens

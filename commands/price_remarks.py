@@ -1,0 +1,43 @@
+"""What is to be said of a recipe's prices: models that are asked and have none, and prices of models that nobody asks."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+
+from dmforge.curation.contract.stage import AnyStage
+from dmforge.generators.teacher.teacher_config import TeacherConfig
+from dmforge.recipe import Recipe
+from dmforge.schemas.config import nearest
+
+
+def price_remarks(recipe: Recipe) -> list[str]:
+    """All that is to be said of a recipe's prices."""
+    models = sorted(_stages_by_model(recipe.stages))
+    unasked = [
+        f"[prices.{json.dumps(model)}] is of a model that no stage asks: {nearest(model, models)}"
+        for model in sorted(recipe.prices.keys() - set(models))
+    ]
+    return [*unpriced(recipe.stages), *unasked]
+
+
+def unpriced(stages: Sequence[AnyStage]) -> list[str]:
+    """A line for each model that some stages ask and that has no price."""
+    prices = {model for stage in stages if isinstance(stage.config, TeacherConfig) for model in stage.config.prices}
+    return [
+        f"{json.dumps(model)} has no price, so what it is asked by {' and '.join(stage_names)} counts as $0.00: "
+        f"write down [prices.{json.dumps(model)}], input_usd and output_usd, a million tokens; 0 if it is free"
+        for model, stage_names in sorted(_stages_by_model(stages).items())
+        if model not in prices
+    ]
+
+
+def _stages_by_model(stages: Sequence[AnyStage]) -> dict[str, list[str]]:
+    """The names of the stages that ask each model."""
+    stage_names = defaultdict[str, list[str]](list)
+    for stage in stages:
+        if isinstance(stage.config, TeacherConfig):
+            for model in dict.fromkeys(teacher.model for teacher in stage.config.each()):
+                stage_names[model].append(stage.name)
+    return stage_names
