@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from dmforge.curation.contract.budget import COUNTS, token_counts
-from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes, writing
+from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
 from dmforge.curation.io.batching import batched
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.lake.journal_index import JournalIndex, Place
@@ -46,8 +46,6 @@ ANSWERS = pa.schema([
 """Token counts are null where the server gave none that make sense, the rest where a line is damaged: `fault` says which."""
 BATCH_ROWS = 10_000
 """How many answers become columns at once: they take a tenth of the memory that they take in Python."""
-UNSENT = (".requests", ".results")
-"""Suffixes of files on their way to a provider or from it: a kill leaves them, and they may show any video."""
 PRIVATE = 0o600
 """Answers may be about material that others on the machine have no right to."""
 
@@ -81,7 +79,7 @@ class Journal:
         self._file = None if read_only else self._open_to_append()
         self._files = sorted(self._folder.glob("*.jsonl"))
         self._locations = JournalIndex(
-            replace(place, file=number) for number, path in enumerate(self._files) for place in _places(path)
+            replace(place, file=number) for number, path in enumerate(self._files) for place in places_in(path)
         )
 
     def _open_to_append(self) -> int:
@@ -255,65 +253,8 @@ def _video_id(name: str) -> Id:
     return read(name)[1]
 
 
-def forget_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
-    """Remove the lines about some videos from every writer's file; how many there were."""
-    for path in workspace.journal.glob("*/batches/*"):
-        if path.suffix in UNSENT:
-            path.unlink()
-    names = {show("video", video).encode() for video in videos}
-    return sum(_remove_lines(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
-
-
-def count_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
-    """How many lines are about some videos."""
-    names = {show("video", video).encode() for video in videos}
-    return sum(_count_lines(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
-
-
-def take_over_answers(workspace: WorkspaceFolder, other: WorkspaceFolder, hidden: Collection[Id]) -> int:
-    """Copy answers of another workspace that are missing here, but for those about hidden videos; how many there were."""
-    names = {show("video", video).encode() for video in hidden}
-    answer_count = 0
-    for folder in sorted(path for path in other.journal.glob("*") if path.is_dir()):
-        own_folder = workspace.journal / folder.name
-        known = {(place.key, place.limit) for path in sorted(own_folder.glob("*.jsonl")) for place in _places(path)}
-        new_lines: list[bytes] = []
-        for path in sorted(folder.glob("*.jsonl")):
-            lines = path.read_bytes()
-            for place in _places(path):
-                line = lines[place.offset : lines.index(b"\n", place.offset) + 1]
-                if (place.key, place.limit) not in known and not _is_about(line, names):
-                    known.add((place.key, place.limit))
-                    new_lines.append(line)
-        if new_lines:
-            data = b"".join(new_lines)
-            write_bytes(own_folder / f"merged-{hashlib.sha256(data).hexdigest()[:16]}.jsonl", data, PRIVATE)
-        answer_count += len(new_lines)
-    return answer_count
-
-
-def _remove_lines(path: Path, names: Collection[bytes]) -> int:
-    """Remove the lines about these videos from one file; how many there were."""
-    removed = _count_lines(path, names)
-    if removed:
-        with path.open("rb") as lines, writing(path, PRIVATE) as file:
-            for line in lines:
-                if not _is_about(line, names):
-                    file.write(line)
-    return removed
-
-
-def _count_lines(path: Path, names: Collection[bytes]) -> int:
-    with path.open("rb") as lines:
-        return sum(_is_about(line, names) for line in lines)
-
-
-def _is_about(line: bytes, names: Collection[bytes]) -> bool:
-    head = HEAD.match(line)
-    return head is not None and head[2] in names
-
-
-def _places(path: Path) -> Iterator[Place]:
+def places_in(path: Path) -> Iterator[Place]:
+    """The places of the lines in a file."""
     offset = 0
     with path.open("rb") as file:
         for line in file:

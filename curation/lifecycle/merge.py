@@ -22,7 +22,7 @@ from dmforge.curation.contract.stage_results import MADE_FROM
 from dmforge.curation.io.atomic import TEMPORARY, disk_errors, placing, sync_folder
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.commits import Commit, CommitDraft, Lake, write_commit
-from dmforge.curation.lake.journal import take_over_answers
+from dmforge.curation.lake.journal_lines import take_over_answers
 from dmforge.curation.lake.parts import id_column, read_part
 from dmforge.curation.lifecycle import takedown
 from dmforge.curation.sources.annotations import take_over_files

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from dmforge.curation.io.atomic import disk_errors, write_bytes
 from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.journal import count_answers, forget_answers
+from dmforge.curation.lake.journal_lines import count_answers, forget_answers
 from dmforge.curation.lake.parts import read_part
 from dmforge.curation.lake.rewriting import Removal
 from dmforge.curation.shards.folders import folders_with, remove_with

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import time
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from dmforge.curation.contract.budget import Budget, Price, Usage
-from dmforge.generators.teacher import client
+from dmforge.generators.teacher import client, teacher_config
 from dmforge.generators.teacher.client import Teacher
 from dmforge.generators.teacher.rate_limits import RateLimiter
 from dmforge.generators.teacher.teacher_config import TeacherConfig
@@ -258,7 +259,7 @@ def test_a_key_in_an_answer_is_not_written_down_and_a_word_that_serves_as_one_is
 
 @pytest.mark.parametrize("key", ["sk-1\n", "sk-é", " sk-1", "sk\x001"])
 def test_a_key_that_no_header_can_hold_is_refused_by_its_name(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client.os, "environ", {**client.os.environ, "OPENAI_API_KEY": key})
+    monkeypatch.setattr(teacher_config.os, "environ", {**os.environ, "OPENAI_API_KEY": key})
     with pytest.raises(InputError) as caught:
         ask(Script(status(200, GOOD)))
     assert caught.value.where == "OPENAI_API_KEY"

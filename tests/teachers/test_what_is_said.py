@@ -106,7 +106,7 @@ def test_a_key_that_is_not_set_is_said_before_the_first_request(
 
 def test_a_plan_refuses_an_endpoint_where_a_run_would_ask(place: Path) -> None:
     recipe = place / "recipe.toml"
-    plain = recipe.read_text()
+    plain = recipe.read_text().replace("name =", "prices = { another = {} }\nname =", 1)
     recipe.write_text(plain + 'base_url = "htp:/x"\n')
     dmforge("plan", "-w", place)  # all is settled: nobody will be asked
     recipe.write_text(recipe.read_text().replace('model = "oracle"', 'model = "another"'))
