@@ -53,6 +53,8 @@ SHORTEST_KEY = 8
 """The fewest characters of a key that is a secret: `none`, `EMPTY` and `x` occur in any text, and local servers take them."""
 BYTES_A_TOKEN = 4
 """Bytes of English in a token. No token is less than a byte, which bounds what a text can cost."""
+STAMP_BYTES = 24
+"""The most bytes of a stamp and the marks around its patch, in the model's words."""
 OVERHEAD = 100
 """The most tokens of roles and brackets."""
 
@@ -80,11 +82,13 @@ class TeacherRequest:
 
     def sent_bytes(self) -> int:
         """Bytes of text and images, as they are sent."""
-        return self.text_bytes() + sum(len(part["image_url"]["url"]) for part in self.parts if part["type"] == "image_url")
+        return self.text_bytes() + sum(len(part[part["type"]]["url"]) for part in self.parts if part["type"] != "text")
 
     def text_bytes(self) -> int:
         texts = (part["text"] for part in self.parts if part["type"] == "text")
-        return len(self.instruction.encode()) + sum(len(text.encode()) for text in texts)
+        has_video = any(part["type"] == "video_url" for part in self.parts)
+        server_bytes = STAMP_BYTES * self.images if has_video else 0  # the server writes the stamps
+        return len(self.instruction.encode()) + server_bytes + sum(len(text.encode()) for text in texts)
 
 
 def image_tokens(price: Price, images: int, size: Size) -> int:

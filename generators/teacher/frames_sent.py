@@ -25,11 +25,9 @@ class FramesSent:
     size: Size
     positions: tuple[int, ...]
     """Where in the whole clip these frames stand."""
-
-    @property
-    def image_count(self) -> int:
-        """Two images under each stamp; an odd last frame stands twice."""
-        return FRAMES_A_PATCH * patches(len(self.positions))
+    image_count: int
+    """Images of so many visual tokens as it has: two under each stamp, an odd last frame twice; in a video one, as a model
+    takes its two frames together."""
 
 
 def frames_sent(config: TeacherConfig, clips: Clips, video: Video, look: Look | None) -> FramesSent:
@@ -41,7 +39,8 @@ def frames_sent(config: TeacherConfig, clips: Clips, video: Video, look: Look | 
         position for patch in kept for position in range(FRAMES_A_PATCH * patch, min(frame_count, FRAMES_A_PATCH * (patch + 1)))
     )
     times_s, indices = (tuple(values[position] for position in positions) for values in (plan.times_s, plan.indices))
-    return FramesSent(replace(plan, times_s=times_s, indices=indices), size, positions)
+    image_count = patches(len(positions)) * (FRAMES_A_PATCH if config.frames_as == "images" else 1)
+    return FramesSent(replace(plan, times_s=times_s, indices=indices), size, positions, image_count)
 
 
 def _max_images(config: TeacherConfig, size: Size) -> int:

@@ -31,6 +31,7 @@ from dmforge.generators.teacher.frames_sent import FramesSent, frames_sent
 from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestion, question_key
 from dmforge.generators.teacher.response import shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
+from dmforge.generators.video_part import video_part
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import DmforgeError, Transient
 from dmforge.schemas.frames import FramePlan
@@ -98,9 +99,11 @@ class Interview:
 
         async def parts() -> list[Part]:
             images = await asyncio.to_thread(self._images, video, look, sent)
-            return [*clip_parts(sent.plan, images), text_part(text)]
+            is_video = self._config.frames_as == "video"
+            clip = [video_part(sent.plan.times_s, images)] if is_video else clip_parts(sent.plan, images)
+            return [*clip, text_part(text)]
 
-        content_key = [video.id, sent.plan.content(), [sent.size.width, sent.size.height], ENCODING]
+        content_key = shown_content(self._config, video, sent)
         bounds = Bounds(look.window if look else Window(0, video.duration_cs), max_questions)
         question = TeacherQuestion(reply_type, video.id, text, attempt, content_key, parts, sent.image_count, sent.size, bounds)
         return await self._ask_once(reply_type, question)
@@ -258,6 +261,12 @@ def print_look_sizes(clips: Clips, video: Video) -> str:
 
 def _print_size(size: Size) -> str:
     return f"{size.width} x {size.height}"
+
+
+def shown_content(config: TeacherConfig, video: Video, sent: FramesSent) -> list[object]:
+    """What is shown, as it is digested into a question's key."""
+    content: list[object] = [video.id, sent.plan.content(), [sent.size.width, sent.size.height], ENCODING]
+    return content if config.frames_as == "images" else [*content, config.frames_as]
 
 
 def clip_parts(plan: FramePlan, images: list[bytes]) -> list[Part]:
