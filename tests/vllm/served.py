@@ -21,7 +21,7 @@ import httpx2
 
 from dmforge.generators.video_part import BACKEND, PROCESSING
 
-START_S = 240
+START_S = 400
 MODEL = "random-qwen3-vl"
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}{% else %}"

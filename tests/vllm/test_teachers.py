@@ -39,7 +39,7 @@ from tests.support.films import SEEDS_FROM, write_film
 from tests.support.tables import show
 from tests.vllm.served import MODEL, Exchange, Served, vllm_server
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 LANE = "pytest -s tests/vllm/test_teachers.py"
 ASKED_FOR = ("describe", "write", "look", "answer")
 SHOT_FRAMES, SHOTS = 144, 3
