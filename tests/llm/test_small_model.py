@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from dmforge.curation.lake.journal import CUT
 from dmforge.generators.synthetic.oracle.oracle_process import serving as serving_oracle
 from dmforge.generators.synthetic.worlds.imagine import LEVELS
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
@@ -63,6 +64,8 @@ timeout_s = 600
 concurrency = 4
 {settings}
 """
+OUT_OF_BOUNDS = "input should be less than or equal to 1"
+"""The one fault that is left under a schema: llama.cpp's grammars pass over the bounds of numbers that needn't be whole."""
 SETTINGS = {"admit": "guesses = 1\nattempts = 1", "safety": ""}
 
 
@@ -103,22 +106,28 @@ def replies(drafted: Path, folder: Path, url: str, stage: str, form: str) -> lis
     assert done.returncode in (0, 1), done.stderr
     assert "Traceback" not in done.stderr
     lines = [json.loads(line) for path in place.glob("journal/small*/*.jsonl") for line in path.read_text().splitlines()]
-    answers = [line["answer"] for line in lines if "answer" in line]
-    heard = [answer for answer in answers if not answer.get("refusal")][:QUESTIONS]
+    answers = {line["key"]: line["answer"] for line in lines}  # the last of a question was asked with the most tokens
+    heard = [answer for answer in answers.values() if not answer.get("refusal")][:QUESTIONS]
     assert len(heard) == QUESTIONS, done.stderr
     return heard
 
 
 @pytest.mark.parametrize("stage", ASKS)
-def test_under_a_schema_nearly_every_reply_can_be_read(stage: str, drafted: Path, url: str, tmp_path: Path) -> None:
+def test_under_a_schema_every_reply_that_is_not_cut_off_can_be_read(
+    stage: str, drafted: Path, url: str, tmp_path: Path
+) -> None:
     """And by less than a schema some: how many, the table says."""
     shares: dict[str, float] = {}
-    rows: list[tuple[str, int, int, str]] = []
+    rows: list[tuple[str, int, int, int, str]] = []
     for form, words in FORMS.items():
         answers = replies(drafted, tmp_path, url, stage, form)
-        faults = [fault for answer in answers if isinstance(fault := read_reply(ASKS[stage], str(answer["content"])), str)]
+        faults = [(fault, answer) for answer in answers if isinstance(fault := read_reply(ASKS[stage], answer["content"]), str)]
+        uncut_faults = [fault for fault, answer in faults if answer["finish"] != CUT]
         shares[form] = 1 - len(faults) / len(answers)
-        rows.append((words, len(answers), len(answers) - len(faults), max(faults, key=faults.count, default="")))
-    show(f"{stage}: {small_model.MODEL}", "make test-llm", ("form asked for by", "replies", "read", "commonest fault"), rows)
-    assert shares["auto"] >= 0.95
-    assert shares["auto"] >= max(shares.values())
+        commonest = max(uncut_faults, key=uncut_faults.count, default="")
+        rows.append((words, len(answers), len(answers) - len(faults), len(faults) - len(uncut_faults), commonest))
+        assert form != "auto" or all(fault.endswith(OUT_OF_BOUNDS) for fault in uncut_faults)
+    columns = ("form asked for by", "replies", "read", "cut off", "commonest other fault")
+    show(f"{stage}: {small_model.MODEL}", "make test-llm", columns, rows)
+    assert shares["auto"] >= 0.8
+    assert shares["auto"] == max(shares.values())
