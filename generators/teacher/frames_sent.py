@@ -30,11 +30,9 @@ class FramesSent:
     """Where its patches stand there."""
     is_whole: bool
     """Nothing of the clip is left out."""
-
-    @property
-    def image_count(self) -> int:
-        """Two images under each stamp; an odd last frame stands twice."""
-        return FRAMES_A_PATCH * patches(len(self.positions))
+    image_count: int
+    """Images of so many visual tokens as it has: two under each stamp, an odd last frame twice; in a video one, as a model
+    takes its two frames together."""
 
 
 def frames_sent(config: TeacherConfig, clips: Clips, video: Video, look: Look | None) -> FramesSent:
@@ -47,7 +45,9 @@ def frames_sent(config: TeacherConfig, clips: Clips, video: Video, look: Look | 
     )
     times_s, indices = (tuple(values[position] for position in positions) for values in (plan.times_s, plan.indices))
     is_whole = len(kept) == patches(frame_count)
-    return FramesSent(replace(plan, times_s=times_s, indices=indices), size, positions, tuple(kept), is_whole)
+    image_count = patches(len(positions)) * (FRAMES_A_PATCH if config.frames_as == "images" else 1)
+    plan = replace(plan, times_s=times_s, indices=indices)
+    return FramesSent(plan, size, positions, tuple(kept), is_whole, image_count)
 
 
 def sent_patches(

@@ -33,6 +33,7 @@ from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestio
 from dmforge.generators.teacher.response import shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.generators.teacher.teacher_request import Part, TeacherRequest
+from dmforge.generators.video_part import video_part
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import DmforgeError, InputError, Transient
 from dmforge.schemas.frames import FramePlan
@@ -120,9 +121,11 @@ class Interview:
 
         async def parts() -> list[Part]:
             images = await asyncio.to_thread(self._images, video, look, sent)
-            return [*clip_parts(sent.plan, images), text_part(text)]
+            is_video = self._config.frames_as == "video"
+            clip = [video_part(sent.plan.times_s, images)] if is_video else clip_parts(sent.plan, images)
+            return [*clip, text_part(text)]
 
-        content_key = [video.id, sent.plan.content(), [sent.size.width, sent.size.height], ENCODING]
+        content_key = shown_content(self._config, video, sent)
         bounds = Bounds(look.window if look else Window(0, video.duration_cs), max_questions)
         texts = [*map(stamp, patch_times(sent.plan.times_s)), text]
         images = sent.image_count, sent.size
@@ -302,6 +305,12 @@ def print_look_sizes(clips: Clips, video: Video) -> str:
 
 def _print_size(size: Size) -> str:
     return f"{size.width} x {size.height}"
+
+
+def shown_content(config: TeacherConfig, video: Video, sent: FramesSent) -> list[object]:
+    """What is shown, as it is digested into a question's key."""
+    content: list[object] = [video.id, sent.plan.content(), [sent.size.width, sent.size.height], ENCODING]
+    return content if config.frames_as == "images" else [*content, config.frames_as]
 
 
 def clip_parts(plan: FramePlan, images: list[bytes]) -> list[Part]:

@@ -86,9 +86,13 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({
         "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY",
         limit_name="max_tokens", thinking="reasoning",
     ),
-    "vllm": Profile(UNTRIED, "http://127.0.0.1:8000/v1", thinking="chat_template_kwargs"),
+    "vllm": Profile(
+        "2026-11-29, vLLM 0.32 on a CPU, a random Qwen3-VL: schemas, 90 images in a request, frames as a video (tests/vllm)",
+        "http://127.0.0.1:8000/v1", thinking="chat_template_kwargs",
+    ),
     "llama.cpp": Profile(
-        UNTRIED, "http://127.0.0.1:8080/v1", limit_name="max_tokens", thinking="chat_template_kwargs"
+        "2026-11-29, llama.cpp's server of xllamacpp 2026.10 on a CPU, SmolLM2-135M: texts, by all three forms (tests/llm)",
+        "http://127.0.0.1:8080/v1", limit_name="max_tokens", thinking="chat_template_kwargs",
     ),
     "ollama": Profile(UNTRIED, "http://127.0.0.1:11434/v1", limit_name="max_tokens"),
     "dashscope": Profile(

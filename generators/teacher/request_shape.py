@@ -11,7 +11,7 @@ from dmforge.generators.teacher.profiles import STRUCTURES, LimitName, Structure
 from dmforge.generators.teacher.response import MAX_SEARCHED, TeacherRefusal
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.replies import Reply
-from dmforge.schemas.reply_schema import UNBOUNDED, Bounds, reply_schema
+from dmforge.schemas.reply_schema import Bounds, reply_schema
 
 REFUSING = (400, 422)
 """The statuses of a request that names a parameter which an endpoint doesn't take."""
@@ -62,7 +62,7 @@ class RequestShape:
         if self.structure == "json_object":
             parameters["response_format"] = {"type": "json_object"}
         elif self.structure != "prompt":
-            bounds = request.bounds if self.structure == "narrow schema" else UNBOUNDED
+            bounds = request.bounds if self.structure == "narrow schema" else None
             json_schema = {"name": request.reply.name, "strict": True, "schema": reply_schema(request.reply, bounds)}
             parameters["response_format"] = {"type": "json_schema", "json_schema": json_schema}
         return {key: value for key, value in parameters.items() if key not in self.left_out} | config.extra_body

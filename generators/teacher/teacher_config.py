@@ -97,6 +97,9 @@ class TeacherConfig(AskConfig):
     each under its own stamp: what a student sees is not changed."""
     max_request_mb: Later[PositiveFloat | None] = None
     """The most megabytes of a request: as many images are sent as should fit."""
+    frames_as: Later[Literal["images", "video"]] = "images"
+    """How the frames of a clip are sent. `images`: two under each stamp, to any endpoint. `video`: the same frames under the
+    same stamps as one video of half as many visual tokens, to a vLLM server with dmforge's plug-in: docs/teachers.md."""
     structured_output: Operational[Literal["auto", "json_schema", "json_object", "prompt"]] = "auto"
     """What a reply's form is asked for by: a schema, a mode of the endpoint, or words alone. `auto` begins with the first that
     the profile knows of, and takes the next one where the endpoint refuses it."""

@@ -12,7 +12,7 @@ from dmforge.schemas.reply_schema import UNBOUNDED, Bounds
 from dmforge.schemas.sizes import Size
 
 Part = dict[str, Any]
-"""A part of a message: text or an image."""
+"""A part of a message: text, an image or a video."""
 Messages = list[dict[str, Any]]
 
 
@@ -71,4 +71,4 @@ def sent_bytes(messages: Messages) -> int:
 
 
 def _part_bytes(part: Part) -> int:
-    return len(part["text"].encode()) if part["type"] == "text" else len(part["image_url"]["url"])
+    return len(part["text"].encode()) if part["type"] == "text" else len(part[part["type"]]["url"])

@@ -60,6 +60,7 @@ ROOMS = {
     "generators": {
         "prompts": 0,
         "footage": 0,
+        "video_part": 0,
         "rendition_footage": 1,
         "synthetic": 1,
         "teacher": 1,

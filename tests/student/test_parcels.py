@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
+from av.error import FFmpegError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.generators.footage import PromptPiece, ShownClip
-from dmforge.generators.inference.engines.clip_payload import ClipPayload, payload_from, payload_of
+from dmforge.generators.inference.engines.clip_payload import ClipPayload, payload_of
 from dmforge.generators.inference.engines.remote_rows import bare
 from dmforge.generators.student.token_layout import printed
+from dmforge.generators.video_part import from_video, to_video
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import plan_coarse
 from dmforge.schemas.stamps import stamp
@@ -54,12 +59,33 @@ def test_an_odd_last_frame_is_there_twice() -> None:
     assert found[:, 0, 0, 0].tolist() == [1, 2, 3, 3]
 
 
-def test_a_parcel_is_the_same_when_it_arrives() -> None:
-    sent = payload_of(Barcodes().look(look(101, 345, 3)))
-    found = payload_from(sent.to_bytes())
-    assert found.name == sent.name
-    assert np.array_equal(found.frames, sent.frames)
-    assert found.metadata == sent.metadata
+@given(COARSE_TIMES | GRID_TIMES)
+def test_a_video_part_is_the_same_when_it_arrives(times_s: tuple[Fraction, ...]) -> None:
+    jpegs = [b"\xff\xd8" + bytes([index % 256]) * (index + 1) + b"\n" for index in range(len(times_s))]
+    frame_ticks, arrived = from_video(to_video(times_s, jpegs))
+    assert arrived == jpegs + jpegs[-1:] * (len(jpegs) % 2)
+    assert frame_ticks.metadata == payload_of(clip(times_s)).metadata
+
+
+def test_ffmpeg_finds_no_video_in_it() -> None:
+    """A server that reads videos by ffmpeg must refuse it: it would show these frames under other stamps."""
+    frames = np.stack([Barcodes().coarse().frames[at % 4] for at in range(90)])
+    video = to_video(tuple(Fraction(at) for at in range(90)), to_jpeg(frames))
+    try:
+        with av.open(io.BytesIO(video)) as container:
+            assert not container.streams.video
+    except FFmpegError:
+        pass
+
+
+@pytest.mark.parametrize("other", [
+    b"", b"\n", b"{}\n", b"[1]\n", b"\x00\x00\x00 ftypisom\n", b'{"ticks": [0, 0], "ticks_a_second": 1, "lengths": [1, 1]}\nx',
+    b'{"ticks": [0, 0], "ticks_a_second": 0, "lengths": [1, 1]}\nxy', b'{"ticks": [0], "ticks_a_second": 1, "lengths": [1]}\nx',
+    b'{"ticks": [], "ticks_a_second": 1, "lengths": []}\n', b'{"ticks": [0, 0], "ticks_a_second": 1, "lengths": [3, -1]}\nxy',
+])  # fmt: skip
+def test_bytes_of_others_are_no_video_part(other: bytes) -> None:
+    with pytest.raises(ValueError, match="no clip of dmforge's"):
+        from_video(other)
 
 
 def test_a_name_says_pixels_sizes_and_times() -> None:

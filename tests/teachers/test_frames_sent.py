@@ -18,6 +18,7 @@ from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.client import image_tokens as count_image_tokens
 from dmforge.generators.teacher.client import max_usage
 from dmforge.generators.teacher.frames_sent import SENT_BYTES_A_PIXEL, frames_sent, sent_patches
+from dmforge.generators.teacher.interview import shown_content
 from dmforge.generators.teacher.largest_look import max_usage_of_look
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
@@ -60,6 +61,21 @@ def test_megabytes_bound_images_too() -> None:
     sent = frames_sent(TeacherConfig(model="m", max_request_mb=1.5), CLIPS, VIDEO, None)
     pixels = sent.image_count * sent.size.width * sent.size.height
     assert 0.8 * 1.5e6 < pixels * SENT_BYTES_A_PIXEL <= 1.5e6
+
+
+@pytest.mark.parametrize("look", [None, LOOK], ids=["overview", "look"])
+def test_a_video_has_the_same_frames_and_counts_half_the_images(look: Look | None) -> None:
+    images, video = (frames_sent(TeacherConfig(model="m", frames_as=form), CLIPS, VIDEO, look) for form in ("images", "video"))
+    assert (video.plan, video.size, video.positions) == (images.plan, images.size, images.positions)
+    assert 2 * video.image_count == images.image_count
+
+
+def test_only_a_video_says_so_in_the_question_and_the_work() -> None:
+    images, video = (TeacherConfig(model="m", frames_as=form) for form in ("images", "video"))
+    sent = frames_sent(images, CLIPS, VIDEO, LOOK)
+    assert shown_content(video, VIDEO, sent) == [*shown_content(images, VIDEO, sent), "video"]
+    assert len(shown_content(images, VIDEO, sent)) == 4
+    assert video.semantic() == images.semantic() | {"frames_as": "video"}
 
 
 def test_one_patch_is_sent_in_any_case() -> None:

@@ -13,8 +13,8 @@ from dmforge.generators.teacher.profiles import PROFILES
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.looks import Window
-from dmforge.schemas.replies import LookReply, WriteReply
-from dmforge.schemas.reply_schema import Bounds, reply_schema
+from dmforge.schemas.replies import LookReply, SafetyReply, WriteReply
+from dmforge.schemas.reply_schema import UNBOUNDED, Bounds, reply_schema
 from tests.teachers.endpoint import GOOD, QUESTION, Reply, Script, ask, server, status
 
 
@@ -136,7 +136,10 @@ def test_a_schema_is_as_narrow_as_what_is_accepted() -> None:
     assert questions["maxItems"] == 3
     windows = questions["items"]["properties"]["windows"]["items"]["properties"]
     assert windows["end_s"]["maximum"] == 12.5
+    safety = reply_schema(SafetyReply, UNBOUNDED)["properties"]["safety"]
+    assert (safety["minimum"], safety["maximum"]) == (0, 1)
     assert reply_schema(LookReply) == LookReply.json_schema()
+    assert reply_schema(SafetyReply) == SafetyReply.json_schema()
 
 
 @pytest.mark.parametrize(

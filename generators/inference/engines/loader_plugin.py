@@ -1,6 +1,6 @@
-"""A plugin for vLLM servers: it reads a video that is a payload of ours, which brings its frames and the time of each.
+"""A plugin for vLLM servers: it reads a video that is a clip of ours, which brings its frames and the time of each.
 
-What a server makes of a video file is its own: it samples frames and counts their times from them. With a payload there is
+What a server makes of a video file is its own: it samples frames and counts their times from them. With such a clip there is
 nothing to sample. vLLM finds the plugin by dmforge's entry point `vllm.general_plugins`, in every process that it starts.
 """
 
@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from dmforge.curation.video.jpeg import from_jpeg
 from dmforge.generators.footage import Pixels
-from dmforge.generators.inference.engines.clip_payload import BACKEND, payload_from
+from dmforge.generators.video_part import BACKEND, from_video
 
 
 def register() -> None:
-    """Register the loader of clips that come as payloads. vLLM calls this, perhaps more than once."""
+    """Register the loader of our clips. vLLM calls this, perhaps more than once."""
     from vllm.multimodal.video import VIDEO_LOADER_REGISTRY, VideoLoader  # pyright: ignore
 
-    class ClipPayloads(VideoLoader):  # pyright: ignore[reportUntypedBaseClass]
-        """Reads what `Parcel.to_bytes` wrote, whatever other options it is given."""
+    class StampedVideos(VideoLoader):  # pyright: ignore[reportUntypedBaseClass]
+        """Reads what `to_video` wrote, whatever other options it is given."""
 
         @classmethod
         def load_bytes(cls, data: bytes, num_frames: int = -1, **options: Any) -> tuple[Pixels, dict[str, Any]]:
-            clip = payload_from(data)
-            return clip.frames, clip.metadata
+            frame_ticks, jpegs = from_video(data)
+            return np.stack(from_jpeg(jpegs)), frame_ticks.metadata
 
-    VIDEO_LOADER_REGISTRY.register(BACKEND)(ClipPayloads)
+    VIDEO_LOADER_REGISTRY.register(BACKEND)(StampedVideos)

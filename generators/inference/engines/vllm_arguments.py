@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dmforge.generators.inference.engines.clip_payload import PROCESSING
+from dmforge.generators.video_part import PROCESSING
 
 ENVIRONMENT = {"VLLM_USE_V2_MODEL_RUNNER": "0", "VLLM_NO_USAGE_STATS": "1"}
 """The first: processors of logits, as `vllm_draws` is one, have another form in vLLM's second runner."""
