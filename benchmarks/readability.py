@@ -22,14 +22,14 @@ from dmforge.curation.contract.budget import Budget
 from dmforge.generators.prompts import instruction
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings
 from dmforge.generators.synthetic.worlds.world_questions import questions
-from dmforge.generators.teacher.client import Teacher, TeacherRequest
+from dmforge.generators.teacher.client import Teacher
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.prompts import lettered
 from dmforge.schemas.replies import GuessReply, Reply, SafetyReply
 from dmforge.schemas.reply_reader import read_reply
-from dmforge.schemas.sizes import Size
 from tests.support.small_model import MODEL, SLOTS, serving
 from tests.support.tables import show
+from tests.support.text_requests import text_request
 
 PROMPTS: tuple[tuple[type[Reply], float], ...] = ((GuessReply, 0.7), (SafetyReply, 0.0))
 """With the temperature that their stages have."""
@@ -88,9 +88,8 @@ async def readable(url: str, reply: type[Reply], prompt: str, temperature: float
     teacher, slots = Teacher(config, "readability", Budget()), asyncio.Semaphore(SLOTS)
 
     async def is_readable(index: int, text: str) -> bool:
-        parts = [{"type": "text", "text": text}]
         async with slots:
-            answer = await teacher.ask(TeacherRequest(f"q{index}", prompt, parts, reply, index, 0, Size(0, 0)))
+            answer = await teacher.ask(text_request(f"q{index}", prompt, text, index, reply))
         return not isinstance(read_reply(reply, str(answer["content"])), str)
 
     readable_count = sum(await asyncio.gather(*(is_readable(index, text) for index, text in enumerate(texts))))
