@@ -55,7 +55,7 @@ def timeouts(timeout_s: float) -> httpx2.Timeout:
     return httpx2.Timeout(timeout_s, connect=min(timeout_s, CONNECT_S))
 
 
-def client(url: str, max_bytes: int = MAX_REPLY) -> httpx2.AsyncClient:
+def client(url: str, max_bytes: int | None = None) -> httpx2.AsyncClient:
     """An HTTP client, as the SDK wants it. A redirect is a refusal: frames, questions and key must go to no other host."""
     from openai import DefaultAsyncHttpxClient
 
@@ -63,7 +63,7 @@ def client(url: str, max_bytes: int = MAX_REPLY) -> httpx2.AsyncClient:
         follow_redirects=False,
         trust_env=not _is_here(url),  # the proxy of the environment is for hosts elsewhere
         headers={"Accept-Encoding": "identity"},
-        event_hooks={"response": [partial(_bound, max_bytes)]},
+        event_hooks={"response": [partial(_bound, max_bytes or MAX_REPLY)]},
     )
 
 

@@ -26,6 +26,8 @@ TOO_LARGE = re.compile(
 """Messages of servers about a question with more tokens, images or bytes than they take; the status is 400, 413 or 422."""
 TOO_LARGE_AT_ALL = re.compile(r"request[ _]too[ _]large", re.IGNORECASE)
 """Said with 429: a request of more tokens than a whole minute has. Waiting is of no use."""
+NO_SIGHT = re.compile(r"\b(images?|videos?)\b.{0,20}not supported|does not support .{0,20}\b(images?|videos?)\b", re.IGNORECASE)
+"""Messages of servers whose model takes no pictures: llama.cpp's has status 500, and no retry mends it."""
 SAID = ("message", "detail", "msg", "error")
 """Keys under which servers put the message of an error."""
 THOUGHTS = ("thinking", "reasoning", "redacted_thinking", "thought")
@@ -98,7 +100,8 @@ def _kind(status: int, code: object, words: str, document: Any) -> Kind:
         return "too large"
     if status == 429:
         return "too large" if TOO_LARGE_AT_ALL.search(searched) else "busy"
-    return "passing" if status >= 500 or status in PASSING else "final"
+    may_pass = status in PASSING or (status >= 500 and not NO_SIGHT.search(searched))
+    return "passing" if may_pass else "final"
 
 
 def _text_of(document: Any, name: str) -> str:

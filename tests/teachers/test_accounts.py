@@ -81,6 +81,7 @@ def test_inputs_that_were_read_again_for_nothing_tell_no_price(tmp_path: Path) -
     assert paid_inputs(WorkspaceFolder(tmp_path), {}) == {}
 
 
+@pytest.mark.slow
 def test_the_plan_is_close_to_the_bill(workspace: Path, oracle: str, tmp_path: Path) -> None:
     planned = dmforge("plan", "-w", workspace, "--json")
     annotate = next(stage for stage in planned["stages"] if stage["name"] == "annotate")
@@ -112,6 +113,7 @@ def assert_is_logged(log: Path, spent: dict[str, Any], charged: float) -> None:
     assert not re.search(r"data:image|<think>|You are", text)
 
 
+@pytest.mark.slow
 def test_a_pilot_is_a_corpus_and_prices_the_rest(workspace: Path, oracle: str, tmp_path: Path) -> None:
     """All videos are known, and the first five are worked through: what was made of them is all there."""
     at = ("-w", workspace)
@@ -149,6 +151,7 @@ def reviewed(place: Path) -> tuple[WorkspaceFolder, ReadersView, str, int, dict[
     return workspace, readers_view(Lake(workspace), read_recipe(workspace.recipe)), "cot", 1_000, {}
 
 
+@pytest.mark.slow
 def test_half_the_money_is_nearly_spent_never_exceeded_and_the_rest_goes_on_later(workspace: Path, oracle: str) -> None:
     budget = dmforge("plan", "-w", workspace, "--json")["cost"] / 2
     told = dmforge("run", "--budget", budget, "-w", workspace, code=1)

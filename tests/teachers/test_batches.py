@@ -118,6 +118,7 @@ def test_whatever_goes_wrong_the_same_is_made_and_nothing_is_submitted_twice(tem
     assert sum(books.seen_faults.values()) > 5
 
 
+@pytest.mark.slow
 def test_a_provider_that_has_too_much_waiting_is_given_more_when_a_batch_has_ended(template: Path, tmp_path: Path) -> None:
     books = BatchProvider(max_waiting=6)
     with taking_batches(books) as url:
@@ -145,6 +146,7 @@ def test_what_is_out_when_a_run_ends_is_waited_for_by_the_next(template: Path, t
     assert len(books.batches) == 2
 
 
+@pytest.mark.slow
 def test_what_nobody_waits_for_any_more_is_kept_and_what_was_taken_down_is_not(template: Path, tmp_path: Path) -> None:
     books = BatchProvider(lasts_s=(3600, 3600))
     with taking_batches(books) as url:
@@ -164,6 +166,7 @@ def test_what_nobody_waits_for_any_more_is_kept_and_what_was_taken_down_is_not(t
     assert books.again == []
 
 
+@pytest.mark.slow
 def test_a_batch_that_a_person_cancels_is_not_submitted_again_by_the_same_run(template: Path, tmp_path: Path) -> None:
     books = BatchProvider()
     with taking_batches(books) as url:

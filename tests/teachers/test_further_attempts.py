@@ -99,6 +99,7 @@ def test_a_granted_round_asks_its_own_attempts_alone(place: Path, monkeypatch: p
     assert "no input is rejected for" in dmforge("run", "--retry-rejected", REASON, "-w", place, code=2)
 
 
+@pytest.mark.slow
 def test_a_round_in_vain_is_used_and_another_one_may_follow(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with teacher(UNREADABLE, monkeypatch) as asked:
         dmforge("run", "--retry-rejected", REASON, "-w", place, code=1)
@@ -131,6 +132,7 @@ def test_the_command_that_was_killed_goes_on_and_grants_nothing_twice(place: Pat
     assert len(attempts_file(place).read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_while_granted_attempts_are_to_be_asked_nothing_more_is_granted(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = place / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("[stages.annotate]", "[stages.annotate]\nretries = 0"))
@@ -140,6 +142,7 @@ def test_while_granted_attempts_are_to_be_asked_nothing_more_is_granted(place: P
     assert len(attempts_file(place).read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_what_was_made_without_a_grant_stays_as_it_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = rows(place, REJECTED)
     with teacher(READABLE, monkeypatch):
@@ -149,6 +152,7 @@ def test_what_was_made_without_a_grant_stays_as_it_is(place: Path, monkeypatch: 
     assert fresh_digest(place, monkeypatch) == before
 
 
+@pytest.mark.slow
 def test_without_a_grant_the_digest_is_what_it_was(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = lake_digest(place)
     assert not attempts_file(place).exists()

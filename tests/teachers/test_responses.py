@@ -54,6 +54,17 @@ def test_a_refusal_of_brackets_is_a_refusal(code: int, body: bytes) -> None:
         ask(Script((code, {}, body)), retries=0, wait_timeout_s=0.1)
 
 
+@pytest.mark.parametrize(
+    "words", ["image input is not supported - hint: you may need mmproj", "m does not support image input"]
+)
+def test_a_model_without_sight_is_said_to_have_none_whatever_the_status(words: str) -> None:
+    script = Script(status(500, {"error": {"message": words, "type": "server_error"}}))
+    with pytest.raises(DmforgeError, match=words[:20]) as caught:
+        ask(script)
+    assert not isinstance(caught.value, Transient)
+    assert len(script.asked) == 1
+
+
 @pytest.mark.parametrize("charset", ["hex", "rot13", "idna", "undefined", "utf-16", "no-such"])
 def test_a_refusal_that_names_an_odd_alphabet_is_read_as_json_is(charset: str) -> None:
     kind = {"Content-Type": f"application/json; charset={charset}"}
