@@ -47,6 +47,22 @@ class RecordedBatch:
     """The provider's, of the file of requests."""
 
 
+def refuse_requests_out(folder: Path, model: str, where: str) -> None:
+    """Refuse to ask a model one by one while requests of it are out in batches: they would be paid for twice."""
+    path = record_path(folder)
+    batches = _read(path) if path.exists() else {}
+    count = len({key for batch in batches.values() for key in batch.questions})
+    if count:
+        message = f"{count} requests to {model} are out in batches, and would be paid for a second time"
+        hint = f"set batch = true and model = {model!r} until they have come; or, to give them up, delete {path}"
+        raise InputError(message, where=where, hint=hint)
+
+
+def record_path(folder: Path) -> Path:
+    """Where the record of a model's batches is, in the folder of its answers."""
+    return folder / "batches" / "batches.jsonl"
+
+
 class BatchRecord:
     """The file with the steps of one model's batches. What is done is no longer in it when it is opened the next time."""
 
@@ -54,7 +70,7 @@ class BatchRecord:
         self._path = path
         with disk_errors(path):
             make_folder(path.parent)
-            self.open_batches: Mapping[str, RecordedBatch] = self._read() if path.exists() else {}
+            self.open_batches: Mapping[str, RecordedBatch] = _read(path) if path.exists() else {}
             head = [{"format": FORMAT}, *(line for batch in self.open_batches.values() for line in _lines(batch))]
             write_bytes(path, b"".join(map(_line, head)), PRIVATE)
             self._file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
@@ -79,30 +95,30 @@ class BatchRecord:
         with disk_errors(self._path):
             append_lines(self._file, cut_torn_line(self._file), b"".join(map(_line, lines)))
 
-    def _read(self) -> dict[str, RecordedBatch]:
-        batches: dict[str, RecordedBatch] = {}
-        *whole_lines, _ = self._path.read_bytes().split(b"\n")  # half a line was never acknowledged
-        for number, line in enumerate(whole_lines, 1):
-            try:
-                fields = json.loads(line)
-                if number == 1:
-                    if fields["format"] > FORMAT:
-                        raise self._error(f"format {fields['format']} is newer than this dmforge", "update dmforge")
-                    continue
-                name, state = fields["batch"], fields["state"]
-                if state == "prepared":
-                    batches[name] = RecordedBatch(name, {key: _question(*row) for key, row in fields["questions"].items()})
-                elif state == "submitted":
-                    batches[name] = replace(batches[name], id=fields["id"], file_id=fields["file"])
-                else:
-                    batches.pop(name, None)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
-                hint = "restore the file from a backup; or delete it: batches that are out will be submitted, and paid, again"
-                raise self._error(f"line {number} was not written by dmforge: {error}", hint) from None
-        return batches
 
-    def _error(self, message: str, hint: str) -> LakeError:
-        return LakeError(message, where=str(self._path), hint=hint)
+def _read(path: Path) -> dict[str, RecordedBatch]:
+    batches: dict[str, RecordedBatch] = {}
+    *whole_lines, _ = path.read_bytes().split(b"\n")  # half a line was never acknowledged
+    for number, line in enumerate(whole_lines, 1):
+        try:
+            fields = json.loads(line)
+            if number == 1:
+                if fields["format"] > FORMAT:
+                    raise LakeError(
+                        f"format {fields['format']} is newer than this dmforge", where=str(path), hint="update dmforge"
+                    )
+                continue
+            name, state = fields["batch"], fields["state"]
+            if state == "prepared":
+                batches[name] = RecordedBatch(name, {key: _question(*row) for key, row in fields["questions"].items()})
+            elif state == "submitted":
+                batches[name] = replace(batches[name], id=fields["id"], file_id=fields["file"])
+            else:
+                batches.pop(name, None)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
+            hint = "restore the file from a backup; or delete it: batches that are out will be submitted, and paid, again"
+            raise LakeError(f"line {number} was not written by dmforge: {error}", where=str(path), hint=hint) from None
+    return batches
 
 
 def _question(video: str, limit: int, size_bytes: int) -> BatchedQuestion:

@@ -26,7 +26,7 @@ from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.advice import refusal_text
 from dmforge.generators.teacher.batch_endpoint import CHAT, BatchEndpoint, RemoteBatch
-from dmforge.generators.teacher.batch_record import BatchedQuestion, BatchRecord, RecordedBatch
+from dmforge.generators.teacher.batch_record import BatchedQuestion, BatchRecord, RecordedBatch, record_path
 from dmforge.generators.teacher.response import TeacherRefusal, read_response
 from dmforge.generators.teacher.result_lines import BatchedResult, results_in
 from dmforge.generators.teacher.teacher_config import TeacherConfig
@@ -64,7 +64,7 @@ class BatchedRequests:
     ) -> None:
         self._config, self._stage, self._workspace, self._journal, self._events = config, stage, workspace, journal, events
         self._endpoint = BatchEndpoint(config)
-        self._folder = journal.folder / "batches"
+        self._folder = record_path(journal.folder).parent
         self._record: BatchRecord | None = None
         self._waiters: dict[str, asyncio.Future[ServerResponse | TeacherRefusal]] = {}
         self._batch_of: dict[str, str] = {}
@@ -118,7 +118,7 @@ class BatchedRequests:
     def _begin(self) -> None:
         """Go on waiting for the batches that are out."""
         if self._record is None:
-            self._record = BatchRecord(self._folder / "batches.jsonl")
+            self._record = BatchRecord(record_path(self._journal.folder))
             for path in self._folder.glob("*.requests"):  # a kill came before they were acknowledged
                 path.unlink()
             for batch in self._record.open_batches.values():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.generators.teacher.batch_record import refuse_requests_out
 from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestion, question_key
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.ids import Id
@@ -24,12 +25,14 @@ class KnownAnswer:
 class EarlierModels:
     """The journals of a teacher's `earlier_models`, in their order."""
 
-    def __init__(self, config: TeacherConfig, workspace: WorkspaceFolder, stage: str) -> None:
+    def __init__(self, config: TeacherConfig, workspace: WorkspaceFolder, stage: str, *, journal_only: bool = False) -> None:
         self._models = [
             (earlier, Journal(workspace, earlier.model, read_only=True), EarlierKeys(earlier, workspace, stage))
             for model in config.earlier_models
             for earlier in [config.model_copy(update={"model": model})]
         ]
+        for earlier, journal, _ in self._models if not journal_only else ():
+            refuse_requests_out(journal.folder, earlier.model, f"[stages.{stage}] earlier_models")
 
     def find(self, question: TeacherQuestion) -> KnownAnswer | None:
         """The answer of the first of them that has given one."""

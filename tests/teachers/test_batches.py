@@ -138,6 +138,15 @@ def test_what_is_out_when_a_run_ends_is_waited_for_by_the_next(template: Path, t
         words = dmforge("run", "-w", place, code=1)
         assert "batch_1 can't be asked after: 404" in words
         del books.get  # type: ignore
+        recipe = place / "recipe.toml"
+        batched = recipe.read_text()
+        for other in ("batch = false", 'batch = false\nearlier_models = ["m"]'):
+            model = '"m"' if "earlier" not in other else '"n"'
+            recipe.write_text(batched.replace("batch = true", other).replace('model = "m"', f"model = {model}"))
+            words = dmforge("run", "-w", place, code=2)
+            assert "requests to m are out in batches" in words
+            dmforge("plan", "-w", place)
+        recipe.write_text(batched)
         books.batches["batch_1"].ends_s = 0
         books.lasts_s = (0.1, 0.1)
         dmforge("run", "-w", place)
