@@ -18,10 +18,8 @@ from dmforge.curation.engine.paid_inputs import PaidInputs, paid_inputs
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.readers_view import ReadersView
 from dmforge.curation.lake.worklist import pending_batches
-from dmforge.curation.video.media import refuse_other_clips
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
-from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import base32
 from dmforge.schemas.records import Item, Record
@@ -58,9 +56,7 @@ def plan(workspace: WorkspaceFolder) -> list[Forecast]:
         paid, coming = paid_inputs(workspace, recipe.prices), ComingRows(view)
         forecasts: list[Forecast] = []
         for stage in recipe.stages:
-            clips = getattr(stage.config, "clips", None)
-            if isinstance(clips, Clips):  # what a run would be refused for
-                refuse_other_clips(workspace, clips)
+            stage.check(workspace)
             tally, expected = view.tally(stage), coming.inputs_of(stage)
             new_inputs = tally.pending + expected
             superseded, read_anew, cost = view.superseded(stage), 0, ExpectedCost(Usage(), 0.0)

@@ -161,6 +161,9 @@ class Stage(ABC, Generic[In, Out]):
         it then, and in good order."""
         return ""
 
+    def check(self, workspace: WorkspaceFolder) -> None:
+        """Refuse what a run would be refused for, as far as the workspace tells. A plan calls it, too: it writes nothing."""
+
     def begin(self, workspace: WorkspaceFolder) -> None:
         """Called once, by the driver, before any stage works: what can't be done is refused while nothing has changed."""
 

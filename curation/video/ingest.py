@@ -15,7 +15,7 @@ from dmforge.curation.io.atomic import TEMPORARY, disk_errors
 from dmforge.curation.io.locations import is_utf8, local_copy, sha256_of
 from dmforge.curation.sources.videos import ListedVideo, listed, source_version
 from dmforge.curation.video.fingerprint import Fingerprint, frame_hashes, sampled_indices
-from dmforge.curation.video.media import Media, Receipt, read_receipt, require_clips, write_receipt
+from dmforge.curation.video.media import Media, Receipt, read_receipt, refuse_other_clips, require_clips, write_receipt
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.read_frames import stream_grid
 from dmforge.curation.video.renditions import (
@@ -81,6 +81,9 @@ class Ingest(Root, Each[IngestedFile, Video | Fingerprint | Provenance]):
 
     name, version = "ingest", 4
     config: IngestConfig
+
+    def check(self, workspace: WorkspaceFolder) -> None:
+        refuse_other_clips(workspace, self.config.clips)
 
     def begin(self, workspace: WorkspaceFolder) -> None:
         require_clips(workspace, self.config.clips)

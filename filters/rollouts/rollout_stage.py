@@ -23,7 +23,7 @@ from dmforge.curation.contract.stage import Batch, BatchConfig
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.recall import Recall
-from dmforge.curation.video.media import Media, require_clips
+from dmforge.curation.video.media import Media, refuse_other_clips, require_clips
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rollouts.rounds import RoundsConfig, Share, TryCount
 from dmforge.generators.footage import CachedFootage, Footage, PromptPiece, show
@@ -150,6 +150,9 @@ class RolloutStage(Batch[In, Out]):
         return digest(
             "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.max_tokens, *shown_settings]
         )
+
+    def check(self, workspace: WorkspaceFolder) -> None:
+        refuse_other_clips(workspace, self.config.clips)
 
     def begin(self, workspace: WorkspaceFolder) -> None:
         self.config.student.require()

@@ -18,7 +18,7 @@ from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.video.encode_spliced import FrameRun, splice
 from dmforge.curation.video.fingerprint import Fingerprint
 from dmforge.curation.video.ingest import COPIES, ensure_renditions
-from dmforge.curation.video.media import Media, require_clips
+from dmforge.curation.video.media import Media, refuse_other_clips, require_clips
 from dmforge.curation.video.probe import probe
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.curation.video.unusable import UnusableVideo
@@ -67,6 +67,9 @@ class Splice(Each[HaystackWithHost, Video | Fingerprint | Provenance | Spliced |
 
     name, version = "splice", 1
     config: SpliceConfig
+
+    def check(self, workspace: WorkspaceFolder) -> None:
+        refuse_other_clips(workspace, self.config.clips)
 
     def begin(self, workspace: WorkspaceFolder) -> None:
         require_clips(workspace, self.config.clips)

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from dmforge.curation.contract.stage import Ask
 from dmforge.curation.contract.stage_results import Rejected
 from dmforge.curation.sources import further_attempts
-from dmforge.curation.video.media import require_clips
+from dmforge.curation.video.media import refuse_other_clips, require_clips
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.interview import Interview
@@ -79,6 +79,9 @@ class TeacherStage(AskingStage[In, Out]):
     """A stage with one teacher, who is also shown frames."""
 
     config: ShowingConfig
+
+    def check(self, workspace: WorkspaceFolder) -> None:
+        refuse_other_clips(workspace, self.clips)
 
     def begin(self, workspace: WorkspaceFolder) -> None:
         require_clips(workspace, self.clips)
