@@ -103,8 +103,9 @@ def extra_tables(workspace: WorkspaceFolder, recipe: Recipe) -> Tables:
 
 
 def _price_table(recipe: Recipe) -> pa.Table:
-    columns = pa.schema([("model", pa.string()), ("input_usd", pa.float64()), ("output_usd", pa.float64())])
-    rows = [{"model": model, **price.model_dump(include={"input_usd", "output_usd"})} for model, price in recipe.prices.items()]
+    figures = ("input_usd", "output_usd", "batch_share")
+    columns = pa.schema([("model", pa.string()), *((figure, pa.float64()) for figure in figures)])
+    rows = [{"model": model, **price.model_dump(include=set(figures))} for model, price in recipe.prices.items()]
     return pa.Table.from_pylist(rows, columns)
 
 

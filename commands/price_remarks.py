@@ -17,9 +17,14 @@ def price_remarks(recipe: Recipe) -> list[str]:
     models = sorted(_stages_by_model(recipe.stages))
     unasked = [
         f"[prices.{json.dumps(model)}] is of a model that no stage asks: {nearest(model, models)}"
-        for model in sorted(recipe.prices.keys() - set(models))
+        for model in sorted(recipe.prices.keys() - set(models) - _earlier_models(recipe.stages))
     ]
     return [*unpriced(recipe.stages), *unasked]
+
+
+def _earlier_models(stages: Sequence[AnyStage]) -> set[str]:
+    """The models whose answers stand, though nobody asks them any more."""
+    return {model for stage in stages if isinstance(stage.config, TeacherConfig) for model in stage.config.earlier_models}
 
 
 def unpriced(stages: Sequence[AnyStage]) -> list[str]:

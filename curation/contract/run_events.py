@@ -119,7 +119,7 @@ class RequestsChanged:
 
 @dataclass(frozen=True, slots=True)
 class BatchChanged:
-    """A batch of requests was submitted, or has ended."""
+    """A batch of requests is out, stays out when the run ends, or has ended."""
 
     kind: ClassVar[str] = "batch changed"
     stage: str

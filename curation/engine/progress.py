@@ -103,6 +103,9 @@ class StageProgress:
 
 
 def _batch_text(event: BatchChanged) -> str:
-    if event.state == "submitted":
-        return f"batch {event.batch} with {event.requests} requests is out; the run waits for it, and may be stopped meanwhile"
+    text = f"batch {event.batch} with {event.requests} requests"
+    if event.state == "is out":
+        return f"{text} is out; the run waits for it, and may be stopped meanwhile"
+    if event.state == "stays out":
+        return f"{text} stays out: the next run waits for it"
     return f"batch {event.batch}: {event.state}, {event.requests} answers"

@@ -29,8 +29,12 @@ def spent_in_all_runs(workspace: WorkspaceFolder, prices: Mapping[str, Price]) -
 
 def _answered_usd(workspace: WorkspaceFolder, prices: Mapping[str, Price]) -> Counter[str]:
     """By model, what its answers in the journal cost at these prices, as far as their tokens are known."""
-    usages = {model: Usage(0, *(sums[name] for name in COUNTS)) for model, sums in answered_tokens(workspace).items()}
-    return Counter({model: prices[model].usd(usage) for model, usage in usages.items() if model in prices})
+    usd: dict[str, float] = {}
+    for (model, is_batched), sums in answered_tokens(workspace).items():
+        if model in prices:
+            price = prices[model].in_batch() if is_batched else prices[model]
+            usd[model] = usd.get(model, 0.0) + price.usd(Usage(0, *(sums[name] for name in COUNTS)))
+    return Counter(usd)
 
 
 def allowance(workspace: WorkspaceFolder, prices: Mapping[str, Price], budget_usd: float, share: Share) -> Allowance:

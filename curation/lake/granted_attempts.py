@@ -76,7 +76,9 @@ def grant_round(lake: Lake, stages: Sequence[AnyStage], reason: str) -> int:
 def _nothing_to_grant(reason: str, counts: Counter[str]) -> InputError:
     reasons = ", ".join(f"{known_reason!r} ({count})" for known_reason, count in counts.most_common())
     hint = (
-        f"reasons that further attempts may change: {reasons}" if reasons else "no input is rejected for what they may change"
+        f"reasons that further attempts may change: {reasons}"
+        if reasons
+        else "nothing is rejected for a reason that further attempts may change"
     )
     return InputError(f"no input is rejected for {reason!r} now", where="--retry-rejected", hint=hint)
 

@@ -41,7 +41,8 @@ CUT = "length"
 """The `finish` of an answer that was cut off at its limit."""
 ANSWERS = pa.schema([
     ("request", pa.binary(ID_BYTES)), ("video", pa.binary(ID_BYTES)), ("model", pa.string()),
-    ("input_tokens", pa.int64()), ("output_tokens", pa.int64()), ("fault", pa.string()),
+    ("input_tokens", pa.int64()), ("output_tokens", pa.int64()), ("batched", pa.bool_()),
+    ("fault", pa.string()),
 ])  # fmt: skip
 """Token counts are null where the server gave none that make sense, the rest where a line is damaged: `fault` says which."""
 BATCH_ROWS = 10_000
@@ -206,20 +207,21 @@ def answers(workspace: WorkspaceFolder) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def answered_tokens(workspace: WorkspaceFolder) -> dict[str, Counter[str]]:
-    """By model, the tokens of its answers in the journal, as far as they are known: the sums alone, in a third of the time."""
-    sums: dict[str, Counter[str]] = {}
+def answered_tokens(workspace: WorkspaceFolder) -> dict[tuple[str, bool], Counter[str]]:
+    """By model, and by whether they came in batches, the tokens of answers in the journal, as far as they are known: the sums
+    alone, in a third of the time."""
+    sums: dict[tuple[str, bool], Counter[str]] = {}
     for path in sorted(workspace.journal.glob("*/*.jsonl")):
         with path.open("rb") as lines:
             for line in lines:
                 with suppress(ValueError):  # a damaged line, or half of one
                     content = read_line(line)
-                    model = content.get("model", path.parent.name)
-                    sums.setdefault(model, Counter()).update(token_counts(content["answer"].get("usage")))
+                    key = content.get("model", path.parent.name), _is_batched(content)
+                    sums.setdefault(key, Counter()).update(token_counts(content["answer"].get("usage")))
     return sums
 
 
-AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, str | None]
+AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, bool, str | None]
 """The columns of `ANSWERS`."""
 
 
@@ -232,9 +234,13 @@ def _answer_rows(workspace: WorkspaceFolder) -> Iterator[AnswerRow]:
                     try:
                         *values, fault = _answer_row(line, path.parent.name)
                     except (ValueError, InputError) as error:
-                        values, fault = [None, None, path.parent.name, None, None], str(error)
+                        values, fault = [None, None, path.parent.name, None, None, False], str(error)
                     location = f"{path.relative_to(workspace.root)}, line {number}"
                     yield *values, fault and f"{location}: {fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
+
+
+def _is_batched(content: dict[str, Any]) -> bool:
+    return content["answer"].get("batched") is True
 
 
 def _answer_row(line: bytes, model: str) -> AnswerRow:
@@ -245,7 +251,7 @@ def _answer_row(line: bytes, model: str) -> AnswerRow:
     counts = token_counts(usage)
     fault = f"its usage counts no tokens: {json.dumps(usage)[:100]}" if usage and len(counts) < len(COUNTS) else None
     ids = read(head[1].decode())[1], _video_id(head[2].decode())
-    return *ids, content.get("model", model), counts.get(COUNTS[0]), counts.get(COUNTS[1]), fault
+    return *ids, content.get("model", model), counts.get(COUNTS[0]), counts.get(COUNTS[1]), _is_batched(content), fault
 
 
 @lru_cache(BATCH_ROWS)  # answers about one video mostly stand near each other

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx2
 
 from dmforge.curation.io.byte_limit import ByteLimit
-from dmforge.generators.teacher.http_bounds import MAX_REPLY, EndlessResponse, client, timeouts
+from dmforge.generators.teacher.http_bounds import MAX_REPLY, NEVER_SENT, EndlessResponse, client, timeouts
 from dmforge.generators.teacher.response import TeacherRefusal, read_response, shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 
@@ -132,6 +132,8 @@ class BatchEndpoint:
         try:
             async with self._client.stream(method, self._url + path, headers=headers, **options) as response:
                 status, body = response.status_code, await _body(response)
+        except NEVER_SENT as error:
+            return TeacherRefusal("passing", f"no connection to {self._url}: {error or type(error).__name__}")
         except httpx2.HTTPError as error:
             return TeacherRefusal("passing", f"no answer from {self._url}{path}: {error or type(error).__name__}")
         try:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from dmforge.curation.contract.run_events import BatchChanged, RunEvents
-from dmforge.curation.io.atomic import disk_errors, make_folder
 from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.lake.journal import Journal
 from dmforge.curation.sources.takedowns import forgotten_videos
@@ -27,6 +24,7 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.advice import refusal_text
 from dmforge.generators.teacher.batch_endpoint import CHAT, BatchEndpoint, RemoteBatch
 from dmforge.generators.teacher.batch_record import BatchedQuestion, BatchRecord, RecordedBatch, record_path
+from dmforge.generators.teacher.request_spool import RequestSpool
 from dmforge.generators.teacher.response import TeacherRefusal, read_response
 from dmforge.generators.teacher.result_lines import BatchedResult, results_in
 from dmforge.generators.teacher.teacher_config import TeacherConfig
@@ -46,16 +44,6 @@ FULL = "limit"
 """In the words of a batch that failed since its provider has as many requests waiting as it takes."""
 
 
-@dataclass
-class _Spool:
-    """Requests that were gathered, on disk: with their frames they are large."""
-
-    path: Path
-    file: BinaryIO
-    questions: dict[str, BatchedQuestion] = field(default_factory=dict[str, BatchedQuestion])
-    size_bytes: int = 0
-
-
 class BatchedRequests:
     """The batches of one model."""
 
@@ -69,11 +57,11 @@ class BatchedRequests:
         self._waiters: dict[str, asyncio.Future[ServerResponse | TeacherRefusal]] = {}
         self._batch_of: dict[str, str] = {}
         """The name of the batch that a request is in, by its key, while that is out."""
-        self._spool: _Spool | None = None
+        self._spool: RequestSpool | None = None
         self._slots, self._preparing, self._added_s = asyncio.Semaphore(config.concurrency), 0, 0.0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._out, self._ended = set[str](), asyncio.Event()
-        """The names of batches that are asked after, and what is set when one of them has ended."""
+        self._out, self._ended = dict[str, RecordedBatch](), asyncio.Event()
+        """The batches that are asked after, by name, and what is set when one of them has ended."""
         self._collected: list[tuple[RecordedBatch, RemoteBatch, frozenset[str]]] = []
         """Batches of which all came, with the keys of those requests that were answered."""
         self._used_files: list[str] = []
@@ -81,11 +69,13 @@ class BatchedRequests:
 
     async def aclose(self) -> None:
         """Stop waiting. What is out stays out, and the next run waits for it."""
+        for batch in self._out.values():
+            self._tell(batch, "stays out", len(batch.questions))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._spool is not None:
-            self._spool.file.close()
+            self._spool.close()
             self._spool.path.unlink(missing_ok=True)
         if self._record is not None:
             self._note_done()
@@ -130,30 +120,20 @@ class BatchedRequests:
         if spool and (len(spool.questions) >= limits.requests or spool.size_bytes + len(line) > limits.megabytes * 1_000_000):
             self._submit_gathered(spool)
         if self._spool is None:
-            self._spool = self._new_spool()
+            self._spool = RequestSpool(self._folder)
             self._start(None, self._submit_when_quiet(self._spool))
-        with disk_errors(self._spool.path):
-            self._spool.file.write(line)
-        self._spool.questions[request.name] = BatchedQuestion(request.video, limit, len(line))
-        self._spool.size_bytes += len(line)
+        self._spool.add(request.name, BatchedQuestion(request.video, limit, len(line)), line)
         self._added_s = time.monotonic()
 
-    def _new_spool(self) -> _Spool:
-        path = self._folder / f"{secrets.token_hex(8)}.requests"
-        with disk_errors(path):
-            make_folder(self._folder)
-            return _Spool(path, os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"))
-
-    async def _submit_when_quiet(self, spool: _Spool) -> None:
+    async def _submit_when_quiet(self, spool: RequestSpool) -> None:
         while self._preparing or time.monotonic() < self._added_s + QUIET_S:
             await asyncio.sleep(QUIET_S / 10)
         if self._spool is spool:
             self._submit_gathered(spool)
 
-    def _submit_gathered(self, spool: _Spool) -> None:
+    def _submit_gathered(self, spool: RequestSpool) -> None:
         self._spool = None
-        with disk_errors(spool.path):
-            spool.file.close()
+        spool.close()
         batch = RecordedBatch(f"dmforge-{spool.path.stem}", spool.questions)
         self._start(batch, self._submitted(batch, spool.path))
 
@@ -184,6 +164,11 @@ class BatchedRequests:
         requests.unlink()
         if isinstance(remote, TeacherRefusal):
             self._record.done(batch)
+            if remote.kind in ("passing", "unreadable"):  # it was insisted on, and each request would only do so again
+                raise Transient(f"no batch can be submitted: {refusal_text(remote)}")
+            if remote.kind == "final":
+                hint = "check endpoint and key; where the provider takes no batches, leave `batch` out of [teacher]"
+                raise DmforgeError(f"the teacher refuses a batch with {refusal_text(remote)}", hint=hint)
             await self._refuse(batch, remote)
             return
         await self._followed(self._acknowledged(batch, remote))
@@ -192,7 +177,7 @@ class BatchedRequests:
         assert self._record is not None
         batch = replace(batch, id=remote.id, file_id=remote.request_file)
         self._record.submitted(batch)
-        self._tell(batch, "submitted", len(batch.questions))
+        self._tell(batch, "is out", len(batch.questions))
         return batch
 
     async def _created(self, file_id: str, name: str) -> RemoteBatch | TeacherRefusal:
@@ -221,17 +206,19 @@ class BatchedRequests:
                 await self._refuse(batch, TeacherRefusal("passing", "its batch was never acknowledged", is_adapted=True))
                 return
             batch = self._acknowledged(batch, remote)
+        else:
+            self._tell(batch, "is out", len(batch.questions))
         await self._followed(batch)
 
     async def _followed(self, batch: RecordedBatch) -> None:
         """Ask after a batch until it has ended, and pass on what came."""
-        self._out.add(batch.name)
+        self._out[batch.name] = batch
         pauses_s, is_under_way = growing_pauses_s(FIRST_POLL_S, LONGEST_POLL_S, POLL_GROWTH), True
         while is_under_way:
             await asyncio.sleep(next(pauses_s))
             remote = await self._insisted(lambda: self._endpoint.get(batch.id))
             if isinstance(remote, TeacherRefusal):
-                self._out.discard(batch.name)
+                del self._out[batch.name]
                 self._ended.set()
                 raise self._lost(batch, remote)
             if remote.state != "under way":
@@ -242,7 +229,9 @@ class BatchedRequests:
         message = f"the batch {batch.id} can't be asked after: {refusal_text(refusal)}"
         if refusal.kind != "final":
             return Transient(message)
-        return DmforgeError(message, hint=f"check endpoint and key, then run again; to give it up, delete {self._folder}")
+        return DmforgeError(
+            message, hint=f"check endpoint and key, then run again; to give it up, delete {record_path(self._journal.folder)}"
+        )
 
     async def _collect(self, batch: RecordedBatch, remote: RemoteBatch) -> None:
         """Give to each request of a batch that has ended what came for it."""
@@ -261,7 +250,7 @@ class BatchedRequests:
         self._tell(batch, remote.state, len(answered))
         self._note_done()
         self._collected.append((batch, remote, frozenset(answered)))
-        self._out.discard(batch.name)
+        self._out.pop(batch.name, None)
         self._ended.set()
         left = replace(batch, questions=missing)
         if remote.state == "cancelled" and missing:
@@ -281,9 +270,11 @@ class BatchedRequests:
         answer = read_response(result.status, {}, result.body)
         waiter = self._released(batch, result.key)
         if waiter is not None:
-            waiter.set_result(ServerResponse(result.status, {}, result.body, question.limit, question.size_bytes))
+            waiter.set_result(ServerResponse(result.status, {}, result.body, question.limit, question.size_bytes, True))
         elif not isinstance(answer, TeacherRefusal) and question.video not in forgotten_videos(self._workspace):
-            await self._journal.keep(result.key, question.video, answer | {"limit": question.limit}, question.limit)
+            await self._journal.keep(
+                result.key, question.video, answer | {"limit": question.limit, "batched": True}, question.limit
+            )
         return not isinstance(answer, TeacherRefusal)
 
     async def _refuse(self, batch: RecordedBatch, refusal: TeacherRefusal) -> None:

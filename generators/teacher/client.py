@@ -157,6 +157,8 @@ class Teacher:
                 usage = Usage()
             return outcome
         finally:
+            if outcome is None and self._config.batch:  # what is out stays out, and is booked by the run in which it comes
+                usage, sent_s = Usage(), None
             end = None if sent_s is None else request_end(outcome, time.monotonic() - sent_s)
             self._account.settle(self._stage, self._config.model, max_usd, usage, self._config.price.usd(usage), end)
 
@@ -246,7 +248,7 @@ class Teacher:
             return replace(outcome, is_adapted=True) if self._adapts(outcome, shape, parameters) else outcome
         self._limiter.answered(response.headers)
         answer = {name: self._without_key(part) if isinstance(part, str) else part for name, part in outcome.items()}
-        return answer | {"limit": response.limit}
+        return answer | {"limit": response.limit} | ({"batched": True} if response.is_batched else {})
 
     def _adapts(self, refusal: TeacherRefusal, shape: RequestShape, parameters: dict[str, Any]) -> bool:
         """Whether requests are written otherwise after a refusal that names one of the parameters: by this, or meanwhile."""

@@ -9,6 +9,8 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.batch_record import refuse_requests_out
 from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestion, question_key
 from dmforge.generators.teacher.teacher_config import TeacherConfig
+from dmforge.schemas.config import nearest
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
 
 
@@ -22,6 +24,13 @@ class KnownAnswer:
     model: str
 
 
+def refuse_unknown(workspace: WorkspaceFolder, journal: Journal, model: str, where: str) -> None:
+    """Refuse a model that has answered nothing here, where others have: its name is misspelt, and all would be paid again."""
+    known = sorted(path.parent.name for path in workspace.journal.glob("*/*.jsonl") if path.stat().st_size)
+    if known and not len(journal):
+        raise InputError(f"the journal holds no answer of {model!r}", where=where, hint=nearest(model, known))
+
+
 class EarlierModels:
     """The journals of a teacher's `earlier_models`, in their order."""
 
@@ -31,6 +40,8 @@ class EarlierModels:
             for model in config.earlier_models
             for earlier in [config.model_copy(update={"model": model})]
         ]
+        for earlier, journal, _ in self._models:
+            refuse_unknown(workspace, journal, earlier.model, f"[stages.{stage}] earlier_models")
         for earlier, journal, _ in self._models if not journal_only else ():
             refuse_requests_out(journal.folder, earlier.model, f"[stages.{stage}] earlier_models")
 

@@ -24,6 +24,8 @@ SECRET_HEADERS = re.compile("authorization|cookie|key|token|secret", re.IGNORECA
 """Names of headers that hold secrets."""
 BATCHED_INPUTS = 5_000
 """Inputs that are worked on at once where questions go in batches: each waits for hours."""
+LIKE_A_KEY = re.compile(r"(?=.*[a-z])(?=.*[0-9]).{20,}")
+"""What may be a variable's name by its letters, and is a key, such as Google's or Groq's, by its looks."""
 TEMPERATURE = 0.7
 """The temperature of a recipe that names none: it stands in no key of a question."""
 
@@ -44,7 +46,7 @@ def _known_profile(name: str) -> str:
 
 def _variable_name(name: str) -> str:
     """Check that a text may name a variable of the environment: a key itself doesn't, most of the time."""
-    if name and not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+    if name and (not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or LIKE_A_KEY.fullmatch(name)):
         hint = "name the variable, such as OPENAI_API_KEY; the key itself belongs into the environment"
         raise InputError("that is no name of a variable of the environment", where="api_key_env", hint=hint)
     return name
@@ -190,6 +192,9 @@ def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | 
     where = _where(config, stage)
     if not config.endpoint:
         return InputError("no endpoint is named", where=where, hint=f"set base_url there, or {URL} in the environment")
+    if config.frames_as == "video" and config.profile not in ("", "vllm"):
+        hint = "leave frames_as out: a video of these frames can be read by a vLLM server with dmforge's plug-in alone"
+        return InputError(f"{config.profile} takes no frames as a video", where=f"{where}, frames_as", hint=hint)
     if config.batch and config.known.batches is None:
         hint = "leave batch out; or name the profile of one that has them"
         return InputError(f"{config.profile} takes no batches", where=f"{where}, batch", hint=hint)
@@ -201,6 +206,9 @@ def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | 
         return InputError(
             f"{config.key_variable} is not set, and profile = {config.profile!r} needs a key", where=where, hint=hint
         )
+    if config.api_key_env and key is None:
+        hint = f"set it to the key, to {NO_KEY!r} where a local server wants none; or leave api_key_env out"
+        return InputError(f"{config.api_key_env} is not set, and api_key_env names it", where=where, hint=hint)
     if not _is_key(key or NO_KEY):
         message = "the key holds a space, a line end or a letter that no key has"
         return InputError(message, where=config.key_variable, hint="set the variable to the key and nothing else")

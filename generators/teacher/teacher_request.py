@@ -60,6 +60,8 @@ class ServerResponse:
     """The most tokens of the reply, as it was asked for."""
     sent_bytes: int
     """Bytes of text and images in what was asked."""
+    is_batched: bool = False
+    """It came in a batch, at a batch's price."""
 
 
 def sent_bytes(messages: Messages) -> int:

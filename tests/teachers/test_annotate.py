@@ -247,6 +247,9 @@ def test_another_model_finishes_what_the_first_began(worlds: Path, tmp_path: Pat
         after = dict(rows(place, "SELECT id, teacher FROM candidates"))
         digest = dmforge("digest", "-w", place, "--json")
         asked_of_two = sum(answered(url).values()) - asked_of_one
+        (place / "recipe.toml").write_text(other.replace('["one"]', '["oen"]'))
+        assert "the journal holds no answer of 'oen'" in dmforge("run", "-w", place, code=2)
+        (place / "recipe.toml").write_text(other)
     assert {teacher for _, teacher in before} == {"one"}
     assert asked_of_two == 2 * (len(after) - len(before)) + 1
     assert sum(after.get(candidate) == "one" for candidate, _ in before) == len(before) - 1

@@ -101,6 +101,10 @@ def test_two_calls_a_task_go_as_two_waves_at_half_the_price(template: Path, tmp_
     assert cost_usd(place) == pytest.approx((sent + written) * 1000 / 1e6 / 2)
     assert cost_usd(place) * 2 == pytest.approx(cost_usd(template / "direct"), rel=0.01)
     assert "batch batch_1 with" in words
+    table = dmforge("audit", "cost", "-w", place, "--json")
+    assert table["rows"][0][table["columns"].index("usd")] == pytest.approx(cost_usd(place), abs=1e-4)
+    again = dmforge("run", "-w", place, "--budget", 1000)
+    assert f"spent before: ${cost_usd(place):.2f}" in again
     assert not list(WorkspaceFolder(place).journal.glob("*/batches/*.requests"))
     assert not books.files  # what was sent, and what came, is deleted: it shows people's videos
 
@@ -137,6 +141,7 @@ def test_what_is_out_when_a_run_ends_is_waited_for_by_the_next(template: Path, t
         books.get = lambda batch_id: None  # type: ignore
         words = dmforge("run", "-w", place, code=1)
         assert "batch_1 can't be asked after: 404" in words
+        assert cost_usd(place) == 0  # it is booked by the run in which its answers come
         del books.get  # type: ignore
         recipe = place / "recipe.toml"
         batched = recipe.read_text()
