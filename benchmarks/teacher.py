@@ -22,8 +22,9 @@ from typing import Any
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.lake.journal import Journal
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.teacher.client import Teacher, TeacherRequest
+from dmforge.generators.teacher.client import Teacher
 from dmforge.generators.teacher.teacher_config import TeacherConfig
+from dmforge.generators.teacher.teacher_request import TeacherRequest
 from dmforge.schemas.ids import digest
 from dmforge.schemas.ids import show as print_id
 from dmforge.schemas.replies import AnswerReply

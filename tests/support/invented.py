@@ -34,10 +34,11 @@ from dmforge.filters.selection.select_cot import SelectCot, SelectCotConfig
 from dmforge.filters.selection.select_rl import SelectRl, SelectRlConfig
 from dmforge.filters.selection.task_sampling import Draw, DrawConfig
 from dmforge.generators.stages.annotate import Annotate, AnnotateConfig
-from dmforge.generators.teacher.client import Teacher, TeacherRequest
+from dmforge.generators.teacher.client import Teacher
 from dmforge.generators.teacher.frames_sent import FramesSent
 from dmforge.generators.teacher.interview import Interview
 from dmforge.generators.teacher.teacher_config import TeacherConfig
+from dmforge.generators.teacher.teacher_request import Messages, TeacherRequest
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Operational
 from dmforge.schemas.ids import Id
@@ -145,8 +146,8 @@ def _number(question: str) -> int:
 class Knowing(Teacher):
     """A teacher in this process: it is reached in no time, and answers from the question."""
 
-    async def _send_once(self, request: TeacherRequest) -> Answer:
-        text = next(part["text"] for part in reversed(request.parts) if part["type"] == "text")
+    async def _send_once(self, request: TeacherRequest, messages: Messages) -> Answer:
+        text = request.texts[-1]
         question = QUESTION.findall(text)[-1]
         draw = zlib.crc32(f"{question} {request.attempt} {request.reply.name}".encode())
         thought = " ".join(WORDS[(draw + 7 * at) % len(WORDS)] for at in range(24 + draw % 16))
@@ -177,6 +178,7 @@ class Taught(Annotate):
     """`annotate` as it is, but for whom it asks."""
 
     def open(self, workspace: WorkspaceFolder) -> None:
+        self.read_granted(workspace)
         config = self.config
         self._teachers = [KnowingInterview(workspace, one, config.clips, self.name, self.account) for one in config.each()]
 

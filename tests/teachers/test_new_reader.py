@@ -121,7 +121,8 @@ def write_journal(place: Path) -> None:
 
     def question_of(item: CandidateWithTask) -> tuple[Id, Id]:
         video = item.candidate.video
-        question = TeacherQuestion(SafetyReply, video, text_to_judge(item), 0, [video], no_parts, 0, Size(0, 0))
+        text = text_to_judge(item)
+        question = TeacherQuestion(SafetyReply, video, text, 0, [video], [text], no_parts, 0, Size(0, 0))
         return question_key(config, question), video
 
     async def record(journal: Journal, key: Id, video: Id) -> None:
