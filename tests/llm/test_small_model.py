@@ -60,10 +60,12 @@ base_url = "{url}"
 structured_output = "{form}"
 max_output_tokens = 96
 retries = 0
-timeout_s = 600
-concurrency = 4
+timeout_s = 900
+concurrency = {in_flight}
 {settings}
 """
+IN_FLIGHT = {"admit": 4 * QUESTIONS, "safety": 4}
+"""`admit` shows frames behind a guess, which this model refuses for good: by then all guesses must have been sent."""
 OUT_OF_BOUNDS = "input should be less than or equal to 1"
 """The one fault that is left under a schema: llama.cpp's grammars pass over the bounds of numbers that needn't be whole."""
 SETTINGS = {"admit": "guesses = 1\nattempts = 1", "safety": ""}
@@ -99,7 +101,7 @@ def replies(drafted: Path, folder: Path, url: str, stage: str, form: str) -> lis
     """The replies of the small model to one stage, as its journal keeps them."""
     place = folder / form
     shutil.copytree(drafted, place)
-    settings = ASKING.format(stage=stage, url=url, form=form, settings=SETTINGS[stage])
+    settings = ASKING.format(stage=stage, url=url, form=form, in_flight=IN_FLIGHT[stage], settings=SETTINGS[stage])
     (place / "recipe.toml").write_text((place / "recipe.toml").read_text() + settings)
     done = dmforge(place, "run", "--until", stage, "--keep-going", "--json")
     # 1: what isn't guessed is to be shown frames, which this model can't see; or no reply of a stage can be read
